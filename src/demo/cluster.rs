@@ -1,0 +1,266 @@
+//! A throwaway Postgres: a cluster of its own in a temporary folder, on a free port, gone when it is dropped.
+//!
+//! It is gone too when the process is killed: a small shell waits on a pipe that we hold, and sweeps up when the pipe
+//! closes. initdb refuses to run as root, so a root process runs the server as `postgres`, or else as `nobody`.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{Uid, User};
+use tempfile::TempDir;
+
+/// A running Postgres server with one superuser, `postgres`, who needs no password.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: TempDir,
+    bin: PathBuf,
+    port: u16,
+    settings: Vec<String>,
+    broom: Child,
+}
+
+/// How [`Cluster::stop`] ends the server, in pg_ctl's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Disconnects everyone and shuts down cleanly. The walsenders are waited for.
+    Fast,
+    /// As in a crash: the next start recovers from the WAL.
+    Immediate,
+}
+
+impl Cluster {
+    /// Creates and starts a cluster with `wal_level = logical`. Each of `settings` is a `name=value` that overrides it.
+    ///
+    /// # Errors
+    /// When no Postgres is installed, or the server does not start; the error then ends with its log.
+    pub fn start(settings: &[&str]) -> Result<Self> {
+        let bin = find_bin()?;
+        let folder = tempfile::Builder::new()
+            .prefix("rowhook-postgres-")
+            .tempdir()
+            .context("make a temporary folder")?;
+        let data = folder.path().join("data");
+        if let Some((uid, gid)) = server_user()? {
+            chown(folder.path(), Some(uid), Some(gid))
+                .context("hand the folder to the server's user")?;
+        }
+        let made = as_server_user(Command::new(bin.join("initdb")))?
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--pgdata",
+            ])
+            .arg(&data)
+            .current_dir(folder.path())
+            .output()
+            .context("run initdb")?;
+        ensure!(
+            made.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&made.stderr).trim()
+        );
+        let broom = broom(folder.path(), &bin)?;
+        let mut cluster = Self {
+            folder,
+            bin,
+            port: free_port()?,
+            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
+            broom,
+        };
+        cluster.start_again()?;
+        Ok(cluster)
+    }
+
+    /// Starts the server after [`stop`](Self::stop), on the same port, and waits until it answers.
+    ///
+    /// # Errors
+    /// When the server does not accept connections within 60 s; the error ends with its log.
+    pub fn start_again(&mut self) -> Result<()> {
+        let mut options = format!("-k {} -p {}", self.folder.path().display(), self.port);
+        let defaults = [
+            "wal_level=logical",
+            "listen_addresses=127.0.0.1",
+            "fsync=off",
+            "max_connections=200",
+        ];
+        for setting in defaults
+            .into_iter()
+            .chain(self.settings.iter().map(String::as_str))
+        {
+            options.push_str(&format!(" -c {setting}"));
+        }
+        let started = self.pg_ctl(&["start", "--wait", "--timeout=60", "--options", &options])?;
+        ensure!(started, "postgres did not start: {}", self.log());
+        Ok(())
+    }
+
+    /// Stops the server and waits for its end; [`start_again`](Self::start_again) brings it back.
+    ///
+    /// # Errors
+    /// When it is not running, or does not end within 60 s.
+    pub fn stop(&mut self, how: Stop) -> Result<()> {
+        let mode = match how {
+            Stop::Fast => "--mode=fast",
+            Stop::Immediate => "--mode=immediate",
+        };
+        ensure!(
+            self.pg_ctl(&["stop", "--wait", "--timeout=60", mode])?,
+            "postgres did not stop: {}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    fn pg_ctl(&self, args: &[&str]) -> Result<bool> {
+        let status = as_server_user(Command::new(self.bin.join("pg_ctl")))?
+            .args(args)
+            .args(["--silent", "--pgdata"])
+            .arg(self.data())
+            .arg("--log")
+            .arg(self.folder.path().join("log"))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .context("run pg_ctl")?;
+        Ok(status.success())
+    }
+
+    /// URL of `database` for the superuser, over TCP.
+    pub fn url(&self, database: &str) -> String {
+        format!(
+            "postgresql://postgres@127.0.0.1:{}/{database}?sslmode=disable",
+            self.port
+        )
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of the unix socket.
+    pub fn socket_folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The data directory, with pg_hba.conf and the rest.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The server's binaries.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log"))
+            .unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.broom.stdin.take());
+        // An error has nowhere to go, and the broom sweeps without us too.
+        let _ = self.broom.wait();
+    }
+}
+
+/// The newest server among PG_BIN, Debian's folders and the PATH.
+fn find_bin() -> Result<PathBuf> {
+    if let Some(bin) = std::env::var_os("PG_BIN") {
+        let bin = PathBuf::from(bin);
+        ensure!(
+            bin.join("initdb").exists(),
+            "PG_BIN = {} has no initdb",
+            bin.display()
+        );
+        return Ok(bin);
+    }
+    let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
+    let debian = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    debian
+        .filter(|bin| bin.join("initdb").exists())
+        .max_by_key(version)
+        .or_else(|| std::env::split_paths(&path).find(|bin| bin.join("initdb").exists()))
+        .context("no Postgres server is installed here (initdb was not found): apt-get install postgresql, or set PG_BIN")
+}
+
+/// Who the server runs as, where we are root.
+fn server_user() -> Result<Option<(u32, u32)>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name).context("look up the server's user")? {
+            return Ok(Some((user.uid.as_raw(), user.gid.as_raw())));
+        }
+    }
+    bail!(
+        "Postgres refuses to run as root, and there is neither a user postgres nor nobody to run it as"
+    )
+}
+
+fn as_server_user(mut command: Command) -> Result<Command> {
+    if let Some((uid, gid)) = server_user()? {
+        command.uid(uid).gid(gid);
+    }
+    // A group of its own: Ctrl-C in the terminal is for us, and we stop the server when we are done.
+    command.process_group(0);
+    Ok(command)
+}
+
+/// Starts the shell that stops the server and removes `folder` when we are gone.
+fn broom(folder: &Path, bin: &Path) -> Result<Child> {
+    let script =
+        r#"read -r _; "$1/pg_ctl" stop --silent --mode=immediate --pgdata "$0/data"; rm -rf "$0""#;
+    as_server_user(Command::new("sh"))?
+        .args(["-c", script])
+        .args([folder, bin])
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("run sh")
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("find a free port")?;
+    Ok(listener.local_addr().context("read the free port")?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_starts_survives_a_crash_and_leaves_nothing_behind() {
+        let mut cluster = Cluster::start(&[]).unwrap();
+        cluster.stop(Stop::Immediate).unwrap();
+        cluster.start_again().unwrap();
+        assert!(cluster.log().contains("not properly shut down"));
+        assert!(std::net::TcpStream::connect(("127.0.0.1", cluster.port())).is_ok());
+        let folder = cluster.folder.path().to_owned();
+        drop(cluster);
+        assert!(!folder.exists());
+    }
+}

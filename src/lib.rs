@@ -1,0 +1,6 @@
+//! rowhook: webhooks from any Postgres database, with zero changes to the application.
+
+pub mod change;
+pub mod config;
+pub mod demo;
+pub mod postgres;

@@ -1,0 +1,3 @@
+//! The rowhook command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Decodes the messages of the `pgoutput` plugin, protocol version 1.

@@ -1,0 +1,5 @@
+//! A table as the stream describes it.
+
+/// A table as a Relation message describes it, with what the catalog adds.
+#[derive(Debug)]
+pub struct Relation {}
