@@ -2,5 +2,7 @@
 
 pub mod change;
 pub mod config;
+pub mod delivery;
 pub mod demo;
+pub mod filter;
 pub mod postgres;

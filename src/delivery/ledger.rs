@@ -1,0 +1,304 @@
+//! The account of what is settled, and so of how far Postgres may forget.
+//!
+//! Every transaction that is read is opened here in commit order, holds one [`Ticket`] for each of its deliveries, and
+//! is closed at its Commit message. The confirmed LSN is the end of the last transaction below which everything is
+//! settled. A ticket that is dropped without being settled holds the LSN for ever: a lost delivery must be repeated,
+//! not forgotten.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tokio::sync::watch;
+
+use crate::postgres::Lsn;
+
+/// Counts what is unsettled and says what may be confirmed. Cheap to clone; all clones are one ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    account: Arc<Mutex<Account>>,
+}
+
+#[derive(Debug)]
+struct Account {
+    /// Transactions that are open or have unsettled deliveries, in commit order.
+    entries: VecDeque<Entry>,
+    /// The number of the first of `entries`; numbers are never used again.
+    first: u64,
+    /// The commit LSN of the newest transaction that was closed.
+    newest_closed: Lsn,
+    confirmed: watch::Sender<Lsn>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    commit_lsn: Lsn,
+    /// Known once the Commit message was read.
+    end_lsn: Option<Lsn>,
+    /// How many of its events have been handed on, settled or not.
+    events: u64,
+    unsettled: u64,
+}
+
+/// What the reader has to do with a transaction that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// Read it, but leave out the first `skip` events: an earlier session has handed them on.
+    Read {
+        /// The number of events to leave out; 0 for a transaction that is new.
+        skip: u64,
+    },
+    /// An earlier session has read it to its end, and its deliveries are on their way or settled.
+    Known,
+}
+
+impl Ledger {
+    /// A ledger in which everything up to `confirmed` is settled.
+    pub fn new(confirmed: Lsn) -> Self {
+        let account = Account {
+            entries: VecDeque::new(),
+            first: 0,
+            newest_closed: Lsn::ZERO,
+            confirmed: watch::Sender::new(confirmed),
+        };
+        Self {
+            account: Arc::new(Mutex::new(account)),
+        }
+    }
+
+    /// Begins the transaction that commits at `commit_lsn`.
+    ///
+    /// After a reconnect Postgres sends everything above the confirmed LSN again; what is known already is recognized
+    /// here, so that a lost connection repeats nothing.
+    pub fn open(&self, commit_lsn: Lsn) -> Opened {
+        let mut account = self.lock();
+        if commit_lsn <= account.newest_closed {
+            return Opened::Known;
+        }
+        if let Some(last) = account.entries.back()
+            && last.commit_lsn == commit_lsn
+        {
+            return Opened::Read { skip: last.events };
+        }
+        account.entries.push_back(Entry {
+            commit_lsn,
+            end_lsn: None,
+            events: 0,
+            unsettled: 0,
+        });
+        Opened::Read { skip: 0 }
+    }
+
+    /// A ticket for a delivery of the open transaction.
+    pub fn ticket(&self) -> Ticket {
+        let mut account = self.lock();
+        let number = account.first + account.entries.len() as u64 - 1;
+        if let Some(entry) = account.entries.back_mut() {
+            entry.unsettled += 1;
+        }
+        Ticket {
+            ledger: self.clone(),
+            number,
+        }
+    }
+
+    /// Notes that all deliveries of the first `events` events of the open transaction have their tickets.
+    pub fn handed_on(&self, events: u64) {
+        if let Some(entry) = self.lock().entries.back_mut() {
+            entry.events = events;
+        }
+    }
+
+    /// Ends the open transaction at its Commit message.
+    pub fn close(&self, end_lsn: Lsn) {
+        let mut account = self.lock();
+        if let Some(entry) = account.entries.back_mut() {
+            entry.end_lsn = Some(end_lsn);
+            account.newest_closed = entry.commit_lsn;
+        }
+        account.advance();
+    }
+
+    /// Notes that the server has nothing for us up to `lsn`. Confirms it when nothing is unsettled.
+    pub fn idle(&self, lsn: Lsn) {
+        let account = self.lock();
+        if account.entries.is_empty() {
+            account.confirm(lsn);
+        }
+    }
+
+    /// Everything up to this LSN is settled.
+    pub fn confirmed(&self) -> Lsn {
+        *self.lock().confirmed.borrow()
+    }
+
+    /// Wakes whenever the confirmed LSN moves.
+    pub fn watch(&self) -> watch::Receiver<Lsn> {
+        self.lock().confirmed.subscribe()
+    }
+
+    /// How many deliveries are unsettled.
+    pub fn unsettled(&self) -> u64 {
+        self.lock()
+            .entries
+            .iter()
+            .map(|entry| entry.unsettled)
+            .sum()
+    }
+
+    fn settle(&self, number: u64) {
+        let mut account = self.lock();
+        let place = number - account.first;
+        if let Some(entry) = usize::try_from(place)
+            .ok()
+            .and_then(|place| account.entries.get_mut(place))
+        {
+            entry.unsettled -= 1;
+            if place == 0 && entry.unsettled == 0 {
+                account.advance();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Account> {
+        // Nothing in here can panic half-way, so a poisoned account is still a true one.
+        self.account
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Account {
+    fn advance(&mut self) {
+        let mut confirmed = None;
+        while let Some(Entry {
+            end_lsn: Some(end),
+            unsettled: 0,
+            ..
+        }) = self.entries.front()
+        {
+            confirmed = Some(*end);
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        if let Some(lsn) = confirmed {
+            self.confirm(lsn);
+        }
+    }
+
+    fn confirm(&self, lsn: Lsn) {
+        self.confirmed.send_if_modified(|confirmed| {
+            let forward = lsn > *confirmed;
+            if forward {
+                *confirmed = lsn;
+            }
+            forward
+        });
+    }
+}
+
+/// One unsettled delivery. Whoever holds it owes a settlement.
+#[derive(Debug)]
+#[must_use = "a ticket that is not settled holds the LSN"]
+pub struct Ticket {
+    ledger: Ledger,
+    number: u64,
+}
+
+impl Ticket {
+    /// The delivery is delivered, durably parked, or dropped by a recorded decision.
+    pub fn settle(self) {
+        self.ledger.settle(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_confirmed_when_it_is_closed_and_settled() {
+        let ledger = Ledger::new(Lsn(10));
+        assert_eq!(ledger.open(Lsn(20)), Opened::Read { skip: 0 });
+        let ticket = ledger.ticket();
+        ledger.close(Lsn(25));
+        assert_eq!(ledger.confirmed(), Lsn(10));
+        ticket.settle();
+        assert_eq!(ledger.confirmed(), Lsn(25));
+    }
+
+    #[test]
+    fn an_unsettled_transaction_holds_the_later_ones_back() {
+        let ledger = Ledger::new(Lsn(10));
+        ledger.open(Lsn(20));
+        let first = ledger.ticket();
+        ledger.close(Lsn(25));
+        ledger.open(Lsn(30));
+        let second = ledger.ticket();
+        ledger.close(Lsn(35));
+        second.settle();
+        ledger.idle(Lsn(99));
+        assert_eq!(ledger.confirmed(), Lsn(10));
+        first.settle();
+        assert_eq!(ledger.confirmed(), Lsn(35));
+        ledger.idle(Lsn(99));
+        assert_eq!(ledger.confirmed(), Lsn(99));
+    }
+
+    #[test]
+    fn a_dropped_ticket_holds_the_lsn_for_ever() {
+        let ledger = Ledger::new(Lsn(10));
+        ledger.open(Lsn(20));
+        drop(ledger.ticket());
+        ledger.close(Lsn(25));
+        assert_eq!(ledger.confirmed(), Lsn(10));
+    }
+
+    #[test]
+    fn what_a_reconnect_sends_again_is_recognized() {
+        let ledger = Ledger::new(Lsn(10));
+        ledger.open(Lsn(20));
+        let _first = ledger.ticket();
+        ledger.close(Lsn(25));
+        ledger.open(Lsn(30));
+        let _half = ledger.ticket();
+        ledger.handed_on(7);
+
+        assert_eq!(ledger.open(Lsn(20)), Opened::Known);
+        assert_eq!(ledger.open(Lsn(30)), Opened::Read { skip: 7 });
+        ledger.close(Lsn(35));
+        assert_eq!(ledger.open(Lsn(40)), Opened::Read { skip: 0 });
+    }
+
+    proptest! {
+        /// Whatever the order of settling, the confirmed LSN is the end of the last transaction of the settled prefix.
+        #[test]
+        fn the_confirmed_lsn_is_the_end_of_the_settled_prefix(
+            sizes in prop::collection::vec(0_usize..4, 1..12),
+            order in any::<u64>(),
+        ) {
+            let ledger = Ledger::new(Lsn(0));
+            let mut tickets = Vec::new();
+            for (number, size) in sizes.iter().enumerate() {
+                ledger.open(Lsn(number as u64 * 10 + 1));
+                tickets.extend((0..*size).map(|_| (number, ledger.ticket())));
+                ledger.close(Lsn(number as u64 * 10 + 5));
+            }
+            let mut open = sizes.clone();
+            let mut state = order;
+            while !tickets.is_empty() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = usize::try_from(state >> 33).unwrap() % tickets.len();
+                let (number, ticket) = tickets.swap_remove(at);
+                ticket.settle();
+                open[number] -= 1;
+                let prefix = open.iter().take_while(|left| **left == 0).count();
+                let expected = if prefix == 0 { Lsn(0) } else { Lsn(prefix as u64 * 10 - 5) };
+                prop_assert_eq!(ledger.confirmed(), expected);
+            }
+        }
+    }
+}

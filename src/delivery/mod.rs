@@ -1,0 +1,4 @@
+//! From a matched event to a settled one.
+
+pub mod lane;
+pub mod ledger;
