@@ -1,0 +1,28 @@
+-- One row: the server, this session and its role.
+select
+    current_setting('server_version_num')::integer as version,
+    current_setting('server_version') as version_name,
+    current_setting('wal_level') as wal_level,
+    pg_is_in_recovery() as in_recovery,
+    current_setting('max_replication_slots')::integer as max_slots,
+    (select count(*)::integer from pg_replication_slots) as used_slots,
+    current_setting('max_wal_senders')::integer as max_senders,
+    (select count(*)::integer from pg_stat_get_wal_senders()) as used_senders,
+    current_setting('max_slot_wal_keep_size') as wal_keep,
+    (select version from pg_stat_ssl where pid = pg_backend_pid() and ssl) as tls,
+    current_database()::text as database,
+    current_user::text as role,
+    r.rolsuper as superuser,
+    r.rolreplication as replication,
+    r.rolbypassrls as bypass_rls,
+    -- What managed services grant instead of the attribute.
+    (
+        select m.rolname::text
+        from pg_roles as m
+        where m.rolname in ('rds_replication', 'rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'alloydbsuperuser', 'neon_superuser')
+            and pg_has_role(current_user, m.oid, 'member')
+        limit 1
+    ) as managed_role,
+    has_database_privilege(current_database(), 'create') as may_create
+from pg_roles as r
+where r.rolname = current_user

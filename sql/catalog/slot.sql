@@ -1,0 +1,17 @@
+-- The slot $1. Columns that came with later versions are read through jsonb, so that one text serves them all.
+select
+    s.slot_type as type,
+    s.plugin::text,
+    s.database::text,
+    s.temporary,
+    s.active_pid,
+    a.application_name,
+    s.wal_status,
+    to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+    -- Meaningless on a standby, where pg_current_wal_lsn() fails.
+    case
+        when not pg_is_in_recovery() then pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint
+    end as lag
+from pg_replication_slots as s
+left join pg_stat_activity as a on a.pid = s.active_pid
+where s.slot_name::text = $1::text

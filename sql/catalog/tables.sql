@@ -1,0 +1,55 @@
+-- The relations with the oids $1, with what decides how they can be published.
+select
+    c.oid,
+    n.nspname::text as schema,
+    c.relname::text as name,
+    c.relkind,
+    c.relpersistence,
+    c.relreplident,
+    c.relrowsecurity as row_security,
+    has_table_privilege(c.oid, 'select') as may_select,
+    pg_has_role(c.relowner, 'usage') as owned,
+    pg_get_userbyid(c.relowner)::text as owner,
+    columns.names as columns,
+    columns.generated,
+    coalesce(primary_key.columns, '{}') as primary_key,
+    identity.columns as identity,
+    identity.index_name
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace
+-- The columns, and those that are computed.
+cross join lateral (
+    select
+        coalesce(array_agg(a.attname::text order by a.attnum), '{}') as names,
+        coalesce(array_agg(a.attname::text order by a.attnum) filter (where a.attgenerated <> ''), '{}') as generated
+    from pg_attribute as a
+    where a.attrelid = c.oid
+        and a.attnum > 0
+        and not a.attisdropped
+) as columns
+left join lateral (
+    select array_agg(a.attname::text order by k.place) as columns
+    from pg_index as i
+    cross join lateral unnest(i.indkey::smallint[]) with ordinality as k (attnum, place)
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.attnum
+    where i.indrelid = c.oid
+        and i.indisprimary
+        and k.place <= i.indnkeyatts
+) as primary_key on true
+-- The index that identifies a row in the stream. Postgres passes over invalid and deferrable ones: with nothing but
+-- these, an UPDATE of a table that publishes updates fails.
+left join lateral (
+    select
+        array_agg(a.attname::text order by k.place) as columns,
+        min(x.relname::text) as index_name
+    from pg_index as i
+    join pg_class as x on x.oid = i.indexrelid
+    cross join lateral unnest(i.indkey::smallint[]) with ordinality as k (attnum, place)
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum = k.attnum
+    where i.indrelid = c.oid
+        and (c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident)
+        and i.indimmediate
+        and i.indisvalid
+        and k.place <= i.indnkeyatts
+) as identity on true
+where c.oid = any($1::oid[])

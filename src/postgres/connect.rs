@@ -1,0 +1,481 @@
+//! Opens connections to an [`Address`], and says in one line what kept it from doing so and what to do about that.
+//!
+//! There are two kinds: ordinary sessions (tokio-postgres) and the replication session (pgwire-replication). Both take the
+//! same address, so what one can enter, the other can too.
+
+use std::{fmt, io, time::Duration};
+
+use pgwire_replication::{PgWireError, ReplicationConfig, SslMode, TlsConfig};
+use tokio_postgres::{
+    Client, Config,
+    config::{ChannelBinding, TargetSessionAttrs},
+    error::SqlState,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    address::{Address, Host, TlsMode},
+    tls,
+};
+
+/// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
+pub const STREAM: &str = "rowhook";
+
+impl Address {
+    /// Opens a session, on the first of the hosts that lets us in.
+    ///
+    /// The connection lives in a task of its own and ends with the client. `application_name` is what the session is called
+    /// in pg_stat_activity, unless the address names one.
+    ///
+    /// # Errors
+    /// What the last host answered.
+    pub async fn connect(&self, application_name: &str) -> Result<Client, Error> {
+        let mut last = None;
+        for host in &self.hosts {
+            match self.connect_to(host, application_name).await {
+                Ok(client) => return Ok(client),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error {
+            at: self.database.clone(),
+            reason: Reason::Other("the address has no host".into()),
+        }))
+    }
+
+    async fn connect_to(&self, host: &Host, application_name: &str) -> Result<Client, Error> {
+        let failed = |reason| Error {
+            at: host.to_string(),
+            reason,
+        };
+        let rustls = tls::client(&self.tls).map_err(|told| failed(Reason::Tls(told)))?;
+        let session = self.session(host, application_name);
+        let connecting = session.connect(MakeRustlsConnect::new(rustls));
+        // Around all of it: tokio-postgres' own limit ends when the socket is open, and a server can fall silent after.
+        let connected = match self.connect_timeout {
+            Some(limit) => tokio::time::timeout(limit, connecting)
+                .await
+                .map_err(|_| failed(Reason::Silent(limit)))?,
+            None => connecting.await,
+        };
+        let (client, connection) = connected.map_err(|error| failed(self.reason(&error)))?;
+        tokio::spawn(async move {
+            // Each pending query fails with the same error, where it is handled.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to Postgres ended");
+            }
+        });
+        Ok(client)
+    }
+
+    fn session(&self, host: &Host, application_name: &str) -> Config {
+        let mut config = Config::new();
+        config
+            .user(&self.user)
+            .dbname(&self.database)
+            .application_name(self.application_name.as_deref().unwrap_or(application_name))
+            .ssl_mode(match self.tls.mode {
+                TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
+                TlsMode::Prefer => tokio_postgres::config::SslMode::Prefer,
+                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
+                    tokio_postgres::config::SslMode::Require
+                }
+            });
+        match host {
+            Host::Tcp { name, port } => config.host(name).port(*port),
+            Host::Unix { folder, port } => config
+                .host_path(folder)
+                .port(*port)
+                .ssl_mode(tokio_postgres::config::SslMode::Disable),
+        };
+        if let Some(password) = &self.password {
+            config.password(password.expose());
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
+        }
+        if self.read_write {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        if self.channel_binding {
+            config.channel_binding(ChannelBinding::Require);
+        }
+        config
+    }
+
+    /// What a replication session on the first host is opened with. `options` (`-c name=value …`) come after those of the
+    /// address and so override them; buffers and intervals are the caller's to set.
+    pub fn replication(
+        &self,
+        slot: &str,
+        publications: Vec<String>,
+        options: &str,
+    ) -> ReplicationConfig {
+        let (host, port) = match self.hosts.first() {
+            Some(Host::Tcp { name, port }) => (name.clone(), *port),
+            Some(Host::Unix { folder, port }) => (folder.display().to_string(), *port),
+            None => (String::new(), 5432),
+        };
+        let options = match &self.options {
+            Some(ours) => format!("{ours} {options}"),
+            None => options.to_owned(),
+        };
+        let config = ReplicationConfig::new(
+            host.clone(),
+            &self.user,
+            self.password
+                .as_ref()
+                .map_or("", |password| password.expose()),
+            &self.database,
+            slot,
+            publications,
+        )
+        .with_port(port)
+        .with_tls(self.replication_tls(&host))
+        .with_application_name(self.stream_name());
+        if options.is_empty() {
+            config
+        } else {
+            config.with_options(options)
+        }
+    }
+
+    /// What the replication session is called in pg_stat_replication.
+    pub fn stream_name(&self) -> &str {
+        self.application_name.as_deref().unwrap_or(STREAM)
+    }
+
+    fn replication_tls(&self, host: &str) -> TlsConfig {
+        let mode = match self.tls.mode {
+            _ if host.starts_with('/') => SslMode::Disable,
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Require => SslMode::Require,
+            TlsMode::VerifyCa => SslMode::VerifyCa,
+            TlsMode::VerifyFull => SslMode::VerifyFull,
+        };
+        let (certificate, key) = self.tls.identity.clone().unzip();
+        TlsConfig {
+            mode,
+            ca_pem_path: self.tls.roots.clone(),
+            // Said out loud because the library takes a bare IP address for an oversight; a certificate may well have one.
+            sni_hostname: (mode == SslMode::VerifyFull).then(|| host.to_owned()),
+            client_cert_pem_path: certificate,
+            client_key_pem_path: key,
+        }
+    }
+
+    /// Says what kept a replication session from opening.
+    pub fn replication_error(&self, error: &PgWireError) -> Error {
+        let at = match self.hosts.first() {
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        let reason = match error {
+            PgWireError::Io(error) => Reason::Unreachable(error.to_string()),
+            PgWireError::Tls(told) => Reason::Tls(told.clone()),
+            PgWireError::Server(told) | PgWireError::Auth(told) => {
+                self.refusal(sqlstate(told), told, true)
+            }
+            other => Reason::Other(other.to_string()),
+        };
+        Error { at, reason }
+    }
+
+    fn reason(&self, error: &tokio_postgres::Error) -> Reason {
+        if let Some(refused) = error.as_db_error() {
+            return self.refusal(refused.code().code(), refused.message(), false);
+        }
+        let causes: Vec<String> =
+            std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+                .map(ToString::to_string)
+                .collect();
+        let told = causes.last().cloned().unwrap_or_else(|| error.to_string());
+        let io =
+            std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        match error.to_string().split(':').next() {
+            Some("error performing TLS handshake") => Reason::Tls(told),
+            Some("invalid configuration") if told.contains("password") => Reason::NoPassword {
+                user: self.user.clone(),
+            },
+            _ if io.is_some_and(|io| {
+                io.kind() == io::ErrorKind::PermissionDenied && self.read_write
+            }) =>
+            {
+                Reason::ReadOnly
+            }
+            _ if io.is_some() => Reason::Unreachable(told),
+            _ => Reason::Other(told),
+        }
+    }
+
+    /// What the server means by refusing us.
+    fn refusal(&self, code: &str, told: &str, replication: bool) -> Reason {
+        let user = self.user.clone();
+        let database = self.database.clone();
+        let told = told.lines().next().unwrap_or(told).to_owned();
+        match SqlState::from_code(code) {
+            _ if told.contains("unsupported startup parameter") => Reason::Pooler(told),
+            SqlState::INVALID_PASSWORD => Reason::Password { user },
+            SqlState::INVALID_CATALOG_NAME => Reason::NoDatabase { database },
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if told.contains("does not exist") => {
+                Reason::NoRole { user }
+            }
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if told.contains("pg_hba.conf") => {
+                Reason::NoEntry {
+                    user,
+                    database,
+                    plain: told.contains("no encryption"),
+                }
+            }
+            SqlState::TOO_MANY_CONNECTIONS if replication && told.contains("max_wal_senders") => {
+                Reason::NoSender
+            }
+            SqlState::TOO_MANY_CONNECTIONS => Reason::Full,
+            SqlState::CANNOT_CONNECT_NOW => Reason::NotNow(told),
+            SqlState::INSUFFICIENT_PRIVILEGE if replication => Reason::NoReplication { user },
+            _ => Reason::Other(told),
+        }
+    }
+}
+
+/// pgwire-replication keeps the code in its text: `… (SQLSTATE 28P01)`.
+fn sqlstate(told: &str) -> &str {
+    told.split_once("SQLSTATE ")
+        .and_then(|(_, rest)| rest.get(..5))
+        .unwrap_or_default()
+}
+
+/// What kept a connection from opening. It shows as one line: what happened where, and the mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The host, as `name:port` or the socket's path.
+    pub at: String,
+    /// What happened.
+    pub reason: Reason,
+}
+
+/// Why a connection did not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody answers there.
+    Unreachable(String),
+    /// Somebody answers, but not within connect_timeout.
+    Silent(Duration),
+    /// TLS was demanded and did not come about, or a file it needs is missing.
+    Tls(String),
+    /// A wrong password.
+    Password {
+        /// Of this role.
+        user: String,
+    },
+    /// A password is wanted, and we have none.
+    NoPassword {
+        /// For this role.
+        user: String,
+    },
+    /// There is no such role, or it may not log in.
+    NoRole {
+        /// The role.
+        user: String,
+    },
+    /// There is no such database.
+    NoDatabase {
+        /// The database.
+        database: String,
+    },
+    /// pg_hba.conf lets nobody in this way.
+    NoEntry {
+        /// The role.
+        user: String,
+        /// The database.
+        database: String,
+        /// We came without TLS.
+        plain: bool,
+    },
+    /// max_connections is reached.
+    Full,
+    /// max_wal_senders is reached.
+    NoSender,
+    /// The role may not open a replication session.
+    NoReplication {
+        /// The role.
+        user: String,
+    },
+    /// A pooler stands between us and the server.
+    Pooler(String),
+    /// A standby, where a primary was demanded.
+    ReadOnly,
+    /// The server is starting, stopping or recovering.
+    NotNow(String),
+    /// Anything else, in the server's words.
+    Other(String),
+}
+
+impl Error {
+    /// Can it go away by itself? If not, a person must act first.
+    pub fn is_transient(&self) -> bool {
+        match self.reason {
+            Reason::Unreachable(_)
+            | Reason::Silent(_)
+            | Reason::Full
+            | Reason::NoSender
+            | Reason::ReadOnly
+            | Reason::NotNow(_) => true,
+            Reason::Tls(_)
+            | Reason::Password { .. }
+            | Reason::NoPassword { .. }
+            | Reason::NoRole { .. }
+            | Reason::NoDatabase { .. }
+            | Reason::NoEntry { .. }
+            | Reason::NoReplication { .. }
+            | Reason::Pooler(_)
+            | Reason::Other(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = &self.at;
+        match &self.reason {
+            Reason::Unreachable(told) => {
+                write!(
+                    f,
+                    "cannot reach Postgres at {at}: {told}; is it running, and is the address in [database] url right?"
+                )
+            }
+            Reason::Silent(limit) => {
+                write!(
+                    f,
+                    "Postgres at {at} did not answer within {} s; is a firewall in between, or connect_timeout too short?",
+                    limit.as_secs()
+                )
+            }
+            Reason::Tls(told) => {
+                write!(
+                    f,
+                    "no TLS with {at}: {told}; see sslmode and sslrootcert in [database] url"
+                )
+            }
+            Reason::Password { user } => {
+                write!(
+                    f,
+                    "{at} refuses the password of {user}; correct it in [database] url or PGPASSWORD"
+                )
+            }
+            Reason::NoPassword { user } => {
+                write!(
+                    f,
+                    "{at} wants a password for {user}; give it in [database] url or PGPASSWORD"
+                )
+            }
+            Reason::NoRole { user } => {
+                write!(
+                    f,
+                    "{at} has no role {user}; correct it in [database] url, or create it"
+                )
+            }
+            Reason::NoDatabase { database } => {
+                write!(
+                    f,
+                    "{at} has no database {database}; correct it in [database] url"
+                )
+            }
+            Reason::NoEntry {
+                user,
+                database,
+                plain,
+            } => {
+                let without = if *plain { " without TLS" } else { "" };
+                let mend = if *plain {
+                    ", or use sslmode=require"
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "{at} lets {user} not into {database} from here{without}; add a line to pg_hba.conf{mend}"
+                )
+            }
+            Reason::Full => write!(
+                f,
+                "{at} has no connection left; raise max_connections, or close some"
+            ),
+            Reason::NoSender => write!(f, "{at} has no WAL sender left; raise max_wal_senders"),
+            Reason::NoReplication { user } => {
+                write!(
+                    f,
+                    "{user} may not replicate from {at}; run: alter role {} replication",
+                    super::quote::name(user)
+                )
+            }
+            Reason::Pooler(_) => {
+                write!(
+                    f,
+                    "{at} is a pooler, which cannot carry a replication session; give the server's own port in [database] url"
+                )
+            }
+            Reason::ReadOnly => write!(f, "{at} is a standby; rowhook needs the primary"),
+            Reason::NotNow(told) | Reason::Other(told) => {
+                write!(f, "{at} refuses the connection: {told}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::parse_with(text, &|_| None).unwrap()
+    }
+
+    #[test]
+    fn both_kinds_of_session_demand_the_same() {
+        let address = address(
+            "postgres://u:p@10.0.0.1/d?sslmode=verify-full&sslrootcert=/ca.pem&options=-c%20a%3Db",
+        );
+        let config = address.replication("s", vec!["p".into(), "p_inserts".into()], "-c c=d");
+        assert_eq!(config.tls.mode, SslMode::VerifyFull);
+        assert_eq!(config.tls.sni_hostname.as_deref(), Some("10.0.0.1"));
+        assert_eq!(config.options.as_deref(), Some("-c a=b -c c=d"));
+        assert_eq!(config.publication.names(), ["p", "p_inserts"]);
+        assert_eq!(config.application_name.as_deref(), Some("rowhook"));
+    }
+
+    #[test]
+    fn a_socket_has_no_tls() {
+        let address = address("postgres://u@/d?host=/run/pg&sslmode=require");
+        let config = address.replication("s", vec!["p".into()], "");
+        assert_eq!(config.tls.mode, SslMode::Disable);
+        assert!(config.is_unix_socket());
+    }
+
+    #[test]
+    fn a_refused_replication_session_names_the_mend() {
+        let address = address("postgres://u:hunter2@db/d");
+        let told = |text: &str| {
+            address
+                .replication_error(&PgWireError::Server(text.into()))
+                .to_string()
+        };
+        assert_eq!(
+            told("unsupported startup parameter: replication (SQLSTATE 08P01)"),
+            "db:5432 is a pooler, which cannot carry a replication session; give the server's own port in [database] url"
+        );
+        assert_eq!(
+            told("permission denied to start WAL sender (SQLSTATE 42501)"),
+            "u may not replicate from db:5432; run: alter role \"u\" replication"
+        );
+        assert_eq!(
+            told(
+                "number of requested standby connections exceeds \"max_wal_senders\" (currently 1) (SQLSTATE 53300)"
+            ),
+            "db:5432 has no WAL sender left; raise max_wal_senders"
+        );
+    }
+}
