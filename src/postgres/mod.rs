@@ -1,11 +1,17 @@
 //! Everything that speaks to Postgres: connecting, setting up, reading the stream, and telling what is in it.
 
 pub mod address;
+pub mod catalog;
 pub mod connect;
+pub mod migration;
 pub mod nearest;
 pub mod pgoutput;
+pub mod plan;
 pub mod quote;
 pub mod relation;
+mod session;
+pub mod setup;
+pub mod teardown;
 mod tls;
 
 pub use pgwire_replication::Lsn;

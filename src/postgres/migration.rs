@@ -1,0 +1,97 @@
+//! rowhook's own tables: the files in sql/, which only go forward.
+
+use super::quote;
+
+/// One file of sql/.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number, from 1 without gaps.
+    pub version: i32,
+    /// Its name without the number.
+    pub name: &'static str,
+    /// Its text; names in it have no schema.
+    pub sql: &'static str,
+}
+
+/// All of them, in order. A released file is never edited: what changes comes in a new one.
+pub const MIGRATIONS: [Migration; 4] = [
+    Migration {
+        version: 1,
+        name: "migration",
+        sql: include_str!("../../sql/0001_migration.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "event",
+        sql: include_str!("../../sql/0002_event.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "hook",
+        sql: include_str!("../../sql/0003_hook.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "identity",
+        sql: include_str!("../../sql/0004_identity.sql"),
+    },
+];
+
+/// The tables that the files make.
+pub const TABLES: [&str; 4] = ["migration", "event", "hook", "identity"];
+
+/// The functions that the files make.
+pub const FUNCTIONS: [&str; 2] = ["refuse_unknown_event()", "touch_hook()"];
+
+/// The comment on a schema that setup created, by which teardown knows that it may drop it.
+pub const SCHEMA_COMMENT: &str = "rowhook's own tables; made by rowhook setup";
+
+/// SQL that brings `schema` from `applied` to the newest version; it belongs into one transaction. `None`: nothing is missing.
+pub fn missing(schema: &str, exists: bool, applied: &[i32]) -> Option<String> {
+    let missing: Vec<_> = MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let quoted = quote::name(schema);
+    let mut sql = String::new();
+    if !exists {
+        sql.push_str(&format!(
+            "create schema {quoted};\ncomment on schema {quoted} is {};\n",
+            quote::text(SCHEMA_COMMENT)
+        ));
+    }
+    // pg_temp is searched first unless it is named: named last, nobody can slip a table of theirs under the functions.
+    sql.push_str(&format!("set local search_path to {quoted}, pg_temp;\n"));
+    for migration in missing {
+        sql.push_str(&format!(
+            "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
+            migration.sql.trim_end(),
+            migration.version,
+            quote::text(migration.name)
+        ));
+    }
+    sql.push_str("\nset local search_path to default;\n");
+    Some(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_from_one_without_gaps() {
+        let versions: Vec<_> = MIGRATIONS.iter().map(|m| m.version).collect();
+        assert_eq!(versions, (1..=versions.len() as i32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_what_is_missing_is_applied() {
+        assert!(missing("rowhook", true, &[1, 2, 3, 4]).is_none());
+        let sql = missing("rowhook", true, &[1, 2, 3]).unwrap();
+        assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
+        assert!(!sql.contains("create schema"));
+    }
+}
