@@ -14,7 +14,6 @@ select
     current_user::text as role,
     r.rolsuper as superuser,
     r.rolreplication as replication,
-    r.rolbypassrls as bypass_rls,
     -- What managed services grant instead of the attribute.
     (
         select m.rolname::text

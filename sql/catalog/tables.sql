@@ -6,7 +6,8 @@ select
     c.relkind,
     c.relpersistence,
     c.relreplident,
-    c.relrowsecurity as row_security,
+    -- For this role: owners and those with BYPASSRLS are not concerned.
+    c.relkind in ('r', 'p') and row_security_active(c.oid) as row_security,
     has_table_privilege(c.oid, 'select') as may_select,
     pg_has_role(c.relowner, 'usage') as owned,
     pg_get_userbyid(c.relowner)::text as owner,

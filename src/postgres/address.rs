@@ -81,7 +81,8 @@ pub enum TlsMode {
     Prefer,
     /// Always, but nothing is verified.
     Require,
-    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq.
+    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq. In the
+    /// replication session it is checked like `verify-full`: its library finds fault with other names.
     VerifyCa,
     /// And it is the host's.
     VerifyFull,

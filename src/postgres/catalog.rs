@@ -60,8 +60,6 @@ pub struct Role {
     pub superuser: bool,
     /// Has the attribute REPLICATION.
     pub replication: bool,
-    /// Row security does not concern it.
-    pub bypass_rls: bool,
     /// A role of a managed service that stands for the attribute, and that this one is a member of.
     pub managed: Option<String>,
     /// May create schemas and publications.
@@ -92,7 +90,7 @@ pub struct Table {
     pub generated: Vec<String>,
     /// Of a partitioned table: the tables that hold its rows.
     pub leaves: Vec<Table>,
-    /// Row security is on.
+    /// Row security decides what our role may see of it.
     pub row_security: bool,
     /// Our role may read it.
     pub may_select: bool,
@@ -226,7 +224,7 @@ pub struct Schema {
     pub strangers: Vec<String>,
     /// Versions of the files that were applied.
     pub migrations: Vec<i32>,
-    /// The events that hooks may name; `None` where they cannot be read.
+    /// The events of hooks.toml that hooks may name; not those that rowhook fires itself.
     pub events: Vec<Event>,
 }
 
@@ -267,7 +265,6 @@ impl Facts {
                 name: server.try_get("role")?,
                 superuser: server.try_get("superuser")?,
                 replication: server.try_get("replication")?,
-                bypass_rls: server.try_get("bypass_rls")?,
                 managed: server.try_get("managed_role")?,
                 may_create: server.try_get("may_create")?,
             },

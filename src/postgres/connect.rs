@@ -173,6 +173,13 @@ impl Address {
         };
         let reason = match error {
             PgWireError::Io(error) => Reason::Unreachable(error.to_string()),
+            PgWireError::Tls(told)
+                if self.tls.mode == TlsMode::VerifyCa && told.contains("not valid for name") =>
+            {
+                Reason::Tls(format!(
+                    "{told} (in a replication session, verify-ca checks the name too: use a name of the certificate as host)"
+                ))
+            }
             PgWireError::Tls(told) => Reason::Tls(told.clone()),
             PgWireError::Server(told) | PgWireError::Auth(told) => {
                 self.refusal(sqlstate(told), told, true)

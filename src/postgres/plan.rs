@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::{
-    catalog::{self, Event, Facts, Identity, Kind, Publication, Schema, Table},
+    catalog::{self, Event, Facts, Identity, Kind, Publication, Role, Server, Table},
     migration,
     nearest::nearest,
     quote,
@@ -37,18 +37,42 @@ pub enum Runs {
 /// Something that a person must change first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong and what to do about it, in one line.
+    /// What is wrong.
     pub what: String,
+    /// What to do about it, where that is not obvious.
+    pub mend: Option<String>,
     /// Where in hooks.toml, if there.
     pub place: Option<Place>,
 }
 
+impl Problem {
+    pub(super) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            mend: Some(mend.into()),
+            place: None,
+        }
+    }
+
+    fn at(self, place: Place) -> Self {
+        Self {
+            place: Some(place),
+            ..self
+        }
+    }
+}
+
+/// In one line.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
             write!(f, "{place}: ")?;
         }
-        f.write_str(&self.what)
+        f.write_str(&self.what)?;
+        match &self.mend {
+            Some(mend) => write!(f, "; {mend}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -94,66 +118,84 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
 
 /// What would keep this role on this server from doing `steps`. A DBA who runs the printed SQL is another role.
 pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
-    let mut hindrances = Vec::new();
-    let mut say = |what: String| hindrances.push(Problem { what, place: None });
     let (server, role) = (&facts.server, &facts.role);
-    if let Some(mend) = wrong_wal_level(&server.wal_level) {
-        say(format!(
-            "wal_level is {}, and logical replication needs logical; {mend}",
-            server.wal_level
-        ));
-    }
-    if server.in_recovery {
-        say("this server is a standby; rowhook needs the primary".into());
-    }
     let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
-    let by_dba = "or let its owner run the output of rowhook setup --print";
-    if makes(CREATE_SLOT) && !role.may_replicate() {
-        say(format!("{}, {by_dba}", no_replication(&role.name)));
-    }
     let makes_schema = makes("create schema ") || makes("create publication ");
-    if makes_schema && !role.may_create && !role.superuser {
-        say(format!(
-            "{}, {by_dba}",
-            no_create(&role.name, &server.database)
-        ));
-    }
-    for table in &facts.tables {
-        let touched = steps.iter().any(|step| {
-            let name = quote::table(&table.name);
-            step.sql.contains(&format!("table only {name}"))
-        });
-        if touched && !table.owned {
-            say(format!(
-                "{} belongs to {}, and only its owner can publish it; run: grant {} to {}, {by_dba}",
-                table.name,
-                table.owner,
-                quote::name(&table.owner),
-                quote::name(&role.name)
-            ));
+    let mut hindrances: Vec<Problem> = [
+        wrong_wal_level(server),
+        is_standby(server),
+        no_replication(role).filter(|_| makes(CREATE_SLOT)),
+        no_create(role, server).filter(|_| makes_schema),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for table in facts.tables.iter().filter(|table| !table.owned) {
+        if makes(&format!("table only {}", quote::table(&table.name))) {
+            hindrances.push(not_owned(table, role));
         }
     }
     hindrances
 }
 
-pub(super) fn wrong_wal_level(level: &str) -> Option<&'static str> {
-    (level != "logical").then_some(
-        "run: alter system set wal_level = logical; and restart Postgres (on RDS and Aurora: set rds.logical_replication = 1, on Cloud SQL: cloudsql.logical_decoding = on)",
-    )
+pub(super) fn wrong_wal_level(server: &Server) -> Option<Problem> {
+    (server.wal_level != "logical").then(|| {
+        Problem::new(
+            format!("wal_level is {}, and must be logical", server.wal_level),
+            "run: alter system set wal_level = logical; and restart Postgres (RDS and Aurora: rds.logical_replication = 1, Cloud SQL: cloudsql.logical_decoding = on)",
+        )
+    })
 }
 
-pub(super) fn no_replication(role: &str) -> String {
-    format!(
-        "{role} may not create replication slots; run: alter role {} replication (on RDS: grant rds_replication to it)",
-        quote::name(role)
-    )
+pub(super) fn is_standby(server: &Server) -> Option<Problem> {
+    server.in_recovery.then(|| {
+        Problem::new(
+            "this server is a standby",
+            "give the primary in [database] url",
+        )
+    })
 }
 
-pub(super) fn no_create(role: &str, database: &str) -> String {
-    format!(
-        "{role} may not create schemas and publications in {database}; run: grant create on database {} to {}",
-        quote::name(database),
-        quote::name(role)
+const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
+
+pub(super) fn no_replication(role: &Role) -> Option<Problem> {
+    let name = &role.name;
+    (!role.may_replicate()).then(|| {
+        Problem::new(
+            format!("{name} may not create replication slots"),
+            format!(
+                "run: alter role {} replication (on RDS: grant rds_replication to it); it is needed to read the slot too",
+                quote::name(name)
+            ),
+        )
+    })
+}
+
+pub(super) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
+    let (name, database) = (&role.name, &server.database);
+    (!role.may_create).then(|| {
+        Problem::new(
+            format!("{name} may not create schemas and publications in {database}"),
+            format!(
+                "run: grant create on database {} to {}, {BY_DBA}",
+                quote::name(database),
+                quote::name(name)
+            ),
+        )
+    })
+}
+
+pub(super) fn not_owned(table: &Table, role: &Role) -> Problem {
+    Problem::new(
+        format!(
+            "{} belongs to {}, and only its owner can publish it",
+            table.name, table.owner
+        ),
+        format!(
+            "run: grant {} to {}, {BY_DBA}",
+            quote::name(&table.owner),
+            quote::name(&role.name)
+        ),
     )
 }
 
@@ -166,11 +208,8 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     if steps.is_empty() {
         script.push_str("-- Nothing is missing.\n");
     }
-    if let Some(mend) = wrong_wal_level(&facts.server.wal_level) {
-        script.push_str(&format!(
-            "-- First, as wal_level is {}: {mend}\n",
-            facts.server.wal_level
-        ));
+    if let Some(problem) = wrong_wal_level(&facts.server) {
+        script.push_str(&format!("-- First: {problem}\n"));
     }
     for step in steps {
         let sql = step.sql.trim_end();
@@ -200,23 +239,20 @@ pub(super) fn lock_key(config: &Config) -> String {
 fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     let mut look = |table: &TableName, place: Place, published: bool| {
-        let what = match facts.table(table) {
+        let problem = match facts.table(table) {
             None => no_table(table, facts),
             Some(Table {
                 kind: Kind::Unpublishable(what),
                 ..
-            }) if published => {
-                format!(
-                    "{table} is {what}, and its changes are not in the WAL; name the table behind it"
-                )
-            }
+            }) if published => Problem::new(
+                format!("{table} is {what}, and its changes are not in the WAL"),
+                "name a table that holds the rows",
+            ),
             Some(_) => return,
         };
-        if problems.iter().all(|problem| problem.what != what) {
-            problems.push(Problem {
-                what,
-                place: Some(place),
-            });
+        // Once is enough for a table that many events are on.
+        if problems.iter().all(|known| known.what != problem.what) {
+            problems.push(problem.at(place));
         }
     };
     for rule in &config.events {
@@ -237,19 +273,17 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
 }
 
 /// That there is no such table, and which one was meant.
-fn no_table(table: &TableName, facts: &Facts) -> String {
+fn no_table(table: &TableName, facts: &Facts) -> Problem {
     let elsewhere = facts.names.iter().find(|known| known.name == table.name);
     let known: Vec<String> = facts.names.iter().map(ToString::to_string).collect();
     let meant = match elsewhere {
         Some(known) => Some(known.to_string()),
         None => nearest(&table.to_string(), known.iter().map(String::as_str)).map(Into::into),
     };
-    let database = &facts.server.database;
-    match meant {
-        Some(meant) => {
-            format!("there is no table {table} in {database}; did you mean {meant}?")
-        }
-        None => format!("there is no table {table} in {database}"),
+    Problem {
+        what: format!("there is no table {table} in {}", facts.server.database),
+        mend: meant.map(|meant| format!("did you mean {meant}?")),
+        place: None,
     }
 }
 
@@ -257,53 +291,59 @@ fn no_table(table: &TableName, facts: &Facts) -> String {
 fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     let hooks = config.hook_table.as_ref()?;
     let table = facts.table(&hooks.table)?;
-    let will_be_full = full_wanted(config, &table.name);
-    (!identified(table, will_be_full)).then(|| Problem {
-        what: format!(
-            "the hook table {} has no replica identity, so hooks that are removed would go unheard; give it a primary key, or identity = \"full\"",
-            table.name
-        ),
-        place: Some(hooks.place),
+    let unfit = table.kind != Kind::Table || !identified(config, table);
+    unfit.then(|| {
+        Problem::new(
+            format!(
+                "the hook table {} has no replica identity, so that hooks which are removed would go unheard",
+                table.name
+            ),
+            "give it a primary key, or identity = \"full\"",
+        )
+        .at(hooks.place)
     })
 }
 
 fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.schema;
-    let Schema {
-        strangers,
-        migrations,
-        ..
-    } = facts.schema.as_ref()?;
+    let schema = facts.schema.as_ref()?;
     let newest = migration::MIGRATIONS.len() as i32;
-    let what = if migrations.is_empty() && !strangers.is_empty() {
-        format!(
-            "the schema {name} already holds {}; set [database] schema to a name that is free",
-            strangers.join(", ")
+    if schema.migrations.is_empty() && !schema.strangers.is_empty() {
+        return Some(Problem::new(
+            format!(
+                "the schema {name} already holds {}",
+                schema.strangers.join(", ")
+            ),
+            "set [database] schema to a name that is free",
+        ));
+    }
+    let newer = schema.migrations.iter().any(|version| *version > newest);
+    newer.then(|| {
+        Problem::new(
+            format!("the tables in the schema {name} were made by a newer rowhook"),
+            "use that one",
         )
-    } else if migrations.iter().any(|version| *version > newest) {
-        format!("the tables in schema {name} were made by a newer rowhook; use that one")
-    } else {
-        return None;
-    };
-    Some(Problem { what, place: None })
+    })
 }
 
 fn unfit_publications(config: &Config, facts: &Facts) -> Vec<Problem> {
     let database = &config.database;
     let mut problems = Vec::new();
     for name in [&database.publication, &database.inserts_publication()] {
-        let quoted = quote::name(name);
-        let what = match facts.publication(name) {
-            Some(found) if found.all_tables => format!(
-                "the publication {name} is FOR ALL TABLES, which makes updates of tables without replica identity fail; run: drop publication {quoted}"
-            ),
-            None if facts.slot.is_some() => format!(
-                "the slot {} is older than the publication {name}, which does not exist, and could never be read; run rowhook teardown, then rowhook setup",
-                database.slot
-            ),
-            _ => continue,
-        };
-        problems.push(Problem { what, place: None });
+        match facts.publication(name) {
+            Some(found) if found.all_tables => problems.push(Problem::new(
+                format!("the publication {name} is FOR ALL TABLES, which makes updates of tables without replica identity fail"),
+                format!("run: drop publication {}", quote::name(name)),
+            )),
+            None if facts.slot.is_some() => problems.push(Problem::new(
+                format!(
+                    "the slot {} is there but the publication {name} is not, and a slot that is older than its publication can never be read",
+                    database.slot
+                ),
+                "run rowhook teardown, then rowhook setup",
+            )),
+            _ => {}
+        }
     }
     problems
 }
@@ -311,25 +351,30 @@ fn unfit_publications(config: &Config, facts: &Facts) -> Vec<Problem> {
 fn unfit_slot(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.slot;
     let slot = facts.slot.as_ref()?;
-    let other = "; set [database] slot to a name that is free";
     let what = if slot.kind != "logical" {
-        format!("the slot {name} is a physical one{other}")
+        format!("the slot {name} is a physical one")
     } else if slot.temporary {
-        format!("the slot {name} is a temporary one of another session{other}")
+        format!("the slot {name} is a temporary one of another session")
     } else if slot.plugin.as_deref() != Some("pgoutput") {
         let plugin = slot.plugin.as_deref().unwrap_or("no plugin");
-        format!("the slot {name} is for {plugin}, not pgoutput{other}")
+        format!("the slot {name} is for {plugin}, not for pgoutput")
     } else if slot.database.as_ref() != Some(&facts.server.database) {
         let database = slot.database.as_deref().unwrap_or("no database");
-        format!("the slot {name} belongs to the database {database}{other}")
+        format!("the slot {name} belongs to the database {database}")
     } else if slot.is_lost() {
-        format!(
-            "the slot {name} has lost WAL that it needs, and the changes in there cannot be read any more; run rowhook teardown, then rowhook setup, and rowhook backfill what is missing"
-        )
+        return Some(Problem::new(
+            format!(
+                "the slot {name} has lost WAL, and the changes in there cannot be read any more"
+            ),
+            "run rowhook teardown and rowhook setup, then send what is missing with rowhook backfill",
+        ));
     } else {
         return None;
     };
-    Some(Problem { what, place: None })
+    Some(Problem::new(
+        what,
+        "set [database] slot to a name that is free",
+    ))
 }
 
 fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
@@ -439,20 +484,21 @@ fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
     steps
 }
 
-fn full_wanted(config: &Config, table: &TableName) -> bool {
+/// [`Table::is_identified`], as it will be after [`identities`].
+pub(super) fn identified(config: &Config, table: &Table) -> bool {
+    match table.kind {
+        // See is_identified: for the partitions to come, only the primary key counts.
+        Kind::Partitioned if full_wanted(config, &table.name) => !table.primary_key.is_empty(),
+        _ => full_wanted(config, &table.name) || table.is_identified(),
+    }
+}
+
+/// Does the file ask for `identity = "full"`?
+pub(super) fn full_wanted(config: &Config, table: &TableName) -> bool {
     config
         .tables
         .iter()
         .any(|rules| rules.table == *table && rules.identity_full)
-}
-
-/// [`Table::is_identified`], as it is after [`identities`].
-fn identified(table: &Table, will_be_full: bool) -> bool {
-    match table.kind {
-        // See is_identified: for the partitions to come, only the primary key counts.
-        Kind::Partitioned if will_be_full => !table.primary_key.is_empty(),
-        _ => will_be_full || table.is_identified(),
-    }
 }
 
 /// Creates what is missing, then brings each table into the publication where it belongs and out of the other.
@@ -522,7 +568,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         // A table that is not there yet can only be rowhook's own.
         let fit = facts
             .table(&name)
-            .is_none_or(|table| identified(table, full_wanted(config, &name)));
+            .is_none_or(|table| identified(config, table));
         let publication = if fit { &mut whole } else { &mut inserts };
         publication.tables.push(name);
     }

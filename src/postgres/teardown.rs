@@ -41,7 +41,6 @@ pub async fn teardown(config: &Config, patience: Patience) -> Result<Vec<String>
     ]
     .into_iter()
     .flatten()
-    .map(|what| Problem { what, place: None })
     .collect();
     if !problems.is_empty() {
         return Err(Refused(problems).into());
@@ -68,25 +67,31 @@ pub async fn teardown(config: &Config, patience: Patience) -> Result<Vec<String>
     Ok(done)
 }
 
-fn foreign_reader(config: &Config, facts: &Facts, ours: &str) -> Option<String> {
+fn foreign_reader(config: &Config, facts: &Facts, ours: &str) -> Option<Problem> {
     let slot = facts.slot.as_ref()?;
     let pid = slot.active_pid?;
     let name = slot.application_name.as_deref().unwrap_or("somebody");
     (is_pgoutput(slot) && name != ours).then(|| {
-        format!(
-            "the slot {} is read by pid {pid} ({name}), which is not rowhook; stop it first",
-            config.database.slot
+        Problem::new(
+            format!(
+                "the slot {} is read by pid {pid} ({name}), which is not rowhook",
+                config.database.slot
+            ),
+            "stop it first",
         )
     })
 }
 
-fn strangers(config: &Config, facts: &Facts) -> Option<String> {
+fn strangers(config: &Config, facts: &Facts) -> Option<Problem> {
     let schema = facts.schema.as_ref()?;
     (schema.made_by_setup && !schema.strangers.is_empty()).then(|| {
-        format!(
-            "the schema {} also holds {}, which rowhook did not make; move or drop that first",
-            config.database.schema,
-            schema.strangers.join(", ")
+        Problem::new(
+            format!(
+                "the schema {} also holds {}, which rowhook did not make",
+                config.database.schema,
+                schema.strangers.join(", ")
+            ),
+            "move or drop that first",
         )
     })
 }
