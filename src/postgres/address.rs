@@ -521,18 +521,15 @@ mod tests {
     #[test]
     fn hosts_are_names_addresses_lists_and_sockets() {
         let hosts = |text: &str| parse(text).unwrap().hosts;
-        let socket = Host::Unix {
+        let socket = [Host::Unix {
             folder: "/run/pg".into(),
             port: 5433,
-        };
+        }];
         assert_eq!(hosts("postgres://a:1,b:2/x"), [tcp("a", 1), tcp("b", 2)]);
         assert_eq!(hosts("postgres://[::1]:7/x"), [tcp("::1", 7)]);
-        assert_eq!(
-            hosts("postgres:///x?host=/run/pg&port=5433"),
-            [socket.clone()]
-        );
-        assert_eq!(hosts("postgres://%2Frun%2Fpg:5433/x"), [socket.clone()]);
-        assert_eq!(hosts("host=/run/pg port=5433"), [socket]);
+        assert_eq!(hosts("postgres:///x?host=/run/pg&port=5433"), socket);
+        assert_eq!(hosts("postgres://%2Frun%2Fpg:5433/x"), socket);
+        assert_eq!(hosts("host=/run/pg port=5433"), socket);
         assert_eq!(hosts("postgres://[::1]:7/x")[0].to_string(), "[::1]:7");
     }
 

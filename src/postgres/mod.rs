@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod catalog;
+pub mod check;
 pub mod connect;
 pub mod migration;
 pub mod nearest;

@@ -121,7 +121,7 @@ pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let (server, role) = (&facts.server, &facts.role);
     let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
     let makes_schema = makes("create schema ") || makes("create publication ");
-    let mut hindrances: Vec<Problem> = [
+    [
         wrong_wal_level(server),
         is_standby(server),
         no_replication(role).filter(|_| makes(CREATE_SLOT)),
@@ -129,13 +129,21 @@ pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     ]
     .into_iter()
     .flatten()
-    .collect();
-    for table in facts.tables.iter().filter(|table| !table.owned) {
-        if makes(&format!("table only {}", quote::table(&table.name))) {
-            hindrances.push(not_owned(table, role));
-        }
-    }
-    hindrances
+    .chain(not_ours(facts, steps))
+    .collect()
+}
+
+/// The tables that `steps` change but this role does not own.
+pub(super) fn not_ours(facts: &Facts, steps: &[Step]) -> impl Iterator<Item = Problem> {
+    let changed = |table: &Table| {
+        let name = format!("table only {}", quote::table(&table.name));
+        steps.iter().any(|step| step.sql.contains(&name))
+    };
+    facts
+        .tables
+        .iter()
+        .filter(move |table| !table.owned && changed(table))
+        .map(|table| not_owned(table, &facts.role))
 }
 
 pub(super) fn wrong_wal_level(server: &Server) -> Option<Problem> {
@@ -185,7 +193,7 @@ pub(super) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
     })
 }
 
-pub(super) fn not_owned(table: &Table, role: &Role) -> Problem {
+fn not_owned(table: &Table, role: &Role) -> Problem {
     Problem::new(
         format!(
             "{} belongs to {}, and only its owner can publish it",
