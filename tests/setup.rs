@@ -281,7 +281,11 @@ fn psql(config: &Config, script: &str) {
     use std::io::Write;
     // Some packages bring the server alone; any psql will do then.
     let beside = CLUSTER.bin().join("psql");
-    let psql = if beside.exists() { beside } else { "psql".into() };
+    let psql = if beside.exists() {
+        beside
+    } else {
+        "psql".into()
+    };
     let mut psql = Command::new(psql)
         .args([
             "-X",
@@ -465,6 +469,95 @@ async fn children_of_a_table_do_not_come_along() {
         .batch_execute("update ebook set size = 2")
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_role_that_is_no_superuser_attaches_to_its_own_tables_and_detaches() {
+    let (client, mut config) = bookstore().await;
+    let database = config.database.slot.clone();
+    client
+        .batch_execute(&format!(
+            "create role humble login replication;
+            grant create on database {database} to humble;
+            alter table book owner to humble;
+            alter table log owner to humble"
+        ))
+        .await
+        .unwrap();
+    let before = traces(&client).await;
+    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "humble@"));
+    let config = config.full("log");
+
+    set_up(&config).await;
+
+    assert!(set_up(&config).await.is_empty());
+    assert!(
+        findings(&config, Level::Warn)
+            .await
+            .iter()
+            .all(|found| found.contains("rows of log have no owner"))
+    );
+    teardown(&config, Patience::default()).await.unwrap();
+    assert_eq!(traces(&client).await, before);
+    client
+        .batch_execute("drop owned by humble; drop role humble")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_a_dba_set_up_from_the_print_can_be_used_by_the_role_that_printed_it() {
+    let (client, mut config) = bookstore().await;
+    client
+        .batch_execute("create role modest login replication")
+        .await
+        .unwrap();
+    let dba = config.clone();
+    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "modest@"));
+
+    psql(&dba, &print(&config).await.unwrap());
+
+    assert!(set_up(&config).await.is_empty());
+    config.events.truncate(2);
+    assert_eq!(
+        refused(&config).await,
+        "the publication rowhook_inserts belongs to someone else than modest; make modest its owner, or let someone who may run the output of rowhook setup --print"
+    );
+    client
+        .batch_execute("revoke usage on schema rowhook from modest")
+        .await
+        .unwrap();
+    assert!(
+        refused(&config)
+            .await
+            .starts_with("modest may not read the tables in the schema rowhook; run: grant usage")
+    );
+    client
+        .batch_execute("drop owned by modest; drop role modest")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn names_may_hold_anything_that_postgres_allows() {
+    let (client, mut config) = bookstore().await;
+    client
+        .batch_execute(r#"create table "Odd ""name'" ("Id" integer primary key)"#)
+        .await
+        .unwrap();
+    config.database.schema = r#"Row "hook's"#.into();
+    config.database.publication = r#"it's "ours""#.into();
+    let config = config
+        .event("it's.odd", r#"Odd "name'"#, Action::Created)
+        .full(r#"Odd "name'"#);
+    let before = traces(&client).await;
+
+    psql(&config, &print(&config).await.unwrap());
+
+    assert!(set_up(&config).await.is_empty());
+    assert_eq!(published(&client).await.len(), 4);
+    teardown(&config, Patience::default()).await.unwrap();
+    assert_eq!(traces(&client).await, before);
 }
 
 // The hook table.

@@ -7,6 +7,7 @@ select
     p.pubdelete as deletes,
     p.pubtruncate as truncates,
     p.pubviaroot as via_root,
+    pg_has_role(p.pubowner, 'usage') as owned,
     coalesce(tables.schemas, '{}') as schemas,
     coalesce(tables.names, '{}') as names
 from pg_publication as p

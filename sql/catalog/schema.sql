@@ -1,9 +1,10 @@
--- The schema $1: is it there, did setup make it, and what else lives in it than the relations $2.
+-- The schema $1: is it there, did setup make it ($3 is its comment then), and what else lives in it than the tables $2.
 select
     n.oid,
     coalesce(obj_description(n.oid, 'pg_namespace') = $3::text, false) as made_by_setup,
     has_schema_privilege(n.oid, 'create') as may_create,
-    to_regclass(format('%I.migration', n.nspname)) is not null as migrated,
+    own.migrated,
+    own.may_read and has_schema_privilege(n.oid, 'usage') as may_read,
     (
         select coalesce(array_agg(c.relname::text order by c.relname), '{}')
         from pg_class as c
@@ -20,4 +21,14 @@ select
             )
     ) as strangers
 from pg_namespace as n
+-- Our own tables, as far as they are there.
+cross join lateral (
+    select
+        coalesce(bool_or(c.relname = 'migration'), false) as migrated,
+        coalesce(bool_and(has_table_privilege(c.oid, 'select')), true) as may_read
+    from pg_class as c
+    where c.relnamespace = n.oid
+        and c.relkind = 'r'
+        and c.relname::text = any($2::text[])
+) as own
 where n.nspname::text = $1::text

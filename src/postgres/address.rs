@@ -5,7 +5,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use crate::{config::Secret, postgres::nearest::nearest};
+use super::{nearest::nearest, passfile};
+use crate::config::Secret;
 
 /// A checked address of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +99,20 @@ fn mistake<T>(text: impl Into<String>) -> Result<T, Mistake> {
 }
 
 impl Address {
-    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment.
+    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment, and a missing
+    /// password from `~/.pgpass`.
     ///
     /// # Errors
     /// When it is neither, has an unknown key, or asks for something that rowhook cannot do.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        Self::parse_with(text, &|name| std::env::var(name).ok())
+        let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
+        if address.password.is_none() {
+            address.password = passfile::look_up(&address);
+        }
+        Ok(address)
     }
 
-    /// The same in the given environment.
+    /// The same in the given environment, without looking for a password in files.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

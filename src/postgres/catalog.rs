@@ -181,6 +181,8 @@ pub struct Publication {
     pub via_root: bool,
     /// Its tables.
     pub tables: Vec<TableName>,
+    /// Our role owns it, or is a member of who does.
+    pub owned: bool,
 }
 
 /// A replication slot.
@@ -220,7 +222,9 @@ pub struct Schema {
     pub made_by_setup: bool,
     /// Our role may create in it.
     pub may_create: bool,
-    /// Relations in it that are not ours.
+    /// Our role may read its tables; if not, the fields below are empty.
+    pub may_read: bool,
+    /// Relations in it that are not rowhook's.
     pub strangers: Vec<String>,
     /// Versions of the files that were applied.
     pub migrations: Vec<i32>,
@@ -462,6 +466,7 @@ async fn read_publications(
                     row.try_get("truncates")?,
                 ],
                 via_root: row.try_get("via_root")?,
+                owned: row.try_get("owned")?,
                 tables: schemas
                     .into_iter()
                     .zip(names)
@@ -513,11 +518,12 @@ async fn read_schema(
     let mut found = Schema {
         made_by_setup: row.try_get("made_by_setup")?,
         may_create: row.try_get("may_create")?,
+        may_read: row.try_get("may_read")?,
         strangers: row.try_get("strangers")?,
         migrations: Vec::new(),
         events: Vec::new(),
     };
-    if !row.try_get("migrated")? {
+    if !found.may_read || !row.try_get("migrated")? {
         return Ok(Some(found));
     }
     let schema = quote::name(schema);

@@ -46,8 +46,9 @@ pub const FUNCTIONS: [&str; 2] = ["refuse_unknown_event()", "touch_hook()"];
 /// The comment on a schema that setup created, by which teardown knows that it may drop it.
 pub const SCHEMA_COMMENT: &str = "rowhook's own tables; made by rowhook setup";
 
-/// SQL that brings `schema` from `applied` to the newest version; it belongs into one transaction. `None`: nothing is missing.
-pub fn missing(schema: &str, exists: bool, applied: &[i32]) -> Option<String> {
+/// SQL that brings `schema` from `applied` to the newest version and lets `role` use it; it belongs into one transaction.
+/// `None`: nothing is missing.
+pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Option<String> {
     let missing: Vec<_> = MIGRATIONS
         .iter()
         .filter(|migration| !applied.contains(&migration.version))
@@ -74,7 +75,18 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32]) -> Option<String> {
         ));
     }
     sql.push_str("\nset local search_path to default;\n");
+    // Who runs this owns it all; that is another role where a DBA runs what setup printed.
+    sql.push_str(&grants(schema, role));
+    sql.push('\n');
     Some(sql)
+}
+
+/// SQL that lets `role` use the tables.
+pub fn grants(schema: &str, role: &str) -> String {
+    let (schema, role) = (quote::name(schema), quote::name(role));
+    format!(
+        "grant usage on schema {schema} to {role}; grant select, insert, update, delete on all tables in schema {schema} to {role};"
+    )
 }
 
 #[cfg(test)]
@@ -89,8 +101,8 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4]).is_none());
-        let sql = missing("rowhook", true, &[1, 2, 3]).unwrap();
+        assert!(missing("rowhook", true, &[1, 2, 3, 4], "me").is_none());
+        let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));
     }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod connect;
 pub mod migration;
 pub mod nearest;
+mod passfile;
 pub mod pgoutput;
 pub mod plan;
 pub mod quote;

@@ -133,17 +133,44 @@ pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     .collect()
 }
 
-/// The tables that `steps` change but this role does not own.
-pub(super) fn not_ours(facts: &Facts, steps: &[Step]) -> impl Iterator<Item = Problem> {
-    let changed = |table: &Table| {
-        let name = format!("table only {}", quote::table(&table.name));
-        steps.iter().any(|step| step.sql.contains(&name))
-    };
-    facts
-        .tables
-        .iter()
-        .filter(move |table| !table.owned && changed(table))
-        .map(|table| not_owned(table, &facts.role))
+/// What `steps` change but this role does not own.
+pub(super) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+    let role = &facts.role;
+    let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
+    let mut problems = Vec::new();
+    for publication in facts.publications.iter().filter(|found| !found.owned) {
+        if changed(format!(
+            "alter publication {} ",
+            quote::name(&publication.name)
+        )) {
+            problems.push(Problem::new(
+                format!(
+                    "the publication {} belongs to someone else than {}",
+                    publication.name, role.name
+                ),
+                format!("make {} its owner, {BY_DBA}", role.name),
+            ));
+        }
+    }
+    for table in facts.tables.iter().filter(|table| !table.owned) {
+        if changed(format!("table only {}", quote::table(&table.name))) {
+            problems.push(not_owned(table, role));
+        }
+    }
+    let outdated = facts
+        .schema
+        .as_ref()
+        .is_some_and(|schema| !schema.may_create);
+    if outdated && changed("create table ".into()) {
+        problems.push(Problem::new(
+            format!(
+                "{} may not create tables in the schema of rowhook",
+                role.name
+            ),
+            format!("make {} its owner, {BY_DBA}", role.name),
+        ));
+    }
+    problems
 }
 
 pub(super) fn wrong_wal_level(server: &Server) -> Option<Problem> {
@@ -315,6 +342,13 @@ fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
 fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.schema;
     let schema = facts.schema.as_ref()?;
+    let role = &facts.role.name;
+    if !schema.may_read {
+        return Some(Problem::new(
+            format!("{role} may not read the tables in the schema {name}"),
+            format!("run: {}", migration::grants(name, role)),
+        ));
+    }
     let newest = migration::MIGRATIONS.len() as i32;
     if schema.migrations.is_empty() && !schema.strangers.is_empty() {
         return Some(Problem::new(
@@ -390,7 +424,7 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
     let applied = facts.schema.as_ref().map_or(&[][..], |s| &s.migrations);
     Some(Step {
         reason: format!("rowhook's own tables, in the schema {name}"),
-        sql: migration::missing(name, facts.schema.is_some(), applied)?,
+        sql: migration::missing(name, facts.schema.is_some(), applied, &facts.role.name)?,
         runs: Runs::InTransaction,
     })
 }
@@ -561,6 +595,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         publishes,
         via_root: true,
         tables: Vec::new(),
+        owned: true,
     };
     let mut whole = publication(config.database.publication.clone(), [true; 4]);
     let mut inserts = publication(

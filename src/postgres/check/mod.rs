@@ -202,6 +202,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
         }
     };
     let mut findings: Vec<_> = plan::not_ours(facts, &steps)
+        .into_iter()
         .map(|problem| Finding::problem(Topic::Privileges, problem))
         .collect();
     findings.push(match steps.as_slice() {
