@@ -881,6 +881,44 @@ async fn a_slot_older_than_its_publication_is_refused() {
 }
 
 #[tokio::test]
+async fn a_slot_that_lost_wal_is_not_passed_over() {
+    let cluster = Cluster::start(&[
+        "max_slot_wal_keep_size=1",
+        "min_wal_size=32MB",
+        "max_wal_size=32MB",
+    ])
+    .unwrap();
+    let config = config(&cluster.url("postgres"), "lossy");
+    set_up(&config).await;
+    let client = connect(&cluster.url("postgres")).await;
+
+    let lost = async {
+        while texts(&client, "select wal_status from pg_replication_slots").await != ["lost"] {
+            for sql in [
+                "create table x ()",
+                "drop table x",
+                "select pg_switch_wal()",
+                "checkpoint",
+            ] {
+                client.batch_execute(sql).await.unwrap();
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), lost)
+        .await
+        .expect("the slot never lost its WAL");
+
+    let told = "the slot lossy has lost WAL, and the changes in there cannot be read any more; \
+        run rowhook teardown and rowhook setup, then send what is missing with rowhook backfill";
+    assert_eq!(refused(&config).await, told);
+    assert_eq!(
+        findings(&config, Level::Warn).await,
+        [format!("Fatal {}", told.replace("lossy", "DATABASE"))]
+    );
+    teardown(&config, Patience::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lock_that_is_not_to_be_had_names_its_holder() {
     let (client, config) = bookstore().await;
     let config = config.full("book");

@@ -1,9 +1,10 @@
 //! What setup and check need to know of a database, read in one go. What follows from it is decided elsewhere, on values.
 
-use tokio_postgres::{Client, Row};
+mod read;
 
-use super::{migration, quote};
 use crate::config::{Action, Config, EventSource, TableName};
+
+pub(super) use self::read::read_slot;
 
 /// A database as it is now, as far as the configuration concerns it.
 #[derive(Debug, Clone)]
@@ -255,44 +256,6 @@ pub fn hook_table(config: &Config) -> TableName {
 }
 
 impl Facts {
-    /// Reads them. Needs no privilege: what the role may not see is what it may not use.
-    ///
-    /// # Errors
-    /// When the connection fails.
-    pub async fn read(client: &Client, config: &Config) -> Result<Self, tokio_postgres::Error> {
-        let server = client
-            .query_one(include_str!("../../sql/catalog/server.sql"), &[])
-            .await?;
-        let (names, tables) = read_tables(client, config).await?;
-        Ok(Self {
-            role: Role {
-                name: server.try_get("role")?,
-                superuser: server.try_get("superuser")?,
-                replication: server.try_get("replication")?,
-                managed: server.try_get("managed_role")?,
-                may_create: server.try_get("may_create")?,
-            },
-            server: Server {
-                version: server.try_get("version")?,
-                version_name: server.try_get("version_name")?,
-                wal_level: server.try_get("wal_level")?,
-                in_recovery: server.try_get("in_recovery")?,
-                max_slots: server.try_get("max_slots")?,
-                used_slots: server.try_get("used_slots")?,
-                max_senders: server.try_get("max_senders")?,
-                used_senders: server.try_get("used_senders")?,
-                wal_keep: server.try_get("wal_keep")?,
-                tls: server.try_get("tls")?,
-                database: server.try_get("database")?,
-            },
-            tables,
-            names,
-            publications: read_publications(client, config).await?,
-            slot: read_slot(client, &config.database.slot).await?,
-            schema: read_schema(client, &config.database.schema).await?,
-        })
-    }
-
     /// The table of this name, if it exists.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == *name)
@@ -302,55 +265,6 @@ impl Facts {
     pub fn publication(&self, name: &str) -> Option<&Publication> {
         self.publications.iter().find(|found| found.name == name)
     }
-}
-
-/// Every name, and the tables among them that the configuration mentions.
-async fn read_tables(
-    client: &Client,
-    config: &Config,
-) -> Result<(Vec<TableName>, Vec<Table>), tokio_postgres::Error> {
-    let wanted = mentioned(config);
-    let mut names = Vec::new();
-    let mut oids: Vec<u32> = Vec::new();
-    for row in client
-        .query(include_str!("../../sql/catalog/names.sql"), &[])
-        .await?
-    {
-        let name = table_name(&row)?;
-        if wanted.contains(&name) {
-            oids.push(row.try_get("oid")?);
-        }
-        names.push(name);
-    }
-    let mut tables = Vec::new();
-    let partitioned: Vec<(u32, u32)> = client
-        .query(include_str!("../../sql/catalog/leaves.sql"), &[&oids])
-        .await?
-        .iter()
-        .map(|row| Ok((row.try_get("root")?, row.try_get("leaf")?)))
-        .collect::<Result<_, tokio_postgres::Error>>()?;
-    oids.extend(partitioned.iter().map(|(_, leaf)| *leaf));
-    let found: Vec<(u32, Table)> = client
-        .query(include_str!("../../sql/catalog/tables.sql"), &[&oids])
-        .await?
-        .iter()
-        .map(|row| Ok((row.try_get("oid")?, table(row)?)))
-        .collect::<Result<_, tokio_postgres::Error>>()?;
-    for (oid, table) in &found {
-        if !wanted.contains(&table.name) {
-            continue;
-        }
-        let leaves = found
-            .iter()
-            .filter(|(leaf, _)| partitioned.contains(&(*oid, *leaf)))
-            .map(|(_, leaf)| leaf.clone())
-            .collect();
-        tables.push(Table {
-            leaves,
-            ..table.clone()
-        });
-    }
-    Ok((names, tables))
 }
 
 /// Every table that the configuration names, once.
@@ -384,174 +298,4 @@ pub fn published(config: &Config) -> Vec<TableName> {
         }
     }
     names
-}
-
-fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
-    Ok(TableName {
-        schema: row.try_get("schema")?,
-        name: row.try_get("name")?,
-    })
-}
-
-/// Without its leaves.
-fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
-    // "char" arrives as a signed byte.
-    let character = |column: &str| row.try_get::<_, i8>(column).map(|byte| byte as u8 as char);
-    let kind = match (character("relkind")?, character("relpersistence")?) {
-        ('r' | 'p', 'u') => Kind::Unpublishable("an unlogged table"),
-        ('r', _) => Kind::Table,
-        ('p', _) => Kind::Partitioned,
-        ('v', _) => Kind::Unpublishable("a view"),
-        ('m', _) => Kind::Unpublishable("a materialized view"),
-        ('f', _) => Kind::Unpublishable("a foreign table"),
-        _ => Kind::Unpublishable("no table"),
-    };
-    let identity = match (
-        character("relreplident")?,
-        row.try_get::<_, Option<Vec<String>>>("identity")?,
-    ) {
-        ('f', _) => Identity::Full,
-        ('i', Some(columns)) => Identity::Key {
-            columns,
-            index: row.try_get("index_name")?,
-        },
-        (_, Some(columns)) => Identity::Key {
-            columns,
-            index: None,
-        },
-        (how, None) => Identity::None {
-            by_choice: how == 'n',
-        },
-    };
-    Ok(Table {
-        name: table_name(row)?,
-        kind,
-        identity,
-        primary_key: row.try_get("primary_key")?,
-        columns: row.try_get("columns")?,
-        generated: row.try_get("generated")?,
-        leaves: Vec::new(),
-        row_security: row.try_get("row_security")?,
-        may_select: row.try_get("may_select")?,
-        owned: row.try_get("owned")?,
-        owner: row.try_get("owner")?,
-    })
-}
-
-async fn read_publications(
-    client: &Client,
-    config: &Config,
-) -> Result<Vec<Publication>, tokio_postgres::Error> {
-    let wanted = vec![
-        config.database.publication.clone(),
-        config.database.inserts_publication(),
-    ];
-    let rows = client
-        .query(
-            include_str!("../../sql/catalog/publications.sql"),
-            &[&wanted],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let schemas: Vec<String> = row.try_get("schemas")?;
-            let names: Vec<String> = row.try_get("names")?;
-            Ok(Publication {
-                name: row.try_get("name")?,
-                all_tables: row.try_get("all_tables")?,
-                publishes: [
-                    row.try_get("inserts")?,
-                    row.try_get("updates")?,
-                    row.try_get("deletes")?,
-                    row.try_get("truncates")?,
-                ],
-                via_root: row.try_get("via_root")?,
-                owned: row.try_get("owned")?,
-                tables: schemas
-                    .into_iter()
-                    .zip(names)
-                    .map(|(schema, name)| TableName { schema, name })
-                    .collect(),
-            })
-        })
-        .collect()
-}
-
-/// The slot of this name. `None`: there is none.
-pub(super) async fn read_slot(
-    client: &Client,
-    name: &str,
-) -> Result<Option<Slot>, tokio_postgres::Error> {
-    let row = client
-        .query_opt(include_str!("../../sql/catalog/slot.sql"), &[&name])
-        .await?;
-    row.map(|row| {
-        Ok(Slot {
-            kind: row.try_get("type")?,
-            plugin: row.try_get("plugin")?,
-            database: row.try_get("database")?,
-            temporary: row.try_get("temporary")?,
-            active_pid: row.try_get("active_pid")?,
-            application_name: row.try_get("application_name")?,
-            wal_status: row.try_get("wal_status")?,
-            invalidation_reason: row.try_get("invalidation_reason")?,
-            lag: row.try_get("lag")?,
-        })
-    })
-    .transpose()
-}
-
-async fn read_schema(
-    client: &Client,
-    schema: &str,
-) -> Result<Option<Schema>, tokio_postgres::Error> {
-    let ours: Vec<&str> = migration::TABLES.to_vec();
-    let Some(row) = client
-        .query_opt(
-            include_str!("../../sql/catalog/schema.sql"),
-            &[&schema, &ours, &migration::SCHEMA_COMMENT],
-        )
-        .await?
-    else {
-        return Ok(None);
-    };
-    let mut found = Schema {
-        made_by_setup: row.try_get("made_by_setup")?,
-        may_create: row.try_get("may_create")?,
-        may_read: row.try_get("may_read")?,
-        strangers: row.try_get("strangers")?,
-        migrations: Vec::new(),
-        events: Vec::new(),
-    };
-    if !found.may_read || !row.try_get("migrated")? {
-        return Ok(Some(found));
-    }
-    let schema = quote::name(schema);
-    for row in client
-        .query(
-            &format!("select version from {schema}.migration order by version"),
-            &[],
-        )
-        .await?
-    {
-        found.migrations.push(row.try_get(0)?);
-    }
-    if found.migrations.contains(&2) {
-        for row in client
-            .query(
-                &format!(
-                    "select name, source, all_owners from {schema}.event where source <> 'rowhook' order by name"
-                ),
-                &[],
-            )
-            .await?
-        {
-            found.events.push(Event {
-                name: row.try_get(0)?,
-                source: row.try_get(1)?,
-                all_owners: row.try_get(2)?,
-            });
-        }
-    }
-    Ok(Some(found))
 }
