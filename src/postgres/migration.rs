@@ -81,6 +81,13 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
     Some(sql)
 }
 
+/// Was the file of this name applied?
+pub fn is_applied(name: &str, applied: &[i32]) -> bool {
+    MIGRATIONS
+        .iter()
+        .any(|migration| migration.name == name && applied.contains(&migration.version))
+}
+
 /// SQL that lets `role` use the tables.
 pub fn grants(schema: &str, role: &str) -> String {
     let (schema, role) = (quote::name(schema), quote::name(role));

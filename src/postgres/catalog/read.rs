@@ -257,7 +257,7 @@ async fn read_schema(
     {
         found.migrations.push(row.try_get(0)?);
     }
-    if found.migrations.contains(&2) {
+    if migration::is_applied("event", &found.migrations) {
         for row in client
             .query(
                 &format!(

@@ -120,10 +120,8 @@ impl Address {
             Some(Host::Unix { folder, port }) => (folder.display().to_string(), *port),
             None => (String::new(), 5432),
         };
-        let options = match &self.options {
-            Some(ours) => format!("{ours} {options}"),
-            None => options.to_owned(),
-        };
+        let ours = self.options.as_deref().unwrap_or_default();
+        let options = format!("{ours} {options}");
         let config = ReplicationConfig::new(
             host.clone(),
             &self.user,
@@ -137,10 +135,9 @@ impl Address {
         .with_port(port)
         .with_tls(self.replication_tls(&host))
         .with_application_name(self.stream_name());
-        if options.is_empty() {
-            config
-        } else {
-            config.with_options(options)
+        match options.trim() {
+            "" => config,
+            options => config.with_options(options),
         }
     }
 

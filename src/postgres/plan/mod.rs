@@ -10,7 +10,7 @@ mod problem;
 mod publication;
 
 use super::{
-    catalog::{Event, Facts, Identity, Kind},
+    catalog::{Event, Facts, Identity, Kind, Table},
     migration, quote,
 };
 use crate::config::{Config, EventSource};
@@ -64,19 +64,20 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
 
 /// The steps as SQL that psql runs as it stands.
 pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
-    let mut script = format!(
-        "-- rowhook setup for the database {}. Run it with: psql -v ON_ERROR_STOP=1\n",
+    let mut script = comment(&format!(
+        "rowhook setup for the database {}. Run it with: psql -v ON_ERROR_STOP=1",
         facts.server.database
-    );
+    ));
     if steps.is_empty() {
-        script.push_str("-- Nothing is missing.\n");
+        script.push_str(&comment("Nothing is missing."));
     }
     if let Some(problem) = wrong_wal_level(&facts.server) {
-        script.push_str(&format!("-- First: {problem}\n"));
+        script.push_str(&comment(&format!("First: {problem}")));
     }
     for step in steps {
         let sql = step.sql.trim_end();
-        script.push_str(&format!("\n-- {}\n", step.reason));
+        script.push('\n');
+        script.push_str(&comment(&step.reason));
         match step.runs {
             Runs::InTransaction => script.push_str(&format!(
                 "begin;\nset local lock_timeout = '2s';\n{}\n{sql}\ncommit;\n",
@@ -86,6 +87,11 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
         }
     }
     script
+}
+
+/// One line, whatever the names in it hold: what came after a line break would be run.
+fn comment(text: &str) -> String {
+    format!("-- {}\n", text.replace(['\n', '\r'], " "))
 }
 
 /// Takes the lock that keeps two setups of one database from mixing, until the transaction ends.
@@ -111,6 +117,34 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
 
 /// Copies `[events]` into the table that new hooks are checked against.
 fn events(config: &Config, facts: &Facts) -> Option<Step> {
+    let wanted = wanted_events(config);
+    let mut there = match &facts.schema {
+        Some(schema) => schema.events.clone(),
+        None => Vec::new(),
+    };
+    // Not trusting the collation that the database sorted them with.
+    there.sort_by(|a, b| a.name.cmp(&b.name));
+    if wanted == there {
+        return None;
+    }
+    let table = format!("{}.event", quote::name(&config.database.schema));
+    let mut sql = format!("delete from {table}\nwhere source <> 'rowhook';\n");
+    if !wanted.is_empty() {
+        let rows: Vec<_> = wanted.iter().map(row).collect();
+        sql.push_str(&format!(
+            "insert into {table} (name, source, all_owners)\nvalues\n    {};\n",
+            rows.join(",\n    ")
+        ));
+    }
+    Some(Step {
+        reason: "the events that hooks may name".into(),
+        sql,
+        runs: Runs::InTransaction,
+    })
+}
+
+/// The events of the file, by name.
+fn wanted_events(config: &Config) -> Vec<Event> {
     let mut wanted: Vec<Event> = config
         .events
         .iter()
@@ -124,86 +158,61 @@ fn events(config: &Config, facts: &Facts) -> Option<Step> {
         })
         .collect();
     wanted.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut there = facts
-        .schema
-        .as_ref()
-        .map_or_else(Vec::new, |schema| schema.events.clone());
-    // Not trusting the collation that the database sorted them with.
-    there.sort_by(|a, b| a.name.cmp(&b.name));
-    if wanted == there {
-        return None;
-    }
-    let event = format!("{}.event", quote::name(&config.database.schema));
-    let mut sql = format!("delete from {event}\nwhere source <> 'rowhook'");
-    if !wanted.is_empty() {
-        let names: Vec<_> = wanted
-            .iter()
-            .map(|event| quote::text(&event.name))
-            .collect();
-        let rows: Vec<_> = wanted
-            .iter()
-            .map(|event| {
-                format!(
-                    "\n    ({}, {}, {})",
-                    quote::text(&event.name),
-                    quote::text(&event.source),
-                    event.all_owners
-                )
-            })
-            .collect();
-        sql.push_str(&format!(
-            "\n    and name not in ({});\ninsert into {event} (name, source, all_owners)\nvalues{}\non conflict (name) do update\nset source = excluded.source,\n    all_owners = excluded.all_owners",
-            names.join(", "),
-            rows.join(",")
-        ));
-    }
-    sql.push_str(";\n");
-    Some(Step {
-        reason: "the events that hooks may name".into(),
-        sql,
-        runs: Runs::InTransaction,
-    })
+    wanted
+}
+
+fn row(event: &Event) -> String {
+    format!(
+        "({}, {}, {})",
+        quote::text(&event.name),
+        quote::text(&event.source),
+        event.all_owners
+    )
 }
 
 /// Makes the identity full where the file says so, and notes what it was.
 fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
-    let notes = format!("{}.identity", quote::name(&config.database.schema));
     let mut steps = Vec::new();
-    for rules in config.tables.iter().filter(|rules| rules.identity_full) {
-        let Some(table) = facts.table(&rules.table) else {
+    for table in &facts.tables {
+        // Where even that would not make updates safe to publish, it would only make the WAL bigger.
+        if !full_wanted(config, &table.name) || !identified(config, table) {
             continue;
-        };
-        // What a partitioned table says of itself is asked by nobody: each partition speaks for its own rows.
-        let tables = match table.kind {
-            Kind::Partitioned => table.leaves.iter().collect(),
-            _ => vec![table],
-        };
-        for table in tables {
-            let (previous, index) = match &table.identity {
-                Identity::Full => continue,
-                Identity::Key {
-                    index: Some(index), ..
-                } => ('i', quote::text(index)),
-                Identity::None { by_choice: true } => ('n', "null".into()),
-                Identity::Key { index: None, .. } | Identity::None { by_choice: false } => {
-                    ('d', "null".into())
-                }
-            };
-            let name = quote::table(&table.name);
-            steps.push(Step {
-                reason: format!(
-                    "{} has identity = \"full\": its old rows are written to the WAL from here on",
-                    table.name
-                ),
-                sql: format!(
-                    "alter table only {name} replica identity full;\ninsert into {notes} (relation, previous, index_name)\nvalues ({}::regclass, '{previous}', {index})\non conflict (relation) do nothing;\n",
-                    quote::text(&name)
-                ),
-                runs: Runs::InTransaction,
-            });
+        }
+        match table.kind {
+            // What a partitioned table says of itself is asked by nobody: each partition speaks for its own rows.
+            Kind::Partitioned => {
+                steps.extend(table.leaves.iter().filter_map(|leaf| full(config, leaf)));
+            }
+            _ => steps.extend(full(config, table)),
         }
     }
     steps
+}
+
+fn full(config: &Config, table: &Table) -> Option<Step> {
+    let (previous, index) = match &table.identity {
+        Identity::Full => return None,
+        Identity::Key {
+            index: Some(index), ..
+        } => ('i', quote::text(index)),
+        Identity::None { by_choice: true } => ('n', "null".into()),
+        Identity::Key { index: None, .. } | Identity::None { by_choice: false } => {
+            ('d', "null".into())
+        }
+    };
+    let name = quote::table(&table.name);
+    let notes = format!("{}.identity", quote::name(&config.database.schema));
+    Some(Step {
+        reason: format!(
+            "{} has identity = \"full\": its old rows are written to the WAL from here on",
+            table.name
+        ),
+        sql: format!(
+            "alter table only {name} replica identity full;\ninsert into {notes} (relation, previous, index_name)\nvalues ({}::regclass, '{previous}', {index})\non conflict (relation) do nothing;\n",
+            quote::text(&name)
+        ),
+        runs: Runs::InTransaction,
+    })
 }
 
 const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
