@@ -3,14 +3,31 @@
 //! Nothing after this module checks a key again. What only the database can tell (does the table exist, does the filter
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
+mod database;
+mod delivery;
+mod environment;
+mod events;
+mod hook_table;
+mod hooks;
+mod load;
+mod mistake;
+mod name;
+mod quantity;
+mod reader;
 mod secret;
+mod server;
+mod tables;
 
 use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use url::Url;
 
-pub use self::secret::Secret;
+pub use self::{
+    load::KEYS,
+    mistake::{Mistake, Mistakes},
+    secret::Secret,
+};
 
 /// A whole hooks.toml.
 #[derive(Debug, Clone)]
@@ -53,7 +70,7 @@ impl fmt::Display for Place {
 /// A key whose behaviour comes in a later version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotYet {
-    /// The key's full name: `database.store`.
+    /// The key's full name: `delivery.retention`.
     pub key: String,
     /// Where it stands.
     pub place: Place,
@@ -202,7 +219,7 @@ pub struct OwnerRule {
 }
 
 /// One `-> table.column` of an owner path. The table is entered by its primary key, which must be one column.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OwnerStep {
     /// The table that the key before points to.
     pub table: TableName,

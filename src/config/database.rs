@@ -1,0 +1,65 @@
+//! `[database]`: what is attached to.
+
+use super::{
+    Database, Secret,
+    reader::{Keys, Table, Value},
+};
+use crate::postgres::address::Address;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &["url", "slot", "publication", "schema"],
+    later: &["store"],
+};
+
+/// `<publication>_inserts` has to fit into the 63 bytes that Postgres keeps of a name.
+const LONGEST_PUBLICATION: usize = 55;
+
+pub(super) fn read(section: &Table<'_>) -> Option<Database> {
+    let url = section
+        .need("url", "url = \"${DATABASE_URL}\"")
+        .and_then(url);
+    let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
+    Some(Database {
+        slot: or_rowhook(section.find("slot").and_then(slot)),
+        publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
+        schema: or_rowhook(name(section, "schema", 63)),
+        store: None,
+        url: url?,
+    })
+}
+
+/// What is wrong with an address is said without repeating it.
+fn url(value: &Value<'_>) -> Option<Secret> {
+    let url = value.secret()?;
+    if let Err(mistake) = Address::parse_with(url.expose(), value.reader.env) {
+        value.wrong(mistake.to_string());
+        return None;
+    }
+    Some(url)
+}
+
+fn slot(value: &Value<'_>) -> Option<String> {
+    let slot = value.string()?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if slot.len() > 63 || !slot.chars().all(allowed) {
+        value.wrong(format!(
+            "{slot:?} cannot name a slot; use up to 63 of a-z, 0-9 and _"
+        ));
+        return None;
+    }
+    Some(slot)
+}
+
+fn name(section: &Table<'_>, key: &str, longest: usize) -> Option<String> {
+    let value = section.find(key)?;
+    let name = value.string()?;
+    if name.len() > longest || name.contains('\0') {
+        value.wrong(format!(
+            "{} has {} bytes; Postgres leaves room for {longest}, shorten it",
+            value.key,
+            name.len()
+        ));
+        return None;
+    }
+    Some(name)
+}

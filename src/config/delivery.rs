@@ -1,0 +1,201 @@
+//! `[delivery]`, its defaults, and what of it a hook may set for itself.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{
+    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
+    reader::{Keys, Table, Value},
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MEBIBYTE: usize = 1 << 20;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "timeout",
+        "retries",
+        "order",
+        "concurrency",
+        "max_body",
+        "retention",
+        "disable_after",
+        "payload",
+        "signature",
+        "allow_http",
+        "allow_networks",
+        "memory",
+        "grace",
+    ],
+    later: &["batch", "rate"],
+};
+
+/// Every default of `[delivery]`.
+impl Default for Delivery {
+    fn default() -> Self {
+        let schedule = [
+            5,
+            5 * MINUTE,
+            30 * MINUTE,
+            2 * HOUR,
+            5 * HOUR,
+            10 * HOUR,
+            14 * HOUR,
+            20 * HOUR,
+            24 * HOUR,
+        ];
+        Self {
+            timeout: Duration::from_secs(15),
+            retries: schedule.map(Duration::from_secs).to_vec(),
+            order: Order::Row,
+            concurrency: NonZeroUsize::MIN.saturating_add(15),
+            max_body: 20 * MEBIBYTE,
+            retention: Duration::from_secs(30 * DAY),
+            disable_after: DisableAfter::Time(Duration::from_secs(5 * DAY)),
+            payload: PayloadFormat::RestHooks,
+            signature: SignatureScheme::Standard,
+            allow_http: false,
+            allow_networks: Vec::new(),
+            memory: 64 * MEBIBYTE,
+            grace: Duration::from_secs(20),
+        }
+    }
+}
+
+/// `[delivery]` over its defaults.
+pub(super) fn read(table: &Table<'_>) -> Delivery {
+    let mut delivery = overlay(table, &Delivery::default());
+    if let Some(value) = table.find("retention") {
+        value.not_yet();
+        set(&mut delivery.retention, value.some_time());
+    }
+    if let Some(value) = table.find("allow_http") {
+        set(&mut delivery.allow_http, value.flag());
+    }
+    if let Some(value) = table.find("allow_networks") {
+        set(&mut delivery.allow_networks, networks(value));
+    }
+    if let Some(value) = table.find("memory") {
+        set(&mut delivery.memory, value.size(MEBIBYTE, "1MiB"));
+    }
+    if let Some(value) = table.find("grace") {
+        set(&mut delivery.grace, value.duration());
+    }
+    delivery
+}
+
+/// What a table sets of the keys that `[delivery]` and a hook share, over `base`.
+pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
+    let mut delivery = base.clone();
+    if let Some(value) = table.find("timeout") {
+        set(&mut delivery.timeout, value.some_time());
+    }
+    if let Some(value) = table.find("retries") {
+        set(&mut delivery.retries, retries(value));
+    }
+    if let Some(value) = table.find("order") {
+        let choices = [
+            ("row", Order::Row),
+            ("hook", Order::Hook),
+            ("none", Order::None),
+        ];
+        set(&mut delivery.order, value.choice(&choices));
+    }
+    if let Some(value) = table.find("concurrency") {
+        let count = value.count().and_then(|count| usize::try_from(count).ok());
+        set(&mut delivery.concurrency, count.and_then(NonZeroUsize::new));
+    }
+    if let Some(value) = table.find("max_body") {
+        set(&mut delivery.max_body, value.size(1, "1B"));
+    }
+    if let Some(value) = table.find("payload") {
+        set(&mut delivery.payload, payload(value));
+    }
+    if let Some(value) = table.find("signature") {
+        set(&mut delivery.signature, signature(value));
+    }
+    if let Some(value) = table.find("disable_after") {
+        value.not_yet();
+        set(&mut delivery.disable_after, disable_after(value));
+    }
+    delivery
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn retries(value: &Value<'_>) -> Option<Vec<Duration>> {
+    if value.is_false() {
+        return Some(Vec::new());
+    }
+    let mend = "a list such as [\"5s\", \"5m\"], or false for one attempt";
+    let pauses = value.list_of(mend, Value::duration)?;
+    if pauses.is_empty() {
+        value.wrong(format!(
+            "{} is empty; write false for one attempt",
+            value.key
+        ));
+    }
+    Some(pauses)
+}
+
+fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+    let network = |value: &Value<'_>| {
+        let text = value.string()?;
+        let network = text.parse::<IpNet>().ok();
+        if network.is_none() {
+            value.wrong(format!(
+                "{text:?} is no network; write an address and a prefix, such as \"127.0.0.0/8\""
+            ));
+        }
+        network.map(|network| network.trunc())
+    };
+    value.list_of("a list such as [\"127.0.0.0/8\"]", network)
+}
+
+const PAYLOADS: [(&str, PayloadFormat); 3] = [
+    ("rest-hooks", PayloadFormat::RestHooks),
+    ("standard", PayloadFormat::Standard),
+    ("row", PayloadFormat::Row),
+];
+
+fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
+    if let Some(later) = value.text_of(&["django", "cloudevents", "netbox"]) {
+        value.later(format!("{} = {later:?}", value.key));
+        return None;
+    }
+    value.choice(&PAYLOADS)
+}
+
+impl PayloadFormat {
+    /// `rest-hooks`, `standard` or `row`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let named = PAYLOADS.iter().find(|(name, _)| *name == text);
+        named.map(|(_, format)| *format)
+    }
+}
+
+fn signature(value: &Value<'_>) -> Option<SignatureScheme> {
+    if value.is_table() {
+        value.later(format!("{} as a table", value.key));
+        return None;
+    }
+    value.choice(&[("standard", SignatureScheme::Standard)])
+}
+
+fn disable_after(value: &Value<'_>) -> Option<DisableAfter> {
+    if value.is_integer() {
+        value.count().map(DisableAfter::Failures)
+    } else if value.is_string() {
+        value.some_time().map(DisableAfter::Time)
+    } else {
+        value.mistyped("a duration such as \"5d\", or a number of failures");
+        None
+    }
+}

@@ -1,0 +1,71 @@
+//! `${NAME}` in a value: what the environment says, put in after the file is parsed, so that no value can break its syntax.
+
+/// `text` with every `${NAME}` replaced; `$${` stands for a plain `${`.
+///
+/// # Errors
+/// What is wrong and its mend. It never quotes `text`, which may be a secret.
+pub(super) fn replace(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Vec<String>> {
+    let mut replaced = String::with_capacity(text.len());
+    let mut mistakes = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let (before, after) = (&rest[..start], &rest[start + 2..]);
+        if let Some(before) = before.strip_suffix('$') {
+            replaced.push_str(before);
+            replaced.push_str("${");
+            rest = after;
+            continue;
+        }
+        replaced.push_str(before);
+        let name = after.split_once('}').filter(|(name, _)| is_name(name));
+        let Some((name, after)) = name else {
+            mistakes.push(
+                "a \"${\" here begins no ${NAME}; close it, or write $${ for a plain ${".into(),
+            );
+            break;
+        };
+        match env(name) {
+            Some(value) => replaced.push_str(&value),
+            None => mistakes.push(format!(
+                "the environment variable {name} is not set; set it, or write $${{ for a plain ${{"
+            )),
+        }
+        rest = after;
+    }
+    replaced.push_str(rest);
+    if mistakes.is_empty() {
+        Ok(replaced)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_replaced_and_a_doubled_dollar_is_not() {
+        let env = |name: &str| (name == "A").then(|| "${B}".to_owned());
+        for (text, expected) in [
+            ("plain $ {}", "plain $ {}"),
+            ("<${A}${A}>", "<${B}${B}>"),
+            ("$${A}", "${A}"),
+            ("$A", "$A"),
+        ] {
+            assert_eq!(replace(text, &env).unwrap(), expected);
+        }
+        for text in ["${B}", "${", "${A", "${}", "${1}", "${A B}"] {
+            assert_eq!(replace(text, &env).unwrap_err().len(), 1, "{text}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `[events]`: what makes which event happen.
+
+use super::{
+    Action, EventRule, EventSource, TableName, name,
+    reader::{Keys, Table, Value},
+};
+use crate::filter::Filter;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &["on", "changed", "when"],
+    later: &[],
+};
+
+/// What `[events]` says, and what it names even where it is wrong, so that one mistake does not cause others.
+#[derive(Default)]
+pub(super) struct Events {
+    pub(super) rules: Vec<EventRule>,
+    pub(super) names: Vec<String>,
+    pub(super) tables: Vec<TableName>,
+    /// Not every event is among `names`.
+    pub(super) names_unclear: bool,
+    /// Not every table is among `tables`.
+    pub(super) tables_unclear: bool,
+}
+
+impl Events {
+    /// Where there is no `[events]` to read, nothing can be held against it.
+    pub(super) fn unknown() -> Self {
+        Self {
+            names_unclear: true,
+            tables_unclear: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn read(table: &Table<'_>) -> Self {
+        let mut events = Self::default();
+        if table.iter().next().is_none() {
+            table.reader.wrong(
+                table.place,
+                "[events] is empty; name an event, such as \"book.added\" = \"book.created\"",
+            );
+        }
+        for value in table.iter() {
+            events.read_one(value);
+        }
+        events
+    }
+
+    fn read_one(&mut self, value: &Value<'_>) {
+        if is_unquoted(value) {
+            value.reader.wrong(
+                value.key_place,
+                format!(
+                    "{} is no event; write names with dots in quotes: \"{}.added\" = …",
+                    value.key, value.name
+                ),
+            );
+            self.names_unclear = true;
+            self.tables_unclear = true;
+            return;
+        }
+        self.names.push(value.name.to_owned());
+        if let Some(mend) = name::event_mistake(value.name) {
+            value.reader.wrong(
+                value.key_place,
+                format!("{:?} cannot name an event; {mend}", value.name),
+            );
+        }
+        let Some((source, all_owners)) = self.source(value) else {
+            return;
+        };
+        if source == EventSource::Custom {
+            value.not_yet();
+        }
+        self.rules.push(EventRule {
+            name: value.name.to_owned(),
+            source,
+            all_owners,
+            place: value.key_place,
+        });
+    }
+
+    /// The source and its `+`.
+    fn source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
+        if value.is_string() {
+            return self.bare_source(value);
+        }
+        if !value.is_table() {
+            value.mistyped("\"table.action\"");
+            self.tables_unclear = true;
+            return None;
+        }
+        let table = value.table(&KEYS)?;
+        let on = table.need("on", "on = \"table.action\"");
+        self.tables_unclear |= on.is_none();
+        let on = on.and_then(|on| self.bare_source(on));
+        let changed = table.find("changed");
+        let columns = changed.and_then(Value::strings);
+        let condition = table.find("when");
+        let expression = condition.and_then(expression);
+        let (mut source, all_owners) = on?;
+        match &mut source {
+            EventSource::Row {
+                action,
+                changed: rule_changed,
+                when,
+                ..
+            } => {
+                if let Some(changed) = changed.filter(|_| *action != Action::Updated) {
+                    changed.reader.wrong(
+                        changed.key_place,
+                        format!(
+                            "{} does not fit {action}; only updated knows what changed, leave it out",
+                            changed.key
+                        ),
+                    );
+                }
+                *rule_changed = columns.unwrap_or_default();
+                *when = expression;
+            }
+            EventSource::Custom => {
+                for value in changed.into_iter().chain(condition) {
+                    value.reader.wrong(
+                        value.key_place,
+                        format!(
+                            "{} does not fit custom, which has no row; leave it out",
+                            value.key
+                        ),
+                    );
+                }
+            }
+        }
+        Some((source, all_owners))
+    }
+
+    /// `[schema.]table.action` or `custom`, with or without its `+`.
+    fn bare_source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
+        let Some(text) = value.string() else {
+            self.tables_unclear = true;
+            return None;
+        };
+        let (bare, all_owners) = match text.strip_suffix('+') {
+            Some(bare) => (bare, true),
+            None => (&*text, false),
+        };
+        if bare == "custom" {
+            return Some((EventSource::Custom, all_owners));
+        }
+        let parts = name::parts(bare);
+        if let Some([only]) = parts.as_deref() {
+            value.wrong(format!(
+                "{text:?} names no action; write \"{only}.created\", \"{only}.updated\" or \"{only}.deleted\""
+            ));
+            self.tables_unclear = true;
+            return None;
+        }
+        let split = parts.and_then(|mut parts| Some((parts.pop()?, TableName::from_parts(parts)?)));
+        let Some((action, table)) = split else {
+            value.wrong(format!(
+                "{text:?} is no source; write \"[schema.]table.action\", with \"double quotes\" around odd names, or \"custom\""
+            ));
+            self.tables_unclear = true;
+            return None;
+        };
+        self.tables.push(table.clone());
+        let action = match &*action {
+            "created" => Action::Created,
+            "updated" => Action::Updated,
+            "deleted" => Action::Deleted,
+            _ => {
+                value.wrong(format!(
+                    "{action:?} is not an action; it is created, updated or deleted (actions of your own come in a later version)"
+                ));
+                return None;
+            }
+        };
+        let source = EventSource::Row {
+            table,
+            action,
+            changed: Vec::new(),
+            when: None,
+        };
+        Some((source, all_owners))
+    }
+}
+
+/// A CEL expression that compiles.
+pub(super) fn expression(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    match Filter::compile(&text) {
+        Ok(_) => Some(text),
+        Err(error) => {
+            value.wrong(error.to_string());
+            None
+        }
+    }
+}
+
+/// `book.added = …` without quotes, which TOML reads as the table `book`.
+fn is_unquoted(value: &Value<'_>) -> bool {
+    value.has_no_key_of(KEYS.known)
+}

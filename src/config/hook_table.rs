@@ -1,0 +1,56 @@
+//! `[hook_table]`: a table of the application that holds the users' hooks.
+
+use super::{
+    HookTable, OnGone, TableName,
+    reader::{Keys, Table},
+};
+
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "table", "id", "owner", "event", "target", "active", "secret", "filter", "on_gone",
+    ],
+    later: &[],
+};
+
+pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
+    let table = section
+        .need("table", "table = \"rest_hooks_hook\"")
+        .and_then(|value| {
+            let text = value.string()?;
+            let table = TableName::parse(&text);
+            if table.is_none() {
+                value.wrong(format!(
+                    "{text:?} is no table; write \"[schema.]table\", with \"double quotes\" around odd names"
+                ));
+            }
+            table
+        });
+    let column = |key: &str| section.string(key);
+    let or = |key: &str, default: &str| column(key).unwrap_or_else(|| default.to_owned());
+    let active = column("active");
+    let choices = [("disable", OnGone::Disable), ("delete", OnGone::Delete)];
+    let on_gone = section.find("on_gone");
+    let wanted = on_gone.and_then(|value| value.choice(&choices));
+    if wanted == Some(OnGone::Disable) && section.find("active").is_none() {
+        section.reader.wrong(
+            on_gone.map_or(section.place, |value| value.place),
+            "hook_table.on_gone = \"disable\" needs a column to clear; name it with active, or write \"delete\"",
+        );
+    }
+    let default = match active {
+        Some(_) => OnGone::Disable,
+        None => OnGone::Delete,
+    };
+    Some(HookTable {
+        id: or("id", "id"),
+        owner: or("owner", "user_id"),
+        event: or("event", "event"),
+        target: or("target", "target"),
+        active,
+        secret: column("secret"),
+        filter: column("filter"),
+        on_gone: wanted.unwrap_or(default),
+        place: section.place,
+        table: table?,
+    })
+}

@@ -1,0 +1,221 @@
+//! `[[hooks]]`: the operator's own hooks.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use url::Url;
+
+use super::{
+    Delivery, FileHook, Pattern, Secret, delivery,
+    events::{Events, expression},
+    reader::{Keys, Table, Value},
+};
+use crate::postgres::nearest::nearest;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "name",
+        "events",
+        "target",
+        "secret",
+        "owner",
+        "headers",
+        "filter",
+        "timeout",
+        "retries",
+        "order",
+        "concurrency",
+        "max_body",
+        "payload",
+        "signature",
+        "disable_after",
+    ],
+    later: &["batch", "rate"],
+};
+
+/// Events that rowhook fires itself.
+const OWN: [&str; 2] = ["hook.disabled", "rowhook.gap"];
+
+/// What HTTP or rowhook sets itself, besides `webhook-*`.
+const RESERVED: [&str; 6] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+];
+
+pub(super) fn read(value: &Value<'_>, events: &Events, base: &Delivery) -> Vec<FileHook> {
+    if value.is_table() {
+        value.reader.wrong(
+            value.key_place,
+            "hooks is a table; write [[hooks]], in double brackets, above each hook",
+        );
+        return Vec::new();
+    }
+    let hooks = value.list("[[hooks]] above each hook").unwrap_or_default();
+    let mut names: Vec<String> = Vec::new();
+    hooks
+        .iter()
+        .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base))
+        .collect()
+}
+
+/// `names` are those of the hooks before it.
+fn read_one(
+    table: &Table<'_>,
+    names: &mut Vec<String>,
+    events: &Events,
+    base: &Delivery,
+) -> Option<FileHook> {
+    let name = table
+        .need("name", "name = \"warehouse\"")
+        .and_then(|value| name(value, names));
+    let patterns = table
+        .need("events", "events = [\"book.*\"]")
+        .and_then(|value| patterns(value, events));
+    let target = table
+        .need("target", "target = \"https://example.com/hooks\"")
+        .and_then(|value| target(value, base.allow_http));
+    let secret = table.find("secret").and_then(secret);
+    let owner = table.string("owner");
+    let headers = table.find("headers").map(headers).unwrap_or_default();
+    let filter = table.find("filter").and_then(expression);
+    let delivery = delivery::overlay(table, base);
+    Some(FileHook {
+        name: name?,
+        events: patterns?,
+        target: target?,
+        secret,
+        owner,
+        headers,
+        filter,
+        delivery,
+        place: table.place,
+    })
+}
+
+fn name(value: &Value<'_>, names: &mut Vec<String>) -> Option<String> {
+    let name = value.string()?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !letter || !name.chars().all(allowed) || name.len() > 64 {
+        value.wrong(format!(
+            "{name:?} cannot name a hook; begin with a letter, then use up to 63 letters, digits and _ . -"
+        ));
+        return None;
+    }
+    if names.contains(&name) {
+        value.wrong(format!(
+            "{name:?} names another hook already; give each its own name"
+        ));
+    }
+    names.push(name.clone());
+    Some(name)
+}
+
+fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
+    let mend = "a list such as [\"book.*\"]";
+    let patterns = value.list_of(mend, |value| pattern(value, events))?;
+    if patterns.is_empty() {
+        value.wrong(format!(
+            "{} is empty; name events, or write [\"*\"] for all of them",
+            value.key
+        ));
+    }
+    Some(patterns)
+}
+
+fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
+    let text = value.string()?;
+    let Some(pattern) = Pattern::parse(&text) else {
+        value.wrong(format!(
+            "{text:?} is no event; write its name, \"book.*\" for all that begin so, or \"*\" for all"
+        ));
+        return None;
+    };
+    let mut known = events.names.iter().map(String::as_str).chain(OWN);
+    let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
+    if !heard && !events.names_unclear {
+        let names = events.names.iter().map(String::as_str);
+        let mend = match nearest(&text, names) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "add one to [events], or remove it here".into(),
+        };
+        value.wrong(format!("no event of [events] matches {text:?}; {mend}"));
+    }
+    Some(pattern)
+}
+
+/// The URL stays out of the messages: targets often carry a token.
+fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
+    let text = value.string()?;
+    let url = Url::parse(&text).ok().filter(|url| {
+        matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
+    });
+    let Some(url) = url else {
+        value.wrong(format!(
+            "{} is not an http or https URL; write one such as \"https://example.com/hooks\"",
+            value.key
+        ));
+        return None;
+    };
+    if url.scheme() == "http" && !allow_http {
+        value.wrong(format!(
+            "{} is not encrypted; write https, or set allow_http = true in [delivery]",
+            value.key
+        ));
+    }
+    Some(url)
+}
+
+fn secret(value: &Value<'_>) -> Option<Secret> {
+    let secret = value.secret()?;
+    let key = secret.expose().strip_prefix("whsec_");
+    let key = key.and_then(|key| BASE64_STANDARD.decode(key).ok());
+    if !key.is_some_and(|key| (24..=64).contains(&key.len())) {
+        value.wrong(format!(
+            "{} is not whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)",
+            value.key
+        ));
+        return None;
+    }
+    Some(secret)
+}
+
+fn headers(value: &Value<'_>) -> Vec<(String, Secret)> {
+    let mut headers: Vec<(String, Secret)> = Vec::new();
+    let Some(table) = value.open_table() else {
+        return headers;
+    };
+    for value in table.iter() {
+        let name = value.name;
+        let wrong = |text: String| value.reader.wrong(value.key_place, text);
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let lower = name.to_ascii_lowercase();
+        if name.is_empty() || !name.chars().all(token) {
+            wrong(format!(
+                "{name:?} is no header; write a name such as \"x-api-key\""
+            ));
+        } else if RESERVED.contains(&&*lower) || lower.starts_with("webhook-") {
+            wrong(format!(
+                "the header {name:?} is set by rowhook or HTTP itself; leave it out"
+            ));
+        } else if headers
+            .iter()
+            .any(|(other, _)| other.to_ascii_lowercase() == lower)
+        {
+            wrong(format!("the header {name:?} is named twice; remove one"));
+        }
+        let Some(secret) = value.secret() else {
+            continue;
+        };
+        if secret.expose().chars().any(char::is_control) {
+            value.wrong(format!(
+                "{} holds a control character, such as the end of a line; remove it",
+                value.key
+            ));
+        }
+        headers.push((name.to_owned(), secret));
+    }
+    headers
+}

@@ -1,0 +1,129 @@
+//! From the text of a hooks.toml to a [`Config`], or to everything that is wrong with it.
+
+use std::{fs, path::Path};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Delivery, Place, database, delivery,
+    events::{self, Events},
+    hook_table, hooks,
+    mistake::{Mistake, Mistakes},
+    reader::{Keys, Reader, Table},
+    server, tables,
+};
+
+const SECTIONS: Keys = Keys {
+    known: &[
+        "database",
+        "events",
+        "tables",
+        "hooks",
+        "hook_table",
+        "delivery",
+        "server",
+    ],
+    later: &["history"],
+};
+
+/// Every section and the keys that this version reads in it, so that the manual can be held against them.
+pub const KEYS: [(&str, &[&str]); 7] = [
+    ("database", database::KEYS.known),
+    ("events", events::KEYS.known),
+    ("tables", tables::KEYS.known),
+    ("hooks", hooks::KEYS.known),
+    ("hook_table", hook_table::KEYS.known),
+    ("delivery", delivery::KEYS.known),
+    ("server", server::KEYS.known),
+];
+
+impl Config {
+    /// Reads and checks the file at `path`. `env` answers what the environment says of a name.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`Config::parse`].
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text, env),
+            Err(error) => {
+                let text = format!("cannot be read: {error}");
+                Err(Mistakes::new(path, vec![Mistake { place: None, text }]))
+            }
+        }
+    }
+
+    /// Checks `text`, which messages call by the name `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the file. A text that is not TOML is not looked at further: what
+    /// could be made of it would be a guess.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Mistakes> {
+        let reader = Reader::new(text, env);
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            let start = error.span().map_or(0, |span| span.start);
+            let reason: Vec<&str> = error.message().split_whitespace().collect();
+            let text = format!("this is not TOML: {}", reason.join(" "));
+            reader.wrong(reader.place(start), text);
+        }
+        let config = if errors.is_empty() {
+            let start = Place { line: 1, column: 1 };
+            read(path, &Table::new(&reader, "", start, root.get_ref()))
+        } else {
+            None
+        };
+        let (mistakes, not_yet) = reader.finish();
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(Self { not_yet, ..config }),
+            _ => Err(Mistakes::new(path, mistakes)),
+        }
+    }
+}
+
+fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
+    file.refuse_unknown(&SECTIONS);
+    let database = file
+        .need("database", "[database] with url = \"${DATABASE_URL}\"")
+        .and_then(|value| value.table(&database::KEYS))
+        .and_then(|section| database::read(&section));
+    let events = file
+        .need("events", "[events] with \"book.added\" = \"book.created\"")
+        .and_then(|value| value.open_table())
+        .map_or_else(Events::unknown, |section| Events::read(&section));
+    let tables = file
+        .find("tables")
+        .and_then(|value| value.open_table())
+        .map(|section| tables::read(&section, &events))
+        .unwrap_or_default();
+    let delivery = file
+        .find("delivery")
+        .and_then(|value| value.table(&delivery::KEYS))
+        .map_or_else(Delivery::default, |section| delivery::read(&section));
+    let hooks = file
+        .find("hooks")
+        .map(|value| hooks::read(value, &events, &delivery))
+        .unwrap_or_default();
+    let hook_table = file
+        .find("hook_table")
+        .and_then(|value| value.table(&hook_table::KEYS))
+        .and_then(|section| hook_table::read(&section));
+    let server = file
+        .find("server")
+        .and_then(|value| value.table(&server::KEYS))
+        .and_then(|section| server::read(&section));
+    Some(Config {
+        path: path.to_owned(),
+        database: database?,
+        events: events.rules,
+        tables,
+        hooks,
+        hook_table,
+        delivery,
+        server,
+        not_yet: Vec::new(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Names as a user writes them: `[schema.]table`, `table.column`, and events.
+
+use super::{Pattern, TableName};
+
+/// The most bytes that Postgres keeps of a name.
+const LONGEST: usize = 63;
+
+/// The parts of a dotted name, unquoted: `clinic."odd.table".created` has three. `None`: it is no such name.
+///
+/// Parts are taken as they are written; nothing is folded to lower case.
+pub(super) fn parts(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '-');
+        let quoted = rest.starts_with('"');
+        if part.is_empty() || part.len() > LONGEST || !(quoted || part.chars().all(plain)) {
+            return None;
+        }
+        parts.push(part);
+        if after.is_empty() {
+            return Some(parts);
+        }
+        rest = after.strip_prefix('.')?;
+    }
+}
+
+/// A quoted part without its quotes, and what follows it. `quoted` begins after the first quote.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut rest = quoted;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        part.push_str(before);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                part.push('"');
+                rest = after;
+            }
+            None => return Some((part, after)),
+        }
+    }
+}
+
+impl TableName {
+    /// `[schema.]table`, each part quoted or not.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_parts(parts(text)?)
+    }
+
+    pub(super) fn from_parts(parts: Vec<String>) -> Option<Self> {
+        match <[String; 2]>::try_from(parts) {
+            Ok([schema, name]) => Some(Self { schema, name }),
+            Err(parts) => {
+                let [name] = <[String; 1]>::try_from(parts).ok()?;
+                Some(Self::public(name))
+            }
+        }
+    }
+}
+
+/// What is wrong with the name that a user gives an event.
+pub(super) fn event_mistake(name: &str) -> Option<&'static str> {
+    if name.starts_with("hook.") || name.starts_with("rowhook.") {
+        return Some("names that begin with hook. or rowhook. are rowhook's own");
+    }
+    malformed(name)
+}
+
+/// What is wrong with the name of an event, be it a user's or rowhook's own.
+fn malformed(name: &str) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    if name.is_empty() || !name.chars().all(allowed) {
+        Some("use letters, digits and _ . : - only")
+    } else if name.starts_with('.') || name.ends_with('.') {
+        Some("begin and end it with something else than a dot")
+    } else {
+        None
+    }
+}
+
+impl Pattern {
+    /// `*`, `book.*` or the name of an event; `None` when it is none of these.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        match text.strip_suffix(".*") {
+            Some(prefix) if malformed(prefix).is_none() => Some(Self::Prefix(format!("{prefix}."))),
+            None if malformed(text).is_none() => Some(Self::Exact(text.into())),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotted_name_is_split_outside_its_quotes() {
+        for (text, expected) in [
+            ("book.created", Some(vec!["book", "created"])),
+            (r#""odd.table".created"#, Some(vec!["odd.table", "created"])),
+            (r#"s."a""b""#, Some(vec!["s", "a\"b"])),
+            ("Größe", Some(vec!["Größe"])),
+            ("", None),
+            ("a.", None),
+            (".a", None),
+            ("a b", None),
+            (r#""a"#, None),
+            (r#""a"b"#, None),
+            (r#""""#, None),
+        ] {
+            let parts = parts(text);
+            let parts = parts
+                .as_ref()
+                .map(|parts| parts.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(parts, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_a_star_a_prefix_or_a_name() {
+        for text in ["*", "book.*", "book.added", "hook.disabled"] {
+            assert_eq!(Pattern::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "book*", "*.added", ".*", "book..*", "a b"] {
+            assert_eq!(Pattern::parse(text), None, "{text}");
+        }
+    }
+}

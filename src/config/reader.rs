@@ -1,0 +1,455 @@
+//! Reads the parsed file value by value and keeps going past mistakes, so that all of them are told at once.
+//!
+//! A reading function that gives `None` has already noted why; its caller only has to carry on with the next key.
+
+use std::{cell::RefCell, ops::Range, time::Duration};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{NotYet, Place, Secret, environment, mistake::Mistake, quantity};
+use crate::postgres::nearest::nearest;
+
+/// The file that is being read, and what was noticed so far.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: RefCell<Vec<Mistake>>,
+    not_yet: RefCell<Vec<NotYet>>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            text,
+            env,
+            mistakes: RefCell::default(),
+            not_yet: RefCell::default(),
+        }
+    }
+
+    /// The place of a byte of the file.
+    pub(super) fn place(&self, byte: usize) -> Place {
+        let before = self.text.get(..byte).unwrap_or(self.text);
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Place {
+            line: before.matches('\n').count() + 1,
+            column: line.chars().count() + 1,
+        }
+    }
+
+    pub(super) fn wrong(&self, place: Place, text: impl Into<String>) {
+        self.mistakes.borrow_mut().push(Mistake {
+            place: Some(place),
+            text: text.into(),
+        });
+    }
+
+    pub(super) fn not_yet(&self, place: Place, key: impl Into<String>) {
+        let key = key.into();
+        self.not_yet.borrow_mut().push(NotYet { key, place });
+    }
+
+    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<NotYet>) {
+        let mut not_yet = self.not_yet.into_inner();
+        not_yet.sort_by_key(|key| key.place);
+        (self.mistakes.into_inner(), not_yet)
+    }
+}
+
+/// The keys that a section has.
+pub(super) struct Keys {
+    /// Those that this version reads.
+    pub(super) known: &'static [&'static str],
+    /// Those that a later version will read.
+    pub(super) later: &'static [&'static str],
+}
+
+/// A value, with the full name of its key.
+pub(super) struct Value<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    /// `delivery.timeout`; an element of a list has the name of its list.
+    pub(super) key: String,
+    /// The key's last part, unquoted.
+    pub(super) name: &'a str,
+    /// Where the key stands.
+    pub(super) key_place: Place,
+    /// Where the value stands.
+    pub(super) place: Place,
+    value: &'a DeValue<'a>,
+}
+
+impl<'a> Value<'a> {
+    /// Notes a mistake at this value.
+    pub(super) fn wrong(&self, text: impl Into<String>) {
+        self.reader.wrong(self.place, text);
+    }
+
+    /// Notes that the key does nothing in this version.
+    pub(super) fn not_yet(&self) {
+        self.reader.not_yet(self.key_place, &*self.key);
+    }
+
+    /// Notes that the key, or what it says, has to wait.
+    pub(super) fn later(&self, what: impl std::fmt::Display) {
+        self.wrong(format!(
+            "{what} comes in a later version; leave it out until then"
+        ));
+    }
+
+    pub(super) fn is_string(&self) -> bool {
+        matches!(self.value, DeValue::String(_))
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value, DeValue::Table(_))
+    }
+
+    /// A table with none of `keys`: probably one that dots in an unquoted name made.
+    pub(super) fn has_no_key_of(&self, keys: &[&str]) -> bool {
+        let DeValue::Table(table) = self.value else {
+            return false;
+        };
+        !table.is_empty() && !table.keys().any(|key| keys.contains(&&**key.get_ref()))
+    }
+
+    /// A table that holds tables.
+    pub(super) fn holds_tables(&self) -> bool {
+        let DeValue::Table(table) = self.value else {
+            return false;
+        };
+        let is_table = |value: &toml::Spanned<_>| matches!(value.get_ref(), DeValue::Table(_));
+        table.values().any(is_table)
+    }
+
+    /// The string, as it is written, if it is one of `words`.
+    pub(super) fn text_of(&self, words: &[&'static str]) -> Option<&'static str> {
+        let DeValue::String(text) = self.value else {
+            return None;
+        };
+        words.iter().copied().find(|word| word == text)
+    }
+
+    pub(super) fn is_false(&self) -> bool {
+        matches!(self.value, DeValue::Boolean(false))
+    }
+
+    pub(super) fn is_integer(&self) -> bool {
+        matches!(self.value, DeValue::Integer(_))
+    }
+
+    /// Notes that the value is of the wrong type; `mend` says what to write.
+    pub(super) fn mistyped(&self, mend: &str) {
+        let kind = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.wrong(format!("{} is {kind}; write {mend}", self.key));
+    }
+
+    /// A string that is not empty, with the environment put in.
+    pub(super) fn string(&self) -> Option<String> {
+        self.string_or("a string")
+    }
+
+    fn string_or(&self, mend: &str) -> Option<String> {
+        let DeValue::String(text) = self.value else {
+            self.mistyped(mend);
+            return None;
+        };
+        let text = match environment::replace(text, self.reader.env) {
+            Ok(text) => text,
+            Err(mistakes) => {
+                mistakes.into_iter().for_each(|text| self.wrong(text));
+                return None;
+            }
+        };
+        if text.is_empty() {
+            self.wrong(format!(
+                "{} is empty; write a value, or leave it out",
+                self.key
+            ));
+            return None;
+        }
+        Some(text)
+    }
+
+    pub(super) fn secret(&self) -> Option<Secret> {
+        self.string().map(Secret::new)
+    }
+
+    pub(super) fn flag(&self) -> Option<bool> {
+        let DeValue::Boolean(flag) = self.value else {
+            self.mistyped("true or false");
+            return None;
+        };
+        Some(*flag)
+    }
+
+    /// A whole number from 1.
+    pub(super) fn count(&self) -> Option<u32> {
+        let DeValue::Integer(number) = self.value else {
+            self.mistyped("a whole number");
+            return None;
+        };
+        let count = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        let count = count.filter(|count| *count > 0);
+        if count.is_none() {
+            self.wrong(format!(
+                "{} is {number}; write a whole number from 1 to {}",
+                self.key,
+                u32::MAX
+            ));
+        }
+        count
+    }
+
+    pub(super) fn duration(&self) -> Option<Duration> {
+        const MEND: &str = "a number with its unit, ms, s, m, h or d, such as \"15s\"";
+        let text = self.string_or(MEND)?;
+        let duration = quantity::duration(&text);
+        if duration.is_none() {
+            self.wrong(format!("{text:?} is not a duration; write {MEND}"));
+        }
+        duration
+    }
+
+    /// A duration that is not zero.
+    pub(super) fn some_time(&self) -> Option<Duration> {
+        let duration = self.duration()?;
+        if duration.is_zero() {
+            self.wrong(format!(
+                "{} is zero; write a longer time, such as \"15s\"",
+                self.key
+            ));
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A size of at least `least` bytes; `shown` is how a user writes those.
+    pub(super) fn size(&self, least: usize, shown: &str) -> Option<usize> {
+        const MEND: &str =
+            "a number with its unit, B, KB, MB, GB, KiB, MiB or GiB, such as \"20MiB\"";
+        let text = self.string_or(MEND)?;
+        let Some(size) = quantity::size(&text) else {
+            self.wrong(format!("{text:?} is not a size; write {MEND}"));
+            return None;
+        };
+        if size < least {
+            self.wrong(format!("{} is {text:?}; write {shown:?} or more", self.key));
+            return None;
+        }
+        Some(size)
+    }
+
+    /// One of `choices`.
+    pub(super) fn choice<T: Clone>(&self, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.string()?;
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.wrong(format!(
+                "{} cannot be {text:?}; {}",
+                self.key,
+                meant(&text, &words)
+            ));
+        }
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// The elements of a list.
+    pub(super) fn list(&self, mend: &str) -> Option<Vec<Value<'a>>> {
+        let DeValue::Array(array) = self.value else {
+            self.mistyped(mend);
+            return None;
+        };
+        let element = |element: &'a toml::Spanned<DeValue<'a>>| {
+            let place = self.reader.place(element.span().start);
+            Value {
+                reader: self.reader,
+                key: self.key.clone(),
+                name: self.name,
+                key_place: place,
+                place,
+                value: element.get_ref(),
+            }
+        };
+        Some(array.iter().map(element).collect())
+    }
+
+    /// The elements of a list, each read with `read`; all of them are, so that each can say what is wrong with it.
+    pub(super) fn list_of<T>(
+        &self,
+        mend: &str,
+        read: impl Fn(&Value<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let elements: Vec<Option<T>> = self.list(mend)?.iter().map(read).collect();
+        elements.into_iter().collect()
+    }
+
+    /// A list with at least one string, each of them once.
+    pub(super) fn strings(&self) -> Option<Vec<String>> {
+        let mut strings = Vec::new();
+        let elements = self.list("a list of strings")?;
+        if elements.is_empty() {
+            self.wrong(format!(
+                "{} is empty; name at least one, or leave it out",
+                self.key
+            ));
+            return None;
+        }
+        for element in elements {
+            let Some(text) = element.string() else {
+                continue;
+            };
+            if strings.contains(&text) {
+                element.wrong(format!("{text:?} is named twice; remove one"));
+            }
+            strings.push(text);
+        }
+        Some(strings)
+    }
+
+    /// A table with any keys.
+    pub(super) fn open_table(&self) -> Option<Table<'a>> {
+        let DeValue::Table(table) = self.value else {
+            self.mistyped("a table");
+            return None;
+        };
+        Some(Table::new(self.reader, &self.key, self.key_place, table))
+    }
+
+    /// A table with no other keys than `keys`.
+    pub(super) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
+        let table = self.open_table()?;
+        table.refuse_unknown(keys);
+        Some(table)
+    }
+}
+
+/// A table, its entries in the order of the file.
+pub(super) struct Table<'a> {
+    pub(super) reader: &'a Reader<'a>,
+    /// Its full name; empty for the whole file.
+    pub(super) name: String,
+    /// Where its name stands.
+    pub(super) place: Place,
+    entries: Vec<Value<'a>>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn new(
+        reader: &'a Reader<'a>,
+        name: &str,
+        place: Place,
+        table: &'a DeTable<'a>,
+    ) -> Self {
+        let entry =
+            |(key, value): (&'a toml::Spanned<_>, &'a toml::Spanned<DeValue<'a>>)| -> Value<'a> {
+                let key: &'a toml::Spanned<std::borrow::Cow<'a, str>> = key;
+                let start = |span: Range<usize>| reader.place(span.start);
+                Value {
+                    reader,
+                    key: join(name, key.get_ref()),
+                    name: key.get_ref(),
+                    key_place: start(key.span()),
+                    place: start(value.span()),
+                    value: value.get_ref(),
+                }
+            };
+        let mut entries: Vec<_> = table.iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.key_place);
+        Self {
+            reader,
+            name: name.to_owned(),
+            place,
+            entries,
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Value<'a>> {
+        self.entries.iter()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Value<'a>> {
+        self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// What must be there. `mend` is how a user writes it.
+    pub(super) fn need(&self, name: &str, mend: &str) -> Option<&Value<'a>> {
+        let found = self.find(name);
+        if found.is_none() {
+            let key = join(&self.name, name);
+            self.reader
+                .wrong(self.place, format!("{key} is missing; write {mend}"));
+        }
+        found
+    }
+
+    /// The string of a key that may be absent.
+    pub(super) fn string(&self, name: &str) -> Option<String> {
+        self.find(name)?.string()
+    }
+
+    pub(super) fn refuse_unknown(&self, keys: &Keys) {
+        for entry in &self.entries {
+            if keys.later.contains(&entry.name) {
+                self.reader.wrong(
+                    entry.key_place,
+                    format!(
+                        "{} comes in a later version; leave it out until then",
+                        entry.key
+                    ),
+                );
+            } else if !keys.known.contains(&entry.name) {
+                let owner = match &*self.name {
+                    "" => "hooks.toml".to_owned(),
+                    name => name.to_owned(),
+                };
+                self.reader.wrong(
+                    entry.key_place,
+                    format!(
+                        "{owner} has no key {:?}; {}",
+                        entry.name,
+                        meant(entry.name, keys.known)
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// `did you mean "a"?`, or where nothing is near: `it is "a", "b" or "c"`.
+fn meant(wanted: &str, known: &[&str]) -> String {
+    if let Some(near) = nearest(wanted, known.iter().copied()) {
+        return format!("did you mean {near:?}?");
+    }
+    match known {
+        [] => "remove it".into(),
+        [only] => format!("write {only:?}"),
+        [first @ .., last] => {
+            let first: Vec<String> = first.iter().map(|word| format!("{word:?}")).collect();
+            format!("write {} or {last:?}", first.join(", "))
+        }
+    }
+}
+
+/// `table.key`, with quotes where TOML needs them.
+fn join(table: &str, key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let key = if !key.is_empty() && key.chars().all(bare) {
+        key.to_owned()
+    } else {
+        format!("{key:?}")
+    };
+    if table.is_empty() {
+        key
+    } else {
+        format!("{table}.{key}")
+    }
+}

@@ -1,0 +1,155 @@
+//! `[tables.NAME]`: the owner, the identity and the shown columns of a table.
+
+use super::{
+    Columns, OwnerRule, OwnerStep, TableName, TableRules,
+    events::Events,
+    name,
+    reader::{Keys, Table, Value},
+};
+use crate::postgres::nearest::nearest;
+
+pub(super) const KEYS: Keys = Keys {
+    known: &["owner", "identity", "columns", "exclude"],
+    later: &["payload"],
+};
+
+pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
+    let mut rules: Vec<TableRules> = Vec::new();
+    for value in table.iter() {
+        let Some(read) = read_one(value, events) else {
+            continue;
+        };
+        if rules.iter().any(|rule| rule.table == read.table) {
+            value.reader.wrong(
+                value.key_place,
+                format!(
+                    "the table {} has rules already; put them together",
+                    read.table
+                ),
+            );
+        }
+        rules.push(read);
+    }
+    rules
+}
+
+fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
+    let wrong = |text: String| value.reader.wrong(value.key_place, text);
+    if value.has_no_key_of(KEYS.known) && value.holds_tables() {
+        wrong(format!(
+            "{} is no table; write a schema and its table in one pair of quotes: [tables.\"{}.name\"]",
+            value.key, value.name
+        ));
+        return None;
+    }
+    let table = value.table(&KEYS)?;
+    let owner = table.find("owner").and_then(owner);
+    let identity_full = table
+        .find("identity")
+        .and_then(|value| value.choice(&[("full", true)]))
+        .unwrap_or_default();
+    let columns = columns(&table);
+    let Some(name) = TableName::parse(value.name) else {
+        wrong(format!(
+            "{:?} is no table; write [tables.name] or [tables.\"schema.name\"]",
+            value.name
+        ));
+        return None;
+    };
+    if !events.tables_unclear && !events.tables.contains(&name) {
+        let known: Vec<String> = events.tables.iter().map(ToString::to_string).collect();
+        let mend = match nearest(&name.to_string(), known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name it in [events], or remove its rules".into(),
+        };
+        wrong(format!("no event is about the table {name}; {mend}"));
+    }
+    Some(TableRules {
+        table: name,
+        owner,
+        identity_full,
+        columns,
+        place: value.key_place,
+    })
+}
+
+fn columns(table: &Table<'_>) -> Columns {
+    let read = |key| Some((table.find(key)?, table.find(key)?.strings()));
+    match (read("columns"), read("exclude")) {
+        (Some(_), Some((exclude, _))) => {
+            exclude.reader.wrong(
+                exclude.key_place,
+                format!("{} stands beside columns; keep one of the two", exclude.key),
+            );
+            Columns::All
+        }
+        (Some((_, only)), None) => only.map_or(Columns::All, Columns::Only),
+        (None, Some((_, except))) => except.map_or(Columns::All, Columns::Except),
+        (None, None) => Columns::All,
+    }
+}
+
+/// `user_id`, or a path: `shelf_id -> shelf.user_id`.
+fn owner(value: &Value<'_>) -> Option<OwnerRule> {
+    let text = value.string()?;
+    let rule = owner_rule(&text);
+    if rule.is_none() {
+        value.wrong(format!(
+            "{text:?} is no owner; write a column, or a path such as \"shelf_id -> shelf.user_id\""
+        ));
+    }
+    rule
+}
+
+fn owner_rule(text: &str) -> Option<OwnerRule> {
+    let mut parts = text.split("->").map(|part| name::parts(part.trim()));
+    let [column] = <[String; 1]>::try_from(parts.next()??).ok()?;
+    let step = |parts: Option<Vec<String>>| {
+        let mut parts = parts?;
+        let column = parts.pop()?;
+        let table = TableName::from_parts(parts)?;
+        Some(OwnerStep { table, column })
+    };
+    let steps = parts.map(step).collect::<Option<_>>()?;
+    Some(OwnerRule { column, steps })
+}
+
+impl Columns {
+    /// Does a payload show the column `name`?
+    pub fn show(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(columns) => columns.iter().any(|column| column == name),
+            Self::Except(columns) => columns.iter().all(|column| column != name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_a_column_or_a_path() {
+        let rule = owner_rule("box_id -> box.shelf_id->lib.shelf.\"User\"").unwrap();
+        assert_eq!(rule.column, "box_id");
+        assert_eq!(rule.steps.len(), 2);
+        assert_eq!(rule.steps[0].table, TableName::public("box"));
+        assert_eq!(rule.steps[1].table.schema, "lib");
+        assert_eq!(rule.steps[1].column, "User");
+        assert_eq!(owner_rule("user_id").unwrap().steps, []);
+        for text in ["a.b", "a ->", "a -> b", "-> b.c", "a -> b.c.d.e", "a b"] {
+            assert_eq!(owner_rule(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn columns_show_what_is_named_or_what_is_not() {
+        let names = vec!["cost".to_owned()];
+        assert!(Columns::All.show("cost"));
+        assert!(Columns::Only(names.clone()).show("cost"));
+        assert!(!Columns::Only(names.clone()).show("id"));
+        assert!(!Columns::Except(names.clone()).show("cost"));
+        assert!(Columns::Except(names).show("id"));
+    }
+}
