@@ -77,3 +77,107 @@ pub struct Transaction {
     /// Its 32-bit transaction id.
     pub xid: u32,
 }
+
+impl Change {
+    /// The row after the change; `None` for a deletion.
+    pub fn after(&self) -> Option<&Tuple> {
+        match &self.row {
+            RowChange::Insert { new } | RowChange::Update { new, .. } => Some(new),
+            RowChange::Delete { .. } => None,
+        }
+    }
+
+    /// The row before the change, as far as it was sent.
+    pub fn before(&self) -> Option<Image<'_>> {
+        match &self.row {
+            RowChange::Insert { .. } => None,
+            RowChange::Update { old, .. } | RowChange::Delete { old } => old.image(),
+        }
+    }
+
+    /// What is shown of the row: how it is now or, when it is gone, what is known of how it was.
+    pub fn shown(&self) -> Option<Image<'_>> {
+        self.after().map(Image::Whole).or_else(|| self.before())
+    }
+
+    /// Which columns have another value than before; `None` where the old row is not known.
+    pub fn changed_columns(&self) -> Option<Vec<usize>> {
+        let RowChange::Update {
+            old: Old::Full(old),
+            new,
+        } = &self.row
+        else {
+            return None;
+        };
+        let known = |value: &Value| *value != Value::Unchanged;
+        let differs = |(new, old): (&Value, &Value)| known(new) && known(old) && new != old;
+        let pairs = new.iter().zip(old).enumerate();
+        Some(
+            pairs
+                .filter(|(_, pair)| differs(*pair))
+                .map(|(at, _)| at)
+                .collect(),
+        )
+    }
+
+    /// Gives all images the columns that the stream leaves out.
+    pub fn pad(&mut self) {
+        let relation = Arc::clone(&self.relation);
+        let (new, old) = match &mut self.row {
+            RowChange::Insert { new } => (Some(new), None),
+            RowChange::Update { new, old } => (Some(new), Some(old)),
+            RowChange::Delete { old } => (None, Some(old)),
+        };
+        let old = match old {
+            Some(Old::Key(tuple) | Old::Full(tuple)) => Some(tuple),
+            Some(Old::SameKey) | None => None,
+        };
+        new.into_iter()
+            .chain(old)
+            .for_each(|tuple| relation.pad(tuple));
+    }
+
+    /// Takes values that the stream left out from the old row, where that is known.
+    pub fn fill_from_old(&mut self) {
+        if let RowChange::Update {
+            old: Old::Full(old),
+            new,
+        } = &mut self.row
+        {
+            for (new, old) in new.iter_mut().zip(old) {
+                if *new == Value::Unchanged {
+                    new.clone_from(old);
+                }
+            }
+        }
+    }
+}
+
+/// A row as it was or is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image<'a> {
+    /// All columns.
+    Whole(&'a Tuple),
+    /// Only the columns of the replica identity are known.
+    Key(&'a Tuple),
+}
+
+impl<'a> Image<'a> {
+    /// The values; those outside the key mean nothing in [`Image::Key`].
+    pub fn tuple(self) -> &'a Tuple {
+        match self {
+            Self::Whole(tuple) | Self::Key(tuple) => tuple,
+        }
+    }
+}
+
+impl Old {
+    /// The image, if one was sent.
+    pub fn image(&self) -> Option<Image<'_>> {
+        match self {
+            Self::SameKey => None,
+            Self::Key(tuple) => Some(Image::Key(tuple)),
+            Self::Full(tuple) => Some(Image::Whole(tuple)),
+        }
+    }
+}

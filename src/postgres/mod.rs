@@ -4,6 +4,7 @@ pub mod address;
 pub mod catalog;
 pub mod check;
 pub mod connect;
+pub mod json;
 pub mod migration;
 pub mod nearest;
 mod passfile;
@@ -15,5 +16,6 @@ mod session;
 pub mod setup;
 pub mod teardown;
 mod tls;
+pub mod types;
 
 pub use pgwire_replication::Lsn;

@@ -1,0 +1,15 @@
+-- What the stream does not say of a table: its primary key, and the stored generated columns that are not in it.
+select
+    attribute.attname::text as name,
+    attribute.atttypid as type_oid,
+    attribute.atttypmod as type_modifier,
+    attribute.attgenerated = 's' as generated,
+    array_position(index.indkey::int2[], attribute.attnum) as key_place
+from pg_attribute as attribute
+left join pg_index as index
+    on index.indrelid = attribute.attrelid
+    and index.indisprimary
+where attribute.attrelid = $1
+    and attribute.attnum > 0
+    and not attribute.attisdropped
+order by attribute.attnum

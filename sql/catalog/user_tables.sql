@@ -1,0 +1,29 @@
+-- The tables that somebody might want events of, with what `rowhook init` says of each.
+select
+    namespace.nspname as schema,
+    class.relname as name,
+    class.relreplident = 'f'
+        or class.relreplident in ('d', 'i') and exists (
+            select
+            from pg_index as index
+            where index.indrelid = class.oid
+                and (class.relreplident = 'd' and index.indisprimary or class.relreplident = 'i' and index.indisreplident)
+        ) as identified,
+    exists (
+        select
+        from pg_attribute as attribute
+        where attribute.attrelid = class.oid
+            and attribute.attname = 'user_id'
+            and not attribute.attisdropped
+    ) as has_user_id
+from pg_class as class
+join pg_namespace as namespace on namespace.oid = class.relnamespace
+where class.relkind in ('r', 'p')
+    and class.relpersistence = 'p'
+    and not class.relispartition
+    and namespace.nspname not in ('information_schema', 'rowhook')
+    and namespace.nspname not like 'pg\_%'
+    -- What comes with an extension, or keeps the books of a framework, is nobody's event.
+    and not exists (select from pg_depend where objid = class.oid and deptype = 'e')
+    and class.relname !~ '^(django_|auth_permission|schema_migrations|ar_internal_metadata|alembic_version|_prisma_|flyway_|knex_)'
+order by namespace.nspname, class.relname

@@ -1,0 +1,401 @@
+//! Writes a value as `to_jsonb` would, from the text that Postgres prints for it.
+//!
+//! Nothing is parsed into a tree: one pass over the text writes the JSON. A json or jsonb value is taken as it is.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use super::types::Type;
+
+/// Arrays have no more dimensions.
+const DIMENSIONS: u32 = 6;
+
+/// A text that is not of its type.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the text of {what} is malformed at byte {at}")]
+pub struct Error {
+    what: &'static str,
+    at: usize,
+}
+
+/// Writes `text`, a value of type `ty`, at the end of `out`.
+///
+/// # Errors
+/// When the text is not of its type; `out` then ends with a beginning of it.
+pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    match ty {
+        Type::Bool => out.extend_from_slice(if text == b"t" || text == b"true" {
+            b"true"
+        } else {
+            b"false"
+        }),
+        Type::Number => write_number(text, out),
+        Type::Json => out.extend_from_slice(String::from_utf8_lossy(text).as_bytes()),
+        Type::Timestamp => write_timestamp(text, false, out),
+        Type::TimestampTz => write_timestamp(text, true, out),
+        Type::Array { element, delimiter } => {
+            let mut array = Items::new("an array", text);
+            array.skip_bounds();
+            array.write_array(element, *delimiter, out, 1)?;
+            array.end()?;
+        }
+        Type::NumberVector => write_vector(&Type::Number, text, out)?,
+        Type::TextVector => write_vector(&Type::Text, text, out)?,
+        Type::Composite(fields) => {
+            let mut row = Items::new("a row", text);
+            row.write_composite(fields, out)?;
+            row.end()?;
+        }
+        Type::Hstore => Items::new("an hstore", text).write_hstore(out)?,
+        Type::Text => write_text(text, out),
+    }
+    Ok(())
+}
+
+/// Writes a JSON string. Bytes that are not UTF-8 become replacement characters.
+pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &*String::from_utf8_lossy(text))
+        .expect("a text is JSON, and a Vec takes all");
+}
+
+/// NaN and the infinities are no JSON numbers.
+fn write_number(text: &[u8], out: &mut Vec<u8>) {
+    if text.last().is_some_and(u8::is_ascii_digit) {
+        out.extend_from_slice(text);
+    } else {
+        write_text(text, out);
+    }
+}
+
+/// `2024-05-01 12:00:00+00 BC` becomes `2024-05-01T12:00:00+00:00 BC`; `infinity` stays.
+fn write_timestamp(text: &[u8], zoned: bool, out: &mut Vec<u8>) {
+    let Some(space) = text.iter().position(|byte| *byte == b' ') else {
+        return write_text(text, out);
+    };
+    let (date, time) = (&text[..space], &text[space + 1..]);
+    let end = time
+        .iter()
+        .position(|byte| *byte == b' ')
+        .unwrap_or(time.len());
+    let (time, era) = time.split_at(end);
+    out.push(b'"');
+    out.extend_from_slice(date);
+    out.push(b'T');
+    out.extend_from_slice(time);
+    if zoned {
+        out.extend_from_slice(b":00");
+    }
+    out.extend_from_slice(era);
+    out.push(b'"');
+}
+
+fn write_vector(element: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    out.push(b'[');
+    for (number, item) in text
+        .split(|byte| *byte == b' ')
+        .filter(|item| !item.is_empty())
+        .enumerate()
+    {
+        if number > 0 {
+            out.push(b',');
+        }
+        write(element, item, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// A text that has several values in it.
+struct Items<'a> {
+    what: &'static str,
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Items<'a> {
+    fn new(what: &'static str, text: &'a [u8]) -> Self {
+        Self { what, text, at: 0 }
+    }
+
+    /// Arrays that do not begin at 1 say so first: `[0:1]={…}`.
+    fn skip_bounds(&mut self) {
+        if self.peek() == Some(b'[')
+            && let Some(equals) = self.text.iter().position(|byte| *byte == b'=')
+        {
+            self.at = equals + 1;
+        }
+    }
+
+    fn write_array(
+        &mut self,
+        element: &Type,
+        delimiter: u8,
+        out: &mut Vec<u8>,
+        dimension: u32,
+    ) -> Result<(), Error> {
+        self.expect(b'{')?;
+        out.push(b'[');
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            out.push(b']');
+            return Ok(());
+        }
+        loop {
+            match self.peek() {
+                // The text may come from anywhere, and each dimension takes a piece of the stack.
+                Some(b'{') if dimension == DIMENSIONS => return Err(self.malformed()),
+                Some(b'{') => self.write_array(element, delimiter, out, dimension + 1)?,
+                Some(b'"') => write(element, &self.quoted()?, out)?,
+                _ => match self.bare(&[delimiter, b'}'])? {
+                    item if item.eq_ignore_ascii_case(b"null") => out.extend_from_slice(b"null"),
+                    item => write(element, &item, out)?,
+                },
+            }
+            match self.next()? {
+                b'}' => break,
+                byte if byte == delimiter => out.push(b','),
+                _ => return Err(self.malformed()),
+            }
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    fn write_composite(
+        &mut self,
+        fields: &[(String, std::sync::Arc<Type>)],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.expect(b'(')?;
+        out.push(b'{');
+        for (number, (name, ty)) in fields.iter().enumerate() {
+            if number > 0 {
+                self.expect(b',')?;
+                out.push(b',');
+            }
+            write_text(name.as_bytes(), out);
+            out.push(b':');
+            match self.peek() {
+                Some(b',' | b')') => out.extend_from_slice(b"null"),
+                Some(b'"') => write(ty, &self.quoted()?, out)?,
+                _ => write(ty, &self.bare(b",)")?, out)?,
+            }
+        }
+        out.push(b'}');
+        self.expect(b')')
+    }
+
+    /// `"a"=>"b", "c"=>NULL`
+    fn write_hstore(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        out.push(b'{');
+        while self.at < self.text.len() {
+            if self.at > 0 {
+                self.expect(b',')?;
+                self.expect(b' ')?;
+                out.push(b',');
+            }
+            write_text(&self.quoted()?, out);
+            self.expect(b'=')?;
+            self.expect(b'>')?;
+            out.push(b':');
+            if self.peek() == Some(b'"') {
+                write_text(&self.quoted()?, out);
+            } else {
+                self.bare(b",")?;
+                out.extend_from_slice(b"null");
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// A quoted item. A backslash, or in rows another quote, stands before what would end it.
+    fn quoted(&mut self) -> Result<Cow<'a, [u8]>, Error> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let rest = self.text.get(start..).unwrap_or_default();
+        let plain = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\'))
+            .ok_or_else(|| self.malformed())?;
+        self.at += plain;
+        if self.peek() == Some(b'"') && self.text.get(self.at + 1) != Some(&b'"') {
+            self.at += 1;
+            return Ok(Cow::Borrowed(&rest[..plain]));
+        }
+        let mut item = rest[..plain].to_vec();
+        loop {
+            match self.next()? {
+                b'\\' => item.push(self.next()?),
+                b'"' if self.peek() == Some(b'"') => {
+                    self.at += 1;
+                    item.push(b'"');
+                }
+                b'"' => return Ok(Cow::Owned(item)),
+                byte => item.push(byte),
+            }
+        }
+    }
+
+    /// An item without quotes, up to one of `ends`.
+    fn bare(&mut self, ends: &[u8]) -> Result<Cow<'a, [u8]>, Error> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| ends.contains(byte))
+            .unwrap_or(rest.len());
+        let item = &rest[..length];
+        if item.iter().any(|byte| matches!(byte, b'\\' | b'"')) {
+            return Err(self.malformed());
+        }
+        self.at += length;
+        Ok(Cow::Borrowed(item))
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), Error> {
+        if self.next()? == wanted {
+            Ok(())
+        } else {
+            Err(self.malformed())
+        }
+    }
+
+    fn next(&mut self) -> Result<u8, Error> {
+        let byte = self.peek().ok_or_else(|| self.malformed())?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.malformed())
+        }
+    }
+
+    fn malformed(&self) -> Error {
+        Error {
+            what: self.what,
+            at: self.at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn array(element: Type) -> Type {
+        Type::Array {
+            element: Arc::new(element),
+            delimiter: b',',
+        }
+    }
+
+    fn pair() -> Type {
+        Type::Composite(vec![
+            ("a".into(), Arc::new(Type::Number)),
+            ("b".into(), Arc::new(Type::Text)),
+        ])
+    }
+
+    fn written(ty: &Type, text: &str) -> String {
+        let mut out = Vec::new();
+        write(ty, text.as_bytes(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn values_are_written_as_to_jsonb_writes_them() {
+        for (ty, text, json) in [
+            (Type::Bool, "t", "true"),
+            (Type::Number, "-1.50", "-1.50"),
+            (Type::Number, "1e-07", "1e-07"),
+            (Type::Number, "-Infinity", "\"-Infinity\""),
+            (
+                Type::Timestamp,
+                "2024-05-01 12:00:00.5",
+                "\"2024-05-01T12:00:00.5\"",
+            ),
+            (
+                Type::TimestampTz,
+                "0044-03-15 12:00:00+00 BC",
+                "\"0044-03-15T12:00:00+00:00 BC\"",
+            ),
+            (Type::TimestampTz, "infinity", "\"infinity\""),
+            (Type::Text, "a\"\\\n\u{1}ä", "\"a\\\"\\\\\\n\\u0001ä\""),
+            (
+                Type::Json,
+                "{\"z\": 1.00, \"a\":2}",
+                "{\"z\": 1.00, \"a\":2}",
+            ),
+            (array(Type::Number), "{}", "[]"),
+            (array(Type::Number), "{1,NULL,NaN}", "[1,null,\"NaN\"]"),
+            (array(Type::Number), "[0:1][2:2]={{1},{2}}", "[[1],[2]]"),
+            (
+                array(Type::Text),
+                r#"{"a,b","NULL","",c d,"q\"\\"}"#,
+                r#"["a,b","NULL","","c d","q\"\\"]"#,
+            ),
+            (Type::NumberVector, "1 2", "[1,2]"),
+            (Type::TextVector, "", "[]"),
+            (pair(), "(1,)", r#"{"a":1,"b":null}"#),
+            (
+                pair(),
+                r#"(,"x ""y"" \\ (z)")"#,
+                r#"{"a":null,"b":"x \"y\" \\ (z)"}"#,
+            ),
+            (
+                array(pair()),
+                r#"{"(1,\"a b\")","(2,)"}"#,
+                r#"[{"a":1,"b":"a b"},{"a":2,"b":null}]"#,
+            ),
+            (
+                Type::Hstore,
+                r#""a"=>"b \"c\"", "d"=>NULL"#,
+                r#"{"a":"b \"c\"","d":null}"#,
+            ),
+            (Type::Hstore, "", "{}"),
+        ] {
+            assert_eq!(written(&ty, text), json, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_of_its_type_is_an_error() {
+        for (ty, text) in [
+            (array(Type::Number), "{1,2"),
+            (array(Type::Number), "1,2}"),
+            (array(Type::Number), "{1}}"),
+            (array(Type::Text), "{\"a"),
+            (array(Type::Number), "{{{{{{{1}}}}}}}"),
+            (pair(), "(1)"),
+            (pair(), "(1,2,3)"),
+            (Type::Hstore, "\"a\"=\"b\""),
+        ] {
+            assert!(
+                write(&ty, text.as_bytes(), &mut Vec::new()).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(b"{}(),\"\\ =>".to_vec())], 0..60)) {
+            for ty in [array(array(Type::Text)), array(pair()), pair(), Type::Hstore, Type::TimestampTz, Type::TextVector] {
+                let _ = write(&ty, &text, &mut Vec::new());
+            }
+        }
+    }
+}
