@@ -1,8 +1,22 @@
 //! rowhook: webhooks from any Postgres database, with zero changes to the application.
+//!
+//! The path of a row: [`postgres::stream`] reads it, [`postgres::pgoutput`] decodes it to a [`change`], [`event`] names
+//! it, [`owner`] says whose it is, [`hook`] finds who hears it, [`payload`] renders it, [`delivery`] carries it, and its
+//! ledger says what may be confirmed. [`reader`] is where these meet, and [`run`] keeps them going.
 
 pub mod change;
+pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod event;
 pub mod filter;
+pub mod hook;
+pub mod journal;
+pub mod owner;
+pub mod payload;
 pub mod postgres;
+pub mod reader;
+pub mod run;
+pub mod signature;
+pub mod store;

@@ -1,3 +1,26 @@
 //! The rowhook command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use rowhook::cli::{Args, BAD_CONFIGURATION, run};
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(told) => {
+            // Help and version come this way too, and are no failure.
+            let code = if told.use_stderr() {
+                BAD_CONFIGURATION
+            } else {
+                0
+            };
+            return if told.print().is_ok() {
+                ExitCode::from(code)
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+    };
+    run(args)
+}

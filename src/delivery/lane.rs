@@ -80,7 +80,7 @@ impl<T> Lanes<T> {
     }
 
     /// Takes the next that may go. It keeps its lanes until [`leave`](Self::leave).
-    pub fn next(&mut self) -> Option<(Turn, Place, T)> {
+    pub fn take(&mut self) -> Option<(Turn, Place, T)> {
         self.ready.pop_front()
     }
 
@@ -100,6 +100,16 @@ impl<T> Lanes<T> {
                 Some(&first) => self.call(first),
             }
         }
+    }
+
+    /// Puts back one that was taken and still has its lanes. It goes before the others.
+    pub fn again(&mut self, turn: Turn, place: Place, item: T) {
+        self.ready.push_front((turn, place, item));
+    }
+
+    /// May someone go?
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Does nobody wait or stand ready? Those that were taken do not count.
@@ -137,12 +147,12 @@ mod tests {
         lanes.push(Place::One(1), "a1");
         lanes.push(Place::One(1), "a2");
         lanes.push(Place::One(2), "b1");
-        let (turn, place, first) = lanes.next().unwrap();
+        let (turn, place, first) = lanes.take().unwrap();
         assert_eq!(first, "a1");
-        assert_eq!(lanes.next().unwrap().2, "b1");
-        assert!(lanes.next().is_none());
+        assert_eq!(lanes.take().unwrap().2, "b1");
+        assert!(lanes.take().is_none());
         lanes.leave(turn, place);
-        assert_eq!(lanes.next().unwrap().2, "a2");
+        assert_eq!(lanes.take().unwrap().2, "a2");
         assert!(lanes.is_empty());
     }
 
@@ -153,16 +163,16 @@ mod tests {
         lanes.push(Place::One(2), "other row");
         lanes.push(Place::both(1, 2), "moved");
         lanes.push(Place::One(1), "new at the old key");
-        let (old, old_place, _) = lanes.next().unwrap();
-        let (other, other_place, _) = lanes.next().unwrap();
+        let (old, old_place, _) = lanes.take().unwrap();
+        let (other, other_place, _) = lanes.take().unwrap();
         lanes.leave(old, old_place);
-        assert!(lanes.next().is_none());
+        assert!(lanes.take().is_none());
         lanes.leave(other, other_place);
-        let (moved, moved_place, item) = lanes.next().unwrap();
+        let (moved, moved_place, item) = lanes.take().unwrap();
         assert_eq!(item, "moved");
-        assert!(lanes.next().is_none());
+        assert!(lanes.take().is_none());
         lanes.leave(moved, moved_place);
-        assert_eq!(lanes.next().unwrap().2, "new at the old key");
+        assert_eq!(lanes.take().unwrap().2, "new at the old key");
     }
 
     proptest! {
@@ -180,7 +190,7 @@ mod tests {
             let mut gone: Vec<usize> = Vec::new();
             let mut choices = choices.into_iter();
             loop {
-                while let Some(next) = lanes.next() {
+                while let Some(next) = lanes.take() {
                     let busy: Vec<u64> = going.iter().flat_map(|(_, place, _)| place.lanes()).collect();
                     prop_assert!(next.1.lanes().all(|lane| !busy.contains(&lane)));
                     going.push(next);

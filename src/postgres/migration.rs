@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 4] = [
+pub const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "migration",
@@ -35,10 +35,15 @@ pub const MIGRATIONS: [Migration; 4] = [
         name: "identity",
         sql: include_str!("../../sql/0004_identity.sql"),
     },
+    Migration {
+        version: 5,
+        name: "delivery",
+        sql: include_str!("../../sql/0005_delivery.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 4] = ["migration", "event", "hook", "identity"];
+pub const TABLES: [&str; 5] = ["migration", "event", "hook", "identity", "delivery"];
 
 /// The functions that the files make.
 pub const FUNCTIONS: [&str; 2] = ["refuse_unknown_event()", "touch_hook()"];
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

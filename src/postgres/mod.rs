@@ -14,8 +14,10 @@ pub mod quote;
 pub mod relation;
 mod session;
 pub mod setup;
+pub mod stream;
 pub mod teardown;
 mod tls;
+pub mod toast;
 pub mod types;
 
 pub use pgwire_replication::Lsn;

@@ -1,0 +1,28 @@
+# Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build postgres
+
+help:
+	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
+	@echo "make test                all tests"
+	@echo "make lint                format, clippy, documentation"
+	@echo "make build               the release binary, in target/release/rowhook"
+
+demo: postgres
+	cargo run --release --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: postgres
+	cargo test --locked --no-fail-fast
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
+
+build:
+	cargo build --release --locked
+
+# The demo and the tests start servers of their own; they need the binaries, not a running server.
+postgres:
+	@scripts/install-postgres

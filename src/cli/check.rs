@@ -1,0 +1,89 @@
+//! `rowhook check`: prints the doctor's findings.
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::{
+    config::Config,
+    delivery::guard::Guard,
+    postgres::check::{Finding, Level, Topic, check as examine},
+};
+
+/// Examines, prints, and fails if something is fatal.
+pub(super) async fn check(config: &Config, json: bool) -> Result<()> {
+    let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+    let refuses = |url: &url::Url| {
+        guard
+            .check_url(url)
+            .err()
+            .map(|refusal| refusal.to_string())
+    };
+    let findings = examine(config, &refuses).await;
+    if json {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|finding| as_json(config, finding))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        findings.iter().for_each(|finding| print(config, finding));
+    }
+    match findings
+        .iter()
+        .filter(|finding| finding.level == Level::Fatal)
+        .count()
+    {
+        0 => Ok(()),
+        1 => bail!("one finding is fatal"),
+        fatal => bail!("{fatal} findings are fatal"),
+    }
+}
+
+fn print(config: &Config, finding: &Finding) {
+    let place = finding
+        .place
+        .map(|place| format!(" ({}:{place})", config.path.display()));
+    println!(
+        "{:<5} {}: {}{}",
+        word(finding.level),
+        about(finding.topic),
+        finding.what,
+        place.unwrap_or_default()
+    );
+    if let Some(mend) = &finding.mend {
+        println!("      → {mend}");
+    }
+}
+
+fn as_json(config: &Config, finding: &Finding) -> serde_json::Value {
+    json!({
+        "level": word(finding.level),
+        "topic": about(finding.topic),
+        "what": finding.what,
+        "mend": finding.mend,
+        "place": finding.place.map(|place| format!("{}:{place}", config.path.display())),
+    })
+}
+
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Ok => "ok",
+        Level::Note => "note",
+        Level::Warn => "warn",
+        Level::Fatal => "fatal",
+    }
+}
+
+fn about(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Connection => "connection",
+        Topic::Server => "server",
+        Topic::Privileges => "privileges",
+        Topic::Slot => "slot",
+        Topic::Setup => "setup",
+        Topic::Tables => "tables",
+        Topic::Events => "events",
+        Topic::Owners => "owners",
+        Topic::Hooks => "hooks",
+    }
+}

@@ -1,0 +1,180 @@
+//! `rowhook init`: writes a hooks.toml from the tables of a database, as a place to begin.
+
+use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{config::TableName, postgres::address::Address};
+
+struct Found {
+    table: TableName,
+    identified: bool,
+    has_user_id: bool,
+}
+
+/// Writes the file, unless there is one. The database is only read.
+pub(super) async fn init(url: &str, path: &Path) -> Result<()> {
+    let address = Address::parse(url).context("the database's URL")?;
+    let client = address.connect("rowhook init").await?;
+    let rows = client
+        .query(include_str!("../../sql/catalog/user_tables.sql"), &[])
+        .await;
+    let mut found = Vec::new();
+    for row in rows.context("list the tables")? {
+        found.push(Found {
+            table: TableName {
+                schema: row.try_get("schema")?,
+                name: row.try_get("name")?,
+            },
+            identified: row.try_get("identified")?,
+            has_user_id: row.try_get("has_user_id")?,
+        });
+    }
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = file.with_context(|| format!("create {}", path.display()))?;
+    file.write_all(render(&found).as_bytes())
+        .with_context(|| format!("write {}", path.display()))?;
+    println!(
+        "wrote {} with the events of {} tables; next: edit it, then `rowhook check` and `rowhook run`",
+        path.display(),
+        found.len()
+    );
+    Ok(())
+}
+
+fn render(found: &[Found]) -> String {
+    let mut text = String::from(
+        "# What becomes a webhook. Every key is explained in the hooks.toml of rowhook's repository.\n\n\
+         [database]\nurl = \"${DATABASE_URL}\"\n\n[events]\n# Delete what nobody should hear of. A + at the end lets the hooks of all owners hear it.\n",
+    );
+    for Found {
+        table, identified, ..
+    } in found
+    {
+        let key = event_prefix(table);
+        let source = source(table);
+        // Writing to a String cannot fail.
+        for (event, action) in [
+            ("added", "created"),
+            ("changed", "updated"),
+            ("removed", "deleted"),
+        ] {
+            let comment = if *identified || action == "created" {
+                ""
+            } else {
+                "# "
+            };
+            let _ = writeln!(
+                text,
+                "{comment}\"{key}.{event}\" = {}",
+                toml_text(&format!("{source}.{action}"))
+            );
+        }
+        if !identified {
+            let _ = writeln!(
+                text,
+                "# {source} has no primary key: its updates and deletes cannot be told."
+            );
+        }
+    }
+    for Found {
+        table, has_user_id, ..
+    } in found
+    {
+        if !has_user_id {
+            let _ = writeln!(
+                text,
+                "\n# [tables.{}]\n# owner = \"…\"   # it has no user_id: whose are its rows? A column, or a path: \"shelf_id -> shelf.user_id\"",
+                toml_key(table)
+            );
+        }
+    }
+    text.push_str(
+        "\n# A hook of yours; those of your users are rows of the table rowhook.hook.\n# [[hooks]]\n# name = \"mine\"\n# events = [\"*\"]\n# target = \"https://example.com/hook\"\n",
+    );
+    text
+}
+
+/// `shop_book` is told as `shop_book.added`: a name that can be kept when others come.
+fn event_prefix(table: &TableName) -> String {
+    let clean = |text: &str| {
+        text.replace(
+            |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-',
+            "_",
+        )
+    };
+    match table.schema.as_str() {
+        "public" => clean(&table.name),
+        schema => format!("{}.{}", clean(schema), clean(&table.name)),
+    }
+}
+
+fn source(table: &TableName) -> String {
+    let part = |text: &str| {
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if plain {
+            text.to_owned()
+        } else {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+    };
+    match table.schema.as_str() {
+        "public" => part(&table.name),
+        schema => format!("{}.{}", part(schema), part(&table.name)),
+    }
+}
+
+fn toml_key(table: &TableName) -> String {
+    let source = source(table);
+    let bare = source
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { source } else { toml_text(&source) }
+}
+
+fn toml_text(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_init_writes_is_a_configuration() {
+        let table = |schema: &str, name: &str, identified, has_user_id| Found {
+            table: TableName {
+                schema: schema.into(),
+                name: name.into(),
+            },
+            identified,
+            has_user_id,
+        };
+        let text = render(&[
+            table("public", "book", true, true),
+            table("clinic", "Odd \"pet.name\"", true, false),
+            table("public", "log line", false, false),
+        ]);
+        let env =
+            |name: &str| (name == "DATABASE_URL").then(|| "postgresql://localhost/shop".to_owned());
+        let config = crate::config::Config::parse(Path::new("hooks.toml"), &text, &env).unwrap();
+        let names: Vec<&str> = config
+            .events
+            .iter()
+            .map(|event| event.name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "book.added",
+                "book.changed",
+                "book.removed",
+                "clinic.Odd__pet_name_.added",
+                "clinic.Odd__pet_name_.changed",
+                "clinic.Odd__pet_name_.removed",
+                "log_line.added"
+            ]
+        );
+        assert!(text.contains("# \"log_line.changed\" = "));
+    }
+}

@@ -1,0 +1,21 @@
+//! Where the log goes: to standard error, a line each, filtered by RUST_LOG.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing_subscriber::EnvFilter;
+
+/// What is logged where RUST_LOG says nothing. The libraries tell each end of a session too, and we tell it ourselves, once,
+/// where it is handled.
+const DEFAULT: &str = "info,tokio_postgres=warn,pgwire_replication=off";
+
+/// Starts logging.
+pub(super) fn start() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .init();
+}

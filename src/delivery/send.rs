@@ -1,0 +1,375 @@
+//! Makes a request and says what came of it.
+//!
+//! What a client does by default and a sidecar must not: follow redirects, obey HTTP_PROXY, expand compressed answers,
+//! read an answer of any size, look a name up again after it was checked, or let a trickle restart the time-out.
+
+use std::{
+    error::Error as _,
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use reqwest::{
+    Certificate, Client, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::{
+        AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+    },
+    redirect,
+};
+use thiserror::Error;
+use url::Url;
+
+use super::{
+    answer::{Answer, Failure},
+    guard::{Guard, Refusal},
+};
+use crate::{
+    config::{Delivery, Secret},
+    signature::{BadSecret, SigningKey},
+};
+
+/// So much of an answer's body is kept, and no more is read.
+const KEPT_OF_BODY: usize = 4096;
+/// Shorter than the time after which common servers close a connection that rests (Node's is 5 s).
+const IDLE: Duration = Duration::from_secs(4);
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// Where a hook is sent, made ready once for all of its requests.
+#[derive(Debug)]
+pub struct Target {
+    url: Url,
+    shown: Arc<str>,
+    headers: HeaderMap,
+    key: Option<SigningKey>,
+}
+
+/// Why a hook cannot be sent anywhere. It repeats no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadTarget {
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
+    /// A header's name is none.
+    #[error("{0:?} is not the name of a header")]
+    HeaderName(String),
+    /// A header would change what rowhook or HTTP itself says.
+    #[error("the header {0} is set by rowhook; choose another name")]
+    ReservedHeader(String),
+    /// A header's value cannot be sent.
+    #[error(
+        "the value of the header {0} has a line break or another character that cannot be sent"
+    )]
+    HeaderValue(String),
+}
+
+impl Target {
+    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else.
+    ///
+    /// # Errors
+    /// When the secret or a header cannot be used.
+    pub fn new(
+        url: &Url,
+        secret: Option<&Secret>,
+        headers: &[(&str, &Secret)],
+    ) -> Result<Self, BadTarget> {
+        let mut sent = HeaderMap::with_capacity(headers.len() + 5);
+        sent.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION"))),
+        );
+        let mut url = url.clone();
+        if let Some(credentials) = take_credentials(&mut url) {
+            sent.insert(AUTHORIZATION, credentials);
+        }
+        for (name, value) in headers {
+            let name = HeaderName::try_from(*name)
+                .map_err(|_| BadTarget::HeaderName((*name).to_owned()))?;
+            if is_reserved(name.as_str()) {
+                return Err(BadTarget::ReservedHeader(name.to_string()));
+            }
+            let value = HeaderValue::try_from(value.expose());
+            let mut value = value.map_err(|_| BadTarget::HeaderValue(name.to_string()))?;
+            value.set_sensitive(true);
+            sent.append(name, value);
+        }
+        Ok(Self {
+            shown: url.as_str().into(),
+            url,
+            headers: sent,
+            key: secret.map(SigningKey::parse).transpose()?,
+        })
+    }
+
+    /// The URL without credentials.
+    pub fn display(&self) -> &str {
+        &self.shown
+    }
+}
+
+/// Headers that a user must not set: they frame the request, or are rowhook's own word.
+pub fn is_reserved(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "te",
+        "user-agent",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || name.starts_with("webhook-")
+}
+
+fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+    let decoded = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let user = decoded(url.username());
+    let password = url.password().map(decoded);
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    // Neither can fail for a URL that had credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()));
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Makes requests. Connections are kept and shared.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: Client,
+    guard: Guard,
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Where to.
+    pub target: &'a Target,
+    /// The `webhook-id`.
+    pub id: &'a str,
+    /// The body.
+    pub body: Bytes,
+    /// Of the body.
+    pub content_type: &'static str,
+    /// From the first step of connecting to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+impl Sender {
+    /// A sender that goes where `delivery` allows.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read.
+    pub fn new(delivery: &Delivery) -> anyhow::Result<Self> {
+        Self::trusting(delivery, Vec::new())
+    }
+
+    /// The same, trusting also what these authorities have signed.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read.
+    pub fn trusting(delivery: &Delivery, authorities: Vec<Certificate>) -> anyhow::Result<Self> {
+        let guard = Guard::new(delivery.allow_http, &delivery.allow_networks);
+        let mut client = Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE)
+            .dns_resolver(Guarded {
+                guard: guard.clone(),
+            });
+        if !authorities.is_empty() {
+            client = client.tls_certs_merge(authorities);
+        }
+        Ok(Self {
+            client: client.build().context("make the HTTP client")?,
+            guard,
+        })
+    }
+
+    /// Makes the request, signed anew over the same id and body.
+    ///
+    /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once
+    /// more at once, on a new connection.
+    pub async fn send(&self, request: Request<'_>) -> Answer {
+        if let Err(refusal) = self.guard.check_url(&request.target.url) {
+            return Answer::Failed(Failure::Refused(refusal.to_string()));
+        }
+        let whole = async {
+            match self.attempt(&request).await {
+                Answer::Failed(Failure::Closed) => self.attempt(&request).await,
+                answer => answer,
+            }
+        };
+        match tokio::time::timeout(request.timeout, whole).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Failed(Failure::TimedOut(request.timeout)),
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>) -> Answer {
+        let sent = self
+            .client
+            .post(request.target.url.clone())
+            .headers(headers(request))
+            .body(request.body.clone());
+        match sent.send().await {
+            Ok(response) => read(response).await,
+            Err(error) => Answer::Failed(explain(&error)),
+        }
+    }
+}
+
+fn headers(request: &Request<'_>) -> HeaderMap {
+    let mut headers = request.target.headers.clone();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let mut put = |name, value: String| {
+        let value =
+            HeaderValue::try_from(value).expect("ids, numbers and base64 are header values");
+        headers.insert(name, value);
+    };
+    put(WEBHOOK_ID, request.id.to_owned());
+    put(WEBHOOK_TIMESTAMP, now.to_string());
+    if let Some(key) = &request.target.key {
+        put(WEBHOOK_SIGNATURE, key.sign(request.id, now, &request.body));
+    }
+    headers
+}
+
+/// Reads as much of the answer as is kept. A longer one costs the connection, which cannot be used again.
+async fn read(mut response: Response) -> Answer {
+    let code = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let mut body = Vec::new();
+    while body.len() < KEPT_OF_BODY {
+        // The status has been said; a body that breaks off changes nothing about it.
+        let Ok(Some(chunk)) = response.chunk().await else {
+            break;
+        };
+        body.extend_from_slice(&chunk[..chunk.len().min(KEPT_OF_BODY - body.len())]);
+    }
+    Answer::Status {
+        code,
+        retry_after,
+        body: body.into(),
+    }
+}
+
+/// Resolves a name once, and lets only through what the guard allows.
+#[derive(Debug)]
+struct Guarded {
+    guard: Guard,
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found: Vec<SocketAddr> = found
+                .map_err(|error| Unresolved(error.to_string()))?
+                .collect();
+            let judged = |address: &SocketAddr| guard.check_address(address.ip());
+            let allowed: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| judged(address).is_ok())
+                .collect();
+            if allowed.is_empty() {
+                return Err(
+                    match found.iter().find_map(|address| judged(address).err()) {
+                        Some(refusal) => refusal.into(),
+                        None => Unresolved("it has no address".into()).into(),
+                    },
+                );
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// A name without an address.
+#[derive(Debug)]
+struct Unresolved(String);
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
+/// What an error of the client means. Its own text is not used: it has the URL in it.
+fn explain(error: &reqwest::Error) -> Failure {
+    let mut innermost = String::new();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(refusal) = inner.downcast_ref::<Refusal>() {
+            return Failure::Refused(refusal.to_string());
+        }
+        if let Some(unresolved) = inner.downcast_ref::<Unresolved>() {
+            return Failure::Resolve(unresolved.to_string());
+        }
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return Failure::Tls(tls.to_string());
+        }
+        if let Some(http) = inner.downcast_ref::<hyper::Error>()
+            && (http.is_incomplete_message() || http.is_closed() || http.is_canceled())
+        {
+            return Failure::Closed;
+        }
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            // TLS errors travel inside of these, where `source` does not show them.
+            if let Some(tls) = io
+                .get_ref()
+                .and_then(|carried| carried.downcast_ref::<rustls::Error>())
+            {
+                return Failure::Tls(tls.to_string());
+            }
+            let reset = matches!(
+                io.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            );
+            if reset && !error.is_connect() {
+                return Failure::Closed;
+            }
+        }
+        innermost = inner.to_string();
+        cause = inner.source();
+    }
+    if error.is_connect() {
+        Failure::Connect(innermost)
+    } else {
+        Failure::Protocol(innermost)
+    }
+}

@@ -1,0 +1,114 @@
+//! A subscription: who hears which events, and where they are sent.
+
+pub mod index;
+pub mod row;
+
+use std::{sync::Arc, time::SystemTime};
+
+use serde::Serialize;
+
+use crate::{
+    config::{Delivery, FileHook, Pattern},
+    delivery::send::Target,
+    filter::Filter,
+};
+
+/// A hook that is known to be good: its target, secret, pattern and filter have been checked.
+#[derive(Debug)]
+pub struct Hook {
+    /// What it is known by.
+    pub id: HookId,
+    /// Whose rows it hears; `None`: everyone's.
+    pub owner: Option<Arc<str>>,
+    /// What it listens to.
+    pub events: Vec<Pattern>,
+    /// Which of those it wants.
+    pub filter: Option<Filter>,
+    /// Where and how it is sent.
+    pub target: Target,
+    /// Time-outs, retries, order and the rest.
+    pub delivery: Arc<Delivery>,
+    /// It hears what was committed from this time on; `None`: everything. Set for hooks that were in the table at start:
+    /// those that come through the stream begin where they stand in it.
+    pub since: Option<SystemTime>,
+    /// Where it is kept.
+    pub origin: Origin,
+}
+
+impl Hook {
+    /// Does it hear what was committed at `commit_time`?
+    pub fn existed_at(&self, commit_time: SystemTime) -> bool {
+        self.since.is_none_or(|since| since <= commit_time)
+    }
+}
+
+/// A hook's id: the key of its row, or its name in hooks.toml.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HookId {
+    text: Arc<str>,
+    numeric: bool,
+}
+
+impl HookId {
+    /// The id of a row. `numeric` says that the column is a number, and shows as one in JSON.
+    pub fn new(text: impl Into<Arc<str>>, numeric: bool) -> Self {
+        Self {
+            text: text.into(),
+            numeric,
+        }
+    }
+
+    /// As text: unique among all hooks.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl std::fmt::Display for HookId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for HookId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.text.parse::<i64>() {
+            Ok(number) if self.numeric => serializer.serialize_i64(number),
+            _ => serializer.serialize_str(&self.text),
+        }
+    }
+}
+
+/// Where a hook is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In hooks.toml.
+    File,
+    /// In the hook table.
+    Table,
+}
+
+/// The operator's hook of hooks.toml, ready to be indexed.
+///
+/// # Errors
+/// When its filter, secret, header or target cannot be used; the message names what and why.
+pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
+    let headers: Vec<_> = hook
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value))
+        .collect();
+    let target = Target::new(&hook.target, hook.secret.as_ref(), &headers)
+        .map_err(|error| error.to_string())?;
+    let filter = hook.filter.as_deref().map(Filter::compile).transpose();
+    Ok(Hook {
+        id: HookId::new(hook.name.as_str(), false),
+        owner: hook.owner.as_deref().map(Arc::from),
+        events: hook.events.clone(),
+        filter: filter.map_err(|error| error.to_string())?,
+        target,
+        delivery: Arc::new(hook.delivery.clone()),
+        since: None,
+        origin: Origin::File,
+    })
+}

@@ -1,0 +1,371 @@
+//! A row of the hook table, and what makes it a hook.
+//!
+//! The same row is read in two ways: all of them from the table at start, and each one from the stream when it changes.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result};
+use tokio_postgres::{Client, types::Type};
+use url::Url;
+
+use super::{Hook, HookId, Origin};
+use crate::{
+    change::{Tuple, Value},
+    config::{self, Delivery, HookTable, Pattern, PayloadFormat, Secret, TableName},
+    delivery::{guard::Guard, send::Target},
+    filter::Filter,
+    postgres::{quote, relation::Relation},
+};
+
+/// Which table holds the hooks, and which of its columns holds what.
+#[derive(Debug, Clone)]
+pub struct HookColumns {
+    /// The table.
+    pub table: TableName,
+    id: String,
+    owner: String,
+    event: String,
+    target: String,
+    active: Option<String>,
+    secret: Option<String>,
+    filter: Option<String>,
+    headers: Option<String>,
+    payload: Option<String>,
+    created_at: Option<String>,
+    invalid: Option<String>,
+}
+
+impl HookColumns {
+    /// rowhook's own table in `schema`.
+    pub fn own(schema: &str) -> Self {
+        let name = |name: &str| name.to_owned();
+        Self {
+            table: TableName {
+                schema: name(schema),
+                name: name("hook"),
+            },
+            id: name("id"),
+            owner: name("owner"),
+            event: name("event"),
+            target: name("target"),
+            active: Some(name("active")),
+            secret: Some(name("secret")),
+            filter: Some(name("filter")),
+            headers: Some(name("headers")),
+            payload: Some(name("payload")),
+            created_at: Some(name("created_at")),
+            invalid: Some(name("invalid")),
+        }
+    }
+
+    /// The application's table of `[hook_table]`.
+    pub fn of(table: &HookTable) -> Self {
+        Self {
+            table: table.table.clone(),
+            id: table.id.clone(),
+            owner: table.owner.clone(),
+            event: table.event.clone(),
+            target: table.target.clone(),
+            active: table.active.clone(),
+            secret: table.secret.clone(),
+            filter: table.filter.clone(),
+            headers: None,
+            payload: None,
+            created_at: None,
+            invalid: None,
+        }
+    }
+
+    /// The one that `config` asks for.
+    pub fn from_config(config: &config::Config) -> Self {
+        match &config.hook_table {
+            Some(table) => Self::of(table),
+            None => Self::own(&config.database.schema),
+        }
+    }
+
+    /// The SQL of a row's columns, in the order in which [`HookRow::from_sql`] reads them.
+    fn select(&self) -> String {
+        let text = |column: &str| format!("{}::text", quote::name(column));
+        let optional =
+            |column: &Option<String>| column.as_deref().map_or("null::text".to_owned(), text);
+        let created_at = match &self.created_at {
+            Some(column) => format!(
+                "(extract(epoch from {}) * 1000000)::int8",
+                quote::name(column)
+            ),
+            None => "null::int8".to_owned(),
+        };
+        format!(
+            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {} from {}",
+            text(&self.id),
+            quote::name(&self.id),
+            text(&self.owner),
+            text(&self.event),
+            text(&self.target),
+            optional(&self.active),
+            optional(&self.secret),
+            optional(&self.filter),
+            optional(&self.headers),
+            optional(&self.payload),
+            optional(&self.invalid),
+            quote::table(&self.table),
+        )
+    }
+}
+
+/// A row of the hook table as it stands there, unchecked.
+#[derive(Debug, Clone)]
+pub struct HookRow {
+    /// The row's key.
+    pub id: HookId,
+    /// Is it switched on?
+    pub active: bool,
+    /// Why it could not be used when it was last looked at.
+    pub invalid: Option<String>,
+    owner: Option<String>,
+    event: Option<String>,
+    target: Option<String>,
+    secret: Option<Secret>,
+    filter: Option<String>,
+    headers: Option<String>,
+    payload: Option<String>,
+    created_at: Option<SystemTime>,
+}
+
+/// What the stream says of a row of the hook table.
+#[derive(Debug)]
+pub enum Streamed {
+    /// The whole row.
+    Row(Box<HookRow>),
+    /// A column that we need was not sent; the row has to be read again.
+    Partial(HookId),
+}
+
+impl HookRow {
+    /// Reads a row from the stream.
+    ///
+    /// # Errors
+    /// When a column that hooks.toml names is not in the table, or the id is null.
+    pub fn from_stream(
+        columns: &HookColumns,
+        relation: &Relation,
+        tuple: &Tuple,
+    ) -> Result<Streamed> {
+        let id = id_from_stream(columns, relation, tuple)?;
+        let mut partial = false;
+        let mut text = |column: &str| -> Result<Option<String>> {
+            let at = relation.column(column).with_context(|| {
+                format!("the hook table {} has no column {column:?}", columns.table)
+            })?;
+            Ok(match tuple.get(at) {
+                Some(Value::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                Some(Value::Unchanged) | None => {
+                    partial = true;
+                    None
+                }
+                Some(Value::Null) => None,
+            })
+        };
+        let mut optional = |column: &Option<String>| column.as_deref().map_or(Ok(None), &mut text);
+        let active = optional(&columns.active)?;
+        let secret = optional(&columns.secret)?;
+        let filter = optional(&columns.filter)?;
+        let headers = optional(&columns.headers)?;
+        let payload = optional(&columns.payload)?;
+        let invalid = optional(&columns.invalid)?;
+        let row = Self {
+            active: columns.active.is_none() || active.as_deref().is_some_and(is_true),
+            owner: text(&columns.owner)?,
+            event: text(&columns.event)?,
+            target: text(&columns.target)?,
+            secret: secret.map(Secret::new),
+            filter,
+            headers,
+            payload,
+            created_at: None,
+            invalid,
+            id,
+        };
+        Ok(if partial {
+            Streamed::Partial(row.id)
+        } else {
+            Streamed::Row(Box::new(row))
+        })
+    }
+
+    fn from_sql(columns: &HookColumns, row: &tokio_postgres::Row) -> Result<Self> {
+        let text = |at: usize| row.try_get::<_, Option<String>>(at);
+        let active = text(5)?;
+        let created_at = row
+            .try_get::<_, Option<i64>>(10)?
+            .map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs()));
+        Ok(Self {
+            id: HookId::new(text(0)?.context("a hook's id is null")?, row.try_get(1)?),
+            owner: text(2)?,
+            event: text(3)?,
+            target: text(4)?,
+            active: columns.active.is_none() || active.as_deref().is_some_and(is_true),
+            secret: text(6)?.map(Secret::new),
+            filter: text(7)?,
+            headers: text(8)?,
+            payload: text(9)?,
+            created_at,
+            invalid: text(11)?,
+        })
+    }
+
+    /// Checks the row and makes it a hook.
+    ///
+    /// # Errors
+    /// The reason why it cannot be one, for its owner to read.
+    pub fn into_hook(self, known: &Known<'_>) -> Result<Hook, String> {
+        if known
+            .file_hooks
+            .iter()
+            .any(|name| *name == self.id.as_str())
+        {
+            return Err(format!(
+                "its id {:?} is the name of a hook in hooks.toml",
+                self.id.as_str()
+            ));
+        }
+        let event = self.event.ok_or("its event is null")?;
+        let pattern = Pattern::parse(&event)
+            .ok_or_else(|| format!("{event:?} is neither an event nor a pattern"))?;
+        if !known.events.iter().any(|name| pattern.matches(name)) {
+            return Err(format!(
+                "no event is called {event:?}; there are {}",
+                known.events.join(", ")
+            ));
+        }
+        let target = self.target.ok_or("its target is null")?;
+        let url =
+            Url::parse(&target).map_err(|error| format!("its target is not a URL: {error}"))?;
+        known
+            .guard
+            .check_url(&url)
+            .map_err(|refusal| refusal.to_string())?;
+        let headers = match self.headers.as_deref() {
+            Some(json) => parse_headers(json)?,
+            None => BTreeMap::new(),
+        };
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+            .collect();
+        let target =
+            Target::new(&url, self.secret.as_ref(), &headers).map_err(|error| error.to_string())?;
+        let filter = self.filter.as_deref().map(Filter::compile).transpose();
+        let delivery = match self.payload.as_deref() {
+            None => Arc::clone(known.delivery),
+            Some(name) => {
+                let payload = PayloadFormat::parse(name)
+                    .ok_or_else(|| format!("no payload is called {name:?}"))?;
+                Arc::new(Delivery {
+                    payload,
+                    ..(**known.delivery).clone()
+                })
+            }
+        };
+        Ok(Hook {
+            id: self.id,
+            owner: self.owner.map(Arc::from),
+            events: vec![pattern],
+            filter: filter.map_err(|error| format!("its filter: {error}"))?,
+            target,
+            delivery,
+            since: self.created_at,
+            origin: Origin::Table,
+        })
+    }
+}
+
+/// What a row is checked against.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// All events that can happen.
+    pub events: &'a [Arc<str>],
+    /// The names of the hooks in hooks.toml.
+    pub file_hooks: &'a [String],
+    /// What applies where a row says nothing.
+    pub delivery: &'a Arc<Delivery>,
+    /// Which targets are allowed.
+    pub guard: &'a Guard,
+}
+
+/// The id of a streamed row, which is all that a deletion may carry.
+///
+/// # Errors
+/// When the table has no such column, or the row has no id.
+pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple) -> Result<HookId> {
+    let at = relation.column(&columns.id).with_context(|| {
+        format!(
+            "the hook table {} has no column {:?}",
+            columns.table, columns.id
+        )
+    })?;
+    let Some(Value::Text(id)) = tuple.get(at) else {
+        anyhow::bail!(
+            "a row of the hook table {} came without its {:?}",
+            columns.table,
+            columns.id
+        );
+    };
+    let oid = relation.columns.get(at).map(|column| column.type_oid);
+    let numeric = [Type::INT2, Type::INT4, Type::INT8]
+        .iter()
+        .any(|ty| Some(ty.oid()) == oid);
+    Ok(HookId::new(
+        String::from_utf8_lossy(id).into_owned(),
+        numeric,
+    ))
+}
+
+/// Reads all rows of the hook table.
+///
+/// # Errors
+/// When the table cannot be read.
+pub async fn load_all(client: &Client, columns: &HookColumns) -> Result<Vec<HookRow>> {
+    let rows = client.query(&columns.select(), &[]).await;
+    let rows = rows.with_context(|| format!("read the hook table {}", columns.table))?;
+    rows.iter()
+        .map(|row| HookRow::from_sql(columns, row))
+        .collect()
+}
+
+/// Reads one row of the hook table as it is now.
+///
+/// # Errors
+/// When the table cannot be read. A row that is gone is `None`.
+pub async fn load_one(
+    client: &Client,
+    columns: &HookColumns,
+    id: &HookId,
+) -> Result<Option<HookRow>> {
+    let sql = format!(
+        "{} where {}::text = $1",
+        columns.select(),
+        quote::name(&columns.id)
+    );
+    let row = client.query_opt(&sql, &[&id.as_str()]).await;
+    let row = row.with_context(|| format!("read hook {id} of {}", columns.table))?;
+    row.map(|row| HookRow::from_sql(columns, &row)).transpose()
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "t" | "true")
+}
+
+fn parse_headers(json: &str) -> Result<BTreeMap<String, Secret>, String> {
+    let headers: BTreeMap<String, String> = serde_json::from_str(json)
+        .map_err(|_| "its headers are not a JSON object of texts".to_owned())?;
+    Ok(headers
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value)))
+        .collect())
+}

@@ -1,0 +1,280 @@
+//! Requests: their shape, their order, and what follows from their answers.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{BOOK_EVENTS, Call, Database, Receiver};
+
+#[tokio::test]
+async fn the_three_payloads_are_as_documented() {
+    let database = Database::bookstore().await;
+    database
+        .sql("alter table book replica identity full; set timezone = 'UTC'")
+        .await;
+    let receiver = Receiver::start().await;
+    let mut config = BOOK_EVENTS.to_owned();
+    for payload in ["rest-hooks", "standard", "row"] {
+        config += &format!(
+            "[[hooks]]\nname = \"{payload}\"\nevents = [\"book.changed\"]\ntarget = \"{}/{payload}\"\npayload = \"{payload}\"\n",
+            receiver.url()
+        );
+    }
+    let _rowhook = database.rowhook(&config).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    database.sql("update book set price = 8").await;
+    let calls = receiver.expect(3).await;
+    let body = |payload: &str| {
+        calls
+            .iter()
+            .find(|call| call.path.ends_with(payload))
+            .unwrap()
+    };
+    let row = r#"{"id":1,"user_id":7,"shelf_id":1,"title":"Dune","price":8.00}"#;
+    assert_eq!(body("/row").body, row);
+    assert_eq!(
+        body("/rest-hooks").body,
+        format!(
+            r#"{{"hook":{{"id":"rest-hooks","event":"book.changed","target":"{}/rest-hooks"}},"data":{row}}}"#,
+            receiver.url()
+        )
+    );
+    let standard = body("/standard").json();
+    let mut keys: Vec<&String> = standard.as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(
+        keys,
+        [
+            "changed",
+            "data",
+            "old",
+            "op",
+            "owner",
+            "position",
+            "table",
+            "timestamp",
+            "type",
+            "unchanged"
+        ]
+    );
+    assert_eq!(standard["old"]["price"], json!(9.0));
+    assert_eq!(standard["position"]["index"], json!(0));
+    assert_eq!(
+        (
+            &standard["op"],
+            &standard["owner"],
+            &standard["table"],
+            &standard["type"]
+        ),
+        (
+            &json!("update"),
+            &json!("7"),
+            &json!("public.book"),
+            &json!("book.changed")
+        )
+    );
+    assert!(standard["timestamp"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn a_failing_delivery_is_tried_again_with_the_same_id_and_body_until_it_succeeds() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, before| [500, 503, 302, 404, 200][before.min(4)]).await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let calls = receiver.expect(5).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(receiver.calls().len(), 5);
+    calls.iter().for_each(Call::verify);
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.id() == calls[0].id() && call.body == calls[0].body)
+    );
+}
+
+#[tokio::test]
+async fn a_later_event_of_a_row_waits_for_the_earlier_and_other_rows_do_not() {
+    let database = Database::bookstore().await;
+    // Each first attempt at row 1 fails.
+    let failed = Arc::new(std::sync::Mutex::new(HashMap::new()));
+    let receiver = Receiver::answering(move |call, _| {
+        let mut failed = failed.lock().unwrap();
+        let attempts: &mut u32 = failed.entry(call.id().to_owned()).or_default();
+        *attempts += 1;
+        if call.data()["id"] == 1 && *attempts == 1 {
+            500
+        } else {
+            200
+        }
+    })
+    .await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.hook(Some("7"), "book.*", &receiver.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, '0', 9), (2, 7, 1, '0', 9)")
+        .await;
+    for title in 1..=10 {
+        database
+            .sql(&format!("update book set title = '{title}'"))
+            .await;
+    }
+    let calls = receiver.expect(33).await;
+    let titles = |id: i64| -> Vec<String> {
+        let of_row = calls
+            .iter()
+            .filter(|call| call.data()["id"] == id && call.status == 200);
+        of_row
+            .map(|call| call.data()["title"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let in_order: Vec<String> = (0..=10).map(|title: i32| title.to_string()).collect();
+    assert_eq!(titles(1), in_order);
+    assert_eq!(titles(2), in_order);
+}
+
+#[tokio::test]
+async fn a_hook_with_order_hook_gets_everything_in_commit_order() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, before| if before % 3 == 0 { 500 } else { 200 }).await;
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\norder = \"hook\"\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 30) n")
+        .await;
+    database.until_all_is_confirmed().await;
+    let delivered = receiver
+        .calls()
+        .into_iter()
+        .filter(|call| call.status == 200);
+    let ids: Vec<i64> = delivered
+        .map(|call| call.data()["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids, (1..=30).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn no_more_requests_are_in_flight_than_the_hook_allows() {
+    let database = Database::bookstore().await;
+    let (flying, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let app = {
+        let (flying, most) = (Arc::clone(&flying), Arc::clone(&most));
+        axum::Router::new().fallback(move || async move {
+            most.fetch_max(flying.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // Hold the request until others have had every chance to come beside it.
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+            flying.fetch_sub(1, Ordering::SeqCst);
+        })
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let _rowhook = database
+        .rowhook(&format!("{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{url}\"\nconcurrency = 3\n"))
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 500) n")
+        .await;
+    database.until_all_is_confirmed().await;
+    assert!((1..=3).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+    server.abort();
+}
+
+#[tokio::test]
+async fn one_attempt_and_no_retries_leaves_a_dead_delivery_on_record() {
+    let database = Database::bookstore().await;
+    let receiver =
+        Receiver::answering(|call, _| if call.data()["id"] == 1 { 500 } else { 200 }).await;
+    let mut rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\nretries = false\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
+        .await;
+    rowhook.until_log("a delivery is dead").await;
+    database.until_all_is_confirmed().await;
+    let calls = receiver.calls();
+    assert_eq!(calls.len(), 2);
+    let dead = calls.iter().find(|call| call.status == 500).unwrap();
+    let record = "select concat_ws(' ', id, hook, event, state, attempts) from rowhook.delivery";
+    assert_eq!(
+        database.ask(record).await,
+        format!("{} all book.added dead 1", dead.id())
+    );
+    let body = database
+        .ask("select convert_from(body, 'utf8') from rowhook.delivery")
+        .await;
+    assert_eq!(body.as_bytes(), &dead.body[..]);
+}
+
+#[tokio::test]
+async fn gone_disables_the_hook_at_once() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, _| 410).await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    database.until("the hook is disabled", &format!("select not active and disabled_reason like '%410%' from rowhook.hook where id = {hook}")).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(receiver.calls().len(), 1);
+    // Enabled again, it hears again.
+    receiver.answer(|_, _| 200);
+    database
+        .sql(&format!(
+            "update rowhook.hook set active = true where id = {hook}"
+        ))
+        .await;
+    database
+        .sql("insert into book values (3, 7, 1, 'Ulysses', 9)")
+        .await;
+    let calls = receiver.expect(2).await;
+    assert_eq!(calls[1].data()["id"], json!(3));
+}
+
+#[tokio::test]
+async fn ids_are_different_for_each_delivery_and_name_no_attempt() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database
+        .rowhook("[events]\n\"book.added\" = \"book.created\"\n\"book.seen\" = \"book.created\"")
+        .await;
+    database.hook(None, "book.*", &receiver.url()).await;
+    database.hook(None, "book.added", &receiver.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
+        .await;
+    let calls = receiver.expect(6).await;
+    let ids: std::collections::HashSet<&str> = calls.iter().map(Call::id).collect();
+    assert_eq!(ids.len(), 6);
+    assert!(ids.iter().all(|id| id.starts_with("msg_")));
+    assert_ne!(calls[0].data()["id"], Value::Null);
+}

@@ -1,0 +1,255 @@
+//! Hooks are rows of the same stream: they begin and end exactly where they stand in it.
+
+use serde_json::{Value, json};
+
+use crate::support::{BOOK_EVENTS, Call, Database, Receiver, SECRET};
+
+fn ids(calls: &[Call]) -> Vec<Value> {
+    let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
+    ids.sort_by_key(Value::as_i64);
+    ids
+}
+
+#[tokio::test]
+async fn a_hook_and_a_row_of_one_transaction_meet() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'before', 1)")
+        .await;
+    database
+        .sql(&format!(
+            "begin;
+             insert into rowhook.hook (owner, event, target) values ('7', 'book.added', '{}');
+             insert into book values (2, 7, 1, 'with', 1);
+             commit",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book values (3, 7, 1, 'after', 1)")
+        .await;
+    receiver.expect(2).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(ids(&receiver.calls()), [json!(2), json!(3)]);
+}
+
+#[tokio::test]
+async fn a_hook_that_is_rolled_back_has_never_been() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = format!(
+        "insert into rowhook.hook (owner, event, target) values ('7', 'book.added', '{}')",
+        receiver.url()
+    );
+    database
+        .sql(&format!(
+            "begin; {hook}; rollback; insert into book values (1, 7, 1, 'Dune', 1)"
+        ))
+        .await;
+    database
+        .sql(&format!(
+            "{hook}; insert into book values (2, 7, 1, 'Emma', 1)"
+        ))
+        .await;
+    receiver.expect(1).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(ids(&receiver.calls()), [json!(2)]);
+}
+
+#[tokio::test]
+async fn a_hook_that_is_changed_switched_off_or_removed_stops_exactly_there() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    let mut number = 0;
+    for step in [
+        "select 1".to_owned(),
+        format!("update rowhook.hook set active = false where id = {hook}"),
+        format!("update rowhook.hook set active = true where id = {hook}"),
+        format!("update rowhook.hook set owner = '8' where id = {hook}"),
+        format!("update rowhook.hook set owner = '7', event = 'book.*' where id = {hook}"),
+        format!("delete from rowhook.hook where id = {hook}"),
+    ] {
+        number += 1;
+        // One transaction: the row comes right after the change of the hook, with nothing to wait for in between.
+        database
+            .sql(&format!(
+                "{step}; insert into book values ({number}, 7, 1, 'book', 1)"
+            ))
+            .await;
+    }
+    receiver.expect(3).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(ids(&receiver.calls()), [json!(1), json!(3), json!(5)]);
+}
+
+#[tokio::test]
+async fn a_filter_lets_through_what_it_is_true_of() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let mut rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .sql(&format!(
+            "insert into rowhook.hook (owner, event, target, filter) values
+                ('7', 'book.added', '{url}/cheap', 'new.price < 5'),
+                ('7', 'book.added', '{url}/broken', 'new.price.nothing > 5')",
+            url = receiver.url()
+        ))
+        .await;
+    database.sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 4), (3, 7, 1, 'priceless', null)").await;
+    receiver.expect(1).await;
+    rowhook.until_log("a filter gave no answer").await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(ids(&receiver.calls()), [json!(2)]);
+    assert_eq!(receiver.calls()[0].path, "/hook/cheap");
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_be_used_says_why_in_its_row_until_it_is_mended() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    for (column, value, reason) in [
+        ("filter", "'new.price >'", "is not a CEL expression"),
+        ("filter", "'nwe.price > 1'", "uses \"nwe\""),
+        ("target", "'http://10.0.0.1/'", "10.0.0.1"),
+        ("payload", "'telegram'", "no payload is called \"telegram\""),
+    ] {
+        let before = database
+            .ask(&format!(
+                "select {column} from rowhook.hook where id = {hook}"
+            ))
+            .await;
+        database
+            .sql(&format!(
+                "update rowhook.hook set {column} = {value} where id = {hook}"
+            ))
+            .await;
+        let sql = format!(
+            "select invalid like '%{}%' from rowhook.hook where id = {hook}",
+            reason.replace('\'', "''")
+        );
+        database.until(reason, &sql).await;
+        let before = if before == "null" {
+            before
+        } else {
+            format!("'{before}'")
+        };
+        database
+            .sql(&format!(
+                "update rowhook.hook set {column} = {before} where id = {hook}"
+            ))
+            .await;
+        database
+            .until(
+                "mended",
+                &format!("select invalid is null from rowhook.hook where id = {hook}"),
+            )
+            .await;
+    }
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+}
+
+#[tokio::test]
+async fn the_table_refuses_a_hook_on_an_event_that_is_not_there() {
+    let database = Database::bookstore().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    for (event, target, told) in [
+        (
+            "book.adedd",
+            "https://example.com/",
+            "there is no event book.adedd",
+        ),
+        ("bok.*", "https://example.com/", "there is no event bok.*"),
+        ("book.added", "ftp://example.com/", "target_is_an_http_url"),
+    ] {
+        let insert =
+            format!("insert into rowhook.hook (event, target) values ('{event}', '{target}')");
+        let refused = database.client.batch_execute(&insert).await.unwrap_err();
+        let refused = refused.as_db_error().unwrap().message().to_owned();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_of_the_file_hears_everyone_and_sends_its_headers() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"warehouse\"\nevents = [\"book.*\"]\ntarget = \"{}\"\nsecret = \"{SECRET}\"\nheaders = {{ x-tenant = \"north\" }}\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 8, 2, 'Emma', 9)")
+        .await;
+    let calls = receiver.expect(2).await;
+    for call in &calls {
+        call.verify();
+        assert_eq!(call.header("x-tenant"), "north");
+        assert_eq!(call.header("content-type"), "application/json");
+        assert_eq!(
+            call.header("user-agent"),
+            concat!("rowhook/", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(call.json()["hook"]["id"], "warehouse");
+    }
+}
+
+#[tokio::test]
+async fn the_applications_own_hook_table_is_followed() {
+    let database = Database::bookstore().await;
+    database
+        .sql("create table rest_hooks_hook (id serial primary key, user_id int, event varchar(64), target varchar(255), is_active bool not null default true)")
+        .await;
+    let receiver = Receiver::answering(|call, _| {
+        if call.path.ends_with("/gone") {
+            410
+        } else {
+            200
+        }
+    })
+    .await;
+    let config = format!(
+        "{BOOK_EVENTS}\n[hook_table]\ntable = \"rest_hooks_hook\"\nactive = \"is_active\"\n"
+    );
+    let url = receiver.url();
+    database.sql(&format!("insert into rest_hooks_hook (user_id, event, target) values (7, 'book.added', '{url}/early')")).await;
+    let _rowhook = database.rowhook(&config).await;
+    database.sql(&format!("insert into rest_hooks_hook (user_id, event, target) values (7, 'book.added', '{url}/gone')")).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(2).await;
+    database
+        .until(
+            "the hook is switched off",
+            "select not is_active from rest_hooks_hook where id = 2",
+        )
+        .await;
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    receiver.expect(3).await;
+    database.until_all_is_confirmed().await;
+    let paths: Vec<String> = receiver.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(
+        paths.iter().filter(|path| *path == "/hook/gone").count(),
+        1,
+        "{paths:?}"
+    );
+    assert_eq!(paths.len(), 3);
+}

@@ -1,0 +1,15 @@
+//! Stories through the public door: a real Postgres, a real receiver, the real binary.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is a test, its helpers too"
+)]
+
+mod bad_input;
+mod delivering;
+mod hooks;
+mod restarts;
+mod rows;
+mod support;

@@ -1,0 +1,203 @@
+//! Nothing is lost when something dies, and what is repeated can be recognized.
+
+use std::collections::{HashMap, HashSet};
+
+use nix::sys::signal::Signal;
+use rowhook::demo::cluster::{Cluster, Stop};
+
+use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver, connect};
+
+/// All of `ids` have come, and one webhook-id has never had two bodies.
+fn nothing_is_lost(calls: &[Call], ids: impl Iterator<Item = i64>) {
+    let told: HashSet<i64> = calls
+        .iter()
+        .map(|call| call.data()["id"].as_i64().unwrap())
+        .collect();
+    let lost: Vec<i64> = ids.filter(|id| !told.contains(id)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    let mut bodies = HashMap::new();
+    for call in calls {
+        let body = bodies
+            .entry(call.id().to_owned())
+            .or_insert_with(|| call.body.clone());
+        assert_eq!(*body, call.body);
+    }
+    assert_eq!(bodies.len(), told.len(), "a repetition must keep its id");
+}
+
+#[tokio::test]
+async fn what_was_committed_while_rowhook_was_away_arrives() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+    database.until_all_is_confirmed().await;
+    assert!(rowhook.stop().success());
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    receiver.expect(2).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(
+        receiver.calls().len(),
+        2,
+        "what was settled is not sent again"
+    );
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_it_loses_nothing() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, before| if before % 7 == 3 { 500 } else { 200 }).await;
+    database.rowhook(BOOK_EVENTS).await.stop();
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    for round in 0..5 {
+        let rowhook = database.rowhook(BOOK_EVENTS).await;
+        let first = round * 300 + 1;
+        database
+            .sql(&format!(
+                "insert into book select n, 7, 1, 'book', 1 from generate_series({first}, {}) n",
+                first + 299
+            ))
+            .await;
+        receiver
+            .expect(usize::try_from(round * 200 + 100).unwrap())
+            .await;
+        rowhook.kill();
+    }
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_is_confirmed().await;
+    let delivered: Vec<Call> = receiver
+        .calls()
+        .into_iter()
+        .filter(|call| call.status == 200)
+        .collect();
+    nothing_is_lost(&delivered, 1..=1500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_crashes_in_the_middle_and_nothing_is_lost() {
+    let mut cluster = Cluster::start(&[]).unwrap();
+    let mut database = Database::on(&cluster).await;
+    database.sql(BOOKSTORE).await;
+    let receiver = Receiver::start().await;
+    let mut rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    for (round, how) in [Stop::Immediate, Stop::Fast, Stop::Immediate]
+        .into_iter()
+        .enumerate()
+    {
+        let first = round * 1000 + 1;
+        database
+            .sql(&format!(
+                "insert into book select n, 7, 1, 'book', 1 from generate_series({first}, {}) n",
+                first + 999
+            ))
+            .await;
+        receiver.expect(first + 100).await;
+        cluster.stop(how).unwrap();
+        rowhook.until_log("not attached; trying again").await;
+        cluster.start_again().unwrap();
+        database.client = connect(&database.url).await;
+    }
+    database.until_all_is_confirmed().await;
+    nothing_is_lost(&receiver.calls(), 1..=3000);
+    assert_eq!(
+        receiver.calls().len(),
+        3000,
+        "a lost connection repeats nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_second_rowhook_stands_by_and_takes_over() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let first = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    let mut second = crate::support::Rowhook::start(&database.config(BOOK_EVENTS));
+    second.until_log("standing by").await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+    first.kill();
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    second.until_log("attached").await;
+    let calls = receiver
+        .until("the second book", |calls| {
+            calls.iter().any(|call| call.data()["id"] == 2)
+        })
+        .await;
+    nothing_is_lost(&calls, 1..=2);
+}
+
+#[tokio::test]
+async fn on_an_idle_database_the_confirmed_lsn_goes_on_with_the_wal_of_others() {
+    let database = Database::bookstore().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .sql("create table other (n int); insert into other select generate_series(1, 10000)")
+        .await;
+    database.until_all_is_confirmed().await;
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_in_flight_and_confirms_it() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 2000) n")
+        .await;
+    receiver.expect(1).await;
+    assert!(rowhook.stop().success());
+    let before = receiver.calls();
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_is_confirmed().await;
+    nothing_is_lost(&receiver.calls(), 1..=2000);
+    assert!(before.len() <= receiver.calls().len());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let database = Database::bookstore().await;
+    // An endpoint that accepts and never answers keeps the first SIGTERM waiting for its grace period.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(
+            Some("7"),
+            "book.added",
+            &format!("http://{}/", listener.local_addr().unwrap()),
+        )
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let _connection = listener.accept().await.unwrap();
+    rowhook.signal(Signal::SIGTERM);
+    rowhook.until_log("stopping").await;
+    rowhook.signal(Signal::SIGTERM);
+    let (status, log) = rowhook.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("at once"), "{log}");
+}
