@@ -4,8 +4,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
-use tokio::time::timeout;
+use anyhow::{Context, Result, ensure};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,6 +16,8 @@ use crate::{
     postgres::{
         Lsn,
         address::Address,
+        catalog::Facts,
+        check::misfits,
         connect,
         setup::{self, Patience, setup},
         stream::{self, Stream},
@@ -29,6 +31,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often we look whether the control session is still open.
 const CONTROL_LOOK: Duration = Duration::from_millis(500);
+/// How often we ask it for an answer, and how long we wait for one.
+const CONTROL_PROBE: Duration = Duration::from_secs(10);
 /// A standby looks so often whether the slot is free.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,8 +67,10 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
         address: &address,
         ledger: &ledger,
         stop: &options.stop,
+        name: format!("{} {:08x}", address.stream_name(), rand::random::<u32>()),
         setup: options.setup,
         hooks_loaded: false,
+        fits: false,
     };
     let mut pause = Pause::default();
     let last = loop {
@@ -96,8 +102,13 @@ struct Attached<'a> {
     address: &'a Address,
     ledger: &'a Ledger,
     stop: &'a CancellationToken,
+    /// What our replication sessions are called: a name that no other process has.
+    name: String,
     setup: bool,
     hooks_loaded: bool,
+    /// The tables have been found to be as the configuration says. Looked at once: an application that changes them while
+    /// we run must not stop its own webhooks.
+    fits: bool,
 }
 
 impl Attached<'_> {
@@ -114,8 +125,21 @@ impl Attached<'_> {
             })
             .await?;
         }
-        let (stream, identity) =
-            Stream::open(self.address, &self.config.database, self.ledger.confirmed()).await?;
+        if !self.fits {
+            self.fit(&client).await?;
+            self.fits = true;
+        }
+        let opened = Stream::open(
+            self.address,
+            &self.config.database,
+            &self.name,
+            self.ledger.confirmed(),
+        )
+        .await;
+        if let Err(stream::Error::Occupied { slot }) = &opened {
+            end_own_walsender(&client, slot, &self.name).await?;
+        }
+        let (stream, identity) = opened?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if !self.hooks_loaded {
             let hooks = reader.load_hooks(&client).await?;
@@ -137,7 +161,8 @@ impl Attached<'_> {
         client: &Client,
     ) -> Result<Option<Stream>> {
         let mut confirmed = self.ledger.watch();
-        let mut look = tokio::time::interval(CONTROL_LOOK);
+        let lost = until_lost(client);
+        tokio::pin!(lost);
         stream.confirm(*confirmed.borrow_and_update());
         loop {
             let batch = tokio::select! {
@@ -146,10 +171,7 @@ impl Attached<'_> {
                     stream.confirm(*confirmed.borrow_and_update());
                     continue;
                 }
-                _ = look.tick() => {
-                    still_open(client)?;
-                    continue;
-                }
+                error = &mut lost => return Err(error.into()),
                 () = self.stop.cancelled() => return Ok(Some(stream)),
             };
             let reading = reader.read(batch, client);
@@ -158,11 +180,20 @@ impl Attached<'_> {
                 tokio::select! {
                     done = &mut reading => break done?,
                     _ = confirmed.changed() => stream.confirm(*confirmed.borrow_and_update()),
-                    _ = look.tick() => still_open(client)?,
+                    error = &mut lost => return Err(error.into()),
                     () = self.stop.cancelled() => return Ok(Some(stream)),
                 }
             }
         }
+    }
+
+    async fn fit(&self, client: &Client) -> Result<()> {
+        let facts = Facts::read(client, self.config)
+            .await
+            .context("read the catalog")?;
+        let misfits = misfits(self.config, &facts);
+        ensure!(misfits.is_empty(), "{}", misfits.join("\n"));
+        Ok(())
     }
 
     async fn connect(&self) -> Result<Client> {
@@ -180,16 +211,49 @@ impl Attached<'_> {
     }
 }
 
-/// A server that shuts down ends ordinary sessions at once, but waits for walsenders until all that they sent is
-/// confirmed, however long an endpoint takes. So our stream ends when our control session does, and nobody waits for us.
-fn still_open(client: &Client) -> Result<(), stream::Error> {
-    if client.is_closed() {
-        Err(stream::Error::Lost(
-            "the server has closed the control session".into(),
-        ))
-    } else {
-        Ok(())
+/// Watches the control session, and says when it is lost.
+///
+/// Our stream ends with it, for two reasons. A server that shuts down ends ordinary sessions at once, but waits for
+/// walsenders until all that they sent is confirmed, however long an endpoint takes; nobody shall wait for us. And a network
+/// that has gone silent is not noticed on an idle stream, where the server has no reason to say anything.
+async fn until_lost(client: &Client) -> stream::Error {
+    let mut last_heard = Instant::now();
+    let mut look = tokio::time::interval(CONTROL_LOOK);
+    loop {
+        look.tick().await;
+        if client.is_closed() {
+            return stream::Error::Lost("the server has closed the control session".into());
+        }
+        if last_heard.elapsed() < CONTROL_PROBE {
+            continue;
+        }
+        if timeout(CONTROL_PROBE, client.simple_query(""))
+            .await
+            .is_err()
+        {
+            return stream::Error::Lost(format!(
+                "the server has not answered for {CONTROL_PROBE:?}"
+            ));
+        }
+        last_heard = Instant::now();
     }
+}
+
+/// Ends the walsender of our own last session, which holds the slot until it notices that nobody listens any more. That of
+/// another rowhook is not ours to end.
+async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<()> {
+    let sql = include_str!("../sql/catalog/end_walsender.sql");
+    let ended = client
+        .query(sql, &[&slot, &name])
+        .await
+        .context("end our own last session")?;
+    if !ended.is_empty() {
+        tracing::info!(
+            slot,
+            "ended our own last session, which still held the slot"
+        );
+    }
+    Ok(())
 }
 
 /// Finishes what is in flight, within the grace period, and confirms what is settled.

@@ -1,9 +1,9 @@
--- What the stream does not say of a table: its primary key, and the stored generated columns that are not in it.
+-- What the stream does not say of a table: its primary key, and the generated columns that are not in it.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
-    attribute.attgenerated = 's' as generated,
+    attribute.attgenerated <> '' as generated,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
 left join pg_index as index

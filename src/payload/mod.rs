@@ -132,7 +132,7 @@ impl<'a> Renderer<'a> {
         if let Some(image) = self.event.change.shown() {
             relation.write_key(image.tuple(), &mut key);
         }
-        let is_key = |at: &usize| relation.primary_key.contains(at);
+        let is_key = |at: &usize| relation.key.contains(at);
         let shown = self.event.shown_columns();
         let left_out: Vec<&str> = shown
             .into_iter()

@@ -33,6 +33,9 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// The places of the primary key's columns, in the key's order; empty where there is none.
     pub primary_key: Vec<usize>,
+    /// The places of the columns that tell a row from the others and are in each of its images: those of the replica
+    /// identity, or of the primary key where that is FULL; the whole row where there is none. Empty where nothing does.
+    pub key: Vec<usize>,
 }
 
 /// A column.
@@ -103,16 +106,19 @@ impl Relation {
             .collect();
         known.sort_by_key(|column| column.key_place);
         let place = |name: &str| columns.iter().position(|column| column.name == name);
-        let mut primary_key: Vec<usize> = known
-            .iter()
-            .filter(|column| column.key_place.is_some())
-            .filter_map(|column| place(&column.name))
+        // All or none: a part of a key does not tell rows apart, and a column may have been renamed since.
+        let primary_key = known.iter().filter(|column| column.key_place.is_some());
+        let primary_key: Option<Vec<usize>> =
+            primary_key.map(|column| place(&column.name)).collect();
+        let primary_key = primary_key.unwrap_or_default();
+        let flagged = (0..columns.len())
+            .filter(|at| columns[*at].identity_key)
             .collect();
-        if primary_key.is_empty() && message.identity == ReplicaIdentity::Default {
-            primary_key = (0..columns.len())
-                .filter(|at| columns[*at].identity_key)
-                .collect();
-        }
+        let key = match message.identity {
+            ReplicaIdentity::Default | ReplicaIdentity::Index => flagged,
+            ReplicaIdentity::Full if primary_key.is_empty() => flagged,
+            ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
+        };
         Ok(Self {
             oid: message.oid,
             schema: message.schema,
@@ -120,6 +126,7 @@ impl Relation {
             identity: message.identity,
             columns,
             primary_key,
+            key,
         })
     }
 
@@ -152,12 +159,10 @@ impl Relation {
         self.write_object(shown, out)
     }
 
-    /// Writes the primary key's columns as a JSON object.
+    /// Writes the columns of [`key`](Self::key) as a JSON object.
     pub fn write_key(&self, tuple: &Tuple, out: &mut Vec<u8>) {
-        let key = self
-            .primary_key
-            .iter()
-            .filter_map(|at| Some((self.columns.get(*at)?, tuple.get(*at)?)));
+        let key = self.key.iter();
+        let key = key.filter_map(|at| Some((self.columns.get(*at)?, tuple.get(*at)?)));
         self.write_object(key, out);
     }
 
@@ -166,39 +171,23 @@ impl Relation {
     ///
     /// It is a function of the table's name and the key's text alone, and so the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
-        // What every image of a row has: in old images that is the replica identity, whatever the primary key.
-        let by_identity = matches!(
-            self.identity,
-            ReplicaIdentity::Default | ReplicaIdentity::Index
-        );
-        let in_key = |at: usize| match (by_identity, self.primary_key.is_empty()) {
-            (true, _) => self
-                .columns
-                .get(at)
-                .is_some_and(|column| column.identity_key),
-            (false, false) => self.primary_key.contains(&at),
-            // The whole row is the key, where all of it is known before and after.
-            (false, true) => self.identity == ReplicaIdentity::Full,
-        };
         let mut hash = Sha256::new();
-        let mut add = |bytes: &[u8]| {
+        let mut add = |kind: u8, bytes: &[u8]| {
+            hash.update([kind]);
             hash.update(bytes.len().to_be_bytes());
             hash.update(bytes);
         };
-        add(self.schema.as_bytes());
-        add(self.name.as_bytes());
-        let mut keys = 0;
-        for (_, value) in tuple.iter().enumerate().filter(|(at, _)| in_key(*at)) {
-            keys += 1;
+        add(b's', self.schema.as_bytes());
+        add(b't', self.name.as_bytes());
+        for value in self.key.iter().filter_map(|at| tuple.get(*at)) {
             match value {
-                Value::Text(text) => add(text),
-                Value::Null => add(b"\0null"),
-                // A large value of a key that is the whole row: it says nothing, in the old image as in the new.
-                Value::Unchanged => {}
+                Value::Text(text) => add(b'v', text),
+                Value::Null => add(b'n', b""),
+                Value::Unchanged => add(b'u', b""),
             }
         }
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        (keys > 0).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        (!self.key.is_empty()).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     fn write_object<'a>(

@@ -97,7 +97,7 @@ impl Error {
 }
 
 impl Stream {
-    /// Opens the session and takes the slot. Everything above `confirmed`, or above what the slot has confirmed if that is
+    /// Opens the session, called `name` in pg_stat_replication, and takes the slot. Everything above `confirmed`, or above what the slot has confirmed if that is
     /// more, is sent from there on.
     ///
     /// # Errors
@@ -105,6 +105,7 @@ impl Stream {
     pub async fn open(
         address: &Address,
         database: &Database,
+        name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
         let publications = vec![database.publication.clone(), database.inserts_publication()];
@@ -114,6 +115,7 @@ impl Stream {
             .collect();
         let mut config = address
             .replication(&database.slot, publications, &options.join(" "))
+            .with_application_name(name)
             .with_start_lsn(confirmed)
             .with_status_interval(STATUS_INTERVAL)
             .with_wakeup_interval(Duration::from_secs(5));

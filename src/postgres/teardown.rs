@@ -71,7 +71,8 @@ fn foreign_reader(config: &Config, facts: &Facts, ours: &str) -> Option<Problem>
     let slot = facts.slot.as_ref()?;
     let pid = slot.active_pid?;
     let name = slot.application_name.as_deref().unwrap_or("somebody");
-    (is_pgoutput(slot) && name != ours).then(|| {
+    let is_ours = name == ours || name.starts_with(&format!("{ours} "));
+    (is_pgoutput(slot) && !is_ours).then(|| {
         Problem::new(
             format!(
                 "the slot {} is read by pid {pid} ({name}), which is not rowhook",

@@ -159,3 +159,22 @@ async fn no_setup_needs_a_slot_that_is_there() {
     assert!(ended.err.contains("setup"), "{}", ended.err);
     drop(connect(&database.url).await);
 }
+
+#[tokio::test]
+async fn a_column_that_was_dropped_is_named() {
+    let database = Database::bookstore().await;
+    let config = database.config("[events]\n\"book.cheaper\" = { on = \"book.updated\", changed = [\"price\"], when = \"new.price < 5\" }");
+    assert_eq!(rowhook(&config, &["setup"]).code, 0);
+    database.sql("alter table book drop column price").await;
+    let ended = rowhook(&config, &["check"]);
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    let told: Vec<&str> = ended
+        .out
+        .lines()
+        .filter(|line| line.starts_with("fatal") && line.contains("price"))
+        .collect();
+    assert_eq!(told.len(), 1, "{}", ended.out);
+    let ended = rowhook(&config, &["run"]);
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    assert!(ended.err.contains("price"), "{}", ended.err);
+}

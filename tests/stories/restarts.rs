@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use nix::sys::signal::Signal;
 use rowhook::demo::cluster::{Cluster, Stop};
 
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver, connect};
+use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver, Rowhook, connect};
 
 /// All of `ids` have come, and one webhook-id has never had two bodies.
 fn nothing_is_lost(calls: &[Call], ids: impl Iterator<Item = i64>) {
@@ -128,7 +128,7 @@ async fn a_second_rowhook_stands_by_and_takes_over() {
     database
         .hook(Some("7"), "book.added", &receiver.url())
         .await;
-    let mut second = crate::support::Rowhook::start(&database.config(BOOK_EVENTS));
+    let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
     second.until_log("standing by").await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
@@ -200,4 +200,69 @@ async fn a_second_signal_ends_at_once() {
     let (status, log) = rowhook.wait();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("at once"), "{log}");
+}
+
+#[tokio::test]
+async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
+    let cluster = Cluster::start(&["wal_sender_timeout=2s"]).unwrap();
+    let database = Database::on(&cluster).await;
+    database.sql(BOOKSTORE).await;
+    // Accepts connections and never answers, until it is told to.
+    let (open, opened) = tokio::sync::watch::channel(false);
+    let app = axum::Router::new().fallback(move || {
+        let mut opened = opened.clone();
+        async move {
+            let _ = opened.wait_for(|open| *open).await;
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let config = format!(
+        "{BOOK_EVENTS}\n[[hooks]]\nname = \"stuck\"\nevents = [\"*\"]\ntarget = \"{url}\"\ntimeout = \"60s\"\n"
+    );
+    let config = database
+        .config(&config)
+        .replace("[delivery]", "[delivery]\nmemory = \"1MiB\"");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let pid = "select pid from pg_stat_replication";
+    let first = database.ask(pid).await;
+    // Far more than the memory budget: the reader is stuck too.
+    database.sql("insert into book select n, 7, 1, repeat('x', 1000), 1 from generate_series(1, 20000) n").await;
+    // The server would have ended the session by now, had nobody answered.
+    database
+        .until(
+            "three wal_sender_timeouts have passed",
+            "select backend_start < clock_timestamp() - interval '6 s' from pg_stat_replication",
+        )
+        .await;
+    assert_eq!(database.ask(pid).await, first);
+    open.send_replace(true);
+    database.until_all_is_confirmed().await;
+    assert_eq!(database.ask(pid).await, first);
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_shuts_down_does_not_wait_for_a_stuck_endpoint() {
+    let mut cluster = Cluster::start(&[]).unwrap();
+    let mut database = Database::on(&cluster).await;
+    database.sql(BOOKSTORE).await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    let mut rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+    // pg_ctl gives up after a minute; a server that waited for us would never end.
+    cluster.stop(Stop::Fast).unwrap();
+    rowhook.until_log("not attached; trying again").await;
+    cluster.start_again().unwrap();
+    receiver.answer(|_, _| 200);
+    database.client = connect(&database.url).await;
+    database.until_all_is_confirmed().await;
 }

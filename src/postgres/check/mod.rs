@@ -158,6 +158,27 @@ pub async fn check(
     findings
 }
 
+/// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found. Each line is
+/// one such thing, with its place and its mend; empty where all fits.
+pub fn misfits(config: &Config, facts: &Facts) -> Vec<String> {
+    let findings = tables::tables(config, facts).into_iter();
+    let fatal = findings.filter(|finding| finding.level == Level::Fatal);
+    fatal
+        .map(|finding| {
+            let place = finding
+                .place
+                .map(|place| format!("{}:{place}: ", config.path.display()));
+            let mend = finding.mend.map(|mend| format!("; {mend}"));
+            [
+                place.unwrap_or_default(),
+                finding.what,
+                mend.unwrap_or_default(),
+            ]
+            .concat()
+        })
+        .collect()
+}
+
 /// Opens a replication session and closes it again: nothing else tells a pooler from a server for sure.
 async fn replication(address: &Address, facts: &Facts) -> Finding {
     let failed = |error: connect::Error| {

@@ -1,0 +1,6 @@
+-- Ends the session that holds a slot, if it has this name.
+select pg_terminate_backend(slot.active_pid)
+from pg_replication_slots as slot
+join pg_stat_replication as walsender on walsender.pid = slot.active_pid
+where slot.slot_name = $1
+    and walsender.application_name = $2
