@@ -338,7 +338,7 @@ fn explain(error: &reqwest::Error) -> Failure {
         if let Some(unresolved) = inner.downcast_ref::<Unresolved>() {
             return Failure::Resolve(unresolved.to_string());
         }
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = tls_error(inner) {
             return Failure::Tls(tls.to_string());
         }
         if let Some(http) = inner.downcast_ref::<hyper::Error>()
@@ -347,13 +347,6 @@ fn explain(error: &reqwest::Error) -> Failure {
             return Failure::Closed;
         }
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            // TLS errors travel inside of these, where `source` does not show them.
-            if let Some(tls) = io
-                .get_ref()
-                .and_then(|carried| carried.downcast_ref::<rustls::Error>())
-            {
-                return Failure::Tls(tls.to_string());
-            }
             let reset = matches!(
                 io.kind(),
                 io::ErrorKind::ConnectionReset
@@ -371,5 +364,13 @@ fn explain(error: &reqwest::Error) -> Failure {
         Failure::Connect(innermost)
     } else {
         Failure::Protocol(innermost)
+    }
+}
+
+/// TLS errors travel inside of IO errors, where `source` does not show them.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().and_then(|carried| tls_error(carried)),
+        None => error.downcast_ref(),
     }
 }

@@ -1,0 +1,459 @@
+//! Requests to endpoints of all kinds: what they get, and what we make of what they answer.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router, body::to_bytes, extract::Request as Received, http::StatusCode, response::IntoResponse,
+};
+use bytes::Bytes;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use rowhook::{
+    config::{Delivery, Secret},
+    delivery::{
+        answer::{Answer, Failure},
+        send::{Request, Sender, Target},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{TlsAcceptor, rustls};
+use url::Url;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn delivery() -> Delivery {
+    Delivery {
+        allow_http: true,
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        ..Delivery::default()
+    }
+}
+
+fn sender() -> Sender {
+    Sender::new(&delivery()).unwrap()
+}
+
+fn target(url: &str) -> Target {
+    Target::new(&Url::parse(url).unwrap(), Some(&Secret::new(SECRET)), &[]).unwrap()
+}
+
+async fn send_within(sender: &Sender, target: &Target, timeout: Duration) -> Answer {
+    let request = Request {
+        target,
+        id: "msg_1",
+        body: Bytes::from_static(b"{\"n\":1}"),
+        content_type: "application/json",
+        timeout,
+    };
+    sender.send(request).await
+}
+
+async fn send(sender: &Sender, target: &Target) -> Answer {
+    send_within(sender, target, Duration::from_secs(20)).await
+}
+
+/// A server that does with each connection what `serve` says, and counts them.
+async fn raw<F, S>(serve: S) -> (String, Arc<AtomicUsize>)
+where
+    F: Future<Output = ()> + Send + 'static,
+    S: Fn(TcpStream, usize) -> F + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, count.fetch_add(1, Ordering::SeqCst)));
+        }
+    });
+    (url, connections)
+}
+
+/// Reads one request of ours, which ends with its body.
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"{\"n\":1}") {
+        let mut piece = [0; 1024];
+        match stream.read(&mut piece).await {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => request.extend_from_slice(&piece[..length]),
+        }
+    }
+    Some(String::from_utf8(request).unwrap())
+}
+
+async fn answer_with(stream: &mut TcpStream, answer: &[u8]) {
+    read_request(stream).await;
+    // An answer that nobody waits for any more is not the server's concern.
+    let _ = stream.write_all(answer).await;
+}
+
+fn code(answer: &Answer) -> u16 {
+    match answer {
+        Answer::Status { code, .. } => *code,
+        Answer::Failed(failure) => panic!("{failure}"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_these_bytes() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let (url, _) = raw(move |mut stream, _| {
+        let said = said.clone();
+        async move {
+            let request = read_request(&mut stream).await.unwrap();
+            said.send(request).unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let headers = [("x-tenant", &Secret::new("north"))];
+    let url = Url::parse(&url.replace("http://", "http://anna:p%40ss@")).unwrap();
+    let target = Target::new(&url, Some(&Secret::new(SECRET)), &headers).unwrap();
+    let answer = send(&sender(), &target).await;
+    assert_eq!(code(&answer), 204);
+    let request = heard.recv().await.unwrap();
+    let mut lines: Vec<String> = request.lines().map(str::to_owned).collect();
+    // What changes from run to run.
+    for line in &mut lines {
+        for name in ["host: ", "webhook-timestamp: ", "webhook-signature: v1,"] {
+            if line.starts_with(name) {
+                *line = format!("{name}…");
+            }
+        }
+    }
+    let headers = 1..lines.len() - 2;
+    lines[headers].sort();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    POST /hook HTTP/1.1
+    accept: */*
+    authorization: Basic YW5uYTpwQHNz
+    content-length: 7
+    content-type: application/json
+    host: …
+    user-agent: rowhook/0.1.0
+    webhook-id: msg_1
+    webhook-signature: v1,…
+    webhook-timestamp: …
+    x-tenant: north
+
+    {"n":1}
+    "#);
+    assert!(!format!("{target:?}{answer:?}{}", target.display()).contains("p@ss"));
+    assert!(!format!("{target:?}").contains("north"));
+}
+
+#[tokio::test]
+async fn the_official_library_verifies_what_is_sent() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |request: Received| {
+        let said = said.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = to_bytes(body, 1000).await.unwrap();
+            let verified = standardwebhooks::Webhook::new(SECRET)
+                .unwrap()
+                .verify(&body, &parts.headers);
+            said.send(verified.is_ok()).unwrap();
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    assert_eq!(code(&send(&sender(), &target(&url)).await), 200);
+    assert_eq!(heard.recv().await, Some(true));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_or_only_trickles_is_timed_out() {
+    let limit = Duration::from_millis(300);
+    let (silent, _) = raw(|mut stream, _| async move {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (trickling, _) = raw(|mut stream, _| async move {
+        answer_with(
+            &mut stream,
+            b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n",
+        )
+        .await;
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while stream.write_all(b"x").await.is_ok() {
+            ticks.tick().await;
+        }
+    })
+    .await;
+    for url in [silent, trickling] {
+        let answer = send_within(&sender(), &target(&url), limit).await;
+        assert_eq!(answer, Answer::Failed(Failure::TimedOut(limit)));
+        assert_eq!(answer.to_string(), "timed out after 300ms");
+    }
+}
+
+#[tokio::test]
+async fn of_an_endless_answer_four_kilobytes_are_read() {
+    let (url, _) = raw(|mut stream, _| async move {
+        answer_with(&mut stream, b"HTTP/1.1 500 Oh\r\n\r\n").await;
+        while stream.write_all(&[b'x'; 65536]).await.is_ok() {}
+    })
+    .await;
+    let Answer::Status {
+        code: 500, body, ..
+    } = send(&sender(), &target(&url)).await
+    else {
+        panic!("the status was said");
+    };
+    assert_eq!(body.len(), 4096);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_closed_as_it_is_used_costs_no_attempt() {
+    // The first connection answers once, and closes at the second request without a word.
+    let (url, connections) = raw(|mut stream, connection| async move {
+        answer_with(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        if connection == 0 {
+            read_request(&mut stream).await;
+        } else {
+            answer_with(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let (sender, target) = (sender(), target(&url));
+    assert_eq!(code(&send(&sender, &target).await), 200);
+    assert_eq!(code(&send(&sender, &target).await), 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_is_not_an_answer_is_a_failure_in_few_words() {
+    let (garbage, _) = raw(|mut stream, _| async move {
+        answer_with(&mut stream, b"SSH-2.0-OpenSSH_9.2\r\n").await
+    })
+    .await;
+    let (closing, _) = raw(|mut stream, _| async move {
+        read_request(&mut stream).await;
+    })
+    .await;
+    let (headers, _) = raw(|mut stream, _| async move {
+        let huge = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(2 << 20));
+        answer_with(&mut stream, huge.as_bytes()).await;
+    })
+    .await;
+    assert!(matches!(
+        send(&sender(), &target(&garbage)).await,
+        Answer::Failed(Failure::Protocol(_))
+    ));
+    assert_eq!(
+        send(&sender(), &target(&closing)).await,
+        Answer::Failed(Failure::Closed)
+    );
+    assert!(matches!(
+        send(&sender(), &target(&headers)).await,
+        Answer::Failed(_)
+    ));
+    // A port that nobody listens on any more.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://anna:secret@{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let answer = send(&sender(), &target(&url)).await;
+    assert!(
+        matches!(answer, Answer::Failed(Failure::Connect(_))),
+        "{answer}"
+    );
+    assert!(
+        !answer.to_string().contains("http") && !answer.to_string().contains("secret"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_lies_about_its_length_is_its_status() {
+    let (url, _) = raw(|mut stream, _| async move {
+        answer_with(
+            &mut stream,
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nshort",
+        )
+        .await;
+    })
+    .await;
+    let Answer::Status {
+        code: 200, body, ..
+    } = send(&sender(), &target(&url)).await
+    else {
+        panic!("the status was said");
+    };
+    assert_eq!(body, "short");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let (elsewhere, visits) = raw(|_, _| async {}).await;
+    let app = Router::new().fallback(move || {
+        let elsewhere = elsewhere.clone();
+        async move { (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere)]).into_response() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    assert_eq!(code(&send(&sender(), &target(&url)).await), 307);
+    assert_eq!(visits.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_name_is_judged_by_the_address_it_leads_to() {
+    let (url, visits) = raw(|mut stream, _| async move {
+        answer_with(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
+    })
+    .await;
+    let by_name = url.replace("127.0.0.1", "localhost");
+    let guarded = Sender::new(&Delivery {
+        allow_http: true,
+        ..Delivery::default()
+    })
+    .unwrap();
+    for url in [&by_name, &url] {
+        let answer = send(&guarded, &target(url)).await;
+        let Answer::Failed(Failure::Refused(reason)) = &answer else {
+            panic!("{answer}")
+        };
+        assert!(
+            reason.contains("is not public (loopback); delivery.allow_networks"),
+            "{reason}"
+        );
+    }
+    assert_eq!(visits.load(Ordering::SeqCst), 0);
+    assert_eq!(code(&send(&sender(), &target(&by_name)).await), 200);
+    let answer = send(&sender(), &target("http://no-such-host.invalid/")).await;
+    assert!(
+        matches!(answer, Answer::Failed(Failure::Resolve(_))),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        openssl.status.success(),
+        "{}",
+        String::from_utf8_lossy(&openssl.stderr)
+    );
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    let certificate = CertificateDer::from_pem_slice(&read("cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).unwrap();
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate], key)
+    .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |request: Received| {
+        let said = said.clone();
+        async move { said.send(format!("{:?}", request.version())).unwrap() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, app) = (acceptor.clone(), app.clone());
+            tokio::spawn(async move {
+                // A client that does not trust us ends the handshake.
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let service = TowerToHyperService::new(app);
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    let answer = send(&sender(), &target(&url)).await;
+    assert!(
+        matches!(answer, Answer::Failed(Failure::Tls(_))),
+        "{answer}"
+    );
+    let authority = reqwest::Certificate::from_pem(&read("cert.pem")).unwrap();
+    let trusting = Sender::trusting(&delivery(), vec![authority]).unwrap();
+    assert_eq!(code(&send(&trusting, &target(&url)).await), 200);
+    assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
+}
+
+#[test]
+fn headers_that_are_rowhooks_or_https_own_are_refused() {
+    let url = Url::parse("https://example.com/").unwrap();
+    for (name, value, told) in [
+        (
+            "Host",
+            "x",
+            "the header host is set by rowhook; choose another name",
+        ),
+        (
+            "webhook-id",
+            "x",
+            "the header webhook-id is set by rowhook; choose another name",
+        ),
+        (
+            "Transfer-Encoding",
+            "chunked",
+            "the header transfer-encoding is set by rowhook; choose another name",
+        ),
+        ("a b", "x", "\"a b\" is not the name of a header"),
+        (
+            "x-a",
+            "1\r\nx-b: 2",
+            "the value of the header x-a has a line break or another character that cannot be sent",
+        ),
+    ] {
+        let refused = Target::new(&url, None, &[(name, &Secret::new(value))]).unwrap_err();
+        assert_eq!(refused.to_string(), told);
+    }
+}
