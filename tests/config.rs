@@ -15,6 +15,8 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "DATABASE_URL" => Some("postgresql://app:hunter2@localhost/app".into()),
         "WAREHOUSE_SECRET" => Some(SECRET.into()),
+        "PASSWORD" => Some("hunter2".into()),
+        "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
         _ => None,
     }
@@ -740,6 +742,51 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
     let found = mistakes("\"x\" = { on = \"Größe.created\", x = 1 }\r\n[delivery]\r\ngrace = 1");
     assert!(found.starts_with("hooks.toml:5:31: "), "{found}");
     assert!(found.contains("\nhooks.toml:7:9: "), "{found}");
+}
+
+#[test]
+fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
+    assert_eq!(
+        mistakes(r#"x = '"odd.table"'"#),
+        r#"hooks.toml:5:5: "\"odd.table\"" names no action; write "\"odd.table\".created", "\"odd.table\".updated" or "\"odd.table\".deleted""#
+    );
+}
+
+#[test]
+fn what_the_environment_put_in_is_shown_as_it_is_written() {
+    let found = mistakes(
+        r#"a = "${PASSWORD}"
+b = "${PASSWORD}.b.${PASSWORD}"
+c = { on = "book.updated", when = "${PASSWORD}" }
+d = { on = "book.updated", when = "'${PASSWORD}' &&" }
+[tables.book]
+owner = "${PASSWORD}.${PASSWORD}"
+exclude = ["${PASSWORD}", "${PASSWORD}"]
+[hook_table]
+table = "a ${PASSWORD}"
+[delivery]
+timeout = "${PASSWORD}"
+max_body = "${PASSWORD}"
+memory = "${ONE_BYTE}"
+payload = "${PASSWORD}"
+allow_networks = ["${PASSWORD}"]
+[server]
+listen = "${PASSWORD}"
+[[hooks]]
+name = "${PASSWORD}!"
+events = ["${PASSWORD}", "${PASSWORD}!"]
+target = "${PASSWORD}"
+secret = "${PASSWORD}"
+"#,
+    );
+    assert_eq!(found.lines().count(), 18, "{found}");
+    assert!(!found.contains("hunter2"), "{found}");
+    assert!(found.starts_with(
+        r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
+    ));
+    assert!(found.contains(
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard" or "row""#
+    ));
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn slot(value: &Value<'_>) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if slot.len() > 63 || !slot.chars().all(allowed) {
         value.wrong(format!(
-            "{slot:?} cannot name a slot; use up to 63 of a-z, 0-9 and _"
+            "{} cannot name a slot; use up to 63 of a-z, 0-9 and _",
+            value.quote(&slot)
         ));
         return None;
     }

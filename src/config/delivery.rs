@@ -151,7 +151,8 @@ fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
         let network = text.parse::<IpNet>().ok();
         if network.is_none() {
             value.wrong(format!(
-                "{text:?} is no network; write an address and a prefix, such as \"127.0.0.0/8\""
+                "{} is no network; write an address and a prefix, such as \"127.0.0.0/8\"",
+                value.quote(&text)
             ));
         }
         network.map(|network| network.trunc())

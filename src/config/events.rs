@@ -148,9 +148,13 @@ impl Events {
             return Some((EventSource::Custom, all_owners));
         }
         let parts = name::parts(bare);
-        if let Some([only]) = parts.as_deref() {
+        if parts.as_ref().is_some_and(|parts| parts.len() == 1) {
+            let table = if value.is_filled() { "table" } else { bare };
+            let [created, updated, deleted] =
+                ["created", "updated", "deleted"].map(|action| format!("{table}.{action}"));
             value.wrong(format!(
-                "{text:?} names no action; write \"{only}.created\", \"{only}.updated\" or \"{only}.deleted\""
+                "{} names no action; write {created:?}, {updated:?} or {deleted:?}",
+                value.quote(&text)
             ));
             self.tables_unclear = true;
             return None;
@@ -158,7 +162,8 @@ impl Events {
         let split = parts.and_then(|mut parts| Some((parts.pop()?, TableName::from_parts(parts)?)));
         let Some((action, table)) = split else {
             value.wrong(format!(
-                "{text:?} is no source; write \"[schema.]table.action\", with \"double quotes\" around odd names, or \"custom\""
+                "{} is no source; write \"[schema.]table.action\", with \"double quotes\" around odd names, or \"custom\"",
+                value.quote(&text)
             ));
             self.tables_unclear = true;
             return None;
@@ -170,7 +175,8 @@ impl Events {
             "deleted" => Action::Deleted,
             _ => {
                 value.wrong(format!(
-                    "{action:?} is not an action; it is created, updated or deleted (actions of your own come in a later version)"
+                    "{} is not an action; it is created, updated or deleted (actions of your own come in a later version)",
+                    value.quote(&action)
                 ));
                 return None;
             }
@@ -190,6 +196,13 @@ pub(super) fn expression(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     match Filter::compile(&text) {
         Ok(_) => Some(text),
+        Err(_) if value.is_filled() => {
+            value.wrong(format!(
+                "{} is not a CEL expression over new, old, changed, event and owner once its ${{NAME}} is put in; correct either",
+                value.key
+            ));
+            None
+        }
         Err(error) => {
             value.wrong(error.to_string());
             None

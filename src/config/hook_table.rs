@@ -20,7 +20,8 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
             let table = TableName::parse(&text);
             if table.is_none() {
                 value.wrong(format!(
-                    "{text:?} is no table; write \"[schema.]table\", with \"double quotes\" around odd names"
+                    "{} is no table; write \"[schema.]table\", with \"double quotes\" around odd names",
+                    value.quote(&text)
                 ));
             }
             table

@@ -100,13 +100,15 @@ fn name(value: &Value<'_>, names: &mut Vec<String>) -> Option<String> {
     let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !letter || !name.chars().all(allowed) || name.len() > 64 {
         value.wrong(format!(
-            "{name:?} cannot name a hook; begin with a letter, then use up to 63 letters, digits and _ . -"
+            "{} cannot name a hook; begin with a letter, then use up to 63 letters, digits and _ . -",
+            value.quote(&name)
         ));
         return None;
     }
     if names.contains(&name) {
         value.wrong(format!(
-            "{name:?} names another hook already; give each its own name"
+            "{} names another hook already; give each its own name",
+            value.quote(&name)
         ));
     }
     names.push(name.clone());
@@ -129,7 +131,8 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
     let text = value.string()?;
     let Some(pattern) = Pattern::parse(&text) else {
         value.wrong(format!(
-            "{text:?} is no event; write its name, \"book.*\" for all that begin so, or \"*\" for all"
+            "{} is no event; write its name, \"book.*\" for all that begin so, or \"*\" for all",
+            value.quote(&text)
         ));
         return None;
     };
@@ -141,7 +144,10 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
             Some(near) => format!("did you mean {near:?}?"),
             None => "add one to [events], or remove it here".into(),
         };
-        value.wrong(format!("no event of [events] matches {text:?}; {mend}"));
+        value.wrong(format!(
+            "no event of [events] matches {}; {mend}",
+            value.quote(&text)
+        ));
     }
     Some(pattern)
 }

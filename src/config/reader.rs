@@ -137,6 +137,20 @@ impl<'a> Value<'a> {
         matches!(self.value, DeValue::Integer(_))
     }
 
+    /// Does the environment have a part in the string?
+    pub(super) fn is_filled(&self) -> bool {
+        matches!(self.value, DeValue::String(text) if text.contains("${"))
+    }
+
+    /// `part` of the string, as a message may show it. What the environment put in may be a secret, so a string with
+    /// `${NAME}` is shown as it stands in the file.
+    pub(super) fn quote(&self, part: &str) -> String {
+        match self.value {
+            DeValue::String(text) if self.is_filled() => format!("{text:?}"),
+            _ => format!("{part:?}"),
+        }
+    }
+
     /// Notes that the value is of the wrong type; `mend` says what to write.
     pub(super) fn mistyped(&self, mend: &str) {
         let kind = match self.value {
@@ -213,7 +227,10 @@ impl<'a> Value<'a> {
         let text = self.string_or(MEND)?;
         let duration = quantity::duration(&text);
         if duration.is_none() {
-            self.wrong(format!("{text:?} is not a duration; write {MEND}"));
+            self.wrong(format!(
+                "{} is not a duration; write {MEND}",
+                self.quote(&text)
+            ));
         }
         duration
     }
@@ -237,11 +254,15 @@ impl<'a> Value<'a> {
             "a number with its unit, B, KB, MB, GB, KiB, MiB or GiB, such as \"20MiB\"";
         let text = self.string_or(MEND)?;
         let Some(size) = quantity::size(&text) else {
-            self.wrong(format!("{text:?} is not a size; write {MEND}"));
+            self.wrong(format!("{} is not a size; write {MEND}", self.quote(&text)));
             return None;
         };
         if size < least {
-            self.wrong(format!("{} is {text:?}; write {shown:?} or more", self.key));
+            self.wrong(format!(
+                "{} is {}; write {shown:?} or more",
+                self.key,
+                self.quote(&text)
+            ));
             return None;
         }
         Some(size)
@@ -254,8 +275,9 @@ impl<'a> Value<'a> {
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
             self.wrong(format!(
-                "{} cannot be {text:?}; {}",
+                "{} cannot be {}; {}",
                 self.key,
+                self.quote(&text),
                 meant(&text, &words)
             ));
         }
@@ -308,7 +330,10 @@ impl<'a> Value<'a> {
                 continue;
             };
             if strings.contains(&text) {
-                element.wrong(format!("{text:?} is named twice; remove one"));
+                element.wrong(format!(
+                    "{} is named twice; remove one",
+                    element.quote(&text)
+                ));
             }
             strings.push(text);
         }

@@ -19,7 +19,8 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
     let address = text.parse().ok();
     if address.is_none() {
         listen.wrong(format!(
-            "{text:?} is no address to listen on; write an IP address and a port, such as \"127.0.0.1:8640\""
+            "{} is no address to listen on; write an IP address and a port, such as \"127.0.0.1:8640\"",
+            listen.quote(&text)
         ));
     }
     Some(Server {

@@ -95,7 +95,8 @@ fn owner(value: &Value<'_>) -> Option<OwnerRule> {
     let rule = owner_rule(&text);
     if rule.is_none() {
         value.wrong(format!(
-            "{text:?} is no owner; write a column, or a path such as \"shelf_id -> shelf.user_id\""
+            "{} is no owner; write a column, or a path such as \"shelf_id -> shelf.user_id\"",
+            value.quote(&text)
         ));
     }
     rule
