@@ -8,7 +8,7 @@ use super::{
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
-use crate::postgres::nearest::nearest;
+use crate::{delivery::send::is_reserved, postgres::nearest::nearest};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
@@ -33,16 +33,6 @@ pub(super) const KEYS: Keys = Keys {
 
 /// Events that rowhook fires itself.
 const OWN: [&str; 2] = ["hook.disabled", "rowhook.gap"];
-
-/// What HTTP or rowhook sets itself, besides `webhook-*`.
-const RESERVED: [&str; 6] = [
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "transfer-encoding",
-    "user-agent",
-];
 
 pub(super) fn read(value: &Value<'_>, events: &Events, base: &Delivery) -> Vec<FileHook> {
     if value.is_table() {
@@ -202,7 +192,7 @@ fn headers(value: &Value<'_>) -> Vec<(String, Secret)> {
             wrong(format!(
                 "{name:?} is no header; write a name such as \"x-api-key\""
             ));
-        } else if RESERVED.contains(&&*lower) || lower.starts_with("webhook-") {
+        } else if is_reserved(name) {
             wrong(format!(
                 "the header {name:?} is set by rowhook or HTTP itself; leave it out"
             ));
