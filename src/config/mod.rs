@@ -228,7 +228,7 @@ pub struct OwnerStep {
 }
 
 /// One `[[hooks]]`: a hook of the operator, known by its name.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FileHook {
     /// Its name, which is its id too.
     pub name: String,
@@ -248,6 +248,23 @@ pub struct FileHook {
     pub delivery: Delivery,
     /// Where the hook stands.
     pub place: Place,
+}
+
+/// Of the target only its origin: the rest may carry a password or a token.
+impl fmt::Debug for FileHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileHook")
+            .field("name", &self.name)
+            .field("events", &self.events)
+            .field("target", &self.target.origin().ascii_serialization())
+            .field("secret", &self.secret)
+            .field("owner", &self.owner)
+            .field("headers", &self.headers)
+            .field("filter", &self.filter)
+            .field("delivery", &self.delivery)
+            .field("place", &self.place)
+            .finish()
+    }
 }
 
 /// What a hook listens to.
