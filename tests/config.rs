@@ -688,6 +688,16 @@ events.a = "b.created""#,
 events.a = "b.created""#,
             "1:39: database.schema is empty; write a value, or leave it out",
         ),
+        (
+            r#"database = { url = "host=h", publication = "a\u0000" }
+events.a = "b.created""#,
+            "1:44: database.publication holds a NUL; remove it",
+        ),
+        (
+            r#"database = { url = "host=h", schema = "pg_rowhook" }
+events.a = "b.created""#,
+            "1:39: database.schema begins with pg_, which Postgres keeps for itself; choose another name",
+        ),
     ];
     for (text, expected) in cases {
         let found = parse(text).unwrap_err().to_string();
@@ -735,6 +745,33 @@ fn a_file_that_cannot_be_read_is_a_mistake() {
             .starts_with("no/such/hooks.toml: cannot be read: ")
     );
     assert_eq!(found.iter().count(), 1);
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_told_where() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), b"[database]\n# Gr\xc3\xb6\xdfe").unwrap();
+    let found = Config::load(file.path(), &environment).unwrap_err();
+    assert_eq!(
+        found.to_string(),
+        format!(
+            "{}:2:6: this is not UTF-8; save the file in that encoding",
+            file.path().display()
+        )
+    );
+}
+
+#[test]
+fn a_header_that_delivery_refuses_is_refused_here() {
+    for name in ["te", "Upgrade", "host", "user-agent", "webhook-signature"] {
+        let found = mistakes(&format!(
+            "[[hooks]]\nname = \"a\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders = {{ {name} = \"1\" }}"
+        ));
+        let expected = format!(
+            "hooks.toml:9:13: the header {name:?} is set by rowhook or HTTP itself; leave it out"
+        );
+        assert_eq!(found, expected);
+    }
 }
 
 #[test]
@@ -792,7 +829,7 @@ secret = "${PASSWORD}"
 #[test]
 fn no_secret_is_shown() {
     let config = parse(&format!(
-        "{MANUAL}admin_token = \"hunter2\"\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\""
+        "{MANUAL}admin_token = \"hunter2\"\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\"\n[[hooks]]\nname = \"c\"\nevents = [\"*\"]\ntarget = \"https://app:hunter2@a.b/hunter2\""
     ));
     let shown = format!("{:?}", config.unwrap());
     assert!(!shown.contains("hunter2") && !shown.contains(&SECRET[6..]));

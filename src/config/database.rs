@@ -22,7 +22,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
     Some(Database {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
-        schema: or_rowhook(name(section, "schema", 63)),
+        schema: or_rowhook(schema(section)),
         store: None,
         url: url?,
     })
@@ -51,10 +51,28 @@ fn slot(value: &Value<'_>) -> Option<String> {
     Some(slot)
 }
 
+fn schema(section: &Table<'_>) -> Option<String> {
+    let schema = name(section, "schema", 63)?;
+    if schema.starts_with("pg_")
+        && let Some(value) = section.find("schema")
+    {
+        value.wrong(format!(
+            "{} begins with pg_, which Postgres keeps for itself; choose another name",
+            value.key
+        ));
+        return None;
+    }
+    Some(schema)
+}
+
 fn name(section: &Table<'_>, key: &str, longest: usize) -> Option<String> {
     let value = section.find(key)?;
     let name = value.string()?;
-    if name.len() > longest || name.contains('\0') {
+    if name.contains('\0') {
+        value.wrong(format!("{} holds a NUL; remove it", value.key));
+        return None;
+    }
+    if name.len() > longest {
         value.wrong(format!(
             "{} has {} bytes; Postgres leaves room for {longest}, shorten it",
             value.key,

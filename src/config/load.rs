@@ -43,11 +43,18 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, and as [`Config::parse`].
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text, env),
+        let wrong = |place, text| Err(Mistakes::new(path, vec![Mistake { place, text }]));
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => return wrong(None, format!("cannot be read: {error}")),
+        };
+        match str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(path, text, env),
             Err(error) => {
-                let text = format!("cannot be read: {error}");
-                Err(Mistakes::new(path, vec![Mistake { place: None, text }]))
+                let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+                let place = Reader::new(&good, env).place(good.len());
+                let text = "this is not UTF-8; save the file in that encoding".to_owned();
+                wrong(Some(place), text)
             }
         }
     }
