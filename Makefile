@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build postgres
+.PHONY: help demo test torture lint build postgres
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
 	@echo "make test                all tests"
+	@echo "make torture             200 kills and 20 crashes; SEED=n for the same ones again"
 	@echo "make lint                format, clippy, documentation"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -15,6 +16,9 @@ demo: postgres
 
 test: postgres
 	cargo test --locked --no-fail-fast
+
+torture: postgres
+	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --locked --test torture -- --nocapture
 
 lint:
 	cargo fmt --check

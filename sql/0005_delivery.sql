@@ -1,7 +1,8 @@
--- A delivery that has been given up: its attempts were used up, or its hook was disabled while it waited. It is kept to
--- be looked at and sent again.
+-- Deliveries that could not be made at once. A parked one waits for its next attempt and survives any crash; a dead one was
+-- given up, and is kept to be looked at and sent again. What is on its way for the first time is not here: the slot keeps it.
 --
--- A delivery that is on its way is not here: the replication slot keeps it.
+-- The deliveries of one lane go one after the other. Only the first of a lane has a time for its next attempt; those behind
+-- it have none until it is gone.
 
 create table delivery (
     id text primary key,
@@ -9,25 +10,51 @@ create table delivery (
     event text not null,
     state text not null
         constraint state_is_known
-        check (state in ('dead')),
-    reason text not null,
+        check (state in ('parked', 'dead')),
+    reason text,
     attempts integer not null
         constraint attempts_are_counted
         check (attempts >= 0),
+    next_attempt timestamptz,
+    claimed boolean not null default false,
+    lane bigint not null,
+    other_lane bigint,
     commit_lsn pg_lsn not null,
     event_index bigint not null,
     commit_time timestamptz not null,
     body bytea not null,
     content_type text not null,
-    created_at timestamptz not null default clock_timestamp()
+    created_at timestamptz not null default clock_timestamp(),
+    updated_at timestamptz not null default clock_timestamp(),
+    constraint the_dead_have_a_reason
+        check (state <> 'dead' or reason is not null),
+    constraint the_dead_are_not_tried
+        check (state <> 'dead' or next_attempt is null)
 );
 
-comment on table delivery is 'Deliveries that have been given up, kept to be looked at and sent again.';
+comment on table delivery is 'Deliveries that wait for another attempt, or have been given up.';
 comment on column delivery.id is 'The webhook-id: the same in every attempt and after every restart.';
 comment on column delivery.hook is 'The id of the hook''s row, or its name in hooks.toml.';
-comment on column delivery.reason is 'Why it was given up.';
+comment on column delivery.state is 'parked: waits for its next attempt; dead: given up.';
+comment on column delivery.reason is 'How the last attempt ended, or why it was given up.';
+comment on column delivery.next_attempt is 'When it may be tried again; null: it waits behind another of its lane.';
+comment on column delivery.claimed is 'Somebody is at it; next_attempt is when it is due again if they die over it.';
+comment on column delivery.lane is 'What it waits in: by default its row, as a hash.';
+comment on column delivery.other_lane is 'That of the row''s old key, where an update has changed the key.';
 comment on column delivery.commit_lsn is 'With event_index, the position of the event among all events of the database.';
 comment on column delivery.body is 'The exact bytes; signatures are made anew for each attempt.';
 
--- For "what of this hook was given up, oldest first".
-create index delivery_by_hook on delivery (hook, commit_lsn, event_index);
+-- For "what of this hook is due": the first of each lane, soonest first.
+create index delivery_due on delivery (hook, next_attempt)
+    where state = 'parked' and next_attempt is not null;
+
+-- For "who is next in this lane".
+create index delivery_in_lane on delivery (hook, lane, commit_lsn, event_index)
+    where state = 'parked';
+
+create index delivery_in_other_lane on delivery (hook, other_lane, commit_lsn, event_index)
+    where state = 'parked' and other_lane is not null;
+
+-- For "what of this hook was given up, oldest first", and for forgetting it after the retention.
+create index delivery_dead on delivery (hook, commit_lsn, event_index)
+    where state = 'dead';

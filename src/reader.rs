@@ -7,18 +7,22 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use serde_json::Value as Json;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tokio_postgres::Client;
 
 use crate::{
-    change::{Change, Image, Old, RowChange, Transaction, Tuple},
+    change::{Change, Image, RowChange, Transaction, Tuple},
     config::{Config, Order, TableName},
     delivery::{
-        Couriers, Delivery, Desk,
+        Couriers, Delivery, Desk, Held,
         guard::Guard,
         lane::Place,
         ledger::{Ledger, Opened},
@@ -26,7 +30,7 @@ use crate::{
     event::{Event, EventMap, Position, Rule, TableEvents},
     filter::Facts,
     hook::{
-        self, Hook,
+        self, Hook, HookId,
         index::{Audience, Index},
         row::{self, HookColumns, HookRow, Known, Streamed},
     },
@@ -39,6 +43,8 @@ use crate::{
 
 /// The budget is counted in pages, because a semaphore cannot count to the bytes of a large one.
 const PAGE: usize = 1024;
+/// So long the reader waits for memory before it has somebody's deliveries parked.
+const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// What a delivery costs beside its body.
 const DELIVERY_BYTES: usize = 512;
 
@@ -163,6 +169,19 @@ impl Reader {
             self.put_hook(row);
         }
         Ok(self.hooks.index.len())
+    }
+
+    /// Takes up what is parked from before we started.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn load_backlog(&mut self) -> Result<()> {
+        for (id, parked) in self.desk.store.backlog().await? {
+            let id = HookId::new(id, false);
+            let hook = self.hooks.index.get(&id).cloned();
+            self.couriers.resume(&id, hook.as_ref(), parked);
+        }
+        Ok(())
     }
 
     /// A new session begins, at the beginning of a transaction.
@@ -437,26 +456,34 @@ impl Reader {
                 event: Arc::clone(&event.name),
                 position,
                 commit_time,
-                place: place(hook.delivery.order, &event.change),
+                place: place(hook.delivery.order, event),
                 body,
-                content_type: payload::CONTENT_TYPE,
+                content_type: payload::CONTENT_TYPE.into(),
                 attempts: 0,
-                ticket: self.ledger.ticket(),
-                memory,
+                held: Some(Held {
+                    ticket: self.ledger.ticket(),
+                    memory,
+                }),
             };
             self.couriers.hand(&hook, delivery);
         }
     }
 
     /// Waits until there is memory for so many bytes. One that is larger than all of the budget takes all of it.
-    async fn reserve(&self, bytes: usize) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    ///
+    /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
+    /// memory has them parked.
+    async fn reserve(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let pages = u32::try_from(bytes.div_ceil(PAGE))
             .unwrap_or(u32::MAX)
             .min(self.pages);
-        Arc::clone(&self.memory)
-            .acquire_many_owned(pages)
-            .await
-            .ok()
+        loop {
+            let waiting = Arc::clone(&self.memory).acquire_many_owned(pages);
+            match timeout(MEMORY_PATIENCE, waiting).await {
+                Ok(memory) => return memory.ok(),
+                Err(_) => self.couriers.shed(),
+            }
+        }
     }
 
     async fn follow_hook(&mut self, change: &Change, client: &Client) -> Result<()> {
@@ -467,7 +494,7 @@ impl Reader {
             .transpose()?;
         let Some(new) = change.after() else {
             if let Some(id) = old {
-                self.hooks.index.remove(&id);
+                self.drop_hook(&id);
             }
             return Ok(());
         };
@@ -476,7 +503,7 @@ impl Reader {
             Streamed::Partial(id) => row::load_one(client, columns, &id).await?,
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
-            self.hooks.index.remove(&old);
+            self.drop_hook(&old);
         }
         if let Some(row) = row {
             self.put_hook(row);
@@ -488,7 +515,7 @@ impl Reader {
         let id = row.id.clone();
         let was_invalid = row.invalid.clone();
         if !row.active {
-            self.hooks.index.remove(&id);
+            self.drop_hook(&id);
             return;
         }
         let known = Known {
@@ -506,7 +533,7 @@ impl Reader {
             }
             Err(reason) => {
                 tracing::warn!(hook = %id, reason, "a hook cannot be used");
-                self.hooks.index.remove(&id);
+                self.drop_hook(&id);
                 Some(reason)
             }
         };
@@ -516,6 +543,11 @@ impl Reader {
                 .tasks
                 .spawn(async move { desk.store.judge(&id, invalid.as_deref()).await });
         }
+    }
+
+    fn drop_hook(&mut self, id: &HookId) {
+        self.hooks.index.remove(id);
+        self.couriers.halt(id);
     }
 
     fn tell_ownerless(&mut self, table: &TableName) {
@@ -563,25 +595,24 @@ fn facts(event: &Event) -> Facts {
     )
 }
 
-/// What a delivery of this change must not overtake.
-fn place(order: Order, change: &Change) -> Place {
-    match order {
-        Order::None => Place::Free,
-        Order::Hook => Place::One(0),
-        Order::Row => {
-            let lane = |tuple: &Tuple| change.relation.lane(tuple);
-            let old = match &change.row {
-                RowChange::Insert { .. } => None,
-                RowChange::Update { old, .. } | RowChange::Delete { old } => match old {
-                    Old::SameKey => None,
-                    Old::Key(tuple) | Old::Full(tuple) => lane(tuple),
-                },
-            };
-            match (old, change.after().and_then(lane)) {
-                (Some(old), Some(new)) => Place::both(old, new),
-                (Some(lane), None) | (None, Some(lane)) => Place::One(lane),
-                (None, None) => Place::Free,
-            }
-        }
+/// What a delivery of this event must not overtake.
+fn place(order: Order, event: &Event) -> Place {
+    // A lane that is its own: it waits for nothing, but can still be recognized in the table.
+    let Position { commit_lsn, index } = event.position;
+    let alone = || Place::One(commit_lsn.0.rotate_left(24) ^ index);
+    if order != Order::Row {
+        return if order == Order::Hook {
+            Place::One(0)
+        } else {
+            alone()
+        };
+    }
+    let change = &event.change;
+    let lane = |tuple: &Tuple| change.relation.lane(tuple);
+    let old = change.before().map(Image::tuple).and_then(lane);
+    match (old, change.after().and_then(lane)) {
+        (Some(old), Some(new)) => Place::both(old, new),
+        (Some(lane), None) | (None, Some(lane)) => Place::One(lane),
+        (None, None) => alone(),
     }
 }

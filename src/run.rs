@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_postgres::Client;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -53,9 +56,11 @@ pub struct Options {
 /// When something needs a human; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
+    let (store, writer) = Store::open(address.clone(), config);
+    let writer = tokio::spawn(writer);
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
-        store: Store::new(address.clone(), config),
+        store,
         journal: options.journal,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -92,7 +97,8 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
             () = options.stop.cancelled() => break None,
         }
     };
-    stop(config, &desk, &ledger, last).await;
+    drop(reader);
+    stop(config, desk, writer, &ledger, last).await;
     Ok(())
 }
 
@@ -143,6 +149,7 @@ impl Attached<'_> {
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if !self.hooks_loaded {
             let hooks = reader.load_hooks(&client).await?;
+            reader.load_backlog().await?;
             self.hooks_loaded = true;
             tracing::info!(hooks, "hooks loaded");
         }
@@ -257,18 +264,29 @@ async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<()
 }
 
 /// Finishes what is in flight, within the grace period, and confirms what is settled.
-async fn stop(config: &Config, desk: &Desk, ledger: &Ledger, stream: Option<Stream>) {
+async fn stop(
+    config: &Config,
+    desk: Arc<Desk>,
+    writer: JoinHandle<()>,
+    ledger: &Ledger,
+    stream: Option<Stream>,
+) {
     tracing::info!(unsettled = ledger.unsettled(), "stopping");
     desk.stop.cancel();
     desk.tasks.close();
-    if timeout(config.delivery.grace, desk.tasks.wait())
-        .await
-        .is_err()
-    {
-        tracing::warn!(
+    let finished = async {
+        desk.tasks.wait().await;
+        // With the last door to the tables closed, the writer ends when it has written what it was given.
+        drop(desk);
+        writer.await
+    };
+    match timeout(config.delivery.grace, finished).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the writer ended badly"),
+        Err(_) => tracing::warn!(
             unsettled = ledger.unsettled(),
             "requests were still in flight at the end of the grace period; they will be made again"
-        );
+        ),
     }
     if let Some(stream) = stream {
         stream.close(ledger.confirmed()).await;

@@ -44,6 +44,11 @@ impl Breaker {
         }
     }
 
+    /// Do requests go freely?
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
     /// When it is worth asking again; `None` where requests go, or one is on its way.
     pub fn opens_at(&self) -> Option<Instant> {
         match self.state {

@@ -1,14 +1,17 @@
-//! Carries the deliveries of one hook, in order, beside each other as far as the hook allows, and again when they fail.
+//! Carries the deliveries of one hook: in order, beside each other as far as the hook allows, and again when they fail.
 //!
-//! Each hook has its own courier, so that endpoints are strangers to each other. Its task lives only while there is
-//! something to carry. What decides (lanes, breaker, verdict) are plain values; this loop only asks them.
+//! Each hook has its own courier, so that endpoints are strangers to each other. A delivery of the stream gets one attempt;
+//! if that fails, or cannot be made now, it is parked in the table, and the slot is free of it. Nothing overtakes what is
+//! parked: whatever comes later in its lane is parked behind it. What is due is claimed back from the table.
+//!
+//! The task lives only while there is something to carry. What decides (lanes, backlog, breaker, verdict) are plain
+//! values; the loop only asks them.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -16,213 +19,493 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Delivery, Desk,
+    backlog::Backlog,
     breaker::Breaker,
     lane::{Lanes, Place, Turn},
     retry::{self, Verdict},
     send::Request,
 };
-use crate::{hook::Hook, journal::Entry};
+use crate::{
+    hook::{Hook, HookId},
+    journal::Entry,
+    store::{Claimed, Fate, Write},
+};
+
+/// A claimed delivery is due again after its hook's time-out and this, should we die over it.
+const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait when the table could not be read.
+const CLAIM_AGAIN: Duration = Duration::from_secs(2);
+/// How long a delivery that got a 410 waits, once its hook is enabled again.
+const AT_ONCE: Duration = Duration::ZERO;
 
 /// The courier of one hook.
 pub struct Courier {
+    id: HookId,
     desk: Arc<Desk>,
-    inbox: Mutex<Inbox>,
-    /// Rings when something is put into the inbox of a running task.
+    state: Mutex<State>,
+    /// Rings when the state of a running task has changed.
     bell: Notify,
 }
 
-struct Inbox {
-    hook: Arc<Hook>,
-    /// Its target has answered 410, and nothing more is sent there.
-    gone: bool,
+struct State {
+    /// `None` while it is disabled or removed: then nothing is sent, and what is parked stays so.
+    hook: Option<Arc<Hook>>,
+    /// What the stream has handed over.
     arrived: Vec<Delivery>,
-    /// Is there a task that will look at `arrived`?
+    /// Deliveries in the task's hands that are not being sent.
+    waiting: usize,
+    /// What of this hook is in the table, or on its way into it.
+    backlog: Backlog,
+    /// When to look into the table; `None` where nothing in it has a time.
+    look_at: Option<Instant>,
+    /// Park what is not being sent: others need the memory.
+    shed: bool,
+    /// Is there a task that will see all this?
     running: bool,
 }
 
-/// A request that is on its way, and what is recorded of its end.
-type Going = Pin<Box<dyn Future<Output = (Turn, Place, Outcome)> + Send>>;
+/// Something that has been waited for.
+enum Done {
+    /// An attempt of a delivery of the stream.
+    Fresh(Turn, Place, Outcome),
+    /// An attempt of a delivery of the table, and the record of its end.
+    Parked(Place, Outcome),
+    /// What is due in the table.
+    Claimed(anyhow::Result<Claimed>),
+}
 
 enum Outcome {
-    /// Delivered, or recorded as dead.
-    Settled { delivered: bool },
-    /// To be tried again.
-    Postponed {
-        delivery: Delivery,
-        until: Instant,
+    /// Delivered.
+    Arrived,
+    /// Given up, and on record.
+    Dead,
+    /// To be tried again. A delivery of the table has been postponed there already.
+    Again {
+        delivery: Box<Delivery>,
+        after: Duration,
         whole_hook: bool,
+        reason: String,
     },
 }
 
+type Going = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What only the task knows.
+struct Round {
+    lanes: Lanes<Delivery>,
+    going: FuturesUnordered<Going>,
+    /// How many of `going` are requests.
+    flying: usize,
+    claiming: bool,
+    breaker: Breaker,
+    /// The endpoint has asked for a pause.
+    not_before: Instant,
+}
+
 impl Courier {
-    /// A courier for `hook`, at rest.
-    pub fn new(desk: Arc<Desk>, hook: Arc<Hook>) -> Arc<Self> {
-        let inbox = Inbox {
+    /// A courier at rest.
+    pub fn new(desk: Arc<Desk>, id: HookId, hook: Option<Arc<Hook>>) -> Arc<Self> {
+        let state = State {
             hook,
-            gone: false,
             arrived: Vec::new(),
+            waiting: 0,
+            backlog: Backlog::default(),
+            look_at: None,
+            shed: false,
             running: false,
         };
         Arc::new(Self {
+            id,
             desk,
-            inbox: Mutex::new(inbox),
+            state: Mutex::new(state),
             bell: Notify::new(),
         })
     }
 
-    /// Takes a delivery over. From here on the courier owes its settlement.
+    /// Takes a delivery of the stream over. From here on the courier owes its settlement.
     pub fn hand(self: &Arc<Self>, delivery: Delivery) {
-        let mut inbox = self.inbox();
-        inbox.arrived.push(delivery);
-        if inbox.running {
+        self.change(|state| state.arrived.push(delivery));
+    }
+
+    /// So much is parked already, from before we started.
+    pub fn resume(self: &Arc<Self>, parked: Vec<(Place, u64)>) {
+        self.change(|state| {
+            parked
+                .into_iter()
+                .for_each(|(place, deliveries)| state.backlog.add(place, deliveries));
+            state.look_at = Some(Instant::now());
+        });
+    }
+
+    /// The hook has been made, changed or enabled. What waits goes where it points now.
+    pub fn follow(self: &Arc<Self>, hook: Arc<Hook>) {
+        self.change(|state| {
+            state.hook = Some(hook);
+            state.look_at = Some(Instant::now());
+        });
+    }
+
+    /// The hook has been disabled or removed. What waits is parked.
+    pub fn halt(self: &Arc<Self>) {
+        self.change(|state| state.hook = None);
+    }
+
+    /// Others need the memory: what waits is to be parked.
+    pub fn shed(self: &Arc<Self>) {
+        self.change(|state| state.shed = true);
+    }
+
+    /// A delivery has been parked durably; or it was in the table before, and is counted already.
+    pub fn kept(self: &Arc<Self>, place: Place, is_new: bool) {
+        self.change(|state| {
+            if !is_new {
+                state.backlog.remove(place);
+            }
+            // It may have become the first of its lane while it was being written.
+            state.look_at = Some(Instant::now());
+        });
+    }
+
+    /// How many deliveries wait in memory.
+    pub fn waiting(&self) -> usize {
+        let state = self.state();
+        state.waiting + state.arrived.len()
+    }
+
+    /// Has it nothing to do, and nothing to remember?
+    pub fn is_at_rest(&self) -> bool {
+        let state = self.state();
+        !state.running && state.backlog.is_empty()
+    }
+
+    fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        let idle = state.arrived.is_empty() && (state.backlog.is_empty() || state.hook.is_none());
+        if state.running {
             self.bell.notify_one();
-        } else {
-            inbox.running = true;
+        } else if !idle {
+            state.running = true;
             self.desk.tasks.spawn(Arc::clone(self).run());
         }
     }
 
-    /// The hook has been changed. What waits goes where it points now.
-    pub fn follow(&self, hook: Arc<Hook>) {
-        let mut inbox = self.inbox();
-        inbox.hook = hook;
-        inbox.gone = false;
-    }
-
-    /// Is nothing to do, and may the courier be forgotten?
-    pub fn is_at_rest(&self) -> bool {
-        let inbox = self.inbox();
-        !inbox.running && !inbox.gone
-    }
-
     async fn run(self: Arc<Self>) {
-        let mut lanes = Lanes::default();
-        let mut going: FuturesUnordered<Going> = FuturesUnordered::new();
-        let mut postponed: BTreeMap<(Instant, Turn), (Place, Delivery)> = BTreeMap::new();
-        let mut breaker = Breaker::default();
-        let mut not_before = Instant::now();
+        let mut round = Round {
+            lanes: Lanes::default(),
+            going: FuturesUnordered::new(),
+            flying: 0,
+            claiming: false,
+            breaker: Breaker::default(),
+            not_before: Instant::now(),
+        };
         loop {
             let stopping = self.desk.stop.is_cancelled();
-            let (hook, arrived) = self.look();
-            for delivery in arrived {
-                lanes.push(delivery.place, delivery);
+            let hook = self.collect(&mut round);
+            if !stopping {
+                self.send_or_park(&mut round, hook.as_ref());
             }
-            let now = Instant::now();
-            while let Some(entry) = postponed.first_entry()
-                && entry.key().0 <= now
-            {
-                let ((_, turn), (place, delivery)) = entry.remove_entry();
-                lanes.again(turn, place, delivery);
-            }
-            let limit = hook.delivery.concurrency.get();
-            while !stopping
-                && going.len() < limit
-                && now >= not_before
-                && lanes.has_ready()
-                && breaker.allows(now)
-            {
-                let Some((turn, place, delivery)) = lanes.take() else {
-                    break;
-                };
-                going.push(Box::pin(Arc::clone(&self).go(turn, place, delivery)));
-            }
-            if going.is_empty()
-                && (stopping || (lanes.is_empty() && postponed.is_empty()))
-                && self.rest(stopping)
-            {
+            let look_at = hook
+                .as_ref()
+                .and_then(|hook| self.look_into_table(&mut round, hook, stopping));
+            if round.going.is_empty() && self.rest(&round, stopping) {
                 return;
             }
-            let alarm = postponed.keys().map(|(at, _)| *at).next();
-            let blocked = lanes
-                .has_ready()
-                .then(|| not_before.max(breaker.opens_at().unwrap_or(not_before)));
-            let alarm = alarm
-                .into_iter()
-                .chain(blocked.filter(|at| *at > now))
-                .min();
             tokio::select! {
-                Some((turn, place, outcome)) = going.next() => match outcome {
-                    Outcome::Settled { delivered } => {
-                        lanes.leave(turn, place);
-                        if delivered { breaker.succeeded() }
-                    }
-                    Outcome::Postponed { delivery, until, whole_hook } => {
-                        if whole_hook { not_before = not_before.max(until) }
-                        breaker.failed(Instant::now());
-                        postponed.insert((until, turn), (place, delivery));
-                    }
-                },
+                Some(done) = round.going.next() => self.note(&mut round, done),
                 () = self.bell.notified() => {}
-                () = until(alarm) => {}
+                () = until(look_at) => {}
                 () = self.desk.stop.cancelled(), if !stopping => {}
             }
         }
     }
 
-    /// One attempt, and what follows from its answer.
-    async fn go(
-        self: Arc<Self>,
-        turn: Turn,
-        place: Place,
-        mut delivery: Delivery,
-    ) -> (Turn, Place, Outcome) {
-        let (hook, gone) = {
-            let inbox = self.inbox();
-            (Arc::clone(&inbox.hook), inbox.gone)
-        };
-        let reason = if gone {
-            "the hook's target answered 410 Gone".to_owned()
-        } else {
-            match self.attempt(&hook, &mut delivery).await {
-                Verdict::Delivered => {
-                    delivery.ticket.settle();
-                    return (turn, place, Outcome::Settled { delivered: true });
-                }
-                Verdict::TryAgain { after, throttle } => {
-                    let until = Instant::now() + after;
-                    let outcome = Outcome::Postponed {
-                        delivery,
-                        until,
-                        whole_hook: throttle,
-                    };
-                    return (turn, place, outcome);
-                }
-                Verdict::Gone => {
-                    self.stop_for(&hook);
-                    let reason = "the target answered 410 Gone";
-                    tracing::warn!(hook = %hook.id, target = hook.target.display(), "{reason}; the hook is disabled");
-                    self.desk.store.disable(&hook, reason).await;
-                    reason.to_owned()
-                }
-                Verdict::Dead { reason } => reason,
-            }
-        };
-        // The lane is left only when the end is on record, so that nothing overtakes a delivery that a crash brings back.
-        self.desk.store.bury(&hook.id, &delivery, &reason).await;
-        tracing::error!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
-        delivery.ticket.settle();
-        (turn, place, Outcome::Settled { delivered: false })
+    /// Puts what has arrived into its lanes.
+    fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
+        let mut state = self.state();
+        for delivery in state.arrived.drain(..) {
+            round.lanes.push(delivery.place, delivery);
+        }
+        state.hook.clone()
     }
 
-    async fn attempt(&self, hook: &Arc<Hook>, delivery: &mut Delivery) -> Verdict {
+    /// Sends what may go, and parks what may not.
+    fn send_or_park(self: &Arc<Self>, round: &mut Round, hook: Option<&Arc<Hook>>) {
+        let shed = std::mem::take(&mut self.state().shed);
+        let now = Instant::now();
+        loop {
+            let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
+            if round.flying >= limit && !shed {
+                break;
+            }
+            let Some((turn, place, delivery)) = round.lanes.take() else {
+                break;
+            };
+            let pause = round
+                .not_before
+                .max(round.breaker.opens_at().unwrap_or(now))
+                .saturating_duration_since(now);
+            let fate = if self.state().backlog.blocks(place) {
+                Some(Fate::Behind)
+            } else if hook.is_none() || shed && round.flying >= limit {
+                Some(Fate::Tried(AT_ONCE))
+            } else if !pause.is_zero() || !round.breaker.allows(now) {
+                Some(Fate::Tried(pause))
+            } else {
+                None
+            };
+            match (fate, hook) {
+                (None, Some(hook)) => {
+                    round.flying += 1;
+                    let (courier, hook) = (Arc::clone(self), Arc::clone(hook));
+                    round.going.push(Box::pin(async move {
+                        Done::Fresh(turn, place, courier.try_fresh(&hook, delivery).await)
+                    }));
+                }
+                (fate, _) => {
+                    self.park(delivery, fate.unwrap_or(Fate::Behind), None);
+                    round.lanes.leave(turn, place);
+                }
+            }
+        }
+        self.state().waiting = round.lanes.waiting();
+    }
+
+    /// Claims what is due, or says when to look again.
+    fn look_into_table(
+        self: &Arc<Self>,
+        round: &mut Round,
+        hook: &Arc<Hook>,
+        stopping: bool,
+    ) -> Option<Instant> {
+        let mut state = self.state();
+        let free = hook.delivery.concurrency.get().saturating_sub(round.flying);
+        if stopping || round.claiming || free == 0 || state.backlog.is_empty() {
+            return None;
+        }
+        let look_at = state.look_at?.max(round.not_before);
+        let look_at = round
+            .breaker
+            .opens_at()
+            .map_or(look_at, |opens_at| look_at.max(opens_at));
+        if look_at > Instant::now() {
+            return Some(look_at);
+        }
+        // While a probe is out, the answer decides whether more is claimed.
+        let limit = match (round.breaker.is_closed(), round.breaker.opens_at()) {
+            (true, _) => free,
+            (false, Some(_)) => 1,
+            (false, None) => return None,
+        };
+        state.look_at = None;
+        round.claiming = true;
+        let (courier, lease) = (
+            Arc::clone(self),
+            hook.delivery.timeout + LEASE_BEYOND_TIMEOUT,
+        );
+        round.going.push(Box::pin(async move {
+            Done::Claimed(courier.desk.store.claim(&courier.id, limit, lease).await)
+        }));
+        None
+    }
+
+    fn note(self: &Arc<Self>, round: &mut Round, done: Done) {
+        match done {
+            Done::Claimed(claimed) => {
+                round.claiming = false;
+                self.note_claimed(round, claimed);
+            }
+            Done::Fresh(turn, place, outcome) => {
+                round.flying -= 1;
+                if let Outcome::Again {
+                    delivery,
+                    after,
+                    reason,
+                    ..
+                } = self.judge(round, outcome)
+                {
+                    self.park(*delivery, Fate::Tried(after), Some(reason));
+                }
+                round.lanes.leave(turn, place);
+            }
+            Done::Parked(place, outcome) => {
+                round.flying -= 1;
+                let outcome = self.judge(round, outcome);
+                let mut state = self.state();
+                let look_at = match outcome {
+                    Outcome::Again { after, .. } => Instant::now() + after,
+                    Outcome::Arrived | Outcome::Dead => {
+                        state.backlog.remove(place);
+                        Instant::now()
+                    }
+                };
+                state.look_at = Some(
+                    state
+                        .look_at
+                        .map_or(look_at, |earlier| earlier.min(look_at)),
+                );
+            }
+        }
+    }
+
+    fn note_claimed(self: &Arc<Self>, round: &mut Round, claimed: anyhow::Result<Claimed>) {
+        let now = Instant::now();
+        let (deliveries, next) = match claimed {
+            Ok(Claimed { deliveries, next }) => (deliveries, next),
+            Err(error) => {
+                tracing::warn!(hook = %self.id, error = format!("{error:#}"), retry_in = ?CLAIM_AGAIN, "could not look for due deliveries");
+                (Vec::new(), Some(CLAIM_AGAIN))
+            }
+        };
+        let mut state = self.state();
+        if let Some(next) = next {
+            let next = now + next;
+            state.look_at = Some(state.look_at.map_or(next, |earlier| earlier.min(next)));
+        }
+        // A hook that has been halted meanwhile gets them when the lease is over.
+        let Some(hook) = state.hook.clone() else {
+            return;
+        };
+        drop(state);
+        for delivery in deliveries {
+            if !round.breaker.allows(now) && round.breaker.opens_at().is_some() {
+                break;
+            }
+            round.flying += 1;
+            let (courier, hook, place) = (Arc::clone(self), Arc::clone(&hook), delivery.place);
+            round.going.push(Box::pin(async move {
+                Done::Parked(place, courier.try_parked(&hook, delivery).await)
+            }));
+        }
+    }
+
+    /// What an outcome says of the endpoint.
+    fn judge(&self, round: &mut Round, outcome: Outcome) -> Outcome {
+        let now = Instant::now();
+        match &outcome {
+            Outcome::Arrived => round.breaker.succeeded(),
+            Outcome::Again {
+                after, whole_hook, ..
+            } => {
+                if *whole_hook {
+                    round.not_before = round.not_before.max(now + *after);
+                }
+                round.breaker.failed(now);
+            }
+            Outcome::Dead => round.breaker.failed(now),
+        }
+        outcome
+    }
+
+    /// One attempt of a delivery that the slot still keeps.
+    async fn try_fresh(self: &Arc<Self>, hook: &Arc<Hook>, mut delivery: Delivery) -> Outcome {
+        let (verdict, answer) = self.attempt(hook, &mut delivery).await;
+        match verdict {
+            Verdict::Delivered => {
+                delivery.settle();
+                Outcome::Arrived
+            }
+            Verdict::TryAgain { after, throttle } => Outcome::Again {
+                delivery: Box::new(delivery),
+                after,
+                whole_hook: throttle,
+                reason: answer,
+            },
+            Verdict::Gone => {
+                self.disable(hook).await;
+                Outcome::Again {
+                    delivery: Box::new(delivery),
+                    after: AT_ONCE,
+                    whole_hook: false,
+                    reason: answer,
+                }
+            }
+            Verdict::Dead { reason } => {
+                self.lament(&delivery, &reason);
+                // It holds the LSN until it is on record, and nothing later of its lane can overtake that: what a crash
+                // brings back comes back in order.
+                self.park(delivery, Fate::Dead, Some(reason));
+                Outcome::Dead
+            }
+        }
+    }
+
+    /// One attempt of a delivery of the table, and the record of how it ended.
+    async fn try_parked(&self, hook: &Arc<Hook>, mut delivery: Delivery) -> Outcome {
+        let (verdict, answer) = self.attempt(hook, &mut delivery).await;
+        let (id, place, attempts) = (Arc::clone(&delivery.id), delivery.place, delivery.attempts);
+        let failed = |fate, reason: String| {
+            let (hook, id) = (self.id.clone(), Arc::clone(&id));
+            self.desk.store.done(move |done| Write::Failed {
+                hook,
+                id,
+                place,
+                attempts,
+                fate,
+                reason,
+                done,
+            })
+        };
+        match verdict {
+            Verdict::Delivered => {
+                let (hook, id) = (self.id.clone(), Arc::clone(&id));
+                self.desk
+                    .store
+                    .done(move |done| Write::Delivered {
+                        hook,
+                        id,
+                        place,
+                        done,
+                    })
+                    .await;
+                Outcome::Arrived
+            }
+            Verdict::TryAgain { after, throttle } => {
+                failed(Fate::Tried(after), answer.clone()).await;
+                Outcome::Again {
+                    delivery: Box::new(delivery),
+                    after,
+                    whole_hook: throttle,
+                    reason: answer,
+                }
+            }
+            Verdict::Gone => {
+                self.disable(hook).await;
+                failed(Fate::Tried(AT_ONCE), answer.clone()).await;
+                Outcome::Again {
+                    delivery: Box::new(delivery),
+                    after: AT_ONCE,
+                    whole_hook: false,
+                    reason: answer,
+                }
+            }
+            Verdict::Dead { reason } => {
+                self.lament(&delivery, &reason);
+                failed(Fate::Dead, reason).await;
+                Outcome::Dead
+            }
+        }
+    }
+
+    async fn attempt(&self, hook: &Arc<Hook>, delivery: &mut Delivery) -> (Verdict, String) {
         let request = Request {
             target: &hook.target,
             id: &delivery.id,
             body: delivery.body.clone(),
-            content_type: delivery.content_type,
+            content_type: &delivery.content_type,
             timeout: hook.delivery.timeout,
         };
         let started = Instant::now();
         let answer = self.desk.sender.send(request).await;
         delivery.attempts += 1;
+        let jitter = rand::random_range(0.0..1.0);
         let verdict = retry::verdict(
             &answer,
             delivery.attempts,
             &hook.delivery.retries,
             SystemTime::now(),
-            rand::random_range(0.0..1.0),
+            jitter,
         );
-        let delivered = matches!(verdict, Verdict::Delivered);
         if let Verdict::TryAgain { after, .. } = &verdict {
             tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = %answer, "an attempt failed");
         }
@@ -232,37 +515,66 @@ impl Courier {
             hook: hook.id.clone(),
             target: hook.target.display().into(),
             answer: answer.to_string(),
-            delivered,
+            delivered: verdict == Verdict::Delivered,
             took: started.elapsed(),
             commit_time: delivery.commit_time,
         });
-        verdict
+        // A text in Postgres has no zero bytes.
+        (verdict, answer.to_string().replace('\0', "�"))
     }
 
-    /// The target that `hook` points to is gone; a hook that has been pointed elsewhere since is not.
-    fn stop_for(&self, hook: &Arc<Hook>) {
-        let mut inbox = self.inbox();
-        if inbox.hook.target.display() == hook.target.display() {
-            inbox.gone = true;
+    /// Hands a delivery over to the table. Its lane is blocked from now on.
+    fn park(self: &Arc<Self>, delivery: Delivery, fate: Fate, reason: Option<String>) {
+        if fate != Fate::Dead {
+            self.state().backlog.add(delivery.place, 1);
         }
+        let (hook, courier) = (self.id.clone(), Arc::clone(self));
+        self.desk.store.put(Write::Keep {
+            hook,
+            delivery,
+            fate,
+            reason,
+            courier,
+        });
     }
 
-    fn look(&self) -> (Arc<Hook>, Vec<Delivery>) {
-        let mut inbox = self.inbox();
-        (Arc::clone(&inbox.hook), std::mem::take(&mut inbox.arrived))
+    /// The target wants nothing any more. Memory first, the table after; but a hook that has been pointed elsewhere since
+    /// the request was made is not concerned.
+    async fn disable(&self, hook: &Arc<Hook>) {
+        {
+            let mut state = self.state();
+            if state
+                .hook
+                .as_ref()
+                .is_some_and(|now| now.target.display() != hook.target.display())
+            {
+                return;
+            }
+            state.hook = None;
+        }
+        let reason = "the target answered 410 Gone";
+        tracing::warn!(hook = %hook.id, target = hook.target.display(), "{reason}; the hook is disabled, and its deliveries are kept");
+        self.desk.store.disable(hook, reason).await;
     }
 
-    /// Ends the task, unless something has arrived. What has arrived when rowhook stops stays unsettled.
-    fn rest(&self, stopping: bool) -> bool {
-        let mut inbox = self.inbox();
-        let done = stopping || inbox.arrived.is_empty();
-        inbox.running = !done;
+    fn lament(&self, delivery: &Delivery, reason: &str) {
+        tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
+    }
+
+    /// Ends the task, unless there is something left to do. When rowhook stops, what the stream has handed over stays
+    /// unsettled, and comes again.
+    fn rest(&self, round: &Round, stopping: bool) -> bool {
+        let mut state = self.state();
+        let nothing_to_wait_for = state.hook.is_none() || state.backlog.is_empty();
+        let done =
+            stopping || (state.arrived.is_empty() && round.lanes.is_empty() && nothing_to_wait_for);
+        state.running = !done;
         done
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under the lock can panic.
-        self.inbox
+        self.state
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -8,8 +8,6 @@ use std::collections::{HashMap, VecDeque};
 /// The lanes that one delivery stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// It waits for nothing.
-    Free,
     /// It waits for the one before it in this lane.
     One(u64),
     /// It waits in both.
@@ -29,11 +27,10 @@ impl Place {
     /// The lanes, in no order.
     pub fn lanes(self) -> impl Iterator<Item = u64> {
         let (first, second) = match self {
-            Self::Free => (None, None),
-            Self::One(lane) => (Some(lane), None),
-            Self::Two(old, new) => (Some(old), Some(new)),
+            Self::One(lane) => (lane, None),
+            Self::Two(old, new) => (old, Some(new)),
         };
-        first.into_iter().chain(second)
+        [first].into_iter().chain(second)
     }
 }
 
@@ -102,14 +99,9 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// Puts back one that was taken and still has its lanes. It goes before the others.
-    pub fn again(&mut self, turn: Turn, place: Place, item: T) {
-        self.ready.push_front((turn, place, item));
-    }
-
-    /// May someone go?
-    pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// How many wait or stand ready. Those that were taken do not count.
+    pub fn waiting(&self) -> usize {
+        self.ready.len() + self.waiting.len()
     }
 
     /// Does nobody wait or stand ready? Those that were taken do not count.

@@ -1,6 +1,7 @@
 //! From a matched event to a settled one.
 
 pub mod answer;
+pub mod backlog;
 pub mod breaker;
 pub mod courier;
 pub mod guard;
@@ -39,21 +40,37 @@ pub struct Delivery {
     /// The bytes that every attempt sends.
     pub body: Bytes,
     /// Of the body.
-    pub content_type: &'static str,
+    pub content_type: Arc<str>,
     /// How many requests have been made.
     pub attempts: u32,
+    /// What it holds while the slot keeps it; `None` for one that the table keeps.
+    pub held: Option<Held>,
+}
+
+/// What a delivery of the stream holds.
+#[derive(Debug)]
+pub struct Held {
     /// Owed to the ledger.
     pub ticket: Ticket,
     /// Its share of the memory budget.
     pub memory: OwnedSemaphorePermit,
 }
 
+impl Delivery {
+    /// It has arrived, or the table keeps it: the slot need not.
+    pub fn settle(self) {
+        if let Some(held) = self.held {
+            held.ticket.settle();
+        }
+    }
+}
+
 /// What all couriers share.
 pub struct Desk {
     /// Makes the requests.
     pub sender: Sender,
-    /// Records what is given up.
-    pub store: Store,
+    /// Keeps what cannot be delivered now.
+    pub store: Arc<Store>,
     /// Told of every attempt.
     pub journal: Journal,
     /// Cancelled when no new request is to be made.
@@ -88,17 +105,43 @@ impl Couriers {
             self.by_hook.retain(|_, courier| !courier.is_at_rest());
             self.sweep_at = FEW.max(self.by_hook.len() * 2);
         }
-        let courier = self
-            .by_hook
-            .entry(hook.id.clone())
-            .or_insert_with(|| Courier::new(Arc::clone(&self.desk), Arc::clone(hook)));
-        courier.hand(delivery);
+        self.courier(&hook.id, Some(hook)).hand(delivery);
     }
 
-    /// Tells the hook's courier, if it has one, that the hook has changed.
+    /// Tells a hook's courier what is parked for it from before we started. The hook may be disabled.
+    pub fn resume(&mut self, id: &HookId, hook: Option<&Arc<Hook>>, parked: Vec<(Place, u64)>) {
+        self.courier(id, hook).resume(parked);
+    }
+
+    /// Tells the hook's courier, if it has one, that the hook has been made, changed or enabled.
     pub fn follow(&mut self, hook: &Arc<Hook>) {
         if let Some(courier) = self.by_hook.get(&hook.id) {
             courier.follow(Arc::clone(hook));
         }
+    }
+
+    /// Tells the hook's courier, if it has one, that the hook has been disabled or removed.
+    pub fn halt(&mut self, id: &HookId) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.halt();
+        }
+    }
+
+    /// Has the courier with the most deliveries in memory park them, because all others wait for memory.
+    pub fn shed(&mut self) {
+        if let Some(courier) = self
+            .by_hook
+            .values()
+            .max_by_key(|courier| courier.waiting())
+        {
+            courier.shed();
+        }
+    }
+
+    fn courier(&mut self, id: &HookId, hook: Option<&Arc<Hook>>) -> &Arc<Courier> {
+        let desk = &self.desk;
+        self.by_hook
+            .entry(id.clone())
+            .or_insert_with(|| Courier::new(Arc::clone(desk), id.clone(), hook.cloned()))
     }
 }

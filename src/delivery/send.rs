@@ -168,7 +168,7 @@ pub struct Request<'a> {
     /// The body.
     pub body: Bytes,
     /// Of the body.
-    pub content_type: &'static str,
+    pub content_type: &'a str,
     /// From the first step of connecting to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -241,7 +241,9 @@ impl Sender {
 
 fn headers(request: &Request<'_>) -> HeaderMap {
     let mut headers = request.target.headers.clone();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
+    if let Ok(content_type) = HeaderValue::try_from(request.content_type) {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()

@@ -43,7 +43,9 @@ impl Hook {
 }
 
 /// A hook's id: the key of its row, or its name in hooks.toml.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// Two are the same when their texts are.
+#[derive(Debug, Clone)]
 pub struct HookId {
     text: Arc<str>,
     numeric: bool,
@@ -61,6 +63,20 @@ impl HookId {
     /// As text: unique among all hooks.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl PartialEq for HookId {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for HookId {}
+
+impl std::hash::Hash for HookId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver};
+use crate::support::{BOOK_EVENTS, Call, Database, Receiver, Rowhook};
 
 #[tokio::test]
 async fn the_three_payloads_are_as_documented() {
@@ -96,7 +96,7 @@ async fn a_failing_delivery_is_tried_again_with_the_same_id_and_body_until_it_su
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
     let calls = receiver.expect(5).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     assert_eq!(receiver.calls().len(), 5);
     calls.iter().for_each(Call::verify);
     assert!(
@@ -159,7 +159,7 @@ async fn a_hook_with_order_hook_gets_everything_in_commit_order() {
     database
         .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 30) n")
         .await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     let delivered = receiver
         .calls()
         .into_iter()
@@ -194,7 +194,7 @@ async fn no_more_requests_are_in_flight_than_the_hook_allows() {
     database
         .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 500) n")
         .await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     assert!((1..=3).contains(&most.load(Ordering::SeqCst)), "{most:?}");
     server.abort();
 }
@@ -214,7 +214,7 @@ async fn one_attempt_and_no_retries_leaves_a_dead_delivery_on_record() {
         .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
         .await;
     rowhook.until_log("a delivery is dead").await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     let calls = receiver.calls();
     assert_eq!(calls.len(), 2);
     let dead = calls.iter().find(|call| call.status == 500).unwrap();
@@ -246,18 +246,26 @@ async fn gone_disables_the_hook_at_once() {
         .await;
     database.until_all_is_confirmed().await;
     assert_eq!(receiver.calls().len(), 1);
-    // Enabled again, it hears again.
+    // Enabled again, it gets what was kept for it, and hears again.
     receiver.answer(|_, _| 200);
-    database
-        .sql(&format!(
-            "update rowhook.hook set active = true where id = {hook}"
-        ))
-        .await;
+    let enable = format!("update rowhook.hook set active = true where id = {hook}");
+    database.sql(&enable).await;
     database
         .sql("insert into book values (3, 7, 1, 'Ulysses', 9)")
         .await;
-    let calls = receiver.expect(2).await;
-    assert_eq!(calls[1].data()["id"], json!(3));
+    let calls = receiver.expect(3).await;
+    let mut ids: Vec<i64> = calls[1..]
+        .iter()
+        .map(|call| call.data()["id"].as_i64().unwrap())
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 3]);
+    database
+        .until(
+            "nothing is parked",
+            "select count(*) = 0 from rowhook.delivery",
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -277,4 +285,113 @@ async fn ids_are_different_for_each_delivery_and_name_no_attempt() {
     assert_eq!(ids.len(), 6);
     assert!(ids.iter().all(|id| id.starts_with("msg_")));
     assert_ne!(calls[0].data()["id"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_is_parked_and_holds_neither_the_slot_nor_the_others() {
+    let database = Database::bookstore().await;
+    let (good, bad) = (
+        Receiver::start().await,
+        Receiver::answering(|_, _| 500).await,
+    );
+    let mut rowhook = Rowhook::start(&database.config(BOOK_EVENTS).replace("50ms", "1h"));
+    rowhook.until_log("attached").await;
+    database.hook(Some("7"), "book.*", &good.url()).await;
+    let hook = database.hook(Some("7"), "book.*", &bad.url()).await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 300) n")
+        .await;
+    database
+        .sql("update book set title = 'book, 2nd edition'")
+        .await;
+    good.expect(600).await;
+    database.until_all_is_confirmed().await;
+    let parked = format!(
+        "select count(*) = 600 from rowhook.delivery where state = 'parked' and hook = '{hook}'"
+    );
+    database.until("all of it is parked", &parked).await;
+    // The breaker spares an endpoint that only fails.
+    assert!(bad.calls().len() < 100, "{}", bad.calls().len());
+    // Of each row, the second waits behind the first.
+    let behind = "select count(*) from rowhook.delivery where next_attempt is null";
+    assert_eq!(database.ask(behind).await, "300");
+
+    // An hour later, and with the endpoint mended, everything arrives in order.
+    bad.answer(|_, _| 200);
+    rowhook.stop();
+    let before = bad.calls().len();
+    database
+        .sql("update rowhook.delivery set next_attempt = now() where next_attempt is not null")
+        .await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_has_arrived().await;
+    let calls = &bad.calls()[before..];
+    assert_eq!(calls.len(), 600);
+    for id in 1..=300 {
+        let of_row: Vec<String> = calls
+            .iter()
+            .filter(|call| call.data()["id"] == id)
+            .map(Call::event)
+            .collect();
+        assert_eq!(of_row, ["book.added", "book.changed"], "{id}");
+    }
+    calls.iter().for_each(Call::verify);
+}
+
+#[tokio::test]
+async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
+    let database = Database::bookstore().await;
+    let good = Receiver::start().await;
+    // It accepts, and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stuck = format!("http://{}/", listener.local_addr().unwrap());
+    let config = database.config(&format!(
+        "{BOOK_EVENTS}\n[[hooks]]\nname = \"stuck\"\nevents = [\"*\"]\ntarget = \"{stuck}\"\ntimeout = \"500ms\"\nretries = [\"1h\"]\n"
+    ));
+    let config = config.replace("[delivery]", "[delivery]\nmemory = \"1MiB\"");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    database.hook(Some("7"), "book.added", &good.url()).await;
+    database
+        .sql(
+            "insert into book select n, 7, 1, repeat('x', 1000), 1 from generate_series(1, 5000) n",
+        )
+        .await;
+    good.expect(5000).await;
+    database.until_all_is_confirmed().await;
+    let parked =
+        "select count(*) = 5000 from rowhook.delivery where hook = 'stuck' and state = 'parked'";
+    database.until("all of it is parked", parked).await;
+}
+
+#[tokio::test]
+async fn what_an_endpoint_asks_for_in_retry_after_is_kept() {
+    let database = Database::bookstore().await;
+    let app = axum::Router::new().fallback(|| async {
+        (
+            axum::http::StatusCode::TOO_MANY_REQUESTS,
+            [("retry-after", "3600")],
+        )
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.hook(Some("7"), "book.added", &url).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let asked = "select count(*) = 1 from rowhook.delivery where next_attempt between now() + interval '59 min' and now() + interval '61 min'";
+    database.until("it waits for an hour", asked).await;
+    // The whole hook keeps the pause: the next one is not even tried.
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    database
+        .until(
+            "the other is parked untried",
+            "select count(*) = 1 from rowhook.delivery where attempts = 0",
+        )
+        .await;
+    server.abort();
 }

@@ -37,14 +37,14 @@ async fn what_was_committed_while_rowhook_was_away_arrives() {
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
     receiver.expect(1).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     assert!(rowhook.stop().success());
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     receiver.expect(2).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     assert_eq!(
         receiver.calls().len(),
         2,
@@ -75,7 +75,7 @@ async fn killed_in_the_middle_it_loses_nothing() {
         rowhook.kill();
     }
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     let delivered: Vec<Call> = receiver
         .calls()
         .into_iter()
@@ -111,7 +111,7 @@ async fn postgres_crashes_in_the_middle_and_nothing_is_lost() {
         cluster.start_again().unwrap();
         database.client = connect(&database.url).await;
     }
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     nothing_is_lost(&receiver.calls(), 1..=3000);
     assert_eq!(
         receiver.calls().len(),
@@ -154,7 +154,7 @@ async fn on_an_idle_database_the_confirmed_lsn_goes_on_with_the_wal_of_others() 
     database
         .sql("create table other (n int); insert into other select generate_series(1, 10000)")
         .await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn sigterm_finishes_what_is_in_flight_and_confirms_it() {
     assert!(rowhook.stop().success());
     let before = receiver.calls();
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     nothing_is_lost(&receiver.calls(), 1..=2000);
     assert!(before.len() <= receiver.calls().len());
 }
@@ -239,7 +239,7 @@ async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
         .await;
     assert_eq!(database.ask(pid).await, first);
     open.send_replace(true);
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
     assert_eq!(database.ask(pid).await, first);
     server.abort();
 }
@@ -264,5 +264,5 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_stuck_endpoint() {
     cluster.start_again().unwrap();
     receiver.answer(|_, _| 200);
     database.client = connect(&database.url).await;
-    database.until_all_is_confirmed().await;
+    database.until_all_has_arrived().await;
 }

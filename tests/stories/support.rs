@@ -119,6 +119,13 @@ impl Database {
             .await;
     }
 
+    /// Waits until everything that has been written so far is confirmed, and nothing is parked.
+    pub async fn until_all_has_arrived(&self) {
+        self.until_all_is_confirmed().await;
+        let sql = "select count(*) = 0 from rowhook.delivery where state = 'parked'";
+        self.until("nothing is parked", sql).await;
+    }
+
     /// The smallest hooks.toml for this database, with `rest` after `[database]`.
     pub fn config(&self, rest: &str) -> String {
         format!(

@@ -1,0 +1,8 @@
+-- In how many seconds something of a hook is due; no row where nothing waits.
+select greatest(extract(epoch from next_attempt - clock_timestamp()), 0)::double precision as wait
+from delivery
+where hook = $1
+    and state = 'parked'
+    and next_attempt is not null
+order by next_attempt
+limit 1

@@ -1,0 +1,299 @@
+//! Writes to the tables, gathered: many at once cost one transaction.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::oneshot;
+use tokio_postgres::{Client, Error};
+
+use crate::{
+    delivery::{Delivery, courier::Courier, lane::Place},
+    hook::HookId,
+};
+
+/// Something to be written.
+pub enum Write {
+    /// A delivery of the stream is to be kept.
+    Keep {
+        /// Its hook.
+        hook: HookId,
+        /// What is kept. Its ticket is settled when it is durable.
+        delivery: Delivery,
+        /// What is to become of it.
+        fate: Fate,
+        /// How the last attempt ended; of a dead one, why it was given up.
+        reason: Option<String>,
+        /// Told when it is durable.
+        courier: Arc<Courier>,
+    },
+    /// A parked delivery has arrived, and is not needed any more.
+    Delivered {
+        /// Its hook.
+        hook: HookId,
+        /// Its id.
+        id: Arc<str>,
+        /// Where it stood.
+        place: Place,
+        /// Told when it is durable.
+        done: oneshot::Sender<()>,
+    },
+    /// A parked delivery has failed again.
+    Failed {
+        /// Its hook.
+        hook: HookId,
+        /// Its id.
+        id: Arc<str>,
+        /// Where it stands.
+        place: Place,
+        /// How many attempts there have been.
+        attempts: u32,
+        /// What is to become of it.
+        fate: Fate,
+        /// How the attempt ended.
+        reason: String,
+        /// Told when it is durable.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What is to become of a delivery that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is tried after this time.
+    Tried(Duration),
+    /// It waits behind another of its lane.
+    Behind,
+    /// It is given up.
+    Dead,
+}
+
+impl Fate {
+    fn state(self) -> &'static str {
+        match self {
+            Self::Tried(_) | Self::Behind => "parked",
+            Self::Dead => "dead",
+        }
+    }
+
+    fn wait(self) -> Option<f64> {
+        match self {
+            Self::Tried(wait) => Some(wait.as_secs_f64()),
+            Self::Behind | Self::Dead => None,
+        }
+    }
+}
+
+/// Writes that belong into one transaction.
+pub(super) struct Batch(pub(super) Vec<Write>);
+
+impl Batch {
+    /// Writes everything, or nothing. Returns the ids that are kept now and were not before.
+    pub(super) async fn write(&self, client: &mut Client) -> Result<HashSet<String>, Error> {
+        let transaction = client.transaction().await?;
+        let kept = keep(&transaction, &self.0).await?;
+        let gone: Vec<&str> = self
+            .0
+            .iter()
+            .filter_map(|write| match write {
+                Write::Delivered { id, .. } => Some(&**id),
+                Write::Keep { .. } | Write::Failed { .. } => None,
+            })
+            .collect();
+        if !gone.is_empty() {
+            transaction
+                .execute("delete from delivery where id = any($1)", &[&gone])
+                .await?;
+        }
+        postpone(&transaction, &self.0).await?;
+        advance(&transaction, &self.0).await?;
+        transaction.commit().await?;
+        Ok(kept)
+    }
+
+    /// Tells everyone that what they have written is durable.
+    pub(super) fn tell(self, kept: &HashSet<String>) {
+        for write in self.0 {
+            match write {
+                Write::Keep {
+                    delivery,
+                    fate,
+                    courier,
+                    ..
+                } => {
+                    let place = delivery.place;
+                    let is_new = kept.contains(&*delivery.id);
+                    delivery.settle();
+                    if fate != Fate::Dead {
+                        courier.kept(place, is_new);
+                    }
+                }
+                // Whoever asked may have ended since.
+                Write::Delivered { done, .. } | Write::Failed { done, .. } => {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+}
+
+async fn keep(
+    client: &tokio_postgres::Transaction<'_>,
+    writes: &[Write],
+) -> Result<HashSet<String>, Error> {
+    let kept: Vec<(&HookId, &Delivery, Fate, Option<&str>)> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Keep {
+                hook,
+                delivery,
+                fate,
+                reason,
+                ..
+            } => Some((hook, delivery, *fate, reason.as_deref())),
+            Write::Delivered { .. } | Write::Failed { .. } => None,
+        })
+        .collect();
+    if kept.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&str> = kept.iter().map(|(_, delivery, ..)| &*delivery.id).collect();
+    let hooks: Vec<&str> = kept.iter().map(|(hook, ..)| hook.as_str()).collect();
+    let events: Vec<&str> = kept
+        .iter()
+        .map(|(_, delivery, ..)| &*delivery.event)
+        .collect();
+    let states: Vec<&str> = kept.iter().map(|(_, _, fate, _)| fate.state()).collect();
+    let reasons: Vec<Option<&str>> = kept.iter().map(|(.., reason)| *reason).collect();
+    let attempts: Vec<i32> = kept
+        .iter()
+        .map(|(_, delivery, ..)| count(delivery.attempts))
+        .collect();
+    let waits: Vec<Option<f64>> = kept.iter().map(|(_, _, fate, _)| fate.wait()).collect();
+    let lanes: Vec<i64> = kept
+        .iter()
+        .map(|(_, delivery, ..)| columns(delivery.place).0)
+        .collect();
+    let others: Vec<Option<i64>> = kept
+        .iter()
+        .map(|(_, delivery, ..)| columns(delivery.place).1)
+        .collect();
+    let lsns: Vec<String> = kept
+        .iter()
+        .map(|(_, delivery, ..)| delivery.position.commit_lsn.to_string())
+        .collect();
+    let indexes: Vec<i64> = kept
+        .iter()
+        .map(|(_, delivery, ..)| i64::try_from(delivery.position.index).unwrap_or(i64::MAX))
+        .collect();
+    let times: Vec<SystemTime> = kept
+        .iter()
+        .map(|(_, delivery, ..)| delivery.commit_time)
+        .collect();
+    let bodies: Vec<&[u8]> = kept
+        .iter()
+        .map(|(_, delivery, ..)| &delivery.body[..])
+        .collect();
+    let types: Vec<&str> = kept
+        .iter()
+        .map(|(_, delivery, ..)| &*delivery.content_type)
+        .collect();
+    let rows = client
+        .query(
+            include_str!("../../sql/store/park.sql"),
+            &[
+                &ids, &hooks, &events, &states, &reasons, &attempts, &waits, &lanes, &others,
+                &lsns, &indexes, &times, &bodies, &types,
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
+    let mut ids: Vec<&str> = Vec::new();
+    let mut counts = Vec::new();
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut waits = Vec::new();
+    for write in writes {
+        if let Write::Failed {
+            id,
+            attempts,
+            fate,
+            reason,
+            ..
+        } = write
+        {
+            ids.push(id);
+            counts.push(count(*attempts));
+            reasons.push(reason);
+            waits.push(fate.wait());
+        }
+    }
+    if !ids.is_empty() {
+        let sql = include_str!("../../sql/store/postpone.sql");
+        client
+            .execute(sql, &[&ids, &counts, &reasons, &waits])
+            .await?;
+    }
+    Ok(())
+}
+
+/// In each lane that somebody has left, or entered behind another who may have left since, the first has its turn.
+async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
+    let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
+    for write in writes {
+        let (hook, place) = match write {
+            Write::Delivered { hook, place, .. } => (hook, *place),
+            Write::Failed {
+                hook,
+                place,
+                fate: Fate::Dead,
+                ..
+            } => (hook, *place),
+            Write::Keep {
+                hook,
+                delivery,
+                fate: Fate::Behind,
+                ..
+            } => (hook, delivery.place),
+            Write::Failed { .. } | Write::Keep { .. } => continue,
+        };
+        touched.extend(
+            place
+                .lanes()
+                .map(|lane| (hook.as_str(), lane.cast_signed())),
+        );
+    }
+    if !touched.is_empty() {
+        let (hooks, lanes): (Vec<&str>, Vec<i64>) = touched.into_iter().unzip();
+        client
+            .execute(
+                include_str!("../../sql/store/advance.sql"),
+                &[&hooks, &lanes],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+/// The place that the columns `lane` and `other_lane` say.
+pub(super) fn place(lane: i64, other: Option<i64>) -> Place {
+    match other {
+        Some(other) => Place::both(other.cast_unsigned(), lane.cast_unsigned()),
+        None => Place::One(lane.cast_unsigned()),
+    }
+}
+
+fn columns(place: Place) -> (i64, Option<i64>) {
+    match place {
+        Place::One(lane) => (lane.cast_signed(), None),
+        Place::Two(old, new) => (new.cast_signed(), Some(old.cast_signed())),
+    }
+}
+
+fn count(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}

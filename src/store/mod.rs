@@ -1,0 +1,234 @@
+//! What rowhook keeps in its own tables: deliveries that are parked or dead, and its word on hooks.
+//!
+//! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written to,
+//! deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
+
+mod batch;
+mod writer;
+
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_postgres::{Client, types::ToSql};
+
+pub use self::batch::{Fate, Write};
+use crate::{
+    config::{Config, HookTable, OnGone},
+    delivery::{Delivery, lane::Place},
+    event::Position,
+    hook::{Hook, HookId, Origin},
+    postgres::{address::Address, quote},
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The door to rowhook's tables. Connects when it is needed, and again when a connection breaks.
+pub struct Store {
+    address: Address,
+    schema: String,
+    hook_table: Option<HookTable>,
+    client: Mutex<Option<Client>>,
+    writes: mpsc::UnboundedSender<Write>,
+}
+
+/// What is due of a hook, and when there will be more.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Due deliveries, oldest first.
+    pub deliveries: Vec<Delivery>,
+    /// When the next one is due; `None` where nothing has a time.
+    pub next: Option<Duration>,
+}
+
+impl Store {
+    /// The tables of `config` in the database at `address`, and the task that writes to them, which ends when the store is
+    /// dropped.
+    pub fn open(
+        address: Address,
+        config: &Config,
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + use<>) {
+        let (writes, received) = mpsc::unbounded_channel();
+        let store = Arc::new(Self {
+            address: address.clone(),
+            schema: config.database.schema.clone(),
+            hook_table: config.hook_table.clone(),
+            client: Mutex::new(None),
+            writes,
+        });
+        (
+            store,
+            writer::write(received, address, config.database.schema.clone()),
+        )
+    }
+
+    /// Hands a write over. It is durable when its own word says so: a ticket settled, an answer sent.
+    pub fn put(&self, write: Write) {
+        // The writer lives as long as the store does; without it nothing is settled, and so nothing is lost.
+        let _ = self.writes.send(write);
+    }
+
+    /// Hands a write over and waits until it is durable.
+    pub async fn done(&self, write: impl FnOnce(oneshot::Sender<()>) -> Write) {
+        let (done, durable) = oneshot::channel();
+        self.put(write(done));
+        // A writer that has ended answers nobody; then we are ending too.
+        let _ = durable.await;
+    }
+
+    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn claim(&self, hook: &HookId, limit: usize, lease: Duration) -> Result<Claimed> {
+        let mut slot = self.client.lock().await;
+        let client = self.connected(&mut slot).await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = client
+            .query(
+                include_str!("../../sql/store/claim.sql"),
+                &[&hook.as_str(), &limit, &lease.as_secs_f64()],
+            )
+            .await
+            .context("claim due deliveries")?;
+        let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
+        // `returning` has no order.
+        deliveries.sort_by_key(|delivery| delivery.position);
+        let next = client
+            .query_opt(
+                include_str!("../../sql/store/next_due.sql"),
+                &[&hook.as_str()],
+            )
+            .await;
+        let next = next.context("look when the next delivery is due")?;
+        let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
+        Ok(Claimed {
+            deliveries,
+            next: next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE)),
+        })
+    }
+
+    /// What is parked, by hook: each place with the number of deliveries in it. What an earlier holder of the slot has
+    /// claimed is due again, so this is for the new one only.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn backlog(&self) -> Result<HashMap<String, Vec<(Place, u64)>>> {
+        let mut slot = self.client.lock().await;
+        let client = self.connected(&mut slot).await?;
+        let reclaim = include_str!("../../sql/store/reclaim.sql");
+        client
+            .execute(reclaim, &[])
+            .await
+            .context("take over what was claimed")?;
+        let rows = client
+            .query(include_str!("../../sql/store/backlog.sql"), &[])
+            .await;
+        let mut backlog: HashMap<String, Vec<(Place, u64)>> = HashMap::new();
+        for row in rows.context("read what is parked")? {
+            let deliveries: i64 = row.try_get("deliveries")?;
+            let place = batch::place(row.try_get("lane")?, row.try_get("other_lane")?);
+            backlog
+                .entry(row.try_get("hook")?)
+                .or_default()
+                .push((place, deliveries.unsigned_abs()));
+        }
+        Ok(backlog)
+    }
+
+    /// Switches a hook of the table off because its target said 410. Does nothing to hooks of hooks.toml.
+    pub async fn disable(&self, hook: &Hook, reason: &str) {
+        if hook.origin == Origin::File {
+            return;
+        }
+        let sql = match &self.hook_table {
+            None => "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
+                     where id::text = $1 and active"
+                .to_owned(),
+            Some(HookTable { table, id, active: Some(active), on_gone: OnGone::Disable, .. }) => format!(
+                "update {} set {} = false where {}::text = $1 and $2::text is not null",
+                quote::table(table),
+                quote::name(active),
+                quote::name(id)
+            ),
+            Some(HookTable { table, id, .. }) => format!(
+                "delete from {} where {}::text = $1 and $2::text is not null",
+                quote::table(table),
+                quote::name(id)
+            ),
+        };
+        self.execute("disable a hook", &sql, &[&hook.id.as_str(), &reason])
+            .await;
+    }
+
+    /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.
+    pub async fn judge(&self, hook: &HookId, invalid: Option<&str>) {
+        if self.hook_table.is_some() {
+            return;
+        }
+        let sql =
+            "update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2";
+        self.execute("mark a hook", sql, &[&hook.as_str(), &invalid])
+            .await;
+    }
+
+    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.execute_once(sql, values).await {
+            tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        let mut slot = self.client.lock().await;
+        let client = self.connected(&mut slot).await?;
+        client
+            .execute(sql, values)
+            .await
+            .context("write to the tables")?;
+        Ok(())
+    }
+
+    async fn connected<'a>(&self, slot: &'a mut Option<Client>) -> Result<&'a Client> {
+        let client = match slot.take() {
+            Some(client) if !client.is_closed() => client,
+            _ => connect(&self.address, &self.schema, "rowhook store").await?,
+        };
+        Ok(slot.insert(client))
+    }
+}
+
+/// Opens a session in which rowhook's own tables need no schema.
+async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
+    let client = address.connect(name).await?;
+    let path = format!("set search_path to {}", quote::name(schema));
+    client
+        .batch_execute(&path)
+        .await
+        .context("prepare the store's session")?;
+    Ok(client)
+}
+
+fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
+    let commit_lsn: &str = row.try_get("commit_lsn")?;
+    let index: i64 = row.try_get("event_index")?;
+    let attempts: i32 = row.try_get("attempts")?;
+    let body: Vec<u8> = row.try_get("body")?;
+    Ok(Delivery {
+        id: row.try_get::<_, &str>("id")?.into(),
+        event: row.try_get::<_, &str>("event")?.into(),
+        position: Position {
+            commit_lsn: commit_lsn.parse().context("read a parked delivery's LSN")?,
+            index: index.unsigned_abs(),
+        },
+        commit_time: row.try_get("commit_time")?,
+        place: batch::place(row.try_get("lane")?, row.try_get("other_lane")?),
+        body: body.into(),
+        content_type: row.try_get::<_, &str>("content_type")?.into(),
+        attempts: attempts.unsigned_abs(),
+        held: None,
+    })
+}
