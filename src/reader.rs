@@ -461,7 +461,7 @@ impl Reader {
                 content_type: payload::CONTENT_TYPE.into(),
                 attempts: 0,
                 held: Some(Held {
-                    ticket: self.ledger.ticket(),
+                    ticket: self.ledger.ticket(position.index),
                     memory,
                 }),
             };

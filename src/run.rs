@@ -2,9 +2,10 @@
 //!
 //! The outer loop decides whether and when a session is opened again; the inner one reads a session to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout},
@@ -23,7 +24,7 @@ use crate::{
         check::misfits,
         connect,
         setup::{self, Patience, setup},
-        stream::{self, Stream},
+        stream::{self, Identity, Stream},
         types::SESSION,
     },
     reader::Reader,
@@ -36,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const CONTROL_LOOK: Duration = Duration::from_millis(500);
 /// How often we ask it for an answer, and how long we wait for one.
 const CONTROL_PROBE: Duration = Duration::from_secs(10);
+/// How often the progress in a large transaction is noted.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// A standby looks so often whether the slot is free.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -71,10 +74,12 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
         config,
         address: &address,
         ledger: &ledger,
+        store: Arc::clone(&desk.store),
         stop: &options.stop,
         name: format!("{} {:08x}", address.stream_name(), rand::random::<u32>()),
         setup: options.setup,
         hooks_loaded: false,
+        rules: String::new(),
         fits: false,
     };
     let mut pause = Pause::default();
@@ -97,7 +102,7 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
             () = options.stop.cancelled() => break None,
         }
     };
-    drop(reader);
+    drop((reader, session));
     stop(config, desk, writer, &ledger, last).await;
     Ok(())
 }
@@ -107,11 +112,14 @@ struct Attached<'a> {
     config: &'a Config,
     address: &'a Address,
     ledger: &'a Ledger,
+    store: Arc<Store>,
     stop: &'a CancellationToken,
     /// What our replication sessions are called: a name that no other process has.
     name: String,
     setup: bool,
     hooks_loaded: bool,
+    /// What events are numbered by.
+    rules: String,
     /// The tables have been found to be as the configuration says. Looked at once: an application that changes them while
     /// we run must not stop its own webhooks.
     fits: bool,
@@ -150,6 +158,11 @@ impl Attached<'_> {
         if !self.hooks_loaded {
             let hooks = reader.load_hooks(&client).await?;
             reader.load_backlog().await?;
+            self.rules = numbering(self.config, &identity);
+            let slot = &self.config.database.slot;
+            if let Some(progress) = self.store.progress(slot, &self.rules).await? {
+                self.ledger.resume(progress);
+            }
             self.hooks_loaded = true;
             tracing::info!(hooks, "hooks loaded");
         }
@@ -169,7 +182,8 @@ impl Attached<'_> {
     ) -> Result<Option<Stream>> {
         let mut confirmed = self.ledger.watch();
         let lost = until_lost(client);
-        tokio::pin!(lost);
+        let notes = self.note_progress();
+        tokio::pin!(lost, notes);
         stream.confirm(*confirmed.borrow_and_update());
         loop {
             let batch = tokio::select! {
@@ -179,6 +193,7 @@ impl Attached<'_> {
                     continue;
                 }
                 error = &mut lost => return Err(error.into()),
+                never = &mut notes => match never {},
                 () = self.stop.cancelled() => return Ok(Some(stream)),
             };
             let reading = reader.read(batch, client);
@@ -188,8 +203,24 @@ impl Attached<'_> {
                     done = &mut reading => break done?,
                     _ = confirmed.changed() => stream.confirm(*confirmed.borrow_and_update()),
                     error = &mut lost => return Err(error.into()),
+                    never = &mut notes => match never {},
                     () = self.stop.cancelled() => return Ok(Some(stream)),
                 }
+            }
+        }
+    }
+
+    /// Notes, now and then, how far a large transaction is settled, so that a crash does not repeat all of it.
+    async fn note_progress(&self) -> Infallible {
+        let mut noted = None;
+        let mut ticks = tokio::time::interval(PROGRESS);
+        loop {
+            ticks.tick().await;
+            let progress = self.ledger.progress();
+            if let Some(progress) = progress.filter(|progress| Some(*progress) != noted) {
+                let slot = &self.config.database.slot;
+                self.store.note_progress(slot, progress, &self.rules).await;
+                noted = Some(progress);
             }
         }
     }
@@ -216,6 +247,23 @@ impl Attached<'_> {
             .context("prepare the control session")?;
         Ok(client)
     }
+}
+
+/// A name for everything that the numbers of events depend on: with other rules, or on another server, the same number is
+/// another event.
+fn numbering(config: &Config, identity: &Identity) -> String {
+    let rules: Vec<_> = config
+        .events
+        .iter()
+        .map(|rule| (&rule.name, &rule.source))
+        .collect();
+    let Identity {
+        system_identifier,
+        timeline,
+        ..
+    } = identity;
+    let hash = Sha256::digest(format!("{system_identifier} {timeline} {rules:?}"));
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Watches the control session, and says when it is lost.

@@ -29,6 +29,17 @@ struct Account {
     /// The commit LSN of the newest transaction that was closed.
     newest_closed: Lsn,
     confirmed: watch::Sender<Lsn>,
+    /// Where an earlier process had come to, until we are past it.
+    resumed: Option<Progress>,
+}
+
+/// How far a transaction is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The transaction.
+    pub commit_lsn: Lsn,
+    /// So many of its events, from the first on, are settled.
+    pub events: u64,
 }
 
 #[derive(Debug)]
@@ -39,7 +50,14 @@ struct Entry {
     /// How many of its events have been handed on, settled or not.
     events: u64,
     unsettled: u64,
+    /// Unsettled deliveries by chunks of events, from the first chunk that has some.
+    chunks: VecDeque<u64>,
+    /// How many chunks have been settled and taken off.
+    settled_chunks: u64,
 }
+
+/// A transaction is settled in pieces of so many events.
+const CHUNK: u64 = 1024;
 
 /// What the reader has to do with a transaction that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +79,7 @@ impl Ledger {
             first: 0,
             newest_closed: Lsn::ZERO,
             confirmed: watch::Sender::new(confirmed),
+            resumed: None,
         };
         Self {
             account: Arc::new(Mutex::new(account)),
@@ -81,32 +100,60 @@ impl Ledger {
         {
             return Opened::Read { skip: last.events };
         }
+        let skip = match account.resumed {
+            Some(earlier) if earlier.commit_lsn == commit_lsn => earlier.events,
+            _ => 0,
+        };
+        // The slot may stand a little before the transaction that was noted, but never after it.
+        account.resumed = account
+            .resumed
+            .filter(|earlier| earlier.commit_lsn > commit_lsn);
         account.entries.push_back(Entry {
             commit_lsn,
             end_lsn: None,
-            events: 0,
+            events: skip,
             unsettled: 0,
+            chunks: VecDeque::new(),
+            settled_chunks: skip / CHUNK,
         });
-        Opened::Read { skip: 0 }
+        Opened::Read { skip }
     }
 
-    /// A ticket for a delivery of the open transaction.
-    pub fn ticket(&self) -> Ticket {
+    /// Takes up what an earlier process has noted of the transaction at which the slot stands.
+    pub fn resume(&self, progress: Progress) {
+        self.lock().resumed = Some(progress);
+    }
+
+    /// A ticket for a delivery of the open transaction's event with the number `event`.
+    pub fn ticket(&self, event: u64) -> Ticket {
         let mut account = self.lock();
         let number = account.first + account.entries.len() as u64 - 1;
         if let Some(entry) = account.entries.back_mut() {
             entry.unsettled += 1;
+            entry.count(event);
         }
         Ticket {
             ledger: self.clone(),
             number,
+            event,
         }
+    }
+
+    /// How far the first unsettled transaction is settled, if that is worth a note.
+    pub fn progress(&self) -> Option<Progress> {
+        let account = self.lock();
+        let entry = account.entries.front()?;
+        (entry.settled_chunks > 0).then_some(Progress {
+            commit_lsn: entry.commit_lsn,
+            events: (entry.settled_chunks * CHUNK).min(entry.events),
+        })
     }
 
     /// Notes that all deliveries of the first `events` events of the open transaction have their tickets.
     pub fn handed_on(&self, events: u64) {
         if let Some(entry) = self.lock().entries.back_mut() {
             entry.events = events;
+            entry.take_off();
         }
     }
 
@@ -147,7 +194,7 @@ impl Ledger {
             .sum()
     }
 
-    fn settle(&self, number: u64) {
+    fn settle(&self, number: u64, event: u64) {
         let mut account = self.lock();
         let place = number - account.first;
         if let Some(entry) = usize::try_from(place)
@@ -155,6 +202,7 @@ impl Ledger {
             .and_then(|place| account.entries.get_mut(place))
         {
             entry.unsettled -= 1;
+            entry.discount(event);
             if place == 0 && entry.unsettled == 0 {
                 account.advance();
             }
@@ -166,6 +214,39 @@ impl Ledger {
         self.account
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Entry {
+    fn count(&mut self, event: u64) {
+        if let Some(chunk) = self.chunk(event) {
+            *chunk += 1;
+        }
+    }
+
+    fn discount(&mut self, event: u64) {
+        if let Some(chunk) = self.chunk(event) {
+            *chunk -= 1;
+        }
+        self.take_off();
+    }
+
+    fn chunk(&mut self, event: u64) -> Option<&mut u64> {
+        let at = usize::try_from((event / CHUNK).checked_sub(self.settled_chunks)?).ok()?;
+        if self.chunks.len() <= at {
+            self.chunks.resize(at + 1, 0);
+        }
+        self.chunks.get_mut(at)
+    }
+
+    /// Takes off the chunks that are settled, as far as all of their events have been handed on.
+    fn take_off(&mut self) {
+        while (self.settled_chunks + 1) * CHUNK <= self.events
+            && self.chunks.front().is_none_or(|chunk| *chunk == 0)
+        {
+            self.chunks.pop_front();
+            self.settled_chunks += 1;
+        }
     }
 }
 
@@ -204,17 +285,20 @@ impl Account {
 pub struct Ticket {
     ledger: Ledger,
     number: u64,
+    event: u64,
 }
 
 impl Ticket {
     /// The delivery is delivered, durably parked, or dropped by a recorded decision.
     pub fn settle(self) {
-        self.ledger.settle(self.number);
+        self.ledger.settle(self.number, self.event);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -223,7 +307,7 @@ mod tests {
     fn a_transaction_is_confirmed_when_it_is_closed_and_settled() {
         let ledger = Ledger::new(Lsn(10));
         assert_eq!(ledger.open(Lsn(20)), Opened::Read { skip: 0 });
-        let ticket = ledger.ticket();
+        let ticket = ledger.ticket(0);
         ledger.close(Lsn(25));
         assert_eq!(ledger.confirmed(), Lsn(10));
         ticket.settle();
@@ -234,10 +318,10 @@ mod tests {
     fn an_unsettled_transaction_holds_the_later_ones_back() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        let first = ledger.ticket();
+        let first = ledger.ticket(0);
         ledger.close(Lsn(25));
         ledger.open(Lsn(30));
-        let second = ledger.ticket();
+        let second = ledger.ticket(0);
         ledger.close(Lsn(35));
         second.settle();
         ledger.idle(Lsn(99));
@@ -252,7 +336,7 @@ mod tests {
     fn a_dropped_ticket_holds_the_lsn_for_ever() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        drop(ledger.ticket());
+        drop(ledger.ticket(0));
         ledger.close(Lsn(25));
         assert_eq!(ledger.confirmed(), Lsn(10));
     }
@@ -261,16 +345,61 @@ mod tests {
     fn what_a_reconnect_sends_again_is_recognized() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        let _first = ledger.ticket();
+        let _first = ledger.ticket(0);
         ledger.close(Lsn(25));
         ledger.open(Lsn(30));
-        let _half = ledger.ticket();
+        let _half = ledger.ticket(0);
         ledger.handed_on(7);
 
         assert_eq!(ledger.open(Lsn(20)), Opened::Known);
         assert_eq!(ledger.open(Lsn(30)), Opened::Read { skip: 7 });
         ledger.close(Lsn(35));
         assert_eq!(ledger.open(Lsn(40)), Opened::Read { skip: 0 });
+    }
+
+    #[test]
+    fn a_large_transaction_is_settled_in_pieces_and_resumed_where_they_end() {
+        let ledger = Ledger::new(Lsn(10));
+        ledger.open(Lsn(20));
+        let mut tickets = VecDeque::new();
+        for event in 0..3000 {
+            tickets.push_back(ledger.ticket(event));
+            ledger.handed_on(event + 1);
+        }
+        assert_eq!(ledger.progress(), None);
+        let first = tickets.pop_front().unwrap();
+        tickets.drain(..2499).for_each(Ticket::settle);
+        assert_eq!(ledger.progress(), None, "the first of all is not settled");
+        first.settle();
+        let progress = Progress {
+            commit_lsn: Lsn(20),
+            events: 2048,
+        };
+        assert_eq!(ledger.progress(), Some(progress));
+
+        let after_the_crash = Ledger::new(Lsn(10));
+        after_the_crash.resume(progress);
+        assert_eq!(after_the_crash.open(Lsn(20)), Opened::Read { skip: 2048 });
+        let ticket = after_the_crash.ticket(2048);
+        after_the_crash.handed_on(3072);
+        assert_eq!(after_the_crash.progress(), Some(progress));
+        ticket.settle();
+        assert_eq!(
+            after_the_crash.progress(),
+            Some(Progress {
+                commit_lsn: Lsn(20),
+                events: 3072
+            })
+        );
+
+        let of_another = Ledger::new(Lsn(10));
+        of_another.resume(progress);
+        assert_eq!(of_another.open(Lsn(15)), Opened::Read { skip: 0 });
+        of_another.close(Lsn(16));
+        assert_eq!(of_another.open(Lsn(20)), Opened::Read { skip: 2048 });
+        let too_late = Ledger::new(Lsn(10));
+        too_late.resume(progress);
+        assert_eq!(too_late.open(Lsn(25)), Opened::Read { skip: 0 });
     }
 
     proptest! {
@@ -284,7 +413,7 @@ mod tests {
             let mut tickets = Vec::new();
             for (number, size) in sizes.iter().enumerate() {
                 ledger.open(Lsn(number as u64 * 10 + 1));
-                tickets.extend((0..*size).map(|_| (number, ledger.ticket())));
+                tickets.extend((0..*size).map(|_| (number, ledger.ticket(0))));
                 ledger.close(Lsn(number as u64 * 10 + 5));
             }
             let mut open = sizes.clone();

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "migration",
@@ -40,10 +40,22 @@ pub const MIGRATIONS: [Migration; 5] = [
         name: "delivery",
         sql: include_str!("../../sql/0005_delivery.sql"),
     },
+    Migration {
+        version: 6,
+        name: "progress",
+        sql: include_str!("../../sql/0006_progress.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 5] = ["migration", "event", "hook", "identity", "delivery"];
+pub const TABLES: [&str; 6] = [
+    "migration",
+    "event",
+    "hook",
+    "identity",
+    "delivery",
+    "progress",
+];
 
 /// The functions that the files make.
 pub const FUNCTIONS: [&str; 2] = ["refuse_unknown_event()", "touch_hook()"];
@@ -113,7 +125,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, types::ToSql};
 pub use self::batch::{Fate, Write};
 use crate::{
     config::{Config, HookTable, OnGone},
-    delivery::{Delivery, lane::Place},
+    delivery::{Delivery, lane::Place, ledger::Progress},
     event::Position,
     hook::{Hook, HookId, Origin},
     postgres::{address::Address, quote},
@@ -135,6 +135,39 @@ impl Store {
                 .push((place, deliveries.unsigned_abs()));
         }
         Ok(backlog)
+    }
+
+    /// What [`note_progress`](Self::note_progress) has noted last for this slot under the same rules.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn progress(&self, slot: &str, rules: &str) -> Result<Option<Progress>> {
+        let mut session = self.client.lock().await;
+        let client = self.connected(&mut session).await?;
+        let sql = "select commit_lsn::text, events from progress where slot = $1 and rules = $2";
+        let row = client
+            .query_opt(sql, &[&slot, &rules])
+            .await
+            .context("read the progress")?;
+        let Some(row) = row else { return Ok(None) };
+        let events: i64 = row.try_get(1)?;
+        Ok(Some(Progress {
+            commit_lsn: row
+                .try_get::<_, &str>(0)?
+                .parse()
+                .context("read the progress")?,
+            events: events.unsigned_abs(),
+        }))
+    }
+
+    /// Notes how far the transaction at which the slot stands is settled. `rules` tells apart what numbers events
+    /// differently.
+    pub async fn note_progress(&self, slot: &str, progress: Progress, rules: &str) {
+        let lsn = progress.commit_lsn.to_string();
+        let events = i64::try_from(progress.events).unwrap_or(i64::MAX);
+        let sql = include_str!("../../sql/store/note_progress.sql");
+        self.execute("note the progress", sql, &[&slot, &lsn, &events, &rules])
+            .await;
     }
 
     /// Switches a hook of the table off because its target said 410. Does nothing to hooks of hooks.toml.

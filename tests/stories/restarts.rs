@@ -266,3 +266,38 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_stuck_endpoint() {
     database.client = connect(&database.url).await;
     database.until_all_has_arrived().await;
 }
+
+#[tokio::test]
+async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 60000) n")
+        .await;
+    database
+        .until(
+            "some of it is noted",
+            "select coalesce(max(events), 0) >= 10240 from rowhook.progress",
+        )
+        .await;
+    let noted: usize = database
+        .ask("select events from rowhook.progress")
+        .await
+        .parse()
+        .unwrap();
+    rowhook.kill();
+    let before = receiver.calls().len();
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.calls();
+    nothing_is_lost(&calls, 1..=60_000);
+    assert!(
+        calls.len() - 60_000 <= before - noted + 32,
+        "{} calls, of which {before} before the kill",
+        calls.len()
+    );
+}
