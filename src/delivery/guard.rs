@@ -83,28 +83,25 @@ impl Guard {
     /// # Errors
     /// The reason to refuse it.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        // The address itself, and every IPv4 address that it leads to.
-        let embedded = match address {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(v6) => embedded_v4(v6).map(IpAddr::V4),
+        // A form of IPv6 that leads to an IPv4 address is judged as that, and only as that.
+        let meant = match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
         };
-        let forms = || [Some(address), embedded].into_iter().flatten();
-        let named_alone = |form| {
-            self.allowed
-                .iter()
-                .any(|net| net.addr() == form && net.prefix_len() == net.max_prefix_len())
-        };
-        if forms().any(is_metadata) {
-            return if forms().any(named_alone) {
+        if is_metadata(meant) {
+            let alone =
+                |net: &IpNet| net.addr() == meant && net.prefix_len() == net.max_prefix_len();
+            let named = self.allowed.iter().any(alone);
+            return if named {
                 Ok(())
             } else {
                 Err(Refusal::Address(address, "metadata"))
             };
         }
-        if forms().any(|form| self.allowed.iter().any(|net| net.contains(&form))) {
+        if self.allowed.iter().any(|net| net.contains(&meant)) {
             return Ok(());
         }
-        let kind = match embedded.unwrap_or(address) {
+        let kind = match meant {
             IpAddr::V4(v4) => special_v4(v4),
             IpAddr::V6(v6) => special_v6(v6),
         };
@@ -113,25 +110,32 @@ impl Guard {
 }
 
 fn is_metadata(address: IpAddr) -> bool {
-    const V4: [Ipv4Addr; 3] = [
+    // AWS, its containers and EKS, Google, Azure and most others; Alibaba.
+    const V4: [Ipv4Addr; 4] = [
         Ipv4Addr::new(169, 254, 169, 254),
         Ipv4Addr::new(169, 254, 170, 2),
+        Ipv4Addr::new(169, 254, 170, 23),
         Ipv4Addr::new(100, 100, 100, 200),
     ];
-    const V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    const V6: [Ipv6Addr; 3] = [
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+        Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    ];
     match address {
         IpAddr::V4(v4) => V4.contains(&v4),
-        IpAddr::V6(v6) => v6 == V6,
+        IpAddr::V6(v6) => V6.contains(&v6),
     }
 }
 
-/// The IPv4 address that a packet to this one ends at: mapped, compatible, NAT64 and 6to4 forms.
+/// The IPv4 address that a packet to this one ends at: mapped, compatible, translated, NAT64 and 6to4 forms.
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match v6.segments() {
         // `::` and `::1` are addresses of their own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(v4(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
         [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
@@ -248,6 +252,7 @@ mod tests {
             "[::1]",
             "[::ffff:127.0.0.1]",
             "[::127.0.0.1]",
+            "[::ffff:0:127.0.0.1]",
             "[64:ff9b::7f00:1]",
             "[64:ff9b:1::1]",
             "[100::1]",
@@ -286,6 +291,8 @@ mod tests {
             let refused = judge(&[net], &format!("http://{host}/")).unwrap_err();
             assert!(refused.to_string().contains("metadata"), "{refused}");
         }
+        // What opens a wrapper does not open what is inside.
+        assert!(judge(&["64:ff9b::/96"], "http://[64:ff9b::7f00:1]/").is_err());
         assert_eq!(
             judge(&["169.254.169.254/32"], "http://169.254.169.254/"),
             Ok(())

@@ -71,16 +71,14 @@ pub fn verdict(
 /// How long a Retry-After asks us to wait; `None` where it says nothing that can be followed.
 fn retry_after_wait(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        // More seconds than a number can hold are still a number.
-        Err(_) if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-            LONGEST_WAIT
-        }
-        Err(_) => httpdate::parse_http_date(value)
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than a number can hold are more than we wait for.
+        value.parse().map_or(LONGEST_WAIT, Duration::from_secs)
+    } else {
+        httpdate::parse_http_date(value)
             .ok()?
             .duration_since(now)
-            .ok()?,
+            .ok()?
     };
     Some(wait.min(LONGEST_WAIT))
 }
@@ -165,6 +163,7 @@ mod tests {
             // In the past, negative, or nothing at all: the schedule.
             ("Sun, 06 Nov 1994 08:00:00 GMT", again(10, false)),
             ("-5", again(10, false)),
+            ("+5", again(10, false)),
             ("soon", again(10, false)),
             ("", again(10, false)),
         ] {

@@ -99,7 +99,12 @@ impl Target {
             let value = HeaderValue::try_from(value.expose());
             let mut value = value.map_err(|_| BadTarget::HeaderValue(name.to_string()))?;
             value.set_sensitive(true);
-            sent.append(name, value);
+            // Of two, that which the user wrote as a header is meant.
+            if name == AUTHORIZATION {
+                sent.insert(name, value);
+            } else {
+                sent.append(name, value);
+            }
         }
         Ok(Self {
             shown: url.as_str().into(),
@@ -117,12 +122,16 @@ impl Target {
 
 /// Headers that a user must not set: they frame the request, or are rowhook's own word.
 pub fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 12] = [
         "host",
         "content-length",
         "content-type",
         "transfer-encoding",
         "connection",
+        "keep-alive",
+        "proxy-connection",
+        "trailer",
+        "expect",
         "upgrade",
         "te",
         "user-agent",
