@@ -48,8 +48,11 @@ pub struct Courier {
 }
 
 struct State {
-    /// `None` while it is disabled or removed: then nothing is sent, and what is parked stays so.
+    /// Where to send; `None` where the target has said that it is gone, or the hook has not been seen.
     hook: Option<Arc<Hook>>,
+    /// Is the hook neither disabled nor removed? When it is, what is parked stays so; but what it heard before that, and was
+    /// handed over, still gets its attempt.
+    active: bool,
     /// What the stream has handed over.
     arrived: Vec<Delivery>,
     /// Deliveries in the task's hands that are not being sent.
@@ -106,6 +109,7 @@ impl Courier {
     /// A courier at rest.
     pub fn new(desk: Arc<Desk>, id: HookId, hook: Option<Arc<Hook>>) -> Arc<Self> {
         let state = State {
+            active: hook.is_some(),
             hook,
             arrived: Vec::new(),
             waiting: 0,
@@ -141,13 +145,14 @@ impl Courier {
     pub fn follow(self: &Arc<Self>, hook: Arc<Hook>) {
         self.change(|state| {
             state.hook = Some(hook);
+            state.active = true;
             state.look_at = Some(Instant::now());
         });
     }
 
-    /// The hook has been disabled or removed. What waits is parked.
+    /// The hook has been disabled or removed. What was handed over before gets its attempt, and no other.
     pub fn halt(self: &Arc<Self>) {
-        self.change(|state| state.hook = None);
+        self.change(|state| state.active = false);
     }
 
     /// Others need the memory: what waits is to be parked.
@@ -181,7 +186,7 @@ impl Courier {
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
-        let idle = state.arrived.is_empty() && (state.backlog.is_empty() || state.hook.is_none());
+        let idle = state.arrived.is_empty() && (state.backlog.is_empty() || !state.active);
         if state.running {
             self.bell.notify_one();
         } else if !idle {
@@ -280,7 +285,7 @@ impl Courier {
     ) -> Option<Instant> {
         let mut state = self.state();
         let free = hook.delivery.concurrency.get().saturating_sub(round.flying);
-        if stopping || round.claiming || free == 0 || state.backlog.is_empty() {
+        if stopping || !state.active || round.claiming || free == 0 || state.backlog.is_empty() {
             return None;
         }
         let look_at = state.look_at?.max(round.not_before);
@@ -363,7 +368,7 @@ impl Courier {
             state.look_at = Some(state.look_at.map_or(next, |earlier| earlier.min(next)));
         }
         // A hook that has been halted meanwhile gets them when the lease is over.
-        let Some(hook) = state.hook.clone() else {
+        let Some(hook) = state.hook.clone().filter(|_| state.active) else {
             return;
         };
         drop(state);
@@ -551,6 +556,7 @@ impl Courier {
                 return;
             }
             state.hook = None;
+            state.active = false;
         }
         let reason = "the target answered 410 Gone";
         tracing::warn!(hook = %hook.id, target = hook.target.display(), "{reason}; the hook is disabled, and its deliveries are kept");
@@ -565,7 +571,7 @@ impl Courier {
     /// unsettled, and comes again.
     fn rest(&self, round: &Round, stopping: bool) -> bool {
         let mut state = self.state();
-        let nothing_to_wait_for = state.hook.is_none() || state.backlog.is_empty();
+        let nothing_to_wait_for = !state.active || state.backlog.is_empty();
         let done =
             stopping || (state.arrived.is_empty() && round.lanes.is_empty() && nothing_to_wait_for);
         state.running = !done;
