@@ -68,7 +68,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
     subscribe(&shop, &receivers, &users).await?;
     let options = run::Options {
         setup: false,
-        journal,
+        journal: journal.clone(),
         stop: detach.clone(),
     };
     let sidecar = async { run::run(&config, options).await.context("rowhook run") };
@@ -91,7 +91,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         changes
     };
     let (changes, ran) = tokio::select! {
-        // The account ends with the journal, which the sidecar and the story keep open.
+        // The account ends with the journal, which stays open as long as we hold it.
         both = async { tokio::join!(story, sidecar) } => both,
         () = account.tell() => bail!("the account has ended before the demo"),
     };
