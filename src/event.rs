@@ -1,18 +1,21 @@
 //! From a change to its events: which rules of hooks.toml it satisfies.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use crate::{
     change::{Change, RowChange, Value},
     config::{self, Action, Columns, Config, EventRule, EventSource, OwnerRule, TableName},
     filter::{self, Filter},
+    message::Message,
     postgres::Lsn,
 };
 
-/// The rules of hooks.toml, by table.
+/// The rules of hooks.toml: of rows by table, of messages by name.
 #[derive(Debug)]
 pub struct EventMap {
     tables: HashMap<TableName, Arc<TableEvents>>,
+    /// Events that come as messages, and whether the hooks of all owners hear them.
+    messages: HashMap<Arc<str>, bool>,
     names: Vec<Arc<str>>,
 }
 
@@ -79,17 +82,35 @@ impl EventMap {
                 events.columns.clone_from(columns);
             }
         }
+        let custom = config
+            .events
+            .iter()
+            .filter(|rule| rule.source == EventSource::Custom)
+            .map(|rule| (rule.name.as_str(), rule.all_owners));
+        let own = [(config::HOOK_DISABLED, false), (config::GAP, true)];
+        let named = config.events.iter().map(|rule| rule.name.as_str());
         Ok(Self {
             tables: tables
                 .into_iter()
                 .map(|(table, events)| (table, Arc::new(events)))
                 .collect(),
-            names: config
-                .events
-                .iter()
-                .map(|rule| rule.name.as_str().into())
+            messages: custom
+                .chain(own)
+                .map(|(name, all_owners)| (name.into(), all_owners))
+                .collect(),
+            names: named
+                .chain(own.map(|(name, _)| name))
+                .map(Arc::from)
                 .collect(),
         })
+    }
+
+    /// The name of the event that messages may call `name`, and whether the hooks of all owners hear it; `None` where
+    /// there is no such event, or it is one of rows.
+    pub fn of_message(&self, name: &str) -> Option<(&Arc<str>, bool)> {
+        self.messages
+            .get_key_value(name)
+            .map(|(name, all_owners)| (name, *all_owners))
     }
 
     /// What rows of `table` give rise to; `None` where no event names it.
@@ -102,7 +123,7 @@ impl EventMap {
         self.tables.keys()
     }
 
-    /// The names of all events, in the order of the file.
+    /// The names of all events, in the order of the file; rowhook's own come last.
     pub fn names(&self) -> &[Arc<str>] {
         &self.names
     }
@@ -159,19 +180,33 @@ fn may_have_changed(change: &Change, name: &str) -> bool {
     }
 }
 
-/// A change with its name.
+/// Something that happened, with its name.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// What it is called in hooks.toml.
     pub name: Arc<str>,
     /// What happened.
-    pub change: Arc<Change>,
-    /// Whose row it is; `None` where it has no owner or nobody knows.
+    pub subject: Subject,
+    /// Whose it is; `None` where it has no owner or nobody knows.
     pub owner: Option<Arc<str>>,
     /// Where it stands among all events.
     pub position: Position,
-    /// Which columns are shown.
-    pub columns: Columns,
+    /// When it was committed, by the database's clock.
+    pub commit_time: SystemTime,
+}
+
+/// What an event tells of.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A row.
+    Row {
+        /// What happened to it.
+        change: Arc<Change>,
+        /// Which of its columns are shown.
+        columns: Columns,
+    },
+    /// Whatever SQL had to say.
+    Message(Arc<Message>),
 }
 
 /// Where an event stands among all events of the database.
@@ -185,9 +220,17 @@ pub struct Position {
 }
 
 impl Event {
-    /// The names of the columns that changed; `None` where the old row is not known.
+    /// The row change that it tells of.
+    pub fn change(&self) -> Option<&Change> {
+        match &self.subject {
+            Subject::Row { change, .. } => Some(change),
+            Subject::Message(_) => None,
+        }
+    }
+
+    /// The names of the columns that changed; `None` where the old row is not known, or there is no row.
     pub fn changed_names(&self) -> Option<Vec<&str>> {
-        let changed = self.change.changed_columns()?;
+        let changed = self.change()?.changed_columns()?;
         let shown = self.shown_columns().into_iter();
         Some(
             shown
@@ -197,12 +240,14 @@ impl Event {
         )
     }
 
-    /// The columns that a payload may show, by place and name.
+    /// The columns that a payload may show, by place and name; none where there is no row.
     pub fn shown_columns(&self) -> Vec<(usize, &str)> {
-        let columns = self.change.relation.columns.iter().enumerate();
-        columns
-            .map(|(at, column)| (at, column.name.as_str()))
-            .filter(|(_, name)| self.columns.show(name))
+        let Subject::Row { change, columns } = &self.subject else {
+            return Vec::new();
+        };
+        let all = change.relation.columns.iter().enumerate();
+        all.map(|(at, column)| (at, column.name.as_str()))
+            .filter(|(_, name)| columns.show(name))
             .collect()
     }
 }

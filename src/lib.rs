@@ -13,6 +13,7 @@ pub mod event;
 pub mod filter;
 pub mod hook;
 pub mod journal;
+pub mod message;
 pub mod owner;
 pub mod payload;
 pub mod postgres;

@@ -7,11 +7,11 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
-use serde_json::Value as Json;
+use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -27,17 +27,18 @@ use crate::{
         lane::Place,
         ledger::{Ledger, Opened},
     },
-    event::{Event, EventMap, Position, Rule, TableEvents},
-    filter::Facts,
+    event::{Event, EventMap, Position, Rule, Subject, TableEvents},
+    filter::{Facts, Filter},
     hook::{
         self, Hook, HookId,
         index::{Audience, Index},
         row::{self, HookColumns, HookRow, Known, Streamed},
     },
     journal::Entry,
+    message::{self, Message},
     owner::Owners,
     payload::{self, Renderer},
-    postgres::{Lsn, pgoutput::Message, relation::Relation, stream::Received, toast},
+    postgres::{Lsn, pgoutput, relation::Relation, stream::Received, toast},
     signature,
 };
 
@@ -62,6 +63,8 @@ pub struct Reader {
     session: Session,
     /// Tables whose owner could not be told, so that it is said once.
     ownerless: HashSet<TableName>,
+    /// How many messages were no events.
+    misunderstood: u64,
 }
 
 /// The hooks, and what it takes to make one of a row.
@@ -100,8 +103,18 @@ struct Table {
 enum Step {
     Begin(Lsn),
     Row(Box<Draft>),
+    Message(Box<Note>),
     Commit(Lsn),
     Idle(Lsn),
+}
+
+/// A message on its way to becoming an event.
+struct Note {
+    message: Message,
+    name: Arc<str>,
+    all_owners: bool,
+    position: Position,
+    commit_time: SystemTime,
 }
 
 /// A change on its way to becoming events.
@@ -157,6 +170,7 @@ impl Reader {
             system_identifier: String::new(),
             session: Session::default(),
             ownerless: HashSet::new(),
+            misunderstood: 0,
         })
     }
 
@@ -210,7 +224,8 @@ impl Reader {
                     self.hand_on(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Row(_) | Step::Commit(_), Opened::Known) => {}
+                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await,
+                (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
@@ -225,7 +240,7 @@ impl Reader {
             Received::Message(message) => message,
         };
         let (oid, row) = match message {
-            Message::Begin {
+            pgoutput::Message::Begin {
                 commit_lsn,
                 commit_time,
                 xid,
@@ -241,11 +256,11 @@ impl Reader {
                 });
                 return Ok(Some(Step::Begin(commit_lsn)));
             }
-            Message::Commit { end_lsn, .. } => {
+            pgoutput::Message::Commit { end_lsn, .. } => {
                 self.session.transaction = None;
                 return Ok(Some(Step::Commit(end_lsn)));
             }
-            Message::Relation(message) => {
+            pgoutput::Message::Relation(message) => {
                 let relation = Relation::describe(client, message)
                     .await
                     .context("read what a table looks like")?;
@@ -260,10 +275,12 @@ impl Reader {
                     .insert(table.relation.oid, Arc::new(table));
                 return Ok(None);
             }
-            Message::Insert { relation, new } => (relation, RowChange::Insert { new }),
-            Message::Update { relation, old, new } => (relation, RowChange::Update { old, new }),
-            Message::Delete { relation, old } => (relation, RowChange::Delete { old }),
-            Message::Truncate { relations, .. } => {
+            pgoutput::Message::Insert { relation, new } => (relation, RowChange::Insert { new }),
+            pgoutput::Message::Update { relation, old, new } => {
+                (relation, RowChange::Update { old, new })
+            }
+            pgoutput::Message::Delete { relation, old } => (relation, RowChange::Delete { old }),
+            pgoutput::Message::Truncate { relations, .. } => {
                 let tables = relations
                     .iter()
                     .filter_map(|oid| self.session.tables.get(oid));
@@ -276,17 +293,62 @@ impl Reader {
                 );
                 return Ok(None);
             }
-            Message::Message { prefix, .. } => {
-                tracing::debug!(
-                    prefix,
-                    "a message from SQL; this version makes no event of it"
-                );
-                return Ok(None);
+            pgoutput::Message::Message {
+                transactional,
+                prefix,
+                content,
+                ..
+            } => {
+                let ours = prefix == message::PREFIX;
+                return Ok(ours.then(|| self.note(transactional, &content)).flatten());
             }
-            Message::Origin { .. } | Message::Type { .. } => return Ok(None),
+            pgoutput::Message::Origin { .. } | pgoutput::Message::Type { .. } => return Ok(None),
         };
         self.draft(oid, row)
             .map(|draft| Some(Step::Row(Box::new(draft))))
+    }
+
+    /// What SQL says. It takes a number among the events of its transaction whatever it says, so that numbers depend on the
+    /// WAL alone.
+    fn note(&mut self, transactional: bool, content: &Bytes) -> Option<Step> {
+        let open = self.session.transaction.as_mut().filter(|_| transactional);
+        let Some(open) = open else {
+            tracing::warn!(
+                "a message of SQL outside of any transaction is left out; pg_logical_emit_message needs true as its first argument"
+            );
+            return None;
+        };
+        let position = Position {
+            commit_lsn: open.transaction.commit_lsn,
+            index: open.next_event,
+        };
+        open.next_event += 1;
+        let known = Message::parse(content).and_then(|message| {
+            let (name, all_owners) = self
+                .events
+                .of_message(&message.event)
+                .ok_or_else(|| format!("[events] has no custom event {:?}", message.event))?;
+            Ok((Arc::clone(name), all_owners, message))
+        });
+        match known {
+            Ok((name, all_owners, message)) => Some(Step::Message(Box::new(Note {
+                message,
+                name,
+                all_owners,
+                position,
+                commit_time: open.transaction.commit_time,
+            }))),
+            Err(reason) => {
+                self.misunderstood += 1;
+                tracing::warn!(
+                    reason,
+                    commit_lsn = %position.commit_lsn,
+                    so_far = self.misunderstood,
+                    "a message of SQL is no event, and is left out"
+                );
+                None
+            }
+        }
     }
 
     fn draft(&mut self, oid: u32, row: RowChange) -> Result<Draft> {
@@ -330,7 +392,7 @@ impl Reader {
     async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<()> {
         let drafts = steps.iter_mut().filter_map(|step| match step {
             Step::Row(draft) => Some(draft),
-            Step::Begin(_) | Step::Commit(_) | Step::Idle(_) => None,
+            Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
         });
         let mut drafts: Vec<&mut Box<Draft>> = drafts.collect();
         if !drafts.iter().any(|draft| draft.table.holds_hooks) {
@@ -384,40 +446,70 @@ impl Reader {
             }
             let event = Arc::new(Event {
                 name: Arc::clone(&rule.name),
-                change: Arc::clone(&change),
+                subject: Subject::Row {
+                    change: Arc::clone(&change),
+                    columns: events.columns.clone(),
+                },
                 owner: owner.clone(),
                 position: Position {
                     commit_lsn: change.transaction.commit_lsn,
                     index,
                 },
-                columns: events.columns.clone(),
+                commit_time: change.transaction.commit_time,
             });
-            self.deliver(&event, rule).await;
+            self.deliver(&event, rule.all_owners, rule.when.as_ref())
+                .await;
         }
         self.ledger.handed_on(after);
         Ok(())
     }
 
+    /// Makes the message's deliveries, unless an earlier session has handed them on.
+    async fn announce(&mut self, note: Note, skip: u64) {
+        let Note {
+            message,
+            name,
+            all_owners,
+            position,
+            commit_time,
+        } = note;
+        if position.index >= skip && self.hooks.index.hears(&name) {
+            let event = Arc::new(Event {
+                name,
+                owner: message.owner.as_deref().map(Arc::from),
+                subject: Subject::Message(Arc::new(message)),
+                position,
+                commit_time,
+            });
+            self.deliver(&event, all_owners, None).await;
+        }
+        self.ledger.handed_on(position.index + 1);
+    }
+
     /// Gives an event to all hooks that hear it and want it.
-    async fn deliver(&mut self, event: &Arc<Event>, rule: &Rule) {
-        let audience = if rule.all_owners {
+    async fn deliver(&mut self, event: &Arc<Event>, all_owners: bool, when: Option<&Filter>) {
+        let audience = if all_owners {
             Audience::Everyone
         } else {
             Audience::Owner(event.owner.as_deref())
         };
-        let commit_time = event.change.transaction.commit_time;
+        let about = match &event.subject {
+            Subject::Message(message) => message.about.as_deref(),
+            Subject::Row { .. } => None,
+        };
         let hooks: Vec<Arc<Hook>> = self
             .hooks
             .index
-            .matches(&event.name, audience, commit_time)
+            .matches(&event.name, audience, event.commit_time)
+            .filter(|hook| about != Some(hook.id.as_str()))
             .cloned()
             .collect();
         if hooks.is_empty() {
             return;
         }
-        let filtered = rule.when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
+        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
         let facts = filtered.then(|| facts(event));
-        let wanted = |filter: &Option<crate::filter::Filter>, whose: &dyn std::fmt::Display| {
+        let wanted = |filter: Option<&Filter>, whose: &dyn std::fmt::Display| {
             match (filter, &facts) {
             (Some(filter), Some(facts)) => filter.accepts(facts).unwrap_or_else(|error| {
                 tracing::warn!(event = %event.name, filter_of = %whose, %error, "a filter gave no answer; the event is left out");
@@ -426,12 +518,12 @@ impl Reader {
             _ => true,
         }
         };
-        if !wanted(&rule.when, &rule.name) {
+        if !wanted(when, &event.name) {
             return;
         }
         let hooks: Vec<Arc<Hook>> = hooks
             .into_iter()
-            .filter(|hook| wanted(&hook.filter, &hook.id))
+            .filter(|hook| wanted(hook.filter.as_ref(), &hook.id))
             .collect();
         self.desk.journal.tell(|| Entry::Matched {
             event: Arc::clone(event),
@@ -448,14 +540,14 @@ impl Reader {
             let id = signature::message_id(
                 &self.system_identifier,
                 position,
-                commit_time,
+                event.commit_time,
                 hook.id.as_str(),
             );
             let delivery = Delivery {
                 id: id.into(),
                 event: Arc::clone(&event.name),
                 position,
-                commit_time,
+                commit_time: event.commit_time,
                 place: place(hook.delivery.order, event),
                 body,
                 content_type: payload::CONTENT_TYPE.into(),
@@ -581,11 +673,7 @@ impl Draft {
 }
 
 fn facts(event: &Event) -> Facts {
-    let json = |image: Option<Image<'_>>| {
-        image.map_or(Json::Null, |image| payload::row_value(event, image))
-    };
-    let new = json(event.change.after().map(Image::Whole));
-    let old = json(event.change.before());
+    let (new, old) = payload::values(event);
     Facts::new(
         &new,
         &old,
@@ -607,7 +695,9 @@ fn place(order: Order, event: &Event) -> Place {
             alone()
         };
     }
-    let change = &event.change;
+    let Some(change) = event.change() else {
+        return alone();
+    };
     let lane = |tuple: &Tuple| change.relation.lane(tuple);
     let old = change.before().map(Image::tuple).and_then(lane);
     match (old, change.after().and_then(lane)) {

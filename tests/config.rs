@@ -64,12 +64,13 @@ fn the_manual_is_understood() {
             "book.changed",
             "book.removed",
             "pet.added",
+            "user.logged_in",
             "book.discounted"
         ]
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[4].source,
+        config.events[5].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,

@@ -70,9 +70,6 @@ impl Events {
         let Some((source, all_owners)) = self.source(value) else {
             return;
         };
-        if source == EventSource::Custom {
-            value.not_yet();
-        }
         self.rules.push(EventRule {
             name: value.name.to_owned(),
             source,

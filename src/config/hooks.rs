@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use url::Url;
 
 use super::{
-    Delivery, FileHook, Pattern, Secret, delivery,
+    Delivery, FileHook, OWN_EVENTS, Pattern, Secret, delivery,
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
@@ -30,9 +30,6 @@ pub(super) const KEYS: Keys = Keys {
     ],
     later: &["batch", "rate"],
 };
-
-/// Events that rowhook fires itself.
-const OWN: [&str; 2] = ["hook.disabled", "rowhook.gap"];
 
 pub(super) fn read(value: &Value<'_>, events: &Events, base: &Delivery) -> Vec<FileHook> {
     if value.is_table() {
@@ -126,7 +123,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
         ));
         return None;
     };
-    let mut known = events.names.iter().map(String::as_str).chain(OWN);
+    let mut known = events.names.iter().map(String::as_str).chain(OWN_EVENTS);
     let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);

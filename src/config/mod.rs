@@ -29,6 +29,13 @@ pub use self::{
     secret::Secret,
 };
 
+/// A hook has been disabled by rowhook; hooks of its owner may listen to that.
+pub const HOOK_DISABLED: &str = "hook.disabled";
+/// Changes were lost; all hooks may listen to that.
+pub const GAP: &str = "rowhook.gap";
+/// Events that rowhook fires itself.
+pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
+
 /// A whole hooks.toml.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -9,7 +9,11 @@ use anyhow::{Result, ensure};
 use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
 
 use super::receivers::{Receivers, latency};
-use crate::{change::Value, event::Event, journal::Entry, payload::operation};
+use crate::{
+    change::{Change, Value},
+    journal::Entry,
+    payload::operation,
+};
 
 /// Listens, tells, and counts.
 pub(super) struct Account<'a> {
@@ -63,13 +67,8 @@ impl<'a> Account<'a> {
         match entry {
             Entry::Matched { event, hooks } => {
                 self.events += 1;
-                let table = &event.change.relation.name;
                 let hooks: Vec<String> = hooks.iter().map(ToString::to_string).collect();
-                let change = format!(
-                    "{} {table} {}",
-                    operation(&event.change.row),
-                    describe(event)
-                );
+                let change = event.change().map_or("message".into(), describe);
                 println!(
                     "{} → {} → hooks {}",
                     self.paint("36", &change),
@@ -163,17 +162,22 @@ impl<'a> Account<'a> {
     }
 }
 
-/// A row in a few words.
-fn describe(event: &Event) -> String {
+/// A change in a few words.
+fn describe(change: &Change) -> String {
     let text = |column: &str| {
-        let at = event.change.relation.column(column)?;
-        match event.change.shown()?.tuple().get(at)? {
+        let at = change.relation.column(column)?;
+        match change.shown()?.tuple().get(at)? {
             Value::Text(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             Value::Null | Value::Unchanged => None,
         }
     };
     let name = text("title").or_else(|| text("label")).unwrap_or_default();
-    format!("{} {name:?}", text("id").unwrap_or_default())
+    format!(
+        "{} {} {} {name:?}",
+        operation(&change.row),
+        change.relation.name,
+        text("id").unwrap_or_default()
+    )
 }
 
 fn millis(duration: Duration) -> f64 {

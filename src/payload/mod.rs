@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    change::{Image, RowChange},
+    change::{Change, Image, RowChange},
     config::{Columns, PayloadFormat},
-    event::Event,
+    event::{Event, Subject},
     hook::{Hook, HookId},
 };
 
@@ -35,12 +35,12 @@ struct Row {
 impl<'a> Renderer<'a> {
     /// Renders what is common to all payloads.
     pub fn new(event: &'a Event) -> Self {
-        let data = match event.change.shown() {
-            Some(image) => Row::render(event, image),
-            None => Row {
-                json: b"null".to_vec(),
-                ..Row::default()
+        let data = match &event.subject {
+            Subject::Row { change, .. } => match change.shown() {
+                Some(image) => Row::render(event, image),
+                None => Row::of(b"null"),
             },
+            Subject::Message(message) => Row::of(message.payload.get().as_bytes()),
         };
         Self {
             event,
@@ -52,8 +52,12 @@ impl<'a> Renderer<'a> {
     /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
         let body = match hook.delivery.payload {
-            PayloadFormat::RestHooks => self.rest_hooks(hook, &self.data.json, None),
-            PayloadFormat::Row => Bytes::copy_from_slice(&self.data.json),
+            PayloadFormat::RestHooks if self.has_hook_meta() => {
+                self.rest_hooks(hook, &self.data.json, None)
+            }
+            PayloadFormat::Row | PayloadFormat::RestHooks => {
+                Bytes::copy_from_slice(&self.data.json)
+            }
             PayloadFormat::Standard => match &self.standard {
                 Some(body) => body.clone(),
                 None => self.standard.insert(self.render_standard()).clone(),
@@ -63,6 +67,14 @@ impl<'a> Renderer<'a> {
             body
         } else {
             self.thin(hook)
+        }
+    }
+
+    /// A message may ask for its payload to be sent bare.
+    fn has_hook_meta(&self) -> bool {
+        match &self.event.subject {
+            Subject::Row { .. } => true,
+            Subject::Message(message) => message.send_hook_meta,
         }
     }
 
@@ -83,13 +95,12 @@ impl<'a> Renderer<'a> {
     }
 
     fn render_standard(&self) -> Bytes {
-        let change = &self.event.change;
-        let old = match &change.row {
-            RowChange::Update { old, .. } => {
+        let old = match self.event.change().map(|change| &change.row) {
+            Some(RowChange::Update { old, .. }) => {
                 old.image().map(|image| Row::render(self.event, image))
             }
             // What is known of a deleted row is its data already.
-            RowChange::Insert { .. } | RowChange::Delete { .. } => None,
+            Some(RowChange::Insert { .. } | RowChange::Delete { .. }) | None => None,
         };
         let old = old.map_or(b"null".to_vec(), |old| old.json);
         self.standard_body(&self.data.json, &old, None)
@@ -101,20 +112,21 @@ impl<'a> Renderer<'a> {
         body.extend_from_slice(br#"{"type":"#);
         put(&mut body, &*event.name);
         body.extend_from_slice(br#","timestamp":"#);
-        put(&mut body, &timestamp(event.change.transaction.commit_time));
+        put(&mut body, &timestamp(event.commit_time));
         body.extend_from_slice(br#","data":"#);
         body.extend_from_slice(data);
         body.extend_from_slice(br#","old":"#);
         body.extend_from_slice(old);
         put_field(&mut body, "changed", Some(event.changed_names()));
         put_field(&mut body, "unchanged", Some(&self.data.unchanged));
-        let relation = &event.change.relation;
-        put_field(
-            &mut body,
-            "table",
-            Some(format!("{}.{}", relation.schema, relation.name)),
-        );
-        put_field(&mut body, "op", Some(operation(&event.change.row)));
+        let change = event.change();
+        let table = change.map(|change| {
+            let relation = &change.relation;
+            format!("{}.{}", relation.schema, relation.name)
+        });
+        put_field(&mut body, "table", Some(table));
+        let operation = change.map(|change| operation(&change.row));
+        put_field(&mut body, "op", Some(operation));
         put_field(&mut body, "owner", Some(event.owner.as_deref()));
         let position = Position {
             lsn: event.position.commit_lsn.to_string(),
@@ -127,24 +139,19 @@ impl<'a> Renderer<'a> {
     }
 
     fn thin(&self, hook: &Hook) -> Bytes {
-        let relation = &self.event.change.relation;
-        let mut key = Vec::new();
-        if let Some(image) = self.event.change.shown() {
-            relation.write_key(image.tuple(), &mut key);
-        }
-        let is_key = |at: &usize| relation.key.contains(at);
-        let shown = self.event.shown_columns();
-        let left_out: Vec<&str> = shown
-            .into_iter()
-            .filter(|(at, _)| !is_key(at))
-            .map(|(_, name)| name)
-            .collect();
+        let (key, left_out) = match self.event.change() {
+            Some(change) => self.thin_row(change),
+            None => (b"null".to_vec(), vec!["data"]),
+        };
         match hook.delivery.payload {
             PayloadFormat::RestHooks => self.rest_hooks(hook, &key, Some(&left_out)),
             PayloadFormat::Standard => self.standard_body(&key, b"null", Some(&left_out)),
             PayloadFormat::Row => {
-                let mut body = key;
-                body.pop();
+                // An object that is still open, with the fields of the key.
+                let mut body = match key.strip_suffix(b"}") {
+                    Some(open) => open.to_vec(),
+                    None => b"{".to_vec(),
+                };
                 let first = body.len() <= 1;
                 put_field(&mut body, "left_out", Some(&left_out));
                 if first {
@@ -155,20 +162,57 @@ impl<'a> Renderer<'a> {
             }
         }
     }
+
+    /// The key of the row as an object, and the columns that are not in it.
+    fn thin_row(&self, change: &Change) -> (Vec<u8>, Vec<&str>) {
+        let mut key = Vec::new();
+        if let Some(image) = change.shown() {
+            change.relation.write_key(image.tuple(), &mut key);
+        }
+        let shown = self.event.shown_columns();
+        let left_out = shown
+            .into_iter()
+            .filter(|(at, _)| !change.relation.key.contains(at))
+            .map(|(_, name)| name)
+            .collect();
+        (key, left_out)
+    }
 }
 
-/// A row as a payload shows it, for expressions to look at.
-pub fn row_value(event: &Event, image: Image<'_>) -> Value {
-    serde_json::from_slice(&Row::render(event, image).json).unwrap_or_default()
+/// What expressions may look at: the row after and before, as a payload shows it, or the payload of a message.
+pub fn values(event: &Event) -> (Value, Value) {
+    let parse = |json: &[u8]| serde_json::from_slice(json).unwrap_or_default();
+    match &event.subject {
+        Subject::Row { change, .. } => {
+            let value = |image: Option<Image<'_>>| {
+                image.map_or(Value::Null, |image| parse(&Row::render(event, image).json))
+            };
+            (
+                value(change.after().map(Image::Whole)),
+                value(change.before()),
+            )
+        }
+        Subject::Message(message) => (parse(message.payload.get().as_bytes()), Value::Null),
+    }
 }
 
 impl Row {
+    fn of(json: &[u8]) -> Self {
+        Self {
+            json: json.to_vec(),
+            unchanged: Vec::new(),
+        }
+    }
+
     fn render(event: &Event, image: Image<'_>) -> Self {
-        let relation = &event.change.relation;
+        let Subject::Row { change, columns } = &event.subject else {
+            return Self::of(b"null");
+        };
+        let relation = &change.relation;
         let mut json = Vec::with_capacity(256);
         let key_columns;
         let show = match image {
-            Image::Whole(_) => &event.columns,
+            Image::Whole(_) => columns,
             Image::Key(_) => {
                 let known = event.shown_columns().into_iter();
                 let known = known.filter(|(at, _)| {

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 6] = [
+pub const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "migration",
@@ -45,6 +45,11 @@ pub const MIGRATIONS: [Migration; 6] = [
         name: "progress",
         sql: include_str!("../../sql/0006_progress.sql"),
     },
+    Migration {
+        version: 7,
+        name: "emit",
+        sql: include_str!("../../sql/0007_emit.sql"),
+    },
 ];
 
 /// The tables that the files make.
@@ -58,7 +63,11 @@ pub const TABLES: [&str; 6] = [
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 2] = ["refuse_unknown_event()", "touch_hook()"];
+pub const FUNCTIONS: [&str; 3] = [
+    "refuse_unknown_event()",
+    "touch_hook()",
+    "emit(text,jsonb,text)",
+];
 
 /// The comment on a schema that setup created, by which teardown knows that it may drop it.
 pub const SCHEMA_COMMENT: &str = "rowhook's own tables; made by rowhook setup";
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

@@ -10,6 +10,7 @@
 mod bad_input;
 mod delivering;
 mod hooks;
+mod messages;
 mod restarts;
 mod rows;
 mod support;

@@ -7,16 +7,13 @@ use url::Url;
 
 use super::{Finding, Topic};
 use crate::{
-    config::{Config, HookTable, Pattern},
+    config::{Config, HookTable, OWN_EVENTS, Pattern},
     postgres::{
         catalog::{Facts, Table, hook_table},
         nearest::nearest,
         quote, session,
     },
 };
-
-/// Events that rowhook fires itself.
-const OWN: [&str; 2] = ["hook.disabled", "rowhook.gap"];
 
 /// Hooks that are looked at, and hooks that are named in one finding: a table may hold very many.
 const LOOK: i64 = 100_000;
@@ -51,7 +48,7 @@ pub(super) fn of_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
 
 fn is_known(config: &Config, pattern: &Pattern) -> bool {
     let names = config.events.iter().map(|rule| rule.name.as_str());
-    *pattern == Pattern::Any || names.chain(OWN).any(|event| pattern.matches(event))
+    *pattern == Pattern::Any || names.chain(OWN_EVENTS).any(|event| pattern.matches(event))
 }
 
 fn unknown(config: &Config, event: &str, who: &str) -> Finding {
@@ -60,7 +57,7 @@ fn unknown(config: &Config, event: &str, who: &str) -> Finding {
         format!("{who} waits for {event}, which never happens"),
     );
     let names = config.events.iter().map(|rule| rule.name.as_str());
-    match nearest(event, names.chain(OWN)) {
+    match nearest(event, names.chain(OWN_EVENTS)) {
         Some(near) => finding.mend(format!("did you mean {near}?")),
         None => finding.mend("add it to [events], or correct the hook"),
     }
