@@ -32,6 +32,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// One of rowhook's own.
+    pub fn own(event: &str, payload: serde_json::Value) -> Self {
+        Self {
+            event: event.to_owned(),
+            owner: None,
+            payload: serde_json::value::to_raw_value(&payload).unwrap_or_else(|_| null()),
+            send_hook_meta: true,
+            about: None,
+        }
+    }
+
     /// Reads what a message holds.
     ///
     /// # Errors

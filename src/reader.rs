@@ -20,7 +20,7 @@ use tokio_postgres::Client;
 
 use crate::{
     change::{Change, Image, RowChange, Transaction, Tuple},
-    config::{Config, Order, TableName},
+    config::{Config, GAP, Order, TableName},
     delivery::{
         Couriers, Delivery, Desk, Held,
         guard::Guard,
@@ -38,7 +38,7 @@ use crate::{
     message::{self, Message},
     owner::Owners,
     payload::{self, Renderer},
-    postgres::{Lsn, pgoutput, relation::Relation, stream::Received, toast},
+    postgres::{Lsn, gap::Gap, pgoutput, relation::Relation, stream::Received, toast},
     signature,
 };
 
@@ -196,6 +196,34 @@ impl Reader {
             self.couriers.resume(&id, hook.as_ref(), parked);
         }
         Ok(())
+    }
+
+    /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
+    pub async fn tell_gap(&mut self, gap: &Gap, system_identifier: &str, found: SystemTime) {
+        let payload = serde_json::json!({
+            "slot": gap.slot,
+            "cause": gap.kind(),
+            "from_lsn": gap.from.to_string(),
+            "to_lsn": gap.to.to_string(),
+            "description": gap.to_string(),
+        });
+        let Some((name, all_owners)) = self.events.of_message(GAP) else {
+            return;
+        };
+        let note = Note {
+            name: Arc::clone(name),
+            all_owners,
+            message: Message::own(GAP, payload),
+            position: Position {
+                commit_lsn: gap.from,
+                index: 0,
+            },
+            commit_time: found,
+        };
+        self.begin_session(system_identifier.to_owned());
+        // Opened and never closed: what a gap has to say is no position in the stream.
+        self.ledger.open(gap.from);
+        self.announce(note, 0).await;
     }
 
     /// A new session begins, at the beginning of a transaction.

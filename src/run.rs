@@ -4,9 +4,10 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -28,7 +29,7 @@ use crate::{
         types::SESSION,
     },
     reader::Reader,
-    store::Store,
+    store::{Note, Store},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -37,8 +38,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const CONTROL_LOOK: Duration = Duration::from_millis(500);
 /// How often we ask it for an answer, and how long we wait for one.
 const CONTROL_PROBE: Duration = Duration::from_secs(10);
-/// How often the progress in a large transaction is noted.
-const PROGRESS: Duration = Duration::from_secs(1);
+/// How often it is noted how far we are.
+const PROGRESS: Duration = Duration::from_millis(250);
+/// So many bytes of WAL that hold no events are worth a note.
+const IDLE_WAL: u64 = 16 << 10;
 /// A standby looks so often whether the slot is free.
 const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,13 +61,28 @@ pub struct Options {
 /// # Errors
 /// When something needs a human; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
+    // A server that is another than before, though it calls itself the same, has another past: nothing in memory fits it.
+    while let Ended::ServerChanged = live(config, &options).await? {
+        tracing::warn!("the server is another than before; starting anew from its slot");
+    }
+    Ok(())
+}
+
+/// How a life ended that nothing went wrong in.
+enum Ended {
+    Stopped,
+    ServerChanged,
+}
+
+/// From the first session on, as long as the server is the same.
+async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
     let (store, writer) = Store::open(address.clone(), config);
     let writer = tokio::spawn(writer);
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
         store,
-        journal: options.journal,
+        journal: options.journal.clone(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
@@ -81,31 +99,54 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
         hooks_loaded: false,
         rules: String::new(),
         fits: false,
+        identity: None,
+        noted: watch::Sender::new(Lsn::ZERO),
     };
     let mut pause = Pause::default();
-    let last = loop {
+    let ended = loop {
         let ended = session.attach(&mut reader, &mut pause).await;
         match ended {
-            Ok(stream) => break stream,
+            Ok(stream) => break Ok((Ended::Stopped, stream)),
             Err(error) if options.stop.is_cancelled() => {
                 tracing::debug!(
                     error = format!("{error:#}"),
                     "the session ended while stopping"
                 );
-                break None;
+                break Ok((Ended::Stopped, None));
             }
-            Err(error) if !is_transient(&error) => return Err(error),
+            Err(error) if error.is::<ServerChanged>() => break Ok((Ended::ServerChanged, None)),
+            Err(error) if !is_transient(&error) => break Err(error),
             Err(error) => pause.tell(&error, &config.database.slot),
         }
         tokio::select! {
             () = tokio::time::sleep(pause.next()) => {}
-            () = options.stop.cancelled() => break None,
+            () = options.stop.cancelled() => break Ok((Ended::Stopped, None)),
         }
     };
+    let (noted, identity, rules) = (
+        *session.noted.borrow(),
+        session.identity.take(),
+        std::mem::take(&mut session.rules),
+    );
     drop((reader, session));
+    let (ended, stream) = match ended {
+        Ok((ended, stream)) => (Ok(ended), stream),
+        Err(error) => (Err(error), None),
+    };
+    let last = LastWord {
+        stream,
+        identity,
+        rules,
+        noted,
+    };
     stop(config, desk, writer, &ledger, last).await;
-    Ok(())
+    ended
 }
+
+/// The server has another past than the one that this process knows.
+#[derive(Debug, thiserror::Error)]
+#[error("the server was replaced by a standby or a backup")]
+struct ServerChanged;
 
 /// What every session needs.
 struct Attached<'a> {
@@ -123,6 +164,10 @@ struct Attached<'a> {
     /// The tables have been found to be as the configuration says. Looked at once: an application that changes them while
     /// we run must not stop its own webhooks.
     fits: bool,
+    /// The server of the last session.
+    identity: Option<Identity>,
+    /// What has been noted as confirmed, and may be confirmed.
+    noted: watch::Sender<Lsn>,
 }
 
 impl Attached<'_> {
@@ -133,6 +178,7 @@ impl Attached<'_> {
             client = self.connect() => client?,
             () = self.stop.cancelled() => return Ok(None),
         };
+        self.refuse_gap(&client, reader).await?;
         if self.setup {
             setup(self.config, Patience::default(), &|text| {
                 tracing::warn!("{text}")
@@ -154,6 +200,7 @@ impl Attached<'_> {
             end_own_walsender(&client, slot, &self.name).await?;
         }
         let (stream, identity) = opened?;
+        self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if !self.hooks_loaded {
             let hooks = reader.load_hooks(&client).await?;
@@ -166,11 +213,54 @@ impl Attached<'_> {
             self.hooks_loaded = true;
             tracing::info!(hooks, "hooks loaded");
         }
-        reader.begin_session(identity.system_identifier);
+        reader.begin_session(identity.system_identifier.clone());
         // Reset here, not on exit: a session that once ran counts as success.
         *pause = Pause::default();
         tracing::info!(slot = self.config.database.slot, flushed = %identity.flushed, "attached");
+        self.identity = Some(identity);
         self.follow(stream, reader, &client).await
+    }
+
+    /// Stops where changes were lost, after the hooks that listen to that have been told once.
+    async fn refuse_gap(&self, client: &Client, reader: &mut Reader) -> Result<()> {
+        let facts = self.facts(client).await?;
+        let Some(gap) = facts.gap(self.config) else {
+            return Ok(());
+        };
+        if let Some(found) = self.store.note_gap(&gap.slot).await? {
+            if !self.hooks_loaded {
+                reader.load_hooks(client).await?;
+            }
+            reader
+                .tell_gap(&gap, &facts.server.system_identifier, found)
+                .await;
+            self.until_settled().await;
+        }
+        bail!("{}", gap.problem());
+    }
+
+    /// Waits until everything is delivered or parked, for as long as stopping may take.
+    async fn until_settled(&self) {
+        let settled = async {
+            let mut ticks = tokio::time::interval(CONTROL_LOOK / 10);
+            while self.ledger.unsettled() > 0 {
+                ticks.tick().await;
+            }
+        };
+        if timeout(self.config.delivery.grace, settled).await.is_err() {
+            tracing::warn!("not every hook could be told of the gap");
+        }
+    }
+
+    /// Is it the server that we know, with the past that we know?
+    fn recognize(&self, identity: &Identity) -> Result<()> {
+        let same = |known: &Identity| {
+            known.system_identifier == identity.system_identifier
+                && known.timeline == identity.timeline
+                && self.ledger.confirmed() <= identity.flushed
+        };
+        ensure!(self.identity.as_ref().is_none_or(same), ServerChanged);
+        Ok(())
     }
 
     /// Reads until the end of the session or the word to stop.
@@ -180,7 +270,7 @@ impl Attached<'_> {
         reader: &mut Reader,
         client: &Client,
     ) -> Result<Option<Stream>> {
-        let mut confirmed = self.ledger.watch();
+        let mut confirmed = self.noted.subscribe();
         let lost = until_lost(client);
         let notes = self.note_progress();
         tokio::pin!(lost, notes);
@@ -210,25 +300,41 @@ impl Attached<'_> {
         }
     }
 
-    /// Notes, now and then, how far a large transaction is settled, so that a crash does not repeat all of it.
+    /// Notes, now and then, what is settled, and only then lets the slot hear of it.
     async fn note_progress(&self) -> Infallible {
-        let mut noted = None;
+        let mut last = None;
         let mut ticks = tokio::time::interval(PROGRESS);
         loop {
             ticks.tick().await;
-            let progress = self.ledger.progress();
-            if let Some(progress) = progress.filter(|progress| Some(*progress) != noted) {
-                let slot = &self.config.database.slot;
-                self.store.note_progress(slot, progress, &self.rules).await;
-                noted = Some(progress);
+            let (confirmed, progress) = (self.ledger.confirmed(), self.ledger.progress());
+            let moved = confirmed.0.saturating_sub(self.noted.borrow().0);
+            // A note is itself WAL: without a threshold an idle database would never come to rest.
+            let worth = moved >= IDLE_WAL || moved > 0 && self.ledger.take_eventful();
+            let Some(identity) = self.identity.as_ref() else {
+                continue;
+            };
+            if worth || progress.is_some() && progress != last {
+                let note = Note {
+                    identity,
+                    confirmed,
+                    progress,
+                    rules: &self.rules,
+                };
+                self.store.note(&self.config.database.slot, &note).await;
+                self.noted.send_replace(confirmed);
+                last = progress;
             }
         }
     }
 
-    async fn fit(&self, client: &Client) -> Result<()> {
-        let facts = Facts::read(client, self.config)
+    async fn facts(&self, client: &Client) -> Result<Facts> {
+        Facts::read(client, self.config)
             .await
-            .context("read the catalog")?;
+            .context("read the catalog")
+    }
+
+    async fn fit(&self, client: &Client) -> Result<()> {
+        let facts = self.facts(client).await?;
         let misfits = misfits(self.config, &facts);
         ensure!(misfits.is_empty(), "{}", misfits.join("\n"));
         Ok(())
@@ -311,19 +417,37 @@ async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<()
     Ok(())
 }
 
+/// What it takes to confirm for the last time.
+struct LastWord {
+    stream: Option<Stream>,
+    identity: Option<Identity>,
+    rules: String,
+    noted: Lsn,
+}
+
 /// Finishes what is in flight, within the grace period, and confirms what is settled.
 async fn stop(
     config: &Config,
     desk: Arc<Desk>,
     writer: JoinHandle<()>,
     ledger: &Ledger,
-    stream: Option<Stream>,
+    mut last: LastWord,
 ) {
     tracing::info!(unsettled = ledger.unsettled(), "stopping");
     desk.stop.cancel();
     desk.tasks.close();
     let finished = async {
         desk.tasks.wait().await;
+        if let (Some(identity), true) = (&last.identity, last.stream.is_some()) {
+            let note = Note {
+                identity,
+                confirmed: ledger.confirmed(),
+                progress: ledger.progress(),
+                rules: &last.rules,
+            };
+            desk.store.note(&config.database.slot, &note).await;
+            last.noted = note.confirmed;
+        }
         // With the last door to the tables closed, the writer ends when it has written what it was given.
         drop(desk);
         writer.await
@@ -336,10 +460,10 @@ async fn stop(
             "requests were still in flight at the end of the grace period; they will be made again"
         ),
     }
-    if let Some(stream) = stream {
-        stream.close(ledger.confirmed()).await;
+    if let Some(stream) = last.stream {
+        stream.close(last.noted).await;
     }
-    tracing::info!(confirmed = %ledger.confirmed(), unsettled = ledger.unsettled(), "stopped");
+    tracing::info!(confirmed = %last.noted, unsettled = ledger.unsettled(), "stopped");
 }
 
 /// Is it worth trying again? If not, a person must act first.

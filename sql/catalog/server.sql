@@ -11,6 +11,13 @@ select
     current_setting('max_slot_wal_keep_size') as wal_keep,
     (select version from pg_stat_ssl where pid = pg_backend_pid() and ssl) as tls,
     current_database()::text as database,
+    (select system_identifier::text from pg_control_system()) as system_identifier,
+    -- The file's name begins with the timeline; a standby has no WAL of its own.
+    case
+        when not pg_is_in_recovery()
+            then ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
+    end as timeline,
+    case when not pg_is_in_recovery() then pg_current_wal_flush_lsn()::text end as flushed,
     current_user::text as role,
     r.rolsuper as superuser,
     r.rolreplication as replication,

@@ -8,6 +8,8 @@ select
     a.application_name,
     s.wal_status,
     to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+    s.confirmed_flush_lsn::text as confirmed,
+    s.safe_wal_size,
     -- Meaningless on a standby, where pg_current_wal_lsn() fails.
     case
         when not pg_is_in_recovery() then pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint

@@ -66,6 +66,9 @@ enum Command {
         /// Do nothing; print the SQL for someone with more privileges.
         #[arg(long)]
         print: bool,
+        /// Changes were lost to the slot; go on from now, without them.
+        #[arg(long, conflicts_with = "print")]
+        accept_gap: bool,
     },
     /// Attach, and deliver until told to stop.
     Run {
@@ -106,18 +109,22 @@ async fn dispatch(args: Args) -> Result<()> {
     match args.command {
         Command::Init { url } => init::init(&url, &args.config).await,
         Command::Check => check::check(&config()?, args.json).await,
-        Command::Setup { print: true } => {
+        Command::Setup { print: true, .. } => {
             println!("{}", setup::print(&config()?).await?);
             Ok(())
         }
-        Command::Setup { print: false } => {
+        Command::Setup { accept_gap, .. } => {
+            let config = config()?;
             let warn = |text: &str| tracing::warn!("{text}");
-            let steps = setup::setup(&config()?, Patience::default(), &warn).await?;
-            say(
-                args.json,
-                "nothing to do",
-                steps.iter().map(|step| step.reason.as_str()),
-            )
+            let gap = match accept_gap {
+                true => setup::accept_gap(&config, Patience::default(), &warn).await?,
+                false => None,
+            };
+            let steps = setup::setup(&config, Patience::default(), &warn).await?;
+            let accepted = gap.map(|gap| format!("accepted: {gap}"));
+            let steps = steps.into_iter().map(|step| step.reason);
+            let done: Vec<String> = accepted.into_iter().chain(steps).collect();
+            say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
         Command::Run { no_setup } => {
             let config = config()?;

@@ -10,8 +10,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use tokio::sync::watch;
-
 use crate::postgres::Lsn;
 
 /// Counts what is unsettled and says what may be confirmed. Cheap to clone; all clones are one ledger.
@@ -28,7 +26,9 @@ struct Account {
     first: u64,
     /// The commit LSN of the newest transaction that was closed.
     newest_closed: Lsn,
-    confirmed: watch::Sender<Lsn>,
+    confirmed: Lsn,
+    /// A transaction with events has been settled since somebody asked.
+    eventful: bool,
     /// Where an earlier process had come to, until we are past it.
     resumed: Option<Progress>,
 }
@@ -78,7 +78,8 @@ impl Ledger {
             entries: VecDeque::new(),
             first: 0,
             newest_closed: Lsn::ZERO,
-            confirmed: watch::Sender::new(confirmed),
+            confirmed,
+            eventful: false,
             resumed: None,
         };
         Self {
@@ -169,7 +170,7 @@ impl Ledger {
 
     /// Notes that the server has nothing for us up to `lsn`. Confirms it when nothing is unsettled.
     pub fn idle(&self, lsn: Lsn) {
-        let account = self.lock();
+        let mut account = self.lock();
         if account.entries.is_empty() {
             account.confirm(lsn);
         }
@@ -177,12 +178,12 @@ impl Ledger {
 
     /// Everything up to this LSN is settled.
     pub fn confirmed(&self) -> Lsn {
-        *self.lock().confirmed.borrow()
+        self.lock().confirmed
     }
 
-    /// Wakes whenever the confirmed LSN moves.
-    pub fn watch(&self) -> watch::Receiver<Lsn> {
-        self.lock().confirmed.subscribe()
+    /// Have transactions with events been settled since this was asked last?
+    pub fn take_eventful(&self) -> bool {
+        std::mem::take(&mut self.lock().eventful)
     }
 
     /// How many deliveries are unsettled.
@@ -256,10 +257,12 @@ impl Account {
         while let Some(Entry {
             end_lsn: Some(end),
             unsettled: 0,
+            events,
             ..
         }) = self.entries.front()
         {
             confirmed = Some(*end);
+            self.eventful |= *events > 0;
             self.entries.pop_front();
             self.first += 1;
         }
@@ -268,14 +271,8 @@ impl Account {
         }
     }
 
-    fn confirm(&self, lsn: Lsn) {
-        self.confirmed.send_if_modified(|confirmed| {
-            let forward = lsn > *confirmed;
-            if forward {
-                *confirmed = lsn;
-            }
-            forward
-        });
+    fn confirm(&mut self, lsn: Lsn) {
+        self.confirmed = self.confirmed.max(lsn);
     }
 }
 

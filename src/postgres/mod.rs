@@ -4,6 +4,7 @@ pub mod address;
 pub mod catalog;
 pub mod check;
 pub mod connect;
+pub mod gap;
 pub mod json;
 pub mod migration;
 pub mod nearest;

@@ -3,6 +3,7 @@
 use super::{
     address::Address,
     catalog::Facts,
+    gap::{self, Gap},
     plan::{self, Refused, Step, plan},
     session::Session,
 };
@@ -37,6 +38,27 @@ pub async fn setup(
         session.run(step, warn).await?;
     }
     Ok(steps)
+}
+
+/// Goes on behind a gap, if there is one: a slot that cannot be read is removed, and where rowhook was is forgotten.
+/// [`setup`] makes the rest. Returns the gap.
+///
+/// # Errors
+/// When a lock is not to be had, or Postgres refuses.
+pub async fn accept_gap(
+    config: &Config,
+    patience: Patience,
+    warn: &(dyn Fn(&str) + Sync),
+) -> Result<Option<Gap>, Error> {
+    let address = Address::parse(config.database.url.expose())?;
+    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let Some(gap) = read(&session.client, config).await?.gap(config) else {
+        return Ok(None);
+    };
+    for step in gap::acceptance(config, &gap) {
+        session.run(&step, warn).await?;
+    }
+    Ok(Some(gap))
 }
 
 /// What [`setup`] would do, as SQL for someone with more privileges: psql runs it as it stands.

@@ -6,7 +6,12 @@
 mod batch;
 mod writer;
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -18,7 +23,7 @@ use crate::{
     delivery::{Delivery, lane::Place, ledger::Progress},
     event::Position,
     hook::{Hook, HookId, Origin},
-    postgres::{address::Address, quote},
+    postgres::{Lsn, address::Address, quote, stream::Identity},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -40,6 +45,18 @@ pub struct Claimed {
     pub deliveries: Vec<Delivery>,
     /// When the next one is due; `None` where nothing has a time.
     pub next: Option<Duration>,
+}
+
+/// Where we are in the WAL.
+pub struct Note<'a> {
+    /// Of which cluster.
+    pub identity: &'a Identity,
+    /// What the slot is about to hear.
+    pub confirmed: Lsn,
+    /// How far a large transaction is settled.
+    pub progress: Option<Progress>,
+    /// A name for what events are numbered by.
+    pub rules: &'a str,
 }
 
 impl Store {
@@ -137,7 +154,7 @@ impl Store {
         Ok(backlog)
     }
 
-    /// What [`note_progress`](Self::note_progress) has noted last for this slot under the same rules.
+    /// What [`note`](Self::note) has noted last of a transaction in hand, for this slot and under the same rules.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -160,14 +177,43 @@ impl Store {
         }))
     }
 
-    /// Notes how far the transaction at which the slot stands is settled. `rules` tells apart what numbers events
-    /// differently.
-    pub async fn note_progress(&self, slot: &str, progress: Progress, rules: &str) {
-        let lsn = progress.commit_lsn.to_string();
-        let events = i64::try_from(progress.events).unwrap_or(i64::MAX);
+    /// Notes where we are, before the slot hears of it. When this returns, it is durable.
+    pub async fn note(&self, slot: &str, note: &Note<'_>) {
+        let lsn = |lsn: Lsn| lsn.to_string();
+        let commit_lsn = note.progress.map(|progress| lsn(progress.commit_lsn));
+        let events = note.progress.map(|progress| progress.events);
+        let events = events.map(|events| i64::try_from(events).unwrap_or(i64::MAX));
+        let rules = note.progress.map(|_| note.rules);
         let sql = include_str!("../../sql/store/note_progress.sql");
-        self.execute("note the progress", sql, &[&slot, &lsn, &events, &rules])
-            .await;
+        self.execute(
+            "note the progress",
+            sql,
+            &[
+                &slot,
+                &note.identity.system_identifier,
+                &i64::from(note.identity.timeline),
+                &lsn(note.confirmed),
+                &commit_lsn,
+                &events,
+                &rules,
+            ],
+        )
+        .await;
+    }
+
+    /// Notes that hooks are told of a gap. Returns when that is, if nobody had noted it before.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn note_gap(&self, slot: &str) -> Result<Option<SystemTime>> {
+        let mut session = self.client.lock().await;
+        let client = self.connected(&mut session).await?;
+        let sql = "update progress set gap_told = clock_timestamp() where slot = $1 and gap_told is null returning gap_told";
+        let row = client
+            .query_opt(sql, &[&slot])
+            .await
+            .context("note a gap")?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
     /// Switches a hook of the table off because its target said 410. Does nothing to hooks of hooks.toml.

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod delivering;
+mod gaps;
 mod hooks;
 mod messages;
 mod restarts;

@@ -429,6 +429,7 @@ async fn a_large_value_that_an_update_did_not_touch_is_told_all_the_same() {
         );
         assert_eq!(call.json()["unchanged"], json!([]));
     }
+    database.until_all_has_arrived().await;
     rowhook.stop();
 
     // Two updates while nobody reads: of the first, the value as it was then cannot be had any more.

@@ -2,6 +2,7 @@
 
 mod read;
 
+use super::{Lsn, gap::Known};
 use crate::config::{Action, Config, EventSource, TableName};
 
 pub(super) use self::read::read_slot;
@@ -23,6 +24,8 @@ pub struct Facts {
     pub slot: Option<Slot>,
     /// Our schema; `None`: it does not exist.
     pub schema: Option<Schema>,
+    /// Where rowhook was on this slot; `None`: it has not been here, or our role may not know.
+    pub known: Option<Known>,
 }
 
 /// The server.
@@ -50,6 +53,12 @@ pub struct Server {
     pub tls: Option<String>,
     /// The database of this session.
     pub database: String,
+    /// The cluster's, which a copy of its files shares.
+    pub system_identifier: String,
+    /// Which history of the cluster this is; `None` on a standby.
+    pub timeline: Option<u32>,
+    /// The end of the WAL; `None` on a standby.
+    pub flushed: Option<Lsn>,
 }
 
 /// A role and what it may do.
@@ -205,6 +214,10 @@ pub struct Slot {
     pub wal_status: Option<String>,
     /// Why it was invalidated, on the versions that tell.
     pub invalidation_reason: Option<String>,
+    /// What its reader has confirmed.
+    pub confirmed: Option<Lsn>,
+    /// Bytes of WAL that may still be written before Postgres gives it up; `None` where there is no limit.
+    pub safe_wal_size: Option<i64>,
     /// Bytes of WAL since the confirmed position.
     pub lag: Option<i64>,
 }

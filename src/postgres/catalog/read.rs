@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config::{Config, TableName},
-    postgres::{migration, quote},
+    postgres::{Lsn, gap::Known, migration, quote},
 };
 
 impl Facts {
@@ -20,6 +20,7 @@ impl Facts {
             .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
             .await?;
         let (names, tables) = read_tables(client, config).await?;
+        let schema = read_schema(client, &config.database.schema).await?;
         Ok(Self {
             role: role(&session)?,
             server: server(&session)?,
@@ -27,7 +28,8 @@ impl Facts {
             names,
             publications: read_publications(client, config).await?,
             slot: read_slot(client, &config.database.slot).await?,
-            schema: read_schema(client, &config.database.schema).await?,
+            known: read_known(client, config, schema.as_ref()).await?,
+            schema,
         })
     }
 }
@@ -45,7 +47,48 @@ fn server(row: &Row) -> Result<Server, tokio_postgres::Error> {
         wal_keep: row.try_get("wal_keep")?,
         tls: row.try_get("tls")?,
         database: row.try_get("database")?,
+        system_identifier: row.try_get("system_identifier")?,
+        timeline: row
+            .try_get::<_, Option<i64>>("timeline")?
+            .and_then(|timeline| u32::try_from(timeline).ok()),
+        flushed: lsn(row, "flushed")?,
     })
+}
+
+fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, tokio_postgres::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// Where rowhook was on this slot, where the table that says so is there and may be read.
+async fn read_known(
+    client: &Client,
+    config: &Config,
+    schema: Option<&Schema>,
+) -> Result<Option<Known>, tokio_postgres::Error> {
+    let readable = schema.is_some_and(|schema| {
+        schema.may_read && migration::is_applied("progress", &schema.migrations)
+    });
+    if !readable {
+        return Ok(None);
+    }
+    let schema = quote::name(&config.database.schema);
+    let sql = format!(
+        "select system_identifier, timeline, confirmed::text as confirmed from {schema}.progress where slot = $1"
+    );
+    let Some(row) = client.query_opt(&sql, &[&config.database.slot]).await? else {
+        return Ok(None);
+    };
+    let timeline: i64 = row.try_get("timeline")?;
+    let known = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
+    let Some((confirmed, timeline)) = known else {
+        return Ok(None);
+    };
+    Ok(Some(Known {
+        system_identifier: row.try_get("system_identifier")?,
+        timeline,
+        confirmed,
+    }))
 }
 
 fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
@@ -216,6 +259,8 @@ pub(in crate::postgres) async fn read_slot(
             application_name: row.try_get("application_name")?,
             wal_status: row.try_get("wal_status")?,
             invalidation_reason: row.try_get("invalidation_reason")?,
+            confirmed: lsn(&row, "confirmed")?,
+            safe_wal_size: row.try_get("safe_wal_size")?,
             lag: row.try_get("lag")?,
         })
     })

@@ -49,6 +49,9 @@ pub enum Runs {
 /// # Errors
 /// When the configuration does not fit the database, or doing it would lose or break something.
 pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
+    if let Some(gap) = facts.gap(config) {
+        return Err(Refused(vec![gap.problem()]));
+    }
     let problems = fit::problems(config, facts);
     if !problems.is_empty() {
         return Err(Refused(problems));

@@ -1,0 +1,150 @@
+//! A slot that does not go on from where rowhook was is never passed over in silence.
+
+use serde_json::json;
+
+use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook, rowhook};
+
+/// A database where a book has been told of and rowhook has been stopped, with a hook on `rowhook.gap` beside that on books.
+async fn told_of_one_book(books: &Receiver, alarm: &Receiver) -> Database {
+    let database = Database::bookstore().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.hook(Some("7"), "book.added", &books.url()).await;
+    database.hook(None, "rowhook.gap", &alarm.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    books.expect(1).await;
+    database.until_all_has_arrived().await;
+    assert!(rowhook.stop().success());
+    database
+}
+
+/// rowhook stops with this word, tells of the gap once, and goes on when it is accepted.
+async fn it_stops_and_goes_on_when_told(
+    database: &Database,
+    books: &Receiver,
+    alarm: &Receiver,
+    word: &str,
+    cause: &str,
+) {
+    let config = database.config(BOOK_EVENTS);
+    for _ in 0..2 {
+        let (status, log) = Rowhook::start(&config).wait();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains(word) && log.contains("--accept-gap"), "{log}");
+    }
+    let calls = alarm.expect(1).await;
+    assert_eq!(calls.len(), 1, "told once");
+    calls[0].verify();
+    assert_eq!(calls[0].data()["cause"], json!(cause));
+
+    let refused = rowhook(&config, &["setup"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(word), "{}", refused.err);
+    let check = rowhook(&config, &["check"]);
+    assert!(check.code == 1 && check.out.contains(word), "{}", check.out);
+
+    let accepted = rowhook(&config, &["setup", "--accept-gap"]);
+    assert_eq!(accepted.code, 0, "{}", accepted.err);
+    assert!(accepted.out.contains(word), "{}", accepted.out);
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .sql("insert into book values (3, 7, 1, 'Emma', 9)")
+        .await;
+    let calls = books.expect(2).await;
+    assert_eq!(
+        calls[1].data()["id"],
+        json!(3),
+        "what was in the gap is lost"
+    );
+    database.until_all_has_arrived().await;
+    assert_eq!(alarm.calls().len(), 1, "{:#?}", alarm.calls());
+}
+
+// The receiver answers while the test waits for a process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_dropped_is_not_replaced_in_silence() {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = told_of_one_book(&books, &alarm).await;
+    database
+        .sql(&format!(
+            "select pg_drop_replication_slot('{}')",
+            database.name
+        ))
+        .await;
+    database
+        .sql("insert into book values (2, 7, 1, 'never heard', 9)")
+        .await;
+    it_stops_and_goes_on_when_told(&database, &books, &alarm, "is gone", "slot_dropped").await;
+}
+
+// The receiver answers while the test waits for a process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_made_again_is_noticed() {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = told_of_one_book(&books, &alarm).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'never heard', 9)")
+        .await;
+    database
+        .sql(&format!(
+            "select pg_drop_replication_slot('{0}'); select pg_create_logical_replication_slot('{0}', 'pgoutput')",
+            database.name
+        ))
+        .await;
+    it_stops_and_goes_on_when_told(
+        &database,
+        &books,
+        &alarm,
+        "behind our back",
+        "slot_advanced",
+    )
+    .await;
+}
+
+// The receiver answers while the test waits for a process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_advanced_is_noticed() {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = told_of_one_book(&books, &alarm).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'never heard', 9)")
+        .await;
+    database
+        .sql(&format!(
+            "select pg_replication_slot_advance('{}', pg_current_wal_lsn())",
+            database.name
+        ))
+        .await;
+    it_stops_and_goes_on_when_told(
+        &database,
+        &books,
+        &alarm,
+        "behind our back",
+        "slot_advanced",
+    )
+    .await;
+}
+
+// The receiver answers while the test waits for a process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_vanishes_while_rowhook_runs_stops_it() {
+    let database = Database::bookstore().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .until(
+            "where rowhook is has been noted",
+            "select count(*) = 1 from rowhook.progress",
+        )
+        .await;
+    database
+        .sql(&format!(
+            "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots where slot_name = '{0}';
+             select pg_drop_replication_slot('{0}')",
+            database.name
+        ))
+        .await;
+    let (status, log) = rowhook.wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("is gone"), "{log}");
+}
