@@ -195,6 +195,12 @@ impl Reader {
             let hook = self.hooks.index.get(&id).cloned();
             self.couriers.resume(&id, hook.as_ref(), parked);
         }
+        for (id, lasted) in self.desk.store.failing().await? {
+            let id = HookId::new(id, false);
+            if let Some(hook) = self.hooks.index.get(&id).cloned() {
+                self.couriers.remember(&id, &hook, lasted);
+            }
+        }
         Ok(())
     }
 

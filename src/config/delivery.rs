@@ -118,7 +118,6 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
         set(&mut delivery.signature, signature(value));
     }
     if let Some(value) = table.find("disable_after") {
-        value.not_yet();
         set(&mut delivery.disable_after, disable_after(value));
     }
     delivery

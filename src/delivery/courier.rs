@@ -24,11 +24,12 @@ use super::{
     lane::{Lanes, Place, Turn},
     retry::{self, Verdict},
     send::Request,
+    spell::Spell,
 };
 use crate::{
     hook::{Hook, HookId},
     journal::Entry,
-    store::{Claimed, Fate, Write},
+    store::{Claimed, Disabling, Fate, Write},
 };
 
 /// A claimed delivery is due again after its hook's time-out and this, should we die over it.
@@ -61,6 +62,8 @@ struct State {
     backlog: Backlog,
     /// When to look into the table; `None` where nothing in it has a time.
     look_at: Option<Instant>,
+    /// Failures without a success between them.
+    spell: Spell,
     /// Park what is not being sent: others need the memory.
     shed: bool,
     /// Is there a task that will see all this?
@@ -115,6 +118,7 @@ impl Courier {
             waiting: 0,
             backlog: Backlog::default(),
             look_at: None,
+            spell: Spell::default(),
             shed: false,
             running: false,
         };
@@ -139,6 +143,13 @@ impl Courier {
                 .for_each(|(place, deliveries)| state.backlog.add(place, deliveries));
             state.look_at = Some(Instant::now());
         });
+    }
+
+    /// The hook has had no success for so long, from before we started.
+    pub fn remember(&self, failing_for: Duration) {
+        if let Some(began) = Instant::now().checked_sub(failing_for) {
+            self.state().spell = Spell::resumed(began);
+        }
     }
 
     /// The hook has been made, changed or enabled. What waits goes where it points now.
@@ -180,7 +191,7 @@ impl Courier {
     /// Has it nothing to do, and nothing to remember?
     pub fn is_at_rest(&self) -> bool {
         let state = self.state();
-        !state.running && state.backlog.is_empty()
+        !state.running && state.backlog.is_empty() && !state.spell.is_on()
     }
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
@@ -416,8 +427,8 @@ impl Courier {
                 whole_hook: throttle,
                 reason: answer,
             },
-            Verdict::Gone => {
-                self.disable(hook).await;
+            Verdict::Disable { reason, gone } => {
+                self.disable(hook, &reason, gone, &answer).await;
                 Outcome::Again {
                     delivery: Box::new(delivery),
                     after: AT_ONCE,
@@ -474,8 +485,8 @@ impl Courier {
                     reason: answer,
                 }
             }
-            Verdict::Gone => {
-                self.disable(hook).await;
+            Verdict::Disable { reason, gone } => {
+                self.disable(hook, &reason, gone, &answer).await;
                 failed(Fate::Tried(AT_ONCE), answer.clone()).await;
                 Outcome::Again {
                     delivery: Box::new(delivery),
@@ -511,6 +522,7 @@ impl Courier {
             SystemTime::now(),
             jitter,
         );
+        let verdict = self.weigh(hook, verdict);
         if let Verdict::TryAgain { after, .. } = &verdict {
             tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = %answer, "an attempt failed");
         }
@@ -528,6 +540,40 @@ impl Courier {
         (verdict, answer.to_string().replace('\0', "�"))
     }
 
+    /// What a verdict comes to when the hook has failed for long.
+    fn weigh(&self, hook: &Hook, verdict: Verdict) -> Verdict {
+        let now = Instant::now();
+        let spell = &mut self.state().spell;
+        let disabled = match verdict {
+            Verdict::Delivered => {
+                if spell.succeeded() {
+                    self.tell_spell(None);
+                }
+                return verdict;
+            }
+            Verdict::Disable { .. } => return verdict,
+            Verdict::TryAgain { .. } | Verdict::Dead { .. } => {
+                if spell.failed(now) {
+                    self.tell_spell(Some(SystemTime::now()));
+                }
+                spell.verdict(hook.delivery.disable_after, now)
+            }
+        };
+        match disabled {
+            Some(reason) => Verdict::Disable {
+                reason,
+                gone: false,
+            },
+            None => verdict,
+        }
+    }
+
+    /// Has it written down since when there has been no success, so that it survives us.
+    fn tell_spell(&self, since: Option<SystemTime>) {
+        let hook = self.id.clone();
+        self.desk.store.put(Write::Failing { hook, since });
+    }
+
     /// Hands a delivery over to the table. Its lane is blocked from now on.
     fn park(self: &Arc<Self>, delivery: Delivery, fate: Fate, reason: Option<String>) {
         if fate != Fate::Dead {
@@ -543,24 +589,40 @@ impl Courier {
         });
     }
 
-    /// The target wants nothing any more. Memory first, the table after; but a hook that has been pointed elsewhere since
-    /// the request was made is not concerned.
-    async fn disable(&self, hook: &Arc<Hook>) {
-        {
+    /// Disables the hook. Memory first, the table after; but a hook that has been pointed elsewhere since the request was
+    /// made is not concerned.
+    async fn disable(&self, hook: &Arc<Hook>, reason: &str, gone: bool, last_answer: &str) {
+        let lasted = {
             let mut state = self.state();
+            let here = hook.target.display();
+            // Other requests of the hook may have come to the same, and one word is enough.
             if state
                 .hook
                 .as_ref()
-                .is_some_and(|now| now.target.display() != hook.target.display())
+                .is_none_or(|now| now.target.display() != here)
             {
                 return;
             }
             state.hook = None;
             state.active = false;
-        }
-        let reason = "the target answered 410 Gone";
-        tracing::warn!(hook = %hook.id, target = hook.target.display(), "{reason}; the hook is disabled, and its deliveries are kept");
-        self.desk.store.disable(hook, reason).await;
+            let lasted = state.spell.lasted(Instant::now());
+            // When it is enabled again, it begins anew.
+            if state.spell.succeeded() {
+                self.tell_spell(None);
+            }
+            lasted
+        };
+        tracing::warn!(hook = %hook.id, target = hook.target.display(), reason, "the hook is disabled, and its deliveries are kept");
+        let disabling = Disabling {
+            hook,
+            reason,
+            gone,
+            since: SystemTime::now()
+                .checked_sub(lasted)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
+            last_answer,
+        };
+        self.desk.store.disable(&disabling).await;
     }
 
     fn lament(&self, delivery: &Delivery, reason: &str) {

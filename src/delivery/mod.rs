@@ -9,8 +9,13 @@ pub mod lane;
 pub mod ledger;
 pub mod retry;
 pub mod send;
+pub mod spell;
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -111,6 +116,11 @@ impl Couriers {
     /// Tells a hook's courier what is parked for it from before we started. The hook may be disabled.
     pub fn resume(&mut self, id: &HookId, hook: Option<&Arc<Hook>>, parked: Vec<(Place, u64)>) {
         self.courier(id, hook).resume(parked);
+    }
+
+    /// Tells a hook's courier that the hook has had no success for so long, from before we started.
+    pub fn remember(&mut self, id: &HookId, hook: &Arc<Hook>, failing_for: Duration) {
+        self.courier(id, Some(hook)).remember(failing_for);
     }
 
     /// Tells the hook's courier, if it has one, that the hook has been made, changed or enabled.

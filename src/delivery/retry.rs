@@ -14,8 +14,13 @@ const SPREAD: f64 = 0.1;
 pub enum Verdict {
     /// It has arrived.
     Delivered,
-    /// The target wants nothing any more: its hook is to be disabled.
-    Gone,
+    /// The hook is to be disabled, and its deliveries kept.
+    Disable {
+        /// Why, for a person.
+        reason: String,
+        /// The target itself wants nothing any more.
+        gone: bool,
+    },
     /// It is to be tried again.
     TryAgain {
         /// After this time.
@@ -45,7 +50,12 @@ pub fn verdict(
         Answer::Status {
             code: 200..=299, ..
         } => return Verdict::Delivered,
-        Answer::Status { code: 410, .. } => return Verdict::Gone,
+        Answer::Status { code: 410, .. } => {
+            return Verdict::Disable {
+                reason: "the target answered 410 Gone".into(),
+                gone: true,
+            };
+        }
         Answer::Status {
             code, retry_after, ..
         } => (
@@ -120,7 +130,14 @@ mod tests {
         for (answer, attempts, expected) in [
             (status(200, None), 1, Verdict::Delivered),
             (status(204, Some("60")), 9, Verdict::Delivered),
-            (status(410, None), 1, Verdict::Gone),
+            (
+                status(410, None),
+                1,
+                Verdict::Disable {
+                    reason: "the target answered 410 Gone".into(),
+                    gone: true,
+                },
+            ),
             (status(500, None), 1, again(10, false)),
             (status(302, None), 1, again(10, false)),
             (status(404, None), 2, again(100, false)),

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 7] = [
+pub const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "migration",
@@ -50,16 +50,22 @@ pub const MIGRATIONS: [Migration; 7] = [
         name: "emit",
         sql: include_str!("../../sql/0007_emit.sql"),
     },
+    Migration {
+        version: 8,
+        name: "failing",
+        sql: include_str!("../../sql/0008_failing.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 6] = [
+pub const TABLES: [&str; 7] = [
     "migration",
     "event",
     "hook",
     "identity",
     "delivery",
     "progress",
+    "failing",
 ];
 
 /// The functions that the files make.
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

@@ -1,7 +1,7 @@
 //! Writes to the tables, gathered: many at once cost one transaction.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -57,6 +57,13 @@ pub enum Write {
         /// Told when it is durable.
         done: oneshot::Sender<()>,
     },
+    /// A hook has begun to fail, or has had a success again.
+    Failing {
+        /// The hook.
+        hook: HookId,
+        /// Since when it fails; `None`: not any more.
+        since: Option<SystemTime>,
+    },
 }
 
 /// What is to become of a delivery that is kept.
@@ -99,7 +106,7 @@ impl Batch {
             .iter()
             .filter_map(|write| match write {
                 Write::Delivered { id, .. } => Some(&**id),
-                Write::Keep { .. } | Write::Failed { .. } => None,
+                Write::Keep { .. } | Write::Failed { .. } | Write::Failing { .. } => None,
             })
             .collect();
         if !gone.is_empty() {
@@ -109,6 +116,7 @@ impl Batch {
         }
         postpone(&transaction, &self.0).await?;
         advance(&transaction, &self.0).await?;
+        note_failing(&transaction, &self.0).await?;
         transaction.commit().await?;
         Ok(kept)
     }
@@ -134,6 +142,7 @@ impl Batch {
                 Write::Delivered { done, .. } | Write::Failed { done, .. } => {
                     let _ = done.send(());
                 }
+                Write::Failing { .. } => {}
             }
         }
     }
@@ -153,7 +162,7 @@ async fn keep(
                 reason,
                 ..
             } => Some((hook, delivery, *fate, reason.as_deref())),
-            Write::Delivered { .. } | Write::Failed { .. } => None,
+            Write::Delivered { .. } | Write::Failed { .. } | Write::Failing { .. } => None,
         })
         .collect();
     if kept.is_empty() {
@@ -241,6 +250,24 @@ async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) ->
     Ok(())
 }
 
+/// The last word on each hook counts.
+async fn note_failing(
+    client: &tokio_postgres::Transaction<'_>,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let words = writes.iter().filter_map(|write| match write {
+        Write::Failing { hook, since } => Some((hook.as_str(), *since)),
+        Write::Keep { .. } | Write::Delivered { .. } | Write::Failed { .. } => None,
+    });
+    let last: BTreeMap<&str, Option<SystemTime>> = words.collect();
+    if !last.is_empty() {
+        let (hooks, since): (Vec<&str>, Vec<Option<SystemTime>>) = last.into_iter().unzip();
+        let sql = include_str!("../../sql/store/note_failing.sql");
+        client.execute(sql, &[&hooks, &since]).await?;
+    }
+    Ok(())
+}
+
 /// In each lane that somebody has left, or entered behind another who may have left since, the first has its turn.
 async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
     let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
@@ -259,7 +286,7 @@ async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> 
                 fate: Fate::Behind,
                 ..
             } => (hook, delivery.place),
-            Write::Failed { .. } | Write::Keep { .. } => continue,
+            Write::Failed { .. } | Write::Keep { .. } | Write::Failing { .. } => continue,
         };
         touched.extend(
             place

@@ -19,10 +19,12 @@ use tokio_postgres::{Client, types::ToSql};
 
 pub use self::batch::{Fate, Write};
 use crate::{
-    config::{Config, HookTable, OnGone},
+    config::{Config, HOOK_DISABLED, HookTable, OnGone},
     delivery::{Delivery, lane::Place, ledger::Progress},
     event::Position,
     hook::{Hook, HookId, Origin},
+    message::PREFIX,
+    payload::timestamp,
     postgres::{Lsn, address::Address, quote, stream::Identity},
 };
 
@@ -45,6 +47,56 @@ pub struct Claimed {
     pub deliveries: Vec<Delivery>,
     /// When the next one is due; `None` where nothing has a time.
     pub next: Option<Duration>,
+}
+
+/// The end of a hook's deliveries, for now.
+pub struct Disabling<'a> {
+    /// The hook.
+    pub hook: &'a Hook,
+    /// Why.
+    pub reason: &'a str,
+    /// Its target wants nothing any more, and has said so.
+    pub gone: bool,
+    /// Since when there has been no success.
+    pub since: SystemTime,
+    /// What the target answered, in a few words.
+    pub last_answer: &'a str,
+}
+
+impl Disabling<'_> {
+    /// The event `hook.disabled`, as a message of the stream.
+    fn message(&self) -> String {
+        serde_json::json!({
+            "event": HOOK_DISABLED,
+            "owner": self.hook.owner.as_deref(),
+            "about": self.hook.id.as_str(),
+            "payload": {
+                "hook": self.hook.id,
+                "target": self.hook.target.display(),
+                "reason": self.reason,
+                "since": timestamp(self.since),
+                "last_answer": self.last_answer,
+            },
+        })
+        .to_string()
+    }
+}
+
+/// How a hook of the application's own table is switched off; `None` where it cannot be. One that only fails is never deleted.
+fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
+    let (table, id) = (quote::table(&theirs.table), quote::name(&theirs.id));
+    match &theirs.active {
+        Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
+            let active = quote::name(active);
+            Some(format!(
+                "update {table} set {active} = false where {id}::text = $1 and {active} and $2::text is not null"
+            ))
+        }
+        _ if gone => Some(format!(
+            "delete from {table} where {id}::text = $1 and $2::text is not null"
+        )),
+        _ => None,
+    }
 }
 
 /// Where we are in the WAL.
@@ -216,29 +268,56 @@ impl Store {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Switches a hook of the table off because its target said 410. Does nothing to hooks of hooks.toml.
-    pub async fn disable(&self, hook: &Hook, reason: &str) {
-        if hook.origin == Origin::File {
-            return;
-        }
-        let sql = match &self.hook_table {
-            None => "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
-                     where id::text = $1 and active"
-                .to_owned(),
-            Some(HookTable { table, id, active: Some(active), on_gone: OnGone::Disable, .. }) => format!(
-                "update {} set {} = false where {}::text = $1 and $2::text is not null",
-                quote::table(table),
-                quote::name(active),
-                quote::name(id)
+    /// Switches a hook of the table off, and emits `hook.disabled` in the same transaction. What cannot be switched off, a hook
+    /// of hooks.toml or one whose table has no column for it, is told of all the same.
+    pub async fn disable(&self, disabling: &Disabling<'_>) {
+        let Disabling { hook, reason, .. } = disabling;
+        let gone = match (hook.origin, &self.hook_table) {
+            (Origin::File, _) => None,
+            (Origin::Table, None) => Some(
+                "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
+                 where id::text = $1 and active"
+                    .to_owned(),
             ),
-            Some(HookTable { table, id, .. }) => format!(
-                "delete from {} where {}::text = $1 and $2::text is not null",
-                quote::table(table),
-                quote::name(id)
-            ),
+            (Origin::Table, Some(theirs)) => switch_off(theirs, disabling.gone),
         };
-        self.execute("disable a hook", &sql, &[&hook.id.as_str(), &reason])
-            .await;
+        let (what, message) = ("disable a hook", disabling.message());
+        let id = hook.id.as_str();
+        match gone {
+            // The hook's row is changed before the message is written, and so it does not hear of itself.
+            Some(sql) => {
+                let sql = format!(
+                    "with disabled as ({sql} returning 1) \
+                     select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
+                );
+                self.execute(what, &sql, &[&id, reason, &PREFIX, &message])
+                    .await;
+            }
+            None => {
+                let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
+                self.execute(what, sql, &[&PREFIX, &message]).await;
+            }
+        }
+    }
+
+    /// For how long hooks have been without success, as [`Write::Failing`] has noted.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn failing(&self) -> Result<Vec<(String, Duration)>> {
+        let mut session = self.client.lock().await;
+        let client = self.connected(&mut session).await?;
+        let sql = "select hook, greatest(extract(epoch from clock_timestamp() - since), 0)::double precision from failing";
+        let rows = client
+            .query(sql, &[])
+            .await
+            .context("read which hooks fail")?;
+        rows.iter()
+            .map(|row| {
+                let lasted = Duration::try_from_secs_f64(row.try_get(1)?);
+                Ok((row.try_get(0)?, lasted.unwrap_or_default()))
+            })
+            .collect()
     }
 
     /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod delivering;
+mod disabling;
 mod gaps;
 mod hooks;
 mod messages;

@@ -1,0 +1,11 @@
+-- Hooks that have only failed for a while, so that `disable_after` outlives a restart of rowhook. Written when a hook begins to
+-- fail and when it has its next success, and not in between.
+
+create table failing (
+    hook text primary key,
+    since timestamptz not null
+);
+
+comment on table failing is 'Hooks whose last attempts have all failed.';
+comment on column failing.hook is 'The id of the hook''s row, or its name in hooks.toml.';
+comment on column failing.since is 'When the first of those attempts was.';

@@ -1,0 +1,115 @@
+//! A hook that is gone or only fails is disabled, its owner is told, and what it has not got is kept.
+
+use serde_json::json;
+
+use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook};
+
+async fn disabled(database: &Database, hook: &str, reason: &str) {
+    let sql = format!(
+        "select not active and disabled_reason like '%{reason}%' from rowhook.hook where id = {hook}"
+    );
+    database
+        .until(&format!("the hook is disabled: {reason}"), &sql)
+        .await;
+}
+
+#[tokio::test]
+async fn the_owner_of_a_disabled_hook_is_told_and_nobody_else() {
+    let database = Database::bookstore().await;
+    let gone = Receiver::answering(|_, _| 410).await;
+    let (anna, ben) = (Receiver::start().await, Receiver::start().await);
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = database.hook(Some("7"), "*", &gone.url()).await;
+    database.hook(Some("7"), "hook.disabled", &anna.url()).await;
+    database.hook(Some("8"), "hook.disabled", &ben.url()).await;
+    // Requests on their way together come to the same, and one word is enough.
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 8) n")
+        .await;
+    disabled(&database, &hook, "410").await;
+    let calls = anna.expect(1).await;
+    calls[0].verify();
+    let data = calls[0].data();
+    assert_eq!(data["hook"].to_string(), hook);
+    assert_eq!(data["target"], json!(gone.url()));
+    assert_eq!(data["reason"], json!("the target answered 410 Gone"));
+    assert_eq!(data["last_answer"], json!("410"));
+    assert!(data["since"].as_str().unwrap().ends_with('Z'));
+
+    // Enabled again, it gets its books, and no word of itself.
+    gone.answer(|_, _| 200);
+    database
+        .sql(&format!(
+            "update rowhook.hook set active = true where id = {hook}"
+        ))
+        .await;
+    database.until_all_has_arrived().await;
+    let arrived = gone.calls().into_iter().filter(|call| call.status == 200);
+    let events: Vec<String> = arrived.map(|call| call.event()).collect();
+    assert_eq!(events, ["book.added"; 8]);
+    assert_eq!((anna.calls().len(), ben.calls().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn so_many_failures_in_a_row_disable_a_hook_and_keep_what_it_has_not_got() {
+    let database = Database::bookstore().await;
+    let (bad, alarm) = (
+        Receiver::answering(|_, before| [500, 500, 200][before.min(2)]).await,
+        Receiver::start().await,
+    );
+    let config = database
+        .config(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"alarm\"\nevents = [\"hook.disabled\"]\ntarget = \"{}\"",
+            alarm.url()
+        ))
+        .replace("[delivery]\n", "[delivery]\ndisable_after = 3\n");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let hook = database.hook(Some("7"), "book.added", &bad.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    bad.expect(3).await;
+    database.until_all_has_arrived().await;
+    // Two failures and a success are no reason; three failures are.
+    bad.answer(|_, _| 500);
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    disabled(&database, &hook, "3 times in a row").await;
+    let told = alarm.expect(1).await;
+    assert_eq!(told[0].data()["last_answer"], json!("500"));
+    assert_eq!(bad.calls().len(), 6);
+    let kept = "select count(*) = 1 from rowhook.delivery where state = 'parked'";
+    database.until("the delivery is kept", kept).await;
+}
+
+#[tokio::test]
+async fn failing_for_days_is_remembered_over_a_restart() {
+    let database = Database::bookstore().await;
+    let bad = Receiver::answering(|_, _| 500).await;
+    let config = database.config(BOOK_EVENTS).replace("50ms", "1h");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let hook = database.hook(Some("7"), "book.added", &bad.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let failing = format!("select count(*) = 1 from rowhook.failing where hook = '{hook}'");
+    database
+        .until("it is noted that the hook fails", &failing)
+        .await;
+    database.until_all_is_confirmed().await;
+    assert!(rowhook.stop().success());
+    database
+        .sql(
+            "update rowhook.failing set since = since - interval '5 days';
+             update rowhook.delivery set next_attempt = now()",
+        )
+        .await;
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    disabled(&database, &hook, "failed for 5days without one success").await;
+    let none = "select count(*) = 0 from rowhook.failing";
+    database.until("the spell is over", none).await;
+}
