@@ -55,6 +55,9 @@ create index delivery_in_lane on delivery (hook, lane, commit_lsn, event_index)
 create index delivery_in_other_lane on delivery (hook, other_lane, commit_lsn, event_index)
     where state = 'parked' and other_lane is not null;
 
--- For "what of this hook was given up, oldest first", and for forgetting it after the retention.
+-- For forgetting what nothing has happened to for the retention.
+create index delivery_age on delivery (updated_at);
+
+-- For "what of this hook was given up, oldest first".
 create index delivery_dead on delivery (hook, commit_lsn, event_index)
     where state = 'dead';

@@ -204,6 +204,30 @@ impl Reader {
         Ok(())
     }
 
+    /// Deletes what is older than the retention.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn forget_old(&mut self) -> Result<()> {
+        let retention = self.hooks.delivery.retention;
+        let forgotten = self
+            .desk
+            .store
+            .forget(&self.couriers.idle(), retention)
+            .await?;
+        for (hook, place) in forgotten.parked {
+            self.couriers.forget(&HookId::new(hook, false), place);
+        }
+        if forgotten.deliveries > 0 {
+            tracing::info!(
+                deliveries = forgotten.deliveries,
+                ?retention,
+                "deleted deliveries that are older than the retention"
+            );
+        }
+        Ok(())
+    }
+
     /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
     pub async fn tell_gap(&mut self, gap: &Gap, system_identifier: &str, found: SystemTime) {
         let payload = serde_json::json!({

@@ -40,6 +40,8 @@ const CONTROL_LOOK: Duration = Duration::from_millis(500);
 const CONTROL_PROBE: Duration = Duration::from_secs(10);
 /// How often it is noted how far we are.
 const PROGRESS: Duration = Duration::from_millis(250);
+/// How often deliveries that are older than the retention are deleted.
+const SWEEP: Duration = Duration::from_secs(60);
 /// So many bytes of WAL that hold no events are worth a note.
 const IDLE_WAL: u64 = 16 << 10;
 /// A standby looks so often whether the slot is free.
@@ -274,19 +276,30 @@ impl Attached<'_> {
         let lost = until_lost(client);
         let notes = self.note_progress();
         tokio::pin!(lost, notes);
+        let mut sweep = tokio::time::interval(SWEEP);
         stream.confirm(*confirmed.borrow_and_update());
         loop {
             let batch = tokio::select! {
-                batch = stream.next_batch() => batch?,
+                batch = stream.next_batch() => Some(batch?),
                 _ = confirmed.changed() => {
                     stream.confirm(*confirmed.borrow_and_update());
                     continue;
                 }
+                _ = sweep.tick() => None,
                 error = &mut lost => return Err(error.into()),
                 never = &mut notes => match never {},
                 () = self.stop.cancelled() => return Ok(Some(stream)),
             };
-            let reading = reader.read(batch, client);
+            // Whatever is done here, the others go on meanwhile: one of them may hold what it waits for.
+            let reading = async {
+                match batch {
+                    Some(batch) => reader.read(batch, client).await,
+                    None => {
+                        forget_old(reader).await;
+                        Ok(())
+                    }
+                }
+            };
             tokio::pin!(reading);
             loop {
                 tokio::select! {
@@ -303,13 +316,15 @@ impl Attached<'_> {
     /// Notes, now and then, what is settled, and only then lets the slot hear of it.
     async fn note_progress(&self) -> Infallible {
         let mut last = None;
+        // The last session may have ended over its note.
+        let mut first = true;
         let mut ticks = tokio::time::interval(PROGRESS);
         loop {
             ticks.tick().await;
             let (confirmed, progress) = (self.ledger.confirmed(), self.ledger.progress());
             let moved = confirmed.0.saturating_sub(self.noted.borrow().0);
             // A note is itself WAL: without a threshold an idle database would never come to rest.
-            let worth = moved >= IDLE_WAL || moved > 0 && self.ledger.take_eventful();
+            let worth = moved >= IDLE_WAL || moved > 0 && (self.ledger.take_eventful() || first);
             let Some(identity) = self.identity.as_ref() else {
                 continue;
             };
@@ -322,7 +337,7 @@ impl Attached<'_> {
                 };
                 self.store.note(&self.config.database.slot, &note).await;
                 self.noted.send_replace(confirmed);
-                last = progress;
+                (last, first) = (progress, false);
             }
         }
     }
@@ -370,6 +385,18 @@ fn numbering(config: &Config, identity: &Identity) -> String {
     } = identity;
     let hash = Sha256::digest(format!("{system_identifier} {timeline} {rules:?}"));
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Deletes what is older than the retention. If that cannot be done now, there is another time.
+async fn forget_old(reader: &mut Reader) {
+    match timeout(CONTROL_PROBE, reader.forget_old()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(
+            error = format!("{error:#}"),
+            "old deliveries were not deleted; tried again later"
+        ),
+        Err(_) => tracing::warn!("deleting old deliveries took too long; tried again later"),
+    }
 }
 
 /// Watches the control session, and says when it is lost.

@@ -94,7 +94,7 @@ fn the_manual_is_understood() {
     );
     assert_eq!(config.hook_table.unwrap().on_gone, OnGone::Disable);
     let not_yet: Vec<&str> = config.not_yet.iter().map(|key| &*key.key).collect();
-    assert_eq!(not_yet, ["delivery.retention", "server.listen"]);
+    assert_eq!(not_yet, ["server.listen"]);
 }
 
 #[test]

@@ -69,7 +69,6 @@ impl Default for Delivery {
 pub(super) fn read(table: &Table<'_>) -> Delivery {
     let mut delivery = overlay(table, &Delivery::default());
     if let Some(value) = table.find("retention") {
-        value.not_yet();
         set(&mut delivery.retention, value.some_time());
     }
     if let Some(value) = table.find("allow_http") {

@@ -182,6 +182,17 @@ impl Courier {
         });
     }
 
+    /// A parked delivery has been deleted.
+    pub fn forget(&self, place: Place) {
+        self.state().backlog.remove(place);
+    }
+
+    /// Has it something in the table that nobody will send, because the hook is disabled or removed?
+    pub fn is_idle(&self) -> bool {
+        let state = self.state();
+        !state.active && !state.running && !state.backlog.is_empty()
+    }
+
     /// How many deliveries wait in memory.
     pub fn waiting(&self) -> usize {
         let state = self.state();

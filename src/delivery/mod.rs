@@ -137,6 +137,19 @@ impl Couriers {
         }
     }
 
+    /// The hooks that are disabled or removed and have deliveries in the table.
+    pub fn idle(&self) -> Vec<&str> {
+        let idle = self.by_hook.iter().filter(|(_, courier)| courier.is_idle());
+        idle.map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// Tells the hook's courier that a parked delivery has been deleted.
+    pub fn forget(&mut self, id: &HookId, place: Place) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.forget(place);
+        }
+    }
+
     /// Has the courier with the most deliveries in memory park them, because all others wait for memory.
     pub fn shed(&mut self) {
         if let Some(courier) = self

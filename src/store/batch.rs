@@ -148,6 +148,44 @@ impl Batch {
     }
 }
 
+/// What has been deleted for its age.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// How many deliveries.
+    pub deliveries: usize,
+    /// The parked ones among them, by hook.
+    pub parked: Vec<(String, Place)>,
+}
+
+pub(super) async fn forget(
+    client: &mut Client,
+    idle: &[&str],
+    retention: Duration,
+) -> Result<Forgotten, Error> {
+    let transaction = client.transaction().await?;
+    let sql = include_str!("../../sql/store/forget.sql");
+    let rows = transaction
+        .query(sql, &[&retention.as_secs_f64(), &idle])
+        .await?;
+    let mut forgotten = Forgotten {
+        deliveries: rows.len(),
+        ..Forgotten::default()
+    };
+    for row in &rows {
+        if row.try_get::<_, &str>("state")? == "parked" {
+            let place = place(row.try_get("lane")?, row.try_get("other_lane")?);
+            forgotten.parked.push((row.try_get("hook")?, place));
+        }
+    }
+    let left = forgotten
+        .parked
+        .iter()
+        .flat_map(|(hook, place)| place.lanes().map(|lane| (&**hook, lane.cast_signed())));
+    advance_lanes(&transaction, left.collect()).await?;
+    transaction.commit().await?;
+    Ok(forgotten)
+}
+
 async fn keep(
     client: &tokio_postgres::Transaction<'_>,
     writes: &[Write],
@@ -294,6 +332,13 @@ async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> 
                 .map(|lane| (hook.as_str(), lane.cast_signed())),
         );
     }
+    advance_lanes(client, touched).await
+}
+
+async fn advance_lanes(
+    client: &tokio_postgres::Transaction<'_>,
+    touched: BTreeSet<(&str, i64)>,
+) -> Result<(), Error> {
     if !touched.is_empty() {
         let (hooks, lanes): (Vec<&str>, Vec<i64>) = touched.into_iter().unzip();
         client

@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 
-pub use self::batch::{Fate, Write};
+pub use self::batch::{Fate, Forgotten, Write};
 use crate::{
     config::{Config, HOOK_DISABLED, HookTable, OnGone},
     delivery::{Delivery, lane::Place, ledger::Progress},
@@ -298,6 +298,22 @@ impl Store {
                 self.execute(what, sql, &[&PREFIX, &message]).await;
             }
         }
+    }
+
+    /// Deletes some of what is older than `retention`: dead deliveries, and parked ones of these hooks. Returns whether there
+    /// may be more, and where the parked ones stood.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to; then nothing is deleted.
+    pub async fn forget(&self, idle: &[&str], retention: Duration) -> Result<Forgotten> {
+        let mut session = self.client.lock().await;
+        let mut taken = match session.take() {
+            Some(client) if !client.is_closed() => client,
+            _ => connect(&self.address, &self.schema, "rowhook store").await?,
+        };
+        let forgotten = batch::forget(&mut taken, idle, retention).await;
+        *session = Some(taken);
+        forgotten.context("delete what is older than the retention")
     }
 
     /// For how long hooks have been without success, as [`Write::Failing`] has noted.

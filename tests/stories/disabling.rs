@@ -113,3 +113,51 @@ async fn failing_for_days_is_remembered_over_a_restart() {
     let none = "select count(*) = 0 from rowhook.failing";
     database.until("the spell is over", none).await;
 }
+
+#[tokio::test]
+async fn what_is_older_than_the_retention_is_forgotten_and_what_is_not_is_kept() {
+    let database = Database::bookstore().await;
+    let (gone, bad) = (
+        Receiver::answering(|_, _| 410).await,
+        Receiver::answering(|_, _| 500).await,
+    );
+    let config = database.config(&format!(
+        "{BOOK_EVENTS}\n[[hooks]]\nname = \"bad\"\nevents = [\"book.added\"]\nretries = false\ntarget = \"{}\"",
+        bad.url()
+    ));
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let hook = database.hook(Some("7"), "book.*", &gone.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
+        .await;
+    disabled(&database, &hook, "410").await;
+    let all = "select count(*) filter (where state = 'dead') = 2 and count(*) filter (where state = 'parked') = 2 from rowhook.delivery";
+    database.until("two are dead and two are parked", all).await;
+    database.until_all_is_confirmed().await;
+    assert!(rowhook.stop().success());
+
+    database
+        .sql("update rowhook.delivery set updated_at = updated_at - interval '31 days' where convert_from(body, 'utf8') like '%Dune%'")
+        .await;
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("older than the retention").await;
+    let left = "select string_agg(state, ' ' order by state) from rowhook.delivery where convert_from(body, 'utf8') like '%Emma%'";
+    assert_eq!(database.ask(left).await, "dead parked");
+    assert_eq!(
+        database.ask("select count(*) from rowhook.delivery").await,
+        "2"
+    );
+    // Nothing stands in the way of what comes later in the lane of a delivery that was forgotten.
+    gone.answer(|_, _| 200);
+    database
+        .sql("update rowhook.hook set active = true; update book set price = 1")
+        .await;
+    database.until_all_has_arrived().await;
+    let arrived = gone.calls().into_iter().filter(|call| call.status == 200);
+    let mut told: Vec<String> = arrived
+        .map(|call| format!("{} {}", call.data()["id"], call.event()))
+        .collect();
+    told.sort();
+    assert_eq!(told, ["1 book.changed", "2 book.added", "2 book.changed"]);
+}
