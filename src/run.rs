@@ -21,7 +21,7 @@ use crate::{
     postgres::{
         Lsn,
         address::Address,
-        catalog::Facts,
+        catalog::{Facts, read_slot},
         check::misfits,
         connect,
         setup::{self, Patience, setup},
@@ -209,6 +209,11 @@ impl Attached<'_> {
             reader.load_backlog().await?;
             self.rules = numbering(self.config, &identity);
             let slot = &self.config.database.slot;
+            // Where the slot stands is where we begin, and what is noted is never before that.
+            let standing = read_slot(&client, slot).await.context("look at the slot")?;
+            if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
+                self.ledger.idle(confirmed);
+            }
             if let Some(progress) = self.store.progress(slot, &self.rules).await? {
                 self.ledger.resume(progress);
             }

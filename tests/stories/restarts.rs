@@ -290,6 +290,12 @@ async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
         .parse()
         .unwrap();
     rowhook.kill();
+    // A note that is behind the slot would look as if somebody had advanced the slot.
+    let sound = format!(
+        "select confirmed >= confirmed_flush_lsn from rowhook.progress, pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    assert_eq!(database.ask(&sound).await, "t");
     let before = receiver.calls().len();
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     database.until_all_has_arrived().await;

@@ -5,7 +5,7 @@ mod read;
 use super::{Lsn, gap::Known};
 use crate::config::{Action, Config, EventSource, TableName};
 
-pub(super) use self::read::read_slot;
+pub use self::read::read_slot;
 
 /// A database as it is now, as far as the configuration concerns it.
 #[derive(Debug, Clone)]

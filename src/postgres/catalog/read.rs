@@ -242,10 +242,10 @@ async fn read_publications(
 }
 
 /// The slot of this name. `None`: there is none.
-pub(in crate::postgres) async fn read_slot(
-    client: &Client,
-    name: &str,
-) -> Result<Option<Slot>, tokio_postgres::Error> {
+///
+/// # Errors
+/// When the connection fails.
+pub async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot>, tokio_postgres::Error> {
     let row = client
         .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
         .await?;
