@@ -5,7 +5,9 @@
 -- it have none until it is gone.
 
 create table delivery (
-    id text primary key,
+    id text primary key
+        constraint id_can_be_a_header
+        check (id ~ '^[!-~]+$'),
     hook text not null,
     event text not null,
     state text not null

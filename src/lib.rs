@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod demo;
 pub mod event;
 pub mod filter;
+pub mod history;
 pub mod hook;
 pub mod journal;
 pub mod message;

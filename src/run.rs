@@ -12,11 +12,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_postgres::Client;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use crate::{
     config::Config,
     delivery::{Desk, ledger::Ledger, send::Sender},
+    history::History,
     journal::Journal,
     postgres::{
         Lsn,
@@ -42,6 +46,8 @@ const CONTROL_PROBE: Duration = Duration::from_secs(10);
 const PROGRESS: Duration = Duration::from_millis(250);
 /// How often deliveries that are older than the retention are deleted.
 const SWEEP: Duration = Duration::from_secs(60);
+/// So long the end waits for history.
+const LAST_HISTORY: Duration = Duration::from_secs(2);
 /// So many bytes of WAL that hold no events are worth a note.
 const IDLE_WAL: u64 = 16 << 10;
 /// A standby looks so often whether the slot is free.
@@ -85,6 +91,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         sender: Sender::new(&config.delivery)?,
         store,
         journal: options.journal.clone(),
+        history: Arc::new(History::new(config.history)),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
@@ -95,6 +102,8 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         address: &address,
         ledger: &ledger,
         store: Arc::clone(&desk.store),
+        history: Arc::clone(&desk.history),
+        historian: None,
         stop: &options.stop,
         name: format!("{} {:08x}", address.stream_name(), rand::random::<u32>()),
         setup: options.setup,
@@ -130,6 +139,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         session.identity.take(),
         std::mem::take(&mut session.rules),
     );
+    // What the historian was writing just now is lost, and only that.
     drop((reader, session));
     let (ended, stream) = match ended {
         Ok((ended, stream)) => (Ok(ended), stream),
@@ -156,6 +166,9 @@ struct Attached<'a> {
     address: &'a Address,
     ledger: &'a Ledger,
     store: Arc<Store>,
+    history: Arc<History>,
+    /// Writes history, from the first session on: before that there may be no table.
+    historian: Option<AbortOnDropHandle<()>>,
     stop: &'a CancellationToken,
     /// What our replication sessions are called: a name that no other process has.
     name: String,
@@ -220,6 +233,11 @@ impl Attached<'_> {
             self.hooks_loaded = true;
             tracing::info!(hooks, "hooks loaded");
         }
+        self.historian.get_or_insert_with(|| {
+            let (history, store) = (Arc::clone(&self.history), Arc::clone(&self.store));
+            let writing = async move { history.keep_writing(&store).await };
+            AbortOnDropHandle::new(tokio::spawn(writing))
+        });
         reader.begin_session(identity.system_identifier.clone());
         // Reset here, not on exit: a session that once ran counts as success.
         *pause = Pause::default();
@@ -479,6 +497,12 @@ async fn stop(
             };
             desk.store.note(&config.database.slot, &note).await;
             last.noted = note.confirmed;
+        }
+        if timeout(LAST_HISTORY, desk.history.write(&desk.store))
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last of the history was not written in time");
         }
         // With the last door to the tables closed, the writer ends when it has written what it was given.
         drop(desk);

@@ -149,8 +149,8 @@ fn each_mistake_has_its_place_and_its_mend() {
             r#"5:2: hooks.toml has no key "evnts"; did you mean "events"?"#,
         ),
         (
-            "[history]",
-            "5:2: history comes in a later version; leave it out until then",
+            "[history]\nsuccesses = true",
+            "6:13: history.successes is a boolean; write a whole number from 1, or false for none",
         ),
         (
             r#"[delivery]

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -59,6 +59,7 @@ async fn send_within(sender: &Sender, target: &Target, timeout: Duration) -> Ans
         id: "msg_1",
         body: Bytes::from_static(b"{\"n\":1}"),
         content_type: "application/json",
+        at: SystemTime::now(),
         timeout,
     };
     sender.send(request).await

@@ -91,6 +91,7 @@ fn config(url: &str, slot: &str) -> Config {
         tables: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
+        history: Default::default(),
         delivery: Delivery {
             timeout: Duration::from_secs(15),
             retries: Vec::new(),

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Delivery, Place, database, delivery,
     events::{self, Events},
-    hook_table, hooks,
+    history, hook_table, hooks,
     mistake::{Mistake, Mistakes},
     reader::{Keys, Reader, Table},
     server, tables,
@@ -21,19 +21,21 @@ const SECTIONS: Keys = Keys {
         "hooks",
         "hook_table",
         "delivery",
+        "history",
         "server",
     ],
-    later: &["history"],
+    later: &[],
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 7] = [
+pub const KEYS: [(&str, &[&str]); 8] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
     ("delivery", delivery::KEYS.known),
+    ("history", history::KEYS.known),
     ("server", server::KEYS.known),
 ];
 
@@ -118,6 +120,11 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("hook_table")
         .and_then(|value| value.table(&hook_table::KEYS))
         .and_then(|section| hook_table::read(&section));
+    let history = file
+        .find("history")
+        .and_then(|value| value.table(&history::KEYS))
+        .map(|section| history::read(&section))
+        .unwrap_or_default();
     let server = file
         .find("server")
         .and_then(|value| value.table(&server::KEYS))
@@ -130,6 +137,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         hooks,
         hook_table,
         delivery,
+        history,
         server,
         not_yet: Vec::new(),
     })

@@ -7,6 +7,7 @@ mod database;
 mod delivery;
 mod environment;
 mod events;
+mod history;
 mod hook_table;
 mod hooks;
 mod load;
@@ -53,6 +54,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[delivery]`
     pub delivery: Delivery,
+    /// `[history]`
+    pub history: History,
     /// `[server]`; `None` means that nothing listens.
     pub server: Option<Server>,
     /// Keys that are understood but do nothing in this version, by name and place.
@@ -381,6 +384,17 @@ pub enum Order {
     Hook,
     /// No order.
     None,
+}
+
+/// `[history]`: what is remembered of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// So many successes of each hook, the last ones. Default 100; 0 where it is `false`.
+    pub successes: u32,
+    /// How long failures are remembered. Default `30d`.
+    pub failures_for: Duration,
+    /// Remember bodies too. Default true.
+    pub bodies: bool,
 }
 
 /// When a hook that only fails is disabled.

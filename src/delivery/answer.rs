@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
+use reqwest::header::HeaderMap;
 
 /// An answer, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Answer {
         code: u16,
         /// Its Retry-After, as it stands.
         retry_after: Option<String>,
+        /// All of its headers.
+        headers: HeaderMap,
         /// The first 4 KiB of its body at most.
         body: Bytes,
     },

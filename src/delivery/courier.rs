@@ -27,6 +27,7 @@ use super::{
     spell::Spell,
 };
 use crate::{
+    history::Attempt,
     hook::{Hook, HookId},
     journal::Entry,
     store::{Claimed, Disabling, Fate, Write},
@@ -515,14 +516,15 @@ impl Courier {
     }
 
     async fn attempt(&self, hook: &Arc<Hook>, delivery: &mut Delivery) -> (Verdict, String) {
+        let (started, started_at) = (Instant::now(), SystemTime::now());
         let request = Request {
             target: &hook.target,
             id: &delivery.id,
             body: delivery.body.clone(),
             content_type: &delivery.content_type,
+            at: started_at,
             timeout: hook.delivery.timeout,
         };
-        let started = Instant::now();
         let answer = self.desk.sender.send(request).await;
         delivery.attempts += 1;
         let jitter = rand::random_range(0.0..1.0);
@@ -547,8 +549,21 @@ impl Courier {
             took: started.elapsed(),
             commit_time: delivery.commit_time,
         });
+        let told = answer.to_string();
+        self.desk.history.note(Attempt {
+            hook: Arc::clone(hook),
+            delivery: Arc::clone(&delivery.id),
+            event: Arc::clone(&delivery.event),
+            content_type: Arc::clone(&delivery.content_type),
+            number: delivery.attempts,
+            started_at,
+            took: started.elapsed(),
+            delivered: verdict == Verdict::Delivered,
+            body: Some(delivery.body.clone()),
+            answer,
+        });
         // A text in Postgres has no zero bytes.
-        (verdict, answer.to_string().replace('\0', "�"))
+        (verdict, told.replace('\0', "�"))
     }
 
     /// What a verdict comes to when the hook has failed for long.

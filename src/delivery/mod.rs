@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{courier::Courier, lane::Place, ledger::Ticket, send::Sender};
 use crate::{
     event::Position,
+    history::History,
     hook::{Hook, HookId},
     journal::Journal,
     store::Store,
@@ -78,6 +79,8 @@ pub struct Desk {
     pub store: Arc<Store>,
     /// Told of every attempt.
     pub journal: Journal,
+    /// Told of every attempt too, and remembers.
+    pub history: Arc<History>,
     /// Cancelled when no new request is to be made.
     pub stop: CancellationToken,
     /// The couriers' tasks.

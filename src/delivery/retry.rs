@@ -107,6 +107,7 @@ mod tests {
         Answer::Status {
             code,
             retry_after: retry_after.map(str::to_owned),
+            headers: reqwest::header::HeaderMap::new(),
             body: Bytes::new(),
         }
     }

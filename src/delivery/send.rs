@@ -114,6 +114,17 @@ impl Target {
         })
     }
 
+    /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
+    pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if let Ok(content_type) = HeaderValue::try_from(content_type) {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        put(&mut headers, WEBHOOK_ID, id.to_owned());
+        put(&mut headers, WEBHOOK_TIMESTAMP, seconds(at).to_string());
+        headers
+    }
+
     /// The URL without credentials.
     pub fn display(&self) -> &str {
         &self.shown
@@ -178,6 +189,8 @@ pub struct Request<'a> {
     pub body: Bytes,
     /// Of the body.
     pub content_type: &'a str,
+    /// The `webhook-timestamp`.
+    pub at: SystemTime,
     /// From the first step of connecting to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -239,7 +252,7 @@ impl Sender {
         let sent = self
             .client
             .post(request.target.url.clone())
-            .headers(headers(request))
+            .headers(signed(request))
             .body(request.body.clone());
         match sent.send().await {
             Ok(response) => read(response).await,
@@ -248,26 +261,26 @@ impl Sender {
     }
 }
 
-fn headers(request: &Request<'_>) -> HeaderMap {
-    let mut headers = request.target.headers.clone();
-    if let Ok(content_type) = HeaderValue::try_from(request.content_type) {
-        headers.insert(CONTENT_TYPE, content_type);
-    }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
-    let mut put = |name, value: String| {
-        let value =
-            HeaderValue::try_from(value).expect("ids, numbers and base64 are header values");
-        headers.insert(name, value);
-    };
-    put(WEBHOOK_ID, request.id.to_owned());
-    put(WEBHOOK_TIMESTAMP, now.to_string());
-    if let Some(key) = &request.target.key {
-        put(WEBHOOK_SIGNATURE, key.sign(request.id, now, &request.body));
+fn signed(request: &Request<'_>) -> HeaderMap {
+    let (target, id, at) = (request.target, request.id, request.at);
+    let mut headers = target.headers(id, request.content_type, at);
+    if let Some(key) = &target.key {
+        let signature = key.sign(id, seconds(at), &request.body);
+        put(&mut headers, WEBHOOK_SIGNATURE, signature);
     }
     headers
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    let value = HeaderValue::try_from(value)
+        .expect("ids, which the table checks, numbers and base64 are header values");
+    headers.insert(name, value);
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
 }
 
 /// Reads as much of the answer as is kept. A longer one costs the connection, which cannot be used again.
@@ -278,6 +291,7 @@ async fn read(mut response: Response) -> Answer {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
+    let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     while body.len() < KEPT_OF_BODY {
         // The status has been said; a body that breaks off changes nothing about it.
@@ -289,6 +303,7 @@ async fn read(mut response: Response) -> Answer {
     Answer::Status {
         code,
         retry_after,
+        headers,
         body: body.into(),
     }
 }

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 8] = [
+pub const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "migration",
@@ -55,10 +55,15 @@ pub const MIGRATIONS: [Migration; 8] = [
         name: "failing",
         sql: include_str!("../../sql/0008_failing.sql"),
     },
+    Migration {
+        version: 9,
+        name: "attempt",
+        sql: include_str!("../../sql/0009_attempt.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 7] = [
+pub const TABLES: [&str; 8] = [
     "migration",
     "event",
     "hook",
@@ -66,6 +71,7 @@ pub const TABLES: [&str; 7] = [
     "delivery",
     "progress",
     "failing",
+    "attempt",
 ];
 
 /// The functions that the files make.
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

@@ -3,6 +3,7 @@
 //! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written to,
 //! deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
 
+mod attempts;
 mod batch;
 mod writer;
 
@@ -19,9 +20,10 @@ use tokio_postgres::{Client, types::ToSql};
 
 pub use self::batch::{Fate, Forgotten, Write};
 use crate::{
-    config::{Config, HOOK_DISABLED, HookTable, OnGone},
+    config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
     delivery::{Delivery, lane::Place, ledger::Progress},
     event::Position,
+    history::Attempt,
     hook::{Hook, HookId, Origin},
     message::PREFIX,
     payload::timestamp,
@@ -37,6 +39,8 @@ pub struct Store {
     schema: String,
     hook_table: Option<HookTable>,
     client: Mutex<Option<Client>>,
+    /// A session of its own, so that no delivery waits for history.
+    history: Mutex<Option<Client>>,
     writes: mpsc::UnboundedSender<Write>,
 }
 
@@ -124,6 +128,7 @@ impl Store {
             schema: config.database.schema.clone(),
             hook_table: config.hook_table.clone(),
             client: Mutex::new(None),
+            history: Mutex::new(None),
             writes,
         });
         (
@@ -314,6 +319,32 @@ impl Store {
         let forgotten = batch::forget(&mut taken, idle, retention).await;
         *session = Some(taken);
         forgotten.context("delete what is older than the retention")
+    }
+
+    /// Writes history, and forgets the successes that are too many by now.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to; then it is lost.
+    pub async fn note_attempts(&self, attempts: &[Attempt], rules: &config::History) -> Result<()> {
+        let mut session = self.history.lock().await;
+        attempts::note(self.historian(&mut session).await?, attempts, rules).await
+    }
+
+    /// Forgets the attempts that are older than history is kept.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn forget_attempts(&self, rules: &config::History) -> Result<()> {
+        let mut session = self.history.lock().await;
+        attempts::forget(self.historian(&mut session).await?, rules).await
+    }
+
+    async fn historian<'a>(&self, session: &'a mut Option<Client>) -> Result<&'a Client> {
+        let client = match session.take() {
+            Some(client) if !client.is_closed() => client,
+            _ => connect(&self.address, &self.schema, "rowhook history").await?,
+        };
+        Ok(session.insert(client))
     }
 
     /// For how long hooks have been without success, as [`Write::Failing`] has noted.

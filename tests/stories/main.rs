@@ -11,6 +11,7 @@ mod bad_input;
 mod delivering;
 mod disabling;
 mod gaps;
+mod history;
 mod hooks;
 mod messages;
 mod restarts;

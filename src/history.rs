@@ -1,0 +1,271 @@
+//! What came of requests, for people to look at: gathered here, and written behind the deliveries once a second.
+//!
+//! No delivery ever waits for it. What is gathered is bounded: of a hook's successes only the last are kept, of failures so
+//! many, of bodies so many bytes; what goes beyond is left out and counted.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::time::MissedTickBehavior;
+
+use crate::{config, delivery::answer::Answer, hook::Hook, hook::HookId, store::Store};
+
+/// How often it is written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often old failures are forgotten.
+const SWEEP: Duration = Duration::from_secs(60);
+/// So many attempts wait to be written at most.
+const ATTEMPTS: usize = 10_000;
+/// So many bytes of bodies wait at most, and a body that is larger than the second is never kept.
+const BODIES: usize = 8 << 20;
+const LARGEST_BODY: usize = 256 << 10;
+
+/// One request and what came of it.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The hook, as it was.
+    pub hook: Arc<Hook>,
+    /// The `webhook-id`.
+    pub delivery: Arc<str>,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// Of the body.
+    pub content_type: Arc<str>,
+    /// Which attempt of the delivery, from 1.
+    pub number: u32,
+    /// When it was begun.
+    pub started_at: SystemTime,
+    /// From there to the end of the answer.
+    pub took: Duration,
+    /// Was it a success?
+    pub delivered: bool,
+    /// What was sent; `None` where it is not kept.
+    pub body: Option<Bytes>,
+    /// What came back.
+    pub answer: Answer,
+}
+
+/// Gathers attempts until they are written.
+#[derive(Debug)]
+pub struct History {
+    rules: config::History,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    failures: Vec<Attempt>,
+    successes: HashMap<HookId, VecDeque<Attempt>>,
+    attempts: usize,
+    body_bytes: usize,
+    left_out: u64,
+}
+
+impl History {
+    /// Nothing yet.
+    pub fn new(rules: config::History) -> Self {
+        Self {
+            rules,
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Remembers an attempt, as far as the rules want it and there is room.
+    pub fn note(&self, attempt: Attempt) {
+        self.pending().add(attempt, &self.rules);
+    }
+
+    /// Writes what is gathered and forgets what is too old, again and again, for as long as it is polled.
+    pub async fn keep_writing(&self, store: &Store) {
+        let mut writes = tokio::time::interval(PAUSE);
+        let mut sweeps = tokio::time::interval(SWEEP);
+        writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = writes.tick() => self.write(store).await,
+                _ = sweeps.tick() => {
+                    if let Err(error) = store.forget_attempts(&self.rules).await {
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "old attempts were not deleted; tried again later"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what is gathered. What cannot be written is gone: history is not worth a delivery.
+    pub async fn write(&self, store: &Store) {
+        let (attempts, left_out) = self.pending().take();
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "more failed than history can hold; the rest is not in it"
+            );
+        }
+        if attempts.is_empty() {
+            return;
+        }
+        if let Err(error) = store.note_attempts(&attempts, &self.rules).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                attempts = attempts.len(),
+                "history was not written; deliveries are not concerned"
+            );
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Nothing that is done under the lock can panic.
+        self.pending
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Pending {
+    fn add(&mut self, mut attempt: Attempt, rules: &config::History) {
+        if attempt.delivered {
+            let most = usize::try_from(rules.successes).unwrap_or(usize::MAX);
+            if most == 0 {
+                return;
+            }
+            let successes = self.successes.entry(attempt.hook.id.clone()).or_default();
+            if successes.len() >= most
+                && let Some(oldest) = successes.pop_front()
+            {
+                self.attempts -= 1;
+                self.body_bytes -= bytes(&oldest);
+            }
+        }
+        if self.attempts >= ATTEMPTS {
+            // That some successes are missing is how it is meant.
+            self.left_out += u64::from(!attempt.delivered);
+            return;
+        }
+        let room = LARGEST_BODY.min(BODIES.saturating_sub(self.body_bytes));
+        attempt.body = attempt
+            .body
+            .filter(|body| rules.bodies && body.len() <= room);
+        self.attempts += 1;
+        self.body_bytes += bytes(&attempt);
+        if attempt.delivered {
+            let successes = self.successes.entry(attempt.hook.id.clone()).or_default();
+            successes.push_back(attempt);
+        } else {
+            self.failures.push(attempt);
+        }
+    }
+
+    /// All of it, in the order in which the requests were begun, and how many were left out.
+    fn take(&mut self) -> (Vec<Attempt>, u64) {
+        let Self {
+            failures,
+            successes,
+            left_out,
+            ..
+        } = std::mem::take(self);
+        let mut all = failures;
+        all.extend(successes.into_values().flatten());
+        all.sort_by_key(|attempt| attempt.started_at);
+        (all, left_out)
+    }
+}
+
+fn bytes(attempt: &Attempt) -> usize {
+    attempt.body.as_ref().map_or(0, Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::{
+        config::Delivery,
+        delivery::{answer::Failure, send::Target},
+        hook::Origin,
+    };
+
+    fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {
+        Attempt {
+            hook: Arc::clone(hook),
+            delivery: "msg_1".into(),
+            event: "book.added".into(),
+            content_type: "application/json".into(),
+            number,
+            started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(number.into()),
+            took: Duration::from_millis(1),
+            delivered,
+            body: Some(Bytes::from(vec![b' '; body])),
+            answer: Answer::Failed(Failure::Closed),
+        }
+    }
+
+    fn hook() -> Arc<Hook> {
+        Arc::new(Hook {
+            id: HookId::new("1", true),
+            owner: None,
+            events: Vec::new(),
+            filter: None,
+            target: Target::new(&Url::parse("https://example.com/").unwrap(), None, &[]).unwrap(),
+            delivery: Arc::new(Delivery::default()),
+            since: None,
+            origin: Origin::Table,
+        })
+    }
+
+    #[test]
+    fn of_successes_the_last_are_kept_and_of_failures_all_up_to_a_bound() {
+        let (hook, rules) = (
+            hook(),
+            config::History {
+                successes: 2,
+                ..Default::default()
+            },
+        );
+        let mut pending = Pending::default();
+        for number in 1..=5 {
+            pending.add(attempt(&hook, number, true, 10), &rules);
+        }
+        pending.add(attempt(&hook, 6, false, 10), &rules);
+        assert_eq!(pending.body_bytes, 30);
+        let (kept, left_out) = pending.take();
+        let numbers: Vec<u32> = kept.iter().map(|attempt| attempt.number).collect();
+        assert_eq!((numbers, left_out), (vec![4, 5, 6], 0));
+        for number in 1..=ATTEMPTS as u32 + 3 {
+            pending.add(attempt(&hook, number, false, 10), &rules);
+        }
+        pending.add(attempt(&hook, 1, true, 10), &rules);
+        let (kept, left_out) = pending.take();
+        assert_eq!((kept.len(), left_out), (ATTEMPTS, 3));
+    }
+
+    #[test]
+    fn bodies_have_a_budget_of_their_own() {
+        let (hook, rules) = (hook(), config::History::default());
+        let mut pending = Pending::default();
+        pending.add(attempt(&hook, 1, false, LARGEST_BODY + 1), &rules);
+        for number in 2..=100 {
+            pending.add(attempt(&hook, number, false, LARGEST_BODY), &rules);
+        }
+        assert_eq!(pending.body_bytes, BODIES);
+        let (kept, _) = pending.take();
+        assert_eq!(kept.len(), 100, "the attempts are kept without them");
+        assert!(kept[0].body.is_none() && kept[1].body.is_some());
+        let none = config::History {
+            bodies: false,
+            successes: 0,
+            ..rules
+        };
+        pending.add(attempt(&hook, 1, false, 1), &none);
+        pending.add(attempt(&hook, 2, true, 1), &none);
+        let (kept, _) = pending.take();
+        assert!(kept.len() == 1 && kept[0].body.is_none());
+    }
+}
