@@ -1,0 +1,69 @@
+//! The control session: an ordinary one beside the stream, on whose life the stream depends.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, timeout};
+use tokio_postgres::Client;
+
+use crate::postgres::{address::Address, stream, types::SESSION};
+
+/// How often we look whether the session is still open.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often we ask it for an answer, and how long we wait for one.
+pub(super) const PROBE: Duration = Duration::from_secs(10);
+
+/// Opens the control session.
+pub(super) async fn open(address: &Address) -> Result<Client> {
+    let client = address.connect("rowhook control").await?;
+    // Values that are looked up have to read as those of the stream do.
+    let settings: Vec<String> = SESSION
+        .iter()
+        .map(|(name, value)| format!("set {name} = '{value}'"))
+        .collect();
+    client
+        .batch_execute(&settings.join("; "))
+        .await
+        .context("prepare the control session")?;
+    Ok(client)
+}
+
+/// Watches the control session, and says when it is lost.
+///
+/// Our stream ends with it, for two reasons. A server that shuts down ends ordinary sessions at once, but waits for
+/// walsenders until all that they sent is confirmed, however long an endpoint takes; nobody shall wait for us. And a network
+/// that has gone silent is not noticed on an idle stream, where the server has no reason to say anything.
+pub(super) async fn until_lost(client: &Client) -> stream::Error {
+    let mut last_heard = Instant::now();
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        if client.is_closed() {
+            return stream::Error::Lost("the server has closed the control session".into());
+        }
+        if last_heard.elapsed() < PROBE {
+            continue;
+        }
+        if timeout(PROBE, client.simple_query("")).await.is_err() {
+            return stream::Error::Lost(format!("the server has not answered for {PROBE:?}"));
+        }
+        last_heard = Instant::now();
+    }
+}
+
+/// Ends the walsender of our own last session, which holds the slot until it notices that nobody listens any more. That of
+/// another rowhook is not ours to end.
+pub(super) async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<()> {
+    let sql = include_str!("../../sql/catalog/end_walsender.sql");
+    let ended = client
+        .query(sql, &[&slot, &name])
+        .await
+        .context("end our own last session")?;
+    if !ended.is_empty() {
+        tracing::info!(
+            slot,
+            "ended our own last session, which still held the slot"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! `rowhook run`: attaches, and stays attached until it is told to stop.
+//!
+//! The outer loop decides whether and when a session is opened again; the inner one reads a session to its end.
+
+mod attached;
+mod control;
+mod stop;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::attached::{Attached, ServerChanged};
+use crate::{
+    config::Config,
+    delivery::{Desk, ledger::Ledger, send::Sender},
+    history::History,
+    journal::Journal,
+    postgres::{Lsn, address::Address, connect, setup, stream},
+    reader::Reader,
+    store::Store,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A standby looks so often whether the slot is free.
+const STANDBY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is handed in from outside.
+pub struct Options {
+    /// Make what is missing in the database.
+    pub setup: bool,
+    /// Who is told of what happens.
+    pub journal: Journal,
+    /// Cancelled when it is time to stop: then nothing more is read, what is in flight is finished within the grace period,
+    /// and what is settled is confirmed.
+    pub stop: CancellationToken,
+}
+
+/// Runs until `options.stop` is cancelled, or something needs a human.
+///
+/// # Errors
+/// When something needs a human; the message says what to do.
+pub async fn run(config: &Config, options: Options) -> Result<()> {
+    // A server that is another than before, though it calls itself the same, has another past: nothing in memory fits it.
+    while let Ended::ServerChanged = live(config, &options).await? {
+        tracing::warn!("the server is another than before; starting anew from its slot");
+    }
+    Ok(())
+}
+
+/// How a life ended that nothing went wrong in.
+enum Ended {
+    Stopped,
+    ServerChanged,
+}
+
+/// From the first session on, as long as the server is the same.
+async fn live(config: &Config, options: &Options) -> Result<Ended> {
+    let address = Address::parse(config.database.url.expose()).context("database.url")?;
+    let (store, writer) = Store::open(address.clone(), config);
+    let writer = tokio::spawn(writer);
+    let desk = Arc::new(Desk {
+        sender: Sender::new(&config.delivery)?,
+        store,
+        journal: options.journal.clone(),
+        history: Arc::new(History::new(config.history)),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    let ledger = Ledger::new(Lsn::ZERO);
+    let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone())?;
+    let mut session = Attached::new(config, &address, &desk, &ledger, options);
+    let mut pause = Pause::default();
+    let ended = loop {
+        let ended = session.attach(&mut reader, &mut pause).await;
+        match ended {
+            Ok(stream) => break Ok((Ended::Stopped, stream)),
+            Err(error) if options.stop.is_cancelled() => {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "the session ended while stopping"
+                );
+                break Ok((Ended::Stopped, None));
+            }
+            Err(error) if error.is::<ServerChanged>() => break Ok((Ended::ServerChanged, None)),
+            Err(error) if !is_transient(&error) => break Err(error),
+            Err(error) => pause.tell(&error, &config.database.slot),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause.next()) => {}
+            () = options.stop.cancelled() => break Ok((Ended::Stopped, None)),
+        }
+    };
+    let mut last = session.into_last_word();
+    drop(reader);
+    let ended = ended.map(|(ended, stream)| {
+        last.stream = stream;
+        ended
+    });
+    last.stop(config, desk, writer, &ledger).await;
+    ended
+}
+
+/// Is it worth trying again? If not, a person must act first.
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        if let Some(error) = cause.downcast_ref::<stream::Error>() {
+            return error.is_transient();
+        }
+        if let Some(error) = cause.downcast_ref::<connect::Error>() {
+            return error.is_transient();
+        }
+        if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
+            return error.is_transient();
+        }
+        // Without a code of the server's it is the connection that failed, and with one of classes 08 and 57 too.
+        cause
+            .downcast_ref::<tokio_postgres::Error>()
+            .is_some_and(|error| {
+                let code = error.code().map(|code| code.code());
+                code.is_none_or(|code| code.starts_with("08") || code.starts_with("57"))
+            })
+    })
+}
+
+/// How long to wait before the next session.
+#[derive(Default)]
+struct Pause {
+    failures: u32,
+    standby: bool,
+}
+
+impl Pause {
+    fn tell(&mut self, error: &anyhow::Error, slot: &str) {
+        let standby = matches!(error.downcast_ref(), Some(stream::Error::Occupied { .. }));
+        if !standby {
+            self.failures += 1;
+            tracing::warn!(error = format!("{error:#}"), "not attached; trying again");
+        } else if !self.standby {
+            tracing::info!(
+                slot,
+                "another rowhook holds the slot; standing by until it is free"
+            );
+        }
+        self.standby = standby;
+    }
+
+    /// Doubled for each failure, and spread so that several do not come at once.
+    fn next(&self) -> Duration {
+        let pause = if self.standby {
+            STANDBY_PAUSE
+        } else {
+            FIRST_PAUSE
+                .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
+                .min(LONGEST_PAUSE)
+        };
+        pause.mul_f64(rand::random_range(0.8..1.2))
+    }
+}

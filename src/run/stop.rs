@@ -1,0 +1,79 @@
+//! The end: what is in flight is finished, and what is settled is confirmed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
+
+use crate::{
+    config::Config,
+    delivery::{Desk, ledger::Ledger},
+    postgres::{
+        Lsn,
+        stream::{Identity, Stream},
+    },
+    store::Note,
+};
+
+/// So long the end waits for history.
+const LAST_HISTORY: Duration = Duration::from_secs(2);
+
+/// What it takes to confirm for the last time.
+pub(super) struct LastWord {
+    /// The open stream, if there is one.
+    pub(super) stream: Option<Stream>,
+    /// The server of the last session.
+    pub(super) identity: Option<Identity>,
+    /// What events are numbered by.
+    pub(super) rules: String,
+    /// What has been noted as confirmed.
+    pub(super) noted: Lsn,
+}
+
+impl LastWord {
+    /// Finishes what is in flight, within the grace period, and confirms what is settled.
+    pub(super) async fn stop(
+        mut self,
+        config: &Config,
+        desk: Arc<Desk>,
+        writer: JoinHandle<()>,
+        ledger: &Ledger,
+    ) {
+        tracing::info!(unsettled = ledger.unsettled(), "stopping");
+        desk.stop.cancel();
+        desk.tasks.close();
+        let finished = async {
+            desk.tasks.wait().await;
+            if let (Some(identity), true) = (&self.identity, self.stream.is_some()) {
+                let note = Note {
+                    identity,
+                    confirmed: ledger.confirmed(),
+                    progress: ledger.progress(),
+                    rules: &self.rules,
+                };
+                desk.store.note(&config.database.slot, &note).await;
+                self.noted = note.confirmed;
+            }
+            if timeout(LAST_HISTORY, desk.history.write(&desk.store))
+                .await
+                .is_err()
+            {
+                tracing::warn!("the last of the history was not written in time");
+            }
+            // With the last door to the tables closed, the writer ends when it has written what it was given.
+            drop(desk);
+            writer.await
+        };
+        match timeout(config.delivery.grace, finished).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the writer ended badly"),
+            Err(_) => tracing::warn!(
+                unsettled = ledger.unsettled(),
+                "requests were still in flight at the end of the grace period; they will be made again"
+            ),
+        }
+        if let Some(stream) = self.stream {
+            stream.close(self.noted).await;
+        }
+        tracing::info!(confirmed = %self.noted, unsettled = ledger.unsettled(), "stopped");
+    }
+}
