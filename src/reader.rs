@@ -40,6 +40,7 @@ use crate::{
     payload::{self, Renderer},
     postgres::{Lsn, gap::Gap, pgoutput, relation::Relation, stream::Received, toast},
     signature,
+    store::Due,
 };
 
 /// The budget is counted in pages, because a semaphore cannot count to the bytes of a large one.
@@ -188,20 +189,51 @@ impl Reader {
     /// Takes up what is parked from before we started.
     ///
     /// # Errors
-    /// When the table cannot be read.
+    /// When the tables cannot be read; then nothing has been taken up.
     pub async fn load_backlog(&mut self) -> Result<()> {
-        for (id, parked) in self.desk.store.backlog().await? {
+        let store = &self.desk.store;
+        store.reclaim().await?;
+        let (failing, backlog) = (store.failing().await?, store.backlog().await?);
+        for (id, parked) in backlog {
             let id = HookId::new(id, false);
             let hook = self.hooks.index.get(&id).cloned();
             self.couriers.resume(&id, hook.as_ref(), parked);
         }
-        for (id, lasted) in self.desk.store.failing().await? {
+        for (id, lasted) in failing {
             let id = HookId::new(id, false);
             if let Some(hook) = self.hooks.index.get(&id).cloned() {
                 self.couriers.remember(&id, &hook, lasted);
             }
         }
         Ok(())
+    }
+
+    /// Looks for what was made due by hand while nobody listened.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn look_for_due(&mut self) -> Result<()> {
+        for (id, parked) in self.desk.store.backlog().await? {
+            let id = HookId::new(id, false);
+            if self.couriers.expects_nothing(&id) {
+                let hook = self.hooks.index.get(&id).cloned();
+                self.couriers.resume(&id, hook.as_ref(), parked);
+            } else {
+                self.couriers.look(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a delivery that was made due by hand.
+    pub fn call(&mut self, due: Due) {
+        if due.revived {
+            let hook = self.hooks.index.get(&due.hook).cloned();
+            self.couriers
+                .resume(&due.hook, hook.as_ref(), vec![(due.place, 1)]);
+        } else {
+            self.couriers.look(&due.hook);
+        }
     }
 
     /// Deletes what is older than the retention.

@@ -136,7 +136,12 @@ impl Courier {
         self.change(|state| state.arrived.push(delivery));
     }
 
-    /// So much is parked already, from before we started.
+    /// Something in the table may be due.
+    pub fn look(self: &Arc<Self>) {
+        self.change(|state| state.look_at = Some(Instant::now()));
+    }
+
+    /// So much is parked that was not counted yet.
     pub fn resume(self: &Arc<Self>, parked: Vec<(Place, u64)>) {
         self.change(|state| {
             parked
@@ -200,10 +205,15 @@ impl Courier {
         state.waiting + state.arrived.len()
     }
 
+    /// Has it nothing to do, and knows of nothing in the table?
+    pub fn expects_nothing(&self) -> bool {
+        let state = self.state();
+        !state.running && state.backlog.is_empty()
+    }
+
     /// Has it nothing to do, and nothing to remember?
     pub fn is_at_rest(&self) -> bool {
-        let state = self.state();
-        !state.running && state.backlog.is_empty() && !state.spell.is_on()
+        self.expects_nothing() && !self.state().spell.is_on()
     }
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {

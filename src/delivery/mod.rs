@@ -121,6 +121,20 @@ impl Couriers {
         self.courier(id, hook).resume(parked);
     }
 
+    /// Has the hook's courier look into the table now.
+    pub fn look(&mut self, id: &HookId) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.look();
+        }
+    }
+
+    /// Does nobody know of anything in the table for this hook?
+    pub fn expects_nothing(&self, id: &HookId) -> bool {
+        self.by_hook
+            .get(id)
+            .is_none_or(|courier| courier.expects_nothing())
+    }
+
     /// Tells a hook's courier that the hook has had no success for so long, from before we started.
     pub fn remember(&mut self, id: &HookId, hook: &Arc<Hook>, failing_for: Duration) {
         self.courier(id, Some(hook)).remember(failing_for);

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 9] = [
+pub const MIGRATIONS: [Migration; 10] = [
     Migration {
         version: 1,
         name: "migration",
@@ -60,6 +60,11 @@ pub const MIGRATIONS: [Migration; 9] = [
         name: "attempt",
         sql: include_str!("../../sql/0009_attempt.sql"),
     },
+    Migration {
+        version: 10,
+        name: "due",
+        sql: include_str!("../../sql/0010_due.sql"),
+    },
 ];
 
 /// The tables that the files make.
@@ -75,10 +80,11 @@ pub const TABLES: [&str; 8] = [
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 3] = [
+pub const FUNCTIONS: [&str; 4] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
+    "call_courier()",
 ];
 
 /// The comment on a schema that setup created, by which teardown knows that it may drop it.
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

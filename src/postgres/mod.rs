@@ -6,6 +6,7 @@ pub mod check;
 pub mod connect;
 pub mod gap;
 pub mod json;
+pub mod lag;
 pub mod migration;
 pub mod nearest;
 mod passfile;

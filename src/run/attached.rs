@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Options, Pause,
-    control::{self, end_own_walsender, until_lost},
+    control::{self, end_own_walsender, until_lost, watch_slot},
     stop::LastWord,
 };
 use crate::{
@@ -22,11 +22,12 @@ use crate::{
         address::Address,
         catalog::{Facts, read_slot},
         check::misfits,
+        connect::Notifications,
         setup::{Patience, setup},
-        stream::{self, Identity, Stream},
+        stream::{self, Identity, Received, Stream},
     },
     reader::Reader,
-    store::{Note, Store},
+    store::{Due, Note, Store},
 };
 
 /// How often it is noted how far we are.
@@ -112,8 +113,8 @@ impl<'a> Attached<'a> {
         reader: &mut Reader,
         pause: &mut Pause,
     ) -> Result<Option<Stream>> {
-        let client = tokio::select! {
-            client = control::open(self.address) => client?,
+        let (client, notifications) = tokio::select! {
+            opened = control::open(self.address, &self.config.database.schema) => opened?,
             () = self.stop.cancelled() => return Ok(None),
         };
         self.refuse_gap(&client, reader).await?;
@@ -140,21 +141,10 @@ impl<'a> Attached<'a> {
         let (stream, identity) = opened?;
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
-        if !self.hooks_loaded {
-            let hooks = reader.load_hooks(&client).await?;
-            reader.load_backlog().await?;
-            self.rules = numbering(self.config, &identity);
-            let slot = &self.config.database.slot;
-            // Where the slot stands is where we begin, and what is noted is never before that.
-            let standing = read_slot(&client, slot).await.context("look at the slot")?;
-            if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
-                self.ledger.idle(confirmed);
-            }
-            if let Some(progress) = self.store.progress(slot, &self.rules).await? {
-                self.ledger.resume(progress);
-            }
-            self.hooks_loaded = true;
-            tracing::info!(hooks, "hooks loaded");
+        if self.hooks_loaded {
+            reader.look_for_due().await?;
+        } else {
+            self.load(reader, &client, &identity).await?;
         }
         self.historian.get_or_insert_with(|| {
             let (history, store) = (Arc::clone(&self.history), Arc::clone(&self.store));
@@ -166,7 +156,31 @@ impl<'a> Attached<'a> {
         *pause = Pause::default();
         tracing::info!(slot = self.config.database.slot, flushed = %identity.flushed, "attached");
         self.identity = Some(identity);
-        self.follow(stream, reader, &client).await
+        self.follow(stream, reader, &client, notifications).await
+    }
+
+    /// Takes up what there is from before we started.
+    async fn load(
+        &mut self,
+        reader: &mut Reader,
+        client: &Client,
+        identity: &Identity,
+    ) -> Result<()> {
+        let slot = &self.config.database.slot;
+        self.rules = numbering(self.config, identity);
+        // Where the slot stands is where we begin, and what is noted is never before that.
+        let standing = read_slot(client, slot).await.context("look at the slot")?;
+        if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
+            self.ledger.idle(confirmed);
+        }
+        if let Some(progress) = self.store.progress(slot, &self.rules).await? {
+            self.ledger.resume(progress);
+        }
+        let hooks = reader.load_hooks(client).await?;
+        reader.load_backlog().await?;
+        self.hooks_loaded = true;
+        tracing::info!(hooks, "hooks loaded");
+        Ok(())
     }
 
     /// Stops where changes were lost, after the hooks that listen to that have been told once.
@@ -217,42 +231,38 @@ impl<'a> Attached<'a> {
         mut stream: Stream,
         reader: &mut Reader,
         client: &Client,
+        mut notifications: Notifications,
     ) -> Result<Option<Stream>> {
         let mut confirmed = self.noted.subscribe();
-        let lost = until_lost(client);
-        let notes = self.note_progress();
-        tokio::pin!(lost, notes);
+        let (lost, notes) = (until_lost(client), self.note_progress());
+        let watching = watch_slot(client, &self.config.database.slot);
+        tokio::pin!(lost, notes, watching);
         let mut sweep = tokio::time::interval(SWEEP);
         stream.confirm(*confirmed.borrow_and_update());
         loop {
-            let batch = tokio::select! {
-                batch = stream.next_batch() => Some(batch?),
+            let work = tokio::select! {
+                batch = stream.next_batch() => Work::Read(batch?),
+                _ = sweep.tick() => Work::ForgetOld,
+                Some(payload) = notifications.recv() => Work::Call(payload),
                 _ = confirmed.changed() => {
                     stream.confirm(*confirmed.borrow_and_update());
                     continue;
                 }
-                _ = sweep.tick() => None,
                 error = &mut lost => return Err(error.into()),
                 never = &mut notes => match never {},
+                never = &mut watching => match never {},
                 () = self.stop.cancelled() => return Ok(Some(stream)),
             };
             // Whatever is done here, the others go on meanwhile: one of them may hold what it waits for.
-            let reading = async {
-                match batch {
-                    Some(batch) => reader.read(batch, client).await,
-                    None => {
-                        forget_old(reader).await;
-                        Ok(())
-                    }
-                }
-            };
-            tokio::pin!(reading);
+            let working = work.done_by(reader, client);
+            tokio::pin!(working);
             loop {
                 tokio::select! {
-                    done = &mut reading => break done?,
+                    done = &mut working => break done?,
                     _ = confirmed.changed() => stream.confirm(*confirmed.borrow_and_update()),
                     error = &mut lost => return Err(error.into()),
                     never = &mut notes => match never {},
+                    never = &mut watching => match never {},
                     () = self.stop.cancelled() => return Ok(Some(stream)),
                 }
             }
@@ -317,6 +327,30 @@ fn numbering(config: &Config, identity: &Identity) -> String {
     } = identity;
     let hash = Sha256::digest(format!("{system_identifier} {timeline} {rules:?}"));
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What there is to do for the reader.
+enum Work {
+    /// A batch of the stream has come.
+    Read(Vec<Received>),
+    /// It is time to look for what is too old.
+    ForgetOld,
+    /// Something was made due by hand.
+    Call(String),
+}
+
+impl Work {
+    async fn done_by(self, reader: &mut Reader, client: &Client) -> Result<()> {
+        match self {
+            Self::Read(batch) => return reader.read(batch, client).await,
+            Self::ForgetOld => forget_old(reader).await,
+            Self::Call(payload) => match Due::parse(&payload) {
+                Ok(due) => reader.call(due),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),
+            },
+        }
+        Ok(())
+    }
 }
 
 /// Deletes what is older than the retention. If that cannot be done now, there is another time.

@@ -1,31 +1,59 @@
 //! The control session: an ordinary one beside the stream, on whose life the stream depends.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
-use crate::postgres::{address::Address, stream, types::SESSION};
+use crate::postgres::{
+    address::Address,
+    catalog::read_slot,
+    connect::Notifications,
+    lag::{Watch, Word},
+    quote, stream,
+    types::SESSION,
+};
 
 /// How often we look whether the session is still open.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often we look at the slot.
+const SLOT_LOOK: Duration = Duration::from_secs(5);
 /// How often we ask it for an answer, and how long we wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
-/// Opens the control session.
-pub(super) async fn open(address: &Address) -> Result<Client> {
-    let client = address.connect("rowhook control").await?;
+/// Opens the control session, which listens to what is made due by hand in the tables of `schema`.
+pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
+    let (client, notifications) = address.connect_hearing("rowhook control").await?;
     // Values that are looked up have to read as those of the stream do.
     let settings: Vec<String> = SESSION
         .iter()
         .map(|(name, value)| format!("set {name} = '{value}'"))
         .collect();
+    let sql = format!("{}; listen {}", settings.join("; "), quote::name(schema));
     client
-        .batch_execute(&settings.join("; "))
+        .batch_execute(&sql)
         .await
         .context("prepare the control session")?;
-    Ok(client)
+    Ok((client, notifications))
+}
+
+/// Warns before the slot loses WAL, for as long as it is polled.
+pub(super) async fn watch_slot(client: &Client, slot: &str) -> Infallible {
+    let mut watch = Watch::default();
+    let mut ticks = tokio::time::interval(SLOT_LOOK);
+    loop {
+        ticks.tick().await;
+        // If this fails the session is lost, and others say so.
+        let Ok(Some(facts)) = read_slot(client, slot).await else {
+            continue;
+        };
+        match watch.look(&facts, Instant::now()) {
+            Some(Word::Danger(danger)) => tracing::warn!(slot, "{danger}"),
+            Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
+            None => {}
+        }
+    }
 }
 
 /// Watches the control session, and says when it is lost.

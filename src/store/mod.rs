@@ -5,6 +5,7 @@
 
 mod attempts;
 mod batch;
+mod due;
 mod writer;
 
 use std::{
@@ -18,7 +19,10 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 
-pub use self::batch::{Fate, Forgotten, Write};
+pub use self::{
+    batch::{Fate, Forgotten, Write},
+    due::Due,
+};
 use crate::{
     config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
     delivery::{Delivery, lane::Place, ledger::Progress},
@@ -183,19 +187,22 @@ impl Store {
         })
     }
 
-    /// What is parked, by hook: each place with the number of deliveries in it. What an earlier holder of the slot has
-    /// claimed is due again, so this is for the new one only.
+    /// Makes due again what an earlier holder of the slot has claimed.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn reclaim(&self) -> Result<()> {
+        let reclaimed = self.execute_once(include_str!("../../sql/store/reclaim.sql"), &[]);
+        reclaimed.await.context("take over what was claimed")
+    }
+
+    /// What is parked, by hook: each place with the number of deliveries in it.
     ///
     /// # Errors
     /// When the tables cannot be read.
     pub async fn backlog(&self) -> Result<HashMap<String, Vec<(Place, u64)>>> {
         let mut slot = self.client.lock().await;
         let client = self.connected(&mut slot).await?;
-        let reclaim = include_str!("../../sql/store/reclaim.sql");
-        client
-            .execute(reclaim, &[])
-            .await
-            .context("take over what was claimed")?;
         let rows = client
             .query(include_str!("../../sql/store/backlog.sql"), &[])
             .await;

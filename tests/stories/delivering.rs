@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver, Rowhook};
+use crate::support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook};
 
 #[tokio::test]
 async fn the_three_payloads_are_as_documented() {
@@ -342,9 +342,8 @@ async fn an_endpoint_that_fails_is_parked_and_holds_neither_the_slot_nor_the_oth
 async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
     let database = Database::bookstore().await;
     let good = Receiver::start().await;
-    // It accepts, and says nothing.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let stuck = format!("http://{}/", listener.local_addr().unwrap());
+    let gate = Gate::closed().await;
+    let stuck = gate.url();
     let config = database.config(&format!(
         "{BOOK_EVENTS}\n[[hooks]]\nname = \"stuck\"\nevents = [\"*\"]\ntarget = \"{stuck}\"\ntimeout = \"500ms\"\nretries = [\"1h\"]\n"
     ));
@@ -394,4 +393,51 @@ async fn what_an_endpoint_asks_for_in_retry_after_is_kept() {
         )
         .await;
     server.abort();
+}
+
+#[tokio::test]
+async fn what_is_made_due_by_hand_is_sent_at_once() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    let config = |retries: &str| {
+        format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\nretries = {retries}\n",
+            receiver.url()
+        )
+    };
+    let rowhook = database.rowhook(&config("false")).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
+        .await;
+    let dead = "select count(*) = 2 from rowhook.delivery where state = 'dead'";
+    database.until("both are dead", dead).await;
+    receiver.answer(|_, _| 200);
+    database
+        .sql("update rowhook.delivery set state = 'parked'")
+        .await;
+    let calls = receiver.expect(4).await;
+    for id in [1, 2] {
+        let same: Vec<_> = calls
+            .iter()
+            .filter(|call| call.data()["id"] == id)
+            .collect();
+        assert_eq!(same.len(), 2);
+        assert_eq!((same[0].id(), &same[0].body), (same[1].id(), &same[1].body));
+    }
+    database.until_all_has_arrived().await;
+    assert!(rowhook.stop().success());
+
+    receiver.answer(|_, _| 500);
+    let _rowhook = database.rowhook(&config("[\"1h\"]")).await;
+    database
+        .sql("insert into book values (3, 7, 1, 'Ulysses', 9)")
+        .await;
+    let parked = "select count(*) = 1 from rowhook.delivery where next_attempt > now() + interval '30 min' and not claimed";
+    database.until("it is parked for an hour", parked).await;
+    receiver.answer(|_, _| 200);
+    database
+        .sql("update rowhook.delivery set next_attempt = now()")
+        .await;
+    database.until_all_has_arrived().await;
+    assert_eq!(receiver.calls().len(), 6);
 }

@@ -1,12 +1,18 @@
 //! A slot that does not go on from where rowhook was is never passed over in silence.
 
+use rowhook::demo::cluster::{Cluster, Stop};
 use serde_json::json;
 
-use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook, rowhook};
+use crate::support::{BOOK_EVENTS, BOOKSTORE, Database, Gate, Receiver, Rowhook, connect, rowhook};
 
 /// A database where a book has been told of and rowhook has been stopped, with a hook on `rowhook.gap` beside that on books.
 async fn told_of_one_book(books: &Receiver, alarm: &Receiver) -> Database {
     let database = Database::bookstore().await;
+    tell_of_one_book(&database, books, alarm).await;
+    database
+}
+
+async fn tell_of_one_book(database: &Database, books: &Receiver, alarm: &Receiver) {
     let rowhook = database.rowhook(BOOK_EVENTS).await;
     database.hook(Some("7"), "book.added", &books.url()).await;
     database.hook(None, "rowhook.gap", &alarm.url()).await;
@@ -16,7 +22,6 @@ async fn told_of_one_book(books: &Receiver, alarm: &Receiver) -> Database {
     books.expect(1).await;
     database.until_all_has_arrived().await;
     assert!(rowhook.stop().success());
-    database
 }
 
 /// rowhook stops with this word, tells of the gap once, and goes on when it is accepted.
@@ -147,4 +152,82 @@ async fn a_slot_that_vanishes_while_rowhook_runs_stops_it() {
     let (status, log) = rowhook.wait();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("is gone"), "{log}");
+}
+
+/// A database on a standby that was promoted, with its slot or without it. A book was told of before, and one was not.
+async fn promoted(
+    cluster: &mut Cluster,
+    books: &Receiver,
+    alarm: &Receiver,
+    with_slot: bool,
+) -> Database {
+    let mut database = Database::on(cluster).await;
+    database.sql(BOOKSTORE).await;
+    tell_of_one_book(&database, books, alarm).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'Persuasion', 9)")
+        .await;
+    cluster.stop(Stop::Fast).unwrap();
+    if !with_slot {
+        let slot = cluster.data().join("pg_replslot").join(&database.name);
+        std::fs::remove_dir_all(slot).unwrap();
+    }
+    std::fs::write(cluster.data().join("standby.signal"), "").unwrap();
+    cluster.start_again().unwrap();
+    database.client = connect(&database.url).await;
+    assert_eq!(database.ask("select pg_promote()").await, "t");
+    database
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_without_the_slot_is_told_as_such() {
+    let mut cluster = Cluster::start(&[]).unwrap();
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = promoted(&mut cluster, &books, &alarm, false).await;
+    it_stops_and_goes_on_when_told(
+        &database,
+        &books,
+        &alarm,
+        "a standby was promoted",
+        "new_timeline",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_with_the_slot_goes_on() {
+    let mut cluster = Cluster::start(&[]).unwrap();
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = promoted(&mut cluster, &books, &alarm, true).await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    books.expect(2).await;
+    database.until_all_has_arrived().await;
+    assert!(alarm.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_wal_is_warned_of_before_it_comes() {
+    let cluster = Cluster::start(&["max_slot_wal_keep_size=64MB"]).unwrap();
+    let database = Database::on(&cluster).await;
+    database.sql(BOOKSTORE).await;
+    let gate = Gate::closed().await;
+    let mut rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"stuck\"\nevents = [\"*\"]\ntarget = \"{}\"\ntimeout = \"10m\"\n",
+            gate.url()
+        ))
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    // 40 of the 64 MB.
+    for _ in 0..40 {
+        database
+            .sql("select pg_logical_emit_message(false, 'filler', repeat('-', 1000000))")
+            .await;
+    }
+    rowhook.until_log("raise max_slot_wal_keep_size").await;
+    gate.open();
+    rowhook.until_log("the slot is out of danger").await;
+    database.until_all_has_arrived().await;
 }

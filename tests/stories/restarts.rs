@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use nix::sys::signal::Signal;
 use rowhook::demo::cluster::{Cluster, Stop};
 
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver, Rowhook, connect};
+use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Gate, Receiver, Rowhook, connect};
 
 /// All of `ids` have come, and one webhook-id has never had two bodies.
 fn nothing_is_lost(calls: &[Call], ids: impl Iterator<Item = i64>) {
@@ -207,17 +207,8 @@ async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
     let cluster = Cluster::start(&["wal_sender_timeout=2s"]).unwrap();
     let database = Database::on(&cluster).await;
     database.sql(BOOKSTORE).await;
-    // Accepts connections and never answers, until it is told to.
-    let (open, opened) = tokio::sync::watch::channel(false);
-    let app = axum::Router::new().fallback(move || {
-        let mut opened = opened.clone();
-        async move {
-            let _ = opened.wait_for(|open| *open).await;
-        }
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let gate = Gate::closed().await;
+    let url = gate.url();
     let config = format!(
         "{BOOK_EVENTS}\n[[hooks]]\nname = \"stuck\"\nevents = [\"*\"]\ntarget = \"{url}\"\ntimeout = \"60s\"\n"
     );
@@ -238,10 +229,9 @@ async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
         )
         .await;
     assert_eq!(database.ask(pid).await, first);
-    open.send_replace(true);
+    gate.open();
     database.until_all_has_arrived().await;
     assert_eq!(database.ask(pid).await, first);
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -323,6 +323,48 @@ async fn receive(State(kept): State<Arc<Kept>>, request: Request) -> StatusCode 
     status
 }
 
+/// An endpoint that accepts requests and answers none of them until it is opened.
+pub struct Gate {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Gate {
+    pub async fn closed() -> Self {
+        let (open, opened) = watch::channel(false);
+        let app = axum::Router::new().fallback(move || {
+            let mut opened = opened.clone();
+            async move {
+                let _ = opened.wait_for(|open| *open).await;
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            address,
+            open,
+            server,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Answers 200 to all that have waited, and at once to the others.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
 /// The real binary, with a hooks.toml of its own.
 pub struct Rowhook {
     child: Child,

@@ -6,6 +6,7 @@ use crate::{
     postgres::{
         address::{Address, Host, TlsMode},
         catalog::Facts,
+        lag::size,
         plan,
     },
 };
@@ -149,13 +150,4 @@ pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
             .mend("start rowhook run, or find out what it waits for"),
         _ => Finding::ok(Topic::Slot, what),
     })
-}
-
-fn size(bytes: i64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let fitting = units.iter().find(|(bits, _)| bytes >> bits > 0);
-    match fitting {
-        Some((bits, unit)) => format!("{} {unit}", bytes >> bits),
-        None => format!("{bytes} bytes"),
-    }
 }

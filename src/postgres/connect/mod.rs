@@ -5,11 +5,12 @@
 
 mod error;
 
-use std::io;
+use std::{future::poll_fn, io};
 
 use pgwire_replication::{PgWireError, ReplicationConfig, SslMode, TlsConfig};
+use tokio::sync::mpsc;
 use tokio_postgres::{
-    Client, Config,
+    AsyncMessage, Client, Config,
     config::{ChannelBinding, TargetSessionAttrs},
     error::SqlState,
 };
@@ -25,6 +26,9 @@ pub use self::error::{Error, Reason};
 /// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
 pub const STREAM: &str = "rowhook";
 
+/// What `NOTIFY` says to a session that listens.
+pub type Notifications = mpsc::UnboundedReceiver<String>;
+
 impl Address {
     /// Opens a session, on the first of the hosts that lets us in.
     ///
@@ -34,10 +38,21 @@ impl Address {
     /// # Errors
     /// What the last host answered.
     pub async fn connect(&self, application_name: &str) -> Result<Client, Error> {
+        Ok(self.connect_hearing(application_name).await?.0)
+    }
+
+    /// Opens a session, and with it what the server notifies it of: the payloads, until the session ends.
+    ///
+    /// # Errors
+    /// What the last host answered.
+    pub async fn connect_hearing(
+        &self,
+        application_name: &str,
+    ) -> Result<(Client, Notifications), Error> {
         let mut last = None;
         for host in &self.hosts {
             match self.connect_to(host, application_name).await {
-                Ok(client) => return Ok(client),
+                Ok(connected) => return Ok(connected),
                 Err(error) => last = Some(error),
             }
         }
@@ -47,7 +62,11 @@ impl Address {
         }))
     }
 
-    async fn connect_to(&self, host: &Host, application_name: &str) -> Result<Client, Error> {
+    async fn connect_to(
+        &self,
+        host: &Host,
+        application_name: &str,
+    ) -> Result<(Client, Notifications), Error> {
         let failed = |reason| Error {
             at: host.to_string(),
             reason,
@@ -62,14 +81,28 @@ impl Address {
                 .map_err(|_| failed(Reason::Silent(limit)))?,
             None => connecting.await,
         };
-        let (client, connection) = connected.map_err(|error| failed(self.reason(&error)))?;
+        let (client, mut connection) = connected.map_err(|error| failed(self.reason(&error)))?;
+        let (heard, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            // Each pending query fails with the same error, where it is handled.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to Postgres ended");
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    // Most sessions listen to nothing, and nobody listens to them.
+                    Ok(AsyncMessage::Notification(notification)) => {
+                        let _ = heard.send(notification.payload().to_owned());
+                    }
+                    Ok(AsyncMessage::Notice(notice)) => {
+                        tracing::debug!(%notice, "Postgres has a remark");
+                    }
+                    Ok(_) => {}
+                    // Each pending query fails with the same error, where it is handled.
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection to Postgres ended");
+                        return;
+                    }
+                }
             }
         });
-        Ok(client)
+        Ok((client, notifications))
     }
 
     fn session(&self, host: &Host, application_name: &str) -> Config {

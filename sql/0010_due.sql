@@ -1,0 +1,33 @@
+-- A delivery that is made due by hand is sent at once: a dead one that is parked again, or a parked one that is to be tried
+-- earlier. `update delivery set state = 'parked' where id = …` is all it takes; `attempts = 0` begins its schedule anew.
+
+create function call_courier() returns trigger
+    language plpgsql
+as $$
+begin
+    new.next_attempt := coalesce(new.next_attempt, clock_timestamp());
+    perform pg_notify(
+        tg_table_schema,
+        json_build_object(
+            'id', new.id,
+            'hook', new.hook,
+            'lane', new.lane,
+            'other_lane', new.other_lane,
+            'revived', old.state = 'dead'
+        )::text
+    );
+    return new;
+end
+$$;
+
+comment on function call_courier is 'Tells rowhook at once of a delivery that was made due by hand.';
+
+-- What rowhook itself does is neither: it postpones what it has claimed, and gives a time to what had none.
+create trigger delivery_is_due
+    before update of state, next_attempt on delivery
+    for each row
+    when (
+        new.state = 'parked'
+        and (old.state = 'dead' or new.next_attempt < old.next_attempt and not old.claimed and not new.claimed)
+    )
+    execute function call_courier();
