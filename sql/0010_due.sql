@@ -21,6 +21,7 @@ end
 $$;
 
 comment on function call_courier is 'Tells rowhook at once of a delivery that was made due by hand.';
+revoke all on function call_courier from public;
 
 -- What rowhook itself does is neither: it postpones what it has claimed, and gives a time to what had none.
 create trigger delivery_is_due

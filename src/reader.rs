@@ -32,6 +32,7 @@ use crate::{
     hook::{
         self, Hook, HookId,
         index::{Audience, Index},
+        off::OffHooks,
         row::{self, HookColumns, HookRow, Known, Streamed},
     },
     journal::Entry,
@@ -74,6 +75,7 @@ struct Hooks {
     columns: HookColumns,
     events: Vec<Arc<str>>,
     file_hooks: Vec<String>,
+    off: OffHooks,
     delivery: Arc<crate::config::Delivery>,
     guard: Guard,
 }
@@ -133,7 +135,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a hook or an expression of the file cannot be used.
-    pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger) -> Result<Self> {
+    pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
         let events = EventMap::new(config)?;
         let owners = config
             .tables
@@ -158,6 +160,7 @@ impl Reader {
                 columns: HookColumns::from_config(config),
                 events: events.names().to_vec(),
                 file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
+                off,
                 delivery: Arc::new(config.delivery.clone()),
                 guard,
             },
@@ -175,13 +178,26 @@ impl Reader {
         })
     }
 
-    /// Adds the hooks that are in the hook table now. Returns how many hooks there are in all.
+    /// Adds the hooks of the hook table, as they are where the slot stands. Returns how many hooks there are in all.
     ///
     /// # Errors
-    /// When the table cannot be read.
-    pub async fn load_hooks(&mut self, client: &Client) -> Result<usize> {
-        for row in row::load_all(client, &self.hooks.columns).await? {
-            self.put_hook(row);
+    /// When a table cannot be read.
+    pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
+        let off = self.desk.store.off_hooks(slot).await?;
+        let rows = row::load_all(client, &self.hooks.columns).await?;
+        let is_noted = off.is_some();
+        self.hooks.off.begin(off.unwrap_or_default());
+        if !is_noted {
+            // The slot is new, and hooks are as they were when it was made.
+            let off = rows.iter().filter(|row| !row.active);
+            off.for_each(|row| self.hooks.off.turn(&row.id, true, Lsn::ZERO));
+        }
+        for row in rows {
+            if self.hooks.off.contains(&row.id) {
+                self.drop_hook(&row.id);
+            } else {
+                self.put_hook(row);
+            }
         }
         Ok(self.hooks.index.len())
     }
@@ -674,9 +690,11 @@ impl Reader {
         let old = old
             .map(|old| row::id_from_stream(columns, &change.relation, old))
             .transpose()?;
+        let at = change.transaction.commit_lsn;
         let Some(new) = change.after() else {
             if let Some(id) = old {
                 self.drop_hook(&id);
+                self.hooks.off.turn(&id, false, at);
             }
             return Ok(());
         };
@@ -686,9 +704,15 @@ impl Reader {
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
             self.drop_hook(&old);
+            self.hooks.off.turn(&old, false, at);
         }
         if let Some(row) = row {
-            self.put_hook(row);
+            self.hooks.off.turn(&row.id, !row.active, at);
+            if row.active {
+                self.put_hook(row);
+            } else {
+                self.drop_hook(&row.id);
+            }
         }
         Ok(())
     }
@@ -696,10 +720,6 @@ impl Reader {
     fn put_hook(&mut self, row: HookRow) {
         let id = row.id.clone();
         let was_invalid = row.invalid.clone();
-        if !row.active {
-            self.drop_hook(&id);
-            return;
-        }
         let known = Known {
             events: &self.hooks.events,
             file_hooks: &self.hooks.file_hooks,
@@ -709,7 +729,9 @@ impl Reader {
         let invalid = match row.into_hook(&known) {
             Ok(hook) => {
                 let hook = Arc::new(hook);
-                self.couriers.follow(&hook);
+                if hook.active {
+                    self.couriers.follow(&hook);
+                }
                 self.hooks.index.put(hook);
                 None
             }

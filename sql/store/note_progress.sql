@@ -1,4 +1,18 @@
--- Notes what the slot is about to hear, and how far the transaction at which it stands is settled.
+-- Notes what the slot is about to hear, how far the transaction at which it stands is settled, and which hooks have been
+-- switched off ($8) or are so no more ($9) by then.
+with switched_off as (
+    insert into off_hook (slot, hook)
+    select $1, hook
+    from unnest($8::text[]) as turned (hook)
+    on conflict do nothing
+),
+
+switched_on as (
+    delete from off_hook
+    where slot = $1
+        and hook = any($9::text[])
+)
+
 insert into progress (slot, system_identifier, timeline, confirmed, commit_lsn, events, rules)
 values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7)
 on conflict (slot) do update

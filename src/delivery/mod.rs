@@ -179,7 +179,7 @@ impl Couriers {
     }
 
     fn courier(&mut self, id: &HookId, hook: Option<&Arc<Hook>>) -> &Arc<Courier> {
-        let desk = &self.desk;
+        let (desk, hook) = (&self.desk, hook.filter(|hook| hook.active));
         self.by_hook
             .entry(id.clone())
             .or_insert_with(|| Courier::new(Arc::clone(desk), id.clone(), hook.cloned()))

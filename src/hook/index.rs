@@ -163,6 +163,7 @@ mod tests {
             target: Target::new(&Url::parse("https://example.com/").unwrap(), None, &[]).unwrap(),
             delivery: Arc::new(Delivery::default()),
             since: None,
+            active: true,
             origin: Origin::Table,
         })
     }

@@ -1,6 +1,7 @@
 //! A subscription: who hears which events, and where they are sent.
 
 pub mod index;
+pub mod off;
 pub mod row;
 
 use std::{sync::Arc, time::SystemTime};
@@ -31,6 +32,8 @@ pub struct Hook {
     /// It hears what was committed from this time on; `None`: everything. Set for hooks that were in the table at start:
     /// those that come through the stream begin where they stand in it.
     pub since: Option<SystemTime>,
+    /// Is it switched on by now? If not, it hears what was committed before it was switched off, and nothing is sent.
+    pub active: bool,
     /// Where it is kept.
     pub origin: Origin,
 }
@@ -125,6 +128,7 @@ pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
         target,
         delivery: Arc::new(hook.delivery.clone()),
         since: None,
+        active: true,
         origin: Origin::File,
     })
 }

@@ -280,6 +280,7 @@ impl HookRow {
             target,
             delivery,
             since: self.created_at,
+            active: self.active,
             origin: Origin::Table,
         })
     }

@@ -175,8 +175,8 @@ pub(super) fn acceptance(config: &Config, gap: &Gap) -> Vec<Step> {
     steps.push(Step {
         reason: format!("accepted: {gap}"),
         sql: format!(
-            "delete from {}.progress where slot = {slot};\n",
-            quote::name(&config.database.schema)
+            "delete from {schema}.progress where slot = {slot};\ndelete from {schema}.off_hook where slot = {slot};\n",
+            schema = quote::name(&config.database.schema)
         ),
         runs: Runs::InTransaction,
     });

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 10] = [
+pub const MIGRATIONS: [Migration; 11] = [
     Migration {
         version: 1,
         name: "migration",
@@ -65,10 +65,15 @@ pub const MIGRATIONS: [Migration; 10] = [
         name: "due",
         sql: include_str!("../../sql/0010_due.sql"),
     },
+    Migration {
+        version: 11,
+        name: "off_hook",
+        sql: include_str!("../../sql/0011_off_hook.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "migration",
     "event",
     "hook",
@@ -77,6 +82,7 @@ pub const TABLES: [&str; 8] = [
     "progress",
     "failing",
     "attempt",
+    "off_hook",
 ];
 
 /// The functions that the files make.
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "me").is_none());
+        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], "me").is_none());
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

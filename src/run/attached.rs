@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     delivery::{Desk, ledger::Ledger},
     history::History,
+    hook::off::OffHooks,
     postgres::{
         Lsn,
         address::Address,
@@ -60,6 +61,8 @@ pub(super) struct Attached<'a> {
     hooks_loaded: bool,
     /// What events are numbered by.
     rules: String,
+    /// Which hooks are off, which is noted with the position.
+    off: OffHooks,
     /// The tables have been found to be as the configuration says. Looked at once: an application that changes them while
     /// we run must not stop its own webhooks.
     fits: bool,
@@ -76,6 +79,7 @@ impl<'a> Attached<'a> {
         address: &'a Address,
         desk: &Desk,
         ledger: &'a Ledger,
+        off: OffHooks,
         options: &'a Options,
     ) -> Self {
         Self {
@@ -90,6 +94,7 @@ impl<'a> Attached<'a> {
             setup: options.setup,
             hooks_loaded: false,
             rules: String::new(),
+            off,
             fits: false,
             identity: None,
             noted: watch::Sender::new(Lsn::ZERO),
@@ -102,6 +107,7 @@ impl<'a> Attached<'a> {
             stream: None,
             identity: self.identity,
             rules: self.rules,
+            off: self.off,
             noted: *self.noted.borrow(),
         }
     }
@@ -117,7 +123,7 @@ impl<'a> Attached<'a> {
             opened = control::open(self.address, &self.config.database.schema) => opened?,
             () = self.stop.cancelled() => return Ok(None),
         };
-        self.refuse_gap(&client, reader).await?;
+        let known = self.refuse_gap(&client, reader).await?;
         if self.setup {
             setup(self.config, Patience::default(), &|text| {
                 tracing::warn!("{text}")
@@ -127,6 +133,10 @@ impl<'a> Attached<'a> {
         if !self.fits {
             self.fit(&client).await?;
             self.fits = true;
+        }
+        if let (Some(known), false) = (known, self.hooks_loaded) {
+            // The slot may be behind our note: it is told of it later, and forgets the last in a crash.
+            self.ledger.idle(known);
         }
         let opened = Stream::open(
             self.address,
@@ -168,7 +178,7 @@ impl<'a> Attached<'a> {
     ) -> Result<()> {
         let slot = &self.config.database.slot;
         self.rules = numbering(self.config, identity);
-        // Where the slot stands is where we begin, and what is noted is never before that.
+        // Without a note of our own we begin where the slot stands, and what is noted is never before that.
         let standing = read_slot(client, slot).await.context("look at the slot")?;
         if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
             self.ledger.idle(confirmed);
@@ -176,7 +186,7 @@ impl<'a> Attached<'a> {
         if let Some(progress) = self.store.progress(slot, &self.rules).await? {
             self.ledger.resume(progress);
         }
-        let hooks = reader.load_hooks(client).await?;
+        let hooks = reader.load_hooks(client, slot).await?;
         reader.load_backlog().await?;
         self.hooks_loaded = true;
         tracing::info!(hooks, "hooks loaded");
@@ -184,14 +194,20 @@ impl<'a> Attached<'a> {
     }
 
     /// Stops where changes were lost, after the hooks that listen to that have been told once.
-    async fn refuse_gap(&self, client: &Client, reader: &mut Reader) -> Result<()> {
+    /// Otherwise returns where we were, if that is known.
+    async fn refuse_gap(&self, client: &Client, reader: &mut Reader) -> Result<Option<Lsn>> {
         let facts = self.facts(client).await?;
         let Some(gap) = facts.gap(self.config) else {
-            return Ok(());
+            let server = &facts.server;
+            let here = facts.known.filter(|known| {
+                known.system_identifier == server.system_identifier
+                    && Some(known.timeline) == server.timeline
+            });
+            return Ok(here.map(|known| known.confirmed));
         };
         if let Some(found) = self.store.note_gap(&gap.slot).await? {
             if !self.hooks_loaded {
-                reader.load_hooks(client).await?;
+                reader.load_hooks(client, &gap.slot).await?;
             }
             reader
                 .tell_gap(&gap, &facts.server.system_identifier, found)
@@ -290,6 +306,7 @@ impl<'a> Attached<'a> {
                     confirmed,
                     progress,
                     rules: &self.rules,
+                    off: &self.off,
                 };
                 self.store.note(&self.config.database.slot, &note).await;
                 self.noted.send_replace(confirmed);

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     delivery::{Desk, ledger::Ledger, send::Sender},
     history::History,
+    hook::off::OffHooks,
     journal::Journal,
     postgres::{Lsn, address::Address, connect, setup, stream},
     reader::Reader,
@@ -70,8 +71,9 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         tasks: TaskTracker::new(),
     });
     let ledger = Ledger::new(Lsn::ZERO);
-    let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone())?;
-    let mut session = Attached::new(config, &address, &desk, &ledger, options);
+    let off = OffHooks::default();
+    let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
+    let mut session = Attached::new(config, &address, &desk, &ledger, off, options);
     let mut pause = Pause::default();
     let ended = loop {
         let ended = session.attach(&mut reader, &mut pause).await;

@@ -7,6 +7,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use crate::{
     config::Config,
     delivery::{Desk, ledger::Ledger},
+    hook::off::OffHooks,
     postgres::{
         Lsn,
         stream::{Identity, Stream},
@@ -25,6 +26,8 @@ pub(super) struct LastWord {
     pub(super) identity: Option<Identity>,
     /// What events are numbered by.
     pub(super) rules: String,
+    /// Which hooks are off.
+    pub(super) off: OffHooks,
     /// What has been noted as confirmed.
     pub(super) noted: Lsn,
 }
@@ -49,6 +52,7 @@ impl LastWord {
                     confirmed: ledger.confirmed(),
                     progress: ledger.progress(),
                     rules: &self.rules,
+                    off: &self.off,
                 };
                 desk.store.note(&config.database.slot, &note).await;
                 self.noted = note.confirmed;

@@ -28,7 +28,7 @@ use crate::{
     delivery::{Delivery, lane::Place, ledger::Progress},
     event::Position,
     history::Attempt,
-    hook::{Hook, HookId, Origin},
+    hook::{Hook, HookId, Origin, off::OffHooks},
     message::PREFIX,
     payload::timestamp,
     postgres::{Lsn, address::Address, quote, stream::Identity},
@@ -117,6 +117,8 @@ pub struct Note<'a> {
     pub progress: Option<Progress>,
     /// A name for what events are numbered by.
     pub rules: &'a str,
+    /// What hooks have been switched off and on up to `confirmed`.
+    pub off: &'a OffHooks,
 }
 
 impl Store {
@@ -248,6 +250,10 @@ impl Store {
         let events = note.progress.map(|progress| progress.events);
         let events = events.map(|events| i64::try_from(events).unwrap_or(i64::MAX));
         let rules = note.progress.map(|_| note.rules);
+        let (off, on) = note.off.turned(note.confirmed);
+        let ids = |hooks: &[HookId]| -> Vec<String> {
+            hooks.iter().map(|hook| hook.as_str().to_owned()).collect()
+        };
         let sql = include_str!("../../sql/store/note_progress.sql");
         self.execute(
             "note the progress",
@@ -260,9 +266,32 @@ impl Store {
                 &commit_lsn,
                 &events,
                 &rules,
+                &ids(&off),
+                &ids(&on),
             ],
         )
         .await;
+        note.off.noted(note.confirmed);
+    }
+
+    /// The hooks that were off where the slot stands; `None` where nothing has been noted yet.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn off_hooks(&self, slot: &str) -> Result<Option<Vec<HookId>>> {
+        let mut session = self.client.lock().await;
+        let client = self.connected(&mut session).await?;
+        let sql = "select o.hook from progress as p left join off_hook as o on o.slot = p.slot where p.slot = $1";
+        let rows = client.query(sql, &[&slot]).await;
+        let rows = rows.context("read which hooks were off")?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let ids = rows
+            .iter()
+            .filter_map(|row| row.try_get::<_, Option<String>>(0).transpose());
+        let ids = ids.map(|id| Ok(HookId::new(id?, false)));
+        ids.collect::<Result<_>>().map(Some)
     }
 
     /// Notes that hooks are told of a gap. Returns when that is, if nobody had noted it before.

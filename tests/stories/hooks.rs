@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver, SECRET};
+use crate::support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook, SECRET};
 
 fn ids(calls: &[Call]) -> Vec<Value> {
     let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
@@ -252,4 +252,76 @@ async fn the_applications_own_hook_table_is_followed() {
         "{paths:?}"
     );
     assert_eq!(paths.len(), 3);
+}
+
+#[tokio::test]
+async fn after_a_crash_a_hook_still_hears_what_was_committed_before_it_was_switched_off() {
+    let database = Database::bookstore().await;
+    let (gate, receiver) = (Gate::closed().await, Receiver::start().await);
+    let config = database
+        .config(BOOK_EVENTS)
+        .replace("[delivery]", "[delivery]\ntimeout = \"10m\"");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let hook = database.hook(Some("7"), "book.added", &gate.url()).await;
+    database
+        .hook(Some("8"), "book.added", &receiver.url())
+        .await;
+    database.until_all_is_confirmed().await;
+    database
+        .sql(&format!(
+            "insert into book values (1, 7, 1, 'on its way', 9);
+             update rowhook.hook set active = false where id = {hook};
+             insert into book values (2, 7, 1, 'never heard', 9), (3, 8, 2, 'heard', 9)"
+        ))
+        .await;
+    receiver.expect(1).await;
+    rowhook.kill();
+
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let parked = format!(
+        "select count(*) = 1 from rowhook.delivery where hook = '{hook}' and state = 'parked'"
+    );
+    database.until("what was on its way is kept", &parked).await;
+    receiver.expect(2).await;
+    database
+        .sql(&format!(
+            "update rowhook.hook set active = true, target = '{}' where id = {hook}",
+            receiver.url()
+        ))
+        .await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.calls();
+    let books: Vec<_> = calls.iter().map(|call| call.data()["id"].clone()).collect();
+    assert_eq!(books, [3, 3, 1]);
+    assert_eq!(calls[0].id(), calls[1].id());
+}
+
+#[tokio::test]
+async fn a_hook_that_was_off_hears_nothing_of_that_time_when_it_is_switched_on_while_rowhook_is_away()
+ {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    let turn =
+        |active: bool| format!("update rowhook.hook set active = {active} where id = {hook}");
+    database.sql(&turn(false)).await;
+    database.until_all_is_confirmed().await;
+    rowhook.kill();
+    database
+        .sql("insert into book values (1, 7, 1, 'never heard', 9)")
+        .await;
+    database.sql(&turn(true)).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'heard', 9)")
+        .await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.calls();
+    let books: Vec<_> = calls.iter().map(|call| call.data()["id"].clone()).collect();
+    assert_eq!(books, [2]);
 }
