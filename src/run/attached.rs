@@ -137,14 +137,11 @@ impl<'a> Attached<'a> {
         if let (Some(known), false) = (known, self.hooks_loaded) {
             // The slot may be behind our note: it is told of it later, and forgets the last in a crash.
             self.ledger.idle(known);
+            self.noted.send_replace(known);
         }
-        let opened = Stream::open(
-            self.address,
-            &self.config.database,
-            &self.name,
-            self.ledger.confirmed(),
-        )
-        .await;
+        // From what is noted, and not from what is settled: opening the stream confirms where it begins.
+        let noted = *self.noted.borrow();
+        let opened = Stream::open(self.address, &self.config.database, &self.name, noted).await;
         if let Err(stream::Error::Occupied { slot }) = &opened {
             end_own_walsender(&client, slot, &self.name).await?;
         }

@@ -231,3 +231,44 @@ async fn the_loss_of_wal_is_warned_of_before_it_comes() {
     rowhook.until_log("the slot is out of danger").await;
     database.until_all_has_arrived().await;
 }
+
+#[tokio::test]
+async fn a_reconnect_confirms_nothing_that_is_not_noted() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let mut rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database.until_all_is_confirmed().await;
+    // Settled, but it cannot be noted.
+    let mut other = connect(&database.url).await;
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table rowhook.progress in share mode")
+        .await
+        .unwrap();
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+    database
+        .sql(&format!(
+            "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots where slot_name = '{}'",
+            database.name
+        ))
+        .await;
+    rowhook.until_log("not attached").await;
+    let attached = format!(
+        "select count(*) = 1 from pg_replication_slots where slot_name = '{}' and active",
+        database.name
+    );
+    database.until("it is attached again", &attached).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    receiver.expect(2).await;
+    rowhook.kill();
+    lock.rollback().await.unwrap();
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database.until_all_has_arrived().await;
+}
