@@ -26,6 +26,14 @@ pub use self::error::{Error, Reason};
 /// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
 pub const STREAM: &str = "rowhook";
 
+/// Somebody has hung up, which a server that is restarted does at any point.
+const BROKEN: [io::ErrorKind; 4] = [
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+];
+
 /// What `NOTIFY` says to a session that listens.
 pub type Notifications = mpsc::UnboundedReceiver<String>;
 
@@ -234,6 +242,10 @@ impl Address {
         let told = causes.last().cloned().unwrap_or_else(|| error.to_string());
         let io =
             std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+        let broken = io.is_some_and(|io| BROKEN.contains(&io.kind()));
+        if error.is_closed() || broken {
+            return Reason::Unreachable(told);
+        }
         match error.to_string().split(':').next() {
             Some("error performing TLS handshake") => Reason::Tls(told),
             Some("invalid configuration") if told.contains("password") => Reason::NoPassword {
