@@ -1,4 +1,4 @@
--- Takes what is due of a hook, oldest first. It is lent, not removed: what a crash leaves behind is due again when the
+-- Takes what is due of a hook, what has waited longest first: of a lane only the first is due. It is lent, not removed: what a crash leaves behind is due again when the
 -- lease is over.
 with due as (
     select id
@@ -6,7 +6,7 @@ with due as (
     where hook = $1
         and state = 'parked'
         and next_attempt <= clock_timestamp()
-    order by commit_lsn, event_index
+    order by next_attempt
     limit $2
     for update skip locked
 )

@@ -11,7 +11,7 @@ use super::{
 use crate::postgres::address::Address;
 
 /// A transaction is not made larger than this.
-const BATCH_WRITES: usize = 500;
+const BATCH_WRITES: usize = 4096;
 
 /// Writes until nobody can hand anything over any more.
 pub(super) async fn write(
