@@ -1,0 +1,168 @@
+//! Endpoints that answer well, badly, late, in crumbs, or not at all; and what they got.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{
+        StatusCode,
+        header::{CONTENT_LENGTH, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::net::TcpListener;
+
+use crate::{HOOKS, support::SECRET};
+
+/// All endpoints, and what they got.
+pub struct Endpoints {
+    /// Everyone but the last is well from now on.
+    pub healthy: AtomicBool,
+    /// The last is well too.
+    pub all_healthy: AtomicBool,
+    pub heard: Mutex<Vec<Heard>>,
+    random: Mutex<StdRng>,
+}
+
+/// A request that was answered with 200.
+pub struct Heard {
+    pub hook: usize,
+    pub id: String,
+    pub body: Bytes,
+}
+
+/// What an endpoint does with a request, by chance.
+enum Mood {
+    Well,
+    Status(u16),
+    Throttle,
+    Late,
+    Trickle,
+    Lie,
+    Redirect,
+}
+
+impl Endpoints {
+    fn chance(&self, chances: u32) -> u32 {
+        self.random.lock().unwrap().random_range(0..chances)
+    }
+
+    /// The first few are always well, the last one never until the end; the others are so now and then.
+    fn mood(&self, hook: usize) -> Mood {
+        if hook == HOOKS - 1 && !self.all_healthy.load(Ordering::SeqCst) {
+            return Mood::Status(500);
+        }
+        if self.healthy.load(Ordering::SeqCst) || hook < 4 {
+            return Mood::Well;
+        }
+        match (hook % 10, self.chance(20)) {
+            (_, 0 | 1) => Mood::Status(500),
+            (_, 2) => Mood::Status(404),
+            (_, 3) => Mood::Throttle,
+            (_, 4) => Mood::Redirect,
+            (5, 5) if self.chance(5) == 0 => Mood::Status(410),
+            (6, 5) => Mood::Late,
+            (7, 5) => Mood::Trickle,
+            (8, 5) => Mood::Lie,
+            _ => Mood::Well,
+        }
+    }
+}
+
+/// Opens the endpoints, `/h0` and so on. One connection in thirty is cut without a word.
+pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
+    let endpoints = Arc::new(Endpoints {
+        healthy: AtomicBool::new(false),
+        all_healthy: AtomicBool::new(false),
+        random: Mutex::new(StdRng::seed_from_u64(seed)),
+        heard: Mutex::default(),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new()
+        .fallback(receive)
+        .with_state(Arc::clone(&endpoints));
+    let doors = Arc::clone(&endpoints);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if !doors.healthy.load(Ordering::SeqCst) && doors.chance(30) == 0 {
+                continue;
+            }
+            let service = TowerToHyperService::new(app.clone());
+            tokio::spawn(async move {
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    (url, endpoints)
+}
+
+async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let hook: usize = parts.uri.path().trim_start_matches("/h").parse().unwrap();
+    // A client that is killed in the middle of a request has not made it.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    standardwebhooks::Webhook::new(SECRET)
+        .unwrap()
+        .verify(&body, &parts.headers)
+        .unwrap();
+    match endpoints.mood(hook) {
+        Mood::Well => {}
+        Mood::Status(code) => return StatusCode::from_u16(code).unwrap().into_response(),
+        Mood::Throttle => {
+            return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0")]).into_response();
+        }
+        Mood::Redirect => return (StatusCode::FOUND, [("location", "/h0")]).into_response(),
+        Mood::Late => {
+            // Longer than the time-out: whoever asked is gone by then.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            return StatusCode::OK.into_response();
+        }
+        Mood::Trickle => {
+            let crumbs = futures_util::stream::unfold(0, |crumb| async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                (crumb < 10).then(|| (Ok::<_, Infallible>(Bytes::from_static(b".")), crumb + 1))
+            });
+            return Body::from_stream(crumbs).into_response();
+        }
+        // Fewer bytes than it says; the connection breaks.
+        Mood::Lie => {
+            return Response::builder()
+                .status(StatusCode::INTERNAL_SERVER_ERROR)
+                .header(CONTENT_LENGTH, "1000")
+                .body(Body::from_stream(futures_util::stream::iter([Ok::<
+                    _,
+                    Infallible,
+                >(
+                    Bytes::from_static(b"no"),
+                )])))
+                .unwrap();
+        }
+    }
+    let id = parts.headers["webhook-id"].to_str().unwrap().to_owned();
+    endpoints
+        .heard
+        .lock()
+        .unwrap()
+        .push(Heard { hook, id, body });
+    StatusCode::OK.into_response()
+}
