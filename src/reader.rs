@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_postgres::Client;
 
@@ -661,6 +661,7 @@ impl Reader {
                 held: Some(Held {
                     ticket: self.ledger.ticket(position.index),
                     memory,
+                    since: Instant::now(),
                 }),
             };
             self.couriers.hand(&hook, delivery);

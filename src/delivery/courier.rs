@@ -107,6 +107,8 @@ struct Round {
     breaker: Breaker,
     /// The endpoint has asked for a pause.
     not_before: Instant,
+    /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
+    overwhelmed: bool,
 }
 
 impl Courier {
@@ -236,6 +238,7 @@ impl Courier {
             claiming: false,
             breaker: Breaker::default(),
             not_before: Instant::now(),
+            overwhelmed: false,
         };
         loop {
             let stopping = self.desk.stop.is_cancelled();
@@ -269,8 +272,12 @@ impl Courier {
 
     /// Sends what may go, and parks what may not.
     fn send_or_park(self: &Arc<Self>, round: &mut Round, hook: Option<&Arc<Hook>>) {
-        let shed = std::mem::take(&mut self.state().shed);
         let now = Instant::now();
+        let mut shed = {
+            let mut state = self.state();
+            round.overwhelmed &= !state.backlog.is_empty();
+            std::mem::take(&mut state.shed) || round.overwhelmed
+        };
         loop {
             let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
             if round.flying >= limit && !shed {
@@ -279,6 +286,12 @@ impl Courier {
             let Some((turn, place, delivery)) = round.lanes.take() else {
                 break;
             };
+            if let (Some(held), Some(hook)) = (&delivery.held, hook)
+                && now - held.since > hook.delivery.timeout
+            {
+                // The slot is held by no endpoint for longer than its time-out, be it ever so alive.
+                (shed, round.overwhelmed) = (true, true);
+            }
             let pause = round
                 .not_before
                 .max(round.breaker.opens_at().unwrap_or(now))

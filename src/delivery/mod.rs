@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{courier::Courier, lane::Place, ledger::Ticket, send::Sender};
@@ -60,6 +60,8 @@ pub struct Held {
     pub ticket: Ticket,
     /// Its share of the memory budget.
     pub memory: OwnedSemaphorePermit,
+    /// Since when.
+    pub since: Instant,
 }
 
 impl Delivery {

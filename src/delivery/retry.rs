@@ -99,7 +99,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::delivery::answer::Failure;
+    use crate::{
+        config::Delivery,
+        delivery::{answer::Failure, spell::Spell},
+    };
 
     const RETRIES: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(100)];
 
@@ -166,6 +169,54 @@ mod tests {
             verdict(&status(500, None), 1, &[], now(), 0.5),
             dead("the last of 1 attempts failed: 500")
         );
+    }
+
+    /// The default schedule on a clock that jumps, with the worst jitter to either side.
+    #[tokio::test(start_paused = true)]
+    async fn the_default_schedule_lasts_three_days_and_ends_dead() {
+        let rules = Delivery::default();
+        for (jitter, hours) in [(0.0, 68.0), (0.5, 75.6), (1.0, 83.2)] {
+            let begun = tokio::time::Instant::now();
+            let (mut spell, mut attempts, mut at) = (Spell::default(), 0, Vec::new());
+            let reason = loop {
+                attempts += 1;
+                at.push(begun.elapsed().as_secs());
+                spell.failed(tokio::time::Instant::now());
+                assert_eq!(
+                    spell.verdict(rules.disable_after, tokio::time::Instant::now()),
+                    None,
+                    "one delivery alone is no reason to disable a hook"
+                );
+                match verdict(&status(500, None), attempts, &rules.retries, now(), jitter) {
+                    Verdict::TryAgain { after, .. } => tokio::time::sleep(after).await,
+                    Verdict::Dead { reason } => break reason,
+                    other => panic!("{other:?}"),
+                }
+            };
+            assert_eq!(reason, "the last of 10 attempts failed: 500");
+            let lasted = begun.elapsed().as_secs_f64() / 3600.0;
+            assert!((lasted - hours).abs() < 0.1, "{lasted} h");
+            if jitter == 0.5 {
+                let expected = [
+                    0, 5, 305, 2105, 9305, 27_305, 63_305, 113_705, 185_705, 272_105,
+                ];
+                assert_eq!(at, expected);
+            }
+        }
+    }
+
+    /// An endpoint that is asked every hour and never succeeds is left after five days.
+    #[tokio::test(start_paused = true)]
+    async fn five_days_of_failures_disable_at_the_first_attempt_after_them() {
+        let limit = Delivery::default().disable_after;
+        let (mut spell, mut hours) = (Spell::default(), 0);
+        spell.failed(tokio::time::Instant::now());
+        while spell.verdict(limit, tokio::time::Instant::now()).is_none() {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            hours += 1;
+            spell.failed(tokio::time::Instant::now());
+        }
+        assert_eq!(hours, 5 * 24);
     }
 
     #[test]
