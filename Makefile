@@ -19,6 +19,7 @@ test: postgres
 
 torture: postgres
 	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --locked --test torture -- --nocapture
+	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --locked --test stories -- memory:: --nocapture --test-threads 1
 
 lint:
 	cargo fmt --check
