@@ -23,6 +23,7 @@ use crate::{
     config::{Config, GAP, Order, TableName},
     delivery::{
         Couriers, Delivery, Desk, Held,
+        backlog::Backlog,
         guard::Guard,
         lane::Place,
         ledger::{Ledger, Opened},
@@ -245,8 +246,9 @@ impl Reader {
     pub fn call(&mut self, due: Due) {
         if due.revived {
             let hook = self.hooks.index.get(&due.hook).cloned();
-            self.couriers
-                .resume(&due.hook, hook.as_ref(), vec![(due.place, 1)]);
+            let mut parked = Backlog::default();
+            parked.add(due.place, 1);
+            self.couriers.resume(&due.hook, hook.as_ref(), parked);
         } else {
             self.couriers.look(&due.hook);
         }

@@ -1,13 +1,19 @@
 //! Which lanes of a hook have deliveries in the table. Nothing may overtake those.
+//!
+//! A million rows may be parked for a hook, and memory has a budget, so lanes are counted in a limited number of buckets. One
+//! that shares its bucket with a parked lane is parked too: it comes somewhat later, and never too early.
 
 use std::collections::HashMap;
 
 use super::lane::Place;
 
+/// How many bits of a lane's hash tell its bucket. All buckets of a hook together are less than 10 MB.
+const BUCKET_BITS: u32 = 18;
+
 /// The parked deliveries of one hook, by lane.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    lanes: HashMap<u64, u64>,
+    buckets: HashMap<u32, u64>,
     deliveries: u64,
 }
 
@@ -15,33 +21,51 @@ impl Backlog {
     /// So many more deliveries are parked in this place.
     pub fn add(&mut self, place: Place, deliveries: u64) {
         self.deliveries += deliveries;
-        for lane in place.lanes() {
-            *self.lanes.entry(lane).or_default() += deliveries;
+        for bucket in buckets(place) {
+            *self.buckets.entry(bucket).or_default() += deliveries;
+        }
+    }
+
+    /// All of these are parked too.
+    pub fn extend(&mut self, more: Self) {
+        self.deliveries += more.deliveries;
+        for (bucket, deliveries) in more.buckets {
+            *self.buckets.entry(bucket).or_default() += deliveries;
         }
     }
 
     /// One delivery that was parked in this place is so no more.
     pub fn remove(&mut self, place: Place) {
         self.deliveries = self.deliveries.saturating_sub(1);
-        for lane in place.lanes() {
-            if let Some(count) = self.lanes.get_mut(&lane) {
+        for bucket in buckets(place) {
+            if let Some(count) = self.buckets.get_mut(&bucket) {
                 *count -= 1;
                 if *count == 0 {
-                    self.lanes.remove(&lane);
+                    self.buckets.remove(&bucket);
                 }
             }
+        }
+        if self.is_empty() {
+            // What a large backlog took is given back.
+            *self = Self::default();
         }
     }
 
     /// Would a delivery in this place overtake one that is parked?
     pub fn blocks(&self, place: Place) -> bool {
-        place.lanes().any(|lane| self.lanes.contains_key(&lane))
+        buckets(place).any(|bucket| self.buckets.contains_key(&bucket))
     }
 
     /// Is nothing parked?
     pub fn is_empty(&self) -> bool {
         self.deliveries == 0
     }
+}
+
+fn buckets(place: Place) -> impl Iterator<Item = u32> {
+    // Lanes that are positions differ in few bits; a multiplication by 2^64 / φ spreads them (Knuth, 6.4).
+    let bucket = |lane: u64| lane.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BUCKET_BITS);
+    place.lanes().map(move |lane| bucket(lane) as u32)
 }
 
 #[cfg(test)]
@@ -60,5 +84,16 @@ mod tests {
         backlog.remove(Place::One(2));
         backlog.remove(Place::One(2));
         assert!(!backlog.blocks(Place::One(2)) && backlog.is_empty());
+    }
+
+    #[test]
+    fn a_million_parked_lanes_take_no_more_than_their_buckets_and_are_all_blocked() {
+        let mut backlog = Backlog::default();
+        let lane = |number: u64| Place::One(number.rotate_left(24));
+        (0..1_000_000).for_each(|number| backlog.add(lane(number), 1));
+        assert!(backlog.buckets.len() <= 1 << BUCKET_BITS);
+        assert!((0..1_000_000).all(|number| backlog.blocks(lane(number))));
+        (0..1_000_000).for_each(|number| backlog.remove(lane(number)));
+        assert!(backlog.is_empty() && backlog.buckets.capacity() == 0);
     }
 }

@@ -144,11 +144,9 @@ impl Courier {
     }
 
     /// So much is parked that was not counted yet.
-    pub fn resume(self: &Arc<Self>, parked: Vec<(Place, u64)>) {
+    pub fn resume(self: &Arc<Self>, parked: Backlog) {
         self.change(|state| {
-            parked
-                .into_iter()
-                .for_each(|(place, deliveries)| state.backlog.add(place, deliveries));
+            state.backlog.extend(parked);
             state.look_at = Some(Instant::now());
         });
     }

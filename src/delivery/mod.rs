@@ -21,7 +21,7 @@ use bytes::Bytes;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{courier::Courier, lane::Place, ledger::Ticket, send::Sender};
+use self::{backlog::Backlog, courier::Courier, lane::Place, ledger::Ticket, send::Sender};
 use crate::{
     event::Position,
     history::History,
@@ -119,7 +119,7 @@ impl Couriers {
     }
 
     /// Tells a hook's courier what is parked for it from before we started. The hook may be disabled.
-    pub fn resume(&mut self, id: &HookId, hook: Option<&Arc<Hook>>, parked: Vec<(Place, u64)>) {
+    pub fn resume(&mut self, id: &HookId, hook: Option<&Arc<Hook>>, parked: Backlog) {
         self.courier(id, hook).resume(parked);
     }
 

@@ -20,8 +20,8 @@ use crate::config::Database;
 
 /// How often a new position is told to the server. One that is late costs a repetition after a crash, and nothing else.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
-/// The library's channel counts messages, not bytes, and so it is kept short.
-const CHANNEL: usize = 256;
+/// The library's channel counts messages, not bytes, and so it is kept short: each may be a row of many megabytes.
+const CHANNEL: usize = 16;
 /// A batch ends at so many messages or bytes, whichever comes first.
 const BATCH_MESSAGES: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;

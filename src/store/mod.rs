@@ -11,11 +11,13 @@ mod writer;
 use std::{
     collections::HashMap,
     future::Future,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 
@@ -25,7 +27,7 @@ pub use self::{
 };
 use crate::{
     config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
-    delivery::{Delivery, lane::Place, ledger::Progress},
+    delivery::{Delivery, backlog::Backlog, ledger::Progress},
     event::Position,
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
@@ -198,24 +200,24 @@ impl Store {
         reclaimed.await.context("take over what was claimed")
     }
 
-    /// What is parked, by hook: each place with the number of deliveries in it.
+    /// What is parked, by hook.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn backlog(&self) -> Result<HashMap<String, Vec<(Place, u64)>>> {
+    pub async fn backlog(&self) -> Result<HashMap<String, Backlog>> {
         let mut slot = self.client.lock().await;
         let client = self.connected(&mut slot).await?;
-        let rows = client
-            .query(include_str!("../../sql/store/backlog.sql"), &[])
-            .await;
-        let mut backlog: HashMap<String, Vec<(Place, u64)>> = HashMap::new();
-        for row in rows.context("read what is parked")? {
+        let sql = include_str!("../../sql/store/backlog.sql");
+        let none: [&str; 0] = [];
+        // Row by row: there may be millions.
+        let rows = client.query_raw(sql, none).await;
+        let mut rows = pin!(rows.context("read what is parked")?);
+        let mut backlog: HashMap<String, Backlog> = HashMap::new();
+        while let Some(row) = rows.try_next().await.context("read what is parked")? {
             let deliveries: i64 = row.try_get("deliveries")?;
             let place = batch::place(row.try_get("lane")?, row.try_get("other_lane")?);
-            backlog
-                .entry(row.try_get("hook")?)
-                .or_default()
-                .push((place, deliveries.unsigned_abs()));
+            let of_hook = backlog.entry(row.try_get("hook")?).or_default();
+            of_hook.add(place, deliveries.unsigned_abs());
         }
         Ok(backlog)
     }

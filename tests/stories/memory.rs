@@ -109,7 +109,7 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
 async fn rows_of_fifty_megabytes_stay_within_a_few_of_them() {
     let rows: usize = std::env::var("MEMORY_LARGE_ROWS").map_or(3, |rows| rows.parse().unwrap());
     let database = Database::bookstore().await;
-    let mut slow = Slow::start(Duration::ZERO).await;
+    let mut slow = Slow::start(Duration::from_millis(500)).await;
     let config = database
         .config(BOOK_EVENTS)
         .replace("[delivery]", "[delivery]\nmax_body = \"64MiB\"");
