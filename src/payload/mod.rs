@@ -4,47 +4,68 @@
 mod object;
 mod rest_hooks;
 mod row;
+mod shape;
 mod standard;
+pub mod template;
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-pub use self::row::values;
 use self::{
     object::Object,
     row::{Row, Thin},
+    template::View,
 };
+pub use self::{row::values, shape::Shape};
 use crate::{
-    change::RowChange,
+    change::{Change, RowChange},
     config::PayloadFormat,
     event::{Event, Subject},
     hook::Hook,
 };
-
-/// What all payloads are sent as.
-pub const CONTENT_TYPE: &str = "application/json";
 
 /// Renders one event for any number of hooks; what they share is rendered once.
 #[derive(Debug)]
 pub struct Renderer<'a> {
     event: &'a Event,
     data: Row,
+    /// Why the table's template made nothing of the row.
+    flaw: Option<String>,
     standard: Option<Bytes>,
 }
 
 impl<'a> Renderer<'a> {
     /// Renders what is common to all payloads.
     pub fn new(event: &'a Event) -> Self {
+        let mut data = Row::of_event(event);
+        let shaped = shaped(event, &data.json);
+        let flaw = match shaped {
+            None => None,
+            Some(Ok(json)) => {
+                data.json = json;
+                None
+            }
+            Some(Err(error)) => Some(format!("the template failed: {error}")),
+        };
         Self {
             event,
-            data: Row::of_event(event),
+            data,
+            flaw,
             standard: None,
         }
     }
 
+    /// Why bodies are thin although they are not too large: the table has a template, which failed.
+    pub fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
+    }
+
     /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
+        if self.flaw.is_some() {
+            return self.render_thin(hook);
+        }
         let (event, data) = (self.event, &self.data);
         let body = match hook.delivery.payload {
             PayloadFormat::RestHooks if self.has_hook_meta() => {
@@ -89,6 +110,41 @@ impl<'a> Renderer<'a> {
                 body.finish()
             }
         }
+    }
+}
+
+/// What the template of the event's table makes of it; `None` where there is none.
+fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>> {
+    let Subject::Row { change, shape, .. } = &event.subject else {
+        return None;
+    };
+    let template = shape.template()?;
+    let (new, old) = values(event);
+    let changed = event.changed();
+    let view = View {
+        data: serde_json::from_slice(data).unwrap_or_default(),
+        new,
+        old,
+        changed: changed.map(|all| all.iter().map(|column| column.column).collect()),
+        event: &event.name,
+        owner: event.owner.as_deref(),
+        table: full_name(change),
+        op: operation(&change.row),
+        timestamp: timestamp(event.commit_time),
+    };
+    Some(template.render(&view))
+}
+
+/// The table of a change, with its schema.
+fn full_name(change: &Change) -> String {
+    let relation = &change.relation;
+    format!("{}.{}", relation.schema, relation.name)
+}
+
+impl PayloadFormat {
+    /// What bodies of this shape are sent as.
+    pub fn content_type(self) -> &'static str {
+        "application/json"
     }
 }
 

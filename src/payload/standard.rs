@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{object::Object, operation, row::Row, timestamp};
+use super::{full_name, object::Object, operation, row::Row, timestamp};
 use crate::{change::RowChange, event::Event};
 
 #[derive(Serialize)]
@@ -19,7 +19,7 @@ pub(super) fn old(event: &Event) -> Vec<u8> {
         Some(RowChange::Update { old, .. }) => old.image(),
         Some(RowChange::Insert { .. } | RowChange::Delete { .. }) | None => None,
     };
-    old.map_or(b"null".to_vec(), |image| Row::render(event, image).json)
+    old.map_or(b"null".to_vec(), |image| Row::of_image(event, image).json)
 }
 
 /// The body, which is the same for all hooks.
@@ -36,13 +36,11 @@ pub(super) fn render(
     body.field("timestamp", &timestamp(event.commit_time));
     body.raw("data", data);
     body.raw("old", old);
-    body.field("changed", &event.changed_names());
+    let changed = event.changed();
+    let changed = changed.map(|all| all.iter().map(|column| column.name).collect::<Vec<_>>());
+    body.field("changed", &changed);
     body.field("unchanged", unchanged);
-    let table = change.map(|change| {
-        let relation = &change.relation;
-        format!("{}.{}", relation.schema, relation.name)
-    });
-    body.field("table", &table);
+    body.field("table", &change.map(full_name));
     body.field("op", &change.map(|change| operation(&change.row)));
     body.field("owner", &event.owner.as_deref());
     let position = Position {

@@ -48,7 +48,7 @@ impl Reader {
         } else {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
-        let numbered: Vec<usize> = draft.rules;
+        let (numbered, added) = (draft.rules, draft.added);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -66,7 +66,8 @@ impl Reader {
                 name: Arc::clone(&rule.name),
                 subject: Subject::Row {
                     change: Arc::clone(&change),
-                    columns: events.columns.clone(),
+                    shape: Arc::clone(&events.shape),
+                    added: added.clone(),
                 },
                 owner: owner.clone(),
                 position: Position {
@@ -127,29 +128,31 @@ impl Reader {
         }
         let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
         let facts = filtered.then(|| facts(event));
-        let wanted = |filter: Option<&Filter>, whose: &dyn std::fmt::Display| {
-            match (filter, &facts) {
-            (Some(filter), Some(facts)) => filter.accepts(facts).unwrap_or_else(|error| {
-                tracing::warn!(event = %event.name, filter_of = %whose, %error, "a filter gave no answer; the event is left out");
-                false
-            }),
-            _ => true,
-        }
-        };
-        if !wanted(when, &event.name) {
+        let event_wants = wants(when, facts.as_ref());
+        let hooks: Vec<(Arc<Hook>, Result<(), String>)> = hooks
+            .into_iter()
+            .filter_map(|hook| {
+                let wants = match &event_wants {
+                    Ok(true) => wants(hook.filter.as_ref(), facts.as_ref()),
+                    other => other.clone(),
+                };
+                match wants {
+                    Ok(wanted) => wanted.then_some((hook, Ok(()))),
+                    Err(flaw) => Some((hook, Err(flaw))),
+                }
+            })
+            .collect();
+        if hooks.is_empty() {
             return;
         }
-        let hooks: Vec<Arc<Hook>> = hooks
-            .into_iter()
-            .filter(|hook| wanted(hook.filter.as_ref(), &hook.id))
-            .collect();
         self.desk.journal.tell(|| Entry::Matched {
             event: Arc::clone(event),
-            hooks: hooks.iter().map(|hook| hook.id.clone()).collect(),
+            hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
         let mut renderer = Renderer::new(event);
-        for hook in hooks {
+        for (hook, wanted) in hooks {
             let body = renderer.render(&hook);
+            let flaw = wanted.err().or_else(|| renderer.flaw().map(str::to_owned));
             let bytes = body.len() + DELIVERY_BYTES;
             let Some(memory) = self.reserve(bytes).await else {
                 return;
@@ -168,8 +171,9 @@ impl Reader {
                 commit_time: event.commit_time,
                 place: place(hook.delivery.order, event),
                 body,
-                content_type: payload::CONTENT_TYPE.into(),
+                content_type: hook.delivery.payload.content_type().into(),
                 attempts: 0,
+                flaw: flaw.map(Into::into),
                 held: Some(Held {
                     ticket: self.ledger.ticket(position.index),
                     memory,
@@ -206,13 +210,24 @@ impl Reader {
 
 fn facts(event: &Event) -> Facts {
     let (new, old) = payload::values(event);
+    let changed = event.changed();
+    let changed: Option<Vec<&str>> =
+        changed.map(|all| all.iter().map(|column| column.column).collect());
     Facts::new(
         &new,
         &old,
-        event.changed_names().as_deref(),
+        changed.as_deref(),
         &event.name,
         event.owner.as_deref(),
     )
+}
+
+/// Is the event wanted? An expression that fails says neither yes nor no, and why.
+fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String> {
+    match (filter, facts) {
+        (Some(filter), Some(facts)) => filter.accepts(facts).map_err(|error| error.to_string()),
+        _ => Ok(true),
+    }
 }
 
 /// What a delivery of this event must not overtake.

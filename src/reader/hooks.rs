@@ -1,6 +1,6 @@
 //! The hooks, as the stream changes them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Result;
 use tokio_postgres::Client;
@@ -10,12 +10,15 @@ use crate::{
     change::{Change, Image},
     config::Delivery,
     delivery::guard::Guard,
+    event::TableEvents,
+    filter::typing::Columns,
     hook::{
         HookId,
         index::Index,
         off::OffHooks,
         row::{self, HookColumns, HookRow, Known, Streamed},
     },
+    postgres::relation::Relation,
 };
 
 /// The hooks, and what it takes to make one of a row.
@@ -27,6 +30,18 @@ pub(super) struct Hooks {
     pub(super) off: OffHooks,
     pub(super) delivery: Arc<Delivery>,
     pub(super) guard: Guard,
+    /// What expressions may look at, by event, as far as the events' tables are known.
+    pub(super) rows: HashMap<Arc<str>, Columns>,
+}
+
+impl Hooks {
+    /// The table's columns are these, from now on.
+    pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
+        let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
+        for event in events.names() {
+            self.rows.insert(Arc::clone(event), columns.clone());
+        }
+    }
 }
 
 impl Reader {
@@ -71,6 +86,7 @@ impl Reader {
             file_hooks: &self.hooks.file_hooks,
             delivery: &self.hooks.delivery,
             guard: &self.hooks.guard,
+            rows: &self.hooks.rows,
         };
         let invalid = match row.into_hook(&known) {
             Ok(hook) => {

@@ -8,7 +8,11 @@ mod deliver;
 mod hooks;
 mod step;
 
-use std::{collections::HashSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
@@ -27,6 +31,7 @@ use crate::{
         guard::Guard,
         ledger::{Ledger, Opened},
     },
+    enrich::Enrichment,
     event::{EventMap, Position},
     hook::{
         self, HookId,
@@ -36,7 +41,7 @@ use crate::{
     },
     message::Message,
     owner::Owners,
-    postgres::{Lsn, gap::Gap, stream::Received, toast},
+    postgres::{Lsn, address::Address, gap::Gap, relation::Relation, stream::Received, toast},
     store::Due,
 };
 
@@ -45,6 +50,7 @@ pub struct Reader {
     events: EventMap,
     hooks: Hooks,
     owners: Owners,
+    enrichment: Enrichment,
     couriers: Couriers,
     desk: Arc<Desk>,
     ledger: Ledger,
@@ -65,6 +71,7 @@ impl Reader {
     /// When a hook or an expression of the file cannot be used.
     pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
         let events = EventMap::new(config)?;
+        let address = Address::parse(config.database.url.expose()).context("database.url")?;
         let owners = config
             .tables
             .iter()
@@ -91,9 +98,11 @@ impl Reader {
                 off,
                 delivery: Arc::new(config.delivery.clone()),
                 guard,
+                rows: HashMap::new(),
             },
             events,
             owners,
+            enrichment: Enrichment::new(config, address),
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
@@ -111,6 +120,13 @@ impl Reader {
     /// # Errors
     /// When a table cannot be read.
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
+        for table in self.events.tables() {
+            let relation = Relation::of(client, table).await;
+            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
+            if let (Some(events), Some(relation)) = (self.events.of_table(table), relation) {
+                self.hooks.learn(events, &relation);
+            }
+        }
         let off = self.desk.store.off_hooks(slot).await?;
         let rows = row::load_all(client, &self.hooks.columns).await?;
         let is_noted = off.is_some();
@@ -289,9 +305,14 @@ impl Reader {
         });
         self.owners.look_up(client, owned).await?;
         let gaps = drafts
-            .into_iter()
+            .iter_mut()
             .map(|draft| &mut draft.change)
             .filter(|change| toast::has_gap(change));
-        toast::fill(client, gaps.collect()).await
+        toast::fill(client, gaps.collect()).await?;
+        let bare = drafts.into_iter().map(|draft| {
+            let Draft { change, added, .. } = &mut **draft;
+            (&*change, added)
+        });
+        self.enrichment.look_up(bare.collect()).await
     }
 }

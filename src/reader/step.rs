@@ -10,6 +10,7 @@ use super::Reader;
 use crate::{
     change::{Change, RowChange, Transaction},
     delivery::ledger::Opened,
+    enrich::Added,
     event::{Position, Rule, TableEvents},
     message::{self, Message},
     postgres::{Lsn, pgoutput, relation::Relation, stream::Received},
@@ -63,6 +64,8 @@ pub(super) struct Draft {
     pub(super) first_event: u64,
     /// Which of its table's rules it satisfies, `when` not yet asked.
     pub(super) rules: Vec<usize>,
+    /// What was looked up beside the row.
+    pub(super) added: Vec<Added>,
 }
 
 impl Reader {
@@ -102,8 +105,12 @@ impl Reader {
                     .await
                     .context("read what a table looks like")?;
                 let name = relation.table();
+                let events = self.events.of_table(&name).cloned();
+                if let Some(events) = &events {
+                    self.hooks.learn(events, &relation);
+                }
                 let table = Table {
-                    events: self.events.of_table(&name).cloned(),
+                    events,
                     holds_hooks: name == self.hooks.columns.table,
                     relation: Arc::new(relation),
                 };
@@ -222,6 +229,7 @@ impl Reader {
             table,
             first_event,
             rules,
+            added: Vec::new(),
         })
     }
 }

@@ -17,4 +17,5 @@ mod memory;
 mod messages;
 mod restarts;
 mod rows;
+mod shaping;
 mod support;
