@@ -138,6 +138,29 @@ impl TableEvents {
             RowChange::Delete { .. } => &self.deleted,
         }
     }
+
+    /// The event that `rule` makes of a change: the one with this number in its transaction.
+    pub fn event(
+        &self,
+        rule: &Rule,
+        change: &Arc<Change>,
+        owner: Option<Arc<str>>,
+        index: u64,
+    ) -> Event {
+        Event {
+            name: Arc::clone(&rule.name),
+            subject: Subject::Row {
+                change: Arc::clone(change),
+                columns: self.columns.clone(),
+            },
+            owner,
+            position: Position {
+                commit_lsn: change.transaction.commit_lsn,
+                index,
+            },
+            commit_time: change.transaction.commit_time,
+        }
+    }
 }
 
 impl Rule {

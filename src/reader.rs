@@ -552,19 +552,7 @@ impl Reader {
             if owner.is_none() && !rule.all_owners {
                 self.tell_ownerless(&change.relation.table());
             }
-            let event = Arc::new(Event {
-                name: Arc::clone(&rule.name),
-                subject: Subject::Row {
-                    change: Arc::clone(&change),
-                    columns: events.columns.clone(),
-                },
-                owner: owner.clone(),
-                position: Position {
-                    commit_lsn: change.transaction.commit_lsn,
-                    index,
-                },
-                commit_time: change.transaction.commit_time,
-            });
+            let event = Arc::new(events.event(rule, &change, owner.clone(), index));
             self.deliver(&event, rule.all_owners, rule.when.as_ref())
                 .await;
         }
@@ -787,7 +775,8 @@ impl Draft {
     }
 }
 
-fn facts(event: &Event) -> Facts {
+/// What expressions are asked about an event.
+pub fn facts(event: &Event) -> Facts {
     let (new, old) = payload::values(event);
     Facts::new(
         &new,

@@ -1,9 +1,19 @@
--- What the stream does not say of a table: its primary key, and the generated columns that are not in it.
+-- What the stream does not say of a table: its primary key, the generated columns that are not in it, which columns may
+-- be null or too large for an update to repeat them, and which point to other tables.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
     attribute.attgenerated <> '' as generated,
+    attribute.attnotnull as not_null,
+    attribute.attstorage <> 'p' as large,
+    exists (
+        select
+        from pg_constraint as c
+        where c.conrelid = attribute.attrelid
+            and c.contype = 'f'
+            and c.conkey = array[attribute.attnum]
+    ) as points,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
 left join pg_index as index

@@ -168,6 +168,16 @@ pub enum EventSource {
     Custom,
 }
 
+/// As a user writes it: `table.action`, or `custom`.
+impl fmt::Display for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { table, action, .. } => write!(f, "{table}.{action}"),
+            Self::Custom => f.write_str("custom"),
+        }
+    }
+}
+
 /// The last word of `table.action`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {

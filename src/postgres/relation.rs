@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use super::{
     json,
-    pgoutput::{RelationMessage, ReplicaIdentity},
+    pgoutput::{ColumnMessage, RelationMessage, ReplicaIdentity},
     types::{self, Type},
 };
 use crate::{
@@ -49,6 +49,14 @@ pub struct Column {
     pub type_oid: u32,
     /// Part of the replica identity.
     pub identity_key: bool,
+    /// It may be null, as far as is known.
+    pub nullable: bool,
+    /// Computed from others, and not in the stream.
+    pub generated: bool,
+    /// A value may be so large that an update which does not touch it leaves it out.
+    pub large: bool,
+    /// A foreign key of this column alone.
+    pub points: bool,
 }
 
 impl Relation {
@@ -62,6 +70,9 @@ impl Relation {
             name: String,
             type_oid: u32,
             generated: bool,
+            not_null: bool,
+            large: bool,
+            points: bool,
             key_place: Option<i32>,
         }
         let rows = client
@@ -76,6 +87,9 @@ impl Relation {
                 name: row.try_get("name")?,
                 type_oid: row.try_get("type_oid")?,
                 generated: row.try_get("generated")?,
+                not_null: row.try_get("not_null")?,
+                large: row.try_get("large")?,
+                points: row.try_get("points")?,
                 key_place: row.try_get("key_place")?,
             });
         }
@@ -95,13 +109,20 @@ impl Relation {
         let types = types::load(client, columns.iter().map(|(_, oid, _)| *oid)).await?;
         let columns: Vec<Column> = columns
             .into_iter()
-            .map(|(name, type_oid, identity_key)| Column {
-                ty: types
-                    .get(&type_oid)
-                    .map_or_else(|| Arc::new(Type::Text), Arc::clone),
-                name,
-                type_oid,
-                identity_key,
+            .map(|(name, type_oid, identity_key)| {
+                let known = known.iter().find(|column| column.name == name);
+                Column {
+                    ty: types
+                        .get(&type_oid)
+                        .map_or_else(|| Arc::new(Type::Text), Arc::clone),
+                    type_oid,
+                    identity_key,
+                    nullable: known.is_none_or(|column| !column.not_null),
+                    generated: known.is_some_and(|column| column.generated),
+                    large: known.is_none_or(|column| column.large),
+                    points: known.is_some_and(|column| column.points),
+                    name,
+                }
             })
             .collect();
         known.sort_by_key(|column| column.key_place);
@@ -128,6 +149,46 @@ impl Relation {
             primary_key,
             key,
         })
+    }
+
+    /// The table as the stream would describe it now; `None` where there is no such table.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn read(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
+        let sql = include_str!("../../sql/catalog/streamed.sql");
+        let rows = client.query(sql, &[&table.schema, &table.name]).await?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let identity = match first.try_get::<_, i8>("relreplident")?.cast_unsigned() {
+            b'n' => ReplicaIdentity::Nothing,
+            b'f' => ReplicaIdentity::Full,
+            b'i' => ReplicaIdentity::Index,
+            _ => ReplicaIdentity::Default,
+        };
+        let oid = first.try_get("oid")?;
+        let mut columns = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // A table without columns has one row, with nulls.
+            let Some(name) = row.try_get("name")? else {
+                continue;
+            };
+            columns.push(ColumnMessage {
+                identity_key: row.try_get("identity_key")?,
+                name,
+                type_oid: row.try_get("type_oid")?,
+                type_modifier: row.try_get("type_modifier")?,
+            });
+        }
+        let message = RelationMessage {
+            oid,
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            identity,
+            columns,
+        };
+        Self::describe(client, message).await.map(Some)
     }
 
     /// The table's name.
