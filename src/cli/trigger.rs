@@ -168,7 +168,7 @@ fn of_message(args: &Args) -> Result<Event> {
     })
 }
 
-/// A hook for a URL that is nobody's: as [delivery] says, and unsigned.
+/// A hook for a URL that is nobody's: with the settings of `[delivery]`, and unsigned.
 fn stranger(config: &Config, url: &Url) -> Result<Hook> {
     Ok(Hook {
         id: HookId::new("trigger", false),
