@@ -119,7 +119,7 @@ pub fn explain(
             let Some(rule) = rules.find(|rule| *rule.name == *written.name) else {
                 return Outcome::silent(written, other_action(written));
             };
-            let event = of_table.event(rule, change, owner.cloned(), 0);
+            let event = of_table.event(rule, change, Vec::new(), owner.cloned(), 0);
             match silence(rule, &event, written) {
                 Some(silent) => Outcome::silent(written, silent),
                 None => Outcome {

@@ -1,11 +1,12 @@
--- What the stream does not say of a table: its primary key, the generated columns that are not in it, which columns may
--- be null or too large for an update to repeat them, and which point to other tables.
+-- What the stream does not say of a table: its primary key, the generated columns that are not in it, how SQL writes the
+-- types of its columns, which of them may be null or too large for an update to repeat them, and which point to other tables.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
     attribute.attgenerated <> '' as generated,
-    attribute.attnotnull as not_null,
+    format_type(attribute.atttypid, attribute.atttypmod) as sql_type,
+    not attribute.attnotnull as nullable,
     attribute.attstorage <> 'p' as large,
     exists (
         select

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use super::stage::{Stage, print_json};
 use crate::{
     config::{Config, EventSource, PayloadFormat},
-    schema::{About, Shape, content_type, schema},
+    schema::{About, Subject, schema},
 };
 
 /// Prints the schema of one payload, for a file, or those of all of them.
@@ -24,39 +24,40 @@ pub(super) async fn print(
         }
         Some(EventSource::Custom) | None => None,
     };
+    let plain = Default::default();
     let about = match &relation {
         Some((relation, table, action)) => About::Row {
             relation,
             action,
-            columns: match stage.events.of_table(table) {
-                Some(events) => &events.columns,
-                None => &crate::config::Columns::All,
+            shape: match stage.events.of_table(table) {
+                Some(events) => &events.shape,
+                None => &plain,
             },
         },
         None => About::Anything,
     };
-    let shape = Shape { event, about };
+    let subject = Subject { event, about };
     let payloads: Vec<_> = PayloadFormat::all()
         .filter(|(_, format)| wanted.is_none_or(|wanted| wanted == *format))
         .collect();
     if json {
         let told = payloads.iter().map(|(name, format)| {
             let told =
-                json!({"content_type": content_type(*format), "schema": schema(shape, *format)});
+                json!({"content_type": format.content_type(), "schema": schema(subject, *format)});
             ((*name).to_owned(), told)
         });
         let payloads: Map<_, _> = told.collect();
         return print_json(&json!({"event": event, "payloads": payloads}));
     }
     for (name, format) in payloads {
-        let head = format!("{event} as {name}, content-type: {}", content_type(format));
+        let head = format!("{event} as {name}, content-type: {}", format.content_type());
         if wanted.is_some() {
             // Standard output is the schema and nothing else.
             eprintln!("{head}");
         } else {
             println!("{head}");
         }
-        print_json(&schema(shape, format))?;
+        print_json(&schema(subject, format))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use crate::{
     change::Change,
     config::{Action, Config, EventRule, TableName},
+    enrich::{Added, Enrichment},
     event::EventMap,
     hook::roster::Roster,
     owner::Owners,
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct Stage<'a> {
     pub(super) config: &'a Config,
     pub(super) client: Client,
+    address: Address,
     pub(super) events: EventMap,
 }
 
@@ -31,6 +33,7 @@ impl<'a> Stage<'a> {
         Ok(Self {
             config,
             client,
+            address,
             events: EventMap::new(config)?,
         })
     }
@@ -58,10 +61,18 @@ impl<'a> Stage<'a> {
 
     /// A table as it is now.
     pub(super) async fn relation(&self, table: &TableName) -> Result<Relation> {
-        let relation = Relation::read(&self.client, table).await;
+        let relation = Relation::of(&self.client, table).await;
         relation
             .with_context(|| format!("read what {table} looks like"))?
             .with_context(|| format!("there is no table {table} in this database"))
+    }
+
+    /// What is shown beside the row of a change.
+    pub(super) async fn added(&self, change: &Change) -> Result<Vec<Added>> {
+        let mut added = Vec::new();
+        let mut enrichment = Enrichment::new(self.config, self.address.clone());
+        enrichment.look_up(vec![(change, &mut added)]).await?;
+        Ok(added)
     }
 
     /// Whose row a change is about.

@@ -24,7 +24,6 @@ use crate::{
     payload::Renderer,
     postgres::Lsn,
     rehearsal,
-    schema::content_type,
 };
 
 /// Ids of what was sent by hand begin so.
@@ -84,12 +83,16 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
         }
     };
     let id = format!("{PREFIX}{:032x}", rand::random::<u128>());
-    let body = Renderer::new(&event).render(&hook);
+    let mut renderer = Renderer::new(&event);
+    let body = renderer.render(&hook);
+    if let Some(flaw) = renderer.flaw() {
+        bail!("nothing was sent: {flaw}");
+    }
     let request = Request {
         target: &hook.target,
         id: &id,
         body: body.clone(),
-        content_type: content_type(hook.delivery.payload),
+        content_type: hook.delivery.payload.content_type(),
         at: SystemTime::now(),
         timeout: hook.delivery.timeout,
     };
@@ -139,7 +142,7 @@ async fn of_row(stage: &Stage<'_>, rule: &EventRule, args: &Args) -> Result<Even
     let mut rules = events.rules(&change.row).iter();
     let made = rules.find(|made| *made.name == *rule.name);
     let made = made.with_context(|| format!("{:?} is not fired by a row", rule.name))?;
-    Ok(events.event(made, &change, owner, 0))
+    Ok(events.event(made, &change, stage.added(&change).await?, owner, 0))
 }
 
 /// A custom event.

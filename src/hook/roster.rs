@@ -1,6 +1,6 @@
 //! All hooks as they are now, for people to look at: those that cannot be used too, with the reason.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -10,7 +10,13 @@ use super::{
     index::Index,
     row::{self, HookColumns, HookRow, Known},
 };
-use crate::{config::Config, delivery::guard::Guard, event::EventMap, postgres::quote};
+use crate::{
+    config::Config,
+    delivery::guard::Guard,
+    event::EventMap,
+    filter::typing::Columns,
+    postgres::{quote, relation::Relation},
+};
 
 /// The hooks of hooks.toml, in its order, and then those of the table.
 #[derive(Debug)]
@@ -56,11 +62,22 @@ impl Roster {
         });
         let mut hooks: Vec<Listed> = of_file.collect();
         let file_hooks: Vec<String> = config.hooks.iter().map(|hook| hook.name.clone()).collect();
+        let mut rows = HashMap::new();
+        for table in events.tables() {
+            let relation = Relation::of(client, table).await;
+            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
+            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
+                let columns = Columns::of(&relation, |column| events.shape.name(column).is_some());
+                let names = events.names().cloned();
+                rows.extend(names.map(|name| (name, columns.clone())));
+            }
+        }
         let known = Known {
             events: events.names(),
             file_hooks: &file_hooks,
             delivery: &Arc::new(config.delivery.clone()),
             guard: &guard,
+            rows: &rows,
         };
         let columns = HookColumns::from_config(config);
         if config.hook_table.is_some() || exists(client, &columns).await? {

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 11] = [
+pub const MIGRATIONS: [Migration; 12] = [
     Migration {
         version: 1,
         name: "migration",
@@ -69,6 +69,11 @@ pub const MIGRATIONS: [Migration; 11] = [
         version: 11,
         name: "off_hook",
         sql: include_str!("../../sql/0011_off_hook.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "signature",
+        sql: include_str!("../../sql/0012_signature.sql"),
     },
 ];
 
@@ -158,7 +163,15 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_applied() {
-        assert!(missing("rowhook", true, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], "me").is_none());
+        assert!(
+            missing(
+                "rowhook",
+                true,
+                &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+                "me"
+            )
+            .is_none()
+        );
         let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
         assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
         assert!(!sql.contains("create schema"));

@@ -8,8 +8,8 @@ mod value;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    config::{Action, Columns, PayloadFormat},
-    payload::CONTENT_TYPE,
+    config::{Action, PayloadFormat},
+    payload::Shape,
     postgres::{
         pgoutput::ReplicaIdentity,
         relation::{Column, Relation},
@@ -18,7 +18,7 @@ use crate::{
 
 /// An event, as far as its bodies depend on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
+pub struct Subject<'a> {
     /// The event's name.
     pub event: &'a str,
     /// What it tells of.
@@ -34,40 +34,33 @@ pub enum About<'a> {
         relation: &'a Relation,
         /// What happens to them.
         action: &'a Action,
-        /// Which columns are shown.
-        columns: &'a Columns,
+        /// How they are shown.
+        shape: &'a Shape,
     },
     /// Whatever SQL says.
     Anything,
 }
 
-/// What the body is sent as.
-pub fn content_type(payload: PayloadFormat) -> &'static str {
-    match payload {
-        PayloadFormat::RestHooks | PayloadFormat::Standard | PayloadFormat::Row => CONTENT_TYPE,
-    }
-}
-
 /// The schema of the event's bodies in this shape.
-pub fn schema(shape: Shape<'_>, payload: PayloadFormat) -> Value {
+pub fn schema(subject: Subject<'_>, payload: PayloadFormat) -> Value {
     let mut schema = match payload {
-        PayloadFormat::RestHooks => rest_hooks(shape),
-        PayloadFormat::Standard => standard(shape),
-        PayloadFormat::Row => row_alone(shape),
+        PayloadFormat::RestHooks => rest_hooks(subject),
+        PayloadFormat::Standard => standard(subject),
+        PayloadFormat::Row => row_alone(subject),
     };
     let mut whole = Map::new();
     whole.insert(
         "$schema".into(),
         "https://json-schema.org/draft/2020-12/schema".into(),
     );
-    whole.insert("title".into(), shape.event.into());
+    whole.insert("title".into(), subject.event.into());
     if let Some(schema) = schema.as_object_mut() {
         whole.append(schema);
     }
     Value::Object(whole)
 }
 
-fn rest_hooks(shape: Shape<'_>) -> Value {
+fn rest_hooks(subject: Subject<'_>) -> Value {
     let whole = json!({
         "type": "object",
         "properties": {
@@ -75,7 +68,7 @@ fn rest_hooks(shape: Shape<'_>) -> Value {
                 "type": "object",
                 "properties": {
                     "id": {"type": ["integer", "string"]},
-                    "event": {"const": shape.event},
+                    "event": {"const": subject.event},
                     "target": {"type": "string", "format": "uri"},
                 },
                 "required": ["id", "event", "target"],
@@ -85,16 +78,16 @@ fn rest_hooks(shape: Shape<'_>) -> Value {
         },
         "required": ["hook", "data"],
     });
-    match shape.about {
-        About::Row { .. } => whole_or_thin(whole, shape),
+    match subject.about {
+        About::Row { .. } => whole_or_thin(whole, subject),
         // `send_hook_meta` may ask for what is said to be sent bare.
         About::Anything => json!({"anyOf": [whole, true]}),
     }
 }
 
-fn standard(shape: Shape<'_>) -> Value {
+fn standard(subject: Subject<'_>) -> Value {
     let mut properties = json!({
-        "type": {"const": shape.event},
+        "type": {"const": subject.event},
         "timestamp": {"type": "string", "format": "date-time"},
         "data": true,
         "old": {"type": "null"},
@@ -127,7 +120,7 @@ fn standard(shape: Shape<'_>) -> Value {
     ];
     if let About::Row {
         relation, action, ..
-    } = shape.about
+    } = subject.about
     {
         properties["table"] = json!({"const": format!("{}.{}", relation.schema, relation.name)});
         properties["op"] = match action {
@@ -138,35 +131,35 @@ fn standard(shape: Shape<'_>) -> Value {
         };
         if *action == Action::Updated {
             properties["changed"] = json!({"anyOf": [names(), {"type": "null"}]});
-            properties["old"] = json!({"anyOf": [fields(shape, &|_| false), {"type": "null"}]});
+            properties["old"] = json!({"anyOf": [fields(subject, &|_| false), {"type": "null"}]});
         }
     }
     let whole = json!({"type": "object", "properties": properties, "required": required});
-    match shape.about {
-        About::Row { .. } => whole_or_thin(whole, shape),
+    match subject.about {
+        About::Row { .. } => whole_or_thin(whole, subject),
         About::Anything => whole,
     }
 }
 
 /// The row, or, above `max_body`, its key and the names of what was left out.
-fn row_alone(shape: Shape<'_>) -> Value {
-    if let About::Anything = shape.about {
+fn row_alone(subject: Subject<'_>) -> Value {
+    if let About::Anything = subject.about {
         return json!({});
     }
-    let mut thin = key(shape);
+    let mut thin = key(subject);
     thin["properties"]["left_out"] = names();
     if let Some(required) = thin["required"].as_array_mut() {
         required.push("left_out".into());
     }
-    json!({"anyOf": [row(shape), thin]})
+    json!({"anyOf": [row(subject), thin]})
 }
 
 /// Says what `data` is: the row, or, where something was left out, its key.
-fn whole_or_thin(mut schema: Value, shape: Shape<'_>) -> Value {
+fn whole_or_thin(mut schema: Value, subject: Subject<'_>) -> Value {
     schema["if"] = json!({"required": ["left_out"]});
     schema["then"] = json!({"properties": {"data": {"$ref": "#/$defs/key"}}});
     schema["else"] = json!({"properties": {"data": {"$ref": "#/$defs/row"}}});
-    schema["$defs"] = json!({"row": row(shape), "key": key(shape)});
+    schema["$defs"] = json!({"row": row(subject), "key": key(subject)});
     schema
 }
 
@@ -175,13 +168,19 @@ fn names() -> Value {
 }
 
 /// The row as an object. Required are the columns that no body of this event lacks.
-fn row(shape: Shape<'_>) -> Value {
+fn row(subject: Subject<'_>) -> Value {
     let About::Row {
-        relation, action, ..
-    } = shape.about
+        relation,
+        action,
+        shape,
+    } = subject.about
     else {
         return json!({});
     };
+    if shape.template().is_some() {
+        // What a template makes of the row is JSON, and no more is known of it.
+        return json!({});
+    }
     let always_there = |column: &Column| match action {
         Action::Created => !column.generated,
         Action::Updated => !column.generated && !column.large,
@@ -189,47 +188,47 @@ fn row(shape: Shape<'_>) -> Value {
         Action::Deleted => column.identity_key,
         Action::Named(_) => false,
     };
-    fields(shape, &always_there)
+    fields(subject, &always_there)
 }
 
 /// What tells the row from others, as an object.
-fn key(shape: Shape<'_>) -> Value {
-    let About::Row { relation, .. } = shape.about else {
+fn key(subject: Subject<'_>) -> Value {
+    let About::Row { relation, .. } = subject.about else {
         return json!({});
     };
     let key = relation.key.iter();
-    let key: Vec<&Column> = key.filter_map(|at| relation.columns.get(*at)).collect();
-    object(key, &|_| true)
+    let key = key.filter_map(|at| relation.columns.get(*at));
+    object(key.map(|column| (column.name.as_str(), column)), &|_| true)
 }
 
-fn fields(shape: Shape<'_>, required: &dyn Fn(&Column) -> bool) -> Value {
+fn fields(subject: Subject<'_>, required: &dyn Fn(&Column) -> bool) -> Value {
     let About::Row {
-        relation, columns, ..
-    } = shape.about
+        relation, shape, ..
+    } = subject.about
     else {
         return json!({});
     };
     let shown = relation.columns.iter();
-    let shown = shown.filter(|column| columns.show(&column.name));
+    let shown = shown.filter_map(|column| Some((shape.name(&column.name)?, column)));
     object(shown, required)
 }
 
 fn object<'a>(
-    columns: impl IntoIterator<Item = &'a Column>,
+    columns: impl IntoIterator<Item = (&'a str, &'a Column)>,
     required: &dyn Fn(&Column) -> bool,
 ) -> Value {
     let mut properties = Map::new();
     let mut names = Vec::new();
-    for column in columns {
+    for (name, column) in columns {
         let schema = match column.nullable {
             true => value::nullable(&column.ty),
             false => value::of(&column.ty),
         };
-        properties.insert(column.name.clone(), schema);
+        properties.insert(name.to_owned(), schema);
         if required(column) {
-            names.push(column.name.as_str());
+            names.push(name);
         }
     }
-    // Columns that are added to the table later are shown too, so there may be others.
+    // Columns that are added to the table later are shown too, and what `enrich` finds: there may be others.
     json!({"type": "object", "properties": properties, "required": names})
 }

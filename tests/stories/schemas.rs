@@ -14,7 +14,7 @@ use rowhook::{
     config::{Config, EventSource, PayloadFormat},
     event::EventMap,
     postgres::relation::Relation,
-    schema::{About, Shape, schema},
+    schema::{About, Subject, schema},
 };
 use serde_json::Value;
 
@@ -141,24 +141,24 @@ async fn read(config: &Config) -> Vec<Known> {
         let rule = config.events.iter().find(|rule| *rule.name == **name);
         let source = rule.map(|rule| &rule.source);
         let relation = match source {
-            Some(EventSource::Row { table, .. }) => Relation::read(&client, table).await.unwrap(),
+            Some(EventSource::Row { table, .. }) => Relation::of(&client, table).await.unwrap(),
             _ => None,
         };
         let about = match (&relation, source) {
             (Some(relation), Some(EventSource::Row { table, action, .. })) => About::Row {
                 relation,
                 action,
-                columns: &events.of_table(table).unwrap().columns,
+                shape: &events.of_table(table).unwrap().shape,
             },
             _ => About::Anything,
         };
-        let shape = Shape { event: name, about };
+        let subject = Subject { event: name, about };
         for (payload, format) in PayloadFormat::all() {
             let options = jsonschema::options().should_validate_formats(true);
             known.push(Known {
                 event: name.to_string(),
                 payload,
-                validator: options.build(&schema(shape, format)).unwrap(),
+                validator: options.build(&schema(subject, format)).unwrap(),
             });
         }
     }
