@@ -149,6 +149,32 @@ impl TableEvents {
             RowChange::Fired { action, .. } => self.fired(action),
         }
     }
+
+    /// The event that `rule` makes of a change, with what was looked up beside its row: the one with this number in its
+    /// transaction.
+    pub fn event(
+        &self,
+        rule: &Rule,
+        change: &Arc<Change>,
+        added: Vec<Added>,
+        owner: Option<Arc<str>>,
+        index: u64,
+    ) -> Event {
+        Event {
+            name: Arc::clone(&rule.name),
+            subject: Subject::Row {
+                change: Arc::clone(change),
+                shape: Arc::clone(&self.shape),
+                added,
+            },
+            owner,
+            position: Position {
+                commit_lsn: change.transaction.commit_lsn,
+                index,
+            },
+            commit_time: change.transaction.commit_time,
+        }
+    }
 }
 
 impl Rule {

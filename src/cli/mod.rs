@@ -1,9 +1,14 @@
 //! The commands. Each reads the configuration, does one thing, and says how it went by its exit code.
 
 mod check;
+mod events;
+mod explain;
 mod init;
 mod logs;
+mod schema;
 mod signals;
+mod stage;
+mod trigger;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{Config, Mistakes},
+    config::{Config, Mistakes, PayloadFormat},
     demo,
     journal::Journal,
     postgres::{
@@ -76,6 +81,30 @@ enum Command {
         #[arg(long)]
         no_setup: bool,
     },
+    /// List the events: what makes each happen, whose hooks hear it, and how many there are.
+    #[command(after_help = "Example: rowhook events --json")]
+    Events,
+    /// Print the JSON Schema of what receivers of an event get, and its content type.
+    #[command(
+        after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
+    )]
+    Schema {
+        /// An event of hooks.toml.
+        event: String,
+        /// The schema of this payload alone; default: of each.
+        #[arg(long, value_name = "NAME")]
+        payload: Option<String>,
+    },
+    /// Send an event to a hook or a URL for real, and show request, answer and timing.
+    ///
+    /// Without --row and --key any row of the table is sent. The webhook-id begins with msg_test_.
+    #[command(after_help = "Example: rowhook trigger book.added warehouse --key 7")]
+    Trigger(trigger::Args),
+    /// Say which events and hooks a change of a row would fire, and why not the others.
+    #[command(
+        after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
+    )]
+    Explain(explain::Args),
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
     /// Remove rowhook's tables, publications and slot from the database.
@@ -147,6 +176,12 @@ async fn dispatch(args: Args) -> Result<()> {
             )
             .await
         }
+        Command::Events => events::events(&config()?, args.json).await,
+        Command::Schema { event, payload } => {
+            schema::print(&config()?, &event, payload.as_deref(), args.json).await
+        }
+        Command::Trigger(what) => trigger::trigger(&config()?, &what, args.json).await,
+        Command::Explain(what) => explain::explain(&config()?, &what, args.json).await,
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
         Command::Teardown { yes } => {
             let config = config()?;
@@ -169,6 +204,17 @@ async fn dispatch(args: Args) -> Result<()> {
 
 fn load(path: &Path) -> Result<Config, Mistakes> {
     Config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// The payload that a person names.
+fn payload(name: &str) -> Result<PayloadFormat> {
+    let names: Vec<&str> = PayloadFormat::all().map(|(name, _)| name).collect();
+    PayloadFormat::parse(name).with_context(|| {
+        format!(
+            "there is no payload {name:?}; there are {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// A key that does nothing must not look as if it did.

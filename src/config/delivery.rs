@@ -164,6 +164,11 @@ impl PayloadFormat {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
     }
+
+    /// All that there are, with their names.
+    pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        PAYLOADS.into_iter()
+    }
 }
 
 fn disable_after(value: &Value<'_>) -> Option<DisableAfter> {

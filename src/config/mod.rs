@@ -176,6 +176,16 @@ pub enum EventSource {
     Custom,
 }
 
+/// As a user writes it: `table.action`, or `custom`.
+impl fmt::Display for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { table, action, .. } => write!(f, "{table}.{action}"),
+            Self::Custom => f.write_str("custom"),
+        }
+    }
+}
+
 impl EventSource {
     /// The table whose rows it is about.
     pub fn table(&self) -> Option<&TableName> {

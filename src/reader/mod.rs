@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
+pub use self::deliver::facts;
 use self::{
     deliver::PAGE,
     hooks::Hooks,
