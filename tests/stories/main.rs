@@ -13,6 +13,7 @@ mod disabling;
 mod gaps;
 mod history;
 mod hooks;
+mod managing;
 mod memory;
 mod messages;
 mod restarts;
