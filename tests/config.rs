@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rowhook::config::{
-    Action, Columns, Config, Delivery, DisableAfter, EventSource, KEYS, Mistakes, OnGone, Order,
-    PayloadFormat, SignatureScheme, TableName,
+    Action, Algorithm, Columns, Config, Delivery, DisableAfter, Encoding, EventSource,
+    HeaderSignature, KEYS, Mistakes, OnGone, Order, PayloadFormat, SignatureScheme, TableName,
 };
 
 const MANUAL: &str = include_str!("../hooks.toml");
@@ -15,6 +15,7 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "DATABASE_URL" => Some("postgresql://app:hunter2@localhost/app".into()),
         "WAREHOUSE_SECRET" => Some(SECRET.into()),
+        "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
         "PASSWORD" => Some("hunter2".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
@@ -122,6 +123,48 @@ fn every_default_in_the_manual_is_the_default() {
 }
 
 #[test]
+fn a_signature_in_another_header_takes_any_secret() {
+    let config = parse(
+        r#"
+database.url = "host=localhost"
+events.a = "b.created"
+[delivery]
+signature = { header = "X-Hub-Signature-256", prefix = "sha256=" }
+[[hooks]]
+name = "github"
+events = ["a"]
+target = "https://a.b"
+secret = "It's a Secret to Everybody"
+previous_secret = "another"
+[[hooks]]
+name = "netbox"
+events = ["a"]
+target = "https://a.b"
+signature = { header = "X-Hook-Signature", algorithm = "sha512", encoding = "hex", prefix = "" }
+"#,
+    )
+    .unwrap();
+    let rule = |hook: usize| match &config.hooks[hook].delivery.signature {
+        SignatureScheme::Header(rule) => rule.clone(),
+        SignatureScheme::Standard => panic!("a header is named"),
+    };
+    assert_eq!(
+        rule(0),
+        HeaderSignature::new(
+            "x-hub-signature-256",
+            Algorithm::Sha256,
+            Encoding::Hex,
+            "sha256="
+        )
+        .unwrap()
+    );
+    assert_eq!(
+        rule(1),
+        HeaderSignature::new("x-hook-signature", Algorithm::Sha512, Encoding::Hex, "").unwrap()
+    );
+}
+
+#[test]
 fn the_manual_has_every_key() {
     let mut section = "";
     let mut found: Vec<(&str, &str)> = Vec::new();
@@ -151,6 +194,18 @@ fn each_mistake_has_its_place_and_its_mend() {
         (
             "[history]\nsuccesses = true",
             "6:13: history.successes is a boolean; write a whole number from 1, or false for none",
+        ),
+        (
+            "[tables.book]\npayload = \"{{ new.a\"",
+            "6:11: tables.book.payload is no template: syntax error: unexpected end of input, expected end of variable block (in line 1 of it)",
+        ),
+        (
+            "[tables.book.enrich]\nx = \"select 1; select 2\"\ny = 1",
+            "6:5: tables.book.enrich.x cannot be asked: it is more than one statement; keep one query\nhooks.toml:7:5: tables.book.enrich.y is an integer; write a string",
+        ),
+        (
+            "[tables.book]\nrename = { c = \"d\", e = \"d\" }",
+            r#"6:25: "d" is the name of another column already; give each its own"#,
         ),
         (
             r#"[delivery]
@@ -245,7 +300,34 @@ payload = "resthooks""#,
         (
             r#"[delivery]
 signature = { kind = "hmac" }"#,
-            "6:13: delivery.signature as a table comes in a later version; leave it out until then",
+            r#"6:1: delivery.signature.header is missing; write header = "X-Hook-Signature"
+hooks.toml:6:15: delivery.signature has no key "kind"; write "header", "algorithm", "encoding" or "prefix""#,
+        ),
+        (
+            r#"[delivery]
+signature = { header = "Webhook-Id" }"#,
+            r#"6:24: delivery.signature: the header "Webhook-Id" is set by rowhook or HTTP itself; choose another name"#,
+        ),
+        (
+            r#"[delivery]
+signature = { header = "authorization" }"#,
+            r#"6:24: delivery.signature: the header "authorization" is set by rowhook or HTTP itself; choose another name"#,
+        ),
+        (
+            r#"[delivery]
+signature = { header = "a b" }"#,
+            r#"6:24: delivery.signature: "a b" is no header; write a name such as "x-signature""#,
+        ),
+        (
+            r#"[delivery]
+signature = { header = "x", prefix = "é=" }"#,
+            r#"6:24: delivery.signature: the prefix "é=" cannot begin a header's value; write printable ASCII"#,
+        ),
+        (
+            r#"[delivery]
+signature = { header = "x", algorithm = "sha255", encoding = "hx" }"#,
+            r#"6:41: delivery.signature.algorithm cannot be "sha255"; did you mean "sha256"?
+hooks.toml:6:62: delivery.signature.encoding cannot be "hx"; did you mean "hex"?"#,
         ),
         (
             r#"[delivery]
@@ -403,11 +485,6 @@ exclude = ["b"]"#,
         ),
         (
             r#"[tables.book]
-payload = "x""#,
-            "6:1: tables.book.payload comes in a later version; leave it out until then",
-        ),
-        (
-            r#"[tables.book]
 columns = "id""#,
             "6:11: tables.book.columns is a string; write a list of strings",
         ),
@@ -497,7 +574,7 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 secret = "hunter2""#,
-            "9:10: hooks.secret is not whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)",
+            "9:10: hooks.secret is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)",
         ),
         (
             r#"[[hooks]]
@@ -505,7 +582,7 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 secret = "whsec_aHVudGVyMg==""#,
-            "9:10: hooks.secret is not whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)",
+            "9:10: hooks.secret is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)",
         ),
         (
             r#"[[hooks]]
@@ -514,6 +591,22 @@ events = ["*"]
 target = "https://a.b"
 secret = 3"#,
             "9:10: hooks.secret is an integer; write a string",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+secret = "whsk_c2hvcnQ=""#,
+            "9:10: hooks.secret is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+previous_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw""#,
+            "9:19: hooks.previous_secret stands without secret; write the new one beside it",
         ),
         (
             r#"[[hooks]]

@@ -143,6 +143,9 @@ impl Build for Config {
             owner: None,
             identity_full: false,
             columns: Columns::All,
+            rename: Vec::new(),
+            enrich: Vec::new(),
+            payload: None,
             place: Place {
                 line: 100,
                 column: 1,
@@ -699,6 +702,30 @@ async fn a_hook_that_is_made_active_again_is_not_disabled_any_more() {
     assert_eq!(texts(&client, sql).await, [""]);
 }
 
+fn rest_hooks() -> HookTable {
+    HookTable {
+        table: TableName::public("rest_hooks_hook"),
+        id: "id".into(),
+        owner: "user_id".into(),
+        event: "event".into(),
+        target: "target".into(),
+        active: None,
+        secret: None,
+        previous_secret: None,
+        signature: None,
+        filter: None,
+        headers: None,
+        payload: None,
+        created: None,
+        description: None,
+        on_gone: OnGone::Delete,
+        place: Place {
+            line: 30,
+            column: 1,
+        },
+    }
+}
+
 #[tokio::test]
 async fn hooks_may_live_in_a_table_of_the_application() {
     let (client, mut config) = bookstore().await;
@@ -708,21 +735,7 @@ async fn hooks_may_live_in_a_table_of_the_application() {
         )
         .await
         .unwrap();
-    config.hook_table = Some(HookTable {
-        table: TableName::public("rest_hooks_hook"),
-        id: "id".into(),
-        owner: "user_id".into(),
-        event: "event".into(),
-        target: "target".into(),
-        active: None,
-        secret: None,
-        filter: None,
-        on_gone: OnGone::Delete,
-        place: Place {
-            line: 30,
-            column: 1,
-        },
-    });
+    config.hook_table = Some(rest_hooks());
     assert_eq!(
         refused(&config).await,
         "30:1: the hook table rest_hooks_hook has no replica identity, so that hooks which are removed would go unheard; \
@@ -1086,6 +1099,36 @@ async fn check_says_what_each_table_cannot_do_and_how_to_mend_it() {
     Warn 5:1 book.discounted asks whether price changed, but the stream does not carry the old price of book; set identity = "full" under [tables.book]
     Warn 5:1 book.discounted looks at the old row, of which the stream carries only the key of book; set identity = "full" under [tables.book]
     Warn 6:1 the owner is unknown when book.removed happens: of a deleted row of book, the stream does not carry user_id; set identity = "full" under [tables.book]
+    "#);
+}
+
+#[tokio::test]
+async fn check_says_which_columns_the_hook_table_lacks() {
+    let (client, mut config) = bookstore().await;
+    client
+        .batch_execute(
+            "create table rest_hooks_hook (id serial primary key, user_id integer, event text, target text, headers_json text)",
+        )
+        .await
+        .unwrap();
+    let column = |name: &str| Some(name.to_owned());
+    config.hook_table = Some(HookTable {
+        owner: "usr_id".into(),
+        secret: column("shared_secret"),
+        signature: column("signature"),
+        headers: column("header_json"),
+        created: column("created"),
+        ..rest_hooks()
+    });
+
+    let found = findings(&config, Level::Fatal).await;
+
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    Fatal 30:1 the hook table rest_hooks_hook has no column usr_id, which hook_table.owner names; did you mean user_id?
+    Fatal 30:1 the hook table rest_hooks_hook has no column shared_secret, which hook_table.secret names
+    Fatal 30:1 the hook table rest_hooks_hook has no column signature, which hook_table.signature names
+    Fatal 30:1 the hook table rest_hooks_hook has no column header_json, which hook_table.headers names; did you mean headers_json?
+    Fatal 30:1 the hook table rest_hooks_hook has no column created, which hook_table.created names
     "#);
 }
 

@@ -13,7 +13,6 @@ page as (
 
 select
     page.*,
-    page.headers::text as header_text,
     failing.since as failing_since,
     waiting.parked,
     waiting.dead,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{
     Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
     reader::{Keys, Table, Value},
+    signature,
 };
 
 const MINUTE: u64 = 60;
@@ -114,7 +115,7 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
         set(&mut delivery.payload, payload(value));
     }
     if let Some(value) = table.find("signature") {
-        set(&mut delivery.signature, signature(value));
+        set(&mut delivery.signature, signature::read(value));
     }
     if let Some(value) = table.find("disable_after") {
         set(&mut delivery.disable_after, disable_after(value));
@@ -178,14 +179,6 @@ impl PayloadFormat {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
     }
-}
-
-fn signature(value: &Value<'_>) -> Option<SignatureScheme> {
-    if value.is_table() {
-        value.later(format!("{} as a table", value.key));
-        return None;
-    }
-    value.choice(&[("standard", SignatureScheme::Standard)])
 }
 
 fn disable_after(value: &Value<'_>) -> Option<DisableAfter> {

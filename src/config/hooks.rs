@@ -1,14 +1,13 @@
 //! `[[hooks]]`: the operator's own hooks.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use url::Url;
 
 use super::{
-    Delivery, FileHook, OWN_EVENTS, Pattern, Secret, delivery,
+    Delivery, FileHook, OWN_EVENTS, Pattern, Secret, SignatureScheme, delivery,
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
-use crate::{delivery::send::is_reserved, postgres::nearest::nearest};
+use crate::{delivery::send::is_reserved, postgres::nearest::nearest, signature::SigningKey};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
@@ -16,6 +15,7 @@ pub(super) const KEYS: Keys = Keys {
         "events",
         "target",
         "secret",
+        "previous_secret",
         "owner",
         "headers",
         "filter",
@@ -63,16 +63,27 @@ fn read_one(
     let target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target(value, base.allow_http));
-    let secret = table.find("secret").and_then(secret);
+    let delivery = delivery::overlay(table, base);
+    let key = |name: &str| {
+        let value = table.find(name)?;
+        secret(value, &delivery.signature)
+    };
+    let (secret, previous_secret) = (key("secret"), key("previous_secret"));
+    if let (Some(previous), None) = (table.find("previous_secret"), table.find("secret")) {
+        previous.wrong(format!(
+            "{} stands without secret; write the new one beside it",
+            previous.key
+        ));
+    }
     let owner = table.string("owner");
     let headers = table.find("headers").map(headers).unwrap_or_default();
     let filter = table.find("filter").and_then(expression);
-    let delivery = delivery::overlay(table, base);
     Some(FileHook {
         name: name?,
         events: patterns?,
         target: target?,
         secret,
+        previous_secret,
         owner,
         headers,
         filter,
@@ -161,13 +172,11 @@ fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     Some(url)
 }
 
-fn secret(value: &Value<'_>) -> Option<Secret> {
+fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
-    let key = secret.expose().strip_prefix("whsec_");
-    let key = key.and_then(|key| BASE64_STANDARD.decode(key).ok());
-    if !key.is_some_and(|key| (24..=64).contains(&key.len())) {
+    if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {
         value.wrong(format!(
-            "{} is not whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)",
+            "{} is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)",
             value.key
         ));
         return None;

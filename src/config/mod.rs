@@ -17,12 +17,17 @@ mod quantity;
 mod reader;
 mod secret;
 mod server;
+mod signature;
 mod tables;
 
 use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+use reqwest::header::HeaderName;
+use serde::Deserialize;
 use url::Url;
+
+use crate::{payload::template::Template, postgres::question::Question};
 
 pub use self::{
     load::KEYS,
@@ -168,6 +173,16 @@ pub enum EventSource {
     Custom,
 }
 
+impl EventSource {
+    /// The table whose rows it is about.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Row { table, .. } => Some(table),
+            Self::Custom => None,
+        }
+    }
+}
+
 /// The last word of `table.action`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -203,7 +218,24 @@ pub struct TableRules {
     pub identity_full: bool,
     /// Which columns a payload shows.
     pub columns: Columns,
+    /// Columns that are shown by another name: their own, and that one.
+    pub rename: Vec<(String, String)>,
+    /// What is looked up for each of its rows, in the order of the file.
+    pub enrich: Vec<Enrich>,
+    /// A template that is sent in place of the plain row.
+    pub payload: Option<Template>,
     /// Where the table's rules begin.
+    pub place: Place,
+}
+
+/// One line of `[tables.NAME.enrich]`: `key = "query"`.
+#[derive(Debug, Clone)]
+pub struct Enrich {
+    /// The key under which what is found is shown.
+    pub key: String,
+    /// The query.
+    pub question: Question,
+    /// Where it stands.
     pub place: Place,
 }
 
@@ -248,6 +280,8 @@ pub struct FileHook {
     pub target: Url,
     /// Key for signatures; `None`: unsigned.
     pub secret: Option<Secret>,
+    /// The key before it, which signs too while it is being replaced.
+    pub previous_secret: Option<Secret>,
     /// Whose rows it hears; `None`: everyone's.
     pub owner: Option<String>,
     /// Headers to add, checked: names are not those that rowhook or HTTP sets.
@@ -268,6 +302,7 @@ impl fmt::Debug for FileHook {
             .field("events", &self.events)
             .field("target", &self.target.origin().ascii_serialization())
             .field("secret", &self.secret)
+            .field("previous_secret", &self.previous_secret)
             .field("owner", &self.owner)
             .field("headers", &self.headers)
             .field("filter", &self.filter)
@@ -326,12 +361,50 @@ pub struct HookTable {
     pub active: Option<String>,
     /// A signing secret.
     pub secret: Option<String>,
+    /// The signing secret before it, which signs too until it is removed.
+    pub previous_secret: Option<String>,
+    /// `standard`, or a JSON object, where it differs from `[delivery]`.
+    pub signature: Option<String>,
     /// A CEL expression.
     pub filter: Option<String>,
+    /// A JSON object of the headers to add.
+    pub headers: Option<String>,
+    /// The name of a payload, where it differs from `[delivery]`.
+    pub payload: Option<String>,
+    /// When the hook was made.
+    pub created: Option<String>,
+    /// A note of whoever made it.
+    pub description: Option<String>,
     /// What a 410 does to the row. Default `disable` where `active` is named, else `delete`.
     pub on_gone: OnGone,
     /// Where the table stands.
     pub place: Place,
+}
+
+impl HookTable {
+    /// The keys that name a column, and the columns.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let always = [
+            ("id", &self.id),
+            ("owner", &self.owner),
+            ("event", &self.event),
+            ("target", &self.target),
+        ];
+        let named = [
+            ("active", &self.active),
+            ("secret", &self.secret),
+            ("previous_secret", &self.previous_secret),
+            ("signature", &self.signature),
+            ("filter", &self.filter),
+            ("headers", &self.headers),
+            ("payload", &self.payload),
+            ("created", &self.created),
+            ("description", &self.description),
+        ];
+        let always = always.map(|(key, column)| (key, column.as_str()));
+        let named = named.map(|(key, column)| Some((key, column.as_deref()?)));
+        always.into_iter().chain(named.into_iter().flatten())
+    }
 }
 
 /// What a 410 does to a row of `[hook_table]`.
@@ -424,6 +497,45 @@ pub enum SignatureScheme {
     /// Standard Webhooks 1.0.0: `webhook-signature`.
     #[default]
     Standard,
+    /// A header of the receiver's choice.
+    Header(HeaderSignature),
+}
+
+/// The HMAC of the body, in a header of the receiver's choice. Its key is the text of the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderSignature {
+    /// None that HTTP or rowhook sets.
+    pub header: HeaderName,
+    /// Default `sha256`.
+    pub algorithm: Algorithm,
+    /// Default `hex`.
+    pub encoding: Encoding,
+    /// What stands before the code, such as `sha256=`. Default: nothing.
+    pub prefix: String,
+}
+
+/// The hash that an HMAC is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// For receivers that know nothing better.
+    Sha1,
+    /// SHA-256.
+    #[default]
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// How the bytes of an HMAC are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Lower-case digits.
+    #[default]
+    Hex,
+    /// With padding.
+    Base64,
 }
 
 /// `[server]`

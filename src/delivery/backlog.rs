@@ -87,6 +87,20 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_in_the_bucket_of_a_parked_one_is_blocked() {
+        // Those of the rows 533 and 809 of public.book, with which a story sees that the second is sent all the same.
+        let (parked, other) = (
+            Place::One(0x4ac4_694d_20cc_c6ed),
+            Place::One(0xcbe4_1e48_7bcb_476c),
+        );
+        let mut backlog = Backlog::default();
+        backlog.add(parked, 1);
+        assert!(backlog.blocks(other));
+        backlog.remove(parked);
+        assert!(!backlog.blocks(other));
+    }
+
+    #[test]
     fn a_million_parked_lanes_take_no_more_than_their_buckets_and_are_all_blocked() {
         let mut backlog = Backlog::default();
         let lane = |number: u64| Place::One(number.rotate_left(24));

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     config::{Delivery, Secret},
-    signature::{BadSecret, SigningKey},
+    signature::{BadSecret, Signer, SigningKey, seconds},
 };
 
 /// So much of an answer's body is kept, and no more is read.
@@ -41,7 +41,6 @@ const IDLE: Duration = Duration::from_secs(4);
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Where a hook is sent, made ready once for all of its requests.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ pub struct Target {
     url: Url,
     shown: Arc<str>,
     headers: HeaderMap,
-    key: Option<SigningKey>,
+    signer: Option<Signer>,
 }
 
 /// Why a hook cannot be sent anywhere. It repeats no secret.
@@ -69,10 +68,14 @@ pub enum BadTarget {
         "the value of the header {0} has a line break or another character that cannot be sent"
     )]
     HeaderValue(String),
+    /// A header stands where the signature will.
+    #[error("the header {0} is that of the signature; choose another name for one of the two")]
+    SignatureHeader(String),
 }
 
 impl Target {
-    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else.
+    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else, and with a secret it is
+    /// signed as Standard Webhooks says.
     ///
     /// # Errors
     /// When the secret or a header cannot be used.
@@ -110,8 +113,27 @@ impl Target {
             shown: url.as_str().into(),
             url,
             headers: sent,
-            key: secret.map(SigningKey::parse).transpose()?,
+            signer: match secret {
+                Some(secret) => Some(Signer::Standard {
+                    newest: SigningKey::parse(secret)?,
+                    previous: None,
+                }),
+                None => None,
+            },
         })
+    }
+
+    /// The same, signed otherwise.
+    ///
+    /// # Errors
+    /// When a header of the hook stands where the signature will.
+    pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
+        if let Some(signer) = &signer
+            && self.headers.contains_key(signer.header())
+        {
+            return Err(BadTarget::SignatureHeader(signer.header().to_string()));
+        }
+        Ok(Self { signer, ..self })
     }
 
     /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
@@ -264,23 +286,17 @@ impl Sender {
 fn signed(request: &Request<'_>) -> HeaderMap {
     let (target, id, at) = (request.target, request.id, request.at);
     let mut headers = target.headers(id, request.content_type, at);
-    if let Some(key) = &target.key {
-        let signature = key.sign(id, seconds(at), &request.body);
-        put(&mut headers, WEBHOOK_SIGNATURE, signature);
+    if let Some(signer) = &target.signer {
+        let signature = signer.sign(id, at, &request.body);
+        put(&mut headers, signer.header().clone(), signature);
     }
     headers
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
     let value = HeaderValue::try_from(value)
-        .expect("ids, which the table checks, numbers and base64 are header values");
+        .expect("ids, which the table checks, numbers and signatures are header values");
     headers.insert(name, value);
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 /// Reads as much of the answer as is kept. A longer one costs the connection, which cannot be used again.

@@ -12,6 +12,7 @@ use crate::{
     config::{Delivery, FileHook, Pattern},
     delivery::send::Target,
     filter::Filter,
+    signature::Signer,
 };
 
 /// A hook that is known to be good: its target, secret, pattern and filter have been checked.
@@ -117,7 +118,12 @@ pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
         .iter()
         .map(|(name, value)| (name.as_str(), value))
         .collect();
-    let target = Target::new(&hook.target, hook.secret.as_ref(), &headers)
+    let previous = hook.previous_secret.as_ref().map(|secret| (secret, None));
+    let signer = hook.secret.as_ref();
+    let signer = signer.map(|secret| Signer::new(&hook.delivery.signature, secret, previous));
+    let signer = signer.transpose().map_err(|error| error.to_string())?;
+    let target = Target::new(&hook.target, None, &headers)
+        .and_then(|target| target.signed_by(signer))
         .map_err(|error| error.to_string())?;
     let filter = hook.filter.as_deref().map(Filter::compile).transpose();
     Ok(Hook {

@@ -3,7 +3,7 @@
 //! The same row is read in two ways: all of them from the table at start, and each one from the stream when it changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,10 +15,13 @@ use url::Url;
 use super::{Hook, HookId, Origin};
 use crate::{
     change::{Tuple, Value},
-    config::{self, Delivery, HookTable, Pattern, PayloadFormat, Secret, TableName},
+    config::{
+        self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
+    },
     delivery::{guard::Guard, send::Target},
-    filter::Filter,
+    filter::{Filter, typing::Columns},
     postgres::{quote, relation::Relation},
+    signature::Signer,
 };
 
 /// Which table holds the hooks, and which of its columns holds what.
@@ -32,6 +35,9 @@ pub struct HookColumns {
     target: String,
     active: Option<String>,
     secret: Option<String>,
+    previous_secret: Option<String>,
+    previous_ends: Option<String>,
+    signature: Option<String>,
     filter: Option<String>,
     headers: Option<String>,
     payload: Option<String>,
@@ -54,6 +60,9 @@ impl HookColumns {
             target: name("target"),
             active: Some(name("active")),
             secret: Some(name("secret")),
+            previous_secret: Some(name("previous_secret")),
+            previous_ends: Some(name("previous_secret_expires_at")),
+            signature: Some(name("signature")),
             filter: Some(name("filter")),
             headers: Some(name("headers")),
             payload: Some(name("payload")),
@@ -72,10 +81,13 @@ impl HookColumns {
             target: table.target.clone(),
             active: table.active.clone(),
             secret: table.secret.clone(),
+            previous_secret: table.previous_secret.clone(),
+            previous_ends: None,
+            signature: table.signature.clone(),
             filter: table.filter.clone(),
-            headers: None,
-            payload: None,
-            created_at: None,
+            headers: table.headers.clone(),
+            payload: table.payload.clone(),
+            created_at: table.created.clone(),
             invalid: None,
         }
     }
@@ -94,14 +106,15 @@ impl HookColumns {
         let optional =
             |column: &Option<String>| column.as_deref().map_or("null::text".to_owned(), text);
         let created_at = match &self.created_at {
+            // Neither of the two infinities is a number.
             Some(column) => format!(
-                "(extract(epoch from {}) * 1000000)::int8",
-                quote::name(column)
+                "(extract(epoch from nullif(nullif({column}, 'infinity'), '-infinity')) * 1000000)::int8",
+                column = quote::name(column)
             ),
             None => "null::int8".to_owned(),
         };
         format!(
-            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {} from {}",
+            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {}, {}, {}, {} from {}",
             text(&self.id),
             quote::name(&self.id),
             text(&self.owner),
@@ -113,6 +126,9 @@ impl HookColumns {
             optional(&self.headers),
             optional(&self.payload),
             optional(&self.invalid),
+            optional(&self.previous_secret),
+            optional(&self.previous_ends),
+            optional(&self.signature),
             quote::table(&self.table),
         )
     }
@@ -131,6 +147,9 @@ pub struct HookRow {
     event: Option<String>,
     target: Option<String>,
     secret: Option<Secret>,
+    previous_secret: Option<Secret>,
+    previous_ends: Option<String>,
+    signature: Option<String>,
     filter: Option<String>,
     headers: Option<String>,
     payload: Option<String>,
@@ -150,7 +169,7 @@ impl HookRow {
     /// Reads a row from the stream.
     ///
     /// # Errors
-    /// When a column that hooks.toml names is not in the table, or the id is null.
+    /// When the column of the id is not in the table, or the id is null.
     pub fn from_stream(
         columns: &HookColumns,
         relation: &Relation,
@@ -159,10 +178,9 @@ impl HookRow {
         let id = id_from_stream(columns, relation, tuple)?;
         let mut partial = false;
         let mut text = |column: &str| -> Result<Option<String>> {
-            let at = relation.column(column).with_context(|| {
-                format!("the hook table {} has no column {column:?}", columns.table)
-            })?;
-            Ok(match tuple.get(at) {
+            // The table had no such column yet when this was written. Whether it has it now is seen when it is read again.
+            let value = relation.column(column).and_then(|at| tuple.get(at));
+            Ok(match value {
                 Some(Value::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
                 Some(Value::Unchanged) | None => {
                     partial = true;
@@ -174,6 +192,9 @@ impl HookRow {
         let mut optional = |column: &Option<String>| column.as_deref().map_or(Ok(None), &mut text);
         let active = optional(&columns.active)?;
         let secret = optional(&columns.secret)?;
+        let previous_secret = optional(&columns.previous_secret)?;
+        let previous_ends = optional(&columns.previous_ends)?;
+        let signature = optional(&columns.signature)?;
         let filter = optional(&columns.filter)?;
         let headers = optional(&columns.headers)?;
         let payload = optional(&columns.payload)?;
@@ -184,6 +205,9 @@ impl HookRow {
             event: text(&columns.event)?,
             target: text(&columns.target)?,
             secret: secret.map(Secret::new),
+            previous_secret: previous_secret.map(Secret::new),
+            previous_ends,
+            signature,
             filter,
             headers,
             payload,
@@ -216,6 +240,9 @@ impl HookRow {
             payload: text(9)?,
             created_at,
             invalid: text(11)?,
+            previous_secret: text(12)?.map(Secret::new),
+            previous_ends: text(13)?,
+            signature: text(14)?,
         })
     }
 
@@ -258,25 +285,43 @@ impl HookRow {
             .iter()
             .map(|(name, value)| (name.as_str(), value))
             .collect();
-        let target =
-            Target::new(&url, self.secret.as_ref(), &headers).map_err(|error| error.to_string())?;
+        let signature = self.signature.as_deref();
+        let signature = signature.map(SignatureScheme::parse).transpose()?;
+        let signature = signature.unwrap_or_else(|| known.delivery.signature.clone());
+        let signer = signer(
+            &signature,
+            self.secret.as_ref(),
+            self.previous_secret.as_ref(),
+            self.previous_ends.as_deref(),
+        )?;
+        let target = Target::new(&url, None, &headers)
+            .and_then(|target| target.signed_by(signer))
+            .map_err(|error| error.to_string())?;
         let filter = self.filter.as_deref().map(Filter::compile).transpose();
-        let delivery = match self.payload.as_deref() {
-            None => Arc::clone(known.delivery),
-            Some(name) => {
-                let payload = PayloadFormat::parse(name)
-                    .ok_or_else(|| format!("no payload is called {name:?}"))?;
-                Arc::new(Delivery {
-                    payload,
-                    ..(**known.delivery).clone()
-                })
-            }
+        let filter = filter.map_err(|error| format!("its filter: {error}"))?;
+        if let Some(filter) = &filter {
+            known.fits(filter, &pattern)?;
+        }
+        let payload = match self.payload.as_deref() {
+            None => known.delivery.payload,
+            Some(name) => PayloadFormat::parse(name)
+                .ok_or_else(|| format!("no payload is called {name:?}"))?,
+        };
+        let usual = known.delivery;
+        let delivery = if (payload, &signature) == (usual.payload, &usual.signature) {
+            Arc::clone(usual)
+        } else {
+            Arc::new(Delivery {
+                payload,
+                signature,
+                ..(**usual).clone()
+            })
         };
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
             events: vec![pattern],
-            filter: filter.map_err(|error| format!("its filter: {error}"))?,
+            filter,
             target,
             delivery,
             since: self.created_at,
@@ -297,6 +342,22 @@ pub struct Known<'a> {
     pub delivery: &'a Arc<Delivery>,
     /// Which targets are allowed.
     pub guard: &'a Guard,
+    /// What expressions may look at, by event. Those of messages are not in it.
+    pub rows: &'a HashMap<Arc<str>, Columns>,
+}
+
+impl Known<'_> {
+    /// Can the filter be asked of some event that the pattern matches? One that fits only some may be meant so.
+    fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
+        let mut misfit = None;
+        for event in self.events.iter().filter(|event| pattern.matches(event)) {
+            match filter.check(self.rows.get(event)) {
+                Ok(()) => return Ok(()),
+                Err(error) => misfit = misfit.or(Some(format!("its filter, on {event}: {error}"))),
+            }
+        }
+        misfit.map_or(Ok(()), Err)
+    }
 }
 
 /// The id of a streamed row, which is all that a deletion may carry.
@@ -362,6 +423,35 @@ fn is_true(text: &str) -> bool {
     matches!(text, "t" | "true")
 }
 
+/// What the row's secrets sign with; `None` where there is none.
+fn signer(
+    scheme: &SignatureScheme,
+    secret: Option<&Secret>,
+    previous: Option<&Secret>,
+    previous_ends: Option<&str>,
+) -> Result<Option<Signer>, String> {
+    let Some(secret) = secret else {
+        return match previous {
+            Some(_) => Err("its previous secret stands without a secret".into()),
+            None => Ok(None),
+        };
+    };
+    let ends = previous_ends.map(parse_time).transpose()?.flatten();
+    let signer = Signer::new(scheme, secret, previous.map(|previous| (previous, ends)));
+    signer.map(Some).map_err(|error| error.to_string())
+}
+
+/// A time as Postgres writes it in our sessions, in UTC; `None`: infinity.
+fn parse_time(text: &str) -> Result<Option<SystemTime>, String> {
+    if text == "infinity" {
+        return Ok(None);
+    }
+    let utc = text.strip_suffix("+00").unwrap_or(text);
+    humantime::parse_rfc3339_weak(utc)
+        .map(Some)
+        .map_err(|_| format!("its previous secret expires at {text:?}, which is no time of ours"))
+}
+
 fn parse_headers(json: &str) -> Result<BTreeMap<String, Secret>, String> {
     let headers: BTreeMap<String, String> = serde_json::from_str(json)
         .map_err(|_| "its headers are not a JSON object of texts".to_owned())?;
@@ -369,4 +459,25 @@ fn parse_headers(json: &str) -> Result<BTreeMap<String, Secret>, String> {
         .into_iter()
         .map(|(name, value)| (name, Secret::new(value)))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_as_postgres_writes_it() {
+        let at = |micros| Some(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+        for (text, expected) in [
+            ("1970-01-01 00:00:01+00", at(1_000_000)),
+            ("2023-11-14 22:13:20.000001+00", at(1_700_000_000_000_001)),
+            ("2023-11-14 22:13:20.5+00", at(1_700_000_000_500_000)),
+            ("infinity", None),
+        ] {
+            assert_eq!(parse_time(text), Ok(expected), "{text}");
+        }
+        for text in ["", "-infinity", "0044-03-15 00:00:00+00 BC", "soon"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
 }

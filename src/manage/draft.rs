@@ -3,7 +3,11 @@
 //! What is written is read again in the same transaction as the stream will read it. So nothing gets in that a running
 //! rowhook would then refuse, whichever table it is.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -13,20 +17,21 @@ use tokio_postgres::Transaction;
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result, Rules, Who, begin, hooks::Hook};
+use super::{Error, Office, Result, RowRules, Who, begin, hooks::Hook};
 use crate::{
-    config::{HOOK_DISABLED, Secret},
+    config::HOOK_DISABLED,
     hook::{self, HookId, row},
     message::PREFIX,
     payload::timestamp,
     postgres::quote,
-    signature::SigningKey,
 };
 
 /// How long a name of a target may take to be looked up.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// The bytes of a secret that we make.
 const SECRET_BYTES: usize = 32;
+/// For how long the secret before a new one signs too.
+const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A hook that is to be made.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -90,10 +95,14 @@ fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(from).map(Some)
 }
 
-/// A key for signatures.
-pub(super) fn new_secret() -> String {
+/// A key for signatures, of the same kind as the one before it.
+pub(super) fn new_secret(before: Option<&str>) -> String {
     let key: [u8; SECRET_BYTES] = rand::random();
-    format!("whsec_{}", BASE64_STANDARD.encode(key))
+    let kind = match before {
+        Some(before) if before.starts_with("whsk_") => "whsk_",
+        _ => "whsec_",
+    };
+    format!("{kind}{}", BASE64_STANDARD.encode(key))
 }
 
 impl Office {
@@ -112,23 +121,26 @@ impl Office {
             (Who::Operator, owner) => owner,
         };
         self.check_target(&new.target).await?;
-        let mut row = Row::new(self);
+        let rules = self.rules_of_rows().await?;
+        let mut row = Row::default();
         row.set("owner", Some(&self.table.owner), owner)?;
         row.set("event", Some(&self.table.event), Some(new.event))?;
         row.set("target", Some(&self.table.target), Some(new.target))?;
         row.set("filter", self.table.filter.as_ref(), new.filter)?;
         let secret = match (&self.table.secret, new.secret) {
-            (Some(_), given) => Some(given.unwrap_or_else(new_secret)),
+            (Some(_), given) => Some(given.unwrap_or_else(|| new_secret(None))),
             (None, Some(_)) => return Err(no_column("secret")),
             (None, None) => None,
         };
         if let Some(secret) = &secret {
-            check_secret(secret)?;
             row.set("secret", self.table.secret.as_ref(), Some(secret.clone()))?;
         }
-        row.set_own("payload", new.payload.map(Value::String))?;
-        row.set_own("headers", new.headers.map(object))?;
-        row.set_own("description", new.description.map(Value::String))?;
+        row.set("payload", self.table.payload.as_ref(), new.payload)?;
+        if let Some(headers) = new.headers {
+            row.put("headers", self.table.headers.as_ref(), object(headers))?;
+        }
+        let description = self.table.description.as_ref();
+        row.set("description", description, new.description)?;
         if let (Some(active), false) = (&self.table.active, self.table.own) {
             row.values.insert(active.clone(), Value::Bool(true));
         }
@@ -140,7 +152,7 @@ impl Office {
         let made = transaction.query_one(&sql, &[&json]).await;
         let made = made.map_err(|error| Error::of_postgres("make the hook", error))?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
-        check_row(&transaction, &self.columns, &self.rules, &id).await?;
+        check_row(&transaction, &self.columns, &rules, &id).await?;
         commit(transaction).await?;
         let hook = self.hook(&Who::Operator, &id).await?;
         Ok(Keyed { hook, secret })
@@ -155,7 +167,7 @@ impl Office {
         if let Some(target) = &change.target {
             self.check_target(target).await?;
         }
-        let mut row = Row::new(self);
+        let mut row = Row::default();
         if let Some(event) = change.event {
             row.set("event", Some(&self.table.event), Some(event))?;
         }
@@ -163,16 +175,18 @@ impl Office {
             row.set("target", Some(&self.table.target), Some(target))?;
         }
         if let Some(filter) = change.filter {
-            row.clear("filter", self.table.filter.as_ref(), filter)?;
+            row.put("filter", self.table.filter.as_ref(), text(filter))?;
         }
         if let Some(payload) = change.payload {
-            row.clear_own("payload", payload.map(Value::String))?;
+            row.put("payload", self.table.payload.as_ref(), text(payload))?;
         }
         if let Some(headers) = change.headers {
-            row.clear_own("headers", headers.map(object))?;
+            let headers = headers.map_or(Value::Null, object);
+            row.put("headers", self.table.headers.as_ref(), headers)?;
         }
         if let Some(description) = change.description {
-            row.clear_own("description", description.map(Value::String))?;
+            let column = self.table.description.as_ref();
+            row.put("description", column, text(description))?;
         }
         let values = row.values;
         self.write(id, &values).await?;
@@ -243,7 +257,8 @@ impl Office {
         Ok(())
     }
 
-    /// Gives a hook a new secret. Requests are signed with it from the commit on, and no more with the old one.
+    /// Gives a hook a new secret, from the commit on. Where the table has room for it, the old one signs too for a day, so that
+    /// the receiver has time to learn the new one.
     ///
     /// # Errors
     /// When `who` has no such hook, or its table has no column for a secret.
@@ -251,12 +266,30 @@ impl Office {
         self.of_table(who, id).await?;
         let column = self.table.secret.clone();
         let column = column.ok_or_else(|| no_column("secret"))?;
-        let secret = new_secret();
-        self.write(
-            id,
-            &Map::from_iter([(column, Value::String(secret.clone()))]),
-        )
-        .await?;
+        let before = format!(
+            "select {}::text from {} where {}::text = $1",
+            quote::name(&column),
+            self.table.name,
+            self.table.id
+        );
+        let before = self.client.query_opt(&before, &[&id]).await;
+        let before = before.context("read the hook's secret")?;
+        let before: Option<String> = match before {
+            Some(row) => row.try_get(0).context("read the hook's secret")?,
+            None => return Err(Error::not_found("hook", id)),
+        };
+        let secret = new_secret(before.as_deref());
+        let mut row = Row::default();
+        row.put("secret", Some(&column), Value::String(secret.clone()))?;
+        if let (Some(previous), Some(before)) = (&self.table.previous_secret, before) {
+            row.put("previous_secret", Some(previous), Value::String(before))?;
+            if self.table.own {
+                let until = timestamp(self.now().await? + OVERLAP);
+                row.values
+                    .insert("previous_secret_expires_at".into(), Value::String(until));
+            }
+        }
+        self.write(id, &row.values).await?;
         let hook = self.hook(who, id).await?;
         Ok(Keyed {
             hook,
@@ -272,7 +305,7 @@ impl Office {
         }
         let row = row::load_one(&self.client, &self.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-        row.into_hook(&self.rules.known())
+        row.into_hook(&self.rules.known(&HashMap::new()))
             .map_err(|reason| Error::Conflict(format!("hook {id} cannot be used: {reason}")))
     }
 
@@ -300,13 +333,14 @@ impl Office {
         let columns: Vec<&str> = values.keys().map(String::as_str).collect();
         let sql = self.table.update(&columns);
         let json = Value::Object(values.clone()).to_string();
+        let rules = self.rules_of_rows().await?;
         let transaction = begin(&mut self.client).await?;
         let changed = transaction.execute(&sql, &[&json, &id]).await;
         let changed = changed.map_err(|error| Error::of_postgres("change the hook", error))?;
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
-        check_row(&transaction, &self.columns, &self.rules, id).await?;
+        check_row(&transaction, &self.columns, &rules, id).await?;
         commit(transaction).await
     }
 
@@ -353,51 +387,30 @@ impl Office {
 }
 
 /// The columns of a row that are to be written.
+#[derive(Default)]
 struct Row {
     values: Map<String, Value>,
-    own: bool,
 }
 
 impl Row {
-    fn new(office: &Office) -> Self {
-        Self {
-            values: Map::new(),
-            own: office.table.own,
-        }
-    }
-
     /// Sets what was given; a column that the table lacks must not be.
     fn set(&mut self, what: &str, column: Option<&String>, value: Option<String>) -> Result<()> {
         match value {
-            Some(_) => self.clear(what, column, value),
+            Some(_) => self.put(what, column, text(value)),
             None => Ok(()),
         }
     }
 
-    /// Sets what was given, null too.
-    fn clear(&mut self, what: &str, column: Option<&String>, value: Option<String>) -> Result<()> {
+    /// Sets a column, to null too.
+    fn put(&mut self, what: &str, column: Option<&String>, value: Value) -> Result<()> {
         let column = column.ok_or_else(|| no_column(what))?;
-        let value = value.map_or(Value::Null, Value::String);
         self.values.insert(column.clone(), value);
         Ok(())
     }
+}
 
-    fn set_own(&mut self, column: &str, value: Option<Value>) -> Result<()> {
-        match value {
-            Some(_) => self.clear_own(column, value),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets a column that only rowhook's own table has.
-    fn clear_own(&mut self, column: &str, value: Option<Value>) -> Result<()> {
-        if !self.own {
-            return Err(no_column(column));
-        }
-        self.values
-            .insert(column.to_owned(), value.unwrap_or_default());
-        Ok(())
-    }
+fn text(value: Option<String>) -> Value {
+    value.map_or(Value::Null, Value::String)
 }
 
 fn object(headers: BTreeMap<String, String>) -> Value {
@@ -411,22 +424,16 @@ fn no_column(what: &str) -> Error {
     ))
 }
 
-fn check_secret(secret: &str) -> Result<()> {
-    SigningKey::parse(&Secret::new(secret))
-        .map(drop)
-        .map_err(|bad| Error::Invalid(bad.to_string()))
-}
-
 /// Reads the row as the stream will, and refuses what that would.
 async fn check_row(
     transaction: &Transaction<'_>,
     columns: &row::HookColumns,
-    rules: &Rules,
+    rules: &RowRules,
     id: &str,
 ) -> Result<()> {
     let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;
     let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-    row.into_hook(&rules.known())
+    row.into_hook(&rules.rules.known(&rules.rows))
         .map(drop)
         .map_err(Error::Invalid)
 }

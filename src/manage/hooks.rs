@@ -97,7 +97,7 @@ impl Hook {
             Ok(time.map(timestamp))
         };
         let headers: Option<serde_json::Value> = row
-            .try_get::<_, Option<String>>("header_text")?
+            .try_get::<_, Option<String>>("headers")?
             .and_then(|text| serde_json::from_str(&text).ok());
         let headers: BTreeMap<String, serde_json::Value> = headers
             .and_then(|headers| serde_json::from_value(headers).ok())

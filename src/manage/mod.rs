@@ -16,7 +16,7 @@ pub mod status;
 mod table;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -31,8 +31,9 @@ use crate::{
     config::{self, Config},
     delivery::guard::Guard,
     event::EventMap,
+    filter::typing::Columns,
     hook::row::{HookColumns, Known},
-    postgres::{address::Address, migration, quote},
+    postgres::{address::Address, migration, quote, relation::Relation},
 };
 
 /// For whom something is done, and so what they may see and touch.
@@ -60,12 +61,12 @@ pub struct Office {
     config: Arc<Config>,
     table: Table,
     columns: HookColumns,
-    rules: Rules,
+    rules: Arc<Rules>,
 }
 
 /// What rows of the hook table are checked against.
 struct Rules {
-    events: Vec<Arc<str>>,
+    map: EventMap,
     file_hooks: Vec<String>,
     delivery: Arc<config::Delivery>,
     guard: Guard,
@@ -74,21 +75,28 @@ struct Rules {
 impl Rules {
     fn of(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            events: EventMap::new(config)?.names().to_vec(),
+            map: EventMap::new(config)?,
             file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
             delivery: Arc::new(config.delivery.clone()),
             guard: Guard::new(config.delivery.allow_http, &config.delivery.allow_networks),
         })
     }
 
-    fn known(&self) -> Known<'_> {
+    fn known<'a>(&'a self, rows: &'a HashMap<Arc<str>, Columns>) -> Known<'a> {
         Known {
-            events: &self.events,
+            events: self.map.names(),
             file_hooks: &self.file_hooks,
             delivery: &self.delivery,
             guard: &self.guard,
+            rows,
         }
     }
+}
+
+/// The same, with the columns that filters may look at.
+struct RowRules {
+    rules: Arc<Rules>,
+    rows: HashMap<Arc<str>, Columns>,
 }
 
 impl Office {
@@ -110,7 +118,7 @@ impl Office {
             client,
             table: Table::from_config(&config),
             columns: HookColumns::from_config(&config),
-            rules: Rules::of(&config)?,
+            rules: Arc::new(Rules::of(&config)?),
             config,
         })
     }
@@ -118,6 +126,26 @@ impl Office {
     /// Is the session still open?
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
+    }
+
+    /// What rows are checked against, with the tables as they are now.
+    async fn rules_of_rows(&self) -> Result<RowRules> {
+        let mut rows = HashMap::new();
+        for table in self.rules.map.tables() {
+            let relation = Relation::of(&self.client, table).await;
+            let relation = relation.context("read what the tables look like")?;
+            let (Some(relation), Some(events)) = (relation, self.rules.map.of_table(table)) else {
+                continue;
+            };
+            let columns = Columns::of(&relation, |column| events.shape.name(column).is_some());
+            for event in events.names() {
+                rows.insert(Arc::clone(event), columns.clone());
+            }
+        }
+        Ok(RowRules {
+            rules: Arc::clone(&self.rules),
+            rows,
+        })
     }
 
     /// The beginning of a query over all hooks, those of the file and those of the table. Its first parameter is

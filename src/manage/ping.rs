@@ -71,7 +71,7 @@ impl Office {
                 target: &hook.target,
                 id: &id,
                 body: body.clone(),
-                content_type: payload::CONTENT_TYPE,
+                content_type: hook.delivery.payload.content_type(),
                 at: now,
                 timeout: hook.delivery.timeout,
             })

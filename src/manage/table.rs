@@ -12,7 +12,7 @@ pub(super) const FILE_HOOKS: &str = "\
         null::text as description, null::text as invalid, null::timestamptz as disabled_at,
         null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
-        id text, owner text, event text, target text, signed boolean, filter text, headers jsonb
+        id text, owner text, event text, target text, signed boolean, filter text, headers text
     )";
 
 /// The hook table. Names are quoted, and the table's carries its schema.
@@ -25,7 +25,12 @@ pub(super) struct Table {
     pub(super) target: String,
     pub(super) active: Option<String>,
     pub(super) secret: Option<String>,
+    pub(super) previous_secret: Option<String>,
     pub(super) filter: Option<String>,
+    pub(super) headers: Option<String>,
+    pub(super) payload: Option<String>,
+    pub(super) description: Option<String>,
+    created: Option<String>,
     /// It is rowhook's own, with more columns.
     pub(super) own: bool,
 }
@@ -43,7 +48,12 @@ impl Table {
                 target: text("target"),
                 active: Some(text("active")),
                 secret: Some(text("secret")),
+                previous_secret: Some(text("previous_secret")),
                 filter: Some(text("filter")),
+                headers: Some(text("headers")),
+                payload: Some(text("payload")),
+                description: Some(text("description")),
+                created: Some(text("created_at")),
                 own: true,
             },
             Some(theirs) => Self {
@@ -54,7 +64,12 @@ impl Table {
                 target: theirs.target.clone(),
                 active: theirs.active.clone(),
                 secret: theirs.secret.clone(),
+                previous_secret: theirs.previous_secret.clone(),
                 filter: theirs.filter.clone(),
+                headers: theirs.headers.clone(),
+                payload: theirs.payload.clone(),
+                description: theirs.description.clone(),
+                created: theirs.created.clone(),
                 own: false,
             },
         }
@@ -62,14 +77,11 @@ impl Table {
 
     /// All rows, with the same columns whichever table it is.
     pub(super) fn select(&self) -> String {
-        let Self { name, id, .. } = self;
-        if self.own {
-            return format!(
-                "select id::text as id, 'table' as origin, owner, event, target, active, secret is not null as signed, \
-                 filter, payload, headers, description, invalid, disabled_at, disabled_reason, created_at, updated_at \
-                 from {name}"
-            );
-        }
+        let Self { name, id, own, .. } = self;
+        let cast = |column: &Option<String>, to: &str| match column {
+            Some(column) => format!("{}::{to}", quote::name(column)),
+            None => format!("null::{to}"),
+        };
         let text = |column: &str| format!("{}::text", quote::name(column));
         let active = self.active.as_deref().map_or("true".into(), |column| {
             format!("coalesce({}, false)", quote::name(column))
@@ -77,17 +89,29 @@ impl Table {
         let signed = self.secret.as_deref().map_or("false".into(), |column| {
             format!("{} is not null", quote::name(column))
         });
-        let filter = self.filter.as_deref().map_or("null::text".into(), text);
-        format!(
-            "select {id}::text as id, 'table' as origin, {} as owner, {} as event, {} as target, {active} as active, \
-             {signed} as signed, {filter} as filter, null::text as payload, null::jsonb as headers, \
-             null::text as description, null::text as invalid, null::timestamptz as disabled_at, \
-             null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at \
-             from {name}",
-            text(&self.owner),
-            text(&self.event),
-            text(&self.target),
-        )
+        let of_own = |column: &str, to: &str| match own {
+            true => column.to_owned(),
+            false => format!("null::{to}"),
+        };
+        let columns = [
+            format!("{id}::text as id"),
+            "'table' as origin".into(),
+            format!("{} as owner", text(&self.owner)),
+            format!("{} as event", text(&self.event)),
+            format!("{} as target", text(&self.target)),
+            format!("{active} as active"),
+            format!("{signed} as signed"),
+            format!("{} as filter", cast(&self.filter, "text")),
+            format!("{} as payload", cast(&self.payload, "text")),
+            format!("{} as headers", cast(&self.headers, "text")),
+            format!("{} as description", cast(&self.description, "text")),
+            format!("{} as invalid", of_own("invalid", "text")),
+            format!("{} as disabled_at", of_own("disabled_at", "timestamptz")),
+            format!("{} as disabled_reason", of_own("disabled_reason", "text")),
+            format!("{} as created_at", cast(&self.created, "timestamptz")),
+            format!("{} as updated_at", of_own("updated_at", "timestamptz")),
+        ];
+        format!("select {} from {name}", columns.join(", "))
     }
 
     /// SQL that inserts a row with these columns, whose values are taken from the JSON object $1 as the columns' types want

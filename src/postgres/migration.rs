@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 13] = [
+pub const MIGRATIONS: [Migration; 14] = [
     Migration {
         version: 1,
         name: "migration",
@@ -69,6 +69,11 @@ pub const MIGRATIONS: [Migration; 13] = [
         version: 11,
         name: "off_hook",
         sql: include_str!("../../sql/0011_off_hook.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "signature",
+        sql: include_str!("../../sql/0012_signature.sql"),
     },
     Migration {
         version: 20,

@@ -71,7 +71,7 @@ pub enum Write {
 pub enum Fate {
     /// It is tried after this time.
     Tried(Duration),
-    /// It waits behind another of its lane.
+    /// It waits behind another of its lane; if there is none in the table, it is due at once.
     Behind,
     /// It is given up.
     Dead,
@@ -306,7 +306,8 @@ async fn note_failing(
     Ok(())
 }
 
-/// In each lane that somebody has left, or entered behind another who may have left since, the first has its turn.
+/// In each lane that somebody has left, or entered behind another who may have left since or be of a lane in the same bucket,
+/// the first has its turn.
 async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
     let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
     for write in writes {

@@ -441,3 +441,50 @@ async fn what_is_made_due_by_hand_is_sent_at_once() {
     database.until_all_has_arrived().await;
     assert_eq!(receiver.calls().len(), 6);
 }
+
+/// Of the book with this id in the schema public, by the hash that `Relation::lane` documents. Two of these share a bucket of the
+/// backlog, which a unit test there holds against the same numbers.
+const SHARE_A_BUCKET: [u64; 2] = [533, 809];
+
+#[tokio::test]
+async fn a_row_that_shares_its_bucket_with_a_parked_one_is_parked_too_and_sent_at_once() {
+    let [failing, other] = SHARE_A_BUCKET;
+    let database = Database::bookstore().await;
+    let answer = move |call: &Call, _| {
+        if call.data()["id"] == failing {
+            500
+        } else {
+            200
+        }
+    };
+    let receiver = Receiver::answering(answer).await;
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}[[hooks]]\nname = \"warehouse\"\nevents = [\"book.added\"]\ntarget = \"{}\"\nretries = [\"1h\"]\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql(
+            "create table parked (book bigint);
+             create function keep() returns trigger language plpgsql as $$
+             begin
+                 insert into public.parked select (convert_from(new.body, 'UTF8')::json #>> '{data,id}')::bigint;
+                 return null;
+             end $$;
+             create trigger keep after insert on rowhook.delivery for each row execute function keep()",
+        )
+        .await;
+    let add = |id: u64| format!("insert into book values ({id}, 7, 1, 'Dune', 9)");
+    database.sql(&add(failing)).await;
+    let is_parked = |id: u64| format!("select count(*) = 1 from parked where book = {id}");
+    database
+        .until("the first is parked", &is_parked(failing))
+        .await;
+    database.sql(&add(other)).await;
+    let calls = receiver.expect(2).await;
+    assert_eq!(calls[1].data()["id"], other);
+    assert_eq!(database.ask(&is_parked(other)).await, "t");
+    let left = "select count(*) = 1 from rowhook.delivery";
+    database.until("only the first is left", left).await;
+}

@@ -111,24 +111,14 @@ pub(super) async fn of_table(
 
 /// Has the table of `[hook_table]` the columns that are named, and is the id among those that a delete carries?
 fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
-    let named = [
-        Some(&hooks.id),
-        Some(&hooks.owner),
-        Some(&hooks.event),
-        Some(&hooks.target),
-    ]
-    .into_iter()
-    .chain([
-        hooks.active.as_ref(),
-        hooks.secret.as_ref(),
-        hooks.filter.as_ref(),
-    ])
-    .flatten();
     let mut findings = Vec::new();
-    for column in named.filter(|column| !table.has(column)) {
+    for (key, column) in hooks.columns().filter(|(_, column)| !table.has(column)) {
         let finding = Finding::fatal(
             Topic::Hooks,
-            format!("the hook table {} has no column {column}", table.name),
+            format!(
+                "the hook table {} has no column {column}, which hook_table.{key} names",
+                table.name
+            ),
         )
         .at(hooks.place);
         findings.push(
