@@ -99,7 +99,7 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
             format!("run: {}", migration::grants(name, role)),
         ));
     }
-    let newest = migration::MIGRATIONS.len() as i32;
+    let newest = migration::newest();
     if schema.migrations.is_empty() && !schema.strangers.is_empty() {
         return Some(Problem::new(
             format!(
