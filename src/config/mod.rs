@@ -237,6 +237,8 @@ pub struct TableRules {
     pub enrich: Vec<Enrich>,
     /// A template that is sent in place of the plain row.
     pub payload: Option<Template>,
+    /// Which owners may see a row; `None`: whoever hears of it.
+    pub visible: Option<Question>,
     /// Where the table's rules begin.
     pub place: Place,
 }
