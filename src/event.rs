@@ -4,9 +4,11 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use crate::{
     change::{Change, RowChange, Value},
-    config::{self, Action, Columns, Config, EventRule, EventSource, OwnerRule, TableName},
+    config::{self, Action, Config, EventRule, EventSource, OwnerRule, TableName},
+    enrich::Added,
     filter::{self, Filter},
     message::Message,
+    payload::Shape,
     postgres::Lsn,
 };
 
@@ -27,8 +29,8 @@ pub struct TableEvents {
     deleted: Vec<Rule>,
     /// How a row's owner is found; `None`: by `user_id`, where the table has it.
     pub owner: Option<OwnerRule>,
-    /// Which columns are shown.
-    pub columns: Columns,
+    /// How its rows are shown.
+    pub shape: Arc<Shape>,
 }
 
 /// One event of a table's rows.
@@ -70,16 +72,10 @@ impl EventMap {
             };
             rules.push(Rule::new(rule, changed, when.as_deref())?);
         }
-        for config::TableRules {
-            table,
-            owner,
-            columns,
-            ..
-        } in &config.tables
-        {
-            if let Some(events) = tables.get_mut(table) {
-                events.owner.clone_from(owner);
-                events.columns.clone_from(columns);
+        for rules in &config.tables {
+            if let Some(events) = tables.get_mut(&rules.table) {
+                events.owner.clone_from(&rules.owner);
+                events.shape = Arc::new(Shape::new(rules));
             }
         }
         let custom = config
@@ -130,6 +126,12 @@ impl EventMap {
 }
 
 impl TableEvents {
+    /// The names of its events.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        let rules = [&self.created, &self.updated, &self.deleted];
+        rules.into_iter().flatten().map(|rule| &rule.name)
+    }
+
     /// The rules for what happened to the row.
     pub fn rules(&self, row: &RowChange) -> &[Rule] {
         match row {
@@ -202,8 +204,10 @@ pub enum Subject {
     Row {
         /// What happened to it.
         change: Arc<Change>,
-        /// Which of its columns are shown.
-        columns: Columns,
+        /// How it is shown.
+        shape: Arc<Shape>,
+        /// What was looked up beside it.
+        added: Vec<Added>,
     },
     /// Whatever SQL had to say.
     Message(Arc<Message>),
@@ -228,26 +232,37 @@ impl Event {
         }
     }
 
-    /// The names of the columns that changed; `None` where the old row is not known, or there is no row.
-    pub fn changed_names(&self) -> Option<Vec<&str>> {
+    /// The columns that changed, among those that a payload may show; `None` where the old row is not known, or there is no
+    /// row.
+    pub fn changed(&self) -> Option<Vec<Shown<'_>>> {
         let changed = self.change()?.changed_columns()?;
-        let shown = self.shown_columns().into_iter();
-        Some(
-            shown
-                .filter(|(at, _)| changed.contains(at))
-                .map(|(_, name)| name)
-                .collect(),
-        )
+        let mut shown = self.shown();
+        shown.retain(|column| changed.contains(&column.at));
+        Some(shown)
     }
 
-    /// The columns that a payload may show, by place and name; none where there is no row.
-    pub fn shown_columns(&self) -> Vec<(usize, &str)> {
-        let Subject::Row { change, columns } = &self.subject else {
+    /// The columns that a payload may show; none where there is no row.
+    pub fn shown(&self) -> Vec<Shown<'_>> {
+        let Subject::Row { change, shape, .. } = &self.subject else {
             return Vec::new();
         };
         let all = change.relation.columns.iter().enumerate();
-        all.map(|(at, column)| (at, column.name.as_str()))
-            .filter(|(_, name)| columns.show(name))
-            .collect()
+        all.filter_map(|(at, column)| {
+            let name = shape.name(&column.name)?;
+            let column = &column.name;
+            Some(Shown { at, column, name })
+        })
+        .collect()
     }
+}
+
+/// A column that a payload may show.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Its place in the relation.
+    pub at: usize,
+    /// Its own name.
+    pub column: &'a str,
+    /// The name that it is shown by.
+    pub name: &'a str,
 }

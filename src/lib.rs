@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod enrich;
 pub mod event;
 pub mod filter;
 pub mod history;

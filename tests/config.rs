@@ -216,6 +216,18 @@ fn each_mistake_has_its_place_and_its_mend() {
             "6:13: history.successes is a boolean; write a whole number from 1, or false for none",
         ),
         (
+            "[tables.book]\npayload = \"{{ new.a\"",
+            "6:11: tables.book.payload is no template: syntax error: unexpected end of input, expected end of variable block (in line 1 of it)",
+        ),
+        (
+            "[tables.book.enrich]\nx = \"select 1; select 2\"\ny = 1",
+            "6:5: tables.book.enrich.x cannot be asked: it is more than one statement; keep one query\nhooks.toml:7:5: tables.book.enrich.y is an integer; write a string",
+        ),
+        (
+            "[tables.book]\nrename = { c = \"d\", e = \"d\" }",
+            r#"6:25: "d" is the name of another column already; give each its own"#,
+        ),
+        (
             r#"[delivery]
 timout = "1s""#,
             r#"6:1: delivery has no key "timout"; did you mean "timeout"?"#,
@@ -506,11 +518,6 @@ identity = "default""#,
 columns = ["a"]
 exclude = ["b"]"#,
             "7:1: tables.book.exclude stands beside columns; keep one of the two",
-        ),
-        (
-            r#"[tables.book]
-payload = "x""#,
-            "6:1: tables.book.payload comes in a later version; leave it out until then",
         ),
         (
             r#"[tables.book]

@@ -143,6 +143,9 @@ impl Build for Config {
             owner: None,
             identity_full: false,
             columns: Columns::All,
+            rename: Vec::new(),
+            enrich: Vec::new(),
+            payload: None,
             place: Place {
                 line: 100,
                 column: 1,

@@ -1,9 +1,12 @@
--- What the stream does not say of a table: its primary key, and the generated columns that are not in it.
+-- What the stream does not say of a table: its primary key, the generated columns that are not in it, and how SQL writes the
+-- types of its columns.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
     attribute.attgenerated <> '' as generated,
+    format_type(attribute.atttypid, attribute.atttypmod) as sql_type,
+    not attribute.attnotnull as nullable,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
 left join pg_index as index

@@ -86,10 +86,17 @@ enum Command {
     },
 }
 
+/// The stack of each thread, in bytes: expressions are interpreted on it, level by level.
+pub(crate) const STACK: usize = 8 << 20;
+
 /// Runs the command, and says what went wrong on standard error.
 pub fn run(args: Args) -> ExitCode {
     logs::start();
-    let runtime = tokio::runtime::Runtime::new().context("start the runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+        .context("start the runtime");
     match runtime.and_then(|runtime| runtime.block_on(dispatch(args))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

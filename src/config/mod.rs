@@ -29,6 +29,8 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use url::Url;
 
+use crate::{payload::template::Template, postgres::question::Question};
+
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
@@ -174,6 +176,16 @@ pub enum EventSource {
     Custom,
 }
 
+impl EventSource {
+    /// The table whose rows it is about.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Row { table, .. } => Some(table),
+            Self::Custom => None,
+        }
+    }
+}
+
 /// The last word of `table.action`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -209,7 +221,24 @@ pub struct TableRules {
     pub identity_full: bool,
     /// Which columns a payload shows.
     pub columns: Columns,
+    /// Columns that are shown by another name: their own, and that one.
+    pub rename: Vec<(String, String)>,
+    /// What is looked up for each of its rows, in the order of the file.
+    pub enrich: Vec<Enrich>,
+    /// A template that is sent in place of the plain row.
+    pub payload: Option<Template>,
     /// Where the table's rules begin.
+    pub place: Place,
+}
+
+/// One line of `[tables.NAME.enrich]`: `key = "query"`.
+#[derive(Debug, Clone)]
+pub struct Enrich {
+    /// The key under which what is found is shown.
+    pub key: String,
+    /// The query.
+    pub question: Question,
+    /// Where it stands.
     pub place: Place,
 }
 

@@ -1,16 +1,21 @@
-//! `[tables.NAME]`: the owner, the identity and the shown columns of a table.
+//! `[tables.NAME]`: the owner, the identity and what is shown of a table.
 
 use super::{
-    Columns, OwnerRule, OwnerStep, TableName, TableRules,
+    Columns, Enrich, OwnerRule, OwnerStep, TableName, TableRules,
     events::Events,
     name,
     reader::{Keys, Table, Value},
 };
-use crate::postgres::nearest::nearest;
+use crate::{
+    payload::template::Template,
+    postgres::{nearest::nearest, question::Question},
+};
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["owner", "identity", "columns", "exclude"],
-    later: &["payload"],
+    known: &[
+        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload",
+    ],
+    later: &[],
 };
 
 pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
@@ -49,6 +54,9 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         .and_then(|value| value.choice(&[("full", true)]))
         .unwrap_or_default();
     let columns = columns(&table);
+    let rename = table.find("rename").map(rename).unwrap_or_default();
+    let enrich = table.find("enrich").map(enrich).unwrap_or_default();
+    let payload = table.find("payload").and_then(template);
     let Some(name) = TableName::parse(value.name) else {
         wrong(format!(
             "{:?} is no table; write [tables.name] or [tables.\"schema.name\"]",
@@ -69,8 +77,70 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         owner,
         identity_full,
         columns,
+        rename,
+        enrich,
+        payload,
         place: value.key_place,
     })
+}
+
+/// `{ user_id = "owner" }`
+fn rename(value: &Value<'_>) -> Vec<(String, String)> {
+    let mut names: Vec<(String, String)> = Vec::new();
+    let Some(table) = value.open_table() else {
+        return names;
+    };
+    for value in table.iter() {
+        let Some(shown) = value.string() else {
+            continue;
+        };
+        if names.iter().any(|(_, other)| *other == shown) {
+            value.wrong(format!(
+                "{} is the name of another column already; give each its own",
+                value.quote(&shown)
+            ));
+        }
+        names.push((value.name.to_owned(), shown));
+    }
+    names
+}
+
+/// `{ author = "select name from author where id = $author_id" }`
+fn enrich(value: &Value<'_>) -> Vec<Enrich> {
+    let Some(table) = value.open_table() else {
+        return Vec::new();
+    };
+    let read = |value: &Value<'_>| {
+        Some(Enrich {
+            key: value.name.to_owned(),
+            question: question(value)?,
+            place: value.place,
+        })
+    };
+    table.iter().filter_map(read).collect()
+}
+
+/// A query with `$column` in it.
+fn question(value: &Value<'_>) -> Option<Question> {
+    let sql = value.string()?;
+    match Question::parse(&sql) {
+        Ok(question) => Some(question),
+        Err(why) => {
+            value.wrong(format!("{} cannot be asked: {why}", value.key));
+            None
+        }
+    }
+}
+
+/// A minijinja template that compiles.
+fn template(value: &Value<'_>) -> Option<Template> {
+    match Template::compile(&value.string()?) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            value.wrong(format!("{} is no template: {error}", value.key));
+            None
+        }
+    }
 }
 
 fn columns(table: &Table<'_>) -> Columns {

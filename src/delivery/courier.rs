@@ -284,6 +284,12 @@ impl Courier {
             let Some((turn, place, delivery)) = round.lanes.take() else {
                 break;
             };
+            if let Some(flaw) = delivery.flaw.clone() {
+                self.lament(&delivery, &flaw);
+                self.park(delivery, Fate::Dead, Some(flaw.replace('\0', "�")));
+                round.lanes.leave(turn, place);
+                continue;
+            }
             if let (Some(held), Some(hook)) = (&delivery.held, hook)
                 && now - held.since > hook.delivery.timeout
             {

@@ -50,6 +50,8 @@ pub struct Delivery {
     pub content_type: Arc<str>,
     /// How many requests have been made.
     pub attempts: u32,
+    /// Why it cannot be sent as it should be, and goes on record as dead instead.
+    pub flaw: Option<Arc<str>>,
     /// What it holds while the slot keeps it; `None` for one that the table keeps.
     pub held: Option<Held>,
 }

@@ -3,7 +3,7 @@
 //! The same row is read in two ways: all of them from the table at start, and each one from the stream when it changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,7 +19,7 @@ use crate::{
         self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
     },
     delivery::{guard::Guard, send::Target},
-    filter::Filter,
+    filter::{Filter, typing::Columns},
     postgres::{quote, relation::Relation},
     signature::Signer,
 };
@@ -298,6 +298,10 @@ impl HookRow {
             .and_then(|target| target.signed_by(signer))
             .map_err(|error| error.to_string())?;
         let filter = self.filter.as_deref().map(Filter::compile).transpose();
+        let filter = filter.map_err(|error| format!("its filter: {error}"))?;
+        if let Some(filter) = &filter {
+            known.fits(filter, &pattern)?;
+        }
         let payload = match self.payload.as_deref() {
             None => known.delivery.payload,
             Some(name) => PayloadFormat::parse(name)
@@ -317,7 +321,7 @@ impl HookRow {
             id: self.id,
             owner: self.owner.map(Arc::from),
             events: vec![pattern],
-            filter: filter.map_err(|error| format!("its filter: {error}"))?,
+            filter,
             target,
             delivery,
             since: self.created_at,
@@ -338,6 +342,22 @@ pub struct Known<'a> {
     pub delivery: &'a Arc<Delivery>,
     /// Which targets are allowed.
     pub guard: &'a Guard,
+    /// What expressions may look at, by event. Those of messages are not in it.
+    pub rows: &'a HashMap<Arc<str>, Columns>,
+}
+
+impl Known<'_> {
+    /// Can the filter be asked of some event that the pattern matches? One that fits only some may be meant so.
+    fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
+        let mut misfit = None;
+        for event in self.events.iter().filter(|event| pattern.matches(event)) {
+            match filter.check(self.rows.get(event)) {
+                Ok(()) => return Ok(()),
+                Err(error) => misfit = misfit.or(Some(format!("its filter, on {event}: {error}"))),
+            }
+        }
+        misfit.map_or(Ok(()), Err)
+    }
 }
 
 /// The id of a streamed row, which is all that a deletion may carry.

@@ -12,6 +12,7 @@ pub mod nearest;
 mod passfile;
 pub mod pgoutput;
 pub mod plan;
+pub mod question;
 pub mod quote;
 pub mod relation;
 mod session;

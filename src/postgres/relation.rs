@@ -10,12 +10,13 @@ use tokio_postgres::{Client, Error};
 
 use super::{
     json,
-    pgoutput::{RelationMessage, ReplicaIdentity},
+    pgoutput::{ColumnMessage, RelationMessage, ReplicaIdentity},
+    quote,
     types::{self, Type},
 };
 use crate::{
     change::{Tuple, Value},
-    config::{Columns, TableName},
+    config::TableName,
 };
 
 /// A table as a Relation message describes it, with what the catalog adds.
@@ -47,11 +48,48 @@ pub struct Column {
     pub ty: Arc<Type>,
     /// Its type's oid.
     pub type_oid: u32,
+    /// Its type as SQL writes it: `numeric(8,2)`. That of a column that is gone by now is `text`.
+    pub sql_type: String,
+    /// May it be null?
+    pub nullable: bool,
     /// Part of the replica identity.
     pub identity_key: bool,
 }
 
 impl Relation {
+    /// The table of this name as the stream would describe it; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn of(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
+        let sql = include_str!("../../sql/catalog/stream_relation.sql");
+        let rows = client.query(sql, &[&quote::table(table)]).await?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let column = |row: &tokio_postgres::Row| {
+            Ok::<_, Error>(ColumnMessage {
+                identity_key: row.try_get("identity_key")?,
+                name: row.try_get("name")?,
+                type_oid: row.try_get("type_oid")?,
+                type_modifier: row.try_get("type_modifier")?,
+            })
+        };
+        let message = RelationMessage {
+            oid: first.try_get("oid")?,
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            identity: match first.try_get("identity")? {
+                "f" => ReplicaIdentity::Full,
+                "i" => ReplicaIdentity::Index,
+                "n" => ReplicaIdentity::Nothing,
+                _ => ReplicaIdentity::Default,
+            },
+            columns: rows.iter().map(column).collect::<Result<_, _>>()?,
+        };
+        Self::describe(client, message).await.map(Some)
+    }
+
     /// Completes what the stream says of a table with what the catalog says now. A table that is gone by now is what the
     /// stream says.
     ///
@@ -62,6 +100,8 @@ impl Relation {
             name: String,
             type_oid: u32,
             generated: bool,
+            sql_type: String,
+            nullable: bool,
             key_place: Option<i32>,
         }
         let rows = client
@@ -76,6 +116,8 @@ impl Relation {
                 name: row.try_get("name")?,
                 type_oid: row.try_get("type_oid")?,
                 generated: row.try_get("generated")?,
+                sql_type: row.try_get("sql_type")?,
+                nullable: row.try_get("nullable")?,
                 key_place: row.try_get("key_place")?,
             });
         }
@@ -95,13 +137,17 @@ impl Relation {
         let types = types::load(client, columns.iter().map(|(_, oid, _)| *oid)).await?;
         let columns: Vec<Column> = columns
             .into_iter()
-            .map(|(name, type_oid, identity_key)| Column {
-                ty: types
-                    .get(&type_oid)
-                    .map_or_else(|| Arc::new(Type::Text), Arc::clone),
-                name,
-                type_oid,
-                identity_key,
+            .map(|(name, type_oid, identity_key)| {
+                let now = known.iter().find(|column| column.name == name);
+                let ty = types.get(&type_oid).map(Arc::clone);
+                Column {
+                    ty: ty.unwrap_or_else(|| Arc::new(Type::Text)),
+                    sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
+                    nullable: now.is_none_or(|now| now.nullable),
+                    name,
+                    type_oid,
+                    identity_key,
+                }
             })
             .collect();
         known.sort_by_key(|column| column.key_place);
@@ -148,22 +194,27 @@ impl Relation {
         tuple.resize(self.columns.len(), Value::Unchanged);
     }
 
-    /// Writes a row as a JSON object, in the order of the columns. Returns the names of shown columns that are not in it,
-    /// because their values are not known.
-    pub fn write_row(&self, tuple: &Tuple, show: &Columns, out: &mut Vec<u8>) -> Vec<String> {
-        let shown = self
-            .columns
-            .iter()
-            .zip(tuple)
-            .filter(|(column, _)| show.show(&column.name));
-        self.write_object(shown, out)
+    /// Writes a row as a JSON object, in the order of the columns and by the names that `show` gives them; what it gives none
+    /// is left out. Returns the names of shown columns that are not in it, because their values are not known.
+    pub fn write_row<'a>(
+        &'a self,
+        tuple: &'a Tuple,
+        show: impl Fn(&'a Column) -> Option<&'a str>,
+        out: &mut Vec<u8>,
+    ) -> Vec<String> {
+        let all = self.columns.iter().zip(tuple);
+        let shown = all.filter_map(|(column, value)| Some((show(column)?, column, value)));
+        write_object(shown, out)
     }
 
     /// Writes the columns of [`key`](Self::key) as a JSON object.
     pub fn write_key(&self, tuple: &Tuple, out: &mut Vec<u8>) {
         let key = self.key.iter();
-        let key = key.filter_map(|at| Some((self.columns.get(*at)?, tuple.get(*at)?)));
-        self.write_object(key, out);
+        let key = key.filter_map(|at| {
+            let column = self.columns.get(*at)?;
+            Some((column.name.as_str(), column, tuple.get(*at)?))
+        });
+        write_object(key, out);
     }
 
     /// The lane of a row: the same for all changes of one row, and by chance only for those of another. `None` where
@@ -189,33 +240,33 @@ impl Relation {
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
         (!self.key.is_empty()).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
+}
 
-    fn write_object<'a>(
-        &self,
-        fields: impl Iterator<Item = (&'a Column, &'a Value)>,
-        out: &mut Vec<u8>,
-    ) -> Vec<String> {
-        let mut unknown = Vec::new();
-        let mut first = true;
-        out.push(b'{');
-        for (column, value) in fields {
-            if *value == Value::Unchanged {
-                unknown.push(column.name.clone());
-                continue;
-            }
-            if !std::mem::take(&mut first) {
-                out.push(b',');
-            }
-            json::write_text(column.name.as_bytes(), out);
-            out.push(b':');
-            match value {
-                Value::Text(text) => column.write(text, out),
-                Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
-            }
+/// Writes fields by these names. Returns the names of those that are not known, and left out.
+fn write_object<'a>(
+    fields: impl Iterator<Item = (&'a str, &'a Column, &'a Value)>,
+    out: &mut Vec<u8>,
+) -> Vec<String> {
+    let mut unknown = Vec::new();
+    let mut first = true;
+    out.push(b'{');
+    for (name, column, value) in fields {
+        if *value == Value::Unchanged {
+            unknown.push(name.to_owned());
+            continue;
         }
-        out.push(b'}');
-        unknown
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+        json::write_text(name.as_bytes(), out);
+        out.push(b':');
+        match value {
+            Value::Text(text) => column.write(text, out),
+            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
+        }
     }
+    out.push(b'}');
+    unknown
 }
 
 impl Column {

@@ -320,7 +320,9 @@ impl<'a> Attached<'a> {
 
     async fn fit(&self, client: &Client) -> Result<()> {
         let facts = self.facts(client).await?;
-        let misfits = misfits(self.config, &facts);
+        let misfits = misfits(client, self.config, &facts)
+            .await
+            .context("look at the tables")?;
         ensure!(misfits.is_empty(), "{}", misfits.join("\n"));
         Ok(())
     }

@@ -472,6 +472,7 @@ fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
         body: body.into(),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         attempts: attempts.unsigned_abs(),
+        flaw: None,
         held: None,
     })
 }

@@ -98,16 +98,23 @@ async fn a_filter_lets_through_what_it_is_true_of() {
         .sql(&format!(
             "insert into rowhook.hook (owner, event, target, filter) values
                 ('7', 'book.added', '{url}/cheap', 'new.price < 5'),
-                ('7', 'book.added', '{url}/broken', 'new.price.nothing > 5')",
+                ('7', 'book.added', '{url}/careful', 'new.price != null && new.price < 3')",
             url = receiver.url()
         ))
         .await;
     database.sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 4), (3, 7, 1, 'priceless', null)").await;
     receiver.expect(1).await;
-    rowhook.until_log("a filter gave no answer").await;
+    rowhook.until_log("a delivery is dead").await;
     database.until_all_is_confirmed().await;
     assert_eq!(ids(&receiver.calls()), [json!(2)]);
     assert_eq!(receiver.calls()[0].path, "/hook/cheap");
+    // Whether null is less than 5 is no answer, and so it is on record and not forgotten.
+    let dead = database.ask("select string_agg(state || ' ' || reason, ';') from rowhook.delivery");
+    let dead = dead.await;
+    assert!(
+        dead.starts_with("dead \"new.price < 5\" failed: ") && !dead.contains(';'),
+        "{dead}"
+    );
 }
 
 #[tokio::test]

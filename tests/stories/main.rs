@@ -18,5 +18,6 @@ mod memory;
 mod messages;
 mod restarts;
 mod rows;
+mod shaping;
 mod signing;
 mod support;

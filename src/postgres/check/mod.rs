@@ -4,14 +4,17 @@
 
 mod hooks;
 mod server;
+mod shapes;
 mod tables;
 
 use std::time::Duration;
 
 use pgwire_replication::ReplicationClient;
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use url::Url;
 
+pub use self::shapes::visible;
 use super::{
     address::Address,
     catalog::Facts,
@@ -153,17 +156,27 @@ pub async fn check(
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
     findings.extend(tables::tables(config, &facts));
+    findings.extend(fitting(&client, config).await);
     findings.extend(hooks::of_file(config, refuses));
     findings.extend(hooks::of_table(&client, config, &facts, refuses).await);
     findings
 }
 
-/// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found. Each line is
-/// one such thing, with its place and its mend; empty where all fits.
-pub fn misfits(config: &Config, facts: &Facts) -> Vec<String> {
-    let findings = tables::tables(config, facts).into_iter();
+/// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found, expressions and
+/// queries that cannot be asked. Each line is one such thing, with its place and its mend; empty where all fits.
+///
+/// # Errors
+/// When the tables cannot be looked at.
+pub async fn misfits(
+    client: &Client,
+    config: &Config,
+    facts: &Facts,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let mut findings = tables::tables(config, facts);
+    findings.extend(shapes::shapes(client, config).await?);
+    let findings = findings.into_iter();
     let fatal = findings.filter(|finding| finding.level == Level::Fatal);
-    fatal
+    Ok(fatal
         .map(|finding| {
             let place = finding
                 .place
@@ -176,7 +189,17 @@ pub fn misfits(config: &Config, facts: &Facts) -> Vec<String> {
             ]
             .concat()
         })
-        .collect()
+        .collect())
+}
+
+/// Do expressions, templates and queries fit the tables?
+async fn fitting(client: &Client, config: &Config) -> Vec<Finding> {
+    shapes::shapes(client, config)
+        .await
+        .unwrap_or_else(|error| {
+            let what = format!("cannot look at the tables: {}", session::told(&error));
+            vec![Finding::fatal(Topic::Tables, what)]
+        })
 }
 
 /// Opens a replication session and closes it again: nothing else tells a pooler from a server for sure.

@@ -3,6 +3,9 @@
 //! `new` and `old` are the row as its JSON, so what an expression sees is what a receiver sees. An old image that holds
 //! only the key has only the key's fields: `has(old.price)` asks.
 
+mod cost;
+pub mod typing;
+
 use std::{
     collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,6 +18,11 @@ use cel::{
 use serde_json::Value as Json;
 use thiserror::Error;
 
+use self::{
+    cost::{Cost, Size},
+    typing::Columns,
+};
+
 /// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
@@ -24,6 +32,7 @@ pub struct Filter {
     text: String,
     program: Program,
     columns: Vec<String>,
+    cost: Cost,
 }
 
 /// Why an expression cannot be used, or gave no answer.
@@ -44,6 +53,24 @@ pub enum Error {
         expression: String,
         /// The name.
         name: String,
+    },
+    /// It is longer or deeper than it may be.
+    #[error(
+        "the expression is {how}; it may be of {} bytes and {} levels",
+        cost::LONGEST,
+        cost::DEEPEST
+    )]
+    TooLarge {
+        /// In which way.
+        how: &'static str,
+    },
+    /// It cannot be asked of rows of this table.
+    #[error("{expression:?} does not fit: {reason}")]
+    Misfit {
+        /// The expression.
+        expression: String,
+        /// What does not fit.
+        reason: String,
     },
     /// It failed on this event.
     #[error("{expression:?} failed: {reason}")]
@@ -67,6 +94,7 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Facts {
     values: [Value; 5],
+    size: Size,
 }
 
 impl Facts {
@@ -91,6 +119,7 @@ impl Facts {
                 text(event),
                 owner.map_or(Value::Null, text),
             ],
+            size: Size::of(new) + Size::of(old),
         }
     }
 }
@@ -122,14 +151,27 @@ impl Filter {
     /// # Errors
     /// When it is not CEL, or names a variable that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
-        let syntax = |reason: String| Error::Syntax {
-            expression: text.to_owned(),
-            reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
-        };
-        // The expression may come from a stranger's row, and a parser's panic must not be ours.
-        let program = catch_unwind(AssertUnwindSafe(|| Program::compile(text)))
-            .map_err(|_| syntax("the parser gave up on it".into()))?
-            .map_err(|errors| syntax(errors.to_string()))?;
+        cost::refuse_too_long(text)?;
+        // Parsing takes a piece of the stack for each level, and how many there are shows only afterwards.
+        let parser = std::thread::Builder::new().stack_size(cost::STACK);
+        std::thread::scope(|scope| {
+            let parsing = parser.spawn_scoped(scope, || Self::parse(text));
+            let parsed = parsing.map(|parsing| parsing.join());
+            match parsed {
+                Ok(Ok(parsed)) => parsed,
+                // The expression may come from a stranger's row, and a parser's panic must not be ours.
+                Ok(Err(_)) => Err(syntax(text, "the parser gave up on it")),
+                Err(error) => Err(syntax(
+                    text,
+                    &format!("there is no thread to parse it: {error}"),
+                )),
+            }
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        let program = Program::compile(text).map_err(|errors| syntax(text, &errors.to_string()))?;
+        cost::refuse_too_deep(program.expression())?;
         let mut uses = Uses::default();
         uses.read(program.expression());
         if let Some(name) = uses.unknown {
@@ -139,22 +181,39 @@ impl Filter {
             });
         }
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
+        let cost = Cost::of(program.expression());
         Ok(Self {
             text: text.to_owned(),
             program,
             columns,
+            cost,
+        })
+    }
+
+    /// Can it be asked of rows with these columns, and does it say true or false? `None`: of messages, whose payload may be
+    /// anything.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn check(&self, columns: Option<&Columns>) -> Result<(), Error> {
+        typing::check(self.program.expression(), columns).map_err(|reason| Error::Misfit {
+            expression: self.text.clone(),
+            reason,
         })
     }
 
     /// Is the expression true of these facts?
     ///
     /// # Errors
-    /// When it fails, or gives something else than true or false.
+    /// When it fails, gives something else than true or false, or would take too long on a row so large.
     pub fn accepts(&self, facts: &Facts) -> Result<bool, Error> {
         let failed = |reason: String| Error::Failed {
             expression: self.text.clone(),
             reason,
         };
+        if !self.cost.is_bearable(facts.size) {
+            return Err(failed("it would look at too much in a row so large".into()));
+        }
         let mut context = Context::default();
         for (name, value) in VARIABLES.into_iter().zip(&facts.values) {
             context.add_variable_from_value(name, value.clone());
@@ -179,6 +238,14 @@ impl Filter {
     /// The columns that it reads of `new` and of `old`, so that they can be looked for in the table.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(String::as_str)
+    }
+}
+
+/// In one line.
+fn syntax(text: &str, reason: &str) -> Error {
+    Error::Syntax {
+        expression: text.to_owned(),
+        reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
 

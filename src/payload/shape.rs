@@ -1,0 +1,36 @@
+//! How the rows of a table are shown: which columns, by which names, or as what a template makes of them.
+
+use std::collections::HashMap;
+
+use super::template::Template;
+use crate::config::{Columns, TableRules};
+
+/// How rows are shown. The default shows them as they are.
+#[derive(Debug, Default)]
+pub struct Shape {
+    columns: Columns,
+    rename: HashMap<String, String>,
+    template: Option<Template>,
+}
+
+impl Shape {
+    /// What `[tables]` says of a table.
+    pub fn new(rules: &TableRules) -> Self {
+        Self {
+            columns: rules.columns.clone(),
+            rename: rules.rename.iter().cloned().collect(),
+            template: rules.payload.clone(),
+        }
+    }
+
+    /// The name by which a column is shown; `None` where it is not.
+    pub fn name<'a>(&'a self, column: &'a str) -> Option<&'a str> {
+        let shown = self.rename.get(column).map_or(column, String::as_str);
+        self.columns.show(column).then_some(shown)
+    }
+
+    /// What is sent in place of the plain row.
+    pub fn template(&self) -> Option<&Template> {
+        self.template.as_ref()
+    }
+}

@@ -1,0 +1,255 @@
+//! From a change to its deliveries: events are named, matched, rendered and handed to couriers.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
+use tokio_postgres::Client;
+
+use super::{
+    Reader,
+    step::{Draft, Note},
+};
+use crate::{
+    change::{Image, Tuple},
+    config::{Order, TableName},
+    delivery::{Delivery, Held, lane::Place},
+    event::{Event, Position, Subject},
+    filter::{Facts, Filter},
+    hook::{Hook, index::Audience},
+    journal::Entry,
+    payload::{self, Renderer},
+    signature,
+};
+
+/// The budget is counted in pages, because a semaphore cannot count to the bytes of a large one.
+pub(super) const PAGE: usize = 1024;
+/// So long the reader waits for memory before it has somebody's deliveries parked.
+const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
+/// What a delivery costs beside its body.
+const DELIVERY_BYTES: usize = 512;
+
+impl Reader {
+    /// Makes the change's events and deliveries, but for those before `skip`, which an earlier session has handed on.
+    pub(super) async fn hand_on(&mut self, draft: Draft, skip: u64, client: &Client) -> Result<()> {
+        let table = Arc::clone(&draft.table);
+        if table.holds_hooks {
+            self.follow_hook(&draft.change, client).await?;
+        }
+        self.owners.follow(&draft.change);
+        let Some(events) = &table.events else {
+            return Ok(());
+        };
+        let owner = if draft.rules.is_empty() {
+            None
+        } else {
+            self.owners.owner(events.owner.as_ref(), &draft.change)
+        };
+        let (numbered, added) = (draft.rules, draft.added);
+        let rules = events.rules(&draft.change.row);
+        let after = draft.first_event + rules.len() as u64;
+        let change = Arc::new(draft.change);
+        for number in numbered {
+            let (Some(rule), index) = (rules.get(number), draft.first_event + number as u64) else {
+                continue;
+            };
+            if index < skip || !self.hooks.index.hears(&rule.name) {
+                continue;
+            }
+            if owner.is_none() && !rule.all_owners {
+                self.tell_ownerless(&change.relation.table());
+            }
+            let event = Arc::new(Event {
+                name: Arc::clone(&rule.name),
+                subject: Subject::Row {
+                    change: Arc::clone(&change),
+                    shape: Arc::clone(&events.shape),
+                    added: added.clone(),
+                },
+                owner: owner.clone(),
+                position: Position {
+                    commit_lsn: change.transaction.commit_lsn,
+                    index,
+                },
+                commit_time: change.transaction.commit_time,
+            });
+            self.deliver(&event, rule.all_owners, rule.when.as_ref())
+                .await;
+        }
+        self.ledger.handed_on(after);
+        Ok(())
+    }
+
+    /// Makes the message's deliveries, unless an earlier session has handed them on.
+    pub(super) async fn announce(&mut self, note: Note, skip: u64) {
+        let Note {
+            message,
+            name,
+            all_owners,
+            position,
+            commit_time,
+        } = note;
+        if position.index >= skip && self.hooks.index.hears(&name) {
+            let event = Arc::new(Event {
+                name,
+                owner: message.owner.as_deref().map(Arc::from),
+                subject: Subject::Message(Arc::new(message)),
+                position,
+                commit_time,
+            });
+            self.deliver(&event, all_owners, None).await;
+        }
+        self.ledger.handed_on(position.index + 1);
+    }
+
+    /// Gives an event to all hooks that hear it and want it.
+    async fn deliver(&mut self, event: &Arc<Event>, all_owners: bool, when: Option<&Filter>) {
+        let audience = if all_owners {
+            Audience::Everyone
+        } else {
+            Audience::Owner(event.owner.as_deref())
+        };
+        let about = match &event.subject {
+            Subject::Message(message) => message.about.as_deref(),
+            Subject::Row { .. } => None,
+        };
+        let hooks: Vec<Arc<Hook>> = self
+            .hooks
+            .index
+            .matches(&event.name, audience, event.commit_time)
+            .filter(|hook| about != Some(hook.id.as_str()))
+            .cloned()
+            .collect();
+        if hooks.is_empty() {
+            return;
+        }
+        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
+        let facts = filtered.then(|| facts(event));
+        let event_wants = wants(when, facts.as_ref());
+        let hooks: Vec<(Arc<Hook>, Result<(), String>)> = hooks
+            .into_iter()
+            .filter_map(|hook| {
+                let wants = match &event_wants {
+                    Ok(true) => wants(hook.filter.as_ref(), facts.as_ref()),
+                    other => other.clone(),
+                };
+                match wants {
+                    Ok(wanted) => wanted.then_some((hook, Ok(()))),
+                    Err(flaw) => Some((hook, Err(flaw))),
+                }
+            })
+            .collect();
+        if hooks.is_empty() {
+            return;
+        }
+        self.desk.journal.tell(|| Entry::Matched {
+            event: Arc::clone(event),
+            hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
+        });
+        let mut renderer = Renderer::new(event);
+        for (hook, wanted) in hooks {
+            let body = renderer.render(&hook);
+            let flaw = wanted.err().or_else(|| renderer.flaw().map(str::to_owned));
+            let bytes = body.len() + DELIVERY_BYTES;
+            let Some(memory) = self.reserve(bytes).await else {
+                return;
+            };
+            let position = event.position;
+            let id = signature::message_id(
+                &self.system_identifier,
+                position,
+                event.commit_time,
+                hook.id.as_str(),
+            );
+            let delivery = Delivery {
+                id: id.into(),
+                event: Arc::clone(&event.name),
+                position,
+                commit_time: event.commit_time,
+                place: place(hook.delivery.order, event),
+                body,
+                content_type: hook.delivery.payload.content_type().into(),
+                attempts: 0,
+                flaw: flaw.map(Into::into),
+                held: Some(Held {
+                    ticket: self.ledger.ticket(position.index),
+                    memory,
+                    since: Instant::now(),
+                }),
+            };
+            self.couriers.hand(&hook, delivery);
+        }
+    }
+
+    /// Waits until there is memory for so many bytes. One that is larger than all of the budget takes all of it.
+    ///
+    /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
+    /// memory has them parked.
+    async fn reserve(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let pages = u32::try_from(bytes.div_ceil(PAGE))
+            .unwrap_or(u32::MAX)
+            .min(self.pages);
+        loop {
+            let waiting = Arc::clone(&self.memory).acquire_many_owned(pages);
+            match timeout(MEMORY_PATIENCE, waiting).await {
+                Ok(memory) => return memory.ok(),
+                Err(_) => self.couriers.shed(),
+            }
+        }
+    }
+
+    fn tell_ownerless(&mut self, table: &TableName) {
+        if self.ownerless.insert(table.clone()) {
+            tracing::warn!(%table, "a row has no owner, or none that is known: only hooks of everyone hear of it (said once; see rowhook check)");
+        }
+    }
+}
+
+fn facts(event: &Event) -> Facts {
+    let (new, old) = payload::values(event);
+    let changed = event.changed();
+    let changed: Option<Vec<&str>> =
+        changed.map(|all| all.iter().map(|column| column.column).collect());
+    Facts::new(
+        &new,
+        &old,
+        changed.as_deref(),
+        &event.name,
+        event.owner.as_deref(),
+    )
+}
+
+/// Is the event wanted? An expression that fails says neither yes nor no, and why.
+fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String> {
+    match (filter, facts) {
+        (Some(filter), Some(facts)) => filter.accepts(facts).map_err(|error| error.to_string()),
+        _ => Ok(true),
+    }
+}
+
+/// What a delivery of this event must not overtake.
+fn place(order: Order, event: &Event) -> Place {
+    // A lane that is its own: it waits for nothing, but can still be recognized in the table.
+    let Position { commit_lsn, index } = event.position;
+    let alone = || Place::One(commit_lsn.0.rotate_left(24) ^ index);
+    if order != Order::Row {
+        return if order == Order::Hook {
+            Place::One(0)
+        } else {
+            alone()
+        };
+    }
+    let Some(change) = event.change() else {
+        return alone();
+    };
+    let lane = |tuple: &Tuple| change.relation.lane(tuple);
+    let old = change.before().map(Image::tuple).and_then(lane);
+    match (old, change.after().and_then(lane)) {
+        (Some(old), Some(new)) => Place::both(old, new),
+        (Some(lane), None) | (None, Some(lane)) => Place::One(lane),
+        (None, None) => alone(),
+    }
+}

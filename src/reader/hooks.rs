@@ -1,0 +1,118 @@
+//! The hooks, as the stream changes them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::Result;
+use tokio_postgres::Client;
+
+use super::Reader;
+use crate::{
+    change::{Change, Image},
+    config::Delivery,
+    delivery::guard::Guard,
+    event::TableEvents,
+    filter::typing::Columns,
+    hook::{
+        HookId,
+        index::Index,
+        off::OffHooks,
+        row::{self, HookColumns, HookRow, Known, Streamed},
+    },
+    postgres::relation::Relation,
+};
+
+/// The hooks, and what it takes to make one of a row.
+pub(super) struct Hooks {
+    pub(super) index: Index,
+    pub(super) columns: HookColumns,
+    pub(super) events: Vec<Arc<str>>,
+    pub(super) file_hooks: Vec<String>,
+    pub(super) off: OffHooks,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) guard: Guard,
+    /// What expressions may look at, by event, as far as the events' tables are known.
+    pub(super) rows: HashMap<Arc<str>, Columns>,
+}
+
+impl Hooks {
+    /// The table's columns are these, from now on.
+    pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
+        let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
+        for event in events.names() {
+            self.rows.insert(Arc::clone(event), columns.clone());
+        }
+    }
+}
+
+impl Reader {
+    pub(super) async fn follow_hook(&mut self, change: &Change, client: &Client) -> Result<()> {
+        let columns = &self.hooks.columns;
+        let old = change.before().map(Image::tuple);
+        let old = old
+            .map(|old| row::id_from_stream(columns, &change.relation, old))
+            .transpose()?;
+        let at = change.transaction.commit_lsn;
+        let Some(new) = change.after() else {
+            if let Some(id) = old {
+                self.drop_hook(&id);
+                self.hooks.off.turn(&id, false, at);
+            }
+            return Ok(());
+        };
+        let row = match HookRow::from_stream(columns, &change.relation, new)? {
+            Streamed::Row(row) => Some(*row),
+            Streamed::Partial(id) => row::load_one(client, columns, &id).await?,
+        };
+        if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
+            self.drop_hook(&old);
+            self.hooks.off.turn(&old, false, at);
+        }
+        if let Some(row) = row {
+            self.hooks.off.turn(&row.id, !row.active, at);
+            if row.active {
+                self.put_hook(row);
+            } else {
+                self.drop_hook(&row.id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_hook(&mut self, row: HookRow) {
+        let id = row.id.clone();
+        let was_invalid = row.invalid.clone();
+        let known = Known {
+            events: &self.hooks.events,
+            file_hooks: &self.hooks.file_hooks,
+            delivery: &self.hooks.delivery,
+            guard: &self.hooks.guard,
+            rows: &self.hooks.rows,
+        };
+        let invalid = match row.into_hook(&known) {
+            Ok(hook) => {
+                let hook = Arc::new(hook);
+                if hook.active {
+                    self.couriers.follow(&hook);
+                }
+                self.hooks.index.put(hook);
+                None
+            }
+            Err(reason) => {
+                tracing::warn!(hook = %id, reason, "a hook cannot be used");
+                self.drop_hook(&id);
+                Some(reason)
+            }
+        };
+        if invalid != was_invalid {
+            let desk = Arc::clone(&self.desk);
+            self.desk
+                .tasks
+                .spawn(async move { desk.store.judge(&id, invalid.as_deref()).await });
+        }
+    }
+
+    pub(super) fn drop_hook(&mut self, id: &HookId) {
+        self.hooks.index.remove(id);
+        self.couriers.halt(id);
+    }
+}

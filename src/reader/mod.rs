@@ -1,0 +1,318 @@
+//! Reads the stream: change → event → hooks → deliveries, in commit order.
+//!
+//! A batch goes through three steps. Its messages become changes; what they lack (owners, values that were left out) is
+//! looked up for all of them at once; then each is mapped, matched, rendered and handed to its couriers, one after the
+//! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
+
+mod deliver;
+mod hooks;
+mod step;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::Semaphore;
+use tokio_postgres::Client;
+
+use self::{
+    deliver::PAGE,
+    hooks::Hooks,
+    step::{Draft, Note, Session, Step},
+};
+use crate::{
+    config::{Config, GAP, TableName},
+    delivery::{
+        Couriers, Desk,
+        backlog::Backlog,
+        guard::Guard,
+        ledger::{Ledger, Opened},
+    },
+    enrich::Enrichment,
+    event::{EventMap, Position},
+    hook::{
+        self, HookId,
+        index::Index,
+        off::OffHooks,
+        row::{self, HookColumns},
+    },
+    message::Message,
+    owner::Owners,
+    postgres::{Lsn, address::Address, gap::Gap, relation::Relation, stream::Received, toast},
+    store::Due,
+};
+
+/// Turns the stream into deliveries. It outlives sessions: what an earlier one has handed on is not handed on again.
+pub struct Reader {
+    events: EventMap,
+    hooks: Hooks,
+    owners: Owners,
+    enrichment: Enrichment,
+    couriers: Couriers,
+    desk: Arc<Desk>,
+    ledger: Ledger,
+    memory: Arc<Semaphore>,
+    pages: u32,
+    system_identifier: String,
+    session: Session,
+    /// Tables whose owner could not be told, so that it is said once.
+    ownerless: HashSet<TableName>,
+    /// How many messages were no events.
+    misunderstood: u64,
+}
+
+impl Reader {
+    /// A reader for `config` that hands on to `desk` and books in `ledger`. It has the hooks of the file.
+    ///
+    /// # Errors
+    /// When a hook or an expression of the file cannot be used.
+    pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
+        let events = EventMap::new(config)?;
+        let address = Address::parse(config.database.url.expose()).context("database.url")?;
+        let owners = config
+            .tables
+            .iter()
+            .filter_map(|rules| rules.owner.as_ref());
+        let owners = Owners::new(owners, events.tables().cloned());
+        let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+        let mut index = Index::new(events.names().iter().cloned());
+        for hook in &config.hooks {
+            guard
+                .check_url(&hook.target)
+                .with_context(|| format!("hook {:?}", hook.name))?;
+            let checked = hook::from_file(hook).map_err(anyhow::Error::msg);
+            index.put(Arc::new(
+                checked.with_context(|| format!("hook {:?}", hook.name))?,
+            ));
+        }
+        let pages = u32::try_from(config.delivery.memory.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        Ok(Self {
+            hooks: Hooks {
+                index,
+                columns: HookColumns::from_config(config),
+                events: events.names().to_vec(),
+                file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
+                off,
+                delivery: Arc::new(config.delivery.clone()),
+                guard,
+                rows: HashMap::new(),
+            },
+            events,
+            owners,
+            enrichment: Enrichment::new(config, address),
+            couriers: Couriers::new(Arc::clone(&desk)),
+            desk,
+            ledger,
+            memory: Arc::new(Semaphore::new(pages as usize)),
+            pages,
+            system_identifier: String::new(),
+            session: Session::default(),
+            ownerless: HashSet::new(),
+            misunderstood: 0,
+        })
+    }
+
+    /// Adds the hooks of the hook table, as they are where the slot stands. Returns how many hooks there are in all.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
+        for table in self.events.tables() {
+            let relation = Relation::of(client, table).await;
+            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
+            if let (Some(events), Some(relation)) = (self.events.of_table(table), relation) {
+                self.hooks.learn(events, &relation);
+            }
+        }
+        let off = self.desk.store.off_hooks(slot).await?;
+        let rows = row::load_all(client, &self.hooks.columns).await?;
+        let is_noted = off.is_some();
+        self.hooks.off.begin(off.unwrap_or_default());
+        if !is_noted {
+            // The slot is new, and hooks are as they were when it was made.
+            let off = rows.iter().filter(|row| !row.active);
+            off.for_each(|row| self.hooks.off.turn(&row.id, true, Lsn::ZERO));
+        }
+        for row in rows {
+            if self.hooks.off.contains(&row.id) {
+                self.drop_hook(&row.id);
+            } else {
+                self.put_hook(row);
+            }
+        }
+        Ok(self.hooks.index.len())
+    }
+
+    /// Takes up what is parked from before we started.
+    ///
+    /// # Errors
+    /// When the tables cannot be read; then nothing has been taken up.
+    pub async fn load_backlog(&mut self) -> Result<()> {
+        let store = &self.desk.store;
+        store.reclaim().await?;
+        let (failing, backlog) = (store.failing().await?, store.backlog().await?);
+        for (id, parked) in backlog {
+            let id = HookId::new(id, false);
+            let hook = self.hooks.index.get(&id).cloned();
+            self.couriers.resume(&id, hook.as_ref(), parked);
+        }
+        for (id, lasted) in failing {
+            let id = HookId::new(id, false);
+            if let Some(hook) = self.hooks.index.get(&id).cloned() {
+                self.couriers.remember(&id, &hook, lasted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for what was made due by hand while nobody listened.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn look_for_due(&mut self) -> Result<()> {
+        for (id, parked) in self.desk.store.backlog().await? {
+            let id = HookId::new(id, false);
+            if self.couriers.expects_nothing(&id) {
+                let hook = self.hooks.index.get(&id).cloned();
+                self.couriers.resume(&id, hook.as_ref(), parked);
+            } else {
+                self.couriers.look(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a delivery that was made due by hand.
+    pub fn call(&mut self, due: Due) {
+        if due.revived {
+            let hook = self.hooks.index.get(&due.hook).cloned();
+            let mut parked = Backlog::default();
+            parked.add(due.place, 1);
+            self.couriers.resume(&due.hook, hook.as_ref(), parked);
+        } else {
+            self.couriers.look(&due.hook);
+        }
+    }
+
+    /// Deletes what is older than the retention.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn forget_old(&mut self) -> Result<()> {
+        let retention = self.hooks.delivery.retention;
+        let forgotten = self
+            .desk
+            .store
+            .forget(&self.couriers.idle(), retention)
+            .await?;
+        for (hook, place) in forgotten.parked {
+            self.couriers.forget(&HookId::new(hook, false), place);
+        }
+        if forgotten.deliveries > 0 {
+            tracing::info!(
+                deliveries = forgotten.deliveries,
+                ?retention,
+                "deleted deliveries that are older than the retention"
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
+    pub async fn tell_gap(&mut self, gap: &Gap, system_identifier: &str, found: SystemTime) {
+        let payload = serde_json::json!({
+            "slot": gap.slot,
+            "cause": gap.kind(),
+            "from_lsn": gap.from.to_string(),
+            "to_lsn": gap.to.to_string(),
+            "description": gap.to_string(),
+        });
+        let Some((name, all_owners)) = self.events.of_message(GAP) else {
+            return;
+        };
+        let note = Note {
+            name: Arc::clone(name),
+            all_owners,
+            message: Message::own(GAP, payload),
+            position: Position {
+                commit_lsn: gap.from,
+                index: 0,
+            },
+            commit_time: found,
+        };
+        self.begin_session(system_identifier.to_owned());
+        // Opened and never closed: what a gap has to say is no position in the stream.
+        self.ledger.open(gap.from);
+        self.announce(note, 0).await;
+    }
+
+    /// A new session begins, at the beginning of a transaction.
+    pub fn begin_session(&mut self, system_identifier: String) {
+        self.system_identifier = system_identifier;
+        self.session = Session::default();
+    }
+
+    /// Reads a batch. When this returns, each of its deliveries is with a courier, and the ledger knows of it.
+    ///
+    /// May be dropped while it waits for memory, at the end of everything.
+    ///
+    /// # Errors
+    /// When something cannot be looked up. The ledger knows what has been handed on before, and a new session that sends the
+    /// batch again goes on from there.
+    pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
+        let mut steps = Vec::with_capacity(batch.len());
+        for received in batch {
+            steps.extend(self.step(received, client).await?);
+        }
+        self.complete(&mut steps, client).await?;
+        for step in steps {
+            match (step, self.session.opened) {
+                (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
+                (Step::Row(draft), Opened::Read { skip }) => {
+                    self.hand_on(*draft, skip, client).await?
+                }
+                (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
+                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await,
+                (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
+                (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
+            }
+        }
+        self.owners.forget();
+        Ok(())
+    }
+
+    /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear.
+    async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<()> {
+        let drafts = steps.iter_mut().filter_map(|step| match step {
+            Step::Row(draft) => Some(draft),
+            Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
+        });
+        let mut drafts: Vec<&mut Box<Draft>> = drafts.collect();
+        if !drafts.iter().any(|draft| draft.table.holds_hooks) {
+            let heard = |draft: &Draft| {
+                draft
+                    .rules()
+                    .any(|(_, rule)| self.hooks.index.hears(&rule.name))
+            };
+            drafts.retain(|draft| heard(draft));
+        }
+        drafts.retain(|draft| !draft.rules.is_empty());
+        let owned = drafts.iter().filter_map(|draft| {
+            Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
+        });
+        self.owners.look_up(client, owned).await?;
+        let gaps = drafts
+            .iter_mut()
+            .map(|draft| &mut draft.change)
+            .filter(|change| toast::has_gap(change));
+        toast::fill(client, gaps.collect()).await?;
+        let bare = drafts.into_iter().map(|draft| {
+            let Draft { change, added, .. } = &mut **draft;
+            (&*change, added)
+        });
+        self.enrichment.look_up(bare.collect()).await
+    }
+}
