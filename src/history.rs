@@ -31,7 +31,9 @@ pub struct Attempt {
     pub hook: Arc<Hook>,
     /// The `webhook-id`.
     pub delivery: Arc<str>,
-    /// The event's name.
+    /// The ids of the deliveries that it carried, where it was an array of several.
+    pub batch: Option<Arc<str>>,
+    /// The event's name, or the names of several.
     pub event: Arc<str>,
     /// Of the body.
     pub content_type: Arc<str>,
@@ -196,6 +198,7 @@ mod tests {
         Attempt {
             hook: Arc::clone(hook),
             delivery: "msg_1".into(),
+            batch: None,
             event: "book.added".into(),
             content_type: "application/json".into(),
             number,

@@ -102,6 +102,7 @@ fn config(url: &str, slot: &str) -> Config {
             disable_after: DisableAfter::Failures(5),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 << 20,

@@ -4,6 +4,7 @@
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 mod access;
+mod batch;
 mod database;
 mod delivery;
 mod environment;
@@ -478,6 +479,8 @@ pub struct Delivery {
     pub payload: PayloadFormat,
     /// Default `standard`.
     pub signature: SignatureScheme,
+    /// Send several deliveries in one request. Default: each alone.
+    pub batch: Option<Batch>,
     /// Allow targets without TLS. Default false.
     pub allow_http: bool,
     /// Networks that targets may reach although they are not public. Default none.
@@ -486,6 +489,15 @@ pub struct Delivery {
     pub memory: usize,
     /// How long SIGTERM waits for requests in flight. Default 20 s.
     pub grace: Duration,
+}
+
+/// How deliveries are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many, 1 to 200. Default 100.
+    pub max: NonZeroUsize,
+    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    pub wait: Duration,
 }
 
 /// What must not overtake what, within one hook.

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod backlog;
+pub mod batch;
 pub mod breaker;
 pub mod courier;
 pub mod guard;

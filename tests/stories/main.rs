@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod batching;
 mod delivering;
 mod disabling;
 mod gaps;

@@ -1,193 +1,274 @@
-//! One request of a courier: what it says of the delivery, of the hook and of its endpoint.
+//! One request of a courier: what it says of its deliveries, of the hook and of its endpoint.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
-use super::{AT_ONCE, Courier, round::Outcome};
+use super::{AT_ONCE, Courier};
 use crate::{
     delivery::{
         Delivery,
+        answer::Answer,
+        batch::{self, Load},
+        lane::Place,
         retry::{self, Verdict},
         send::Request,
     },
     history::Attempt,
     hook::Hook,
     journal::Entry,
-    store::{Disabling, Fate, Write},
+    store::{Disabling, Failed, Fate, Write},
 };
 
+/// What a request says of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has taken what was sent.
+    Arrived,
+    /// It has not, and may have asked for a pause of all of the hook's deliveries.
+    Failed { pause: Option<Duration> },
+}
+
+/// What a request of the table's deliveries leaves there.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Where those stood that are parked no more.
+    pub(super) gone: Vec<Place>,
+    /// When to look into the table again.
+    pub(super) look_after: Duration,
+}
+
+/// A request that was not a success.
+struct Failure {
+    /// What becomes of each delivery, and why, in order.
+    fates: Vec<(Fate, String)>,
+    pause: Option<Duration>,
+}
+
+/// Why a hook is disabled.
+struct Disabled {
+    reason: String,
+    gone: bool,
+}
+
 impl Courier {
-    /// One attempt of a delivery that the slot still keeps.
+    /// One attempt of deliveries that the slot still keeps. Those that have not arrived are returned, to be parked.
     pub(super) async fn try_fresh(
         self: &Arc<Self>,
         hook: &Arc<Hook>,
-        mut delivery: Delivery,
-    ) -> Outcome {
-        let (verdict, answer) = self.attempt(hook, &mut delivery).await;
-        match verdict {
-            Verdict::Delivered => {
-                delivery.settle();
-                Outcome::Arrived
+        mut deliveries: Vec<Delivery>,
+    ) -> (Outcome, Vec<(Delivery, Fate, String)>) {
+        match self.attempt(hook, &mut deliveries).await {
+            Ok(()) => {
+                deliveries.into_iter().for_each(Delivery::settle);
+                (Outcome::Arrived, Vec::new())
             }
-            Verdict::TryAgain { after, throttle } => Outcome::Again {
-                delivery: Box::new(delivery),
-                after,
-                whole_hook: throttle,
-                reason: answer,
-            },
-            Verdict::Disable { reason, gone } => {
-                self.disable(hook, &reason, gone, &answer).await;
-                Outcome::Again {
-                    delivery: Box::new(delivery),
-                    after: AT_ONCE,
-                    whole_hook: false,
-                    reason: answer,
-                }
-            }
-            Verdict::Dead { reason } => {
-                self.lament(&delivery, &reason);
-                // It holds the LSN until it is on record, and nothing later of its lane can overtake that: what a crash
-                // brings back comes back in order.
-                self.park(delivery, Fate::Dead, Some(reason));
-                Outcome::Dead
+            Err(Failure { fates, pause }) => {
+                let left = deliveries.into_iter().zip(fates);
+                let left = left.map(|(delivery, (fate, reason))| (delivery, fate, reason));
+                (Outcome::Failed { pause }, left.collect())
             }
         }
     }
 
-    /// One attempt of a delivery of the table, and the record of how it ended.
-    pub(super) async fn try_parked(&self, hook: &Arc<Hook>, mut delivery: Delivery) -> Outcome {
-        let (verdict, answer) = self.attempt(hook, &mut delivery).await;
-        let (id, place, attempts) = (Arc::clone(&delivery.id), delivery.place, delivery.attempts);
-        let failed = |fate, reason: String| {
-            let (hook, id) = (self.id.clone(), Arc::clone(&id));
-            self.desk.store.done(move |done| Write::Failed {
+    /// One attempt of deliveries of the table, and the record of how it ended.
+    pub(super) async fn try_parked(
+        &self,
+        hook: &Arc<Hook>,
+        mut deliveries: Vec<Delivery>,
+    ) -> (Outcome, Left) {
+        let attempt = self.attempt(hook, &mut deliveries).await;
+        let (store, hook) = (&self.desk.store, self.id.clone());
+        let Err(Failure { fates, pause }) = attempt else {
+            let gone = deliveries.iter().map(|delivery| delivery.place).collect();
+            let deliveries = deliveries
+                .iter()
+                .map(|delivery| (Arc::clone(&delivery.id), delivery.place))
+                .collect();
+            let write = |done| Write::Delivered {
                 hook,
-                id,
-                place,
-                attempts,
+                deliveries,
+                done,
+            };
+            store.done(write).await;
+            let left = Left {
+                gone,
+                look_after: AT_ONCE,
+            };
+            return (Outcome::Arrived, left);
+        };
+        let dead = deliveries.iter().zip(&fates);
+        let dead = dead.filter(|(_, (fate, _))| *fate == Fate::Dead);
+        let gone: Vec<Place> = dead.map(|(delivery, _)| delivery.place).collect();
+        let times = fates.iter().filter_map(|(fate, _)| match fate {
+            Fate::Tried(after) => Some(*after),
+            Fate::Behind | Fate::Dead => None,
+        });
+        let look_after = match times.min() {
+            Some(after) if gone.is_empty() => after,
+            _ => AT_ONCE,
+        };
+        let failed = deliveries.iter().zip(fates);
+        let deliveries = failed
+            .map(|(delivery, (fate, reason))| Failed {
+                id: Arc::clone(&delivery.id),
+                place: delivery.place,
+                attempts: delivery.attempts,
                 fate,
                 reason,
-                done,
             })
+            .collect();
+        let write = |done| Write::Failed {
+            hook,
+            deliveries,
+            done,
         };
-        match verdict {
-            Verdict::Delivered => {
-                let (hook, id) = (self.id.clone(), Arc::clone(&id));
-                self.desk
-                    .store
-                    .done(move |done| Write::Delivered {
-                        hook,
-                        id,
-                        place,
-                        done,
-                    })
-                    .await;
-                Outcome::Arrived
-            }
-            Verdict::TryAgain { after, throttle } => {
-                failed(Fate::Tried(after), answer.clone()).await;
-                Outcome::Again {
-                    delivery: Box::new(delivery),
-                    after,
-                    whole_hook: throttle,
-                    reason: answer,
-                }
-            }
-            Verdict::Disable { reason, gone } => {
-                self.disable(hook, &reason, gone, &answer).await;
-                failed(Fate::Tried(AT_ONCE), answer.clone()).await;
-                Outcome::Again {
-                    delivery: Box::new(delivery),
-                    after: AT_ONCE,
-                    whole_hook: false,
-                    reason: answer,
-                }
-            }
-            Verdict::Dead { reason } => {
-                self.lament(&delivery, &reason);
-                failed(Fate::Dead, reason).await;
-                Outcome::Dead
-            }
-        }
+        store.done(write).await;
+        (Outcome::Failed { pause }, Left { gone, look_after })
     }
 
-    async fn attempt(&self, hook: &Arc<Hook>, delivery: &mut Delivery) -> (Verdict, String) {
+    /// Makes the request, and says what becomes of each of its deliveries when it is no success.
+    async fn attempt(&self, hook: &Arc<Hook>, deliveries: &mut [Delivery]) -> Result<(), Failure> {
+        let Some(load) = Load::new(hook.delivery.batch, deliveries) else {
+            return Ok(());
+        };
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let request = Request {
             target: &hook.target,
-            id: &delivery.id,
-            body: delivery.body.clone(),
-            content_type: &delivery.content_type,
+            id: &load.id,
+            batch: load.members.as_deref(),
+            body: load.body.clone(),
+            content_type: &load.content_type,
             at: started_at,
             timeout: hook.delivery.timeout,
         };
         let answer = self.desk.sender.send(request).await;
-        delivery.attempts += 1;
-        let jitter = rand::random_range(0.0..1.0);
-        let verdict = retry::verdict(
-            &answer,
-            delivery.attempts,
-            &hook.delivery.retries,
-            SystemTime::now(),
-            jitter,
-        );
-        let verdict = self.weigh(hook, verdict);
-        if let Verdict::TryAgain { after, .. } = &verdict {
-            tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = %answer, "an attempt failed");
+        let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
+        let mut verdicts = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries.iter_mut() {
+            delivery.attempts += 1;
+            let retries = &hook.delivery.retries;
+            verdicts.push(retry::verdict(
+                &answer,
+                delivery.attempts,
+                retries,
+                now,
+                jitter,
+            ));
         }
-        self.desk.journal.tell(|| Entry::Attempted {
-            id: Arc::clone(&delivery.id),
-            event: Arc::clone(&delivery.event),
-            hook: hook.id.clone(),
-            target: hook.target.display().into(),
-            answer: answer.to_string(),
-            delivered: verdict == Verdict::Delivered,
-            took: started.elapsed(),
-            commit_time: delivery.commit_time,
-        });
-        let told = answer.to_string();
+        // Whether it is a success, or the end of the hook, depends on the answer alone.
+        let delivered = verdicts.first() == Some(&Verdict::Delivered);
+        let disabled = self.weigh(hook, verdicts.first());
+        let took = started.elapsed();
+        self.tell(hook, deliveries, &answer, delivered, took);
+        // A text in Postgres has no zero bytes.
+        let told = answer.to_string().replace('\0', "�");
         self.desk.history.note(Attempt {
             hook: Arc::clone(hook),
-            delivery: Arc::clone(&delivery.id),
-            event: Arc::clone(&delivery.event),
-            content_type: Arc::clone(&delivery.content_type),
-            number: delivery.attempts,
+            delivery: load.id,
+            batch: load.members,
+            event: names(deliveries),
+            content_type: load.content_type,
+            number: deliveries
+                .iter()
+                .map(|delivery| delivery.attempts)
+                .max()
+                .unwrap_or(1),
             started_at,
-            took: started.elapsed(),
-            delivered: verdict == Verdict::Delivered,
-            body: Some(delivery.body.clone()),
+            took,
+            delivered,
+            body: Some(load.body),
             answer,
         });
-        // A text in Postgres has no zero bytes.
-        (verdict, told.replace('\0', "�"))
+        if delivered {
+            return Ok(());
+        }
+        let mut pause = None;
+        let fates: Vec<(Fate, String)> = match disabled {
+            Some(Disabled { reason, gone }) => {
+                self.disable(hook, &reason, gone, &told).await;
+                let kept = deliveries.iter();
+                kept.map(|_| (Fate::Tried(AT_ONCE), told.clone())).collect()
+            }
+            None => {
+                let ends = deliveries.iter().zip(verdicts);
+                ends.map(|(delivery, verdict)| match verdict {
+                    Verdict::TryAgain { after, throttle } => {
+                        pause = pause.max(throttle.then_some(after));
+                        tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = told, "an attempt failed");
+                        (Fate::Tried(after), told.clone())
+                    }
+                    Verdict::Dead { reason } => {
+                        self.lament(delivery, &reason);
+                        (Fate::Dead, reason.replace('\0', "�"))
+                    }
+                    Verdict::Delivered | Verdict::Disable { .. } => {
+                        (Fate::Tried(AT_ONCE), told.clone())
+                    }
+                })
+                .collect()
+            }
+        };
+        let places = deliveries.iter().zip(&fates);
+        let lined_up = batch::line_up(places.map(|(delivery, (fate, _))| (delivery.place, *fate)));
+        let reasons = fates.into_iter().map(|(_, reason)| reason);
+        Err(Failure {
+            fates: lined_up.into_iter().zip(reasons).collect(),
+            pause,
+        })
     }
 
-    /// What a verdict comes to when the hook has failed for long.
-    fn weigh(&self, hook: &Hook, verdict: Verdict) -> Verdict {
+    /// Tells whoever listens of the attempt of each delivery.
+    fn tell(
+        &self,
+        hook: &Hook,
+        deliveries: &[Delivery],
+        answer: &Answer,
+        delivered: bool,
+        took: Duration,
+    ) {
+        for delivery in deliveries {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
+        }
+    }
+
+    /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.
+    fn weigh(&self, hook: &Hook, verdict: Option<&Verdict>) -> Option<Disabled> {
         let now = Instant::now();
         let spell = &mut self.state().spell;
-        let disabled = match verdict {
+        match verdict? {
             Verdict::Delivered => {
                 if spell.succeeded() {
                     self.tell_spell(None);
                 }
-                return verdict;
+                None
             }
-            Verdict::Disable { .. } => return verdict,
+            Verdict::Disable { reason, gone } => Some(Disabled {
+                reason: reason.clone(),
+                gone: *gone,
+            }),
             Verdict::TryAgain { .. } | Verdict::Dead { .. } => {
                 if spell.failed(now) {
                     self.tell_spell(Some(SystemTime::now()));
                 }
-                spell.verdict(hook.delivery.disable_after, now)
+                let reason = spell.verdict(hook.delivery.disable_after, now)?;
+                Some(Disabled {
+                    reason,
+                    gone: false,
+                })
             }
-        };
-        match disabled {
-            Some(reason) => Verdict::Disable {
-                reason,
-                gone: false,
-            },
-            None => verdict,
         }
     }
 
@@ -235,5 +316,19 @@ impl Courier {
 
     pub(super) fn lament(&self, delivery: &Delivery, reason: &str) {
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
+    }
+}
+
+/// The events of a request, each once.
+fn names(deliveries: &[Delivery]) -> Arc<str> {
+    let mut names: Vec<&str> = Vec::new();
+    for delivery in deliveries {
+        if !names.contains(&&*delivery.event) {
+            names.push(&delivery.event);
+        }
+    }
+    match (&names[..], deliveries.first()) {
+        ([_], Some(only)) => Arc::clone(&only.event),
+        _ => names.join(", ").into(),
     }
 }

@@ -11,6 +11,7 @@ mod attempt;
 mod round;
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -60,6 +61,13 @@ struct State {
     shed: bool,
     /// Is there a task that will see all this?
     running: bool,
+}
+
+impl State {
+    /// Has the table looked into at this time, or before.
+    fn look_by(&mut self, at: Instant) {
+        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
+    }
 }
 
 impl Courier {
@@ -185,6 +193,7 @@ impl Courier {
             going: FuturesUnordered::new(),
             flying: 0,
             claiming: false,
+            claimed: VecDeque::new(),
             breaker: Breaker::default(),
             not_before: Instant::now(),
             overwhelmed: false,
@@ -192,9 +201,13 @@ impl Courier {
         loop {
             let stopping = self.desk.stop.is_cancelled();
             let hook = self.collect(&mut round);
-            if !stopping {
-                self.send_or_park(&mut round, hook.as_ref());
-            }
+            let goes_at = if stopping {
+                round.claimed.clear();
+                None
+            } else {
+                self.send_claimed(&mut round);
+                self.send_or_park(&mut round, hook.as_ref())
+            };
             let look_at = hook
                 .as_ref()
                 .and_then(|hook| self.look_into_table(&mut round, hook, stopping));
@@ -204,7 +217,7 @@ impl Courier {
             tokio::select! {
                 Some(done) = round.going.next() => self.note(&mut round, done),
                 () = self.bell.notified() => {}
-                () = until(look_at) => {}
+                () = until([look_at, goes_at].into_iter().flatten().min()) => {}
                 () = self.desk.stop.cancelled(), if !stopping => {}
             }
         }
