@@ -86,6 +86,11 @@ impl Permission {
         }
     }
 
+    /// Is there something to ask about rows of this table?
+    pub fn concerns(&self, table: &TableName) -> bool {
+        self.tables.contains_key(table)
+    }
+
     /// The question whether `owner` may see the row; `None` where the table has none.
     pub fn question(&self, change: &Change, owner: &str) -> Option<Asked> {
         let relation = &change.relation;
@@ -168,8 +173,16 @@ impl Permission {
 }
 
 impl Asked {
+    /// As it is kept with a delivery.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts are JSON")
+    }
+
     fn texts(&self) -> Vec<Option<&str>> {
-        self.values.iter().map(|value| value.text.as_deref()).collect()
+        self.values
+            .iter()
+            .map(|value| value.text.as_deref())
+            .collect()
     }
 }
 
