@@ -6,6 +6,7 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod run;
 mod show;
 mod signals;
 mod status;
@@ -23,12 +24,10 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Mistakes},
     demo,
-    journal::Journal,
     postgres::{
         setup::{self, Patience},
         teardown::teardown,
     },
-    run,
 };
 
 /// Exit code for a configuration, or a command line, that cannot be used.
@@ -169,20 +168,7 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => {
-            let config = config()?;
-            tell_not_yet(&config);
-            let (journal, stop) = (Journal::default(), signals::stop()?);
-            run::run(
-                &config,
-                run::Options {
-                    setup: !no_setup,
-                    journal,
-                    stop,
-                },
-            )
-            .await
-        }
+        Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
         Command::Status => status::run(config()?, args.json).await,
         Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
@@ -212,14 +198,6 @@ async fn dispatch(args: Args) -> Result<()> {
 
 fn load(path: &Path) -> Result<Config, Mistakes> {
     Config::load(path, &|name| std::env::var(name).ok())
-}
-
-/// A key that does nothing must not look as if it did.
-fn tell_not_yet(config: &Config) {
-    for key in &config.not_yet {
-        let (path, place) = (config.path.display(), key.place);
-        tracing::warn!("{path}:{place}: {} does nothing in this version", key.key);
-    }
 }
 
 /// Prints what was done, a line each.

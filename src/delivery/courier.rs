@@ -10,7 +10,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -30,6 +30,7 @@ use crate::{
     history::Attempt,
     hook::{Hook, HookId},
     journal::Entry,
+    meters,
     store::{Claimed, Disabling, Fate, Write},
 };
 
@@ -105,6 +106,8 @@ struct Round {
     flying: usize,
     claiming: bool,
     breaker: Breaker,
+    /// Counted while the breaker is open.
+    open: Option<meters::Going>,
     /// The endpoint has asked for a pause.
     not_before: Instant,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
@@ -235,6 +238,7 @@ impl Courier {
             flying: 0,
             claiming: false,
             breaker: Breaker::default(),
+            open: None,
             not_before: Instant::now(),
             overwhelmed: false,
         };
@@ -449,6 +453,11 @@ impl Courier {
             }
             Outcome::Dead => round.breaker.failed(now),
         }
+        round.open = match (round.breaker.is_closed(), round.open.take()) {
+            (true, _) => None,
+            (false, Some(open)) => Some(open),
+            (false, None) => Some(self.desk.meters.going_on(|meters| &meters.breakers_open)),
+        };
         outcome
     }
 
@@ -552,7 +561,9 @@ impl Courier {
             at: started_at,
             timeout: hook.delivery.timeout,
         };
+        let going = self.desk.meters.going_on(|meters| &meters.in_flight);
         let answer = self.desk.sender.send(request).await;
+        drop(going);
         delivery.attempts += 1;
         let jitter = rand::random_range(0.0..1.0);
         let verdict = retry::verdict(
@@ -566,6 +577,8 @@ impl Courier {
         if let Verdict::TryAgain { after, .. } = &verdict {
             tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = %answer, "an attempt failed");
         }
+        let delivered = verdict == Verdict::Delivered;
+        self.desk.meters.attempted(delivered, started.elapsed());
         self.desk.journal.tell(|| Entry::Attempted {
             id: Arc::clone(&delivery.id),
             event: Arc::clone(&delivery.event),
@@ -634,6 +647,7 @@ impl Courier {
     fn park(self: &Arc<Self>, delivery: Delivery, fate: Fate, reason: Option<String>) {
         if fate != Fate::Dead {
             self.state().backlog.add(delivery.place, 1);
+            self.desk.meters.parked.fetch_add(1, Relaxed);
         }
         let (hook, courier) = (self.id.clone(), Arc::clone(self));
         self.desk.store.put(Write::Keep {
@@ -668,6 +682,7 @@ impl Courier {
             }
             lasted
         };
+        self.desk.meters.disabled.fetch_add(1, Relaxed);
         tracing::warn!(hook = %hook.id, target = hook.target.display(), reason, "the hook is disabled, and its deliveries are kept");
         let disabling = Disabling {
             hook,
@@ -682,6 +697,7 @@ impl Courier {
     }
 
     fn lament(&self, delivery: &Delivery, reason: &str) {
+        self.desk.meters.dead.fetch_add(1, Relaxed);
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
     }
 

@@ -27,6 +27,7 @@ use crate::{
     history::History,
     hook::{Hook, HookId},
     journal::Journal,
+    meters::Meters,
     store::Store,
 };
 
@@ -83,6 +84,8 @@ pub struct Desk {
     pub store: Arc<Store>,
     /// Told of every attempt.
     pub journal: Journal,
+    /// Counts what happens.
+    pub meters: Arc<Meters>,
     /// Told of every attempt too, and remembers.
     pub history: Arc<History>,
     /// Cancelled when no new request is to be made.

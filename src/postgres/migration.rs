@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 14] = [
+pub const MIGRATIONS: [Migration; 15] = [
     Migration {
         version: 1,
         name: "migration",
@@ -85,10 +85,15 @@ pub const MIGRATIONS: [Migration; 14] = [
         name: "token",
         sql: include_str!("../../sql/0021_token.sql"),
     },
+    Migration {
+        version: 22,
+        name: "idempotency",
+        sql: include_str!("../../sql/0022_idempotency.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "migration",
     "event",
     "hook",
@@ -99,6 +104,7 @@ pub const TABLES: [&str; 10] = [
     "attempt",
     "off_hook",
     "token",
+    "idempotency",
 ];
 
 /// The functions that the files make.

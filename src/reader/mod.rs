@@ -89,6 +89,8 @@ impl Reader {
             ));
         }
         let pages = u32::try_from(config.delivery.memory.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        let memory = Arc::new(Semaphore::new(pages as usize));
+        desk.meters.live(&ledger, Arc::clone(&memory), pages);
         Ok(Self {
             hooks: Hooks {
                 index,
@@ -106,7 +108,7 @@ impl Reader {
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
-            memory: Arc::new(Semaphore::new(pages as usize)),
+            memory,
             pages,
             system_identifier: String::new(),
             session: Session::default(),
