@@ -16,6 +16,7 @@ fn environment(name: &str) -> Option<String> {
         "DATABASE_URL" => Some("postgresql://app:hunter2@localhost/app".into()),
         "WAREHOUSE_SECRET" => Some(SECRET.into()),
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
+        "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
@@ -65,6 +66,7 @@ fn the_manual_is_understood() {
             "book.added",
             "book.changed",
             "book.removed",
+            "book.read",
             "pet.added",
             "user.logged_in",
             "book.discounted"
@@ -72,7 +74,7 @@ fn the_manual_is_understood() {
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[5].source,
+        config.events[6].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,
@@ -119,6 +121,25 @@ fn every_default_in_the_manual_is_the_default() {
     assert_eq!(default.on_gone, OnGone::Delete);
     assert_eq!(config.delivery.order, Order::Row);
     assert_eq!(config.delivery.signature, SignatureScheme::Standard);
+}
+
+#[test]
+fn a_rule_of_retries_becomes_its_pauses() {
+    let retries = |rule: &str| {
+        let text = format!(
+            "database.url = \"host=h\"\nevents.a = \"b.created\"\ndelivery.retries = {rule}"
+        );
+        let config = parse(&text).unwrap();
+        let seconds = config.delivery.retries.iter().map(|pause| pause.as_secs());
+        seconds.collect::<Vec<_>>()
+    };
+    assert_eq!(retries("{ max_tries = 4 }"), [1, 2, 4]);
+    assert_eq!(retries("{ max_time = \"1m\", first = \"10s\" }"), [10, 20]);
+    assert_eq!(
+        retries("{ max_tries = 3, max_time = \"1h\", first = \"5m\" }"),
+        [300, 600]
+    );
+    assert_eq!(retries("false"), [0; 0]);
 }
 
 #[test]
@@ -297,7 +318,23 @@ concurrency = "16""#,
         ),
         (
             "[delivery]\nretries = true",
-            r#"6:11: delivery.retries is a boolean; write a list such as ["5s", "5m"], or false for one attempt"#,
+            r#"6:11: delivery.retries is a boolean; write a list such as ["5s", "5m"], a table such as { max_tries = 10 }, or false for one attempt"#,
+        ),
+        (
+            "[delivery]\nretries = { first = \"1s\" }",
+            r#"6:11: delivery.retries has no end; write max_tries = 10, max_time = "1h", or both"#,
+        ),
+        (
+            "[delivery]\nretries = { max_tries = 1001 }",
+            "6:25: delivery.retries.max_tries is 1001; write a whole number from 1 to 1000",
+        ),
+        (
+            "[delivery]\nretries = { max_tries = 3, first = \"0s\" }",
+            r#"6:36: delivery.retries.first is zero; write a longer time, such as "15s""#,
+        ),
+        (
+            "[delivery]\nretries = { max_time = \"1h\", backoff = \"5s\" }",
+            r#"6:30: delivery.retries has no key "backoff"; write "max_tries", "max_time" or "first""#,
         ),
         (
             "[delivery]\nretries = []",
@@ -398,11 +435,11 @@ grace = """#,
         ),
         (
             r#""x" = "book.create""#,
-            r#"5:7: "create" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#"5:7: "create" is not an action, did you mean "created"? An action of your own, which SQL fires, needs a name that is less like it"#,
         ),
         (
-            r#""x" = "book.made""#,
-            r#"5:7: "made" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#""x" = 'book."been read"'"#,
+            r#"5:7: "been read" is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires"#,
         ),
         (
             r#""x" = "book""#,
@@ -700,6 +737,55 @@ filter = "new.""#,
 name = "a"
 events = ["*"]
 target = "https://a.b"
+method = "GET""#,
+            r#"9:10: hooks.method cannot be "GET"; write "POST", "PUT" or "PATCH""#,
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { user = "anna" }"#,
+            r#"9:8: hooks.auth is neither of the two; write { user = "…", password = "…" } or { bearer = "…" }"#,
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { user = "an:na", password = "hunter2" }"#,
+            "9:17: hooks.auth.user holds a colon, which ends the name of a user; remove it",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { bearer = "hunter2\n" }"#,
+            "9:19: hooks.auth.bearer holds a character that cannot be sent, such as the end of a line; remove it",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://anna:hunter2@a.b"
+auth = { bearer = "hunter2" }"#,
+            "9:1: hooks.auth stands beside the credentials in target; keep one of the two",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+headers = { Authorization = "hunter2" }
+auth = { bearer = "hunter2" }"#,
+            "10:1: hooks.auth stands beside the header authorization; keep one of the two",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
 batch = 5"#,
             "9:1: hooks.batch comes in a later version; leave it out until then",
         ),
@@ -933,13 +1019,13 @@ target = "${PASSWORD}"
 secret = "${PASSWORD}"
 "#,
     );
-    assert_eq!(found.lines().count(), 18, "{found}");
+    assert_eq!(found.lines().count(), 17, "{found}");
     assert!(!found.contains("hunter2"), "{found}");
     assert!(found.starts_with(
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
     ));
 }
 

@@ -145,6 +145,7 @@ impl Build for Config {
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,
+            visible: None,
             place: Place {
                 line: 100,
                 column: 1,

@@ -2,16 +2,21 @@
 
 mod check;
 mod deliveries;
+mod events;
+mod explain;
 mod hooks;
 mod init;
 mod logs;
 mod manual;
 mod run;
+mod schema;
 mod show;
 mod signals;
+mod stage;
 mod status;
 mod tail;
 mod tokens;
+mod trigger;
 
 use std::{
     path::{Path, PathBuf},
@@ -22,7 +27,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{Config, Mistakes},
+    config::{Config, Mistakes, PayloadFormat},
     demo,
     postgres::{
         setup::{self, Patience},
@@ -82,6 +87,30 @@ enum Command {
         #[arg(long)]
         no_setup: bool,
     },
+    /// List the events: what makes each happen, whose hooks hear it, and how many there are.
+    #[command(after_help = "Example: rowhook events --json")]
+    Events,
+    /// Print the JSON Schema of what receivers of an event get, and its content type.
+    #[command(
+        after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
+    )]
+    Schema {
+        /// An event of hooks.toml.
+        event: String,
+        /// The schema of this payload alone; default: of each.
+        #[arg(long, value_name = "NAME")]
+        payload: Option<String>,
+    },
+    /// Send an event to a hook or a URL for real, and show request, answer and timing.
+    ///
+    /// Without --row and --key any row of the table is sent. The webhook-id begins with msg_test_.
+    #[command(after_help = "Example: rowhook trigger book.added warehouse --key 7")]
+    Trigger(trigger::Args),
+    /// Say which events and hooks a change of a row would fire, and why not the others.
+    #[command(
+        after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
+    )]
+    Explain(explain::Args),
     /// Say how rowhook is: attached or not, how far behind, what waits, what was given up.
     #[command(after_help = "Example: rowhook status --json")]
     Status,
@@ -169,6 +198,12 @@ async fn dispatch(args: Args) -> Result<()> {
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
         Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
+        Command::Events => events::events(&config()?, args.json).await,
+        Command::Schema { event, payload } => {
+            schema::print(&config()?, &event, payload.as_deref(), args.json).await
+        }
+        Command::Trigger(what) => trigger::trigger(&config()?, &what, args.json).await,
+        Command::Explain(what) => explain::explain(&config()?, &what, args.json).await,
         Command::Status => status::run(config()?, args.json).await,
         Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
@@ -198,6 +233,17 @@ async fn dispatch(args: Args) -> Result<()> {
 
 fn load(path: &Path) -> Result<Config, Mistakes> {
     Config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// The payload that a person names.
+fn payload(name: &str) -> Result<PayloadFormat> {
+    let names: Vec<&str> = PayloadFormat::all().map(|(name, _)| name).collect();
+    PayloadFormat::parse(name).with_context(|| {
+        format!(
+            "there is no payload {name:?}; there are {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// Prints what was done, a line each.

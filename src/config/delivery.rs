@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
     reader::{Keys, Table, Value},
-    signature,
+    retries, signature,
 };
 
 const MINUTE: u64 = 60;
@@ -94,7 +94,7 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
         set(&mut delivery.timeout, value.some_time());
     }
     if let Some(value) = table.find("retries") {
-        set(&mut delivery.retries, retries(value));
+        set(&mut delivery.retries, retries::read(value));
     }
     if let Some(value) = table.find("order") {
         let choices = [
@@ -129,21 +129,6 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn retries(value: &Value<'_>) -> Option<Vec<Duration>> {
-    if value.is_false() {
-        return Some(Vec::new());
-    }
-    let mend = "a list such as [\"5s\", \"5m\"], or false for one attempt";
-    let pauses = value.list_of(mend, Value::duration)?;
-    if pauses.is_empty() {
-        value.wrong(format!(
-            "{} is empty; write false for one attempt",
-            value.key
-        ));
-    }
-    Some(pauses)
-}
-
 fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     let network = |value: &Value<'_>| {
         let text = value.string()?;
@@ -159,14 +144,16 @@ fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     value.list_of("a list such as [\"127.0.0.0/8\"]", network)
 }
 
-const PAYLOADS: [(&str, PayloadFormat); 3] = [
+const PAYLOADS: [(&str, PayloadFormat); 5] = [
     ("rest-hooks", PayloadFormat::RestHooks),
     ("standard", PayloadFormat::Standard),
+    ("cloudevents", PayloadFormat::Cloudevents),
+    ("netbox", PayloadFormat::Netbox),
     ("row", PayloadFormat::Row),
 ];
 
 fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
-    if let Some(later) = value.text_of(&["django", "cloudevents", "netbox"]) {
+    if let Some(later) = value.text_of(&["django"]) {
         value.later(format!("{} = {later:?}", value.key));
         return None;
     }
@@ -174,10 +161,15 @@ fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
 }
 
 impl PayloadFormat {
-    /// `rest-hooks`, `standard` or `row`.
+    /// `rest-hooks`, `standard`, `cloudevents`, `netbox` or `row`.
     pub fn parse(text: &str) -> Option<Self> {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
+    }
+
+    /// All that there are, with their names.
+    pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        PAYLOADS.into_iter()
     }
 }
 

@@ -246,6 +246,16 @@ impl HookRow {
         })
     }
 
+    /// Whose rows it hears; `None`: everyone's.
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// The event or pattern that it names.
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
     /// Checks the row and makes it a hook.
     ///
     /// # Errors
