@@ -110,7 +110,6 @@ fn config(url: &str, slot: &str) -> Config {
             grace: Duration::from_secs(20),
         },
         server: None,
-        not_yet: Vec::new(),
     }
 }
 

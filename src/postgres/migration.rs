@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 16] = [
+pub const MIGRATIONS: [Migration; 17] = [
     Migration {
         version: 1,
         name: "migration",
@@ -95,10 +95,15 @@ pub const MIGRATIONS: [Migration; 16] = [
         name: "token",
         sql: include_str!("../../sql/0021_token.sql"),
     },
+    Migration {
+        version: 22,
+        name: "idempotency",
+        sql: include_str!("../../sql/0022_idempotency.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "migration",
     "event",
     "hook",
@@ -109,6 +114,7 @@ pub const TABLES: [&str; 10] = [
     "attempt",
     "off_hook",
     "token",
+    "idempotency",
 ];
 
 /// The functions that the files make.

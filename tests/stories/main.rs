@@ -7,6 +7,7 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod api;
 mod bad_input;
 mod batching;
 mod delivering;

@@ -1,7 +1,7 @@
 //! One request of a courier: what it says of its deliveries, of the hook and of its endpoint.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -152,7 +152,9 @@ impl Courier {
             at: started_at,
             timeout: hook.delivery.timeout,
         };
+        let going = self.desk.meters.going_on(|meters| &meters.in_flight);
         let answer = self.desk.sender.send(request).await;
+        drop(going);
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries.iter_mut() {
@@ -170,6 +172,7 @@ impl Courier {
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
+        self.desk.meters.attempted(delivered, took);
         self.tell(hook, deliveries, &answer, delivered, took);
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
@@ -312,6 +315,7 @@ impl Courier {
             }
             lasted
         };
+        self.desk.meters.disabled.fetch_add(1, Relaxed);
         tracing::warn!(hook = %hook.id, target = hook.target.display(), reason, "the hook is disabled, and its deliveries are kept");
         let disabling = Disabling {
             hook,
@@ -326,6 +330,7 @@ impl Courier {
     }
 
     pub(super) fn lament(&self, delivery: &Delivery, reason: &str) {
+        self.desk.meters.dead.fetch_add(1, Relaxed);
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
     }
 }
