@@ -12,7 +12,14 @@ use std::{
 use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 
-use crate::{config, delivery::answer::Answer, hook::Hook, hook::HookId, store::Store};
+use crate::{
+    config,
+    delivery::{answer::Answer, lane::Place},
+    event::Position,
+    hook::Hook,
+    hook::HookId,
+    store::Store,
+};
 
 /// How often it is written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,17 +31,23 @@ const ATTEMPTS: usize = 10_000;
 const BODIES: usize = 8 << 20;
 const LARGEST_BODY: usize = 256 << 10;
 
-/// One request and what came of it.
+/// One request of a delivery, and what came of it.
 #[derive(Debug)]
 pub struct Attempt {
     /// The hook, as it was.
     pub hook: Arc<Hook>,
-    /// The `webhook-id`.
+    /// The delivery's id.
     pub delivery: Arc<str>,
-    /// The ids of the deliveries that it carried, where it was an array of several.
+    /// The `webhook-id`, where it is that of an array in which the delivery was sent.
     pub batch: Option<Arc<str>>,
-    /// The event's name, or the names of several.
+    /// The event's name.
     pub event: Arc<str>,
+    /// Where the event stands among all events.
+    pub position: Position,
+    /// When its row was committed.
+    pub commit_time: SystemTime,
+    /// The lanes that it goes in.
+    pub place: Place,
     /// Of the body.
     pub content_type: Arc<str>,
     /// Which attempt of the delivery, from 1.
@@ -45,7 +58,7 @@ pub struct Attempt {
     pub took: Duration,
     /// Was it a success?
     pub delivered: bool,
-    /// What was sent; `None` where it is not kept.
+    /// What was sent of the delivery; `None` where it is not kept.
     pub body: Option<Bytes>,
     /// What came back.
     pub answer: Answer,
@@ -192,6 +205,7 @@ mod tests {
         config::Delivery,
         delivery::{answer::Failure, send::Target},
         hook::Origin,
+        postgres::Lsn,
     };
 
     fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {
@@ -200,6 +214,12 @@ mod tests {
             delivery: "msg_1".into(),
             batch: None,
             event: "book.added".into(),
+            position: Position {
+                commit_lsn: Lsn(1),
+                index: 0,
+            },
+            commit_time: SystemTime::UNIX_EPOCH,
+            place: Place::One(0),
             content_type: "application/json".into(),
             number,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(number.into()),

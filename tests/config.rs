@@ -65,6 +65,7 @@ fn the_manual_is_understood() {
             "book.added",
             "book.changed",
             "book.removed",
+            "book.read",
             "pet.added",
             "user.logged_in",
             "book.discounted"
@@ -72,7 +73,7 @@ fn the_manual_is_understood() {
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[5].source,
+        config.events[6].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,
@@ -433,11 +434,11 @@ grace = """#,
         ),
         (
             r#""x" = "book.create""#,
-            r#"5:7: "create" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#"5:7: "create" is not an action, did you mean "created"? An action of your own, which SQL fires, needs a name that is less like it"#,
         ),
         (
-            r#""x" = "book.made""#,
-            r#"5:7: "made" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#""x" = 'book."been read"'"#,
+            r#"5:7: "been read" is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires"#,
         ),
         (
             r#""x" = "book""#,
@@ -1033,13 +1034,13 @@ target = "${PASSWORD}"
 secret = "${PASSWORD}"
 "#,
     );
-    assert_eq!(found.lines().count(), 18, "{found}");
+    assert_eq!(found.lines().count(), 17, "{found}");
     assert!(!found.contains("hunter2"), "{found}");
     assert!(found.starts_with(
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
     ));
 }
 

@@ -16,7 +16,14 @@ select
             and castmethod = 'f'
     ) as casts_to_json,
     attribute.names as attributes,
-    attribute.types as attribute_types
+    attribute.types as attribute_types,
+    -- What an enum may be, in its order.
+    array(
+        select enumlabel::text
+        from pg_enum
+        where enumtypid = type.oid
+        order by enumsortorder
+    ) as labels
 from pg_type as type
 left join pg_type as element on element.oid = type.typelem
 cross join lateral (

@@ -1,9 +1,21 @@
 //! The commands. Each reads the configuration, does one thing, and says how it went by its exit code.
 
 mod check;
+mod deliveries;
+mod events;
+mod explain;
+mod hooks;
 mod init;
 mod logs;
+mod manual;
+mod schema;
+mod show;
 mod signals;
+mod stage;
+mod status;
+mod tail;
+mod tokens;
+mod trigger;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +26,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    config::{Config, Mistakes},
+    config::{Config, Mistakes, PayloadFormat},
     demo,
     journal::Journal,
     postgres::{
@@ -75,6 +87,59 @@ enum Command {
         /// Leave the database as it is, and fail if something is missing.
         #[arg(long)]
         no_setup: bool,
+    },
+    /// List the events: what makes each happen, whose hooks hear it, and how many there are.
+    #[command(after_help = "Example: rowhook events --json")]
+    Events,
+    /// Print the JSON Schema of what receivers of an event get, and its content type.
+    #[command(
+        after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
+    )]
+    Schema {
+        /// An event of hooks.toml.
+        event: String,
+        /// The schema of this payload alone; default: of each.
+        #[arg(long, value_name = "NAME")]
+        payload: Option<String>,
+    },
+    /// Send an event to a hook or a URL for real, and show request, answer and timing.
+    ///
+    /// Without --row and --key any row of the table is sent. The webhook-id begins with msg_test_.
+    #[command(after_help = "Example: rowhook trigger book.added warehouse --key 7")]
+    Trigger(trigger::Args),
+    /// Say which events and hooks a change of a row would fire, and why not the others.
+    #[command(
+        after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
+    )]
+    Explain(explain::Args),
+    /// Say how rowhook is: attached or not, how far behind, what waits, what was given up.
+    #[command(after_help = "Example: rowhook status --json")]
+    Status,
+    /// Look at hooks, make and change them.
+    #[command(subcommand)]
+    Hooks(hooks::Command),
+    /// Look at deliveries, and have them sent again.
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Show what happens, as it happens: every request and its answer, as history notes them.
+    #[command(after_help = "Example: rowhook tail --hook 7")]
+    Tail(tail::Args),
+    /// Make, list and revoke tokens with which owners come to the API and the page.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Print a script that completes rowhook's commands in a shell.
+    #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write those of all commands into a folder.
+    #[command(
+        after_help = "Examples:\n  rowhook man | man -l -\n  rowhook man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// The folder.
+        folder: Option<PathBuf>,
     },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
@@ -147,6 +212,19 @@ async fn dispatch(args: Args) -> Result<()> {
             )
             .await
         }
+        Command::Events => events::events(&config()?, args.json).await,
+        Command::Schema { event, payload } => {
+            schema::print(&config()?, &event, payload.as_deref(), args.json).await
+        }
+        Command::Trigger(what) => trigger::trigger(&config()?, &what, args.json).await,
+        Command::Explain(what) => explain::explain(&config()?, &what, args.json).await,
+        Command::Status => status::run(config()?, args.json).await,
+        Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
+        Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
+        Command::Tail(tail) => tail::run(config()?, tail, args.json).await,
+        Command::Tokens(command) => tokens::run(config()?, command, args.json).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder.as_deref()),
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
         Command::Teardown { yes } => {
             let config = config()?;
@@ -169,6 +247,17 @@ async fn dispatch(args: Args) -> Result<()> {
 
 fn load(path: &Path) -> Result<Config, Mistakes> {
     Config::load(path, &|name| std::env::var(name).ok())
+}
+
+/// The payload that a person names.
+fn payload(name: &str) -> Result<PayloadFormat> {
+    let names: Vec<&str> = PayloadFormat::all().map(|(name, _)| name).collect();
+    PayloadFormat::parse(name).with_context(|| {
+        format!(
+            "there is no payload {name:?}; there are {}",
+            names.join(", ")
+        )
+    })
 }
 
 /// A key that does nothing must not look as if it did.

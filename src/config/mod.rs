@@ -177,6 +177,16 @@ pub enum EventSource {
     Custom,
 }
 
+/// As a user writes it: `table.action`, or `custom`.
+impl fmt::Display for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { table, action, .. } => write!(f, "{table}.{action}"),
+            Self::Custom => f.write_str("custom"),
+        }
+    }
+}
+
 impl EventSource {
     /// The table whose rows it is about.
     pub fn table(&self) -> Option<&TableName> {
@@ -540,6 +550,10 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// CloudEvents 1.0, structured JSON.
+    Cloudevents,
+    /// As NetBox sends its webhooks.
+    Netbox,
     /// The row alone.
     Row,
 }

@@ -124,31 +124,47 @@ pub struct Load {
 }
 
 impl Load {
-    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule. The same ones have the same id.
+    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
+    /// have the same id.
     pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
-        let first = deliveries.first()?;
-        if rule.is_none() || !is_json(&first.content_type) {
-            return Some(Self {
-                id: Arc::clone(&first.id),
-                body: first.body.clone(),
-                content_type: Arc::clone(&first.content_type),
+        let members: Vec<(&str, &Bytes)> = deliveries
+            .iter()
+            .map(|delivery| (&*delivery.id, &delivery.body))
+            .collect();
+        let content_type = &deliveries.first()?.content_type;
+        Some(Self::pack(rule, content_type, &members))
+    }
+
+    /// Of a single body that is no delivery.
+    pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
+        Self::pack(rule, content_type, &[(id, body)])
+    }
+
+    fn pack(rule: Option<Batch>, content_type: &str, members: &[(&str, &Bytes)]) -> Self {
+        if let [(id, body)] = members
+            && (rule.is_none() || !is_json(content_type))
+        {
+            return Self {
+                id: (*id).into(),
+                body: Bytes::clone(body),
+                content_type: content_type.into(),
                 members: None,
-            });
+            };
         }
-        let ids: Vec<&str> = deliveries.iter().map(|member| &*member.id).collect();
-        let bytes = deliveries.iter().map(|member| member.body.len() + 1);
-        let mut body = Vec::with_capacity(bytes.sum::<usize>() + 1);
-        for (number, member) in deliveries.iter().enumerate() {
-            body.push(if number == 0 { b'[' } else { b',' });
-            body.extend_from_slice(&member.body);
+        let ids: Vec<&str> = members.iter().map(|(id, _)| *id).collect();
+        let bytes = members.iter().map(|(_, body)| body.len() + 1);
+        let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
+        for (number, (_, body)) in members.iter().enumerate() {
+            array.push(if number == 0 { b'[' } else { b',' });
+            array.extend_from_slice(body);
         }
-        body.push(b']');
-        Some(Self {
+        array.push(b']');
+        Self {
             id: batch_id(&ids).into(),
-            body: body.into(),
-            content_type: of_array(&first.content_type),
+            body: array.into(),
+            content_type: of_array(content_type).into(),
             members: Some(ids.join(",").into()),
-        })
+        }
     }
 }
 
@@ -158,11 +174,12 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// CloudEvents have a type of their own for several of them.
-fn of_array(content_type: &Arc<str>) -> Arc<str> {
-    match content_type.strip_prefix("application/cloudevents+json") {
-        Some(parameters) => format!("application/cloudevents-batch+json{parameters}").into(),
-        None => Arc::clone(content_type),
-    }
+fn of_array(content_type: &str) -> String {
+    content_type.replacen(
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        1,
+    )
 }
 
 /// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first

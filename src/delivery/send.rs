@@ -263,6 +263,13 @@ pub struct Request<'a> {
     pub timeout: Duration,
 }
 
+impl Request<'_> {
+    /// The headers that it is sent with, signed. Values that may be secret are marked as sensitive.
+    pub fn headers(&self) -> HeaderMap {
+        signed(self)
+    }
+}
+
 impl Sender {
     /// A sender that goes where `delivery` allows.
     ///

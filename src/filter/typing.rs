@@ -70,13 +70,21 @@ impl Kind {
     fn of(ty: &Type) -> Self {
         match ty {
             Type::Bool => Self::Bool,
-            Type::Number => Self::Number,
+            Type::Integer | Type::Float | Type::Numeric => Self::Number,
             Type::Json => Self::Any,
             Type::Array { element, .. } => Self::List(Box::new(Self::of(element))),
             Type::NumberVector => Self::List(Box::new(Self::Number)),
             Type::TextVector => Self::List(Box::new(Self::Text)),
             Type::Composite(_) | Type::Hstore => Self::Map,
-            Type::Timestamp | Type::TimestampTz | Type::Text => Self::Text,
+            Type::Timestamp
+            | Type::TimestampTz
+            | Type::Uuid
+            | Type::Date
+            | Type::Time
+            | Type::Interval
+            | Type::Bytes
+            | Type::Enum(_)
+            | Type::Text => Self::Text,
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod index;
 pub mod off;
+pub mod roster;
 pub mod row;
 
 use std::{sync::Arc, time::SystemTime};

@@ -30,7 +30,7 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         } else {
             b"false"
         }),
-        Type::Number => write_number(text, out),
+        Type::Integer | Type::Float | Type::Numeric => write_number(text, out),
         Type::Json => out.extend_from_slice(String::from_utf8_lossy(text).as_bytes()),
         Type::Timestamp => write_timestamp(text, false, out),
         Type::TimestampTz => write_timestamp(text, true, out),
@@ -40,7 +40,7 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
             array.write_array(element, *delimiter, out, 1)?;
             array.end()?;
         }
-        Type::NumberVector => write_vector(&Type::Number, text, out)?,
+        Type::NumberVector => write_vector(&Type::Integer, text, out)?,
         Type::TextVector => write_vector(&Type::Text, text, out)?,
         Type::Composite(fields) => {
             let mut row = Items::new("a row", text);
@@ -48,9 +48,39 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
             row.end()?;
         }
         Type::Hstore => Items::new("an hstore", text).write_hstore(out)?,
-        Type::Text => write_text(text, out),
+        Type::Uuid
+        | Type::Date
+        | Type::Time
+        | Type::Interval
+        | Type::Bytes
+        | Type::Enum(_)
+        | Type::Text => write_text(text, out),
     }
     Ok(())
+}
+
+/// The texts of a row that Postgres prints as `(1,"a b",)`; `None` for NULL.
+///
+/// # Errors
+/// When the text is no row.
+pub fn fields(row: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, Error> {
+    let mut items = Items::new("a row", row);
+    let mut fields = Vec::new();
+    items.expect(b'(')?;
+    loop {
+        fields.push(match items.peek() {
+            Some(b',' | b')') => None,
+            Some(b'"') => Some(items.quoted()?),
+            _ => Some(items.bare(b",)")?),
+        });
+        match items.next()? {
+            b',' => {}
+            b')' => break,
+            _ => return Err(items.malformed()),
+        }
+    }
+    items.end()?;
+    Ok(fields)
 }
 
 /// Writes a JSON string. Bytes that are not UTF-8 become replacement characters.
@@ -307,7 +337,7 @@ mod tests {
 
     fn pair() -> Type {
         Type::Composite(vec![
-            ("a".into(), Arc::new(Type::Number)),
+            ("a".into(), Arc::new(Type::Numeric)),
             ("b".into(), Arc::new(Type::Text)),
         ])
     }
@@ -322,9 +352,9 @@ mod tests {
     fn values_are_written_as_to_jsonb_writes_them() {
         for (ty, text, json) in [
             (Type::Bool, "t", "true"),
-            (Type::Number, "-1.50", "-1.50"),
-            (Type::Number, "1e-07", "1e-07"),
-            (Type::Number, "-Infinity", "\"-Infinity\""),
+            (Type::Numeric, "-1.50", "-1.50"),
+            (Type::Float, "1e-07", "1e-07"),
+            (Type::Float, "-Infinity", "\"-Infinity\""),
             (
                 Type::Timestamp,
                 "2024-05-01 12:00:00.5",
@@ -342,9 +372,9 @@ mod tests {
                 "{\"z\": 1.00, \"a\":2}",
                 "{\"z\": 1.00, \"a\":2}",
             ),
-            (array(Type::Number), "{}", "[]"),
-            (array(Type::Number), "{1,NULL,NaN}", "[1,null,\"NaN\"]"),
-            (array(Type::Number), "[0:1][2:2]={{1},{2}}", "[[1],[2]]"),
+            (array(Type::Numeric), "{}", "[]"),
+            (array(Type::Numeric), "{1,NULL,NaN}", "[1,null,\"NaN\"]"),
+            (array(Type::Numeric), "[0:1][2:2]={{1},{2}}", "[[1],[2]]"),
             (
                 array(Type::Text),
                 r#"{"a,b","NULL","",c d,"q\"\\"}"#,
@@ -378,11 +408,11 @@ mod tests {
     #[test]
     fn a_text_that_is_not_of_its_type_is_an_error() {
         for (ty, text) in [
-            (array(Type::Number), "{1,2"),
-            (array(Type::Number), "1,2}"),
-            (array(Type::Number), "{1}}"),
+            (array(Type::Numeric), "{1,2"),
+            (array(Type::Numeric), "1,2}"),
+            (array(Type::Numeric), "{1}}"),
             (array(Type::Text), "{\"a"),
-            (array(Type::Number), "{{{{{{{1}}}}}}}"),
+            (array(Type::Numeric), "{{{{{{{1}}}}}}}"),
             (pair(), "(1"),
             (pair(), "(1,2,3)"),
             (Type::Hstore, "\"a\"=\"b\""),

@@ -54,6 +54,12 @@ pub struct Column {
     pub nullable: bool,
     /// Part of the replica identity.
     pub identity_key: bool,
+    /// Computed from others, and not in the stream.
+    pub generated: bool,
+    /// A value may be so large that an update which does not touch it leaves it out.
+    pub large: bool,
+    /// A foreign key of this column alone.
+    pub points: bool,
 }
 
 impl Relation {
@@ -102,6 +108,8 @@ impl Relation {
             generated: bool,
             sql_type: String,
             nullable: bool,
+            large: bool,
+            points: bool,
             key_place: Option<i32>,
         }
         let rows = client
@@ -118,6 +126,8 @@ impl Relation {
                 generated: row.try_get("generated")?,
                 sql_type: row.try_get("sql_type")?,
                 nullable: row.try_get("nullable")?,
+                large: row.try_get("large")?,
+                points: row.try_get("points")?,
                 key_place: row.try_get("key_place")?,
             });
         }
@@ -147,6 +157,9 @@ impl Relation {
                     name,
                     type_oid,
                     identity_key,
+                    generated: now.is_some_and(|now| now.generated),
+                    large: now.is_none_or(|now| now.large),
+                    points: now.is_some_and(|now| now.points),
                 }
             })
             .collect();

@@ -21,13 +21,26 @@ pub const SESSION: [(&str, &str); 7] = [
     ("xmloption", "content"),
 ];
 
-/// A type, as far as JSON tells types apart.
+/// Makes a session print values in the way that this module relies on.
+///
+/// # Errors
+/// When the session is lost.
+pub async fn pin(client: &Client) -> Result<(), Error> {
+    let settings = SESSION.map(|(name, value)| format!("set {name} = '{value}'"));
+    client.batch_execute(&settings.join("; ")).await
+}
+
+/// A type, as far as payloads tell types apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
     /// `t` or `f`.
     Bool,
-    /// An integer, a float or a numeric, which may be NaN or infinite.
-    Number,
+    /// int2, int4 and int8.
+    Integer,
+    /// A binary number, which may be NaN or infinite.
+    Float,
+    /// A decimal number, which may be NaN or infinite.
+    Numeric,
     /// json and jsonb: JSON already.
     Json,
     /// A timestamp without time zone.
@@ -49,7 +62,19 @@ pub enum Type {
     Composite(Vec<(String, Arc<Type>)>),
     /// hstore: texts by texts.
     Hstore,
-    /// Everything that shows as the text that Postgres prints.
+    /// Five groups of hexadecimal digits.
+    Uuid,
+    /// A day, or `infinity`.
+    Date,
+    /// A time of day without time zone.
+    Time,
+    /// A length of time, as `1 day 02:00:00`.
+    Interval,
+    /// Bytes, as `\x` and hexadecimal digits.
+    Bytes,
+    /// One of these texts.
+    Enum(Vec<String>),
+    /// Everything else, which shows as the text that Postgres prints.
     Text,
 }
 
@@ -78,6 +103,7 @@ struct Entry {
     delimiter: u8,
     casts_to_json: bool,
     attributes: Vec<(String, u32)>,
+    labels: Vec<String>,
 }
 
 /// Reads the types that are not built in, and those that they are made of.
@@ -106,6 +132,7 @@ async fn read(client: &Client, wanted: &[u32]) -> Result<HashMap<u32, Entry>, Er
                 delimiter: delimiter.bytes().next().unwrap_or(b','),
                 casts_to_json: row.try_get("casts_to_json")?,
                 attributes: names.into_iter().zip(types).collect(),
+                labels: row.try_get("labels")?,
             };
             next.push(entry.base);
             next.extend(entry.element);
@@ -129,6 +156,7 @@ fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {
     let resolve = |oid| resolve(oid, catalog, depth + 1);
     Arc::new(match (entry.kind.as_str(), entry.element) {
         ("d", _) => return resolve(entry.base),
+        ("e", _) => Type::Enum(entry.labels.clone()),
         ("c", _) => {
             let fields = entry.attributes.iter();
             Type::Composite(
@@ -152,10 +180,17 @@ fn built_in(oid: u32) -> Option<Type> {
     let ty = B::from_oid(oid)?;
     Some(match ty {
         B::BOOL => Type::Bool,
-        B::INT2 | B::INT4 | B::INT8 | B::FLOAT4 | B::FLOAT8 | B::NUMERIC => Type::Number,
+        B::INT2 | B::INT4 | B::INT8 => Type::Integer,
+        B::FLOAT4 | B::FLOAT8 => Type::Float,
+        B::NUMERIC => Type::Numeric,
         B::JSON | B::JSONB => Type::Json,
         B::TIMESTAMP => Type::Timestamp,
         B::TIMESTAMPTZ => Type::TimestampTz,
+        B::UUID => Type::Uuid,
+        B::DATE => Type::Date,
+        B::TIME => Type::Time,
+        B::INTERVAL => Type::Interval,
+        B::BYTEA => Type::Bytes,
         B::INT2_VECTOR => Type::NumberVector,
         B::OID_VECTOR => Type::TextVector,
         _ => match ty.kind() {

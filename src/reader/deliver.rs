@@ -62,20 +62,8 @@ impl Reader {
             if owner.is_none() && !rule.all_owners {
                 self.tell_ownerless(&change.relation.table());
             }
-            let event = Arc::new(Event {
-                name: Arc::clone(&rule.name),
-                subject: Subject::Row {
-                    change: Arc::clone(&change),
-                    shape: Arc::clone(&events.shape),
-                    added: added.clone(),
-                },
-                owner: owner.clone(),
-                position: Position {
-                    commit_lsn: change.transaction.commit_lsn,
-                    index,
-                },
-                commit_time: change.transaction.commit_time,
-            });
+            let event = events.event(rule, &change, added.clone(), owner.clone(), index);
+            let event = Arc::new(event);
             self.deliver(&event, rule.all_owners, rule.when.as_ref())
                 .await;
         }
@@ -208,7 +196,8 @@ impl Reader {
     }
 }
 
-fn facts(event: &Event) -> Facts {
+/// What expressions are asked about an event.
+pub fn facts(event: &Event) -> Facts {
     let (new, old) = payload::values(event);
     let changed = event.changed();
     let changed: Option<Vec<&str>> =

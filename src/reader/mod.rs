@@ -5,6 +5,7 @@
 //! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
 
 mod deliver;
+mod hear;
 mod hooks;
 mod step;
 
@@ -18,6 +19,7 @@ use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
+pub use self::deliver::facts;
 use self::{
     deliver::PAGE,
     hooks::Hooks,

@@ -11,8 +11,7 @@ use crate::postgres::{
     catalog::read_slot,
     connect::Notifications,
     lag::{Watch, Word},
-    quote, stream,
-    types::SESSION,
+    quote, stream, types,
 };
 
 /// How often we look whether the session is still open.
@@ -25,16 +24,13 @@ pub(super) const PROBE: Duration = Duration::from_secs(10);
 /// Opens the control session, which listens to what is made due by hand in the tables of `schema`.
 pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
     let (client, notifications) = address.connect_hearing("rowhook control").await?;
-    // Values that are looked up have to read as those of the stream do.
-    let settings: Vec<String> = SESSION
-        .iter()
-        .map(|(name, value)| format!("set {name} = '{value}'"))
-        .collect();
-    let sql = format!("{}; listen {}", settings.join("; "), quote::name(schema));
-    client
-        .batch_execute(&sql)
-        .await
-        .context("prepare the control session")?;
+    let listen = format!("listen {}", quote::name(schema));
+    let prepared = async {
+        // Values that are looked up have to read as those of the stream do.
+        types::pin(&client).await?;
+        client.batch_execute(&listen).await
+    };
+    prepared.await.context("prepare the control session")?;
     Ok((client, notifications))
 }
 

@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
+use super::batch::columns;
 use crate::{
     config,
     delivery::{answer::Answer, send::ROWHOOK_BATCH},
@@ -14,9 +15,7 @@ use crate::{
 };
 
 /// So much of an answer's headers is kept.
-const ANSWER_HEADERS: usize = 4096;
-/// So much of those that were sent is kept: the ids of a batch alone may be 8 KB.
-const SENT_HEADERS: usize = 32 << 10;
+const HEADER_BYTES: usize = 4096;
 /// So many are forgotten at a time.
 const PART: i64 = 5000;
 /// Stands for what may be secret.
@@ -47,6 +46,19 @@ pub(super) async fn note(
         .iter()
         .map(|attempt| attempt.body.as_deref())
         .collect();
+    let lsns: Vec<String> = attempts
+        .iter()
+        .map(|attempt| attempt.position.commit_lsn.to_string())
+        .collect();
+    let indexes: Vec<i64> = attempts
+        .iter()
+        .map(|attempt| i64::try_from(attempt.position.index).unwrap_or(i64::MAX))
+        .collect();
+    let commits: Vec<SystemTime> = attempts.iter().map(|attempt| attempt.commit_time).collect();
+    let (lanes, others): (Vec<i64>, Vec<Option<i64>>) = attempts
+        .iter()
+        .map(|attempt| columns(attempt.place))
+        .unzip();
     let sent: Vec<String> = attempts
         .iter()
         .map(|attempt| {
@@ -58,14 +70,15 @@ pub(super) async fn note(
                 started_at,
                 ..
             } = attempt;
-            let mut headers = hook.target.headers(delivery, content_type, *started_at);
-            if let Some(members) = batch
-                .as_deref()
-                .and_then(|ids| HeaderValue::try_from(ids).ok())
-            {
-                headers.insert(ROWHOOK_BATCH, members);
+            let id = batch.as_ref().unwrap_or(delivery);
+            let mut headers = hook.target.headers(id, content_type, *started_at);
+            if batch.is_some() {
+                // With it, each member's history would hold the ids of all.
+                let mut ids = HeaderValue::from_static("");
+                ids.set_sensitive(true);
+                headers.insert(ROWHOOK_BATCH, ids);
             }
-            object(&headers, SENT_HEADERS)
+            object(&headers)
         })
         .collect();
     let (mut statuses, mut errors, mut headers, mut answers) =
@@ -80,7 +93,7 @@ pub(super) async fn note(
             } => (
                 Some(i32::from(*code)),
                 None,
-                Some(object(headers, ANSWER_HEADERS)),
+                Some(object(headers)),
                 Some(&body[..]),
             ),
             // A text in Postgres has no zero bytes.
@@ -112,6 +125,11 @@ pub(super) async fn note(
                 &bodies,
                 &headers,
                 &answers,
+                &lsns,
+                &indexes,
+                &commits,
+                &lanes,
+                &others,
             ],
         )
         .await
@@ -147,13 +165,13 @@ pub(super) async fn forget(client: &Client, rules: &config::History) -> Result<(
     }
 }
 
-/// Headers as a JSON object, up to so many bytes; those of one name are joined, as HTTP allows.
-fn object(headers: &HeaderMap, most: usize) -> String {
+/// Headers as a JSON object; those of one name are joined, as HTTP allows.
+fn object(headers: &HeaderMap) -> String {
     let mut object = Map::new();
     let mut bytes = 0;
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len();
-        if bytes > most {
+        if bytes > HEADER_BYTES {
             break;
         }
         let text = if value.is_sensitive() || *name == SET_COOKIE {

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_postgres::{Client, NoTls};
+
+use crate::schemas::Schemas;
 
 /// Longer than anything takes, on a machine that does much else.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -141,6 +143,8 @@ impl Database {
     pub async fn rowhook(&self, rest: &str) -> Rowhook {
         let mut rowhook = Rowhook::start(&self.config(rest));
         rowhook.until_log("attached").await;
+        // Now, because the story may alter its tables later.
+        Schemas::of_story().look(false).await;
         rowhook
     }
 
@@ -192,6 +196,9 @@ type Answer = Box<dyn Fn(&Call, usize) -> u16 + Send + Sync>;
 
 struct Kept {
     calls: watch::Sender<Vec<Call>>,
+    /// What the bodies have to be, and how many have been looked at.
+    schemas: Schemas,
+    checked: AtomicUsize,
     answer: Mutex<Answer>,
 }
 
@@ -253,6 +260,8 @@ impl Receiver {
         let address = listener.local_addr().unwrap();
         let kept = Arc::new(Kept {
             calls: watch::Sender::new(Vec::new()),
+            schemas: Schemas::of_story(),
+            checked: AtomicUsize::new(0),
             answer: Mutex::new(Box::new(answer)),
         });
         let app = axum::Router::new()
@@ -297,7 +306,18 @@ impl Receiver {
                 calls.len()
             );
         };
-        seen.unwrap().clone()
+        let seen = seen.unwrap().clone();
+        self.check(&seen).await;
+        seen
+    }
+
+    /// Holds the bodies that nobody has looked at yet against their schemas.
+    async fn check(&self, calls: &[Call]) {
+        let checked = self.kept.checked.swap(calls.len(), Ordering::Relaxed);
+        let new = calls.get(checked..).unwrap_or_default();
+        let bodies: Vec<Bytes> = new.iter().map(|call| call.body.clone()).collect();
+        self.kept.schemas.look(false).await;
+        self.kept.schemas.check(&bodies).await;
     }
 }
 
@@ -375,6 +395,7 @@ pub struct Rowhook {
 impl Rowhook {
     /// Starts `rowhook run` with this hooks.toml.
     pub fn start(config: &str) -> Self {
+        Schemas::of_story().add(config);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
         let mut child = command(&folder, &["run"])

@@ -16,6 +16,8 @@
 mod endpoints;
 mod oracle;
 mod proxy;
+#[path = "../stories/schemas.rs"]
+mod schemas;
 #[path = "../stories/support.rs"]
 mod support;
 mod writers;

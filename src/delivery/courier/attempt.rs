@@ -11,7 +11,6 @@ use super::{AT_ONCE, Courier};
 use crate::{
     delivery::{
         Delivery,
-        answer::Answer,
         batch::{self, Load},
         lane::Place,
         retry::{self, Verdict},
@@ -163,26 +162,37 @@ impl Courier {
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
-        self.tell(hook, deliveries, &answer, delivered, took);
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
-        self.desk.history.note(Attempt {
-            hook: Arc::clone(hook),
-            delivery: load.id,
-            batch: load.members,
-            event: names(deliveries),
-            content_type: load.content_type,
-            number: deliveries
-                .iter()
-                .map(|delivery| delivery.attempts)
-                .max()
-                .unwrap_or(1),
-            started_at,
-            took,
-            delivered,
-            body: Some(load.body),
-            answer,
-        });
+        let batch = load.members.is_some().then_some(&load.id);
+        for delivery in deliveries.iter() {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
+            self.desk.history.note(Attempt {
+                hook: Arc::clone(hook),
+                delivery: Arc::clone(&delivery.id),
+                batch: batch.cloned(),
+                event: Arc::clone(&delivery.event),
+                position: delivery.position,
+                commit_time: delivery.commit_time,
+                place: delivery.place,
+                content_type: Arc::clone(&load.content_type),
+                number: delivery.attempts,
+                started_at,
+                took,
+                delivered,
+                body: Some(delivery.body.clone()),
+                answer: answer.clone(),
+            });
+        }
         if delivered {
             return Ok(());
         }
@@ -219,29 +229,6 @@ impl Courier {
             fates: lined_up.into_iter().zip(reasons).collect(),
             pause,
         })
-    }
-
-    /// Tells whoever listens of the attempt of each delivery.
-    fn tell(
-        &self,
-        hook: &Hook,
-        deliveries: &[Delivery],
-        answer: &Answer,
-        delivered: bool,
-        took: Duration,
-    ) {
-        for delivery in deliveries {
-            self.desk.journal.tell(|| Entry::Attempted {
-                id: Arc::clone(&delivery.id),
-                event: Arc::clone(&delivery.event),
-                hook: hook.id.clone(),
-                target: hook.target.display().into(),
-                answer: answer.to_string(),
-                delivered,
-                took,
-                commit_time: delivery.commit_time,
-            });
-        }
     }
 
     /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.
@@ -316,19 +303,5 @@ impl Courier {
 
     pub(super) fn lament(&self, delivery: &Delivery, reason: &str) {
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
-    }
-}
-
-/// The events of a request, each once.
-fn names(deliveries: &[Delivery]) -> Arc<str> {
-    let mut names: Vec<&str> = Vec::new();
-    for delivery in deliveries {
-        if !names.contains(&&*delivery.event) {
-            names.push(&delivery.event);
-        }
-    }
-    match (&names[..], deliveries.first()) {
-        ([_], Some(only)) => Arc::clone(&only.event),
-        _ => names.join(", ").into(),
     }
 }

@@ -243,11 +243,17 @@ impl Sample {
 fn example(ty: &Type) -> Value {
     match ty {
         Type::Bool => json!(true),
-        Type::Number => json!(1),
+        Type::Integer | Type::Float | Type::Numeric => json!(1),
         Type::Timestamp | Type::TimestampTz => json!("2024-05-01T12:00:00"),
         Type::Array { .. } | Type::NumberVector | Type::TextVector => json!([]),
         Type::Json | Type::Composite(_) | Type::Hstore => json!({}),
-        Type::Text => json!("text"),
+        Type::Uuid
+        | Type::Date
+        | Type::Time
+        | Type::Interval
+        | Type::Bytes
+        | Type::Enum(_)
+        | Type::Text => json!("text"),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     catalog::{Event, Facts, Identity, Kind, Table},
     migration, quote,
 };
-use crate::config::{Config, EventSource};
+use crate::config::Config;
 
 pub use self::{
     hindrance::hindrances,
@@ -153,10 +153,7 @@ fn wanted_events(config: &Config) -> Vec<Event> {
         .iter()
         .map(|rule| Event {
             name: rule.name.clone(),
-            source: match &rule.source {
-                EventSource::Row { table, action, .. } => format!("{table}.{action}"),
-                EventSource::Custom => "custom".into(),
-            },
+            source: rule.source.to_string(),
             all_owners: rule.all_owners,
         })
         .collect();

@@ -1,0 +1,78 @@
+//! `rowhook events`: what can happen, and how many hooks hear it.
+
+use std::time::SystemTime;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::stage::{Stage, aligned, print_json};
+use crate::{
+    config::{Config, EventSource},
+    hook::index::Audience,
+};
+
+/// Prints the events in the order of the file, rowhook's own last.
+pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
+    let stage = Stage::open(config).await?;
+    let index = stage.roster().await?.index(&stage.events);
+    let mut listed = Vec::new();
+    for name in stage.events.names() {
+        let rule = stage.rule(name)?;
+        let (source, condition) = match rule.map(|rule| &rule.source) {
+            Some(source) => (source.to_string(), condition(source)),
+            None => ("rowhook".into(), String::new()),
+        };
+        let all_owners = match rule {
+            Some(rule) => rule.all_owners,
+            None => stage
+                .events
+                .of_message(name)
+                .is_some_and(|(_, all_owners)| all_owners),
+        };
+        let heard_by = if all_owners { "everyone" } else { "owner" };
+        let hooks = index
+            .matches(name, Audience::Everyone, SystemTime::now())
+            .count();
+        listed.push((name, source, heard_by, hooks, condition));
+    }
+    if json {
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|(event, source, heard_by, hooks, condition)| {
+                json!({"event": &***event, "source": source, "heard_by": heard_by, "hooks": hooks, "only": condition})
+            })
+            .collect();
+        return print_json(&json!(listed));
+    }
+    let head = ["event", "source", "heard by", "hooks", "only"].map(str::to_owned);
+    let mut rows = vec![head.to_vec()];
+    rows.extend(
+        listed
+            .into_iter()
+            .map(|(event, source, heard_by, hooks, condition)| {
+                vec![
+                    event.to_string(),
+                    source,
+                    heard_by.to_owned(),
+                    hooks.to_string(),
+                    condition,
+                ]
+            }),
+    );
+    print!("{}", aligned(&rows));
+    Ok(())
+}
+
+/// What else must hold, as a person reads it.
+fn condition(source: &EventSource) -> String {
+    let EventSource::Row { changed, when, .. } = source else {
+        return String::new();
+    };
+    let changed = match &changed[..] {
+        [] => None,
+        columns => Some(format!("changed: {}", columns.join(", "))),
+    };
+    let when = when.as_ref().map(|when| format!("when: {when}"));
+    let both: Vec<String> = changed.into_iter().chain(when).collect();
+    both.join("; ")
+}

@@ -1,0 +1,158 @@
+//! `rowhook explain`: which events and hooks a change would fire, and why not the others.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+
+use super::stage::{Stage, action, aligned, print_json};
+use crate::{
+    config::{Action, Config, EventSource, TableName},
+    explain::{Outcome, explain as ask},
+    postgres::{nearest::nearest, pgoutput::ReplicaIdentity, relation::Relation},
+    rehearsal,
+};
+
+/// What is asked about.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The table, with its schema unless that is public.
+    table: String,
+    /// What happens to the row: created, updated or deleted.
+    action: String,
+    /// The row as it is after that (as it was, for deleted), as a JSON object; columns that it does not name are null.
+    #[arg(long, value_name = "JSON")]
+    row: String,
+    /// The row as it was before an update.
+    #[arg(long, value_name = "JSON")]
+    old: Option<String>,
+}
+
+/// Asks, and prints the answers.
+pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<()> {
+    let (table, action) = (table(config, &args.table)?, action(&args.action));
+    check(config, &table, &action)?;
+    ensure!(
+        args.old.is_none() || action == Action::Updated,
+        "--old does not fit {action}; only an update has a row before and one after"
+    );
+    let stage = Stage::open(config).await?;
+    let relation = stage.relation(&table).await?;
+    let row = rehearsal::row_of_json(&stage.client, &relation, &args.row).await?;
+    let old = match &args.old {
+        Some(old) => Some(rehearsal::row_of_json(&stage.client, &relation, old).await?),
+        None => None,
+    };
+    let notes = notes(&relation, &action, old.is_some());
+    let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
+    let owner = stage.owner(&change).await?;
+    let roster = stage.roster().await?;
+    let outcomes = ask(config, &stage.events, &change, owner.as_ref(), &roster);
+    if json {
+        let told: Vec<_> = outcomes.iter().map(as_json).collect();
+        return print_json(&json!({
+            "table": table.to_string(),
+            "action": action.to_string(),
+            "owner": owner.as_deref(),
+            "events": told,
+            "notes": notes,
+        }));
+    }
+    match &owner {
+        Some(owner) => println!("a row of {table} is {action}; its owner is {owner}"),
+        None => {
+            println!("a row of {table} is {action}; it has no owner, or none that is known");
+        }
+    }
+    notes.iter().for_each(|note| println!("note: {note}"));
+    let mut rows = Vec::new();
+    outcomes.iter().for_each(|outcome| put(outcome, &mut rows));
+    print!("{}", aligned(&rows));
+    Ok(())
+}
+
+fn table(config: &Config, text: &str) -> Result<TableName> {
+    let table = TableName::parse(text)
+        .with_context(|| format!("{text:?} is no table; write [schema.]table"))?;
+    let about = config.events.iter().filter_map(|rule| match &rule.source {
+        EventSource::Row { table, .. } => Some(table),
+        EventSource::Custom => None,
+    });
+    if !about.clone().any(|known| *known == table) {
+        let known: Vec<String> = about.map(ToString::to_string).collect();
+        match nearest(text, known.iter().map(String::as_str)) {
+            Some(near) => bail!("no event is about the table {table}; did you mean {near}?"),
+            None => bail!("no event is about the table {table}; name it in [events]"),
+        }
+    }
+    Ok(table)
+}
+
+/// An action of the user's own has to be one that some event names.
+fn check(config: &Config, table: &TableName, action: &Action) -> Result<()> {
+    let Action::Named(name) = action else {
+        return Ok(());
+    };
+    let named = config.events.iter().any(|rule| {
+        matches!(&rule.source, EventSource::Row { table: on, action: known, .. } if on == table && known == action)
+    });
+    ensure!(
+        named,
+        "{name:?} is no action of {table}; it is created, updated or deleted"
+    );
+    Ok(())
+}
+
+/// What somebody might wonder about.
+fn notes(relation: &Relation, action: &Action, has_old: bool) -> Vec<String> {
+    let full = relation.identity == ReplicaIdentity::Full;
+    let note = match action {
+        Action::Updated if !has_old => {
+            "without --old nothing is known of the row before: `changed` counts as met, and old is null"
+        }
+        Action::Updated if !full => {
+            "the replica identity is not full: the stream tells at most the key of the row before"
+        }
+        Action::Deleted if !full => {
+            "the replica identity is not full: the stream tells only the key of a deleted row"
+        }
+        _ => return Vec::new(),
+    };
+    vec![note.to_owned()]
+}
+
+fn as_json(outcome: &Outcome) -> serde_json::Value {
+    let because = |reason: Option<String>| reason.map_or(serde_json::Value::Null, Into::into);
+    let hooks: Vec<_> = outcome
+        .hooks
+        .iter()
+        .map(|(id, deaf)| {
+            json!({
+                "hook": id,
+                "hears": deaf.is_none(),
+                "because": because(deaf.as_ref().map(ToString::to_string)),
+            })
+        })
+        .collect();
+    json!({
+        "event": outcome.event,
+        "fires": outcome.silent.is_none(),
+        "because": because(outcome.silent.as_ref().map(ToString::to_string)),
+        "hooks": hooks,
+    })
+}
+
+fn put(outcome: &Outcome, rows: &mut Vec<Vec<String>>) {
+    let told = match &outcome.silent {
+        None if outcome.hooks.is_empty() => "fires, but there is no hook".to_owned(),
+        None => "fires".to_owned(),
+        Some(silent) => silent.to_string(),
+    };
+    rows.push(vec![outcome.event.clone(), told]);
+    for (id, deaf) in &outcome.hooks {
+        let told = deaf
+            .as_ref()
+            .map_or("hears it".to_owned(), ToString::to_string);
+        rows.push(vec![format!("  hook {id}"), told]);
+    }
+}

@@ -1,0 +1,124 @@
+//! All hooks as they are now, for people to look at: those that cannot be used too, with the reason.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::{Context, Result};
+use tokio_postgres::Client;
+
+use super::{
+    Hook, HookId, Origin, from_file,
+    index::Index,
+    row::{self, HookColumns, HookRow, Known},
+};
+use crate::{
+    config::Config,
+    delivery::guard::Guard,
+    event::EventMap,
+    filter::typing::Columns,
+    postgres::{quote, relation::Relation},
+};
+
+/// The hooks of hooks.toml, in its order, and then those of the table.
+#[derive(Debug)]
+pub struct Roster {
+    /// All of them.
+    pub hooks: Vec<Listed>,
+}
+
+/// A hook, be it good or not.
+#[derive(Debug)]
+pub struct Listed {
+    /// What it is known by.
+    pub id: HookId,
+    /// Where it is kept.
+    pub origin: Origin,
+    /// Whose rows it hears; `None`: everyone's.
+    pub owner: Option<String>,
+    /// The events or patterns that it names, as they were written.
+    pub events: Vec<String>,
+    /// Is it switched on?
+    pub active: bool,
+    /// The hook, or why it cannot be one.
+    pub made: Result<Arc<Hook>, String>,
+}
+
+impl Roster {
+    /// Reads all hooks, and judges them as the reader does.
+    ///
+    /// # Errors
+    /// When the hook table cannot be read. Where rowhook's own has not been made yet, it holds nothing.
+    pub async fn read(client: &Client, config: &Config, events: &EventMap) -> Result<Self> {
+        let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+        let of_file = config.hooks.iter().map(|hook| Listed {
+            id: HookId::new(hook.name.as_str(), false),
+            origin: Origin::File,
+            owner: hook.owner.clone(),
+            events: hook.events.iter().map(ToString::to_string).collect(),
+            active: true,
+            made: match guard.check_url(&hook.target) {
+                Ok(()) => from_file(hook).map(Arc::new),
+                Err(refusal) => Err(refusal.to_string()),
+            },
+        });
+        let mut hooks: Vec<Listed> = of_file.collect();
+        let file_hooks: Vec<String> = config.hooks.iter().map(|hook| hook.name.clone()).collect();
+        let mut rows = HashMap::new();
+        for table in events.tables() {
+            let relation = Relation::of(client, table).await;
+            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
+            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
+                let columns = Columns::of(&relation, |column| events.shape.name(column).is_some());
+                let names = events.names().cloned();
+                rows.extend(names.map(|name| (name, columns.clone())));
+            }
+        }
+        let known = Known {
+            events: events.names(),
+            file_hooks: &file_hooks,
+            delivery: &Arc::new(config.delivery.clone()),
+            guard: &guard,
+            rows: &rows,
+        };
+        let columns = HookColumns::from_config(config);
+        if config.hook_table.is_some() || exists(client, &columns).await? {
+            let rows = row::load_all(client, &columns).await?;
+            hooks.extend(rows.into_iter().map(|row| of_table(row, &known)));
+        }
+        Ok(Self { hooks })
+    }
+
+    /// The hook with this id.
+    pub fn get(&self, id: &str) -> Option<&Listed> {
+        self.hooks.iter().find(|listed| listed.id.as_str() == id)
+    }
+
+    /// The hooks that can hear something, indexed as the reader has them.
+    pub fn index(&self, events: &EventMap) -> Index {
+        let mut index = Index::new(events.names().iter().cloned());
+        let usable = self.hooks.iter().filter(|listed| listed.active);
+        usable
+            .filter_map(|listed| listed.made.as_ref().ok())
+            .for_each(|hook| index.put(Arc::clone(hook)));
+        index
+    }
+}
+
+fn of_table(row: HookRow, known: &Known<'_>) -> Listed {
+    Listed {
+        id: row.id.clone(),
+        origin: Origin::Table,
+        owner: row.owner().map(str::to_owned),
+        events: row.event().map(str::to_owned).into_iter().collect(),
+        active: row.active,
+        made: row.into_hook(known).map(Arc::new),
+    }
+}
+
+async fn exists(client: &Client, columns: &HookColumns) -> Result<bool> {
+    let sql = "select to_regclass($1::text) is not null";
+    let row = client
+        .query_one(sql, &[&quote::table(&columns.table)])
+        .await;
+    let row = row.with_context(|| format!("look for the hook table {}", columns.table))?;
+    Ok(row.try_get(0)?)
+}

@@ -1,0 +1,166 @@
+//! Every body that a receiver of a story gets has to be as `rowhook schema` says of its event.
+//!
+//! A table may be altered while a story runs. So a body may be as the schemas of any time say: those of the start, or those
+//! of now.
+
+use std::{
+    cell::RefCell,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use axum::body::Bytes;
+use rowhook::{
+    config::{Config, EventSource, PayloadFormat},
+    event::EventMap,
+    postgres::relation::Relation,
+    schema::{About, Subject, schema},
+};
+use serde_json::Value;
+
+use crate::support::connect;
+
+/// What the rowhooks of one story may send.
+#[derive(Clone, Default)]
+pub struct Schemas(Arc<Mutex<Vec<Rowhook>>>);
+
+struct Rowhook {
+    config: Config,
+    known: Vec<Known>,
+}
+
+struct Known {
+    event: String,
+    payload: &'static str,
+    validator: jsonschema::Validator,
+}
+
+impl Schemas {
+    /// Those of the story that this thread tells.
+    pub fn of_story() -> Self {
+        thread_local! {
+            static STORY: RefCell<Schemas> = RefCell::default();
+        }
+        STORY.with_borrow(Schemas::clone)
+    }
+
+    /// A rowhook has been started with this hooks.toml.
+    pub fn add(&self, config: &str) {
+        let config = Config::parse(Path::new("hooks.toml"), config, &|name| {
+            std::env::var(name).ok()
+        });
+        // One that cannot be used sends nothing.
+        if let Ok(config) = config {
+            let known = Vec::new();
+            self.0.lock().unwrap().push(Rowhook { config, known });
+        }
+    }
+
+    /// Looks at the tables as they are now, where nobody has yet or `again` says so.
+    pub async fn look(&self, again: bool) {
+        let configs: Vec<(usize, Config)> = {
+            let rowhooks = self.0.lock().unwrap();
+            let wanted = rowhooks.iter().enumerate();
+            wanted
+                .filter(|(_, rowhook)| again || rowhook.known.is_empty())
+                .map(|(at, rowhook)| (at, rowhook.config.clone()))
+                .collect()
+        };
+        for (at, config) in configs {
+            let known = read(&config).await;
+            self.0.lock().unwrap()[at].known.extend(known);
+        }
+    }
+
+    /// Panics where a body is not as any schema says.
+    pub async fn check(&self, bodies: &[Bytes]) {
+        if bodies.iter().all(|body| self.fits(body).is_ok()) {
+            return;
+        }
+        self.look(true).await;
+        for body in bodies {
+            if let Err(reasons) = self.fits(body) {
+                panic!(
+                    "no schema allows {}\n{}",
+                    String::from_utf8_lossy(body),
+                    reasons.join("\n")
+                );
+            }
+        }
+    }
+
+    fn fits(&self, body: &Bytes) -> Result<(), Vec<String>> {
+        let rowhooks = self.0.lock().unwrap();
+        if rowhooks.is_empty() {
+            // Nothing of this story has started a rowhook: what comes is not from one.
+            return Ok(());
+        }
+        let body: Value = match serde_json::from_slice(body) {
+            Ok(body) => body,
+            Err(error) => return Err(vec![error.to_string()]),
+        };
+        let event = [&body["hook"]["event"], &body["type"]]
+            .into_iter()
+            .find_map(Value::as_str);
+        let known = rowhooks.iter().flat_map(|rowhook| &rowhook.known);
+        let mut reasons = Vec::new();
+        for known in known {
+            let named = event.is_none_or(|event| event == known.event);
+            if !named || !looks_like(&body, known.payload) {
+                continue;
+            }
+            let wrong: Vec<String> = known
+                .validator
+                .iter_errors(&body)
+                .map(|error| format!("{} as {}: {error}", known.event, known.payload))
+                .collect();
+            if wrong.is_empty() {
+                return Ok(());
+            }
+            reasons.extend(wrong);
+        }
+        Err(reasons)
+    }
+}
+
+/// So that a loose schema of one payload does not pass what is meant to be another.
+fn looks_like(body: &Value, payload: &str) -> bool {
+    let has = |key| body.get(key).is_some();
+    match payload {
+        "rest-hooks" => has("hook") && has("data"),
+        "standard" => has("position"),
+        _ => !has("hook") && !has("position"),
+    }
+}
+
+async fn read(config: &Config) -> Vec<Known> {
+    let client = connect(config.database.url.expose()).await;
+    let events = EventMap::new(config).unwrap();
+    let mut known = Vec::new();
+    for name in events.names() {
+        let rule = config.events.iter().find(|rule| *rule.name == **name);
+        let source = rule.map(|rule| &rule.source);
+        let relation = match source {
+            Some(EventSource::Row { table, .. }) => Relation::of(&client, table).await.unwrap(),
+            _ => None,
+        };
+        let about = match (&relation, source) {
+            (Some(relation), Some(EventSource::Row { table, action, .. })) => About::Row {
+                relation,
+                action,
+                shape: &events.of_table(table).unwrap().shape,
+            },
+            _ => About::Anything,
+        };
+        let subject = Subject { event: name, about };
+        for (payload, format) in PayloadFormat::all() {
+            let options = jsonschema::options().should_validate_formats(true);
+            known.push(Known {
+                event: name.to_string(),
+                payload,
+                validator: options.build(&schema(subject, format)).unwrap(),
+            });
+        }
+    }
+    known
+}
