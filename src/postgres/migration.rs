@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 15] = [
+pub const MIGRATIONS: [Migration; 16] = [
     Migration {
         version: 1,
         name: "migration",
@@ -79,6 +79,11 @@ pub const MIGRATIONS: [Migration; 15] = [
         version: 13,
         name: "emit_row",
         sql: include_str!("../../sql/0013_emit_row.sql"),
+    },
+    Migration {
+        version: 14,
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
     },
     Migration {
         version: 20,
