@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 17] = [
+pub const MIGRATIONS: [Migration; 18] = [
     Migration {
         version: 1,
         name: "migration",
@@ -82,8 +82,13 @@ pub const MIGRATIONS: [Migration; 17] = [
     },
     Migration {
         version: 14,
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
+    },
+    Migration {
+        version: 15,
         name: "question",
-        sql: include_str!("../../sql/0014_question.sql"),
+        sql: include_str!("../../sql/0015_question.sql"),
     },
     Migration {
         version: 20,

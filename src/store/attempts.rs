@@ -15,9 +15,7 @@ use crate::{
 };
 
 /// So much of an answer's headers is kept.
-const ANSWER_HEADERS: usize = 4096;
-/// So much of those that were sent is kept: the ids of a batch alone may be 8 KB.
-const SENT_HEADERS: usize = 32 << 10;
+const HEADER_BYTES: usize = 4096;
 /// So many are forgotten at a time.
 const PART: i64 = 5000;
 /// Stands for what may be secret.
@@ -66,20 +64,21 @@ pub(super) async fn note(
         .map(|attempt| {
             let Attempt {
                 hook,
-                request,
+                delivery,
                 batch,
                 content_type,
                 started_at,
                 ..
             } = attempt;
-            let mut headers = hook.target.headers(request, content_type, *started_at);
-            if let Some(members) = batch
-                .as_deref()
-                .and_then(|ids| HeaderValue::try_from(ids).ok())
-            {
-                headers.insert(ROWHOOK_BATCH, members);
+            let id = batch.as_ref().unwrap_or(delivery);
+            let mut headers = hook.target.headers(id, content_type, *started_at);
+            if batch.is_some() {
+                // With it, each member's history would hold the ids of all.
+                let mut ids = HeaderValue::from_static("");
+                ids.set_sensitive(true);
+                headers.insert(ROWHOOK_BATCH, ids);
             }
-            object(&headers, SENT_HEADERS)
+            object(&headers)
         })
         .collect();
     let (mut statuses, mut errors, mut headers, mut answers) =
@@ -94,7 +93,7 @@ pub(super) async fn note(
             } => (
                 Some(i32::from(*code)),
                 None,
-                Some(object(headers, ANSWER_HEADERS)),
+                Some(object(headers)),
                 Some(&body[..]),
             ),
             // A text in Postgres has no zero bytes.
@@ -166,13 +165,13 @@ pub(super) async fn forget(client: &Client, rules: &config::History) -> Result<(
     }
 }
 
-/// Headers as a JSON object, up to so many bytes; those of one name are joined, as HTTP allows.
-fn object(headers: &HeaderMap, most: usize) -> String {
+/// Headers as a JSON object; those of one name are joined, as HTTP allows.
+fn object(headers: &HeaderMap) -> String {
     let mut object = Map::new();
     let mut bytes = 0;
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len();
-        if bytes > most {
+        if bytes > HEADER_BYTES {
             break;
         }
         let text = if value.is_sensitive() || *name == SET_COOKIE {

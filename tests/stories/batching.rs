@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver, Rowhook, SECRET};
+use crate::support::{BOOK_EVENTS, Call, Database, Receiver, Rowhook, SECRET, rowhook};
 
 /// A hook on everything, with these keys more.
 fn hook(receiver: &Receiver, keys: &str) -> String {
@@ -206,7 +206,7 @@ async fn a_410_keeps_all_members_and_they_come_when_the_hook_is_enabled() {
 }
 
 #[tokio::test]
-async fn the_last_failure_leaves_each_member_dead_and_history_has_one_attempt_for_a_request() {
+async fn each_member_has_its_own_attempts_and_after_the_last_it_is_dead() {
     let database = Database::bookstore().await;
     let receiver = Receiver::answering(|_, _| 500).await;
     let _rowhook = database
@@ -222,16 +222,55 @@ async fn the_last_failure_leaves_each_member_dead_and_history_has_one_attempt_fo
     database.until("all three are dead", dead).await;
     let calls = receiver.calls();
     assert_eq!(calls.len(), 2);
-    let written = "select count(*) = 2 from rowhook.attempt";
-    database.until("two attempts are written", written).await;
-    let ids = database
-        .ask("select string_agg(distinct delivery, ',') from rowhook.attempt")
+    let written = "select count(*) = 6 from rowhook.attempt";
+    database.until("six attempts are written", written).await;
+    for (id, body) in members(&calls[0]) {
+        let told = database
+            .ask(&format!(
+                "select string_agg(concat_ws(' ', number, status, request_headers->>'webhook-id', request_headers->>'rowhook-batch'), ', ' order by number)
+                 from rowhook.attempt where delivery = '{id}' and request_body = (select body from rowhook.delivery where id = '{id}')"
+            ))
+            .await;
+        let request = calls[0].id();
+        assert_eq!(told, format!("1 500 {request} …, 2 500 {request} …"));
+        let kept = database
+            .ask(&format!(
+                "select convert_from(body, 'utf8') from rowhook.delivery where id = '{id}'"
+            ))
+            .await;
+        assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), body);
+    }
+}
+
+#[tokio::test]
+async fn members_that_have_arrived_are_sent_again_each_by_its_id() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let config = hook(
+        &receiver,
+        "batch = { max = 3, wait = \"500ms\" }\npayload = \"cloudevents\"",
+    );
+    let _rowhook = database.rowhook(&config).await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 3) n")
         .await;
-    assert_eq!(ids, calls[0].id());
-    let batch = database
-        .ask("select distinct request_headers->>'rowhook-batch' from rowhook.attempt")
-        .await;
-    assert_eq!(batch, calls[0].header("rowhook-batch"));
+    let calls = receiver.expect(1).await;
+    assert_eq!(
+        calls[0].header("content-type"),
+        "application/cloudevents-batch+json"
+    );
+    let written = "select count(*) = 3 from rowhook.attempt";
+    database.until("the attempts are written", written).await;
+    let config = database.config(&config);
+    let (second, body) = members(&calls[0]).swap_remove(1);
+    let ended = rowhook(&config, &["deliveries", "retry", &second]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let calls = receiver.expect(2).await;
+    assert_eq!(members(&calls[1]), [(second, body)]);
+    assert_eq!(
+        calls[1].header("content-type"),
+        "application/cloudevents-batch+json"
+    );
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub struct Database {
 pub fn shared_cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        Cluster::start(&["max_replication_slots=100", "max_wal_senders=100"])
+        Cluster::start(&["max_replication_slots=200", "max_wal_senders=200"])
             .expect("start the shared cluster")
     })
 }

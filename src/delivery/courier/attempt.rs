@@ -11,7 +11,6 @@ use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     delivery::{
         Delivery,
-        answer::Answer,
         batch::{self, Load},
         lane::Place,
         retry::{self, Verdict},
@@ -173,17 +172,26 @@ impl Courier {
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
         self.desk.meters.attempted(delivered, took);
-        self.tell(hook, deliveries, &answer, delivered, took);
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
+        let batch = load.members.is_some().then_some(&load.id);
         // The last of them is moved and not cloned, which is all that happens to most requests.
         let answers = std::iter::repeat_n(answer, deliveries.len());
         for (delivery, answer) in deliveries.iter().zip(answers) {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
             self.desk.history.note(Attempt {
                 hook: Arc::clone(hook),
                 delivery: Arc::clone(&delivery.id),
-                request: Arc::clone(&load.id),
-                batch: load.members.clone(),
+                batch: batch.cloned(),
                 event: Arc::clone(&delivery.event),
                 position: delivery.position,
                 commit_time: delivery.commit_time,
@@ -233,29 +241,6 @@ impl Courier {
             fates: lined_up.into_iter().zip(reasons).collect(),
             pause,
         })
-    }
-
-    /// Tells whoever listens of the attempt of each delivery.
-    fn tell(
-        &self,
-        hook: &Hook,
-        deliveries: &[Delivery],
-        answer: &Answer,
-        delivered: bool,
-        took: Duration,
-    ) {
-        for delivery in deliveries {
-            self.desk.journal.tell(|| Entry::Attempted {
-                id: Arc::clone(&delivery.id),
-                event: Arc::clone(&delivery.event),
-                hook: hook.id.clone(),
-                target: hook.target.display().into(),
-                answer: answer.to_string(),
-                delivered,
-                took,
-                commit_time: delivery.commit_time,
-            });
-        }
     }
 
     /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.

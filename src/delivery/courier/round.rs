@@ -192,26 +192,25 @@ impl Courier {
             let state = self.state();
             state.hook.clone().filter(|_| state.active)
         };
+        let Some(hook) = hook else {
+            // A hook that has been halted meanwhile gets them when the lease is over.
+            round.claimed.clear();
+            return;
+        };
         let now = Instant::now();
-        while let Some(deliveries) = round.claimed.pop_front() {
-            let asleep = |round: &mut Round| {
-                !round.breaker.allows(now) && round.breaker.opens_at().is_some()
-            };
-            let Some(hook) = hook.clone().filter(|_| !asleep(round)) else {
-                // They come again when the lease is over.
+        while round.flying < hook.delivery.concurrency.get()
+            && let Some(deliveries) = round.claimed.pop_front()
+        {
+            if !round.breaker.allows(now) && round.breaker.opens_at().is_some() {
                 round.claimed.clear();
                 return;
-            };
+            }
             round.flying += 1;
-            let courier = Arc::clone(self);
-            let is_last = round.flying >= hook.delivery.concurrency.get();
+            let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
             round.going.push(Box::pin(async move {
                 let (outcome, left) = courier.try_parked(&hook, deliveries).await;
                 Done::Parked(outcome, left)
             }));
-            if is_last {
-                return;
-            }
         }
     }
 
