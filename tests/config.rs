@@ -379,11 +379,11 @@ grace = """#,
         ),
         (
             r#""x" = "a.b.c.created""#,
-            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = "odd table.created""#,
-            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = 3"#,

@@ -12,6 +12,7 @@ mod hook_table;
 mod hooks;
 mod load;
 mod mistake;
+mod model;
 mod name;
 mod quantity;
 mod reader;
@@ -32,8 +33,11 @@ use crate::{payload::template::Template, postgres::question::Question};
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
+    model::Model,
     secret::Secret,
 };
+
+pub(crate) use self::name::event_mistake;
 
 /// A hook has been disabled by rowhook; hooks of its owner may listen to that.
 pub const HOOK_DISABLED: &str = "hook.disabled";
@@ -53,6 +57,8 @@ pub struct Config {
     pub events: Vec<EventRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
     /// `[[hooks]]`, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.

@@ -121,6 +121,17 @@ impl<'a> Value<'a> {
         table.values().any(is_table)
     }
 
+    /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        let DeValue::Table(table) = self.value else {
+            return None;
+        };
+        match table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The string, as it is written, if it is one of `words`.
     pub(super) fn text_of(&self, words: &[&'static str]) -> Option<&'static str> {
         let DeValue::String(text) = self.value else {
