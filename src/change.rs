@@ -40,6 +40,13 @@ pub enum RowChange {
         /// What is known of it.
         old: Old,
     },
+    /// The row is as it was; SQL fired an action of the user's own on it.
+    Fired {
+        /// The action's name.
+        action: Arc<str>,
+        /// The row as it was then.
+        new: Tuple,
+    },
 }
 
 /// What is known of a row as it was before a change.
@@ -82,7 +89,9 @@ impl Change {
     /// The row after the change; `None` for a deletion.
     pub fn after(&self) -> Option<&Tuple> {
         match &self.row {
-            RowChange::Insert { new } | RowChange::Update { new, .. } => Some(new),
+            RowChange::Insert { new }
+            | RowChange::Update { new, .. }
+            | RowChange::Fired { new, .. } => Some(new),
             RowChange::Delete { .. } => None,
         }
     }
@@ -90,7 +99,7 @@ impl Change {
     /// The row before the change, as far as it was sent.
     pub fn before(&self) -> Option<Image<'_>> {
         match &self.row {
-            RowChange::Insert { .. } => None,
+            RowChange::Insert { .. } | RowChange::Fired { .. } => None,
             RowChange::Update { old, .. } | RowChange::Delete { old } => old.image(),
         }
     }
@@ -124,7 +133,7 @@ impl Change {
     pub fn pad(&mut self) {
         let relation = Arc::clone(&self.relation);
         let (new, old) = match &mut self.row {
-            RowChange::Insert { new } => (Some(new), None),
+            RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
             RowChange::Update { new, old } => (Some(new), Some(old)),
             RowChange::Delete { old } => (None, Some(old)),
         };

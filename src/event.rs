@@ -27,6 +27,8 @@ pub struct TableEvents {
     created: Vec<Rule>,
     updated: Vec<Rule>,
     deleted: Vec<Rule>,
+    /// By the name of the action.
+    fired: HashMap<String, Vec<Rule>>,
     /// How a row's owner is found; `None`: by `user_id`, where the table has it.
     pub owner: Option<OwnerRule>,
     /// How its rows are shown.
@@ -68,7 +70,7 @@ impl EventMap {
                 Action::Created => &mut events.created,
                 Action::Updated => &mut events.updated,
                 Action::Deleted => &mut events.deleted,
-                Action::Named(_) => continue,
+                Action::Named(name) => events.fired.entry(name.clone()).or_default(),
             };
             rules.push(Rule::new(rule, changed, when.as_deref())?);
         }
@@ -129,7 +131,13 @@ impl TableEvents {
     /// The names of its events.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let rules = [&self.created, &self.updated, &self.deleted];
-        rules.into_iter().flatten().map(|rule| &rule.name)
+        let rules = rules.into_iter().chain(self.fired.values());
+        rules.flatten().map(|rule| &rule.name)
+    }
+
+    /// The rules for an action of the user's own.
+    pub fn fired(&self, action: &str) -> &[Rule] {
+        self.fired.get(action).map_or(&[], Vec::as_slice)
     }
 
     /// The rules for what happened to the row.
@@ -138,6 +146,7 @@ impl TableEvents {
             RowChange::Insert { .. } => &self.created,
             RowChange::Update { .. } => &self.updated,
             RowChange::Delete { .. } => &self.deleted,
+            RowChange::Fired { action, .. } => self.fired(action),
         }
     }
 

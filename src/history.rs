@@ -12,7 +12,14 @@ use std::{
 use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 
-use crate::{config, delivery::answer::Answer, hook::Hook, hook::HookId, store::Store};
+use crate::{
+    config,
+    delivery::{answer::Answer, lane::Place},
+    event::Position,
+    hook::Hook,
+    hook::HookId,
+    store::Store,
+};
 
 /// How often it is written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,6 +40,12 @@ pub struct Attempt {
     pub delivery: Arc<str>,
     /// The event's name.
     pub event: Arc<str>,
+    /// Where the event stands among all events.
+    pub position: Position,
+    /// When its row was committed.
+    pub commit_time: SystemTime,
+    /// The lanes that it goes in.
+    pub place: Place,
     /// Of the body.
     pub content_type: Arc<str>,
     /// Which attempt of the delivery, from 1.
@@ -190,6 +203,7 @@ mod tests {
         config::Delivery,
         delivery::{answer::Failure, send::Target},
         hook::Origin,
+        postgres::Lsn,
     };
 
     fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {
@@ -197,6 +211,12 @@ mod tests {
             hook: Arc::clone(hook),
             delivery: "msg_1".into(),
             event: "book.added".into(),
+            position: Position {
+                commit_lsn: Lsn(1),
+                index: 0,
+            },
+            commit_time: SystemTime::UNIX_EPOCH,
+            place: Place::One(0),
             content_type: "application/json".into(),
             number,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(number.into()),

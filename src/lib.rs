@@ -16,6 +16,7 @@ pub mod filter;
 pub mod history;
 pub mod hook;
 pub mod journal;
+pub mod manage;
 pub mod message;
 pub mod owner;
 pub mod payload;

@@ -1,11 +1,76 @@
-//! What SQL says with `pg_logical_emit_message(true, 'rowhook', …)`: an event that is no row change.
+//! What SQL says with `pg_logical_emit_message(true, 'rowhook', …)`: an event that is no row change, or an action on a row.
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
+
+use crate::config::TableName;
 
 /// The prefix of messages that are for us.
 pub const PREFIX: &str = "rowhook";
+
+/// What a message is about.
+#[derive(Debug)]
+pub enum Said {
+    /// An event without a row.
+    Event(Message),
+    /// An action of the user's own on a row.
+    Action(Action),
+}
+
+impl Said {
+    /// Reads what a message holds.
+    ///
+    /// # Errors
+    /// In words, when it is no such JSON object.
+    pub fn parse(content: &Bytes) -> Result<Self, String> {
+        /// An action has a table, an event has none.
+        #[derive(Deserialize)]
+        struct Kind {
+            table: Option<IgnoredAny>,
+        }
+        let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
+        // Postgres' own text may hold NUL in JSON escapes only, which serde_json reads like any other.
+        let told = |error: serde_json::Error| error.to_string();
+        match serde_json::from_str(text) {
+            Ok(Kind { table: Some(_) }) => serde_json::from_str(text).map(Self::Action),
+            Ok(Kind { table: None }) | Err(_) => serde_json::from_str(text).map(Self::Event),
+        }
+        .map_err(told)
+    }
+}
+
+/// An action on a row, as `rowhook.emit_row` writes it. The row is what Postgres prints for it, with the settings in which
+/// rowhook reads values:
+///
+/// ```json
+/// {"table": "book", "action": "read", "columns": ["id", "title"], "row": "(7,Dune)"}
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The table's schema; `public` where none is named.
+    #[serde(default = "public")]
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// The action's name.
+    pub action: String,
+    /// The names of the row's columns, in its order.
+    pub columns: Vec<String>,
+    /// The row.
+    pub row: String,
+}
+
+impl Action {
+    /// The table.
+    pub fn table(&self) -> TableName {
+        TableName {
+            schema: self.schema.clone(),
+            name: self.table.clone(),
+        }
+    }
+}
 
 /// A message, as its sender wrote it:
 ///
@@ -42,16 +107,6 @@ impl Message {
             about: None,
         }
     }
-
-    /// Reads what a message holds.
-    ///
-    /// # Errors
-    /// In words, when it is not such a JSON object.
-    pub fn parse(content: &Bytes) -> Result<Self, String> {
-        let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
-        // Postgres' own text may hold NUL in JSON escapes only, which serde_json reads like any other.
-        serde_json::from_str(text).map_err(|error| error.to_string())
-    }
 }
 
 fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
@@ -69,6 +124,10 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, 
     )
 }
 
+fn public() -> String {
+    "public".to_owned()
+}
+
 fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
@@ -83,8 +142,15 @@ mod tests {
 
     use super::*;
 
+    fn said(text: &str) -> Result<Said, String> {
+        Said::parse(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
     fn parse(text: &str) -> Result<Message, String> {
-        Message::parse(&Bytes::copy_from_slice(text.as_bytes()))
+        match said(text)? {
+            Said::Event(message) => Ok(message),
+            Said::Action(action) => panic!("{action:?}"),
+        }
     }
 
     #[test]
@@ -113,13 +179,24 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
-        assert!(Message::parse(&Bytes::from_static(b"\xff")).is_err());
+        assert!(Said::parse(&Bytes::from_static(b"\xff")).is_err());
+    }
+
+    #[test]
+    fn an_action_names_its_table_and_brings_its_row() {
+        let text = r#"{"table": "book", "action": "read", "columns": ["id"], "row": "(7)"}"#;
+        let Ok(Said::Action(action)) = said(text) else {
+            panic!("an action");
+        };
+        assert_eq!(action.table(), TableName::public("book"));
+        let error = said(r#"{"table": "book", "action": "read"}"#).unwrap_err();
+        assert!(error.contains("missing field `columns`"), "{error}");
     }
 
     proptest! {
         #[test]
         fn no_bytes_panic(content in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Message::parse(&Bytes::from(content));
+            let _ = Said::parse(&Bytes::from(content));
         }
     }
 }

@@ -16,6 +16,7 @@ fn environment(name: &str) -> Option<String> {
         "DATABASE_URL" => Some("postgresql://app:hunter2@localhost/app".into()),
         "WAREHOUSE_SECRET" => Some(SECRET.into()),
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
+        "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
@@ -64,6 +65,7 @@ fn the_manual_is_understood() {
             "book.added",
             "book.changed",
             "book.removed",
+            "book.read",
             "pet.added",
             "user.logged_in",
             "book.discounted"
@@ -71,7 +73,7 @@ fn the_manual_is_understood() {
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[5].source,
+        config.events[6].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,
@@ -120,6 +122,25 @@ fn every_default_in_the_manual_is_the_default() {
     assert_eq!(default.on_gone, OnGone::Delete);
     assert_eq!(config.delivery.order, Order::Row);
     assert_eq!(config.delivery.signature, SignatureScheme::Standard);
+}
+
+#[test]
+fn a_rule_of_retries_becomes_its_pauses() {
+    let retries = |rule: &str| {
+        let text = format!(
+            "database.url = \"host=h\"\nevents.a = \"b.created\"\ndelivery.retries = {rule}"
+        );
+        let config = parse(&text).unwrap();
+        let seconds = config.delivery.retries.iter().map(|pause| pause.as_secs());
+        seconds.collect::<Vec<_>>()
+    };
+    assert_eq!(retries("{ max_tries = 4 }"), [1, 2, 4]);
+    assert_eq!(retries("{ max_time = \"1m\", first = \"10s\" }"), [10, 20]);
+    assert_eq!(
+        retries("{ max_tries = 3, max_time = \"1h\", first = \"5m\" }"),
+        [300, 600]
+    );
+    assert_eq!(retries("false"), [0; 0]);
 }
 
 #[test]
@@ -266,7 +287,23 @@ concurrency = "16""#,
         ),
         (
             "[delivery]\nretries = true",
-            r#"6:11: delivery.retries is a boolean; write a list such as ["5s", "5m"], or false for one attempt"#,
+            r#"6:11: delivery.retries is a boolean; write a list such as ["5s", "5m"], a table such as { max_tries = 10 }, or false for one attempt"#,
+        ),
+        (
+            "[delivery]\nretries = { first = \"1s\" }",
+            r#"6:11: delivery.retries has no end; write max_tries = 10, max_time = "1h", or both"#,
+        ),
+        (
+            "[delivery]\nretries = { max_tries = 1001 }",
+            "6:25: delivery.retries.max_tries is 1001; write a whole number from 1 to 1000",
+        ),
+        (
+            "[delivery]\nretries = { max_tries = 3, first = \"0s\" }",
+            r#"6:36: delivery.retries.first is zero; write a longer time, such as "15s""#,
+        ),
+        (
+            "[delivery]\nretries = { max_time = \"1h\", backoff = \"5s\" }",
+            r#"6:30: delivery.retries has no key "backoff"; write "max_tries", "max_time" or "first""#,
         ),
         (
             "[delivery]\nretries = []",
@@ -367,11 +404,11 @@ grace = """#,
         ),
         (
             r#""x" = "book.create""#,
-            r#"5:7: "create" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#"5:7: "create" is not an action, did you mean "created"? An action of your own, which SQL fires, needs a name that is less like it"#,
         ),
         (
-            r#""x" = "book.made""#,
-            r#"5:7: "made" is not an action; it is created, updated or deleted (actions of your own come in a later version)"#,
+            r#""x" = 'book."been read"'"#,
+            r#"5:7: "been read" is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires"#,
         ),
         (
             r#""x" = "book""#,
@@ -669,6 +706,55 @@ filter = "new.""#,
 name = "a"
 events = ["*"]
 target = "https://a.b"
+method = "GET""#,
+            r#"9:10: hooks.method cannot be "GET"; write "POST", "PUT" or "PATCH""#,
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { user = "anna" }"#,
+            r#"9:8: hooks.auth is neither of the two; write { user = "…", password = "…" } or { bearer = "…" }"#,
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { user = "an:na", password = "hunter2" }"#,
+            "9:17: hooks.auth.user holds a colon, which ends the name of a user; remove it",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+auth = { bearer = "hunter2\n" }"#,
+            "9:19: hooks.auth.bearer holds a character that cannot be sent, such as the end of a line; remove it",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://anna:hunter2@a.b"
+auth = { bearer = "hunter2" }"#,
+            "9:1: hooks.auth stands beside the credentials in target; keep one of the two",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
+headers = { Authorization = "hunter2" }
+auth = { bearer = "hunter2" }"#,
+            "10:1: hooks.auth stands beside the header authorization; keep one of the two",
+        ),
+        (
+            r#"[[hooks]]
+name = "a"
+events = ["*"]
+target = "https://a.b"
 batch = 5"#,
             "9:1: hooks.batch comes in a later version; leave it out until then",
         ),
@@ -868,6 +954,64 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
 }
 
 #[test]
+fn a_django_label_is_the_table_of_its_model() {
+    let config = parse(
+        r#"
+[database]
+url = "postgresql://localhost/shop"
+[events]
+"a" = "bookstore.Book.created"
+"b" = "book_store.AudioBook.updated+"
+"c" = 'clinic."Pet".created'
+"d" = "Shelf.created"
+"e" = { on = "bookstore.Author.updated", changed = ["name"] }
+[tables."people.author"]
+model = "bookstore.Author"
+"#,
+    )
+    .unwrap();
+    let sources: Vec<String> = config
+        .events
+        .iter()
+        .map(|event| event.source.to_string())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "bookstore_book.created",
+            "book_store_audiobook.updated",
+            "clinic.Pet.created",
+            "Shelf.created",
+            "people.author.updated"
+        ]
+    );
+    let models: Vec<String> = config
+        .models
+        .iter()
+        .map(|(table, model)| format!("{table} {model}"))
+        .collect();
+    assert_eq!(
+        models,
+        [
+            "people.author bookstore.Author",
+            "bookstore_book bookstore.Book",
+            "book_store_audiobook book_store.AudioBook"
+        ]
+    );
+    assert_eq!(
+        mistakes("x = \"book.created\"\n[tables.book]\nmodel = \"Book\""),
+        r#"hooks.toml:7:9: "Book" is no Django model; write "app.Model", such as "bookstore.Book""#
+    );
+    let two = "x = \"a.created\"\ny = \"b.created\"\n[tables.a]\nmodel = \"s.M\"\n[tables.b]\nmodel = \"s.M\"";
+    assert!(
+        mistakes(two)
+            .contains(r#"10:9: "s.M" is the model of another table too; each has its own"#),
+        "{}",
+        mistakes(two)
+    );
+}
+
+#[test]
 fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
     assert_eq!(
         mistakes(r#"x = '"odd.table"'"#),
@@ -902,7 +1046,7 @@ target = "${PASSWORD}"
 secret = "${PASSWORD}"
 "#,
     );
-    assert_eq!(found.lines().count(), 18, "{found}");
+    assert_eq!(found.lines().count(), 17, "{found}");
     assert!(!found.contains("hunter2"), "{found}");
     assert!(found.starts_with(
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#

@@ -4,6 +4,7 @@
 
 use std::{
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -27,11 +28,12 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rowhook::{
-    config::{Delivery, Secret, SignatureScheme},
+    config::{Config, Delivery, Secret, SignatureScheme},
     delivery::{
         answer::{Answer, Failure},
         send::{Request, Sender, Target},
     },
+    hook::{self, Hook},
     signature::{Signer, SigningKey},
 };
 use tokio::{
@@ -465,9 +467,8 @@ async fn a_name_is_judged_by_the_address_it_leads_to() {
     );
 }
 
-#[tokio::test]
-async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
-    let folder = tempfile::tempdir().unwrap();
+/// Makes `name.pem`, a certificate that is its own authority, and `name.key`.
+fn certify(folder: &Path, name: &str) {
     let openssl = Command::new("openssl")
         .args([
             "req",
@@ -488,30 +489,51 @@ async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
             "-addext",
             "basicConstraints=critical,CA:FALSE",
         ])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder.path())
+        .args(["-keyout", &format!("{name}.key")])
+        .args(["-out", &format!("{name}.pem")])
+        .current_dir(folder)
         .output()
         .unwrap();
-    assert!(
-        openssl.status.success(),
-        "{}",
-        String::from_utf8_lossy(&openssl.stderr)
-    );
-    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let certificate = CertificateDer::from_pem_slice(&read("cert.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).unwrap();
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(vec![certificate], key)
-    .unwrap();
+    let told = String::from_utf8_lossy(&openssl.stderr);
+    assert!(openssl.status.success(), "{told}");
+}
+
+/// A receiver with the certificate of `server`, which demands that of `client`. It says of each request its version of HTTP.
+async fn receive_over_tls(
+    folder: &Path,
+    client: Option<&str>,
+) -> (String, mpsc::UnboundedReceiver<String>) {
+    use rustls::{
+        RootCertStore, ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        server::WebPkiClientVerifier,
+    };
+    let certificate = |name: &str| {
+        let pem = std::fs::read(folder.join(format!("{name}.pem"))).unwrap();
+        CertificateDer::from_pem_slice(&pem).unwrap()
+    };
+    let key = std::fs::read(folder.join("server.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate(client)).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let mut config = config
+        .with_single_cert(vec![certificate("server")], key)
+        .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (said, mut heard) = mpsc::unbounded_channel();
+    let (said, heard) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |request: Received| {
         let said = said.clone();
         async move { said.send(format!("{:?}", request.version())).unwrap() }
@@ -522,7 +544,7 @@ async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, app) = (acceptor.clone(), app.clone());
             tokio::spawn(async move {
-                // A client that does not trust us ends the handshake.
+                // A client that does not trust us, or that we do not trust, ends the handshake.
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };
@@ -533,15 +555,155 @@ async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
             });
         }
     });
+    (url, heard)
+}
+
+#[tokio::test]
+async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "server");
+    let (url, mut heard) = receive_over_tls(folder.path(), None).await;
     let answer = send(&sender(), &target(&url)).await;
     assert!(
         matches!(answer, Answer::Failed(Failure::Tls(_))),
         "{answer}"
     );
-    let authority = reqwest::Certificate::from_pem(&read("cert.pem")).unwrap();
+    let authority = std::fs::read(folder.path().join("server.pem")).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
     let trusting = Sender::trusting(&delivery(), vec![authority]).unwrap();
     assert_eq!(code(&send(&trusting, &target(&url)).await), 200);
     assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
+}
+
+/// The hooks of a hooks.toml in `folder`, with these keys each.
+fn hooks_with(folder: &Path, url: &str, keys: &[&str]) -> Result<Vec<Hook>, String> {
+    let mut text = "[database]\nurl = \"host=localhost\"\n[events]\na = \"b.created\"\n[delivery]\nallow_http = true\n"
+        .to_owned();
+    for (number, keys) in keys.iter().enumerate() {
+        text += &format!(
+            "[[hooks]]\nname = \"h{number}\"\nevents = [\"*\"]\ntarget = \"{url}\"\n{keys}\n"
+        );
+    }
+    let path = folder.join("hooks.toml");
+    std::fs::write(&path, text).unwrap();
+    let config = Config::load(&path, &|_| None).map_err(|mistakes| {
+        let folder = format!("{}/", folder.display());
+        mistakes.to_string().replace(&folder, "")
+    })?;
+    config.hooks.iter().map(hook::from_file).collect()
+}
+
+#[tokio::test]
+async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["server", "client", "stranger"] {
+        certify(folder.path(), name);
+    }
+    let (url, mut heard) = receive_over_tls(folder.path(), Some("client")).await;
+    let hooks = hooks_with(
+        folder.path(),
+        &url,
+        &[
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"\nca = \"server.pem\"",
+            "client_certificate = \"stranger.pem\"\nclient_key = \"stranger.key\"\nca = \"server.pem\"",
+            "ca = \"server.pem\"",
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"",
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"\nca = \"stranger.pem\"",
+        ],
+    );
+    let hooks = hooks.unwrap();
+    let sender = sender();
+    for _ in 0..2 {
+        assert_eq!(code(&send(&sender, &hooks[0].target).await), 200);
+        assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
+    }
+    for hook in &hooks[1..] {
+        let answer = send(&sender, &hook.target).await;
+        assert!(
+            matches!(answer, Answer::Failed(Failure::Tls(_))),
+            "{}: {answer}",
+            hook.id
+        );
+    }
+    assert!(heard.try_recv().is_err());
+    assert!(format!("{hooks:?}").contains("Tls(…)"));
+}
+
+#[test]
+fn files_that_are_no_certificates_are_told_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["client", "other"] {
+        certify(folder.path(), name);
+    }
+    std::fs::write(folder.path().join("empty.pem"), "nothing").unwrap();
+    for (keys, told) in [
+        (
+            "client_certificate = \"client.pem\"",
+            "hooks.toml:11:22: hooks.client_certificate stands without client_key; name both",
+        ),
+        (
+            "client_key = \"client.key\"",
+            "hooks.toml:11:14: hooks.client_key stands without client_certificate; name both",
+        ),
+        (
+            "ca = \"none.pem\"",
+            "hooks.toml:11:6: hooks.ca cannot be read from \"none.pem\": No such file or directory (os error 2); name a file from the folder of this one",
+        ),
+        (
+            "ca = \"empty.pem\"",
+            "hooks.toml:11:6: hooks.ca cannot be used: it holds no certificate of an authority: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"empty.pem\"\nclient_key = \"client.key\"",
+            "hooks.toml:11:22: hooks.client_certificate cannot be used: it holds no certificate: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"client.pem\"\nclient_key = \"client.pem\"",
+            "hooks.toml:12:14: hooks.client_key cannot be used: it holds no private key: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"client.pem\"\nclient_key = \"other.key\"",
+            "hooks.toml:12:14: hooks.client_key cannot be used: it is not the key of the certificate; name another PEM file",
+        ),
+    ] {
+        let refused = hooks_with(folder.path(), "https://a.b", &[keys]).unwrap_err();
+        assert_eq!(refused, told);
+    }
+}
+
+#[tokio::test]
+async fn a_hook_has_the_method_and_the_credentials_that_it_says() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |request: Received| {
+        let said = said.clone();
+        async move {
+            let credentials = request.headers().get("authorization");
+            let credentials = credentials.map_or("", |value| value.to_str().unwrap());
+            said.send(format!("{} {credentials}", request.method()))
+                .unwrap();
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = hooks_with(
+        folder.path(),
+        &url,
+        &[
+            "",
+            "method = \"PUT\"\nauth = { user = \"anna\", password = \"p@ss\" }",
+            "method = \"PATCH\"\nauth = { bearer = \"to.ken\" }",
+        ],
+    );
+    let hooks = hooks.unwrap();
+    let expected = ["POST ", "PUT Basic YW5uYTpwQHNz", "PATCH Bearer to.ken"];
+    for (hook, expected) in hooks.iter().zip(expected) {
+        assert_eq!(code(&send(&sender(), &hook.target).await), 200);
+        assert_eq!(heard.recv().await.as_deref(), Some(expected));
+    }
+    let shown = format!("{hooks:?}");
+    assert!(!shown.contains("p@ss") && !shown.contains("to.ken"));
 }
 
 #[test]

@@ -1,13 +1,20 @@
 //! The commands. Each reads the configuration, does one thing, and says how it went by its exit code.
 
 mod check;
+mod deliveries;
 mod events;
 mod explain;
+mod hooks;
 mod init;
 mod logs;
+mod manual;
 mod schema;
+mod show;
 mod signals;
 mod stage;
+mod status;
+mod tail;
+mod tokens;
 mod trigger;
 
 use std::{
@@ -115,6 +122,35 @@ enum Command {
         after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
     )]
     Explain(explain::Args),
+    /// Say how rowhook is: attached or not, how far behind, what waits, what was given up.
+    #[command(after_help = "Example: rowhook status --json")]
+    Status,
+    /// Look at hooks, make and change them.
+    #[command(subcommand)]
+    Hooks(hooks::Command),
+    /// Look at deliveries, and have them sent again.
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Show what happens, as it happens: every request and its answer, as history notes them.
+    #[command(after_help = "Example: rowhook tail --hook 7")]
+    Tail(tail::Args),
+    /// Make, list and revoke tokens with which owners come to the API and the page.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Print a script that completes rowhook's commands in a shell.
+    #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write those of all commands into a folder.
+    #[command(
+        after_help = "Examples:\n  rowhook man | man -l -\n  rowhook man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// The folder.
+        folder: Option<PathBuf>,
+    },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
     /// Remove rowhook's tables, publications and slot from the database.
@@ -199,6 +235,13 @@ async fn dispatch(args: Args) -> Result<()> {
         }
         Command::Trigger(what) => trigger::trigger(&config()?, &what, args.json).await,
         Command::Explain(what) => explain::explain(&config()?, &what, args.json).await,
+        Command::Status => status::run(config()?, args.json).await,
+        Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
+        Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
+        Command::Tail(tail) => tail::run(config()?, tail, args.json).await,
+        Command::Tokens(command) => tokens::run(config()?, command, args.json).await,
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder.as_deref()),
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
         Command::Teardown { yes } => {
             let config = config()?;

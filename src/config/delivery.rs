@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
     reader::{Keys, Table, Value},
-    signature,
+    retries, signature,
 };
 
 const MINUTE: u64 = 60;
@@ -94,7 +94,7 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
         set(&mut delivery.timeout, value.some_time());
     }
     if let Some(value) = table.find("retries") {
-        set(&mut delivery.retries, retries(value));
+        set(&mut delivery.retries, retries::read(value));
     }
     if let Some(value) = table.find("order") {
         let choices = [
@@ -127,21 +127,6 @@ fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
-}
-
-fn retries(value: &Value<'_>) -> Option<Vec<Duration>> {
-    if value.is_false() {
-        return Some(Vec::new());
-    }
-    let mend = "a list such as [\"5s\", \"5m\"], or false for one attempt";
-    let pauses = value.list_of(mend, Value::duration)?;
-    if pauses.is_empty() {
-        value.wrong(format!(
-            "{} is empty; write false for one attempt",
-            value.key
-        ));
-    }
-    Some(pauses)
 }
 
 fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {

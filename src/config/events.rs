@@ -4,7 +4,7 @@ use super::{
     Action, EventRule, EventSource, Model, TableName, name,
     reader::{Keys, Table, Value},
 };
-use crate::filter::Filter;
+use crate::{filter::Filter, postgres::nearest::nearest};
 
 pub(super) const KEYS: Keys = Keys {
     known: &["on", "changed", "when"],
@@ -202,13 +202,7 @@ impl Events {
             "created" => Action::Created,
             "updated" => Action::Updated,
             "deleted" => Action::Deleted,
-            _ => {
-                value.wrong(format!(
-                    "{} is not an action; it is created, updated or deleted (actions of your own come in a later version)",
-                    value.quote(action)
-                ));
-                return None;
-            }
+            own => Action::Named(named(value, own)?),
         };
         Some(EventSource::Row {
             table,
@@ -217,6 +211,26 @@ impl Events {
             when: None,
         })
     }
+}
+
+/// An action of the user's own. One that looks like one of ours is taken for a slip: it would never happen.
+fn named(value: &Value<'_>, action: &str) -> Option<String> {
+    if let Some(near) = nearest(action, ["created", "updated", "deleted"]) {
+        value.wrong(format!(
+            "{} is not an action, did you mean {near:?}? An action of your own, which SQL fires, needs a name that is less like it",
+            value.quote(action)
+        ));
+        return None;
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !action.chars().all(plain) {
+        value.wrong(format!(
+            "{} is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires",
+            value.quote(action)
+        ));
+        return None;
+    }
+    Some(action.to_owned())
 }
 
 /// A CEL expression that compiles.

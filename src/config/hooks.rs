@@ -1,9 +1,11 @@
 //! `[[hooks]]`: the operator's own hooks.
 
+use std::path::Path;
+
 use url::Url;
 
 use super::{
-    Delivery, FileHook, OWN_EVENTS, Pattern, Secret, SignatureScheme, delivery,
+    Delivery, FileHook, Method, OWN_EVENTS, Pattern, Secret, SignatureScheme, access, delivery,
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
@@ -12,8 +14,14 @@ use crate::{delivery::send::is_reserved, postgres::nearest::nearest, signature::
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "name",
+        "description",
         "events",
         "target",
+        "method",
+        "auth",
+        "client_certificate",
+        "client_key",
+        "ca",
         "secret",
         "previous_secret",
         "owner",
@@ -31,7 +39,13 @@ pub(super) const KEYS: Keys = Keys {
     later: &["batch", "rate"],
 };
 
-pub(super) fn read(value: &Value<'_>, events: &Events, base: &Delivery) -> Vec<FileHook> {
+/// Files that a hook names are named from `folder`.
+pub(super) fn read(
+    value: &Value<'_>,
+    events: &Events,
+    base: &Delivery,
+    folder: &Path,
+) -> Vec<FileHook> {
     if value.is_table() {
         value.reader.wrong(
             value.key_place,
@@ -43,7 +57,7 @@ pub(super) fn read(value: &Value<'_>, events: &Events, base: &Delivery) -> Vec<F
     let mut names: Vec<String> = Vec::new();
     hooks
         .iter()
-        .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base))
+        .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base, folder))
         .collect()
 }
 
@@ -53,6 +67,7 @@ fn read_one(
     names: &mut Vec<String>,
     events: &Events,
     base: &Delivery,
+    folder: &Path,
 ) -> Option<FileHook> {
     let name = table
         .need("name", "name = \"warehouse\"")
@@ -63,6 +78,12 @@ fn read_one(
     let target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target(value, base.allow_http));
+    let methods = [
+        ("POST", Method::Post),
+        ("PUT", Method::Put),
+        ("PATCH", Method::Patch),
+    ];
+    let method = table.find("method").map(|value| value.choice(&methods));
     let delivery = delivery::overlay(table, base);
     let key = |name: &str| {
         let value = table.find(name)?;
@@ -77,11 +98,20 @@ fn read_one(
     }
     let owner = table.string("owner");
     let headers = table.find("headers").map(headers).unwrap_or_default();
+    let auth = table.find("auth").and_then(|value| {
+        refuse_other_credentials(value, target.as_ref(), &headers);
+        access::credentials(value)
+    });
+    let tls = access::tls(table, folder);
     let filter = table.find("filter").and_then(expression);
     Some(FileHook {
         name: name?,
+        description: table.string("description"),
         events: patterns?,
         target: target?,
+        method: method.flatten().unwrap_or_default(),
+        auth,
+        tls,
         secret,
         previous_secret,
         owner,
@@ -170,6 +200,24 @@ fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
         ));
     }
     Some(url)
+}
+
+/// Of two, nobody knows which one is meant.
+fn refuse_other_credentials(auth: &Value<'_>, target: Option<&Url>, headers: &[(String, Secret)]) {
+    let in_url = |url: &Url| !url.username().is_empty() || url.password().is_some();
+    let named = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("authorization");
+    let other = if target.is_some_and(in_url) {
+        "the credentials in target"
+    } else if headers.iter().any(named) {
+        "the header authorization"
+    } else {
+        return;
+    };
+    let key = &auth.key;
+    auth.reader.wrong(
+        auth.key_place,
+        format!("{key} stands beside {other}; keep one of the two"),
+    );
 }
 
 fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {

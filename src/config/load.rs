@@ -94,6 +94,7 @@ impl Config {
 }
 
 fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
+    let folder = path.parent().unwrap_or(Path::new(""));
     file.refuse_unknown(&SECTIONS);
     let database = file
         .need("database", "[database] with url = \"${DATABASE_URL}\"")
@@ -114,7 +115,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .map_or_else(Delivery::default, |section| delivery::read(&section));
     let hooks = file
         .find("hooks")
-        .map(|value| hooks::read(value, &events, &delivery))
+        .map(|value| hooks::read(value, &events, &delivery, folder))
         .unwrap_or_default();
     let hook_table = file
         .find("hook_table")

@@ -3,6 +3,7 @@
 //! Nothing after this module checks a key again. What only the database can tell (does the table exist, does the filter
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
+mod access;
 mod database;
 mod delivery;
 mod environment;
@@ -16,6 +17,7 @@ mod model;
 mod name;
 mod quantity;
 mod reader;
+mod retries;
 mod secret;
 mod server;
 mod signature;
@@ -36,6 +38,7 @@ pub use self::{
     model::Model,
     secret::Secret,
 };
+use crate::delivery::tls::Tls;
 
 pub(crate) use self::name::event_mistake;
 
@@ -290,10 +293,18 @@ pub struct OwnerStep {
 pub struct FileHook {
     /// Its name, which is its id too.
     pub name: String,
+    /// A note of the operator.
+    pub description: Option<String>,
     /// Events or patterns: `book.added`, `book.*`, `*`.
     pub events: Vec<Pattern>,
-    /// Where it is POSTed to.
+    /// Where it is sent.
     pub target: Url,
+    /// Default `POST`.
+    pub method: Method,
+    /// What it is let in with; `None` beside credentials in `target`, or a header of the hook.
+    pub auth: Option<Credentials>,
+    /// A certificate that it shows, and the authority of its endpoint.
+    pub tls: Option<Tls>,
     /// Key for signatures; `None`: unsigned.
     pub secret: Option<Secret>,
     /// The key before it, which signs too while it is being replaced.
@@ -315,8 +326,12 @@ impl fmt::Debug for FileHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileHook")
             .field("name", &self.name)
+            .field("description", &self.description)
             .field("events", &self.events)
             .field("target", &self.target.origin().ascii_serialization())
+            .field("method", &self.method)
+            .field("auth", &self.auth)
+            .field("tls", &self.tls)
             .field("secret", &self.secret)
             .field("previous_secret", &self.previous_secret)
             .field("owner", &self.owner)
@@ -326,6 +341,32 @@ impl fmt::Debug for FileHook {
             .field("place", &self.place)
             .finish()
     }
+}
+
+/// How a hook is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// POST
+    #[default]
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+}
+
+/// What a hook is let in with, in its Authorization header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Basic.
+    Basic {
+        /// Without a colon.
+        user: String,
+        /// Any text.
+        password: Secret,
+    },
+    /// A bearer token that can stand in a header.
+    Bearer(Secret),
 }
 
 /// What a hook listens to.

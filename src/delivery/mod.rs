@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod retry;
 pub mod send;
 pub mod spell;
+pub mod tls;
 
 use std::{
     collections::HashMap,

@@ -4,10 +4,11 @@
 //! read an answer of any size, look a name up again after it was checked, or let a trickle restart the time-out.
 
 use std::{
+    collections::HashMap,
     error::Error as _,
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -15,7 +16,7 @@ use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use reqwest::{
-    Certificate, Client, Response,
+    Certificate, Client, ClientBuilder, Method, Response,
     dns::{Addrs, Name, Resolve, Resolving},
     header::{
         AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
@@ -28,9 +29,10 @@ use url::Url;
 use super::{
     answer::{Answer, Failure},
     guard::{Guard, Refusal},
+    tls::{Fingerprint, Tls},
 };
 use crate::{
-    config::{Delivery, Secret},
+    config::{self, Credentials, Delivery, Secret},
     signature::{BadSecret, Signer, SigningKey, seconds},
 };
 
@@ -49,6 +51,8 @@ pub struct Target {
     shown: Arc<str>,
     headers: HeaderMap,
     signer: Option<Signer>,
+    method: Method,
+    tls: Option<Tls>,
 }
 
 /// Why a hook cannot be sent anywhere. It repeats no secret.
@@ -120,7 +124,39 @@ impl Target {
                 }),
                 None => None,
             },
+            method: Method::POST,
+            tls: None,
         })
+    }
+
+    /// The same, sent by another method than POST.
+    pub fn sent_by(self, method: config::Method) -> Self {
+        let method = match method {
+            config::Method::Post => Method::POST,
+            config::Method::Put => Method::PUT,
+            config::Method::Patch => Method::PATCH,
+        };
+        Self { method, ..self }
+    }
+
+    /// The same, with an Authorization header of these credentials.
+    pub fn let_in_with(mut self, credentials: &Credentials) -> Self {
+        let value = match credentials {
+            Credentials::Basic { user, password } => basic(user, password.expose()),
+            Credentials::Bearer(token) => {
+                HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()
+            }
+        };
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            self.headers.insert(AUTHORIZATION, value);
+        }
+        self
+    }
+
+    /// The same, with TLS of its own.
+    pub fn over(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The same, signed otherwise.
@@ -145,6 +181,11 @@ impl Target {
         put(&mut headers, WEBHOOK_ID, id.to_owned());
         put(&mut headers, WEBHOOK_TIMESTAMP, seconds(at).to_string());
         headers
+    }
+
+    /// The method of its requests.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
     }
 
     /// The URL without credentials.
@@ -187,7 +228,11 @@ fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
     // Neither can fail for a URL that had credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.unwrap_or_default()));
+    basic(&user, &password.unwrap_or_default())
+}
+
+fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -197,6 +242,8 @@ fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: Client,
+    /// Those of hooks with TLS of their own, made when they are first needed.
+    with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
     guard: Guard,
 }
 
@@ -239,20 +286,13 @@ impl Sender {
     /// When the system's certificates cannot be read.
     pub fn trusting(delivery: &Delivery, authorities: Vec<Certificate>) -> anyhow::Result<Self> {
         let guard = Guard::new(delivery.allow_http, &delivery.allow_networks);
-        let mut client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(IDLE)
-            .dns_resolver(Guarded {
-                guard: guard.clone(),
-            });
+        let mut client = client(&guard);
         if !authorities.is_empty() {
             client = client.tls_certs_merge(authorities);
         }
         Ok(Self {
             client: client.build().context("make the HTTP client")?,
+            with_tls: Arc::default(),
             guard,
         })
     }
@@ -265,9 +305,16 @@ impl Sender {
         if let Err(refusal) = self.guard.check_url(&request.target.url) {
             return Answer::Failed(Failure::Refused(refusal.to_string()));
         }
+        let client = match &request.target.tls {
+            None => self.client.clone(),
+            Some(tls) => match self.client_with(tls) {
+                Ok(client) => client,
+                Err(error) => return Answer::Failed(explain(&error)),
+            },
+        };
         let whole = async {
-            match self.attempt(&request).await {
-                Answer::Failed(Failure::Closed) => self.attempt(&request).await,
+            match attempt(&client, &request).await {
+                Answer::Failed(Failure::Closed) => attempt(&client, &request).await,
                 answer => answer,
             }
         };
@@ -277,16 +324,42 @@ impl Sender {
         }
     }
 
-    async fn attempt(&self, request: &Request<'_>) -> Answer {
-        let sent = self
-            .client
-            .post(request.target.url.clone())
-            .headers(signed(request))
-            .body(request.body.clone());
-        match sent.send().await {
-            Ok(response) => read(response).await,
-            Err(error) => Answer::Failed(explain(&error)),
+    fn client_with(&self, tls: &Tls) -> reqwest::Result<Client> {
+        // Nothing that is done under the lock can panic.
+        let mut clients = self
+            .with_tls
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(client) = clients.get(&tls.fingerprint()) {
+            return Ok(client.clone());
         }
+        let client = tls.configure(client(&self.guard)).build()?;
+        clients.insert(tls.fingerprint(), client.clone());
+        Ok(client)
+    }
+}
+
+fn client(guard: &Guard) -> ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .tcp_nodelay(true)
+        .pool_idle_timeout(IDLE)
+        .dns_resolver(Guarded {
+            guard: guard.clone(),
+        })
+}
+
+async fn attempt(client: &Client, request: &Request<'_>) -> Answer {
+    let target = request.target;
+    let sent = client
+        .request(target.method.clone(), target.url.clone())
+        .headers(signed(request))
+        .body(request.body.clone());
+    match sent.send().await {
+        Ok(response) => read(response).await,
+        Err(error) => Answer::Failed(explain(&error)),
     }
 }
 
@@ -376,6 +449,10 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
+/// How rustls begins to tell that the other side has ended TLS. An endpoint that refuses our certificate does so after the
+/// handshake, and HTTP/2 keeps no more of that than the words.
+const ALERT: &str = "received fatal alert";
+
 /// What an error of the client means. Its own text is not used: it has the URL in it.
 fn explain(error: &reqwest::Error) -> Failure {
     let mut innermost = String::new();
@@ -409,7 +486,9 @@ fn explain(error: &reqwest::Error) -> Failure {
         innermost = inner.to_string();
         cause = inner.source();
     }
-    if error.is_connect() {
+    if innermost.starts_with(ALERT) {
+        Failure::Tls(innermost)
+    } else if error.is_connect() {
         Failure::Connect(innermost)
     } else {
         Failure::Protocol(innermost)

@@ -125,7 +125,13 @@ pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
     let signer = signer.transpose().map_err(|error| error.to_string())?;
     let target = Target::new(&hook.target, None, &headers)
         .and_then(|target| target.signed_by(signer))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.to_string())?
+        .sent_by(hook.method)
+        .over(hook.tls.clone());
+    let target = match &hook.auth {
+        Some(credentials) => target.let_in_with(credentials),
+        None => target,
+    };
     let filter = hook.filter.as_deref().map(Filter::compile).transpose();
     Ok(Hook {
         id: HookId::new(hook.name.as_str(), false),

@@ -148,12 +148,13 @@ impl PayloadFormat {
     }
 }
 
-/// The word of SQL for what happened.
-pub fn operation(row: &RowChange) -> &'static str {
+/// The word of SQL for what happened, or the action that was fired.
+pub fn operation(row: &RowChange) -> &str {
     match row {
         RowChange::Insert { .. } => "insert",
         RowChange::Update { .. } => "update",
         RowChange::Delete { .. } => "delete",
+        RowChange::Fired { action, .. } => action,
     }
 }
 

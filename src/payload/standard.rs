@@ -17,7 +17,8 @@ struct Position {
 pub(super) fn old(event: &Event) -> Vec<u8> {
     let old = match event.change().map(|change| &change.row) {
         Some(RowChange::Update { old, .. }) => old.image(),
-        Some(RowChange::Insert { .. } | RowChange::Delete { .. }) | None => None,
+        Some(RowChange::Insert { .. } | RowChange::Delete { .. } | RowChange::Fired { .. })
+        | None => None,
     };
     old.map_or(b"null".to_vec(), |image| Row::of_image(event, image).json)
 }

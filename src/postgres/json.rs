@@ -59,6 +59,30 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
+/// The texts of a row that Postgres prints as `(1,"a b",)`; `None` for NULL.
+///
+/// # Errors
+/// When the text is no row.
+pub fn fields(row: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, Error> {
+    let mut items = Items::new("a row", row);
+    let mut fields = Vec::new();
+    items.expect(b'(')?;
+    loop {
+        fields.push(match items.peek() {
+            Some(b',' | b')') => None,
+            Some(b'"') => Some(items.quoted()?),
+            _ => Some(items.bare(b",)")?),
+        });
+        match items.next()? {
+            b',' => {}
+            b')' => break,
+            _ => return Err(items.malformed()),
+        }
+    }
+    items.end()?;
+    Ok(fields)
+}
+
 /// Writes a JSON string. Bytes that are not UTF-8 become replacement characters.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
     serde_json::to_writer(out, &*String::from_utf8_lossy(text))

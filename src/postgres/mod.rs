@@ -24,3 +24,5 @@ pub mod toast;
 pub mod types;
 
 pub use pgwire_replication::Lsn;
+
+pub(crate) use self::session::told;

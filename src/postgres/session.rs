@@ -74,7 +74,7 @@ impl Error {
 }
 
 /// What Postgres said, with its hint, in one line.
-pub(super) fn told(error: &tokio_postgres::Error) -> String {
+pub(crate) fn told(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => match error.hint() {
             Some(hint) => format!("{} ({hint})", error.message()),

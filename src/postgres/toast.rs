@@ -135,7 +135,10 @@ fn fill_from(relation: &Relation, changes: &mut [&mut Change], row: &SimpleQuery
         .iter_mut()
         .filter(|change| Some(change.transaction.xid) == xmin)
     {
-        let (RowChange::Insert { new } | RowChange::Update { new, .. }) = &mut change.row else {
+        let (RowChange::Insert { new }
+        | RowChange::Update { new, .. }
+        | RowChange::Fired { new, .. }) = &mut change.row
+        else {
             continue;
         };
         let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + 1).map(str::as_bytes) == Some(key));

@@ -5,6 +5,7 @@
 //! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
 
 mod deliver;
+mod hear;
 mod hooks;
 mod step;
 

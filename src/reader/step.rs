@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use tokio_postgres::Client;
 
 use super::Reader;
 use crate::{
     change::{Change, RowChange, Transaction},
+    config::TableName,
     delivery::ledger::Opened,
     enrich::Added,
     event::{Position, Rule, TableEvents},
@@ -19,6 +19,8 @@ use crate::{
 /// What one replication session has told.
 pub(super) struct Session {
     pub(super) tables: HashMap<u32, Arc<Table>>,
+    /// Tables with actions that SQL fires, as the catalog described them.
+    pub(super) acted_on: HashMap<TableName, Arc<Table>>,
     pub(super) transaction: Option<Open>,
     /// What the ledger said of the transaction whose changes are handed on.
     pub(super) opened: Opened,
@@ -66,6 +68,18 @@ pub(super) struct Draft {
     pub(super) rules: Vec<usize>,
     /// What was looked up beside the row.
     pub(super) added: Vec<Added>,
+}
+
+impl Open {
+    /// Takes so many of the transaction's numbers for events, and says where they begin.
+    pub(super) fn take_numbers(&mut self, numbers: u64) -> Position {
+        let index = self.next_event;
+        self.next_event += numbers;
+        Position {
+            commit_lsn: self.transaction.commit_lsn,
+            index,
+        }
+    }
 }
 
 impl Reader {
@@ -143,56 +157,15 @@ impl Reader {
                 content,
                 ..
             } => {
-                let ours = prefix == message::PREFIX;
-                return Ok(ours.then(|| self.note(transactional, &content)).flatten());
+                if prefix != message::PREFIX {
+                    return Ok(None);
+                }
+                return self.hear(transactional, &content, client).await;
             }
             pgoutput::Message::Origin { .. } | pgoutput::Message::Type { .. } => return Ok(None),
         };
         self.draft(oid, row)
             .map(|draft| Some(Step::Row(Box::new(draft))))
-    }
-
-    /// What SQL says. It takes a number among the events of its transaction whatever it says, so that numbers depend on the
-    /// WAL alone.
-    fn note(&mut self, transactional: bool, content: &Bytes) -> Option<Step> {
-        let open = self.session.transaction.as_mut().filter(|_| transactional);
-        let Some(open) = open else {
-            tracing::warn!(
-                "a message of SQL outside of any transaction is left out; pg_logical_emit_message needs true as its first argument"
-            );
-            return None;
-        };
-        let position = Position {
-            commit_lsn: open.transaction.commit_lsn,
-            index: open.next_event,
-        };
-        open.next_event += 1;
-        let known = Message::parse(content).and_then(|message| {
-            let (name, all_owners) = self
-                .events
-                .of_message(&message.event)
-                .ok_or_else(|| format!("[events] has no custom event {:?}", message.event))?;
-            Ok((Arc::clone(name), all_owners, message))
-        });
-        match known {
-            Ok((name, all_owners, message)) => Some(Step::Message(Box::new(Note {
-                message,
-                name,
-                all_owners,
-                position,
-                commit_time: open.transaction.commit_time,
-            }))),
-            Err(reason) => {
-                self.misunderstood += 1;
-                tracing::warn!(
-                    reason,
-                    commit_lsn = %position.commit_lsn,
-                    so_far = self.misunderstood,
-                    "a message of SQL is no event, and is left out"
-                );
-                None
-            }
-        }
     }
 
     fn draft(&mut self, oid: u32, row: RowChange) -> Result<Draft> {
@@ -201,6 +174,11 @@ impl Reader {
             Arc::clone(table.with_context(|| {
                 format!("a row of table {oid}, of which the stream has not told")
             })?);
+        self.draft_of(table, row)
+    }
+
+    /// The draft of what happened to a row of `table`. It takes a number for each of the table's rules for that.
+    pub(super) fn draft_of(&mut self, table: Arc<Table>, row: RowChange) -> Result<Draft> {
         let open = self
             .session
             .transaction
@@ -212,12 +190,11 @@ impl Reader {
             transaction: Arc::clone(&open.transaction),
         };
         change.pad();
-        let first_event = open.next_event;
         let rules = table
             .events
             .as_ref()
             .map_or(&[][..], |events| events.rules(&change.row));
-        open.next_event += rules.len() as u64;
+        let first_event = open.take_numbers(rules.len() as u64).index;
         let touched = rules
             .iter()
             .enumerate()
@@ -238,6 +215,7 @@ impl Default for Session {
     fn default() -> Self {
         Self {
             tables: HashMap::new(),
+            acted_on: HashMap::new(),
             transaction: None,
             opened: Opened::Known,
         }

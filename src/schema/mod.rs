@@ -127,7 +127,7 @@ fn standard(subject: Subject<'_>) -> Value {
             Action::Created => json!({"const": "insert"}),
             Action::Updated => json!({"const": "update"}),
             Action::Deleted => json!({"const": "delete"}),
-            Action::Named(_) => json!({"type": "string"}),
+            Action::Named(action) => json!({"const": action}),
         };
         if *action == Action::Updated {
             properties["changed"] = json!({"anyOf": [names(), {"type": "null"}]});

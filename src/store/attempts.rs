@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
+use super::batch::columns;
 use crate::{config, delivery::answer::Answer, history::Attempt};
 
 /// So much of an answer's headers is kept.
@@ -41,6 +42,19 @@ pub(super) async fn note(
         .iter()
         .map(|attempt| attempt.body.as_deref())
         .collect();
+    let lsns: Vec<String> = attempts
+        .iter()
+        .map(|attempt| attempt.position.commit_lsn.to_string())
+        .collect();
+    let indexes: Vec<i64> = attempts
+        .iter()
+        .map(|attempt| i64::try_from(attempt.position.index).unwrap_or(i64::MAX))
+        .collect();
+    let commits: Vec<SystemTime> = attempts.iter().map(|attempt| attempt.commit_time).collect();
+    let (lanes, others): (Vec<i64>, Vec<Option<i64>>) = attempts
+        .iter()
+        .map(|attempt| columns(attempt.place))
+        .unzip();
     let sent: Vec<String> = attempts
         .iter()
         .map(|attempt| {
@@ -98,6 +112,11 @@ pub(super) async fn note(
                 &bodies,
                 &headers,
                 &answers,
+                &lsns,
+                &indexes,
+                &commits,
+                &lanes,
+                &others,
             ],
         )
         .await

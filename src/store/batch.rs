@@ -360,7 +360,8 @@ pub(super) fn place(lane: i64, other: Option<i64>) -> Place {
     }
 }
 
-fn columns(place: Place) -> (i64, Option<i64>) {
+/// The columns `lane` and `other_lane` of a place.
+pub(super) fn columns(place: Place) -> (i64, Option<i64>) {
     match place {
         Place::One(lane) => (lane.cast_signed(), None),
         Place::Two(old, new) => (new.cast_signed(), Some(old.cast_signed())),

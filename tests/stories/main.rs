@@ -15,6 +15,7 @@ mod history;
 mod hook_table;
 mod hooks;
 mod looking;
+mod managing;
 mod memory;
 mod messages;
 mod restarts;

@@ -193,6 +193,7 @@ mod tests {
         "book.added": "bookstore.Book.created",
         "book.changed": "bookstore.Book.updated+",
         "book.removed": "bookstore.Book.deleted",
+        "book.read": "bookstore.Book.read",
         "user.joined": "auth.User.created",
         "user.logged_in": null
     }"#;
@@ -219,24 +220,15 @@ mod tests {
                 "book.added = bookstore_book.created",
                 "book.changed = bookstore_book.updated+",
                 "book.removed = bookstore_book.deleted",
+                "book.read = bookstore_book.read",
                 "user.joined = auth_user.created",
                 "user.logged_in = custom",
             ]
         );
-        assert_eq!(config.events[4].source, EventSource::Custom);
+        assert_eq!(config.events[5].source, EventSource::Custom);
         assert!(config.tables[0].identity_full);
         assert_eq!(config.tables[1].owner.as_ref().unwrap().column, "id");
         assert_eq!(config.hook_table.unwrap().table.name, HOOKS);
-    }
-
-    #[test]
-    fn an_action_of_the_applications_own_is_kept() {
-        let events = parse(r#"{"book.read": "bookstore.Book.read+"}"#).unwrap();
-        let (text, _) = render(&events, None);
-        assert!(
-            text.contains("\n\"book.read\" = \"bookstore.Book.read+\"\n"),
-            "{text}"
-        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Problem, identified};
 use crate::{
-    config::{Config, EventSource, Place, TableName},
+    config::{Action, Config, EventSource, Place, TableName},
     postgres::{
         catalog::{Facts, Kind, Table},
         migration,
@@ -41,8 +41,8 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
         }
     };
     for rule in &config.events {
-        if let EventSource::Row { table, .. } = &rule.source {
-            look(table, rule.place, true);
+        if let EventSource::Row { table, action, .. } = &rule.source {
+            look(table, rule.place, !matches!(action, Action::Named(_)));
         }
     }
     for rules in &config.tables {
@@ -99,7 +99,7 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
             format!("run: {}", migration::grants(name, role)),
         ));
     }
-    let newest = migration::MIGRATIONS.len() as i32;
+    let newest = migration::newest();
     if schema.migrations.is_empty() && !schema.strangers.is_empty() {
         return Some(Problem::new(
             format!(

@@ -1,0 +1,16 @@
+-- What it takes to send something again that has arrived: where its event stands, and the lane it goes in. Attempts that were
+-- noted before this have none of it, and cannot be replayed.
+
+alter table attempt
+    add column commit_lsn pg_lsn,
+    add column event_index bigint,
+    add column commit_time timestamptz,
+    add column lane bigint,
+    add column other_lane bigint,
+    add constraint a_position_is_whole
+        check (num_nulls(commit_lsn, event_index, commit_time, lane) in (0, 4));
+
+comment on column attempt.commit_lsn is 'As in delivery, with event_index, commit_time, lane and other_lane: for replays.';
+
+-- For "what was parked or given up, newest first", page by page.
+create index delivery_newest on delivery (created_at, id);

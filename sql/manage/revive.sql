@@ -1,0 +1,25 @@
+-- Has deliveries sent again that were given up, the first of all first, at most so many ($5): those of a hook ($1), given up
+-- since a time ($2) and until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The
+-- trigger of 0010 tells a rowhook that is running.
+with chosen as (
+    select id
+    from delivery
+    where state = 'dead'
+        and ($1::text is null or hook = $1)
+        and ($2::timestamptz is null or updated_at >= $2)
+        and ($3::timestamptz is null or updated_at < $3)
+        and ($4::text is null or event = $4)
+        and ($6::text[] is null or id = any($6))
+    order by commit_lsn, event_index
+    limit $5
+    for update skip locked
+)
+update delivery
+set
+    state = 'parked',
+    attempts = 0,
+    next_attempt = null,
+    updated_at = clock_timestamp()
+from chosen
+where delivery.id = chosen.id
+returning delivery.id

@@ -1,0 +1,285 @@
+//! `rowhook deliveries`: looks at deliveries, and has them sent again.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+use super::show::{self, Cell, Progress, Table, Tone};
+use crate::{
+    config::Config,
+    manage::{
+        Office, PageRequest, Who,
+        deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryQuery, State},
+        replay::{Range, Replayed},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List deliveries, newest first: parked and dead ones, and delivered ones as far as history remembers.
+    #[command(after_help = "Example: rowhook deliveries list --state dead --hook 7")]
+    List {
+        /// Those of this hook.
+        #[arg(long)]
+        hook: Option<String>,
+        /// Those in this state.
+        #[arg(long, value_parser = ["parked", "dead", "delivered"])]
+        state: Option<String>,
+        /// Those of this event.
+        #[arg(long)]
+        event: Option<String>,
+        /// So many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show a delivery with its body and its attempts.
+    #[command(after_help = "Example: rowhook deliveries show msg_57d71c7ec22173418dbd4a1ee2a38cf8")]
+    Show {
+        /// The webhook-id.
+        id: String,
+    },
+    /// Have deliveries sent at once: by id, or all dead ones.
+    #[command(
+        after_help = "Examples:\n  rowhook deliveries retry msg_57d71c7ec22173418dbd4a1ee2a38cf8\n  rowhook deliveries retry --dead --hook 7 --since 2h"
+    )]
+    Retry {
+        /// The webhook-ids.
+        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
+        ids: Vec<String>,
+        /// All that were given up.
+        #[arg(long)]
+        dead: bool,
+        /// Of these, those of this hook.
+        #[arg(long, requires = "dead")]
+        hook: Option<String>,
+        /// Of these, those of this event.
+        #[arg(long, requires = "dead")]
+        event: Option<String>,
+        /// Of these, those that were given up since then: an age such as 2h, or a time.
+        #[arg(long, requires = "dead")]
+        since: Option<String>,
+    },
+    /// Have a range sent again with their ids: what arrived, as far as history remembers, and what was given up.
+    #[command(
+        after_help = "Example: rowhook deliveries replay --hook 7 --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z"
+    )]
+    Replay {
+        /// Those of this hook.
+        #[arg(long)]
+        hook: Option<String>,
+        /// Those of this event.
+        #[arg(long)]
+        event: Option<String>,
+        /// Those since then: an age such as 2h, or a time.
+        #[arg(long)]
+        since: String,
+        /// Those before then.
+        #[arg(long)]
+        until: Option<String>,
+    },
+}
+
+pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
+    let mut office = Office::open(Arc::new(config), "rowhook deliveries").await?;
+    let who = Who::Operator;
+    match command {
+        Command::List {
+            hook,
+            state,
+            event,
+            limit,
+        } => {
+            let query = DeliveryQuery {
+                hook,
+                state: state.as_deref().and_then(State::parse),
+                event,
+            };
+            let deliveries = first(&office, &query, limit).await?;
+            match json {
+                true => show::json(&deliveries),
+                false => list(&deliveries),
+            }
+        }
+        Command::Show { id } => {
+            let detail = office.delivery(&who, &id).await?;
+            match json {
+                true => show::json(&detail),
+                false => one(&detail),
+            }
+        }
+        Command::Retry {
+            ids, dead: false, ..
+        } => {
+            let mut done = Vec::new();
+            for id in &ids {
+                done.push(office.retry(&who, id).await?);
+            }
+            match json {
+                true => show::json(&done),
+                false => show::line(&match ids.len() {
+                    1 => "one delivery is sent again".into(),
+                    several => format!("{several} deliveries are sent again"),
+                }),
+            }
+        }
+        Command::Retry {
+            hook, event, since, ..
+        } => {
+            let range = Range {
+                hook,
+                event,
+                since: since.as_deref().map(show::time).transpose()?,
+                until: None,
+            };
+            let mut progress = Progress::new("sent again");
+            let replayed = office
+                .retry_dead(&who, &range, &mut |done| progress.at(done, None))
+                .await?;
+            drop(progress);
+            tell(&replayed, json)
+        }
+        Command::Replay {
+            hook,
+            event,
+            since,
+            until,
+        } => {
+            let range = Range {
+                hook,
+                event,
+                since: Some(show::time(&since)?),
+                until: until.as_deref().map(show::time).transpose()?,
+            };
+            if range.until.is_some() && range.until < range.since {
+                bail!("--until is before --since");
+            }
+            let mut progress = Progress::new("sent again");
+            let replayed = office
+                .replay(&who, &range, &mut |done| progress.at(done, None))
+                .await?;
+            drop(progress);
+            tell(&replayed, json)
+        }
+    }
+}
+
+async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
+    let mut deliveries = Vec::new();
+    let mut page = PageRequest::largest();
+    while deliveries.len() < limit {
+        let left = limit - deliveries.len();
+        page.limit = Some(u32::try_from(left).unwrap_or(u32::MAX));
+        let found = office.deliveries(&Who::Operator, query, &page).await?;
+        deliveries.extend(found.data);
+        match found.next {
+            Some(next) => page.cursor = Some(next),
+            None => break,
+        }
+    }
+    Ok(deliveries)
+}
+
+fn list(deliveries: &[Delivery]) -> Result<()> {
+    let mut table = Table::new(&[
+        "at",
+        "id",
+        "hook",
+        "event",
+        "state",
+        "attempts",
+        "next attempt",
+        "reason",
+    ]);
+    for delivery in deliveries {
+        table.row([
+            delivery.at.as_str().into(),
+            delivery.id.as_str().into(),
+            delivery.hook.as_str().into(),
+            delivery.event.as_str().into(),
+            Cell::state(delivery.state.as_str()),
+            delivery.attempts.to_string().into(),
+            next(delivery).into(),
+            delivery.reason.as_deref().unwrap_or("-").into(),
+        ]);
+    }
+    table.print("no deliveries")
+}
+
+fn next(delivery: &Delivery) -> &str {
+    match (&delivery.next_attempt, delivery.state) {
+        _ if delivery.in_flight => "in flight",
+        (Some(at), _) => at,
+        (None, State::Parked) => "behind another",
+        (None, State::Dead | State::Delivered) => "-",
+    }
+}
+
+fn one(detail: &DeliveryDetail) -> Result<()> {
+    let delivery = &detail.delivery;
+    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
+    show::facts(&[
+        ("id", delivery.id.as_str().into()),
+        ("hook", delivery.hook.as_str().into()),
+        ("event", delivery.event.as_str().into()),
+        ("state", Cell::state(delivery.state.as_str())),
+        ("reason", text(&delivery.reason)),
+        ("attempts", delivery.attempts.to_string().into()),
+        ("next attempt", next(delivery).into()),
+        ("committed at", text(&delivery.commit_time)),
+        ("position", text(&delivery.position)),
+        (
+            "body",
+            detail.body.as_ref().map_or("", |body| &body.text).into(),
+        ),
+    ])?;
+    if detail.attempt_list.is_empty() {
+        return Ok(());
+    }
+    show::line("")?;
+    let mut table = Table::new(&["attempt", "at", "took", "answer", "answered"]);
+    for attempt in &detail.attempt_list {
+        let tone = if attempt.delivered {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        let said = attempt.response_body.as_ref();
+        table.row([
+            attempt.number.to_string().into(),
+            attempt.started_at.as_str().into(),
+            format!("{:.1} ms", attempt.took_ms).into(),
+            Cell::toned(answer(attempt), tone),
+            said.map_or("", |body| &body.text).into(),
+        ]);
+    }
+    table.print("")
+}
+
+/// What came of an attempt, in a few words.
+fn answer(attempt: &Attempt) -> String {
+    match (attempt.status, &attempt.error) {
+        (Some(status), _) => status.to_string(),
+        (None, error) => error.clone().unwrap_or_default(),
+    }
+}
+
+fn tell(replayed: &Replayed, json: bool) -> Result<()> {
+    if json {
+        return show::json(replayed);
+    }
+    let Replayed {
+        revived,
+        repeated,
+        unrecorded,
+    } = replayed;
+    show::line(&format!(
+        "sent again: {revived} that were dead, {repeated} that had arrived"
+    ))?;
+    match unrecorded {
+        0 => Ok(()),
+        some => show::line(&format!(
+            "not sent again: {some} of which history does not know enough"
+        )),
+    }
+}

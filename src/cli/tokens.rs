@@ -1,0 +1,117 @@
+//! `rowhook tokens`: tokens with which owners come to the API and the page.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use super::show::{self, Cell, Table, Tone};
+use crate::{
+    config::Config,
+    manage::{
+        Office,
+        tokens::{NewToken, Scope, Token},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List tokens, the newest first. What they are is not kept and cannot be shown.
+    #[command(after_help = "Example: rowhook tokens list --json")]
+    List,
+    /// Make a token for an owner. It is shown this once.
+    #[command(
+        after_help = "Examples:\n  rowhook tokens add 42 --name laptop --expires-in 90days\n  rowhook tokens add 42 --read-only"
+    )]
+    Add {
+        /// Whose hooks it opens.
+        owner: String,
+        /// A note.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// It may look, and change nothing.
+        #[arg(long)]
+        read_only: bool,
+        /// For how long it is good; without it, until it is revoked.
+        #[arg(long)]
+        expires_in: Option<String>,
+    },
+    /// Revoke a token. It opens nothing from now on.
+    #[command(after_help = "Example: rowhook tokens revoke 3")]
+    Revoke {
+        /// The token's number.
+        id: i64,
+    },
+}
+
+pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
+    let office = Office::open(Arc::new(config), "rowhook tokens").await?;
+    match command {
+        Command::List => {
+            let tokens = office.tokens().await?;
+            match json {
+                true => show::json(&tokens),
+                false => list(&tokens),
+            }
+        }
+        Command::Add {
+            owner,
+            name,
+            read_only,
+            expires_in,
+        } => {
+            let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
+            let made = office
+                .make_token(NewToken {
+                    owner,
+                    name,
+                    scope: if read_only { Scope::Read } else { Scope::Write },
+                    expires_in: expires_in.map(|lifetime| lifetime.as_secs()),
+                })
+                .await?;
+            if json {
+                return show::json(&made);
+            }
+            show::line(&format!(
+                "made token {} for {}",
+                made.known.id, made.known.owner
+            ))?;
+            show::line(&format!("token, shown this once: {}", made.token))
+        }
+        Command::Revoke { id } => {
+            let token = office.revoke_token(id).await?;
+            match json {
+                true => show::json(&token),
+                false => show::line(&format!("revoked token {id} of {}", token.owner)),
+            }
+        }
+    }
+}
+
+fn lifetime(text: &str) -> Result<Duration> {
+    humantime::parse_duration(text)
+        .with_context(|| format!("--expires-in {text:?} is no duration; write such as 90days"))
+}
+
+fn list(tokens: &[Token]) -> Result<()> {
+    let mut table = Table::new(&[
+        "id", "owner", "scope", "name", "made", "expires", "used", "state",
+    ]);
+    for token in tokens {
+        let or = |text: &Option<String>, none: &str| Cell::from(text.as_deref().unwrap_or(none));
+        table.row([
+            token.id.to_string().into(),
+            token.owner.as_str().into(),
+            token.scope.as_str().into(),
+            token.name.as_str().into(),
+            token.created_at.as_str().into(),
+            or(&token.expires_at, "never"),
+            or(&token.used_at, "never"),
+            match token.revoked_at {
+                Some(_) => Cell::toned("revoked", Tone::Bad),
+                None => "".into(),
+            },
+        ]);
+    }
+    table.print("no tokens")
+}

@@ -1,0 +1,304 @@
+//! Deliveries, as people look at them: what is parked or dead, and of what has arrived as much as history remembers.
+
+use std::time::SystemTime;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio_postgres::Row;
+use utoipa::ToSchema;
+
+use super::{Error, Office, Page, PageRequest, Result, Who};
+use crate::payload::timestamp;
+
+/// So much of a body is shown.
+const SHOWN: usize = 256 << 10;
+
+/// One event for one hook.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Delivery {
+    /// The `webhook-id`.
+    pub id: String,
+    /// The hook's id.
+    pub hook: String,
+    /// The event's name.
+    pub event: String,
+    /// What has become of it.
+    pub state: State,
+    /// How the last attempt ended, or why it was given up.
+    pub reason: Option<String>,
+    /// How many requests have been made.
+    pub attempts: i32,
+    /// When the next one may be made; null where it waits behind another of its lane, or for none.
+    pub next_attempt: Option<String>,
+    /// A request is being made just now.
+    pub in_flight: bool,
+    /// When the event was committed, where that is known.
+    pub commit_time: Option<String>,
+    /// Where it stands among all events, where that is known: commit LSN and number in its transaction.
+    pub position: Option<String>,
+    /// When it was parked, or when it arrived.
+    pub at: String,
+    #[serde(skip)]
+    sort: Option<SystemTime>,
+}
+
+/// What has become of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It waits for its next attempt.
+    Parked,
+    /// It was given up.
+    Dead,
+    /// It has arrived.
+    Delivered,
+}
+
+impl State {
+    /// As it stands in the tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+        }
+    }
+
+    /// Reads a state's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Parked, Self::Dead, Self::Delivered];
+        all.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// A delivery with all that is known of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeliveryDetail {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// The body; null where it is not kept.
+    pub body: Option<Content>,
+    /// Its requests that history remembers, in their order.
+    pub attempt_list: Vec<Attempt>,
+}
+
+/// One request, and what came of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Attempt {
+    /// Which of the delivery's, from 1.
+    pub number: i32,
+    /// When it was begun.
+    pub started_at: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+    /// Was it accepted?
+    pub delivered: bool,
+    /// The status; null: there was no answer.
+    pub status: Option<i32>,
+    /// Why there was no answer.
+    pub error: Option<String>,
+    /// The URL, without credentials.
+    pub url: String,
+    /// What was sent, but for the signature and values that may be secret.
+    #[schema(value_type = Object)]
+    pub request_headers: Map<String, Value>,
+    /// What was sent; null where it is not kept.
+    pub request_body: Option<Content>,
+    /// What was answered.
+    #[schema(value_type = Option<Object>)]
+    pub response_headers: Option<Map<String, Value>>,
+    /// The beginning of what was answered; null where it is not kept.
+    pub response_body: Option<Content>,
+}
+
+/// Bytes, as text where they are that.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Content {
+    /// What they say; what is no UTF-8 shows as the replacement character.
+    pub text: String,
+    /// There is more than is shown.
+    pub cut: bool,
+}
+
+/// Which deliveries are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    /// Those of this hook.
+    pub hook: Option<String>,
+    /// Those that this has become of.
+    pub state: Option<State>,
+    /// Those of this event.
+    pub event: Option<String>,
+}
+
+impl Content {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self {
+            text: String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned(),
+            cut: bytes.len() > SHOWN,
+        }
+    }
+}
+
+impl Delivery {
+    fn read(row: &Row) -> anyhow::Result<Self> {
+        let time =
+            |name| -> anyhow::Result<Option<SystemTime>> { Ok(row.try_get::<_, Option<_>>(name)?) };
+        let state: String = row.try_get("state")?;
+        let lsn: Option<String> = row.try_get("commit_lsn")?;
+        let index: Option<i64> = row.try_get("event_index")?;
+        let at = time("at")?.context("a delivery without its time")?;
+        let claimed: bool = row.try_get("claimed")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            hook: row.try_get("hook")?,
+            event: row.try_get("event")?,
+            state: State::parse(&state)
+                .with_context(|| format!("a delivery is in the state {state:?}"))?,
+            reason: row.try_get("reason")?,
+            attempts: row.try_get("attempts")?,
+            // While a request is made, it is the time at which somebody else may make it.
+            next_attempt: time("next_attempt")?.filter(|_| !claimed).map(timestamp),
+            in_flight: claimed,
+            commit_time: time("commit_time")?.map(timestamp),
+            position: lsn.zip(index).map(|(lsn, index)| format!("{lsn}/{index}")),
+            at: timestamp(at),
+            sort: Some(at),
+        })
+    }
+}
+
+impl Attempt {
+    fn read(row: &Row) -> anyhow::Result<Self> {
+        let object = |name| -> anyhow::Result<Option<Map<String, Value>>> {
+            let text: Option<String> = row.try_get(name)?;
+            Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+        };
+        let content = |name| -> anyhow::Result<Option<Content>> {
+            let bytes: Option<&[u8]> = row.try_get(name)?;
+            Ok(bytes.map(Content::of))
+        };
+        Ok(Self {
+            number: row.try_get("number")?,
+            started_at: timestamp(row.try_get("started_at")?),
+            took_ms: row.try_get("took_ms")?,
+            delivered: row.try_get("delivered")?,
+            status: row.try_get("status")?,
+            error: row.try_get("error")?,
+            url: row.try_get("url")?,
+            request_headers: object("request_headers")?.unwrap_or_default(),
+            request_body: content("request_body")?,
+            response_headers: object("response_headers")?,
+            response_body: content("response_body")?,
+        })
+    }
+}
+
+impl Office {
+    /// The deliveries that `who` may see, newest first.
+    ///
+    /// # Errors
+    /// When the cursor is none of ours, or the tables cannot be read.
+    pub async fn deliveries(
+        &self,
+        who: &Who,
+        query: &DeliveryQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Delivery>> {
+        let after: Option<(u64, u32, String)> = page.position()?;
+        let found = self
+            .find_deliveries(who, query, None, after, page.limit())
+            .await?;
+        Ok(Page::of(found, page.limit(), |last| {
+            let since = last
+                .sort
+                .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
+                .unwrap_or_default();
+            (since.as_secs(), since.subsec_nanos(), last.id.clone())
+        }))
+    }
+
+    /// One delivery, with its body and its attempts.
+    ///
+    /// # Errors
+    /// When there is none of this id that `who` may see, or the tables cannot be read.
+    pub async fn delivery(&self, who: &Who, id: &str) -> Result<DeliveryDetail> {
+        let all = DeliveryQuery::default();
+        let found = self.find_deliveries(who, &all, Some(id), None, 1).await?;
+        let mut delivery = found.into_iter().next();
+        let rows = self
+            .client
+            .query(include_str!("../../sql/manage/attempts.sql"), &[&id])
+            .await
+            .map_err(|error| Error::of_postgres("read the attempts", error))?;
+        let attempts: anyhow::Result<Vec<Attempt>> = rows.iter().map(Attempt::read).collect();
+        let attempts = attempts?;
+        let delivery = delivery
+            .take()
+            .ok_or_else(|| Error::not_found("delivery", id))?;
+        let kept = self
+            .client
+            .query_opt("select body from delivery where id = $1", &[&id])
+            .await
+            .map_err(|error| Error::of_postgres("read the body", error))?;
+        let kept: Option<Vec<u8>> = kept
+            .map(|row| row.try_get(0))
+            .transpose()
+            .context("read the body")?;
+        let body = match kept {
+            Some(bytes) => Some(Content::of(&bytes)),
+            None => attempts
+                .last()
+                .and_then(|attempt| attempt.request_body.clone()),
+        };
+        Ok(DeliveryDetail {
+            delivery,
+            body,
+            attempt_list: attempts,
+        })
+    }
+
+    /// One more than `limit`, where there are so many.
+    async fn find_deliveries(
+        &self,
+        who: &Who,
+        query: &DeliveryQuery,
+        id: Option<&str>,
+        after: Option<(u64, u32, String)>,
+        limit: usize,
+    ) -> Result<Vec<Delivery>> {
+        let sql = self.known(include_str!("../../sql/manage/deliveries.sql"));
+        let (before, before_id) = match after {
+            Some((seconds, nanos, id)) => (
+                SystemTime::UNIX_EPOCH
+                    .checked_add(std::time::Duration::new(seconds, nanos.min(999_999_999))),
+                Some(id),
+            ),
+            None => (None, None),
+        };
+        let limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let state = query.state.map(State::as_str);
+        let rows = self
+            .client
+            .query(
+                &sql,
+                &[
+                    &self.hooks_of_file(),
+                    &who.owner(),
+                    &query.hook,
+                    &id,
+                    &state,
+                    &query.event,
+                    &before,
+                    &before_id,
+                    &limit,
+                ],
+            )
+            .await
+            .map_err(|error| Error::of_postgres("read the deliveries", error))?;
+        let deliveries: anyhow::Result<_> = rows.iter().map(Delivery::read).collect();
+        Ok(deliveries?)
+    }
+}

@@ -1,0 +1,124 @@
+//! How rowhook is, at a glance.
+
+use anyhow::Context;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Error, Office, Result};
+use crate::{payload::timestamp, postgres::catalog::read_slot};
+
+/// How rowhook is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Status {
+    /// Of the rowhook that answers.
+    pub version: &'static str,
+    /// The replication slot; null where there is none.
+    pub slot: Option<SlotStatus>,
+    /// When it was last noted how far everything is settled.
+    pub noted_at: Option<String>,
+    /// The deliveries that are in the table.
+    pub deliveries: DeliveryCounts,
+    /// The hooks.
+    pub hooks: HookCounts,
+}
+
+/// The replication slot.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SlotStatus {
+    /// Its name.
+    pub name: String,
+    /// Is a rowhook attached to it?
+    pub attached: bool,
+    /// What that session calls itself.
+    pub session: Option<String>,
+    /// Up to where everything is settled.
+    pub confirmed: Option<String>,
+    /// Bytes of WAL since then.
+    pub lag_bytes: Option<i64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// Bytes of WAL that may still be written before Postgres gives the slot up; null: there is no limit.
+    pub safe_wal_bytes: Option<i64>,
+}
+
+/// Deliveries in the table.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeliveryCounts {
+    /// Those that wait for another attempt.
+    pub parked: i64,
+    /// Those that were given up.
+    pub dead: i64,
+    /// For how long the oldest parked one has been committed, in seconds.
+    pub oldest_parked_seconds: Option<f64>,
+}
+
+/// Hooks, by how they are.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HookCounts {
+    /// Those that hear.
+    pub active: i64,
+    /// Those that are switched off.
+    pub inactive: i64,
+    /// Those that cannot be used.
+    pub invalid: i64,
+    /// Those whose last attempts have all failed.
+    pub failing: i64,
+}
+
+impl Office {
+    /// How rowhook is.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn status(&self) -> Result<Status> {
+        let name = &self.config.database.slot;
+        let slot = read_slot(&self.client, name).await;
+        let slot = slot.context("look at the slot")?.map(|slot| SlotStatus {
+            name: name.clone(),
+            attached: slot.active_pid.is_some(),
+            session: slot.application_name,
+            confirmed: slot.confirmed.map(|lsn| lsn.to_string()),
+            lag_bytes: slot.lag,
+            wal_status: slot.wal_status,
+            safe_wal_bytes: slot.safe_wal_size,
+        });
+        let noted = self
+            .client
+            .query_opt("select updated_at from progress where slot = $1", &[name])
+            .await
+            .context("read the progress")?;
+        let noted: Option<std::time::SystemTime> = noted
+            .map(|row| row.try_get(0))
+            .transpose()
+            .context("read the progress")?;
+        let (deliveries, hooks) = self.counts().await?;
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION"),
+            slot,
+            noted_at: noted.map(timestamp),
+            deliveries,
+            hooks,
+        })
+    }
+
+    async fn counts(&self) -> Result<(DeliveryCounts, HookCounts)> {
+        let sql = self.known(include_str!("../../sql/manage/counts.sql"));
+        let row = self.client.query_one(&sql, &[&self.hooks_of_file()]).await;
+        let row = row.map_err(|error| Error::of_postgres("count", error))?;
+        let read = || -> std::result::Result<_, tokio_postgres::Error> {
+            let deliveries = DeliveryCounts {
+                parked: row.try_get("parked")?,
+                dead: row.try_get("dead")?,
+                oldest_parked_seconds: row.try_get("oldest_parked_seconds")?,
+            };
+            let hooks = HookCounts {
+                active: row.try_get("active")?,
+                inactive: row.try_get("inactive")?,
+                invalid: row.try_get("invalid")?,
+                failing: row.try_get("failing")?,
+            };
+            Ok((deliveries, hooks))
+        };
+        Ok(read().context("count")?)
+    }
+}

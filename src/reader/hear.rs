@@ -1,0 +1,157 @@
+//! What SQL says with messages: events without a row, and actions of the user's own on one.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio_postgres::Client;
+
+use super::{
+    Reader,
+    step::{Note, Open, Step, Table},
+};
+use crate::{
+    change::{RowChange, Tuple, Value},
+    config::TableName,
+    event::EventMap,
+    message::{Action, Message, Said},
+    postgres::{json, relation::Relation},
+};
+
+impl Reader {
+    /// What SQL says. It takes a number among the events of its transaction whatever it says, or one for each rule that an
+    /// action has, so that numbers depend on the WAL and hooks.toml alone.
+    pub(super) async fn hear(
+        &mut self,
+        transactional: bool,
+        content: &Bytes,
+        client: &Client,
+    ) -> Result<Option<Step>> {
+        let open = self.session.transaction.as_mut().filter(|_| transactional);
+        let Some(open) = open else {
+            tracing::warn!(
+                "a message of SQL outside of any transaction is left out; pg_logical_emit_message needs true as its first argument"
+            );
+            return Ok(None);
+        };
+        let commit_lsn = open.transaction.commit_lsn;
+        let step = match Said::parse(content) {
+            Ok(Said::Event(message)) => note(message, &self.events, open),
+            Ok(Said::Action(action)) => self.act(action, client).await?,
+            Err(reason) => Err((1, reason)),
+        };
+        let (numbers, reason) = match step {
+            Ok(step) => return Ok(Some(step)),
+            Err(why) => why,
+        };
+        if let Some(open) = &mut self.session.transaction {
+            open.take_numbers(numbers);
+        }
+        self.misunderstood += 1;
+        tracing::warn!(
+            reason,
+            %commit_lsn,
+            so_far = self.misunderstood,
+            "a message of SQL is no event, and is left out"
+        );
+        Ok(None)
+    }
+
+    /// An action on a row, or how many numbers it takes and why it is none.
+    async fn act(
+        &mut self,
+        action: Action,
+        client: &Client,
+    ) -> Result<Result<Step, (u64, String)>> {
+        let name = action.table();
+        let rules = self.events.of_table(&name);
+        let rules = rules.map_or(0, |events| events.fired(&action.action).len() as u64);
+        if rules == 0 {
+            let reason = format!("[events] has no action {:?} of {name}", action.action);
+            return Ok(Err((1, reason)));
+        }
+        let Some(table) = self.acted_on(&name, &action.columns, client).await? else {
+            return Ok(Err((rules, format!("there is no table {name} any more"))));
+        };
+        let new = match tuple(&action, &table.relation) {
+            Ok(new) => new,
+            Err(reason) => return Ok(Err((rules, reason))),
+        };
+        let row = RowChange::Fired {
+            action: action.action.into(),
+            new,
+        };
+        let draft = self.draft_of(table, row)?;
+        Ok(Ok(Step::Row(Box::new(draft))))
+    }
+
+    /// A table that an action is on, as the catalog describes it: again when its columns are not those that are known.
+    async fn acted_on(
+        &mut self,
+        name: &TableName,
+        columns: &[String],
+        client: &Client,
+    ) -> Result<Option<Arc<Table>>> {
+        let fits = |table: &&Arc<Table>| {
+            let relation = &table.relation;
+            relation.columns.len() == columns.len()
+                && columns
+                    .iter()
+                    .all(|column| relation.column(column).is_some())
+        };
+        if let Some(table) = self.session.acted_on.get(name).filter(fits) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let relation = Relation::of(client, name)
+            .await
+            .context("read what a table looks like")?;
+        let Some(relation) = relation else {
+            return Ok(None);
+        };
+        let table = Arc::new(Table {
+            events: self.events.of_table(name).cloned(),
+            holds_hooks: false,
+            relation: Arc::new(relation),
+        });
+        let acted_on = &mut self.session.acted_on;
+        acted_on.insert(name.clone(), Arc::clone(&table));
+        Ok(Some(table))
+    }
+}
+
+/// An event without a row, or how many numbers it takes and why it is none.
+fn note(message: Message, events: &EventMap, open: &mut Open) -> Result<Step, (u64, String)> {
+    let Some((name, all_owners)) = events.of_message(&message.event) else {
+        let reason = format!("[events] has no custom event {:?}", message.event);
+        return Err((1, reason));
+    };
+    Ok(Step::Message(Box::new(Note {
+        name: Arc::clone(name),
+        all_owners,
+        message,
+        position: open.take_numbers(1),
+        commit_time: open.transaction.commit_time,
+    })))
+}
+
+/// The row of an action, in the order of the relation's columns; a column that it does not name is not known.
+fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
+    let fields = json::fields(action.row.as_bytes()).map_err(|error| error.to_string())?;
+    if fields.len() != action.columns.len() {
+        return Err(format!(
+            "the row has {} values for {} columns",
+            fields.len(),
+            action.columns.len()
+        ));
+    }
+    let mut row = vec![Value::Unchanged; relation.columns.len()];
+    for (column, field) in action.columns.iter().zip(fields) {
+        let at = relation.column(column).and_then(|at| row.get_mut(at));
+        let value = at.ok_or_else(|| format!("{} has no column {column:?}", action.table()))?;
+        *value = match field {
+            Some(text) => Value::Text(Bytes::copy_from_slice(&text)),
+            None => Value::Null,
+        };
+    }
+    Ok(row)
+}
