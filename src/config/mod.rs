@@ -544,6 +544,10 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// CloudEvents 1.0, structured JSON.
+    Cloudevents,
+    /// As NetBox sends its webhooks.
+    Netbox,
     /// The row alone.
     Row,
 }

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod delivering;
+mod dialects;
 mod disabling;
 mod gaps;
 mod history;
