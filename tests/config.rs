@@ -1052,7 +1052,7 @@ secret = "${PASSWORD}"
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "django", "cloudevents", "netbox" or "row""#
     ));
 }
 

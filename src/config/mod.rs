@@ -544,6 +544,8 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
     /// As NetBox sends its webhooks.

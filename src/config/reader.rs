@@ -89,13 +89,6 @@ impl<'a> Value<'a> {
         self.reader.not_yet(self.key_place, &*self.key);
     }
 
-    /// Notes that the key, or what it says, has to wait.
-    pub(super) fn later(&self, what: impl std::fmt::Display) {
-        self.wrong(format!(
-            "{what} comes in a later version; leave it out until then"
-        ));
-    }
-
     pub(super) fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }

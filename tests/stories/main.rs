@@ -11,6 +11,7 @@ mod bad_input;
 mod delivering;
 mod dialects;
 mod disabling;
+mod django;
 mod gaps;
 mod history;
 mod hook_table;

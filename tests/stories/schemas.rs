@@ -127,7 +127,7 @@ impl Schemas {
 fn looks_like(body: &Value, payload: &str) -> bool {
     let has = |key| body.get(key).is_some();
     match payload {
-        "rest-hooks" => has("hook") && has("data"),
+        "rest-hooks" | "django" => has("hook") && has("data"),
         "standard" => has("position"),
         _ => !has("hook") && !has("position"),
     }

@@ -76,7 +76,8 @@ fn source(value: &Value) -> Result<Option<Source>, String> {
 pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, Vec<String>) {
     let mut text = String::from(
         "# What becomes a webhook, as HOOK_EVENTS of django-rest-hooks says. Every key is explained in the hooks.toml of\n\
-         # rowhook's repository.\n\n[database]\nurl = \"${DATABASE_URL}\"\n\n[events]\n",
+         # rowhook's repository.\n\n[database]\nurl = \"${DATABASE_URL}\"\n\n[delivery]\npayload = \"django\"      # \
+         What django-rest-hooks sends for a model that has no serialize_hook.\n\n[events]\n",
     );
     // Writing to a String cannot fail.
     for event in events {
@@ -187,7 +188,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{Config, EventSource};
+    use crate::config::{Config, EventSource, PayloadFormat};
 
     const DUMP: &str = r#"{
         "book.added": "bookstore.Book.created",
@@ -229,6 +230,7 @@ mod tests {
         assert!(config.tables[0].identity_full);
         assert_eq!(config.tables[1].owner.as_ref().unwrap().column, "id");
         assert_eq!(config.hook_table.unwrap().table.name, HOOKS);
+        assert_eq!(config.delivery.payload, PayloadFormat::Django);
     }
 
     #[test]
