@@ -326,11 +326,6 @@ order = "sorted""#,
         ),
         (
             r#"[delivery]
-payload = "django""#,
-            r#"6:11: delivery.payload = "django" comes in a later version; leave it out until then"#,
-        ),
-        (
-            r#"[delivery]
 payload = "resthooks""#,
             r#"6:11: delivery.payload cannot be "resthooks"; did you mean "rest-hooks"?"#,
         ),
