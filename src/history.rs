@@ -36,8 +36,12 @@ const LARGEST_BODY: usize = 256 << 10;
 pub struct Attempt {
     /// The hook, as it was.
     pub hook: Arc<Hook>,
-    /// The `webhook-id`.
+    /// The id of the delivery.
     pub delivery: Arc<str>,
+    /// The `webhook-id`: that of the delivery, unless it went together with others.
+    pub request: Arc<str>,
+    /// The ids of the deliveries that went together.
+    pub batch: Option<Arc<str>>,
     /// The event's name.
     pub event: Arc<str>,
     /// Where the event stands among all events.
@@ -210,6 +214,8 @@ mod tests {
         Attempt {
             hook: Arc::clone(hook),
             delivery: "msg_1".into(),
+            request: "msg_1".into(),
+            batch: None,
             event: "book.added".into(),
             position: Position {
                 commit_lsn: Lsn(1),

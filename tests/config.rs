@@ -125,6 +125,36 @@ fn every_default_in_the_manual_is_the_default() {
 }
 
 #[test]
+fn a_hook_may_have_a_batch_of_its_own_or_none() {
+    let text = r#"
+database.url = "host=h"
+events.a = "b.created"
+delivery.batch = {}
+[[hooks]]
+name = "usual"
+events = ["a"]
+target = "https://a.b"
+[[hooks]]
+name = "smaller"
+events = ["a"]
+target = "https://a.b"
+batch = { max = 7, wait = "0s" }
+[[hooks]]
+name = "alone"
+events = ["a"]
+target = "https://a.b"
+batch = false
+"#;
+    let config = parse(text).unwrap();
+    let batches = config.hooks.iter().map(|hook| {
+        let batch = hook.delivery.batch?;
+        Some((batch.max.get(), batch.wait.as_secs()))
+    });
+    let batches: Vec<_> = batches.collect();
+    assert_eq!(batches, [Some((100, 1)), Some((7, 0)), None]);
+}
+
+#[test]
 fn a_rule_of_retries_becomes_its_pauses() {
     let retries = |rule: &str| {
         let text = format!(
@@ -235,7 +265,7 @@ timout = "1s""#,
         ),
         (
             "[delivery]\ncolour = 1",
-            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "allow_http", "allow_networks", "memory" or "grace""#,
+            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "batch", "allow_http", "allow_networks", "memory" or "grace""#,
         ),
         (
             r#"[server]
@@ -751,7 +781,23 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 batch = 5"#,
-            "9:1: hooks.batch comes in a later version; leave it out until then",
+            r#"9:9: hooks.batch is an integer; write a table such as { max = 100, wait = "1s" }, or false to send each alone"#,
+        ),
+        (
+            "[delivery]\nbatch = { max = 201 }",
+            "6:17: delivery.batch.max is 201; write a whole number from 1 to 200",
+        ),
+        (
+            "[delivery]\nbatch = { max = 0 }",
+            "6:17: delivery.batch.max is 0; write a whole number from 1 to 4294967295",
+        ),
+        (
+            "[delivery]\nbatch = { wait = \"2m\" }",
+            r#"6:18: delivery.batch.wait is longer than a minute, and what waits keeps WAL; write "60s" or less"#,
+        ),
+        (
+            "[delivery]\nbatch = { size = 10 }",
+            r#"6:11: delivery.batch has no key "size"; write "max" or "wait""#,
         ),
         (
             r#"[[hooks]]

@@ -92,6 +92,7 @@ fn config(url: &str, slot: &str) -> Config {
         models: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
+        owner_exists: None,
         history: Default::default(),
         delivery: Delivery {
             timeout: Duration::from_secs(15),
@@ -103,6 +104,7 @@ fn config(url: &str, slot: &str) -> Config {
             disable_after: DisableAfter::Failures(5),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 << 20,
@@ -147,6 +149,7 @@ impl Build for Config {
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,
+            visible: None,
             place: Place {
                 line: 100,
                 column: 1,

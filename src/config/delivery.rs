@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
+    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme, batch,
     reader::{Keys, Table, Value},
     retries, signature,
 };
@@ -26,12 +26,13 @@ pub(super) const KEYS: Keys = Keys {
         "disable_after",
         "payload",
         "signature",
+        "batch",
         "allow_http",
         "allow_networks",
         "memory",
         "grace",
     ],
-    later: &["batch", "rate"],
+    later: &["rate"],
 };
 
 /// Every default of `[delivery]`.
@@ -58,6 +59,7 @@ impl Default for Delivery {
             disable_after: DisableAfter::Time(Duration::from_secs(5 * DAY)),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 * MEBIBYTE,
@@ -116,6 +118,9 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     }
     if let Some(value) = table.find("signature") {
         set(&mut delivery.signature, signature::read(value));
+    }
+    if let Some(value) = table.find("batch") {
+        set(&mut delivery.batch, batch::read(value));
     }
     if let Some(value) = table.find("disable_after") {
         set(&mut delivery.disable_after, disable_after(value));

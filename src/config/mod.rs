@@ -4,6 +4,7 @@
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 mod access;
+mod batch;
 mod database;
 mod delivery;
 mod environment;
@@ -66,6 +67,8 @@ pub struct Config {
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
     pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
     /// `[delivery]`
     pub delivery: Delivery,
     /// `[history]`
@@ -243,6 +246,8 @@ pub struct TableRules {
     pub enrich: Vec<Enrich>,
     /// A template that is sent in place of the plain row.
     pub payload: Option<Template>,
+    /// Which owners may see a row; `None`: whoever hears of it.
+    pub visible: Option<Question>,
     /// Where the table's rules begin.
     pub place: Place,
 }
@@ -464,6 +469,17 @@ impl HookTable {
     }
 }
 
+/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerExists {
+    /// The table of the owners.
+    pub table: TableName,
+    /// Its column with what hooks call their owner.
+    pub column: String,
+    /// Where the key stands.
+    pub place: Place,
+}
+
 /// What a 410 does to a row of `[hook_table]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnGone {
@@ -494,6 +510,8 @@ pub struct Delivery {
     pub payload: PayloadFormat,
     /// Default `standard`.
     pub signature: SignatureScheme,
+    /// Send several deliveries in one request. Default: each alone.
+    pub batch: Option<Batch>,
     /// Allow targets without TLS. Default false.
     pub allow_http: bool,
     /// Networks that targets may reach although they are not public. Default none.
@@ -502,6 +520,15 @@ pub struct Delivery {
     pub memory: usize,
     /// How long SIGTERM waits for requests in flight. Default 20 s.
     pub grace: Duration,
+}
+
+/// How deliveries are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many, 1 to 200. Default 100.
+    pub max: NonZeroUsize,
+    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    pub wait: Duration,
 }
 
 /// What must not overtake what, within one hook.

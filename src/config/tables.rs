@@ -13,7 +13,8 @@ use crate::{
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "model",
+        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "visible",
+        "model",
     ],
     later: &[],
 };
@@ -66,6 +67,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     let rename = table.find("rename").map(rename).unwrap_or_default();
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
     let payload = table.find("payload").and_then(template);
+    let visible = table.find("visible").and_then(question);
     if let Some(value) = table.find("model") {
         model(value, events);
     }
@@ -92,6 +94,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         rename,
         enrich,
         payload,
+        visible,
         place: value.key_place,
     })
 }

@@ -13,6 +13,7 @@ use super::{Office, Result, Who, deliveries::Content};
 use crate::{
     delivery::{
         answer::Answer,
+        batch::Load,
         send::{Request, Sender},
     },
     event::{Event, Position, Subject},
@@ -64,19 +65,22 @@ impl Office {
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
+        let content_type = hook.delivery.payload.content_type();
+        let load = Load::alone(hook.delivery.batch, &id, &body, content_type);
         let sender = Sender::new(&self.config.delivery)?;
         let started = std::time::Instant::now();
         let answer = sender
             .send(Request {
                 target: &hook.target,
-                id: &id,
-                body: body.clone(),
-                content_type: hook.delivery.payload.content_type(),
+                id: &load.id,
+                batch: load.members.as_deref(),
+                body: load.body.clone(),
+                content_type: &load.content_type,
                 at: now,
                 timeout: hook.delivery.timeout,
             })
             .await;
-        Ok(Tested::of(id, &answer, started.elapsed(), &body))
+        Ok(Tested::of(id, &answer, started.elapsed(), &load.body))
     }
 }
 

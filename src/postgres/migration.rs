@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 15] = [
+pub const MIGRATIONS: [Migration; 16] = [
     Migration {
         version: 1,
         name: "migration",
@@ -81,6 +81,11 @@ pub const MIGRATIONS: [Migration; 15] = [
         sql: include_str!("../../sql/0013_emit_row.sql"),
     },
     Migration {
+        version: 14,
+        name: "question",
+        sql: include_str!("../../sql/0014_question.sql"),
+    },
+    Migration {
         version: 20,
         name: "replay",
         sql: include_str!("../../sql/0020_replay.sql"),
@@ -107,10 +112,13 @@ pub const TABLES: [&str; 10] = [
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 4] = [
+pub const FUNCTIONS: [&str; 7] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
+    "is_row_event(text)",
+    "emit_row(regclass,text,text)",
+    "emit_row(regclass,text,anyelement)",
     "call_courier()",
 ];
 

@@ -3,15 +3,21 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use anyhow::{Context, Result};
-use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
 use super::batch::columns;
-use crate::{config, delivery::answer::Answer, history::Attempt};
+use crate::{
+    config,
+    delivery::{answer::Answer, send::ROWHOOK_BATCH},
+    history::Attempt,
+};
 
 /// So much of an answer's headers is kept.
-const HEADER_BYTES: usize = 4096;
+const ANSWER_HEADERS: usize = 4096;
+/// So much of those that were sent is kept: the ids of a batch alone may be 8 KB.
+const SENT_HEADERS: usize = 32 << 10;
 /// So many are forgotten at a time.
 const PART: i64 = 5000;
 /// Stands for what may be secret.
@@ -60,12 +66,20 @@ pub(super) async fn note(
         .map(|attempt| {
             let Attempt {
                 hook,
-                delivery,
+                request,
+                batch,
                 content_type,
                 started_at,
                 ..
             } = attempt;
-            object(&hook.target.headers(delivery, content_type, *started_at))
+            let mut headers = hook.target.headers(request, content_type, *started_at);
+            if let Some(members) = batch
+                .as_deref()
+                .and_then(|ids| HeaderValue::try_from(ids).ok())
+            {
+                headers.insert(ROWHOOK_BATCH, members);
+            }
+            object(&headers, SENT_HEADERS)
         })
         .collect();
     let (mut statuses, mut errors, mut headers, mut answers) =
@@ -80,7 +94,7 @@ pub(super) async fn note(
             } => (
                 Some(i32::from(*code)),
                 None,
-                Some(object(headers)),
+                Some(object(headers, ANSWER_HEADERS)),
                 Some(&body[..]),
             ),
             // A text in Postgres has no zero bytes.
@@ -152,13 +166,13 @@ pub(super) async fn forget(client: &Client, rules: &config::History) -> Result<(
     }
 }
 
-/// Headers as a JSON object; those of one name are joined, as HTTP allows.
-fn object(headers: &HeaderMap) -> String {
+/// Headers as a JSON object, up to so many bytes; those of one name are joined, as HTTP allows.
+fn object(headers: &HeaderMap, most: usize) -> String {
     let mut object = Map::new();
     let mut bytes = 0;
     for (name, value) in headers {
         bytes += name.as_str().len() + value.len();
-        if bytes > HEADER_BYTES {
+        if bytes > most {
             break;
         }
         let text = if value.is_sensitive() || *name == SET_COOKIE {

@@ -8,6 +8,7 @@
 )]
 
 mod bad_input;
+mod batching;
 mod delivering;
 mod dialects;
 mod disabling;
@@ -20,6 +21,7 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod permission;
 mod restarts;
 mod rows;
 mod schemas;
