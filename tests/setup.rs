@@ -89,6 +89,7 @@ fn config(url: &str, slot: &str) -> Config {
         },
         events: Vec::new(),
         tables: Vec::new(),
+        models: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
         owner_exists: None,

@@ -64,11 +64,21 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a hooks.toml from what is in a database.
-    #[command(after_help = "Example: rowhook init postgresql://localhost/shop")]
+    #[command(
+        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
+    )]
     Init {
         /// The database's libpq URL; default: $DATABASE_URL.
-        #[arg(env = "DATABASE_URL", hide_env_values = true)]
-        url: String,
+        #[arg(
+            env = "DATABASE_URL",
+            hide_env_values = true,
+            required_unless_present = "from_django_hook_events"
+        )]
+        url: Option<String>,
+        /// Take the events of django-rest-hooks from a JSON dump of HOOK_EVENTS; a database is then looked at only to find
+        /// the tables.
+        #[arg(long, value_name = "FILE")]
+        from_django_hook_events: Option<PathBuf>,
     },
     /// Look for what is wrong in the configuration and the database, and say what to do about it.
     Check,
@@ -178,7 +188,14 @@ pub fn run(args: Args) -> ExitCode {
 async fn dispatch(args: Args) -> Result<()> {
     let config = || load(&args.config);
     match args.command {
-        Command::Init { url } => init::init(&url, &args.config).await,
+        Command::Init {
+            url,
+            from_django_hook_events: Some(dump),
+        } => init::init_from_django(&dump, url.as_deref(), &args.config).await,
+        Command::Init { url, .. } => {
+            let url = url.context("name the database, or set DATABASE_URL")?;
+            init::init(&url, &args.config).await
+        }
         Command::Check => check::check(&config()?, args.json).await,
         Command::Setup { print: true, .. } => {
             println!("{}", setup::print(&config()?).await?);

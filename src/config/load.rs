@@ -101,13 +101,13 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .need("database", "[database] with url = \"${DATABASE_URL}\"")
         .and_then(|value| value.table(&database::KEYS))
         .and_then(|section| database::read(&section));
+    let tables = file.find("tables").and_then(|value| value.open_table());
+    let models = tables.as_ref().map(tables::models).unwrap_or_default();
     let events = file
         .need("events", "[events] with \"book.added\" = \"book.created\"")
         .and_then(|value| value.open_table())
-        .map_or_else(Events::unknown, |section| Events::read(&section));
-    let tables = file
-        .find("tables")
-        .and_then(|value| value.open_table())
+        .map_or_else(Events::unknown, |section| Events::read(&section, models));
+    let tables = tables
         .map(|section| tables::read(&section, &events))
         .unwrap_or_default();
     let delivery = file
@@ -137,6 +137,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         database: database?,
         events: events.rules,
         tables,
+        models: events.models,
         hooks,
         hook_table,
         owner_exists,

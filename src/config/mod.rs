@@ -15,6 +15,7 @@ mod hooks;
 mod jwt;
 mod load;
 mod mistake;
+mod model;
 mod name;
 mod quantity;
 mod reader;
@@ -36,9 +37,12 @@ use crate::{payload::template::Template, postgres::question::Question};
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
+    model::Model,
     secret::Secret,
 };
 use crate::delivery::tls::Tls;
+
+pub(crate) use self::name::event_mistake;
 
 /// A hook has been disabled by rowhook; hooks of its owner may listen to that.
 pub const HOOK_DISABLED: &str = "hook.disabled";
@@ -58,6 +62,8 @@ pub struct Config {
     pub events: Vec<EventRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
     /// `[[hooks]]`, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
@@ -555,6 +561,8 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
     /// As NetBox sends its webhooks.

@@ -75,13 +75,6 @@ impl<'a> Value<'a> {
         self.reader.wrong(self.place, text);
     }
 
-    /// Notes that the key, or what it says, has to wait.
-    pub(super) fn later(&self, what: impl std::fmt::Display) {
-        self.wrong(format!(
-            "{what} comes in a later version; leave it out until then"
-        ));
-    }
-
     pub(super) fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }
@@ -105,6 +98,17 @@ impl<'a> Value<'a> {
         };
         let is_table = |value: &toml::Spanned<_>| matches!(value.get_ref(), DeValue::Table(_));
         table.values().any(is_table)
+    }
+
+    /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        let DeValue::Table(table) = self.value else {
+            return None;
+        };
+        match table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// The string, as it is written, if it is one of `words`.

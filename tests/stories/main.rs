@@ -13,6 +13,7 @@ mod batching;
 mod delivering;
 mod dialects;
 mod disabling;
+mod django;
 mod gaps;
 mod history;
 mod hook_table;
