@@ -19,6 +19,7 @@ pub mod owner;
 pub mod payload;
 pub mod postgres;
 pub mod reader;
+pub mod receive;
 pub mod run;
 pub mod signature;
 pub mod store;
