@@ -3,6 +3,7 @@
 mod check;
 mod init;
 mod logs;
+mod receive;
 mod signals;
 
 use std::{
@@ -35,14 +36,9 @@ pub const BAD_CONFIGURATION: u8 = 64;
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]
 pub struct Args {
-    /// The file that says which changes are events, and where they go.
-    #[arg(
-        long,
-        global = true,
-        default_value = "hooks.toml",
-        env = "ROWHOOK_CONFIG"
-    )]
-    config: PathBuf,
+    /// The file that says which changes are events, and where they go [default: hooks.toml; receive.toml for receive].
+    #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
+    config: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -78,6 +74,8 @@ enum Command {
     },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
+    /// Be the other end: print webhooks that arrive, or run tasks on them.
+    Receive(receive::ReceiveArgs),
     /// Remove rowhook's tables, publications and slot from the database.
     Teardown {
         /// Yes, remove the hooks and the record of dead deliveries too.
@@ -105,9 +103,10 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn dispatch(args: Args) -> Result<()> {
-    let config = || load(&args.config);
+    let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
+    let config = || load(path);
     match args.command {
-        Command::Init { url } => init::init(&url, &args.config).await,
+        Command::Init { url } => init::init(&url, path).await,
         Command::Check => check::check(&config()?, args.json).await,
         Command::Setup { print: true, .. } => {
             println!("{}", setup::print(&config()?).await?);
@@ -141,6 +140,9 @@ async fn dispatch(args: Args) -> Result<()> {
             .await
         }
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
+        Command::Receive(receive) => {
+            receive::receive(receive, args.config.as_deref(), args.json, signals::stop()?).await
+        }
         Command::Teardown { yes } => {
             let config = config()?;
             if !yes {

@@ -128,7 +128,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn retries(value: &Value<'_>) -> Option<Vec<Duration>> {
+pub(super) fn retries(value: &Value<'_>) -> Option<Vec<Duration>> {
     if value.is_false() {
         return Some(Vec::new());
     }

@@ -140,7 +140,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
 }
 
 /// The URL stays out of the messages: targets often carry a token.
-fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
+pub(super) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
@@ -161,7 +161,7 @@ fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     Some(url)
 }
 
-fn secret(value: &Value<'_>) -> Option<Secret> {
+pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
     let secret = value.secret()?;
     let key = secret.expose().strip_prefix("whsec_");
     let key = key.and_then(|key| BASE64_STANDARD.decode(key).ok());

@@ -15,6 +15,7 @@ mod mistake;
 mod name;
 mod quantity;
 mod reader;
+pub mod receive;
 mod secret;
 mod server;
 mod tables;
@@ -24,6 +25,7 @@ use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
+pub(crate) use self::quantity::duration;
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},

@@ -73,7 +73,12 @@ impl Runner {
     ///
     /// # Errors
     /// Why it failed, for a person.
-    pub async fn attempt(&self, task: &Task, received: &Received, number: u32) -> Result<(), String> {
+    pub async fn attempt(
+        &self,
+        task: &Task,
+        received: &Received,
+        number: u32,
+    ) -> Result<(), String> {
         match &task.action {
             Action::Command(words) => self.command(words, task, received, number).await,
             Action::Http(call) => self.call(call, task, received, number).await,
@@ -222,16 +227,12 @@ impl Drop for Group<'_> {
 async fn converse(child: &mut Child, body: &[u8]) -> io::Result<(ExitStatus, String)> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let ended = CancellationToken::new();
-    let overdue = async || {
-        ended.cancelled().await;
-        sleep(LAST_WORDS).await;
-    };
     let tell = async {
         let Some(mut stdin) = stdin else { return };
         tokio::select! {
             // A program need not read it.
             _ = stdin.write_all(body) => {}
-            () = overdue() => {}
+            () = overdue(&ended) => {}
         }
     };
     let listen = async {
@@ -239,7 +240,7 @@ async fn converse(child: &mut Child, body: &[u8]) -> io::Result<(ExitStatus, Str
         if let Some(stderr) = stderr {
             tokio::select! {
                 () = keep_tail(stderr, &mut said) => {}
-                () = overdue() => {}
+                () = overdue(&ended) => {}
             }
         }
         said
@@ -251,6 +252,11 @@ async fn converse(child: &mut Child, body: &[u8]) -> io::Result<(ExitStatus, Str
     };
     let ((), said, status) = tokio::join!(tell, listen, wait);
     Ok((status?, String::from_utf8_lossy(&said).trim().to_owned()))
+}
+
+async fn overdue(ended: &CancellationToken) {
+    ended.cancelled().await;
+    sleep(LAST_WORDS).await;
 }
 
 /// Reads to the end, passes all of it on to our own standard error, and keeps the end of it.
@@ -328,7 +334,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_reads_nothing_of_a_large_body_succeeds() {
-        attempt(&shell("exit 0"), vec![b' '; 1 << 20]).await.unwrap();
+        attempt(&shell("exit 0"), vec![b' '; 1 << 20])
+            .await
+            .unwrap();
         attempt(&shell("head -c 10 >/dev/null"), vec![b' '; 1 << 20])
             .await
             .unwrap();
@@ -342,7 +350,10 @@ mod tests {
         assert!(failed.unwrap_err().len() < KEPT_OF_STDERR + 30);
         let missing = Task::new("t", Action::Command(vec!["/no/such/program".into()]));
         let failed = attempt(&missing, "").await.unwrap_err();
-        assert!(failed.starts_with("/no/such/program cannot be run: "), "{failed}");
+        assert!(
+            failed.starts_with("/no/such/program cannot be run: "),
+            "{failed}"
+        );
     }
 
     #[tokio::test]
@@ -353,12 +364,19 @@ mod tests {
             timeout: Duration::from_millis(500),
             ..shell(&script)
         };
-        assert_eq!(attempt(&task, "").await.unwrap_err(), "timed out after 500ms");
+        assert_eq!(
+            attempt(&task, "").await.unwrap_err(),
+            "timed out after 500ms"
+        );
         let sleeper = std::fs::read_to_string(out.path()).unwrap();
         let sleeper = format!("/proc/{}/stat", sleeper.trim());
-        // It is dead at once, and gone when whoever inherited it has taken notice.
-        let state = std::fs::read_to_string(sleeper).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        // It is gone when whoever inherited it has taken notice.
+        let lives = || std::fs::read_to_string(&sleeper).is_ok_and(|state| !state.contains(") Z "));
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while lives() {
+            assert!(std::time::Instant::now() < deadline, "it was not ended");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
@@ -378,6 +396,9 @@ mod tests {
         let failed = attempt(&panics, "").await.unwrap_err();
         assert!(failed.contains("did not end well"), "{failed}");
         let hangs = task(Arc::new(|_| Box::pin(std::future::pending())));
-        assert_eq!(attempt(&hangs, "").await.unwrap_err(), "timed out after 100ms");
+        assert_eq!(
+            attempt(&hangs, "").await.unwrap_err(),
+            "timed out after 100ms"
+        );
     }
 }

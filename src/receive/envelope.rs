@@ -86,7 +86,8 @@ impl Received {
         body: Bytes,
         received_at: SystemTime,
     ) -> Result<(Self, Value), Malformed> {
-        let text = str::from_utf8(&body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
+        let text =
+            str::from_utf8(&body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
         let json: Value =
             serde_json::from_str(text).map_err(|error| Malformed::Json(error.to_string()))?;
         let received = Self {
@@ -160,7 +161,10 @@ fn id(headers: &HeaderMap, json: &Value, body: &[u8]) -> Result<String, Malforme
         hash.update(part);
     }
     let hash: [u8; 32] = hash.finalize().into();
-    let digits: Vec<String> = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> = hash[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok(format!("body_{}", digits.concat()))
 }
 
@@ -254,8 +258,20 @@ mod tests {
                 "issues",
                 "opened",
             ),
-            (&[("x-github-event", "push")], r#"{"ref":"x"}"#, Shape::Github, "push", "push"),
-            (&[], r#"{"type":"ping","data":null}"#, Shape::Standard, "", "ping"),
+            (
+                &[("x-github-event", "push")],
+                r#"{"ref":"x"}"#,
+                Shape::Github,
+                "push",
+                "push",
+            ),
+            (
+                &[],
+                r#"{"type":"ping","data":null}"#,
+                Shape::Standard,
+                "",
+                "ping",
+            ),
             (&[], r#"{"id":1,"type":"paperback"}"#, Shape::Other, "", ""),
             (&[], "[]", Shape::Other, "", ""),
         ] {
@@ -272,7 +288,9 @@ mod tests {
         assert_eq!(id(&[("webhook-id", "msg_1"), github], "{}"), "msg_1");
         assert_eq!(id(&[github], "{}"), "72d3162e");
         let event = |id: &str, data: u8| {
-            format!(r#"{{"specversion":"1.0","source":"/s","id":"{id}","type":"a.b","data":{data}}}"#)
+            format!(
+                r#"{{"specversion":"1.0","source":"/s","id":"{id}","type":"a.b","data":{data}}}"#
+            )
         };
         assert_eq!(id(&[], &event("1", 1)), id(&[], &event("1", 2)));
         assert_ne!(id(&[], &event("1", 1)), id(&[], &event("2", 1)));

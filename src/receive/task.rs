@@ -82,9 +82,8 @@ impl Task {
 
     /// Is it about this?
     pub fn wants(&self, envelope: &Envelope) -> bool {
-        let any = |patterns: &[Pattern], name: &str| {
-            patterns.iter().any(|pattern| pattern.matches(name))
-        };
+        let any =
+            |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         any(&self.models, &envelope.model) && any(&self.events, &envelope.event)
     }
 
@@ -158,7 +157,12 @@ mod tests {
                 event: event.into(),
             })
         };
-        assert!(wants(&["tenant"], &["created", "updated"], "tenant", "updated"));
+        assert!(wants(
+            &["tenant"],
+            &["created", "updated"],
+            "tenant",
+            "updated"
+        ));
         assert!(wants(&["clinic.*"], &["*"], "clinic.pet", "deleted"));
         assert!(wants(&["*"], &["*"], "", ""));
         assert!(!wants(&["tenant"], &["created"], "tenant", "deleted"));
@@ -177,7 +181,11 @@ mod tests {
         assert_eq!(lane("list.1", json!({"list": [1, [2]]})), "[2]");
         assert_eq!(lane("data.id", json!([])), "null");
         assert_eq!(task().lane(&json!({})), None);
-        assert!(["", ".", "a.", ".a", "a..b"].into_iter().all(|path| Path::parse(path).is_none()));
+        assert!(
+            ["", ".", "a.", ".a", "a..b"]
+                .into_iter()
+                .all(|path| Path::parse(path).is_none())
+        );
     }
 
     #[test]

@@ -141,10 +141,7 @@ impl Verifier {
     }
 
     /// An HMAC of the body in a header of its own. The secrets are keys as they are written.
-    pub fn hmac<S: Into<String>>(
-        scheme: HmacScheme,
-        secrets: impl IntoIterator<Item = S>,
-    ) -> Self {
+    pub fn hmac<S: Into<String>>(scheme: HmacScheme, secrets: impl IntoIterator<Item = S>) -> Self {
         let secrets = secrets.into_iter().map(Secret::new).collect();
         Self::of(Scheme::Hmac(scheme, secrets))
     }
@@ -177,12 +174,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Why it is not believed.
-    pub fn verify(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now: SystemTime,
-    ) -> Result<(), Refusal> {
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Result<(), Refusal> {
         match &self.scheme {
             Scheme::Standard(keys) => self.verify_standard(keys, headers, body, now),
             Scheme::Hmac(scheme, secrets) => scheme.verify(secrets, headers, body),
@@ -260,20 +252,16 @@ impl Key {
 }
 
 impl HmacScheme {
-    fn verify(
-        &self,
-        secrets: &[Secret],
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<(), Refusal> {
+    fn verify(&self, secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
         let written = text(headers, &self.header)?;
         let bytes = written
             .strip_prefix(&*self.prefix)
             .and_then(|digits| self.encoding.decode(digits));
         let fits = |bytes: Vec<u8>| {
-            secrets
-                .iter()
-                .any(|secret| self.algorithm.fits(secret.expose().as_bytes(), body, &bytes))
+            secrets.iter().any(|secret| {
+                self.algorithm
+                    .fits(secret.expose().as_bytes(), body, &bytes)
+            })
         };
         if bytes.is_some_and(fits) {
             Ok(())
@@ -354,10 +342,7 @@ mod tests {
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {
-            (
-                HeaderName::try_from(*name).unwrap(),
-                value.parse().unwrap(),
-            )
+            (HeaderName::try_from(*name).unwrap(), value.parse().unwrap())
         };
         pairs.iter().map(pair).collect()
     }
@@ -401,16 +386,46 @@ mod tests {
         let now = 1_614_265_330;
         let wrong = "the signature in webhook-signature does not fit the body and any secret";
         for (headers, body, at, status, told) in [
-            (without(SIGNATURE), BODY, now, 401, "the header webhook-signature is missing"),
-            (without(ID), BODY, now, 401, "the header webhook-id is missing"),
-            (without(TIMESTAMP), BODY, now, 401, "the header webhook-timestamp is missing"),
+            (
+                without(SIGNATURE),
+                BODY,
+                now,
+                401,
+                "the header webhook-signature is missing",
+            ),
+            (
+                without(ID),
+                BODY,
+                now,
+                401,
+                "the header webhook-id is missing",
+            ),
+            (
+                without(TIMESTAMP),
+                BODY,
+                now,
+                401,
+                "the header webhook-timestamp is missing",
+            ),
             (headers(&PUBLISHED), b"{}".as_slice(), now, 401, wrong),
             (replaced(ID, "msg_another"), BODY, now, 401, wrong),
             (replaced(TIMESTAMP, "1614265331"), BODY, now, 401, wrong),
             (replaced(SIGNATURE, "v1,"), BODY, now, 401, wrong),
             (replaced(SIGNATURE, ""), BODY, now, 401, wrong),
-            (replaced(SIGNATURE, &PUBLISHED[2].1["v1,".len()..]), BODY, now, 401, wrong),
-            (replaced(SIGNATURE, &PUBLISHED[2].1.replace("v1", "v1a")), BODY, now, 401, wrong),
+            (
+                replaced(SIGNATURE, &PUBLISHED[2].1["v1,".len()..]),
+                BODY,
+                now,
+                401,
+                wrong,
+            ),
+            (
+                replaced(SIGNATURE, &PUBLISHED[2].1.replace("v1", "v1a")),
+                BODY,
+                now,
+                401,
+                wrong,
+            ),
             (
                 replaced(TIMESTAMP, "yesterday"),
                 BODY,
@@ -464,10 +479,30 @@ mod tests {
         use Encoding::{Base64, Hex};
         // What `openssl dgst -hmac key` says of BODY.
         for (algorithm, encoding, prefix, value) in [
-            (Sha1, Hex, "sha1=", "sha1=8e26225c9a1fc38c1e51967540ccd8f7b7b87d39"),
-            (Sha256, Hex, "sha256=", "sha256=ad1a616fa5d45e0552fd84752e21f775525a9caa345c9b14fa23d8435584f7e9"),
-            (Sha256, Base64, "", "rRphb6XUXgVS/YR1LiH3dVJanKo0XJsU+iPYQ1WE9+k="),
-            (Sha512, Hex, "", "a568acb281e13f6c68f7c314295917b3dda00d6db032df616b500faa0798f0baa9dd85df379368814f8fa62d96d6fc7a31f6b004e9dc98f019177f48bb52df68"),
+            (
+                Sha1,
+                Hex,
+                "sha1=",
+                "sha1=8e26225c9a1fc38c1e51967540ccd8f7b7b87d39",
+            ),
+            (
+                Sha256,
+                Hex,
+                "sha256=",
+                "sha256=ad1a616fa5d45e0552fd84752e21f775525a9caa345c9b14fa23d8435584f7e9",
+            ),
+            (
+                Sha256,
+                Base64,
+                "",
+                "rRphb6XUXgVS/YR1LiH3dVJanKo0XJsU+iPYQ1WE9+k=",
+            ),
+            (
+                Sha512,
+                Hex,
+                "",
+                "a568acb281e13f6c68f7c314295917b3dda00d6db032df616b500faa0798f0baa9dd85df379368814f8fa62d96d6fc7a31f6b004e9dc98f019177f48bb52df68",
+            ),
         ] {
             let header = HeaderName::from_static("x-hook-signature");
             let scheme = HmacScheme {
@@ -484,7 +519,14 @@ mod tests {
             if encoding == Hex && prefix.is_empty() {
                 verify("key", &value.to_uppercase(), BODY).unwrap();
             }
-            for wrong in ["", "sha256=", "zz", &value[1..], &value[..value.len() - 1], "sha256=é"] {
+            for wrong in [
+                "",
+                "sha256=",
+                "zz",
+                &value[1..],
+                &value[..value.len() - 1],
+                "sha256=é",
+            ] {
                 let Ok(wrong) = axum::http::HeaderValue::from_bytes(wrong.as_bytes()) else {
                     continue;
                 };
@@ -500,7 +542,14 @@ mod tests {
 
     #[test]
     fn a_bad_secret_is_refused_and_not_repeated() {
-        for secret in ["", "whsec_", "whpk_", "whpk_c2hvcnQ=", "whsec_c2hvcnQ=", "plain"] {
+        for secret in [
+            "",
+            "whsec_",
+            "whpk_",
+            "whpk_c2hvcnQ=",
+            "whsec_c2hvcnQ=",
+            "plain",
+        ] {
             let told = Verifier::standard([secret]).unwrap_err().to_string();
             assert!(told.starts_with("the secret is neither") && !told.contains("c2hvcnQ"));
         }
