@@ -31,7 +31,6 @@ use crate::{
 /// What `rowhook receive` is asked for.
 #[derive(Debug, Args)]
 #[command(
-    args_conflicts_with_subcommands = true,
     after_help = "Print what arrives: rowhook receive --port 9000 --secret whsec_…\n\
                   Run tasks on it:    rowhook receive --config receive.toml"
 )]

@@ -169,10 +169,19 @@ impl Description {
 mod tests {
     use super::*;
 
-    fn write(folder: &Path, name: &str, script: &str, mode: u32) {
+    /// Written by another process: while we had it open for writing, a child of another test could not be told from us, and
+    /// it could not be run.
+    fn write(folder: &Path, name: &str, script: &str, mode: &str) {
         let path = folder.join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let status = std::process::Command::new("sh")
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$1" >"$0"; chmod "$2" "$0""#,
+            ])
+            .arg(path)
+            .args([script, mode])
+            .status();
+        assert!(status.unwrap().success());
     }
 
     #[tokio::test]
@@ -180,24 +189,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let good = r#"[ "$1" = describe ] && echo '{"models": ["tenant", "ipam.*"], "events": ["*"], "timeout": "5s", "retries": ["1s"], "concurrency": 1, "order_by": "data.id"}'"#;
-        write(folder, "rowhook-plugin-good.sh", good, 0o755);
-        write(folder, "rowhook-plugin-good", good, 0o755);
-        write(folder, "rowhook-plugin-fails", "exit 3", 0o755);
-        write(folder, "rowhook-plugin-mumbles", "echo hello", 0o755);
+        write(folder, "rowhook-plugin-good.sh", good, "755");
+        write(folder, "rowhook-plugin-good", good, "755");
+        write(folder, "rowhook-plugin-fails", "exit 3", "755");
+        write(folder, "rowhook-plugin-mumbles", "echo hello", "755");
         write(
             folder,
             "rowhook-plugin-extra",
             r#"echo '{"models":["*"],"events":["*"],"modles":1}'"#,
-            0o755,
+            "755",
         );
         write(
             folder,
             "rowhook-plugin-wide",
             r#"echo '{"models":["a b"],"events":["*"]}'"#,
-            0o755,
+            "755",
         );
-        write(folder, "rowhook-plugin-plain", good, 0o644);
-        write(folder, "something-else", "exit 1", 0o755);
+        write(folder, "rowhook-plugin-plain", good, "644");
+        write(folder, "something-else", "exit 1", "755");
         let missing = folder.join("missing");
         let (tasks, broken) = find(&[folder.to_owned(), missing]).await;
         let names: Vec<&str> = tasks.iter().map(|task| &*task.name).collect();
