@@ -9,14 +9,14 @@
 )]
 
 mod answers;
-//mod chain;
+mod chain;
 mod config;
 mod library;
-//mod official;
+mod official;
 mod plugins;
 mod printing;
 mod queue;
 mod receiving;
-//mod servers;
+mod servers;
 #[path = "../stories/support.rs"]
 mod support;

@@ -48,7 +48,7 @@ async fn what_arrives_is_printed_with_whether_it_is_believed() {
         .until_out("all four", |out| out.matches("path  /hook").count() == 4)
         .await;
     for part in [
-        "  book added  verified\n  path  /hook\n  id    msg_1\n  body  rest-hooks, 77 bytes\n  {\n    \"hook\": {\n",
+        "  book added  verified\n  path  /hook\n  id    msg_1\n  body  rest-hooks, 69 bytes\n  {\n    \"hook\": {\n",
         "  book added  verified, came before\n",
         "  refused with 401: the signature in webhook-signature does not fit the body and any secret\n",
         "  head  webhook-id: msg_2\n",

@@ -52,7 +52,7 @@ async fn what_was_accepted_runs_after_a_kill_and_nothing_that_was_recorded_runs_
 }
 
 /// The ids that a log says are done.
-fn done(log: &str) -> Vec<String> {
+pub fn done(log: &str) -> Vec<String> {
     let of_line = |line: &str| Some(line.split_once("id=\"")?.1.split_once('"')?.0.to_owned());
     log.lines()
         .filter(|line| line.contains(" done "))
@@ -176,13 +176,13 @@ async fn the_dead_are_listed_and_retried_while_a_receiver_runs_and_while_none_do
     assert_eq!(place.ask(&["dead", "list"]).out, "nothing is dead\n");
 }
 
-fn dead(place: &Place) -> Vec<serde_json::Value> {
+pub fn dead(place: &Place) -> Vec<serde_json::Value> {
     let list = place.ask(&["--json", "dead", "list"]);
     serde_json::from_str(&list.out)
         .unwrap_or_else(|error| panic!("{error}: {}{}", list.out, list.err))
 }
 
-async fn until_dead(place: &Place, number: usize) {
+pub async fn until_dead(place: &Place, number: usize) {
     let deadline = tokio::time::Instant::now() + crate::support::DEADLINE;
     while dead(place).len() != number {
         assert!(

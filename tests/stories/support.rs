@@ -370,6 +370,7 @@ pub struct Rowhook {
     child: Child,
     folder: Arc<tempfile::TempDir>,
     log: watch::Receiver<Vec<String>>,
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
     out: watch::Receiver<Vec<String>>,
 }
 
@@ -419,6 +420,7 @@ impl Rowhook {
     }
 
     /// Waits until what it has printed is as it should be.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
     pub async fn until_out(&mut self, fact: &str, met: impl Fn(&str) -> bool) -> String {
         let met = |lines: &Vec<String>| met(&lines.join("\n"));
         let seen = timeout(DEADLINE, self.out.wait_for(met))
@@ -458,6 +460,7 @@ impl Rowhook {
     }
 
     /// kill -9, and all that it has logged.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
     pub fn kill_and_log(mut self) -> String {
         self.child.kill().unwrap();
         self.wait().1

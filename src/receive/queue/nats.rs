@@ -1,7 +1,7 @@
 //! The queue in NATS JetStream, for more machines than one.
 //!
 //! Each job is a message of the stream `rowhook-receive`, and goes when it is acknowledged. That is done when the task has
-//! succeeded and its success is in the bucket `rowhook-receive-done`, where everyone looks before beginning a task. Jobs with
+//! succeeded and its success is in the stream `rowhook-receive-done`, where everyone looks before beginning a task. Jobs with
 //! an order are spread over lanes of the server's own: a consumer that gives out one message at a time.
 
 use std::{
@@ -18,9 +18,8 @@ use async_nats::{
         self, AckKind, Message,
         consumer::{AckPolicy, PullConsumer, pull},
         context::PublishErrorKind,
-        kv,
         message::{PublishMessage, StreamMessage},
-        stream::{self, DiscardPolicy, RetentionPolicy, Stream},
+        stream::{self, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, Stream},
     },
 };
 use bytes::Bytes;
@@ -72,7 +71,37 @@ const BESIDE: usize = 8192;
 pub struct Nats {
     server: Server,
     jobs: Stream,
-    done: kv::Store,
+    done: Notes,
+}
+
+/// What is accepted or done, each a message of its own subject. (A bucket of NATS would be the same; the library cannot ask
+/// servers as old as Debian's for one.)
+#[derive(Debug, Clone)]
+struct Notes {
+    server: Server,
+    stream: Stream,
+}
+
+impl Notes {
+    async fn has(&self, note: &str) -> Result<bool, Error> {
+        let subject = format!("rowhook.done.{note}");
+        match self.stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
+            Err(error) => Err(self.server.wrong("cannot look up what is done", error)),
+        }
+    }
+
+    /// Returns when the server has it on disk.
+    async fn put(&self, note: &str) -> Result<(), Error> {
+        let subject = format!("rowhook.done.{note}");
+        let context = &self.server.context;
+        let noted = async { context.publish(subject, Bytes::new()).await?.await };
+        match noted.await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.server.wrong("cannot note what is done", error)),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -200,17 +229,18 @@ impl Nats {
             })
             .await?;
         let done = server
-            .context
-            .create_or_update_key_value(kv::Config {
-                bucket: DONE.into(),
-                description: "What rowhook receive has accepted and done, by a hash of the id"
-                    .into(),
+            .stream(stream::Config {
+                name: DONE.into(),
+                subjects: vec!["rowhook.done.>".into()],
                 max_age: limits.remember,
-                history: 1,
-                ..kv::Config::default()
+                max_messages_per_subject: 1,
+                ..stream::Config::default()
             })
-            .await
-            .map_err(|error| server.wrong("cannot make its bucket", error))?;
+            .await?;
+        let done = Notes {
+            server: server.clone(),
+            stream: done,
+        };
         let nats = Self { server, jobs, done };
         for task in tasks {
             nats.consumers(task).await?;
@@ -230,11 +260,7 @@ impl Nats {
         }
         let key = key(&received.id);
         let seen = format!("seen.{key}");
-        let known = self.done.get(&seen).await;
-        if known
-            .map_err(|error| self.server.wrong("cannot look an id up", error))?
-            .is_some()
-        {
+        if self.done.has(&seen).await? {
             return Ok(Accepted::Repeated);
         }
         // Where we die between two of them, the sender comes again, and the server knows those it has.
@@ -261,8 +287,7 @@ impl Nats {
                 None => return Ok(Accepted::Full),
             }
         }
-        let noted = self.done.put(&seen, Bytes::new()).await;
-        noted.map_err(|error| self.server.wrong("cannot note an id", error))?;
+        self.done.put(&seen).await?;
         Ok(if repeated {
             Accepted::Repeated
         } else {
@@ -349,7 +374,7 @@ impl Nats {
 /// Takes messages of one consumer, and has them done.
 struct Puller {
     server: Server,
-    done: kv::Store,
+    done: Notes,
     task: Arc<Task>,
     runner: Arc<Runner>,
     slots: [Arc<Semaphore>; 2],
@@ -418,22 +443,19 @@ impl Puller {
         };
         let (task, id) = (&*self.task.name, &*received.id);
         let done = format!("done.{}.{}", key(id), token(task));
-        let known = self.insist("cannot look up what is done", || self.done.get(&done));
-        if known.await.is_some() {
+        if self.insist(|| self.done.has(&done)).await {
             tracing::info!(task, id, "done before");
-            return self.acknowledge(message).await;
+            return self.acknowledge(message, AckKind::Ack).await;
         }
         match attempt(&self.runner, &self.task, &received, number).await {
             Outcome::Done => {
                 // On record before it is acknowledged: what is on record never runs again.
-                let record = || self.done.put(&done, Bytes::new());
-                self.insist("cannot record a success", record).await;
-                self.acknowledge(message).await;
+                self.insist(|| self.done.put(&done)).await;
+                self.acknowledge(message, AckKind::Ack).await;
                 tracing::info!(task, id, "done");
             }
             Outcome::Again { after, .. } => {
-                let nak = || message.ack_with(AckKind::Nak(Some(after)));
-                self.insist("cannot put a message off", nak).await;
+                self.acknowledge(message, AckKind::Nak(Some(after))).await;
             }
             Outcome::Dead { reason } => {
                 let facts = Facts {
@@ -453,31 +475,30 @@ impl Puller {
                     let (subject, body) = (subject.clone(), body.clone());
                     self.server.publish(subject, &message_id, &facts, body)
                 };
-                self.insist("cannot keep a dead task", bury).await;
-                self.acknowledge(message).await;
+                self.insist(bury).await;
+                self.acknowledge(message, AckKind::Ack).await;
             }
         }
     }
 
-    async fn acknowledge(&self, message: &Message) {
-        let acknowledge = || message.double_ack();
-        self.insist("cannot acknowledge a message", acknowledge)
-            .await;
+    /// Says what became of a message, and waits until the server knows.
+    async fn acknowledge(&self, message: &Message, kind: AckKind) {
+        self.insist(|| async {
+            let told = message.double_ack_with(kind).await;
+            told.map_err(|error| self.server.wrong("cannot acknowledge a message", error))
+        })
+        .await;
     }
 
     /// Does it again and again until it is done.
-    async fn insist<T, E: Display, F: Future<Output = Result<T, E>>>(
+    async fn insist<T, F: Future<Output = Result<T, Error>>>(
         &self,
-        failing: &str,
         mut work: impl FnMut() -> F,
     ) -> T {
         loop {
             match work().await {
                 Ok(done) => return done,
-                Err(error) => {
-                    let error = self.server.wrong(failing, error);
-                    tracing::error!(%error, task = self.task.name, "trying again");
-                }
+                Err(error) => tracing::error!(%error, task = self.task.name, "trying again"),
             }
             sleep(PAUSE).await;
         }
