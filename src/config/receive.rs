@@ -339,7 +339,7 @@ fn tasks(value: &Value<'_>) -> Vec<Task> {
 fn read_task(table: &Table<'_>, names: &mut Vec<String>) -> Option<Task> {
     let name = table
         .need("name", "name = \"sync\"")
-        .and_then(|value| name(value, names));
+        .and_then(|value| hooks::name(value, "task", names));
     let models = table.find("model").map(patterns);
     let events = table.find("event").map(patterns);
     let action = action(table);
@@ -355,27 +355,6 @@ fn read_task(table: &Table<'_>, names: &mut Vec<String>) -> Option<Task> {
     set(&mut task.concurrency, concurrency);
     task.order_by = order_by;
     Some(task)
-}
-
-fn name(value: &Value<'_>, names: &mut Vec<String>) -> Option<String> {
-    let name = value.string()?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if !letter || !name.chars().all(allowed) || name.len() > 64 {
-        value.wrong(format!(
-            "{} cannot name a task; begin with a letter, then use up to 63 letters, digits and _ . -",
-            value.quote(&name)
-        ));
-        return None;
-    }
-    if names.contains(&name) {
-        value.wrong(format!(
-            "{} names another task already; give each its own name",
-            value.quote(&name)
-        ));
-    }
-    names.push(name.clone());
-    Some(name)
 }
 
 /// One pattern, or a list of them.

@@ -10,10 +10,17 @@ use std::{
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::{
-    receiving::{NOTE, Place, book, post},
-    support::{BOOK_EVENTS, Database, Receiver, SECRET},
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
 };
+
+use crate::{
+    receiving::{NOTE, Place, book, post, signed},
+    support::{BOOK_EVENTS, DEADLINE, Database, Receiver, SECRET},
+};
+
+const DOCUMENTATION: &str = include_str!("../../docs/receiving.md");
 
 /// A library, as a program that signs and verifies.
 struct Peer {
@@ -43,15 +50,24 @@ fn peers() -> [Peer; 2] {
 }
 
 impl Peer {
+    /// The program, which finds its library.
+    fn command(&self) -> Command {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(&self.program);
+        command
+            .env("NODE_PATH", here.join("target/peers/node/node_modules"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
     fn ask(&self, word: &str, question: &Value) -> Result<String, String> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(&self.program)
+        let mut child = self
+            .command()
             .arg(here.join("tests/receive/official").join(self.script))
             .arg(word)
-            .env("NODE_PATH", here.join("target/peers/node/node_modules"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let question = question.to_string();
@@ -138,5 +154,49 @@ async fn what_rowhook_sends_is_verified_by_the_official_libraries() {
         let verified: Value = serde_json::from_str(&verify(call.id()).unwrap()).unwrap();
         assert_eq!(verified["data"]["title"], "Die Größe", "{}", peer.name);
         assert!(verify("msg_another").is_err(), "{}", peer.name);
+    }
+}
+
+/// The example in the documentation that is in this language.
+fn example(language: &str) -> &'static str {
+    let begin = format!("```{language}\n");
+    let after = DOCUMENTATION.split_once(&begin).unwrap().1;
+    after.split_once("```").unwrap().0
+}
+
+#[tokio::test]
+async fn the_documented_receivers_believe_rowhook_and_nobody_else() {
+    for (peer, language) in peers().into_iter().zip(["python", "js"]) {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let example = example(language).replace("9000", &address.port().to_string());
+        let file = folder.path().join("example.cjs");
+        std::fs::write(&file, example).unwrap();
+        let mut child = peer
+            .command()
+            .arg(file)
+            .env("WEBHOOK_SECRET", SECRET)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while TcpStream::connect(address).await.is_err() {
+            assert!(Instant::now() < deadline, "{} never listened", peer.name);
+            tokio::task::yield_now().await;
+        }
+        let url = format!("http://{address}/hooks");
+        let body = r#"{"hook":{"event":"tenant.created"},"data":{"name":"Größe"}}"#;
+        let send = async |body: &'static str| {
+            let good = r#"{"hook":{"event":"tenant.created"},"data":{"name":"Größe"}}"#;
+            post(&url, signed("msg_1", good, 0), body).await.0
+        };
+        assert_eq!(send(body).await, 202, "{}", peer.name);
+        assert_eq!(send(body).await, 202, "{}", peer.name);
+        assert_eq!(send("{}").await, 401, "{}", peer.name);
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, "created Größe\n", "{}", peer.name);
     }
 }

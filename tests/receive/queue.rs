@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::receiving::{NOTE, Place, SIGNED, book, task};
+use crate::{
+    receiving::{NOTE, Place, SIGNED, book, task},
+    support::{Receiver, SECRET},
+};
 
 #[tokio::test]
 async fn what_was_accepted_runs_after_a_kill_and_nothing_that_was_recorded_runs_again() {
@@ -334,4 +337,28 @@ async fn what_waits_for_a_task_that_is_gone_is_told_and_kept() {
     place.configure(&slow("new"));
     let mut receiver = place.receive().await;
     receiver.until_log("there is no such task any more").await;
+}
+
+#[tokio::test]
+async fn an_http_call_carries_the_body_the_facts_and_a_signature_and_is_made_until_it_succeeds() {
+    let target = Receiver::answering(|_, before| [500, 302, 204][before.min(2)]).await;
+    let config = format!(
+        "{SIGNED}[[tasks]]\nname = \"call\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\nretries = [\"10ms\", \"10ms\"]\n",
+        target.url()
+    );
+    let place = Place::with(&config).await;
+    let mut receiver = place.receive().await;
+    let body = book("added", 1);
+    assert_eq!(place.send("msg_1", &body).await, 202);
+    receiver.until_log("done task=\"call\" id=\"msg_1\"").await;
+    let calls = target.calls();
+    assert_eq!(calls.len(), 3);
+    for (call, attempt) in calls.iter().zip(["1", "2", "3"]) {
+        call.verify();
+        assert_eq!((call.id(), &call.body[..]), ("msg_1", body.as_bytes()));
+        assert_eq!(call.header("rowhook-model"), "book");
+        assert_eq!(call.header("rowhook-event"), "added");
+        assert_eq!(call.header("rowhook-attempt"), attempt);
+    }
+    assert!(receiver.stop().success());
 }
