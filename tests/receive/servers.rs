@@ -24,11 +24,53 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::with(tempfile::tempdir().unwrap(), &[]).await
+    }
+
+    /// A server that speaks TLS only, with a certificate of its own making.
+    async fn with_tls() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ])
+            .args([
+                "-subj",
+                "/CN=nats",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-days",
+                "2",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", &key, "-out", &certificate])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        Self::with(
+            folder,
+            &["--tls", "--tlscert", &certificate, "--tlskey", &key],
+        )
+        .await
+    }
+
+    async fn with(folder: TempDir, more: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let folder = tempfile::tempdir().unwrap();
-        let child = launch(&folder, port);
+        let child = launch(&folder, port, more);
         let server = Self {
             child,
             folder,
@@ -42,7 +84,7 @@ impl Server {
     async fn crash(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = launch(&self.folder, self.port);
+        self.child = launch(&self.folder, self.port, &[]);
         self.until_it_listens().await;
     }
 
@@ -60,7 +102,7 @@ impl Server {
     }
 }
 
-fn launch(folder: &TempDir, port: u16) -> Child {
+fn launch(folder: &TempDir, port: u16, more: &[&str]) -> Child {
     // Debian's place is not on everyone's path.
     let debian = PathBuf::from("/usr/sbin/nats-server");
     let program = if debian.exists() {
@@ -78,6 +120,7 @@ fn launch(folder: &TempDir, port: u16) -> Child {
             "--store_dir",
         ])
         .arg(folder.path())
+        .args(more)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -280,4 +323,27 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
         ended.err
     );
     assert!(!ended.err.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_spoken_to_when_its_certificate_is_trusted_and_refused_otherwise() {
+    let server = Server::with_tls().await;
+    let queue = server.queue().replace("nats://", "tls://");
+    let place = Place::with(&(queue + &task("task", "true", ""))).await;
+    let refused = place.ask(&[]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.err.contains("cannot be connected to"),
+        "{}",
+        refused.err
+    );
+    let trusted = server.folder.path().join("certificate.pem");
+    let list = Command::new(env!("CARGO_BIN_EXE_rowhook"))
+        .args(["receive", "dead", "list", "--config"])
+        .arg(place.path("receive.toml"))
+        .env("SSL_CERT_FILE", trusted)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(list.stderr).unwrap();
+    assert!(told.contains("no receiver has worked there yet"), "{told}");
 }
