@@ -19,6 +19,9 @@ use super::{
     verify::{Refusal, Verifier},
 };
 
+/// So much of a body that is too large is read, for the sake of its sender.
+const LINGER: usize = 16 << 20;
+
 /// Lets requests in.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -107,25 +110,18 @@ impl Gate {
         }
         let announced = parts.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > self.max_body) {
+        let waits = parts.headers.contains_key(header::EXPECT);
+        if announced.is_some_and(|length| length > self.max_body && (waits || length > LINGER)) {
             return Err(Rejection::TooLarge(self.max_body));
         }
-        let body = timeout(self.timeout, self.read(body)).await;
-        let body = body.unwrap_or(Err(Rejection::TooSlow(self.timeout)))?;
-        Ok((parts.headers, body))
-    }
-
-    async fn read(&self, body: Body) -> Result<Bytes, Rejection> {
-        let mut chunks = body.into_data_stream();
-        let mut read = BytesMut::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| Rejection::Broken)?;
-            if read.len() + chunk.len() > self.max_body {
-                return Err(Rejection::TooLarge(self.max_body));
-            }
-            read.extend_from_slice(&chunk);
+        let mut taken = Taken::default();
+        let ended = timeout(self.timeout, taken.fill(body, self.max_body)).await;
+        match ended {
+            _ if taken.length > self.max_body => Err(Rejection::TooLarge(self.max_body)),
+            Err(_) => Err(Rejection::TooSlow(self.timeout)),
+            Ok(Err(_)) => Err(Rejection::Broken),
+            Ok(Ok(())) => Ok((parts.headers, taken.bytes.freeze())),
         }
-        Ok(read.freeze())
     }
 
     /// Is it believed, and what is it about?
@@ -137,5 +133,34 @@ impl Gate {
     ) -> Result<(Received, Value), Rejection> {
         self.verifier.verify(headers, &body, now)?;
         Ok(Received::read(headers, body, now)?)
+    }
+}
+
+/// What has come of a body.
+#[derive(Default)]
+struct Taken {
+    bytes: BytesMut,
+    /// Of all that came, kept or not.
+    length: usize,
+}
+
+impl Taken {
+    /// Reads to the end. What is too large is read on for a while and not kept: a sender that is cut off while it writes does
+    /// not get to read why.
+    async fn fill(&mut self, body: Body, max_body: usize) -> Result<(), axum::Error> {
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            self.length += chunk.len();
+            if self.length <= max_body {
+                self.bytes.extend_from_slice(&chunk);
+            } else {
+                self.bytes = BytesMut::new();
+                if self.length > max_body.saturating_add(LINGER) {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -110,7 +110,7 @@ impl Receiver {
                 (Queue::Disk(disk), Some(lock), copy)
             }
             Place::Nats(url) => {
-                let nats = Nats::connect(url, &tasks, options.limits).await?;
+                let nats = Nats::connect(url, options.limits).await?;
                 let nothing = File::options().write(true).open("/dev/null");
                 let nothing = nothing.context("open /dev/null")?;
                 (Queue::Nats(Box::new(nats)), None, nothing)
@@ -157,6 +157,7 @@ impl Receiver {
     /// # Errors
     /// When the queue cannot be used.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        let stop = stop.child_token();
         let serving = serve(listener, self.router(), stop.clone(), self.grace);
         let working = async {
             let worked = self.work(stop.clone()).await;

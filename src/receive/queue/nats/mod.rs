@@ -53,7 +53,7 @@ impl Nats {
     ///
     /// # Errors
     /// When the server cannot be reached, or has no JetStream.
-    pub async fn connect(url: &Secret, tasks: &[Arc<Task>], limits: Limits) -> Result<Self, Error> {
+    pub async fn connect(url: &Secret, limits: Limits) -> Result<Self, Error> {
         let server = Server::connect(url).await?;
         let jobs = server
             .stream(stream::Config {
@@ -87,11 +87,7 @@ impl Nats {
             server: server.clone(),
             stream: done,
         };
-        let nats = Self { server, jobs, done };
-        for task in tasks {
-            nats.consumers(task).await?;
-        }
-        Ok(nats)
+        Ok(Self { server, jobs, done })
     }
 
     /// As [`super::Queue::accept`].
