@@ -109,6 +109,9 @@ pub(super) async fn receive(
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         return print(Gate::new(verifier(&args)?), address, json, stop).await;
     }
+    if !args.secret.is_empty() && std::env::var_os("ROWHOOK_RECEIVE_SECRET").is_none() {
+        bail!("--secret goes with --port; receive.toml has secrets of its own");
+    }
     let path = config.unwrap_or(Path::new(FILE));
     if config.is_none() && !path.exists() {
         bail!(

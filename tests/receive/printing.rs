@@ -146,4 +146,10 @@ async fn a_file_without_tasks_prints_and_no_file_says_what_to_do() {
         "{}",
         ended.err
     );
+    let ended = crate::support::rowhook_in(&folder, &["receive", "--secret", SECRET]);
+    assert!(
+        ended.err.contains("--secret goes with --port"),
+        "{}",
+        ended.err
+    );
 }
