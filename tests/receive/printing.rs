@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use ed25519_dalek::{Signer, SigningKey};
 use reqwest::header::HeaderMap;
 
 use crate::{
@@ -57,6 +59,27 @@ async fn what_arrives_is_printed_with_whether_it_is_believed() {
         assert!(printed.contains(part), "{part:?} is not in\n{printed}");
     }
     assert!(printer.stop().success());
+}
+
+#[tokio::test]
+async fn a_public_key_believes_what_its_private_key_has_signed() {
+    let private = SigningKey::from_bytes(&[7; 32]);
+    let public = BASE64_STANDARD.encode(private.verifying_key().as_bytes());
+    let (mut printer, url) = printer(&["--secret", &format!("whpk_{public}")]).await;
+    let body = book("added", 7);
+    // The same id and time, signed by another key and in another way.
+    let mut headers = signed("msg_1", &body, 0);
+    assert_eq!(post(&url, headers.clone(), body.clone()).await.0, 401);
+    let at = headers["webhook-timestamp"].to_str().unwrap();
+    let signature = private.sign(format!("msg_1.{at}.{body}").as_bytes());
+    let signature = format!("v1a,{}", BASE64_STANDARD.encode(signature.to_bytes()));
+    headers.insert("webhook-signature", signature.parse().unwrap());
+    assert_eq!(post(&url, headers, body).await.0, 202);
+    printer
+        .until_out("the good one", |out| {
+            out.contains("  book added  verified\n")
+        })
+        .await;
 }
 
 #[tokio::test]

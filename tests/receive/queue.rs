@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    receiving::{NOTE, Place, SIGNED, book, task},
+    receiving::{
+        NOTE, NOTE_BUT_FAIL_FIRST, Place, SIGNED, assert_in_order, book, send_three_books, task,
+    },
     support::{Receiver, SECRET},
 };
 
@@ -199,26 +201,12 @@ pub async fn until_dead(place: &Place, number: usize) {
 
 #[tokio::test]
 async fn what_has_an_order_runs_in_it_through_failures_and_the_rest_does_not_wait() {
-    // The first attempt at each of the first book fails.
-    let script = r#"
-        body=$(cat)
-        case $body in *'"id":1}'*) [ "$ROWHOOK_ATTEMPT" = 1 ] && exit 1 ;; esac
-        echo "$ROWHOOK_ID" >>ran"#;
-    let place = Place::with_task(script, "order_by = \"data.id\"\nconcurrency = 8").await;
+    let script = NOTE_BUT_FAIL_FIRST.replace("RAN", "ran");
+    let place = Place::with_task(&script, "order_by = \"data.id\"\nconcurrency = 8").await;
     let _receiver = place.receive().await;
-    let mut expected = vec![Vec::new(); 3];
-    for number in 0..15 {
-        let book_id = number % 3;
-        let id = format!("msg_{book_id}_{number}");
-        assert_eq!(place.send(&id, &book("changed", book_id)).await, 202);
-        expected[usize::try_from(book_id).unwrap()].push(id);
-    }
+    let sent = send_three_books(&place).await;
     let ran = place.until_ran("all have run", |ran| ran.len() == 15).await;
-    for (book_id, expected) in expected.iter().enumerate() {
-        let prefix = format!("msg_{book_id}_");
-        let of_book: Vec<&String> = ran.iter().filter(|id| id.starts_with(&prefix)).collect();
-        assert_eq!(of_book, expected.iter().collect::<Vec<_>>());
-    }
+    assert_in_order(&ran, &sent);
 }
 
 #[tokio::test]

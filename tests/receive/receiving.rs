@@ -140,3 +140,30 @@ pub async fn post(url: &str, headers: HeaderMap, body: impl Into<reqwest::Body>)
     let answer = sent.unwrap_or_else(|error| panic!("{error:?}"));
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
+
+/// Fifteen events of three books, and the ids of each book's in the order in which they were sent.
+pub async fn send_three_books(place: &Place) -> Vec<Vec<String>> {
+    let mut sent = vec![Vec::new(); 3];
+    for number in 0..15 {
+        let book_id = number % 3;
+        let id = format!("msg_{book_id}_{number}");
+        assert_eq!(place.send(&id, &book("changed", book_id)).await, 202);
+        sent[usize::try_from(book_id).unwrap()].push(id);
+    }
+    sent
+}
+
+/// What has run is what was sent, for each book in its order.
+pub fn assert_in_order(ran: &[String], sent: &[Vec<String>]) {
+    for (book_id, sent) in sent.iter().enumerate() {
+        let prefix = format!("msg_{book_id}_");
+        let of_book: Vec<&String> = ran.iter().filter(|id| id.starts_with(&prefix)).collect();
+        assert_eq!(of_book, sent.iter().collect::<Vec<_>>());
+    }
+}
+
+/// Writes each id; the first attempt at each event of the first book fails.
+pub const NOTE_BUT_FAIL_FIRST: &str = r#"
+    body=$(cat)
+    case $body in *'"id":1}'*) [ "$ROWHOOK_ATTEMPT" = 1 ] && exit 1 ;; esac
+    echo "$ROWHOOK_ID" >>RAN"#;

@@ -11,7 +11,9 @@ use tokio::{net::TcpStream, time::Instant};
 
 use crate::{
     queue::{dead, done},
-    receiving::{Place, SIGNED, book, task},
+    receiving::{
+        NOTE_BUT_FAIL_FIRST, Place, SIGNED, assert_in_order, book, send_three_books, task,
+    },
     support::DEADLINE,
 };
 
@@ -222,25 +224,11 @@ async fn a_crash_of_the_server_loses_nothing_that_was_accepted() {
 #[tokio::test]
 async fn what_has_an_order_runs_in_it_over_two_receivers() {
     let server = Server::start().await;
-    let script = r#"
-        body=$(cat)
-        case $body in *'"id":1}'*) [ "$ROWHOOK_ATTEMPT" = 1 ] && exit 1 ;; esac
-        echo "$ROWHOOK_ID" >>RAN"#;
-    let (first, second) = two(&server, script, "order_by = \"data.id\"").await;
+    let (first, second) = two(&server, NOTE_BUT_FAIL_FIRST, "order_by = \"data.id\"").await;
     let (one, other) = (first.receive().await, second.receive().await);
-    let mut expected = vec![Vec::new(); 3];
-    for number in 0..15 {
-        let book_id = number % 3;
-        let id = format!("msg_{book_id}_{number}");
-        assert_eq!(first.send(&id, &book("changed", book_id)).await, 202);
-        expected[usize::try_from(book_id).unwrap()].push(id);
-    }
+    let sent = send_three_books(&first).await;
     let ran = first.until_ran("all have run", |ran| ran.len() == 15).await;
-    for (book_id, expected) in expected.iter().enumerate() {
-        let prefix = format!("msg_{book_id}_");
-        let of_book: Vec<&String> = ran.iter().filter(|id| id.starts_with(&prefix)).collect();
-        assert_eq!(of_book, expected.iter().collect::<Vec<_>>());
-    }
+    assert_in_order(&ran, &sent);
     assert!(one.stop().success() && other.stop().success());
 }
 
