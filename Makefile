@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint build postgres django
+.PHONY: help demo test torture lint build postgres django peers
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -14,7 +14,7 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: postgres django
+test: postgres django peers
 	cargo test --locked --no-fail-fast
 
 torture: postgres
@@ -36,3 +36,7 @@ django:
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:
 	@scripts/install-postgres
+
+# Whom the tests of the receiver speak with: NATS, and the official libraries of Standard Webhooks.
+peers:
+	@scripts/install-peers

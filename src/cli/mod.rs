@@ -8,6 +8,7 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod receive;
 mod run;
 mod schema;
 mod show;
@@ -46,14 +47,9 @@ pub const BAD_CONFIGURATION: u8 = 64;
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]
 pub struct Args {
-    /// The file that says which changes are events, and where they go.
-    #[arg(
-        long,
-        global = true,
-        default_value = "hooks.toml",
-        env = "ROWHOOK_CONFIG"
-    )]
-    config: PathBuf,
+    /// The file that says which changes are events, and where they go [default: hooks.toml; receive.toml for receive].
+    #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
+    config: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -152,6 +148,8 @@ enum Command {
     },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
+    /// Be the other end: print webhooks that arrive, or run tasks on them.
+    Receive(receive::ReceiveArgs),
     /// Remove rowhook's tables, publications and slot from the database.
     Teardown {
         /// Yes, remove the hooks and the record of dead deliveries too.
@@ -186,15 +184,16 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn dispatch(args: Args) -> Result<()> {
-    let config = || load(&args.config);
+    let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
+    let config = || load(path);
     match args.command {
         Command::Init {
             url,
             from_django_hook_events: Some(dump),
-        } => init::init_from_django(&dump, url.as_deref(), &args.config).await,
+        } => init::init_from_django(&dump, url.as_deref(), path).await,
         Command::Init { url, .. } => {
             let url = url.context("name the database, or set DATABASE_URL")?;
-            init::init(&url, &args.config).await
+            init::init(&url, path).await
         }
         Command::Check => check::check(&config()?, args.json).await,
         Command::Setup { print: true, .. } => {
@@ -214,7 +213,7 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
+        Command::Run { no_setup } => run::run(path, !no_setup).await,
         Command::Events => events::events(&config()?, args.json).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), args.json).await
@@ -229,6 +228,9 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
+        Command::Receive(receive) => {
+            receive::receive(receive, args.config.as_deref(), args.json, signals::stop()?).await
+        }
         Command::Teardown { yes } => {
             let config = config()?;
             if !yes {

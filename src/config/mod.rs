@@ -19,6 +19,7 @@ mod model;
 mod name;
 mod quantity;
 mod reader;
+pub mod receive;
 mod retries;
 mod secret;
 mod server;
@@ -32,6 +33,7 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use url::Url;
 
+pub(crate) use self::quantity::duration;
 use crate::{payload::template::Template, postgres::question::Question};
 
 pub use self::{

@@ -12,14 +12,21 @@ use crate::postgres::nearest::nearest;
 /// The file that is being read, and what was noticed so far.
 pub(super) struct Reader<'a> {
     text: &'a str,
+    /// What messages call the file: `hooks.toml`.
+    kind: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn new(
+        text: &'a str,
+        kind: &'a str,
+        env: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         Self {
             text,
+            kind,
             env,
             mistakes: RefCell::default(),
         }
@@ -423,7 +430,7 @@ impl<'a> Table<'a> {
                 );
             } else if !keys.known.contains(&entry.name) {
                 let owner = match &*self.name {
-                    "" => "hooks.toml".to_owned(),
+                    "" => self.reader.kind.to_owned(),
                     name => name.to_owned(),
                 };
                 self.reader.wrong(
