@@ -20,6 +20,7 @@ pub mod manage;
 pub mod message;
 pub mod owner;
 pub mod payload;
+pub mod permission;
 pub mod postgres;
 pub mod reader;
 pub mod rehearsal;

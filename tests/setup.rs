@@ -91,6 +91,7 @@ fn config(url: &str, slot: &str) -> Config {
         tables: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
+        owner_exists: None,
         history: Default::default(),
         delivery: Delivery {
             timeout: Duration::from_secs(15),
@@ -147,6 +148,7 @@ impl Build for Config {
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,
+            visible: None,
             place: Place {
                 line: 100,
                 column: 1,

@@ -55,7 +55,8 @@ select
     behind.event_index,
     behind.commit_time,
     behind.body,
-    behind.content_type
+    behind.content_type,
+    behind.question::text as question
 from behind
 join counted on counted.id = behind.id
 where counted.bytes <= $3

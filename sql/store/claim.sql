@@ -38,4 +38,5 @@ returning
     delivery.event_index,
     delivery.commit_time,
     delivery.body,
-    delivery.content_type
+    delivery.content_type,
+    delivery.question::text as question

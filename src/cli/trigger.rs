@@ -90,10 +90,10 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
         bail!("nothing was sent: {flaw}");
     }
     let content_type = hook.delivery.payload.content_type();
-    let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
+    let load = Load::alone(hook.delivery.batch, &id, &body, content_type);
     let request = Request {
         target: &hook.target,
-        id: &id,
+        id: &load.id,
         batch: load.members.as_deref(),
         body: load.body.clone(),
         content_type: &load.content_type,

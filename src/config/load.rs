@@ -117,10 +117,11 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("hooks")
         .map(|value| hooks::read(value, &events, &delivery, folder))
         .unwrap_or_default();
-    let hook_table = file
+    let hooks_in = file
         .find("hook_table")
-        .and_then(|value| value.table(&hook_table::KEYS))
-        .and_then(|section| hook_table::read(&section));
+        .and_then(|value| value.table(&hook_table::KEYS));
+    let hook_table = hooks_in.as_ref().and_then(hook_table::read);
+    let owner_exists = hooks_in.as_ref().and_then(hook_table::owner_exists);
     let history = file
         .find("history")
         .and_then(|value| value.table(&history::KEYS))
@@ -137,6 +138,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         tables,
         hooks,
         hook_table,
+        owner_exists,
         delivery,
         history,
         server,

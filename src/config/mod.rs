@@ -61,6 +61,8 @@ pub struct Config {
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
     pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
     /// `[delivery]`
     pub delivery: Delivery,
     /// `[history]`
@@ -238,6 +240,8 @@ pub struct TableRules {
     pub enrich: Vec<Enrich>,
     /// A template that is sent in place of the plain row.
     pub payload: Option<Template>,
+    /// Which owners may see a row; `None`: whoever hears of it.
+    pub visible: Option<Question>,
     /// Where the table's rules begin.
     pub place: Place,
 }
@@ -457,6 +461,17 @@ impl HookTable {
         let named = named.map(|(key, column)| Some((key, column.as_deref()?)));
         always.into_iter().chain(named.into_iter().flatten())
     }
+}
+
+/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerExists {
+    /// The table of the owners.
+    pub table: TableName,
+    /// Its column with what hooks call their owner.
+    pub column: String,
+    /// Where the key stands.
+    pub place: Place,
 }
 
 /// What a 410 does to a row of `[hook_table]`.

@@ -100,6 +100,16 @@ impl HookColumns {
         }
     }
 
+    /// The column of the key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The column of the owner.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// The SQL of a row's columns, in the order in which [`HookRow::from_sql`] reads them.
     fn select(&self) -> String {
         let text = |column: &str| format!("{}::text", quote::name(column));

@@ -66,13 +66,13 @@ impl Office {
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
         let content_type = hook.delivery.payload.content_type();
-        let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
+        let load = Load::alone(hook.delivery.batch, &id, &body, content_type);
         let sender = Sender::new(&self.config.delivery)?;
         let started = std::time::Instant::now();
         let answer = sender
             .send(Request {
                 target: &hook.target,
-                id: &id,
+                id: &load.id,
                 batch: load.members.as_deref(),
                 body: load.body.clone(),
                 content_type: &load.content_type,

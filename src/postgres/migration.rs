@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 16] = [
+pub const MIGRATIONS: [Migration; 17] = [
     Migration {
         version: 1,
         name: "migration",
@@ -82,8 +82,13 @@ pub const MIGRATIONS: [Migration; 16] = [
     },
     Migration {
         version: 14,
+        name: "question",
+        sql: include_str!("../../sql/0014_question.sql"),
+    },
+    Migration {
+        version: 15,
         name: "batch",
-        sql: include_str!("../../sql/0014_batch.sql"),
+        sql: include_str!("../../sql/0015_batch.sql"),
     },
     Migration {
         version: 20,
@@ -112,10 +117,13 @@ pub const TABLES: [&str; 10] = [
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 4] = [
+pub const FUNCTIONS: [&str; 7] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
+    "is_row_event(text)",
+    "emit_row(regclass,text,text)",
+    "emit_row(regclass,text,anyelement)",
     "call_courier()",
 ];
 

@@ -111,6 +111,7 @@ impl Reader {
         let table = Arc::new(Table {
             events: self.events.of_table(name).cloned(),
             holds_hooks: false,
+            holds_owners: false,
             relation: Arc::new(relation),
         });
         let acted_on = &mut self.session.acted_on;

@@ -208,7 +208,7 @@ impl<'a> Attached<'a> {
             }
             reader
                 .tell_gap(&gap, &facts.server.system_identifier, found)
-                .await;
+                .await?;
             self.until_settled().await;
         }
         bail!("{}", gap.problem());
@@ -359,7 +359,10 @@ impl Work {
     async fn done_by(self, reader: &mut Reader, client: &Client) -> Result<()> {
         match self {
             Self::Read(batch) => return reader.read(batch, client).await,
-            Self::ForgetOld => forget_old(reader).await,
+            Self::ForgetOld => {
+                reader.dismiss_orphans(client).await?;
+                forget_old(reader).await;
+            }
             Self::Call(payload) => match Due::parse(&payload) {
                 Ok(due) => reader.call(due),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),

@@ -18,6 +18,7 @@ use crate::{
     history::History,
     hook::off::OffHooks,
     journal::Journal,
+    permission::Permission,
     postgres::{Lsn, address::Address, connect, setup, stream},
     reader::Reader,
     store::Store,
@@ -65,6 +66,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
         store,
+        permission: Permission::new(config, address.clone()),
         journal: options.journal.clone(),
         history: Arc::new(History::new(config.history)),
         stop: CancellationToken::new(),

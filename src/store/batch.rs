@@ -252,12 +252,16 @@ async fn keep(
         .iter()
         .map(|(_, delivery, ..)| &*delivery.content_type)
         .collect();
+    let questions: Vec<Option<String>> = kept
+        .iter()
+        .map(|(_, delivery, ..)| delivery.asked.as_ref().map(|asked| asked.to_json()))
+        .collect();
     let rows = client
         .query(
             include_str!("../../sql/store/park.sql"),
             &[
                 &ids, &hooks, &events, &states, &reasons, &attempts, &waits, &lanes, &others,
-                &lsns, &indexes, &times, &bodies, &types,
+                &lsns, &indexes, &times, &bodies, &types, &questions,
             ],
         )
         .await?;

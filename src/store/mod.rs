@@ -509,7 +509,13 @@ fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
         body: body.into(),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         attempts: attempts.unsigned_abs(),
-        flaw: None,
+        unfit: None,
+        asked: row
+            .try_get::<_, Option<&str>>("question")?
+            .map(serde_json::from_str)
+            .transpose()
+            .context("read what a parked delivery asks")?
+            .map(Arc::new),
         held: None,
     })
 }

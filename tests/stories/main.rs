@@ -20,6 +20,7 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod permission;
 mod restarts;
 mod rows;
 mod schemas;

@@ -7,10 +7,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{AT_ONCE, Courier};
+use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     delivery::{
         Delivery,
+        answer::Answer,
         batch::{self, Load},
         lane::Place,
         retry::{self, Verdict},
@@ -29,6 +30,8 @@ pub(super) enum Outcome {
     Arrived,
     /// It has not, and may have asked for a pause of all of the hook's deliveries.
     Failed { pause: Option<Duration> },
+    /// Nothing: it was not asked.
+    Silent,
 }
 
 /// What a request of the table's deliveries leaves there.
@@ -41,10 +44,10 @@ pub(super) struct Left {
 }
 
 /// A request that was not a success.
-struct Failure {
+pub(super) struct Failure {
     /// What becomes of each delivery, and why, in order.
-    fates: Vec<(Fate, String)>,
-    pause: Option<Duration>,
+    pub(super) fates: Vec<(Fate, String)>,
+    pub(super) pause: Option<Duration>,
 }
 
 /// Why a hook is disabled.
@@ -77,31 +80,35 @@ impl Courier {
     pub(super) async fn try_parked(
         &self,
         hook: &Arc<Hook>,
-        mut deliveries: Vec<Delivery>,
+        deliveries: Vec<Delivery>,
     ) -> (Outcome, Left) {
-        let attempt = self.attempt(hook, &mut deliveries).await;
-        let (store, hook) = (&self.desk.store, self.id.clone());
-        let Err(Failure { fates, pause }) = attempt else {
-            let gone = deliveries.iter().map(|delivery| delivery.place).collect();
-            let deliveries = deliveries
-                .iter()
-                .map(|delivery| (Arc::clone(&delivery.id), delivery.place))
-                .collect();
-            let write = |done| Write::Delivered {
-                hook,
-                deliveries,
-                done,
+        let Permitted {
+            mut deliveries,
+            withheld: mut gone,
+            unknown,
+        } = self.permitted(hook, deliveries).await;
+        let (attempt, failed) = match unknown {
+            Some(failure) => (Err(failure), Outcome::Silent),
+            None if deliveries.is_empty() => (Ok(()), Outcome::Silent),
+            None => {
+                let attempt = self.attempt(hook, &mut deliveries).await;
+                let pause = attempt.as_ref().err().and_then(|failure| failure.pause);
+                (attempt, Outcome::Failed { pause })
+            }
+        };
+        let Err(Failure { fates, .. }) = attempt else {
+            let outcome = match deliveries.is_empty() {
+                true => Outcome::Silent,
+                false => Outcome::Arrived,
             };
-            store.done(write).await;
-            let left = Left {
-                gone,
-                look_after: AT_ONCE,
-            };
-            return (Outcome::Arrived, left);
+            self.strike_off(&deliveries).await;
+            gone.extend(deliveries.iter().map(|delivery| delivery.place));
+            let look_after = AT_ONCE;
+            return (outcome, Left { gone, look_after });
         };
         let dead = deliveries.iter().zip(&fates);
         let dead = dead.filter(|(_, (fate, _))| *fate == Fate::Dead);
-        let gone: Vec<Place> = dead.map(|(delivery, _)| delivery.place).collect();
+        gone.extend(dead.map(|(delivery, _)| delivery.place));
         let times = fates.iter().filter_map(|(fate, _)| match fate {
             Fate::Tried(after) => Some(*after),
             Fate::Behind | Fate::Dead => None,
@@ -110,8 +117,8 @@ impl Courier {
             Some(after) if gone.is_empty() => after,
             _ => AT_ONCE,
         };
-        let failed = deliveries.iter().zip(fates);
-        let deliveries = failed
+        let each = deliveries.iter().zip(fates);
+        let deliveries = each
             .map(|(delivery, (fate, reason))| Failed {
                 id: Arc::clone(&delivery.id),
                 place: delivery.place,
@@ -120,13 +127,14 @@ impl Courier {
                 reason,
             })
             .collect();
+        let hook = self.id.clone();
         let write = |done| Write::Failed {
             hook,
             deliveries,
             done,
         };
-        store.done(write).await;
-        (Outcome::Failed { pause }, Left { gone, look_after })
+        self.desk.store.done(write).await;
+        (failed, Left { gone, look_after })
     }
 
     /// Makes the request, and says what becomes of each of its deliveries when it is no success.
@@ -162,24 +170,17 @@ impl Courier {
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
+        self.tell(hook, deliveries, &answer, delivered, took);
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
-        let batch = load.members.is_some().then_some(&load.id);
-        for delivery in deliveries.iter() {
-            self.desk.journal.tell(|| Entry::Attempted {
-                id: Arc::clone(&delivery.id),
-                event: Arc::clone(&delivery.event),
-                hook: hook.id.clone(),
-                target: hook.target.display().into(),
-                answer: answer.to_string(),
-                delivered,
-                took,
-                commit_time: delivery.commit_time,
-            });
+        // The last of them is moved and not cloned, which is all that happens to most requests.
+        let answers = std::iter::repeat_n(answer, deliveries.len());
+        for (delivery, answer) in deliveries.iter().zip(answers) {
             self.desk.history.note(Attempt {
                 hook: Arc::clone(hook),
                 delivery: Arc::clone(&delivery.id),
-                batch: batch.cloned(),
+                request: Arc::clone(&load.id),
+                batch: load.members.clone(),
                 event: Arc::clone(&delivery.event),
                 position: delivery.position,
                 commit_time: delivery.commit_time,
@@ -190,7 +191,7 @@ impl Courier {
                 took,
                 delivered,
                 body: Some(delivery.body.clone()),
-                answer: answer.clone(),
+                answer,
             });
         }
         if delivered {
@@ -229,6 +230,29 @@ impl Courier {
             fates: lined_up.into_iter().zip(reasons).collect(),
             pause,
         })
+    }
+
+    /// Tells whoever listens of the attempt of each delivery.
+    fn tell(
+        &self,
+        hook: &Hook,
+        deliveries: &[Delivery],
+        answer: &Answer,
+        delivered: bool,
+        took: Duration,
+    ) {
+        for delivery in deliveries {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
+        }
     }
 
     /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.

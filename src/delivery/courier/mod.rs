@@ -8,6 +8,7 @@
 //! values; the loop only asks them.
 
 mod attempt;
+mod permit;
 mod round;
 
 use std::{

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     delivery::{
-        Delivery,
+        Delivery, Unfit,
         batch::{self, Gathering},
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
@@ -125,7 +125,7 @@ impl Courier {
             let run = {
                 let state = self.state();
                 round.lanes.run(|turn, place, delivery, is_first| {
-                    if delivery.flaw.is_some() || state.backlog.blocks(place) {
+                    if delivery.unfit.is_some() || state.backlog.blocks(place) {
                         if is_first {
                             stopped.push(turn);
                         }
@@ -304,14 +304,23 @@ impl Courier {
 
     /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it cannot be sent
     /// at all.
-    fn park_unsent(self: &Arc<Self>, delivery: Delivery, fate: Fate) {
-        if let Some(flaw) = delivery.flaw.clone() {
-            self.lament(&delivery, &flaw);
-            self.park(delivery, Fate::Dead, Some(flaw.replace('\0', "�")));
-            return;
-        }
-        let blocked = self.state().backlog.blocks(delivery.place);
-        self.park(delivery, if blocked { Fate::Behind } else { fate }, None);
+    fn park_unsent(self: &Arc<Self>, mut delivery: Delivery, fate: Fate) {
+        let (fate, reason) = match delivery.unfit.clone() {
+            None => (fate, None),
+            Some(Unfit::Flawed(flaw)) => {
+                self.lament(&delivery, &flaw);
+                (Fate::Dead, Some(flaw))
+            }
+            Some(Unfit::Doubtful(reason)) => {
+                delivery.attempts += 1;
+                let hook = self.state().hook.clone();
+                let fate = hook.map_or(fate, |hook| self.doubt(&delivery, &hook, &reason));
+                (fate, Some(reason))
+            }
+        };
+        let blocked = fate != Fate::Dead && self.state().backlog.blocks(delivery.place);
+        let reason = reason.map(|reason| reason.replace('\0', "�"));
+        self.park(delivery, if blocked { Fate::Behind } else { fate }, reason);
     }
 
     /// Hands a delivery over to the table. Its lane is blocked from now on.
@@ -342,6 +351,7 @@ fn judge(round: &mut Round, outcome: Outcome) {
             }
             round.breaker.failed(now);
         }
+        Outcome::Silent => round.breaker.spared(now),
     }
 }
 
