@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint build postgres
+.PHONY: help demo test torture lint build postgres django
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -14,7 +14,7 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: postgres
+test: postgres django
 	cargo test --locked --no-fail-fast
 
 torture: postgres
@@ -28,6 +28,10 @@ lint:
 
 build:
 	cargo build --release --locked
+
+# One test holds rowhook against a real Django.
+django:
+	@scripts/install-django target/django
 
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:

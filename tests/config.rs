@@ -18,6 +18,7 @@ fn environment(name: &str) -> Option<String> {
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
         "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
+        "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
         _ => None,
@@ -47,7 +48,7 @@ fn the_smallest_file_names_a_database_and_an_event() {
     assert_eq!(config.events[0].name, "added");
     assert_eq!(config.events[0].place.to_string(), "2:8");
     assert!(!config.events[0].all_owners);
-    assert!(config.tables.is_empty() && config.hooks.is_empty() && config.not_yet.is_empty());
+    assert!(config.tables.is_empty() && config.hooks.is_empty());
     assert!(config.hook_table.is_none() && config.server.is_none());
     assert_eq!(
         format!("{:?}", config.delivery),
@@ -96,8 +97,6 @@ fn the_manual_is_understood() {
         DisableAfter::Failures(100)
     );
     assert_eq!(config.hook_table.unwrap().on_gone, OnGone::Disable);
-    let not_yet: Vec<&str> = config.not_yet.iter().map(|key| &*key.key).collect();
-    assert_eq!(not_yet, ["server.listen"]);
 }
 
 #[test]
@@ -223,7 +222,14 @@ fn the_manual_has_every_key() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         if line.starts_with('[') {
             let name = line.trim_start_matches('[');
-            section = name.split([']', '.']).next().unwrap();
+            let whole = name.split(']').next().unwrap();
+            section = match whole {
+                "server.jwt" => {
+                    found.push(("server", "jwt"));
+                    whole
+                }
+                _ => whole.split('.').next().unwrap(),
+            };
         } else if let Some((key, _)) = line.split_once(" = ") {
             found.push((section, key));
         }
@@ -241,6 +247,31 @@ fn each_mistake_has_its_place_and_its_mend() {
         (
             "[evnts]",
             r#"5:2: hooks.toml has no key "evnts"; did you mean "events"?"#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\nadmin_token = \"short\"",
+            "7:15: server.admin_token is shorter than 16 characters; make one with: openssl rand -hex 32",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\nverify = \"pong\"",
+            r#"7:10: server.verify cannot be "pong"; did you mean "ping"?"#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\ncors = [\"https://app.example/\"]",
+            r#"7:9: "https://app.example/" is no origin; write scheme and host, such as "https://app.example""#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"RS256\"]\nsecret = \"${JWT_SECRET}\"",
+            "7:9: server.jwt: the HS algorithms go with secret, and the others with public_key_file or jwks_file",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"RS256\"]",
+            "7:9: server.jwt needs exactly one of secret, public_key_file and jwks_file",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"none\"]\nsecret = \"x\"",
+            r#"8:15: server.jwt.algorithms cannot be "none"; write "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384" or "EdDSA"
+hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be guessed; use a longer one"#,
         ),
         (
             "[history]\nsuccesses = true",
@@ -271,7 +302,7 @@ timout = "1s""#,
             r#"[server]
 foo = 1
 listen = "127.0.0.1:1""#,
-            r#"6:1: server has no key "foo"; write "listen" or "admin_token""#,
+            r#"6:1: server has no key "foo"; write "listen", "admin_token", "verify", "requests_per_minute", "max_request", "cors" or "jwt""#,
         ),
         (
             "[delivery]\ntimeout = 15",
@@ -353,11 +384,6 @@ order = "rows""#,
             r#"[delivery]
 order = "sorted""#,
             r#"6:9: delivery.order cannot be "sorted"; write "row", "hook" or "none""#,
-        ),
-        (
-            r#"[delivery]
-payload = "django""#,
-            r#"6:11: delivery.payload = "django" comes in a later version; leave it out until then"#,
         ),
         (
             r#"[delivery]
@@ -446,11 +472,11 @@ grace = """#,
         ),
         (
             r#""x" = "a.b.c.created""#,
-            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = "odd table.created""#,
-            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = 3"#,
@@ -1000,6 +1026,64 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
 }
 
 #[test]
+fn a_django_label_is_the_table_of_its_model() {
+    let config = parse(
+        r#"
+[database]
+url = "postgresql://localhost/shop"
+[events]
+"a" = "bookstore.Book.created"
+"b" = "book_store.AudioBook.updated+"
+"c" = 'clinic."Pet".created'
+"d" = "Shelf.created"
+"e" = { on = "bookstore.Author.updated", changed = ["name"] }
+[tables."people.author"]
+model = "bookstore.Author"
+"#,
+    )
+    .unwrap();
+    let sources: Vec<String> = config
+        .events
+        .iter()
+        .map(|event| event.source.to_string())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "bookstore_book.created",
+            "book_store_audiobook.updated",
+            "clinic.Pet.created",
+            "Shelf.created",
+            "people.author.updated"
+        ]
+    );
+    let models: Vec<String> = config
+        .models
+        .iter()
+        .map(|(table, model)| format!("{table} {model}"))
+        .collect();
+    assert_eq!(
+        models,
+        [
+            "people.author bookstore.Author",
+            "bookstore_book bookstore.Book",
+            "book_store_audiobook book_store.AudioBook"
+        ]
+    );
+    assert_eq!(
+        mistakes("x = \"book.created\"\n[tables.book]\nmodel = \"Book\""),
+        r#"hooks.toml:7:9: "Book" is no Django model; write "app.Model", such as "bookstore.Book""#
+    );
+    let two = "x = \"a.created\"\ny = \"b.created\"\n[tables.a]\nmodel = \"s.M\"\n[tables.b]\nmodel = \"s.M\"";
+    assert!(
+        mistakes(two)
+            .contains(r#"10:9: "s.M" is the model of another table too; each has its own"#),
+        "{}",
+        mistakes(two)
+    );
+}
+
+#[test]
 fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
     assert_eq!(
         mistakes(r#"x = '"odd.table"'"#),
@@ -1040,14 +1124,18 @@ secret = "${PASSWORD}"
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "django", "cloudevents", "netbox" or "row""#
     ));
 }
 
 #[test]
 fn no_secret_is_shown() {
     let config = parse(&format!(
-        "{MANUAL}admin_token = \"hunter2\"\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\"\n[[hooks]]\nname = \"c\"\nevents = [\"*\"]\ntarget = \"https://app:hunter2@a.b/hunter2\""
+        "{}\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\"\n[[hooks]]\nname = \"c\"\nevents = [\"*\"]\ntarget = \"https://app:hunter2@a.b/hunter2\"",
+        MANUAL.replace(
+            "# admin_token = \"${ROWHOOK_ADMIN_TOKEN}\"",
+            "admin_token = \"hunter2, and 8 more\""
+        )
     ));
     let shown = format!("{:?}", config.unwrap());
     assert!(!shown.contains("hunter2") && !shown.contains(&SECRET[6..]));

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Args {
     /// The table, with its schema unless that is public.
     table: String,
-    /// What happens to the row: created, updated or deleted.
+    /// What happens to the row: created, updated, deleted, or an action of your own.
     action: String,
     /// The row as it is after that (as it was, for deleted), as a JSON object; columns that it does not name are null.
     #[arg(long, value_name = "JSON")]
@@ -98,7 +98,7 @@ fn check(config: &Config, table: &TableName, action: &Action) -> Result<()> {
     });
     ensure!(
         named,
-        "{name:?} is no action of {table}; it is created, updated or deleted"
+        "{name:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
     );
     Ok(())
 }

@@ -8,6 +8,7 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod run;
 mod schema;
 mod show;
 mod signals;
@@ -28,12 +29,10 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Mistakes, PayloadFormat},
     demo,
-    journal::Journal,
     postgres::{
         setup::{self, Patience},
         teardown::teardown,
     },
-    run,
 };
 
 /// Exit code for a configuration, or a command line, that cannot be used.
@@ -65,11 +64,21 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a hooks.toml from what is in a database.
-    #[command(after_help = "Example: rowhook init postgresql://localhost/shop")]
+    #[command(
+        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
+    )]
     Init {
         /// The database's libpq URL; default: $DATABASE_URL.
-        #[arg(env = "DATABASE_URL", hide_env_values = true)]
-        url: String,
+        #[arg(
+            env = "DATABASE_URL",
+            hide_env_values = true,
+            required_unless_present = "from_django_hook_events"
+        )]
+        url: Option<String>,
+        /// Take the events of django-rest-hooks from a JSON dump of HOOK_EVENTS; a database is then looked at only to find
+        /// the tables.
+        #[arg(long, value_name = "FILE")]
+        from_django_hook_events: Option<PathBuf>,
     },
     /// Look for what is wrong in the configuration and the database, and say what to do about it.
     Check,
@@ -179,7 +188,14 @@ pub fn run(args: Args) -> ExitCode {
 async fn dispatch(args: Args) -> Result<()> {
     let config = || load(&args.config);
     match args.command {
-        Command::Init { url } => init::init(&url, &args.config).await,
+        Command::Init {
+            url,
+            from_django_hook_events: Some(dump),
+        } => init::init_from_django(&dump, url.as_deref(), &args.config).await,
+        Command::Init { url, .. } => {
+            let url = url.context("name the database, or set DATABASE_URL")?;
+            init::init(&url, &args.config).await
+        }
         Command::Check => check::check(&config()?, args.json).await,
         Command::Setup { print: true, .. } => {
             println!("{}", setup::print(&config()?).await?);
@@ -198,20 +214,7 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => {
-            let config = config()?;
-            tell_not_yet(&config);
-            let (journal, stop) = (Journal::default(), signals::stop()?);
-            run::run(
-                &config,
-                run::Options {
-                    setup: !no_setup,
-                    journal,
-                    stop,
-                },
-            )
-            .await
-        }
+        Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
         Command::Events => events::events(&config()?, args.json).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), args.json).await
@@ -258,14 +261,6 @@ fn payload(name: &str) -> Result<PayloadFormat> {
             names.join(", ")
         )
     })
-}
-
-/// A key that does nothing must not look as if it did.
-fn tell_not_yet(config: &Config) {
-    for key in &config.not_yet {
-        let (path, place) = (config.path.display(), key.place);
-        tracing::warn!("{path}:{place}: {} does nothing in this version", key.key);
-    }
 }
 
 /// Prints what was done, a line each.

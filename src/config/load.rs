@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Delivery, Place, database, delivery,
     events::{self, Events},
-    history, hook_table, hooks,
+    history, hook_table, hooks, jwt,
     mistake::{Mistake, Mistakes},
     reader::{Keys, Reader, Table},
     server, tables,
@@ -28,7 +28,7 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 8] = [
+pub const KEYS: [(&str, &[&str]); 9] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
@@ -37,6 +37,7 @@ pub const KEYS: [(&str, &[&str]); 8] = [
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
+    ("server.jwt", jwt::KEYS.known),
 ];
 
 impl Config {
@@ -85,9 +86,9 @@ impl Config {
         } else {
             None
         };
-        let (mistakes, not_yet) = reader.finish();
+        let mistakes = reader.finish();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Self { not_yet, ..config }),
+            Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(Mistakes::new(path, mistakes)),
         }
     }
@@ -100,13 +101,13 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .need("database", "[database] with url = \"${DATABASE_URL}\"")
         .and_then(|value| value.table(&database::KEYS))
         .and_then(|section| database::read(&section));
+    let tables = file.find("tables").and_then(|value| value.open_table());
+    let models = tables.as_ref().map(tables::models).unwrap_or_default();
     let events = file
         .need("events", "[events] with \"book.added\" = \"book.created\"")
         .and_then(|value| value.open_table())
-        .map_or_else(Events::unknown, |section| Events::read(&section));
-    let tables = file
-        .find("tables")
-        .and_then(|value| value.open_table())
+        .map_or_else(Events::unknown, |section| Events::read(&section, models));
+    let tables = tables
         .map(|section| tables::read(&section, &events))
         .unwrap_or_default();
     let delivery = file
@@ -136,12 +137,12 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         database: database?,
         events: events.rules,
         tables,
+        models: events.models,
         hooks,
         hook_table,
         owner_exists,
         delivery,
         history,
         server,
-        not_yet: Vec::new(),
     })
 }

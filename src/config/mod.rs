@@ -12,8 +12,10 @@ mod events;
 mod history;
 mod hook_table;
 mod hooks;
+mod jwt;
 mod load;
 mod mistake;
+mod model;
 mod name;
 mod quantity;
 mod reader;
@@ -35,9 +37,12 @@ use crate::{payload::template::Template, postgres::question::Question};
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
+    model::Model,
     secret::Secret,
 };
 use crate::delivery::tls::Tls;
+
+pub(crate) use self::name::event_mistake;
 
 /// A hook has been disabled by rowhook; hooks of its owner may listen to that.
 pub const HOOK_DISABLED: &str = "hook.disabled";
@@ -57,6 +62,8 @@ pub struct Config {
     pub events: Vec<EventRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
     /// `[[hooks]]`, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
@@ -69,8 +76,6 @@ pub struct Config {
     pub history: History,
     /// `[server]`; `None` means that nothing listens.
     pub server: Option<Server>,
-    /// Keys that are understood but do nothing in this version, by name and place.
-    pub not_yet: Vec<NotYet>,
 }
 
 /// A line and column of hooks.toml, both counted from 1.
@@ -86,15 +91,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
-}
-
-/// A key whose behaviour comes in a later version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotYet {
-    /// The key's full name: `delivery.retention`.
-    pub key: String,
-    /// Where it stands.
-    pub place: Place,
 }
 
 /// `[database]`: what is attached to.
@@ -565,6 +561,8 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
     /// As NetBox sends its webhooks.
@@ -627,4 +625,77 @@ pub struct Server {
     pub listen: std::net::SocketAddr,
     /// Token of the operator.
     pub admin_token: Option<Secret>,
+    /// How a target has to prove that it wants what it gets. Default: not at all.
+    pub verify: Verify,
+    /// So many requests of one caller are answered in a minute. Default 600.
+    pub requests_per_minute: u32,
+    /// The most bytes that a request may have. Default 1 MiB.
+    pub max_request: usize,
+    /// Origins whose pages may use the API from a browser. Default none.
+    pub cors: Vec<String>,
+    /// The application's own logins.
+    pub jwt: Option<Jwt>,
+}
+
+/// How a target proves that it wants what it gets, before a hook is made through the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// It need not.
+    #[default]
+    None,
+    /// It accepts a test.
+    Ping,
+    /// It answers with the `X-Hook-Secret` that it was sent.
+    SecretEcho,
+}
+
+/// `[server.jwt]`
+#[derive(Debug, Clone)]
+pub struct Jwt {
+    /// What tokens may be signed with.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// What their signatures are checked with.
+    pub keys: JwtKeys,
+    /// The claim that says whose hooks a token opens: text or a whole number. Default `sub`.
+    pub owner_claim: String,
+    /// What `iss` must be, if it is to be checked.
+    pub issuer: Option<String>,
+    /// What `aud` must hold, if it is to be checked.
+    pub audience: Option<String>,
+}
+
+/// What JWTs are checked with.
+#[derive(Debug, Clone)]
+pub enum JwtKeys {
+    /// One secret for who signs and who checks.
+    Secret(Secret),
+    /// A file with a public key in PEM.
+    PublicKey(PathBuf),
+    /// A file with a JSON Web Key Set.
+    Jwks(PathBuf),
+}
+
+/// How a JWT is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what RFC 7518 calls them")]
+pub enum JwtAlgorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+impl JwtAlgorithm {
+    /// Is the key a secret that both sides know?
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
 }

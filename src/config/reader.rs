@@ -6,7 +6,7 @@ use std::{cell::RefCell, ops::Range, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{NotYet, Place, Secret, environment, mistake::Mistake, quantity};
+use super::{Place, Secret, environment, mistake::Mistake, quantity};
 use crate::postgres::nearest::nearest;
 
 /// The file that is being read, and what was noticed so far.
@@ -14,7 +14,6 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
-    not_yet: RefCell<Vec<NotYet>>,
 }
 
 impl<'a> Reader<'a> {
@@ -23,7 +22,6 @@ impl<'a> Reader<'a> {
             text,
             env,
             mistakes: RefCell::default(),
-            not_yet: RefCell::default(),
         }
     }
 
@@ -44,15 +42,8 @@ impl<'a> Reader<'a> {
         });
     }
 
-    pub(super) fn not_yet(&self, place: Place, key: impl Into<String>) {
-        let key = key.into();
-        self.not_yet.borrow_mut().push(NotYet { key, place });
-    }
-
-    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<NotYet>) {
-        let mut not_yet = self.not_yet.into_inner();
-        not_yet.sort_by_key(|key| key.place);
-        (self.mistakes.into_inner(), not_yet)
+    pub(super) fn finish(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
     }
 }
 
@@ -84,18 +75,6 @@ impl<'a> Value<'a> {
         self.reader.wrong(self.place, text);
     }
 
-    /// Notes that the key does nothing in this version.
-    pub(super) fn not_yet(&self) {
-        self.reader.not_yet(self.key_place, &*self.key);
-    }
-
-    /// Notes that the key, or what it says, has to wait.
-    pub(super) fn later(&self, what: impl std::fmt::Display) {
-        self.wrong(format!(
-            "{what} comes in a later version; leave it out until then"
-        ));
-    }
-
     pub(super) fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }
@@ -119,6 +98,17 @@ impl<'a> Value<'a> {
         };
         let is_table = |value: &toml::Spanned<_>| matches!(value.get_ref(), DeValue::Table(_));
         table.values().any(is_table)
+    }
+
+    /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        let DeValue::Table(table) = self.value else {
+            return None;
+        };
+        match table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// The string, as it is written, if it is one of `words`.

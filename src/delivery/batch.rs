@@ -124,42 +124,45 @@ pub struct Load {
 }
 
 impl Load {
-    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule. The same ones have the same id.
+    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
+    /// have the same id.
     pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
-        let first = deliveries.first()?;
-        let ids: Vec<&str> = deliveries.iter().map(|member| &*member.id).collect();
-        let bodies: Vec<&Bytes> = deliveries.iter().map(|member| &member.body).collect();
-        Some(Self::of(rule, &ids, &bodies, &first.content_type))
+        let members: Vec<(&str, &Bytes)> = deliveries
+            .iter()
+            .map(|delivery| (&*delivery.id, &delivery.body))
+            .collect();
+        let content_type = &deliveries.first()?.content_type;
+        Some(Self::pack(rule, content_type, &members))
     }
 
-    /// Of one delivery that is made by hand, as it would go otherwise.
-    pub fn alone(rule: Option<Batch>, id: &str, body: &Bytes, content_type: &str) -> Self {
-        Self::of(rule, &[id], &[body], &content_type.into())
+    /// Of a single body that is no delivery.
+    pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
+        Self::pack(rule, content_type, &[(id, body)])
     }
 
-    fn of(rule: Option<Batch>, ids: &[&str], bodies: &[&Bytes], content_type: &Arc<str>) -> Self {
-        if rule.is_none() || !is_json(content_type) {
+    fn pack(rule: Option<Batch>, content_type: &str, members: &[(&str, &Bytes)]) -> Self {
+        if let [(id, body)] = members
+            && (rule.is_none() || !is_json(content_type))
+        {
             return Self {
-                id: ids.concat().into(),
-                body: bodies
-                    .first()
-                    .map(|body| Bytes::clone(body))
-                    .unwrap_or_default(),
-                content_type: Arc::clone(content_type),
+                id: (*id).into(),
+                body: Bytes::clone(body),
+                content_type: content_type.into(),
                 members: None,
             };
         }
-        let bytes = bodies.iter().map(|body| body.len() + 1);
+        let ids: Vec<&str> = members.iter().map(|(id, _)| *id).collect();
+        let bytes = members.iter().map(|(_, body)| body.len() + 1);
         let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
-        for (number, body) in bodies.iter().enumerate() {
+        for (number, (_, body)) in members.iter().enumerate() {
             array.push(if number == 0 { b'[' } else { b',' });
             array.extend_from_slice(body);
         }
         array.push(b']');
         Self {
-            id: batch_id(ids).into(),
+            id: batch_id(&ids).into(),
             body: array.into(),
-            content_type: of_array(content_type),
+            content_type: of_array(content_type).into(),
             members: Some(ids.join(",").into()),
         }
     }
@@ -171,11 +174,12 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// CloudEvents have a type of their own for several of them.
-fn of_array(content_type: &Arc<str>) -> Arc<str> {
-    match content_type.strip_prefix("application/cloudevents+json") {
-        Some(parameters) => format!("application/cloudevents-batch+json{parameters}").into(),
-        None => Arc::clone(content_type),
-    }
+fn of_array(content_type: &str) -> String {
+    content_type.replacen(
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        1,
+    )
 }
 
 /// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first

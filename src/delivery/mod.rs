@@ -29,6 +29,7 @@ use crate::{
     history::History,
     hook::{Hook, HookId},
     journal::Journal,
+    meters::Meters,
     permission::{Asked, Permission},
     store::Store,
 };
@@ -99,6 +100,8 @@ pub struct Desk {
     pub permission: Permission,
     /// Told of every attempt.
     pub journal: Journal,
+    /// Counts what happens.
+    pub meters: Arc<Meters>,
     /// Told of every attempt too, and remembers.
     pub history: Arc<History>,
     /// Cancelled when no new request is to be made.

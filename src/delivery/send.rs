@@ -185,6 +185,11 @@ impl Target {
         headers
     }
 
+    /// The method of its requests.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
     /// The URL without credentials.
     pub fn display(&self) -> &str {
         &self.shown

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 17] = [
+pub const MIGRATIONS: [Migration; 18] = [
     Migration {
         version: 1,
         name: "migration",
@@ -82,13 +82,13 @@ pub const MIGRATIONS: [Migration; 17] = [
     },
     Migration {
         version: 14,
-        name: "question",
-        sql: include_str!("../../sql/0014_question.sql"),
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
     },
     Migration {
         version: 15,
-        name: "batch",
-        sql: include_str!("../../sql/0015_batch.sql"),
+        name: "question",
+        sql: include_str!("../../sql/0015_question.sql"),
     },
     Migration {
         version: 20,
@@ -100,10 +100,15 @@ pub const MIGRATIONS: [Migration; 17] = [
         name: "token",
         sql: include_str!("../../sql/0021_token.sql"),
     },
+    Migration {
+        version: 22,
+        name: "idempotency",
+        sql: include_str!("../../sql/0022_idempotency.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "migration",
     "event",
     "hook",
@@ -114,6 +119,7 @@ pub const TABLES: [&str; 10] = [
     "attempt",
     "off_hook",
     "token",
+    "idempotency",
 ];
 
 /// The functions that the files make.

@@ -1,6 +1,9 @@
 //! From a change to its deliveries: events are named, matched, rendered and handed to couriers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tokio::{
@@ -145,6 +148,7 @@ impl Reader {
         if hooks.is_empty() {
             return Ok(());
         }
+        self.desk.meters.events.fetch_add(1, Relaxed);
         self.desk.journal.tell(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),

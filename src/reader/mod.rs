@@ -64,8 +64,6 @@ pub struct Reader {
     session: Session,
     /// Tables whose owner could not be told, so that it is said once.
     ownerless: HashSet<TableName>,
-    /// How many messages were no events.
-    misunderstood: u64,
 }
 
 impl Reader {
@@ -93,6 +91,8 @@ impl Reader {
             ));
         }
         let pages = u32::try_from(config.delivery.memory.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        let memory = Arc::new(Semaphore::new(pages as usize));
+        desk.meters.live(&ledger, Arc::clone(&memory), pages);
         Ok(Self {
             hooks: Hooks {
                 index,
@@ -111,12 +111,11 @@ impl Reader {
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
-            memory: Arc::new(Semaphore::new(pages as usize)),
+            memory,
             pages,
             system_identifier: String::new(),
             session: Session::default(),
             ownerless: HashSet::new(),
-            misunderstood: 0,
         })
     }
 

@@ -64,15 +64,16 @@ pub(super) async fn note(
         .map(|attempt| {
             let Attempt {
                 hook,
-                request,
+                delivery,
                 batch,
                 content_type,
                 started_at,
                 ..
             } = attempt;
-            let mut headers = hook.target.headers(request, content_type, *started_at);
+            let id = batch.as_ref().unwrap_or(delivery);
+            let mut headers = hook.target.headers(id, content_type, *started_at);
             if batch.is_some() {
-                // With it, the history of each member would hold the ids of all. They have the webhook-id in common.
+                // With it, each member's history would hold the ids of all.
                 let mut ids = HeaderValue::from_static("");
                 ids.set_sensitive(true);
                 headers.insert(ROWHOOK_BATCH, ids);

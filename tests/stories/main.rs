@@ -7,11 +7,13 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod api;
 mod bad_input;
 mod batching;
 mod delivering;
 mod dialects;
 mod disabling;
+mod django;
 mod gaps;
 mod history;
 mod hook_table;

@@ -412,6 +412,11 @@ impl Rowhook {
         Self { child, folder, log }
     }
 
+    /// Writes another hooks.toml in place of the first.
+    pub fn write_config(&self, config: &str) {
+        std::fs::write(self.folder.path().join("hooks.toml"), config).unwrap();
+    }
+
     /// Waits for a line of the log.
     pub async fn until_log(&mut self, part: &str) {
         let met = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));

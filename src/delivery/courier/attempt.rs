@@ -1,7 +1,7 @@
 //! One request of a courier: what it says of its deliveries, of the hook and of its endpoint.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,6 @@ use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     delivery::{
         Delivery,
-        answer::Answer,
         batch::{self, Load},
         lane::Place,
         retry::{self, Verdict},
@@ -152,7 +151,9 @@ impl Courier {
             at: started_at,
             timeout: hook.delivery.timeout,
         };
+        let going = self.desk.meters.going_on(|meters| &meters.in_flight);
         let answer = self.desk.sender.send(request).await;
+        drop(going);
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries.iter_mut() {
@@ -170,17 +171,27 @@ impl Courier {
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
-        self.tell(hook, deliveries, &answer, delivered, took);
+        self.desk.meters.attempted(delivered, took);
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
+        let batch = load.members.is_some().then_some(&load.id);
         // The last of them is moved and not cloned, which is all that happens to most requests.
         let answers = std::iter::repeat_n(answer, deliveries.len());
         for (delivery, answer) in deliveries.iter().zip(answers) {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
             self.desk.history.note(Attempt {
                 hook: Arc::clone(hook),
                 delivery: Arc::clone(&delivery.id),
-                request: Arc::clone(&load.id),
-                batch: load.members.clone(),
+                batch: batch.cloned(),
                 event: Arc::clone(&delivery.event),
                 position: delivery.position,
                 commit_time: delivery.commit_time,
@@ -230,29 +241,6 @@ impl Courier {
             fates: lined_up.into_iter().zip(reasons).collect(),
             pause,
         })
-    }
-
-    /// Tells whoever listens of the attempt of each delivery.
-    fn tell(
-        &self,
-        hook: &Hook,
-        deliveries: &[Delivery],
-        answer: &Answer,
-        delivered: bool,
-        took: Duration,
-    ) {
-        for delivery in deliveries {
-            self.desk.journal.tell(|| Entry::Attempted {
-                id: Arc::clone(&delivery.id),
-                event: Arc::clone(&delivery.event),
-                hook: hook.id.clone(),
-                target: hook.target.display().into(),
-                answer: answer.to_string(),
-                delivered,
-                took,
-                commit_time: delivery.commit_time,
-            });
-        }
     }
 
     /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.
@@ -312,6 +300,7 @@ impl Courier {
             }
             lasted
         };
+        self.desk.meters.disabled.fetch_add(1, Relaxed);
         tracing::warn!(hook = %hook.id, target = hook.target.display(), reason, "the hook is disabled, and its deliveries are kept");
         let disabling = Disabling {
             hook,
@@ -326,6 +315,7 @@ impl Courier {
     }
 
     pub(super) fn lament(&self, delivery: &Delivery, reason: &str) {
+        self.desk.meters.dead.fetch_add(1, Relaxed);
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
     }
 }

@@ -196,6 +196,7 @@ impl Courier {
             claiming: false,
             claimed: VecDeque::new(),
             breaker: Breaker::default(),
+            open: None,
             not_before: Instant::now(),
             overwhelmed: false,
         };

@@ -1,6 +1,11 @@
 //! One round of a courier: what may go is sent, what may not is parked, what is due is claimed, and what came of it noted.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
@@ -17,6 +22,7 @@ use crate::{
         lane::{Admission, Lanes, Place, Turn},
     },
     hook::Hook,
+    meters,
     store::{Claimed, Fate, Write},
 };
 
@@ -51,6 +57,8 @@ pub(super) struct Round {
     /// What was claimed, by requests that are not on their way yet.
     pub(super) claimed: VecDeque<Vec<Delivery>>,
     pub(super) breaker: Breaker,
+    /// Counted while the breaker is open.
+    pub(super) open: Option<meters::Going>,
     /// The endpoint has asked for a pause.
     pub(super) not_before: Instant,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
@@ -260,7 +268,7 @@ impl Courier {
                 outcome,
                 left,
             } => {
-                judge(round, outcome);
+                self.judge(round, outcome);
                 for (delivery, fate, reason) in left {
                     self.park(delivery, fate, Some(reason));
                 }
@@ -269,7 +277,7 @@ impl Courier {
                 }
             }
             Done::Parked(outcome, left) => {
-                judge(round, outcome);
+                self.judge(round, outcome);
                 let mut state = self.state();
                 for place in left.gone {
                     state.backlog.remove(place);
@@ -302,6 +310,27 @@ impl Courier {
         }
     }
 
+    /// A request is done, and says this of the endpoint.
+    fn judge(&self, round: &mut Round, outcome: Outcome) {
+        round.flying -= 1;
+        let now = Instant::now();
+        match outcome {
+            Outcome::Arrived => round.breaker.succeeded(),
+            Outcome::Failed { pause } => {
+                if let Some(pause) = pause {
+                    round.not_before = round.not_before.max(now + pause);
+                }
+                round.breaker.failed(now);
+            }
+            Outcome::Silent => round.breaker.spared(now),
+        }
+        round.open = match (round.breaker.is_closed(), round.open.take()) {
+            (true, _) => None,
+            (false, Some(open)) => Some(open),
+            (false, None) => Some(self.desk.meters.going_on(|meters| &meters.breakers_open)),
+        };
+    }
+
     /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it cannot be sent
     /// at all.
     fn park_unsent(self: &Arc<Self>, mut delivery: Delivery, fate: Fate) {
@@ -327,6 +356,7 @@ impl Courier {
     fn park(self: &Arc<Self>, delivery: Delivery, fate: Fate, reason: Option<String>) {
         if fate != Fate::Dead {
             self.state().backlog.add(delivery.place, 1);
+            self.desk.meters.parked.fetch_add(1, Relaxed);
         }
         let (hook, courier) = (self.id.clone(), Arc::clone(self));
         self.desk.store.put(Write::Keep {
@@ -336,22 +366,6 @@ impl Courier {
             reason,
             courier,
         });
-    }
-}
-
-/// A request is done, and says this of the endpoint.
-fn judge(round: &mut Round, outcome: Outcome) {
-    round.flying -= 1;
-    let now = Instant::now();
-    match outcome {
-        Outcome::Arrived => round.breaker.succeeded(),
-        Outcome::Failed { pause } => {
-            if let Some(pause) = pause {
-                round.not_before = round.not_before.max(now + pause);
-            }
-            round.breaker.failed(now);
-        }
-        Outcome::Silent => round.breaker.spared(now),
     }
 }
 
