@@ -38,6 +38,8 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So often a row is looked for again that others do not see yet.
+const LOOKS: u32 = 5;
 /// Not more than so many bytes of bodies are claimed at a time, but for a single one.
 const CLAIMED_BYTES: usize = delivery::batch::LARGEST;
 
@@ -436,14 +438,36 @@ impl Store {
     }
 
     /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.
+    ///
+    /// The stream can be ahead of what other sessions see: a row that is not there yet is looked for again for a moment.
     pub async fn judge(&self, hook: &HookId, invalid: Option<&str>) {
         if self.hook_table.is_some() {
             return;
         }
-        let sql =
-            "update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2";
-        self.execute("mark a hook", sql, &[&hook.as_str(), &invalid])
-            .await;
+        let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+        loop {
+            match self.mark(hook, invalid).await {
+                Ok(true) => return,
+                // It has been removed.
+                Ok(false) if unseen == LOOKS => return,
+                Ok(false) => unseen += 1,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not mark a hook; it is tried again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Returns whether there is such a hook.
+    async fn mark(&self, hook: &HookId, invalid: Option<&str>) -> Result<bool> {
+        let mut slot = self.client.lock().await;
+        let client = self.connected(&mut slot).await?;
+        let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \
+                   select exists (select from hook where id::text = $1)";
+        let row = client.query_one(sql, &[&hook.as_str(), &invalid]).await;
+        Ok(row.context("write to the tables")?.try_get(0)?)
     }
 
     async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
