@@ -206,6 +206,30 @@ book.removed     action: it fires when a row is deleted
 }
 
 #[tokio::test]
+async fn explain_asks_who_may_see_the_row() {
+    let database = Database::bookstore().await;
+    let config = format!(
+        "{}visible = \"select $owner = '7' where $price::numeric < 100\"\n",
+        database.config(EVENTS)
+    )
+    .replace("\"book.updated+\"", "\"book.created+\"");
+    let ended = rowhook(&config, &["setup"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for owner in ["7", "8"] {
+        database
+            .hook(Some(owner), "book.changed", "http://127.0.0.1:9/")
+            .await;
+    }
+    let row = r#"{"id": 1, "shelf_id": 1, "price": 8}"#;
+    let told = ask(&config, &["explain", "book", "created", "--row", row]);
+    assert_eq!(told["events"][1]["hooks"][0]["hears"], true);
+    assert_eq!(
+        told["events"][1]["hooks"][1]["because"],
+        "visible: its owner may not see the row"
+    );
+}
+
+#[tokio::test]
 async fn what_explain_says_is_what_happens() {
     let database = Database::bookstore().await;
     let (heard, unheard) = (Receiver::start().await, Receiver::start().await);
