@@ -169,7 +169,10 @@ impl Permission {
 
 impl Asked {
     fn texts(&self) -> Vec<Option<&str>> {
-        self.values.iter().map(|value| value.text.as_deref()).collect()
+        self.values
+            .iter()
+            .map(|value| value.text.as_deref())
+            .collect()
     }
 }
 

@@ -13,8 +13,7 @@ use crate::{
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload",
-        "visible",
+        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "visible",
     ],
     later: &[],
 };

@@ -51,7 +51,7 @@ impl Reader {
         } else {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
-        let (numbered, added) = (draft.rules, draft.added);
+        let (numbered, added, only) = (draft.rules, draft.added, draft.only);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -67,7 +67,7 @@ impl Reader {
             }
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
-            self.deliver(&event, rule.all_owners, rule.when.as_ref())
+            self.deliver(&event, rule.all_owners, rule.when.as_ref(), only.as_deref())
                 .await;
         }
         self.ledger.handed_on(after);
@@ -91,13 +91,19 @@ impl Reader {
                 position,
                 commit_time,
             });
-            self.deliver(&event, all_owners, None).await;
+            self.deliver(&event, all_owners, None, None).await;
         }
         self.ledger.handed_on(position.index + 1);
     }
 
-    /// Gives an event to all hooks that hear it and want it.
-    async fn deliver(&mut self, event: &Arc<Event>, all_owners: bool, when: Option<&Filter>) {
+    /// Gives an event to all hooks that hear it and want it, or to `only` one of them.
+    async fn deliver(
+        &mut self,
+        event: &Arc<Event>,
+        all_owners: bool,
+        when: Option<&Filter>,
+        only: Option<&str>,
+    ) {
         let audience = if all_owners {
             Audience::Everyone
         } else {
@@ -112,6 +118,7 @@ impl Reader {
             .index
             .matches(&event.name, audience, event.commit_time)
             .filter(|hook| about != Some(hook.id.as_str()))
+            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
             .cloned()
             .collect();
         if hooks.is_empty() {

@@ -7,6 +7,7 @@
 mod deliver;
 mod hear;
 mod hooks;
+mod refill;
 mod step;
 
 use std::{

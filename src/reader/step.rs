@@ -68,6 +68,8 @@ pub(super) struct Draft {
     pub(super) rules: Vec<usize>,
     /// What was looked up beside the row.
     pub(super) added: Vec<Added>,
+    /// The only hook that it is for; `None`: all that hear it.
+    pub(super) only: Option<Box<str>>,
 }
 
 impl Open {
@@ -157,6 +159,9 @@ impl Reader {
                 content,
                 ..
             } => {
+                if prefix == message::BACKFILL {
+                    return self.refill(transactional, &content, client).await;
+                }
                 if prefix != message::PREFIX {
                     return Ok(None);
                 }
@@ -207,6 +212,7 @@ impl Reader {
             first_event,
             rules,
             added: Vec::new(),
+            only: None,
         })
     }
 }

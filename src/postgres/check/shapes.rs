@@ -205,9 +205,13 @@ async fn seen(
             rules.table
         );
         let finding = Finding::fatal(Topic::Tables, what).at(rules.place);
-        return Ok(vec![finding.mend("name its columns, each with a $ before it")]);
+        return Ok(vec![
+            finding.mend("name its columns, each with a $ before it"),
+        ]);
     }
-    let columns = names.iter().filter_map(|name| permission::column(name, relation));
+    let columns = names
+        .iter()
+        .filter_map(|name| permission::column(name, relation));
     let strangers = columns.filter(|column| relation.column(column).is_none());
     let findings: Vec<Finding> = strangers
         .map(|column| unknown(rules, relation, "visible", column, rules.place))
