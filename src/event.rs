@@ -136,6 +136,16 @@ impl TableEvents {
         rules.flatten().map(|rule| &rule.name)
     }
 
+    /// The rules for a row that appeared.
+    pub fn created(&self) -> &[Rule] {
+        &self.created
+    }
+
+    /// The rules for a row that changed.
+    pub fn updated(&self) -> &[Rule] {
+        &self.updated
+    }
+
     /// The rules for an action of the user's own.
     pub fn fired(&self, action: &str) -> &[Rule] {
         self.fired.get(action).map_or(&[], Vec::as_slice)

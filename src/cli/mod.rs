@@ -1,5 +1,6 @@
 //! The commands. Each reads the configuration, does one thing, and says how it went by its exit code.
 
+mod backfill;
 mod check;
 mod deliveries;
 mod events;
@@ -126,6 +127,11 @@ enum Command {
     /// Look at deliveries, and have them sent again.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
+    /// Send the rows that a table has to a hook, in the stream and so in order with changes.
+    #[command(
+        after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
+    )]
+    Backfill(backfill::Args),
     /// Show what happens, as it happens: every request and its answer, as history notes them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),
@@ -223,6 +229,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Status => status::run(config()?, args.json).await,
         Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
+        Command::Backfill(backfill) => backfill::run(config()?, backfill, args.json).await,
         Command::Tail(tail) => tail::run(config()?, tail, args.json).await,
         Command::Tokens(command) => tokens::run(config()?, command, args.json).await,
         Command::Completions { shell } => manual::completions(shell),

@@ -4,6 +4,7 @@
 //! Everything is done in the tables, whether a rowhook is running or not. One that runs hears of it through the stream and
 //! the trigger of `delivery`, and nothing here waits for it.
 
+pub mod backfill;
 pub mod deliveries;
 pub mod draft;
 mod error;

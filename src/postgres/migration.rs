@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 18] = [
+pub const MIGRATIONS: [Migration; 19] = [
     Migration {
         version: 1,
         name: "migration",
@@ -105,10 +105,15 @@ pub const MIGRATIONS: [Migration; 18] = [
         name: "idempotency",
         sql: include_str!("../../sql/0022_idempotency.sql"),
     },
+    Migration {
+        version: 23,
+        name: "backfill",
+        sql: include_str!("../../sql/0023_backfill.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "migration",
     "event",
     "hook",
@@ -120,6 +125,7 @@ pub const TABLES: [&str; 11] = [
     "off_hook",
     "token",
     "idempotency",
+    "backfill",
 ];
 
 /// The functions that the files make.

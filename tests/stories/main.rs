@@ -8,6 +8,7 @@
 )]
 
 mod api;
+mod backfill;
 mod bad_input;
 mod batching;
 mod delivering;

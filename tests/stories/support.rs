@@ -532,6 +532,35 @@ fn lines(pipe: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<Strin
     lines
 }
 
+/// A command that runs until it is dropped, and is killed then.
+pub struct Running {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    pub fn start(config: &str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
+        let child = command(&folder, args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a command that ends by itself printed, and how it ended.
 pub struct Ended {
     pub code: i32,
