@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint build postgres
+.PHONY: help demo test torture lint build postgres browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -14,7 +14,7 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: postgres
+test: postgres browser schemathesis
 	cargo test --locked --no-fail-fast
 
 torture: postgres
@@ -32,3 +32,11 @@ build:
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:
 	@scripts/install-postgres
+
+# The page is tested in a headless Chromium.
+browser:
+	@scripts/install-browser
+
+# The API is tested against its own document.
+schemathesis:
+	@scripts/install-schemathesis

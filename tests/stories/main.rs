@@ -10,6 +10,7 @@
 mod api;
 mod backfill;
 mod bad_input;
+mod browser;
 mod delivering;
 mod dialects;
 mod disabling;
@@ -21,6 +22,8 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod openapi;
+mod page;
 mod restarts;
 mod rows;
 mod schemas;

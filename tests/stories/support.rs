@@ -414,6 +414,7 @@ impl Rowhook {
 
     /// Writes another hooks.toml in place of the first.
     pub fn write_config(&self, config: &str) {
+        Schemas::of_story().add(config);
         std::fs::write(self.folder.path().join("hooks.toml"), config).unwrap();
     }
 
