@@ -9,11 +9,10 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not_know() {
-    let tool = Path::new("target/schemathesis/bin/st");
-    assert!(
-        tool.exists(),
-        "Schemathesis is not here; run scripts/install-schemathesis"
-    );
+    let tool = Path::new("target/schemathesis/bin/st").canonicalize();
+    let tool = tool.expect("Schemathesis is not here; run scripts/install-schemathesis");
+    // It keeps what it has found where it runs.
+    let folder = tempfile::tempdir().unwrap();
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
     let config = database.config(&format!(
@@ -29,6 +28,7 @@ async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not
     let base = api.base.clone();
     let ended = tokio::task::spawn_blocking(move || {
         Command::new(tool)
+            .current_dir(folder.path())
             .args(["run", &format!("{base}/api/openapi.json"), "--url", &base])
             .args(["--header", "Authorization: Bearer admin-admin-admin-admin"])
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,ignored_auth"])
