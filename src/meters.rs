@@ -15,6 +15,7 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     delivery::ledger::Ledger,
+    permission::Counts,
     postgres::{Lsn, catalog::Slot},
 };
 
@@ -41,6 +42,10 @@ pub struct Meters {
     pub parked: AtomicU64,
     /// Hooks that were disabled.
     pub disabled: AtomicU64,
+    /// Whether owners might see rows, when they were asked about.
+    pub permission: Counts,
+    /// Messages of SQL that were no events.
+    pub misunderstood: AtomicU64,
     /// Endpoints that are left alone for a while, now.
     pub breakers_open: AtomicI64,
     /// Requests that are being made, now.

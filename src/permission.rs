@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context, Result};
@@ -16,6 +19,7 @@ use crate::{
     change::Change,
     config::{Config, TableName},
     enrich::{known, sql_type},
+    meters::Meters,
     postgres::{
         address::Address,
         asking::{Arguments, Asker, batched},
@@ -33,7 +37,7 @@ pub const KEY: &str = "key";
 pub struct Permission {
     tables: HashMap<TableName, Question>,
     asker: Mutex<Asker>,
-    counts: Counts,
+    meters: Arc<Meters>,
 }
 
 /// What an owner is asked about: a row, by the values that the table's query names.
@@ -75,15 +79,20 @@ pub struct Counts {
 }
 
 impl Permission {
-    /// What `config` asks, in the database at `address`.
-    pub fn new(config: &Config, address: Address) -> Self {
+    /// What `config` asks, in the database at `address`. Answers are counted in `meters`.
+    pub fn new(config: &Config, address: Address, meters: Arc<Meters>) -> Self {
         let tables = config.tables.iter();
         let asked = tables.filter_map(|rules| Some((rules.table.clone(), rules.visible.clone()?)));
         Self {
             tables: asked.collect(),
             asker: Mutex::new(Asker::new("rowhook permission", address)),
-            counts: Counts::default(),
+            meters,
         }
+    }
+
+    /// Is there something to ask about rows of this table?
+    pub fn concerns(&self, table: &TableName) -> bool {
+        self.tables.contains_key(table)
     }
 
     /// The question whether `owner` may see the row; `None` where the table has none.
@@ -139,14 +148,9 @@ impl Permission {
             if let Answer::Unknown(reason) = answer {
                 *reason = format!("who may see it is not known: {reason}");
             }
-            self.counts.note(answer);
+            self.meters.permission.note(answer);
         }
         Ok(answers)
-    }
-
-    /// How often there was which answer.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
     }
 
     fn sql(&self, asked: &Asked) -> Result<String, String> {
@@ -168,6 +172,11 @@ impl Permission {
 }
 
 impl Asked {
+    /// As it is kept with a delivery.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("texts are JSON")
+    }
+
     fn texts(&self) -> Vec<Option<&str>> {
         self.values
             .iter()

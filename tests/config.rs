@@ -124,6 +124,36 @@ fn every_default_in_the_manual_is_the_default() {
 }
 
 #[test]
+fn a_hook_may_have_a_batch_of_its_own_or_none() {
+    let text = r#"
+database.url = "host=h"
+events.a = "b.created"
+delivery.batch = {}
+[[hooks]]
+name = "usual"
+events = ["a"]
+target = "https://a.b"
+[[hooks]]
+name = "smaller"
+events = ["a"]
+target = "https://a.b"
+batch = { max = 7, wait = "0s" }
+[[hooks]]
+name = "alone"
+events = ["a"]
+target = "https://a.b"
+batch = false
+"#;
+    let config = parse(text).unwrap();
+    let batches = config.hooks.iter().map(|hook| {
+        let batch = hook.delivery.batch?;
+        Some((batch.max.get(), batch.wait.as_secs()))
+    });
+    let batches: Vec<_> = batches.collect();
+    assert_eq!(batches, [Some((100, 1)), Some((7, 0)), None]);
+}
+
+#[test]
 fn a_rule_of_retries_becomes_its_pauses() {
     let retries = |rule: &str| {
         let text = format!(
@@ -266,7 +296,7 @@ timout = "1s""#,
         ),
         (
             "[delivery]\ncolour = 1",
-            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "allow_http", "allow_networks", "memory" or "grace""#,
+            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "batch", "allow_http", "allow_networks", "memory" or "grace""#,
         ),
         (
             r#"[server]
@@ -357,11 +387,6 @@ order = "sorted""#,
         ),
         (
             r#"[delivery]
-payload = "django""#,
-            r#"6:11: delivery.payload = "django" comes in a later version; leave it out until then"#,
-        ),
-        (
-            r#"[delivery]
 payload = "resthooks""#,
             r#"6:11: delivery.payload cannot be "resthooks"; did you mean "rest-hooks"?"#,
         ),
@@ -447,11 +472,11 @@ grace = """#,
         ),
         (
             r#""x" = "a.b.c.created""#,
-            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = "odd table.created""#,
-            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = 3"#,
@@ -787,7 +812,23 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 batch = 5"#,
-            "9:1: hooks.batch comes in a later version; leave it out until then",
+            r#"9:9: hooks.batch is an integer; write a table such as { max = 100, wait = "1s" }, or false to send each alone"#,
+        ),
+        (
+            "[delivery]\nbatch = { max = 201 }",
+            "6:17: delivery.batch.max is 201; write a whole number from 1 to 200",
+        ),
+        (
+            "[delivery]\nbatch = { max = 0 }",
+            "6:17: delivery.batch.max is 0; write a whole number from 1 to 4294967295",
+        ),
+        (
+            "[delivery]\nbatch = { wait = \"2m\" }",
+            r#"6:18: delivery.batch.wait is longer than a minute, and what waits keeps WAL; write "60s" or less"#,
+        ),
+        (
+            "[delivery]\nbatch = { size = 10 }",
+            r#"6:11: delivery.batch has no key "size"; write "max" or "wait""#,
         ),
         (
             r#"[[hooks]]
@@ -985,6 +1026,64 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
 }
 
 #[test]
+fn a_django_label_is_the_table_of_its_model() {
+    let config = parse(
+        r#"
+[database]
+url = "postgresql://localhost/shop"
+[events]
+"a" = "bookstore.Book.created"
+"b" = "book_store.AudioBook.updated+"
+"c" = 'clinic."Pet".created'
+"d" = "Shelf.created"
+"e" = { on = "bookstore.Author.updated", changed = ["name"] }
+[tables."people.author"]
+model = "bookstore.Author"
+"#,
+    )
+    .unwrap();
+    let sources: Vec<String> = config
+        .events
+        .iter()
+        .map(|event| event.source.to_string())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "bookstore_book.created",
+            "book_store_audiobook.updated",
+            "clinic.Pet.created",
+            "Shelf.created",
+            "people.author.updated"
+        ]
+    );
+    let models: Vec<String> = config
+        .models
+        .iter()
+        .map(|(table, model)| format!("{table} {model}"))
+        .collect();
+    assert_eq!(
+        models,
+        [
+            "people.author bookstore.Author",
+            "bookstore_book bookstore.Book",
+            "book_store_audiobook book_store.AudioBook"
+        ]
+    );
+    assert_eq!(
+        mistakes("x = \"book.created\"\n[tables.book]\nmodel = \"Book\""),
+        r#"hooks.toml:7:9: "Book" is no Django model; write "app.Model", such as "bookstore.Book""#
+    );
+    let two = "x = \"a.created\"\ny = \"b.created\"\n[tables.a]\nmodel = \"s.M\"\n[tables.b]\nmodel = \"s.M\"";
+    assert!(
+        mistakes(two)
+            .contains(r#"10:9: "s.M" is the model of another table too; each has its own"#),
+        "{}",
+        mistakes(two)
+    );
+}
+
+#[test]
 fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
     assert_eq!(
         mistakes(r#"x = '"odd.table"'"#),
@@ -1025,7 +1124,7 @@ secret = "${PASSWORD}"
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "django", "cloudevents", "netbox" or "row""#
     ));
 }
 

@@ -89,8 +89,10 @@ fn config(url: &str, slot: &str) -> Config {
         },
         events: Vec::new(),
         tables: Vec::new(),
+        models: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
+        owner_exists: None,
         history: Default::default(),
         delivery: Delivery {
             timeout: Duration::from_secs(15),
@@ -102,6 +104,7 @@ fn config(url: &str, slot: &str) -> Config {
             disable_after: DisableAfter::Failures(5),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 << 20,

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, EventRule, EventSource},
     delivery::{
         answer::Answer,
+        batch::Load,
         send::{Request, Sender, Target},
     },
     event::{Event, Position, Subject},
@@ -88,11 +89,14 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     if let Some(flaw) = renderer.flaw() {
         bail!("nothing was sent: {flaw}");
     }
+    let content_type = hook.delivery.payload.content_type();
+    let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
     let request = Request {
         target: &hook.target,
         id: &id,
-        body: body.clone(),
-        content_type: hook.delivery.payload.content_type(),
+        batch: load.members.as_deref(),
+        body: load.body.clone(),
+        content_type: &load.content_type,
         at: SystemTime::now(),
         timeout: hook.delivery.timeout,
     };
@@ -101,9 +105,10 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let started = Instant::now();
     let answer = sender.send(request).await;
     let exchange = Exchange {
+        method: hook.target.method(),
         url: hook.target.display(),
         headers,
-        body: &body,
+        body: &load.body,
         answer: &answer,
         took: started.elapsed(),
         note,
@@ -188,6 +193,7 @@ fn stranger(config: &Config, url: &Url) -> Result<Hook> {
 
 /// What was said, and what was answered.
 struct Exchange<'a> {
+    method: &'a str,
     url: &'a str,
     headers: HeaderMap,
     body: &'a [u8],
@@ -202,7 +208,7 @@ impl Exchange<'_> {
         if let Some(note) = &self.note {
             println!("note: by itself the hook would not hear of this. {note}\n");
         }
-        println!("POST {}", self.url);
+        println!("{} {}", self.method, self.url);
         print_message(&self.headers, self.body);
         println!("{} after {:.1?}", self.answer, self.took);
         if let Answer::Status { headers, body, .. } = self.answer {
@@ -224,7 +230,7 @@ impl Exchange<'_> {
         };
         json!({
             "request": {
-                "method": "POST",
+                "method": self.method,
                 "url": self.url,
                 "headers": headers_json(&self.headers),
                 "body": String::from_utf8_lossy(self.body),

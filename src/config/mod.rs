@@ -4,6 +4,7 @@
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 mod access;
+mod batch;
 mod database;
 mod delivery;
 mod environment;
@@ -14,9 +15,11 @@ mod hooks;
 mod jwt;
 mod load;
 mod mistake;
+mod model;
 mod name;
 mod quantity;
 mod reader;
+pub mod receive;
 mod retries;
 mod secret;
 mod server;
@@ -30,14 +33,18 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use url::Url;
 
+pub(crate) use self::quantity::duration;
 use crate::{payload::template::Template, postgres::question::Question};
 
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
+    model::Model,
     secret::Secret,
 };
 use crate::delivery::tls::Tls;
+
+pub(crate) use self::name::event_mistake;
 
 /// A hook has been disabled by rowhook; hooks of its owner may listen to that.
 pub const HOOK_DISABLED: &str = "hook.disabled";
@@ -57,10 +64,14 @@ pub struct Config {
     pub events: Vec<EventRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
     /// `[[hooks]]`, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
     pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
     /// `[delivery]`
     pub delivery: Delivery,
     /// `[history]`
@@ -450,6 +461,17 @@ impl HookTable {
     }
 }
 
+/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerExists {
+    /// The table of the owners.
+    pub table: TableName,
+    /// Its column with what hooks call their owner.
+    pub column: String,
+    /// Where the key stands.
+    pub place: Place,
+}
+
 /// What a 410 does to a row of `[hook_table]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnGone {
@@ -480,6 +502,8 @@ pub struct Delivery {
     pub payload: PayloadFormat,
     /// Default `standard`.
     pub signature: SignatureScheme,
+    /// Send several deliveries in one request. Default: each alone.
+    pub batch: Option<Batch>,
     /// Allow targets without TLS. Default false.
     pub allow_http: bool,
     /// Networks that targets may reach although they are not public. Default none.
@@ -488,6 +512,15 @@ pub struct Delivery {
     pub memory: usize,
     /// How long SIGTERM waits for requests in flight. Default 20 s.
     pub grace: Duration,
+}
+
+/// How deliveries are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many, 1 to 200. Default 100.
+    pub max: NonZeroUsize,
+    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    pub wait: Duration,
 }
 
 /// What must not overtake what, within one hook.
@@ -530,6 +563,8 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
     /// As NetBox sends its webhooks.

@@ -15,6 +15,7 @@ use crate::{
     config::{Secret, Verify},
     delivery::{
         answer::Answer,
+        batch::Load,
         send::{Request, Sender, Target},
     },
     event::{Event, Position, Subject},
@@ -71,19 +72,22 @@ impl Office {
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
+        let content_type = hook.delivery.payload.content_type();
+        let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
         let sender = Sender::new(&self.config.delivery)?;
         let started = std::time::Instant::now();
         let answer = sender
             .send(Request {
                 target: &hook.target,
                 id: &id,
-                body: body.clone(),
-                content_type: hook.delivery.payload.content_type(),
+                batch: load.members.as_deref(),
+                body: load.body.clone(),
+                content_type: &load.content_type,
                 at: now,
                 timeout: hook.delivery.timeout,
             })
             .await;
-        Ok(Tested::of(id, &answer, started.elapsed(), &body))
+        Ok(Tested::of(id, &answer, started.elapsed(), &load.body))
     }
 }
 
@@ -113,6 +117,7 @@ impl Office {
             .send(Request {
                 target: &target,
                 id: &format!("msg_test_{:032x}", rand::random::<u128>()),
+                batch: None,
                 body: body.to_string().into(),
                 content_type: "application/json",
                 at: SystemTime::now(),

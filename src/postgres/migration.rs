@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 17] = [
+pub const MIGRATIONS: [Migration; 19] = [
     Migration {
         version: 1,
         name: "migration",
@@ -81,6 +81,16 @@ pub const MIGRATIONS: [Migration; 17] = [
         sql: include_str!("../../sql/0013_emit_row.sql"),
     },
     Migration {
+        version: 14,
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
+    },
+    Migration {
+        version: 15,
+        name: "question",
+        sql: include_str!("../../sql/0015_question.sql"),
+    },
+    Migration {
         version: 20,
         name: "replay",
         sql: include_str!("../../sql/0020_replay.sql"),
@@ -119,10 +129,13 @@ pub const TABLES: [&str; 12] = [
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 4] = [
+pub const FUNCTIONS: [&str; 7] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
+    "is_row_event(text)",
+    "emit_row(regclass,text,text)",
+    "emit_row(regclass,text,anyelement)",
     "call_courier()",
 ];
 

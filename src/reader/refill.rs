@@ -1,5 +1,7 @@
 //! Rows that a backfill has put into the stream, each for one hook. They are handed on like changes, in their place among them.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use anyhow::Result;
 use bytes::Bytes;
 use tokio_postgres::Client;
@@ -28,12 +30,9 @@ impl Reader {
         Ok(match told {
             Ok(step) => Some(step),
             Err(reason) => {
-                self.misunderstood += 1;
-                tracing::warn!(
-                    reason,
-                    so_far = self.misunderstood,
-                    "a row of a backfill is left out"
-                );
+                let before = self.desk.meters.misunderstood.fetch_add(1, Relaxed);
+                let so_far = before + 1;
+                tracing::warn!(reason, so_far, "a row of a backfill is left out");
                 None
             }
         })

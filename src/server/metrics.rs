@@ -133,6 +133,28 @@ fn render(meters: &Meters) -> String {
             counter.load(Relaxed),
         );
     }
+    page.head(
+        "rowhook_permission_answers_total",
+        "Whether owners might see rows, when they were asked about.",
+        "counter",
+    );
+    let asked = &meters.permission;
+    for (answer, counter) in [
+        ("yes", &asked.yes),
+        ("no", &asked.no),
+        ("unknown", &asked.unknown),
+    ] {
+        page.line(
+            "rowhook_permission_answers_total",
+            &format!("{{answer=\"{answer}\"}}"),
+            counter.load(Relaxed),
+        );
+    }
+    page.counter(
+        "rowhook_messages_refused_total",
+        "Messages of SQL that were no events.",
+        &meters.misunderstood.load(Relaxed),
+    );
     page.counter(
         "rowhook_parked_total",
         "Deliveries that were parked.",

@@ -45,7 +45,7 @@ pub struct Database {
 pub fn shared_cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        Cluster::start(&["max_replication_slots=100", "max_wal_senders=100"])
+        Cluster::start(&["max_replication_slots=200", "max_wal_senders=200"])
             .expect("start the shared cluster")
     })
 }
@@ -388,8 +388,10 @@ impl Drop for Gate {
 /// The real binary, with a hooks.toml of its own.
 pub struct Rowhook {
     child: Child,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     log: watch::Receiver<Vec<String>>,
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    out: watch::Receiver<Vec<String>>,
 }
 
 impl Rowhook {
@@ -398,18 +400,24 @@ impl Rowhook {
         Schemas::of_story().add(config);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
-        let mut child = command(&folder, &["run"])
+        Self::start_in(&Arc::new(folder), &["run"])
+    }
+
+    /// Starts the binary with these arguments in a folder that outlives it.
+    pub fn start_in(folder: &Arc<tempfile::TempDir>, args: &[&str]) -> Self {
+        let mut child = command(folder, args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (sender, log) = watch::channel(Vec::new());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                sender.send_modify(|lines| lines.push(line));
-            }
-        });
-        Self { child, folder, log }
+        let log = lines(child.stderr.take().unwrap());
+        let out = lines(child.stdout.take().unwrap());
+        let folder = Arc::clone(folder);
+        Self {
+            child,
+            folder,
+            log,
+            out,
+        }
     }
 
     /// Writes another hooks.toml in place of the first.
@@ -438,6 +446,21 @@ impl Rowhook {
         self.log.borrow().join("\n")
     }
 
+    /// Waits until what it has printed is as it should be.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    pub async fn until_out(&mut self, fact: &str, met: impl Fn(&str) -> bool) -> String {
+        let met = |lines: &Vec<String>| met(&lines.join("\n"));
+        let seen = timeout(DEADLINE, self.out.wait_for(met))
+            .await
+            .map(|lines| lines.is_ok());
+        assert!(
+            matches!(seen, Ok(true)),
+            "never printed: {fact}; printed was:\n{}",
+            self.out.borrow().join("\n")
+        );
+        self.out.borrow().join("\n")
+    }
+
     /// The most memory that it has had, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -461,6 +484,13 @@ impl Rowhook {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// kill -9, and all that it has logged.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    pub fn kill_and_log(mut self) -> String {
+        self.child.kill().unwrap();
+        self.wait().1
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -490,6 +520,17 @@ impl Drop for Rowhook {
         }
         let _ = &self.folder;
     }
+}
+
+/// What comes out of a pipe, line by line, until it is closed.
+fn lines(pipe: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<String>> {
+    let (sender, lines) = watch::channel(Vec::new());
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            sender.send_modify(|lines| lines.push(line));
+        }
+    });
+    lines
 }
 
 /// A command that runs until it is dropped, and is killed then.
@@ -532,7 +573,12 @@ pub struct Ended {
 pub fn rowhook(config: &str, args: &[&str]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
-    let output = command(&folder, args).output().unwrap();
+    rowhook_in(&folder, args)
+}
+
+/// Runs the binary with these arguments in this folder until it ends.
+pub fn rowhook_in(folder: &tempfile::TempDir, args: &[&str]) -> Ended {
+    let output = command(folder, args).output().unwrap();
     Ended {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
