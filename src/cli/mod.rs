@@ -54,6 +54,15 @@ pub struct Args {
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// How the log is written, which goes to standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "human",
+        env = "ROWHOOK_LOG_FORMAT"
+    )]
+    log_format: logs::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -169,7 +178,7 @@ pub(crate) const STACK: usize = 8 << 20;
 
 /// Runs the command, and says what went wrong on standard error.
 pub fn run(args: Args) -> ExitCode {
-    logs::start();
+    logs::start(args.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)

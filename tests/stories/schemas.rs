@@ -102,6 +102,10 @@ impl Schemas {
         let event = [&body["hook"]["event"], &body["type"]]
             .into_iter()
             .find_map(Value::as_str);
+        // A test is no event that hooks listen to, and has no schema.
+        if event == Some(rowhook::manage::ping::TEST_EVENT) {
+            return Ok(());
+        }
         let known = rowhooks.iter().flat_map(|rowhook| &rowhook.known);
         let mut reasons = Vec::new();
         for known in known {
