@@ -80,7 +80,7 @@ fn find_hooks(criterion: &mut Criterion) {
         let mut index = Index::new(names.iter().map(|name| name.as_str().into()));
         for number in 0..hooks {
             let mut hook = hook(&number.to_string(), Some(&(number % owners).to_string()));
-            hook.events = vec![Pattern::Exact(names[number / owners].clone())];
+            hook.events = [Pattern::Exact(names[number / owners].clone())].into();
             index.put(Arc::new(hook));
         }
         let event = &names[0];
@@ -220,7 +220,7 @@ fn hook(id: &str, owner: Option<&str>) -> Hook {
     Hook {
         id: HookId::new(id, true),
         owner: owner.map(Arc::from),
-        events: vec![Pattern::Any],
+        events: [Pattern::Any].into(),
         filter: None,
         target: target.unwrap_or_else(|| unreachable!("both are good")),
         delivery: Arc::new(Delivery::default()),

@@ -9,6 +9,7 @@
 )]
 
 mod chart;
+mod compare;
 mod drain;
 mod figure;
 mod growth;
@@ -78,6 +79,8 @@ const CHAPTERS: [Chapter; 8] = [
     ("growth", growth::measure),
 ];
 
+const COMPARE: Chapter = ("compare", compare::measure);
+
 fn main() -> Result<()> {
     // Cargo adds --bench.
     let args: Vec<String> = std::env::args()
@@ -101,7 +104,14 @@ fn main() -> Result<()> {
                     words.next().context("--into needs a folder")?,
                 ))
             }
-            chapter if CHAPTERS.iter().any(|(name, _)| *name == chapter) => only.push(word),
+            chapter
+                if CHAPTERS
+                    .iter()
+                    .chain([&COMPARE])
+                    .any(|(name, _)| *name == chapter) =>
+            {
+                only.push(word)
+            }
             other => {
                 let names = CHAPTERS.map(|(name, _)| name).join(", ");
                 bail!("{other:?} is neither --quick, --into FOLDER nor one of {names}");
@@ -109,7 +119,11 @@ fn main() -> Result<()> {
         }
     }
     let mut figures = Vec::new();
-    for (name, measure) in CHAPTERS {
+    // Only when it is asked for: others have to be installed first.
+    let chapters = CHAPTERS
+        .into_iter()
+        .chain(only.contains(&COMPARE.0.to_owned()).then_some(COMPARE));
+    for (name, measure) in chapters {
         if !only.is_empty() && !only.iter().any(|chosen| chosen == name) {
             continue;
         }

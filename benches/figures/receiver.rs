@@ -31,7 +31,8 @@ const LOOK: Duration = Duration::from_millis(1);
 #[derive(Default)]
 struct Seen {
     requests: AtomicU64,
-    /// When the last request came, in nanoseconds since 1970.
+    /// When the first and the last request came, in nanoseconds since 1970.
+    first: AtomicU64,
     last: AtomicU64,
     /// Microseconds from commit to the request, where the body tells of its commit.
     latencies: Mutex<Vec<u64>>,
@@ -107,7 +108,9 @@ async fn receive(
             tokio::time::sleep(pause).await;
         }
         seen.last.store(nanos(now), Ordering::Relaxed);
-        seen.requests.fetch_add(1, Ordering::Release);
+        if seen.requests.fetch_add(1, Ordering::Release) == 0 {
+            seen.first.store(nanos(now), Ordering::Relaxed);
+        }
     }
     Ok(Response::new(Empty::new()))
 }
@@ -141,6 +144,7 @@ fn answer_questions(seen: &Seen) -> Result<()> {
                 let requests = seen.requests.load(Ordering::Acquire);
                 println!("{requests} {}", seen.last.load(Ordering::Relaxed));
             }
+            ("first", _) => println!("{}", seen.first.load(Ordering::Relaxed)),
             ("latencies", _) => {
                 let latencies = seen
                     .latencies
@@ -227,6 +231,12 @@ impl Receivers {
         let came: u64 = came.parse()?;
         ensure!(came >= requests, "only {came} of {requests} requests came");
         Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(last.parse()?))
+    }
+
+    /// When the first one came.
+    pub fn first(&mut self) -> Result<SystemTime> {
+        let nanos = self.ask("first")?.parse()?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
     /// How many have come.

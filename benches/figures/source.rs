@@ -128,6 +128,34 @@ impl Source {
         )
     }
 
+    /// Where others find it: the port on 127.0.0.1, and the database.
+    pub fn place(&self) -> Result<[(&'static str, String); 2]> {
+        Ok([
+            ("DATABASE_PORT", cluster()?.port().to_string()),
+            ("DATABASE", self.name.clone()),
+        ])
+    }
+
+    /// Waits until somebody reads the slot.
+    pub fn until_read(&self, slot: &str) -> Result<()> {
+        self.until_active(slot, "1")
+    }
+
+    fn until_active(&self, slot: &str, count: &str) -> Result<()> {
+        let sql = format!(
+            "select count(*) from pg_replication_slots where slot_name = '{slot}' and active"
+        );
+        let started = Instant::now();
+        while self.ask(&sql)? != count {
+            ensure!(
+                started.elapsed() < DEADLINE,
+                "{slot}: active is not {count}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
     pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -193,14 +221,7 @@ impl Source {
 
     /// Waits until nobody reads the slot, and drops it.
     pub fn drop_slot(&self, slot: &str) -> Result<()> {
-        let sql = format!(
-            "select count(*) from pg_replication_slots where slot_name = '{slot}' and active"
-        );
-        let started = Instant::now();
-        while self.ask(&sql)? != "0" {
-            ensure!(started.elapsed() < DEADLINE, "{slot} is still in use");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.until_active(slot, "0")?;
         self.sql(&format!("select pg_drop_replication_slot('{slot}')"))
     }
 
