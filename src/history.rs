@@ -31,13 +31,15 @@ const ATTEMPTS: usize = 10_000;
 const BODIES: usize = 8 << 20;
 const LARGEST_BODY: usize = 256 << 10;
 
-/// One request and what came of it.
+/// One request of a delivery, and what came of it.
 #[derive(Debug)]
 pub struct Attempt {
     /// The hook, as it was.
     pub hook: Arc<Hook>,
-    /// The `webhook-id`.
+    /// The delivery's id.
     pub delivery: Arc<str>,
+    /// The `webhook-id`, where it is that of an array in which the delivery was sent.
+    pub batch: Option<Arc<str>>,
     /// The event's name.
     pub event: Arc<str>,
     /// Where the event stands among all events.
@@ -56,7 +58,7 @@ pub struct Attempt {
     pub took: Duration,
     /// Was it a success?
     pub delivered: bool,
-    /// What was sent; `None` where it is not kept.
+    /// What was sent of the delivery; `None` where it is not kept.
     pub body: Option<Bytes>,
     /// What came back.
     pub answer: Answer,
@@ -210,6 +212,7 @@ mod tests {
         Attempt {
             hook: Arc::clone(hook),
             delivery: "msg_1".into(),
+            batch: None,
             event: "book.added".into(),
             position: Position {
                 commit_lsn: Lsn(1),

@@ -18,6 +18,7 @@ fn environment(name: &str) -> Option<String> {
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
         "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
+        "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
         _ => None,
@@ -47,7 +48,7 @@ fn the_smallest_file_names_a_database_and_an_event() {
     assert_eq!(config.events[0].name, "added");
     assert_eq!(config.events[0].place.to_string(), "2:8");
     assert!(!config.events[0].all_owners);
-    assert!(config.tables.is_empty() && config.hooks.is_empty() && config.not_yet.is_empty());
+    assert!(config.tables.is_empty() && config.hooks.is_empty());
     assert!(config.hook_table.is_none() && config.server.is_none());
     assert_eq!(
         format!("{:?}", config.delivery),
@@ -96,8 +97,6 @@ fn the_manual_is_understood() {
         DisableAfter::Failures(100)
     );
     assert_eq!(config.hook_table.unwrap().on_gone, OnGone::Disable);
-    let not_yet: Vec<&str> = config.not_yet.iter().map(|key| &*key.key).collect();
-    assert_eq!(not_yet, ["server.listen"]);
 }
 
 #[test]
@@ -122,6 +121,36 @@ fn every_default_in_the_manual_is_the_default() {
     assert_eq!(default.on_gone, OnGone::Delete);
     assert_eq!(config.delivery.order, Order::Row);
     assert_eq!(config.delivery.signature, SignatureScheme::Standard);
+}
+
+#[test]
+fn a_hook_may_have_a_batch_of_its_own_or_none() {
+    let text = r#"
+database.url = "host=h"
+events.a = "b.created"
+delivery.batch = {}
+[[hooks]]
+name = "usual"
+events = ["a"]
+target = "https://a.b"
+[[hooks]]
+name = "smaller"
+events = ["a"]
+target = "https://a.b"
+batch = { max = 7, wait = "0s" }
+[[hooks]]
+name = "alone"
+events = ["a"]
+target = "https://a.b"
+batch = false
+"#;
+    let config = parse(text).unwrap();
+    let batches = config.hooks.iter().map(|hook| {
+        let batch = hook.delivery.batch?;
+        Some((batch.max.get(), batch.wait.as_secs()))
+    });
+    let batches: Vec<_> = batches.collect();
+    assert_eq!(batches, [Some((100, 1)), Some((7, 0)), None]);
 }
 
 #[test]
@@ -193,7 +222,14 @@ fn the_manual_has_every_key() {
         let line = line.strip_prefix("# ").unwrap_or(line);
         if line.starts_with('[') {
             let name = line.trim_start_matches('[');
-            section = name.split([']', '.']).next().unwrap();
+            let whole = name.split(']').next().unwrap();
+            section = match whole {
+                "server.jwt" => {
+                    found.push(("server", "jwt"));
+                    whole
+                }
+                _ => whole.split('.').next().unwrap(),
+            };
         } else if let Some((key, _)) = line.split_once(" = ") {
             found.push((section, key));
         }
@@ -211,6 +247,31 @@ fn each_mistake_has_its_place_and_its_mend() {
         (
             "[evnts]",
             r#"5:2: hooks.toml has no key "evnts"; did you mean "events"?"#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\nadmin_token = \"short\"",
+            "7:15: server.admin_token is shorter than 16 characters; make one with: openssl rand -hex 32",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\nverify = \"pong\"",
+            r#"7:10: server.verify cannot be "pong"; did you mean "ping"?"#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\ncors = [\"https://app.example/\"]",
+            r#"7:9: "https://app.example/" is no origin; write scheme and host, such as "https://app.example""#,
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"RS256\"]\nsecret = \"${JWT_SECRET}\"",
+            "7:9: server.jwt: the HS algorithms go with secret, and the others with public_key_file or jwks_file",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"RS256\"]",
+            "7:9: server.jwt needs exactly one of secret, public_key_file and jwks_file",
+        ),
+        (
+            "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"none\"]\nsecret = \"x\"",
+            r#"8:15: server.jwt.algorithms cannot be "none"; write "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384" or "EdDSA"
+hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be guessed; use a longer one"#,
         ),
         (
             "[history]\nsuccesses = true",
@@ -235,13 +296,13 @@ timout = "1s""#,
         ),
         (
             "[delivery]\ncolour = 1",
-            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "allow_http", "allow_networks", "memory" or "grace""#,
+            r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "batch", "allow_http", "allow_networks", "memory" or "grace""#,
         ),
         (
             r#"[server]
 foo = 1
 listen = "127.0.0.1:1""#,
-            r#"6:1: server has no key "foo"; write "listen" or "admin_token""#,
+            r#"6:1: server has no key "foo"; write "listen", "admin_token", "verify", "requests_per_minute", "max_request", "cors" or "jwt""#,
         ),
         (
             "[delivery]\ntimeout = 15",
@@ -756,7 +817,23 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 batch = 5"#,
-            "9:1: hooks.batch comes in a later version; leave it out until then",
+            r#"9:9: hooks.batch is an integer; write a table such as { max = 100, wait = "1s" }, or false to send each alone"#,
+        ),
+        (
+            "[delivery]\nbatch = { max = 201 }",
+            "6:17: delivery.batch.max is 201; write a whole number from 1 to 200",
+        ),
+        (
+            "[delivery]\nbatch = { max = 0 }",
+            "6:17: delivery.batch.max is 0; write a whole number from 1 to 4294967295",
+        ),
+        (
+            "[delivery]\nbatch = { wait = \"2m\" }",
+            r#"6:18: delivery.batch.wait is longer than a minute, and what waits keeps WAL; write "60s" or less"#,
+        ),
+        (
+            "[delivery]\nbatch = { size = 10 }",
+            r#"6:11: delivery.batch has no key "size"; write "max" or "wait""#,
         ),
         (
             r#"[[hooks]]
@@ -994,14 +1071,18 @@ secret = "${PASSWORD}"
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
     ));
 }
 
 #[test]
 fn no_secret_is_shown() {
     let config = parse(&format!(
-        "{MANUAL}admin_token = \"hunter2\"\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\"\n[[hooks]]\nname = \"c\"\nevents = [\"*\"]\ntarget = \"https://app:hunter2@a.b/hunter2\""
+        "{}\n[[hooks]]\nname = \"b\"\nevents = [\"*\"]\ntarget = \"https://a.b\"\nheaders.x = \"hunter2\"\n[[hooks]]\nname = \"c\"\nevents = [\"*\"]\ntarget = \"https://app:hunter2@a.b/hunter2\"",
+        MANUAL.replace(
+            "# admin_token = \"${ROWHOOK_ADMIN_TOKEN}\"",
+            "admin_token = \"hunter2, and 8 more\""
+        )
     ));
     let shown = format!("{:?}", config.unwrap());
     assert!(!shown.contains("hunter2") && !shown.contains(&SECRET[6..]));

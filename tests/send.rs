@@ -66,6 +66,7 @@ async fn send_within(sender: &Sender, target: &Target, timeout: Duration) -> Ans
     let request = Request {
         target,
         id: "msg_1",
+        batch: None,
         body: Bytes::from_static(b"{\"n\":1}"),
         content_type: "application/json",
         at: SystemTime::now(),

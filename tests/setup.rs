@@ -91,6 +91,7 @@ fn config(url: &str, slot: &str) -> Config {
         tables: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
+        owner_exists: None,
         history: Default::default(),
         delivery: Delivery {
             timeout: Duration::from_secs(15),
@@ -102,13 +103,13 @@ fn config(url: &str, slot: &str) -> Config {
             disable_after: DisableAfter::Failures(5),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 << 20,
             grace: Duration::from_secs(20),
         },
         server: None,
-        not_yet: Vec::new(),
     }
 }
 
@@ -146,6 +147,7 @@ impl Build for Config {
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,
+            visible: None,
             place: Place {
                 line: 100,
                 column: 1,

@@ -22,7 +22,9 @@ put as (
     )
     select distinct on (delivery)
         delivery, hook, event, 'dead', 'to be sent again', 0, lane, other_lane, commit_lsn, event_index, commit_time,
-        request_body, coalesce(request_headers ->> 'content-type', 'application/json')
+        -- What was sent in an array of CloudEvents goes alone again, or in another array.
+        request_body,
+        replace(coalesce(request_headers ->> 'content-type', 'application/json'), 'cloudevents-batch', 'cloudevents')
     from found
     where commit_lsn is not null
         and request_body is not null

@@ -1,7 +1,7 @@
--- Takes what is due of a hook, what has waited longest first: of a lane only the first is due. It is lent, not removed: what a crash leaves behind is due again when the
--- lease is over.
+-- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4), but one at least: of
+-- a lane only the first is due. It is lent, not removed: what a crash leaves behind is due again when the lease is over.
 with due as (
-    select id
+    select id, next_attempt, octet_length(body) as bytes
     from delivery
     where hook = $1
         and state = 'parked'
@@ -9,13 +9,25 @@ with due as (
     order by next_attempt
     limit $2
     for update skip locked
+),
+
+-- How much there is up to each of them.
+counted as (
+    select
+        id,
+        row_number() over so_far as number,
+        sum(bytes) over so_far as bytes
+    from due
+    window so_far as (order by next_attempt, id rows unbounded preceding)
 )
+
 update delivery
 set
     next_attempt = clock_timestamp() + make_interval(secs => $3),
     claimed = true
-from due
-where delivery.id = due.id
+from counted
+where delivery.id = counted.id
+    and (counted.number = 1 or counted.bytes <= $4)
 returning
     delivery.id,
     delivery.event,
@@ -26,4 +38,5 @@ returning
     delivery.event_index,
     delivery.commit_time,
     delivery.body,
-    delivery.content_type
+    delivery.content_type,
+    delivery.question::text as question

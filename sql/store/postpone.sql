@@ -1,11 +1,13 @@
--- Notes an attempt that failed, and when the next one is; one without a next one is dead.
+-- Notes attempts that failed, and what becomes of each delivery: one that is still parked has a time for its next attempt, or
+-- waits behind another of its lane without one.
 update delivery
 set
-    state = case when wait is null then 'dead' else 'parked' end,
+    state = failed.state,
     attempts = failed.attempts,
     reason = failed.reason,
     next_attempt = clock_timestamp() + make_interval(secs => wait),
     claimed = false,
     updated_at = clock_timestamp()
-from unnest($1::text[], $2::integer[], $3::text[], $4::double precision[]) as failed (id, attempts, reason, wait)
+from unnest($1::text[], $2::integer[], $3::text[], $4::double precision[], $5::text[])
+    as failed (id, attempts, reason, wait, state)
 where delivery.id = failed.id

@@ -8,6 +8,7 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod run;
 mod schema;
 mod show;
 mod signals;
@@ -28,12 +29,10 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Mistakes, PayloadFormat},
     demo,
-    journal::Journal,
     postgres::{
         setup::{self, Patience},
         teardown::teardown,
     },
-    run,
 };
 
 /// Exit code for a configuration, or a command line, that cannot be used.
@@ -198,20 +197,7 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => {
-            let config = config()?;
-            tell_not_yet(&config);
-            let (journal, stop) = (Journal::default(), signals::stop()?);
-            run::run(
-                &config,
-                run::Options {
-                    setup: !no_setup,
-                    journal,
-                    stop,
-                },
-            )
-            .await
-        }
+        Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
         Command::Events => events::events(&config()?, args.json).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), args.json).await
@@ -258,14 +244,6 @@ fn payload(name: &str) -> Result<PayloadFormat> {
             names.join(", ")
         )
     })
-}
-
-/// A key that does nothing must not look as if it did.
-fn tell_not_yet(config: &Config) {
-    for key in &config.not_yet {
-        let (path, place) = (config.path.display(), key.place);
-        tracing::warn!("{path}:{place}: {} does nothing in this version", key.key);
-    }
 }
 
 /// Prints what was done, a line each.

@@ -1,7 +1,12 @@
-//! SIGTERM and SIGINT: the first asks to stop, the second ends at once.
+//! SIGTERM and SIGINT: the first asks to stop, the second ends at once. SIGHUP asks to read hooks.toml again.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 /// A token that the first signal cancels.
@@ -26,4 +31,17 @@ pub(super) fn stop() -> Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// Rings at each SIGHUP.
+pub(super) fn reload() -> Result<Arc<Notify>> {
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    let reload = Arc::new(Notify::new());
+    let bell = Arc::clone(&reload);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            bell.notify_one();
+        }
+    });
+    Ok(reload)
 }

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, EventRule, EventSource},
     delivery::{
         answer::Answer,
+        batch::Load,
         send::{Request, Sender, Target},
     },
     event::{Event, Position, Subject},
@@ -88,11 +89,14 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     if let Some(flaw) = renderer.flaw() {
         bail!("nothing was sent: {flaw}");
     }
+    let content_type = hook.delivery.payload.content_type();
+    let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
     let request = Request {
         target: &hook.target,
         id: &id,
-        body: body.clone(),
-        content_type: hook.delivery.payload.content_type(),
+        batch: load.members.as_deref(),
+        body: load.body.clone(),
+        content_type: &load.content_type,
         at: SystemTime::now(),
         timeout: hook.delivery.timeout,
     };
@@ -103,7 +107,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let exchange = Exchange {
         url: hook.target.display(),
         headers,
-        body: &body,
+        body: &load.body,
         answer: &answer,
         took: started.elapsed(),
         note,

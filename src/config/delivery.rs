@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use ipnet::IpNet;
 
 use super::{
-    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme,
+    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme, batch,
     reader::{Keys, Table, Value},
     retries, signature,
 };
@@ -26,12 +26,13 @@ pub(super) const KEYS: Keys = Keys {
         "disable_after",
         "payload",
         "signature",
+        "batch",
         "allow_http",
         "allow_networks",
         "memory",
         "grace",
     ],
-    later: &["batch", "rate"],
+    later: &["rate"],
 };
 
 /// Every default of `[delivery]`.
@@ -58,6 +59,7 @@ impl Default for Delivery {
             disable_after: DisableAfter::Time(Duration::from_secs(5 * DAY)),
             payload: PayloadFormat::RestHooks,
             signature: SignatureScheme::Standard,
+            batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
             memory: 64 * MEBIBYTE,
@@ -117,6 +119,9 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     if let Some(value) = table.find("signature") {
         set(&mut delivery.signature, signature::read(value));
     }
+    if let Some(value) = table.find("batch") {
+        set(&mut delivery.batch, batch::read(value));
+    }
     if let Some(value) = table.find("disable_after") {
         set(&mut delivery.disable_after, disable_after(value));
     }
@@ -144,14 +149,16 @@ fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     value.list_of("a list such as [\"127.0.0.0/8\"]", network)
 }
 
-const PAYLOADS: [(&str, PayloadFormat); 3] = [
+const PAYLOADS: [(&str, PayloadFormat); 5] = [
     ("rest-hooks", PayloadFormat::RestHooks),
     ("standard", PayloadFormat::Standard),
+    ("cloudevents", PayloadFormat::Cloudevents),
+    ("netbox", PayloadFormat::Netbox),
     ("row", PayloadFormat::Row),
 ];
 
 fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
-    if let Some(later) = value.text_of(&["django", "cloudevents", "netbox"]) {
+    if let Some(later) = value.text_of(&["django"]) {
         value.later(format!("{} = {later:?}", value.key));
         return None;
     }
@@ -159,7 +166,7 @@ fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
 }
 
 impl PayloadFormat {
-    /// `rest-hooks`, `standard` or `row`.
+    /// `rest-hooks`, `standard`, `cloudevents`, `netbox` or `row`.
     pub fn parse(text: &str) -> Option<Self> {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)

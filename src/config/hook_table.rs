@@ -1,7 +1,7 @@
 //! `[hook_table]`: a table of the application that holds the users' hooks.
 
 use super::{
-    HookTable, OnGone, TableName,
+    HookTable, OnGone, OwnerExists, TableName, name,
     reader::{Keys, Table},
 };
 
@@ -22,11 +22,37 @@ pub(super) const KEYS: Keys = Keys {
         "created",
         "description",
         "on_gone",
+        "owner_exists",
     ],
     later: &[],
 };
 
+/// `owner_exists`, which goes with rowhook's own table too.
+pub(super) fn owner_exists(section: &Table<'_>) -> Option<OwnerExists> {
+    let value = section.find("owner_exists")?;
+    let text = value.string()?;
+    let split = name::parts(&text)
+        .and_then(|mut parts| Some((parts.pop()?, TableName::from_parts(parts)?)));
+    let Some((column, table)) = split else {
+        value.wrong(format!(
+            "{} is no column of a table; write one such as \"auth_user.id\"",
+            value.quote(&text)
+        ));
+        return None;
+    };
+    Some(OwnerExists {
+        table,
+        column,
+        place: value.place,
+    })
+}
+
+/// The application's table; none where the section is about rowhook's own.
 pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
+    let about_ours = section.iter().all(|value| value.name == "owner_exists");
+    if about_ours && section.find("owner_exists").is_some() {
+        return None;
+    }
     let table = section
         .need("table", "table = \"rest_hooks_hook\"")
         .and_then(|value| {

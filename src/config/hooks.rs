@@ -34,9 +34,10 @@ pub(super) const KEYS: Keys = Keys {
         "max_body",
         "payload",
         "signature",
+        "batch",
         "disable_after",
     ],
-    later: &["batch", "rate"],
+    later: &["rate"],
 };
 
 /// Files that a hook names are named from `folder`.

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::{
     Config, Delivery, Place, database, delivery,
     events::{self, Events},
-    history, hook_table, hooks,
+    history, hook_table, hooks, jwt,
     mistake::{Mistake, Mistakes},
     reader::{Keys, Reader, Table},
     server, tables,
@@ -28,7 +28,7 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 8] = [
+pub const KEYS: [(&str, &[&str]); 9] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
@@ -37,6 +37,7 @@ pub const KEYS: [(&str, &[&str]); 8] = [
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
+    ("server.jwt", jwt::KEYS.known),
 ];
 
 impl Config {
@@ -85,9 +86,9 @@ impl Config {
         } else {
             None
         };
-        let (mistakes, not_yet) = reader.finish();
+        let mistakes = reader.finish();
         match config {
-            Some(config) if mistakes.is_empty() => Ok(Self { not_yet, ..config }),
+            Some(config) if mistakes.is_empty() => Ok(config),
             _ => Err(Mistakes::new(path, mistakes)),
         }
     }
@@ -117,10 +118,11 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("hooks")
         .map(|value| hooks::read(value, &events, &delivery, folder))
         .unwrap_or_default();
-    let hook_table = file
+    let hooks_in = file
         .find("hook_table")
-        .and_then(|value| value.table(&hook_table::KEYS))
-        .and_then(|section| hook_table::read(&section));
+        .and_then(|value| value.table(&hook_table::KEYS));
+    let hook_table = hooks_in.as_ref().and_then(hook_table::read);
+    let owner_exists = hooks_in.as_ref().and_then(hook_table::owner_exists);
     let history = file
         .find("history")
         .and_then(|value| value.table(&history::KEYS))
@@ -137,9 +139,9 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         tables,
         hooks,
         hook_table,
+        owner_exists,
         delivery,
         history,
         server,
-        not_yet: Vec::new(),
     })
 }

@@ -4,6 +4,7 @@
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 mod access;
+mod batch;
 mod database;
 mod delivery;
 mod environment;
@@ -11,6 +12,7 @@ mod events;
 mod history;
 mod hook_table;
 mod hooks;
+mod jwt;
 mod load;
 mod mistake;
 mod name;
@@ -60,14 +62,14 @@ pub struct Config {
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
     pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
     /// `[delivery]`
     pub delivery: Delivery,
     /// `[history]`
     pub history: History,
     /// `[server]`; `None` means that nothing listens.
     pub server: Option<Server>,
-    /// Keys that are understood but do nothing in this version, by name and place.
-    pub not_yet: Vec<NotYet>,
 }
 
 /// A line and column of hooks.toml, both counted from 1.
@@ -83,15 +85,6 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
-}
-
-/// A key whose behaviour comes in a later version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotYet {
-    /// The key's full name: `delivery.retention`.
-    pub key: String,
-    /// Where it stands.
-    pub place: Place,
 }
 
 /// `[database]`: what is attached to.
@@ -237,6 +230,8 @@ pub struct TableRules {
     pub enrich: Vec<Enrich>,
     /// A template that is sent in place of the plain row.
     pub payload: Option<Template>,
+    /// Which owners may see a row; `None`: whoever hears of it.
+    pub visible: Option<Question>,
     /// Where the table's rules begin.
     pub place: Place,
 }
@@ -458,6 +453,17 @@ impl HookTable {
     }
 }
 
+/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerExists {
+    /// The table of the owners.
+    pub table: TableName,
+    /// Its column with what hooks call their owner.
+    pub column: String,
+    /// Where the key stands.
+    pub place: Place,
+}
+
 /// What a 410 does to a row of `[hook_table]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnGone {
@@ -488,6 +494,8 @@ pub struct Delivery {
     pub payload: PayloadFormat,
     /// Default `standard`.
     pub signature: SignatureScheme,
+    /// Send several deliveries in one request. Default: each alone.
+    pub batch: Option<Batch>,
     /// Allow targets without TLS. Default false.
     pub allow_http: bool,
     /// Networks that targets may reach although they are not public. Default none.
@@ -496,6 +504,15 @@ pub struct Delivery {
     pub memory: usize,
     /// How long SIGTERM waits for requests in flight. Default 20 s.
     pub grace: Duration,
+}
+
+/// How deliveries are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many, 1 to 200. Default 100.
+    pub max: NonZeroUsize,
+    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    pub wait: Duration,
 }
 
 /// What must not overtake what, within one hook.
@@ -538,6 +555,10 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// CloudEvents 1.0, structured JSON.
+    Cloudevents,
+    /// As NetBox sends its webhooks.
+    Netbox,
     /// The row alone.
     Row,
 }
@@ -596,4 +617,77 @@ pub struct Server {
     pub listen: std::net::SocketAddr,
     /// Token of the operator.
     pub admin_token: Option<Secret>,
+    /// How a target has to prove that it wants what it gets. Default: not at all.
+    pub verify: Verify,
+    /// So many requests of one caller are answered in a minute. Default 600.
+    pub requests_per_minute: u32,
+    /// The most bytes that a request may have. Default 1 MiB.
+    pub max_request: usize,
+    /// Origins whose pages may use the API from a browser. Default none.
+    pub cors: Vec<String>,
+    /// The application's own logins.
+    pub jwt: Option<Jwt>,
+}
+
+/// How a target proves that it wants what it gets, before a hook is made through the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// It need not.
+    #[default]
+    None,
+    /// It accepts a test.
+    Ping,
+    /// It answers with the `X-Hook-Secret` that it was sent.
+    SecretEcho,
+}
+
+/// `[server.jwt]`
+#[derive(Debug, Clone)]
+pub struct Jwt {
+    /// What tokens may be signed with.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// What their signatures are checked with.
+    pub keys: JwtKeys,
+    /// The claim that says whose hooks a token opens: text or a whole number. Default `sub`.
+    pub owner_claim: String,
+    /// What `iss` must be, if it is to be checked.
+    pub issuer: Option<String>,
+    /// What `aud` must hold, if it is to be checked.
+    pub audience: Option<String>,
+}
+
+/// What JWTs are checked with.
+#[derive(Debug, Clone)]
+pub enum JwtKeys {
+    /// One secret for who signs and who checks.
+    Secret(Secret),
+    /// A file with a public key in PEM.
+    PublicKey(PathBuf),
+    /// A file with a JSON Web Key Set.
+    Jwks(PathBuf),
+}
+
+/// How a JWT is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what RFC 7518 calls them")]
+pub enum JwtAlgorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+impl JwtAlgorithm {
+    /// Is the key a secret that both sides know?
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
 }

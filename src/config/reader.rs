@@ -6,7 +6,7 @@ use std::{cell::RefCell, ops::Range, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{NotYet, Place, Secret, environment, mistake::Mistake, quantity};
+use super::{Place, Secret, environment, mistake::Mistake, quantity};
 use crate::postgres::nearest::nearest;
 
 /// The file that is being read, and what was noticed so far.
@@ -14,7 +14,6 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
-    not_yet: RefCell<Vec<NotYet>>,
 }
 
 impl<'a> Reader<'a> {
@@ -23,7 +22,6 @@ impl<'a> Reader<'a> {
             text,
             env,
             mistakes: RefCell::default(),
-            not_yet: RefCell::default(),
         }
     }
 
@@ -44,15 +42,8 @@ impl<'a> Reader<'a> {
         });
     }
 
-    pub(super) fn not_yet(&self, place: Place, key: impl Into<String>) {
-        let key = key.into();
-        self.not_yet.borrow_mut().push(NotYet { key, place });
-    }
-
-    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<NotYet>) {
-        let mut not_yet = self.not_yet.into_inner();
-        not_yet.sort_by_key(|key| key.place);
-        (self.mistakes.into_inner(), not_yet)
+    pub(super) fn finish(self) -> Vec<Mistake> {
+        self.mistakes.into_inner()
     }
 }
 
@@ -82,11 +73,6 @@ impl<'a> Value<'a> {
     /// Notes a mistake at this value.
     pub(super) fn wrong(&self, text: impl Into<String>) {
         self.reader.wrong(self.place, text);
-    }
-
-    /// Notes that the key does nothing in this version.
-    pub(super) fn not_yet(&self) {
-        self.reader.not_yet(self.key_place, &*self.key);
     }
 
     /// Notes that the key, or what it says, has to wait.

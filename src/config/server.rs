@@ -1,20 +1,48 @@
-//! `[server]`: what rowhook itself listens on.
+//! `[server]`: what rowhook itself listens on, and who may come.
 
 use super::{
-    Server,
+    Secret, Server, Verify, jwt,
     reader::{Keys, Table, Value},
 };
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["listen", "admin_token"],
+    known: &[
+        "listen",
+        "admin_token",
+        "verify",
+        "requests_per_minute",
+        "max_request",
+        "cors",
+        "jwt",
+    ],
     later: &[],
 };
 
+/// A shorter token could be guessed.
+const SHORTEST_TOKEN: usize = 16;
+const REQUESTS_PER_MINUTE: u32 = 600;
+const MAX_REQUEST: usize = 1 << 20;
+
 pub(super) fn read(section: &Table<'_>) -> Option<Server> {
     let listen = section.need("listen", "listen = \"127.0.0.1:8640\", or remove [server]");
-    let admin_token = section.find("admin_token").and_then(Value::secret);
+    let admin_token = section.find("admin_token").and_then(token);
+    let verify = section.find("verify").and_then(|value| {
+        value.choice(&[
+            ("none", Verify::None),
+            ("ping", Verify::Ping),
+            ("secret-echo", Verify::SecretEcho),
+        ])
+    });
+    let requests_per_minute = section.find("requests_per_minute").and_then(Value::count);
+    let max_request = section
+        .find("max_request")
+        .and_then(|value| value.size(1024, "1KiB"));
+    let cors = section.find("cors").and_then(origins);
+    let jwt = section
+        .find("jwt")
+        .and_then(|value| value.table(&jwt::KEYS))
+        .and_then(|section| jwt::read(&section));
     let listen = listen?;
-    listen.not_yet();
     let text = listen.string()?;
     let address = text.parse().ok();
     if address.is_none() {
@@ -26,5 +54,42 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
     Some(Server {
         listen: address?,
         admin_token,
+        verify: verify.unwrap_or_default(),
+        requests_per_minute: requests_per_minute.unwrap_or(REQUESTS_PER_MINUTE),
+        max_request: max_request.unwrap_or(MAX_REQUEST),
+        cors: cors.unwrap_or_default(),
+        jwt,
+    })
+}
+
+fn token(value: &Value<'_>) -> Option<Secret> {
+    let token = value.secret()?;
+    if token.expose().len() < SHORTEST_TOKEN {
+        value.wrong(format!(
+            "{} is shorter than {SHORTEST_TOKEN} characters; make one with: openssl rand -hex 32",
+            value.key
+        ));
+        return None;
+    }
+    Some(token)
+}
+
+/// Origins as browsers send them: scheme, host and port, and nothing after.
+fn origins(value: &Value<'_>) -> Option<Vec<String>> {
+    let mend = "a list such as [\"https://app.example\"]";
+    value.list_of(mend, |value| {
+        let text = value.string()?;
+        let origin = url::Url::parse(&text).ok().map(|url| url.origin());
+        let origin = origin.filter(url::Origin::is_tuple);
+        match origin.map(|origin| origin.ascii_serialization()) {
+            Some(origin) if origin == text => Some(text),
+            _ => {
+                value.wrong(format!(
+                    "{} is no origin; write scheme and host, such as \"https://app.example\"",
+                    value.quote(&text)
+                ));
+                None
+            }
+        }
     })
 }

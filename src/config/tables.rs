@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) const KEYS: Keys = Keys {
     known: &[
-        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload",
+        "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "visible",
     ],
     later: &[],
 };
@@ -57,6 +57,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     let rename = table.find("rename").map(rename).unwrap_or_default();
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
     let payload = table.find("payload").and_then(template);
+    let visible = table.find("visible").and_then(question);
     let Some(name) = TableName::parse(value.name) else {
         wrong(format!(
             "{:?} is no table; write [tables.name] or [tables.\"schema.name\"]",
@@ -80,6 +81,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         rename,
         enrich,
         payload,
+        visible,
         place: value.key_place,
     })
 }

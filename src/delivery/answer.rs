@@ -28,6 +28,8 @@ pub enum Answer {
 pub enum Failure {
     /// Not within this time.
     TimedOut(Duration),
+    /// Whether the owner may see it could not be asked, for this reason, and nothing was sent.
+    Unasked(String),
     /// The guard does not let us go there.
     Refused(String),
     /// The host's name has no address.
@@ -55,7 +57,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
-            Self::Refused(reason) => f.write_str(reason),
+            Self::Refused(reason) | Self::Unasked(reason) => f.write_str(reason),
             Self::Resolve(told) => write!(f, "the name cannot be resolved: {told}"),
             Self::Connect(told) => write!(f, "no connection: {told}"),
             Self::Tls(told) => write!(f, "no TLS: {told}"),

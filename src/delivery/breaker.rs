@@ -62,6 +62,13 @@ impl Breaker {
         self.state = State::default();
     }
 
+    /// The request that was allowed was not made after all: another may go in its place.
+    pub fn spared(&mut self, now: Instant) {
+        if let State::Probing { pause } = self.state {
+            self.state = State::Open { until: now, pause };
+        }
+    }
+
     /// A request failed. One that was on its way when the breaker opened changes nothing.
     pub fn failed(&mut self, now: Instant) {
         self.state = match self.state {

@@ -5,6 +5,17 @@
 
 use std::collections::{HashMap, VecDeque};
 
+/// What is said of one that could go in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// It comes along.
+    Take,
+    /// Neither it nor those behind it come along.
+    Skip,
+    /// Nobody else comes along.
+    Stop,
+}
+
 /// The lanes that one delivery stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
@@ -76,9 +87,78 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// The next that may go.
+    pub fn first(&self) -> Option<&T> {
+        self.ready.front().map(|(_, _, item)| item)
+    }
+
     /// Takes the next that may go. It keeps its lanes until [`leave`](Self::leave).
     pub fn take(&mut self) -> Option<(Turn, Place, T)> {
         self.ready.pop_front()
+    }
+
+    /// Who could go together, in the order of arrival: those that may go, and those that wait for nobody but others of the run.
+    ///
+    /// `admit` is asked of each, with whether it may go by itself. Those that may are asked of first.
+    pub fn run(&self, mut admit: impl FnMut(Turn, Place, &T, bool) -> Admission) -> Vec<Turn> {
+        let (mut run, mut lanes) = (Vec::new(), VecDeque::new());
+        // How many at the head of a lane are in the run.
+        let mut ahead: HashMap<u64, usize> = HashMap::new();
+        let mut stopped = false;
+        for (turn, place, item) in &self.ready {
+            match admit(*turn, *place, item, true) {
+                Admission::Take => {
+                    run.push(*turn);
+                    for lane in place.lanes() {
+                        ahead.insert(lane, 1);
+                        lanes.push_back(lane);
+                    }
+                }
+                Admission::Skip => {}
+                Admission::Stop => {
+                    stopped = true;
+                    break;
+                }
+            }
+        }
+        while let Some(lane) = lanes.pop_front().filter(|_| !stopped) {
+            let next = |lane: u64| {
+                let at = ahead.get(&lane).copied().unwrap_or(0);
+                self.lanes.get(&lane).and_then(|queue| queue.get(at))
+            };
+            let Some(turn) = next(lane).copied() else {
+                continue;
+            };
+            let Some((place, item)) = self.waiting.get(&turn) else {
+                continue;
+            };
+            if !place.lanes().all(|lane| next(lane) == Some(&turn)) {
+                // It is looked at again when the run has come to it in its other lane.
+                continue;
+            }
+            match admit(turn, *place, item, false) {
+                Admission::Take => {
+                    run.push(turn);
+                    for lane in place.lanes() {
+                        *ahead.entry(lane).or_default() += 1;
+                        lanes.push_back(lane);
+                    }
+                }
+                Admission::Skip => {}
+                Admission::Stop => stopped = true,
+            }
+        }
+        run.sort();
+        run
+    }
+
+    /// Takes one that [`run`](Self::run) has named. All of a run that stand before it in its lanes have to be taken too, and to
+    /// leave before it does.
+    pub fn pick(&mut self, turn: Turn) -> Option<(Place, T)> {
+        match self.ready.iter().position(|(ready, ..)| *ready == turn) {
+            Some(at) => self.ready.remove(at).map(|(_, place, item)| (place, item)),
+            None => self.waiting.remove(&turn),
+        }
     }
 
     /// The one that was taken is done, and those behind it may go.
@@ -167,7 +247,130 @@ mod tests {
         assert_eq!(lanes.take().unwrap().2, "new at the old key");
     }
 
+    fn run(lanes: &Lanes<&'static str>, most: usize) -> Vec<Turn> {
+        let mut taken = 0;
+        lanes.run(|_, _, _, _| {
+            taken += 1;
+            if taken > most {
+                Admission::Stop
+            } else {
+                Admission::Take
+            }
+        })
+    }
+
+    fn pick(lanes: &mut Lanes<&'static str>, run: &[Turn]) -> Vec<&'static str> {
+        let picked = run.iter().map(|turn| lanes.pick(*turn).unwrap().1);
+        picked.collect()
+    }
+
+    #[test]
+    fn a_run_takes_those_along_that_wait_for_nobody_else() {
+        let mut lanes = Lanes::default();
+        lanes.push(Place::One(1), "a1");
+        lanes.push(Place::One(1), "a2");
+        lanes.push(Place::One(2), "b1");
+        lanes.push(Place::both(1, 2), "moved");
+        lanes.push(Place::both(2, 3), "b2");
+        lanes.push(Place::One(3), "c1");
+        for (most, expected) in [
+            (1, vec!["a1"]),
+            (2, vec!["a1", "b1"]),
+            (3, vec!["a1", "a2", "b1"]),
+            (9, vec!["a1", "a2", "b1", "moved", "b2", "c1"]),
+        ] {
+            let mut lanes = Lanes {
+                lanes: lanes.lanes.clone(),
+                waiting: lanes.waiting.clone(),
+                ready: lanes.ready.clone(),
+                next: lanes.next,
+            };
+            let turns = run(&lanes, most);
+            assert_eq!(pick(&mut lanes, &turns), expected);
+        }
+    }
+
+    #[test]
+    fn nobody_behind_one_that_is_skipped_comes_along() {
+        let mut lanes = Lanes::default();
+        for (place, item) in [
+            (Place::One(1), "a1"),
+            (Place::One(1), "a2"),
+            (Place::One(1), "a3"),
+            (Place::One(2), "b1"),
+            (Place::both(1, 2), "moved"),
+        ] {
+            lanes.push(place, item);
+        }
+        let turns = lanes.run(|_, _, item, _| match *item {
+            "a2" => Admission::Skip,
+            _ => Admission::Take,
+        });
+        assert_eq!(pick(&mut lanes, &turns), ["a1", "b1"]);
+    }
+
+    #[test]
+    fn while_a_run_is_going_nobody_of_its_lanes_goes() {
+        let mut lanes = Lanes::default();
+        for item in ["a1", "a2", "a3"] {
+            lanes.push(Place::One(1), item);
+        }
+        let turns = run(&lanes, 2);
+        assert_eq!(pick(&mut lanes, &turns), ["a1", "a2"]);
+        assert!(lanes.first().is_none() && run(&lanes, 9).is_empty());
+        for turn in turns {
+            lanes.leave(turn, Place::One(1));
+        }
+        assert_eq!(lanes.take().unwrap().2, "a3");
+    }
+
     proptest! {
+        /// Whoever finishes first, in runs of any length: all go, no two runs share a lane, and each lane goes in order.
+        #[test]
+        fn all_go_in_the_order_of_each_lane_in_runs_too(
+            places in prop::collection::vec((0_u64..4, 0_u64..4), 1..40),
+            choices in prop::collection::vec((any::<prop::sample::Index>(), 1_usize..6), 200),
+        ) {
+            let mut lanes = Lanes::default();
+            for (number, (old, new)) in places.iter().enumerate() {
+                lanes.push(Place::both(*old, *new), number);
+            }
+            let mut going: Vec<Vec<(Turn, Place, usize)>> = Vec::new();
+            let mut gone: Vec<usize> = Vec::new();
+            let mut choices = choices.into_iter();
+            loop {
+                let (choice, most) = choices.next().unwrap();
+                loop {
+                    let mut taken = 0;
+                    let turns = lanes.run(|_, _, _, _| {
+                        taken += 1;
+                        if taken > most { Admission::Stop } else { Admission::Take }
+                    });
+                    if turns.is_empty() { break }
+                    prop_assert!(turns.len() <= most);
+                    let picked = turns.into_iter().map(|turn| {
+                        let (place, number) = lanes.pick(turn).unwrap();
+                        (turn, place, number)
+                    });
+                    let run: Vec<_> = picked.collect();
+                    let busy: Vec<u64> = going.iter().flatten().flat_map(|(_, place, _)| place.lanes()).collect();
+                    prop_assert!(run.iter().flat_map(|(_, place, _)| place.lanes()).all(|lane| !busy.contains(&lane)));
+                    going.push(run);
+                }
+                if going.is_empty() { break }
+                for (turn, place, number) in going.swap_remove(choice.index(going.len())) {
+                    lanes.leave(turn, place);
+                    gone.push(number);
+                }
+            }
+            prop_assert_eq!(gone.len(), places.len());
+            for lane in 0..4 {
+                let in_lane: Vec<usize> =
+                    gone.iter().copied().filter(|n| places[*n].0 == lane || places[*n].1 == lane).collect();
+                prop_assert!(in_lane.is_sorted());
+            }
+        }
+
         /// Whoever finishes first: all go, none goes beside another of its lane, and each lane goes in order.
         #[test]
         fn all_go_in_the_order_of_each_lane(

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod backlog;
+pub mod batch;
 pub mod breaker;
 pub mod courier;
 pub mod guard;
@@ -28,6 +29,8 @@ use crate::{
     history::History,
     hook::{Hook, HookId},
     journal::Journal,
+    meters::Meters,
+    permission::{Asked, Permission},
     store::Store,
 };
 
@@ -50,10 +53,21 @@ pub struct Delivery {
     pub content_type: Arc<str>,
     /// How many requests have been made.
     pub attempts: u32,
-    /// Why it cannot be sent as it should be, and goes on record as dead instead.
-    pub flaw: Option<Arc<str>>,
+    /// Why it is not sent as it comes from the stream.
+    pub unfit: Option<Unfit>,
+    /// What its owner has to be allowed to see, asked anew before each attempt from the table.
+    pub asked: Option<Arc<Asked>>,
     /// What it holds while the slot keeps it; `None` for one that the table keeps.
     pub held: Option<Held>,
+}
+
+/// Why a delivery of the stream is not sent.
+#[derive(Debug, Clone)]
+pub enum Unfit {
+    /// An expression or a template failed on it: it goes on record as dead.
+    Flawed(Arc<str>),
+    /// Whether the owner may see it is not known: it waits, as if an attempt had failed.
+    Doubtful(Arc<str>),
 }
 
 /// What a delivery of the stream holds.
@@ -82,8 +96,12 @@ pub struct Desk {
     pub sender: Sender,
     /// Keeps what cannot be delivered now.
     pub store: Arc<Store>,
+    /// Says who may see what.
+    pub permission: Permission,
     /// Told of every attempt.
     pub journal: Journal,
+    /// Counts what happens.
+    pub meters: Arc<Meters>,
     /// Told of every attempt too, and remembers.
     pub history: Arc<History>,
     /// Cancelled when no new request is to be made.

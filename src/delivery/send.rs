@@ -44,6 +44,8 @@ const IDLE: Duration = Duration::from_secs(4);
 const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// The ids of the deliveries in a request that carries several.
+pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
 /// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
 /// takes less than a microsecond is made for each request anew.
@@ -234,7 +236,7 @@ pub fn is_reserved(name: &str) -> bool {
         "user-agent",
     ];
     let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("webhook-")
+    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name.starts_with("rowhook-")
 }
 
 fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
@@ -277,6 +279,8 @@ pub struct Request<'a> {
     pub target: &'a Target,
     /// The `webhook-id`.
     pub id: &'a str,
+    /// The ids of its members, where the body is an array of theirs.
+    pub batch: Option<&'a str>,
     /// The body.
     pub body: Bytes,
     /// Of the body.
@@ -399,6 +403,9 @@ async fn attempt(client: &Client, url: &Url, request: &Request<'_>) -> Answer {
 fn signed(request: &Request<'_>) -> HeaderMap {
     let (target, id, at) = (request.target, request.id, request.at);
     let mut headers = target.headers(id, request.content_type, at);
+    if let Some(members) = request.batch {
+        put(&mut headers, ROWHOOK_BATCH, members.to_owned());
+    }
     if let Some(signer) = &target.signer {
         let signature = signer.sign(id, at, &request.body);
         put(&mut headers, signer.header().clone(), signature);

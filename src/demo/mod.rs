@@ -5,7 +5,7 @@ mod bookstore;
 pub mod cluster;
 mod receivers;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -69,6 +69,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
     let options = run::Options {
         setup: false,
         journal: journal.clone(),
+        meters: Arc::default(),
         stop: detach.clone(),
     };
     let sidecar = async { run::run(&config, options).await.context("rowhook run") };

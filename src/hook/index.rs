@@ -105,6 +105,24 @@ impl Index {
         self.hooks.get(id.as_str()).map(|ById(hook)| hook)
     }
 
+    /// The hooks that hear the rows of this owner, as theirs.
+    pub fn of_owner(&self, owner: &str) -> Vec<Arc<Hook>> {
+        let mut hooks: Vec<Arc<Hook>> = Vec::new();
+        for listeners in self.listeners.values() {
+            for hook in listeners
+                .of_owner
+                .get(owner)
+                .into_iter()
+                .flat_map(ByOwner::hooks)
+            {
+                if hooks.iter().all(|other| other.id != hook.id) {
+                    hooks.push(Arc::clone(hook));
+                }
+            }
+        }
+        hooks
+    }
+
     /// How many hooks there are.
     pub fn len(&self) -> usize {
         self.hooks.len()

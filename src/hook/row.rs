@@ -102,6 +102,16 @@ impl HookColumns {
         }
     }
 
+    /// The column of the key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The column of the owner.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// The SQL of a row's columns, in the order in which [`HookRow::from_sql`] reads them.
     fn select(&self) -> String {
         let text = |column: &str| format!("{}::text", quote::name(column));
@@ -115,8 +125,16 @@ impl HookColumns {
             ),
             None => "null::int8".to_owned(),
         };
+        // As the stream writes it, whatever the session's settings are.
+        let previous_ends = match &self.previous_ends {
+            Some(column) => format!(
+                "case when isfinite({column}) then to_char({column} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') else {column}::text end",
+                column = quote::name(column)
+            ),
+            None => "null::text".to_owned(),
+        };
         format!(
-            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {}, {}, {}, {} from {}",
+            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {}, {}, {previous_ends}, {} from {}",
             text(&self.id),
             quote::name(&self.id),
             text(&self.owner),
@@ -129,7 +147,6 @@ impl HookColumns {
             optional(&self.payload),
             optional(&self.invalid),
             optional(&self.previous_secret),
-            optional(&self.previous_ends),
             optional(&self.signature),
             quote::table(&self.table),
         )

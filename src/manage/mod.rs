@@ -9,6 +9,7 @@ pub mod draft;
 mod error;
 pub mod hooks;
 pub mod news;
+pub mod once;
 mod page;
 pub mod ping;
 pub mod replay;

@@ -7,13 +7,16 @@ use std::{
 
 use serde::Serialize;
 use serde_json::json;
+use url::Url;
 use utoipa::ToSchema;
 
-use super::{Office, Result, Who, deliveries::Content};
+use super::{Error, Office, Result, Who, deliveries::Content};
 use crate::{
+    config::{Secret, Verify},
     delivery::{
         answer::Answer,
-        send::{Request, Sender},
+        batch::Load,
+        send::{Request, Sender, Target},
     },
     event::{Event, Position, Subject},
     message::Message,
@@ -23,6 +26,11 @@ use crate::{
 
 /// The event that a test sends. Nobody can hear it otherwise.
 pub const TEST_EVENT: &str = "hook.test";
+
+/// What a target is sent and answers with, as REST Hooks have it.
+const HOOK_SECRET: &str = "x-hook-secret";
+/// So long a target may take to prove something, while somebody waits.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What came of a test.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -64,19 +72,79 @@ impl Office {
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
+        let content_type = hook.delivery.payload.content_type();
+        let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
         let sender = Sender::new(&self.config.delivery)?;
         let started = std::time::Instant::now();
         let answer = sender
             .send(Request {
                 target: &hook.target,
                 id: &id,
-                body: body.clone(),
-                content_type: hook.delivery.payload.content_type(),
+                batch: load.members.as_deref(),
+                body: load.body.clone(),
+                content_type: &load.content_type,
                 at: now,
                 timeout: hook.delivery.timeout,
             })
             .await;
-        Ok(Tested::of(id, &answer, started.elapsed(), &body))
+        Ok(Tested::of(id, &answer, started.elapsed(), &load.body))
+    }
+}
+
+impl Office {
+    /// Has a target prove that it wants what it would get.
+    ///
+    /// # Errors
+    /// When it may not be called, or does not prove it.
+    pub async fn prove(&self, target: &str, how: Verify) -> Result<()> {
+        if how == Verify::None {
+            return Ok(());
+        }
+        self.check_target(target).await?;
+        let invalid = |text: String| Error::Invalid(text);
+        let url = Url::parse(target).map_err(|error| invalid(error.to_string()))?;
+        let secret = format!("{:032x}", rand::random::<u128>());
+        let echo = Secret::new(secret.as_str());
+        let headers = [(HOOK_SECRET, &echo)];
+        let headers = match how {
+            Verify::SecretEcho => &headers[..],
+            Verify::Ping | Verify::None => &[],
+        };
+        let target = Target::new(&url, None, headers).map_err(|bad| invalid(bad.to_string()))?;
+        let sender = Sender::new(&self.config.delivery)?;
+        let body = json!({"hook": {"event": TEST_EVENT, "target": target.display()}, "data": {"test": true}});
+        let answer = sender
+            .send(Request {
+                target: &target,
+                id: &format!("msg_test_{:032x}", rand::random::<u128>()),
+                batch: None,
+                body: body.to_string().into(),
+                content_type: "application/json",
+                at: SystemTime::now(),
+                timeout: PROOF_TIMEOUT.min(self.config.delivery.timeout),
+            })
+            .await;
+        match &answer {
+            Answer::Status {
+                code: 200..=299,
+                headers,
+                ..
+            } => match how {
+                Verify::SecretEcho
+                    if headers
+                        .get(HOOK_SECRET)
+                        .is_none_or(|said| said.as_bytes() != secret.as_bytes()) =>
+                {
+                    Err(invalid(format!(
+                        "the target did not answer with the {HOOK_SECRET} that it was sent"
+                    )))
+                }
+                _ => Ok(()),
+            },
+            answer => Err(invalid(format!(
+                "the target did not accept a test, and has to before a hook is made: {answer}"
+            ))),
+        }
     }
 }
 

@@ -43,16 +43,14 @@ pub struct Replayed {
 }
 
 impl Office {
-    /// Has one delivery sent at once. Of a dead or a delivered one the schedule begins anew.
+    /// Has one delivery sent at once, unless it is being sent just now. Of a dead or a delivered one the schedule begins anew.
     ///
     /// # Errors
     /// When `who` has no such delivery, or it cannot be sent now; the message says why.
     pub async fn retry(&mut self, who: &Who, id: &str) -> Result<Delivery> {
         let delivery = self.delivery(who, id).await?.delivery;
         match delivery.state {
-            State::Parked if delivery.in_flight => {
-                return Err(Error::Conflict(format!("{id} is being sent just now")));
-            }
+            State::Parked if delivery.in_flight => {}
             State::Parked if delivery.next_attempt.is_none() => {
                 return Err(Error::Conflict(format!(
                     "{id} waits behind another delivery of its lane; retry that one"

@@ -207,3 +207,8 @@ impl Office {
 fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token).to_vec()
 }
+
+/// Could it be one of ours? If not, nobody need be asked.
+pub fn looks_like_one(token: &str) -> bool {
+    token.starts_with(PREFIX)
+}

@@ -1,6 +1,8 @@
 //! The bodies that receivers get, a file for each dialect. A body is rendered once and kept as bytes: attempts and
 //! signatures are over the same.
 
+mod cloudevents;
+mod netbox;
 mod object;
 mod rest_hooks;
 mod row;
@@ -32,15 +34,27 @@ pub struct Renderer<'a> {
     data: Row,
     /// Why the table's template made nothing of the row.
     flaw: Option<String>,
-    standard: Option<Bytes>,
+    /// Bodies that are the same for all hooks.
+    shared: Vec<(PayloadFormat, Bytes)>,
+}
+
+/// What bodies are made of, in any dialect.
+struct Parts<'a> {
+    /// What the event tells of, as JSON.
+    data: &'a [u8],
+    /// The row before an update; else null.
+    old: &'a [u8],
+    /// Columns that `data` lacks because nobody knows them.
+    unchanged: &'a [String],
+    /// Columns that `data` lacks because the body would be too large.
+    left_out: Option<&'a [&'a str]>,
 }
 
 impl<'a> Renderer<'a> {
     /// Renders what is common to all payloads.
     pub fn new(event: &'a Event) -> Self {
         let mut data = Row::of_event(event);
-        let shaped = shaped(event, &data.json);
-        let flaw = match shaped {
+        let flaw = match shaped(event, &data.json) {
             None => None,
             Some(Ok(json)) => {
                 data.json = json;
@@ -52,7 +66,7 @@ impl<'a> Renderer<'a> {
             event,
             data,
             flaw,
-            standard: None,
+            shared: Vec::new(),
         }
     }
 
@@ -63,53 +77,73 @@ impl<'a> Renderer<'a> {
 
     /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
-        if self.flaw.is_some() {
-            return self.render_thin(hook);
-        }
-        let (event, data) = (self.event, &self.data);
-        let body = match hook.delivery.payload {
-            PayloadFormat::RestHooks if self.has_hook_meta() => {
-                rest_hooks::render(event, hook, &data.json, None)
+        if self.flaw.is_none() {
+            let body = self.render_whole(hook);
+            if body.len() <= hook.delivery.max_body {
+                return body;
             }
-            PayloadFormat::Row | PayloadFormat::RestHooks => Bytes::copy_from_slice(&data.json),
-            PayloadFormat::Standard => {
-                let body = self.standard.get_or_insert_with(|| {
-                    let old = standard::old(event);
-                    standard::render(event, &data.json, &data.unchanged, &old, None)
-                });
-                body.clone()
+        }
+        let thin = Thin::of_event(self.event);
+        let parts = Parts {
+            data: &thin.key,
+            old: b"null",
+            unchanged: &self.data.unchanged,
+            left_out: Some(&thin.left_out),
+        };
+        dialect(self.event, hook, &parts)
+    }
+
+    fn render_whole(&mut self, hook: &Hook) -> Bytes {
+        let payload = hook.delivery.payload;
+        if let Some((_, body)) = self.shared.iter().find(|(format, _)| *format == payload) {
+            return body.clone();
+        }
+        let old = match payload {
+            PayloadFormat::Standard | PayloadFormat::Netbox => Row::before_update(self.event),
+            PayloadFormat::RestHooks | PayloadFormat::Cloudevents | PayloadFormat::Row => {
+                Row::default()
             }
         };
-        if body.len() <= hook.delivery.max_body {
-            body
-        } else {
-            self.render_thin(hook)
+        let parts = Parts {
+            data: &self.data.json,
+            old: &old.json,
+            unchanged: &self.data.unchanged,
+            left_out: None,
+        };
+        let body = dialect(self.event, hook, &parts);
+        if payload != PayloadFormat::RestHooks {
+            self.shared.push((payload, body.clone()));
         }
+        body
     }
+}
 
-    /// A message may ask for its payload to be sent bare.
-    fn has_hook_meta(&self) -> bool {
-        match &self.event.subject {
-            Subject::Row { .. } => true,
-            Subject::Message(message) => message.send_hook_meta,
+/// The body in the dialect of `hook`.
+fn dialect(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
+    match hook.delivery.payload {
+        PayloadFormat::RestHooks if is_bare(event) && parts.left_out.is_none() => {
+            Bytes::copy_from_slice(parts.data)
         }
-    }
-
-    fn render_thin(&self, hook: &Hook) -> Bytes {
-        let (event, thin) = (self.event, Thin::of_event(self.event));
-        let left_out = Some(&thin.left_out[..]);
-        match hook.delivery.payload {
-            PayloadFormat::RestHooks => rest_hooks::render(event, hook, &thin.key, left_out),
-            PayloadFormat::Standard => {
-                let unchanged = &self.data.unchanged;
-                standard::render(event, &thin.key, unchanged, b"null", left_out)
-            }
-            PayloadFormat::Row => {
-                let mut body = Object::reopen(thin.key);
-                body.some("left_out", left_out);
+        PayloadFormat::RestHooks => rest_hooks::render(event, hook, parts),
+        PayloadFormat::Standard => standard::render(event, parts),
+        PayloadFormat::Cloudevents => cloudevents::render(event, parts),
+        PayloadFormat::Netbox => netbox::render(event, parts),
+        PayloadFormat::Row => match parts.left_out {
+            None => Bytes::copy_from_slice(parts.data),
+            Some(left_out) => {
+                let mut body = Object::reopen(parts.data.to_vec());
+                body.field("left_out", left_out);
                 body.finish()
             }
-        }
+        },
+    }
+}
+
+/// A message may ask for its payload to be sent without the hook.
+fn is_bare(event: &Event) -> bool {
+    match &event.subject {
+        Subject::Row { .. } => false,
+        Subject::Message(message) => !message.send_hook_meta,
     }
 }
 
@@ -144,7 +178,10 @@ fn full_name(change: &Change) -> String {
 impl PayloadFormat {
     /// What bodies of this shape are sent as.
     pub fn content_type(self) -> &'static str {
-        "application/json"
+        match self {
+            Self::Cloudevents => "application/cloudevents+json",
+            Self::RestHooks | Self::Standard | Self::Netbox | Self::Row => "application/json",
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::object::Object;
+use super::{Parts, object::Object};
 use crate::{
     event::Event,
     hook::{Hook, HookId},
@@ -18,15 +18,15 @@ struct Head<'a> {
 }
 
 /// The body for one hook.
-pub(super) fn render(event: &Event, hook: &Hook, data: &[u8], left_out: Option<&[&str]>) -> Bytes {
-    let mut body = Object::with_capacity(data.len() + 160);
+pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
+    let mut body = Object::with_capacity(parts.data.len() + 160);
     let head = Head {
         id: &hook.id,
         event: &event.name,
         target: hook.target.display(),
     };
     body.field("hook", &head);
-    body.raw("data", data);
-    body.some("left_out", left_out);
+    body.raw("data", parts.data);
+    body.some("left_out", parts.left_out);
     body.finish()
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Shape, object::Object};
 use crate::{
-    change::Image,
+    change::{Image, RowChange},
     enrich::Added,
     event::{Event, Subject},
     postgres::relation::Column,
@@ -55,9 +55,18 @@ impl Row {
         }
     }
 
-    /// An image of the row as receivers see it.
-    pub(super) fn of_image(event: &Event, image: Image<'_>) -> Self {
-        Self::render(event, image, Names::Shown)
+    /// The row before an update, as far as it is known; null for everything else. What is known of a deleted row is told
+    /// already.
+    pub(super) fn before_update(event: &Event) -> Self {
+        let old = match event.change().map(|change| &change.row) {
+            Some(RowChange::Update { old, .. }) => old.image(),
+            Some(RowChange::Insert { .. } | RowChange::Delete { .. } | RowChange::Fired { .. })
+            | None => None,
+        };
+        old.map_or_else(
+            || Self::of(b"null"),
+            |image| Self::render(event, image, Names::Shown),
+        )
     }
 
     fn render(event: &Event, image: Image<'_>, names: Names) -> Self {

@@ -75,6 +75,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Is nothing confirmed although there is much to confirm?
+    pub fn is_stalled(&self) -> bool {
+        matches!(self.told, Some((Danger::Stalled { .. }, _)))
+    }
+
     /// Looks at the slot as it is now. `None`: nothing new.
     pub fn look(&mut self, slot: &Slot, now: Instant) -> Option<Word> {
         let confirmed = slot.confirmed?;

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 15] = [
+pub const MIGRATIONS: [Migration; 18] = [
     Migration {
         version: 1,
         name: "migration",
@@ -81,6 +81,16 @@ pub const MIGRATIONS: [Migration; 15] = [
         sql: include_str!("../../sql/0013_emit_row.sql"),
     },
     Migration {
+        version: 14,
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
+    },
+    Migration {
+        version: 15,
+        name: "question",
+        sql: include_str!("../../sql/0015_question.sql"),
+    },
+    Migration {
         version: 20,
         name: "replay",
         sql: include_str!("../../sql/0020_replay.sql"),
@@ -90,10 +100,15 @@ pub const MIGRATIONS: [Migration; 15] = [
         name: "token",
         sql: include_str!("../../sql/0021_token.sql"),
     },
+    Migration {
+        version: 22,
+        name: "idempotency",
+        sql: include_str!("../../sql/0022_idempotency.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 11] = [
     "migration",
     "event",
     "hook",
@@ -104,13 +119,17 @@ pub const TABLES: [&str; 10] = [
     "attempt",
     "off_hook",
     "token",
+    "idempotency",
 ];
 
 /// The functions that the files make.
-pub const FUNCTIONS: [&str; 4] = [
+pub const FUNCTIONS: [&str; 7] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
+    "is_row_event(text)",
+    "emit_row(regclass,text,text)",
+    "emit_row(regclass,text,anyelement)",
     "call_courier()",
 ];
 

@@ -1,6 +1,7 @@
 //! Everything that speaks to Postgres: connecting, setting up, reading the stream, and telling what is in it.
 
 pub mod address;
+pub mod asking;
 pub mod catalog;
 pub mod check;
 pub mod connect;

@@ -1,6 +1,9 @@
 //! From a change to its deliveries: events are named, matched, rendered and handed to couriers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tokio::{
@@ -11,17 +14,19 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
+    permit::Seen,
     step::{Draft, Note},
 };
 use crate::{
     change::{Image, Tuple},
     config::{Order, TableName},
-    delivery::{Delivery, Held, lane::Place},
+    delivery::{Delivery, Held, Unfit, lane::Place},
     event::{Event, Position, Subject},
     filter::{Facts, Filter},
     hook::{Hook, index::Audience},
     journal::Entry,
     payload::{self, Renderer},
+    permission::Answer,
     signature,
 };
 
@@ -39,6 +44,9 @@ impl Reader {
         if table.holds_hooks {
             self.follow_hook(&draft.change, client).await?;
         }
+        if table.holds_owners {
+            self.follow_owner(&draft.change);
+        }
         self.owners.follow(&draft.change);
         let Some(events) = &table.events else {
             return Ok(());
@@ -48,7 +56,7 @@ impl Reader {
         } else {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
-        let (numbered, added) = (draft.rules, draft.added);
+        let (numbered, added, seen) = (draft.rules, draft.added, draft.seen);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -64,15 +72,15 @@ impl Reader {
             }
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
-            self.deliver(&event, rule.all_owners, rule.when.as_ref())
-                .await;
+            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen)
+                .await?;
         }
         self.ledger.handed_on(after);
         Ok(())
     }
 
     /// Makes the message's deliveries, unless an earlier session has handed them on.
-    pub(super) async fn announce(&mut self, note: Note, skip: u64) {
+    pub(super) async fn announce(&mut self, note: Note, skip: u64) -> Result<()> {
         let Note {
             message,
             name,
@@ -88,13 +96,20 @@ impl Reader {
                 position,
                 commit_time,
             });
-            self.deliver(&event, all_owners, None).await;
+            self.deliver(&event, all_owners, None, &Seen::new()).await?;
         }
         self.ledger.handed_on(position.index + 1);
+        Ok(())
     }
 
     /// Gives an event to all hooks that hear it and want it.
-    async fn deliver(&mut self, event: &Arc<Event>, all_owners: bool, when: Option<&Filter>) {
+    async fn deliver(
+        &mut self,
+        event: &Arc<Event>,
+        all_owners: bool,
+        when: Option<&Filter>,
+        seen: &Seen,
+    ) -> Result<()> {
         let audience = if all_owners {
             Audience::Everyone
         } else {
@@ -112,7 +127,7 @@ impl Reader {
             .cloned()
             .collect();
         if hooks.is_empty() {
-            return;
+            return Ok(());
         }
         let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
         let facts = filtered.then(|| facts(event));
@@ -131,19 +146,30 @@ impl Reader {
             })
             .collect();
         if hooks.is_empty() {
-            return;
+            return Ok(());
         }
+        self.desk.meters.events.fetch_add(1, Relaxed);
         self.desk.journal.tell(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
         let mut renderer = Renderer::new(event);
         for (hook, wanted) in hooks {
+            let (answer, asked) = self.may_see(&hook, event, seen).await?;
+            if answer == Answer::No {
+                tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
+                continue;
+            }
             let body = renderer.render(&hook);
             let flaw = wanted.err().or_else(|| renderer.flaw().map(str::to_owned));
+            let unfit = match (flaw, answer) {
+                (Some(flaw), _) => Some(Unfit::Flawed(flaw.into())),
+                (None, Answer::Unknown(reason)) => Some(Unfit::Doubtful(reason.into())),
+                (None, Answer::Yes | Answer::No) => None,
+            };
             let bytes = body.len() + DELIVERY_BYTES;
             let Some(memory) = self.reserve(bytes).await else {
-                return;
+                return Ok(());
             };
             let position = event.position;
             let id = signature::message_id(
@@ -161,7 +187,8 @@ impl Reader {
                 body,
                 content_type: hook.delivery.payload.content_type().into(),
                 attempts: 0,
-                flaw: flaw.map(Into::into),
+                unfit,
+                asked,
                 held: Some(Held {
                     ticket: self.ledger.ticket(position.index),
                     memory,
@@ -170,6 +197,7 @@ impl Reader {
             };
             self.couriers.hand(&hook, delivery);
         }
+        Ok(())
     }
 
     /// Waits until there is memory for so many bytes. One that is larger than all of the budget takes all of it.

@@ -1,6 +1,6 @@
 //! What SQL says with messages: events without a row, and actions of the user's own on one.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -47,11 +47,12 @@ impl Reader {
         if let Some(open) = &mut self.session.transaction {
             open.take_numbers(numbers);
         }
-        self.misunderstood += 1;
+        let meters = &self.desk.meters;
+        let before = meters.misunderstood.fetch_add(1, Relaxed);
         tracing::warn!(
             reason,
             %commit_lsn,
-            so_far = self.misunderstood,
+            so_far = before + 1,
             "a message of SQL is no event, and is left out"
         );
         Ok(None)
@@ -111,6 +112,7 @@ impl Reader {
         let table = Arc::new(Table {
             events: self.events.of_table(name).cloned(),
             holds_hooks: false,
+            holds_owners: false,
             relation: Arc::new(relation),
         });
         let acted_on = &mut self.session.acted_on;

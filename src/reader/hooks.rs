@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::Reader;
 use crate::{
     change::{Change, Image},
-    config::Delivery,
+    config::{Delivery, OwnerExists},
     delivery::guard::Guard,
     event::TableEvents,
     filter::typing::Columns,
@@ -30,6 +30,8 @@ pub(super) struct Hooks {
     pub(super) off: OffHooks,
     pub(super) delivery: Arc<Delivery>,
     pub(super) guard: Guard,
+    /// Where their owners are kept.
+    pub(super) owner_exists: Option<OwnerExists>,
     /// What expressions may look at, by event, as far as the events' tables are known.
     pub(super) rows: HashMap<Arc<str>, Columns>,
 }

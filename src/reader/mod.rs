@@ -5,8 +5,10 @@
 //! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
 
 mod deliver;
+mod dismiss;
 mod hear;
 mod hooks;
+mod permit;
 mod step;
 
 use std::{
@@ -62,8 +64,6 @@ pub struct Reader {
     session: Session,
     /// Tables whose owner could not be told, so that it is said once.
     ownerless: HashSet<TableName>,
-    /// How many messages were no events.
-    misunderstood: u64,
 }
 
 impl Reader {
@@ -91,6 +91,8 @@ impl Reader {
             ));
         }
         let pages = u32::try_from(config.delivery.memory.div_ceil(PAGE)).unwrap_or(u32::MAX);
+        let memory = Arc::new(Semaphore::new(pages as usize));
+        desk.meters.live(&ledger, Arc::clone(&memory), pages);
         Ok(Self {
             hooks: Hooks {
                 index,
@@ -100,6 +102,7 @@ impl Reader {
                 off,
                 delivery: Arc::new(config.delivery.clone()),
                 guard,
+                owner_exists: config.owner_exists.clone(),
                 rows: HashMap::new(),
             },
             events,
@@ -108,12 +111,11 @@ impl Reader {
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
-            memory: Arc::new(Semaphore::new(pages as usize)),
+            memory,
             pages,
             system_identifier: String::new(),
             session: Session::default(),
             ownerless: HashSet::new(),
-            misunderstood: 0,
         })
     }
 
@@ -145,6 +147,7 @@ impl Reader {
             }
         })
         .await?;
+        self.dismiss_orphans(client).await?;
         Ok(self.hooks.index.len())
     }
 
@@ -224,7 +227,15 @@ impl Reader {
     }
 
     /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
-    pub async fn tell_gap(&mut self, gap: &Gap, system_identifier: &str, found: SystemTime) {
+    ///
+    /// # Errors
+    /// When something cannot be looked up.
+    pub async fn tell_gap(
+        &mut self,
+        gap: &Gap,
+        system_identifier: &str,
+        found: SystemTime,
+    ) -> Result<()> {
         let payload = serde_json::json!({
             "slot": gap.slot,
             "cause": gap.kind(),
@@ -233,7 +244,7 @@ impl Reader {
             "description": gap.to_string(),
         });
         let Some((name, all_owners)) = self.events.of_message(GAP) else {
-            return;
+            return Ok(());
         };
         let note = Note {
             name: Arc::clone(name),
@@ -248,7 +259,7 @@ impl Reader {
         self.begin_session(system_identifier.to_owned());
         // Opened and never closed: what a gap has to say is no position in the stream.
         self.ledger.open(gap.from);
-        self.announce(note, 0).await;
+        self.announce(note, 0).await
     }
 
     /// A new session begins, at the beginning of a transaction.
@@ -277,7 +288,7 @@ impl Reader {
                     self.hand_on(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await,
+                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await?,
                 (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
@@ -311,6 +322,7 @@ impl Reader {
             .map(|draft| &mut draft.change)
             .filter(|change| toast::has_gap(change));
         toast::fill(client, gaps.collect()).await?;
+        self.ask_who_may_see(&mut drafts).await?;
         let bare = drafts.into_iter().map(|draft| {
             let Draft { change, added, .. } = &mut **draft;
             (&*change, added)

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-use super::Reader;
+use super::{Reader, permit::Seen};
 use crate::{
     change::{Change, RowChange, Transaction},
     config::TableName,
@@ -38,6 +38,7 @@ pub(super) struct Table {
     pub(super) relation: Arc<Relation>,
     pub(super) events: Option<Arc<TableEvents>>,
     pub(super) holds_hooks: bool,
+    pub(super) holds_owners: bool,
 }
 
 /// A message, as far as it matters.
@@ -68,6 +69,8 @@ pub(super) struct Draft {
     pub(super) rules: Vec<usize>,
     /// What was looked up beside the row.
     pub(super) added: Vec<Added>,
+    /// Which owners may see it.
+    pub(super) seen: Seen,
 }
 
 impl Open {
@@ -126,6 +129,11 @@ impl Reader {
                 let table = Table {
                     events,
                     holds_hooks: name == self.hooks.columns.table,
+                    holds_owners: self
+                        .hooks
+                        .owner_exists
+                        .as_ref()
+                        .is_some_and(|exists| exists.table == name),
                     relation: Arc::new(relation),
                 };
                 self.session
@@ -207,6 +215,7 @@ impl Reader {
             first_event,
             rules,
             added: Vec::new(),
+            seen: Seen::new(),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     delivery::{Desk, ledger::Ledger},
     history::History,
     hook::off::OffHooks,
+    meters::{Link, Meters},
     postgres::{
         Lsn,
         address::Address,
@@ -52,6 +53,7 @@ pub(super) struct Attached<'a> {
     ledger: &'a Ledger,
     store: Arc<Store>,
     history: Arc<History>,
+    meters: &'a Meters,
     /// Writes history, from the first session on: before that there may be no table.
     historian: Option<AbortOnDropHandle<()>>,
     stop: &'a CancellationToken,
@@ -88,6 +90,7 @@ impl<'a> Attached<'a> {
             ledger,
             store: Arc::clone(&desk.store),
             history: Arc::clone(&desk.history),
+            meters: &options.meters,
             historian: None,
             stop: &options.stop,
             name: format!("{} {:08x}", address.stream_name(), rand::random::<u32>()),
@@ -161,6 +164,7 @@ impl<'a> Attached<'a> {
         reader.begin_session(identity.system_identifier.clone());
         // Reset here, not on exit: a session that once ran counts as success.
         *pause = Pause::default();
+        self.meters.link(Link::Attached);
         tracing::info!(slot = self.config.database.slot, flushed = %identity.flushed, "attached");
         self.identity = Some(identity);
         self.follow(stream, reader, &client, notifications).await
@@ -208,7 +212,7 @@ impl<'a> Attached<'a> {
             }
             reader
                 .tell_gap(&gap, &facts.server.system_identifier, found)
-                .await;
+                .await?;
             self.until_settled().await;
         }
         bail!("{}", gap.problem());
@@ -248,7 +252,7 @@ impl<'a> Attached<'a> {
     ) -> Result<Option<Stream>> {
         let mut confirmed = self.noted.subscribe();
         let (lost, notes) = (until_lost(client), self.note_progress());
-        let watching = watch_slot(client, &self.config.database.slot);
+        let watching = watch_slot(client, &self.config.database.slot, self.meters);
         tokio::pin!(lost, notes, watching);
         let mut sweep = tokio::time::interval(SWEEP);
         stream.confirm(*confirmed.borrow_and_update());
@@ -359,7 +363,10 @@ impl Work {
     async fn done_by(self, reader: &mut Reader, client: &Client) -> Result<()> {
         match self {
             Self::Read(batch) => return reader.read(batch, client).await,
-            Self::ForgetOld => forget_old(reader).await,
+            Self::ForgetOld => {
+                reader.dismiss_orphans(client).await?;
+                forget_old(reader).await;
+            }
             Self::Call(payload) => match Due::parse(&payload) {
                 Ok(due) => reader.call(due),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),

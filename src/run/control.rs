@@ -6,12 +6,15 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
-use crate::postgres::{
-    address::Address,
-    catalog::read_slot,
-    connect::Notifications,
-    lag::{Watch, Word},
-    quote, stream, types,
+use crate::{
+    meters::Meters,
+    postgres::{
+        address::Address,
+        catalog::read_slot,
+        connect::Notifications,
+        lag::{Watch, Word},
+        quote, stream, types,
+    },
 };
 
 /// How often we look whether the session is still open.
@@ -35,7 +38,7 @@ pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Not
 }
 
 /// Warns before the slot loses WAL, for as long as it is polled.
-pub(super) async fn watch_slot(client: &Client, slot: &str) -> Infallible {
+pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> Infallible {
     let mut watch = Watch::default();
     let mut ticks = tokio::time::interval(SLOT_LOOK);
     loop {
@@ -49,6 +52,7 @@ pub(super) async fn watch_slot(client: &Client, slot: &str) -> Infallible {
             Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
+        meters.looked(facts, watch.is_stalled(), Instant::now());
     }
 }
 

@@ -14,10 +14,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::attached::{Attached, ServerChanged};
 use crate::{
     config::Config,
-    delivery::{Desk, ledger::Ledger, send::Sender},
+    delivery::{Desk, guard::Guard, ledger::Ledger, send::Sender},
+    event::EventMap,
     history::History,
-    hook::off::OffHooks,
+    hook::{self, off::OffHooks},
     journal::Journal,
+    meters::{Link, Meters},
+    permission::Permission,
     postgres::{Lsn, address::Address, connect, setup, stream},
     reader::Reader,
     store::Store,
@@ -34,6 +37,8 @@ pub struct Options {
     pub setup: bool,
     /// Who is told of what happens.
     pub journal: Journal,
+    /// Counts what happens.
+    pub meters: Arc<Meters>,
     /// Cancelled when it is time to stop: then nothing more is read, what is in flight is finished within the grace period,
     /// and what is settled is confirmed.
     pub stop: CancellationToken,
@@ -47,6 +52,25 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
     // A server that is another than before, though it calls itself the same, has another past: nothing in memory fits it.
     while let Ended::ServerChanged = live(config, &options).await? {
         tracing::warn!("the server is another than before; starting anew from its slot");
+    }
+    Ok(())
+}
+
+/// Finds what would keep [`run`] from beginning with this configuration, as far as that can be told without a database.
+///
+/// # Errors
+/// What it is.
+pub fn rehearse(config: &Config) -> Result<()> {
+    Address::parse(config.database.url.expose()).context("database.url")?;
+    Sender::new(&config.delivery)?;
+    let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+    EventMap::new(config)?;
+    for hook in &config.hooks {
+        let named = || format!("hook {:?}", hook.name);
+        guard.check_url(&hook.target).with_context(named)?;
+        hook::from_file(hook)
+            .map_err(anyhow::Error::msg)
+            .with_context(named)?;
     }
     Ok(())
 }
@@ -65,7 +89,9 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
         store,
+        permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
         journal: options.journal.clone(),
+        meters: Arc::clone(&options.meters),
         history: Arc::new(History::new(config.history)),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -77,6 +103,10 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let mut pause = Pause::default();
     let ended = loop {
         let ended = session.attach(&mut reader, &mut pause).await;
+        options.meters.link(match &ended {
+            Err(error) if is_occupied(error) => Link::Standby,
+            _ => Link::Down,
+        });
         match ended {
             Ok(stream) => break Ok((Ended::Stopped, stream)),
             Err(error) if options.stop.is_cancelled() => {
@@ -127,6 +157,11 @@ fn is_transient(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Does another rowhook hold the slot?
+fn is_occupied(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(stream::Error::Occupied { .. }))
+}
+
 /// How long to wait before the next session.
 #[derive(Default)]
 struct Pause {
@@ -136,7 +171,7 @@ struct Pause {
 
 impl Pause {
     fn tell(&mut self, error: &anyhow::Error, slot: &str) {
-        let standby = matches!(error.downcast_ref(), Some(stream::Error::Occupied { .. }));
+        let standby = is_occupied(error);
         if !standby {
             self.failures += 1;
             tracing::warn!(error = format!("{error:#}"), "not attached; trying again");

@@ -46,6 +46,8 @@ pub fn schema(subject: Subject<'_>, payload: PayloadFormat) -> Value {
     let mut schema = match payload {
         PayloadFormat::RestHooks => rest_hooks(subject),
         PayloadFormat::Standard => standard(subject),
+        PayloadFormat::Cloudevents => cloudevents(subject),
+        PayloadFormat::Netbox => netbox(subject),
         PayloadFormat::Row => row_alone(subject),
     };
     let mut whole = Map::new();
@@ -135,6 +137,62 @@ fn standard(subject: Subject<'_>) -> Value {
         }
     }
     let whole = json!({"type": "object", "properties": properties, "required": required});
+    match subject.about {
+        About::Row { .. } => whole_or_thin(whole, subject),
+        About::Anything => whole,
+    }
+}
+
+fn cloudevents(subject: Subject<'_>) -> Value {
+    let text = || json!({"type": "string", "minLength": 1});
+    let mut whole = json!({
+        "type": "object",
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "id": text(),
+            "source": {"type": "string", "format": "uri-reference", "minLength": 1},
+            "type": {"const": subject.event},
+            "time": {"type": "string", "format": "date-time"},
+            "subject": text(),
+            "datacontenttype": {"const": "application/json"},
+            "op": text(),
+            "owner": {"type": "string"},
+            "unchanged": text(),
+            "leftout": {"type": "string"},
+            "data": true,
+        },
+        "required": ["specversion", "id", "source", "type", "time", "datacontenttype", "data"],
+    });
+    if let About::Row { .. } = subject.about {
+        whole = whole_or_thin(whole, subject);
+        whole["if"] = json!({"required": ["leftout"]});
+    }
+    whole
+}
+
+fn netbox(subject: Subject<'_>) -> Value {
+    let happened = match subject.about {
+        About::Row { action, .. } => json!({"const": action.to_string()}),
+        About::Anything => json!({"const": subject.event}),
+    };
+    let whole = json!({
+        "type": "object",
+        "properties": {
+            "event": happened,
+            "timestamp": {"type": "string", "format": "date-time"},
+            "model": {"type": ["string", "null"]},
+            "username": {"type": "string"},
+            "request_id": {"type": "string", "format": "uuid"},
+            "data": true,
+            "snapshots": {
+                "type": "object",
+                "properties": {"prechange": true, "postchange": true},
+                "required": ["prechange", "postchange"],
+            },
+            "left_out": names(),
+        },
+        "required": ["event", "timestamp", "model", "username", "request_id", "data", "snapshots"],
+    });
     match subject.about {
         About::Row { .. } => whole_or_thin(whole, subject),
         About::Anything => whole,

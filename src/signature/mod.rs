@@ -138,6 +138,20 @@ pub fn message_id(
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
+    id_of(hash)
+}
+
+/// The `webhook-id` of a request that carries several deliveries: the same for the same ones in the same order.
+pub fn batch_id(members: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for member in members {
+        hash.update(member.len().to_be_bytes());
+        hash.update(member);
+    }
+    id_of(hash)
+}
+
+fn id_of(hash: Sha256) -> String {
     let hash: [u8; 32] = hash.finalize().into();
     let mut id = String::with_capacity(36);
     id.push_str("msg_");
@@ -219,6 +233,12 @@ mod tests {
             message_id("11", position(1, 1), at(1), ""),
         ];
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
+        let batches = [
+            batch_id(&["1", "2"]),
+            batch_id(&["12"]),
+            batch_id(&["2", "1"]),
+        ];
+        assert_eq!(batches.iter().collect::<HashSet<_>>().len(), batches.len());
         // Written down, because receivers keep ids for longer than a version of ours lasts.
         assert_eq!(ids[0], "msg_57d71c7ec22173418dbd4a1ee2a38cf8");
     }

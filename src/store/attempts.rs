@@ -3,12 +3,16 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use anyhow::{Context, Result};
-use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
 use super::batch::columns;
-use crate::{config, delivery::answer::Answer, history::Attempt};
+use crate::{
+    config,
+    delivery::{answer::Answer, send::ROWHOOK_BATCH},
+    history::Attempt,
+};
 
 /// So much of an answer's headers is kept.
 const HEADER_BYTES: usize = 4096;
@@ -61,11 +65,20 @@ pub(super) async fn note(
             let Attempt {
                 hook,
                 delivery,
+                batch,
                 content_type,
                 started_at,
                 ..
             } = attempt;
-            object(&hook.target.headers(delivery, content_type, *started_at))
+            let id = batch.as_ref().unwrap_or(delivery);
+            let mut headers = hook.target.headers(id, content_type, *started_at);
+            if batch.is_some() {
+                // With it, each member's history would hold the ids of all.
+                let mut ids = HeaderValue::from_static("");
+                ids.set_sensitive(true);
+                headers.insert(ROWHOOK_BATCH, ids);
+            }
+            object(&headers)
         })
         .collect();
     let (mut statuses, mut errors, mut headers, mut answers) =

@@ -21,7 +21,7 @@ pub enum Write {
         /// Its hook.
         hook: HookId,
         /// What is kept. Its ticket is settled when it is durable.
-        delivery: Delivery,
+        delivery: Box<Delivery>,
         /// What is to become of it.
         fate: Fate,
         /// How the last attempt ended; of a dead one, why it was given up.
@@ -29,31 +29,21 @@ pub enum Write {
         /// Told when it is durable.
         courier: Arc<Courier>,
     },
-    /// A parked delivery has arrived, and is not needed any more.
+    /// The parked deliveries of a request have arrived, and are not needed any more.
     Delivered {
-        /// Its hook.
+        /// Their hook.
         hook: HookId,
-        /// Its id.
-        id: Arc<str>,
-        /// Where it stood.
-        place: Place,
+        /// Their ids, and where they stood.
+        deliveries: Vec<(Arc<str>, Place)>,
         /// Told when it is durable.
         done: oneshot::Sender<()>,
     },
-    /// A parked delivery has failed again.
+    /// The parked deliveries of a request have failed again.
     Failed {
-        /// Its hook.
+        /// Their hook.
         hook: HookId,
-        /// Its id.
-        id: Arc<str>,
-        /// Where it stands.
-        place: Place,
-        /// How many attempts there have been.
-        attempts: u32,
-        /// What is to become of it.
-        fate: Fate,
-        /// How the attempt ended.
-        reason: String,
+        /// All of them, in order.
+        deliveries: Vec<Failed>,
         /// Told when it is durable.
         done: oneshot::Sender<()>,
     },
@@ -64,6 +54,20 @@ pub enum Write {
         /// Since when it fails; `None`: not any more.
         since: Option<SystemTime>,
     },
+}
+
+/// A parked delivery whose attempt has failed.
+pub struct Failed {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Where it stands.
+    pub place: Place,
+    /// How many attempts there have been.
+    pub attempts: u32,
+    /// What is to become of it.
+    pub fate: Fate,
+    /// How the attempt ended.
+    pub reason: String,
 }
 
 /// What is to become of a delivery that is kept.
@@ -104,10 +108,11 @@ impl Batch {
         let gone: Vec<&str> = self
             .0
             .iter()
-            .filter_map(|write| match write {
-                Write::Delivered { id, .. } => Some(&**id),
-                Write::Keep { .. } | Write::Failed { .. } | Write::Failing { .. } => None,
+            .flat_map(|write| match write {
+                Write::Delivered { deliveries, .. } => &deliveries[..],
+                Write::Keep { .. } | Write::Failed { .. } | Write::Failing { .. } => &[],
             })
+            .map(|(id, _)| &**id)
             .collect();
         if !gone.is_empty() {
             transaction
@@ -199,7 +204,7 @@ async fn keep(
                 fate,
                 reason,
                 ..
-            } => Some((hook, delivery, *fate, reason.as_deref())),
+            } => Some((hook, &**delivery, *fate, reason.as_deref())),
             Write::Delivered { .. } | Write::Failed { .. } | Write::Failing { .. } => None,
         })
         .collect();
@@ -247,12 +252,16 @@ async fn keep(
         .iter()
         .map(|(_, delivery, ..)| &*delivery.content_type)
         .collect();
+    let questions: Vec<Option<String>> = kept
+        .iter()
+        .map(|(_, delivery, ..)| delivery.asked.as_ref().map(|asked| asked.to_json()))
+        .collect();
     let rows = client
         .query(
             include_str!("../../sql/store/park.sql"),
             &[
                 &ids, &hooks, &events, &states, &reasons, &attempts, &waits, &lanes, &others,
-                &lsns, &indexes, &times, &bodies, &types,
+                &lsns, &indexes, &times, &bodies, &types, &questions,
             ],
         )
         .await?;
@@ -260,29 +269,22 @@ async fn keep(
 }
 
 async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
-    let mut ids: Vec<&str> = Vec::new();
-    let mut counts = Vec::new();
-    let mut reasons: Vec<&str> = Vec::new();
-    let mut waits = Vec::new();
-    for write in writes {
-        if let Write::Failed {
-            id,
-            attempts,
-            fate,
-            reason,
-            ..
-        } = write
-        {
-            ids.push(id);
-            counts.push(count(*attempts));
-            reasons.push(reason);
-            waits.push(fate.wait());
-        }
-    }
+    let failed: Vec<&Failed> = writes
+        .iter()
+        .flat_map(|write| match write {
+            Write::Failed { deliveries, .. } => &deliveries[..],
+            Write::Keep { .. } | Write::Delivered { .. } | Write::Failing { .. } => &[],
+        })
+        .collect();
+    let ids: Vec<&str> = failed.iter().map(|failed| &*failed.id).collect();
+    let counts: Vec<i32> = failed.iter().map(|failed| count(failed.attempts)).collect();
+    let reasons: Vec<&str> = failed.iter().map(|failed| &*failed.reason).collect();
+    let waits: Vec<Option<f64>> = failed.iter().map(|failed| failed.fate.wait()).collect();
+    let states: Vec<&str> = failed.iter().map(|failed| failed.fate.state()).collect();
     if !ids.is_empty() {
         let sql = include_str!("../../sql/store/postpone.sql");
         client
-            .execute(sql, &[&ids, &counts, &reasons, &waits])
+            .execute(sql, &[&ids, &counts, &reasons, &waits, &states])
             .await?;
     }
     Ok(())
@@ -311,27 +313,28 @@ async fn note_failing(
 async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
     let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
     for write in writes {
-        let (hook, place) = match write {
-            Write::Delivered { hook, place, .. } => (hook, *place),
+        let (hook, places): (_, Vec<Place>) = match write {
+            Write::Delivered {
+                hook, deliveries, ..
+            } => (hook, deliveries.iter().map(|(_, place)| *place).collect()),
             Write::Failed {
-                hook,
-                place,
-                fate: Fate::Dead,
-                ..
-            } => (hook, *place),
+                hook, deliveries, ..
+            } => {
+                let untimed = deliveries
+                    .iter()
+                    .filter(|failed| !matches!(failed.fate, Fate::Tried(_)));
+                (hook, untimed.map(|failed| failed.place).collect())
+            }
             Write::Keep {
                 hook,
                 delivery,
                 fate: Fate::Behind,
                 ..
-            } => (hook, delivery.place),
-            Write::Failed { .. } | Write::Keep { .. } | Write::Failing { .. } => continue,
+            } => (hook, vec![delivery.place]),
+            Write::Keep { .. } | Write::Failing { .. } => continue,
         };
-        touched.extend(
-            place
-                .lanes()
-                .map(|lane| (hook.as_str(), lane.cast_signed())),
-        );
+        let lanes = places.into_iter().flat_map(Place::lanes);
+        touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));
     }
     advance_lanes(client, touched).await
 }

@@ -22,12 +22,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 
 pub use self::{
-    batch::{Fate, Forgotten, Write},
+    batch::{Failed, Fate, Forgotten, Write},
     due::Due,
 };
 use crate::{
     config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
-    delivery::{Delivery, backlog::Backlog, ledger::Progress},
+    delivery::{self, Delivery, backlog::Backlog, ledger::Progress},
     event::Position,
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
@@ -38,6 +38,8 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Not more than so many bytes of bodies are claimed at a time, but for a single one.
+const CLAIMED_BYTES: usize = delivery::batch::LARGEST;
 
 /// The door to rowhook's tables. Connects when it is needed, and again when a connection breaks.
 pub struct Store {
@@ -55,6 +57,8 @@ pub struct Store {
 pub struct Claimed {
     /// Due deliveries, oldest first.
     pub deliveries: Vec<Delivery>,
+    /// What stands behind them in their lanes and can go along, oldest first.
+    pub behind: Vec<Delivery>,
     /// When the next one is due; `None` where nothing has a time.
     pub next: Option<Duration>,
 }
@@ -159,24 +163,49 @@ impl Store {
         let _ = durable.await;
     }
 
-    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`.
+    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`. With `runs`, up to `limit` in all
+    /// come along that stand behind them; these are only read.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn claim(&self, hook: &HookId, limit: usize, lease: Duration) -> Result<Claimed> {
+    pub async fn claim(
+        &self,
+        hook: &HookId,
+        limit: usize,
+        runs: bool,
+        lease: Duration,
+    ) -> Result<Claimed> {
         let mut slot = self.client.lock().await;
         let client = self.connected(&mut slot).await?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let rows = client
             .query(
                 include_str!("../../sql/store/claim.sql"),
-                &[&hook.as_str(), &limit, &lease.as_secs_f64()],
+                &[
+                    &hook.as_str(),
+                    &count(limit),
+                    &lease.as_secs_f64(),
+                    &count(CLAIMED_BYTES),
+                ],
             )
             .await
             .context("claim due deliveries")?;
-        let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
-        // `returning` has no order.
-        deliveries.sort_by_key(|delivery| delivery.position);
+        let deliveries = in_order(&rows)?;
+        let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+        let (room, bytes) = (
+            limit.saturating_sub(deliveries.len()),
+            CLAIMED_BYTES.saturating_sub(bytes),
+        );
+        let behind = if runs && room > 0 && !deliveries.is_empty() {
+            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
+            let sql = include_str!("../../sql/store/behind.sql");
+            let rows = client
+                .query(sql, &[&ids, &count(room), &count(bytes)])
+                .await;
+            in_order(&rows.context("read what stands behind claimed deliveries")?)?
+        } else {
+            Vec::new()
+        };
         let next = client
             .query_opt(
                 include_str!("../../sql/store/next_due.sql"),
@@ -187,6 +216,7 @@ impl Store {
         let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
         Ok(Claimed {
             deliveries,
+            behind,
             next: next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE)),
         })
     }
@@ -455,6 +485,13 @@ async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> 
     Ok(client)
 }
 
+/// Deliveries in the order of their events, which `returning` does not keep.
+fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Delivery>> {
+    let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
+    deliveries.sort_by_key(|delivery| delivery.position);
+    Ok(deliveries)
+}
+
 fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
     let commit_lsn: &str = row.try_get("commit_lsn")?;
     let index: i64 = row.try_get("event_index")?;
@@ -472,7 +509,13 @@ fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
         body: body.into(),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         attempts: attempts.unsigned_abs(),
-        flaw: None,
+        unfit: None,
+        asked: row
+            .try_get::<_, Option<&str>>("question")?
+            .map(serde_json::from_str)
+            .transpose()
+            .context("read what a parked delivery asks")?
+            .map(Arc::new),
         held: None,
     })
 }

@@ -7,8 +7,11 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod api;
 mod bad_input;
+mod batching;
 mod delivering;
+mod dialects;
 mod disabling;
 mod gaps;
 mod history;
@@ -18,6 +21,7 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod permission;
 mod restarts;
 mod rows;
 mod schemas;

@@ -1,6 +1,6 @@
 //! What is signed with which secret, as hooks say it in the table.
 
-use crate::support::{BOOK_EVENTS, Database, Receiver, SECRET};
+use crate::support::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -53,6 +53,29 @@ async fn a_secret_is_replaced_in_the_table_and_both_sign_until_the_older_one_exp
         };
         assert_eq!((verify(newest), verify(SECRET)), (true, verify_old));
     }
+}
+
+#[tokio::test]
+async fn the_overlap_of_two_secrets_outlives_a_restart() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let running = database.rowhook(BOOK_EVENTS).await;
+    let hook = database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    let config = database.config(BOOK_EVENTS);
+    let rotated = rowhook(&config, &["hooks", "rotate", &hook]);
+    assert_eq!(rotated.code, 0, "{}", rotated.err);
+    running.kill();
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let calls = receiver.expect(1).await;
+    let signatures = calls[0].header("webhook-signature");
+    assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
+    // The library looks for one that fits.
+    calls[0].verify();
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ pub struct Database {
 pub fn shared_cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        Cluster::start(&["max_replication_slots=100", "max_wal_senders=100"])
+        Cluster::start(&["max_replication_slots=200", "max_wal_senders=200"])
             .expect("start the shared cluster")
     })
 }
@@ -410,6 +410,11 @@ impl Rowhook {
             }
         });
         Self { child, folder, log }
+    }
+
+    /// Writes another hooks.toml in place of the first.
+    pub fn write_config(&self, config: &str) {
+        std::fs::write(self.folder.path().join("hooks.toml"), config).unwrap();
     }
 
     /// Waits for a line of the log.

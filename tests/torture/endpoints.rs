@@ -14,7 +14,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{
-        StatusCode,
+        HeaderMap, StatusCode,
         header::{CONTENT_LENGTH, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
@@ -25,6 +25,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
 use crate::{HOOKS, support::SECRET};
@@ -39,7 +40,7 @@ pub struct Endpoints {
     random: Mutex<StdRng>,
 }
 
-/// A request that was answered with 200.
+/// A delivery of a request that was answered with 200.
 pub struct Heard {
     pub hook: usize,
     pub id: String,
@@ -158,11 +159,25 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
                 .unwrap();
         }
     }
-    let id = parts.headers["webhook-id"].to_str().unwrap().to_owned();
-    endpoints
-        .heard
-        .lock()
-        .unwrap()
-        .push(Heard { hook, id, body });
+    let members = members(&parts.headers, &body);
+    let members = members.into_iter();
+    let heard = members.map(|(id, body)| Heard { hook, id, body });
+    endpoints.heard.lock().unwrap().extend(heard);
     StatusCode::OK.into_response()
+}
+
+/// The deliveries of a request: it, or those of its array.
+fn members(headers: &HeaderMap, body: &Bytes) -> Vec<(String, Bytes)> {
+    let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+    if !headers.contains_key("rowhook-batch") {
+        return vec![(text("webhook-id"), body.clone())];
+    }
+    let bodies: Vec<&RawValue> = serde_json::from_slice(body).unwrap();
+    let bodies = bodies
+        .into_iter()
+        .map(|body| Bytes::copy_from_slice(body.get().as_bytes()));
+    let ids = text("rowhook-batch");
+    let ids: Vec<String> = ids.split(',').map(str::to_owned).collect();
+    assert_eq!(ids.len(), bodies.len());
+    ids.into_iter().zip(bodies).collect()
 }

@@ -41,7 +41,8 @@ impl Truth {
     pub async fn read(database: &Database, hooks: &[String]) -> Self {
         let sql = "select data from pg_logical_slot_get_changes('oracle', null, null, 'include-xids', '0')";
         let rows = database.client.query(sql, &[]).await.unwrap();
-        let mut on = [false; HOOKS];
+        // A hook of hooks.toml is on all the time.
+        let mut on: [bool; HOOKS] = std::array::from_fn(crate::is_batched);
         let mut truth = Self {
             owed: vec![HashSet::new(); HOOKS],
             committed: HashSet::new(),

@@ -283,6 +283,12 @@ impl Facts {
 /// Every table that the configuration names, once.
 fn mentioned(config: &Config) -> Vec<TableName> {
     let mut names = vec![hook_table(config)];
+    names.extend(
+        config
+            .owner_exists
+            .iter()
+            .map(|exists| exists.table.clone()),
+    );
     for rule in &config.events {
         if let EventSource::Row { table, .. } = &rule.source {
             names.push(table.clone());

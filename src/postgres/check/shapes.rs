@@ -17,7 +17,10 @@ use crate::{
         Shape,
         template::{Template, View},
     },
-    postgres::{nearest::nearest, quote, relation::Relation, session, types::Type},
+    permission,
+    postgres::{
+        nearest::nearest, question::Question, quote, relation::Relation, session, types::Type,
+    },
 };
 
 /// Looks at them all.
@@ -42,6 +45,9 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         };
         findings.extend(renamed(rules, relation));
         findings.extend(questions(client, rules, relation).await?);
+        if let Some(visible) = &rules.visible {
+            findings.extend(seen(client, visible, rules, relation).await?);
+        }
         if let Some(template) = &rules.payload {
             let sample = Sample::of(client, rules, relation).await?;
             findings.extend(tried(template, rules, &sample, config));
@@ -176,10 +182,49 @@ async fn questions(
         if findings.len() > before {
             continue;
         }
-        let sql = enrich::batched(&enrich.question, relation);
+        let sql = enrich::sql(&enrich.question, relation);
         findings.extend(unasked(client, &sql, &who, rules, enrich.place).await?);
     }
     Ok(findings)
+}
+
+/// The query of `visible`.
+async fn seen(
+    client: &Client,
+    visible: &Question,
+    rules: &TableRules,
+    relation: &Relation,
+) -> Result<Vec<Finding>, Error> {
+    let names = visible.columns();
+    let no_key = names.contains(&permission::KEY)
+        && relation.column(permission::KEY).is_none()
+        && relation.primary_key.len() != 1;
+    if no_key {
+        let what = format!(
+            "visible names key, but the primary key of {} is not one column",
+            rules.table
+        );
+        let finding = Finding::fatal(Topic::Tables, what).at(rules.place);
+        return Ok(vec![
+            finding.mend("name its columns, each with a $ before it"),
+        ]);
+    }
+    let columns = names
+        .iter()
+        .filter_map(|name| permission::column(name, relation));
+    let strangers = columns.filter(|column| relation.column(column).is_none());
+    let findings: Vec<Finding> = strangers
+        .map(|column| unknown(rules, relation, "visible", column, rules.place))
+        .collect();
+    if !findings.is_empty() {
+        return Ok(findings);
+    }
+    let sql = permission::sql(visible, |name| match permission::column(name, relation) {
+        Some(column) => enrich::sql_type(relation, column),
+        None => "text".to_owned(),
+    });
+    let finding = unasked(client, &sql, "visible", rules, rules.place).await?;
+    Ok(finding.into_iter().collect())
 }
 
 /// Why the server would not answer a query.

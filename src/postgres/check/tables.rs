@@ -31,7 +31,28 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     for rule in &config.events {
         findings.extend(event(config, facts, rule));
     }
+    findings.extend(owners(config, facts));
     findings
+}
+
+/// The table that hooks' owners are looked for in.
+fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
+    let exists = config.owner_exists.as_ref()?;
+    let table = facts.table(&exists.table)?;
+    let missing = no_column(Topic::Owners, table, &exists.column, exists.place);
+    missing.or_else(|| {
+        (!table.is_in_identity(&exists.column)).then(|| {
+            Finding::note(
+                Topic::Owners,
+                format!(
+                    "which owner is deleted from {} the stream does not tell: hooks of owners that are gone are looked for once a minute",
+                    table.name
+                ),
+            )
+            .mend("name the primary key in owner_exists, or set REPLICA IDENTITY FULL")
+            .at(exists.place)
+        })
+    })
 }
 
 /// Where a table's rules begin, or else the first event on it.

@@ -54,6 +54,9 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     if let Some(hooks) = &config.hook_table {
         look(&hooks.table, hooks.place, true);
     }
+    if let Some(exists) = &config.owner_exists {
+        look(&exists.table, exists.place, true);
+    }
     problems
 }
 

@@ -69,9 +69,14 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         [true, false, false, false],
     );
     let mut names = catalog::published(config);
-    let hooks = catalog::hook_table(config);
-    if !names.contains(&hooks) {
-        names.push(hooks);
+    let owners = config
+        .owner_exists
+        .iter()
+        .map(|exists| exists.table.clone());
+    for name in [catalog::hook_table(config)].into_iter().chain(owners) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     for name in names {
         // A table that is not there yet can only be rowhook's own.

@@ -1,0 +1,84 @@
+//! `rowhook run`: attaches, and listens for people and programs beside that.
+//!
+//! A new hooks.toml takes the place of the old one between two lives: what is in flight is finished and what is settled is
+//! confirmed, as at the end, and then rowhook begins again where it was.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Result;
+use tokio::{pin, sync::Notify};
+
+use super::{load, signals};
+use crate::{
+    config::Config,
+    journal::Journal,
+    meters::Meters,
+    run,
+    server::{Handles, Server},
+};
+
+/// Runs until it is told to stop, or something needs a person.
+pub(super) async fn run(path: &Path, setup: bool) -> Result<()> {
+    let mut config = Arc::new(load(path)?);
+    let (journal, meters) = (Journal::default(), Arc::new(Meters::default()));
+    let (stop, reload) = (signals::stop()?, signals::reload()?);
+    let handles = Handles {
+        journal: journal.clone(),
+        meters: Arc::clone(&meters),
+        reload: Arc::clone(&reload),
+    };
+    let mut server = Server::start(&config, &handles).await?;
+    let ended = loop {
+        let life = stop.child_token();
+        let options = run::Options {
+            setup,
+            journal: journal.clone(),
+            meters: Arc::clone(&meters),
+            stop: life.clone(),
+        };
+        let next = {
+            let running = run::run(&config, options);
+            pin!(running);
+            let next = tokio::select! {
+                ended = &mut running => Err(ended),
+                next = renewed(path, &reload, &mut server) => Ok(next),
+            };
+            match next {
+                // Finished as at the end, and then begun anew.
+                Ok(next) => {
+                    life.cancel();
+                    running.await.map(|()| next).map_err(Err)
+                }
+                Err(ended) => Err(ended),
+            }
+        };
+        match next {
+            Ok(_) if stop.is_cancelled() => break Ok(()),
+            Ok(next) => config = next,
+            Err(ended) => break ended,
+        }
+        tracing::info!(config = %path.display(), "reloaded");
+    };
+    server.stop().await;
+    ended
+}
+
+/// Waits until the file is to be read again and can be used, and has been taken up by the server.
+async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Config> {
+    loop {
+        reload.notified().await;
+        match renew(path, server).await {
+            Ok(config) => return config,
+            Err(error) => {
+                tracing::error!("hooks.toml is not reloaded, and the old one stays: {error:#}");
+            }
+        }
+    }
+}
+
+async fn renew(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
+    let config = Arc::new(load(path)?);
+    run::rehearse(&config)?;
+    server.renew(&config).await?;
+    Ok(config)
+}

@@ -1,0 +1,98 @@
+//! `[server.jwt]`: the application's own logins, by which its users come to their hooks.
+
+use std::path::PathBuf;
+
+use super::{
+    Jwt, JwtAlgorithm, JwtKeys,
+    reader::{Keys, Table},
+};
+
+pub(super) const KEYS: Keys = Keys {
+    known: &[
+        "algorithms",
+        "secret",
+        "public_key_file",
+        "jwks_file",
+        "owner_claim",
+        "issuer",
+        "audience",
+    ],
+    later: &[],
+};
+
+const ALGORITHMS: [(&str, JwtAlgorithm); 12] = [
+    ("HS256", JwtAlgorithm::Hs256),
+    ("HS384", JwtAlgorithm::Hs384),
+    ("HS512", JwtAlgorithm::Hs512),
+    ("RS256", JwtAlgorithm::Rs256),
+    ("RS384", JwtAlgorithm::Rs384),
+    ("RS512", JwtAlgorithm::Rs512),
+    ("PS256", JwtAlgorithm::Ps256),
+    ("PS384", JwtAlgorithm::Ps384),
+    ("PS512", JwtAlgorithm::Ps512),
+    ("ES256", JwtAlgorithm::Es256),
+    ("ES384", JwtAlgorithm::Es384),
+    ("EdDSA", JwtAlgorithm::EdDsa),
+];
+
+/// A shorter secret could be guessed from any token.
+const SHORTEST_SECRET: usize = 32;
+
+pub(super) fn read(section: &Table<'_>) -> Option<Jwt> {
+    let mend = "algorithms = [\"RS256\"]";
+    let listed = section.need("algorithms", mend);
+    let algorithms = listed.and_then(|value| {
+        let algorithms = value.list_of("a list such as [\"RS256\"]", |value| {
+            value.choice(&ALGORITHMS)
+        })?;
+        if algorithms.is_empty() {
+            value.wrong(format!("{} is empty; write {mend}", value.key));
+            return None;
+        }
+        Some(algorithms)
+    });
+    let secret = section.find("secret").and_then(|value| {
+        let secret = value.secret()?;
+        if secret.expose().len() < SHORTEST_SECRET {
+            value.wrong(format!(
+                "{} is shorter than {SHORTEST_SECRET} characters, and could be guessed; use a longer one",
+                value.key
+            ));
+        }
+        Some(JwtKeys::Secret(secret))
+    });
+    let file = |key: &str| section.string(key).map(PathBuf::from);
+    let public_key = file("public_key_file").map(JwtKeys::PublicKey);
+    let jwks = file("jwks_file").map(JwtKeys::Jwks);
+    let owner_claim = section.string("owner_claim");
+    let (issuer, audience) = (section.string("issuer"), section.string("audience"));
+    let named = ["secret", "public_key_file", "jwks_file"];
+    let named = named.into_iter().filter(|key| section.find(key).is_some());
+    if named.count() != 1 {
+        section.reader.wrong(
+            section.place,
+            "server.jwt needs exactly one of secret, public_key_file and jwks_file",
+        );
+        return None;
+    }
+    let (algorithms, keys) = (algorithms?, secret.or(public_key).or(jwks)?);
+    // A public key that is taken for a shared secret lets anyone in.
+    let shared = matches!(keys, JwtKeys::Secret(_));
+    let mixed = algorithms
+        .iter()
+        .any(|algorithm| algorithm.is_shared() != shared);
+    if mixed && !matches!(keys, JwtKeys::Jwks(_)) {
+        section.reader.wrong(
+            section.place,
+            "server.jwt: the HS algorithms go with secret, and the others with public_key_file or jwks_file",
+        );
+        return None;
+    }
+    Some(Jwt {
+        algorithms,
+        keys,
+        owner_claim: owner_claim.unwrap_or_else(|| "sub".to_owned()),
+        issuer,
+        audience,
+    })
+}

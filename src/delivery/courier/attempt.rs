@@ -1,0 +1,321 @@
+//! One request of a courier: what it says of its deliveries, of the hook and of its endpoint.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{AT_ONCE, Courier, permit::Permitted};
+use crate::{
+    delivery::{
+        Delivery,
+        batch::{self, Load},
+        lane::Place,
+        retry::{self, Verdict},
+        send::Request,
+    },
+    history::Attempt,
+    hook::Hook,
+    journal::Entry,
+    store::{Disabling, Failed, Fate, Write},
+};
+
+/// What a request says of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has taken what was sent.
+    Arrived,
+    /// It has not, and may have asked for a pause of all of the hook's deliveries.
+    Failed { pause: Option<Duration> },
+    /// Nothing: it was not asked.
+    Silent,
+}
+
+/// What a request of the table's deliveries leaves there.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Where those stood that are parked no more.
+    pub(super) gone: Vec<Place>,
+    /// When to look into the table again.
+    pub(super) look_after: Duration,
+}
+
+/// A request that was not a success.
+pub(super) struct Failure {
+    /// What becomes of each delivery, and why, in order.
+    pub(super) fates: Vec<(Fate, String)>,
+    pub(super) pause: Option<Duration>,
+}
+
+/// Why a hook is disabled.
+struct Disabled {
+    reason: String,
+    gone: bool,
+}
+
+impl Courier {
+    /// One attempt of deliveries that the slot still keeps. Those that have not arrived are returned, to be parked.
+    pub(super) async fn try_fresh(
+        self: &Arc<Self>,
+        hook: &Arc<Hook>,
+        mut deliveries: Vec<Delivery>,
+    ) -> (Outcome, Vec<(Delivery, Fate, String)>) {
+        match self.attempt(hook, &mut deliveries).await {
+            Ok(()) => {
+                deliveries.into_iter().for_each(Delivery::settle);
+                (Outcome::Arrived, Vec::new())
+            }
+            Err(Failure { fates, pause }) => {
+                let left = deliveries.into_iter().zip(fates);
+                let left = left.map(|(delivery, (fate, reason))| (delivery, fate, reason));
+                (Outcome::Failed { pause }, left.collect())
+            }
+        }
+    }
+
+    /// One attempt of deliveries of the table, and the record of how it ended.
+    pub(super) async fn try_parked(
+        &self,
+        hook: &Arc<Hook>,
+        deliveries: Vec<Delivery>,
+    ) -> (Outcome, Left) {
+        let Permitted {
+            mut deliveries,
+            withheld: mut gone,
+            unknown,
+        } = self.permitted(hook, deliveries).await;
+        let (attempt, failed) = match unknown {
+            Some(failure) => (Err(failure), Outcome::Silent),
+            None if deliveries.is_empty() => (Ok(()), Outcome::Silent),
+            None => {
+                let attempt = self.attempt(hook, &mut deliveries).await;
+                let pause = attempt.as_ref().err().and_then(|failure| failure.pause);
+                (attempt, Outcome::Failed { pause })
+            }
+        };
+        let Err(Failure { fates, .. }) = attempt else {
+            let outcome = match deliveries.is_empty() {
+                true => Outcome::Silent,
+                false => Outcome::Arrived,
+            };
+            self.strike_off(&deliveries).await;
+            gone.extend(deliveries.iter().map(|delivery| delivery.place));
+            let look_after = AT_ONCE;
+            return (outcome, Left { gone, look_after });
+        };
+        let dead = deliveries.iter().zip(&fates);
+        let dead = dead.filter(|(_, (fate, _))| *fate == Fate::Dead);
+        gone.extend(dead.map(|(delivery, _)| delivery.place));
+        let times = fates.iter().filter_map(|(fate, _)| match fate {
+            Fate::Tried(after) => Some(*after),
+            Fate::Behind | Fate::Dead => None,
+        });
+        let look_after = match times.min() {
+            Some(after) if gone.is_empty() => after,
+            _ => AT_ONCE,
+        };
+        let each = deliveries.iter().zip(fates);
+        let deliveries = each
+            .map(|(delivery, (fate, reason))| Failed {
+                id: Arc::clone(&delivery.id),
+                place: delivery.place,
+                attempts: delivery.attempts,
+                fate,
+                reason,
+            })
+            .collect();
+        let hook = self.id.clone();
+        let write = |done| Write::Failed {
+            hook,
+            deliveries,
+            done,
+        };
+        self.desk.store.done(write).await;
+        (failed, Left { gone, look_after })
+    }
+
+    /// Makes the request, and says what becomes of each of its deliveries when it is no success.
+    async fn attempt(&self, hook: &Arc<Hook>, deliveries: &mut [Delivery]) -> Result<(), Failure> {
+        let Some(load) = Load::new(hook.delivery.batch, deliveries) else {
+            return Ok(());
+        };
+        let (started, started_at) = (Instant::now(), SystemTime::now());
+        let request = Request {
+            target: &hook.target,
+            id: &load.id,
+            batch: load.members.as_deref(),
+            body: load.body.clone(),
+            content_type: &load.content_type,
+            at: started_at,
+            timeout: hook.delivery.timeout,
+        };
+        let going = self.desk.meters.going_on(|meters| &meters.in_flight);
+        let answer = self.desk.sender.send(request).await;
+        drop(going);
+        let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
+        let mut verdicts = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries.iter_mut() {
+            delivery.attempts += 1;
+            let retries = &hook.delivery.retries;
+            verdicts.push(retry::verdict(
+                &answer,
+                delivery.attempts,
+                retries,
+                now,
+                jitter,
+            ));
+        }
+        // Whether it is a success, or the end of the hook, depends on the answer alone.
+        let delivered = verdicts.first() == Some(&Verdict::Delivered);
+        let disabled = self.weigh(hook, verdicts.first());
+        let took = started.elapsed();
+        self.desk.meters.attempted(delivered, took);
+        // A text in Postgres has no zero bytes.
+        let told = answer.to_string().replace('\0', "�");
+        let batch = load.members.is_some().then_some(&load.id);
+        // The last of them is moved and not cloned, which is all that happens to most requests.
+        let answers = std::iter::repeat_n(answer, deliveries.len());
+        for (delivery, answer) in deliveries.iter().zip(answers) {
+            self.desk.journal.tell(|| Entry::Attempted {
+                id: Arc::clone(&delivery.id),
+                event: Arc::clone(&delivery.event),
+                hook: hook.id.clone(),
+                target: hook.target.display().into(),
+                answer: answer.to_string(),
+                delivered,
+                took,
+                commit_time: delivery.commit_time,
+            });
+            self.desk.history.note(Attempt {
+                hook: Arc::clone(hook),
+                delivery: Arc::clone(&delivery.id),
+                batch: batch.cloned(),
+                event: Arc::clone(&delivery.event),
+                position: delivery.position,
+                commit_time: delivery.commit_time,
+                place: delivery.place,
+                content_type: Arc::clone(&load.content_type),
+                number: delivery.attempts,
+                started_at,
+                took,
+                delivered,
+                body: Some(delivery.body.clone()),
+                answer,
+            });
+        }
+        if delivered {
+            return Ok(());
+        }
+        let mut pause = None;
+        let fates: Vec<(Fate, String)> = match disabled {
+            Some(Disabled { reason, gone }) => {
+                self.disable(hook, &reason, gone, &told).await;
+                let kept = deliveries.iter();
+                kept.map(|_| (Fate::Tried(AT_ONCE), told.clone())).collect()
+            }
+            None => {
+                let ends = deliveries.iter().zip(verdicts);
+                ends.map(|(delivery, verdict)| match verdict {
+                    Verdict::TryAgain { after, throttle } => {
+                        pause = pause.max(throttle.then_some(after));
+                        tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = told, "an attempt failed");
+                        (Fate::Tried(after), told.clone())
+                    }
+                    Verdict::Dead { reason } => {
+                        self.lament(delivery, &reason);
+                        (Fate::Dead, reason.replace('\0', "�"))
+                    }
+                    Verdict::Delivered | Verdict::Disable { .. } => {
+                        (Fate::Tried(AT_ONCE), told.clone())
+                    }
+                })
+                .collect()
+            }
+        };
+        let places = deliveries.iter().zip(&fates);
+        let lined_up = batch::line_up(places.map(|(delivery, (fate, _))| (delivery.place, *fate)));
+        let reasons = fates.into_iter().map(|(_, reason)| reason);
+        Err(Failure {
+            fates: lined_up.into_iter().zip(reasons).collect(),
+            pause,
+        })
+    }
+
+    /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.
+    fn weigh(&self, hook: &Hook, verdict: Option<&Verdict>) -> Option<Disabled> {
+        let now = Instant::now();
+        let spell = &mut self.state().spell;
+        match verdict? {
+            Verdict::Delivered => {
+                if spell.succeeded() {
+                    self.tell_spell(None);
+                }
+                None
+            }
+            Verdict::Disable { reason, gone } => Some(Disabled {
+                reason: reason.clone(),
+                gone: *gone,
+            }),
+            Verdict::TryAgain { .. } | Verdict::Dead { .. } => {
+                if spell.failed(now) {
+                    self.tell_spell(Some(SystemTime::now()));
+                }
+                let reason = spell.verdict(hook.delivery.disable_after, now)?;
+                Some(Disabled {
+                    reason,
+                    gone: false,
+                })
+            }
+        }
+    }
+
+    /// Has it written down since when there has been no success, so that it survives us.
+    fn tell_spell(&self, since: Option<SystemTime>) {
+        let hook = self.id.clone();
+        self.desk.store.put(Write::Failing { hook, since });
+    }
+
+    /// Disables the hook. Memory first, the table after; but a hook that has been pointed elsewhere since the request was
+    /// made is not concerned.
+    async fn disable(&self, hook: &Arc<Hook>, reason: &str, gone: bool, last_answer: &str) {
+        let lasted = {
+            let mut state = self.state();
+            let here = hook.target.display();
+            // Other requests of the hook may have come to the same, and one word is enough.
+            if state
+                .hook
+                .as_ref()
+                .is_none_or(|now| now.target.display() != here)
+            {
+                return;
+            }
+            state.hook = None;
+            state.active = false;
+            let lasted = state.spell.lasted(Instant::now());
+            // When it is enabled again, it begins anew.
+            if state.spell.succeeded() {
+                self.tell_spell(None);
+            }
+            lasted
+        };
+        self.desk.meters.disabled.fetch_add(1, Relaxed);
+        tracing::warn!(hook = %hook.id, target = hook.target.display(), reason, "the hook is disabled, and its deliveries are kept");
+        let disabling = Disabling {
+            hook,
+            reason,
+            gone,
+            since: SystemTime::now()
+                .checked_sub(lasted)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
+            last_answer,
+        };
+        self.desk.store.disable(&disabling).await;
+    }
+
+    pub(super) fn lament(&self, delivery: &Delivery, reason: &str) {
+        self.desk.meters.dead.fetch_add(1, Relaxed);
+        tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
+    }
+}

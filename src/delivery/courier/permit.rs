@@ -1,0 +1,138 @@
+//! Whether what the table keeps may still be sent: where a table has `visible`, it is asked anew before each attempt.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{AT_ONCE, Courier, attempt::Failure};
+use crate::{
+    delivery::{
+        Delivery,
+        answer::{self, Answer},
+        batch,
+        lane::Place,
+        retry::{self, Verdict},
+    },
+    hook::Hook,
+    permission::{self, Asked},
+    store::{Fate, Write},
+};
+
+/// What may be sent.
+pub(super) struct Permitted {
+    /// All that is left to be sent.
+    pub(super) deliveries: Vec<Delivery>,
+    /// Where those stood that may not be seen, and are on record no more.
+    pub(super) withheld: Vec<Place>,
+    /// Why nothing is sent: of some of them nobody can tell.
+    pub(super) unknown: Option<Failure>,
+}
+
+impl Courier {
+    /// Asks whether the owner may see what is about to be sent. What may not be seen is struck off.
+    pub(super) async fn permitted(&self, hook: &Hook, mut deliveries: Vec<Delivery>) -> Permitted {
+        let answers = self.ask(&deliveries).await;
+        let unknown =
+            |answer: &permission::Answer| matches!(answer, permission::Answer::Unknown(_));
+        if answers.iter().any(unknown) {
+            let each = deliveries.iter_mut().zip(&answers);
+            let fates: Vec<(Fate, String)> = each
+                .map(|(delivery, answer)| match answer {
+                    permission::Answer::Unknown(reason) => {
+                        delivery.attempts += 1;
+                        (
+                            self.doubt(delivery, hook, reason),
+                            reason.replace('\0', "�"),
+                        )
+                    }
+                    permission::Answer::Yes | permission::Answer::No => {
+                        (Fate::Tried(AT_ONCE), "it waits for another".to_owned())
+                    }
+                })
+                .collect();
+            let places = deliveries.iter().zip(&fates);
+            let lined_up =
+                batch::line_up(places.map(|(delivery, (fate, _))| (delivery.place, *fate)));
+            let reasons = fates.into_iter().map(|(_, reason)| reason);
+            return Permitted {
+                deliveries,
+                withheld: Vec::new(),
+                unknown: Some(Failure {
+                    fates: lined_up.into_iter().zip(reasons).collect(),
+                    pause: None,
+                }),
+            };
+        }
+        let each = deliveries.into_iter().zip(answers);
+        let (seen, unseen): (Vec<_>, Vec<_>) =
+            each.partition(|(_, answer)| *answer == permission::Answer::Yes);
+        let bare = |pairs: Vec<(Delivery, _)>| -> Vec<Delivery> {
+            pairs.into_iter().map(|(delivery, _)| delivery).collect()
+        };
+        let (deliveries, unseen) = (bare(seen), bare(unseen));
+        if !unseen.is_empty() {
+            self.strike_off(&unseen).await;
+        }
+        Permitted {
+            deliveries,
+            withheld: unseen.iter().map(|delivery| delivery.place).collect(),
+            unknown: None,
+        }
+    }
+
+    /// The answers for all of them; yes where nothing is asked.
+    async fn ask(&self, deliveries: &[Delivery]) -> Vec<permission::Answer> {
+        let questions: Vec<&Asked> = deliveries
+            .iter()
+            .filter_map(|delivery| delivery.asked.as_deref())
+            .collect();
+        let mut answers = if questions.is_empty() {
+            Vec::new()
+        } else {
+            let asked = self.desk.permission.ask(&questions).await;
+            asked.unwrap_or_else(|error| {
+                let unknown = permission::Answer::Unknown(format!("{error:#}"));
+                vec![unknown; questions.len()]
+            })
+        }
+        .into_iter();
+        let each = deliveries.iter().map(|delivery| match delivery.asked {
+            None => permission::Answer::Yes,
+            Some(_) => answers
+                .next()
+                .unwrap_or(permission::Answer::Unknown("it was not asked".to_owned())),
+        });
+        each.collect()
+    }
+
+    /// What becomes of a delivery of which nobody can tell whether it may be seen: the same as after an attempt that failed.
+    pub(super) fn doubt(&self, delivery: &Delivery, hook: &Hook, reason: &str) -> Fate {
+        let answer = Answer::Failed(answer::Failure::Unasked(reason.to_owned()));
+        let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
+        let retries = &hook.delivery.retries;
+        match retry::verdict(&answer, delivery.attempts, retries, now, jitter) {
+            Verdict::TryAgain { after, .. } => {
+                tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, retry_in = ?after, reason, "a delivery is held back");
+                Fate::Tried(after)
+            }
+            Verdict::Dead { reason } => {
+                self.lament(delivery, &reason);
+                Fate::Dead
+            }
+            Verdict::Delivered | Verdict::Disable { .. } => Fate::Tried(AT_ONCE),
+        }
+    }
+
+    /// Has the table forget deliveries, and waits until it has.
+    pub(super) async fn strike_off(&self, deliveries: &[Delivery]) {
+        let hook = self.id.clone();
+        let deliveries = deliveries
+            .iter()
+            .map(|delivery| (Arc::clone(&delivery.id), delivery.place))
+            .collect();
+        let write = |done| Write::Delivered {
+            hook,
+            deliveries,
+            done,
+        };
+        self.desk.store.done(write).await;
+    }
+}

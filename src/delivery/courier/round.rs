@@ -1,0 +1,377 @@
+//! One round of a courier: what may go is sent, what may not is parked, what is due is claimed, and what came of it noted.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::{
+    AT_ONCE, Courier,
+    attempt::{Left, Outcome},
+};
+use crate::{
+    delivery::{
+        Delivery, Unfit,
+        batch::{self, Gathering},
+        breaker::Breaker,
+        lane::{Admission, Lanes, Place, Turn},
+    },
+    hook::Hook,
+    meters,
+    store::{Claimed, Fate, Write},
+};
+
+/// A claimed delivery is due again after its hook's time-out and this, should we die over it.
+const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait when the table could not be read.
+const CLAIM_AGAIN: Duration = Duration::from_secs(2);
+
+/// Something that has been waited for.
+pub(super) enum Done {
+    /// A request of deliveries of the stream, the lanes that they hold, and what has not arrived of them.
+    Fresh {
+        taken: Vec<(Turn, Place)>,
+        outcome: Outcome,
+        left: Vec<(Delivery, Fate, String)>,
+    },
+    /// A request of deliveries of the table, and the record of its end.
+    Parked(Outcome, Left),
+    /// What is due in the table.
+    Claimed(anyhow::Result<Claimed>),
+}
+
+pub(super) type Going = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What only the task knows.
+pub(super) struct Round {
+    pub(super) lanes: Lanes<Delivery>,
+    pub(super) going: FuturesUnordered<Going>,
+    /// How many of `going` are requests.
+    pub(super) flying: usize,
+    pub(super) claiming: bool,
+    /// What was claimed, by requests that are not on their way yet.
+    pub(super) claimed: VecDeque<Vec<Delivery>>,
+    pub(super) breaker: Breaker,
+    /// Counted while the breaker is open.
+    pub(super) open: Option<meters::Going>,
+    /// The endpoint has asked for a pause.
+    pub(super) not_before: Instant,
+    /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
+    pub(super) overwhelmed: bool,
+}
+
+impl Courier {
+    /// Sends what may go, and parks what may not. Returns until when what could go waits for others to go along.
+    pub(super) fn send_or_park(
+        self: &Arc<Self>,
+        round: &mut Round,
+        hook: Option<&Arc<Hook>>,
+    ) -> Option<Instant> {
+        let now = Instant::now();
+        let mut goes_at = None;
+        let mut shed = {
+            let mut state = self.state();
+            round.overwhelmed &= !state.backlog.is_empty();
+            std::mem::take(&mut state.shed) || round.overwhelmed
+        };
+        loop {
+            let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
+            let busy = round.flying >= limit;
+            if busy && !shed {
+                break;
+            }
+            let Some(first) = round.lanes.first() else {
+                break;
+            };
+            if hook.is_some_and(|hook| is_late(first, hook, now)) {
+                // The slot is held by no endpoint for longer than its time-out, be it ever so alive.
+                (shed, round.overwhelmed) = (true, true);
+            }
+            let pause = round
+                .not_before
+                .max(round.breaker.opens_at().unwrap_or(now))
+                .saturating_duration_since(now);
+            let hook = match hook {
+                Some(hook) if !busy && pause.is_zero() => hook,
+                Some(_) if !busy => {
+                    self.park_first(round, Fate::Tried(pause));
+                    continue;
+                }
+                _ => {
+                    self.park_first(round, Fate::Tried(AT_ONCE));
+                    continue;
+                }
+            };
+            let (run, gathering) = self.gather(round, hook);
+            let Some(at) = gathering.goes_at() else {
+                break;
+            };
+            if at > now && !shed {
+                goes_at = Some(at);
+                break;
+            }
+            if round.breaker.allows(now) {
+                self.send(round, hook, run);
+            } else {
+                self.park_first(round, Fate::Tried(pause));
+            }
+        }
+        self.state().waiting = round.lanes.waiting();
+        goes_at
+    }
+
+    /// Who goes in the next request. Those are parked on the way that could go, if nothing before them were parked, and those
+    /// that cannot be sent at all.
+    fn gather(self: &Arc<Self>, round: &mut Round, hook: &Hook) -> (Vec<Turn>, Gathering) {
+        loop {
+            let (mut gathering, mut stopped) = (Gathering::new(hook.delivery.batch), Vec::new());
+            let run = {
+                let state = self.state();
+                round.lanes.run(|turn, place, delivery, is_first| {
+                    if delivery.unfit.is_some() || state.backlog.blocks(place) {
+                        if is_first {
+                            stopped.push(turn);
+                        }
+                        Admission::Skip
+                    } else if gathering.admit(delivery) {
+                        Admission::Take
+                    } else {
+                        Admission::Stop
+                    }
+                })
+            };
+            if stopped.is_empty() {
+                return (run, gathering);
+            }
+            for turn in stopped {
+                if let Some((place, delivery)) = round.lanes.pick(turn) {
+                    self.park_unsent(delivery, Fate::Behind);
+                    round.lanes.leave(turn, place);
+                }
+            }
+        }
+    }
+
+    fn send(self: &Arc<Self>, round: &mut Round, hook: &Arc<Hook>, run: Vec<Turn>) {
+        let (mut taken, mut deliveries) = (Vec::new(), Vec::new());
+        for turn in run {
+            if let Some((place, delivery)) = round.lanes.pick(turn) {
+                taken.push((turn, place));
+                deliveries.push(delivery);
+            }
+        }
+        round.flying += 1;
+        let (courier, hook) = (Arc::clone(self), Arc::clone(hook));
+        round.going.push(Box::pin(async move {
+            let (outcome, left) = courier.try_fresh(&hook, deliveries).await;
+            Done::Fresh {
+                taken,
+                outcome,
+                left,
+            }
+        }));
+    }
+
+    /// Parks the next that may go. Behind what is parked already, it has no time of its own.
+    fn park_first(self: &Arc<Self>, round: &mut Round, fate: Fate) {
+        let Some((turn, place, delivery)) = round.lanes.take() else {
+            return;
+        };
+        self.park_unsent(delivery, fate);
+        round.lanes.leave(turn, place);
+    }
+
+    /// Sends what was claimed, as far as the hook allows.
+    pub(super) fn send_claimed(self: &Arc<Self>, round: &mut Round) {
+        let hook = {
+            let state = self.state();
+            state.hook.clone().filter(|_| state.active)
+        };
+        let Some(hook) = hook else {
+            // A hook that has been halted meanwhile gets them when the lease is over.
+            round.claimed.clear();
+            return;
+        };
+        let now = Instant::now();
+        while round.flying < hook.delivery.concurrency.get()
+            && let Some(deliveries) = round.claimed.pop_front()
+        {
+            if !round.breaker.allows(now) && round.breaker.opens_at().is_some() {
+                round.claimed.clear();
+                return;
+            }
+            round.flying += 1;
+            let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
+            round.going.push(Box::pin(async move {
+                let (outcome, left) = courier.try_parked(&hook, deliveries).await;
+                Done::Parked(outcome, left)
+            }));
+        }
+    }
+
+    /// Claims what is due, or says when to look again.
+    pub(super) fn look_into_table(
+        self: &Arc<Self>,
+        round: &mut Round,
+        hook: &Arc<Hook>,
+        stopping: bool,
+    ) -> Option<Instant> {
+        let mut state = self.state();
+        let free = hook.delivery.concurrency.get().saturating_sub(round.flying);
+        let busy = round.claiming || !round.claimed.is_empty() || free == 0;
+        if stopping || !state.active || busy || state.backlog.is_empty() {
+            return None;
+        }
+        let look_at = state.look_at?.max(round.not_before);
+        let look_at = round
+            .breaker
+            .opens_at()
+            .map_or(look_at, |opens_at| look_at.max(opens_at));
+        if look_at > Instant::now() {
+            return Some(look_at);
+        }
+        // While a probe is out, the answer decides whether more is claimed.
+        let requests = match (round.breaker.is_closed(), round.breaker.opens_at()) {
+            (true, _) => free,
+            (false, Some(_)) => 1,
+            (false, None) => return None,
+        };
+        // Of batches one is claimed at a time.
+        let batch = hook.delivery.batch;
+        let limit = batch.map_or(requests, |rule| rule.max.get());
+        state.look_at = None;
+        round.claiming = true;
+        let (courier, lease) = (
+            Arc::clone(self),
+            hook.delivery.timeout + LEASE_BEYOND_TIMEOUT,
+        );
+        round.going.push(Box::pin(async move {
+            let (store, id) = (&courier.desk.store, &courier.id);
+            Done::Claimed(store.claim(id, limit, batch.is_some(), lease).await)
+        }));
+        None
+    }
+
+    pub(super) fn note(self: &Arc<Self>, round: &mut Round, done: Done) {
+        match done {
+            Done::Claimed(claimed) => {
+                round.claiming = false;
+                self.note_claimed(round, claimed);
+            }
+            Done::Fresh {
+                taken,
+                outcome,
+                left,
+            } => {
+                self.judge(round, outcome);
+                for (delivery, fate, reason) in left {
+                    self.park(delivery, fate, Some(reason));
+                }
+                for (turn, place) in taken {
+                    round.lanes.leave(turn, place);
+                }
+            }
+            Done::Parked(outcome, left) => {
+                self.judge(round, outcome);
+                let mut state = self.state();
+                for place in left.gone {
+                    state.backlog.remove(place);
+                }
+                state.look_by(Instant::now() + left.look_after);
+            }
+        }
+    }
+
+    fn note_claimed(&self, round: &mut Round, claimed: anyhow::Result<Claimed>) {
+        let mut state = self.state();
+        match claimed {
+            Ok(Claimed {
+                deliveries,
+                behind,
+                next,
+            }) => {
+                if let Some(next) = next {
+                    state.look_by(Instant::now() + next);
+                }
+                let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
+                round
+                    .claimed
+                    .extend(batch::divide(rule, deliveries, behind));
+            }
+            Err(error) => {
+                tracing::warn!(hook = %self.id, error = format!("{error:#}"), retry_in = ?CLAIM_AGAIN, "could not look for due deliveries");
+                state.look_by(Instant::now() + CLAIM_AGAIN);
+            }
+        }
+    }
+
+    /// A request is done, and says this of the endpoint.
+    fn judge(&self, round: &mut Round, outcome: Outcome) {
+        round.flying -= 1;
+        let now = Instant::now();
+        match outcome {
+            Outcome::Arrived => round.breaker.succeeded(),
+            Outcome::Failed { pause } => {
+                if let Some(pause) = pause {
+                    round.not_before = round.not_before.max(now + pause);
+                }
+                round.breaker.failed(now);
+            }
+            Outcome::Silent => round.breaker.spared(now),
+        }
+        round.open = match (round.breaker.is_closed(), round.open.take()) {
+            (true, _) => None,
+            (false, Some(open)) => Some(open),
+            (false, None) => Some(self.desk.meters.going_on(|meters| &meters.breakers_open)),
+        };
+    }
+
+    /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it cannot be sent
+    /// at all.
+    fn park_unsent(self: &Arc<Self>, mut delivery: Delivery, fate: Fate) {
+        let (fate, reason) = match delivery.unfit.clone() {
+            None => (fate, None),
+            Some(Unfit::Flawed(flaw)) => {
+                self.lament(&delivery, &flaw);
+                (Fate::Dead, Some(flaw))
+            }
+            Some(Unfit::Doubtful(reason)) => {
+                delivery.attempts += 1;
+                let hook = self.state().hook.clone();
+                let fate = hook.map_or(fate, |hook| self.doubt(&delivery, &hook, &reason));
+                (fate, Some(reason))
+            }
+        };
+        let blocked = fate != Fate::Dead && self.state().backlog.blocks(delivery.place);
+        let reason = reason.map(|reason| reason.replace('\0', "�"));
+        self.park(delivery, if blocked { Fate::Behind } else { fate }, reason);
+    }
+
+    /// Hands a delivery over to the table. Its lane is blocked from now on.
+    fn park(self: &Arc<Self>, delivery: Delivery, fate: Fate, reason: Option<String>) {
+        if fate != Fate::Dead {
+            self.state().backlog.add(delivery.place, 1);
+            self.desk.meters.parked.fetch_add(1, Relaxed);
+        }
+        let (hook, courier) = (self.id.clone(), Arc::clone(self));
+        self.desk.store.put(Write::Keep {
+            hook,
+            delivery: Box::new(delivery),
+            fate,
+            reason,
+            courier,
+        });
+    }
+}
+
+/// Has the slot kept it for longer than the hook's time-out, beside the time that it waited for others to go along?
+fn is_late(delivery: &Delivery, hook: &Hook, now: Instant) -> bool {
+    let patience = hook.delivery.timeout + hook.delivery.batch.map_or(AT_ONCE, |rule| rule.wait);
+    let held = delivery.held.as_ref();
+    held.is_some_and(|held| now.saturating_duration_since(held.since) > patience)
+}

@@ -1,0 +1,94 @@
+//! Who may see what is about to be sent, asked for a whole batch before any of it is handed on.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use anyhow::Result;
+
+use super::{Reader, step::Draft};
+use crate::{
+    event::{Event, Subject},
+    hook::{Hook, index::Audience},
+    permission::{Answer, Asked},
+};
+
+/// What is known of owners and one row.
+pub(super) type Seen = HashMap<Arc<str>, Answer>;
+
+impl Reader {
+    /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
+    pub(super) async fn ask_who_may_see(&self, drafts: &mut [&mut Box<Draft>]) -> Result<()> {
+        let mut places: Vec<(usize, Arc<str>)> = Vec::new();
+        let mut questions: Vec<Asked> = Vec::new();
+        for (at, draft) in drafts.iter().enumerate() {
+            for owner in self.listeners(draft) {
+                if let Some(asked) = self.desk.permission.question(&draft.change, &owner) {
+                    questions.push(asked);
+                    places.push((at, owner));
+                }
+            }
+        }
+        if questions.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<&Asked> = questions.iter().collect();
+        let answers = self.desk.permission.ask(&asked).await?;
+        for ((at, owner), answer) in places.into_iter().zip(answers) {
+            if let Some(draft) = drafts.get_mut(at) {
+                draft.seen.insert(owner, answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The owners of the hooks that may hear of a change, if there is something to ask them about.
+    fn listeners(&self, draft: &Draft) -> HashSet<Arc<str>> {
+        let change = &draft.change;
+        if !self.desk.permission.concerns(&change.relation.table()) {
+            return HashSet::new();
+        }
+        let events = draft.table.events.as_ref();
+        let owner = events.and_then(|events| self.owners.owner(events.owner.as_ref(), change));
+        let heard = draft.rules().flat_map(|(_, rule)| {
+            let audience = if rule.all_owners {
+                Audience::Everyone
+            } else {
+                Audience::Owner(owner.as_deref())
+            };
+            let commit_time = change.transaction.commit_time;
+            self.hooks.index.matches(&rule.name, audience, commit_time)
+        });
+        heard.filter_map(|hook| hook.owner.clone()).collect()
+    }
+
+    /// May the hook's owner see the event's row? With the question, where there is one. A hook that entered after the batch was
+    /// asked about is asked about now.
+    pub(super) async fn may_see(
+        &self,
+        hook: &Hook,
+        event: &Event,
+        seen: &Seen,
+    ) -> Result<(Answer, Option<Arc<Asked>>)> {
+        let asked = match (&hook.owner, &event.subject) {
+            (Some(owner), Subject::Row { change, .. }) => {
+                self.desk.permission.question(change, owner)
+            }
+            (None, _) | (_, Subject::Message(_)) => None,
+        };
+        let Some(asked) = asked else {
+            return Ok((Answer::Yes, None));
+        };
+        let known = hook.owner.as_ref().and_then(|owner| seen.get(owner));
+        let answer = match known {
+            Some(answer) => answer.clone(),
+            None => {
+                let answers = self.desk.permission.ask(&[&asked]).await?;
+                let missing = || Answer::Unknown("it was not asked".to_owned());
+                answers.into_iter().next().unwrap_or_else(missing)
+            }
+        };
+        Ok((answer, Some(Arc::new(asked))))
+    }
+}

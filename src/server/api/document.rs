@@ -1,0 +1,86 @@
+//! The OpenAPI document of the API.
+
+use axum::{http::header, response::IntoResponse};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+
+use super::{super::problem::Problem, deliveries, events, hooks, status, tokens};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "rowhook",
+        description = "Hooks and deliveries of rowhook. Owners see and touch their own; the operator, everything."
+    ),
+    paths(
+        status::show,
+        events::list,
+        hooks::list,
+        hooks::add,
+        hooks::show,
+        hooks::change,
+        hooks::remove,
+        hooks::enable,
+        hooks::disable,
+        hooks::rotate,
+        hooks::test,
+        deliveries::of_hook,
+        deliveries::list,
+        deliveries::show,
+        deliveries::retry,
+        deliveries::retry_dead,
+        deliveries::replay,
+        tokens::list,
+        tokens::add,
+        tokens::revoke,
+    ),
+    components(schemas(Problem))
+)]
+struct Document;
+
+/// The document, with what all operations have in common: who may call, what goes wrong, and keys of requests.
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    document["components"]["securitySchemes"] = json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The operator's token, one that rowhook made for an owner, or a JWT of the application."
+        }
+    });
+    document["security"] = json!([{"token": []}]);
+    let problem = json!({
+        "description": "What went wrong",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        }
+    });
+    let key = json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "A request that is made again with the same key is done once and answered as before, for a day.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+    });
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, operations) in paths {
+        let operations = operations.as_object_mut().into_iter().flatten();
+        for (method, operation) in operations {
+            operation["responses"]["default"] = problem.clone();
+            if method == "post" && path != "/api/tokens" {
+                match operation["parameters"].as_array_mut() {
+                    Some(parameters) => parameters.push(key.clone()),
+                    None => operation["parameters"] = json!([key]),
+                }
+            }
+        }
+    }
+    document
+}
+
+pub(super) async fn serve() -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        document().to_string(),
+    )
+}

@@ -1,0 +1,376 @@
+//! The application's own logins: JWTs, checked with a key or a key set.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    jwk::{Jwk, JwkSet},
+};
+use serde_json::{Map, Value};
+
+use crate::config::{Jwt, JwtAlgorithm, JwtKeys};
+
+/// Checks JWTs.
+pub(super) struct Verifier {
+    algorithms: Vec<Algorithm>,
+    keys: Keys,
+    owner_claim: String,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+enum Keys {
+    One(Box<DecodingKey>),
+    Set(Vec<(Jwk, DecodingKey)>),
+}
+
+impl Verifier {
+    pub(super) fn new(jwt: &Jwt) -> Result<Self> {
+        let algorithms: Vec<Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
+        let keys = match &jwt.keys {
+            JwtKeys::Secret(secret) => Keys::One(Box::new(DecodingKey::from_secret(
+                secret.expose().as_bytes(),
+            ))),
+            JwtKeys::PublicKey(path) => {
+                let pem = fs::read(path)
+                    .with_context(|| format!("read public_key_file {}", path.display()))?;
+                let key = public_key(&pem, &algorithms);
+                Keys::One(Box::new(key.with_context(|| {
+                    format!(
+                        "public_key_file {} holds no public key for {algorithms:?}",
+                        path.display()
+                    )
+                })?))
+            }
+            JwtKeys::Jwks(path) => {
+                let text =
+                    fs::read(path).with_context(|| format!("read jwks_file {}", path.display()))?;
+                let set: JwkSet = serde_json::from_slice(&text)
+                    .with_context(|| format!("jwks_file {} is no key set", path.display()))?;
+                let keys = set.keys.into_iter().filter_map(|jwk| {
+                    let key = DecodingKey::from_jwk(&jwk).ok()?;
+                    Some((jwk, key))
+                });
+                let keys: Vec<_> = keys.collect();
+                ensure!(
+                    !keys.is_empty(),
+                    "jwks_file {} holds no key that can be used",
+                    path.display()
+                );
+                Keys::Set(keys)
+            }
+        };
+        Ok(Self {
+            algorithms,
+            keys,
+            owner_claim: jwt.owner_claim.clone(),
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+        })
+    }
+
+    /// The owner that a token names, if it is good now.
+    pub(super) fn owner(&self, token: &str) -> Option<String> {
+        let header = decode_header(token).ok()?;
+        // What a token says of itself decides nothing that the configuration does not allow.
+        if !self.algorithms.contains(&header.alg) {
+            return None;
+        }
+        let key = match &self.keys {
+            Keys::One(key) => key.as_ref(),
+            Keys::Set(keys) => {
+                let named = keys.iter().find(|(jwk, _)| jwk.common.key_id == header.kid);
+                let (jwk, key) = match (named, keys.as_slice()) {
+                    (Some(named), _) => named,
+                    (None, [only]) if header.kid.is_none() => only,
+                    _ => return None,
+                };
+                // A key is used as its kind and its own word have it.
+                if key.family() != algorithm_family(header.alg)
+                    || jwk
+                        .common
+                        .key_algorithm
+                        .is_some_and(|named| named.to_string() != format!("{:?}", header.alg))
+                {
+                    return None;
+                }
+                key
+            }
+        };
+        let mut validation = Validation::new(header.alg);
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        let claims = decode::<Map<String, Value>>(token, key, &validation).ok()?;
+        match claims.claims.get(&self.owner_claim)? {
+            Value::String(owner) if !owner.is_empty() => Some(owner.clone()),
+            Value::Number(owner) if owner.is_i64() || owner.is_u64() => Some(owner.to_string()),
+            _ => None,
+        }
+    }
+}
+
+fn algorithm_family(algorithm: Algorithm) -> jsonwebtoken::AlgorithmFamily {
+    use jsonwebtoken::AlgorithmFamily::{Ec, Ed, Hmac, Rsa};
+    [Hmac, Rsa, Ec, Ed]
+        .into_iter()
+        .find(|family| family.algorithms().contains(&algorithm))
+        .unwrap_or(Hmac)
+}
+
+fn algorithm(algorithm: JwtAlgorithm) -> Algorithm {
+    match algorithm {
+        JwtAlgorithm::Hs256 => Algorithm::HS256,
+        JwtAlgorithm::Hs384 => Algorithm::HS384,
+        JwtAlgorithm::Hs512 => Algorithm::HS512,
+        JwtAlgorithm::Rs256 => Algorithm::RS256,
+        JwtAlgorithm::Rs384 => Algorithm::RS384,
+        JwtAlgorithm::Rs512 => Algorithm::RS512,
+        JwtAlgorithm::Ps256 => Algorithm::PS256,
+        JwtAlgorithm::Ps384 => Algorithm::PS384,
+        JwtAlgorithm::Ps512 => Algorithm::PS512,
+        JwtAlgorithm::Es256 => Algorithm::ES256,
+        JwtAlgorithm::Es384 => Algorithm::ES384,
+        JwtAlgorithm::EdDsa => Algorithm::EdDSA,
+    }
+}
+
+/// A PEM says itself what it holds, but not whether that fits.
+fn public_key(pem: &[u8], algorithms: &[Algorithm]) -> Result<DecodingKey> {
+    let read = [
+        DecodingKey::from_rsa_pem,
+        DecodingKey::from_ec_pem,
+        DecodingKey::from_ed_pem,
+    ];
+    for read in read {
+        if let Ok(key) = read(pem)
+            && algorithms
+                .iter()
+                .all(|algorithm| algorithm_family(*algorithm) == key.family())
+        {
+            return Ok(key);
+        }
+    }
+    bail!("no public key of a kind that fits")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        time::{SystemTime, UNIX_EPOCH},
+    };
+
+    use aws_lc_rs::{
+        encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
+        rand::SystemRandom,
+        rsa::KeySize,
+        signature::{
+            ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
+        },
+    };
+    use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+    use jsonwebtoken::{EncodingKey, Header, encode};
+    use serde_json::json;
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::config::Secret;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn pem(der: &[u8]) -> String {
+        let text = BASE64_STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+    }
+
+    fn file(text: &str) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    /// A key to sign with, and the public one in PEM.
+    fn ed() -> (EncodingKey, String) {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        (
+            EncodingKey::from_ed_der(document.as_ref()),
+            pem(public.as_ref()),
+        )
+    }
+
+    fn ec() -> (EncodingKey, String) {
+        let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref()).unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        (
+            EncodingKey::from_ec_der(document.as_ref()),
+            pem(public.as_ref()),
+        )
+    }
+
+    fn rsa() -> (EncodingKey, String) {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let private: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let text = BASE64_STANDARD.encode(private.as_ref());
+        let text = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        (
+            EncodingKey::from_rsa_pem(text.as_bytes()).unwrap(),
+            pem(public.as_ref()),
+        )
+    }
+
+    fn now() -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+    }
+
+    fn token(algorithm: Algorithm, kid: Option<&str>, key: &EncodingKey, claims: Value) -> String {
+        let header = Header {
+            kid: kid.map(str::to_owned),
+            ..Header::new(algorithm)
+        };
+        encode(&header, &claims, key).unwrap()
+    }
+
+    fn verifier(algorithms: &[JwtAlgorithm], keys: JwtKeys) -> Verifier {
+        Verifier::new(&Jwt {
+            algorithms: algorithms.to_vec(),
+            keys,
+            owner_claim: "sub".into(),
+            issuer: None,
+            audience: None,
+        })
+        .unwrap()
+    }
+
+    fn anna() -> Value {
+        json!({"sub": "anna", "exp": now() + 60})
+    }
+
+    #[test]
+    fn a_token_of_each_kind_is_known_by_its_public_key() {
+        for (algorithm, named, (private, public)) in [
+            (Algorithm::RS256, JwtAlgorithm::Rs256, rsa()),
+            (Algorithm::PS512, JwtAlgorithm::Ps512, rsa()),
+            (Algorithm::ES256, JwtAlgorithm::Es256, ec()),
+            (Algorithm::EdDSA, JwtAlgorithm::EdDsa, ed()),
+        ] {
+            let file = file(&public);
+            let verifier = verifier(&[named], JwtKeys::PublicKey(file.path().to_owned()));
+            let good = token(algorithm, None, &private, anna());
+            assert_eq!(
+                verifier.owner(&good).as_deref(),
+                Some("anna"),
+                "{algorithm:?}"
+            );
+            let mut bad = good.clone();
+            bad.replace_range(good.len() - 8..good.len() - 4, "AAAA");
+            assert_eq!(verifier.owner(&bad), None, "{algorithm:?}");
+            // The public key is no secret, and must not be taken for one.
+            let shared = EncodingKey::from_secret(public.as_bytes());
+            let forged = token(Algorithm::HS256, None, &shared, anna());
+            assert_eq!(verifier.owner(&forged), None, "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_set_is_used_by_the_kid_and_for_what_a_key_is_meant() {
+        let ((ed, ed_public), (ec, _), (stranger, _)) = (ed(), ec(), ec());
+        let mut of_ec = Jwk::from_encoding_key(&ec, Algorithm::ES256).unwrap();
+        of_ec.common.key_id = Some("ec".into());
+        let body: String = ed_public
+            .lines()
+            .filter(|line| !line.contains("---"))
+            .collect();
+        let der = BASE64_STANDARD.decode(body).unwrap();
+        let point = BASE64_URL_SAFE_NO_PAD.encode(&der[der.len() - 32..]);
+        let of_ed =
+            json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "ed", "x": point});
+        let set = json!({"keys": [of_ed, of_ec]});
+        let file = file(&set.to_string());
+        let algorithms = [JwtAlgorithm::EdDsa, JwtAlgorithm::Es256];
+        let verifier = verifier(&algorithms, JwtKeys::Jwks(file.path().to_owned()));
+        for (algorithm, kid, key, expected) in [
+            (Algorithm::EdDSA, Some("ed"), &ed, Some("anna")),
+            (Algorithm::ES256, Some("ec"), &ec, Some("anna")),
+            (Algorithm::ES256, Some("ed"), &ec, None),
+            (Algorithm::ES256, Some("other"), &ec, None),
+            (Algorithm::ES256, None, &ec, None),
+            (Algorithm::ES256, Some("ec"), &stranger, None),
+        ] {
+            let token = token(algorithm, kid, key, anna());
+            assert_eq!(
+                verifier.owner(&token).as_deref(),
+                expected,
+                "{algorithm:?} {kid:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_claim_that_does_not_hold_opens_nothing() {
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let mut verifier = verifier(&[JwtAlgorithm::Hs256], JwtKeys::Secret(Secret::new(SECRET)));
+        verifier.issuer = Some("https://app.example".into());
+        verifier.audience = Some("rowhook".into());
+        let good =
+            json!({"sub": 7, "exp": now() + 60, "iss": "https://app.example", "aud": ["rowhook"]});
+        let with = |name: &str, value: Value| {
+            let mut claims = good.clone();
+            claims[name] = value;
+            token(Algorithm::HS256, None, &key, claims)
+        };
+        assert_eq!(
+            verifier.owner(&with("sub", json!("anna"))).as_deref(),
+            Some("anna")
+        );
+        assert_eq!(verifier.owner(&with("x", json!(1))).as_deref(), Some("7"));
+        for (name, value) in [
+            ("sub", json!("")),
+            ("sub", json!(null)),
+            ("sub", json!(1.5)),
+            ("sub", json!(["anna"])),
+            ("exp", json!(now() - 120)),
+            ("exp", json!(null)),
+            ("nbf", json!(now() + 120)),
+            ("iss", json!("https://evil.example")),
+            ("iss", json!(null)),
+            ("aud", json!("other")),
+            ("aud", json!(null)),
+        ] {
+            assert_eq!(
+                verifier.owner(&with(name, value.clone())),
+                None,
+                "{name} {value}"
+            );
+        }
+        let other = EncodingKey::from_secret(b"another secret that is long enough");
+        assert_eq!(
+            verifier.owner(&token(Algorithm::HS256, None, &other, good.clone())),
+            None
+        );
+        assert_eq!(
+            verifier.owner(&token(Algorithm::HS512, None, &key, good.clone())),
+            None
+        );
+        let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let unsigned = format!("{}.{}.", part(json!({"alg": "none"})), part(good));
+        assert_eq!(verifier.owner(&unsigned), None);
+    }
+}
