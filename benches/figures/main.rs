@@ -29,7 +29,10 @@ mod source;
 mod strangers;
 mod writer;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -128,7 +131,9 @@ fn main() -> Result<()> {
             continue;
         }
         eprintln!("measuring: {name}");
+        let began = Instant::now();
         figures.extend(measure(scale).with_context(|| format!("measure {name}"))?);
+        eprintln!("measured: {name}, in {:.0?}", began.elapsed());
     }
     let machine = machine::Machine::here()?;
     let quick = scale.events < FULL.events;

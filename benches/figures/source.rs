@@ -179,17 +179,17 @@ impl Source {
     /// Writes `rows` of these columns, so many in a transaction, and a mark behind them. Their owners are 0 to `owners`, in turn.
     pub fn write(&self, rows: u64, in_transaction: u64, owners: u64) -> Result<Backlog> {
         let times = rows / in_transaction;
+        self.sql("set synchronous_commit = off")?;
         self.sql(&format!(
-            "set synchronous_commit = off;
-             do $$ begin
+            "do $$ begin
                 for turn in 0 .. {times} - 1 loop
                     insert into book (user_id)
                     select (turn * {in_transaction} + n) % {owners} from generate_series(0, {in_transaction} - 1) n;
                     commit;
                 end loop;
-             end $$;
-             set synchronous_commit = on;"
+             end $$"
         ))?;
+        self.sql("set synchronous_commit = on")?;
         let end = self.ask("select pg_current_wal_insert_lsn()")?;
         self.sql("insert into mark values ((select count(*) from mark), 0)")?;
         Ok(Backlog {
