@@ -23,7 +23,7 @@ use super::{
 };
 
 /// pgbench notes each transaction in a table without a key. Publishing that table's inserts is all that is needed.
-const EVENTS: &str = "\n[events]\n\"transaction.made\" = \"pgbench_history.created\"\n";
+const EVENTS: &str = "\n[events]\n\"transaction.made\" = \"pgbench_history.created+\"\n";
 /// As `pgbench --initialize` makes it, which fills it too.
 const HISTORY: &str = "create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))";
 const BRANCHES: &str = "10";

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use super::process;
 
 /// Longer than anything takes.
-pub const DEADLINE: Duration = Duration::from_secs(300);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running `rowhook run`.
 pub struct Sidecar {
@@ -27,6 +27,7 @@ pub struct Sidecar {
     _folder: TempDir,
     log: Receiver<(SystemTime, String)>,
     said: Vec<String>,
+    ended: bool,
 }
 
 impl Sidecar {
@@ -50,6 +51,7 @@ impl Sidecar {
             _folder: folder,
             log,
             said: Vec::new(),
+            ended: false,
         })
     }
 
@@ -115,6 +117,7 @@ impl Sidecar {
         let pid = Pid::from_raw(self.child.id().try_into()?);
         kill(pid, Signal::SIGTERM).context("stop rowhook")?;
         let status = self.child.wait().context("wait for rowhook")?;
+        self.ended = true;
         self.said.extend(self.log.iter().map(|(_, line)| line));
         ensure!(
             status.success(),
@@ -127,9 +130,14 @@ impl Sidecar {
 
 impl Drop for Sidecar {
     fn drop(&mut self) {
-        // It may have ended already.
+        if self.ended {
+            return;
+        }
+        // Something has gone wrong, and it may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.said.extend(self.log.iter().map(|(_, line)| line));
+        eprintln!("--- rowhook said:\n{}\n---", self.said.join("\n"));
     }
 }
 
