@@ -1,12 +1,13 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture lint build postgres django peers browser schemathesis
+.PHONY: help demo test torture bench lint build postgres django peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
 	@echo "make test                all tests"
 	@echo "make torture             200 kills and 20 crashes; SEED=n for the same ones again"
+	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make lint                format, clippy, documentation"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -20,6 +21,14 @@ test: postgres django peers browser schemathesis
 torture: postgres
 	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --locked --test torture -- --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --locked --test stories -- memory:: --nocapture --test-threads 1
+
+# A copy is measured, because building the benchmarks builds a binary of their own in its place.
+BENCHED = target/benchmarks/rowhook
+bench: postgres
+	cargo build --release --locked
+	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
+	ROWHOOK=$(abspath $(BENCHED)) cargo bench --locked --bench figures -- $(CHAPTERS) \
+		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/benchmarks)))
 
 lint:
 	cargo fmt --check

@@ -234,7 +234,7 @@ mod tests {
         Arc::new(Hook {
             id: HookId::new("1", true),
             owner: None,
-            events: Vec::new(),
+            events: [].into(),
             filter: None,
             target: Target::new(&Url::parse("https://example.com/").unwrap(), None, &[]).unwrap(),
             delivery: Arc::new(Delivery::default()),

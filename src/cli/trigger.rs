@@ -181,7 +181,7 @@ fn stranger(config: &Config, url: &Url) -> Result<Hook> {
     Ok(Hook {
         id: HookId::new("trigger", false),
         owner: None,
-        events: Vec::new(),
+        events: [].into(),
         filter: None,
         target: Target::new(url, None, &[])?,
         delivery: Arc::new(config.delivery.clone()),

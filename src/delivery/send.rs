@@ -41,20 +41,38 @@ const KEPT_OF_BODY: usize = 4096;
 /// Shorter than the time after which common servers close a connection that rests (Node's is 5 s).
 const IDLE: Duration = Duration::from_secs(4);
 
+const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// The ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
-/// Where a hook is sent, made ready once for all of its requests.
+/// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
+/// takes less than a microsecond is made for each request anew.
 #[derive(Debug)]
 pub struct Target {
-    url: Url,
-    shown: Arc<str>,
-    headers: HeaderMap,
+    /// Without credentials.
+    url: Box<str>,
     signer: Option<Signer>,
+    special: Option<Box<Special>>,
+}
+
+/// What few targets have.
+#[derive(Debug, Clone)]
+struct Special {
+    headers: HeaderMap,
     method: Method,
     tls: Option<Tls>,
+}
+
+impl Default for Special {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            method: Method::POST,
+            tls: None,
+        }
+    }
 }
 
 /// Why a hook cannot be sent anywhere. It repeats no secret.
@@ -90,11 +108,7 @@ impl Target {
         secret: Option<&Secret>,
         headers: &[(&str, &Secret)],
     ) -> Result<Self, BadTarget> {
-        let mut sent = HeaderMap::with_capacity(headers.len() + 5);
-        sent.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION"))),
-        );
+        let mut sent = HeaderMap::with_capacity(headers.len());
         let mut url = url.clone();
         if let Some(credentials) = take_credentials(&mut url) {
             sent.insert(AUTHORIZATION, credentials);
@@ -115,10 +129,8 @@ impl Target {
                 sent.append(name, value);
             }
         }
-        Ok(Self {
-            shown: url.as_str().into(),
-            url,
-            headers: sent,
+        let mut target = Self {
+            url: url.as_str().into(),
             signer: match secret {
                 Some(secret) => Some(Signer::Standard {
                     newest: SigningKey::parse(secret)?,
@@ -126,19 +138,22 @@ impl Target {
                 }),
                 None => None,
             },
-            method: Method::POST,
-            tls: None,
-        })
+            special: None,
+        };
+        if !sent.is_empty() {
+            target.special().headers = sent;
+        }
+        Ok(target)
     }
 
     /// The same, sent by another method than POST.
-    pub fn sent_by(self, method: config::Method) -> Self {
-        let method = match method {
-            config::Method::Post => Method::POST,
-            config::Method::Put => Method::PUT,
-            config::Method::Patch => Method::PATCH,
-        };
-        Self { method, ..self }
+    pub fn sent_by(mut self, method: config::Method) -> Self {
+        match method {
+            config::Method::Post => {}
+            config::Method::Put => self.special().method = Method::PUT,
+            config::Method::Patch => self.special().method = Method::PATCH,
+        }
+        self
     }
 
     /// The same, with an Authorization header of these credentials.
@@ -151,14 +166,17 @@ impl Target {
         };
         if let Some(mut value) = value {
             value.set_sensitive(true);
-            self.headers.insert(AUTHORIZATION, value);
+            self.special().headers.insert(AUTHORIZATION, value);
         }
         self
     }
 
     /// The same, with TLS of its own.
-    pub fn over(self, tls: Option<Tls>) -> Self {
-        Self { tls, ..self }
+    pub fn over(mut self, tls: Option<Tls>) -> Self {
+        if tls.is_some() {
+            self.special().tls = tls;
+        }
+        self
     }
 
     /// The same, signed otherwise.
@@ -166,17 +184,27 @@ impl Target {
     /// # Errors
     /// When a header of the hook stands where the signature will.
     pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
-        if let Some(signer) = &signer
-            && self.headers.contains_key(signer.header())
+        if let (Some(signer), Some(special)) = (&signer, &self.special)
+            && special.headers.contains_key(signer.header())
         {
             return Err(BadTarget::SignatureHeader(signer.header().to_string()));
         }
         Ok(Self { signer, ..self })
     }
 
+    fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
+    }
+
     /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
-        let mut headers = self.headers.clone();
+        let own = self.special.as_ref().map(|special| &special.headers);
+        let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 5);
+        headers.insert(USER_AGENT, OURS);
+        if let Some(own) = own {
+            let own = own.iter();
+            headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
         if let Ok(content_type) = HeaderValue::try_from(content_type) {
             headers.insert(CONTENT_TYPE, content_type);
         }
@@ -187,12 +215,14 @@ impl Target {
 
     /// The method of its requests.
     pub fn method(&self) -> &str {
-        self.method.as_str()
+        self.special
+            .as_ref()
+            .map_or("POST", |special| special.method.as_str())
     }
 
     /// The URL without credentials.
     pub fn display(&self) -> &str {
-        &self.shown
+        &self.url
     }
 }
 
@@ -306,10 +336,19 @@ impl Sender {
     /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once
     /// more at once, on a new connection.
     pub async fn send(&self, request: Request<'_>) -> Answer {
-        if let Err(refusal) = self.guard.check_url(&request.target.url) {
+        let target = request.target;
+        let url = match Url::parse(&target.url) {
+            Ok(url) => url,
+            Err(error) => return Answer::Failed(Failure::Refused(error.to_string())),
+        };
+        if let Err(refusal) = self.guard.check_url(&url) {
             return Answer::Failed(Failure::Refused(refusal.to_string()));
         }
-        let client = match &request.target.tls {
+        let tls = target
+            .special
+            .as_ref()
+            .and_then(|special| special.tls.as_ref());
+        let client = match tls {
             None => self.client.clone(),
             Some(tls) => match self.client_with(tls) {
                 Ok(client) => client,
@@ -317,8 +356,8 @@ impl Sender {
             },
         };
         let whole = async {
-            match attempt(&client, &request).await {
-                Answer::Failed(Failure::Closed) => attempt(&client, &request).await,
+            match attempt(&client, &url, &request).await {
+                Answer::Failed(Failure::Closed) => attempt(&client, &url, &request).await,
                 answer => answer,
             }
         };
@@ -355,10 +394,11 @@ fn client(guard: &Guard) -> ClientBuilder {
         })
 }
 
-async fn attempt(client: &Client, request: &Request<'_>) -> Answer {
-    let target = request.target;
+async fn attempt(client: &Client, url: &Url, request: &Request<'_>) -> Answer {
+    let special = request.target.special.as_ref();
+    let method = special.map_or(Method::POST, |special| special.method.clone());
     let sent = client
-        .request(target.method.clone(), target.url.clone())
+        .request(method, url.clone())
         .headers(signed(request))
         .body(request.body.clone());
     match sent.send().await {

@@ -3,7 +3,13 @@
 //! The reader owns the index and feeds it from the stream it reads, so a hook applies from exactly the place where its
 //! row stands among the other changes.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, HashSet},
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use crate::{
     config::Pattern,
@@ -11,75 +17,104 @@ use crate::{
 };
 
 /// All active hooks, by what they hear.
+///
+/// There may be a million: they are found by what stands in them, instead of by copies of it, and share owners and patterns.
 #[derive(Debug)]
 pub struct Index {
-    hooks: HashMap<HookId, Arc<Hook>>,
+    hooks: HashSet<ById>,
     listeners: HashMap<Arc<str>, Listeners>,
+    owners: HashSet<Arc<str>>,
+    /// No more than the events have beginnings.
+    patterns: HashSet<Arc<[Pattern]>>,
 }
 
 /// The hooks on one event.
 #[derive(Debug, Default)]
 struct Listeners {
-    of_owner: HashMap<Arc<str>, Vec<Arc<Hook>>>,
+    of_owner: HashSet<ByOwner>,
     of_everyone: Vec<Arc<Hook>>,
+}
+
+/// A hook that is found by its id.
+#[derive(Debug)]
+struct ById(Arc<Hook>);
+
+/// The hooks of one owner, who is found by the name that stands in them. Nearly always there is one.
+#[derive(Debug)]
+enum ByOwner {
+    One(Arc<Hook>),
+    /// Never fewer than two.
+    Many(Box<Vec<Arc<Hook>>>),
 }
 
 impl Index {
     /// An index without hooks for these events, which are all that can happen.
     pub fn new(events: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
-            hooks: HashMap::new(),
+            hooks: HashSet::new(),
             listeners: events
                 .into_iter()
                 .map(|event| (event, Listeners::default()))
                 .collect(),
+            owners: HashSet::new(),
+            patterns: HashSet::new(),
         }
     }
 
     /// Adds a hook, in place of one with the same id.
-    pub fn put(&mut self, hook: Arc<Hook>) {
+    pub fn put(&mut self, mut hook: Arc<Hook>) {
         self.remove(&hook.id);
-        for listeners in self.heard_by(&hook.events) {
-            match &hook.owner {
-                Some(owner) => listeners
-                    .of_owner
-                    .entry(Arc::clone(owner))
-                    .or_default()
-                    .push(Arc::clone(&hook)),
-                None => listeners.of_everyone.push(Arc::clone(&hook)),
-            }
+        // One that others hold already stays as it is, and only takes more room.
+        if let Some(own) = Arc::get_mut(&mut hook) {
+            self.share(own);
         }
-        self.hooks.insert(hook.id.clone(), hook);
+        for listeners in heard_by(&mut self.listeners, &hook.events) {
+            listeners.add(Arc::clone(&hook));
+        }
+        self.hooks.insert(ById(hook));
     }
 
     /// Takes a hook out. Returns it if there was one.
     pub fn remove(&mut self, id: &HookId) -> Option<Arc<Hook>> {
-        let hook = self.hooks.remove(id)?;
-        for listeners in self.heard_by(&hook.events) {
-            let Some(owner) = &hook.owner else {
-                listeners.of_everyone.retain(|other| other.id != *id);
-                continue;
-            };
-            if let Some(hooks) = listeners.of_owner.get_mut(owner) {
-                hooks.retain(|other| other.id != *id);
-                if hooks.is_empty() {
-                    listeners.of_owner.remove(owner);
-                }
-            }
+        let ById(hook) = self.hooks.take(id.as_str())?;
+        for listeners in heard_by(&mut self.listeners, &hook.events) {
+            listeners.remove(&hook);
+        }
+        if let Some(owner) = &hook.owner
+            && self
+                .owners
+                .get(owner)
+                .is_some_and(|kept| Arc::strong_count(kept) <= 2)
+        {
+            // Only this hook and the set itself have it.
+            self.owners.remove(owner);
         }
         Some(hook)
     }
 
+    /// Has the hook use the owner and the patterns that others have already.
+    fn share(&mut self, hook: &mut Hook) {
+        if let Some(owner) = &mut hook.owner {
+            shared(&mut self.owners, owner);
+        }
+        shared(&mut self.patterns, &mut hook.events);
+    }
+
     /// The hook with this id.
     pub fn get(&self, id: &HookId) -> Option<&Arc<Hook>> {
-        self.hooks.get(id)
+        self.hooks.get(id.as_str()).map(|ById(hook)| hook)
     }
 
     /// The hooks that hear the rows of this owner, as theirs.
     pub fn of_owner(&self, owner: &str) -> Vec<Arc<Hook>> {
         let mut hooks: Vec<Arc<Hook>> = Vec::new();
         for listeners in self.listeners.values() {
-            for hook in listeners.of_owner.get(owner).into_iter().flatten() {
+            for hook in listeners
+                .of_owner
+                .get(owner)
+                .into_iter()
+                .flat_map(ByOwner::hooks)
+            {
                 if hooks.iter().all(|other| other.id != hook.id) {
                     hooks.push(Arc::clone(hook));
                 }
@@ -128,26 +163,113 @@ impl Index {
         let of_all = listeners.filter(|_| owners.is_none());
         let of_all = of_all
             .into_iter()
-            .flat_map(|of| of.of_owner.values().flatten());
-        let of_one = owners.flatten().into_iter().flatten();
+            .flat_map(|of| of.of_owner.iter().flat_map(ByOwner::hooks));
+        let of_one = owners.flatten().into_iter().flat_map(ByOwner::hooks);
         everyone
             .chain(of_all)
             .chain(of_one)
             .filter(move |hook| hook.existed_at(commit_time))
     }
+}
 
-    fn heard_by(&mut self, patterns: &[Pattern]) -> Vec<&mut Listeners> {
-        // A name needs no walk over all events, and nearly all patterns are names.
-        if let [Pattern::Exact(name)] = patterns {
-            return self.listeners.get_mut(name.as_str()).into_iter().collect();
-        }
-        let heard = |event: &str| patterns.iter().any(|pattern| pattern.matches(event));
-        self.listeners
-            .iter_mut()
-            .filter_map(|(event, listeners)| heard(event).then_some(listeners))
-            .collect()
+impl Listeners {
+    fn add(&mut self, hook: Arc<Hook>) {
+        let Some(owner) = hook.owner.as_deref() else {
+            return self.of_everyone.push(hook);
+        };
+        let with_others = match self.of_owner.take(owner) {
+            None => ByOwner::One(hook),
+            Some(ByOwner::One(other)) => ByOwner::Many(Box::new(vec![other, hook])),
+            Some(ByOwner::Many(mut others)) => {
+                others.push(hook);
+                ByOwner::Many(others)
+            }
+        };
+        self.of_owner.insert(with_others);
+    }
+
+    fn remove(&mut self, hook: &Hook) {
+        let Some(owner) = hook.owner.as_deref() else {
+            return self.of_everyone.retain(|other| other.id != hook.id);
+        };
+        let Some(ByOwner::Many(mut hooks)) = self.of_owner.take(owner) else {
+            return;
+        };
+        hooks.retain(|other| other.id != hook.id);
+        self.of_owner.extend(match hooks.len() {
+            0 | 1 => hooks.pop().map(ByOwner::One),
+            _ => Some(ByOwner::Many(hooks)),
+        });
     }
 }
+
+impl ByOwner {
+    fn hooks(&self) -> &[Arc<Hook>] {
+        match self {
+            Self::One(hook) => std::slice::from_ref(hook),
+            Self::Many(hooks) => hooks,
+        }
+    }
+}
+
+fn heard_by<'a>(
+    listeners: &'a mut HashMap<Arc<str>, Listeners>,
+    patterns: &[Pattern],
+) -> Vec<&'a mut Listeners> {
+    // A name needs no walk over all events, and nearly all patterns are names.
+    if let [Pattern::Exact(name)] = patterns {
+        return listeners.get_mut(name.as_str()).into_iter().collect();
+    }
+    let heard = |event: &str| patterns.iter().any(|pattern| pattern.matches(event));
+    listeners
+        .iter_mut()
+        .filter_map(|(event, listeners)| heard(event).then_some(listeners))
+        .collect()
+}
+
+/// Takes the equal that is in the set, or puts it there.
+fn shared<T: Hash + Eq + ?Sized>(set: &mut HashSet<Arc<T>>, own: &mut Arc<T>) {
+    match set.get(&**own) {
+        Some(equal) => *own = Arc::clone(equal),
+        None => {
+            set.insert(Arc::clone(own));
+        }
+    }
+}
+
+impl Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        self.0.id.as_str()
+    }
+}
+
+impl Borrow<str> for ByOwner {
+    fn borrow(&self) -> &str {
+        let owner = self.hooks().first().and_then(|hook| hook.owner.as_deref());
+        owner.unwrap_or_default()
+    }
+}
+
+// Both are equal, and hash, as what they are found by.
+macro_rules! found_by_text {
+    ($($found:ty)*) => {$(
+        impl PartialEq for $found {
+            fn eq(&self, other: &Self) -> bool {
+                Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
+            }
+        }
+
+        impl Eq for $found {}
+
+        impl Hash for $found {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                Borrow::<str>::borrow(self).hash(state);
+            }
+        }
+    )*};
+}
+
+found_by_text!(ById ByOwner);
 
 /// Who may hear an event, besides the hooks that hear everyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,7 +293,7 @@ mod tests {
         Arc::new(Hook {
             id: HookId::new(id, true),
             owner: owner.map(Arc::from),
-            events: events.to_vec(),
+            events: events.into(),
             filter: None,
             target: Target::new(&Url::parse("https://example.com/").unwrap(), None, &[]).unwrap(),
             delivery: Arc::new(Delivery::default()),
@@ -243,6 +365,37 @@ mod tests {
         }
         assert!(index.is_empty() && !index.hears("book.added"));
         assert!(index.remove(&HookId::new("1", true)).is_none());
+    }
+
+    #[test]
+    fn hooks_of_one_owner_on_one_event_are_told_apart() {
+        let mut index = index();
+        index.put(hook("4", Some("7"), &[exact("book.added")]));
+        index.put(hook("5", Some("7"), &[exact("book.added")]));
+        let of_7 = |index: &Index| ids(index, "book.added", Audience::Owner(Some("7")));
+        assert_eq!(of_7(&index), ["1", "3", "4", "5"]);
+        index.remove(&HookId::new("4", true));
+        assert_eq!(of_7(&index), ["1", "3", "5"]);
+        index.remove(&HookId::new("1", true));
+        assert_eq!(of_7(&index), ["3", "5"]);
+        index.remove(&HookId::new("5", true));
+        assert_eq!(of_7(&index), ["3"]);
+    }
+
+    #[test]
+    fn hooks_share_their_owner_and_patterns_and_an_owner_without_hooks_is_forgotten() {
+        let mut index = index();
+        index.put(hook("4", Some("7"), &[exact("book.added")]));
+        let own = |id: &str| Arc::clone(index.get(&HookId::new(id, true)).unwrap());
+        let (one, other) = (own("1"), own("4"));
+        assert!(Arc::ptr_eq(&one.events, &other.events));
+        let owner = |hook: &Hook| Arc::clone(hook.owner.as_ref().unwrap());
+        assert!(Arc::ptr_eq(&owner(&one), &owner(&other)));
+        drop((one, other));
+        for id in ["1", "4"] {
+            index.remove(&HookId::new(id, true));
+        }
+        assert!(!index.owners.contains("7") && index.owners.contains("8"));
     }
 
     #[test]

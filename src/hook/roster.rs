@@ -81,8 +81,7 @@ impl Roster {
         };
         let columns = HookColumns::from_config(config);
         if config.hook_table.is_some() || exists(client, &columns).await? {
-            let rows = row::load_all(client, &columns).await?;
-            hooks.extend(rows.into_iter().map(|row| of_table(row, &known)));
+            row::load_all(client, &columns, |row| hooks.push(of_table(row, &known))).await?;
         }
         Ok(Self { hooks })
     }

@@ -4,11 +4,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
+use futures_util::TryStreamExt;
 use tokio_postgres::{Client, types::Type};
 use url::Url;
 
@@ -347,8 +349,8 @@ impl HookRow {
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
-            events: vec![pattern],
-            filter,
+            events: [pattern].into(),
+            filter: filter.map(Box::new),
             target,
             delivery,
             since: self.created_at,
@@ -415,16 +417,23 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
     ))
 }
 
-/// Reads all rows of the hook table.
+/// Reads all rows of the hook table, and hands each to `take`: there may be a million.
 ///
 /// # Errors
 /// When the table cannot be read.
-pub async fn load_all(client: &Client, columns: &HookColumns) -> Result<Vec<HookRow>> {
-    let rows = client.query(&columns.select(), &[]).await;
-    let rows = rows.with_context(|| format!("read the hook table {}", columns.table))?;
-    rows.iter()
-        .map(|row| HookRow::from_sql(columns, row))
-        .collect()
+pub async fn load_all(
+    client: &Client,
+    columns: &HookColumns,
+    mut take: impl FnMut(HookRow),
+) -> Result<()> {
+    let what = || format!("read the hook table {}", columns.table);
+    let none: [&str; 0] = [];
+    let rows = client.query_raw(&columns.select(), none).await;
+    let mut rows = pin!(rows.with_context(what)?);
+    while let Some(row) = rows.try_next().await.with_context(what)? {
+        take(HookRow::from_sql(columns, &row)?);
+    }
+    Ok(())
 }
 
 /// Reads one row of the hook table as it is now.

@@ -141,7 +141,7 @@ impl Reader {
             .into_iter()
             .filter_map(|hook| {
                 let wants = match &event_wants {
-                    Ok(true) => wants(hook.filter.as_ref(), facts.as_ref()),
+                    Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
                     other => other.clone(),
                 };
                 match wants {

@@ -133,21 +133,21 @@ impl Reader {
             }
         }
         let off = self.desk.store.off_hooks(slot).await?;
-        let rows = row::load_all(client, &self.hooks.columns).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
-        if !is_noted {
-            // The slot is new, and hooks are as they were when it was made.
-            let off = rows.iter().filter(|row| !row.active);
-            off.for_each(|row| self.hooks.off.turn(&row.id, true, Lsn::ZERO));
-        }
-        for row in rows {
+        let columns = self.hooks.columns.clone();
+        row::load_all(client, &columns, |row| {
+            if !is_noted && !row.active {
+                // The slot is new, and hooks are as they were when it was made.
+                self.hooks.off.turn(&row.id, true, Lsn::ZERO);
+            }
             if self.hooks.off.contains(&row.id) {
                 self.drop_hook(&row.id);
             } else {
                 self.put_hook(row);
             }
-        }
+        })
+        .await?;
         self.dismiss_orphans(client).await?;
         Ok(self.hooks.index.len())
     }

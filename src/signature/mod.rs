@@ -27,10 +27,10 @@ pub enum Signer {
         /// The secret.
         newest: SigningKey,
         /// The secret before it, while it is being replaced.
-        previous: Option<Previous>,
+        previous: Option<Box<Previous>>,
     },
     /// A header of the receiver's choice, over the body alone.
-    Header(HeaderKey),
+    Header(Box<HeaderKey>),
 }
 
 /// A secret that has been replaced, and signs beside the new one for receivers that have not heard of that yet.
@@ -70,10 +70,12 @@ impl Signer {
                 let previous = previous.map(|(secret, until)| Previous::parse(secret, until));
                 Ok(Self::Standard {
                     newest: SigningKey::parse(secret)?,
-                    previous: previous.transpose()?,
+                    previous: previous.transpose()?.map(Box::new),
                 })
             }
-            SignatureScheme::Header(rule) => Ok(Self::Header(HeaderKey::new(rule, secret))),
+            SignatureScheme::Header(rule) => {
+                Ok(Self::Header(Box::new(HeaderKey::new(rule, secret))))
+            }
         }
     }
 
@@ -92,8 +94,8 @@ impl Signer {
                 let timestamp = seconds(at);
                 let newest = newest.sign(id, timestamp, body);
                 match previous.as_ref().filter(|previous| previous.signs_at(at)) {
-                    Some(Previous { key, .. }) => {
-                        format!("{newest} {}", key.sign(id, timestamp, body))
+                    Some(previous) => {
+                        format!("{newest} {}", previous.key.sign(id, timestamp, body))
                     }
                     None => newest,
                 }

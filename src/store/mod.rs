@@ -229,7 +229,8 @@ impl Store {
     /// When the tables cannot be written to.
     pub async fn reclaim(&self) -> Result<()> {
         let reclaimed = self.execute_once(include_str!("../../sql/store/reclaim.sql"), &[]);
-        reclaimed.await.context("take over what was claimed")
+        reclaimed.await.context("take over what was claimed")?;
+        Ok(())
     }
 
     /// What is parked, by hook.
@@ -365,8 +366,14 @@ impl Store {
                     "with disabled as ({sql} returning 1) \
                      select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
                 );
-                self.execute(what, &sql, &[&id, reason, &PREFIX, &message])
-                    .await;
+                // A hook that was made just now may not be seen yet.
+                let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+                let values: [&(dyn ToSql + Sync); 4] = [&id, reason, &PREFIX, &message];
+                while self.execute(what, &sql, &values).await == 0 && unseen < LOOKS {
+                    unseen += 1;
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
             }
             None => {
                 let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
@@ -470,23 +477,26 @@ impl Store {
         Ok(row.context("write to the tables")?.try_get(0)?)
     }
 
-    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
+    /// Tries until it succeeds, and returns how many rows it was about.
+    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.execute_once(sql, values).await {
-            tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
+        loop {
+            match self.execute_once(sql, values).await {
+                Ok(rows) => return rows,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
+                }
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<()> {
+    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let mut slot = self.client.lock().await;
         let client = self.connected(&mut slot).await?;
-        client
-            .execute(sql, values)
-            .await
-            .context("write to the tables")?;
-        Ok(())
+        let rows = client.execute(sql, values).await;
+        rows.context("write to the tables")
     }
 
     async fn connected<'a>(&self, slot: &'a mut Option<Client>) -> Result<&'a Client> {

@@ -294,21 +294,26 @@ impl Receiver {
             .await
     }
 
-    /// Waits until the calls are as they should be.
+    /// Waits until the calls are as they should be, as long as there are more and more.
     pub async fn until(&self, fact: &str, met: impl Fn(&[Call]) -> bool) -> Vec<Call> {
         let mut calls = self.kept.calls.subscribe();
-        let seen = timeout(DEADLINE, calls.wait_for(|calls| met(calls))).await;
-        let Ok(seen) = seen else {
-            let calls = self.calls();
-            let last: Vec<_> = calls.iter().rev().take(5).collect();
-            panic!(
-                "never came: {fact}; there were {} calls, last of all {last:#?}",
-                calls.len()
-            );
-        };
-        let seen = seen.unwrap().clone();
-        self.check(&seen).await;
-        seen
+        let end = Instant::now() + 5 * DEADLINE;
+        loop {
+            if met(&calls.borrow_and_update()) {
+                let seen = self.calls();
+                self.check(&seen).await;
+                return seen;
+            }
+            let more = timeout(DEADLINE, calls.changed()).await;
+            if more.is_err() || Instant::now() > end {
+                let seen = self.calls();
+                let last: Vec<_> = seen.iter().rev().take(5).collect();
+                panic!(
+                    "never came: {fact}; there were {} calls, last of all {last:#?}",
+                    seen.len()
+                );
+            }
+        }
     }
 
     /// Holds the bodies that nobody has looked at yet against their schemas.

@@ -1,0 +1,163 @@
+//! Draining a backlog: one signed POST for each row, beside what reqwest posts to the same receivers when it has nothing else
+//! to do.
+
+use anyhow::{Result, ensure};
+
+use super::{
+    Scale,
+    figure::{Figure, Samples},
+    raw,
+    receiver::Receivers,
+    reference, sidecar,
+    sidecar::Sidecar,
+    source::{BOOK, Backlog, EVENTS, SECRET, Source},
+};
+
+/// Requests in flight in all, of rowhook and of the raw client.
+const AT_ONCE: usize = 64;
+
+/// What one drain took.
+pub struct Drained {
+    /// Events in a second, from attaching to the last arrival.
+    pub rate: f64,
+    /// Microseconds of processors for each event, of rowhook alone.
+    pub cpu: f64,
+    /// Bytes of WAL that rowhook has caused for each event.
+    pub written: f64,
+}
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for hooks in [1, 100] {
+        let name = match hooks {
+            1 => "one hook".to_owned(),
+            many => format!("{many} hooks on {many} ports"),
+        };
+        let mut source = Source::new(&format!("drain_{hooks}"), BOOK, EVENTS)?;
+        let backlog = source.write(scale.events, 1, 100)?;
+        let mut receivers = Receivers::open(hooks)?;
+        let [mut ours, mut theirs, mut cpu, mut their_cpu, mut written] =
+            [(); 5].map(|()| Samples::default());
+        for _ in 0..scale.rounds {
+            let posted = raw::measure(&receivers, backlog.rows, AT_ONCE)?;
+            theirs.push(posted.rate);
+            their_cpu.push(posted.cpu);
+            let config = hooks_by_owner(&receivers, hooks, "");
+            let drained = drain(&mut source, &backlog, &mut receivers, &config)?;
+            ours.push(drained.rate);
+            cpu.push(drained.cpu);
+            written.push(drained.written);
+        }
+        figures.push(
+            Figure::ratio(
+                format!("drain to {name}, a POST each"),
+                "events/s",
+                ("rowhook", &ours),
+                ("raw reqwest", &theirs),
+            )
+            .at_least(0.5),
+        );
+        figures.push(
+            Figure::new(format!("drain to {name}, rate"), "events/s", ours).at_least(20_000.0),
+        );
+        figures.push(
+            Figure::new(format!("processor time of an event, {name}"), "µs", cpu).with(
+                "raw reqwest, of a request",
+                "µs",
+                their_cpu,
+            ),
+        );
+        let megabytes = Samples(written.0.iter().map(|bytes| *bytes).collect());
+        figures.push(Figure::new(
+            format!("written to the database for a million healthy deliveries, {name}"),
+            "MB",
+            megabytes,
+        ));
+        if hooks == 1 {
+            figures.push(batched(scale, &mut source, &backlog, &mut receivers)?);
+        }
+        source.leave()?;
+    }
+    Ok(figures)
+}
+
+/// The same backlog, 100 events in a POST.
+fn batched(
+    scale: &Scale,
+    source: &mut Source,
+    backlog: &Backlog,
+    receivers: &mut Receivers,
+) -> Result<Figure> {
+    let name = "drain to one hook, 100 events in a POST";
+    let hooks = hooks_by_owner(receivers, 1, "batch = { max = 100, wait = \"1s\" }");
+    if let Err(told) = sidecar::rowhook(&source.config("any", &hooks), &["events"])? {
+        ensure!(told.contains("batch"), "{told}");
+        return Ok(Figure::missing(name, "this version has no batch"));
+    }
+    let (mut ours, mut theirs) = (Samples::default(), Samples::default());
+    for _ in 0..scale.rounds {
+        let slot = source.copy_slot()?;
+        let seconds = reference::read(source, &slot, &backlog.end)?.as_secs_f64();
+        theirs.push(backlog.rows as f64 / seconds);
+        source.drop_slot(&slot)?;
+        receivers.reset()?;
+        ours.push(drain_in(source, backlog, receivers, &hooks, backlog.rows / 100)?.rate);
+    }
+    let (ours, theirs) = (("rowhook", &ours), ("pg_recvlogical", &theirs));
+    Ok(Figure::ratio(name, "events/s", ours, theirs).at_least(0.7))
+}
+
+/// So many hooks, each of an owner and for a port of its own; one hears everyone.
+pub fn hooks_by_owner(receivers: &Receivers, hooks: usize, more: &str) -> String {
+    let at_once = AT_ONCE.div_ceil(hooks).max(16);
+    let mut config = EVENTS.to_owned();
+    for number in 0..hooks {
+        let target = receivers.url(number);
+        let owner = match hooks {
+            1 => String::new(),
+            _ => format!("owner = \"{number}\"\n"),
+        };
+        config.push_str(&format!(
+            "\n[[hooks]]\nname = \"h{number}\"\nevents = [\"book.added\"]\n{owner}target = \"{target}\"\nsecret = \"{SECRET}\"\nconcurrency = {at_once}\n{more}\n"
+        ));
+    }
+    config
+}
+
+/// Drains a backlog, one request for each row.
+pub fn drain(
+    source: &mut Source,
+    backlog: &Backlog,
+    receivers: &mut Receivers,
+    hooks: &str,
+) -> Result<Drained> {
+    drain_in(source, backlog, receivers, hooks, backlog.rows)
+}
+
+/// Drains a backlog in at least so many requests; in exactly so many, where each has one row.
+pub fn drain_in(
+    source: &mut Source,
+    backlog: &Backlog,
+    receivers: &mut Receivers,
+    hooks: &str,
+    requests: u64,
+) -> Result<Drained> {
+    let slot = source.copy_slot()?;
+    receivers.reset()?;
+    let wal = source.wal()?;
+    let (sidecar, attached) = Sidecar::attach(&source.config(&slot, hooks))?;
+    let before = sidecar.cpu()?;
+    let done = receivers.until(requests)?;
+    let cpu = sidecar.cpu()? - before;
+    sidecar.stop()?;
+    let came = receivers.count()?;
+    ensure!(came == requests, "{came} requests came, and not {requests}");
+    let written = source.wal()? - wal;
+    source.drop_slot(&slot)?;
+    let events = backlog.rows as f64;
+    Ok(Drained {
+        rate: events / done.duration_since(attached)?.as_secs_f64(),
+        cpu: cpu.as_secs_f64() * 1e6 / events,
+        written: written / events,
+    })
+}

@@ -1,0 +1,95 @@
+//! From a commit, by Postgres' own time of it, to the receiver's handler: one machine, one clock. The time in which Postgres
+//! makes the commit durable is in it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    Scale, drain,
+    figure::{Figure, Samples},
+    receiver::Receivers,
+    sidecar::Sidecar,
+    source::{BOOK, EVENTS, SECRET, Source},
+    writer,
+};
+
+/// At the second pace, so many rows are committed together: this machine has no room for so many commits beside everything
+/// else.
+const TOGETHER: i64 = 10;
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut source = Source::new("latency", BOOK, EVENTS)?;
+    let mut receivers = Receivers::open(1)?;
+    let backlog = source.write(scale.events / 2, 1, 100)?;
+    let hooks = drain::hooks_by_owner(&receivers, 1, "");
+    let drained = drain::drain(&mut source, &backlog, &mut receivers, &hooks)?.rate;
+    let mut figures = watch(
+        scale,
+        &mut source,
+        &mut receivers,
+        "500 commits/s",
+        500.0,
+        1,
+    )?;
+    let half = format!("half of the drain's rate ({:.0} events/s)", drained / 2.0);
+    let commits = drained / 2.0 / TOGETHER as f64;
+    figures.extend(watch(
+        scale,
+        &mut source,
+        &mut receivers,
+        &half,
+        commits,
+        TOGETHER,
+    )?);
+    source.leave()?;
+    Ok(figures)
+}
+
+fn watch(
+    scale: &Scale,
+    source: &mut Source,
+    receivers: &mut Receivers,
+    pace: &str,
+    commits: f64,
+    rows: i64,
+) -> Result<Vec<Figure>> {
+    let slot = source.new_slot()?;
+    let target = receivers.url(0);
+    let hooks = format!(
+        "{EVENTS}
+[[hooks]]
+name = \"timed\"
+events = [\"book.added\"]
+target = \"{target}timed\"
+secret = \"{SECRET}\"
+payload = \"standard\"
+"
+    );
+    let (sidecar, _) = Sidecar::attach(&source.config(&slot, &hooks))?;
+    // The first connections, statements and pages are not what is measured.
+    writer::write(source, commits, rows, Duration::from_secs(1))?;
+    let [mut median, mut late, mut latest, mut took] = [(); 4].map(|()| Samples::default());
+    for _ in 0..scale.rounds {
+        receivers.reset()?;
+        let commits = writer::write(source, commits, rows, scale.watch)?;
+        receivers.until(commits.0.len() as u64 * rows.unsigned_abs())?;
+        let latencies = receivers.latencies()?;
+        median.push(latencies.median());
+        late.push(latencies.part(0.99));
+        latest.push(latencies.max());
+        took.push(commits.median());
+    }
+    sidecar.stop()?;
+    source.drop_slot(&slot)?;
+    let name = |what: &str| format!("latency at {pace}, {what}");
+    Ok(vec![
+        Figure::new(name("p50"), "ms", median).at_most(2.0).with(
+            "the commit itself, as its session sees it, p50",
+            "ms",
+            took,
+        ),
+        Figure::new(name("p99"), "ms", late).at_most(10.0),
+        Figure::new(name("max"), "ms", latest),
+    ])
+}

@@ -1,0 +1,146 @@
+//! `make bench`: the figures of docs/benchmarks, each beside a reference that is taken in the same run.
+//!
+//! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, and the receivers and
+//! the raw client, which are this very program with another first word.
+
+#![allow(
+    unreachable_pub,
+    reason = "it is a program, and nobody reaches into it"
+)]
+
+mod chart;
+mod compare;
+mod drain;
+mod figure;
+mod growth;
+mod large;
+mod latency;
+mod machine;
+mod matching;
+mod pgbench;
+mod process;
+mod raw;
+mod read;
+mod receiver;
+mod reference;
+mod report;
+mod sidecar;
+mod source;
+mod strangers;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use self::figure::Figure;
+
+/// How much is measured.
+pub struct Scale {
+    /// How often; the median is told.
+    pub rounds: usize,
+    /// Rows of a backlog.
+    pub events: u64,
+    /// Rows of the one large transaction.
+    pub large: u64,
+    /// Hooks that the matching has to get through.
+    pub hooks: u64,
+    /// How long something is watched that goes on.
+    pub watch: Duration,
+}
+
+const FULL: Scale = Scale {
+    rounds: 5,
+    events: 200_000,
+    large: 1_000_000,
+    hooks: 1_000_000,
+    watch: Duration::from_secs(10),
+};
+
+const QUICK: Scale = Scale {
+    rounds: 5,
+    events: 20_000,
+    large: 100_000,
+    hooks: 100_000,
+    watch: Duration::from_secs(3),
+};
+
+/// What is measured together.
+type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
+
+const CHAPTERS: [Chapter; 8] = [
+    ("read", read::measure),
+    ("drain", drain::measure),
+    ("latency", latency::measure),
+    ("matching", matching::measure),
+    ("strangers", strangers::measure),
+    ("large", large::measure),
+    ("pgbench", pgbench::measure),
+    ("growth", growth::measure),
+];
+
+const COMPARE: Chapter = ("compare", compare::measure);
+
+fn main() -> Result<()> {
+    // Cargo adds --bench.
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    match args.first().map(String::as_str) {
+        Some("receive") => return receiver::serve(&args[1..]),
+        Some("post") => return raw::post(&args[1..]),
+        _ => {}
+    }
+    let mut scale = &FULL;
+    let mut only = Vec::new();
+    let mut folder = None;
+    let mut words = args.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--quick" => scale = &QUICK,
+            "--into" => {
+                folder = Some(PathBuf::from(
+                    words.next().context("--into needs a folder")?,
+                ))
+            }
+            chapter
+                if CHAPTERS
+                    .iter()
+                    .chain([&COMPARE])
+                    .any(|(name, _)| *name == chapter) =>
+            {
+                only.push(word)
+            }
+            other => {
+                let names = CHAPTERS.map(|(name, _)| name).join(", ");
+                bail!("{other:?} is neither --quick, --into FOLDER nor one of {names}");
+            }
+        }
+    }
+    let mut figures = Vec::new();
+    // Only when it is asked for: others have to be installed first.
+    let chapters = CHAPTERS
+        .into_iter()
+        .chain(only.contains(&COMPARE.0.to_owned()).then_some(COMPARE));
+    for (name, measure) in chapters {
+        if !only.is_empty() && !only.iter().any(|chosen| chosen == name) {
+            continue;
+        }
+        eprintln!("measuring: {name}");
+        let began = Instant::now();
+        figures.extend(measure(scale).with_context(|| format!("measure {name}"))?);
+        eprintln!("measured: {name}, in {:.0?}", began.elapsed());
+    }
+    let machine = machine::Machine::here()?;
+    let quick = scale.events < FULL.events;
+    println!("{}", report::table(&machine, &figures, quick));
+    if let Some(folder) = folder {
+        report::write(&folder, &machine, &figures, quick)?;
+        println!("Written to {}.", folder.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What it costs the source: pgbench's own transactions while rowhook sends each of them, beside pgbench while
+//! pg_recvlogical reads the same publication.
+
+use std::{
+    process::{Child, Command},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::time::SystemTime;
+
+use super::{
+    Scale,
+    figure::{Figure, Samples},
+    receiver::Receivers,
+    reference,
+    sidecar::Sidecar,
+    source::{SECRET, Source},
+};
+
+/// pgbench notes each transaction in a table without a key. Publishing that table's inserts is all that is needed.
+const EVENTS: &str = "\n[events]\n\"transaction.made\" = \"pgbench_history.created+\"\n";
+/// As `pgbench --initialize` makes it, which fills it too.
+const HISTORY: &str = "create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))";
+const BRANCHES: &str = "10";
+const CLIENTS: &str = "4";
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut source = Source::new("pgbench", HISTORY, EVENTS)?;
+    // All but the tables, one of which is published already.
+    source.sql(
+        "create table pgbench_branches (bid int not null primary key, bbalance int, filler char(88));
+         create table pgbench_tellers (tid int not null primary key, bid int, tbalance int, filler char(84));
+         create table pgbench_accounts (aid int not null primary key, bid int, abalance int, filler char(84));",
+    )?;
+    pgbench(
+        &source,
+        &[
+            "--initialize",
+            "--init-steps=g",
+            "--scale",
+            BRANCHES,
+            "--quiet",
+        ],
+    )?;
+    let mut receivers = Receivers::open(1)?;
+    let target = receivers.url(0);
+    let hooks = format!(
+        "{EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"transaction.made\"]\ntarget = \"{target}\"\nsecret = \"{SECRET}\"\n"
+    );
+    let [mut ours, mut theirs, mut alone, mut behind] = [(); 4].map(|()| Samples::default());
+    for _ in 0..scale.rounds {
+        alone.push(run(&source, scale.watch)?.0);
+        let slot = source.new_slot()?;
+        let mut reading = reference::follow(&source, &slot, &[])?;
+        theirs.push(run(&source, scale.watch)?.0);
+        end(&mut reading)?;
+        source.drop_slot(&slot)?;
+
+        let slot = source.new_slot()?;
+        receivers.reset()?;
+        let (sidecar, _) = Sidecar::attach(&source.config(&slot, &hooks))?;
+        let (rate, transactions) = run(&source, scale.watch)?;
+        let ended = SystemTime::now();
+        let done = receivers.until(transactions)?;
+        ours.push(rate);
+        behind.push(done.duration_since(ended).unwrap_or_default().as_secs_f64() * 1000.0);
+        sidecar.stop()?;
+        source.drop_slot(&slot)?;
+    }
+    source.leave()?;
+    let (ours, theirs) = (
+        ("rowhook, sending each", &ours),
+        ("pg_recvlogical", &theirs),
+    );
+    Ok(vec![
+        Figure::ratio(
+            "commits/s of pgbench while attached",
+            "commits/s",
+            ours,
+            theirs,
+        )
+        .at_least(0.9)
+        .with("nobody attached", "commits/s", alone)
+        .with("last arrival after pgbench's end", "ms", behind),
+    ])
+}
+
+/// Commits in a second, and all of them.
+fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
+    let seconds = long.as_secs().to_string();
+    let told = pgbench(
+        source,
+        &[
+            "--no-vacuum",
+            "--client",
+            CLIENTS,
+            "--time",
+            &seconds,
+            "--protocol=prepared",
+        ],
+    )?;
+    let number = |key: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.split([' ', '/']).find(|word| !word.is_empty()))
+            .with_context(|| format!("pgbench did not tell {key:?}: {told}"))
+    };
+    let rate = number("tps = ")?.parse()?;
+    let transactions = number("number of transactions actually processed: ")?.parse()?;
+    Ok((rate, transactions))
+}
+
+fn pgbench(source: &Source, args: &[&str]) -> Result<String> {
+    let output = Command::new(source.bin().join("pgbench"))
+        .args(args)
+        .arg(&source.url)
+        .output()
+        .context("run pgbench")?;
+    ensure!(
+        output.status.success(),
+        "pgbench failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn end(child: &mut Child) -> Result<()> {
+    kill(Pid::from_raw(child.id().try_into()?), Signal::SIGINT)?;
+    child.wait()?;
+    Ok(())
+}

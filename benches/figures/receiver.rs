@@ -1,0 +1,271 @@
+//! The receivers: one process with one thread and as many ports as are asked for, which answers 200 and counts.
+//!
+//! The first half is the process, the second the handle on it. They talk in lines.
+
+use std::{
+    convert::Infallible,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{figure::Samples, sidecar::DEADLINE};
+
+/// How often the process looks whether enough has come.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What has come.
+#[derive(Default)]
+struct Seen {
+    requests: AtomicU64,
+    /// When the first and the last request came, in nanoseconds since 1970.
+    first: AtomicU64,
+    last: AtomicU64,
+    /// Microseconds from commit to the request, where the body tells of its commit.
+    latencies: Mutex<Vec<u64>>,
+}
+
+/// Serves on `args[0]` ports, waiting for `args[1]` milliseconds before each answer, until its standard input ends.
+pub fn serve(args: &[String]) -> Result<()> {
+    let [ports, pause] = args else {
+        bail!("receive needs a number of ports and a pause in ms");
+    };
+    let (ports, pause): (usize, u64) = (ports.parse()?, pause.parse()?);
+    let pause = Duration::from_millis(pause);
+    let seen = Arc::new(Seen::default());
+    let told = Arc::clone(&seen);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async move {
+        for _ in 0..ports {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            println!("{}", listener.local_addr()?.port());
+            tokio::spawn(accept(listener, Arc::clone(&seen), pause));
+        }
+        println!();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        thread::spawn(move || {
+            let done = answer_questions(&told);
+            // The other end waits for as long as it lives.
+            let _ = ended.send(done);
+        });
+        end.await?
+    })
+}
+
+async fn accept(listener: TcpListener, seen: Arc<Seen>, pause: Duration) {
+    // An error here is one of the process, such as too many open files, and then nothing is measured at all.
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(converse(stream, Arc::clone(&seen), pause));
+    }
+}
+
+async fn converse(stream: TcpStream, seen: Arc<Seen>, pause: Duration) {
+    // Without it answers wait for acknowledgements; the connection works all the same.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| receive(request, &seen, pause));
+    // A client that goes away ends the conversation, which is no concern of ours.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn receive(
+    request: Request<Incoming>,
+    seen: &Seen,
+    pause: Duration,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let now = SystemTime::now();
+    let is_timed = request.uri().path() == "/timed";
+    // A body that breaks off was no request.
+    if let Ok(body) = request.into_body().collect().await {
+        if is_timed && let Some(committed) = commit_time(&body.to_bytes()) {
+            let micros = now
+                .duration_since(committed)
+                .unwrap_or_default()
+                .as_micros();
+            let mut latencies = seen
+                .latencies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            latencies.push(u64::try_from(micros).unwrap_or(u64::MAX));
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        seen.last.store(nanos(now), Ordering::Relaxed);
+        if seen.requests.fetch_add(1, Ordering::Release) == 0 {
+            seen.first.store(nanos(now), Ordering::Relaxed);
+        }
+    }
+    Ok(Response::new(Empty::new()))
+}
+
+/// The `timestamp` of a body in the shape `standard`: Postgres' own time of the commit.
+fn commit_time(body: &[u8]) -> Option<SystemTime> {
+    const KEY: &[u8] = b"\"timestamp\":\"";
+    let at = body.windows(KEY.len()).position(|part| part == KEY)? + KEY.len();
+    let text = body.get(at..)?.split(|byte| *byte == b'"').next()?;
+    humantime::parse_rfc3339(std::str::from_utf8(text).ok()?).ok()
+}
+
+fn answer_questions(seen: &Seen) -> Result<()> {
+    for line in std::io::stdin().lines() {
+        let line = line?;
+        match line.split_once(' ').unwrap_or((&line, "")) {
+            ("reset", _) => {
+                seen.requests.store(0, Ordering::Release);
+                seen.latencies
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clear();
+                println!("ok");
+            }
+            ("until", wanted) => {
+                let (wanted, started) = (wanted.parse()?, Instant::now());
+                while seen.requests.load(Ordering::Acquire) < wanted && started.elapsed() < DEADLINE
+                {
+                    thread::sleep(LOOK);
+                }
+                let requests = seen.requests.load(Ordering::Acquire);
+                println!("{requests} {}", seen.last.load(Ordering::Relaxed));
+            }
+            ("first", _) => println!("{}", seen.first.load(Ordering::Relaxed)),
+            ("latencies", _) => {
+                let latencies = seen
+                    .latencies
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let texts: Vec<String> = latencies.iter().map(u64::to_string).collect();
+                println!("{}", texts.join(" "));
+            }
+            (other, _) => bail!("{other:?} is no question"),
+        }
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn nanos(at: SystemTime) -> u64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The running receivers.
+pub struct Receivers {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Receivers {
+    /// Opens so many, which answer at once.
+    pub fn open(ports: usize) -> Result<Self> {
+        Self::slow(ports, Duration::ZERO)
+    }
+
+    /// Opens so many, which answer after this pause.
+    pub fn slow(ports: usize, pause: Duration) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([
+                "receive",
+                &ports.to_string(),
+                &pause.as_millis().to_string(),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start the receivers")?;
+        let questions = child.stdin.take().context("no stdin")?;
+        let mut answers = BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut addresses = Vec::new();
+        loop {
+            let mut line = String::new();
+            answers.read_line(&mut line)?;
+            match line.trim() {
+                "" => break,
+                port => addresses.push(SocketAddr::from(([127, 0, 0, 1], port.parse()?))),
+            }
+        }
+        ensure!(addresses.len() == ports, "the receivers did not open");
+        Ok(Self {
+            child,
+            questions,
+            answers,
+            addresses,
+        })
+    }
+
+    /// The URL of one of them.
+    pub fn url(&self, number: usize) -> String {
+        let address = self.addresses[number % self.addresses.len()];
+        format!("http://{address}/")
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&mut self) -> Result<()> {
+        self.ask("reset").map(drop)
+    }
+
+    /// Waits for so many requests in all. Returns when the last one came.
+    pub fn until(&mut self, requests: u64) -> Result<SystemTime> {
+        let answer = self.ask(&format!("until {requests}"))?;
+        let (came, last) = answer.split_once(' ').context("half an answer")?;
+        let came: u64 = came.parse()?;
+        ensure!(came >= requests, "only {came} of {requests} requests came");
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(last.parse()?))
+    }
+
+    /// When the first one came.
+    pub fn first(&mut self) -> Result<SystemTime> {
+        let nanos = self.ask("first")?.parse()?;
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos))
+    }
+
+    /// How many have come.
+    pub fn count(&mut self) -> Result<u64> {
+        let answer = self.ask("until 0")?;
+        let (came, _) = answer.split_once(' ').context("half an answer")?;
+        Ok(came.parse()?)
+    }
+
+    /// From commit to request, in ms, of all that came on /timed.
+    pub fn latencies(&mut self) -> Result<Samples> {
+        let answer = self.ask("latencies")?;
+        let micros = answer.split_whitespace().map(str::parse::<f64>);
+        let millis = micros.map(|micros| Ok(micros? / 1000.0));
+        millis.collect::<Result<_>>().map(Samples)
+    }
+
+    fn ask(&mut self, question: &str) -> Result<String> {
+        writeln!(self.questions, "{question}")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        Ok(answer.trim().to_owned())
+    }
+}
+
+impl Drop for Receivers {
+    fn drop(&mut self) {
+        // It ends by itself when its standard input does.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

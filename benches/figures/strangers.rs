@@ -1,0 +1,135 @@
+//! One dead and one slow endpoint among a hundred: what the others notice of them, and what the slot keeps.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, anyhow};
+
+use super::{
+    Scale, drain,
+    figure::{Figure, Samples},
+    receiver::Receivers,
+    sidecar::Sidecar,
+    source::{self, BOOK, EVENTS, Source},
+    writer,
+};
+
+const HOOKS: usize = 100;
+/// Those that are healthy in each run.
+const HEALTHY: usize = 98;
+const SLOW: Duration = Duration::from_secs(5);
+/// The pace at which the WAL is looked at.
+const COMMITS: f64 = 500.0;
+const LOOK: Duration = Duration::from_millis(200);
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut source = Source::new("strangers", BOOK, EVENTS)?;
+    let backlog = source.write(scale.events / 2, 1, HOOKS as u64)?;
+    let healthy_rows = backlog.rows * HEALTHY as u64 / HOOKS as u64;
+    let mut healthy = Receivers::open(HEALTHY)?;
+    let others = Receivers::open(HOOKS - HEALTHY)?;
+    let slow = Receivers::slow(1, SLOW)?;
+    let dead = dead_url()?;
+    let good = hooks(&healthy, [&others.url(0), &others.url(1)]);
+    let bad = hooks(&healthy, [&dead, &slow.url(0)]);
+    let (mut alone, mut beside) = (Samples::default(), Samples::default());
+    for _ in 0..scale.rounds {
+        for (config, samples) in [(&good, &mut alone), (&bad, &mut beside)] {
+            let slot = source.copy_slot()?;
+            healthy.reset()?;
+            let (sidecar, attached) = Sidecar::attach(&source.config(&slot, config))?;
+            let done = healthy.until(healthy_rows)?;
+            sidecar.stop_complaining()?;
+            source.drop_slot(&slot)?;
+            // What was parked is not to be sent in the next round.
+            source.sql("truncate rowhook.delivery")?;
+            samples.push(healthy_rows as f64 / done.duration_since(attached)?.as_secs_f64());
+        }
+    }
+    let (kept, unconfirmed) = wal_kept(scale, &mut source, &bad)?;
+    source.leave()?;
+    Ok(vec![
+        Figure::ratio(
+            "rate of 98 hooks beside a dead and a 5-second one",
+            "events/s",
+            ("beside them", &beside),
+            ("all healthy", &alone),
+        )
+        .at_least(0.95),
+        Figure::new(
+            "WAL kept beside a dead and a 5-second endpoint at 500 commits/s, the most",
+            "MB",
+            kept,
+        )
+        .at_most(16.0)
+        .with("of it not yet confirmed", "MB", unconfirmed),
+    ])
+}
+
+fn hooks(healthy: &Receivers, others: [&str; 2]) -> String {
+    let all = drain::hooks_by_owner(healthy, HOOKS, "");
+    // The last two have no port of their own among the healthy ones: they begin again with the first.
+    let mut config = all;
+    for (number, other) in (HEALTHY..HOOKS).zip(others) {
+        let (name, url) = (format!("name = \"h{number}\""), healthy.url(number));
+        if let Some(at) = config.find(&name) {
+            let tail = config.split_off(at);
+            config.push_str(&tail.replacen(&url, other, 1));
+        }
+    }
+    config
+}
+
+/// The most WAL that the slot kept in each window, and how much of that was not confirmed, in MB.
+fn wal_kept(scale: &Scale, source: &mut Source, config: &str) -> Result<(Samples, Samples)> {
+    let slot = source.new_slot()?;
+    let (sidecar, _) = Sidecar::attach(&source.config(&slot, config))?;
+    let (mut kept, mut unconfirmed) = (Samples::default(), Samples::default());
+    for _ in 0..scale.rounds {
+        let done = Arc::new(AtomicBool::new(false));
+        let (stop, url, slot) = (Arc::clone(&done), source.url.clone(), slot.clone());
+        let looking = thread::spawn(move || look(&url, &slot, &stop));
+        writer::write(source, COMMITS, 1, scale.watch)?;
+        done.store(true, Ordering::Relaxed);
+        let (most, most_unconfirmed) = looking
+            .join()
+            .map_err(|_| anyhow!("the look at the slot failed"))??;
+        kept.push(most);
+        unconfirmed.push(most_unconfirmed);
+    }
+    sidecar.stop_complaining()?;
+    source.drop_slot(&slot)?;
+    Ok((kept, unconfirmed))
+}
+
+fn look(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
+    let sql = "select (pg_current_wal_lsn() - restart_lsn)::float8, (pg_current_wal_lsn() - confirmed_flush_lsn)::float8
+               from pg_replication_slots where slot_name = $1";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = source::open(url).await?;
+        let (mut most, mut most_unconfirmed) = (0.0_f64, 0.0_f64);
+        while !stop.load(Ordering::Relaxed) {
+            let row = client.query_one(sql, &[&slot]).await?;
+            most = most.max(row.try_get::<_, f64>(0)? / 1e6);
+            most_unconfirmed = most_unconfirmed.max(row.try_get::<_, f64>(1)? / 1e6);
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok((most, most_unconfirmed))
+    })
+}
+
+/// A URL that nobody listens on.
+fn dead_url() -> Result<String> {
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    Ok(format!("http://{address}/"))
+}
