@@ -9,6 +9,7 @@
 pub mod change;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod delivery;
 pub mod demo;
 pub mod enrich;

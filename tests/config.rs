@@ -18,6 +18,7 @@ fn environment(name: &str) -> Option<String> {
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
         "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
+        "ROWHOOK_CONSOLE_PASSWORD" => Some("hunter2, and 8 more".into()),
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
@@ -272,6 +273,14 @@ fn each_mistake_has_its_place_and_its_mend() {
             "[server]\nlisten = \"127.0.0.1:1\"\n[server.jwt]\nalgorithms = [\"none\"]\nsecret = \"x\"",
             r#"8:15: server.jwt.algorithms cannot be "none"; write "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384" or "EdDSA"
 hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be guessed; use a longer one"#,
+        ),
+        (
+            "[console]\nlisten = \"0.0.0.0:6432\"\npassword = \"long enough\"",
+            r#"6:10: "0.0.0.0:6432" is no address of this host alone; write such as "127.0.0.1:6432""#,
+        ),
+        (
+            "[console]\nlisten = \"127.0.0.1:6432\"\npassword = \"short\"",
+            "7:12: console.password is shorter than 8 characters; choose a longer one",
         ),
         (
             "[history]\nsuccesses = true",

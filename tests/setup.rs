@@ -111,6 +111,7 @@ fn config(url: &str, slot: &str) -> Config {
             grace: Duration::from_secs(20),
         },
         server: None,
+        console: None,
     }
 }
 

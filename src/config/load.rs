@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Delivery, Place, database, delivery,
+    Config, Delivery, Place, console, database, delivery,
     events::{self, Events},
     history, hook_table, hooks, jwt,
     mistake::{Mistake, Mistakes},
@@ -23,12 +23,13 @@ const SECTIONS: Keys = Keys {
         "delivery",
         "history",
         "server",
+        "console",
     ],
     later: &[],
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 9] = [
+pub const KEYS: [(&str, &[&str]); 10] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
@@ -38,6 +39,7 @@ pub const KEYS: [(&str, &[&str]); 9] = [
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
     ("server.jwt", jwt::KEYS.known),
+    ("console", console::KEYS.known),
 ];
 
 impl Config {
@@ -147,6 +149,10 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("server")
         .and_then(|value| value.table(&server::KEYS))
         .and_then(|section| server::read(&section));
+    let console = file
+        .find("console")
+        .and_then(|value| value.table(&console::KEYS))
+        .and_then(|section| console::read(&section));
     Some(Config {
         path: path.to_owned(),
         database: database?,
@@ -159,5 +165,6 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         delivery,
         history,
         server,
+        console,
     })
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod batch;
+mod console;
 mod database;
 mod delivery;
 mod environment;
@@ -78,6 +79,8 @@ pub struct Config {
     pub history: History,
     /// `[server]`; `None` means that nothing listens.
     pub server: Option<Server>,
+    /// `[console]`; `None` means that there is none.
+    pub console: Option<Console>,
 }
 
 /// A line and column of hooks.toml, both counted from 1.
@@ -637,6 +640,15 @@ pub struct Server {
     pub cors: Vec<String>,
     /// The application's own logins.
     pub jwt: Option<Jwt>,
+}
+
+/// `[console]`
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// Where `psql` connects to: an address of this host alone.
+    pub listen: std::net::SocketAddr,
+    /// What it is asked for; any user name will do.
+    pub password: Secret,
 }
 
 /// How a target proves that it wants what it gets, before a hook is made through the API.

@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod draft;
 mod error;
 pub mod hooks;
+pub mod lanes;
 pub mod news;
 pub mod once;
 mod page;

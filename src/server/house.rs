@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -36,6 +36,8 @@ pub struct Handles {
     pub meters: Arc<Meters>,
     /// Rung when hooks.toml is to be read again.
     pub reload: Bell,
+    /// True while nothing is to be read and sent.
+    pub paused: watch::Sender<bool>,
 }
 
 /// Where the house stands; the house may be built anew.

@@ -19,10 +19,6 @@ use crate::{
     server::{problem::Problem, request::Id},
 };
 
-/// How often, and how many times, it is looked whether a delivery can be shown again.
-const LOOK: Duration = Duration::from_millis(250);
-const LOOKS: u32 = 12;
-
 /// A page that is shown once, or the way to one.
 enum Done {
     Page(&'static str, Value),
@@ -144,16 +140,8 @@ pub(super) async fn retry(visitor: Visitor, Id(id): Id, Form(pressed): Form<Pres
     let done = async {
         visitor.check_change(&pressed.csrf)?;
         let mut office = visitor.office().await?;
-        let delivery = office.retry(visitor.who(), &id).await?;
-        // One that has arrived is shown when history has noted it, which is a moment later.
-        let mut looks = tokio::time::interval(LOOK);
-        for _ in 0..LOOKS {
-            looks.tick().await;
-            if office.delivery(visitor.who(), &id).await.is_ok() {
-                return Ok(Done::See(address("deliveries", &id)));
-            }
-        }
-        Ok(Done::See(address("hooks", &delivery.hook)))
+        office.retry(visitor.who(), &id).await?;
+        Ok(Done::See(address("deliveries", &id)))
     };
     let done = done.await;
     answer(&visitor, done)

@@ -1,6 +1,6 @@
 //! Pages to look at.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use minijinja::{Value, context};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     manage::{
-        PageRequest, Who,
+        Error, PageRequest, Who,
         deliveries::{DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
     },
@@ -23,6 +23,10 @@ use crate::{
         request::{Asked, Id},
     },
 };
+
+/// How often, and how many times, it is looked whether a delivery can be shown.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOKS: u32 = 12;
 
 /// Renders what was found, or what went wrong.
 fn answer(visitor: &Visitor, name: &str, here: &str, found: Result<Value, Problem>) -> Response {
@@ -173,7 +177,16 @@ pub(super) async fn deliveries(visitor: Visitor, Asked(filter): Asked<Filter>) -
 pub(super) async fn delivery(visitor: Visitor, Id(id): Id) -> Response {
     let found = async {
         let office = visitor.office().await?;
-        let detail = office.delivery(visitor.who(), &id).await?;
+        // One that has just arrived is shown when history has noted it, which is a moment later.
+        let mut looks = tokio::time::interval(LOOK);
+        let mut left = LOOKS;
+        let detail = loop {
+            looks.tick().await;
+            match office.delivery(visitor.who(), &id).await {
+                Err(Error::NotFound { .. }) if left > 0 => left -= 1,
+                found => break found?,
+            }
+        };
         Ok(
             context! { delivery => of(&detail.delivery), body => of(&detail.body), attempts => of(&detail.attempt_list) },
         )
