@@ -67,7 +67,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
                 their_cpu,
             ),
         );
-        let megabytes = Samples(written.0.iter().map(|bytes| *bytes).collect());
+        let megabytes = Samples(written.0.to_vec());
         figures.push(Figure::new(
             format!("written to the database for a million healthy deliveries, {name}"),
             "MB",
