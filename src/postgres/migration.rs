@@ -91,24 +91,24 @@ pub const MIGRATIONS: [Migration; 19] = [
         sql: include_str!("../../sql/0015_question.sql"),
     },
     Migration {
-        version: 20,
+        version: 16,
         name: "replay",
-        sql: include_str!("../../sql/0020_replay.sql"),
+        sql: include_str!("../../sql/0016_replay.sql"),
     },
     Migration {
-        version: 21,
+        version: 17,
         name: "token",
-        sql: include_str!("../../sql/0021_token.sql"),
+        sql: include_str!("../../sql/0017_token.sql"),
     },
     Migration {
-        version: 22,
+        version: 18,
         name: "idempotency",
-        sql: include_str!("../../sql/0022_idempotency.sql"),
+        sql: include_str!("../../sql/0018_idempotency.sql"),
     },
     Migration {
-        version: 23,
+        version: 19,
         name: "backfill",
-        sql: include_str!("../../sql/0023_backfill.sql"),
+        sql: include_str!("../../sql/0019_backfill.sql"),
     },
 ];
 
