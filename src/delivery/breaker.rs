@@ -147,4 +147,19 @@ mod tests {
         breaker.failed(now + Duration::from_millis(500));
         assert_eq!(breaker.opens_at(), Some(now + FIRST_PAUSE));
     }
+
+    #[test]
+    fn a_probe_that_was_not_made_leaves_its_place_to_another() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        let later = breaker.opens_at().unwrap();
+        assert!(breaker.allows(later) && !breaker.allows(later));
+        breaker.spared(later);
+        assert!(!breaker.is_closed());
+        assert!(breaker.allows(later), "another may be made at once");
+        breaker.succeeded();
+        assert!(breaker.is_closed());
+        breaker.spared(later);
+        assert!(breaker.is_closed());
+    }
 }

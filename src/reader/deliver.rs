@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+use bytes::Bytes;
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
@@ -26,7 +27,7 @@ use crate::{
     hook::{Hook, index::Audience},
     journal::Entry,
     payload::{self, Renderer},
-    permission::Answer,
+    permission::{Answer, Asked},
     signature,
 };
 
@@ -119,37 +120,7 @@ impl Reader {
         } else {
             Audience::Owner(event.owner.as_deref())
         };
-        let about = match &event.subject {
-            Subject::Message(message) => message.about.as_deref(),
-            Subject::Row { .. } => None,
-        };
-        let hooks: Vec<Arc<Hook>> = self
-            .hooks
-            .index
-            .matches(&event.name, audience, event.commit_time)
-            .filter(|hook| about != Some(hook.id.as_str()))
-            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
-            .cloned()
-            .collect();
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
-        let facts = filtered.then(|| facts(event));
-        let event_wants = wants(when, facts.as_ref());
-        let hooks: Vec<(Arc<Hook>, Result<(), String>)> = hooks
-            .into_iter()
-            .filter_map(|hook| {
-                let wants = match &event_wants {
-                    Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
-                    other => other.clone(),
-                };
-                match wants {
-                    Ok(wanted) => wanted.then_some((hook, Ok(()))),
-                    Err(flaw) => Some((hook, Err(flaw))),
-                }
-            })
-            .collect();
+        let hooks = self.choose(event, audience, when, only);
         if hooks.is_empty() {
             return Ok(());
         }
@@ -158,51 +129,106 @@ impl Reader {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
-        let mut renderer = Renderer::new(event);
-        for (hook, wanted) in hooks {
+        // All are asked about before any is handed on: what fails here is read again as a whole.
+        let mut chosen = Vec::with_capacity(hooks.len());
+        for (hook, flaw) in hooks {
             let (answer, asked) = self.may_see(&hook, event, seen).await?;
-            if answer == Answer::No {
-                tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
-                continue;
-            }
-            let body = renderer.render(&hook);
-            let flaw = wanted.err().or_else(|| renderer.flaw().map(str::to_owned));
             let unfit = match (flaw, answer) {
+                (_, Answer::No) => {
+                    tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
+                    continue;
+                }
                 (Some(flaw), _) => Some(Unfit::Flawed(flaw.into())),
                 (None, Answer::Unknown(reason)) => Some(Unfit::Doubtful(reason.into())),
-                (None, Answer::Yes | Answer::No) => None,
+                (None, Answer::Yes) => None,
             };
-            let bytes = body.len() + DELIVERY_BYTES;
-            let Some(memory) = self.reserve(bytes).await else {
-                return Ok(());
+            chosen.push((hook, unfit, asked));
+        }
+        let mut renderer = Renderer::new(event);
+        for (hook, unfit, asked) in chosen {
+            let body = renderer.render(&hook);
+            let failed = renderer.flaw().map(|flaw| Unfit::Flawed(flaw.into()));
+            let unfit = match unfit {
+                Some(Unfit::Flawed(_)) => unfit,
+                Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
             };
-            let position = event.position;
-            let id = signature::message_id(
-                &self.system_identifier,
-                position,
-                event.commit_time,
-                hook.id.as_str(),
-            );
-            let delivery = Delivery {
-                id: id.into(),
-                event: Arc::clone(&event.name),
-                position,
-                commit_time: event.commit_time,
-                place: place(hook.delivery.order, event),
-                body,
-                content_type: hook.delivery.payload.content_type().into(),
-                attempts: 0,
-                unfit,
-                asked,
-                held: Some(Held {
-                    ticket: self.ledger.ticket(position.index),
-                    memory,
-                    since: Instant::now(),
-                }),
-            };
-            self.couriers.hand(&hook, delivery);
+            self.hand(&hook, event, body, unfit, asked).await;
         }
         Ok(())
+    }
+
+    /// The hooks that hear an event and want it; with the reason, where an expression could not tell.
+    fn choose(
+        &self,
+        event: &Event,
+        audience: Audience<'_>,
+        when: Option<&Filter>,
+        only: Option<&str>,
+    ) -> Vec<(Arc<Hook>, Option<String>)> {
+        let about = match &event.subject {
+            Subject::Message(message) => message.about.as_deref(),
+            Subject::Row { .. } => None,
+        };
+        let index = &self.hooks.index;
+        let hooks: Vec<&Arc<Hook>> = index
+            .matches(&event.name, audience, event.commit_time)
+            .filter(|hook| about != Some(hook.id.as_str()))
+            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
+            .collect();
+        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
+        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
+        let event_wants = wants(when, facts.as_ref());
+        let chosen = hooks.into_iter().filter_map(|hook| {
+            let wants = match &event_wants {
+                Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
+                other => other.clone(),
+            };
+            match wants {
+                Ok(wanted) => wanted.then(|| (Arc::clone(hook), None)),
+                Err(flaw) => Some((Arc::clone(hook), Some(flaw))),
+            }
+        });
+        chosen.collect()
+    }
+
+    /// Hands a delivery to its courier, as soon as there is memory for it.
+    async fn hand(
+        &mut self,
+        hook: &Arc<Hook>,
+        event: &Event,
+        body: Bytes,
+        unfit: Option<Unfit>,
+        asked: Option<Arc<Asked>>,
+    ) {
+        // Without memory there is no rowhook any more either.
+        let Some(memory) = self.reserve(body.len() + DELIVERY_BYTES).await else {
+            return;
+        };
+        let position = event.position;
+        let id = signature::message_id(
+            &self.system_identifier,
+            position,
+            event.commit_time,
+            hook.id.as_str(),
+        );
+        let delivery = Delivery {
+            id: id.into(),
+            event: Arc::clone(&event.name),
+            position,
+            commit_time: event.commit_time,
+            place: place(hook.delivery.order, event),
+            body,
+            content_type: hook.delivery.payload.content_type().into(),
+            attempts: 0,
+            unfit,
+            asked,
+            held: Some(Held {
+                ticket: self.ledger.ticket(position.index),
+                memory,
+                since: Instant::now(),
+            }),
+        };
+        self.couriers.hand(hook, delivery);
     }
 
     /// Waits until there is memory for so many bytes. One that is larger than all of the budget takes all of it.
