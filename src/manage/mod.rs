@@ -8,6 +8,7 @@ pub mod backfill;
 pub mod deliveries;
 pub mod draft;
 mod error;
+pub mod events;
 pub mod hooks;
 pub mod lanes;
 pub mod news;

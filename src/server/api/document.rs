@@ -16,6 +16,7 @@ use super::{super::problem::Problem, backfills, deliveries, events, hooks, statu
         status::show,
         status::reload,
         events::list,
+        events::show,
         hooks::list,
         hooks::add,
         hooks::show,

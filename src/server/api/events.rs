@@ -1,10 +1,19 @@
 //! `/api/events`: what a hook may listen to.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::{access::Visit, request::Json};
-use crate::config::{Config, EventSource, OWN_EVENTS};
+use super::super::{
+    access::Visit,
+    problem::Problem,
+    request::{Id, Json},
+};
+use crate::{
+    config::{Config, EventSource, OWN_EVENTS},
+    manage::{self, events::Sent},
+};
 
 /// Something that hooks may listen to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,13 +28,37 @@ pub(super) struct EventInfo {
     all_owners: bool,
 }
 
+/// The same, with what is sent of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventDetail {
+    #[serde(flatten)]
+    event: EventInfo,
+    /// What a hook is sent, by the name of its payload.
+    payloads: BTreeMap<&'static str, Sent>,
+}
+
 /// List the events.
 #[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [EventInfo])))]
 pub(super) async fn list(visit: Visit) -> Json<Vec<EventInfo>> {
-    Json(events(&visit.house.config))
+    Json(events(&visit.house.config).collect())
 }
 
-fn events(config: &Config) -> Vec<EventInfo> {
+/// Show an event, with the JSON Schema of what each payload sends.
+#[utoipa::path(get, path = "/api/events/{name}", tag = "events",
+    params(("name" = String, Path, description = "The event's name")),
+    responses((status = 200, body = EventDetail)))]
+pub(super) async fn show(visit: Visit, Id(name): Id) -> Result<Json<EventDetail>, Problem> {
+    let event = events(&visit.house.config).find(|event| event.name == name);
+    let event = event.ok_or_else(|| manage::Error::NotFound {
+        what: "event",
+        id: name.clone(),
+    })?;
+    let office = visit.office().await?;
+    let payloads = office.sent_of(&name).await?;
+    Ok(Json(EventDetail { event, payloads }))
+}
+
+fn events(config: &Config) -> impl Iterator<Item = EventInfo> {
     let named = config.events.iter().map(|rule| EventInfo {
         name: rule.name.clone(),
         source: match &rule.source {
@@ -39,5 +72,5 @@ fn events(config: &Config) -> Vec<EventInfo> {
         source: "rowhook".to_owned(),
         all_owners: *name == crate::config::GAP,
     });
-    named.chain(own).collect()
+    named.chain(own)
 }

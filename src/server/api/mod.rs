@@ -22,6 +22,7 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
     let guarded = Router::new()
         .route("/api/status", get(status::show))
         .route("/api/events", get(events::list))
+        .route("/api/events/{name}", get(events::show))
         .route("/api/hooks", get(hooks::list).post(hooks::add))
         .route(
             "/api/hooks/{id}",
