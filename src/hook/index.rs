@@ -44,6 +44,10 @@ struct ById(Arc<Hook>);
 enum ByOwner {
     One(Arc<Hook>),
     /// Never fewer than two.
+    #[expect(
+        clippy::box_collection,
+        reason = "a Vec itself would make the many owners with one hook pay for the few with more"
+    )]
     Many(Box<Vec<Arc<Hook>>>),
 }
 
