@@ -5,6 +5,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY sql sql
+# Named in Cargo.toml, and so they have to be there.
+COPY benches benches
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim

@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture bench lint build postgres
+.PHONY: help demo test torture bench lint build postgres django peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -15,7 +15,7 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: postgres
+test: postgres django peers browser schemathesis
 	cargo test --locked --no-fail-fast
 
 torture: postgres
@@ -38,6 +38,22 @@ lint:
 build:
 	cargo build --release --locked
 
+# One test holds rowhook against a real Django.
+django:
+	@scripts/install-django target/django
+
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:
 	@scripts/install-postgres
+
+# Whom the tests of the receiver speak with: NATS, and the official libraries of Standard Webhooks.
+peers:
+	@scripts/install-peers
+
+# The page is tested in a headless Chromium.
+browser:
+	@scripts/install-browser
+
+# The API is tested against its own document.
+schemathesis:
+	@scripts/install-schemathesis

@@ -74,11 +74,12 @@ impl EventMap {
             };
             rules.push(Rule::new(rule, changed, when.as_deref())?);
         }
-        for rules in &config.tables {
-            if let Some(events) = tables.get_mut(&rules.table) {
-                events.owner.clone_from(&rules.owner);
-                events.shape = Arc::new(Shape::new(rules));
-            }
+        for (table, events) in &mut tables {
+            let rules = config.tables.iter().find(|rules| rules.table == *table);
+            let model = config.models.iter().find(|(of, _)| of == table);
+            events.owner = rules.and_then(|rules| rules.owner.clone());
+            let shape = rules.map(Shape::new).unwrap_or_default();
+            events.shape = Arc::new(shape.of_model(model.map(|(_, model)| model.clone())));
         }
         let custom = config
             .events
@@ -133,6 +134,16 @@ impl TableEvents {
         let rules = [&self.created, &self.updated, &self.deleted];
         let rules = rules.into_iter().chain(self.fired.values());
         rules.flatten().map(|rule| &rule.name)
+    }
+
+    /// The rules for a row that appeared.
+    pub fn created(&self) -> &[Rule] {
+        &self.created
+    }
+
+    /// The rules for a row that changed.
+    pub fn updated(&self) -> &[Rule] {
+        &self.updated
     }
 
     /// The rules for an action of the user's own.

@@ -73,6 +73,10 @@ pub enum Deaf {
     Filter(String),
     /// The expression gave no answer.
     FilterFailed(String),
+    /// Its owner may not see the row.
+    MayNotSee,
+    /// Nobody can tell whether its owner may see the row, for this reason.
+    VisibleFailed(String),
 }
 
 impl fmt::Display for Deaf {
@@ -94,6 +98,8 @@ impl fmt::Display for Deaf {
             ),
             Self::Filter(text) => write!(f, "filter: {text} is false"),
             Self::FilterFailed(error) => write!(f, "filter: {error}"),
+            Self::MayNotSee => f.write_str("visible: its owner may not see the row"),
+            Self::VisibleFailed(reason) => write!(f, "visible: {reason}"),
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::config::TableName;
 /// The prefix of messages that are for us.
 pub const PREFIX: &str = "rowhook";
 
+/// The prefix of messages that a backfill writes.
+pub const BACKFILL: &str = "rowhook.backfill";
+
 /// What a message is about.
 #[derive(Debug)]
 pub enum Said {
@@ -70,6 +73,24 @@ impl Action {
             name: self.table.clone(),
         }
     }
+}
+
+/// A row that a backfill has read, for one hook.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refill {
+    /// The table's schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// The event's name.
+    pub event: String,
+    /// The hook's id.
+    pub hook: String,
+    /// The names of the row's columns, in its order.
+    pub columns: Vec<String>,
+    /// The row, as in [`Action`].
+    pub row: String,
 }
 
 /// A message, as its sender wrote it:

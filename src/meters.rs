@@ -24,6 +24,9 @@ pub const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
 ];
 
+/// So few bytes of WAL are nothing that waits: where nothing happens, they are not worth a confirmation.
+const IDLE: i64 = 64 << 10;
+
 /// All figures.
 #[derive(Debug, Default)]
 pub struct Meters {
@@ -87,6 +90,17 @@ pub enum Link {
     Standby,
     /// Changes are read.
     Attached,
+}
+
+impl Link {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Down => "not attached",
+            Self::Standby => "standby",
+            Self::Attached => "attached",
+        }
+    }
 }
 
 /// What is true just now.
@@ -153,7 +167,13 @@ impl Meters {
     /// The slot has been looked at. `stalled`: it does not move although it should.
     pub fn looked(&self, slot: Slot, stalled: bool, now: Instant) {
         let mut state = self.state();
-        if let (Some(confirmed), Some(lag)) = (slot.confirmed, slot.lag) {
+        let unsettled = state
+            .life
+            .as_ref()
+            .map_or(0, |life| life.ledger.unsettled());
+        if slot.lag.is_some_and(|lag| lag <= IDLE) && unsettled == 0 {
+            state.ends.clear();
+        } else if let (Some(confirmed), Some(lag)) = (slot.confirmed, slot.lag) {
             let end = Lsn(confirmed.0.saturating_add_signed(lag));
             state.ends.retain(|(end, _)| *end > confirmed);
             if end > confirmed && state.ends.back().is_none_or(|(last, _)| *last < end) {
@@ -261,12 +281,12 @@ mod tests {
         let after = |seconds| start + Duration::from_secs(seconds);
         meters.looked(slot(100, 0), false, after(0));
         assert_eq!(meters.now(after(1)).lag, Duration::ZERO);
-        meters.looked(slot(100, 50), false, after(5));
-        meters.looked(slot(100, 90), false, after(10));
+        meters.looked(slot(100, 500_000), false, after(5));
+        meters.looked(slot(100, 900_000), false, after(10));
         assert_eq!(meters.now(after(12)).lag, Duration::from_secs(7));
-        meters.looked(slot(150, 40), false, after(15));
+        meters.looked(slot(500_100, 400_000), false, after(15));
         assert_eq!(meters.now(after(15)).lag, Duration::from_secs(5));
-        meters.looked(slot(190, 0), false, after(20));
+        meters.looked(slot(900_100, 10_000), false, after(20));
         assert_eq!(meters.now(after(25)).lag, Duration::ZERO);
     }
 

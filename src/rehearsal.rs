@@ -139,7 +139,7 @@ async fn read(client: &Client, relation: &Relation, from: &str) -> Result<Option
 }
 
 /// The change that `action` would be on a row, committed now, with as much of the old row as the table's replica identity
-/// lets the stream tell. An action of the user's own shows the row as it is, like an insert.
+/// lets the stream tell.
 pub fn change(
     relation: Arc<Relation>,
     action: &Action,
@@ -147,7 +147,11 @@ pub fn change(
     before: Option<Tuple>,
 ) -> Change {
     let row = match action {
-        Action::Created | Action::Named(_) => RowChange::Insert { new: row },
+        Action::Created => RowChange::Insert { new: row },
+        Action::Named(action) => RowChange::Fired {
+            action: action.as_str().into(),
+            new: row,
+        },
         Action::Updated => RowChange::Update {
             old: before.map_or(Old::SameKey, |before| {
                 let same = relation

@@ -18,6 +18,7 @@ fn environment(name: &str) -> Option<String> {
         "WAREHOUSE_OLD_SECRET" => Some(SECRET.replace("MDE", "MTE")),
         "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
+        "ROWHOOK_CONSOLE_PASSWORD" => Some("hunter2, and 8 more".into()),
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),
@@ -274,6 +275,14 @@ fn each_mistake_has_its_place_and_its_mend() {
 hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be guessed; use a longer one"#,
         ),
         (
+            "[console]\nlisten = \"0.0.0.0:6432\"\npassword = \"long enough\"",
+            r#"6:10: "0.0.0.0:6432" is no address of this host alone; write such as "127.0.0.1:6432""#,
+        ),
+        (
+            "[console]\nlisten = \"127.0.0.1:6432\"\npassword = \"short\"",
+            "7:12: console.password is shorter than 8 characters; choose a longer one",
+        ),
+        (
             "[history]\nsuccesses = true",
             "6:13: history.successes is a boolean; write a whole number from 1, or false for none",
         ),
@@ -387,11 +396,6 @@ order = "sorted""#,
         ),
         (
             r#"[delivery]
-payload = "django""#,
-            r#"6:11: delivery.payload = "django" comes in a later version; leave it out until then"#,
-        ),
-        (
-            r#"[delivery]
 payload = "resthooks""#,
             r#"6:11: delivery.payload cannot be "resthooks"; did you mean "rest-hooks"?"#,
         ),
@@ -477,11 +481,11 @@ grace = """#,
         ),
         (
             r#""x" = "a.b.c.created""#,
-            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = "odd table.created""#,
-            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, or "custom""#,
+            r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
         ),
         (
             r#""x" = 3"#,
@@ -1031,6 +1035,64 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
 }
 
 #[test]
+fn a_django_label_is_the_table_of_its_model() {
+    let config = parse(
+        r#"
+[database]
+url = "postgresql://localhost/shop"
+[events]
+"a" = "bookstore.Book.created"
+"b" = "book_store.AudioBook.updated+"
+"c" = 'clinic."Pet".created'
+"d" = "Shelf.created"
+"e" = { on = "bookstore.Author.updated", changed = ["name"] }
+[tables."people.author"]
+model = "bookstore.Author"
+"#,
+    )
+    .unwrap();
+    let sources: Vec<String> = config
+        .events
+        .iter()
+        .map(|event| event.source.to_string())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "bookstore_book.created",
+            "book_store_audiobook.updated",
+            "clinic.Pet.created",
+            "Shelf.created",
+            "people.author.updated"
+        ]
+    );
+    let models: Vec<String> = config
+        .models
+        .iter()
+        .map(|(table, model)| format!("{table} {model}"))
+        .collect();
+    assert_eq!(
+        models,
+        [
+            "people.author bookstore.Author",
+            "bookstore_book bookstore.Book",
+            "book_store_audiobook book_store.AudioBook"
+        ]
+    );
+    assert_eq!(
+        mistakes("x = \"book.created\"\n[tables.book]\nmodel = \"Book\""),
+        r#"hooks.toml:7:9: "Book" is no Django model; write "app.Model", such as "bookstore.Book""#
+    );
+    let two = "x = \"a.created\"\ny = \"b.created\"\n[tables.a]\nmodel = \"s.M\"\n[tables.b]\nmodel = \"s.M\"";
+    assert!(
+        mistakes(two)
+            .contains(r#"10:9: "s.M" is the model of another table too; each has its own"#),
+        "{}",
+        mistakes(two)
+    );
+}
+
+#[test]
 fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
     assert_eq!(
         mistakes(r#"x = '"odd.table"'"#),
@@ -1071,7 +1133,7 @@ secret = "${PASSWORD}"
         r#"hooks.toml:5:5: "${PASSWORD}" names no action; write "table.created", "table.updated" or "table.deleted""#
     ));
     assert!(found.contains(
-        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "cloudevents", "netbox" or "row""#
+        r#"hooks.toml:18:11: delivery.payload cannot be "${PASSWORD}"; write "rest-hooks", "standard", "django", "cloudevents", "netbox" or "row""#
     ));
 }
 

@@ -89,6 +89,7 @@ fn config(url: &str, slot: &str) -> Config {
         },
         events: Vec::new(),
         tables: Vec::new(),
+        models: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,
         owner_exists: None,
@@ -110,6 +111,7 @@ fn config(url: &str, slot: &str) -> Config {
             grace: Duration::from_secs(20),
         },
         server: None,
+        console: None,
     }
 }
 

@@ -22,8 +22,8 @@ put as (
     )
     select distinct on (delivery)
         delivery, hook, event, 'dead', 'to be sent again', 0, lane, other_lane, commit_lsn, event_index, commit_time,
-        -- What was sent in an array of CloudEvents goes alone again, or in another array.
         request_body,
+        -- What was sent in an array of CloudEvents goes alone again, or in another array.
         replace(coalesce(request_headers ->> 'content-type', 'application/json'), 'cloudevents-batch', 'cloudevents')
     from found
     where commit_lsn is not null

@@ -7,8 +7,11 @@ use serde_json::json;
 
 use super::stage::{Stage, action, aligned, print_json};
 use crate::{
+    change::Change,
     config::{Action, Config, EventSource, TableName},
-    explain::{Outcome, explain as ask},
+    explain::{Deaf, Outcome, explain as ask},
+    hook::roster::Roster,
+    permission::{Answer, Permission},
     postgres::{nearest::nearest, pgoutput::ReplicaIdentity, relation::Relation},
     rehearsal,
 };
@@ -18,7 +21,7 @@ use crate::{
 pub(super) struct Args {
     /// The table, with its schema unless that is public.
     table: String,
-    /// What happens to the row: created, updated or deleted.
+    /// What happens to the row: created, updated, deleted, or an action of your own.
     action: String,
     /// The row as it is after that (as it was, for deleted), as a JSON object; columns that it does not name are null.
     #[arg(long, value_name = "JSON")]
@@ -47,7 +50,8 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
     let owner = stage.owner(&change).await?;
     let roster = stage.roster().await?;
-    let outcomes = ask(config, &stage.events, &change, owner.as_ref(), &roster);
+    let mut outcomes = ask(config, &stage.events, &change, owner.as_ref(), &roster);
+    look(&stage, &change, &roster, &mut outcomes).await?;
     if json {
         let told: Vec<_> = outcomes.iter().map(as_json).collect();
         return print_json(&json!({
@@ -68,6 +72,31 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     let mut rows = Vec::new();
     outcomes.iter().for_each(|outcome| put(outcome, &mut rows));
     print!("{}", aligned(&rows));
+    Ok(())
+}
+
+/// Asks whether the owners of the hooks that would hear of the row may see it.
+async fn look(
+    stage: &Stage<'_>,
+    change: &Change,
+    roster: &Roster,
+    outcomes: &mut [Outcome],
+) -> Result<()> {
+    let permission = Permission::new(stage.config, stage.address.clone(), Arc::default());
+    let hooks = outcomes.iter_mut().flat_map(|outcome| &mut outcome.hooks);
+    for (id, deaf) in hooks.filter(|(_, deaf)| deaf.is_none()) {
+        let owner = roster
+            .get(id.as_str())
+            .and_then(|listed| listed.owner.as_deref());
+        let Some(asked) = owner.and_then(|owner| permission.question(change, owner)) else {
+            continue;
+        };
+        *deaf = match permission.ask(&[&asked]).await?.pop() {
+            Some(Answer::No) => Some(Deaf::MayNotSee),
+            Some(Answer::Unknown(reason)) => Some(Deaf::VisibleFailed(reason)),
+            Some(Answer::Yes) | None => None,
+        };
+    }
     Ok(())
 }
 
@@ -98,7 +127,7 @@ fn check(config: &Config, table: &TableName, action: &Action) -> Result<()> {
     });
     ensure!(
         named,
-        "{name:?} is no action of {table}; it is created, updated or deleted"
+        "{name:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
     );
     Ok(())
 }

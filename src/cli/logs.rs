@@ -6,16 +6,28 @@ use tracing_subscriber::EnvFilter;
 
 /// What is logged where RUST_LOG says nothing. The libraries tell each end of a session too, and we tell it ourselves, once,
 /// where it is handled.
-const DEFAULT: &str = "info,tokio_postgres=warn,pgwire_replication=off";
+const DEFAULT: &str = "info,tokio_postgres=warn,pgwire_replication=off,async_nats=warn";
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Human,
+    /// A JSON object for each line.
+    Json,
+}
 
 /// Starts logging.
-pub(super) fn start() {
+pub(super) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
         .with_ansi(colour)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    match format {
+        Format::Human => log.init(),
+        Format::Json => log.json().flatten_event(true).init(),
+    }
 }

@@ -1,5 +1,6 @@
 //! The commands. Each reads the configuration, does one thing, and says how it went by its exit code.
 
+mod backfill;
 mod check;
 mod deliveries;
 mod events;
@@ -8,6 +9,7 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod receive;
 mod run;
 mod schema;
 mod show;
@@ -46,17 +48,21 @@ pub const BAD_CONFIGURATION: u8 = 64;
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]
 pub struct Args {
-    /// The file that says which changes are events, and where they go.
-    #[arg(
-        long,
-        global = true,
-        default_value = "hooks.toml",
-        env = "ROWHOOK_CONFIG"
-    )]
-    config: PathBuf,
+    /// The file that says which changes are events, and where they go [default: hooks.toml; receive.toml for receive].
+    #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
+    config: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// How the log is written, which goes to standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "human",
+        env = "ROWHOOK_LOG_FORMAT"
+    )]
+    log_format: logs::Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,11 +70,21 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a hooks.toml from what is in a database.
-    #[command(after_help = "Example: rowhook init postgresql://localhost/shop")]
+    #[command(
+        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
+    )]
     Init {
         /// The database's libpq URL; default: $DATABASE_URL.
-        #[arg(env = "DATABASE_URL", hide_env_values = true)]
-        url: String,
+        #[arg(
+            env = "DATABASE_URL",
+            hide_env_values = true,
+            required_unless_present = "from_django_hook_events"
+        )]
+        url: Option<String>,
+        /// Take the events of django-rest-hooks from a JSON dump of HOOK_EVENTS; a database is then looked at only to find
+        /// the tables.
+        #[arg(long, value_name = "FILE")]
+        from_django_hook_events: Option<PathBuf>,
     },
     /// Look for what is wrong in the configuration and the database, and say what to do about it.
     Check,
@@ -120,6 +136,11 @@ enum Command {
     /// Look at deliveries, and have them sent again.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
+    /// Send the rows that a table has to a hook, in the stream and so in order with changes.
+    #[command(
+        after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
+    )]
+    Backfill(backfill::Args),
     /// Show what happens, as it happens: every request and its answer, as history notes them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),
@@ -142,6 +163,8 @@ enum Command {
     },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
+    /// Be the other end: print webhooks that arrive, or run tasks on them.
+    Receive(receive::ReceiveArgs),
     /// Remove rowhook's tables, publications and slot from the database.
     Teardown {
         /// Yes, remove the hooks and the record of dead deliveries too.
@@ -155,7 +178,7 @@ pub(crate) const STACK: usize = 8 << 20;
 
 /// Runs the command, and says what went wrong on standard error.
 pub fn run(args: Args) -> ExitCode {
-    logs::start();
+    logs::start(args.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK)
@@ -176,9 +199,17 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 async fn dispatch(args: Args) -> Result<()> {
-    let config = || load(&args.config);
+    let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
+    let config = || load(path);
     match args.command {
-        Command::Init { url } => init::init(&url, &args.config).await,
+        Command::Init {
+            url,
+            from_django_hook_events: Some(dump),
+        } => init::init_from_django(&dump, url.as_deref(), path).await,
+        Command::Init { url, .. } => {
+            let url = url.context("name the database, or set DATABASE_URL")?;
+            init::init(&url, path).await
+        }
         Command::Check => check::check(&config()?, args.json).await,
         Command::Setup { print: true, .. } => {
             println!("{}", setup::print(&config()?).await?);
@@ -197,7 +228,7 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => run::run(&args.config, !no_setup).await,
+        Command::Run { no_setup } => run::run(path, !no_setup).await,
         Command::Events => events::events(&config()?, args.json).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), args.json).await
@@ -207,11 +238,15 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Status => status::run(config()?, args.json).await,
         Command::Hooks(command) => hooks::run(config()?, command, args.json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, args.json).await,
+        Command::Backfill(backfill) => backfill::run(config()?, backfill, args.json).await,
         Command::Tail(tail) => tail::run(config()?, tail, args.json).await,
         Command::Tokens(command) => tokens::run(config()?, command, args.json).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),
         Command::Demo(demo) => demo::demo(demo, signals::stop()?).await,
+        Command::Receive(receive) => {
+            receive::receive(receive, args.config.as_deref(), args.json, signals::stop()?).await
+        }
         Command::Teardown { yes } => {
             let config = config()?;
             if !yes {

@@ -6,11 +6,15 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
-use tokio::{pin, sync::Notify};
+use tokio::{
+    pin,
+    sync::{Notify, watch},
+};
 
 use super::{load, signals};
 use crate::{
     config::Config,
+    console::Console,
     journal::Journal,
     meters::Meters,
     run,
@@ -26,8 +30,11 @@ pub(super) async fn run(path: &Path, setup: bool) -> Result<()> {
         journal: journal.clone(),
         meters: Arc::clone(&meters),
         reload: Arc::clone(&reload),
+        paused: watch::Sender::new(false),
     };
+    let mut paused = handles.paused.subscribe();
     let mut server = Server::start(&config, &handles).await?;
+    let mut console = Console::start(&config, &handles).await?;
     let ended = loop {
         let life = stop.child_token();
         let options = run::Options {
@@ -36,31 +43,51 @@ pub(super) async fn run(path: &Path, setup: bool) -> Result<()> {
             meters: Arc::clone(&meters),
             stop: life.clone(),
         };
-        let next = {
+        let turn = {
             let running = run::run(&config, options);
             pin!(running);
-            let next = tokio::select! {
+            let turn = tokio::select! {
                 ended = &mut running => Err(ended),
-                next = renewed(path, &reload, &mut server) => Ok(next),
+                next = renewed(path, &reload, &mut server) => Ok(Turn::Renewed(next)),
+                Ok(_) = paused.wait_for(|paused| *paused) => Ok(Turn::Paused),
             };
-            match next {
+            match turn {
                 // Finished as at the end, and then begun anew.
-                Ok(next) => {
+                Ok(turn) => {
                     life.cancel();
-                    running.await.map(|()| next).map_err(Err)
+                    running.await.map(|()| turn).map_err(Err)
                 }
                 Err(ended) => Err(ended),
             }
         };
-        match next {
+        match turn {
             Ok(_) if stop.is_cancelled() => break Ok(()),
-            Ok(next) => config = next,
+            Ok(Turn::Renewed(next)) => {
+                config = next;
+                if let Err(error) = console.renew(&config, &handles).await {
+                    tracing::error!(error = format!("{error:#}"), "there is no console now");
+                }
+                tracing::info!(config = %path.display(), "reloaded");
+            }
+            Ok(Turn::Paused) => {
+                tracing::warn!("paused; Postgres keeps its WAL until RESUME");
+                tokio::select! {
+                    _ = paused.wait_for(|paused| !*paused) => tracing::info!("resumed"),
+                    () = stop.cancelled() => break Ok(()),
+                }
+            }
             Err(ended) => break ended,
         }
-        tracing::info!(config = %path.display(), "reloaded");
     };
+    console.stop().await;
     server.stop().await;
     ended
+}
+
+/// Why a life ended, and another begins.
+enum Turn {
+    Renewed(Arc<Config>),
+    Paused,
 }
 
 /// Waits until the file is to be read again and can be used, and has been taken up by the server.

@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Stage<'a> {
     pub(super) config: &'a Config,
     pub(super) client: Client,
-    address: Address,
+    pub(super) address: Address,
     pub(super) events: EventMap,
 }
 

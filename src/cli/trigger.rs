@@ -105,6 +105,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let started = Instant::now();
     let answer = sender.send(request).await;
     let exchange = Exchange {
+        method: hook.target.method(),
         url: hook.target.display(),
         headers,
         body: &load.body,
@@ -192,6 +193,7 @@ fn stranger(config: &Config, url: &Url) -> Result<Hook> {
 
 /// What was said, and what was answered.
 struct Exchange<'a> {
+    method: &'a str,
     url: &'a str,
     headers: HeaderMap,
     body: &'a [u8],
@@ -206,7 +208,7 @@ impl Exchange<'_> {
         if let Some(note) = &self.note {
             println!("note: by itself the hook would not hear of this. {note}\n");
         }
-        println!("POST {}", self.url);
+        println!("{} {}", self.method, self.url);
         print_message(&self.headers, self.body);
         println!("{} after {:.1?}", self.answer, self.took);
         if let Answer::Status { headers, body, .. } = self.answer {
@@ -228,7 +230,7 @@ impl Exchange<'_> {
         };
         json!({
             "request": {
-                "method": "POST",
+                "method": self.method,
                 "url": self.url,
                 "headers": headers_json(&self.headers),
                 "body": String::from_utf8_lossy(self.body),

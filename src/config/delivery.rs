@@ -149,24 +149,21 @@ fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     value.list_of("a list such as [\"127.0.0.0/8\"]", network)
 }
 
-const PAYLOADS: [(&str, PayloadFormat); 5] = [
+const PAYLOADS: [(&str, PayloadFormat); 6] = [
     ("rest-hooks", PayloadFormat::RestHooks),
     ("standard", PayloadFormat::Standard),
+    ("django", PayloadFormat::Django),
     ("cloudevents", PayloadFormat::Cloudevents),
     ("netbox", PayloadFormat::Netbox),
     ("row", PayloadFormat::Row),
 ];
 
 fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
-    if let Some(later) = value.text_of(&["django"]) {
-        value.later(format!("{} = {later:?}", value.key));
-        return None;
-    }
     value.choice(&PAYLOADS)
 }
 
 impl PayloadFormat {
-    /// `rest-hooks`, `standard`, `cloudevents`, `netbox` or `row`.
+    /// `rest-hooks`, `standard`, `django`, `cloudevents`, `netbox` or `row`.
     pub fn parse(text: &str) -> Option<Self> {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)

@@ -1,7 +1,7 @@
 //! `[events]`: what makes which event happen.
 
 use super::{
-    Action, EventRule, EventSource, TableName, name,
+    Action, EventRule, EventSource, Model, TableName, name,
     reader::{Keys, Table, Value},
 };
 use crate::{filter::Filter, postgres::nearest::nearest};
@@ -17,6 +17,8 @@ pub(super) struct Events {
     pub(super) rules: Vec<EventRule>,
     pub(super) names: Vec<String>,
     pub(super) tables: Vec<TableName>,
+    /// The tables of Django models: those that `[tables]` says otherwise of first.
+    pub(super) models: Vec<(TableName, Model)>,
     /// Not every event is among `names`.
     pub(super) names_unclear: bool,
     /// Not every table is among `tables`.
@@ -33,8 +35,12 @@ impl Events {
         }
     }
 
-    pub(super) fn read(table: &Table<'_>) -> Self {
-        let mut events = Self::default();
+    /// `models` are the tables of models, as far as `[tables]` names them.
+    pub(super) fn read(table: &Table<'_>, models: Vec<(TableName, Model)>) -> Self {
+        let mut events = Self {
+            models,
+            ..Self::default()
+        };
         if table.iter().next().is_none() {
             table.reader.wrong(
                 table.place,
@@ -131,7 +137,7 @@ impl Events {
         Some((source, all_owners))
     }
 
-    /// `[schema.]table.action` or `custom`, with or without its `+`.
+    /// `[schema.]table.action`, `app.Model.action` or `custom`, with or without its `+`.
     fn bare_source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
         let Some(text) = value.string() else {
             self.tables_unclear = true;
@@ -143,6 +149,11 @@ impl Events {
         };
         if bare == "custom" {
             return Some((EventSource::Custom, all_owners));
+        }
+        if let Some((model, action)) = Model::parse_with_action(bare) {
+            let table = self.table_of(model);
+            let source = self.row_source(value, table, action)?;
+            return Some((source, all_owners));
         }
         let parts = name::parts(bare);
         if parts.as_ref().is_some_and(|parts| parts.len() == 1) {
@@ -159,26 +170,46 @@ impl Events {
         let split = parts.and_then(|mut parts| Some((parts.pop()?, TableName::from_parts(parts)?)));
         let Some((action, table)) = split else {
             value.wrong(format!(
-                "{} is no source; write \"[schema.]table.action\", with \"double quotes\" around odd names, or \"custom\"",
+                "{} is no source; write \"[schema.]table.action\", with \"double quotes\" around odd names, \"app.Model.action\", or \"custom\"",
                 value.quote(&text)
             ));
             self.tables_unclear = true;
             return None;
         };
+        let source = self.row_source(value, table, &action)?;
+        Some((source, all_owners))
+    }
+
+    /// The table of a Django model.
+    fn table_of(&mut self, model: Model) -> TableName {
+        let known = self.models.iter().find(|(_, known)| *known == model);
+        if let Some((table, _)) = known {
+            return table.clone();
+        }
+        let table = model.table();
+        self.models.push((table.clone(), model));
+        table
+    }
+
+    fn row_source(
+        &mut self,
+        value: &Value<'_>,
+        table: TableName,
+        action: &str,
+    ) -> Option<EventSource> {
         self.tables.push(table.clone());
-        let action = match &*action {
+        let action = match action {
             "created" => Action::Created,
             "updated" => Action::Updated,
             "deleted" => Action::Deleted,
             own => Action::Named(named(value, own)?),
         };
-        let source = EventSource::Row {
+        Some(EventSource::Row {
             table,
             action,
             changed: Vec::new(),
             when: None,
-        };
-        Some((source, all_owners))
+        })
     }
 }
 

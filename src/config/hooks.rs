@@ -72,7 +72,7 @@ fn read_one(
 ) -> Option<FileHook> {
     let name = table
         .need("name", "name = \"warehouse\"")
-        .and_then(|value| name(value, names));
+        .and_then(|value| name(value, "hook", names));
     let patterns = table
         .need("events", "events = [\"book.*\"]")
         .and_then(|value| patterns(value, events));
@@ -123,20 +123,21 @@ fn read_one(
     })
 }
 
-fn name(value: &Value<'_>, names: &mut Vec<String>) -> Option<String> {
+/// The name of something of this kind; `names` are those of the ones before it.
+pub(super) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !letter || !name.chars().all(allowed) || name.len() > 64 {
         value.wrong(format!(
-            "{} cannot name a hook; begin with a letter, then use up to 63 letters, digits and _ . -",
+            "{} cannot name a {kind}; begin with a letter, then use up to 63 letters, digits and _ . -",
             value.quote(&name)
         ));
         return None;
     }
     if names.contains(&name) {
         value.wrong(format!(
-            "{} names another hook already; give each its own name",
+            "{} names another {kind} already; give each its own name",
             value.quote(&name)
         ));
     }
@@ -182,7 +183,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
 }
 
 /// The URL stays out of the messages: targets often carry a token.
-fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
+pub(super) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
@@ -221,7 +222,7 @@ fn refuse_other_credentials(auth: &Value<'_>, target: Option<&Url>, headers: &[(
     );
 }
 
-fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
+pub(super) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
     if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {
         value.wrong(format!(

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Delivery, Place, database, delivery,
+    Config, Delivery, Place, console, database, delivery,
     events::{self, Events},
     history, hook_table, hooks, jwt,
     mistake::{Mistake, Mistakes},
@@ -23,12 +23,13 @@ const SECTIONS: Keys = Keys {
         "delivery",
         "history",
         "server",
+        "console",
     ],
     later: &[],
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 9] = [
+pub const KEYS: [(&str, &[&str]); 10] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
@@ -38,6 +39,7 @@ pub const KEYS: [(&str, &[&str]); 9] = [
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
     ("server.jwt", jwt::KEYS.known),
+    ("console", console::KEYS.known),
 ];
 
 impl Config {
@@ -46,20 +48,7 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, and as [`Config::parse`].
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
-        let wrong = |place, text| Err(Mistakes::new(path, vec![Mistake { place, text }]));
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) => return wrong(None, format!("cannot be read: {error}")),
-        };
-        match str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(path, text, env),
-            Err(error) => {
-                let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-                let place = Reader::new(&good, env).place(good.len());
-                let text = "this is not UTF-8; save the file in that encoding".to_owned();
-                wrong(Some(place), text)
-            }
-        }
+        Self::parse(path, &read_text(path)?, env)
     }
 
     /// Checks `text`, which messages call by the name `path`.
@@ -72,25 +61,53 @@ impl Config {
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Mistakes> {
-        let reader = Reader::new(text, env);
-        let (root, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let start = error.span().map_or(0, |span| span.start);
-            let reason: Vec<&str> = error.message().split_whitespace().collect();
-            let text = format!("this is not TOML: {}", reason.join(" "));
-            reader.wrong(reader.place(start), text);
-        }
-        let config = if errors.is_empty() {
-            let start = Place { line: 1, column: 1 };
-            read(path, &Table::new(&reader, "", start, root.get_ref()))
-        } else {
-            None
-        };
-        let mistakes = reader.finish();
-        match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
-            _ => Err(Mistakes::new(path, mistakes)),
-        }
+        let read = |file: &Table<'_>| read(path, file);
+        parse_text(path, "hooks.toml", text, env, read)
+    }
+}
+
+/// The text of a file.
+pub(super) fn read_text(path: &Path) -> Result<String, Mistakes> {
+    let wrong = |place, text| Err(Mistakes::new(path, vec![Mistake { place, text }]));
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return wrong(None, format!("cannot be read: {error}")),
+    };
+    String::from_utf8(bytes).or_else(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let good = String::from_utf8_lossy(&error.as_bytes()[..good]);
+        let place = Reader::new(&good, "", &|_| None).place(good.len());
+        let text = "this is not UTF-8; save the file in that encoding".to_owned();
+        wrong(Some(place), text)
+    })
+}
+
+/// What `read` makes of `text`, or everything that is wrong with it. `kind` is what messages call a file of this kind.
+pub(super) fn parse_text<T>(
+    path: &Path,
+    kind: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    read: impl FnOnce(&Table<'_>) -> Option<T>,
+) -> Result<T, Mistakes> {
+    let reader = Reader::new(text, kind, env);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let start = error.span().map_or(0, |span| span.start);
+        let reason: Vec<&str> = error.message().split_whitespace().collect();
+        let text = format!("this is not TOML: {}", reason.join(" "));
+        reader.wrong(reader.place(start), text);
+    }
+    let found = if errors.is_empty() {
+        let start = Place { line: 1, column: 1 };
+        read(&Table::new(&reader, "", start, root.get_ref()))
+    } else {
+        None
+    };
+    let mistakes = reader.finish();
+    match found {
+        Some(found) if mistakes.is_empty() => Ok(found),
+        _ => Err(Mistakes::new(path, mistakes)),
     }
 }
 
@@ -101,13 +118,13 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .need("database", "[database] with url = \"${DATABASE_URL}\"")
         .and_then(|value| value.table(&database::KEYS))
         .and_then(|section| database::read(&section));
+    let tables = file.find("tables").and_then(|value| value.open_table());
+    let models = tables.as_ref().map(tables::models).unwrap_or_default();
     let events = file
         .need("events", "[events] with \"book.added\" = \"book.created\"")
         .and_then(|value| value.open_table())
-        .map_or_else(Events::unknown, |section| Events::read(&section));
-    let tables = file
-        .find("tables")
-        .and_then(|value| value.open_table())
+        .map_or_else(Events::unknown, |section| Events::read(&section, models));
+    let tables = tables
         .map(|section| tables::read(&section, &events))
         .unwrap_or_default();
     let delivery = file
@@ -132,16 +149,22 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("server")
         .and_then(|value| value.table(&server::KEYS))
         .and_then(|section| server::read(&section));
+    let console = file
+        .find("console")
+        .and_then(|value| value.table(&console::KEYS))
+        .and_then(|section| console::read(&section));
     Some(Config {
         path: path.to_owned(),
         database: database?,
         events: events.rules,
         tables,
+        models: events.models,
         hooks,
         hook_table,
         owner_exists,
         delivery,
         history,
         server,
+        console,
     })
 }

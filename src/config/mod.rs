@@ -5,6 +5,7 @@
 
 mod access;
 mod batch;
+mod console;
 mod database;
 mod delivery;
 mod environment;
@@ -15,9 +16,11 @@ mod hooks;
 mod jwt;
 mod load;
 mod mistake;
+mod model;
 mod name;
 mod quantity;
 mod reader;
+pub mod receive;
 mod retries;
 mod secret;
 mod server;
@@ -31,14 +34,18 @@ use reqwest::header::HeaderName;
 use serde::Deserialize;
 use url::Url;
 
+pub(crate) use self::quantity::duration;
 use crate::{payload::template::Template, postgres::question::Question};
 
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
+    model::Model,
     secret::Secret,
 };
 use crate::delivery::tls::Tls;
+
+pub(crate) use self::name::event_mistake;
 
 /// A hook has been disabled by rowhook; hooks of its owner may listen to that.
 pub const HOOK_DISABLED: &str = "hook.disabled";
@@ -58,6 +65,8 @@ pub struct Config {
     pub events: Vec<EventRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
     /// `[[hooks]]`, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None` means rowhook's own `hook` table.
@@ -70,6 +79,8 @@ pub struct Config {
     pub history: History,
     /// `[server]`; `None` means that nothing listens.
     pub server: Option<Server>,
+    /// `[console]`; `None` means that there is none.
+    pub console: Option<Console>,
 }
 
 /// A line and column of hooks.toml, both counted from 1.
@@ -555,6 +566,8 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
     /// As NetBox sends its webhooks.
@@ -627,6 +640,15 @@ pub struct Server {
     pub cors: Vec<String>,
     /// The application's own logins.
     pub jwt: Option<Jwt>,
+}
+
+/// `[console]`
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// Where `psql` connects to: an address of this host alone.
+    pub listen: std::net::SocketAddr,
+    /// What it is asked for; any user name will do.
+    pub password: Secret,
 }
 
 /// How a target proves that it wants what it gets, before a hook is made through the API.

@@ -67,7 +67,7 @@ impl TableName {
 }
 
 /// What is wrong with the name that a user gives an event.
-pub(super) fn event_mistake(name: &str) -> Option<&'static str> {
+pub(crate) fn event_mistake(name: &str) -> Option<&'static str> {
     if name.starts_with("hook.") || name.starts_with("rowhook.") {
         return Some("names that begin with hook. or rowhook. are rowhook's own");
     }

@@ -12,14 +12,21 @@ use crate::postgres::nearest::nearest;
 /// The file that is being read, and what was noticed so far.
 pub(super) struct Reader<'a> {
     text: &'a str,
+    /// What messages call the file: `hooks.toml`.
+    kind: &'a str,
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn new(
+        text: &'a str,
+        kind: &'a str,
+        env: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         Self {
             text,
+            kind,
             env,
             mistakes: RefCell::default(),
         }
@@ -75,13 +82,6 @@ impl<'a> Value<'a> {
         self.reader.wrong(self.place, text);
     }
 
-    /// Notes that the key, or what it says, has to wait.
-    pub(super) fn later(&self, what: impl std::fmt::Display) {
-        self.wrong(format!(
-            "{what} comes in a later version; leave it out until then"
-        ));
-    }
-
     pub(super) fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }
@@ -105,6 +105,17 @@ impl<'a> Value<'a> {
         };
         let is_table = |value: &toml::Spanned<_>| matches!(value.get_ref(), DeValue::Table(_));
         table.values().any(is_table)
+    }
+
+    /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        let DeValue::Table(table) = self.value else {
+            return None;
+        };
+        match table.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// The string, as it is written, if it is one of `words`.
@@ -419,7 +430,7 @@ impl<'a> Table<'a> {
                 );
             } else if !keys.known.contains(&entry.name) {
                 let owner = match &*self.name {
-                    "" => "hooks.toml".to_owned(),
+                    "" => self.reader.kind.to_owned(),
                     name => name.to_owned(),
                 };
                 self.reader.wrong(

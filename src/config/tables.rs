@@ -1,7 +1,7 @@
 //! `[tables.NAME]`: the owner, the identity and what is shown of a table.
 
 use super::{
-    Columns, Enrich, OwnerRule, OwnerStep, TableName, TableRules,
+    Columns, Enrich, Model, OwnerRule, OwnerStep, TableName, TableRules,
     events::Events,
     name,
     reader::{Keys, Table, Value},
@@ -14,9 +14,19 @@ use crate::{
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "visible",
+        "model",
     ],
     later: &[],
 };
+
+/// The Django models that tables say they are of. What is wrong with them is told by [`read`].
+pub(super) fn models(table: &Table<'_>) -> Vec<(TableName, Model)> {
+    let models = table.iter().filter_map(|value| {
+        let text = value.peek("model")?;
+        Some((TableName::parse(value.name)?, Model::parse(text)?))
+    });
+    models.collect()
+}
 
 pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
     let mut rules: Vec<TableRules> = Vec::new();
@@ -58,6 +68,9 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
     let payload = table.find("payload").and_then(template);
     let visible = table.find("visible").and_then(question);
+    if let Some(value) = table.find("model") {
+        model(value, events);
+    }
     let Some(name) = TableName::parse(value.name) else {
         wrong(format!(
             "{:?} is no table; write [tables.name] or [tables.\"schema.name\"]",
@@ -84,6 +97,26 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         visible,
         place: value.key_place,
     })
+}
+
+/// `bookstore.Book`, as no other table is called.
+fn model(value: &Value<'_>, events: &Events) {
+    let Some(text) = value.string() else { return };
+    match Model::parse(&text) {
+        None => value.wrong(format!(
+            "{} is no Django model; write \"app.Model\", such as \"bookstore.Book\"",
+            value.quote(&text)
+        )),
+        Some(model) => {
+            let so_called = events.models.iter().filter(|(_, known)| *known == model);
+            if so_called.count() > 1 {
+                value.wrong(format!(
+                    "{} is the model of another table too; each has its own",
+                    value.quote(&text)
+                ));
+            }
+        }
+    }
 }
 
 /// `{ user_id = "owner" }`

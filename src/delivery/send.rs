@@ -213,6 +213,13 @@ impl Target {
         headers
     }
 
+    /// The method of its requests.
+    pub fn method(&self) -> &str {
+        self.special
+            .as_ref()
+            .map_or("POST", |special| special.method.as_str())
+    }
+
     /// The URL without credentials.
     pub fn display(&self) -> &str {
         &self.url
@@ -236,7 +243,7 @@ pub fn is_reserved(name: &str) -> bool {
         "user-agent",
     ];
     let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name.starts_with("rowhook-")
+    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name == "rowhook-batch"
 }
 
 fn take_credentials(url: &mut Url) -> Option<HeaderValue> {

@@ -46,7 +46,7 @@ enum ByOwner {
     /// Never fewer than two.
     #[expect(
         clippy::box_collection,
-        reason = "a Vec itself would make the many owners with one hook pay for the few with more"
+        reason = "a Vec would make every entry three words, and nearly all have one hook"
     )]
     Many(Box<Vec<Arc<Hook>>>),
 }

@@ -25,6 +25,8 @@ pub struct Hook {
     pub target: String,
     /// Is it switched on?
     pub active: bool,
+    /// How it is, in a word: `active`, `failing`, `disabled` or `invalid`.
+    pub state: &'static str,
     /// Are its requests signed?
     pub signed: bool,
     /// A CEL expression; only events for which it is true are sent.
@@ -76,8 +78,7 @@ pub struct HookQuery {
 }
 
 impl Hook {
-    /// How it is, in a word: `active`, `failing`, `disabled` or `invalid`.
-    pub fn state(&self) -> &'static str {
+    fn judge(&self) -> &'static str {
         match self {
             Self {
                 invalid: Some(_), ..
@@ -110,7 +111,8 @@ impl Hook {
             })
         });
         let text = |name| row.try_get::<_, Option<String>>(name);
-        Ok(Self {
+        let mut hook = Self {
+            state: "",
             id: row.try_get("id")?,
             origin: row.try_get("origin")?,
             owner: text("owner")?,
@@ -131,7 +133,9 @@ impl Hook {
             parked: row.try_get("parked")?,
             dead: row.try_get("dead")?,
             last: last.transpose()?,
-        })
+        };
+        hook.state = hook.judge();
+        Ok(hook)
     }
 }
 

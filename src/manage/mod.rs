@@ -4,10 +4,12 @@
 //! Everything is done in the tables, whether a rowhook is running or not. One that runs hears of it through the stream and
 //! the trigger of `delivery`, and nothing here waits for it.
 
+pub mod backfill;
 pub mod deliveries;
 pub mod draft;
 mod error;
 pub mod hooks;
+pub mod lanes;
 pub mod news;
 pub mod once;
 mod page;

@@ -2,8 +2,10 @@
 //! signatures are over the same.
 
 mod cloudevents;
+pub mod django;
 mod netbox;
 mod object;
+mod python;
 mod rest_hooks;
 mod row;
 mod shape;
@@ -34,6 +36,8 @@ pub struct Renderer<'a> {
     data: Row,
     /// Why the table's template made nothing of the row.
     flaw: Option<String>,
+    /// `data` in the words of Django, once it is needed.
+    django: Option<Vec<u8>>,
     /// Bodies that are the same for all hooks.
     shared: Vec<(PayloadFormat, Bytes)>,
 }
@@ -66,6 +70,7 @@ impl<'a> Renderer<'a> {
             event,
             data,
             flaw,
+            django: None,
             shared: Vec::new(),
         }
     }
@@ -84,8 +89,12 @@ impl<'a> Renderer<'a> {
             }
         }
         let thin = Thin::of_event(self.event);
+        let key = match hook.delivery.payload {
+            PayloadFormat::Django => django::thin(self.event),
+            _ => thin.key,
+        };
         let parts = Parts {
-            data: &thin.key,
+            data: &key,
             old: b"null",
             unchanged: &self.data.unchanged,
             left_out: Some(&thin.left_out),
@@ -100,18 +109,25 @@ impl<'a> Renderer<'a> {
         }
         let old = match payload {
             PayloadFormat::Standard | PayloadFormat::Netbox => Row::before_update(self.event),
-            PayloadFormat::RestHooks | PayloadFormat::Cloudevents | PayloadFormat::Row => {
-                Row::default()
-            }
+            PayloadFormat::RestHooks
+            | PayloadFormat::Django
+            | PayloadFormat::Cloudevents
+            | PayloadFormat::Row => Row::default(),
+        };
+        let data = match payload {
+            PayloadFormat::Django => self
+                .django
+                .get_or_insert_with(|| django::data(self.event, &self.data.json)),
+            _ => &self.data.json,
         };
         let parts = Parts {
-            data: &self.data.json,
+            data,
             old: &old.json,
             unchanged: &self.data.unchanged,
             left_out: None,
         };
         let body = dialect(self.event, hook, &parts);
-        if payload != PayloadFormat::RestHooks {
+        if !matches!(payload, PayloadFormat::RestHooks | PayloadFormat::Django) {
             self.shared.push((payload, body.clone()));
         }
         body
@@ -121,10 +137,13 @@ impl<'a> Renderer<'a> {
 /// The body in the dialect of `hook`.
 fn dialect(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     match hook.delivery.payload {
-        PayloadFormat::RestHooks if is_bare(event) && parts.left_out.is_none() => {
+        PayloadFormat::RestHooks | PayloadFormat::Django
+            if is_bare(event) && parts.left_out.is_none() =>
+        {
             Bytes::copy_from_slice(parts.data)
         }
         PayloadFormat::RestHooks => rest_hooks::render(event, hook, parts),
+        PayloadFormat::Django => django::render(event, hook, parts),
         PayloadFormat::Standard => standard::render(event, parts),
         PayloadFormat::Cloudevents => cloudevents::render(event, parts),
         PayloadFormat::Netbox => netbox::render(event, parts),
@@ -180,7 +199,9 @@ impl PayloadFormat {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Cloudevents => "application/cloudevents+json",
-            Self::RestHooks | Self::Standard | Self::Netbox | Self::Row => "application/json",
+            Self::RestHooks | Self::Django | Self::Standard | Self::Netbox | Self::Row => {
+                "application/json"
+            }
         }
     }
 }

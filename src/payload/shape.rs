@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::template::Template;
-use crate::config::{Columns, TableRules};
+use crate::config::{Columns, Model, TableRules};
 
 /// How rows are shown. The default shows them as they are.
 #[derive(Debug, Default)]
@@ -11,6 +11,7 @@ pub struct Shape {
     columns: Columns,
     rename: HashMap<String, String>,
     template: Option<Template>,
+    model: Option<Model>,
 }
 
 impl Shape {
@@ -20,7 +21,18 @@ impl Shape {
             columns: rules.columns.clone(),
             rename: rules.rename.iter().cloned().collect(),
             template: rules.payload.clone(),
+            model: None,
         }
+    }
+
+    /// The same, of the rows of a Django model.
+    pub fn of_model(self, model: Option<Model>) -> Self {
+        Self { model, ..self }
+    }
+
+    /// The Django model of the rows, where hooks.toml names it.
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
     }
 
     /// The name by which a column is shown; `None` where it is not.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::types::Type;
 
 /// Arrays have no more dimensions.
-const DIMENSIONS: u32 = 6;
+pub const DIMENSIONS: u32 = 6;
 
 /// A text that is not of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -81,6 +81,50 @@ pub fn fields(row: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, Error> {
     }
     items.end()?;
     Ok(fields)
+}
+
+/// What an array has in it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Element<'a> {
+    /// NULL.
+    Null,
+    /// The text of a value.
+    Value(Cow<'a, [u8]>),
+    /// The text of an array, of one dimension less.
+    Array(&'a [u8]),
+}
+
+/// The elements of an array that Postgres prints as `{1,"a b",NULL}`.
+///
+/// # Errors
+/// When the text is no array.
+pub fn elements(array: &[u8], delimiter: u8) -> Result<Vec<Element<'_>>, Error> {
+    let mut items = Items::new("an array", array);
+    let mut elements = Vec::new();
+    items.skip_bounds();
+    items.expect(b'{')?;
+    if items.peek() == Some(b'}') {
+        items.at += 1;
+        items.end()?;
+        return Ok(elements);
+    }
+    loop {
+        elements.push(match items.peek() {
+            Some(b'{') => Element::Array(items.skip_array()?),
+            Some(b'"') => Element::Value(items.quoted()?),
+            _ => match items.bare(&[delimiter, b'}'])? {
+                item if item.eq_ignore_ascii_case(b"null") => Element::Null,
+                item => Element::Value(item),
+            },
+        });
+        match items.next()? {
+            b'}' => break,
+            byte if byte == delimiter => {}
+            _ => return Err(items.malformed()),
+        }
+    }
+    items.end()?;
+    Ok(elements)
 }
 
 /// Writes a JSON string. Bytes that are not UTF-8 become replacement characters.
@@ -190,6 +234,28 @@ impl<'a> Items<'a> {
         }
         out.push(b']');
         Ok(())
+    }
+
+    /// The text of an array, passed over.
+    fn skip_array(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.at;
+        let mut depth = 0_u32;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.quoted()?;
+                    continue;
+                }
+                Some(b'{') => depth += 1,
+                Some(b'}') => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.malformed()),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(self.text.get(start..self.at).unwrap_or_default());
+            }
+        }
     }
 
     fn write_composite(

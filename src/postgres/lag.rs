@@ -120,7 +120,7 @@ fn danger(slot: &Slot, stood_still: Duration) -> Option<Danger> {
 }
 
 /// So many bytes, for people.
-pub(super) fn size(bytes: i64) -> String {
+pub(crate) fn size(bytes: i64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let fitting = units.iter().find(|(bits, _)| bytes >> bits > 0);
     match fitting {

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 18] = [
+pub const MIGRATIONS: [Migration; 19] = [
     Migration {
         version: 1,
         name: "migration",
@@ -91,24 +91,29 @@ pub const MIGRATIONS: [Migration; 18] = [
         sql: include_str!("../../sql/0015_question.sql"),
     },
     Migration {
-        version: 20,
+        version: 16,
         name: "replay",
-        sql: include_str!("../../sql/0020_replay.sql"),
+        sql: include_str!("../../sql/0016_replay.sql"),
     },
     Migration {
-        version: 21,
+        version: 17,
         name: "token",
-        sql: include_str!("../../sql/0021_token.sql"),
+        sql: include_str!("../../sql/0017_token.sql"),
     },
     Migration {
-        version: 22,
+        version: 18,
         name: "idempotency",
-        sql: include_str!("../../sql/0022_idempotency.sql"),
+        sql: include_str!("../../sql/0018_idempotency.sql"),
+    },
+    Migration {
+        version: 19,
+        name: "backfill",
+        sql: include_str!("../../sql/0019_backfill.sql"),
     },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 12] = [
     "migration",
     "event",
     "hook",
@@ -120,6 +125,7 @@ pub const TABLES: [&str; 11] = [
     "off_hook",
     "token",
     "idempotency",
+    "backfill",
 ];
 
 /// The functions that the files make.

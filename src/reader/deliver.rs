@@ -56,7 +56,8 @@ impl Reader {
         } else {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
-        let (numbered, added, seen) = (draft.rules, draft.added, draft.seen);
+        let (numbered, added) = (draft.rules, draft.added);
+        let (seen, only) = (draft.seen, draft.only);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -72,7 +73,8 @@ impl Reader {
             }
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
-            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen)
+            let only = only.as_deref();
+            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen, only)
                 .await?;
         }
         self.ledger.handed_on(after);
@@ -96,19 +98,21 @@ impl Reader {
                 position,
                 commit_time,
             });
-            self.deliver(&event, all_owners, None, &Seen::new()).await?;
+            self.deliver(&event, all_owners, None, &Seen::new(), None)
+                .await?;
         }
         self.ledger.handed_on(position.index + 1);
         Ok(())
     }
 
-    /// Gives an event to all hooks that hear it and want it.
+    /// Gives an event to all hooks that hear it and want it, or to `only` one of them.
     async fn deliver(
         &mut self,
         event: &Arc<Event>,
         all_owners: bool,
         when: Option<&Filter>,
         seen: &Seen,
+        only: Option<&str>,
     ) -> Result<()> {
         let audience = if all_owners {
             Audience::Everyone
@@ -124,6 +128,7 @@ impl Reader {
             .index
             .matches(&event.name, audience, event.commit_time)
             .filter(|hook| about != Some(hook.id.as_str()))
+            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
             .cloned()
             .collect();
         if hooks.is_empty() {

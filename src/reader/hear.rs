@@ -87,7 +87,7 @@ impl Reader {
     }
 
     /// A table that an action is on, as the catalog describes it: again when its columns are not those that are known.
-    async fn acted_on(
+    pub(super) async fn acted_on(
         &mut self,
         name: &TableName,
         columns: &[String],
@@ -137,7 +137,7 @@ fn note(message: Message, events: &EventMap, open: &mut Open) -> Result<Step, (u
 }
 
 /// The row of an action, in the order of the relation's columns; a column that it does not name is not known.
-fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
+pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
     let fields = json::fields(action.row.as_bytes()).map_err(|error| error.to_string())?;
     if fields.len() != action.columns.len() {
         return Err(format!(

@@ -9,6 +9,7 @@ mod dismiss;
 mod hear;
 mod hooks;
 mod permit;
+mod refill;
 mod step;
 
 use std::{

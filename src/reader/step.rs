@@ -71,6 +71,8 @@ pub(super) struct Draft {
     pub(super) added: Vec<Added>,
     /// Which owners may see it.
     pub(super) seen: Seen,
+    /// The only hook that it is for; `None`: all that hear it.
+    pub(super) only: Option<Box<str>>,
 }
 
 impl Open {
@@ -165,6 +167,9 @@ impl Reader {
                 content,
                 ..
             } => {
+                if prefix == message::BACKFILL {
+                    return self.refill(transactional, &content, client).await;
+                }
                 if prefix != message::PREFIX {
                     return Ok(None);
                 }
@@ -216,6 +221,7 @@ impl Reader {
             rules,
             added: Vec::new(),
             seen: Seen::new(),
+            only: None,
         })
     }
 }

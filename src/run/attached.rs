@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Options, Pause,
-    control::{self, end_own_walsender, until_lost, watch_slot},
+    control::{self, end_own_walsender, until_free, until_lost, watch_slot},
     stop::LastWord,
 };
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         catalog::{Facts, read_slot},
         check::misfits,
         connect::Notifications,
+        plan::plan,
         setup::{Patience, setup},
         stream::{self, Identity, Received, Stream},
     },
@@ -68,6 +69,8 @@ pub(super) struct Attached<'a> {
     /// The tables have been found to be as the configuration says. Looked at once: an application that changes them while
     /// we run must not stop its own webhooks.
     fits: bool,
+    /// The session that has found the slot held by somebody else.
+    standing_by: Option<Client>,
     /// The server of the last session.
     identity: Option<Identity>,
     /// What has been noted as confirmed, and may be confirmed.
@@ -99,6 +102,7 @@ impl<'a> Attached<'a> {
             rules: String::new(),
             off,
             fits: false,
+            standing_by: None,
             identity: None,
             noted: watch::Sender::new(Lsn::ZERO),
         }
@@ -126,8 +130,10 @@ impl<'a> Attached<'a> {
             opened = control::open(self.address, &self.config.database.schema) => opened?,
             () = self.stop.cancelled() => return Ok(None),
         };
-        let known = self.refuse_gap(&client, reader).await?;
-        if self.setup {
+        let facts = self.facts(&client).await?;
+        let known = self.refuse_gap(&facts, &client, reader).await?;
+        // Where nothing is missing, a standby that takes over need not ask twice.
+        if self.setup && !plan(self.config, &facts).is_ok_and(|steps| steps.is_empty()) {
             setup(self.config, Patience::default(), &|text| {
                 tracing::warn!("{text}")
             })
@@ -145,10 +151,16 @@ impl<'a> Attached<'a> {
         // From what is noted, and not from what is settled: opening the stream confirms where it begins.
         let noted = *self.noted.borrow();
         let opened = Stream::open(self.address, &self.config.database, &self.name, noted).await;
-        if let Err(stream::Error::Occupied { slot }) = &opened {
-            end_own_walsender(&client, slot, &self.name).await?;
-        }
-        let (stream, identity) = opened?;
+        let (stream, identity) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                if let stream::Error::Occupied { slot } = &error {
+                    end_own_walsender(&client, slot, &self.name).await?;
+                    self.standing_by = Some(client);
+                }
+                return Err(error.into());
+            }
+        };
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if self.hooks_loaded {
@@ -168,6 +180,14 @@ impl<'a> Attached<'a> {
         tracing::info!(slot = self.config.database.slot, flushed = %identity.flushed, "attached");
         self.identity = Some(identity);
         self.follow(stream, reader, &client, notifications).await
+    }
+
+    /// Waits until it is worth trying again: for `pause`, or, where somebody else holds the slot, until they do not.
+    pub(super) async fn wait(&mut self, pause: Duration) {
+        match self.standing_by.take() {
+            Some(client) => until_free(&client, &self.config.database.slot).await,
+            None => tokio::time::sleep(pause).await,
+        }
     }
 
     /// Takes up what there is from before we started.
@@ -196,11 +216,15 @@ impl<'a> Attached<'a> {
 
     /// Stops where changes were lost, after the hooks that listen to that have been told once.
     /// Otherwise returns where we were, if that is known.
-    async fn refuse_gap(&self, client: &Client, reader: &mut Reader) -> Result<Option<Lsn>> {
-        let facts = self.facts(client).await?;
+    async fn refuse_gap(
+        &self,
+        facts: &Facts,
+        client: &Client,
+        reader: &mut Reader,
+    ) -> Result<Option<Lsn>> {
         let Some(gap) = facts.gap(self.config) else {
             let server = &facts.server;
-            let here = facts.known.filter(|known| {
+            let here = facts.known.as_ref().filter(|known| {
                 known.system_identifier == server.system_identifier
                     && Some(known.timeline) == server.timeline
             });

@@ -19,6 +19,8 @@ use crate::{
 
 /// How often we look whether the session is still open.
 const LOOK: Duration = Duration::from_millis(500);
+/// A standby looks so often whether the slot is free.
+const STANDBY_LOOK: Duration = Duration::from_millis(100);
 /// How often we look at the slot.
 const SLOT_LOOK: Duration = Duration::from_secs(5);
 /// How often we ask it for an answer, and how long we wait for one.
@@ -35,6 +37,19 @@ pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Not
     };
     prepared.await.context("prepare the control session")?;
     Ok((client, notifications))
+}
+
+/// Waits until nobody holds the slot, or the session can tell no more.
+pub(super) async fn until_free(client: &Client, slot: &str) {
+    let held = "select from pg_replication_slots where slot_name = $1 and active";
+    let mut ticks = tokio::time::interval(STANDBY_LOOK);
+    loop {
+        ticks.tick().await;
+        let holders = timeout(PROBE, client.query(held, &[&slot])).await;
+        if !matches!(holders, Ok(Ok(holders)) if !holders.is_empty()) {
+            return;
+        }
+    }
 }
 
 /// Warns before the slot loses WAL, for as long as it is polled.

@@ -28,8 +28,6 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A standby looks so often whether the slot is free.
-const STANDBY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is handed in from outside.
 pub struct Options {
@@ -121,7 +119,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
             Err(error) => pause.tell(&error, &config.database.slot),
         }
         tokio::select! {
-            () = tokio::time::sleep(pause.next()) => {}
+            () = session.wait(pause.next()) => {}
             () = options.stop.cancelled() => break Ok((Ended::Stopped, None)),
         }
     };
@@ -186,13 +184,9 @@ impl Pause {
 
     /// Doubled for each failure, and spread so that several do not come at once.
     fn next(&self) -> Duration {
-        let pause = if self.standby {
-            STANDBY_PAUSE
-        } else {
-            FIRST_PAUSE
-                .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
-                .min(LONGEST_PAUSE)
-        };
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
+            .min(LONGEST_PAUSE);
         pause.mul_f64(rand::random_range(0.8..1.2))
     }
 }

@@ -3,6 +3,7 @@
 //! A schema allows every body that is sent while the table stays as it is. Where the stream may leave a value out, or
 //! `max_body` all of them, the schema says so.
 
+mod django;
 mod value;
 
 use serde_json::{Map, Value, json};
@@ -45,6 +46,7 @@ pub enum About<'a> {
 pub fn schema(subject: Subject<'_>, payload: PayloadFormat) -> Value {
     let mut schema = match payload {
         PayloadFormat::RestHooks => rest_hooks(subject),
+        PayloadFormat::Django => django::schema(subject),
         PayloadFormat::Standard => standard(subject),
         PayloadFormat::Cloudevents => cloudevents(subject),
         PayloadFormat::Netbox => netbox(subject),
@@ -63,7 +65,17 @@ pub fn schema(subject: Subject<'_>, payload: PayloadFormat) -> Value {
 }
 
 fn rest_hooks(subject: Subject<'_>) -> Value {
-    let whole = json!({
+    let whole = with_hook(subject, json!(true));
+    match subject.about {
+        About::Row { .. } => whole_or_thin(whole, subject),
+        // `send_hook_meta` may ask for what is said to be sent bare.
+        About::Anything => json!({"anyOf": [whole, true]}),
+    }
+}
+
+/// `data` beside the hook that it is sent to.
+fn with_hook(subject: Subject<'_>, data: Value) -> Value {
+    json!({
         "type": "object",
         "properties": {
             "hook": {
@@ -75,16 +87,11 @@ fn rest_hooks(subject: Subject<'_>) -> Value {
                 },
                 "required": ["id", "event", "target"],
             },
-            "data": true,
+            "data": data,
             "left_out": names(),
         },
         "required": ["hook", "data"],
-    });
-    match subject.about {
-        About::Row { .. } => whole_or_thin(whole, subject),
-        // `send_hook_meta` may ask for what is said to be sent bare.
-        About::Anything => json!({"anyOf": [whole, true]}),
-    }
+    })
 }
 
 fn standard(subject: Subject<'_>) -> Value {
@@ -129,7 +136,7 @@ fn standard(subject: Subject<'_>) -> Value {
             Action::Created => json!({"const": "insert"}),
             Action::Updated => json!({"const": "update"}),
             Action::Deleted => json!({"const": "delete"}),
-            Action::Named(_) => json!({"type": "string"}),
+            Action::Named(action) => json!({"const": action}),
         };
         if *action == Action::Updated {
             properties["changed"] = json!({"anyOf": [names(), {"type": "null"}]});
@@ -239,14 +246,19 @@ fn row(subject: Subject<'_>) -> Value {
         // What a template makes of the row is JSON, and no more is known of it.
         return json!({});
     }
-    let always_there = |column: &Column| match action {
+    let always_there = |column: &Column| is_always_there(relation, action, column);
+    fields(subject, &always_there)
+}
+
+/// Has every body of this event the column, unless it is a thin one?
+fn is_always_there(relation: &Relation, action: &Action, column: &Column) -> bool {
+    match action {
         Action::Created => !column.generated,
         Action::Updated => !column.generated && !column.large,
         Action::Deleted if relation.identity == ReplicaIdentity::Full => !column.generated,
         Action::Deleted => column.identity_key,
         Action::Named(_) => false,
-    };
-    fields(subject, &always_there)
+    }
 }
 
 /// What tells the row from others, as an object.

@@ -8,9 +8,15 @@ use std::{
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
-use super::{Bell, jwt::Verifier, limit::Limits};
+use super::{
+    Bell,
+    jwt::Verifier,
+    limit::Limits,
+    page::{Samples, Sessions},
+};
 use crate::{
     config::{self, Config},
     journal::Journal,
@@ -30,23 +36,38 @@ pub struct Handles {
     pub meters: Arc<Meters>,
     /// Rung when hooks.toml is to be read again.
     pub reload: Bell,
+    /// True while nothing is to be read and sent.
+    pub paused: watch::Sender<bool>,
 }
 
 /// Where the house stands; the house may be built anew.
-pub(super) struct Home(RwLock<Arc<House>>);
+pub(super) struct Home {
+    house: RwLock<Arc<House>>,
+    /// Who has logged in to the page.
+    pub(super) sessions: Sessions,
+    /// What the page's charts are made of.
+    pub(super) samples: Samples,
+    /// Cancelled when nothing more is answered.
+    pub(super) end: CancellationToken,
+}
 
 impl Home {
-    pub(super) fn new(house: House) -> Self {
-        Self(RwLock::new(Arc::new(house)))
+    pub(super) fn new(house: House, end: CancellationToken) -> Self {
+        Self {
+            house: RwLock::new(Arc::new(house)),
+            sessions: Sessions::default(),
+            samples: Samples::default(),
+            end,
+        }
     }
 
     pub(super) fn renew(&self, house: House) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(house);
+        *self.house.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(house);
     }
 
     /// The house as it is now.
     pub(super) fn now(&self) -> Arc<House> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.house.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -102,6 +123,11 @@ impl House {
             house: Arc::clone(self),
             _permit: permit,
         })
+    }
+
+    /// A session for long work, which keeps no request waiting.
+    pub(super) async fn own_office(&self) -> Result<Office> {
+        Office::open(Arc::clone(&self.config), "rowhook backfill").await
     }
 
     fn offices(&self) -> MutexGuard<'_, Vec<Office>> {

@@ -11,6 +11,7 @@ mod idempotency;
 mod jwt;
 mod limit;
 mod metrics;
+mod page;
 mod problem;
 mod request;
 
@@ -73,7 +74,7 @@ impl Server {
         match (&self.home, same) {
             (Some(home), true) => home.renew(house),
             _ => {
-                let home = Arc::new(Home::new(house));
+                let home = Arc::new(Home::new(house, CancellationToken::new()));
                 let listening = Listening::begin(wanted.listen, &home).await?;
                 self.home = Some(home);
                 if let Some(old) = self.listening.replace(listening) {
@@ -99,9 +100,10 @@ impl Listening {
             listener.with_context(|| format!("listen on {at}, as [server] listen says"))?;
         let bound = listener.local_addr().context("read the address")?;
         tracing::info!(address = %bound, "listening");
-        let stop = CancellationToken::new();
+        let stop = home.end.clone();
         let ended = stop.clone().cancelled_owned();
-        let service = router(home, &stop).into_make_service_with_connect_info::<SocketAddr>();
+        let service = router(home).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(sample(Arc::clone(home)));
         let task = tokio::spawn(async move {
             let serving = axum::serve(listener, service).with_graceful_shutdown(ended);
             if let Err(error) = serving.await {
@@ -120,10 +122,22 @@ impl Listening {
     }
 }
 
+/// Gathers what the page's charts are made of, for as long as it is listened.
+async fn sample(home: Arc<Home>) {
+    let mut ticks = tokio::time::interval(page::PAUSE);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => home.samples.take(&home.now().handles.meters),
+            () = home.end.cancelled() => return,
+        }
+    }
+}
+
 /// All that is answered.
-fn router(home: &Arc<Home>, _stop: &CancellationToken) -> Router {
+fn router(home: &Arc<Home>) -> Router {
     Router::new()
         .merge(api::router(home))
+        .merge(page::router(home))
         .route("/metrics", get(metrics::metrics))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

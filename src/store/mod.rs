@@ -38,6 +38,8 @@ use crate::{
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So often a row is looked for again that others do not see yet.
+const LOOKS: u32 = 5;
 /// Not more than so many bytes of bodies are claimed at a time, but for a single one.
 const CLAIMED_BYTES: usize = delivery::batch::LARGEST;
 
@@ -227,7 +229,8 @@ impl Store {
     /// When the tables cannot be written to.
     pub async fn reclaim(&self) -> Result<()> {
         let reclaimed = self.execute_once(include_str!("../../sql/store/reclaim.sql"), &[]);
-        reclaimed.await.context("take over what was claimed")
+        reclaimed.await.context("take over what was claimed")?;
+        Ok(())
     }
 
     /// What is parked, by hook.
@@ -363,8 +366,14 @@ impl Store {
                     "with disabled as ({sql} returning 1) \
                      select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
                 );
-                self.execute(what, &sql, &[&id, reason, &PREFIX, &message])
-                    .await;
+                // A hook that was made just now may not be seen yet.
+                let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+                let values: [&(dyn ToSql + Sync); 4] = [&id, reason, &PREFIX, &message];
+                while self.execute(what, &sql, &values).await == 0 && unseen < LOOKS {
+                    unseen += 1;
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
             }
             None => {
                 let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
@@ -436,33 +445,58 @@ impl Store {
     }
 
     /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.
+    ///
+    /// The stream can be ahead of what other sessions see: a row that is not there yet is looked for again for a moment.
     pub async fn judge(&self, hook: &HookId, invalid: Option<&str>) {
         if self.hook_table.is_some() {
             return;
         }
-        let sql =
-            "update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2";
-        self.execute("mark a hook", sql, &[&hook.as_str(), &invalid])
-            .await;
-    }
-
-    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
-        let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.execute_once(sql, values).await {
-            tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
+        let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+        loop {
+            match self.mark(hook, invalid).await {
+                Ok(true) => return,
+                // It has been removed.
+                Ok(false) if unseen == LOOKS => return,
+                Ok(false) => unseen += 1,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not mark a hook; it is tried again");
+                }
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<()> {
+    /// Returns whether there is such a hook.
+    async fn mark(&self, hook: &HookId, invalid: Option<&str>) -> Result<bool> {
         let mut slot = self.client.lock().await;
         let client = self.connected(&mut slot).await?;
-        client
-            .execute(sql, values)
-            .await
-            .context("write to the tables")?;
-        Ok(())
+        let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \
+                   select exists (select from hook where id::text = $1)";
+        let row = client.query_one(sql, &[&hook.as_str(), &invalid]).await;
+        Ok(row.context("write to the tables")?.try_get(0)?)
+    }
+
+    /// Tries until it succeeds, and returns how many rows it was about.
+    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.execute_once(sql, values).await {
+                Ok(rows) => return rows,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        let mut slot = self.client.lock().await;
+        let client = self.connected(&mut slot).await?;
+        let rows = client.execute(sql, values).await;
+        rows.context("write to the tables")
     }
 
     async fn connected<'a>(&self, slot: &'a mut Option<Client>) -> Result<&'a Client> {

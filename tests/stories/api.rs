@@ -290,6 +290,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
     let replay_all = json!({"since": "2020-01-01T00:00:00Z"});
     let dead = json!({"hook": annas});
     let token = json!({"owner": "7"});
+    let backfill = json!({"event": "book.added", "hook": annas, "rate": 1000});
     let matrix: &[(&str, String, &Value, [u16; 5])] = &[
         //                                                               reader anna jwt ben operator
         (
@@ -364,6 +365,42 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             format!("/api/deliveries/{mine}"),
             &none,
             [404, 404, 404, 404, 200],
+        ),
+        (
+            "GET",
+            "/api/backfills".into(),
+            &none,
+            [403, 403, 403, 403, 200],
+        ),
+        (
+            "POST",
+            "/api/backfills".into(),
+            &backfill,
+            [403, 403, 403, 403, 202],
+        ),
+        (
+            "GET",
+            "/api/backfills/1".into(),
+            &none,
+            [403, 403, 403, 403, 200],
+        ),
+        (
+            "DELETE",
+            "/api/backfills/1".into(),
+            &none,
+            [403, 403, 403, 403, 200],
+        ),
+        (
+            "POST",
+            "/api/backfills/1/resume".into(),
+            &none,
+            [403, 403, 403, 403, 202],
+        ),
+        (
+            "POST",
+            "/api/backfills/9/resume".into(),
+            &none,
+            [403, 403, 403, 403, 404],
         ),
         (
             "GET",
@@ -503,6 +540,12 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             format!("/api/hooks/{annas}"),
             &none,
             [403, 204, 404, 404, 404],
+        ),
+        (
+            "POST",
+            "/api/reload".into(),
+            &none,
+            [403, 403, 403, 403, 202],
         ),
     ];
     for (method, path, body, expected) in matrix {

@@ -187,7 +187,7 @@ book.removed     action: it fires when a row is deleted
         ),
         (
             ["book", "sold", row],
-            r#""sold" is no action of book; it is created, updated or deleted"#,
+            r#""sold" is no action of book; it is created, updated, deleted, or"#,
         ),
         (
             ["book", "created", r#"{"prise": 1}"#],
@@ -203,6 +203,30 @@ book.removed     action: it fires when a row is deleted
         let told = refused(&config, &["explain", table, action, "--row", row]);
         assert!(told.contains(mend), "{told}");
     }
+}
+
+#[tokio::test]
+async fn explain_asks_who_may_see_the_row() {
+    let database = Database::bookstore().await;
+    let config = format!(
+        "{}visible = \"select $owner = '7' where $price::numeric < 100\"\n",
+        database.config(EVENTS)
+    )
+    .replace("\"book.updated+\"", "\"book.created+\"");
+    let ended = rowhook(&config, &["setup"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for owner in ["7", "8"] {
+        database
+            .hook(Some(owner), "book.changed", "http://127.0.0.1:9/")
+            .await;
+    }
+    let row = r#"{"id": 1, "shelf_id": 1, "price": 8}"#;
+    let told = ask(&config, &["explain", "book", "created", "--row", row]);
+    assert_eq!(told["events"][1]["hooks"][0]["hears"], true);
+    assert_eq!(
+        told["events"][1]["hooks"][1]["because"],
+        "visible: its owner may not see the row"
+    );
 }
 
 #[tokio::test]
@@ -326,4 +350,77 @@ async fn trigger_sends_one_for_real_with_the_hooks_own_settings_and_shows_it() {
         assert!(told.contains(mend), "{told}");
     }
     assert_eq!(receiver.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn init_goes_on_with_the_hook_events_of_django_rest_hooks() {
+    let database = Database::new().await;
+    database
+        .sql(
+            "create table bookstore_book (id bigint primary key, user_id bigint);
+             create table people_author (id bigint primary key);
+             create table rest_hooks_hook (id bigint primary key, user_id bigint, event text, target text)",
+        )
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let (dump, written) = (
+        folder.path().join("events.json"),
+        folder.path().join("made.toml"),
+    );
+    let events = r#"{"book.added": "bookstore.Book.created", "author.added": "bookstore.Author.created+", "book.read": "bookstore.Book.read", "user.logged_in": null}"#;
+    std::fs::write(&dump, events).unwrap();
+    let args = [
+        "init",
+        "--from-django-hook-events",
+        dump.to_str().unwrap(),
+        "--config",
+        written.to_str().unwrap(),
+        &database.url,
+    ];
+    let ended = rowhook("", &args);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(
+        ended
+            .out
+            .contains("note: there is no table bookstore_author"),
+        "{}",
+        ended.out
+    );
+    let text = std::fs::read_to_string(&written).unwrap();
+    let text = text
+        .replace("${DATABASE_URL}", &database.url)
+        .replace("# [tables.NAME] ", "[tables.people_author] ")
+        .replace("# model", "model")
+        .replace(
+            "[database]",
+            &format!("[database]\nslot = \"{}\"", database.name),
+        );
+    let ended = rowhook(&text, &["setup"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let listed = ask(&text, &["events"]);
+    let sources: Vec<&str> = listed.as_array().unwrap()[..4]
+        .iter()
+        .map(|event| event["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "bookstore_book.created",
+            "people_author.created",
+            "bookstore_book.read",
+            "custom"
+        ]
+    );
+    std::fs::write(&dump, r#"{"a": "Book.created", "b": 7}"#).unwrap();
+    std::fs::remove_file(&written).unwrap();
+    let ended = rowhook("", &args);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended
+            .err
+            .contains(r#""a": "Book.created" is not "app.Model.action""#),
+        "{}",
+        ended.err
+    );
+    assert!(!written.exists());
 }

@@ -8,11 +8,15 @@
 )]
 
 mod api;
+mod backfill;
 mod bad_input;
 mod batching;
+mod browser;
+mod console;
 mod delivering;
 mod dialects;
 mod disabling;
+mod django;
 mod gaps;
 mod history;
 mod hook_table;
@@ -21,6 +25,8 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod openapi;
+mod page;
 mod permission;
 mod restarts;
 mod rows;

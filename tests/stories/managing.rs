@@ -18,14 +18,14 @@ async fn run(config: &str, args: &[&str]) -> Ended {
 }
 
 /// What a command that succeeds says in JSON.
-async fn ask(config: &str, args: &[&str]) -> Value {
+pub async fn ask(config: &str, args: &[&str]) -> Value {
     let ended = run(config, &[args, &["--json"]].concat()).await;
     assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
     serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {}", ended.out))
 }
 
 /// How a command that fails says why.
-async fn refused(config: &str, args: &[&str]) -> String {
+pub async fn refused(config: &str, args: &[&str]) -> String {
     let ended = run(config, args).await;
     assert_eq!(ended.code, 1, "{args:?}: {}", ended.out);
     ended.err

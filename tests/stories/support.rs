@@ -294,21 +294,26 @@ impl Receiver {
             .await
     }
 
-    /// Waits until the calls are as they should be.
+    /// Waits until the calls are as they should be, as long as there are more and more.
     pub async fn until(&self, fact: &str, met: impl Fn(&[Call]) -> bool) -> Vec<Call> {
         let mut calls = self.kept.calls.subscribe();
-        let seen = timeout(DEADLINE, calls.wait_for(|calls| met(calls))).await;
-        let Ok(seen) = seen else {
-            let calls = self.calls();
-            let last: Vec<_> = calls.iter().rev().take(5).collect();
-            panic!(
-                "never came: {fact}; there were {} calls, last of all {last:#?}",
-                calls.len()
-            );
-        };
-        let seen = seen.unwrap().clone();
-        self.check(&seen).await;
-        seen
+        let end = Instant::now() + 5 * DEADLINE;
+        loop {
+            if met(&calls.borrow_and_update()) {
+                let seen = self.calls();
+                self.check(&seen).await;
+                return seen;
+            }
+            let more = timeout(DEADLINE, calls.changed()).await;
+            if more.is_err() || Instant::now() > end {
+                let seen = self.calls();
+                let last: Vec<_> = seen.iter().rev().take(5).collect();
+                panic!(
+                    "never came: {fact}; there were {} calls, last of all {last:#?}",
+                    seen.len()
+                );
+            }
+        }
     }
 
     /// Holds the bodies that nobody has looked at yet against their schemas.
@@ -388,8 +393,10 @@ impl Drop for Gate {
 /// The real binary, with a hooks.toml of its own.
 pub struct Rowhook {
     child: Child,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
     log: watch::Receiver<Vec<String>>,
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    out: watch::Receiver<Vec<String>>,
 }
 
 impl Rowhook {
@@ -398,22 +405,29 @@ impl Rowhook {
         Schemas::of_story().add(config);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
-        let mut child = command(&folder, &["run"])
+        Self::start_in(&Arc::new(folder), &["run"])
+    }
+
+    /// Starts the binary with these arguments in a folder that outlives it.
+    pub fn start_in(folder: &Arc<tempfile::TempDir>, args: &[&str]) -> Self {
+        let mut child = command(folder, args)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (sender, log) = watch::channel(Vec::new());
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                sender.send_modify(|lines| lines.push(line));
-            }
-        });
-        Self { child, folder, log }
+        let log = lines(child.stderr.take().unwrap());
+        let out = lines(child.stdout.take().unwrap());
+        let folder = Arc::clone(folder);
+        Self {
+            child,
+            folder,
+            log,
+            out,
+        }
     }
 
     /// Writes another hooks.toml in place of the first.
     pub fn write_config(&self, config: &str) {
+        Schemas::of_story().add(config);
         std::fs::write(self.folder.path().join("hooks.toml"), config).unwrap();
     }
 
@@ -435,6 +449,21 @@ impl Rowhook {
 
     pub fn log(&self) -> String {
         self.log.borrow().join("\n")
+    }
+
+    /// Waits until what it has printed is as it should be.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    pub async fn until_out(&mut self, fact: &str, met: impl Fn(&str) -> bool) -> String {
+        let met = |lines: &Vec<String>| met(&lines.join("\n"));
+        let seen = timeout(DEADLINE, self.out.wait_for(met))
+            .await
+            .map(|lines| lines.is_ok());
+        assert!(
+            matches!(seen, Ok(true)),
+            "never printed: {fact}; printed was:\n{}",
+            self.out.borrow().join("\n")
+        );
+        self.out.borrow().join("\n")
     }
 
     /// The most memory that it has had, in bytes.
@@ -460,6 +489,13 @@ impl Rowhook {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// kill -9, and all that it has logged.
+    #[allow(dead_code, reason = "only the stories of the receiver look at it")]
+    pub fn kill_and_log(mut self) -> String {
+        self.child.kill().unwrap();
+        self.wait().1
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -491,6 +527,46 @@ impl Drop for Rowhook {
     }
 }
 
+/// What comes out of a pipe, line by line, until it is closed.
+fn lines(pipe: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<String>> {
+    let (sender, lines) = watch::channel(Vec::new());
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            sender.send_modify(|lines| lines.push(line));
+        }
+    });
+    lines
+}
+
+/// A command that runs until it is dropped, and is killed then.
+pub struct Running {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    pub fn start(config: &str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
+        let child = command(&folder, args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a command that ends by itself printed, and how it ended.
 pub struct Ended {
     pub code: i32,
@@ -502,7 +578,12 @@ pub struct Ended {
 pub fn rowhook(config: &str, args: &[&str]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
-    let output = command(&folder, args).output().unwrap();
+    rowhook_in(&folder, args)
+}
+
+/// Runs the binary with these arguments in this folder until it ends.
+pub fn rowhook_in(folder: &tempfile::TempDir, args: &[&str]) -> Ended {
+    let output = command(folder, args).output().unwrap();
     Ended {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),

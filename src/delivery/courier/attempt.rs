@@ -83,9 +83,10 @@ impl Courier {
     ) -> (Outcome, Left) {
         let Permitted {
             mut deliveries,
-            withheld: mut gone,
+            withheld,
             unknown,
         } = self.permitted(hook, deliveries).await;
+        let mut gone: Vec<Place> = withheld.iter().map(|delivery| delivery.place).collect();
         let (attempt, failed) = match unknown {
             Some(failure) => (Err(failure), Outcome::Silent),
             None if deliveries.is_empty() => (Ok(()), Outcome::Silent),
@@ -100,8 +101,8 @@ impl Courier {
                 true => Outcome::Silent,
                 false => Outcome::Arrived,
             };
-            self.strike_off(&deliveries).await;
             gone.extend(deliveries.iter().map(|delivery| delivery.place));
+            self.strike_off(deliveries.iter().chain(&withheld)).await;
             let look_after = AT_ONCE;
             return (outcome, Left { gone, look_after });
         };
@@ -133,6 +134,9 @@ impl Courier {
             done,
         };
         self.desk.store.done(write).await;
+        if !withheld.is_empty() {
+            self.strike_off(&withheld).await;
+        }
         (failed, Left { gone, look_after })
     }
 

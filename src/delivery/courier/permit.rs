@@ -8,7 +8,6 @@ use crate::{
         Delivery,
         answer::{self, Answer},
         batch,
-        lane::Place,
         retry::{self, Verdict},
     },
     hook::Hook,
@@ -20,14 +19,14 @@ use crate::{
 pub(super) struct Permitted {
     /// All that is left to be sent.
     pub(super) deliveries: Vec<Delivery>,
-    /// Where those stood that may not be seen, and are on record no more.
-    pub(super) withheld: Vec<Place>,
+    /// Those that may not be seen. They are struck off when the others have been sent: nothing behind them may go before.
+    pub(super) withheld: Vec<Delivery>,
     /// Why nothing is sent: of some of them nobody can tell.
     pub(super) unknown: Option<Failure>,
 }
 
 impl Courier {
-    /// Asks whether the owner may see what is about to be sent. What may not be seen is struck off.
+    /// Asks whether the owner may see what is about to be sent.
     pub(super) async fn permitted(&self, hook: &Hook, mut deliveries: Vec<Delivery>) -> Permitted {
         let answers = self.ask(&deliveries).await;
         let unknown =
@@ -67,13 +66,9 @@ impl Courier {
         let bare = |pairs: Vec<(Delivery, _)>| -> Vec<Delivery> {
             pairs.into_iter().map(|(delivery, _)| delivery).collect()
         };
-        let (deliveries, unseen) = (bare(seen), bare(unseen));
-        if !unseen.is_empty() {
-            self.strike_off(&unseen).await;
-        }
         Permitted {
-            deliveries,
-            withheld: unseen.iter().map(|delivery| delivery.place).collect(),
+            deliveries: bare(seen),
+            withheld: bare(unseen),
             unknown: None,
         }
     }
@@ -122,10 +117,10 @@ impl Courier {
     }
 
     /// Has the table forget deliveries, and waits until it has.
-    pub(super) async fn strike_off(&self, deliveries: &[Delivery]) {
+    pub(super) async fn strike_off(&self, deliveries: impl IntoIterator<Item = &Delivery>) {
         let hook = self.id.clone();
         let deliveries = deliveries
-            .iter()
+            .into_iter()
             .map(|delivery| (Arc::clone(&delivery.id), delivery.place))
             .collect();
         let write = |done| Write::Delivered {

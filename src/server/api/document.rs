@@ -4,7 +4,7 @@ use axum::{http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{super::problem::Problem, deliveries, events, hooks, status, tokens};
+use super::{super::problem::Problem, backfills, deliveries, events, hooks, status, tokens};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,6 +14,7 @@ use super::{super::problem::Problem, deliveries, events, hooks, status, tokens};
     ),
     paths(
         status::show,
+        status::reload,
         events::list,
         hooks::list,
         hooks::add,
@@ -30,6 +31,11 @@ use super::{super::problem::Problem, deliveries, events, hooks, status, tokens};
         deliveries::retry,
         deliveries::retry_dead,
         deliveries::replay,
+        backfills::list,
+        backfills::begin,
+        backfills::show,
+        backfills::cancel,
+        backfills::resume,
         tokens::list,
         tokens::add,
         tokens::revoke,

@@ -1,5 +1,6 @@
 //! The REST API, under `/api`. Its OpenAPI document is made of this code, and served beside it.
 
+mod backfills;
 mod deliveries;
 mod document;
 mod events;
@@ -36,6 +37,16 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
         .route("/api/deliveries/{id}/retry", post(deliveries::retry))
         .route("/api/retry-dead", post(deliveries::retry_dead))
         .route("/api/replay", post(deliveries::replay))
+        .route("/api/reload", post(status::reload))
+        .route(
+            "/api/backfills",
+            get(backfills::list).post(backfills::begin),
+        )
+        .route(
+            "/api/backfills/{id}",
+            get(backfills::show).delete(backfills::cancel),
+        )
+        .route("/api/backfills/{id}/resume", post(backfills::resume))
         .route("/api/tokens", get(tokens::list).post(tokens::add))
         .route("/api/tokens/{id}", axum::routing::delete(tokens::revoke))
         .layer(middleware::from_fn_with_state(

@@ -1,6 +1,13 @@
 //! `rowhook init`: writes a hooks.toml from the tables of a database, as a place to begin.
 
-use std::{fmt::Write as _, fs::OpenOptions, io::Write as _, path::Path};
+mod django;
+
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
 
@@ -14,10 +21,41 @@ struct Found {
 
 /// Writes the file, unless there is one. The database is only read.
 pub(super) async fn init(url: &str, path: &Path) -> Result<()> {
+    let found = find(url).await?;
+    write(path, &render(&found))?;
+    println!(
+        "wrote {} with the events of {} tables; next: edit it, then `rowhook check` and `rowhook run`",
+        path.display(),
+        found.len()
+    );
+    Ok(())
+}
+
+/// The same, with the events of a dump of django-rest-hooks' HOOK_EVENTS. Where there is a URL, the tables are looked for.
+pub(super) async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
+    let json = fs::read_to_string(dump);
+    let json = json.with_context(|| format!("read {}", dump.display()))?;
+    let events = django::parse(&json).with_context(|| dump.display().to_string())?;
+    let found = match url {
+        Some(url) => Some(find(url).await?),
+        None => None,
+    };
+    let (text, notes) = django::render(&events, found.as_deref());
+    write(path, &text)?;
+    println!(
+        "wrote {} with {} events; next: read it, then `rowhook check` and `rowhook run`",
+        path.display(),
+        events.len()
+    );
+    notes.iter().for_each(|note| println!("note: {note}"));
+    Ok(())
+}
+
+async fn find(url: &str) -> Result<Vec<Found>> {
     let address = Address::parse(url).context("the database's URL")?;
     let client = address.connect("rowhook init").await?;
     let rows = client
-        .query(include_str!("../../sql/catalog/user_tables.sql"), &[])
+        .query(include_str!("../../../sql/catalog/user_tables.sql"), &[])
         .await;
     let mut found = Vec::new();
     for row in rows.context("list the tables")? {
@@ -30,16 +68,14 @@ pub(super) async fn init(url: &str, path: &Path) -> Result<()> {
             has_user_id: row.try_get("has_user_id")?,
         });
     }
+    Ok(found)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = file.with_context(|| format!("create {}", path.display()))?;
-    file.write_all(render(&found).as_bytes())
-        .with_context(|| format!("write {}", path.display()))?;
-    println!(
-        "wrote {} with the events of {} tables; next: edit it, then `rowhook check` and `rowhook run`",
-        path.display(),
-        found.len()
-    );
-    Ok(())
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("write {}", path.display()))
 }
 
 fn render(found: &[Found]) -> String {

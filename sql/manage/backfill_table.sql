@@ -1,0 +1,22 @@
+-- What a backfill has to know of a table: its key, its columns, and about how many rows it has.
+select
+    (
+        select array_agg(a.attname::text order by k.place)
+        from pg_index as i
+        cross join lateral unnest(i.indkey::smallint[]) with ordinality as k (attnum, place)
+        join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
+        where i.indrelid = c.oid
+            and i.indisprimary
+            and k.place <= i.indnkeyatts
+    ) as key,
+    (
+        select array_agg(a.attname::text order by a.attnum)
+        from pg_attribute as a
+        where a.attrelid = c.oid
+            and a.attnum > 0
+            and not a.attisdropped
+    ) as columns,
+    greatest(c.reltuples, 0)::bigint as estimate,
+    current_setting('track_commit_timestamp') = 'on' as knows_commit_times
+from pg_class as c
+where c.oid = to_regclass($1::text)

@@ -1,0 +1,282 @@
+//! `rowhook receive`: the other end. Prints what arrives, or queues it for tasks; and shows what was given up.
+
+use std::{
+    io::{IsTerminal, stdout},
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use axum::http::HeaderName;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::receive::{FILE, Receive},
+    receive::{
+        gate::Gate,
+        http::serve,
+        plugin,
+        print::{Printer, Style},
+        queue::{Dead, list_dead, retry_dead},
+        service::{Place, Receiver},
+        task::Task,
+        verify::{Algorithm, Encoding, HmacScheme, Verifier},
+    },
+};
+
+/// What `rowhook receive` is asked for.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Print what arrives: rowhook receive --port 9000 --secret whsec_…\n\
+                  Run tasks on it:    rowhook receive --config receive.toml"
+)]
+pub(super) struct ReceiveArgs {
+    /// Print what arrives at this port of 127.0.0.1; no receive.toml is read.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Believe who knows this secret; several while one is replaced. Without it everything is printed, unverified.
+    #[arg(long, env = "ROWHOOK_RECEIVE_SECRET", hide_env_values = true)]
+    secret: Vec<String>,
+    /// Look for an HMAC of the body in this header, such as X-Hook-Signature, instead of Standard Webhooks' signature.
+    #[arg(long, requires = "secret")]
+    header: Option<String>,
+    /// The hash of that HMAC: sha1, sha256 or sha512.
+    #[arg(long, requires = "header", default_value = "sha256")]
+    algorithm: AlgorithmArg,
+    /// How that HMAC is written: hex or base64.
+    #[arg(long, requires = "header", default_value = "hex")]
+    encoding: EncodingArg,
+    /// What stands before that HMAC, such as sha256=
+    #[arg(long, requires = "header", default_value = "")]
+    prefix: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum AlgorithmArg {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum EncodingArg {
+    Hex,
+    Base64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tasks that were given up.
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadCommand {
+    /// Show them, the latest first.
+    List,
+    /// Have them begin anew; a receiver that is running sees it within a second.
+    #[command(after_help = "Example: rowhook receive dead retry 17 18")]
+    Retry {
+        /// What the list calls them by.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        numbers: Vec<u64>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
+        /// Those of this task only.
+        #[arg(long)]
+        task: Option<String>,
+    },
+}
+
+/// Does what it is asked for. `config` is the file that the user named.
+pub(super) async fn receive(
+    args: ReceiveArgs,
+    config: Option<&Path>,
+    json: bool,
+    stop: CancellationToken,
+) -> Result<()> {
+    if let Some(port) = args.port {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        return print(Gate::new(verifier(&args)?), address, json, stop).await;
+    }
+    if !args.secret.is_empty() && std::env::var_os("ROWHOOK_RECEIVE_SECRET").is_none() {
+        bail!("--secret goes with --port; receive.toml has secrets of its own");
+    }
+    let path = config.unwrap_or(Path::new(FILE));
+    if config.is_none() && !path.exists() {
+        bail!(
+            "there is no {FILE} here; write one, or look at what arrives with: rowhook receive --port 9000 --secret whsec_…"
+        );
+    }
+    let config = Receive::load(path, &|name| std::env::var(name).ok())?;
+    match args.command {
+        Some(Command::Dead {
+            command: DeadCommand::List,
+        }) => show(&list_dead(&config.options.queue).await?, json),
+        Some(Command::Dead {
+            command: DeadCommand::Retry { numbers, task, .. },
+        }) => retry(&config.options.queue, &numbers, task.as_deref(), json).await,
+        None if config.tasks.is_empty() && config.plugins.is_empty() => {
+            tracing::info!(
+                "{} has neither tasks nor plugins; printing what arrives",
+                path.display()
+            );
+            print(config.options.gate, config.listen, json, stop).await
+        }
+        None => work(config, stop).await,
+    }
+}
+
+fn verifier(args: &ReceiveArgs) -> Result<Verifier> {
+    let Some(header) = &args.header else {
+        return if args.secret.is_empty() {
+            Ok(Verifier::unsigned())
+        } else {
+            Verifier::standard(&args.secret).context("--secret")
+        };
+    };
+    let scheme = HmacScheme {
+        header: HeaderName::try_from(header).with_context(|| format!("--header {header:?}"))?,
+        algorithm: match args.algorithm {
+            AlgorithmArg::Sha1 => Algorithm::Sha1,
+            AlgorithmArg::Sha256 => Algorithm::Sha256,
+            AlgorithmArg::Sha512 => Algorithm::Sha512,
+        },
+        encoding: match args.encoding {
+            EncodingArg::Hex => Encoding::Hex,
+            EncodingArg::Base64 => Encoding::Base64,
+        },
+        prefix: args.prefix.clone(),
+    };
+    Ok(Verifier::hmac(scheme, args.secret.clone()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listen on {address}"))?;
+    let address = listener.local_addr().context("read the address")?;
+    tracing::info!("listening on http://{address}");
+    Ok(listener)
+}
+
+async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationToken) -> Result<()> {
+    let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let style = match (json, colour) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Colour,
+        (false, false) => Style::Plain,
+    };
+    let grace = gate.timeout;
+    let router = Printer::new(gate, style, stdout()).router();
+    serve(listen(address).await?, router, stop, grace).await;
+    Ok(())
+}
+
+async fn work(config: Receive, stop: CancellationToken) -> Result<()> {
+    let mut tasks = config.tasks;
+    let (plugins, broken) = plugin::find(&config.plugins).await;
+    for broken in broken {
+        let (plugin, reason) = (broken.path.display(), broken.reason);
+        tracing::error!(%plugin, reason, "a plugin is left out; nothing is kept for it");
+    }
+    for plugin in plugins {
+        if tasks.iter().any(|task| task.name == plugin.name) {
+            tracing::error!(
+                task = plugin.name,
+                "a plugin is left out; receive.toml has a task of its name"
+            );
+        } else {
+            tasks.push(plugin);
+        }
+    }
+    for task in &tasks {
+        let Task {
+            name,
+            models,
+            events,
+            ..
+        } = task;
+        let words = |patterns: &[crate::config::Pattern]| {
+            let words: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            words.join(" ")
+        };
+        tracing::info!(
+            task = name,
+            models = words(models),
+            events = words(events),
+            "task"
+        );
+    }
+    let tasks: Vec<Arc<Task>> = tasks.into_iter().map(Arc::new).collect();
+    let receiver = Receiver::open(tasks, config.options).await?;
+    receiver.run(listen(config.listen).await?, stop).await
+}
+
+fn show(dead: &[Dead], json: bool) -> Result<()> {
+    if json {
+        let dead: Vec<_> = dead.iter().map(as_json).collect();
+        println!("{}", serde_json::to_string_pretty(&dead)?);
+        return Ok(());
+    }
+    if dead.is_empty() {
+        println!("nothing is dead");
+    }
+    for dead in dead {
+        println!(
+            "{}  {}  {}  {}  {} attempts, the last {}",
+            dead.number,
+            dead.task,
+            dead.envelope,
+            dead.id,
+            dead.attempts,
+            humantime::format_rfc3339_seconds(dead.at)
+        );
+        dead.error.lines().for_each(|line| println!("    {line}"));
+    }
+    Ok(())
+}
+
+fn as_json(dead: &Dead) -> serde_json::Value {
+    json!({
+        "number": dead.number,
+        "task": dead.task,
+        "id": dead.id,
+        "model": dead.envelope.model,
+        "event": dead.envelope.event,
+        "attempts": dead.attempts,
+        "at": humantime::format_rfc3339_millis(dead.at).to_string(),
+        "error": dead.error,
+    })
+}
+
+async fn retry(place: &Place, numbers: &[u64], task: Option<&str>, json: bool) -> Result<()> {
+    let all = list_dead(place).await?;
+    if let Some(missing) = numbers
+        .iter()
+        .find(|number| !all.iter().any(|dead| dead.number == **number))
+    {
+        bail!("nothing dead has the number {missing}; `rowhook receive dead list` shows what has");
+    }
+    let chosen = |dead: &Dead| {
+        (numbers.is_empty() || numbers.contains(&dead.number))
+            && task.is_none_or(|task| task == dead.task)
+    };
+    let chosen: Vec<Dead> = all.into_iter().filter(chosen).collect();
+    let revived = retry_dead(place, &chosen).await?;
+    if json {
+        println!("{}", json!({ "retried": revived }));
+    } else {
+        println!("{revived} will begin anew");
+    }
+    Ok(())
+}

@@ -1,0 +1,513 @@
+//! `django`: as django-rest-hooks sends a model that has no `serialize_hook`, byte for byte.
+//! `{"hook": {"id", "event", "target"}, "data": {"model", "pk", "fields": {…}}}`
+//!
+//! It is Django's Python serializer and then `json.dumps` with DjangoJSONEncoder. The first makes texts of what is neither a
+//! number nor a time: a list becomes the text of its JSON, and a duration `1 02:03:04`.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+
+use super::{Parts, Shape, python};
+use crate::{
+    change::{Change, Image, Value},
+    enrich::Added,
+    event::{Event, Subject},
+    hook::Hook,
+    postgres::{
+        json,
+        relation::{Column, Relation},
+        types::Type,
+    },
+};
+
+/// The body for one hook.
+pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
+    let mut body = Vec::with_capacity(parts.data.len() + 160);
+    body.extend_from_slice(br#"{"hook": {"id": "#);
+    // A number or a string.
+    let id = serde_json::to_vec(&hook.id).unwrap_or_default();
+    python::redump(&id, &mut body);
+    body.extend_from_slice(br#", "event": "#);
+    python::text(&event.name, &mut body);
+    body.extend_from_slice(br#", "target": "#);
+    python::text(hook.target.display(), &mut body);
+    body.extend_from_slice(br#"}, "data": "#);
+    body.extend_from_slice(parts.data);
+    if let Some(names) = parts.left_out {
+        body.extend_from_slice(br#", "left_out": "#);
+        let names = serde_json::to_vec(names).unwrap_or_default();
+        python::redump(&names, &mut body);
+    }
+    body.push(b'}');
+    body.into()
+}
+
+/// What the event tells of. `json` is that in the other dialects: what a message carries, or a template made.
+pub(super) fn data(event: &Event, json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + 100);
+    match &event.subject {
+        Subject::Row {
+            change,
+            shape,
+            added,
+        } if shape.template().is_none() => model(change, shape, added, &mut out),
+        Subject::Row { .. } | Subject::Message(_) => python::redump(json, &mut out),
+    }
+    out
+}
+
+/// The model and the key alone; of a message nothing.
+pub(super) fn thin(event: &Event) -> Vec<u8> {
+    let Subject::Row { change, shape, .. } = &event.subject else {
+        return b"null".to_vec();
+    };
+    let mut out = Vec::new();
+    head(change, shape, &mut out);
+    out.extend_from_slice(b"{}}");
+    out
+}
+
+/// The name of a column as a field of its model: without the `_id` of a foreign key. `None` where it is not shown.
+pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
+    let shown = shape.name(&column.name)?;
+    let own = shown == column.name && column.points;
+    Some(match shown.strip_suffix("_id") {
+        Some(stem) if own && !stem.is_empty() => stem,
+        _ => shown,
+    })
+}
+
+/// `bookstore.book`, of the model that hooks.toml names, else of the table `bookstore_book`.
+pub fn label(relation: &Relation, shape: &Shape) -> String {
+    match shape.model() {
+        Some(model) => format!("{}.{}", model.app, model.name.to_lowercase()),
+        None => relation.name.replacen('_', ".", 1),
+    }
+}
+
+fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
+    let Some(image) = change.shown() else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    head(change, shape, out);
+    out.push(b'{');
+    let relation = &change.relation;
+    let mut first = true;
+    let mut begin = |name: &str, out: &mut Vec<u8>| {
+        if !std::mem::take(&mut first) {
+            out.extend_from_slice(b", ");
+        }
+        python::text(name, out);
+        out.extend_from_slice(b": ");
+    };
+    for (at, (column, value)) in relation.columns.iter().zip(image.tuple()).enumerate() {
+        let known = matches!(image, Image::Whole(_)) || column.identity_key;
+        // Django tells a key of one column as `pk` and nowhere else.
+        let is_pk = relation.primary_key == [at];
+        let Some(name) = field(shape, column).filter(|_| known && !is_pk) else {
+            continue;
+        };
+        if *value != Value::Unchanged {
+            begin(name, out);
+            write(column, value, out);
+        }
+    }
+    for Added { key, json } in added {
+        if let Some(json) = json {
+            begin(key, out);
+            python::redump(json.as_bytes(), out);
+        }
+    }
+    out.extend_from_slice(b"}}");
+}
+
+/// Everything before the fields.
+fn head(change: &Change, shape: &Shape, out: &mut Vec<u8>) {
+    let relation = &change.relation;
+    out.extend_from_slice(br#"{"model": "#);
+    python::text(&label(relation, shape), out);
+    out.extend_from_slice(br#", "pk": "#);
+    let key: Vec<(&Column, &Value)> = relation
+        .primary_key
+        .iter()
+        .filter_map(|at| {
+            Some((
+                relation.columns.get(*at)?,
+                change.shown()?.tuple().get(*at)?,
+            ))
+        })
+        .collect();
+    match &key[..] {
+        [] => out.extend_from_slice(b"null"),
+        [(column, value)] => write(column, value, out),
+        all => {
+            out.push(b'[');
+            for (number, (column, value)) in all.iter().enumerate() {
+                if number > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                write(column, value, out);
+            }
+            out.push(b']');
+        }
+    }
+    out.extend_from_slice(br#", "fields": "#);
+}
+
+/// Writes the value of a field.
+fn write(column: &Column, value: &Value, out: &mut Vec<u8>) {
+    let Value::Text(bytes) = value else {
+        return out.extend_from_slice(b"null");
+    };
+    let text = String::from_utf8_lossy(bytes);
+    match &*column.ty {
+        Type::Bool => {
+            out.extend_from_slice(if is_true(&text) { b"true" } else { b"false" });
+        }
+        Type::Integer => out.extend_from_slice(text.as_bytes()),
+        Type::Float => out.extend_from_slice(python::float(&text).as_bytes()),
+        Type::Json => python::redump(text.as_bytes(), out),
+        Type::Timestamp | Type::TimestampTz => {
+            let time = iso(&text, &column.ty);
+            // DjangoJSONEncoder cuts microseconds to milliseconds, and writes UTC as Z.
+            let (time, zone) = match time.strip_suffix("+00:00") {
+                Some(time) => (time, "Z"),
+                None => (time.as_str(), ""),
+            };
+            python::text(&(to_milliseconds(time).to_owned() + zone), out);
+        }
+        Type::Time => python::text(to_milliseconds(&iso(&text, &column.ty)), out),
+        ty => python::text(&told(ty, &text), out),
+    }
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "t" | "true")
+}
+
+/// The value as Django's fields make a text of it.
+fn told(ty: &Type, text: &str) -> String {
+    match ty {
+        Type::Bool => if is_true(text) { "True" } else { "False" }.to_owned(),
+        Type::Float => python::float(text),
+        Type::Numeric => decimal(text),
+        Type::Timestamp | Type::TimestampTz | Type::Time => iso(text, ty),
+        Type::Interval => duration(text).unwrap_or_else(|| text.to_owned()),
+        Type::Bytes => {
+            bytes(text).map_or_else(|| text.to_owned(), |bytes| BASE64_STANDARD.encode(bytes))
+        }
+        Type::Array { element, delimiter } => array(element, *delimiter, text, 1),
+        Type::Hstore => hstore(text),
+        Type::Integer
+        | Type::Json
+        | Type::Date
+        | Type::Uuid
+        | Type::Enum(_)
+        | Type::NumberVector
+        | Type::TextVector
+        | Type::Composite(_)
+        | Type::Text => text.to_owned(),
+    }
+}
+
+/// `isoformat` of a time: all six digits of a fraction, if there is one. What Python has no time for stays as Postgres has
+/// it.
+fn iso(text: &str, ty: &Type) -> String {
+    let (time, zone) = match text.strip_suffix("+00") {
+        Some(time) if *ty == Type::TimestampTz => (time, "+00:00"),
+        _ => (text, ""),
+    };
+    let time = time.replacen(' ', "T", 1);
+    let plain = |c: char| c.is_ascii_digit() || "-T:.".contains(c);
+    if !time.chars().all(plain) {
+        return text.to_owned();
+    }
+    match time.split_once('.') {
+        Some((seconds, fraction)) => format!("{seconds}.{fraction:0<6}{zone}"),
+        None => time + zone,
+    }
+}
+
+fn to_milliseconds(time: &str) -> &str {
+    match time.find('.') {
+        Some(point) => time.get(..point + 4).unwrap_or(time),
+        None => time,
+    }
+}
+
+/// `str` of a Decimal: with an exponent where there are more than six zeros behind the point.
+fn decimal(text: &str) -> String {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if !digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    {
+        // NaN and the infinities.
+        return text.to_owned();
+    }
+    let all = format!("{whole}{fraction}");
+    let significant = match all.trim_start_matches('0') {
+        "" => "0",
+        digits => digits,
+    };
+    let left = significant.len() as i64 - fraction.len() as i64;
+    if left > -6 {
+        return text.to_owned();
+    }
+    let (first, rest) = significant.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{first}{point}{rest}E{}", left - 1)
+}
+
+/// `duration_string` of an interval such as `1 year 2 mons -3 days +04:05:06.7`; `None` where it is not understood. A year has 365
+/// days and a month 30, as psycopg says.
+fn duration(text: &str) -> Option<String> {
+    const SECOND: i128 = 1_000_000;
+    const DAY: i128 = 24 * 60 * 60 * SECOND;
+    let mut total: i128 = 0;
+    let mut words = text.split(' ');
+    while let Some(word) = words.next() {
+        if !word.contains(':') {
+            let number: i128 = word.parse().ok()?;
+            let days = match words.next()?.trim_end_matches('s') {
+                "year" => 365,
+                "mon" => 30,
+                "day" => 1,
+                _ => return None,
+            };
+            total += number.checked_mul(days * DAY)?;
+            continue;
+        }
+        let (sign, time) = match word.strip_prefix('-') {
+            Some(time) => (-1, time),
+            None => (1, word.trim_start_matches('+')),
+        };
+        let mut parts = time.splitn(3, ':');
+        let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+        let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+        let number = |text: &str| text.parse::<i64>().ok().map(i128::from);
+        let micros = number(&format!("{fraction:0<6}"))?;
+        let minutes = number(hours)? * 60 + number(minutes)?;
+        total += sign * ((minutes * 60 + number(seconds)?) * SECOND + micros);
+    }
+    let (days, rest) = (total.div_euclid(DAY), total.rem_euclid(DAY));
+    let (seconds, micros) = (rest / SECOND, rest % SECOND);
+    let mut told = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    if days != 0 {
+        told = format!("{days} {told}");
+    }
+    if micros != 0 {
+        told.push_str(&format!(".{micros:06}"));
+    }
+    Some(told)
+}
+
+/// The bytes of `\x00ff`.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.strip_prefix("\\x")?.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(byte).collect()
+}
+
+/// The text of a list: JSON in which each element is a text.
+fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
+    let mut out = Vec::new();
+    let items = match json::elements(text.as_bytes(), delimiter) {
+        Ok(items) if dimension <= json::DIMENSIONS => items,
+        Ok(_) | Err(_) => return text.to_owned(),
+    };
+    out.push(b'[');
+    for (number, item) in items.iter().enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b", ");
+        }
+        match item {
+            json::Element::Null => out.extend_from_slice(b"null"),
+            json::Element::Value(item) => {
+                let item = String::from_utf8_lossy(item);
+                match element {
+                    Type::Json => python::redump(item.as_bytes(), &mut out),
+                    _ => python::plain_text(&told(element, &item), &mut out),
+                }
+            }
+            // Another dimension is a list in a list, and so a text in it.
+            json::Element::Array(inner) => {
+                let inner = String::from_utf8_lossy(inner);
+                let inner = array(element, delimiter, &inner, dimension + 1);
+                python::plain_text(&inner, &mut out);
+            }
+        }
+    }
+    out.push(b']');
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The text of an hstore: its JSON.
+fn hstore(text: &str) -> String {
+    let mut json = Vec::new();
+    if json::write(&Type::Hstore, text.as_bytes(), &mut json).is_err() {
+        return text.to_owned();
+    }
+    let Ok(fields) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json)
+    else {
+        return text.to_owned();
+    };
+    let mut out = vec![b'{'];
+    for (number, (key, value)) in fields.iter().enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b", ");
+        }
+        python::plain_text(key, &mut out);
+        out.extend_from_slice(b": ");
+        match value.as_str() {
+            Some(value) => python::plain_text(value, &mut out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn list(element: Type) -> Type {
+        Type::Array {
+            element: Arc::new(element),
+            delimiter: b',',
+        }
+    }
+
+    fn column(ty: Type) -> Column {
+        Column {
+            name: "value".into(),
+            ty: Arc::new(ty),
+            type_oid: 0,
+            sql_type: String::new(),
+            nullable: true,
+            identity_key: false,
+            generated: false,
+            large: false,
+            points: false,
+        }
+    }
+
+    fn written(ty: Type, text: &str) -> String {
+        let mut out = Vec::new();
+        let value = Value::Text(Bytes::copy_from_slice(text.as_bytes()));
+        write(&column(ty), &value, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    // What is here was printed by Django 5.2; `tests/stories/django` asks it each time.
+    #[test]
+    fn a_value_is_what_django_makes_of_it() {
+        for (ty, text, expected) in [
+            (Type::Bool, "t", "true"),
+            (Type::Integer, "-7", "-7"),
+            (Type::Float, "1e+15", "1000000000000000.0"),
+            // Which is no JSON, but what Python writes and reads.
+            (Type::Float, "Infinity", "Infinity"),
+            (Type::Numeric, "9.50", r#""9.50""#),
+            (Type::Numeric, "-0.0000010", r#""-0.0000010""#),
+            (Type::Numeric, "-0.00000010", r#""-1.0E-7""#),
+            (Type::Numeric, "0.00000000", r#""0E-8""#),
+            (Type::Numeric, "NaN", r#""NaN""#),
+            (
+                Type::TimestampTz,
+                "2024-05-01 12:00:00+00",
+                r#""2024-05-01T12:00:00Z""#,
+            ),
+            (
+                Type::TimestampTz,
+                "2024-05-01 12:00:00.5+00",
+                r#""2024-05-01T12:00:00.500Z""#,
+            ),
+            (
+                Type::Timestamp,
+                "2024-05-01 12:00:00.123456",
+                r#""2024-05-01T12:00:00.123""#,
+            ),
+            (Type::Timestamp, "infinity", r#""infinity""#),
+            (Type::Time, "12:00:00.1", r#""12:00:00.100""#),
+            (
+                Type::Interval,
+                "1 year 2 mons 3 days 04:05:06.7",
+                r#""428 04:05:06.700000""#,
+            ),
+            (Type::Interval, "-02:00:00", r#""-1 22:00:00""#),
+            (Type::Interval, "-1 days +02:03:04", r#""-1 02:03:04""#),
+            (Type::Interval, "00:00:00", r#""00:00:00""#),
+            (Type::Bytes, "\\x00ff10", r#""AP8Q""#),
+            (
+                Type::Json,
+                r#"{"b":1.50,"ä":[]}"#,
+                r#"{"b": 1.5, "\u00e4": []}"#,
+            ),
+            (list(Type::Integer), "{1,NULL}", r#""[\"1\", null]""#),
+            (
+                list(Type::Text),
+                r#"{"é \"x\"",b}"#,
+                r#""[\"\u00e9 \\\"x\\\"\", \"b\"]""#,
+            ),
+            (list(Type::Bool), "{t,f}", r#""[\"True\", \"False\"]""#),
+            (
+                list(Type::Integer),
+                "{{1,2},{3,4}}",
+                r#""[\"[\\\"1\\\", \\\"2\\\"]\", \"[\\\"3\\\", \\\"4\\\"]\"]""#,
+            ),
+            (
+                Type::Hstore,
+                r#""a"=>"b", "c"=>NULL"#,
+                r#""{\"a\": \"b\", \"c\": null}""#,
+            ),
+        ] {
+            assert_eq!(written(ty, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_key_loses_its_id_and_nothing_else_does() {
+        let shape = Shape::default();
+        let named = |name: &str, points| Column {
+            name: name.into(),
+            points,
+            ..column(Type::Integer)
+        };
+        for (name, points, expected) in [
+            ("author_id", true, "author"),
+            ("author_id", false, "author_id"),
+            ("author", true, "author"),
+            ("_id", true, "_id"),
+        ] {
+            assert_eq!(field(&shape, &named(name, points)), Some(expected));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            for ty in [
+                Type::Numeric, Type::Float, Type::TimestampTz, Type::Time, Type::Interval, Type::Bytes, Type::Json,
+                Type::Hstore, list(Type::Text), list(Type::Interval),
+            ] {
+                written(ty, &text);
+            }
+        }
+    }
+}

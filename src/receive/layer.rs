@@ -1,0 +1,88 @@
+//! An axum layer that lets through only what is verified.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::gate::Gate;
+
+/// Answers what is not signed, too large, too slow or malformed by itself. What it lets through has its [`Received`] among
+/// the request's extensions, and its body unchanged.
+///
+/// [`Received`]: super::Received
+#[derive(Debug, Clone)]
+pub struct VerifyLayer {
+    gate: Arc<Gate>,
+}
+
+impl VerifyLayer {
+    /// A layer with this gate.
+    pub fn new(gate: Gate) -> Self {
+        let gate = Arc::new(gate);
+        Self { gate }
+    }
+}
+
+impl<S> Layer<S> for VerifyLayer {
+    type Service = Verified<S>;
+
+    fn layer(&self, inner: S) -> Verified<S> {
+        Verified {
+            gate: Arc::clone(&self.gate),
+            inner,
+        }
+    }
+}
+
+/// What [`VerifyLayer`] makes of a service.
+#[derive(Debug, Clone)]
+pub struct Verified<S> {
+    gate: Arc<Gate>,
+    inner: S,
+}
+
+impl<S> Service<Request> for Verified<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The one that is ready goes along; a clone stays behind.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let gate = Arc::clone(&self.gate);
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let mut copy = Request::new(body);
+            *copy.method_mut() = parts.method.clone();
+            *copy.headers_mut() = parts.headers.clone();
+            match gate.admit(copy).await {
+                Ok((received, _)) => {
+                    let body = Body::from(received.body.clone());
+                    parts.extensions.insert(received);
+                    inner.call(Request::from_parts(parts, body)).await
+                }
+                Err(rejection) => Ok(rejection.into_response()),
+            }
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! Plugins: programs named `rowhook-plugin-*` that say by themselves what they want.
+//!
+//! Each is asked once, with the argument `describe`, and is run later with the argument `run`. One that is broken is reported
+//! and left out; the others do not notice.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{io::AsyncReadExt, process::Command, time::timeout};
+
+use super::task::{Action, Path as BodyPath, Task};
+use crate::config::{Pattern, duration};
+
+const PREFIX: &str = "rowhook-plugin-";
+/// So long a plugin may think about what it wants.
+const DESCRIBE: Duration = Duration::from_secs(10);
+/// Longer than any description.
+const LONGEST: u64 = 64 * 1024;
+
+/// What a plugin prints when it is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    models: Vec<String>,
+    events: Vec<String>,
+    timeout: Option<String>,
+    retries: Option<Vec<String>>,
+    concurrency: Option<NonZeroUsize>,
+    order_by: Option<String>,
+}
+
+/// A plugin that is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The program, or the folder that cannot be read.
+    pub path: PathBuf,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// The tasks of all plugins in `folders`, and those that are left out. The first of a name counts.
+pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut broken = Vec::new();
+    for folder in folders {
+        let programs = match programs(folder) {
+            Ok(programs) => programs,
+            Err(error) => {
+                broken.push(Broken {
+                    path: folder.clone(),
+                    reason: format!("the folder cannot be read: {error}"),
+                });
+                continue;
+            }
+        };
+        for path in programs {
+            match load(&path, &tasks).await {
+                Ok(task) => tasks.push(task),
+                Err(reason) => broken.push(Broken { path, reason }),
+            }
+        }
+    }
+    (tasks, broken)
+}
+
+/// What is named as a plugin, by name.
+fn programs(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    // Absolute, because a bare name would be looked for elsewhere.
+    let folder = folder.canonicalize()?;
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            programs.push(entry.path());
+        }
+    }
+    programs.sort();
+    Ok(programs)
+}
+
+async fn load(path: &Path, before: &[Task]) -> Result<Task, String> {
+    let file = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = format!("plugin-{}", file.strip_prefix(PREFIX).unwrap_or(&file));
+    if before.iter().any(|task| task.name == name) {
+        return Err("another plugin of this name came first".into());
+    }
+    let metadata = fs::metadata(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err("it is not executable; chmod +x it".into());
+    }
+    let program = path
+        .to_str()
+        .ok_or("its path is not UTF-8; move it")?
+        .to_owned();
+    let said = timeout(DESCRIBE, describe(&program)).await;
+    let said = said.map_err(|_| format!("describe did not end within {DESCRIBE:?}"))??;
+    let described = serde_json::from_slice(&said);
+    let described: Description =
+        described.map_err(|error| format!("what describe prints is no description: {error}"))?;
+    described.task(name, program)
+}
+
+async fn describe(program: &str) -> Result<Vec<u8>, String> {
+    let child = Command::new(program)
+        .arg("describe")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = child.map_err(|error| format!("it cannot be run: {error}"))?;
+    let mut said = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        let read = stdout.take(LONGEST).read_to_end(&mut said).await;
+        read.map_err(|error| format!("describe cannot be read: {error}"))?;
+    }
+    let status = child.wait().await;
+    let status = status.map_err(|error| format!("describe cannot be waited for: {error}"))?;
+    if status.success() {
+        Ok(said)
+    } else {
+        Err(format!("describe failed: {status}"))
+    }
+}
+
+impl Description {
+    fn task(self, name: String, program: String) -> Result<Task, String> {
+        let patterns = |key: &str, texts: &[String]| -> Result<Vec<Pattern>, String> {
+            if texts.is_empty() {
+                return Err(format!("its {key} are empty; name some, or \"*\" for all"));
+            }
+            let pattern = |text: &String| {
+                Pattern::parse(text).ok_or(format!("{text:?} among its {key} is no pattern"))
+            };
+            texts.iter().map(pattern).collect()
+        };
+        let time = |text: &String| {
+            let mend = "is not a duration; write one such as \"15s\"";
+            duration(text).ok_or(format!("its {text:?} {mend}"))
+        };
+        let command = vec![program, "run".to_owned()];
+        let mut task = Task::new(name, Action::Command(command));
+        task.models = patterns("models", &self.models)?;
+        task.events = patterns("events", &self.events)?;
+        if let Some(text) = &self.timeout {
+            task.timeout = time(text)?;
+        }
+        if let Some(pauses) = &self.retries {
+            task.retries = pauses.iter().map(time).collect::<Result<_, _>>()?;
+        }
+        if let Some(concurrency) = self.concurrency {
+            task.concurrency = concurrency;
+        }
+        if let Some(text) = self.order_by {
+            let path = BodyPath::parse(&text);
+            task.order_by = Some(path.ok_or(format!("its order_by {text:?} is no path"))?);
+        }
+        Ok(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by another process: while we had it open for writing, a child of another test could not be told from us, and
+    /// it could not be run.
+    fn write(folder: &Path, name: &str, script: &str, mode: &str) {
+        let path = folder.join(name);
+        let status = std::process::Command::new("sh")
+            .args([
+                "-c",
+                r#"printf '#!/bin/sh\n%s\n' "$1" >"$0"; chmod "$2" "$0""#,
+            ])
+            .arg(path)
+            .args([script, mode])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn a_broken_plugin_is_told_and_the_others_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let good = r#"[ "$1" = describe ] && echo '{"models": ["tenant", "ipam.*"], "events": ["*"], "timeout": "5s", "retries": ["1s"], "concurrency": 1, "order_by": "data.id"}'"#;
+        write(folder, "rowhook-plugin-good.sh", good, "755");
+        write(folder, "rowhook-plugin-good", good, "755");
+        write(folder, "rowhook-plugin-fails", "exit 3", "755");
+        write(folder, "rowhook-plugin-mumbles", "echo hello", "755");
+        write(
+            folder,
+            "rowhook-plugin-extra",
+            r#"echo '{"models":["*"],"events":["*"],"modles":1}'"#,
+            "755",
+        );
+        write(
+            folder,
+            "rowhook-plugin-wide",
+            r#"echo '{"models":["a b"],"events":["*"]}'"#,
+            "755",
+        );
+        write(folder, "rowhook-plugin-plain", good, "644");
+        write(folder, "something-else", "exit 1", "755");
+        let missing = folder.join("missing");
+        let (tasks, broken) = find(&[folder.to_owned(), missing]).await;
+        let names: Vec<&str> = tasks.iter().map(|task| &*task.name).collect();
+        assert_eq!(names, ["plugin-good"]);
+        assert_eq!(tasks[0].timeout, Duration::from_secs(5));
+        assert_eq!(tasks[0].retries, [Duration::from_secs(1)]);
+        let told: Vec<String> = broken
+            .iter()
+            .map(|broken| {
+                let name = broken.path.file_name().unwrap().to_string_lossy();
+                format!("{}: {}", name.trim_start_matches(PREFIX), broken.reason)
+            })
+            .collect();
+        let begins = [
+            "extra: what describe prints is no description: unknown field `modles`",
+            "fails: describe failed: exit status: 3",
+            "good.sh: another plugin of this name came first",
+            "mumbles: what describe prints is no description: expected value",
+            "plain: it is not executable; chmod +x it",
+            "wide: \"a b\" among its models is no pattern",
+            "missing: the folder cannot be read: ",
+        ];
+        assert_eq!(told.len(), begins.len(), "{told:#?}");
+        for (told, begin) in told.iter().zip(begins) {
+            assert!(told.starts_with(begin), "{told}");
+        }
+    }
+}

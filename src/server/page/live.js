@@ -1,0 +1,51 @@
+// Keeps the overview up to date. Without it the page is the same, as it was when it was loaded.
+"use strict";
+
+const attempts = document.getElementById("attempts");
+const glance = document.getElementById("glance");
+const live = document.getElementById("live");
+
+function link(path, id) {
+  const a = document.createElement("a");
+  a.href = path + encodeURIComponent(id);
+  a.textContent = id;
+  return a;
+}
+
+function cell(content, className) {
+  const td = document.createElement("td");
+  td.append(content);
+  if (className) td.className = className;
+  return td;
+}
+
+function show(one) {
+  const row = document.createElement("tr");
+  row.className = "new";
+  const again = one.attempt > 1 ? " attempt " + one.attempt : "";
+  const delivery = link("/deliveries/", one.delivery);
+  delivery.className = "id";
+  row.append(
+    cell(one.at.split(".")[0].replace("T", " ")),
+    cell(one.event),
+    cell(link("/hooks/", one.hook)),
+    cell(one.answer + again, one.delivered ? "good" : "bad"),
+    cell(one.took_ms.toFixed(1) + " ms"),
+    cell(delivery),
+  );
+  attempts.prepend(row);
+  while (attempts.rows.length > 50) attempts.lastElementChild.remove();
+  const none = document.getElementById("none");
+  if (none) none.remove();
+}
+
+if (attempts && glance && window.EventSource) {
+  const stream = new EventSource("/live");
+  stream.addEventListener("open", () => { live.textContent = "live"; });
+  stream.addEventListener("error", () => { live.textContent = "not live just now"; });
+  stream.addEventListener("attempt", (event) => show(JSON.parse(event.data)));
+  stream.addEventListener("glance", async () => {
+    const answer = await fetch("/glance");
+    if (answer.ok && !answer.redirected) glance.innerHTML = await answer.text();
+  });
+}

@@ -1,0 +1,88 @@
+//! The templates. What they show is escaped, because their names end in .html.
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+};
+use minijinja::{Environment, Value, context, value::Serde};
+
+use super::session::Visitor;
+use crate::{manage::Who, postgres::lag::size, server::problem::Problem};
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    for (name, text) in [
+        ("layout.html", include_str!("layout.html")),
+        ("login.html", include_str!("login.html")),
+        ("home.html", include_str!("home.html")),
+        ("glance.html", include_str!("glance.html")),
+        ("hooks.html", include_str!("hooks.html")),
+        ("hook.html", include_str!("hook.html")),
+        ("secret.html", include_str!("secret.html")),
+        ("tested.html", include_str!("tested.html")),
+        ("deliveries.html", include_str!("deliveries.html")),
+        (
+            "deliveries_table.html",
+            include_str!("deliveries_table.html"),
+        ),
+        ("delivery.html", include_str!("delivery.html")),
+        ("problem.html", include_str!("problem.html")),
+    ] {
+        templates
+            .add_template(name, text)
+            .expect("the templates are part of the program, and tests render each");
+    }
+    templates.add_filter("brief", brief);
+    templates.add_filter("bytes", size);
+    templates
+});
+
+/// A time without its date's century and its microseconds, for tables.
+fn brief(time: &str) -> String {
+    let time = time.split('.').next().unwrap_or(time);
+    time.replace('T', " ")
+}
+
+/// What a template sees of a value.
+pub(super) fn of(value: &impl serde::Serialize) -> Value {
+    Value::from(Serde(value))
+}
+
+/// Renders a page.
+pub(super) fn page(name: &str, values: Value) -> Response {
+    let rendered = TEMPLATES
+        .get_template(name)
+        .and_then(|template| template.render(values));
+    match rendered {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, page = name, "a page was not rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What every page of somebody who has logged in knows.
+pub(super) fn common(visitor: &Visitor, here: &str) -> Value {
+    let (operator, name) = match visitor.who() {
+        Who::Operator => (true, "operator".to_owned()),
+        Who::Owner(owner) => (false, owner.clone()),
+    };
+    context! {
+        operator,
+        name,
+        here,
+        csrf => visitor.csrf.clone(),
+        may_write => visitor.may_write(),
+        version => env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// What went wrong, as a page.
+pub(super) fn problem(visitor: Option<&Visitor>, problem: &Problem) -> Response {
+    let common = visitor.map_or_else(|| context! {}, |visitor| common(visitor, ""));
+    let values = context! { problem => of(problem), ..common };
+    (problem.status(), page("problem.html", values)).into_response()
+}

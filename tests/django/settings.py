@@ -1,0 +1,52 @@
+"""The settings of the shop: a Django application with django-rest-hooks 1.5, as somebody might have one."""
+
+import os
+from urllib.parse import urlsplit
+
+import django.dispatch
+
+
+class Signal(django.dispatch.Signal):
+    """What django-rest-hooks 1.5 still passes, and Django takes no more since 4.0."""
+
+    def __init__(self, providing_args=None, use_caching=False):
+        super().__init__(use_caching)
+
+
+django.dispatch.Signal = Signal
+
+url = urlsplit(os.environ["DATABASE_URL"])
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": url.hostname,
+        "PORT": url.port,
+        "USER": url.username,
+        "NAME": url.path.strip("/"),
+    }
+}
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.postgres",
+    "rest_hooks",
+    "shop",
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "Europe/Berlin"
+SECRET_KEY = "of a shop that sells nothing"
+
+HOOK_THREADING = False
+HOOK_EVENTS = {
+    "thing.added": "shop.Thing.created",
+    "thing.changed": "shop.Thing.updated",
+    "thing.removed": "shop.Thing.deleted",
+    "book.added": "shop.Book.created+",
+    "book.removed": "shop.Book.deleted+",
+    "ticket.added": "shop.Ticket.created",
+    "user.logged_in": None,
+}
+if os.environ.get("HOOK_CUSTOM_MODEL"):
+    HOOK_CUSTOM_MODEL = "shop.CustomHook"
+    HOOK_FINDER = "shop.finder.find_and_fire_hook"

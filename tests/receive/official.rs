@@ -1,0 +1,202 @@
+//! The official Standard Webhooks libraries of PyPI and npm sign what we receive, and verify what we send.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::SystemTime,
+};
+
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+use crate::{
+    receiving::{NOTE, Place, book, post, signed},
+    support::{BOOK_EVENTS, DEADLINE, Database, Receiver, SECRET},
+};
+
+const DOCUMENTATION: &str = include_str!("../../docs/receiving.md");
+
+/// A library, as a program that signs and verifies.
+struct Peer {
+    name: &'static str,
+    program: PathBuf,
+    script: &'static str,
+}
+
+fn peers() -> [Peer; 2] {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers");
+    assert!(
+        installed.join("python").exists() && installed.join("node").exists(),
+        "the official libraries are not installed; run: make peers"
+    );
+    [
+        Peer {
+            name: "PyPI",
+            program: installed.join("python/bin/python"),
+            script: "peer.py",
+        },
+        Peer {
+            name: "npm",
+            program: "node".into(),
+            script: "peer.cjs",
+        },
+    ]
+}
+
+impl Peer {
+    /// The program, which finds its library.
+    fn command(&self) -> Command {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(&self.program);
+        command
+            .env("NODE_PATH", here.join("target/peers/node/node_modules"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn ask(&self, word: &str, question: &Value) -> Result<String, String> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut child = self
+            .command()
+            .arg(here.join("tests/receive/official").join(self.script))
+            .arg(word)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let question = question.to_string();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(question.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_official_libraries_sign_is_believed() {
+    let place = Place::with_task(NOTE, "").await;
+    let receiver = place.receive().await;
+    let body = book("added", 1).replace("\"x\"", "\"größer\"");
+    for peer in peers() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let timestamp = now.unwrap().as_secs();
+        let id = format!("msg_{}", peer.name);
+        let signature = peer.ask(
+            "sign",
+            &json!({"secret": SECRET, "id": id, "timestamp": timestamp, "body": body}),
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert("webhook-id", id.parse().unwrap());
+        headers.insert("webhook-timestamp", timestamp.to_string().parse().unwrap());
+        headers.insert("webhook-signature", signature.unwrap().parse().unwrap());
+        assert_eq!(
+            post(
+                &place.url(),
+                headers.clone(),
+                body.replace("added", "moved")
+            )
+            .await
+            .0,
+            401
+        );
+        assert_eq!(
+            post(&place.url(), headers, body.clone()).await.0,
+            202,
+            "{}",
+            peer.name
+        );
+    }
+    place.until_ran("both", |ran| ran.len() == 2).await;
+    assert!(receiver.stop().success());
+}
+
+#[tokio::test]
+async fn what_rowhook_sends_is_verified_by_the_official_libraries() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Die Größe', 9)")
+        .await;
+    let call = receiver.expect(1).await.remove(0);
+    let body = String::from_utf8(call.body.to_vec()).unwrap();
+    let headers = |id: &str| {
+        json!({
+            "webhook-id": id,
+            "webhook-timestamp": call.header("webhook-timestamp"),
+            "webhook-signature": call.header("webhook-signature"),
+        })
+    };
+    for peer in peers() {
+        let verify = |id: &str| {
+            peer.ask(
+                "verify",
+                &json!({"secret": SECRET, "headers": headers(id), "body": body}),
+            )
+        };
+        let verified: Value = serde_json::from_str(&verify(call.id()).unwrap()).unwrap();
+        assert_eq!(verified["data"]["title"], "Die Größe", "{}", peer.name);
+        assert!(verify("msg_another").is_err(), "{}", peer.name);
+    }
+}
+
+/// The example in the documentation that is in this language.
+fn example(language: &str) -> &'static str {
+    let begin = format!("```{language}\n");
+    let after = DOCUMENTATION.split_once(&begin).unwrap().1;
+    after.split_once("```").unwrap().0
+}
+
+#[tokio::test]
+async fn the_documented_receivers_believe_rowhook_and_nobody_else() {
+    for (peer, language) in peers().into_iter().zip(["python", "js"]) {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let folder = tempfile::tempdir().unwrap();
+        let example = example(language).replace("9000", &address.port().to_string());
+        let file = folder.path().join("example.cjs");
+        std::fs::write(&file, example).unwrap();
+        let mut child = peer
+            .command()
+            .arg(file)
+            .env("WEBHOOK_SECRET", SECRET)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while TcpStream::connect(address).await.is_err() {
+            assert!(Instant::now() < deadline, "{} never listened", peer.name);
+            tokio::task::yield_now().await;
+        }
+        let url = format!("http://{address}/hooks");
+        let body = r#"{"hook":{"event":"tenant.created"},"data":{"name":"Größe"}}"#;
+        let send = async |body: &'static str| {
+            let good = r#"{"hook":{"event":"tenant.created"},"data":{"name":"Größe"}}"#;
+            post(&url, signed("msg_1", good, 0), body).await.0
+        };
+        assert_eq!(send(body).await, 202, "{}", peer.name);
+        assert_eq!(send(body).await, 202, "{}", peer.name);
+        assert_eq!(send("{}").await, 401, "{}", peer.name);
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(printed, "created Größe\n", "{}", peer.name);
+    }
+}

@@ -1,0 +1,213 @@
+//! A headless Chromium, driven as the WebDriver standard says. It ends when it is dropped.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::DEADLINE;
+
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+pub struct Browser {
+    driver: Child,
+    client: Client,
+    session: String,
+}
+
+impl Browser {
+    pub async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start chromedriver; apt-get install chromium chromium-driver brings it");
+        let client = Client::builder().no_proxy().build().unwrap();
+        let base = format!("http://127.0.0.1:{port}");
+        let mut browser = Self {
+            driver,
+            client,
+            session: base.clone(),
+        };
+        let deadline = Instant::now() + DEADLINE;
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        while browser
+            .client
+            .get(format!("{base}/status"))
+            .send()
+            .await
+            .is_err()
+        {
+            assert!(Instant::now() < deadline, "chromedriver never answered");
+            ticks.tick().await;
+        }
+        let options = json!({"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"]});
+        let wanted = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
+        let made = browser.ask(Method::POST, "/session", wanted).await;
+        browser.session = format!("{base}/session/{}", made["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+        self.try_ask(method, path, body)
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    async fn try_ask(&self, method: Method, path: &str, body: Value) -> Result<Value, Value> {
+        let mut request = self
+            .client
+            .request(method.clone(), format!("{}{path}", self.session));
+        if method == Method::POST {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let good = response.status().is_success();
+        let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        match good {
+            true => Ok(answer["value"].clone()),
+            false => Err(answer["value"].clone()),
+        }
+    }
+
+    pub async fn open(&self, url: &str) {
+        self.ask(Method::POST, "/url", json!({ "url": url })).await;
+    }
+
+    /// Waits for an element, and gives its reference.
+    async fn find(&self, xpath: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            let using = json!({"using": "xpath", "value": xpath});
+            if let Ok(found) = self.try_ask(Method::POST, "/element", using).await {
+                return found[ELEMENT].as_str().unwrap().to_owned();
+            }
+            if Instant::now() > deadline {
+                let text = self.text("//body").await;
+                panic!("never came: {xpath}; the page says:\n{text}");
+            }
+            ticks.tick().await;
+        }
+    }
+
+    /// Waits until the page has such an element, and gives its text.
+    pub async fn see(&self, xpath: &str) -> String {
+        let element = self.find(xpath).await;
+        let text = self
+            .ask(
+                Method::GET,
+                &format!("/element/{element}/text"),
+                Value::Null,
+            )
+            .await;
+        text.as_str().unwrap().to_owned()
+    }
+
+    async fn text(&self, xpath: &str) -> String {
+        let using = json!({"using": "xpath", "value": xpath});
+        let found = self.ask(Method::POST, "/element", using).await;
+        let element = found[ELEMENT].as_str().unwrap();
+        let text = self
+            .ask(
+                Method::GET,
+                &format!("/element/{element}/text"),
+                Value::Null,
+            )
+            .await;
+        text.as_str().unwrap().to_owned()
+    }
+
+    pub async fn click(&self, xpath: &str) {
+        let element = self.find(xpath).await;
+        self.ask(
+            Method::POST,
+            &format!("/element/{element}/click"),
+            json!({}),
+        )
+        .await;
+    }
+
+    pub async fn fill(&self, xpath: &str, text: &str) {
+        let element = self.find(xpath).await;
+        self.ask(
+            Method::POST,
+            &format!("/element/{element}/value"),
+            json!({ "text": text }),
+        )
+        .await;
+    }
+
+    pub async fn script(&self, script: &str) -> Value {
+        self.ask(
+            Method::POST,
+            "/execute/sync",
+            json!({"script": script, "args": []}),
+        )
+        .await
+    }
+
+    async fn devtools(&self, command: &str, params: Value) {
+        self.ask(
+            Method::POST,
+            "/goog/cdp/execute",
+            json!({"cmd": command, "params": params}),
+        )
+        .await;
+    }
+
+    /// Light or dark, and so wide.
+    pub async fn look(&self, scheme: &str, width: u32, height: u32) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+    }
+
+    /// A picture of the page. It is kept under docs/page where ROWHOOK_SCREENSHOTS is set.
+    pub async fn picture(&self, name: &str) -> Vec<u8> {
+        let png = self.ask(Method::GET, "/screenshot", Value::Null).await;
+        let png = BASE64_STANDARD.decode(png.as_str().unwrap()).unwrap();
+        if std::env::var_os("ROWHOOK_SCREENSHOTS").is_some() {
+            std::fs::create_dir_all("docs/page").unwrap();
+            std::fs::write(format!("docs/page/{name}.png"), &png).unwrap();
+        }
+        png
+    }
+
+    /// What the browser complained of: broken scripts, refused styles.
+    pub async fn complaints(&self) -> Vec<Value> {
+        let log = self
+            .ask(Method::POST, "/se/log", json!({"type": "browser"}))
+            .await;
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries
+            .into_iter()
+            .filter(|entry| entry["level"] == json!("SEVERE"))
+            .collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Chromedriver ends its browsers when it is asked to end.
+        let pid = nix::unistd::Pid::from_raw(self.driver.id().try_into().unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.driver.wait();
+    }
+}

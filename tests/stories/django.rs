@@ -1,0 +1,322 @@
+//! Beside a real Django application with django-rest-hooks 1.5: both send, to the same endpoint, for the same saves.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{Call, Database, Receiver};
+
+/// The application, running. It says nothing unless it is spoken to.
+struct Application {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Application {
+    /// Starts it on a database, where it makes its tables.
+    async fn start(database: &Database, env: &[(&str, &str)]) -> Self {
+        database.sql("create extension hstore").await;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut child = Command::new(environment().join("bin/python"))
+            .arg("app.py")
+            .current_dir(root.join("tests/django"))
+            .env("DATABASE_URL", &database.url)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .envs(env.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut application = Self {
+            input: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        };
+        assert_eq!(application.hear(), "ready");
+        application
+    }
+
+    /// Has it run these lines of Python, and returns what the last one gives.
+    fn run(&mut self, python: &str) -> String {
+        writeln!(self.input, "{}", json!(python)).unwrap();
+        self.input.flush().unwrap();
+        let answer = self.hear();
+        assert!(
+            !answer.starts_with("failed: "),
+            "{python}\n{}",
+            answer.replace("\\n", "\n")
+        );
+        answer
+    }
+
+    fn hear(&mut self) -> String {
+        // The endpoint that it waits for is one of ours.
+        tokio::task::block_in_place(|| {
+            let mut line = String::new();
+            self.output.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        })
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The virtual environment, which is made once.
+fn environment() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = root.join("target/django");
+        let status = Command::new(root.join("scripts/install-django"))
+            .arg(&folder)
+            .status()
+            .unwrap();
+        assert!(status.success(), "Django could not be installed");
+        folder
+    });
+    made.clone()
+}
+
+const RULES: &str = r#"payload = "django"
+
+[events]
+"thing.added" = "shop.Thing.created"
+"thing.changed" = "shop.Thing.updated"
+"thing.removed" = "shop.Thing.deleted"
+"book.added" = "shop.Book.created+"
+"book.removed" = "shop.Book.deleted+"
+"ticket.added" = "shop.Ticket.created"
+"user.logged_in" = "custom"
+
+[tables.shop_thing]
+identity = "full"
+[tables.shop_book]
+identity = "full"
+rename = { writer = "written_by" }
+[tables.admission]
+model = "shop.Ticket"
+"#;
+
+fn config(hooks: &str) -> String {
+    format!("{RULES}\n[hook_table]\n{hooks}\n")
+}
+
+/// The calls of one of the two.
+fn of(calls: &[Call], sender: &str) -> Vec<Call> {
+    let sent_by = |call: &&Call| call.header("user-agent").starts_with(sender);
+    calls.iter().filter(sent_by).cloned().collect()
+}
+
+/// The bodies by event and row, each in the order of arrival: between rows there is none.
+fn bodies(calls: &[Call]) -> BTreeMap<String, Vec<String>> {
+    let mut bodies: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for call in calls {
+        let json = call.json();
+        let row = format!("{} {}", json["hook"]["event"], json["data"]["pk"]);
+        let body = String::from_utf8(call.body.to_vec()).unwrap();
+        bodies.entry(row).or_default().push(body);
+    }
+    bodies
+}
+
+async fn both(receiver: &Receiver, so_many: usize) -> (Vec<Call>, Vec<Call>) {
+    let calls = receiver
+        .until(&format!("{so_many} calls of each"), |calls| {
+            of(calls, "rowhook").len() >= so_many && of(calls, "python").len() >= so_many
+        })
+        .await;
+    let (django, rowhook) = (of(&calls, "python"), of(&calls, "rowhook"));
+    assert_eq!((django.len(), rowhook.len()), (so_many, so_many));
+    (django, rowhook)
+}
+
+fn title(call: &Call) -> Value {
+    call.json()["data"]["fields"]["title"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_payload_django_is_byte_for_byte_what_django_rest_hooks_sends() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    let mut app = Application::start(&database, &[]).await;
+    let _rowhook = database
+        .rowhook(&config("table = \"rest_hooks_hook\""))
+        .await;
+    app.run(&format!(
+        "anna, ben = (User.objects.create(username=name) for name in ('anna', 'ben'))\n\
+         for event in ['thing.added', 'thing.changed', 'thing.removed', 'book.added', 'book.removed', 'ticket.added', 'user.logged_in']:\n    \
+             Hook.objects.create(user=anna, event=event, target='{}')\n",
+        receiver.url()
+    ));
+    // Nothing but defaults and NULLs; then everything, at its edges.
+    app.run("Thing.objects.create(user=anna)");
+    app.run(
+        r#"
+utc = dt.timezone.utc
+full = Thing.objects.create(
+    user=anna, yes=True, maybe=False, small=-32768, number=2147483647, big=-9223372036854775808,
+    price=Decimal('9.50'), tiny=Decimal('0.0000001000'), ratio=1e16,
+    title='Dune "é" \\ \u20ac \U0001f600', text='two\nlines\t\x01\x7f/', slug='dune', link='https://example.com/?a=1&b=2',
+    mail='a@example.com', file='covers/dune.png',
+    day=dt.date(2024, 2, 29), moment=dt.datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=utc), clock=dt.time(23, 59, 59, 999999),
+    span=dt.timedelta(days=1, hours=2, minutes=3, seconds=4, microseconds=5),
+    token=uuid.UUID('6f1c0f0e-7c43-4a3b-8f5b-0a3f5e1d2c4b'), address='2001:db8::1', blob=b'\x00\xff\x10',
+    extra={'a': 1.5, 'b': [1, None, True, 'é'], 'c': {'d': 12345678901234567890, 'ee': 1e-7}},
+    numbers=[1, None, -3], words=['plain', 'with "quotes"', 'com,ma', 'é', '', 'NULL', 'back\\slash'], grid=[[1, 2], [3, 4]],
+    prices=[Decimal('1.50'), Decimal('0.00')], flags=[True, False], ratios=[0.1, 1e300, 3.0],
+    days=[dt.date(1999, 12, 31)], moments=[dt.datetime(2024, 5, 1, 12, tzinfo=utc), dt.datetime(2024, 5, 1, 12, 0, 0, 5, tzinfo=utc)],
+    clocks=[dt.time(1, 2, 3), dt.time(1, 2, 3, 4)], spans=[dt.timedelta(0), dt.timedelta(days=-1, seconds=5)],
+    tokens=[uuid.UUID(int=7)], pairs={'a': 'b', 'c': None, 'é': '"'}, legacy_id=7)
+"#,
+    );
+    // As they come from the database, changed again and again.
+    for change in [
+        "thing.ratio, thing.span = 0.1, dt.timedelta(days=-1, hours=22)",
+        "thing.ratio, thing.span, thing.tiny = 1e15, dt.timedelta(0), Decimal('0.0000000000')",
+        "thing.ratio, thing.tiny, thing.price = -1.5e-05, Decimal('-0.0000012300'), Decimal('-100.00')",
+        "thing.ratio, thing.extra = 123456789.123456789, [1, 2]",
+        "thing.ratio, thing.extra = None, 'text'",
+        "thing.moment = dt.datetime(2024, 7, 1, 0, 0, 0, 1000, tzinfo=utc)",
+        "thing.moment, thing.clock = dt.datetime(1969, 1, 1, tzinfo=utc), dt.time(0, 0)",
+        "thing.words, thing.numbers, thing.blob, thing.pairs = [], [], b'', {}",
+        "thing.title = ''",
+    ] {
+        app.run("thing = Thing.objects.get(pk=full.pk)");
+        app.run(&format!("{change}\nthing.save()"));
+    }
+    app.run("Thing.objects.get(pk=full.pk).delete()");
+    app.run("follower = Ticket.objects.create(code=uuid.UUID(int=1), user=anna, ofthing=Thing.objects.first())");
+    app.run("Ticket.objects.create(code=uuid.UUID(int=2), user=anna, follows=follower)");
+    app.run("raw_hook_event.send(sender=None, event_name='user.logged_in', payload={'n': [1, 2.5], 'from': 'é'}, user=anna)");
+    database
+        .sql(r#"select rowhook.emit('user.logged_in', '{"from": "é", "n": [1, 2.50]}', (select id::text from auth_user where username = 'anna'))"#)
+        .await;
+
+    let (django, rowhook) = both(&receiver, 2 + 9 + 1 + 2 + 1).await;
+    let (django, rowhook) = (bodies(&django), bodies(&rowhook));
+    for (row, expected) in &django {
+        assert_eq!(rowhook.get(row), Some(expected), "{row}");
+    }
+    assert_eq!(django.len(), rowhook.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_row_cannot_know_is_all_that_differs() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    let mut app = Application::start(&database, &[]).await;
+    let _rowhook = database
+        .rowhook(&config("table = \"rest_hooks_hook\""))
+        .await;
+    app.run(&format!(
+        "anna, ben = (User.objects.create(username=name) for name in ('anna', 'ben'))\n\
+         for event in ['thing.added', 'book.added', 'book.removed']:\n    \
+             Hook.objects.create(user=anna, event=event, target='{}')\n",
+        receiver.url()
+    ));
+    app.run("author = Author.objects.create(name='Herbert')");
+    // A + reaches anna, whoever owns it.
+    app.run("book = Book.objects.create(user=ben, author=author, written_by=author)");
+    app.run("Book.objects.create(user=ben, first=book)");
+    app.run("book.tags.add(Tag.objects.create(name='sand'))");
+    app.run("Book.objects.get(pk=book.pk).delete()");
+    // What the application holds at the moment of its save is not always what comes to stand in the row.
+    app.run("Thing.objects.create(user=anna, extra={'long': 1, 'b': 2}, moment=dt.datetime(2024, 5, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2))))");
+    let (django, rowhook) = both(&receiver, 4).await;
+    let (django, rowhook) = (bodies(&django), bodies(&rowhook));
+    for (row, sent) in &django {
+        let mut expected: Value = serde_json::from_str(&sent[0]).unwrap();
+        let fields = expected["data"]["fields"].as_object_mut().unwrap();
+        let told: Value = serde_json::from_str(&rowhook[row][0]).unwrap();
+        if row.contains("book") {
+            // The list of a many-to-many field is in rows of another table.
+            assert!(fields.shift_remove("tags").is_some());
+            assert_eq!(told.to_string(), expected.to_string(), "{row}");
+        } else {
+            assert_eq!(fields["moment"], "2024-05-01T14:00:00+02:00");
+            fields["moment"] = json!("2024-05-01T12:00:00Z");
+            assert_eq!(told, expected);
+            assert_ne!(told.to_string(), expected.to_string(), "jsonb orders keys");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_of_the_running_application_apply_from_their_commit() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    let mut app = Application::start(&database, &[]).await;
+    let hooks = "table = \"rest_hooks_hook\"\n\n[[hooks]]\nname = \"all\"\nevents = [\"thing.added\"]\norder = \"hook\"";
+    let all = Receiver::start().await;
+    let rules = format!("{}target = \"{}\"\n", config(hooks), all.url());
+    let _rowhook = database.rowhook(&rules).await;
+    app.run("anna = User.objects.create(username='anna')");
+    let url = receiver.url();
+    for step in [
+        "with transaction.atomic():\n    Thing.objects.create(user=anna, title='before')\n    hook = Hook.objects.create(user=anna, event='thing.added', target='URL')\n    Thing.objects.create(user=anna, title='after')\n",
+        "with transaction.atomic():\n    hook.event = 'thing.removed'\n    hook.save()\n    Thing.objects.create(user=anna, title='while it hears something else')\n",
+        "with transaction.atomic():\n    hook.event = 'thing.added'\n    hook.save()\n    Thing.objects.create(user=anna, title='again')\n",
+        "with transaction.atomic():\n    Thing.objects.create(user=anna, title='last')\n    hook.delete()\n    Thing.objects.create(user=anna, title='gone')\n",
+        "try:\n    with transaction.atomic():\n        Hook.objects.create(user=anna, event='thing.added', target='URL')\n        1 / 0\nexcept ZeroDivisionError:\n    pass\nThing.objects.create(user=anna, title='never was')\n",
+    ] {
+        app.run(&step.replace("URL", &url));
+    }
+    all.expect(7).await;
+    database.until_all_has_arrived().await;
+    let mut titles: Vec<Value> = of(&receiver.calls(), "rowhook").iter().map(title).collect();
+    titles.sort_by_key(Value::to_string);
+    assert_eq!(titles, ["after", "again", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_of_a_custom_model_are_switched_off_and_on_and_disabled_when_gone() {
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    let mut app = Application::start(&database, &[("HOOK_CUSTOM_MODEL", "yes")]).await;
+    let rules = config("table = \"shop_customhook\"\nactive = \"is_active\"");
+    let _rowhook = database.rowhook(&rules).await;
+    app.run("anna = User.objects.create(username='anna')");
+    app.run(&format!(
+        "hook = CustomHook.objects.create(user=anna, event='thing.added', target='{}')",
+        receiver.url()
+    ));
+    let add = |app: &mut Application, title: &str| {
+        app.run(&format!("Thing.objects.create(user=anna, title='{title}')"));
+    };
+    add(&mut app, "on");
+    both(&receiver, 1).await;
+    app.run("hook.is_active = False\nhook.save()");
+    add(&mut app, "off");
+    app.run("hook.is_active = True\nhook.save()");
+    add(&mut app, "on again");
+    let (django, rowhook) = both(&receiver, 2).await;
+    assert_eq!(bodies(&django), bodies(&rowhook));
+    assert_eq!(title(&rowhook[1]), "on again");
+    receiver.answer(
+        |call, _| match call.header("user-agent").starts_with("rowhook") {
+            true => 410,
+            false => 200,
+        },
+    );
+    add(&mut app, "told to go");
+    let switched_off = "select not is_active from shop_customhook";
+    database
+        .until("the hook is switched off in its table", switched_off)
+        .await;
+    assert_eq!(
+        app.run("CustomHook.objects.get().is_active == False"),
+        "true"
+    );
+}
