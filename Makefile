@@ -27,7 +27,7 @@ BENCHED = target/benchmarks/rowhook
 bench: postgres
 	cargo build --release --locked
 	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
-	ROWHOOK=$(abspath $(BENCHED)) cargo bench --locked --bench figures -- $(CHAPTERS) \
+	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
 		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/benchmarks)))
 
 lint:

@@ -1,7 +1,8 @@
 //! What came of requests, for people to look at: gathered here, and written behind the deliveries once a second.
 //!
 //! No delivery ever waits for it. What is gathered is bounded: of a hook's successes only the last are kept, of failures so
-//! many, of bodies so many bytes; what goes beyond is left out and counted.
+//! many, of bodies so many bytes; what goes beyond is left out and counted. What is written is bounded too, because a healthy
+//! database has better things to do: where many hooks are busy, their successes take turns.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,9 +26,11 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often old failures are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
-/// So many attempts wait to be written at most.
+/// So many failures wait to be written at most, and so many successes.
 const ATTEMPTS: usize = 10_000;
-/// So many bytes of bodies wait at most, and a body that is larger than the second is never kept.
+/// So many successes are written at a time. A busy hook alone has fewer.
+const WRITTEN_AT_ONCE: usize = 1000;
+/// So many bytes of bodies of each of the two wait at most, and a body that is larger than the second is never kept.
 const BODIES: usize = 8 << 20;
 const LARGEST_BODY: usize = 256 << 10;
 
@@ -75,9 +78,19 @@ pub struct History {
 struct Pending {
     failures: Vec<Attempt>,
     successes: HashMap<HookId, VecDeque<Attempt>>,
+    /// The hooks of `successes`, from the one that has waited for longest.
+    turns: VecDeque<HookId>,
+    /// What each of the two takes up, so that neither keeps out the other.
+    failed: Room,
+    delivered: Room,
+    left_out: u64,
+}
+
+/// What waits takes up so much.
+#[derive(Debug, Default)]
+struct Room {
     attempts: usize,
     body_bytes: usize,
-    left_out: u64,
 }
 
 impl History {
@@ -101,7 +114,7 @@ impl History {
         writes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = writes.tick() => self.write(store).await,
+                _ = writes.tick() => self.write(store, WRITTEN_AT_ONCE).await,
                 _ = sweeps.tick() => {
                     if let Err(error) = store.forget_attempts(&self.rules).await {
                         tracing::warn!(
@@ -114,9 +127,14 @@ impl History {
         }
     }
 
-    /// Writes what is gathered. What cannot be written is gone: history is not worth a delivery.
-    pub async fn write(&self, store: &Store) {
-        let (attempts, left_out) = self.pending().take();
+    /// Writes all that is gathered.
+    pub async fn write_all(&self, store: &Store) {
+        self.write(store, usize::MAX).await;
+    }
+
+    /// Writes the failures and so many successes, or a few more. What cannot be written is gone: history is not worth a delivery.
+    async fn write(&self, store: &Store, successes: usize) {
+        let (attempts, left_out) = self.pending().take(successes);
         if left_out > 0 {
             tracing::warn!(
                 left_out,
@@ -144,51 +162,78 @@ impl History {
 }
 
 impl Pending {
-    fn add(&mut self, mut attempt: Attempt, rules: &config::History) {
+    fn add(&mut self, attempt: Attempt, rules: &config::History) {
         if attempt.delivered {
-            let most = usize::try_from(rules.successes).unwrap_or(usize::MAX);
-            if most == 0 {
-                return;
-            }
-            let successes = self.successes.entry(attempt.hook.id.clone()).or_default();
-            if successes.len() >= most
-                && let Some(oldest) = successes.pop_front()
-            {
-                self.attempts -= 1;
-                self.body_bytes -= bytes(&oldest);
-            }
+            self.add_success(attempt, rules);
+        } else if self.failed.is_full() {
+            self.left_out += 1;
+        } else {
+            self.failures.push(self.failed.enter(attempt, rules));
         }
-        if self.attempts >= ATTEMPTS {
-            // That some successes are missing is how it is meant.
-            self.left_out += u64::from(!attempt.delivered);
+    }
+
+    fn add_success(&mut self, attempt: Attempt, rules: &config::History) {
+        let most = usize::try_from(rules.successes).unwrap_or(usize::MAX);
+        if most == 0 {
             return;
         }
+        let id = &attempt.hook.id;
+        let successes = match self.successes.get_mut(id) {
+            Some(successes) => successes,
+            // That some successes are missing is how it is meant.
+            None if self.delivered.is_full() => return,
+            None => {
+                self.turns.push_back(id.clone());
+                self.successes.entry(id.clone()).or_default()
+            }
+        };
+        if (successes.len() >= most || self.delivered.is_full())
+            && let Some(oldest) = successes.pop_front()
+        {
+            self.delivered.leave(&oldest);
+        }
+        successes.push_back(self.delivered.enter(attempt, rules));
+    }
+
+    /// All failures, and the successes of some hooks: so many, and those of the last hook all. In the order in which the requests
+    /// were begun; and how many failures were left out.
+    fn take(&mut self, successes: usize) -> (Vec<Attempt>, u64) {
+        let mut all = std::mem::take(&mut self.failures);
+        self.failed = Room::default();
+        let failures = all.len();
+        while all.len() - failures < successes
+            && let Some(hook) = self.turns.pop_front()
+        {
+            let of_hook = self.successes.remove(&hook).unwrap_or_default();
+            of_hook
+                .iter()
+                .for_each(|success| self.delivered.leave(success));
+            all.extend(of_hook);
+        }
+        all.sort_by_key(|attempt| attempt.started_at);
+        (all, std::mem::take(&mut self.left_out))
+    }
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.attempts >= ATTEMPTS
+    }
+
+    /// Counts an attempt in, with its body if that is to be kept and fits.
+    fn enter(&mut self, mut attempt: Attempt, rules: &config::History) -> Attempt {
         let room = LARGEST_BODY.min(BODIES.saturating_sub(self.body_bytes));
         attempt.body = attempt
             .body
             .filter(|body| rules.bodies && body.len() <= room);
         self.attempts += 1;
         self.body_bytes += bytes(&attempt);
-        if attempt.delivered {
-            let successes = self.successes.entry(attempt.hook.id.clone()).or_default();
-            successes.push_back(attempt);
-        } else {
-            self.failures.push(attempt);
-        }
+        attempt
     }
 
-    /// All of it, in the order in which the requests were begun, and how many were left out.
-    fn take(&mut self) -> (Vec<Attempt>, u64) {
-        let Self {
-            failures,
-            successes,
-            left_out,
-            ..
-        } = std::mem::take(self);
-        let mut all = failures;
-        all.extend(successes.into_values().flatten());
-        all.sort_by_key(|attempt| attempt.started_at);
-        (all, left_out)
+    fn leave(&mut self, attempt: &Attempt) {
+        self.attempts -= 1;
+        self.body_bytes -= bytes(attempt);
     }
 }
 
@@ -231,8 +276,12 @@ mod tests {
     }
 
     fn hook() -> Arc<Hook> {
+        hook_called("1")
+    }
+
+    fn hook_called(id: &str) -> Arc<Hook> {
         Arc::new(Hook {
-            id: HookId::new("1", true),
+            id: HookId::new(id, true),
             owner: None,
             events: [].into(),
             filter: None,
@@ -258,16 +307,57 @@ mod tests {
             pending.add(attempt(&hook, number, true, 10), &rules);
         }
         pending.add(attempt(&hook, 6, false, 10), &rules);
-        assert_eq!(pending.body_bytes, 30);
-        let (kept, left_out) = pending.take();
+        assert_eq!(pending.delivered.body_bytes + pending.failed.body_bytes, 30);
+        let (kept, left_out) = pending.take(usize::MAX);
         let numbers: Vec<u32> = kept.iter().map(|attempt| attempt.number).collect();
         assert_eq!((numbers, left_out), (vec![4, 5, 6], 0));
         for number in 1..=ATTEMPTS as u32 + 3 {
             pending.add(attempt(&hook, number, false, 10), &rules);
         }
         pending.add(attempt(&hook, 1, true, 10), &rules);
-        let (kept, left_out) = pending.take();
-        assert_eq!((kept.len(), left_out), (ATTEMPTS, 3));
+        let (kept, left_out) = pending.take(usize::MAX);
+        assert_eq!((kept.len(), left_out), (ATTEMPTS + 1, 3));
+    }
+
+    #[test]
+    fn busy_hooks_take_turns_and_a_failure_waits_for_none_of_them() {
+        let hooks = ["1", "2", "3"].map(hook_called);
+        let rules = config::History::default();
+        let mut pending = Pending::default();
+        for number in 1..=20 {
+            for hook in &hooks {
+                pending.add(attempt(hook, number, true, 10), &rules);
+            }
+        }
+        pending.add(attempt(&hooks[2], 99, false, 10), &rules);
+        let mut turn = || {
+            let (kept, _) = pending.take(20);
+            let ids = kept.iter().map(|attempt| attempt.hook.id.to_string());
+            let mut ids: Vec<String> = ids.collect();
+            ids.dedup();
+            (kept.len(), ids)
+        };
+        assert_eq!(turn(), (21, vec!["1".to_owned(), "3".to_owned()]));
+        assert_eq!(turn(), (20, vec!["2".to_owned()]));
+        assert_eq!(turn(), (20, vec!["3".to_owned()]));
+        assert_eq!(turn(), (0, vec![]));
+        assert_eq!(
+            (pending.delivered.attempts, pending.delivered.body_bytes),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn a_busy_hook_keeps_its_last_success_where_there_is_no_room_for_more() {
+        let (busy, rules) = (hook(), config::History::default());
+        let mut pending = Pending::default();
+        pending.add(attempt(&busy, 1, true, 10), &rules);
+        pending.delivered.attempts = ATTEMPTS;
+        pending.add(attempt(&busy, 2, true, 10), &rules);
+        pending.add(attempt(&hook_called("2"), 3, true, 10), &rules);
+        let (kept, _) = pending.take(usize::MAX);
+        let numbers: Vec<u32> = kept.iter().map(|attempt| attempt.number).collect();
+        assert_eq!(numbers, [2]);
     }
 
     #[test]
@@ -278,8 +368,8 @@ mod tests {
         for number in 2..=100 {
             pending.add(attempt(&hook, number, false, LARGEST_BODY), &rules);
         }
-        assert_eq!(pending.body_bytes, BODIES);
-        let (kept, _) = pending.take();
+        assert_eq!(pending.failed.body_bytes, BODIES);
+        let (kept, _) = pending.take(usize::MAX);
         assert_eq!(kept.len(), 100, "the attempts are kept without them");
         assert!(kept[0].body.is_none() && kept[1].body.is_some());
         let none = config::History {
@@ -289,7 +379,7 @@ mod tests {
         };
         pending.add(attempt(&hook, 1, false, 1), &none);
         pending.add(attempt(&hook, 2, true, 1), &none);
-        let (kept, _) = pending.take();
+        let (kept, _) = pending.take(usize::MAX);
         assert!(kept.len() == 1 && kept[0].body.is_none());
     }
 }

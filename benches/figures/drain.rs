@@ -67,11 +67,10 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
                 their_cpu,
             ),
         );
-        let megabytes = Samples(written.0.to_vec());
         figures.push(Figure::new(
             format!("written to the database for a million healthy deliveries, {name}"),
             "MB",
-            megabytes,
+            written,
         ));
         if hooks == 1 {
             figures.push(batched(scale, &mut source, &backlog, &mut receivers)?);
@@ -149,10 +148,11 @@ pub fn drain_in(
     let before = sidecar.cpu()?;
     let done = receivers.until(requests)?;
     let cpu = sidecar.cpu()? - before;
+    // Before it ends: what it writes then is once, and not for each delivery.
+    let written = source.wal()? - wal;
     sidecar.stop()?;
     let came = receivers.count()?;
     ensure!(came == requests, "{came} requests came, and not {requests}");
-    let written = source.wal()? - wal;
     source.drop_slot(&slot)?;
     let events = backlog.rows as f64;
     Ok(Drained {

@@ -92,11 +92,7 @@ fn prepare(name: &str, owners: u64, events: u64, scale: &Scale) -> Result<Prepar
 
 impl Prepared {
     fn run(&mut self) -> Result<Run> {
-        let slot = format!("{}_run", self.slot_before);
-        self.source.sql(&format!(
-            "select pg_copy_logical_replication_slot('{}', '{slot}')",
-            self.slot_before
-        ))?;
+        let slot = self.source.copy_slot_of(&self.slot_before)?;
         self.receivers.reset()?;
         let began = SystemTime::now();
         let (sidecar, attached) = Sidecar::attach(&self.source.config(&slot, &self.events))?;

@@ -200,11 +200,15 @@ impl Source {
 
     /// A slot that stands where the one of [`new`](Self::new) does.
     pub fn copy_slot(&mut self) -> Result<String> {
+        self.copy_slot_of(&self.name.clone())
+    }
+
+    /// A slot that stands where `slot` does. Its name is new, because rowhook remembers how far it has come with a slot.
+    pub fn copy_slot_of(&mut self, slot: &str) -> Result<String> {
         self.slots += 1;
         let copy = format!("{}_{}", self.name, self.slots);
         self.sql(&format!(
-            "select pg_copy_logical_replication_slot('{}', '{copy}')",
-            self.name
+            "select pg_copy_logical_replication_slot('{slot}', '{copy}')"
         ))?;
         Ok(copy)
     }

@@ -24,17 +24,21 @@ pub fn write(source: &Source, commits: f64, rows: i64, long: Duration) -> Result
             let url = source.url.clone();
             sessions.spawn(async move {
                 let client = source::open(&url).await?;
-                let insert = "insert into book (user_id) select n % 100 from generate_series(1, $1::bigint) n";
+                // All owners in turn.
+                let insert = "insert into book (user_id) select ($2::bigint + n) % 100 from generate_series(1, $1::bigint) n";
                 let insert = client.prepare(insert).await?;
                 let mut took = Vec::new();
                 for turn in 0_u32.. {
-                    let after = f64::from(turn * SESSIONS + session) / commits;
+                    let number = turn * SESSIONS + session;
+                    let after = f64::from(number) / commits;
                     if after >= long.as_secs_f64() {
                         break;
                     }
                     sleep_until(begin + Duration::from_secs_f64(after)).await;
                     let started = Instant::now();
-                    client.execute(&insert, &[&rows]).await?;
+                    client
+                        .execute(&insert, &[&rows, &(i64::from(number) * rows)])
+                        .await?;
                     took.push(started.elapsed().as_secs_f64() * 1000.0);
                 }
                 anyhow::Ok(took)

@@ -57,7 +57,7 @@ impl LastWord {
                 desk.store.note(&config.database.slot, &note).await;
                 self.noted = note.confirmed;
             }
-            if timeout(LAST_HISTORY, desk.history.write(&desk.store))
+            if timeout(LAST_HISTORY, desk.history.write_all(&desk.store))
                 .await
                 .is_err()
             {
