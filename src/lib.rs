@@ -34,3 +34,4 @@ pub mod schema;
 pub mod server;
 pub mod signature;
 pub mod store;
+pub mod trace;

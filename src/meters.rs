@@ -46,6 +46,8 @@ pub struct Meters {
     pub permission: Counts,
     /// Messages of SQL that were no events.
     pub misunderstood: AtomicU64,
+    /// Spans that were not sent.
+    pub spans_dropped: AtomicU64,
     /// Endpoints that are left alone for a while, now.
     pub breakers_open: AtomicI64,
     /// Requests that are being made, now.

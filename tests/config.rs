@@ -120,6 +120,10 @@ fn every_default_in_the_manual_is_the_default() {
         [default.id, default.owner, default.event, default.target]
     );
     assert_eq!(default.on_gone, OnGone::Delete);
+    let tracing = config.tracing.unwrap();
+    assert_eq!(tracing.endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");
+    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\ntracing.endpoint = \"http://127.0.0.1:4318\"";
+    assert_eq!(parse(least).unwrap().tracing, Some(tracing));
     assert_eq!(config.delivery.order, Order::Row);
     assert_eq!(config.delivery.signature, SignatureScheme::Standard);
 }
@@ -281,6 +285,30 @@ hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be g
         (
             "[console]\nlisten = \"127.0.0.1:6432\"\npassword = \"short\"",
             "7:12: console.password is shorter than 8 characters; choose a longer one",
+        ),
+        (
+            "[tracing]\nservice = \"shop\"",
+            "5:2: tracing.endpoint is missing; write endpoint = \"http://127.0.0.1:4318\", or remove [tracing]",
+        ),
+        (
+            "[tracing]\nendpoint = \"127.0.0.1:4318\"",
+            r#"6:12: "127.0.0.1:4318" is no address of a collector; write one such as "http://127.0.0.1:4318""#,
+        ),
+        (
+            "[tracing]\nendpoint = \"http://me:hunter2@localhost:4318\"",
+            "6:12: tracing.endpoint has credentials; write it without them, and have a collector beside rowhook that knows them",
+        ),
+        (
+            "[tracing]\nendpoint = \"http://localhost:4318\"\nsample = 1.5",
+            "7:10: tracing.sample is 1.5; write a number from 0 to 1, such as 0.1",
+        ),
+        (
+            "[tracing]\nendpoint = \"http://localhost:4318\"\nsample = \"half\"",
+            "7:10: tracing.sample is a string; write a number from 0 to 1, such as 0.1",
+        ),
+        (
+            "[tracing]\nendpoint = \"http://localhost:4318\"\nsamples = 1",
+            "7:1: tracing has no key \"samples\"; did you mean \"sample\"?",
         ),
         (
             "[history]\nsuccesses = true",

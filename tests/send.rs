@@ -71,6 +71,7 @@ async fn send_within(sender: &Sender, target: &Target, timeout: Duration) -> Ans
         content_type: "application/json",
         at: SystemTime::now(),
         timeout,
+        span: None,
     };
     sender.send(request).await
 }

@@ -112,6 +112,7 @@ fn config(url: &str, slot: &str) -> Config {
         },
         server: None,
         console: None,
+        tracing: None,
     }
 }
 

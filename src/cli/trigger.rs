@@ -99,6 +99,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
         content_type: &load.content_type,
         at: SystemTime::now(),
         timeout: hook.delivery.timeout,
+        span: None,
     };
     let headers = request.headers();
     let sender = Sender::new(&config.delivery)?;

@@ -10,7 +10,7 @@ use super::{
     history, hook_table, hooks, jwt,
     mistake::{Mistake, Mistakes},
     reader::{Keys, Reader, Table},
-    server, tables,
+    server, tables, tracing,
 };
 
 const SECTIONS: Keys = Keys {
@@ -24,12 +24,13 @@ const SECTIONS: Keys = Keys {
         "history",
         "server",
         "console",
+        "tracing",
     ],
     later: &[],
 };
 
 /// Every section and the keys that this version reads in it, so that the manual can be held against them.
-pub const KEYS: [(&str, &[&str]); 10] = [
+pub const KEYS: [(&str, &[&str]); 11] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
@@ -40,6 +41,7 @@ pub const KEYS: [(&str, &[&str]); 10] = [
     ("server", server::KEYS.known),
     ("server.jwt", jwt::KEYS.known),
     ("console", console::KEYS.known),
+    ("tracing", tracing::KEYS.known),
 ];
 
 impl Config {
@@ -153,6 +155,10 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .find("console")
         .and_then(|value| value.table(&console::KEYS))
         .and_then(|section| console::read(&section));
+    let tracing = file
+        .find("tracing")
+        .and_then(|value| value.table(&tracing::KEYS))
+        .and_then(|section| tracing::read(&section));
     Some(Config {
         path: path.to_owned(),
         database: database?,
@@ -166,5 +172,6 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         history,
         server,
         console,
+        tracing,
     })
 }

@@ -26,6 +26,7 @@ mod secret;
 mod server;
 mod signature;
 mod tables;
+mod tracing;
 
 use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
@@ -81,6 +82,8 @@ pub struct Config {
     pub server: Option<Server>,
     /// `[console]`; `None` means that there is none.
     pub console: Option<Console>,
+    /// `[tracing]`; `None` means that there are no traces.
+    pub tracing: Option<Tracing>,
 }
 
 /// A line and column of hooks.toml, both counted from 1.
@@ -547,6 +550,17 @@ pub struct History {
     pub failures_for: Duration,
     /// Remember bodies too. Default true.
     pub bodies: bool,
+}
+
+/// `[tracing]`: where spans of attempts are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// Where a collector takes traces, by OTLP over HTTP: `endpoint` with `/v1/traces` behind it.
+    pub endpoint: Url,
+    /// The part of all traces that is sent, from 0 to 1. Default 1.
+    pub sample: f64,
+    /// What rowhook is called there. Default `rowhook`.
+    pub service: String,
 }
 
 /// When a hook that only fails is disabled.

@@ -219,6 +219,25 @@ impl<'a> Value<'a> {
         count
     }
 
+    /// A part of a whole, from 0 to 1.
+    pub(super) fn share(&self) -> Option<f64> {
+        const MEND: &str = "a number from 0 to 1, such as 0.1";
+        let number = match self.value {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) => number.as_str(),
+            _ => {
+                self.mistyped(MEND);
+                return None;
+            }
+        };
+        let share = number.parse().ok();
+        let share = share.filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.wrong(format!("{} is {number}; write {MEND}", self.key));
+        }
+        share
+    }
+
     pub(super) fn duration(&self) -> Option<Duration> {
         const MEND: &str = "a number with its unit, ms, s, m, h or d, such as \"15s\"";
         let text = self.string_or(MEND)?;

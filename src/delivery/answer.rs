@@ -44,6 +44,22 @@ pub enum Failure {
     Protocol(String),
 }
 
+impl Failure {
+    /// Its kind in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TimedOut(_) => "timeout",
+            Self::Unasked(_) => "unasked",
+            Self::Refused(_) => "refused",
+            Self::Resolve(_) => "resolve",
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Closed => "closed",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -32,6 +32,7 @@ use crate::{
     meters::Meters,
     permission::{Asked, Permission},
     store::Store,
+    trace::Traces,
 };
 
 /// One event for one hook.
@@ -104,6 +105,8 @@ pub struct Desk {
     pub meters: Arc<Meters>,
     /// Told of every attempt too, and remembers.
     pub history: Arc<History>,
+    /// And they, where there are traces.
+    pub traces: Option<Arc<Traces>>,
     /// Cancelled when no new request is to be made.
     pub stop: CancellationToken,
     /// The couriers' tasks.

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     config::{self, Credentials, Delivery, Secret},
     signature::{BadSecret, Signer, SigningKey, seconds},
+    trace,
 };
 
 /// So much of an answer's body is kept, and no more is read.
@@ -46,6 +47,8 @@ const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// The ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
 /// takes less than a microsecond is made for each request anew.
@@ -296,6 +299,8 @@ pub struct Request<'a> {
     pub at: SystemTime,
     /// From the first step of connecting to the last byte of the answer.
     pub timeout: Duration,
+    /// Which span it is, for `traceparent`; a header of that name that the target has is left alone.
+    pub span: Option<trace::Context>,
 }
 
 impl Request<'_> {
@@ -412,6 +417,10 @@ fn signed(request: &Request<'_>) -> HeaderMap {
     let mut headers = target.headers(id, request.content_type, at);
     if let Some(members) = request.batch {
         put(&mut headers, ROWHOOK_BATCH, members.to_owned());
+    }
+    if let Some(span) = &request.span {
+        let traceparent = headers.entry(TRACEPARENT);
+        traceparent.or_insert_with(|| span.header());
     }
     if let Some(signer) = &target.signer {
         let signature = signer.sign(id, at, &request.body);

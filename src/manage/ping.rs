@@ -85,6 +85,7 @@ impl Office {
                 content_type: &load.content_type,
                 at: now,
                 timeout: hook.delivery.timeout,
+                span: None,
             })
             .await;
         Ok(Tested::of(id, &answer, started.elapsed(), &load.body))
@@ -122,6 +123,7 @@ impl Office {
                 content_type: "application/json",
                 at: SystemTime::now(),
                 timeout: PROOF_TIMEOUT.min(self.config.delivery.timeout),
+                span: None,
             })
             .await;
         match &answer {

@@ -143,6 +143,7 @@ impl Runner {
             content_type: &received.content_type,
             at: SystemTime::now(),
             timeout: task.timeout,
+            span: None,
         });
         match answer.await {
             Answer::Status { code, .. } if (200..300).contains(&code) => Ok(()),

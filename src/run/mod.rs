@@ -9,7 +9,10 @@ mod stop;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use self::attached::{Attached, ServerChanged};
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
     postgres::{Lsn, address::Address, connect, setup, stream},
     reader::Reader,
     store::Store,
+    trace::Traces,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -84,6 +88,11 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
     let (store, writer) = Store::open(address.clone(), config);
     let writer = tokio::spawn(writer);
+    let traces = traces(config, &options.meters)?;
+    let sending = traces.clone().map(|traces| {
+        let sending = async move { traces.keep_sending().await };
+        AbortOnDropHandle::new(tokio::spawn(sending))
+    });
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
         store,
@@ -91,6 +100,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),
         history: Arc::new(History::new(config.history)),
+        traces,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
@@ -130,7 +140,15 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         ended
     });
     last.stop(config, desk, writer, &ledger).await;
+    drop(sending);
     ended
+}
+
+/// Who gathers spans, where there are to be traces.
+fn traces(config: &Config, meters: &Arc<Meters>) -> Result<Option<Arc<Traces>>> {
+    let rules = config.tracing.as_ref();
+    let traces = rules.map(|rules| Traces::new(rules, Arc::clone(meters)));
+    Ok(traces.transpose().context("[tracing]")?.map(Arc::new))
 }
 
 /// Is it worth trying again? If not, a person must act first.

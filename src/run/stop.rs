@@ -15,7 +15,7 @@ use crate::{
     store::Note,
 };
 
-/// So long the end waits for history.
+/// So long the end waits for history, and for the collector of spans.
 const LAST_HISTORY: Duration = Duration::from_secs(2);
 
 /// What it takes to confirm for the last time.
@@ -62,6 +62,11 @@ impl LastWord {
                 .is_err()
             {
                 tracing::warn!("the last of the history was not written in time");
+            }
+            if let Some(traces) = &desk.traces
+                && timeout(LAST_HISTORY, traces.send()).await.is_err()
+            {
+                tracing::warn!("the last spans were not sent in time");
             }
             // With the last door to the tables closed, the writer ends when it has written what it was given.
             drop(desk);

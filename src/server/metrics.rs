@@ -170,6 +170,11 @@ fn render(meters: &Meters) -> String {
         "Hooks that were disabled because their endpoint is gone or only fails.",
         &meters.disabled.load(Relaxed),
     );
+    page.counter(
+        "rowhook_spans_dropped_total",
+        "Spans that no collector took, or that there was no room for.",
+        &meters.spans_dropped.load(Relaxed),
+    );
     let name = "rowhook_attempt_duration_seconds";
     let (bounds, count, seconds) = meters.took().cumulated();
     page.head(name, "How long requests took.", "histogram");

@@ -34,3 +34,4 @@ mod schemas;
 mod shaping;
 mod signing;
 mod support;
+mod tracing;

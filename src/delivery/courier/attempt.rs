@@ -20,6 +20,7 @@ use crate::{
     hook::Hook,
     journal::Entry,
     store::{Disabling, Failed, Fate, Write},
+    trace::Ended,
 };
 
 /// What a request says of the endpoint.
@@ -146,6 +147,8 @@ impl Courier {
             return Ok(());
         };
         let (started, started_at) = (Instant::now(), SystemTime::now());
+        let span = self.desk.traces.as_ref();
+        let span = span.map(|traces| traces.begin(&load.id));
         let request = Request {
             target: &hook.target,
             id: &load.id,
@@ -154,6 +157,7 @@ impl Courier {
             content_type: &load.content_type,
             at: started_at,
             timeout: hook.delivery.timeout,
+            span,
         };
         let going = self.desk.meters.going_on(|meters| &meters.in_flight);
         let answer = self.desk.sender.send(request).await;
@@ -176,6 +180,16 @@ impl Courier {
         let disabled = self.weigh(hook, verdicts.first());
         let took = started.elapsed();
         self.desk.meters.attempted(delivered, took);
+        if let (Some(traces), Some(context)) = (&self.desk.traces, span) {
+            let ended = Ended {
+                hook,
+                answer: &answer,
+                delivered,
+                started_at,
+                took,
+            };
+            traces.note(context, &load, deliveries, &ended);
+        }
         // A text in Postgres has no zero bytes.
         let told = answer.to_string().replace('\0', "�");
         let batch = load.members.is_some().then_some(&load.id);
