@@ -22,6 +22,12 @@ async fn tell_of_one_book(database: &Database, books: &Receiver, alarm: &Receive
     books.expect(1).await;
     database.until_all_has_arrived().await;
     assert!(rowhook.stop().success());
+    // The server may take a moment to notice.
+    let free = format!(
+        "select not active from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    database.until("the slot is free", &free).await;
 }
 
 /// rowhook stops with this word, tells of the gap once, and goes on when it is accepted.

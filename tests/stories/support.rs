@@ -30,7 +30,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::schemas::Schemas;
 
 /// Longer than anything takes, on a machine that does much else.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
