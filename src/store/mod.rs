@@ -366,14 +366,8 @@ impl Store {
                     "with disabled as ({sql} returning 1) \
                      select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
                 );
-                // A hook that was made just now may not be seen yet.
-                let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
-                let values: [&(dyn ToSql + Sync); 4] = [&id, reason, &PREFIX, &message];
-                while self.execute(what, &sql, &values).await == 0 && unseen < LOOKS {
-                    unseen += 1;
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
+                self.execute_when_seen(what, &sql, &[&id, reason, &PREFIX, &message])
+                    .await;
             }
             None => {
                 let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
@@ -445,36 +439,25 @@ impl Store {
     }
 
     /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.
-    ///
-    /// The stream can be ahead of what other sessions see: a row that is not there yet is looked for again for a moment.
     pub async fn judge(&self, hook: &HookId, invalid: Option<&str>) {
         if self.hook_table.is_some() {
             return;
         }
-        let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
-        loop {
-            match self.mark(hook, invalid).await {
-                Ok(true) => return,
-                // It has been removed.
-                Ok(false) if unseen == LOOKS => return,
-                Ok(false) => unseen += 1,
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not mark a hook; it is tried again");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \
+                   select from hook where id::text = $1";
+        self.execute_when_seen("mark a hook", sql, &[&hook.as_str(), &invalid])
+            .await;
     }
 
-    /// Returns whether there is such a hook.
-    async fn mark(&self, hook: &HookId, invalid: Option<&str>) -> Result<bool> {
-        let mut slot = self.client.lock().await;
-        let client = self.connected(&mut slot).await?;
-        let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \
-                   select exists (select from hook where id::text = $1)";
-        let row = client.query_one(sql, &[&hook.as_str(), &invalid]).await;
-        Ok(row.context("write to the tables")?.try_get(0)?)
+    /// The same as [`execute`](Self::execute), for something about a row of the stream, which can be ahead of what other
+    /// sessions see: what is about no row yet is tried again for a moment.
+    async fn execute_when_seen(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
+        let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+        while self.execute(what, sql, values).await == 0 && unseen < LOOKS {
+            unseen += 1;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
     }
 
     /// Tries until it succeeds, and returns how many rows it was about.
