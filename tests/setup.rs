@@ -25,9 +25,12 @@ use rowhook::{
     },
     demo::cluster::Cluster,
     postgres::{
+        Lsn,
         address::Address,
         check::{Level, check},
+        replication::Session,
         setup::{Patience, print, setup},
+        stream::Stream,
         teardown::teardown,
     },
 };
@@ -1311,14 +1314,12 @@ async fn teardown_ends_our_own_reader_and_no_other() {
     let (client, config) = bookstore().await;
     set_up(&config).await;
     let address = Address::parse(config.database.url.expose()).unwrap();
-    let publications = vec!["rowhook".to_owned(), "rowhook_inserts".to_owned()];
-    let ours = address.replication(&config.database.slot, publications, "");
-    let theirs = ours.clone().with_application_name("other");
+    let read_as = async |name: &str| {
+        let stream = Stream::open(&address, &config.database, name, Lsn::ZERO).await;
+        stream.unwrap().0
+    };
 
-    let mut reader = pgwire_replication::ReplicationClient::connect(theirs)
-        .await
-        .unwrap();
-    reader.wait_started().await.unwrap();
+    let reader = read_as("other").await;
     let told = teardown(&config, Patience::default())
         .await
         .unwrap_err()
@@ -1327,7 +1328,7 @@ async fn teardown_ends_our_own_reader_and_no_other() {
         told.ends_with("(other), which is not rowhook; stop it first"),
         "{told}"
     );
-    reader.shutdown().await.unwrap();
+    reader.close(Lsn::ZERO).await;
 
     let slot = format!(
         "select coalesce(active_pid, 0)::text from pg_replication_slots where slot_name = '{}'",
@@ -1341,10 +1342,7 @@ async fn teardown_ends_our_own_reader_and_no_other() {
     timeout(Duration::from_secs(10), free)
         .await
         .expect("the other reader never left");
-    let mut reader = pgwire_replication::ReplicationClient::connect(ours)
-        .await
-        .unwrap();
-    reader.wait_started().await.unwrap();
+    let _reader = read_as(address.stream_name()).await;
     teardown(&config, Patience::default()).await.unwrap();
     assert!(texts(&client, &slot).await.is_empty());
 }
@@ -1465,18 +1463,9 @@ async fn tls_is_verified_as_far_as_the_mode_says() {
         both(url("localhost", &roots("verify-full", &authority))).await,
         "TLSv1.3"
     );
-    let chain_only = url("127.0.0.1", &roots("verify-ca", &authority));
-    assert!(
-        Address::parse(&chain_only)
-            .unwrap()
-            .connect("test")
-            .await
-            .is_ok()
-    );
-    let stricter = replicate(&chain_only).await.unwrap_err();
-    assert!(
-        stricter.contains("in a replication session, verify-ca checks the name too"),
-        "{stricter}"
+    assert_eq!(
+        both(url("127.0.0.1", &roots("verify-ca", &authority))).await,
+        "TLSv1.3"
     );
     assert!(both(url("127.0.0.1", &roots("verify-full", &authority))).await.starts_with("no TLS with 127.0.0.1:PORT: invalid peer certificate: certificate not valid for name"));
     assert!(
@@ -1493,12 +1482,9 @@ async fn tls_is_verified_as_far_as_the_mode_says() {
 /// Opens a replication session and asks it who it is.
 async fn replicate(url: &str) -> Result<(), String> {
     let address = Address::parse(url).unwrap();
-    let told = |error| address.replication_error(&error).to_string();
-    let config = address.replication("none", vec!["none".into()], "");
-    let mut client = pgwire_replication::ReplicationClient::connect_gated(config)
-        .await
-        .map_err(told)?;
-    client.identify_system().await.map_err(told)?;
+    let session = Session::open(&address, "test", &[]).await;
+    let mut session = session.map_err(|error| error.to_string())?;
+    session.identify().await.unwrap();
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What is logged where RUST_LOG says nothing. The libraries tell each end of a session too, and we tell it ourselves, once,
 /// where it is handled.
-const DEFAULT: &str = "info,tokio_postgres=warn,pgwire_replication=off,async_nats=warn";
+const DEFAULT: &str = "info,tokio_postgres=warn,async_nats=warn";
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -29,7 +29,7 @@ pub struct Address {
     pub options: Option<String>,
     /// Go on to the next host where this one does not accept writes.
     pub read_write: bool,
-    /// `channel_binding=require`. The replication session cannot do it and goes without: its library has none.
+    /// `channel_binding=require`. The replication session goes without it.
     pub channel_binding: bool,
 }
 
@@ -82,8 +82,7 @@ pub enum TlsMode {
     Prefer,
     /// Always, but nothing is verified.
     Require,
-    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq. In the
-    /// replication session it is checked like `verify-full`: its library finds fault with other names.
+    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq.
     VerifyCa,
     /// And it is the host's.
     VerifyFull,

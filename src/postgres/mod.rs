@@ -8,6 +8,7 @@ pub mod connect;
 pub mod gap;
 pub mod json;
 pub mod lag;
+mod lsn;
 pub mod migration;
 pub mod nearest;
 mod passfile;
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod question;
 pub mod quote;
 pub mod relation;
+pub mod replication;
 mod session;
 pub mod setup;
 pub mod stream;
@@ -24,6 +26,5 @@ mod tls;
 pub mod toast;
 pub mod types;
 
-pub use pgwire_replication::Lsn;
-
+pub use self::lsn::Lsn;
 pub(crate) use self::session::told;

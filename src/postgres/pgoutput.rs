@@ -229,6 +229,16 @@ pub fn system_time(micros_since_2000: i64) -> SystemTime {
     time.unwrap_or(y2k)
 }
 
+/// The microseconds since 2000 that Postgres would count; the opposite of [`system_time`].
+pub fn micros(time: SystemTime) -> i64 {
+    let y2k = system_time(0);
+    let (distance, sign) = match time.duration_since(y2k) {
+        Ok(since) => (since, 1),
+        Err(before) => (before.duration(), -1),
+    };
+    sign * i64::try_from(distance.as_micros()).unwrap_or(i64::MAX)
+}
+
 struct Cursor {
     data: Bytes,
     at: usize,
@@ -516,7 +526,7 @@ mod tests {
                 } => self
                     .bytes(b"B")
                     .u64(commit_lsn.0)
-                    .u64(micros(*commit_time))
+                    .u64(micros(*commit_time).cast_unsigned())
                     .u32(*xid),
                 Message::Commit {
                     commit_lsn,
@@ -526,7 +536,7 @@ mod tests {
                     .bytes(b"C\0")
                     .u64(commit_lsn.0)
                     .u64(end_lsn.0)
-                    .u64(micros(*commit_time)),
+                    .u64(micros(*commit_time).cast_unsigned()),
                 Message::Origin { commit_lsn, name } => {
                     self.bytes(b"O").u64(commit_lsn.0).text(name)
                 }
@@ -597,11 +607,6 @@ mod tests {
             }
             .0
         }
-    }
-
-    fn micros(time: SystemTime) -> u64 {
-        let since = time.duration_since(system_time(0)).unwrap();
-        since.as_micros().try_into().unwrap()
     }
 
     fn name() -> impl Strategy<Value = String> {

@@ -220,6 +220,18 @@ impl Relation {
         write_object(shown, out)
     }
 
+    /// About how many bytes [`write_row`](Self::write_row) will write.
+    pub fn about_as_json(&self, tuple: &Tuple) -> usize {
+        let names = self.columns.iter().map(|column| column.name.len());
+        let values = tuple.iter().map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Null | Value::Unchanged => 4,
+        });
+        // Quotes, a colon and a comma.
+        let marks = tuple.len() * 6 + 2;
+        names.chain(values).sum::<usize>() + marks
+    }
+
     /// Writes the columns of [`key`](Self::key) as a JSON object.
     pub fn write_key(&self, tuple: &Tuple, out: &mut Vec<u8>) {
         let key = self.key.iter();

@@ -5,6 +5,7 @@
 
 use std::{fmt, pin::pin, time::Duration};
 
+use tokio::time::timeout;
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{
@@ -187,16 +188,18 @@ impl Session {
         let sql = format!("set lock_timeout = {};\n{sql}", limit.as_millis());
         let mut holders = Vec::new();
         for attempt in 1..=self.patience.tries {
-            // Looked for while we wait: once the try is over, nobody blocks us any more.
-            let tried = watched(self.client.batch_execute(&sql), limit / 4, async || {
-                let seen = self
-                    .others(include_str!("../../sql/catalog/blockers.sql"))
-                    .await;
+            let mut trying = pin!(self.client.batch_execute(&sql));
+            let tried = loop {
+                if let Ok(tried) = timeout(limit / 4, &mut trying).await {
+                    break tried;
+                }
+                // Looked for while we wait: once the try is over, nobody blocks us any more.
+                let sql = include_str!("../../sql/catalog/blockers.sql");
+                let seen = self.others(sql).await;
                 if !seen.is_empty() {
                     holders = seen;
                 }
-            })
-            .await;
+            };
             let Err(error) = tried else { return Ok(()) };
             // The failed transaction is still open; where there is none, this does nothing.
             if let Err(error) = self.client.batch_execute("rollback").await {
@@ -224,8 +227,13 @@ impl Session {
         let mut last = Vec::new();
         // Waiting for a transaction to end is waiting for a lock as well, and must not time out here.
         let sql = format!("set lock_timeout = 0;\n{}", step.sql);
-        watched(self.client.batch_execute(&sql), self.patience.quiet, async || {
-            let holders = self.others(include_str!("../../sql/catalog/writers.sql")).await;
+        let mut waiting = pin!(self.client.batch_execute(&sql));
+        loop {
+            if let Ok(done) = timeout(self.patience.quiet, &mut waiting).await {
+                return done.map_err(|error| Error::failed(&step.reason, &error));
+            }
+            let sql = include_str!("../../sql/catalog/writers.sql");
+            let holders = self.others(sql).await;
             if !holders.is_empty() && holders != last {
                 warn(&format!(
                     "still waiting for {} to commit or roll back: a slot begins when every transaction that was running has ended",
@@ -233,9 +241,7 @@ impl Session {
                 ));
                 last = holders;
             }
-        })
-        .await
-        .map_err(|error| Error::failed(&step.reason, &error))
+        }
     }
 
     /// Who is in the way. Only for messages, so a failure counts as nobody.
@@ -256,20 +262,5 @@ impl Session {
                 state: column(row, "state"),
             })
             .collect()
-    }
-}
-
-/// Runs `work`, and `look` each time that it has taken another `pause`.
-async fn watched<T>(
-    work: impl Future<Output = T>,
-    pause: Duration,
-    mut look: impl AsyncFnMut(),
-) -> T {
-    let mut work = pin!(work);
-    loop {
-        if let Ok(done) = tokio::time::timeout(pause, &mut work).await {
-            return done;
-        }
-        look().await;
     }
 }

@@ -1,6 +1,4 @@
 //! What rustls must know to keep what an [`Address`](super::address::Address) demands.
-//!
-//! The replication session has its own copy of this in pgwire-replication; the two agree on what each mode verifies.
 
 use std::{path::Path, sync::Arc};
 

@@ -21,9 +21,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// # Errors
 /// When a table cannot be read.
 pub async fn fill(client: &Client, changes: Vec<&mut Change>) -> Result<()> {
-    let mut by_relation: HashMap<*const Relation, Vec<&mut Change>> = HashMap::new();
+    let mut by_relation: HashMap<usize, Vec<&mut Change>> = HashMap::new();
     for change in changes {
-        let key = Arc::as_ptr(&change.relation);
+        let key = Arc::as_ptr(&change.relation).addr();
         by_relation.entry(key).or_default().push(change);
     }
     for mut changes in by_relation.into_values() {

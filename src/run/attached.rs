@@ -27,7 +27,7 @@ use crate::{
         connect::Notifications,
         plan::plan,
         setup::{Patience, setup},
-        stream::{self, Identity, Received, Stream},
+        stream::{self, Batch, Identity, Stream},
     },
     reader::Reader,
     store::{Due, Note, Store},
@@ -42,10 +42,16 @@ const SETTLED_LOOK: Duration = Duration::from_millis(50);
 /// So many bytes of WAL that hold no events are worth a note.
 const IDLE_WAL: u64 = 16 << 10;
 
-/// The server has another past than the one that this process knows.
+/// What is in memory is of a past that is over.
 #[derive(Debug, thiserror::Error)]
-#[error("the server was replaced by a standby or a backup")]
-pub(super) struct ServerChanged;
+pub(super) enum Outlived {
+    /// The server has another past than the one that this process knows.
+    #[error("the server was replaced by a standby or a backup")]
+    ServerChanged,
+    /// Another rowhook has gone on from where we were, with hooks that we have not heard of.
+    #[error("another rowhook has had the slot meanwhile")]
+    Overtaken,
+}
 
 /// What every session needs.
 pub(super) struct Attached<'a> {
@@ -155,8 +161,9 @@ impl<'a> Attached<'a> {
             Ok(opened) => opened,
             Err(error) => {
                 if let stream::Error::Occupied { slot } = &error {
-                    end_own_walsender(&client, slot, &self.name).await?;
-                    self.standing_by = Some(client);
+                    let ours = end_own_walsender(&client, slot, &self.name).await?;
+                    ensure!(ours || !self.hooks_loaded, Outlived::Overtaken);
+                    self.standing_by = Some(client).filter(|_| !ours);
                 }
                 return Err(error.into());
             }
@@ -164,6 +171,10 @@ impl<'a> Attached<'a> {
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if self.hooks_loaded {
+            // Our own notes are never ahead of our ledger.
+            let noted = self.facts(&client).await?.known;
+            let ahead = noted.is_some_and(|known| known.confirmed > self.ledger.confirmed());
+            ensure!(!ahead, Outlived::Overtaken);
             reader.look_for_due().await?;
         } else {
             self.load(reader, &client, &identity).await?;
@@ -262,7 +273,10 @@ impl<'a> Attached<'a> {
                 && known.timeline == identity.timeline
                 && self.ledger.confirmed() <= identity.flushed
         };
-        ensure!(self.identity.as_ref().is_none_or(same), ServerChanged);
+        ensure!(
+            self.identity.as_ref().is_none_or(same),
+            Outlived::ServerChanged
+        );
         Ok(())
     }
 
@@ -376,7 +390,7 @@ fn numbering(config: &Config, identity: &Identity) -> String {
 /// What there is to do for the reader.
 enum Work {
     /// A batch of the stream has come.
-    Read(Vec<Received>),
+    Read(Batch),
     /// It is time to look for what is too old.
     ForgetOld,
     /// Something was made due by hand.
@@ -386,7 +400,10 @@ enum Work {
 impl Work {
     async fn done_by(self, reader: &mut Reader, client: &Client) -> Result<()> {
         match self {
-            Self::Read(batch) => return reader.read(batch, client).await,
+            Self::Read(Batch {
+                received,
+                room: _held,
+            }) => return reader.read(received, client).await,
             Self::ForgetOld => {
                 reader.dismiss_orphans(client).await?;
                 forget_old(reader).await;

@@ -95,8 +95,8 @@ pub(super) async fn until_lost(client: &Client) -> stream::Error {
 }
 
 /// Ends the walsender of our own last session, which holds the slot until it notices that nobody listens any more. That of
-/// another rowhook is not ours to end.
-pub(super) async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<()> {
+/// another rowhook is not ours to end. Says whether there was one.
+pub(super) async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<bool> {
     let sql = include_str!("../../sql/catalog/end_walsender.sql");
     let ended = client
         .query(sql, &[&slot, &name])
@@ -108,5 +108,5 @@ pub(super) async fn end_own_walsender(client: &Client, slot: &str, name: &str) -
             "ended our own last session, which still held the slot"
         );
     }
-    Ok(())
+    Ok(!ended.is_empty())
 }

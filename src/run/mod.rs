@@ -14,7 +14,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use self::attached::{Attached, ServerChanged};
+use self::attached::{Attached, Outlived};
 use crate::{
     config::Config,
     delivery::{Desk, guard::Guard, ledger::Ledger, send::Sender},
@@ -51,9 +51,9 @@ pub struct Options {
 /// # Errors
 /// When something needs a human; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
-    // A server that is another than before, though it calls itself the same, has another past: nothing in memory fits it.
-    while let Ended::ServerChanged = live(config, &options).await? {
-        tracing::warn!("the server is another than before; starting anew from its slot");
+    // After that, nothing in memory fits what the server and its slot have come to.
+    while let Ended::Outlived(why) = live(config, &options).await? {
+        tracing::warn!("{why}; starting anew from the slot");
     }
     Ok(())
 }
@@ -80,10 +80,10 @@ pub fn rehearse(config: &Config) -> Result<()> {
 /// How a life ended that nothing went wrong in.
 enum Ended {
     Stopped,
-    ServerChanged,
+    Outlived(Outlived),
 }
 
-/// From the first session on, as long as the server is the same.
+/// From the first session on, as long as nobody but us has the slot of the same server.
 async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
     let (store, writer) = Store::open(address.clone(), config);
@@ -124,9 +124,11 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
                 );
                 break Ok((Ended::Stopped, None));
             }
-            Err(error) if error.is::<ServerChanged>() => break Ok((Ended::ServerChanged, None)),
-            Err(error) if !is_transient(&error) => break Err(error),
-            Err(error) => pause.tell(&error, &config.database.slot),
+            Err(error) => match error.downcast::<Outlived>() {
+                Ok(why) => break Ok((Ended::Outlived(why), None)),
+                Err(error) if !is_transient(&error) => break Err(error),
+                Err(error) => pause.tell(&error, &config.database.slot),
+            },
         }
         tokio::select! {
             () = session.wait(pause.next()) => {}

@@ -148,6 +148,51 @@ async fn a_second_rowhook_stands_by_and_takes_over() {
 }
 
 #[tokio::test]
+async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_meanwhile() {
+    let database = Database::bookstore().await;
+    let [early, late] = [Receiver::start().await, Receiver::start().await];
+    let mut first = database.rowhook(BOOK_EVENTS).await;
+    database.hook(Some("7"), "book.added", &early.url()).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    early.expect(1).await;
+    database.until_all_has_arrived().await;
+    let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
+    second.until_log("standing by").await;
+    let until_attached = async |rowhook: &mut Rowhook| rowhook.until_log("attached").await;
+
+    // The first is out for a while, as in a pause of its machine, and its session is lost.
+    first.signal(Signal::SIGSTOP);
+    let slot = format!(
+        "from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    database
+        .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
+        .await;
+    until_attached(&mut second).await;
+    database.hook(Some("7"), "book.added", &late.url()).await;
+    first.signal(Signal::SIGCONT);
+    first
+        .until_log("another rowhook has had the slot meanwhile")
+        .await;
+    first.until_log("standing by").await;
+    second.kill();
+    until_attached(&mut first).await;
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    for receiver in [early, late] {
+        receiver
+            .until("the second book", |calls| {
+                calls.iter().any(|call| call.data()["id"] == 2)
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
 async fn on_an_idle_database_the_confirmed_lsn_goes_on_with_the_wal_of_others() {
     let database = Database::bookstore().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
@@ -288,6 +333,8 @@ async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
     assert_eq!(database.ask(&sound).await, "t");
     let before = receiver.calls().len();
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let so_many = |calls: &[Call]| calls.len() >= 60_000;
+    receiver.until("60,000 calls", so_many).await;
     database.until_all_has_arrived().await;
     let calls = receiver.calls();
     nothing_is_lost(&calls, 1..=60_000);

@@ -9,7 +9,6 @@ mod tables;
 
 use std::time::Duration;
 
-use pgwire_replication::ReplicationClient;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use url::Url;
@@ -20,7 +19,7 @@ use super::{
     catalog::Facts,
     connect,
     plan::{self, Problem, plan},
-    session,
+    replication, session,
 };
 use crate::config::{Config, Place};
 
@@ -218,14 +217,10 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             "whether a replication session can be opened shows when wal_level is logical",
         );
     }
-    let config = address.replication("", Vec::new(), "");
-    let opening = async {
-        let mut session = ReplicationClient::connect_gated(config).await?;
-        session.identify_system().await
-    };
+    let opening = replication::Session::open(address, address.stream_name(), &[]);
     match timeout(REPLICATION, opening).await {
         Ok(Ok(_)) => Finding::ok(Topic::Connection, "a replication session can be opened"),
-        Ok(Err(error)) => failed(address.replication_error(&error)),
+        Ok(Err(error)) => failed(error),
         Err(_) => Finding::fatal(
             Topic::Connection,
             "the server does not answer a replication session",

@@ -1,13 +1,12 @@
 //! Opens connections to an [`Address`], and says in one line what kept it from doing so and what to do about that.
 //!
-//! There are two kinds: ordinary sessions (tokio-postgres) and the replication session (pgwire-replication). Both take the
-//! same address, so what one can enter, the other can too.
+//! There are two kinds: ordinary sessions (tokio-postgres) and the replication session (`replication`). Both take the same
+//! address, so what one can enter, the other can too.
 
 mod error;
 
-use std::{future::poll_fn, io};
+use std::{future::poll_fn, io, time::Duration};
 
-use pgwire_replication::{PgWireError, ReplicationConfig, SslMode, TlsConfig};
 use tokio::sync::mpsc;
 use tokio_postgres::{
     AsyncMessage, Client, Config,
@@ -18,6 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     address::{Address, Host, TlsMode},
+    replication::Failure,
     tls,
 };
 
@@ -25,6 +25,11 @@ pub use self::error::{Error, Reason};
 
 /// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
 pub const STREAM: &str = "rowhook";
+
+/// After so long without a word the other end is asked whether it is there.
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
+/// So long may what we send stay without an answer of the other end's system.
+pub(super) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Somebody has hung up, which a server that is restarted does at any point.
 const BROKEN: [io::ErrorKind; 4] = [
@@ -118,6 +123,10 @@ impl Address {
         config
             .user(&self.user)
             .dbname(&self.database)
+            .keepalives_idle(KEEPALIVE)
+            .keepalives_interval(KEEPALIVE / 3)
+            .keepalives_retries(3)
+            .tcp_user_timeout(SILENCE)
             .application_name(self.application_name.as_deref().unwrap_or(application_name))
             .ssl_mode(match self.tls.mode {
                 TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -148,87 +157,23 @@ impl Address {
         config
     }
 
-    /// What a replication session on the first host is opened with. `options` (`-c name=value …`) come after those of the
-    /// address and so override them; buffers and intervals are the caller's to set.
-    pub fn replication(
-        &self,
-        slot: &str,
-        publications: Vec<String>,
-        options: &str,
-    ) -> ReplicationConfig {
-        let (host, port) = match self.hosts.first() {
-            Some(Host::Tcp { name, port }) => (name.clone(), *port),
-            Some(Host::Unix { folder, port }) => (folder.display().to_string(), *port),
-            None => (String::new(), 5432),
-        };
-        let ours = self.options.as_deref().unwrap_or_default();
-        let options = format!("{ours} {options}");
-        let config = ReplicationConfig::new(
-            host.clone(),
-            &self.user,
-            self.password
-                .as_ref()
-                .map_or("", |password| password.expose()),
-            &self.database,
-            slot,
-            publications,
-        )
-        .with_port(port)
-        .with_tls(self.replication_tls(&host))
-        .with_application_name(self.stream_name());
-        match options.trim() {
-            "" => config,
-            options => config.with_options(options),
-        }
-    }
-
     /// What the replication session is called in pg_stat_replication.
     pub fn stream_name(&self) -> &str {
         self.application_name.as_deref().unwrap_or(STREAM)
     }
 
-    fn replication_tls(&self, host: &str) -> TlsConfig {
-        let mode = match self.tls.mode {
-            _ if host.starts_with('/') => SslMode::Disable,
-            TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require => SslMode::Require,
-            TlsMode::VerifyCa => SslMode::VerifyCa,
-            TlsMode::VerifyFull => SslMode::VerifyFull,
-        };
-        let (certificate, key) = self.tls.identity.clone().unzip();
-        TlsConfig {
-            mode,
-            ca_pem_path: self.tls.roots.clone(),
-            // Said out loud because the library takes a bare IP address for an oversight; a certificate may well have one.
-            sni_hostname: (mode == SslMode::VerifyFull).then(|| host.to_owned()),
-            client_cert_pem_path: certificate,
-            client_key_pem_path: key,
+    /// Why a replication session did not open.
+    pub(super) fn refused(&self, failure: Failure) -> Reason {
+        match failure {
+            Failure::Io(error) => Reason::Unreachable(error.to_string()),
+            Failure::Tls(told) => Reason::Tls(told),
+            Failure::Refused { code, told } => self.refusal(&code, &told, true),
+            Failure::NoPassword => Reason::NoPassword {
+                user: self.user.clone(),
+            },
+            Failure::ReadOnly => Reason::ReadOnly,
+            Failure::Unlike(told) => Reason::Other(told),
         }
-    }
-
-    /// Says what kept a replication session from opening.
-    pub fn replication_error(&self, error: &PgWireError) -> Error {
-        let at = match self.hosts.first() {
-            Some(host) => host.to_string(),
-            None => String::new(),
-        };
-        let reason = match error {
-            PgWireError::Io(error) => Reason::Unreachable(error.to_string()),
-            PgWireError::Tls(told)
-                if self.tls.mode == TlsMode::VerifyCa && told.contains("not valid for name") =>
-            {
-                Reason::Tls(format!(
-                    "{told} (in a replication session, verify-ca checks the name too: use a name of the certificate as host)"
-                ))
-            }
-            PgWireError::Tls(told) => Reason::Tls(told.clone()),
-            PgWireError::Server(told) | PgWireError::Auth(told) => {
-                self.refusal(sqlstate(told), told, true)
-            }
-            other => Reason::Other(other.to_string()),
-        };
-        Error { at, reason }
     }
 
     fn reason(&self, error: &tokio_postgres::Error) -> Reason {
@@ -285,18 +230,13 @@ impl Address {
                 Reason::NoSender
             }
             SqlState::TOO_MANY_CONNECTIONS => Reason::Full,
-            SqlState::CANNOT_CONNECT_NOW => Reason::NotNow(told),
+            SqlState::CANNOT_CONNECT_NOW | SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => {
+                Reason::NotNow(told)
+            }
             SqlState::INSUFFICIENT_PRIVILEGE if replication => Reason::NoReplication { user },
             _ => Reason::Other(told),
         }
     }
-}
-
-/// pgwire-replication keeps the code in its text: `… (SQLSTATE 28P01)`.
-fn sqlstate(told: &str) -> &str {
-    told.split_once("SQLSTATE ")
-        .and_then(|(_, rest)| rest.get(..5))
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -308,45 +248,26 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_session_demand_the_same() {
-        let address = address(
-            "postgres://u:p@10.0.0.1/d?sslmode=verify-full&sslrootcert=/ca.pem&options=-c%20a%3Db",
-        );
-        let config = address.replication("s", vec!["p".into(), "p_inserts".into()], "-c c=d");
-        assert_eq!(config.tls.mode, SslMode::VerifyFull);
-        assert_eq!(config.tls.sni_hostname.as_deref(), Some("10.0.0.1"));
-        assert_eq!(config.options.as_deref(), Some("-c a=b -c c=d"));
-        assert_eq!(config.publication.names(), ["p", "p_inserts"]);
-        assert_eq!(config.application_name.as_deref(), Some("rowhook"));
-    }
-
-    #[test]
-    fn a_socket_has_no_tls() {
-        let address = address("postgres://u@/d?host=/run/pg&sslmode=require");
-        let config = address.replication("s", vec!["p".into()], "");
-        assert_eq!(config.tls.mode, SslMode::Disable);
-        assert!(config.is_unix_socket());
-    }
-
-    #[test]
     fn a_refused_replication_session_names_the_mend() {
         let address = address("postgres://u:hunter2@db/d");
-        let told = |text: &str| {
-            address
-                .replication_error(&PgWireError::Server(text.into()))
-                .to_string()
+        let told = |code: &str, told: &str| {
+            let (code, told) = (code.to_owned(), told.to_owned());
+            let reason = address.refused(Failure::Refused { code, told });
+            let at = "db:5432".to_owned();
+            Error { at, reason }.to_string()
         };
         assert_eq!(
-            told("unsupported startup parameter: replication (SQLSTATE 08P01)"),
+            told("08P01", "unsupported startup parameter: replication"),
             "db:5432 is a pooler, which cannot carry a replication session; give the server's own port in [database] url"
         );
         assert_eq!(
-            told("permission denied to start WAL sender (SQLSTATE 42501)"),
+            told("42501", "permission denied to start WAL sender"),
             "u may not replicate from db:5432; run: alter role \"u\" replication"
         );
         assert_eq!(
             told(
-                "number of requested standby connections exceeds \"max_wal_senders\" (currently 1) (SQLSTATE 53300)"
+                "53300",
+                "number of requested standby connections exceeds \"max_wal_senders\" (currently 1)"
             ),
             "db:5432 has no WAL sender left; raise max_wal_senders"
         );

@@ -1,0 +1,60 @@
+//! A position in the WAL.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+/// A position in the WAL, in bytes from its beginning. It is written as Postgres writes it: `16/B374D848`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// Before everything; asked for, it means where the slot stands.
+    pub const ZERO: Self = Self(0);
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
+
+/// A text that is no LSN.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is no LSN; one is two hexadecimal numbers, such as 16/B374D848")]
+pub struct NoLsn(String);
+
+impl FromStr for Lsn {
+    type Err = NoLsn;
+
+    fn from_str(text: &str) -> Result<Self, NoLsn> {
+        let half = |digits| u32::from_str_radix(digits, 16).ok();
+        let halves = text.split_once('/');
+        let lsn = halves.and_then(|(high, low)| Some((half(high)?, half(low)?)));
+        let (high, low) = lsn.ok_or_else(|| NoLsn(text.to_owned()))?;
+        Ok(Self(u64::from(high) << 32 | u64::from(low)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn it_is_written_as_postgres_writes_it() {
+        assert_eq!(Lsn(0x16_B374_D848).to_string(), "16/B374D848");
+        assert_eq!(Lsn::ZERO.to_string(), "0/0");
+        for text in ["", "16", "16/", "16/100000000", "x/1", "1/2/3"] {
+            assert_eq!(text.parse::<Lsn>(), Err(NoLsn(text.to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(lsn in any::<u64>().prop_map(Lsn)) {
+            prop_assert_eq!(lsn.to_string().parse(), Ok(lsn));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The way in: who we are, and the password if one is asked for.
+
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::{
+    authentication::{
+        md5_hash,
+        sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256},
+    },
+    message::{backend::Message, frontend},
+};
+
+use super::{Failure, Session, unlike};
+use crate::postgres::address::Address;
+
+impl Session {
+    /// Introduces us, and proves who we are as the server wants it.
+    pub(super) async fn log_in(
+        &mut self,
+        address: &Address,
+        name: &str,
+        options: &str,
+    ) -> Result<(), Failure> {
+        let who = [
+            ("user", address.user.as_str()),
+            ("database", &address.database),
+            ("replication", "database"),
+            ("client_encoding", "UTF8"),
+            ("application_name", name),
+            ("options", options),
+        ];
+        self.say(|out| frontend::startup_message(who, out)).await?;
+        let password = || {
+            let password = address.password.as_ref().ok_or(Failure::NoPassword)?;
+            Ok::<_, Failure>(password.expose().as_bytes())
+        };
+        loop {
+            match self.hear().await? {
+                Message::AuthenticationOk
+                | Message::ParameterStatus(_)
+                | Message::BackendKeyData(_)
+                | Message::NoticeResponse(_) => {}
+                Message::AuthenticationCleartextPassword => {
+                    let password = password()?;
+                    self.say(|out| frontend::password_message(password, out))
+                        .await?;
+                }
+                Message::AuthenticationMd5Password(asked) => {
+                    let user = address.user.as_bytes();
+                    let hash = md5_hash(user, password()?, asked.salt());
+                    self.say(|out| frontend::password_message(hash.as_bytes(), out))
+                        .await?;
+                }
+                Message::AuthenticationSasl(asked) => {
+                    let mut mechanisms = asked.mechanisms();
+                    let known = mechanisms.any(|mechanism| Ok(mechanism == SCRAM_SHA_256));
+                    if !known.map_err(unlike)? {
+                        return Err(unlike("it offers no SCRAM-SHA-256"));
+                    }
+                    self.scram(password()?).await?;
+                }
+                Message::ReadyForQuery(_) => return Ok(()),
+                _ => return Err(unlike("it asks for a way to log in that rowhook has not")),
+            }
+        }
+    }
+
+    /// SCRAM-SHA-256 (RFC 7677), without channel binding.
+    async fn scram(&mut self, password: &[u8]) -> Result<(), Failure> {
+        let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+        self.say(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
+            .await?;
+        let Message::AuthenticationSaslContinue(challenge) = self.hear().await? else {
+            return Err(unlike("it does not go on with SCRAM"));
+        };
+        scram.update(challenge.data()).map_err(unlike)?;
+        self.say(|out| frontend::sasl_response(scram.message(), out))
+            .await?;
+        let Message::AuthenticationSaslFinal(proof) = self.hear().await? else {
+            return Err(unlike("it does not finish SCRAM"));
+        };
+        scram.finish(proof.data()).map_err(unlike)
+    }
+}

@@ -1,0 +1,260 @@
+//! A replication session: an ordinary one that also takes the commands of replication, on a connection of our own, because
+//! tokio-postgres has none that carries the stream.
+
+mod login;
+mod socket;
+
+use std::{fmt, io};
+
+use bytes::{Buf, BytesMut};
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::{
+    backend::{ErrorResponseBody, Header, Message},
+    frontend,
+};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub use self::socket::Socket;
+use super::{
+    Lsn,
+    address::{Address, Host},
+    connect::{self, Reason},
+};
+
+/// The server accepts a stream in both directions.
+const COPY_BOTH: u8 = b'W';
+
+/// An open replication session. It ends with the value.
+pub struct Session {
+    socket: Socket,
+    /// What has come and is not read yet.
+    unread: BytesMut,
+}
+
+/// Which server, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's system identifier, which a restored copy shares.
+    pub system_identifier: String,
+    /// The timeline, which a promoted standby changes.
+    pub timeline: u32,
+    /// How far the WAL was flushed when the session began.
+    pub flushed: Lsn,
+}
+
+/// Why a session did not go on.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The connection broke.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// TLS was demanded and did not come about.
+    #[error("{0}")]
+    Tls(String),
+    /// The server refuses.
+    #[error("{told}")]
+    Refused {
+        /// The SQLSTATE.
+        code: String,
+        /// Its words.
+        told: String,
+    },
+    /// The server wants a password, and we have none.
+    #[error("a password is wanted")]
+    NoPassword,
+    /// A standby, where a primary was demanded.
+    #[error("it is a standby")]
+    ReadOnly,
+    /// What came is nothing that Postgres says.
+    #[error("it does not speak like Postgres: {0}")]
+    Unlike(String),
+}
+
+impl Failure {
+    /// What the server says with an error.
+    pub(super) fn refused(error: &ErrorResponseBody) -> Self {
+        let (mut code, mut told) = (String::new(), String::new());
+        let fields = error.fields().for_each(|field| {
+            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            match field.type_() {
+                b'C' => code = value,
+                b'M' => told = value,
+                _ => {}
+            }
+            Ok(())
+        });
+        match fields {
+            Ok(()) => Self::Refused { code, told },
+            Err(error) => unlike(error),
+        }
+    }
+}
+
+/// What came is nothing that Postgres says.
+pub(super) fn unlike(told: impl fmt::Display) -> Failure {
+    Failure::Unlike(told.to_string())
+}
+
+/// The kind of the message that begins here, and how many bytes it takes with its head; `None` until the head is there.
+///
+/// # Errors
+/// When it is no head.
+pub(super) fn frame(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
+    let Some(header) = Header::parse(unread).map_err(unlike)? else {
+        return Ok(None);
+    };
+    let length = usize::try_from(header.len()).map_err(unlike)?;
+    Ok(Some((header.tag(), length + 1)))
+}
+
+/// The server has closed the connection without a word.
+pub(super) fn hung_up() -> Failure {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it").into()
+}
+
+impl Session {
+    /// Opens a session called `name` in pg_stat_replication, on the first of the hosts that lets us in. `settings` are made for
+    /// it, after those of the address.
+    ///
+    /// # Errors
+    /// What the last host answered.
+    pub async fn open(
+        address: &Address,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, connect::Error> {
+        let mut options = address.options.clone().unwrap_or_default();
+        for (name, value) in settings {
+            options.push_str(&format!(" -c {name}={value}"));
+        }
+        let mut last = None;
+        for host in &address.hosts {
+            let opening = Self::open_on(host, address, name, options.trim());
+            let opened = match address.connect_timeout {
+                Some(limit) => match tokio::time::timeout(limit, opening).await {
+                    Ok(opened) => opened.map_err(|failure| address.refused(failure)),
+                    Err(_) => Err(Reason::Silent(limit)),
+                },
+                None => opening.await.map_err(|failure| address.refused(failure)),
+            };
+            match opened {
+                Ok(session) => return Ok(session),
+                Err(reason) => {
+                    last = Some(connect::Error {
+                        at: host.to_string(),
+                        reason,
+                    });
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| connect::Error {
+            at: address.database.clone(),
+            reason: Reason::Other("the address has no host".into()),
+        }))
+    }
+
+    async fn open_on(
+        host: &Host,
+        address: &Address,
+        name: &str,
+        options: &str,
+    ) -> Result<Self, Failure> {
+        let mut session = Self {
+            socket: socket::open(address, host).await?,
+            unread: BytesMut::new(),
+        };
+        session.log_in(address, name, options).await?;
+        if address.read_write {
+            let row = session.row("show transaction_read_only").await?;
+            if row.first().is_some_and(|setting| setting == "on") {
+                return Err(Failure::ReadOnly);
+            }
+        }
+        Ok(session)
+    }
+
+    /// Which server this is.
+    ///
+    /// # Errors
+    /// When the session breaks.
+    pub async fn identify(&mut self) -> Result<Identity, Failure> {
+        let row = self.row("IDENTIFY_SYSTEM").await?;
+        let [system_identifier, timeline, flushed, ..] = row.as_slice() else {
+            return Err(unlike("IDENTIFY_SYSTEM has too few columns"));
+        };
+        Ok(Identity {
+            system_identifier: system_identifier.clone(),
+            timeline: timeline.parse().map_err(unlike)?,
+            flushed: flushed.parse().map_err(unlike)?,
+        })
+    }
+
+    /// Begins to stream, and gives away the connection for it, with what has come already.
+    ///
+    /// # Errors
+    /// When the server refuses, or the session breaks.
+    pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
+        self.say(|out| frontend::query(command, out)).await?;
+        loop {
+            match frame(&self.unread)? {
+                // postgres-protocol does not know this answer, which says nothing but its kind.
+                Some((COPY_BOTH, length)) if length <= self.unread.len() => {
+                    self.unread.advance(length);
+                    return Ok((self.socket, self.unread));
+                }
+                Some((kind, length)) if kind != COPY_BOTH && length <= self.unread.len() => {
+                    self.hear().await?;
+                }
+                _ => self.read().await?,
+            }
+        }
+    }
+
+    /// The one row of a query's result, as text.
+    async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
+        self.say(|out| frontend::query(sql, out)).await?;
+        let mut columns = Vec::new();
+        loop {
+            match self.hear().await? {
+                Message::DataRow(row) => {
+                    let values = row.ranges().map(|range| {
+                        let value = row.buffer().get(range.unwrap_or_default());
+                        Ok(String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
+                    });
+                    columns = values.collect().map_err(unlike)?;
+                }
+                Message::ReadyForQuery(_) => return Ok(columns),
+                _ => {}
+            }
+        }
+    }
+
+    async fn say(
+        &mut self,
+        write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut out = BytesMut::new();
+        write(&mut out)?;
+        self.socket.write_all(&out).await?;
+        Ok(self.socket.flush().await?)
+    }
+
+    /// The next message of the server; a refusal is a failure.
+    async fn hear(&mut self) -> Result<Message, Failure> {
+        loop {
+            match Message::parse(&mut self.unread).map_err(unlike)? {
+                Some(Message::ErrorResponse(error)) => return Err(Failure::refused(&error)),
+                Some(message) => return Ok(message),
+                None => self.read().await?,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Failure> {
+        match self.socket.read_buf(&mut self.unread).await? {
+            0 => Err(hung_up()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The way to a server: a socket, protected as far as the address demands.
+
+use std::{io, sync::Arc};
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Failure, unlike};
+use crate::postgres::{
+    address::{Address, Host, TlsMode},
+    connect::{KEEPALIVE, SILENCE},
+    tls,
+};
+
+/// What a session is carried by.
+pub type Socket = Box<dyn Carrier>;
+
+/// Something that takes bytes there and back.
+pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
+
+/// Opens the way to one host of the address.
+pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failure> {
+    match host {
+        Host::Unix { folder, port } => {
+            let path = folder.join(format!(".s.PGSQL.{port}"));
+            Ok(Box::new(UnixStream::connect(path).await?))
+        }
+        Host::Tcp { name, port } => {
+            let socket = TcpStream::connect((name.as_str(), *port)).await?;
+            socket.set_nodelay(true)?;
+            notice_silence(&socket)?;
+            protect(socket, address, name).await
+        }
+    }
+}
+
+/// Has the system tell us when the other end is gone without a word.
+fn notice_silence(socket: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    let keepalive = keepalive.with_interval(KEEPALIVE / 3).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    Ok(())
+}
+
+/// Has TLS put around the socket, where it is wanted and to be had.
+async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result<Socket, Failure> {
+    let mode = address.tls.mode;
+    if mode == TlsMode::Disable {
+        return Ok(Box::new(socket));
+    }
+    let mut request = BytesMut::new();
+    frontend::ssl_request(&mut request);
+    socket.write_all(&request).await?;
+    match (socket.read_u8().await?, mode) {
+        (b'S', _) => {}
+        (b'N', TlsMode::Prefer) => return Ok(Box::new(socket)),
+        (b'N', _) => return Err(Failure::Tls("server does not support TLS".into())),
+        // What it complains of may be from somebody in between, and is not shown.
+        (b'E', _) => return Err(io::Error::other("the server complains").into()),
+        _ => return Err(unlike("it answers neither yes nor no to TLS")),
+    }
+    let config = tls::client(&address.tls).map_err(Failure::Tls)?;
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|error| Failure::Tls(error.to_string()))?;
+    let connector = TlsConnector::from(Arc::new(config));
+    match connector.connect(name, socket).await {
+        Ok(socket) => Ok(Box::new(socket)),
+        Err(error) => Err(explain(error)),
+    }
+}
+
+/// A handshake that fails over TLS itself says so in an error within the error.
+fn explain(error: io::Error) -> Failure {
+    match error.get_ref() {
+        Some(cause) if cause.is::<rustls::Error>() => Failure::Tls(cause.to_string()),
+        _ => Failure::Io(error),
+    }
+}

@@ -1,0 +1,420 @@
+//! Reads the stream ahead of whoever handles it, within bounds, and answers the server whatever the other is doing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::{Buf, BytesMut};
+use postgres_protocol::message::{backend::Message, frontend};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::frame::{self, Sent};
+use crate::postgres::{
+    Lsn,
+    replication::{Failure, Socket, frame, hung_up, unlike},
+};
+
+/// How often a new position is told to the server, and that we live while there is no room for what it sends. One that is
+/// late costs a repetition after a crash, and nothing else.
+pub(super) const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the server hears from us where nothing happens.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
+/// So much is in memory of what has been sent: read ahead, and in the hands of whoever handles it. A message that is larger
+/// takes all of it, and so is there alone.
+const ROOM: usize = 8 << 20;
+/// A batch ends at so many messages or bytes, whichever comes first.
+const BATCH_MESSAGES: usize = 1024;
+const BATCH_BYTES: usize = ROOM / 4;
+/// So much is read at once, where there is so much. Messages are slices of it.
+const READ: usize = 64 << 10;
+/// With less than this left of a buffer the next is begun.
+const READ_LEAST: usize = 4 << 10;
+
+/// What has been read together.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) sent: Vec<Sent>,
+    bytes: usize,
+    /// For as long as it is in somebody's hands.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// The task that reads.
+pub(super) struct Feed {
+    socket: Socket,
+    unread: BytesMut,
+    gathered: Gathered,
+    room: Arc<Semaphore>,
+    /// Room for the message that is next.
+    held: Option<OwnedSemaphorePermit>,
+    batches: mpsc::Sender<Result<Gathered, Failure>>,
+    /// What may be told to the server.
+    confirmed: watch::Receiver<Lsn>,
+    /// What has been told.
+    told: watch::Sender<Lsn>,
+    told_at: Instant,
+    /// The server wants an answer.
+    asked: bool,
+    stop: CancellationToken,
+}
+
+/// What the next message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// More of it.
+    Bytes,
+    /// Room for so much.
+    Room(u32),
+    /// The batch to be taken.
+    Batch,
+}
+
+/// The other end of a [`Feed`].
+pub(super) struct Tap {
+    pub(super) batches: mpsc::Receiver<Result<Gathered, Failure>>,
+    /// Takes what may be told to the server.
+    pub(super) confirmed: watch::Sender<Lsn>,
+    /// What has been told.
+    pub(super) told: watch::Receiver<Lsn>,
+    /// Ends the stream as the protocol wants it.
+    pub(super) stop: CancellationToken,
+}
+
+impl Feed {
+    /// Reads from here on.
+    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Tap) {
+        let (batches, taken) = mpsc::channel(1);
+        let (confirm, confirmed) = watch::channel(confirmed);
+        let (told, heard) = watch::channel(Lsn::ZERO);
+        let stop = CancellationToken::new();
+        let feed = Self {
+            socket,
+            unread,
+            gathered: Gathered::default(),
+            room: Arc::new(Semaphore::new(ROOM)),
+            held: None,
+            batches,
+            confirmed,
+            told,
+            told_at: Instant::now(),
+            asked: false,
+            stop: stop.clone(),
+        };
+        let tap = Tap {
+            batches: taken,
+            confirmed: confirm,
+            told: heard,
+            stop,
+        };
+        (feed, tap)
+    }
+
+    /// Reads until the end of the stream, or until nobody listens any more.
+    pub(super) async fn run(mut self) {
+        let end = self.feed().await;
+        // What was read before the end is still good. Where nobody takes it, nobody misses it.
+        if !self.gathered.sent.is_empty() {
+            let _ = self.batches.send(Ok(self.gathered)).await;
+        }
+        if let Err(failure) = end {
+            let _ = self.batches.send(Err(failure)).await;
+        }
+    }
+
+    async fn feed(&mut self) -> Result<(), Failure> {
+        loop {
+            let wants = self.gather()?;
+            if std::mem::take(&mut self.asked) {
+                self.tell().await?;
+            }
+            let is_news = *self.confirmed.borrow_and_update() > *self.told.borrow();
+            let pause = match is_news || wants != Wants::Bytes {
+                true => STATUS_INTERVAL,
+                false => IDLE_INTERVAL,
+            };
+            let room = match wants {
+                Wants::Room(room) => room,
+                Wants::Bytes | Wants::Batch => 0,
+            };
+            let due = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep_until(self.told_at + pause) => true,
+                taker = self.batches.reserve(), if !self.gathered.sent.is_empty() => {
+                    let Ok(taker) = taker else {
+                        return Ok(());
+                    };
+                    taker.send(Ok(std::mem::take(&mut self.gathered)));
+                    false
+                }
+                held = Arc::clone(&self.room).acquire_many_owned(room), if room > 0 => {
+                    self.held = held.ok();
+                    false
+                }
+                read = self.socket.read_buf(&mut self.unread), if wants == Wants::Bytes => {
+                    if read? == 0 {
+                        return Err(hung_up());
+                    }
+                    false
+                }
+                news = self.confirmed.changed(), if !is_news => {
+                    if news.is_err() {
+                        return Ok(());
+                    }
+                    false
+                }
+            };
+            if due {
+                self.tell().await?;
+            }
+        }
+        self.take_leave().await
+    }
+
+    /// Moves what has come as a whole to the batch, as far as there is room for it.
+    fn gather(&mut self) -> Result<Wants, Failure> {
+        loop {
+            if self.gathered.sent.len() >= BATCH_MESSAGES || self.gathered.bytes >= BATCH_BYTES {
+                return Ok(Wants::Batch);
+            }
+            let Some((kind, length)) = frame(&self.unread)? else {
+                self.make_space(0);
+                return Ok(Wants::Bytes);
+            };
+            if self.held.is_none() {
+                let room = u32::try_from(length.min(ROOM)).unwrap_or(u32::MAX);
+                match Arc::clone(&self.room).try_acquire_many_owned(room) {
+                    Ok(held) => self.held = Some(held),
+                    Err(_) => return Ok(Wants::Room(room)),
+                }
+            }
+            let missing = length.saturating_sub(self.unread.len());
+            if missing > 0 {
+                self.make_space(missing);
+                return Ok(Wants::Bytes);
+            }
+            let message = self.unread.split_to(length);
+            self.take(kind, message)?;
+            match (&mut self.gathered.room, self.held.take()) {
+                (Some(room), Some(held)) => room.merge(held),
+                (room, held) => *room = held,
+            }
+            self.gathered.bytes += length;
+        }
+    }
+
+    /// Has room in the buffer for so many bytes, or for a good deal where nobody knows how many will come.
+    fn make_space(&mut self, missing: usize) {
+        if self.unread.capacity() - self.unread.len() < missing.max(READ_LEAST) {
+            self.unread.reserve(missing.max(READ));
+        }
+    }
+
+    /// Adds a message to the batch, if it is one for whoever handles the stream.
+    fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
+        if kind == frame::COPY_DATA {
+            message.advance(frame::HEAD);
+            let (sent, asked) = frame::read(message.freeze()).map_err(unlike)?;
+            self.gathered.sent.push(sent);
+            self.asked |= asked;
+            return Ok(());
+        }
+        match Message::parse(&mut message).map_err(unlike)? {
+            Some(Message::ErrorResponse(error)) => Err(Failure::refused(&error)),
+            Some(Message::CopyDone | Message::CommandComplete(_)) => Err(hung_up()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the server what is confirmed.
+    async fn tell(&mut self) -> Result<(), Failure> {
+        let confirmed = *self.confirmed.borrow_and_update();
+        self.say(&frame::status(confirmed, SystemTime::now()))
+            .await?;
+        self.told.send_replace(confirmed);
+        self.told_at = Instant::now();
+        Ok(())
+    }
+
+    /// Tells the server for the last time, and waits until it has heard it: a connection that is closed over what it still
+    /// sends could take our last word with it.
+    async fn take_leave(&mut self) -> Result<(), Failure> {
+        self.tell().await?;
+        self.gathered = Gathered::default();
+        let mut last = BytesMut::new();
+        frontend::copy_done(&mut last);
+        self.say(&last).await?;
+        loop {
+            match frame(&self.unread)? {
+                Some((_, length)) if length <= self.unread.len() => {
+                    let mut message = self.unread.split_to(length);
+                    if message[0] != frame::COPY_DATA
+                        && let Ok(Some(Message::ReadyForQuery(_))) = Message::parse(&mut message)
+                    {
+                        break;
+                    }
+                }
+                _ => {
+                    if self.socket.read_buf(&mut self.unread).await? == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(self.socket.shutdown().await?)
+    }
+
+    async fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
+        self.socket.write_all(message).await?;
+        Ok(self.socket.flush().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::timeout,
+    };
+
+    use super::*;
+
+    /// A feed, and the server's end of its wire.
+    fn feed() -> (DuplexStream, Tap) {
+        let (ours, theirs) = duplex(1 << 20);
+        let (feed, tap) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
+        tokio::spawn(feed.run());
+        (theirs, tap)
+    }
+
+    fn data(length: usize) -> BytesMut {
+        let mut message = BytesMut::new();
+        message.put_u8(frame::COPY_DATA);
+        message.put_u32(u32::try_from(4 + 1 + 24 + length).unwrap());
+        message.put_u8(b'w');
+        message.put_bytes(0, 24 + length);
+        message
+    }
+
+    /// A keepalive that wants an answer.
+    fn keepalive() -> BytesMut {
+        let mut message = BytesMut::new();
+        message.put_u8(frame::COPY_DATA);
+        message.put_u32(4 + 18);
+        message.put_u8(b'k');
+        message.put_bytes(0, 16);
+        message.put_u8(1);
+        message
+    }
+
+    /// What the next status of the feed confirms.
+    async fn status(server: &mut DuplexStream) -> Lsn {
+        let mut status = [0; 39];
+        server.read_exact(&mut status).await.unwrap();
+        assert_eq!(status[..6], *b"d\0\0\0\x26r");
+        Lsn(u64::from_be_bytes(status[6..14].try_into().unwrap()))
+    }
+
+    async fn lengths(tap: &mut Tap) -> (Vec<usize>, Gathered) {
+        let batch = tap.batches.recv().await.unwrap().unwrap();
+        let lengths = batch.sent.iter().map(|sent| match sent {
+            Sent::Data(data) => data.len(),
+            Sent::Keepalive { .. } => 0,
+        });
+        (lengths.collect(), batch)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_come_whole_and_in_order_however_they_are_cut() {
+        let (mut server, mut tap) = feed();
+        let sent: Vec<usize> = (1..3000).collect();
+        let mut bytes = BytesMut::new();
+        sent.iter().for_each(|length| bytes.extend(data(*length)));
+        let writing = async move {
+            for (number, piece) in bytes.chunks(977).enumerate() {
+                server.write_all(piece).await.unwrap();
+                if number % 3 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            server
+        };
+        let writing = tokio::spawn(writing);
+        let mut came = Vec::new();
+        while came.len() < sent.len() {
+            let (lengths, batch) = lengths(&mut tap).await;
+            assert!(batch.sent.len() <= BATCH_MESSAGES);
+            came.extend(lengths);
+        }
+        assert_eq!(came, sent);
+        drop(writing.await.unwrap());
+        assert!(matches!(
+            tap.batches.recv().await,
+            Some(Err(Failure::Io(_)))
+        ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_answered_and_a_confirmation_told_within_the_interval() {
+        let (mut server, tap) = feed();
+        server.write_all(&keepalive()).await.unwrap();
+        assert_eq!(status(&mut server).await, Lsn(1));
+        let began = Instant::now();
+        tap.confirmed.send_replace(Lsn(7));
+        assert_eq!(status(&mut server).await, Lsn(7));
+        assert!(began.elapsed() <= STATUS_INTERVAL);
+        assert_eq!(*tap.told.borrow(), Lsn(7));
+        assert_eq!(status(&mut server).await, Lsn(7));
+        assert!(began.elapsed() <= STATUS_INTERVAL + IDLE_INTERVAL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_read_than_there_is_room_for_and_the_server_hears_from_us_meanwhile() {
+        let (server, mut tap) = feed();
+        let (mut told, mut server) = tokio::io::split(server);
+        let writing = tokio::spawn(async move {
+            for _ in 0..3 * ROOM >> 20 {
+                server.write_all(&data(1 << 20)).await.unwrap();
+            }
+        });
+        let began = Instant::now();
+        told.read_exact(&mut [0; 39 * 100]).await.unwrap();
+        assert!(began.elapsed() <= STATUS_INTERVAL * 100);
+        assert!(!writing.is_finished());
+        let mut came = 0;
+        while came < 3 * ROOM >> 20 {
+            came += lengths(&mut tap).await.0.len();
+        }
+        writing.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_larger_than_the_room_is_there_alone() {
+        let (mut server, mut tap) = feed();
+        let writing = tokio::spawn(async move {
+            for length in [1, ROOM + 1, 2] {
+                server.write_all(&data(length)).await.unwrap();
+            }
+            server
+        });
+        let mut held = None;
+        for length in [1, ROOM + 1, 2] {
+            if held.is_some() {
+                let none = timeout(IDLE_INTERVAL, tap.batches.recv()).await;
+                assert!(none.is_err(), "there was room beside the one before");
+            }
+            drop(held.take());
+            let (came, batch) = lengths(&mut tap).await;
+            assert_eq!(came, [length]);
+            held = Some(batch);
+        }
+        writing.await.unwrap();
+    }
+}
