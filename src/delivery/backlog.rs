@@ -58,7 +58,7 @@ impl Backlog {
 
     /// Is nothing parked?
     pub fn is_empty(&self) -> bool {
-        self.deliveries == 0
+        self.buckets.is_empty()
     }
 }
 

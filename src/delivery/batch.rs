@@ -127,6 +127,14 @@ impl Load {
     /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
     /// have the same id.
     pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
+        if let ([alone], None) = (deliveries, rule) {
+            return Some(Self {
+                id: Arc::clone(&alone.id),
+                body: alone.body.clone(),
+                content_type: Arc::clone(&alone.content_type),
+                members: None,
+            });
+        }
         let members: Vec<(&str, &Bytes)> = deliveries
             .iter()
             .map(|delivery| (&*delivery.id, &delivery.body))

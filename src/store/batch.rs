@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Statement, Transaction};
 
 use crate::{
     delivery::{Delivery, courier::Courier, lane::Place},
@@ -56,6 +56,16 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// About how many bytes it takes to write.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Keep { delivery, .. } => delivery.body.len(),
+            Self::Delivered { .. } | Self::Failed { .. } | Self::Failing { .. } => 0,
+        }
+    }
+}
+
 /// A parked delivery whose attempt has failed.
 pub struct Failed {
     /// Its id.
@@ -97,14 +107,54 @@ impl Fate {
     }
 }
 
+/// A session, and the statements that it is for.
+pub(super) struct Session {
+    client: Client,
+    park: Statement,
+    strike_off: Statement,
+    postpone: Statement,
+    advance: Statement,
+    note_failing: Statement,
+}
+
+impl Session {
+    /// Makes a session ready.
+    pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
+        let (park, strike_off, postpone, advance, note_failing) = tokio::try_join!(
+            client.prepare(include_str!("../../sql/store/park.sql")),
+            client.prepare("delete from delivery where id = any($1)"),
+            client.prepare(include_str!("../../sql/store/postpone.sql")),
+            client.prepare(include_str!("../../sql/store/advance.sql")),
+            client.prepare(include_str!("../../sql/store/note_failing.sql")),
+        )?;
+        Ok(Self {
+            client,
+            park,
+            strike_off,
+            postpone,
+            advance,
+            note_failing,
+        })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
 /// Writes that belong into one transaction.
 pub(super) struct Batch(pub(super) Vec<Write>);
 
 impl Batch {
-    /// Writes everything, or nothing. Returns the ids that are kept now and were not before.
-    pub(super) async fn write(&self, client: &mut Client) -> Result<HashSet<String>, Error> {
-        let transaction = client.transaction().await?;
-        let kept = keep(&transaction, &self.0).await?;
+    /// Writes everything, or nothing. The ids that are kept now and were not before join `kept`, also when it fails: of a
+    /// commit nobody may have been left to tell us.
+    pub(super) async fn write(
+        &self,
+        session: &mut Session,
+        kept: &mut HashSet<String>,
+    ) -> Result<(), Error> {
+        let transaction = session.client.transaction().await?;
+        kept.extend(keep(&transaction, &session.park, &self.0).await?);
         let gone: Vec<&str> = self
             .0
             .iter()
@@ -115,15 +165,12 @@ impl Batch {
             .map(|(id, _)| &**id)
             .collect();
         if !gone.is_empty() {
-            transaction
-                .execute("delete from delivery where id = any($1)", &[&gone])
-                .await?;
+            transaction.execute(&session.strike_off, &[&gone]).await?;
         }
-        postpone(&transaction, &self.0).await?;
-        advance(&transaction, &self.0).await?;
-        note_failing(&transaction, &self.0).await?;
-        transaction.commit().await?;
-        Ok(kept)
+        postpone(&transaction, &session.postpone, &self.0).await?;
+        advance(&transaction, &session.advance, &self.0).await?;
+        note_failing(&transaction, &session.note_failing, &self.0).await?;
+        transaction.commit().await
     }
 
     /// Tells everyone that what they have written is durable.
@@ -186,13 +233,16 @@ pub(super) async fn forget(
         .parked
         .iter()
         .flat_map(|(hook, place)| place.lanes().map(|lane| (&**hook, lane.cast_signed())));
-    advance_lanes(&transaction, left.collect()).await?;
+    let advance = include_str!("../../sql/store/advance.sql");
+    let advance = transaction.prepare(advance).await?;
+    advance_lanes(&transaction, &advance, left.collect()).await?;
     transaction.commit().await?;
     Ok(forgotten)
 }
 
 async fn keep(
-    client: &tokio_postgres::Transaction<'_>,
+    client: &Transaction<'_>,
+    park: &Statement,
     writes: &[Write],
 ) -> Result<HashSet<String>, Error> {
     let kept: Vec<(&HookId, &Delivery, Fate, Option<&str>)> = writes
@@ -258,7 +308,7 @@ async fn keep(
         .collect();
     let rows = client
         .query(
-            include_str!("../../sql/store/park.sql"),
+            park,
             &[
                 &ids, &hooks, &events, &states, &reasons, &attempts, &waits, &lanes, &others,
                 &lsns, &indexes, &times, &bodies, &types, &questions,
@@ -268,7 +318,11 @@ async fn keep(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
+async fn postpone(
+    client: &Transaction<'_>,
+    postpone: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
     let failed: Vec<&Failed> = writes
         .iter()
         .flat_map(|write| match write {
@@ -282,9 +336,8 @@ async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) ->
     let waits: Vec<Option<f64>> = failed.iter().map(|failed| failed.fate.wait()).collect();
     let states: Vec<&str> = failed.iter().map(|failed| failed.fate.state()).collect();
     if !ids.is_empty() {
-        let sql = include_str!("../../sql/store/postpone.sql");
         client
-            .execute(sql, &[&ids, &counts, &reasons, &waits, &states])
+            .execute(postpone, &[&ids, &counts, &reasons, &waits, &states])
             .await?;
     }
     Ok(())
@@ -292,7 +345,8 @@ async fn postpone(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) ->
 
 /// The last word on each hook counts.
 async fn note_failing(
-    client: &tokio_postgres::Transaction<'_>,
+    client: &Transaction<'_>,
+    note_failing: &Statement,
     writes: &[Write],
 ) -> Result<(), Error> {
     let words = writes.iter().filter_map(|write| match write {
@@ -302,15 +356,18 @@ async fn note_failing(
     let last: BTreeMap<&str, Option<SystemTime>> = words.collect();
     if !last.is_empty() {
         let (hooks, since): (Vec<&str>, Vec<Option<SystemTime>>) = last.into_iter().unzip();
-        let sql = include_str!("../../sql/store/note_failing.sql");
-        client.execute(sql, &[&hooks, &since]).await?;
+        client.execute(note_failing, &[&hooks, &since]).await?;
     }
     Ok(())
 }
 
 /// In each lane that somebody has left, or entered behind another who may have left since or be of a lane in the same bucket,
 /// the first has its turn.
-async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> Result<(), Error> {
+async fn advance(
+    client: &Transaction<'_>,
+    advance: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
     let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
     for write in writes {
         let (hook, places): (_, Vec<Place>) = match write {
@@ -336,21 +393,17 @@ async fn advance(client: &tokio_postgres::Transaction<'_>, writes: &[Write]) -> 
         let lanes = places.into_iter().flat_map(Place::lanes);
         touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));
     }
-    advance_lanes(client, touched).await
+    advance_lanes(client, advance, touched).await
 }
 
 async fn advance_lanes(
-    client: &tokio_postgres::Transaction<'_>,
+    client: &Transaction<'_>,
+    advance: &Statement,
     touched: BTreeSet<(&str, i64)>,
 ) -> Result<(), Error> {
     if !touched.is_empty() {
         let (hooks, lanes): (Vec<&str>, Vec<i64>) = touched.into_iter().unzip();
-        client
-            .execute(
-                include_str!("../../sql/store/advance.sql"),
-                &[&hooks, &lanes],
-            )
-            .await?;
+        client.execute(advance, &[&hooks, &lanes]).await?;
     }
     Ok(())
 }

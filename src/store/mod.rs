@@ -5,6 +5,7 @@
 
 mod attempts;
 mod batch;
+mod claim;
 mod due;
 mod writer;
 
@@ -23,12 +24,12 @@ use tokio_postgres::{Client, types::ToSql};
 
 pub use self::{
     batch::{Failed, Fate, Forgotten, Write},
+    claim::Claimed,
     due::Due,
 };
 use crate::{
     config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
-    delivery::{self, Delivery, backlog::Backlog, ledger::Progress},
-    event::Position,
+    delivery::{backlog::Backlog, ledger::Progress},
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
     message::PREFIX,
@@ -40,8 +41,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So often a row is looked for again that others do not see yet.
 const LOOKS: u32 = 5;
-/// Not more than so many bytes of bodies are claimed at a time, but for a single one.
-const CLAIMED_BYTES: usize = delivery::batch::LARGEST;
 
 /// The door to rowhook's tables. Connects when it is needed, and again when a connection breaks.
 pub struct Store {
@@ -49,20 +48,10 @@ pub struct Store {
     schema: String,
     hook_table: Option<HookTable>,
     client: Mutex<Option<Client>>,
+    claims: claim::Sessions,
     /// A session of its own, so that no delivery waits for history.
     history: Mutex<Option<Client>>,
     writes: mpsc::UnboundedSender<Write>,
-}
-
-/// What is due of a hook, and when there will be more.
-#[derive(Debug)]
-pub struct Claimed {
-    /// Due deliveries, oldest first.
-    pub deliveries: Vec<Delivery>,
-    /// What stands behind them in their lanes and can go along, oldest first.
-    pub behind: Vec<Delivery>,
-    /// When the next one is due; `None` where nothing has a time.
-    pub next: Option<Duration>,
 }
 
 /// The end of a hook's deliveries, for now.
@@ -142,6 +131,7 @@ impl Store {
             schema: config.database.schema.clone(),
             hook_table: config.hook_table.clone(),
             client: Mutex::new(None),
+            claims: claim::Sessions::default(),
             history: Mutex::new(None),
             writes,
         });
@@ -177,50 +167,17 @@ impl Store {
         runs: bool,
         lease: Duration,
     ) -> Result<Claimed> {
-        let mut slot = self.client.lock().await;
-        let client = self.connected(&mut slot).await?;
-        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let rows = client
-            .query(
-                include_str!("../../sql/store/claim.sql"),
-                &[
-                    &hook.as_str(),
-                    &count(limit),
-                    &lease.as_secs_f64(),
-                    &count(CLAIMED_BYTES),
-                ],
-            )
-            .await
-            .context("claim due deliveries")?;
-        let deliveries = in_order(&rows)?;
-        let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
-        let (room, bytes) = (
-            limit.saturating_sub(deliveries.len()),
-            CLAIMED_BYTES.saturating_sub(bytes),
-        );
-        let behind = if runs && room > 0 && !deliveries.is_empty() {
-            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-            let sql = include_str!("../../sql/store/behind.sql");
-            let rows = client
-                .query(sql, &[&ids, &count(room), &count(bytes)])
-                .await;
-            in_order(&rows.context("read what stands behind claimed deliveries")?)?
-        } else {
-            Vec::new()
+        let mut slot = self.claims.of(hook).await;
+        let session = match slot.take() {
+            Some(session) if !session.is_closed() => session,
+            _ => {
+                let client = connect(&self.address, &self.schema, "rowhook claims").await?;
+                claim::Session::prepare(client).await?
+            }
         };
-        let next = client
-            .query_opt(
-                include_str!("../../sql/store/next_due.sql"),
-                &[&hook.as_str()],
-            )
-            .await;
-        let next = next.context("look when the next delivery is due")?;
-        let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
-        Ok(Claimed {
-            deliveries,
-            behind,
-            next: next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE)),
-        })
+        let claimed = session.claim(hook, limit, runs, lease).await?;
+        *slot = Some(session);
+        Ok(claimed)
     }
 
     /// Makes due again what an earlier holder of the slot has claimed.
@@ -494,45 +451,14 @@ impl Store {
 /// Opens a session in which rowhook's own tables need no schema.
 async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
     let client = address.connect(name).await?;
-    let path = format!("set search_path to {}", quote::name(schema));
+    // A plan that is kept could be of a time when the tables were empty.
+    let settings = format!(
+        "set search_path to {}; set plan_cache_mode to force_custom_plan",
+        quote::name(schema)
+    );
     client
-        .batch_execute(&path)
+        .batch_execute(&settings)
         .await
         .context("prepare the store's session")?;
     Ok(client)
-}
-
-/// Deliveries in the order of their events, which `returning` does not keep.
-fn in_order(rows: &[tokio_postgres::Row]) -> Result<Vec<Delivery>> {
-    let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
-    deliveries.sort_by_key(|delivery| delivery.position);
-    Ok(deliveries)
-}
-
-fn delivery(row: &tokio_postgres::Row) -> Result<Delivery> {
-    let commit_lsn: &str = row.try_get("commit_lsn")?;
-    let index: i64 = row.try_get("event_index")?;
-    let attempts: i32 = row.try_get("attempts")?;
-    let body: Vec<u8> = row.try_get("body")?;
-    Ok(Delivery {
-        id: row.try_get::<_, &str>("id")?.into(),
-        event: row.try_get::<_, &str>("event")?.into(),
-        position: Position {
-            commit_lsn: commit_lsn.parse().context("read a parked delivery's LSN")?,
-            index: index.unsigned_abs(),
-        },
-        commit_time: row.try_get("commit_time")?,
-        place: batch::place(row.try_get("lane")?, row.try_get("other_lane")?),
-        body: body.into(),
-        content_type: row.try_get::<_, &str>("content_type")?.into(),
-        attempts: attempts.unsigned_abs(),
-        unfit: None,
-        asked: row
-            .try_get::<_, Option<&str>>("question")?
-            .map(serde_json::from_str)
-            .transpose()
-            .context("read what a parked delivery asks")?
-            .map(Arc::new),
-        held: None,
-    })
 }

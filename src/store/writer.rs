@@ -1,17 +1,19 @@
 //! The task that writes, one transaction after the other; what arrives meanwhile goes into the next.
 
+use std::collections::HashSet;
+
 use tokio::sync::mpsc;
-use tokio_postgres::Client;
 
 use super::{
     FIRST_PAUSE, LONGEST_PAUSE,
-    batch::{Batch, Write},
+    batch::{Batch, Session, Write},
     connect,
 };
 use crate::postgres::address::Address;
 
-/// A transaction is not made larger than this.
+/// A transaction is not made larger than this, but for a single write.
 const BATCH_WRITES: usize = 4096;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// Writes until nobody can hand anything over any more.
 pub(super) async fn write(
@@ -19,40 +21,50 @@ pub(super) async fn write(
     address: Address,
     schema: String,
 ) {
-    let mut client: Option<Client> = None;
-    let mut batch = Vec::new();
-    while writes.recv_many(&mut batch, BATCH_WRITES).await > 0 {
-        let writes = Batch(std::mem::take(&mut batch));
-        let mut pause = FIRST_PAUSE;
-        let kept = loop {
-            match attempt(&writes, &mut client, &address, &schema).await {
-                Ok(kept) => break kept,
-                Err(error) => {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        deliveries = writes.0.len(),
-                        retry_in = ?pause,
-                        "could not park; the deliveries stay in memory, and it is tried again"
-                    );
-                    client = None;
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        };
-        writes.tell(&kept);
+    let mut session = None;
+    while let Some(batch) = gather(&mut writes).await {
+        let (mut kept, mut pause) = (HashSet::new(), FIRST_PAUSE);
+        while let Err(error) = attempt(&batch, &mut kept, &mut session, &address, &schema).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                deliveries = batch.0.len(),
+                retry_in = ?pause,
+                "could not park; the deliveries stay in memory, and it is tried again"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        batch.tell(&kept);
     }
 }
 
+/// The next that belong into one transaction; `None` when there will be no more.
+async fn gather(writes: &mut mpsc::UnboundedReceiver<Write>) -> Option<Batch> {
+    let mut batch = vec![writes.recv().await?];
+    let mut bytes = 0;
+    while batch.len() < BATCH_WRITES && bytes < BATCH_BYTES {
+        bytes += batch.last().map_or(0, Write::size);
+        match writes.try_recv() {
+            Ok(write) => batch.push(write),
+            Err(_) => break,
+        }
+    }
+    Some(Batch(batch))
+}
+
+/// Writes, in a session that stays open when it has served.
 async fn attempt(
-    writes: &Batch,
-    slot: &mut Option<Client>,
+    batch: &Batch,
+    kept: &mut HashSet<String>,
+    open: &mut Option<Session>,
     address: &Address,
     schema: &str,
-) -> anyhow::Result<std::collections::HashSet<String>> {
-    let client = match slot.take() {
-        Some(client) if !client.is_closed() => client,
-        _ => connect(address, schema, "rowhook writer").await?,
+) -> anyhow::Result<()> {
+    let mut session = match open.take() {
+        Some(session) if !session.is_closed() => session,
+        _ => Session::prepare(connect(address, schema, "rowhook writer").await?).await?,
     };
-    Ok(writes.write(slot.insert(client)).await?)
+    batch.write(&mut session, kept).await?;
+    *open = Some(session);
+    Ok(())
 }

@@ -44,10 +44,13 @@ async fn carry(mut client: TcpStream, port: u16, mut cut: watch::Receiver<bool>)
             .windows(name.len())
             .any(|part| part == name.as_bytes())
     };
-    if ["rowhook store", "rowhook writer", "rowhook history"]
-        .into_iter()
-        .any(named)
-    {
+    const CUT: [&str; 4] = [
+        "rowhook store",
+        "rowhook writer",
+        "rowhook claims",
+        "rowhook history",
+    ];
+    if CUT.into_iter().any(named) {
         tokio::select! {
             _ = copy_bidirectional(&mut client, &mut server) => {}
             _ = cut.wait_for(|cut| *cut) => {}

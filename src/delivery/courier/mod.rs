@@ -12,7 +12,7 @@ mod permit;
 mod round;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -195,6 +195,7 @@ impl Courier {
             flying: 0,
             claiming: false,
             claimed: VecDeque::new(),
+            in_hand: HashSet::new(),
             breaker: Breaker::default(),
             open: None,
             not_before: Instant::now(),
@@ -204,7 +205,7 @@ impl Courier {
             let stopping = self.desk.stop.is_cancelled();
             let hook = self.collect(&mut round);
             let goes_at = if stopping {
-                round.claimed.clear();
+                round.let_go();
                 None
             } else {
                 self.send_claimed(&mut round);

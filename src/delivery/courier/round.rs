@@ -1,7 +1,7 @@
 //! One round of a courier: what may go is sent, what may not is parked, what is due is claimed, and what came of it noted.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -39,8 +39,8 @@ pub(super) enum Done {
         outcome: Outcome,
         left: Vec<(Delivery, Fate, String)>,
     },
-    /// A request of deliveries of the table, and the record of its end.
-    Parked(Outcome, Left),
+    /// A request of deliveries of the table, which they were, and the record of its end.
+    Parked(Vec<Arc<str>>, Outcome, Left),
     /// What is due in the table.
     Claimed(anyhow::Result<Claimed>),
 }
@@ -56,6 +56,8 @@ pub(super) struct Round {
     pub(super) claiming: bool,
     /// What was claimed, by requests that are not on their way yet.
     pub(super) claimed: VecDeque<Vec<Delivery>>,
+    /// The ids of what was claimed and is not done with: should a lease end before, it is not taken twice.
+    pub(super) in_hand: HashSet<Arc<str>>,
     pub(super) breaker: Breaker,
     /// Counted while the breaker is open.
     pub(super) open: Option<meters::Going>,
@@ -63,6 +65,15 @@ pub(super) struct Round {
     pub(super) not_before: Instant,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
     pub(super) overwhelmed: bool,
+}
+
+impl Round {
+    /// Leaves what was claimed, and is not on its way, to its lease.
+    pub(super) fn let_go(&mut self) {
+        for delivery in self.claimed.drain(..).flatten() {
+            self.in_hand.remove(&delivery.id);
+        }
+    }
 }
 
 impl Courier {
@@ -194,7 +205,7 @@ impl Courier {
         };
         let Some(hook) = hook else {
             // A hook that has been halted meanwhile gets them when the lease is over.
-            round.claimed.clear();
+            round.let_go();
             return;
         };
         let now = Instant::now();
@@ -202,14 +213,17 @@ impl Courier {
             && let Some(deliveries) = round.claimed.pop_front()
         {
             if !round.breaker.allows(now) && round.breaker.opens_at().is_some() {
-                round.claimed.clear();
+                round.claimed.push_front(deliveries);
+                round.let_go();
                 return;
             }
             round.flying += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
+            let ids = deliveries.iter().map(|delivery| Arc::clone(&delivery.id));
+            let ids: Vec<Arc<str>> = ids.collect();
             round.going.push(Box::pin(async move {
                 let (outcome, left) = courier.try_parked(&hook, deliveries).await;
-                Done::Parked(outcome, left)
+                Done::Parked(ids, outcome, left)
             }));
         }
     }
@@ -276,8 +290,11 @@ impl Courier {
                     round.lanes.leave(turn, place);
                 }
             }
-            Done::Parked(outcome, left) => {
+            Done::Parked(ids, outcome, left) => {
                 self.judge(round, outcome);
+                for id in ids {
+                    round.in_hand.remove(&id);
+                }
                 let mut state = self.state();
                 for place in left.gone {
                     state.backlog.remove(place);
@@ -291,17 +308,22 @@ impl Courier {
         let mut state = self.state();
         match claimed {
             Ok(Claimed {
-                deliveries,
-                behind,
+                mut deliveries,
+                mut behind,
                 next,
             }) => {
+                for claimed in [&mut deliveries, &mut behind] {
+                    claimed.retain(|delivery| !round.in_hand.contains(&delivery.id));
+                }
                 if let Some(next) = next {
                     state.look_by(Instant::now() + next);
                 }
                 let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
-                round
-                    .claimed
-                    .extend(batch::divide(rule, deliveries, behind));
+                let loads = batch::divide(rule, deliveries, behind);
+                let taken = loads.iter().flatten();
+                let ids = taken.map(|delivery| Arc::clone(&delivery.id));
+                round.in_hand.extend(ids);
+                round.claimed.extend(loads);
             }
             Err(error) => {
                 tracing::warn!(hook = %self.id, error = format!("{error:#}"), retry_in = ?CLAIM_AGAIN, "could not look for due deliveries");

@@ -1,0 +1,151 @@
+//! What is due in the table is claimed, in sessions of its own: a commit takes its time, and no hook shall wait for that of
+//! another's.
+
+use std::{
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_postgres::{Client, Row, Statement, types::ToSql};
+
+use super::{LONGEST_PAUSE, batch};
+use crate::{
+    delivery::{Delivery, batch::LARGEST},
+    event::Position,
+    hook::HookId,
+};
+
+/// So many hooks can claim at the same time. Where nothing is parked, no session is opened.
+const SESSIONS: usize = 4;
+
+/// What is due of a hook, and when there will be more.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Due deliveries, oldest first.
+    pub deliveries: Vec<Delivery>,
+    /// What stands behind them in their lanes and can go along, oldest first.
+    pub behind: Vec<Delivery>,
+    /// When the next one is due; `None` where nothing has a time.
+    pub next: Option<Duration>,
+}
+
+/// The sessions, as far as they are open.
+#[derive(Default)]
+pub(super) struct Sessions([Mutex<Option<Session>>; SESSIONS]);
+
+impl Sessions {
+    /// That of a hook, as soon as it is free.
+    pub(super) async fn of(&self, hook: &HookId) -> MutexGuard<'_, Option<Session>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(hook.as_str());
+        self.0[hash as usize % SESSIONS].lock().await
+    }
+}
+
+/// A session, and the statements that it is for.
+pub(super) struct Session {
+    client: Client,
+    claim: Statement,
+    behind: Statement,
+    next_due: Statement,
+}
+
+impl Session {
+    /// Makes a session ready.
+    pub(super) async fn prepare(client: Client) -> Result<Self> {
+        let (claim, behind, next_due) = tokio::try_join!(
+            client.prepare(include_str!("../../sql/store/claim.sql")),
+            client.prepare(include_str!("../../sql/store/behind.sql")),
+            client.prepare(include_str!("../../sql/store/next_due.sql")),
+        )
+        .context("prepare to claim")?;
+        Ok(Self {
+            client,
+            claim,
+            behind,
+            next_due,
+        })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// As [`Store::claim`](super::Store::claim).
+    pub(super) async fn claim(
+        &self,
+        hook: &HookId,
+        limit: usize,
+        runs: bool,
+        lease: Duration,
+    ) -> Result<Claimed> {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
+        let (most, bytes) = (count(limit), count(LARGEST));
+        let due: [&(dyn ToSql + Sync); 4] = [&hook, &most, &lease, &bytes];
+        let later: [&(dyn ToSql + Sync); 1] = [&hook];
+        // Both are on their way at once, and answered in this order.
+        let (rows, next) = tokio::try_join!(
+            self.client.query(&self.claim, &due),
+            self.client.query_opt(&self.next_due, &later),
+        )
+        .context("claim due deliveries")?;
+        let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
+        let deliveries = in_order(&rows)?;
+        let room = limit.saturating_sub(deliveries.len());
+        let behind = if runs && room > 0 && !deliveries.is_empty() {
+            let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+            let (room, bytes) = (count(room), count(LARGEST.saturating_sub(bytes)));
+            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
+            let rows = self
+                .client
+                .query(&self.behind, &[&ids, &room, &bytes])
+                .await;
+            in_order(&rows.context("read what stands behind claimed deliveries")?)?
+        } else {
+            Vec::new()
+        };
+        Ok(Claimed {
+            deliveries,
+            behind,
+            next: next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE)),
+        })
+    }
+}
+
+/// Deliveries in the order of their events, which `returning` does not keep.
+fn in_order(rows: &[Row]) -> Result<Vec<Delivery>> {
+    let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
+    deliveries.sort_by_key(|delivery| delivery.position);
+    Ok(deliveries)
+}
+
+fn delivery(row: &Row) -> Result<Delivery> {
+    let commit_lsn: &str = row.try_get("commit_lsn")?;
+    let index: i64 = row.try_get("event_index")?;
+    let attempts: i32 = row.try_get("attempts")?;
+    let body: Vec<u8> = row.try_get("body")?;
+    Ok(Delivery {
+        id: row.try_get::<_, &str>("id")?.into(),
+        event: row.try_get::<_, &str>("event")?.into(),
+        position: Position {
+            commit_lsn: commit_lsn.parse().context("read a parked delivery's LSN")?,
+            index: index.unsigned_abs(),
+        },
+        commit_time: row.try_get("commit_time")?,
+        place: batch::place(row.try_get("lane")?, row.try_get("other_lane")?),
+        body: body.into(),
+        content_type: row.try_get::<_, &str>("content_type")?.into(),
+        attempts: attempts.unsigned_abs(),
+        unfit: None,
+        asked: row
+            .try_get::<_, Option<&str>>("question")?
+            .map(serde_json::from_str)
+            .transpose()
+            .context("read what a parked delivery asks")?
+            .map(Arc::new),
+        held: None,
+    })
+}
