@@ -124,15 +124,18 @@ impl Permission {
     pub async fn ask(&self, questions: &[&Asked]) -> Result<Vec<Answer>> {
         let mut answers = vec![Answer::Unknown(String::new()); questions.len()];
         let mut by_sql: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut rows: Vec<Arguments<'_>> = vec![None; questions.len()];
         for (at, asked) in questions.iter().enumerate() {
-            match self.sql(asked) {
-                Ok(sql) => by_sql.entry(sql).or_default().push(at),
+            match self.todays(asked) {
+                Ok(question) => {
+                    by_sql.entry(asked.sql(question)).or_default().push(at);
+                    rows[at] = Some(asked.texts(question));
+                }
                 Err(reason) => answers[at] = Answer::Unknown(reason),
             }
         }
         for (sql, places) in by_sql {
-            let rows = places.iter().filter_map(|at| questions.get(*at));
-            let rows: Vec<Arguments<'_>> = rows.map(|asked| Some(asked.texts())).collect();
+            let rows: Vec<Arguments<'_>> = places.iter().map(|at| rows[*at].take()).collect();
             let mut asker = self.asker.lock().await;
             let told = asker.ask(&sql, &rows).await.context("ask who may see")?;
             let reason = told.failed.unwrap_or_else(|| "it has no answer".to_owned());
@@ -153,7 +156,8 @@ impl Permission {
         Ok(answers)
     }
 
-    fn sql(&self, asked: &Asked) -> Result<String, String> {
+    /// What is asked today about a row of this table, if what is known of it is enough.
+    fn todays(&self, asked: &Asked) -> Result<&Question, String> {
         let name = TableName {
             schema: asked.schema.clone(),
             name: asked.table.clone(),
@@ -164,10 +168,7 @@ impl Permission {
         if let Some(column) = question.columns().into_iter().find(missing) {
             return Err(format!("visible asks for {column}, which is not known"));
         }
-        Ok(sql(question, |name| {
-            let value = asked.values.iter().find(|value| value.name == name);
-            value.map_or_else(|| "text".to_owned(), |value| value.ty.clone())
-        }))
+        Ok(question)
     }
 }
 
@@ -177,10 +178,23 @@ impl Asked {
         serde_json::to_string(self).expect("texts are JSON")
     }
 
-    fn texts(&self) -> Vec<Option<&str>> {
-        self.values
-            .iter()
-            .map(|value| value.text.as_deref())
+    fn value(&self, column: &str) -> Option<&Named> {
+        self.values.iter().find(|value| value.name == column)
+    }
+
+    /// The question as SQL, with the types of the columns that it asks with.
+    fn sql(&self, question: &Question) -> String {
+        sql(question, |column| {
+            let value = self.value(column);
+            value.map_or_else(|| "text".to_owned(), |value| value.ty.clone())
+        })
+    }
+
+    /// What the question asks with, in its order: it may have been another when the row was parked.
+    fn texts(&self, question: &Question) -> Vec<Option<&str>> {
+        let columns = question.columns().into_iter();
+        columns
+            .map(|column| self.value(column)?.text.as_deref())
             .collect()
     }
 }
