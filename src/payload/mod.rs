@@ -80,6 +80,11 @@ impl<'a> Renderer<'a> {
         self.flaw.as_deref()
     }
 
+    /// About how many bytes the body for `hook` will have.
+    pub fn expected(&self, hook: &Hook) -> usize {
+        self.data.json.len().min(hook.delivery.max_body)
+    }
+
     /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
         if self.flaw.is_none() {

@@ -146,6 +146,8 @@ impl Reader {
         }
         let mut renderer = Renderer::new(event);
         for (hook, unfit, asked) in chosen {
+            // Nobody but us takes memory: what is free now is so when the body is there.
+            drop(self.reserve(renderer.expected(&hook)).await);
             let body = renderer.render(&hook);
             let failed = renderer.flaw().map(|flaw| Unfit::Flawed(flaw.into()));
             let unfit = match unfit {
