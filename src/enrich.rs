@@ -64,11 +64,10 @@ impl Enrichment {
     /// # Errors
     /// When the database cannot be reached. A query that fails is no error: what it was to find is not known.
     pub async fn look_up(&mut self, changes: Vec<(&Change, &mut Vec<Added>)>) -> Result<()> {
-        let mut by_relation: HashMap<*const Relation, Vec<(&Change, &mut Vec<Added>)>> =
-            HashMap::new();
+        let mut by_relation: HashMap<usize, Vec<(&Change, &mut Vec<Added>)>> = HashMap::new();
         for (change, added) in changes {
             if self.tables.contains_key(&change.relation.table()) {
-                let key = Arc::as_ptr(&change.relation);
+                let key = Arc::as_ptr(&change.relation).addr();
                 by_relation.entry(key).or_default().push((change, added));
             }
         }

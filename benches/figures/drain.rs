@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use super::{
     Scale,
     figure::{Figure, Samples},
-    raw,
+    raw::{self, With},
     receiver::Receivers,
     reference, sidecar,
     sidecar::Sidecar,
@@ -36,12 +36,15 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         let mut source = Source::new(&format!("drain_{hooks}"), BOOK, EVENTS)?;
         let backlog = source.write(scale.events, 1, 100)?;
         let mut receivers = Receivers::open(hooks)?;
-        let [mut ours, mut theirs, mut cpu, mut their_cpu, mut written] =
-            [(); 5].map(|()| Samples::default());
+        let [mut ours, mut theirs, mut cpu, mut written] = [(); 4].map(|()| Samples::default());
+        let [mut their_cpu, mut bare, mut bare_cpu] = [(); 3].map(|()| Samples::default());
         for _ in 0..scale.rounds {
-            let posted = raw::measure(&receivers, backlog.rows, AT_ONCE)?;
+            let posted = raw::measure(&receivers, backlog.rows, AT_ONCE, With::Reqwest)?;
             theirs.push(posted.rate);
             their_cpu.push(posted.cpu);
+            let posted = raw::measure(&receivers, backlog.rows, AT_ONCE, With::HyperUtil)?;
+            bare.push(posted.rate);
+            bare_cpu.push(posted.cpu);
             let config = hooks_by_owner(&receivers, hooks, "");
             let drained = drain(&mut source, &backlog, &mut receivers, &config)?;
             ours.push(drained.rate);
@@ -55,17 +58,16 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
                 ("rowhook", &ours),
                 ("raw reqwest", &theirs),
             )
-            .at_least(0.5),
+            .at_least(0.5)
+            .with("raw hyper-util", "events/s", bare),
         );
         figures.push(
             Figure::new(format!("drain to {name}, rate"), "events/s", ours).at_least(20_000.0),
         );
         figures.push(
-            Figure::new(format!("processor time of an event, {name}"), "µs", cpu).with(
-                "raw reqwest, of a request",
-                "µs",
-                their_cpu,
-            ),
+            Figure::new(format!("processor time of an event, {name}"), "µs", cpu)
+                .with("raw reqwest, of a request", "µs", their_cpu)
+                .with("raw hyper-util, of a request", "µs", bare_cpu),
         );
         figures.push(Figure::new(
             format!("written to the database for a million healthy deliveries, {name}"),
@@ -108,7 +110,7 @@ fn batched(
 
 /// So many hooks, each of an owner and for a port of its own; one hears everyone.
 pub fn hooks_by_owner(receivers: &Receivers, hooks: usize, more: &str) -> String {
-    let at_once = AT_ONCE.div_ceil(hooks).max(16);
+    let at_once = AT_ONCE.div_ceil(hooks);
     let mut config = EVENTS.to_owned();
     for number in 0..hooks {
         let target = receivers.url(number);

@@ -6,12 +6,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use reqwest::{Client, Url};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Uri};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use reqwest::Url;
 use rowhook::{
     config::Secret,
     signature::{SigningKey, seconds},
@@ -30,10 +36,29 @@ pub struct Posted {
     pub cpu: f64,
 }
 
+/// Which client posts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    /// The one that rowhook is built on.
+    Reqwest,
+    /// What reqwest is built on.
+    HyperUtil,
+}
+
+impl With {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Reqwest => "reqwest",
+            Self::HyperUtil => "hyper-util",
+        }
+    }
+}
+
 /// Has the raw client post `requests` to each of the receivers in turn, so many at a time.
-pub fn measure(receivers: &Receivers, requests: u64, at_once: usize) -> Result<Posted> {
+pub fn measure(receivers: &Receivers, requests: u64, at_once: usize, with: With) -> Result<Posted> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["post", &requests.to_string(), &at_once.to_string()]);
+    let (requests_word, at_once) = (requests.to_string(), at_once.to_string());
+    command.args(["post", with.word(), &requests_word, &at_once]);
     let urls = (0..receivers.addresses.len()).map(|number| receivers.url(number));
     let output = command
         .args(urls)
@@ -53,65 +78,142 @@ pub fn measure(receivers: &Receivers, requests: u64, at_once: usize) -> Result<P
     })
 }
 
-/// The process: posts `args[0]` signed bodies, `args[1]` at a time, to the URLs that follow.
+/// The process: posts `args[1]` signed bodies, `args[2]` at a time, with the client `args[0]`, to the URLs that follow.
 pub fn post(args: &[String]) -> Result<()> {
-    let [requests, at_once, urls @ ..] = args else {
-        bail!("post needs a number of requests, how many at a time, and URLs");
+    let [with, requests, at_once, urls @ ..] = args else {
+        bail!("post needs a client, a number of requests, how many at a time, and URLs");
     };
     let (requests, at_once): (u64, usize) = (requests.parse()?, at_once.parse()?);
-    let urls = urls
-        .iter()
-        .map(|url| url.parse())
-        .collect::<Result<Vec<Url>, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let seconds = runtime.block_on(post_all(requests, at_once, urls))?;
+    let started = Instant::now();
+    let load = Load::new(requests, urls)?;
+    runtime.block_on(async {
+        if with == With::HyperUtil.word() {
+            let client = Client::builder(TokioExecutor::new()).build_http();
+            load.post(at_once, client, through_hyper).await
+        } else {
+            let client = reqwest::Client::builder();
+            let client = client.no_proxy().tcp_nodelay(true).build()?;
+            load.post(at_once, client, through_reqwest).await
+        }
+    })?;
     println!(
         "{} {}",
-        seconds.as_secs_f64(),
+        started.elapsed().as_secs_f64(),
         process::cpu(std::process::id())?.as_secs_f64()
     );
     Ok(())
 }
 
-async fn post_all(requests: u64, at_once: usize, urls: Vec<Url>) -> Result<Duration> {
-    let client = Client::builder().no_proxy().tcp_nodelay(true).build()?;
-    let key = SigningKey::parse(&Secret::new(SECRET))?;
-    let (left, urls) = (Arc::new(AtomicU64::new(requests)), Arc::new(urls));
-    let started = Instant::now();
-    let mut tasks = Vec::new();
-    for task in 0..at_once {
-        let (client, key) = (client.clone(), key.clone());
-        let (left, urls) = (Arc::clone(&left), Arc::clone(&urls));
-        tasks.push(tokio::spawn(async move {
-            let body = Bytes::from(vec![b'x'; BODY]);
-            let mut turn = task;
-            while left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                    left.checked_sub(1)
-                })
-                .is_ok()
-            {
-                turn += 1;
-                let (id, at) = (format!("msg_{turn:032x}"), seconds(SystemTime::now()));
-                let answer = client
-                    .post(urls[turn % urls.len()].clone())
-                    .header("content-type", "application/json")
-                    .header("webhook-id", &id)
-                    .header("webhook-timestamp", at)
-                    .header("webhook-signature", key.sign(&id, at, &body))
-                    .body(body.clone())
-                    .send()
-                    .await?
-                    .error_for_status()?;
-                answer.bytes().await?;
-            }
-            anyhow::Ok(())
-        }));
+/// What is to be posted.
+struct Load {
+    left: AtomicU64,
+    urls: Vec<Url>,
+    uris: Vec<Uri>,
+    key: SigningKey,
+    body: Bytes,
+}
+
+/// One request, but for what all have in common.
+struct Post {
+    id: String,
+    at: u64,
+    signature: String,
+}
+
+impl Load {
+    fn new(requests: u64, urls: &[String]) -> Result<Arc<Self>> {
+        let parsed = urls.iter().map(|url| url.parse());
+        Ok(Arc::new(Self {
+            left: AtomicU64::new(requests),
+            urls: parsed.collect::<Result<_, _>>()?,
+            uris: urls
+                .iter()
+                .map(|url| url.parse())
+                .collect::<Result<_, _>>()?,
+            key: SigningKey::parse(&Secret::new(SECRET))?,
+            body: Bytes::from(vec![b'x'; BODY]),
+        }))
     }
-    for task in tasks {
-        task.await??;
+
+    /// Posts until nothing is left, so many at a time.
+    async fn post<C, F>(
+        self: Arc<Self>,
+        at_once: usize,
+        client: C,
+        through: fn(Arc<Self>, C, usize, Post) -> F,
+    ) -> Result<()>
+    where
+        C: Clone + Send + 'static,
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let mut tasks = Vec::new();
+        for task in 0..at_once {
+            let (load, client) = (Arc::clone(&self), client.clone());
+            tasks.push(tokio::spawn(async move {
+                let mut turn = task;
+                while load.take() {
+                    turn += 1;
+                    let (id, at) = (format!("msg_{turn:032x}"), seconds(SystemTime::now()));
+                    let signature = load.key.sign(&id, at, &load.body);
+                    let to = turn % load.urls.len();
+                    let post = Post { id, at, signature };
+                    through(Arc::clone(&load), client.clone(), to, post).await?;
+                }
+                anyhow::Ok(())
+            }));
+        }
+        for task in tasks {
+            task.await??;
+        }
+        Ok(())
     }
-    Ok(started.elapsed())
+
+    fn take(&self) -> bool {
+        let less = |left: u64| left.checked_sub(1);
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok()
+    }
+}
+
+async fn through_reqwest(
+    load: Arc<Load>,
+    client: reqwest::Client,
+    to: usize,
+    post: Post,
+) -> Result<()> {
+    let answer = client
+        .post(load.urls[to].clone())
+        .header("content-type", "application/json")
+        .header("webhook-id", &post.id)
+        .header("webhook-timestamp", post.at)
+        .header("webhook-signature", post.signature)
+        .body(load.body.clone())
+        .send()
+        .await?
+        .error_for_status()?;
+    answer.bytes().await?;
+    Ok(())
+}
+
+async fn through_hyper(
+    load: Arc<Load>,
+    client: Client<HttpConnector, Full<Bytes>>,
+    to: usize,
+    post: Post,
+) -> Result<()> {
+    let request = Request::post(load.uris[to].clone())
+        .header("content-type", "application/json")
+        .header("webhook-id", &post.id)
+        .header("webhook-timestamp", post.at)
+        .header("webhook-signature", post.signature)
+        .body(Full::new(load.body.clone()))?;
+    let answer = client.request(request).await?;
+    ensure!(answer.status().is_success(), "{}", answer.status());
+    answer.into_body().collect().await?;
+    Ok(())
 }

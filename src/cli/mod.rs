@@ -228,7 +228,8 @@ async fn dispatch(args: Args) -> Result<()> {
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
             say(args.json, "nothing to do", done.iter().map(String::as_str))
         }
-        Command::Run { no_setup } => run::run(path, !no_setup).await,
+        // As a task like all that it talks to: the others could wake this thread only through the system.
+        Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
         Command::Events => events::events(&config()?, args.json).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), args.json).await

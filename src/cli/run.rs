@@ -3,7 +3,10 @@
 //! A new hooks.toml takes the place of the old one between two lives: what is in flight is finished and what is settled is
 //! confirmed, as at the end, and then rowhook begins again where it was.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use tokio::{
@@ -22,7 +25,8 @@ use crate::{
 };
 
 /// Runs until it is told to stop, or something needs a person.
-pub(super) async fn run(path: &Path, setup: bool) -> Result<()> {
+pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
+    let path = path.as_path();
     let mut config = Arc::new(load(path)?);
     let (journal, meters) = (Journal::default(), Arc::new(Meters::default()));
     let (stop, reload) = (signals::stop()?, signals::reload()?);
