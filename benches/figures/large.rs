@@ -36,7 +36,8 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let (sidecar, attached) = Sidecar::attach(&source.config(&slot, &hooks))?;
     let done = receivers.until(backlog.rows)?;
     let peak = sidecar.peak()?;
-    sidecar.stop()?;
+    // On a slow machine it takes longer than a slot may stand still without a word about that.
+    sidecar.stop_complaining()?;
     source.drop_slot(&slot)?;
     source.leave()?;
     let rate = backlog.rows as f64 / done.duration_since(attached)?.as_secs_f64();

@@ -132,7 +132,11 @@ fn main() -> Result<()> {
         }
         eprintln!("measuring: {name}");
         let began = Instant::now();
-        figures.extend(measure(scale).with_context(|| format!("measure {name}"))?);
+        // One that cannot be measured takes none of the others along.
+        match measure(scale) {
+            Ok(measured) => figures.extend(measured),
+            Err(error) => figures.push(Figure::missing(name, format!("{error:#}"))),
+        }
         eprintln!("measured: {name}, in {:.0?}", began.elapsed());
     }
     let machine = machine::Machine::here()?;

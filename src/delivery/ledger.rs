@@ -6,7 +6,7 @@
 //! not forgotten.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -20,10 +20,10 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Account {
-    /// Transactions that are open or have unsettled deliveries, in commit order.
-    entries: VecDeque<Entry>,
-    /// The number of the first of `entries`; numbers are never used again.
-    first: u64,
+    /// Transactions that are open or have unsettled deliveries, in commit order, by their numbers.
+    entries: BTreeMap<u64, Entry>,
+    /// The number of the next transaction; numbers are never used again.
+    next: u64,
     /// The commit LSN of the newest transaction that was closed.
     newest_closed: Lsn,
     confirmed: Lsn,
@@ -45,7 +45,7 @@ pub struct Progress {
 #[derive(Debug)]
 struct Entry {
     commit_lsn: Lsn,
-    /// Known once the Commit message was read.
+    /// Known once the Commit message was read: the end of the transaction, or of the last of those behind it that are settled.
     end_lsn: Option<Lsn>,
     /// How many of its events have been handed on, settled or not.
     events: u64,
@@ -75,8 +75,8 @@ impl Ledger {
     /// A ledger in which everything up to `confirmed` is settled.
     pub fn new(confirmed: Lsn) -> Self {
         let account = Account {
-            entries: VecDeque::new(),
-            first: 0,
+            entries: BTreeMap::new(),
+            next: 0,
             newest_closed: Lsn::ZERO,
             confirmed,
             eventful: false,
@@ -96,7 +96,7 @@ impl Ledger {
         if commit_lsn <= account.newest_closed {
             return Opened::Known;
         }
-        if let Some(last) = account.entries.back()
+        if let Some((_, last)) = account.entries.last_key_value()
             && last.commit_lsn == commit_lsn
         {
             return Opened::Read { skip: last.events };
@@ -109,14 +109,17 @@ impl Ledger {
         account.resumed = account
             .resumed
             .filter(|earlier| earlier.commit_lsn > commit_lsn);
-        account.entries.push_back(Entry {
+        let entry = Entry {
             commit_lsn,
             end_lsn: None,
             events: skip,
             unsettled: 0,
             chunks: VecDeque::new(),
             settled_chunks: skip / CHUNK,
-        });
+        };
+        let number = account.next;
+        account.next += 1;
+        account.entries.insert(number, entry);
         Opened::Read { skip }
     }
 
@@ -128,8 +131,8 @@ impl Ledger {
     /// A ticket for a delivery of the open transaction's event with the number `event`.
     pub fn ticket(&self, event: u64) -> Ticket {
         let mut account = self.lock();
-        let number = account.first + account.entries.len() as u64 - 1;
-        if let Some(entry) = account.entries.back_mut() {
+        let number = account.next - 1;
+        if let Some(entry) = account.entries.get_mut(&number) {
             entry.unsettled += 1;
             entry.count(event);
         }
@@ -143,7 +146,7 @@ impl Ledger {
     /// How far the first unsettled transaction is settled, if that is worth a note.
     pub fn progress(&self) -> Option<Progress> {
         let account = self.lock();
-        let entry = account.entries.front()?;
+        let (_, entry) = account.entries.first_key_value()?;
         (entry.settled_chunks > 0).then_some(Progress {
             commit_lsn: entry.commit_lsn,
             events: (entry.settled_chunks * CHUNK).min(entry.events),
@@ -152,20 +155,23 @@ impl Ledger {
 
     /// Notes that all deliveries of the first `events` events of the open transaction have their tickets.
     pub fn handed_on(&self, events: u64) {
-        if let Some(entry) = self.lock().entries.back_mut() {
-            entry.events = events;
-            entry.take_off();
+        let mut account = self.lock();
+        if let Some(mut last) = account.entries.last_entry() {
+            last.get_mut().events = events;
+            last.get_mut().take_off();
         }
     }
 
     /// Ends the open transaction at its Commit message.
     pub fn close(&self, end_lsn: Lsn) {
         let mut account = self.lock();
-        if let Some(entry) = account.entries.back_mut() {
-            entry.end_lsn = Some(end_lsn);
-            account.newest_closed = entry.commit_lsn;
-        }
-        account.advance();
+        let Some(mut last) = account.entries.last_entry() else {
+            return;
+        };
+        last.get_mut().end_lsn = Some(end_lsn);
+        let (number, commit_lsn) = (*last.key(), last.get().commit_lsn);
+        account.newest_closed = commit_lsn;
+        account.leave(number);
     }
 
     /// Notes that the server has nothing for us up to `lsn`. Confirms it when nothing is unsettled.
@@ -190,23 +196,17 @@ impl Ledger {
     pub fn unsettled(&self) -> u64 {
         self.lock()
             .entries
-            .iter()
+            .values()
             .map(|entry| entry.unsettled)
             .sum()
     }
 
     fn settle(&self, number: u64, event: u64) {
         let mut account = self.lock();
-        let place = number - account.first;
-        if let Some(entry) = usize::try_from(place)
-            .ok()
-            .and_then(|place| account.entries.get_mut(place))
-        {
+        if let Some(entry) = account.entries.get_mut(&number) {
             entry.unsettled -= 1;
             entry.discount(event);
-            if place == 0 && entry.unsettled == 0 {
-                account.advance();
-            }
+            account.leave(number);
         }
     }
 
@@ -252,22 +252,24 @@ impl Entry {
 }
 
 impl Account {
-    fn advance(&mut self) {
-        let mut confirmed = None;
-        while let Some(Entry {
+    /// Takes a transaction off that is closed and settled: what is first is confirmed, and the end of any other becomes that of
+    /// the one before it. So behind one that is not settled there are only others like it, however many have passed.
+    fn leave(&mut self, number: u64) {
+        let Some(Entry {
             end_lsn: Some(end),
             unsettled: 0,
             events,
             ..
-        }) = self.entries.front()
-        {
-            confirmed = Some(*end);
-            self.eventful |= *events > 0;
-            self.entries.pop_front();
-            self.first += 1;
-        }
-        if let Some(lsn) = confirmed {
-            self.confirm(lsn);
+        }) = self.entries.get(&number)
+        else {
+            return;
+        };
+        let (end, eventful) = (*end, *events > 0);
+        self.entries.remove(&number);
+        self.eventful |= eventful;
+        match self.entries.range_mut(..number).next_back() {
+            Some((_, before)) => before.end_lsn = Some(end),
+            None => self.confirm(end),
         }
     }
 
@@ -327,6 +329,24 @@ mod tests {
         assert_eq!(ledger.confirmed(), Lsn(35));
         ledger.idle(Lsn(99));
         assert_eq!(ledger.confirmed(), Lsn(99));
+    }
+
+    #[test]
+    fn what_is_settled_behind_one_that_is_not_takes_no_room() {
+        let ledger = Ledger::new(Lsn(10));
+        let mut tickets = Vec::new();
+        for number in 2..1000 {
+            ledger.open(Lsn(number * 10));
+            tickets.push(ledger.ticket(0));
+            ledger.close(Lsn(number * 10 + 5));
+        }
+        let first = tickets.swap_remove(0);
+        tickets.into_iter().for_each(Ticket::settle);
+        assert_eq!(ledger.lock().entries.len(), 1);
+        assert_eq!(ledger.confirmed(), Lsn(10));
+        first.settle();
+        assert_eq!(ledger.confirmed(), Lsn(9995));
+        assert!(ledger.lock().entries.is_empty());
     }
 
     #[test]

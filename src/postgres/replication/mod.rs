@@ -24,6 +24,8 @@ use super::{
 
 /// The server accepts a stream in both directions.
 const COPY_BOTH: u8 = b'W';
+/// Postgres makes no message that is larger.
+const LARGEST: usize = 1 << 30;
 
 /// An open replication session. It ends with the value.
 pub struct Session {
@@ -99,13 +101,15 @@ pub(super) fn unlike(told: impl fmt::Display) -> Failure {
 /// The kind of the message that begins here, and how many bytes it takes with its head; `None` until the head is there.
 ///
 /// # Errors
-/// When it is no head.
+/// When it is no head, or that of a message that is too large to be one.
 pub(super) fn frame(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     let Some(header) = Header::parse(unread).map_err(unlike)? else {
         return Ok(None);
     };
-    let length = usize::try_from(header.len()).map_err(unlike)?;
-    Ok(Some((header.tag(), length + 1)))
+    match usize::try_from(header.len()) {
+        Ok(length) if length <= LARGEST => Ok(Some((header.tag(), length + 1))),
+        _ => Err(unlike(format!("a message of {} bytes", header.len()))),
+    }
 }
 
 /// The server has closed the connection without a word.

@@ -380,7 +380,7 @@ mod tests {
         let (server, mut tap) = feed();
         let (mut told, mut server) = tokio::io::split(server);
         let writing = tokio::spawn(async move {
-            for _ in 0..3 * ROOM >> 20 {
+            for _ in 0..(3 * ROOM) >> 20 {
                 server.write_all(&data(1 << 20)).await.unwrap();
             }
         });
@@ -389,7 +389,7 @@ mod tests {
         assert!(began.elapsed() <= STATUS_INTERVAL * 100);
         assert!(!writing.is_finished());
         let mut came = 0;
-        while came < 3 * ROOM >> 20 {
+        while came < (3 * ROOM) >> 20 {
             came += lengths(&mut tap).await.0.len();
         }
         writing.await.unwrap();
