@@ -164,7 +164,7 @@ impl Permission {
         };
         let question = self.tables.get(&name);
         let question = question.ok_or_else(|| format!("{name} has no visible any more"))?;
-        let missing = |column: &&str| !asked.values.iter().any(|value| value.name == *column);
+        let missing = |column: &&str| asked.value(column).is_none();
         if let Some(column) = question.columns().into_iter().find(missing) {
             return Err(format!("visible asks for {column}, which is not known"));
         }

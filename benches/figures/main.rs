@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use self::figure::Figure;
 
@@ -121,7 +121,7 @@ fn main() -> Result<()> {
             }
         }
     }
-    let mut figures = Vec::new();
+    let (mut figures, mut failed) = (Vec::new(), Vec::new());
     // Only when it is asked for: others have to be installed first.
     let chapters = CHAPTERS
         .into_iter()
@@ -135,7 +135,10 @@ fn main() -> Result<()> {
         // One that cannot be measured takes none of the others along.
         match measure(scale) {
             Ok(measured) => figures.extend(measured),
-            Err(error) => figures.push(Figure::missing(name, format!("{error:#}"))),
+            Err(error) => {
+                figures.push(Figure::missing(name, format!("{error:#}")));
+                failed.push(name);
+            }
         }
         eprintln!("measured: {name}, in {:.0?}", began.elapsed());
     }
@@ -146,5 +149,6 @@ fn main() -> Result<()> {
         report::write(&folder, &machine, &figures, quick)?;
         println!("Written to {}.", folder.display());
     }
+    ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
     Ok(())
 }

@@ -14,13 +14,11 @@ const BUCKET_BITS: u32 = 18;
 #[derive(Debug, Default)]
 pub struct Backlog {
     buckets: HashMap<u32, u64>,
-    deliveries: u64,
 }
 
 impl Backlog {
     /// So many more deliveries are parked in this place.
     pub fn add(&mut self, place: Place, deliveries: u64) {
-        self.deliveries += deliveries;
         for bucket in buckets(place) {
             *self.buckets.entry(bucket).or_default() += deliveries;
         }
@@ -28,7 +26,6 @@ impl Backlog {
 
     /// All of these are parked too.
     pub fn extend(&mut self, more: Self) {
-        self.deliveries += more.deliveries;
         for (bucket, deliveries) in more.buckets {
             *self.buckets.entry(bucket).or_default() += deliveries;
         }
@@ -36,7 +33,6 @@ impl Backlog {
 
     /// One delivery that was parked in this place is so no more.
     pub fn remove(&mut self, place: Place) {
-        self.deliveries = self.deliveries.saturating_sub(1);
         for bucket in buckets(place) {
             if let Some(count) = self.buckets.get_mut(&bucket) {
                 *count -= 1;

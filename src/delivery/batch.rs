@@ -127,17 +127,9 @@ impl Load {
     /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
     /// have the same id.
     pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
-        if let ([alone], None) = (deliveries, rule) {
-            return Some(Self {
-                id: Arc::clone(&alone.id),
-                body: alone.body.clone(),
-                content_type: Arc::clone(&alone.content_type),
-                members: None,
-            });
-        }
-        let members: Vec<(&str, &Bytes)> = deliveries
+        let members: Vec<(&Arc<str>, &Bytes)> = deliveries
             .iter()
-            .map(|delivery| (&*delivery.id, &delivery.body))
+            .map(|delivery| (&delivery.id, &delivery.body))
             .collect();
         let content_type = &deliveries.first()?.content_type;
         Some(Self::pack(rule, content_type, &members))
@@ -145,21 +137,21 @@ impl Load {
 
     /// Of a single body that is no delivery.
     pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
-        Self::pack(rule, content_type, &[(id, body)])
+        Self::pack(rule, &content_type.into(), &[(&id.into(), body)])
     }
 
-    fn pack(rule: Option<Batch>, content_type: &str, members: &[(&str, &Bytes)]) -> Self {
+    fn pack(rule: Option<Batch>, content_type: &Arc<str>, members: &[(&Arc<str>, &Bytes)]) -> Self {
         if let [(id, body)] = members
             && (rule.is_none() || !is_json(content_type))
         {
             return Self {
-                id: (*id).into(),
+                id: Arc::clone(id),
                 body: Bytes::clone(body),
-                content_type: content_type.into(),
+                content_type: Arc::clone(content_type),
                 members: None,
             };
         }
-        let ids: Vec<&str> = members.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<&str> = members.iter().map(|(id, _)| &***id).collect();
         let bytes = members.iter().map(|(_, body)| body.len() + 1);
         let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
         for (number, (_, body)) in members.iter().enumerate() {

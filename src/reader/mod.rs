@@ -271,7 +271,8 @@ impl Reader {
 
     /// Reads a batch. When this returns, each of its deliveries is with a courier, and the ledger knows of it.
     ///
-    /// May be dropped while it waits for memory, at the end of everything.
+    /// May be dropped while it waits, when the session is lost or everything ends. The event in hand is handed on again by the
+    /// next session, to those of its hooks too that have got it.
     ///
     /// # Errors
     /// When something cannot be looked up. The ledger knows what has been handed on before, and a new session that sends the

@@ -1,5 +1,5 @@
-//! What is due in the table is claimed, in sessions of its own: a commit takes its time, and no hook shall wait for that of
-//! another's.
+//! What is due in the table is claimed, in sessions of its own: a commit takes its time, and few hooks shall have to wait for
+//! each other's.
 
 use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
-use super::{LONGEST_PAUSE, batch};
+use super::{LONGEST_PAUSE, Store, batch, connect};
 use crate::{
     delivery::{Delivery, batch::LARGEST},
     event::Position,
@@ -54,7 +54,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Makes a session ready.
-    pub(super) async fn prepare(client: Client) -> Result<Self> {
+    async fn prepare(client: Client) -> Result<Self> {
         let (claim, behind, next_due) = tokio::try_join!(
             client.prepare(include_str!("../../sql/store/claim.sql")),
             client.prepare(include_str!("../../sql/store/behind.sql")),
@@ -68,19 +68,29 @@ impl Session {
             next_due,
         })
     }
+}
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
-    /// As [`Store::claim`](super::Store::claim).
-    pub(super) async fn claim(
+impl Store {
+    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`. With `runs`, up to `limit` in all
+    /// come along that stand behind them; these are only read.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn claim(
         &self,
         hook: &HookId,
         limit: usize,
         runs: bool,
         lease: Duration,
     ) -> Result<Claimed> {
+        let mut slot = self.claims.of(hook).await;
+        let session = match slot.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => {
+                let client = connect(&self.address, &self.schema, "rowhook claims").await?;
+                Session::prepare(client).await?
+            }
+        };
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
         let (most, bytes) = (count(limit), count(LARGEST));
@@ -88,8 +98,8 @@ impl Session {
         let later: [&(dyn ToSql + Sync); 1] = [&hook];
         // Both are on their way at once, and answered in this order.
         let (rows, next) = tokio::try_join!(
-            self.client.query(&self.claim, &due),
-            self.client.query_opt(&self.next_due, &later),
+            session.client.query(&session.claim, &due),
+            session.client.query_opt(&session.next_due, &later),
         )
         .context("claim due deliveries")?;
         let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
@@ -99,14 +109,13 @@ impl Session {
             let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
             let (room, bytes) = (count(room), count(LARGEST.saturating_sub(bytes)));
             let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-            let rows = self
-                .client
-                .query(&self.behind, &[&ids, &room, &bytes])
-                .await;
+            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &room, &bytes];
+            let rows = session.client.query(&session.behind, &asked).await;
             in_order(&rows.context("read what stands behind claimed deliveries")?)?
         } else {
             Vec::new()
         };
+        *slot = Some(session);
         Ok(Claimed {
             deliveries,
             behind,

@@ -155,31 +155,6 @@ impl Store {
         let _ = durable.await;
     }
 
-    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`. With `runs`, up to `limit` in all
-    /// come along that stand behind them; these are only read.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn claim(
-        &self,
-        hook: &HookId,
-        limit: usize,
-        runs: bool,
-        lease: Duration,
-    ) -> Result<Claimed> {
-        let mut slot = self.claims.of(hook).await;
-        let session = match slot.take() {
-            Some(session) if !session.is_closed() => session,
-            _ => {
-                let client = connect(&self.address, &self.schema, "rowhook claims").await?;
-                claim::Session::prepare(client).await?
-            }
-        };
-        let claimed = session.claim(hook, limit, runs, lease).await?;
-        *slot = Some(session);
-        Ok(claimed)
-    }
-
     /// Makes due again what an earlier holder of the slot has claimed.
     ///
     /// # Errors

@@ -160,7 +160,6 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
     database.until_all_has_arrived().await;
     let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
     second.until_log("standing by").await;
-    let until_attached = async |rowhook: &mut Rowhook| rowhook.until_log("attached").await;
 
     // The first is out for a while, as in a pause of its machine, and its session is lost.
     first.signal(Signal::SIGSTOP);
@@ -171,7 +170,7 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
     database
         .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
         .await;
-    until_attached(&mut second).await;
+    second.until_log("attached").await;
     database.hook(Some("7"), "book.added", &late.url()).await;
     first.signal(Signal::SIGCONT);
     first
@@ -179,7 +178,7 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
         .await;
     first.until_log("standing by").await;
     second.kill();
-    until_attached(&mut first).await;
+    first.until_log("attached").await;
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;

@@ -62,11 +62,36 @@ impl Address {
         &self,
         application_name: &str,
     ) -> Result<(Client, Notifications), Error> {
+        self.on_first_host(|host| self.connect_to(host, application_name))
+            .await
+    }
+
+    /// What `open` makes of the first of the hosts that lets us in, each within `connect_timeout`.
+    ///
+    /// # Errors
+    /// What the last host answered.
+    pub(super) async fn on_first_host<'a, T, F>(
+        &'a self,
+        open: impl Fn(&'a Host) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Reason>>,
+    {
         let mut last = None;
         for host in &self.hosts {
-            match self.connect_to(host, application_name).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => last = Some(error),
+            let opening = open(host);
+            let opened = match self.connect_timeout {
+                Some(limit) => tokio::time::timeout(limit, opening)
+                    .await
+                    .unwrap_or(Err(Reason::Silent(limit))),
+                None => opening.await,
+            };
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(reason) => {
+                    let at = host.to_string();
+                    last = Some(Error { at, reason });
+                }
             }
         }
         Err(last.unwrap_or_else(|| Error {
@@ -79,22 +104,11 @@ impl Address {
         &self,
         host: &Host,
         application_name: &str,
-    ) -> Result<(Client, Notifications), Error> {
-        let failed = |reason| Error {
-            at: host.to_string(),
-            reason,
-        };
-        let rustls = tls::client(&self.tls).map_err(|told| failed(Reason::Tls(told)))?;
+    ) -> Result<(Client, Notifications), Reason> {
+        let rustls = tls::client(&self.tls).map_err(Reason::Tls)?;
         let session = self.session(host, application_name);
-        let connecting = session.connect(MakeRustlsConnect::new(rustls));
-        // Around all of it: tokio-postgres' own limit ends when the socket is open, and a server can fall silent after.
-        let connected = match self.connect_timeout {
-            Some(limit) => tokio::time::timeout(limit, connecting)
-                .await
-                .map_err(|_| failed(Reason::Silent(limit)))?,
-            None => connecting.await,
-        };
-        let (client, mut connection) = connected.map_err(|error| failed(self.reason(&error)))?;
+        let connected = session.connect(MakeRustlsConnect::new(rustls)).await;
+        let (client, mut connection) = connected.map_err(|error| self.reason(&error))?;
         let (heard, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {

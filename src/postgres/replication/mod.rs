@@ -102,7 +102,7 @@ pub(super) fn unlike(told: impl fmt::Display) -> Failure {
 ///
 /// # Errors
 /// When it is no head, or that of a message that is too large to be one.
-pub(super) fn frame(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
+pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     let Some(header) = Header::parse(unread).map_err(unlike)? else {
         return Ok(None);
     };
@@ -110,6 +110,24 @@ pub(super) fn frame(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
         Ok(length) if length <= LARGEST => Ok(Some((header.tag(), length + 1))),
         _ => Err(unlike(format!("a message of {} bytes", header.len()))),
     }
+}
+
+/// The same of a message that has come to its end; `None` until it has.
+///
+/// # Errors
+/// As [`head`].
+pub(super) fn whole(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
+    Ok(head(unread)?.filter(|(_, length)| *length <= unread.len()))
+}
+
+/// The settings of a session, as the server takes them at its start: those of the address, and then ours, which so override
+/// them.
+fn options(address: &Address, settings: &[(&str, &str)]) -> String {
+    let theirs = address.options.iter().cloned();
+    let ours = settings
+        .iter()
+        .map(|(name, value)| format!("-c {name}={value}"));
+    theirs.chain(ours).collect::<Vec<_>>().join(" ")
 }
 
 /// The server has closed the connection without a word.
@@ -128,34 +146,9 @@ impl Session {
         name: &str,
         settings: &[(&str, &str)],
     ) -> Result<Self, connect::Error> {
-        let mut options = address.options.clone().unwrap_or_default();
-        for (name, value) in settings {
-            options.push_str(&format!(" -c {name}={value}"));
-        }
-        let mut last = None;
-        for host in &address.hosts {
-            let opening = Self::open_on(host, address, name, options.trim());
-            let opened = match address.connect_timeout {
-                Some(limit) => match tokio::time::timeout(limit, opening).await {
-                    Ok(opened) => opened.map_err(|failure| address.refused(failure)),
-                    Err(_) => Err(Reason::Silent(limit)),
-                },
-                None => opening.await.map_err(|failure| address.refused(failure)),
-            };
-            match opened {
-                Ok(session) => return Ok(session),
-                Err(reason) => {
-                    last = Some(connect::Error {
-                        at: host.to_string(),
-                        reason,
-                    });
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| connect::Error {
-            at: address.database.clone(),
-            reason: Reason::Other("the address has no host".into()),
-        }))
+        let options = options(address, settings);
+        let open = |host| Self::open_on(host, address, name, &options);
+        address.on_first_host(open).await
     }
 
     async fn open_on(
@@ -163,19 +156,22 @@ impl Session {
         address: &Address,
         name: &str,
         options: &str,
-    ) -> Result<Self, Failure> {
-        let mut session = Self {
-            socket: socket::open(address, host).await?,
-            unread: BytesMut::new(),
-        };
-        session.log_in(address, name, options).await?;
-        if address.read_write {
-            let row = session.row("show transaction_read_only").await?;
-            if row.first().is_some_and(|setting| setting == "on") {
-                return Err(Failure::ReadOnly);
+    ) -> Result<Self, Reason> {
+        let opening = async {
+            let mut session = Self {
+                socket: socket::open(address, host).await?,
+                unread: BytesMut::new(),
+            };
+            session.log_in(address, name, options).await?;
+            if address.read_write {
+                let row = session.row("show transaction_read_only").await?;
+                if row.first().is_some_and(|setting| setting == "on") {
+                    return Err(Failure::ReadOnly);
+                }
             }
-        }
-        Ok(session)
+            Ok(session)
+        };
+        opening.await.map_err(|failure| address.refused(failure))
     }
 
     /// Which server this is.
@@ -201,16 +197,16 @@ impl Session {
     pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
         self.say(|out| frontend::query(command, out)).await?;
         loop {
-            match frame(&self.unread)? {
+            match whole(&self.unread)? {
                 // postgres-protocol does not know this answer, which says nothing but its kind.
-                Some((COPY_BOTH, length)) if length <= self.unread.len() => {
+                Some((COPY_BOTH, length)) => {
                     self.unread.advance(length);
                     return Ok((self.socket, self.unread));
                 }
-                Some((kind, length)) if kind != COPY_BOTH && length <= self.unread.len() => {
+                Some(_) => {
                     self.hear().await?;
                 }
-                _ => self.read().await?,
+                None => self.read().await?,
             }
         }
     }
@@ -259,6 +255,42 @@ impl Session {
         match self.socket.read_buf(&mut self.unread).await? {
             0 => Err(hung_up()),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_settings_come_after_those_of_the_address() {
+        let of = |url| {
+            let address = Address::parse_with(url, &|_| None).unwrap();
+            options(&address, &[("c", "d"), ("e", "f")])
+        };
+        assert_eq!(
+            of("postgres://u@h/d?options=-c%20a%3Db"),
+            "-c a=b -c c=d -c e=f"
+        );
+        assert_eq!(of("postgres://u@h/d"), "-c c=d -c e=f");
+    }
+
+    #[test]
+    fn a_message_is_whole_when_all_of_it_has_come_and_none_is_larger_than_postgres_makes() {
+        let message = b"d\0\0\0\x06ab";
+        for come in 0..5 {
+            assert_eq!(head(&message[..come]).unwrap(), None);
+        }
+        assert_eq!(head(&message[..5]).unwrap(), Some((b'd', 7)));
+        assert_eq!(whole(&message[..6]).unwrap(), None);
+        assert_eq!(whole(message).unwrap(), Some((b'd', 7)));
+        for length in [3, -1, i32::MAX] {
+            let head_of = [&b"d"[..], &length.to_be_bytes()].concat();
+            assert!(
+                matches!(head(&head_of), Err(Failure::Unlike(_))),
+                "{length}"
+            );
         }
     }
 }

@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::frame::{self, Sent};
 use crate::postgres::{
     Lsn,
-    replication::{Failure, Socket, frame, hung_up, unlike},
+    replication::{Failure, Socket, head, hung_up, unlike, whole},
 };
 
 /// How often a new position is told to the server, and that we live while there is no room for what it sends. One that is
 /// late costs a repetition after a crash, and nothing else.
-pub(super) const STATUS_INTERVAL: Duration = Duration::from_millis(250);
+const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the server hears from us where nothing happens.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 /// So much is in memory of what has been sent: read ahead, and in the hands of whoever handles it. A message that is larger
@@ -183,7 +183,7 @@ impl Feed {
             if self.gathered.sent.len() >= BATCH_MESSAGES || self.gathered.bytes >= BATCH_BYTES {
                 return Ok(Wants::Batch);
             }
-            let Some((kind, length)) = frame(&self.unread)? else {
+            let Some((kind, length)) = head(&self.unread)? else {
                 self.make_space(0);
                 return Ok(Wants::Bytes);
             };
@@ -251,16 +251,14 @@ impl Feed {
         frontend::copy_done(&mut last);
         self.say(&last).await?;
         loop {
-            match frame(&self.unread)? {
-                Some((_, length)) if length <= self.unread.len() => {
-                    let mut message = self.unread.split_to(length);
-                    if message[0] != frame::COPY_DATA
-                        && let Ok(Some(Message::ReadyForQuery(_))) = Message::parse(&mut message)
-                    {
+            match whole(&self.unread)? {
+                Some((frame::COPY_DATA, length)) => self.unread.advance(length),
+                Some(_) => {
+                    if let Ok(Some(Message::ReadyForQuery(_))) = Message::parse(&mut self.unread) {
                         break;
                     }
                 }
-                _ => {
+                None => {
                     if self.socket.read_buf(&mut self.unread).await? == 0 {
                         break;
                     }
