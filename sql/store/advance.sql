@@ -1,7 +1,8 @@
 -- Gives those their turn that have become the first in all of their lanes: of each lane that something has left or entered,
 -- the first, and if that stands in another lane too, only when it is the first there.
 --
--- Each lane is looked at through an index and to its first delivery only, however many wait in it, or in others.
+-- Each lane is looked at through an index and to its first delivery only, however many wait in it, or in others. Returns who has
+-- its turn now and did not before.
 update delivery
 set next_attempt = clock_timestamp()
 from unnest($1::text[], $2::bigint[]) as touched (hook, lane)
@@ -60,3 +61,4 @@ left join lateral (
 where delivery.id = first.id
     and delivery.next_attempt is null
     and (first.beside is null or first_beside.id = first.id)
+returning delivery.id

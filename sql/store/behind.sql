@@ -1,5 +1,5 @@
 -- What waits for nothing but the claimed deliveries $1, and so can go along with them: in the lane of each, those behind it up
--- to the first that stands in two lanes or has a time of its own. At most so many ($2), and so many bytes ($3).
+-- to the first that stands in two lanes or has a time of its own. At most so many of a lane ($2), and so many bytes ($3).
 --
 -- They are not claimed: as long as the one before them is here, nobody else takes them.
 with behind as (
@@ -33,8 +33,6 @@ with behind as (
                 and beside.state = 'parked'
                 and (beside.commit_lsn, beside.event_index) < (next_in_lane.commit_lsn, next_in_lane.event_index)
         )
-    order by next_in_lane.commit_lsn, next_in_lane.event_index
-    limit $2
 ),
 
 -- How much there is up to each of them.

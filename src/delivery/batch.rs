@@ -2,7 +2,10 @@
 //!
 //! Without a rule each delivery goes alone and as it is. With one, a request carries a JSON array, be it of one member.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -74,40 +77,78 @@ impl Gathering {
     }
 }
 
-/// Divides what was claimed into requests. Each delivery of `behind` stands behind claimed ones in its only lane, and comes along
-/// with the one before it, or not at all.
-pub fn divide(
-    rule: Option<Batch>,
-    claimed: Vec<Delivery>,
-    behind: Vec<Delivery>,
-) -> Vec<Vec<Delivery>> {
-    let mut loads: Vec<(Gathering, Vec<Delivery>)> = Vec::new();
+/// Requests that are made one after the other, each only if the one before it has arrived: what each of them carries.
+pub type Run = Vec<Vec<Delivery>>;
+
+/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
+/// only lane, and comes along in the run of the one before it.
+pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>) -> Vec<Run> {
+    let mut runs: Vec<RunInMaking> = Vec::new();
+    let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
     for delivery in claimed {
-        if let Some((gathering, load)) = loads.last_mut()
-            && gathering.admit(&delivery)
+        let lanes = delivery.place.lanes();
+        if let Some(run) = runs.last_mut()
+            && run.last.admit(&delivery)
         {
-            load.push(delivery);
-            continue;
+            run.push(delivery);
+        } else {
+            runs.push(RunInMaking::begin(rule, delivery));
         }
-        let mut gathering = Gathering::new(rule);
-        gathering.admit(&delivery);
-        loads.push((gathering, vec![delivery]));
+        run_of_lane.extend(lanes.map(|lane| (lane, runs.len() - 1)));
     }
     for delivery in behind {
-        let of_lane = |load: &[Delivery]| load.iter().any(|member| member.place == delivery.place);
-        let load = loads.iter_mut().find(|(_, load)| of_lane(load));
-        // Once one is refused, so are all that come after it: nobody overtakes it.
-        if let Some((gathering, load)) = load
-            && gathering.admit(&delivery)
-        {
+        let run = delivery
+            .place
+            .lanes()
+            .find_map(|lane| run_of_lane.get(&lane));
+        let Some(run) = run.and_then(|run| runs.get_mut(*run)) else {
+            continue;
+        };
+        if run.last.admit(&delivery) {
+            run.push(delivery);
+        } else {
+            run.follow(rule, delivery);
+        }
+    }
+    let loads = runs.into_iter().map(|run| run.loads);
+    let sorted = loads.map(|mut loads| {
+        for load in &mut loads {
+            load.sort_by_key(|delivery| delivery.position);
+        }
+        loads
+    });
+    sorted.collect()
+}
+
+/// A run, and how full its last request is.
+struct RunInMaking {
+    last: Gathering,
+    loads: Run,
+}
+
+impl RunInMaking {
+    fn begin(rule: Option<Batch>, first: Delivery) -> Self {
+        let mut run = Self {
+            last: Gathering::new(rule),
+            loads: Vec::new(),
+        };
+        run.follow(rule, first);
+        run
+    }
+
+    /// Begins the next request.
+    fn follow(&mut self, rule: Option<Batch>, first: Delivery) {
+        self.last = Gathering::new(rule);
+        self.last.admit(&first);
+        self.loads.push(vec![first]);
+    }
+
+    /// Puts what was admitted into the last request.
+    fn push(&mut self, delivery: Delivery) {
+        if let Some(load) = self.loads.last_mut() {
             load.push(delivery);
         }
     }
-    let mut loads: Vec<_> = loads.into_iter().map(|(_, load)| load).collect();
-    for load in &mut loads {
-        load.sort_by_key(|delivery| delivery.position);
-    }
-    loads
 }
 
 /// What a request carries.
@@ -330,25 +371,33 @@ mod tests {
     }
 
     #[test]
-    fn what_was_claimed_is_divided_and_nobody_overtakes_the_one_before_it() {
-        let ids = |loads: Vec<Vec<Delivery>>| -> Vec<Vec<u64>> {
-            let numbers = |load: &Vec<Delivery>| load.iter().map(|d| d.position.index).collect();
-            loads.iter().map(numbers).collect()
+    fn what_was_claimed_is_divided_into_runs_and_nobody_overtakes_the_one_before_it() {
+        let ids = |runs: Vec<Run>| -> Vec<Vec<Vec<u64>>> {
+            let of_load = |load: &Vec<Delivery>| load.iter().map(|d| d.position.index).collect();
+            let of_run = |run: &Run| run.iter().map(of_load).collect();
+            runs.iter().map(of_run).collect()
         };
         let claimed = || vec![small(1, 1), small(4, 2), small(5, 3)];
         let behind = || vec![small(2, 1), small(3, 1), small(6, 2), small(7, 1)];
         assert_eq!(
-            ids(divide(None, claimed(), Vec::new())),
-            [vec![1], vec![4], vec![5]]
+            ids(divide(None, claimed(), behind())),
+            [
+                vec![vec![1], vec![2], vec![3], vec![7]],
+                vec![vec![4], vec![6]],
+                vec![vec![5]]
+            ]
         );
         assert_eq!(
             ids(divide(rule(9), claimed(), behind())),
-            [[1, 2, 3, 4, 5, 6, 7]]
+            [[[1, 2, 3, 4, 5, 6, 7]]]
         );
-        assert_eq!(ids(divide(rule(5), claimed(), behind())), [[1, 2, 3, 4, 5]]);
+        assert_eq!(
+            ids(divide(rule(5), claimed(), behind())),
+            [[vec![1, 2, 3, 4, 5], vec![6, 7]]]
+        );
         assert_eq!(
             ids(divide(rule(2), claimed(), behind())),
-            [vec![1, 4], vec![5]]
+            [vec![vec![1, 4], vec![2, 3], vec![6, 7]], vec![vec![5]]]
         );
         let other = |number, lane| delivery(number, Place::One(lane), EVENTS, 1);
         assert_eq!(
@@ -357,7 +406,7 @@ mod tests {
                 vec![small(1, 1), other(4, 2)],
                 vec![other(2, 1), small(3, 1), other(5, 2)]
             )),
-            [vec![1], vec![4, 5]],
+            [vec![vec![1], vec![2], vec![3]], vec![vec![4, 5]]],
             "3 must not overtake 2"
         );
     }

@@ -29,24 +29,19 @@ pub enum Write {
         /// Told when it is durable.
         courier: Arc<Courier>,
     },
-    /// The parked deliveries of a request have arrived, and are not needed any more.
-    Delivered {
+    /// Parked deliveries have been tried again.
+    Tried {
         /// Their hook.
         hook: HookId,
-        /// Their ids, and where they stood.
-        deliveries: Vec<(Arc<str>, Place)>,
+        /// The ids of those that are not needed any more, and where they stood.
+        gone: Vec<(Arc<str>, Place)>,
+        /// Those that have failed, in order.
+        failed: Vec<Failed>,
         /// Told when it is durable.
         done: oneshot::Sender<()>,
     },
-    /// The parked deliveries of a request have failed again.
-    Failed {
-        /// Their hook.
-        hook: HookId,
-        /// All of them, in order.
-        deliveries: Vec<Failed>,
-        /// Told when it is durable.
-        done: oneshot::Sender<()>,
-    },
+    /// What was claimed has not been tried, and is due again.
+    LetGo(Vec<Arc<str>>),
     /// A hook has begun to fail, or has had a success again.
     Failing {
         /// The hook.
@@ -61,7 +56,7 @@ impl Write {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Keep { delivery, .. } => delivery.body.len(),
-            Self::Delivered { .. } | Self::Failed { .. } | Self::Failing { .. } => 0,
+            Self::Tried { .. } | Self::LetGo(_) | Self::Failing { .. } => 0,
         }
     }
 }
@@ -113,6 +108,7 @@ pub(super) struct Session {
     park: Statement,
     strike_off: Statement,
     postpone: Statement,
+    let_go: Statement,
     advance: Statement,
     note_failing: Statement,
 }
@@ -120,10 +116,11 @@ pub(super) struct Session {
 impl Session {
     /// Makes a session ready.
     pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
-        let (park, strike_off, postpone, advance, note_failing) = tokio::try_join!(
+        let (park, strike_off, postpone, let_go, advance, note_failing) = tokio::try_join!(
             client.prepare(include_str!("../../sql/store/park.sql")),
             client.prepare("delete from delivery where id = any($1)"),
             client.prepare(include_str!("../../sql/store/postpone.sql")),
+            client.prepare(include_str!("../../sql/store/let_go.sql")),
             client.prepare(include_str!("../../sql/store/advance.sql")),
             client.prepare(include_str!("../../sql/store/note_failing.sql")),
         )?;
@@ -132,6 +129,7 @@ impl Session {
             park,
             strike_off,
             postpone,
+            let_go,
             advance,
             note_failing,
         })
@@ -142,39 +140,40 @@ impl Session {
     }
 }
 
+/// What a transaction has changed, beside what it was told.
+#[derive(Default)]
+pub(super) struct Changes {
+    /// The ids that are kept now and were not before.
+    kept: HashSet<String>,
+    /// The ids of those that waited behind others and have become the first.
+    due: HashSet<String>,
+}
+
 /// Writes that belong into one transaction.
 pub(super) struct Batch(pub(super) Vec<Write>);
 
 impl Batch {
-    /// Writes everything, or nothing. The ids that are kept now and were not before join `kept`, also when it fails: of a
-    /// commit nobody may have been left to tell us.
+    /// Writes everything, or nothing. What changes by that joins `changes`, also when it fails: of a commit nobody may have
+    /// been left to tell us.
     pub(super) async fn write(
         &self,
         session: &mut Session,
-        kept: &mut HashSet<String>,
+        changes: &mut Changes,
     ) -> Result<(), Error> {
         let transaction = session.client.transaction().await?;
-        kept.extend(keep(&transaction, &session.park, &self.0).await?);
-        let gone: Vec<&str> = self
-            .0
-            .iter()
-            .flat_map(|write| match write {
-                Write::Delivered { deliveries, .. } => &deliveries[..],
-                Write::Keep { .. } | Write::Failed { .. } | Write::Failing { .. } => &[],
-            })
-            .map(|(id, _)| &**id)
-            .collect();
-        if !gone.is_empty() {
-            transaction.execute(&session.strike_off, &[&gone]).await?;
-        }
+        let kept = keep(&transaction, &session.park, &self.0).await?;
+        changes.kept.extend(kept);
+        strike_off(&transaction, &session.strike_off, &self.0).await?;
         postpone(&transaction, &session.postpone, &self.0).await?;
-        advance(&transaction, &session.advance, &self.0).await?;
+        let_go(&transaction, &session.let_go, &self.0).await?;
+        let due = advance(&transaction, &session.advance, &self.0).await?;
+        changes.due.extend(due);
         note_failing(&transaction, &session.note_failing, &self.0).await?;
         transaction.commit().await
     }
 
     /// Tells everyone that what they have written is durable.
-    pub(super) fn tell(self, kept: &HashSet<String>) {
+    pub(super) fn tell(self, changes: &Changes) {
         for write in self.0 {
             match write {
                 Write::Keep {
@@ -184,17 +183,24 @@ impl Batch {
                     ..
                 } => {
                     let place = delivery.place;
-                    let is_new = kept.contains(&*delivery.id);
+                    let is_new = changes.kept.contains(&*delivery.id);
+                    let due_in = match fate {
+                        Fate::Tried(wait) if is_new => Some(wait),
+                        // It is here already, and has a time of its own.
+                        Fate::Tried(_) | Fate::Behind if !is_new => Some(Duration::ZERO),
+                        Fate::Behind if changes.due.contains(&*delivery.id) => Some(Duration::ZERO),
+                        Fate::Tried(_) | Fate::Behind | Fate::Dead => None,
+                    };
                     delivery.settle();
                     if fate != Fate::Dead {
-                        courier.kept(place, is_new);
+                        courier.kept(place, is_new, due_in);
                     }
                 }
                 // Whoever asked may have ended since.
-                Write::Delivered { done, .. } | Write::Failed { done, .. } => {
+                Write::Tried { done, .. } => {
                     let _ = done.send(());
                 }
-                Write::Failing { .. } => {}
+                Write::LetGo(_) | Write::Failing { .. } => {}
             }
         }
     }
@@ -255,7 +261,7 @@ async fn keep(
                 reason,
                 ..
             } => Some((hook, &**delivery, *fate, reason.as_deref())),
-            Write::Delivered { .. } | Write::Failed { .. } | Write::Failing { .. } => None,
+            Write::Tried { .. } | Write::LetGo(_) | Write::Failing { .. } => None,
         })
         .collect();
     if kept.is_empty() {
@@ -318,6 +324,38 @@ async fn keep(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
+async fn strike_off(
+    client: &Transaction<'_>,
+    strike_off: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let gone = writes.iter().flat_map(|write| match write {
+        Write::Tried { gone, .. } => &gone[..],
+        Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => &[],
+    });
+    let ids: Vec<&str> = gone.map(|(id, _)| &**id).collect();
+    if !ids.is_empty() {
+        client.execute(strike_off, &[&ids]).await?;
+    }
+    Ok(())
+}
+
+async fn let_go(
+    client: &Transaction<'_>,
+    let_go: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let claimed = writes.iter().flat_map(|write| match write {
+        Write::LetGo(ids) => &ids[..],
+        Write::Keep { .. } | Write::Tried { .. } | Write::Failing { .. } => &[],
+    });
+    let ids: Vec<&str> = claimed.map(|id| &**id).collect();
+    if !ids.is_empty() {
+        client.execute(let_go, &[&ids]).await?;
+    }
+    Ok(())
+}
+
 async fn postpone(
     client: &Transaction<'_>,
     postpone: &Statement,
@@ -326,8 +364,8 @@ async fn postpone(
     let failed: Vec<&Failed> = writes
         .iter()
         .flat_map(|write| match write {
-            Write::Failed { deliveries, .. } => &deliveries[..],
-            Write::Keep { .. } | Write::Delivered { .. } | Write::Failing { .. } => &[],
+            Write::Tried { failed, .. } => &failed[..],
+            Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => &[],
         })
         .collect();
     let ids: Vec<&str> = failed.iter().map(|failed| &*failed.id).collect();
@@ -351,7 +389,7 @@ async fn note_failing(
 ) -> Result<(), Error> {
     let words = writes.iter().filter_map(|write| match write {
         Write::Failing { hook, since } => Some((hook.as_str(), *since)),
-        Write::Keep { .. } | Write::Delivered { .. } | Write::Failed { .. } => None,
+        Write::Keep { .. } | Write::Tried { .. } | Write::LetGo(_) => None,
     });
     let last: BTreeMap<&str, Option<SystemTime>> = words.collect();
     if !last.is_empty() {
@@ -362,25 +400,26 @@ async fn note_failing(
 }
 
 /// In each lane that somebody has left, or entered behind another who may have left since or be of a lane in the same bucket,
-/// the first has its turn.
+/// the first has its turn. Returns who has it now and did not before.
 async fn advance(
     client: &Transaction<'_>,
     advance: &Statement,
     writes: &[Write],
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
     for write in writes {
         let (hook, places): (_, Vec<Place>) = match write {
-            Write::Delivered {
-                hook, deliveries, ..
-            } => (hook, deliveries.iter().map(|(_, place)| *place).collect()),
-            Write::Failed {
-                hook, deliveries, ..
+            Write::Tried {
+                hook, gone, failed, ..
             } => {
-                let untimed = deliveries
+                let untimed = failed
                     .iter()
                     .filter(|failed| !matches!(failed.fate, Fate::Tried(_)));
-                (hook, untimed.map(|failed| failed.place).collect())
+                let left = gone.iter().map(|(_, place)| *place);
+                (
+                    hook,
+                    left.chain(untimed.map(|failed| failed.place)).collect(),
+                )
             }
             Write::Keep {
                 hook,
@@ -388,7 +427,7 @@ async fn advance(
                 fate: Fate::Behind,
                 ..
             } => (hook, vec![delivery.place]),
-            Write::Keep { .. } | Write::Failing { .. } => continue,
+            Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => continue,
         };
         let lanes = places.into_iter().flat_map(Place::lanes);
         touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));
@@ -400,12 +439,13 @@ async fn advance_lanes(
     client: &Transaction<'_>,
     advance: &Statement,
     touched: BTreeSet<(&str, i64)>,
-) -> Result<(), Error> {
-    if !touched.is_empty() {
-        let (hooks, lanes): (Vec<&str>, Vec<i64>) = touched.into_iter().unzip();
-        client.execute(advance, &[&hooks, &lanes]).await?;
+) -> Result<Vec<String>, Error> {
+    if touched.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let (hooks, lanes): (Vec<&str>, Vec<i64>) = touched.into_iter().unzip();
+    let rows = client.query(advance, &[&hooks, &lanes]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// The place that the columns `lane` and `other_lane` say.

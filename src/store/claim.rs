@@ -12,14 +12,23 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 use super::{LONGEST_PAUSE, Store, batch, connect};
-use crate::{
-    delivery::{Delivery, batch::LARGEST},
-    event::Position,
-    hook::HookId,
-};
+use crate::{delivery::Delivery, event::Position, hook::HookId};
 
 /// So many hooks can claim at the same time. Where nothing is parked, no session is opened.
 const SESSIONS: usize = 4;
+
+/// How much of what is due is claimed at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Of so many lanes at most: of each the first.
+    pub lanes: usize,
+    /// So many come along that stand behind them,
+    pub behind: usize,
+    /// but only so many of a lane.
+    pub of_lane: usize,
+    /// So many bytes of bodies, but one delivery at least.
+    pub bytes: usize,
+}
 
 /// What is due of a hook, and when there will be more.
 #[derive(Debug)]
@@ -71,18 +80,12 @@ impl Session {
 }
 
 impl Store {
-    /// Takes up to `limit` deliveries of a hook that are due. They are due again after `lease`. With `runs`, up to `limit` in all
-    /// come along that stand behind them; these are only read.
+    /// Takes a share of a hook's deliveries that are due. They are due again after `lease`. Those that come along behind them
+    /// are only read.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn claim(
-        &self,
-        hook: &HookId,
-        limit: usize,
-        runs: bool,
-        lease: Duration,
-    ) -> Result<Claimed> {
+    pub async fn claim(&self, hook: &HookId, share: Share, lease: Duration) -> Result<Claimed> {
         let mut slot = self.claims.of(hook).await;
         let session = match slot.take() {
             Some(session) if !session.client.is_closed() => session,
@@ -93,7 +96,7 @@ impl Store {
         };
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
-        let (most, bytes) = (count(limit), count(LARGEST));
+        let (most, bytes) = (count(share.lanes), count(share.bytes));
         let due: [&(dyn ToSql + Sync); 4] = [&hook, &most, &lease, &bytes];
         let later: [&(dyn ToSql + Sync); 1] = [&hook];
         // Both are on their way at once, and answered in this order.
@@ -104,16 +107,16 @@ impl Store {
         .context("claim due deliveries")?;
         let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
         let deliveries = in_order(&rows)?;
-        let room = limit.saturating_sub(deliveries.len());
-        let behind = if runs && room > 0 && !deliveries.is_empty() {
-            let bytes: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
-            let (room, bytes) = (count(room), count(LARGEST.saturating_sub(bytes)));
+        let behind = if deliveries.is_empty() {
+            Vec::new()
+        } else {
+            let taken: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+            let left = count(share.bytes.saturating_sub(taken));
+            let of_lane = count((share.behind / deliveries.len()).min(share.of_lane));
             let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &room, &bytes];
+            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &of_lane, &left];
             let rows = session.client.query(&session.behind, &asked).await;
             in_order(&rows.context("read what stands behind claimed deliveries")?)?
-        } else {
-            Vec::new()
         };
         *slot = Some(session);
         Ok(Claimed {

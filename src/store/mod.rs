@@ -24,7 +24,7 @@ use tokio_postgres::{Client, types::ToSql};
 
 pub use self::{
     batch::{Failed, Fate, Forgotten, Write},
-    claim::Claimed,
+    claim::{Claimed, Share},
     due::Due,
 };
 use crate::{

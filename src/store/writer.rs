@@ -1,12 +1,10 @@
 //! The task that writes, one transaction after the other; what arrives meanwhile goes into the next.
 
-use std::collections::HashSet;
-
 use tokio::sync::mpsc;
 
 use super::{
     FIRST_PAUSE, LONGEST_PAUSE,
-    batch::{Batch, Session, Write},
+    batch::{Batch, Changes, Session, Write},
     connect,
 };
 use crate::postgres::address::Address;
@@ -23,8 +21,9 @@ pub(super) async fn write(
 ) {
     let mut session = None;
     while let Some(batch) = gather(&mut writes).await {
-        let (mut kept, mut pause) = (HashSet::new(), FIRST_PAUSE);
-        while let Err(error) = attempt(&batch, &mut kept, &mut session, &address, &schema).await {
+        let (mut changes, mut pause) = (Changes::default(), FIRST_PAUSE);
+        while let Err(error) = attempt(&batch, &mut changes, &mut session, &address, &schema).await
+        {
             tracing::warn!(
                 error = format!("{error:#}"),
                 deliveries = batch.0.len(),
@@ -34,7 +33,7 @@ pub(super) async fn write(
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        batch.tell(&kept);
+        batch.tell(&changes);
     }
 }
 
@@ -55,7 +54,7 @@ async fn gather(writes: &mut mpsc::UnboundedReceiver<Write>) -> Option<Batch> {
 /// Writes, in a session that stays open when it has served.
 async fn attempt(
     batch: &Batch,
-    kept: &mut HashSet<String>,
+    changes: &mut Changes,
     open: &mut Option<Session>,
     address: &Address,
     schema: &str,
@@ -64,7 +63,7 @@ async fn attempt(
         Some(session) if !session.is_closed() => session,
         _ => Session::prepare(connect(address, schema, "rowhook writer").await?).await?,
     };
-    batch.write(&mut session, kept).await?;
+    batch.write(&mut session, changes).await?;
     *open = Some(session);
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     delivery::{
         Delivery,
-        batch::{self, Load},
+        batch::{self, Load, Run},
         lane::Place,
         retry::{self, Verdict},
         send::Request,
@@ -22,6 +22,9 @@ use crate::{
     store::{Disabling, Failed, Fate, Write},
     trace::Ended,
 };
+
+/// A run ends after this time at the latest, but for its last request: what it has sent comes again if we die before it is noted.
+const LONGEST_RUN: Duration = Duration::from_secs(1);
 
 /// What a request says of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +37,11 @@ pub(super) enum Outcome {
     Silent,
 }
 
-/// What a request of the table's deliveries leaves there.
+/// How a run of the table's deliveries went.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct Report {
+    /// What it says of the endpoint, in order: any number of successes is one.
+    pub(super) outcomes: Vec<Outcome>,
     /// Where those stood that are parked no more.
     pub(super) gone: Vec<Place>,
     /// When to look into the table again.
@@ -76,69 +81,84 @@ impl Courier {
         }
     }
 
-    /// One attempt of deliveries of the table, and the record of how it ended.
-    pub(super) async fn try_parked(
-        &self,
-        hook: &Arc<Hook>,
-        deliveries: Vec<Delivery>,
-    ) -> (Outcome, Left) {
-        let Permitted {
-            mut deliveries,
-            withheld,
-            unknown,
-        } = self.permitted(hook, deliveries).await;
-        let mut gone: Vec<Place> = withheld.iter().map(|delivery| delivery.place).collect();
-        let (attempt, failed) = match unknown {
-            Some(failure) => (Err(failure), Outcome::Silent),
-            None if deliveries.is_empty() => (Ok(()), Outcome::Silent),
-            None => {
-                let attempt = self.attempt(hook, &mut deliveries).await;
-                let pause = attempt.as_ref().err().and_then(|failure| failure.pause);
-                (attempt, Outcome::Failed { pause })
+    /// Attempts of deliveries of the table, one request after the other until one fails, and the record of how it ended. What
+    /// has not had its turn by then stays where it is, behind the others.
+    pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
+        let begun = Instant::now();
+        let (mut outcomes, mut gone, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, deliveries) in run.into_iter().enumerate() {
+            if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
+                break;
             }
-        };
-        let Err(Failure { fates, .. }) = attempt else {
-            let outcome = match deliveries.is_empty() {
-                true => Outcome::Silent,
-                false => Outcome::Arrived,
+            let Permitted {
+                mut deliveries,
+                withheld,
+                unknown,
+            } = self.permitted(hook, deliveries).await;
+            let attempt = match unknown {
+                Some(failure) => Err((Outcome::Silent, failure)),
+                None if deliveries.is_empty() => Ok(Outcome::Silent),
+                None => match self.attempt(hook, &mut deliveries).await {
+                    Ok(()) => Ok(Outcome::Arrived),
+                    Err(failure) => {
+                        let pause = failure.pause;
+                        Err((Outcome::Failed { pause }, failure))
+                    }
+                },
             };
-            gone.extend(deliveries.iter().map(|delivery| delivery.place));
-            self.strike_off(deliveries.iter().chain(&withheld)).await;
-            let look_after = AT_ONCE;
-            return (outcome, Left { gone, look_after });
-        };
-        let dead = deliveries.iter().zip(&fates);
-        let dead = dead.filter(|(_, (fate, _))| *fate == Fate::Dead);
-        gone.extend(dead.map(|(delivery, _)| delivery.place));
-        let times = fates.iter().filter_map(|(fate, _)| match fate {
-            Fate::Tried(after) => Some(*after),
-            Fate::Behind | Fate::Dead => None,
-        });
-        let look_after = match times.min() {
-            Some(after) if gone.is_empty() => after,
-            _ => AT_ONCE,
-        };
-        let each = deliveries.iter().zip(fates);
-        let deliveries = each
-            .map(|(delivery, (fate, reason))| Failed {
-                id: Arc::clone(&delivery.id),
+            gone.extend(withheld.into_iter().map(stood));
+            let (outcome, fates) = match attempt {
+                Ok(outcome) => {
+                    gone.extend(deliveries.drain(..).map(stood));
+                    (outcome, Vec::new())
+                }
+                Err((outcome, failure)) => (outcome, failure.fates),
+            };
+            if outcomes.last() != Some(&outcome) {
+                outcomes.push(outcome);
+            }
+            let each = deliveries.into_iter().zip(fates);
+            failed.extend(each.map(|(delivery, (fate, reason))| Failed {
+                id: delivery.id,
                 place: delivery.place,
                 attempts: delivery.attempts,
                 fate,
                 reason,
-            })
-            .collect();
+            }));
+            if !failed.is_empty() {
+                break;
+            }
+        }
+        let left = failed.iter().filter(|failed| failed.fate == Fate::Dead);
+        let left = left.map(|failed| failed.place);
+        let places: Vec<Place> = gone.iter().map(|(_, place)| *place).chain(left).collect();
+        let times = failed.iter().filter_map(|failed| match failed.fate {
+            Fate::Tried(after) => Some(after),
+            Fate::Behind | Fate::Dead => None,
+        });
+        let look_after = match times.min() {
+            Some(after) if places.is_empty() => after,
+            _ => AT_ONCE,
+        };
         let hook = self.id.clone();
-        let write = |done| Write::Failed {
+        let write = |done| Write::Tried {
             hook,
-            deliveries,
+            gone,
+            failed,
             done,
         };
         self.desk.store.done(write).await;
-        if !withheld.is_empty() {
-            self.strike_off(&withheld).await;
+        Report {
+            outcomes,
+            gone: places,
+            look_after,
         }
-        (failed, Left { gone, look_after })
+    }
+
+    /// May a run of this hook go on? What waits goes where the hook points now, and nowhere when we stop.
+    fn goes_on(&self, hook: &Arc<Hook>) -> bool {
+        let now = self.hook_if_active();
+        !self.desk.stop.is_cancelled() && now.is_some_and(|now| Arc::ptr_eq(&now, hook))
     }
 
     /// Makes the request, and says what becomes of each of its deliveries when it is no success.
@@ -336,4 +356,9 @@ impl Courier {
         self.desk.meters.dead.fetch_add(1, Relaxed);
         tracing::error!(hook = %self.id, event = %delivery.event, id = %delivery.id, attempts = delivery.attempts, reason, "a delivery is dead");
     }
+}
+
+/// A delivery that is not needed any more, and where it stood.
+fn stood(delivery: Delivery) -> (Arc<str>, Place) {
+    (delivery.id, delivery.place)
 }

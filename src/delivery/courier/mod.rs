@@ -137,14 +137,16 @@ impl Courier {
         self.change(|state| state.shed = true);
     }
 
-    /// A delivery has been parked durably; or it was in the table before, and is counted already.
-    pub fn kept(self: &Arc<Self>, place: Place, is_new: bool) {
+    /// A delivery has been parked durably; or it was in the table before, and is counted already. It is due after this time,
+    /// unless it waits behind another.
+    pub fn kept(self: &Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>) {
         self.change(|state| {
             if !is_new {
                 state.backlog.remove(place);
             }
-            // It may have become the first of its lane while it was being written.
-            state.look_at = Some(Instant::now());
+            if let Some(due_in) = due_in {
+                state.look_by(Instant::now() + due_in);
+            }
         });
     }
 
@@ -205,6 +207,7 @@ impl Courier {
             let stopping = self.desk.stop.is_cancelled();
             let hook = self.collect(&mut round);
             let goes_at = if stopping {
+                // What was claimed is due again for the next who holds the slot.
                 round.let_go();
                 None
             } else {
@@ -224,6 +227,12 @@ impl Courier {
                 () = self.desk.stop.cancelled(), if !stopping => {}
             }
         }
+    }
+
+    /// The hook as it is now, unless it is disabled or removed.
+    fn hook_if_active(&self) -> Option<Arc<Hook>> {
+        let state = self.state();
+        state.hook.clone().filter(|_| state.active)
     }
 
     /// Puts what has arrived into its lanes.

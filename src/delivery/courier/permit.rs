@@ -1,6 +1,6 @@
 //! Whether what the table keeps may still be sent: where a table has `visible`, it is asked anew before each attempt.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use super::{AT_ONCE, Courier, attempt::Failure};
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
     },
     hook::Hook,
     permission::{self, Asked},
-    store::{Fate, Write},
+    store::Fate,
 };
 
 /// What may be sent.
 pub(super) struct Permitted {
     /// All that is left to be sent.
     pub(super) deliveries: Vec<Delivery>,
-    /// Those that may not be seen. They are struck off when the others have been sent: nothing behind them may go before.
+    /// Those that may not be seen. They are struck off with the others: nothing behind them may go before.
     pub(super) withheld: Vec<Delivery>,
     /// Why nothing is sent: of some of them nobody can tell.
     pub(super) unknown: Option<Failure>,
@@ -114,20 +114,5 @@ impl Courier {
             }
             Verdict::Delivered | Verdict::Disable { .. } => Fate::Tried(AT_ONCE),
         }
-    }
-
-    /// Has the table forget deliveries, and waits until it has.
-    pub(super) async fn strike_off(&self, deliveries: impl IntoIterator<Item = &Delivery>) {
-        let hook = self.id.clone();
-        let deliveries = deliveries
-            .into_iter()
-            .map(|delivery| (Arc::clone(&delivery.id), delivery.place))
-            .collect();
-        let write = |done| Write::Delivered {
-            hook,
-            deliveries,
-            done,
-        };
-        self.desk.store.done(write).await;
     }
 }

@@ -12,22 +12,26 @@ use tokio::time::Instant;
 
 use super::{
     AT_ONCE, Courier,
-    attempt::{Left, Outcome},
+    attempt::{Outcome, Report},
 };
 use crate::{
     delivery::{
         Delivery, Unfit,
-        batch::{self, Gathering},
+        batch::{self, Gathering, Run},
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
     },
     hook::Hook,
     meters,
-    store::{Claimed, Fate, Write},
+    store::{Claimed, Fate, Share, Write},
 };
 
 /// A claimed delivery is due again after its hook's time-out and this, should we die over it.
 const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
+/// So many requests of a run are claimed at most.
+const RUN: usize = 32;
+/// So much of what goes in requests of its own is claimed at once, but for a single delivery.
+const CLAIMED_BYTES: usize = 4 << 20;
 /// How long to wait when the table could not be read.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 
@@ -39,8 +43,8 @@ pub(super) enum Done {
         outcome: Outcome,
         left: Vec<(Delivery, Fate, String)>,
     },
-    /// A request of deliveries of the table, which they were, and the record of its end.
-    Parked(Vec<Arc<str>>, Outcome, Left),
+    /// A run of deliveries of the table, which they were, and how it went.
+    Parked(Vec<Arc<str>>, Report),
     /// What is due in the table.
     Claimed(anyhow::Result<Claimed>),
 }
@@ -51,11 +55,11 @@ pub(super) type Going = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub(super) struct Round {
     pub(super) lanes: Lanes<Delivery>,
     pub(super) going: FuturesUnordered<Going>,
-    /// How many of `going` are requests.
+    /// How many of `going` are requests, or runs of them.
     pub(super) flying: usize,
     pub(super) claiming: bool,
-    /// What was claimed, by requests that are not on their way yet.
-    pub(super) claimed: VecDeque<Vec<Delivery>>,
+    /// What was claimed, by runs that are not on their way yet.
+    pub(super) claimed: VecDeque<Run>,
     /// The ids of what was claimed and is not done with: should a lease end before, it is not taken twice.
     pub(super) in_hand: HashSet<Arc<str>>,
     pub(super) breaker: Breaker,
@@ -68,11 +72,14 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// Leaves what was claimed, and is not on its way, to its lease.
-    pub(super) fn let_go(&mut self) {
-        for delivery in self.claimed.drain(..).flatten() {
-            self.in_hand.remove(&delivery.id);
+    /// Forgets what was claimed and is not on its way. Returns what it was.
+    pub(super) fn let_go(&mut self) -> Vec<Arc<str>> {
+        let ids: Vec<Arc<str>> = self.claimed.iter().flat_map(ids).collect();
+        self.claimed.clear();
+        for id in &ids {
+            self.in_hand.remove(id);
         }
+        ids
     }
 }
 
@@ -199,32 +206,37 @@ impl Courier {
 
     /// Sends what was claimed, as far as the hook allows.
     pub(super) fn send_claimed(self: &Arc<Self>, round: &mut Round) {
-        let hook = {
-            let state = self.state();
-            state.hook.clone().filter(|_| state.active)
-        };
-        let Some(hook) = hook else {
-            // A hook that has been halted meanwhile gets them when the lease is over.
-            round.let_go();
+        let Some(hook) = self.hook_if_active() else {
+            self.give_back(round);
             return;
         };
         let now = Instant::now();
-        while round.flying < hook.delivery.concurrency.get()
-            && let Some(deliveries) = round.claimed.pop_front()
-        {
-            if !round.breaker.allows(now) && round.breaker.opens_at().is_some() {
-                round.claimed.push_front(deliveries);
-                round.let_go();
+        while round.flying < hook.delivery.concurrency.get() && !round.claimed.is_empty() {
+            if !round.breaker.allows(now) {
+                if round.breaker.opens_at().is_some() {
+                    self.give_back(round);
+                }
+                // Otherwise a probe is out, and its answer decides.
                 return;
             }
+            let Some(run) = round.claimed.pop_front() else {
+                return;
+            };
             round.flying += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
-            let ids = deliveries.iter().map(|delivery| Arc::clone(&delivery.id));
-            let ids: Vec<Arc<str>> = ids.collect();
+            let ids = ids(&run).collect();
             round.going.push(Box::pin(async move {
-                let (outcome, left) = courier.try_parked(&hook, deliveries).await;
-                Done::Parked(ids, outcome, left)
+                Done::Parked(ids, courier.try_parked(&hook, run).await)
             }));
+        }
+    }
+
+    /// Makes due again what was claimed and is not on its way.
+    fn give_back(&self, round: &mut Round) {
+        let ids = round.let_go();
+        if !ids.is_empty() {
+            self.desk.store.put(Write::LetGo(ids));
+            self.state().look_by(Instant::now());
         }
     }
 
@@ -236,8 +248,7 @@ impl Courier {
         stopping: bool,
     ) -> Option<Instant> {
         let mut state = self.state();
-        let free = hook.delivery.concurrency.get().saturating_sub(round.flying);
-        let busy = round.claiming || !round.claimed.is_empty() || free == 0;
+        let busy = round.claiming || !round.claimed.is_empty();
         if stopping || !state.active || busy || state.backlog.is_empty() {
             return None;
         }
@@ -249,15 +260,30 @@ impl Courier {
         if look_at > Instant::now() {
             return Some(look_at);
         }
-        // While a probe is out, the answer decides whether more is claimed.
-        let requests = match (round.breaker.is_closed(), round.breaker.opens_at()) {
-            (true, _) => free,
+        // As many as can be on their way wait for their turn. While a probe is out, its answer decides whether more is claimed.
+        let runs = match (round.breaker.is_closed(), round.breaker.opens_at()) {
+            (true, _) => (hook.delivery.concurrency.get() * 2).saturating_sub(round.flying),
             (false, Some(_)) => 1,
             (false, None) => return None,
         };
-        // Of batches one is claimed at a time.
-        let batch = hook.delivery.batch;
-        let limit = batch.map_or(requests, |rule| rule.max.get());
+        if runs == 0 {
+            return None;
+        }
+        let share = match hook.delivery.batch {
+            None => Share {
+                lanes: runs,
+                behind: runs * RUN,
+                of_lane: RUN,
+                bytes: CLAIMED_BYTES,
+            },
+            // Of batches one run is claimed at a time.
+            Some(rule) => Share {
+                lanes: rule.max.get(),
+                behind: rule.max.get().saturating_mul(RUN),
+                of_lane: usize::MAX,
+                bytes: batch::LARGEST,
+            },
+        };
         state.look_at = None;
         round.claiming = true;
         let (courier, lease) = (
@@ -266,7 +292,7 @@ impl Courier {
         );
         round.going.push(Box::pin(async move {
             let (store, id) = (&courier.desk.store, &courier.id);
-            Done::Claimed(store.claim(id, limit, batch.is_some(), lease).await)
+            Done::Claimed(store.claim(id, share, lease).await)
         }));
         None
     }
@@ -282,6 +308,7 @@ impl Courier {
                 outcome,
                 left,
             } => {
+                round.flying -= 1;
                 self.judge(round, outcome);
                 for (delivery, fate, reason) in left {
                     self.park(delivery, fate, Some(reason));
@@ -290,16 +317,19 @@ impl Courier {
                     round.lanes.leave(turn, place);
                 }
             }
-            Done::Parked(ids, outcome, left) => {
-                self.judge(round, outcome);
+            Done::Parked(ids, report) => {
+                round.flying -= 1;
+                for outcome in report.outcomes {
+                    self.judge(round, outcome);
+                }
                 for id in ids {
                     round.in_hand.remove(&id);
                 }
                 let mut state = self.state();
-                for place in left.gone {
+                for place in report.gone {
                     state.backlog.remove(place);
                 }
-                state.look_by(Instant::now() + left.look_after);
+                state.look_by(Instant::now() + report.look_after);
             }
         }
     }
@@ -319,11 +349,9 @@ impl Courier {
                     state.look_by(Instant::now() + next);
                 }
                 let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
-                let loads = batch::divide(rule, deliveries, behind);
-                let taken = loads.iter().flatten();
-                let ids = taken.map(|delivery| Arc::clone(&delivery.id));
-                round.in_hand.extend(ids);
-                round.claimed.extend(loads);
+                let runs = batch::divide(rule, deliveries, behind);
+                round.in_hand.extend(runs.iter().flat_map(ids));
+                round.claimed.extend(runs);
             }
             Err(error) => {
                 tracing::warn!(hook = %self.id, error = format!("{error:#}"), retry_in = ?CLAIM_AGAIN, "could not look for due deliveries");
@@ -334,7 +362,6 @@ impl Courier {
 
     /// A request is done, and says this of the endpoint.
     fn judge(&self, round: &mut Round, outcome: Outcome) {
-        round.flying -= 1;
         let now = Instant::now();
         match outcome {
             Outcome::Arrived => round.breaker.succeeded(),
@@ -389,6 +416,12 @@ impl Courier {
             courier,
         });
     }
+}
+
+fn ids(run: &Run) -> impl Iterator<Item = Arc<str>> {
+    run.iter()
+        .flatten()
+        .map(|delivery| Arc::clone(&delivery.id))
 }
 
 /// Has the slot kept it for longer than the hook's time-out, beside the time that it waited for others to go along?

@@ -1,0 +1,7 @@
+-- Makes due at once what was claimed and has not been tried.
+update delivery
+set
+    next_attempt = clock_timestamp(),
+    claimed = false
+where id = any($1)
+    and claimed
