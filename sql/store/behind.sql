@@ -2,8 +2,25 @@
 -- to the first that stands in two lanes or has a time of its own. At most so many of a lane ($2), and so many bytes ($3).
 --
 -- They are not claimed: as long as the one before them is here, nobody else takes them.
-with behind as (
-    select next_in_lane.*
+select
+    id,
+    event,
+    attempts,
+    lane,
+    other_lane,
+    commit_lsn::text as commit_lsn,
+    event_index,
+    commit_time,
+    body,
+    content_type,
+    question::text as question
+from (
+    select
+        next_in_lane.*,
+        -- How much there is up to each of them.
+        sum(octet_length(next_in_lane.body)) over (
+            order by next_in_lane.commit_lsn, next_in_lane.event_index rows unbounded preceding
+        ) as bytes
     from delivery as head
     cross join lateral (
         select
@@ -33,28 +50,5 @@ with behind as (
                 and beside.state = 'parked'
                 and (beside.commit_lsn, beside.event_index) < (next_in_lane.commit_lsn, next_in_lane.event_index)
         )
-),
-
--- How much there is up to each of them.
-counted as (
-    select
-        id,
-        sum(octet_length(body)) over (order by commit_lsn, event_index rows unbounded preceding) as bytes
-    from behind
-)
-
-select
-    behind.id,
-    behind.event,
-    behind.attempts,
-    behind.lane,
-    behind.other_lane,
-    behind.commit_lsn::text as commit_lsn,
-    behind.event_index,
-    behind.commit_time,
-    behind.body,
-    behind.content_type,
-    behind.question::text as question
-from behind
-join counted on counted.id = behind.id
-where counted.bytes <= $3
+) as behind
+where bytes <= $3

@@ -1,14 +1,24 @@
 -- Forgets dead deliveries, and parked ones of hooks that are disabled or gone ($2), when nothing has happened to them for so
 -- many seconds ($1). A part at a time, so that nobody waits for it.
-with old as (
+with dead as (
     select id
     from delivery
-    where updated_at < clock_timestamp() - make_interval(secs => $1)
-        and (state = 'dead' or hook = any($2::text[]))
+    where state = 'dead'
+        and updated_at < clock_timestamp() - make_interval(secs => $1)
+    limit 1000
+    for update skip locked
+),
+
+idle as (
+    select id
+    from delivery
+    where state = 'parked'
+        and hook = any($2::text[])
+        and updated_at < clock_timestamp() - make_interval(secs => $1)
     limit 1000
     for update skip locked
 )
+
 delete from delivery
-using old
-where delivery.id = old.id
+where id in (select id from dead union all select id from idle)
 returning delivery.hook, delivery.state, delivery.lane, delivery.other_lane

@@ -171,6 +171,59 @@ async fn a_hook_with_order_hook_gets_everything_in_commit_order() {
 }
 
 #[tokio::test]
+async fn a_parked_lane_comes_back_in_runs_and_one_that_fails_holds_up_those_behind_it() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\norder = \"hook\"\nretries = [\"1h\", \"1h\"]\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 100) n")
+        .await;
+    let parked = |deliveries: u32| {
+        format!(
+            "select count(*) = {deliveries} from rowhook.delivery where state = 'parked' and not claimed"
+        )
+    };
+    database.until("all are parked", &parked(100)).await;
+    database
+        .sql(
+            "create table tally (of text);
+             create function tally() returns trigger language plpgsql as 'begin insert into tally values (new.id); return null; end';
+             create trigger tally after update on rowhook.delivery for each row execute function tally()",
+        )
+        .await;
+    let first_is_due =
+        "update rowhook.delivery set next_attempt = now() where next_attempt is not null";
+    receiver.answer(|call, _| if call.data()["id"] == 70 { 500 } else { 200 });
+    database.sql(first_is_due).await;
+    database
+        .until("the 70th holds up the others", &parked(31))
+        .await;
+    receiver.answer(|_, _| 200);
+    database.sql(first_is_due).await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.calls();
+    let rows = |status: u16| -> Vec<i64> {
+        let calls = calls.iter().filter(|call| call.status == status);
+        calls
+            .map(|call| call.data()["id"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(rows(500), [1, 70]);
+    assert_eq!(rows(200), (1..=100).collect::<Vec<_>>());
+    let updates: u32 = database
+        .ask("select count(*) from tally")
+        .await
+        .parse()
+        .unwrap();
+    assert!(updates < 50, "{updates} rows were written to send 100");
+}
+
+#[tokio::test]
 async fn no_more_requests_are_in_flight_than_the_hook_allows() {
     let database = Database::bookstore().await;
     let (flying, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
