@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rowhook::{
     change::{Change, RowChange, Transaction, Tuple},
     config::{Delivery, Pattern, Secret},
-    delivery::send::Target,
+    delivery::target::Target,
     event::{Event, Position, Subject},
     hook::{
         Hook, HookId, Origin,

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Delivery,
-        delivery::{answer::Failure, send::Target},
+        delivery::{answer::Failure, target::Target},
         hook::Origin,
         postgres::Lsn,
     };

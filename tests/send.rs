@@ -31,7 +31,8 @@ use rowhook::{
     config::{Config, Delivery, Secret, SignatureScheme},
     delivery::{
         answer::{Answer, Failure},
-        send::{Request, Sender, Target},
+        send::{Request, Sender},
+        target::Target,
     },
     hook::{self, Hook},
     signature::{Signer, SigningKey},

@@ -16,7 +16,8 @@ use crate::{
     delivery::{
         answer::Answer,
         batch::Load,
-        send::{Request, Sender, Target},
+        send::{Request, Sender},
+        target::Target,
     },
     event::{Event, Position, Subject},
     explain::listen,
@@ -106,7 +107,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let started = Instant::now();
     let answer = sender.send(request).await;
     let exchange = Exchange {
-        method: hook.target.method(),
+        method: hook.target.method().as_str(),
         url: hook.target.display(),
         headers,
         body: &load.body,

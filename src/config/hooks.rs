@@ -9,7 +9,7 @@ use super::{
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
-use crate::{delivery::send::is_reserved, postgres::nearest::nearest, signature::SigningKey};
+use crate::{delivery::target::is_reserved, postgres::nearest::nearest, signature::SigningKey};
 
 pub(super) const KEYS: Keys = Keys {
     known: &[

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod retry;
 pub mod send;
 pub mod spell;
+pub mod target;
 pub mod tls;
 
 use std::{

@@ -13,265 +13,32 @@ use std::{
 };
 
 use anyhow::Context;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use reqwest::{
-    Certificate, Client, ClientBuilder, Method, Response,
+    Certificate, Client, ClientBuilder, Response,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{
-        AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
-    },
+    header::{HeaderMap, HeaderName, RETRY_AFTER},
     redirect,
 };
-use thiserror::Error;
 use url::Url;
 
 use super::{
     answer::{Answer, Failure},
     guard::{Guard, Refusal},
+    target::{Target, put},
     tls::{Fingerprint, Tls},
 };
-use crate::{
-    config::{self, Credentials, Delivery, Secret},
-    signature::{BadSecret, Signer, SigningKey, seconds},
-    trace,
-};
+use crate::{config::Delivery, trace};
 
 /// So much of an answer's body is kept, and no more is read.
 const KEPT_OF_BODY: usize = 4096;
 /// Shorter than the time after which common servers close a connection that rests (Node's is 5 s).
 const IDLE: Duration = Duration::from_secs(4);
 
-const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// The ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
-/// takes less than a microsecond is made for each request anew.
-#[derive(Debug)]
-pub struct Target {
-    /// Without credentials.
-    url: Box<str>,
-    signer: Option<Signer>,
-    special: Option<Box<Special>>,
-}
-
-/// What few targets have.
-#[derive(Debug, Clone)]
-struct Special {
-    headers: HeaderMap,
-    method: Method,
-    tls: Option<Tls>,
-}
-
-impl Default for Special {
-    fn default() -> Self {
-        Self {
-            headers: HeaderMap::new(),
-            method: Method::POST,
-            tls: None,
-        }
-    }
-}
-
-/// Why a hook cannot be sent anywhere. It repeats no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum BadTarget {
-    /// The secret cannot be used.
-    #[error(transparent)]
-    Secret(#[from] BadSecret),
-    /// A header's name is none.
-    #[error("{0:?} is not the name of a header")]
-    HeaderName(String),
-    /// A header would change what rowhook or HTTP itself says.
-    #[error("the header {0} is set by rowhook; choose another name")]
-    ReservedHeader(String),
-    /// A header's value cannot be sent.
-    #[error(
-        "the value of the header {0} has a line break or another character that cannot be sent"
-    )]
-    HeaderValue(String),
-    /// A header stands where the signature will.
-    #[error("the header {0} is that of the signature; choose another name for one of the two")]
-    SignatureHeader(String),
-}
-
-impl Target {
-    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else, and with a secret it is
-    /// signed as Standard Webhooks says.
-    ///
-    /// # Errors
-    /// When the secret or a header cannot be used.
-    pub fn new(
-        url: &Url,
-        secret: Option<&Secret>,
-        headers: &[(&str, &Secret)],
-    ) -> Result<Self, BadTarget> {
-        let mut sent = HeaderMap::with_capacity(headers.len());
-        let mut url = url.clone();
-        if let Some(credentials) = take_credentials(&mut url) {
-            sent.insert(AUTHORIZATION, credentials);
-        }
-        for (name, value) in headers {
-            let name = HeaderName::try_from(*name)
-                .map_err(|_| BadTarget::HeaderName((*name).to_owned()))?;
-            if is_reserved(name.as_str()) {
-                return Err(BadTarget::ReservedHeader(name.to_string()));
-            }
-            let value = HeaderValue::try_from(value.expose());
-            let mut value = value.map_err(|_| BadTarget::HeaderValue(name.to_string()))?;
-            value.set_sensitive(true);
-            // Of two, that which the user wrote as a header is meant.
-            if name == AUTHORIZATION {
-                sent.insert(name, value);
-            } else {
-                sent.append(name, value);
-            }
-        }
-        let mut target = Self {
-            url: url.as_str().into(),
-            signer: match secret {
-                Some(secret) => Some(Signer::Standard {
-                    newest: SigningKey::parse(secret)?,
-                    previous: None,
-                }),
-                None => None,
-            },
-            special: None,
-        };
-        if !sent.is_empty() {
-            target.special().headers = sent;
-        }
-        Ok(target)
-    }
-
-    /// The same, sent by another method than POST.
-    pub fn sent_by(mut self, method: config::Method) -> Self {
-        match method {
-            config::Method::Post => {}
-            config::Method::Put => self.special().method = Method::PUT,
-            config::Method::Patch => self.special().method = Method::PATCH,
-        }
-        self
-    }
-
-    /// The same, with an Authorization header of these credentials.
-    pub fn let_in_with(mut self, credentials: &Credentials) -> Self {
-        let value = match credentials {
-            Credentials::Basic { user, password } => basic(user, password.expose()),
-            Credentials::Bearer(token) => {
-                HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()
-            }
-        };
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            self.special().headers.insert(AUTHORIZATION, value);
-        }
-        self
-    }
-
-    /// The same, with TLS of its own.
-    pub fn over(mut self, tls: Option<Tls>) -> Self {
-        if tls.is_some() {
-            self.special().tls = tls;
-        }
-        self
-    }
-
-    /// The same, signed otherwise.
-    ///
-    /// # Errors
-    /// When a header of the hook stands where the signature will.
-    pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
-        if let (Some(signer), Some(special)) = (&signer, &self.special)
-            && special.headers.contains_key(signer.header())
-        {
-            return Err(BadTarget::SignatureHeader(signer.header().to_string()));
-        }
-        Ok(Self { signer, ..self })
-    }
-
-    fn special(&mut self) -> &mut Special {
-        self.special.get_or_insert_default()
-    }
-
-    /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
-    pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
-        let own = self.special.as_ref().map(|special| &special.headers);
-        let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 5);
-        headers.insert(USER_AGENT, OURS);
-        if let Some(own) = own {
-            let own = own.iter();
-            headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-        }
-        if let Ok(content_type) = HeaderValue::try_from(content_type) {
-            headers.insert(CONTENT_TYPE, content_type);
-        }
-        put(&mut headers, WEBHOOK_ID, id.to_owned());
-        put(&mut headers, WEBHOOK_TIMESTAMP, seconds(at).to_string());
-        headers
-    }
-
-    /// The method of its requests.
-    pub fn method(&self) -> &str {
-        self.special
-            .as_ref()
-            .map_or("POST", |special| special.method.as_str())
-    }
-
-    /// The URL without credentials.
-    pub fn display(&self) -> &str {
-        &self.url
-    }
-}
-
-/// Headers that a user must not set: they frame the request, or are rowhook's own word.
-pub fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
-        "host",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "trailer",
-        "expect",
-        "upgrade",
-        "te",
-        "user-agent",
-    ];
-    let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name == "rowhook-batch"
-}
-
-fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
-    let decoded = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let user = decoded(url.username());
-    let password = url.password().map(decoded);
-    if user.is_empty() && password.is_none() {
-        return None;
-    }
-    // Neither can fail for a URL that had credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    basic(&user, &password.unwrap_or_default())
-}
-
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
-    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
 
 /// Makes requests. Connections are kept and shared.
 #[derive(Debug, Clone)]
@@ -342,18 +109,14 @@ impl Sender {
     /// more at once, on a new connection.
     pub async fn send(&self, request: Request<'_>) -> Answer {
         let target = request.target;
-        let url = match Url::parse(&target.url) {
+        let url = match Url::parse(target.display()) {
             Ok(url) => url,
             Err(error) => return Answer::Failed(Failure::Refused(error.to_string())),
         };
         if let Err(refusal) = self.guard.check_url(&url) {
             return Answer::Failed(Failure::Refused(refusal.to_string()));
         }
-        let tls = target
-            .special
-            .as_ref()
-            .and_then(|special| special.tls.as_ref());
-        let client = match tls {
+        let client = match target.tls() {
             None => self.client.clone(),
             Some(tls) => match self.client_with(tls) {
                 Ok(client) => client,
@@ -400,10 +163,8 @@ fn client(guard: &Guard) -> ClientBuilder {
 }
 
 async fn attempt(client: &Client, url: &Url, request: &Request<'_>) -> Answer {
-    let special = request.target.special.as_ref();
-    let method = special.map_or(Method::POST, |special| special.method.clone());
     let sent = client
-        .request(method, url.clone())
+        .request(request.target.method().clone(), url.clone())
         .headers(signed(request))
         .body(request.body.clone());
     match sent.send().await {
@@ -422,17 +183,11 @@ fn signed(request: &Request<'_>) -> HeaderMap {
         let traceparent = headers.entry(TRACEPARENT);
         traceparent.or_insert_with(|| span.header());
     }
-    if let Some(signer) = &target.signer {
+    if let Some(signer) = target.signer() {
         let signature = signer.sign(id, at, &request.body);
         put(&mut headers, signer.header().clone(), signature);
     }
     headers
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    let value = HeaderValue::try_from(value)
-        .expect("ids, which the table checks, numbers and signatures are header values");
-    headers.insert(name, value);
 }
 
 /// Reads as much of the answer as is kept. A longer one costs the connection, which cannot be used again.

@@ -291,7 +291,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::{config::Delivery, delivery::send::Target, hook::Origin};
+    use crate::{config::Delivery, delivery::target::Target, hook::Origin};
 
     fn hook(id: &str, owner: Option<&str>, events: &[Pattern]) -> Arc<Hook> {
         Arc::new(Hook {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     config::{Delivery, FileHook, Pattern},
-    delivery::send::Target,
+    delivery::target::Target,
     filter::Filter,
     signature::Signer,
 };

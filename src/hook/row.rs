@@ -20,7 +20,7 @@ use crate::{
     config::{
         self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
     },
-    delivery::{guard::Guard, send::Target},
+    delivery::{guard::Guard, target::Target},
     filter::{Filter, typing::Columns},
     postgres::{quote, relation::Relation},
     signature::Signer,

@@ -16,7 +16,8 @@ use crate::{
     delivery::{
         answer::Answer,
         batch::Load,
-        send::{Request, Sender, Target},
+        send::{Request, Sender},
+        target::Target,
     },
     event::{Event, Position, Subject},
     message::Message,

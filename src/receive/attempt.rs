@@ -32,7 +32,8 @@ use crate::{
     config::{Delivery, Secret},
     delivery::{
         answer::Answer,
-        send::{Request, Sender, Target},
+        send::{Request, Sender},
+        target::Target,
     },
 };
 

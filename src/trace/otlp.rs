@@ -26,7 +26,7 @@ pub(super) fn request(service: &str, spans: &[Span]) -> Value {
 }
 
 fn span(span: &Span) -> Value {
-    let method = span.hook.target.method();
+    let method = span.hook.target.method().as_str();
     let ended_at = span.started_at + span.took;
     let mut told = json!({
         "traceId": format!("{:032x}", span.context.trace),

@@ -1,0 +1,258 @@
+//! Where a hook is sent, and what its requests carry beside their bodies.
+
+use std::time::SystemTime;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{
+    Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+};
+use thiserror::Error;
+use url::Url;
+
+use super::tls::Tls;
+use crate::{
+    config::{self, Credentials, Secret},
+    signature::{BadSecret, Signer, SigningKey, seconds},
+};
+
+const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+
+/// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
+/// takes less than a microsecond is made for each request anew.
+#[derive(Debug)]
+pub struct Target {
+    /// Without credentials.
+    url: Box<str>,
+    signer: Option<Signer>,
+    special: Option<Box<Special>>,
+}
+
+/// What few targets have.
+#[derive(Debug, Clone)]
+struct Special {
+    headers: HeaderMap,
+    method: Method,
+    tls: Option<Tls>,
+}
+
+impl Default for Special {
+    fn default() -> Self {
+        Self {
+            headers: HeaderMap::new(),
+            method: Method::POST,
+            tls: None,
+        }
+    }
+}
+
+/// Why a hook cannot be sent anywhere. It repeats no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadTarget {
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] BadSecret),
+    /// A header's name is none.
+    #[error("{0:?} is not the name of a header")]
+    HeaderName(String),
+    /// A header would change what rowhook or HTTP itself says.
+    #[error("the header {0} is set by rowhook; choose another name")]
+    ReservedHeader(String),
+    /// A header's value cannot be sent.
+    #[error(
+        "the value of the header {0} has a line break or another character that cannot be sent"
+    )]
+    HeaderValue(String),
+    /// A header stands where the signature will.
+    #[error("the header {0} is that of the signature; choose another name for one of the two")]
+    SignatureHeader(String),
+}
+
+impl Target {
+    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else, and with a secret it is
+    /// signed as Standard Webhooks says.
+    ///
+    /// # Errors
+    /// When the secret or a header cannot be used.
+    pub fn new(
+        url: &Url,
+        secret: Option<&Secret>,
+        headers: &[(&str, &Secret)],
+    ) -> Result<Self, BadTarget> {
+        let mut sent = HeaderMap::with_capacity(headers.len());
+        let mut url = url.clone();
+        if let Some(credentials) = take_credentials(&mut url) {
+            sent.insert(AUTHORIZATION, credentials);
+        }
+        for (name, value) in headers {
+            let name = HeaderName::try_from(*name)
+                .map_err(|_| BadTarget::HeaderName((*name).to_owned()))?;
+            if is_reserved(name.as_str()) {
+                return Err(BadTarget::ReservedHeader(name.to_string()));
+            }
+            let value = HeaderValue::try_from(value.expose());
+            let mut value = value.map_err(|_| BadTarget::HeaderValue(name.to_string()))?;
+            value.set_sensitive(true);
+            // Of two, that which the user wrote as a header is meant.
+            if name == AUTHORIZATION {
+                sent.insert(name, value);
+            } else {
+                sent.append(name, value);
+            }
+        }
+        let mut target = Self {
+            url: url.as_str().into(),
+            signer: match secret {
+                Some(secret) => Some(Signer::Standard {
+                    newest: SigningKey::parse(secret)?,
+                    previous: None,
+                }),
+                None => None,
+            },
+            special: None,
+        };
+        if !sent.is_empty() {
+            target.special().headers = sent;
+        }
+        Ok(target)
+    }
+
+    /// The same, sent by another method than POST.
+    pub fn sent_by(mut self, method: config::Method) -> Self {
+        match method {
+            config::Method::Post => {}
+            config::Method::Put => self.special().method = Method::PUT,
+            config::Method::Patch => self.special().method = Method::PATCH,
+        }
+        self
+    }
+
+    /// The same, with an Authorization header of these credentials.
+    pub fn let_in_with(mut self, credentials: &Credentials) -> Self {
+        let value = match credentials {
+            Credentials::Basic { user, password } => basic(user, password.expose()),
+            Credentials::Bearer(token) => {
+                HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()
+            }
+        };
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            self.special().headers.insert(AUTHORIZATION, value);
+        }
+        self
+    }
+
+    /// The same, with TLS of its own.
+    pub fn over(mut self, tls: Option<Tls>) -> Self {
+        if tls.is_some() {
+            self.special().tls = tls;
+        }
+        self
+    }
+
+    /// The same, signed otherwise.
+    ///
+    /// # Errors
+    /// When a header of the hook stands where the signature will.
+    pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
+        if let (Some(signer), Some(special)) = (&signer, &self.special)
+            && special.headers.contains_key(signer.header())
+        {
+            return Err(BadTarget::SignatureHeader(signer.header().to_string()));
+        }
+        Ok(Self { signer, ..self })
+    }
+
+    fn special(&mut self) -> &mut Special {
+        self.special.get_or_insert_default()
+    }
+
+    /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
+    pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
+        let own = self.special.as_ref().map(|special| &special.headers);
+        let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 5);
+        headers.insert(USER_AGENT, OURS);
+        if let Some(own) = own {
+            let own = own.iter();
+            headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
+        if let Ok(content_type) = HeaderValue::try_from(content_type) {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        put(&mut headers, WEBHOOK_ID, id.to_owned());
+        put(&mut headers, WEBHOOK_TIMESTAMP, seconds(at).to_string());
+        headers
+    }
+
+    /// The method of its requests.
+    pub fn method(&self) -> &Method {
+        static POST: Method = Method::POST;
+        let special = self.special.as_ref();
+        special.map_or(&POST, |special| &special.method)
+    }
+
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
+    }
+
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.special.as_ref()?.tls.as_ref()
+    }
+
+    /// The URL without credentials.
+    pub fn display(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Headers that a user must not set: they frame the request, or are rowhook's own word.
+pub fn is_reserved(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "trailer",
+        "expect",
+        "upgrade",
+        "te",
+        "user-agent",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name == "rowhook-batch"
+}
+
+fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+    let decoded = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let user = decoded(url.username());
+    let password = url.password().map(decoded);
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    // Neither can fail for a URL that had credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    basic(&user, &password.unwrap_or_default())
+}
+
+fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    let value = HeaderValue::try_from(value)
+        .expect("ids, which the table checks, numbers and signatures are header values");
+    headers.insert(name, value);
+}
