@@ -42,7 +42,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_rustls::{TlsAcceptor, rustls};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self,
+        pki_types::{CertificateDer, pem::PemObject},
+    },
+};
 use url::Url;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -507,9 +513,7 @@ async fn receive_over_tls(
     client: Option<&str>,
 ) -> (String, mpsc::UnboundedReceiver<String>) {
     use rustls::{
-        RootCertStore, ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
+        RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier,
     };
     let certificate = |name: &str| {
         let pem = std::fs::read(folder.join(format!("{name}.pem"))).unwrap();
@@ -572,7 +576,7 @@ async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
         "{answer}"
     );
     let authority = std::fs::read(folder.path().join("server.pem")).unwrap();
-    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    let authority = CertificateDer::from_pem_slice(&authority).unwrap();
     let trusting = Sender::trusting(&delivery(), vec![authority]).unwrap();
     assert_eq!(code(&send(&trusting, &target(&url)).await), 200);
     assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));

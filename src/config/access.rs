@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use reqwest::header::HeaderValue;
+use http::header::HeaderValue;
 
 use super::{
     Credentials,

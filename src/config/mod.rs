@@ -30,8 +30,8 @@ mod tracing;
 
 use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use http::header::HeaderName;
 use ipnet::IpNet;
-use reqwest::header::HeaderName;
 use serde::Deserialize;
 use url::Url;
 

@@ -1,6 +1,6 @@
 //! `signature`: how a body is signed. It is written in hooks.toml, and in hook tables as JSON.
 
-use reqwest::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, HeaderName};
 use serde::Deserialize;
 
 use super::{

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use reqwest::header::HeaderMap;
+use http::header::HeaderMap;
 
 /// An answer, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod backlog;
 pub mod batch;
 pub mod breaker;
+mod client;
 pub mod courier;
 pub mod guard;
 pub mod lane;

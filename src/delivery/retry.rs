@@ -110,7 +110,7 @@ mod tests {
         Answer::Status {
             code,
             retry_after: retry_after.map(str::to_owned),
-            headers: reqwest::header::HeaderMap::new(),
+            headers: http::header::HeaderMap::new(),
             body: Bytes::new(),
         }
     }

@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use reqwest::{
+use http::{
     Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use thiserror::Error;
 use url::Url;
@@ -17,6 +17,7 @@ use crate::{
 };
 
 const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
+const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
@@ -172,8 +173,9 @@ impl Target {
     /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
         let own = self.special.as_ref().map(|special| &special.headers);
-        let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 5);
+        let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 6);
         headers.insert(USER_AGENT, OURS);
+        headers.insert(ACCEPT, ANYTHING);
         if let Some(own) = own {
             let own = own.iter();
             headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));

@@ -1,21 +1,24 @@
-//! What a hook's own TLS is made of: a certificate that it shows, and the authority that its endpoint is trusted by.
+//! Whom endpoints are trusted by; and what a hook's own TLS is made of: a certificate that it shows, and the authority that its
+//! endpoint is trusted by in place of the others.
 
 use std::{fmt, sync::Arc};
 
-use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::{
     ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
+use rustls_platform_verifier::Verifier;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Checked, and ready to be used. Two of the same files are equal. It never prints its key.
 #[derive(Clone)]
 pub struct Tls {
-    identity: Option<Identity>,
-    authorities: Option<Vec<Certificate>>,
+    identity: Option<Arc<CertifiedKey>>,
+    authorities: Option<Arc<RootCertStore>>,
     fingerprint: Fingerprint,
 }
 
@@ -71,16 +74,51 @@ impl Tls {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
+}
 
-    pub(super) fn configure(&self, mut client: ClientBuilder) -> ClientBuilder {
-        if let Some(identity) = &self.identity {
-            client = client.identity(identity.clone());
-        }
-        if let Some(authorities) = &self.authorities {
-            client = client.tls_certs_only(authorities.clone());
-        }
-        client
+/// The authorities that endpoints are trusted by, where a hook names none.
+#[derive(Debug, Clone)]
+pub(super) struct Trust {
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
+
+impl Trust {
+    /// Those of the system, and these.
+    pub(super) fn of_the_system(more: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        let provider = provider();
+        let verifier = Arc::new(Verifier::new_with_extra_roots(more, Arc::clone(&provider))?);
+        Ok(Self { provider, verifier })
     }
+
+    /// TLS, as a hook demands it.
+    pub(super) fn configure(&self, own: Option<&Tls>) -> Result<ClientConfig, rustls::Error> {
+        let verifier = match own.and_then(|own| own.authorities.as_ref()) {
+            None => Arc::clone(&self.verifier),
+            Some(roots) => {
+                let (roots, provider) = (Arc::clone(roots), Arc::clone(&self.provider));
+                let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+                verifier.map_err(|error| rustls::Error::General(error.to_string()))?
+            }
+        };
+        let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            // Ours only by whom it was made with.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        Ok(match own.and_then(|own| own.identity.as_ref()) {
+            None => config.with_no_client_auth(),
+            Some(identity) => {
+                let identity = SingleCertAndKey::from(Arc::clone(identity));
+                config.with_client_cert_resolver(Arc::new(identity))
+            }
+        })
+    }
+}
+
+/// Named, not installed: which is the process's default depends on who asked first.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 impl PartialEq for Tls {
@@ -95,36 +133,27 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn check_pair(certificate: &[u8], key: &[u8]) -> Result<Identity, BadTls> {
+fn check_pair(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, BadTls> {
     let chain = certificates(certificate).map_err(BadTls::Certificate)?;
-    let parsed = PrivateKeyDer::from_pem_slice(key).map_err(|error| BadTls::Key(told(&error)))?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    provider
-        .key_provider
-        .load_private_key(parsed.clone_key())
-        .map_err(|error| BadTls::Key(error.to_string()))?;
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| BadTls::Certificate(error.to_string()))?
-        .with_root_certificates(RootCertStore::empty())
-        .with_client_auth_cert(chain, parsed)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => BadTls::Pair,
-            error => BadTls::Certificate(error.to_string()),
-        })?;
-    // A file may end without a line's end.
-    let both = [certificate, b"\n", key].concat();
-    Identity::from_pem(&both).map_err(|_| BadTls::Key("its kind is not known".into()))
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| BadTls::Key(told(&error)))?;
+    match CertifiedKey::from_der(chain, key, &provider()) {
+        Ok(pair) => Ok(Arc::new(pair)),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(BadTls::Pair),
+        Err(rustls::Error::InvalidCertificate(error)) => {
+            Err(BadTls::Certificate(error.to_string()))
+        }
+        Err(error) => Err(BadTls::Key(error.to_string())),
+    }
 }
 
-fn check_authorities(authorities: &[u8]) -> Result<Vec<Certificate>, BadTls> {
+fn check_authorities(authorities: &[u8]) -> Result<Arc<RootCertStore>, BadTls> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(authorities).map_err(BadTls::Authority)? {
         store
             .add(certificate)
             .map_err(|error| BadTls::Authority(error.to_string()))?;
     }
-    Certificate::from_pem_bundle(authorities).map_err(|_| BadTls::Authority("it is not PEM".into()))
+    Ok(Arc::new(store))
 }
 
 /// At least one certificate.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::header::HeaderName;
+use http::header::HeaderName;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 

@@ -5,7 +5,7 @@ mod standard;
 
 use std::time::SystemTime;
 
-use reqwest::header::HeaderName;
+use http::header::HeaderName;
 use sha2::{Digest, Sha256};
 
 pub use self::{

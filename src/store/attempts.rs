@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use anyhow::{Context, Result};
-use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 

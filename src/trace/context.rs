@@ -1,6 +1,6 @@
 //! What a span is called, and whether it is kept. Plain functions of the `webhook-id`.
 
-use reqwest::header::HeaderValue;
+use http::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
 /// The name of a span, as W3C Trace Context has it.
