@@ -46,6 +46,13 @@ pub struct Sender {
     guard: Arc<Guard>,
 }
 
+/// The way to a target.
+#[derive(Debug)]
+pub struct Door {
+    client: Client,
+    uri: Uri,
+}
+
 /// One request.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -103,38 +110,32 @@ impl Sender {
         })
     }
 
-    /// Makes the request, signed anew over the same id and body.
-    ///
-    /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once
-    /// more at once, on a new connection.
+    /// Makes a request of a target that is asked now and then; one that is asked often has its door left open.
     pub async fn send(&self, request: Request<'_>) -> Answer {
-        let target = request.target;
-        let url = match Url::parse(target.display()) {
-            Ok(url) => url,
-            Err(error) => return Answer::Failed(Failure::Refused(error.to_string())),
-        };
-        if let Err(refusal) = self.guard.check_url(&url) {
-            return Answer::Failed(Failure::Refused(refusal.to_string()));
+        match self.open(request.target) {
+            Ok(door) => door.send(request).await,
+            Err(failure) => Answer::Failed(failure),
         }
-        let client = match target.tls().map(|tls| self.client_with(tls)) {
+    }
+
+    /// Makes ready what all requests of a target have in common, but for the target itself. It connects to nothing yet.
+    ///
+    /// # Errors
+    /// What every request would come to: the target may not be asked, or its TLS cannot be used.
+    pub fn open(&self, target: &Target) -> Result<Door, Failure> {
+        let refused = |reason: String| Failure::Refused(reason);
+        let url = Url::parse(target.display()).map_err(|error| refused(error.to_string()))?;
+        let judged = self.guard.check_url(&url);
+        judged.map_err(|refusal| refused(refusal.to_string()))?;
+        let client = match target.tls() {
             None => self.client.clone(),
-            Some(Ok(client)) => client,
-            Some(Err(error)) => return Answer::Failed(Failure::Tls(error.to_string())),
-        };
-        let uri = match Uri::try_from(url.as_str()) {
-            Ok(uri) => uri,
-            Err(error) => return Answer::Failed(Failure::Refused(error.to_string())),
-        };
-        let whole = async {
-            match attempt(&client, &uri, &request).await {
-                Answer::Failed(Failure::Closed) => attempt(&client, &uri, &request).await,
-                answer => answer,
+            Some(tls) => {
+                let client = self.client_with(tls);
+                client.map_err(|error| Failure::Tls(error.to_string()))?
             }
         };
-        match tokio::time::timeout(request.timeout, whole).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::Failed(Failure::TimedOut(request.timeout)),
-        }
+        let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
+        Ok(Door { client, uri })
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
@@ -152,14 +153,33 @@ impl Sender {
     }
 }
 
-async fn attempt(client: &Client, uri: &Uri, request: &Request<'_>) -> Answer {
-    let mut made = http::Request::new(Full::new(request.body.clone()));
-    *made.method_mut() = request.target.method().clone();
-    *made.uri_mut() = uri.clone();
-    *made.headers_mut() = signed(request);
-    match client.request(made).await {
-        Ok(response) => read(response).await,
-        Err(error) => Answer::Failed(explain(&error)),
+impl Door {
+    /// Makes the request, signed anew over the same id and body.
+    ///
+    /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once
+    /// more at once, on a new connection.
+    pub async fn send(&self, request: Request<'_>) -> Answer {
+        let whole = async {
+            match self.attempt(&request).await {
+                Answer::Failed(Failure::Closed) => self.attempt(&request).await,
+                answer => answer,
+            }
+        };
+        match tokio::time::timeout(request.timeout, whole).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Failed(Failure::TimedOut(request.timeout)),
+        }
+    }
+
+    async fn attempt(&self, request: &Request<'_>) -> Answer {
+        let mut made = http::Request::new(Full::new(request.body.clone()));
+        *made.method_mut() = request.target.method().clone();
+        *made.uri_mut() = self.uri.clone();
+        *made.headers_mut() = signed(request);
+        match self.client.request(made).await {
+            Ok(response) => read(response).await,
+            Err(error) => Answer::Failed(explain(&error)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     delivery::{
         Delivery,
+        answer::Answer,
         batch::{self, Load, Run},
         lane::Place,
         retry::{self, Verdict},
@@ -180,7 +181,10 @@ impl Courier {
             span,
         };
         let going = self.desk.meters.going_on(|meters| &meters.in_flight);
-        let answer = self.desk.sender.send(request).await;
+        let answer = match self.door(hook) {
+            Ok(door) => door.send(request).await,
+            Err(failure) => Answer::Failed(failure),
+        };
         drop(going);
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
         let mut verdicts = Vec::with_capacity(deliveries.len());
@@ -210,8 +214,11 @@ impl Courier {
             };
             traces.note(context, &load, deliveries, &ended);
         }
-        // A text in Postgres has no zero bytes.
-        let told = answer.to_string().replace('\0', "�");
+        // A text in Postgres has no zero bytes; and what has arrived needs none.
+        let told = match delivered {
+            true => String::new(),
+            false => answer.to_string().replace('\0', "�"),
+        };
         let batch = load.members.is_some().then_some(&load.id);
         // The last of them is moved and not cloned, which is all that happens to most requests.
         let answers = std::iter::repeat_n(answer, deliveries.len());

@@ -23,9 +23,11 @@ use tokio::{sync::Notify, time::Instant};
 use self::round::Round;
 use super::{
     Delivery, Desk,
+    answer::Failure,
     backlog::Backlog,
     breaker::Breaker,
     lane::{Lanes, Place},
+    send::Door,
     spell::Spell,
 };
 use crate::hook::{Hook, HookId};
@@ -45,6 +47,8 @@ pub struct Courier {
 struct State {
     /// Where to send; `None` where the target has said that it is gone, or the hook has not been seen.
     hook: Option<Arc<Hook>>,
+    /// The way to a hook that requests are made of, which is that hook or was.
+    door: Option<(Arc<Hook>, Arc<Door>)>,
     /// Is the hook neither disabled nor removed? When it is, what is parked stays so; but what it heard before that, and was
     /// handed over, still gets its attempt.
     active: bool,
@@ -77,6 +81,7 @@ impl Courier {
         let state = State {
             active: hook.is_some(),
             hook,
+            door: None,
             arrived: Vec::new(),
             waiting: 0,
             backlog: Backlog::default(),
@@ -244,6 +249,19 @@ impl Courier {
         state.hook.clone()
     }
 
+    /// The way to the hook, made ready once for all that it is sent in a row.
+    fn door(&self, hook: &Arc<Hook>) -> Result<Arc<Door>, Failure> {
+        let mut state = self.state();
+        if let Some((of, door)) = &state.door
+            && Arc::ptr_eq(of, hook)
+        {
+            return Ok(Arc::clone(door));
+        }
+        let door = Arc::new(self.desk.sender.open(&hook.target)?);
+        state.door = Some((Arc::clone(hook), Arc::clone(&door)));
+        Ok(door)
+    }
+
     /// Ends the task, unless there is something left to do. When rowhook stops, what the stream has handed over stays
     /// unsettled, and comes again.
     fn rest(&self, round: &Round, stopping: bool) -> bool {
@@ -252,6 +270,9 @@ impl Courier {
         let done =
             stopping || (state.arrived.is_empty() && round.lanes.is_empty() && nothing_to_wait_for);
         state.running = !done;
+        if done {
+            state.door = None;
+        }
         done
     }
 
