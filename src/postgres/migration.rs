@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All of them, in order. A released file is never edited: what changes comes in a new one.
-pub const MIGRATIONS: [Migration; 20] = [
+pub const MIGRATIONS: [Migration; 21] = [
     Migration {
         version: 1,
         name: "migration",
@@ -115,10 +115,15 @@ pub const MIGRATIONS: [Migration; 20] = [
         name: "fewer_indexes",
         sql: include_str!("../../sql/0020_fewer_indexes.sql"),
     },
+    Migration {
+        version: 21,
+        name: "holder",
+        sql: include_str!("../../sql/0021_holder.sql"),
+    },
 ];
 
 /// The tables that the files make.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "migration",
     "event",
     "hook",
@@ -131,6 +136,7 @@ pub const TABLES: [&str; 12] = [
     "token",
     "idempotency",
     "backfill",
+    "holder",
 ];
 
 /// The functions that the files make.

@@ -158,7 +158,7 @@ impl Reader {
     /// When the tables cannot be read; then nothing has been taken up.
     pub async fn load_backlog(&mut self) -> Result<()> {
         let store = &self.desk.store;
-        store.reclaim().await?;
+        store.take_over().await?;
         let (failing, backlog) = (store.failing().await?, store.backlog().await?);
         for (id, parked) in backlog {
             let id = HookId::new(id, false);

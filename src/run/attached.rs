@@ -92,6 +92,7 @@ impl<'a> Attached<'a> {
         ledger: &'a Ledger,
         off: OffHooks,
         options: &'a Options,
+        name: String,
     ) -> Self {
         Self {
             config,
@@ -102,7 +103,7 @@ impl<'a> Attached<'a> {
             meters: &options.meters,
             historian: None,
             stop: &options.stop,
-            name: format!("{} {:08x}", address.stream_name(), rand::random::<u32>()),
+            name,
             setup: options.setup,
             hooks_loaded: false,
             rules: String::new(),
@@ -171,10 +172,7 @@ impl<'a> Attached<'a> {
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if self.hooks_loaded {
-            // Our own notes are never ahead of our ledger.
-            let noted = self.facts(&client).await?.known;
-            let ahead = noted.is_some_and(|known| known.confirmed > self.ledger.confirmed());
-            ensure!(!ahead, Outlived::Overtaken);
+            ensure!(self.store.holds().await?, Outlived::Overtaken);
             reader.look_for_due().await?;
         } else {
             self.load(reader, &client, &identity).await?;
@@ -245,6 +243,8 @@ impl<'a> Attached<'a> {
             if !self.hooks_loaded {
                 reader.load_hooks(client, &gap.slot).await?;
             }
+            // Nobody has the slot, and we are the one who tells.
+            self.store.take_over().await?;
             reader
                 .tell_gap(&gap, &facts.server.system_identifier, found)
                 .await?;
@@ -291,7 +291,8 @@ impl<'a> Attached<'a> {
         let mut confirmed = self.noted.subscribe();
         let (lost, notes) = (until_lost(client), self.note_progress());
         let watching = watch_slot(client, &self.config.database.slot, self.meters);
-        tokio::pin!(lost, notes, watching);
+        let overtaken = self.store.overtaken();
+        tokio::pin!(lost, overtaken, notes, watching);
         let mut sweep = tokio::time::interval(SWEEP);
         stream.confirm(*confirmed.borrow_and_update());
         loop {
@@ -304,6 +305,7 @@ impl<'a> Attached<'a> {
                     continue;
                 }
                 error = &mut lost => return Err(error.into()),
+                () = &mut overtaken => return Err(Outlived::Overtaken.into()),
                 never = &mut notes => match never {},
                 never = &mut watching => match never {},
                 () = self.stop.cancelled() => return Ok(Some(stream)),
@@ -316,6 +318,7 @@ impl<'a> Attached<'a> {
                     done = &mut working => break done?,
                     _ = confirmed.changed() => stream.confirm(*confirmed.borrow_and_update()),
                     error = &mut lost => return Err(error.into()),
+                    () = &mut overtaken => return Err(Outlived::Overtaken.into()),
                     never = &mut notes => match never {},
                     never = &mut watching => match never {},
                     () = self.stop.cancelled() => return Ok(Some(stream)),

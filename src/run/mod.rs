@@ -26,7 +26,7 @@ use crate::{
     permission::Permission,
     postgres::{Lsn, address::Address, connect, setup, stream},
     reader::Reader,
-    store::Store,
+    store::{Holder, Store},
     trace::Traces,
 };
 
@@ -86,7 +86,12 @@ enum Ended {
 /// From the first session on, as long as nobody but us has the slot of the same server.
 async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
-    let (store, writer) = Store::open(address.clone(), config);
+    let name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
+    let holder = Holder {
+        slot: config.database.slot.clone(),
+        name: name.clone(),
+    };
+    let (store, writer) = Store::open(address.clone(), config, holder);
     let writer = tokio::spawn(writer);
     let traces = traces(config, &options.meters)?;
     let sending = traces.clone().map(|traces| {
@@ -107,7 +112,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
     let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
-    let mut session = Attached::new(config, &address, &desk, &ledger, off, options);
+    let mut session = Attached::new(config, &address, &desk, &ledger, off, options, name);
     let mut pause = Pause::default();
     let ended = loop {
         let ended = session.attach(&mut reader, &mut pause).await;

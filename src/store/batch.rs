@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error, Statement, Transaction};
 
+use super::{HOLDS, Holder};
 use crate::{
     delivery::{Delivery, courier::Courier, lane::Place},
     hook::HookId,
@@ -105,6 +106,7 @@ impl Fate {
 /// A session, and the statements that it is for.
 pub(super) struct Session {
     client: Client,
+    holds: Statement,
     park: Statement,
     strike_off: Statement,
     postpone: Statement,
@@ -116,7 +118,10 @@ pub(super) struct Session {
 impl Session {
     /// Makes a session ready.
     pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
-        let (park, strike_off, postpone, let_go, advance, note_failing) = tokio::try_join!(
+        // Whoever takes the slot over waits until we are done.
+        let holds = format!("{HOLDS} for share");
+        let (holds, park, strike_off, postpone, let_go, advance, note_failing) = tokio::try_join!(
+            client.prepare(&holds),
             client.prepare(include_str!("../../sql/store/park.sql")),
             client.prepare("delete from delivery where id = any($1)"),
             client.prepare(include_str!("../../sql/store/postpone.sql")),
@@ -126,6 +131,7 @@ impl Session {
         )?;
         Ok(Self {
             client,
+            holds,
             park,
             strike_off,
             postpone,
@@ -138,6 +144,14 @@ impl Session {
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
+}
+
+/// What has come of a transaction.
+pub(super) enum Written {
+    /// It will not be lost.
+    Durable,
+    /// Nothing: another rowhook holds the slot.
+    Overtaken,
 }
 
 /// What a transaction has changed, beside what it was told.
@@ -153,14 +167,20 @@ pub(super) struct Changes {
 pub(super) struct Batch(pub(super) Vec<Write>);
 
 impl Batch {
-    /// Writes everything, or nothing. What changes by that joins `changes`, also when it fails: of a commit nobody may have
+    /// Writes everything, or nothing: also when somebody else holds the slot. What changes by that joins `changes`, also when it fails: of a commit nobody may have
     /// been left to tell us.
     pub(super) async fn write(
         &self,
         session: &mut Session,
+        holder: &Holder,
         changes: &mut Changes,
-    ) -> Result<(), Error> {
+    ) -> Result<Written, Error> {
         let transaction = session.client.transaction().await?;
+        let Holder { slot, name } = holder;
+        let held = transaction.query_opt(&session.holds, &[slot, name]).await?;
+        if held.is_none() {
+            return Ok(Written::Overtaken);
+        }
         let kept = keep(&transaction, &session.park, &self.0).await?;
         changes.kept.extend(kept);
         strike_off(&transaction, &session.strike_off, &self.0).await?;
@@ -169,7 +189,8 @@ impl Batch {
         let due = advance(&transaction, &session.advance, &self.0).await?;
         changes.due.extend(due);
         note_failing(&transaction, &session.note_failing, &self.0).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        Ok(Written::Durable)
     }
 
     /// Tells everyone that what they have written is durable.

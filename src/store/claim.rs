@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
-use super::{LONGEST_PAUSE, Store, batch, connect};
+use super::{FIRST_PAUSE, Holder, LONGEST_PAUSE, Store, batch, connect};
 use crate::{delivery::Delivery, event::Position, hook::HookId};
 
 /// So many hooks can claim at the same time. Where nothing is parked, no session is opened.
@@ -97,7 +97,8 @@ impl Store {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
         let (most, bytes) = (count(share.lanes), count(share.bytes));
-        let due: [&(dyn ToSql + Sync); 4] = [&hook, &most, &lease, &bytes];
+        let Holder { slot: held, name } = &self.holder;
+        let due: [&(dyn ToSql + Sync); 6] = [&hook, &most, &lease, &bytes, held, name];
         let later: [&(dyn ToSql + Sync); 1] = [&hook];
         // Both are on their way at once, and answered in this order.
         let (rows, next) = tokio::try_join!(
@@ -106,6 +107,7 @@ impl Store {
         )
         .context("claim due deliveries")?;
         let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
+        let next = next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE));
         let deliveries = in_order(&rows)?;
         let behind = if deliveries.is_empty() {
             Vec::new()
@@ -122,7 +124,11 @@ impl Store {
         Ok(Claimed {
             deliveries,
             behind,
-            next: next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE)),
+            // What is due and could not be had is in somebody else's hands for a while.
+            next: match rows.is_empty() {
+                true => next.map(|wait| wait.max(FIRST_PAUSE)),
+                false => next,
+            },
         })
     }
 }

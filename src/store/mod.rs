@@ -21,7 +21,9 @@ use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
+use tokio_util::sync::CancellationToken;
 
+use self::writer::Writer;
 pub use self::{
     batch::{Failed, Fate, Forgotten, Write},
     claim::{Claimed, Share},
@@ -41,17 +43,31 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// So often a row is looked for again that others do not see yet.
 const LOOKS: u32 = 5;
+/// Says whether a name ($2) is that of the holder of a slot ($1).
+const HOLDS: &str = "select from holder where slot = $1 and name = $2";
 
 /// The door to rowhook's tables. Connects when it is needed, and again when a connection breaks.
 pub struct Store {
     address: Address,
     schema: String,
+    holder: Holder,
+    /// Cancelled when another rowhook is found to hold the slot.
+    overtaken: CancellationToken,
     hook_table: Option<HookTable>,
     client: Mutex<Option<Client>>,
     claims: claim::Sessions,
     /// A session of its own, so that no delivery waits for history.
     history: Mutex<Option<Client>>,
     writes: mpsc::UnboundedSender<Write>,
+}
+
+/// Who we are to other rowhooks on the same slot.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The slot.
+    pub slot: String,
+    /// A name that no other process has.
+    pub name: String,
 }
 
 /// The end of a hook's deliveries, for now.
@@ -124,21 +140,27 @@ impl Store {
     pub fn open(
         address: Address,
         config: &Config,
+        holder: Holder,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + use<>) {
         let (writes, received) = mpsc::unbounded_channel();
-        let store = Arc::new(Self {
+        let writer = Writer {
             address: address.clone(),
             schema: config.database.schema.clone(),
+            holder: holder.clone(),
+            overtaken: CancellationToken::new(),
+        };
+        let store = Arc::new(Self {
+            address,
+            schema: config.database.schema.clone(),
+            holder,
+            overtaken: writer.overtaken.clone(),
             hook_table: config.hook_table.clone(),
             client: Mutex::new(None),
             claims: claim::Sessions::default(),
             history: Mutex::new(None),
             writes,
         });
-        (
-            store,
-            writer::write(received, address, config.database.schema.clone()),
-        )
+        (store, writer.write(received))
     }
 
     /// Hands a write over. It is durable when its own word says so: a ticket settled, an answer sent.
@@ -155,14 +177,33 @@ impl Store {
         let _ = durable.await;
     }
 
-    /// Makes due again what an earlier holder of the slot has claimed.
+    /// Makes us the holder of the slot, and due again what an earlier one has claimed. From here on nobody else parks anything.
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn reclaim(&self) -> Result<()> {
-        let reclaimed = self.execute_once(include_str!("../../sql/store/reclaim.sql"), &[]);
-        reclaimed.await.context("take over what was claimed")?;
+    pub async fn take_over(&self) -> Result<()> {
+        let Holder { slot, name } = &self.holder;
+        let sql = include_str!("../../sql/store/take_over.sql");
+        let taken = self.execute_once(sql, &[slot, name]).await;
+        taken.context("take over what was claimed")?;
         Ok(())
+    }
+
+    /// Are we still the holder of the slot?
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn holds(&self) -> Result<bool> {
+        let mut session = self.client.lock().await;
+        let client = self.connected(&mut session).await?;
+        let Holder { slot, name } = &self.holder;
+        let row = client.query_opt(HOLDS, &[slot, name]).await;
+        Ok(row.context("read who holds the slot")?.is_some())
+    }
+
+    /// Waits until it is found that we are not the holder of the slot any more. Nothing more is parked then.
+    pub async fn overtaken(&self) {
+        self.overtaken.cancelled().await;
     }
 
     /// What is parked, by hook.

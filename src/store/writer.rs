@@ -1,10 +1,11 @@
 //! The task that writes, one transaction after the other; what arrives meanwhile goes into the next.
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    FIRST_PAUSE, LONGEST_PAUSE,
-    batch::{Batch, Changes, Session, Write},
+    FIRST_PAUSE, Holder, LONGEST_PAUSE,
+    batch::{Batch, Changes, Session, Write, Written},
     connect,
 };
 use crate::postgres::address::Address;
@@ -13,27 +14,65 @@ use crate::postgres::address::Address;
 const BATCH_WRITES: usize = 4096;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Writes until nobody can hand anything over any more.
-pub(super) async fn write(
-    mut writes: mpsc::UnboundedReceiver<Write>,
-    address: Address,
-    schema: String,
-) {
-    let mut session = None;
-    while let Some(batch) = gather(&mut writes).await {
-        let (mut changes, mut pause) = (Changes::default(), FIRST_PAUSE);
-        while let Err(error) = attempt(&batch, &mut changes, &mut session, &address, &schema).await
-        {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                deliveries = batch.0.len(),
-                retry_in = ?pause,
-                "could not park; the deliveries stay in memory, and it is tried again"
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+/// Where it writes, and as whom.
+pub(super) struct Writer {
+    pub(super) address: Address,
+    pub(super) schema: String,
+    pub(super) holder: Holder,
+    /// Cancelled when another rowhook is found to hold the slot.
+    pub(super) overtaken: CancellationToken,
+}
+
+impl Writer {
+    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot: what we have in hand is in its
+    /// hands too, or was, and nobody would count on what we park.
+    pub(super) async fn write(self, mut writes: mpsc::UnboundedReceiver<Write>) {
+        let mut session = None;
+        while let Some(batch) = gather(&mut writes).await {
+            let (mut changes, mut pause) = (Changes::default(), FIRST_PAUSE);
+            loop {
+                let error = match self.attempt(&batch, &mut changes, &mut session).await {
+                    Ok(Written::Durable) => break,
+                    Ok(Written::Overtaken) => {
+                        tracing::warn!(
+                            slot = self.holder.slot,
+                            "another rowhook holds the slot now; nothing more is parked"
+                        );
+                        self.overtaken.cancel();
+                        return;
+                    }
+                    Err(error) => error,
+                };
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    deliveries = batch.0.len(),
+                    retry_in = ?pause,
+                    "could not park; the deliveries stay in memory, and it is tried again"
+                );
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            batch.tell(&changes);
         }
-        batch.tell(&changes);
+    }
+
+    /// Writes, in a session that stays open when it has served.
+    async fn attempt(
+        &self,
+        batch: &Batch,
+        changes: &mut Changes,
+        open: &mut Option<Session>,
+    ) -> anyhow::Result<Written> {
+        let mut session = match open.take() {
+            Some(session) if !session.is_closed() => session,
+            _ => {
+                let client = connect(&self.address, &self.schema, "rowhook writer").await?;
+                Session::prepare(client).await?
+            }
+        };
+        let written = batch.write(&mut session, &self.holder, changes).await?;
+        *open = Some(session);
+        Ok(written)
     }
 }
 
@@ -49,21 +88,4 @@ async fn gather(writes: &mut mpsc::UnboundedReceiver<Write>) -> Option<Batch> {
         }
     }
     Some(Batch(batch))
-}
-
-/// Writes, in a session that stays open when it has served.
-async fn attempt(
-    batch: &Batch,
-    changes: &mut Changes,
-    open: &mut Option<Session>,
-    address: &Address,
-    schema: &str,
-) -> anyhow::Result<()> {
-    let mut session = match open.take() {
-        Some(session) if !session.is_closed() => session,
-        _ => Session::prepare(connect(address, schema, "rowhook writer").await?).await?,
-    };
-    batch.write(&mut session, changes).await?;
-    *open = Some(session);
-    Ok(())
 }

@@ -192,8 +192,8 @@ async fn a_parked_lane_comes_back_in_runs_and_one_that_fails_holds_up_those_behi
     database
         .sql(
             "create table tally (of text);
-             create function tally() returns trigger language plpgsql as 'begin insert into tally values (new.id); return null; end';
-             create trigger tally after update on rowhook.delivery for each row execute function tally()",
+             create function tally() returns trigger language plpgsql as 'begin insert into public.tally values (new.id); return null; end';
+             create trigger tally after update on rowhook.delivery for each row execute function public.tally()",
         )
         .await;
     let first_is_due =

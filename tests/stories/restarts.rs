@@ -1,9 +1,18 @@
 //! Nothing is lost when something dies, and what is repeated can be recognized.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use axum::http::StatusCode;
 use nix::sys::signal::Signal;
 use rowhook::demo::cluster::{Cluster, Stop};
+use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Gate, Receiver, Rowhook, connect};
 
@@ -189,6 +198,72 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
             })
             .await;
     }
+}
+
+#[tokio::test]
+async fn one_that_lost_the_slot_parks_nothing_that_its_successor_has_in_hand() {
+    let database = Database::bookstore().await;
+    // Two requests are held until it is their turn to fail; all others are answered well.
+    let gates: [Arc<Semaphore>; 2] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
+    let (requests, arrived) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::<Mutex<Vec<Value>>>::default(),
+    );
+    let app = {
+        let (gates, requests, arrived) =
+            (gates.clone(), Arc::clone(&requests), Arc::clone(&arrived));
+        axum::Router::new().fallback(move |body: axum::body::Bytes| async move {
+            if let Some(gate) = gates.get(requests.fetch_add(1, Ordering::SeqCst)) {
+                gate.acquire().await.unwrap().forget();
+                return StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            arrived.lock().unwrap().push(body["hook"]["event"].clone());
+            StatusCode::OK
+        })
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let until_requests = async |number| {
+        while requests.load(Ordering::SeqCst) < number {
+            tokio::task::yield_now().await;
+        }
+    };
+
+    let mut first = database.rowhook(BOOK_EVENTS).await;
+    database.hook(Some("7"), "book.*", &url).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    until_requests(1).await;
+    let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
+    second.until_log("standing by").await;
+    first.signal(Signal::SIGSTOP);
+    let slot = format!(
+        "from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    database
+        .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
+        .await;
+    second.until_log("attached").await;
+    until_requests(2).await;
+    first.signal(Signal::SIGCONT);
+    gates[0].add_permits(1);
+    first
+        .until_log("another rowhook holds the slot now; nothing more is parked")
+        .await;
+    assert_eq!(
+        database.ask("select count(*) from rowhook.delivery").await,
+        "0"
+    );
+    // If the first had parked it, the second would not count it as parked, and send the update before it.
+    database.sql("update book set price = 1").await;
+    gates[1].add_permits(1);
+    database.until_all_has_arrived().await;
+    assert_eq!(*arrived.lock().unwrap(), ["book.added", "book.changed"]);
+    server.abort();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -45,6 +45,7 @@ pub struct Heard {
     pub hook: usize,
     pub id: String,
     pub body: Bytes,
+    pub at: SystemTime,
 }
 
 /// What an endpoint does with a request, by chance.
@@ -161,7 +162,12 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
     }
     let members = members(&parts.headers, &body);
     let members = members.into_iter();
-    let heard = members.map(|(id, body)| Heard { hook, id, body });
+    let heard = members.map(|(id, body)| Heard {
+        hook,
+        id,
+        body,
+        at: SystemTime::now(),
+    });
     endpoints.heard.lock().unwrap().extend(heard);
     StatusCode::OK.into_response()
 }

@@ -35,6 +35,7 @@ use rowhook::demo::cluster::{Cluster, Stop};
 use tokio::time::Instant;
 
 use self::{
+    endpoints::Heard,
     oracle::{Change, Truth},
     proxy::Proxy,
     support::{DEADLINE, Database, Rowhook, SECRET, connect},
@@ -98,6 +99,36 @@ async fn until_nothing_is_parked(database: &Database) {
         // It counts them all, which a busy server has to spare for.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// What its endpoint heard of the row of a delivery that was overtaken, around it.
+fn tell_overtaken(heard: &[Heard], hook: usize, overtaken: &str) {
+    let row = |heard: &Heard| {
+        let body: serde_json::Value = serde_json::from_slice(&heard.body).unwrap();
+        (
+            body["data"]["id"].clone(),
+            body["data"]["number"].clone(),
+            body["hook"]["event"].clone(),
+        )
+    };
+    let of_hook: Vec<&Heard> = heard.iter().filter(|heard| heard.hook == hook).collect();
+    let late = of_hook.iter().find(|heard| heard.id == overtaken).unwrap();
+    let of_row: Vec<&&Heard> = of_hook
+        .iter()
+        .filter(|heard| row(heard).0 == row(late).0)
+        .collect();
+    let place = of_row
+        .iter()
+        .position(|heard| heard.id == overtaken)
+        .unwrap();
+    for heard in &of_row[place.saturating_sub(6)..(place + 6).min(of_row.len())] {
+        let (id, number, event) = row(heard);
+        println!(
+            "h{hook} row {id} number {number} {event} {} at {:?}",
+            heard.id, heard.at
+        );
+    }
+    println!();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -223,6 +254,9 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
     println!(
         "the slot was {behind} behind at the end of it, and less than 16 MiB after {caught_up:.1?}, with one endpoint dead"
     );
+    for (hook, overtaken) in &figures.overtaken {
+        tell_overtaken(&endpoints.heard.lock().unwrap(), *hook, overtaken);
+    }
     assert_eq!(
         oracle::events(&committed),
         truth.committed,

@@ -27,6 +27,8 @@ pub struct Figures {
     pub made_up: usize,
     pub two_bodies: usize,
     pub repeated: usize,
+    /// Of each that is out of order: the hook's number, and the id before which another of its row had arrived.
+    pub overtaken: Vec<(usize, String)>,
 }
 
 /// Begins to keep what is committed from here on.
@@ -88,7 +90,10 @@ impl Truth {
         for (hook, owed) in self.owed.iter().enumerate() {
             let mut seen: HashSet<Told> = HashSet::new();
             let mut newest: HashMap<i64, (i64, bool)> = HashMap::new();
-            for Heard { body, .. } in heard.iter().filter(|heard| heard.hook == hook) {
+            for Heard {
+                id: delivery, body, ..
+            } in heard.iter().filter(|heard| heard.hook == hook)
+            {
                 let told = told(body);
                 if !owed.contains(&told) {
                     figures.made_up += 1;
@@ -99,6 +104,7 @@ impl Truth {
                     figures.repeated += 1;
                 } else if newest.insert(id, at).is_some_and(|before| before > at) {
                     figures.out_of_order += 1;
+                    figures.overtaken.push((hook, delivery.clone()));
                 }
             }
             figures.lost += owed.difference(&seen).count();
