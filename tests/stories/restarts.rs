@@ -406,6 +406,9 @@ async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
     );
     assert_eq!(database.ask(&sound).await, "t");
     let before = receiver.calls().len();
+    // On a busy machine some of what is noted is not delivered but parked.
+    let parked = "select count(*) from rowhook.delivery";
+    let parked: usize = database.ask(parked).await.parse().unwrap();
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     let so_many = |calls: &[Call]| calls.len() >= 60_000;
     receiver.until("60,000 calls", so_many).await;
@@ -413,8 +416,8 @@ async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
     let calls = receiver.calls();
     nothing_is_lost(&calls, 1..=60_000);
     assert!(
-        calls.len() - 60_000 <= before - noted + 32,
-        "{} calls, of which {before} before the kill",
+        calls.len() - 60_000 <= (before + parked).saturating_sub(noted) + 32,
+        "{} calls, of which {before} before the kill, and {parked} were parked",
         calls.len()
     );
 }

@@ -51,8 +51,9 @@ pub async fn write(url: String, writer: i64, seed: u64, stop: Arc<AtomicBool>) -
             rows = after;
             committed.extend(changes);
         }
-        // A breath, so that all of the time is written in and not only its beginning.
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..200))).await;
+        // A breath, so that all of the time is written in and not only its beginning, and no faster than can be delivered
+        // between two kills: what is asked for is how it recovers, and not how much a machine can do.
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await;
     }
     committed
 }

@@ -21,7 +21,7 @@ use crate::{
     hook::Hook,
     journal::Entry,
     store::{Disabling, Failed, Fate, Write},
-    trace::Ended,
+    trace::{self, Ended},
 };
 
 /// A run ends after this time at the latest, but for its last request: what it has sent comes again if we die before it is noted.
@@ -54,6 +54,24 @@ pub(super) struct Failure {
     /// What becomes of each delivery, and why, in order.
     pub(super) fates: Vec<(Fate, String)>,
     pub(super) pause: Option<Duration>,
+}
+
+/// A request that was made.
+struct Asked {
+    started_at: SystemTime,
+    took: Duration,
+    span: Option<trace::Context>,
+    answer: Answer,
+}
+
+/// A request that was not a success, as far as its answer says.
+struct Refused {
+    /// Of each delivery, in order.
+    verdicts: Vec<Verdict>,
+    /// The answer, in a few words.
+    told: String,
+    /// The end of the hook.
+    disabled: Option<Disabled>,
 }
 
 /// Why a hook is disabled.
@@ -167,25 +185,61 @@ impl Courier {
         let Some(load) = Load::new(hook.delivery.batch, deliveries) else {
             return Ok(());
         };
+        let asked = self.ask_endpoint(hook, &load).await;
+        let Err(refused) = self.record(hook, &load, asked, deliveries) else {
+            return Ok(());
+        };
+        if let Some(disabled) = &refused.disabled {
+            // Boxed, because it is rare, and would make what each request takes in memory twice as large.
+            Box::pin(self.disable(hook, disabled, &refused.told)).await;
+        }
+        Err(self.failure(hook, deliveries, refused))
+    }
+
+    /// Makes the request.
+    async fn ask_endpoint(&self, hook: &Arc<Hook>, load: &Load) -> Asked {
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let span = self.desk.traces.as_ref();
         let span = span.map(|traces| traces.begin(&load.id));
-        let request = Request {
-            target: &hook.target,
-            id: &load.id,
-            batch: load.members.as_deref(),
-            body: load.body.clone(),
-            content_type: &load.content_type,
-            at: started_at,
-            timeout: hook.delivery.timeout,
-            span,
-        };
-        let going = self.desk.meters.going_on(|meters| &meters.in_flight);
+        let _going = self.desk.meters.going_on(|meters| &meters.in_flight);
         let answer = match self.door(hook) {
-            Ok(door) => door.send(request).await,
             Err(failure) => Answer::Failed(failure),
+            Ok(door) => {
+                let request = Request {
+                    target: &hook.target,
+                    id: &load.id,
+                    batch: load.members.as_deref(),
+                    body: load.body.clone(),
+                    content_type: &load.content_type,
+                    at: started_at,
+                    timeout: hook.delivery.timeout,
+                    span,
+                };
+                door.send(request).await
+            }
         };
-        drop(going);
+        Asked {
+            started_at,
+            took: started.elapsed(),
+            span,
+            answer,
+        }
+    }
+
+    /// Counts the attempt, and tells everyone of it who wants to know.
+    fn record(
+        &self,
+        hook: &Arc<Hook>,
+        load: &Load,
+        asked: Asked,
+        deliveries: &mut [Delivery],
+    ) -> Result<(), Refused> {
+        let Asked {
+            started_at,
+            took,
+            span,
+            answer,
+        } = asked;
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
         let mut verdicts = Vec::with_capacity(deliveries.len());
         for delivery in deliveries.iter_mut() {
@@ -202,7 +256,6 @@ impl Courier {
         // Whether it is a success, or the end of the hook, depends on the answer alone.
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let disabled = self.weigh(hook, verdicts.first());
-        let took = started.elapsed();
         self.desk.meters.attempted(delivered, took);
         if let (Some(traces), Some(context)) = (&self.desk.traces, span) {
             let ended = Ended {
@@ -212,9 +265,9 @@ impl Courier {
                 started_at,
                 took,
             };
-            traces.note(context, &load, deliveries, &ended);
+            traces.note(context, load, deliveries, &ended);
         }
-        // A text in Postgres has no zero bytes; and what has arrived needs none.
+        // A text in Postgres has no zero bytes; and of what has arrived nothing is told.
         let told = match delivered {
             true => String::new(),
             false => answer.to_string().replace('\0', "�"),
@@ -253,39 +306,42 @@ impl Courier {
         if delivered {
             return Ok(());
         }
+        Err(Refused {
+            verdicts,
+            told,
+            disabled,
+        })
+    }
+
+    /// What becomes of the deliveries of a request that was no success.
+    fn failure(&self, hook: &Hook, deliveries: &[Delivery], refused: Refused) -> Failure {
+        let Refused {
+            verdicts,
+            told,
+            disabled,
+        } = refused;
         let mut pause = None;
-        let fates: Vec<(Fate, String)> = match disabled {
-            Some(Disabled { reason, gone }) => {
-                self.disable(hook, &reason, gone, &told).await;
-                let kept = deliveries.iter();
-                kept.map(|_| (Fate::Tried(AT_ONCE), told.clone())).collect()
+        let ends = deliveries.iter().zip(verdicts);
+        let ends = ends.map(|(delivery, verdict)| match verdict {
+            _ if disabled.is_some() => (Fate::Tried(AT_ONCE), told.clone()),
+            Verdict::TryAgain { after, throttle } => {
+                pause = pause.max(throttle.then_some(after));
+                tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = told, "an attempt failed");
+                (Fate::Tried(after), told.clone())
             }
-            None => {
-                let ends = deliveries.iter().zip(verdicts);
-                ends.map(|(delivery, verdict)| match verdict {
-                    Verdict::TryAgain { after, throttle } => {
-                        pause = pause.max(throttle.then_some(after));
-                        tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer = told, "an attempt failed");
-                        (Fate::Tried(after), told.clone())
-                    }
-                    Verdict::Dead { reason } => {
-                        self.lament(delivery, &reason);
-                        (Fate::Dead, reason.replace('\0', "�"))
-                    }
-                    Verdict::Delivered | Verdict::Disable { .. } => {
-                        (Fate::Tried(AT_ONCE), told.clone())
-                    }
-                })
-                .collect()
+            Verdict::Dead { reason } => {
+                self.lament(delivery, &reason);
+                (Fate::Dead, reason.replace('\0', "�"))
             }
-        };
-        let places = deliveries.iter().zip(&fates);
-        let lined_up = batch::line_up(places.map(|(delivery, (fate, _))| (delivery.place, *fate)));
-        let reasons = fates.into_iter().map(|(_, reason)| reason);
-        Err(Failure {
+            Verdict::Delivered | Verdict::Disable { .. } => (Fate::Tried(AT_ONCE), told.clone()),
+        });
+        let (fates, reasons): (Vec<Fate>, Vec<String>) = ends.unzip();
+        let places = deliveries.iter().map(|delivery| delivery.place);
+        let lined_up = batch::line_up(places.zip(fates));
+        Failure {
             fates: lined_up.into_iter().zip(reasons).collect(),
             pause,
-        })
+        }
     }
 
     /// What a verdict comes to for the hook: whether it is disabled, because its target is gone or it has failed for long.
@@ -324,7 +380,8 @@ impl Courier {
 
     /// Disables the hook. Memory first, the table after; but a hook that has been pointed elsewhere since the request was
     /// made is not concerned.
-    async fn disable(&self, hook: &Arc<Hook>, reason: &str, gone: bool, last_answer: &str) {
+    async fn disable(&self, hook: &Arc<Hook>, disabled: &Disabled, last_answer: &str) {
+        let Disabled { reason, gone } = disabled;
         let lasted = {
             let mut state = self.state();
             let here = hook.target.display();
@@ -350,7 +407,7 @@ impl Courier {
         let disabling = Disabling {
             hook,
             reason,
-            gone,
+            gone: *gone,
             since: SystemTime::now()
                 .checked_sub(lasted)
                 .unwrap_or(SystemTime::UNIX_EPOCH),
