@@ -77,8 +77,14 @@ impl Gathering {
     }
 }
 
-/// Requests that are made one after the other, each only if the one before it has arrived: what each of them carries.
-pub type Run = Vec<Vec<Delivery>>;
+/// Requests that are made one after the other, each only if the one before it has arrived.
+#[derive(Debug)]
+pub struct Run {
+    /// The ids of those that were claimed; the others stand behind them. With how many attempts there had been then.
+    pub heads: Vec<(Arc<str>, u32)>,
+    /// What each of the requests carries.
+    pub loads: Vec<Vec<Delivery>>,
+}
 
 /// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
 /// only lane, and comes along in the run of the one before it.
@@ -87,12 +93,14 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
     let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
     for delivery in claimed {
         let lanes = delivery.place.lanes();
+        let head = (Arc::clone(&delivery.id), delivery.attempts);
         if let Some(run) = runs.last_mut()
             && run.last.admit(&delivery)
         {
+            run.heads.push(head);
             run.push(delivery);
         } else {
-            runs.push(RunInMaking::begin(rule, delivery));
+            runs.push(RunInMaking::begin(rule, head, delivery));
         }
         run_of_lane.extend(lanes.map(|lane| (lane, runs.len() - 1)));
     }
@@ -110,26 +118,28 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
             run.follow(rule, delivery);
         }
     }
-    let loads = runs.into_iter().map(|run| run.loads);
-    let sorted = loads.map(|mut loads| {
-        for load in &mut loads {
+    let made = runs.into_iter().map(|mut run| {
+        for load in &mut run.loads {
             load.sort_by_key(|delivery| delivery.position);
         }
-        loads
+        let RunInMaking { heads, loads, .. } = run;
+        Run { heads, loads }
     });
-    sorted.collect()
+    made.collect()
 }
 
 /// A run, and how full its last request is.
 struct RunInMaking {
     last: Gathering,
-    loads: Run,
+    heads: Vec<(Arc<str>, u32)>,
+    loads: Vec<Vec<Delivery>>,
 }
 
 impl RunInMaking {
-    fn begin(rule: Option<Batch>, first: Delivery) -> Self {
+    fn begin(rule: Option<Batch>, head: (Arc<str>, u32), first: Delivery) -> Self {
         let mut run = Self {
             last: Gathering::new(rule),
+            heads: vec![head],
             loads: Vec::new(),
         };
         run.follow(rule, first);
@@ -374,7 +384,7 @@ mod tests {
     fn what_was_claimed_is_divided_into_runs_and_nobody_overtakes_the_one_before_it() {
         let ids = |runs: Vec<Run>| -> Vec<Vec<Vec<u64>>> {
             let of_load = |load: &Vec<Delivery>| load.iter().map(|d| d.position.index).collect();
-            let of_run = |run: &Run| run.iter().map(of_load).collect();
+            let of_run = |run: &Run| run.loads.iter().map(of_load).collect();
             runs.iter().map(of_run).collect()
         };
         let claimed = || vec![small(1, 1), small(4, 2), small(5, 3)];

@@ -105,7 +105,7 @@ impl Courier {
     pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
         let begun = Instant::now();
         let (mut outcomes, mut gone, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, deliveries) in run.into_iter().enumerate() {
+        for (number, deliveries) in run.loads.into_iter().enumerate() {
             if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
                 break;
             }

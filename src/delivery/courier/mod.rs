@@ -12,7 +12,7 @@ mod permit;
 mod round;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -202,7 +202,7 @@ impl Courier {
             flying: 0,
             claiming: false,
             claimed: VecDeque::new(),
-            in_hand: HashSet::new(),
+            in_hand: HashMap::new(),
             breaker: Breaker::default(),
             open: None,
             not_before: Instant::now(),

@@ -1,7 +1,7 @@
 //! One round of a courier: what may go is sent, what may not is parked, what is due is claimed, and what came of it noted.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -43,8 +43,8 @@ pub(super) enum Done {
         outcome: Outcome,
         left: Vec<(Delivery, Fate, String)>,
     },
-    /// A run of deliveries of the table, which they were, and how it went.
-    Parked(Vec<Arc<str>>, Report),
+    /// A run of deliveries of the table, which of them were claimed, and how it went.
+    Parked(Vec<(Arc<str>, u32)>, Report),
     /// What is due in the table.
     Claimed(anyhow::Result<Claimed>),
 }
@@ -60,8 +60,9 @@ pub(super) struct Round {
     pub(super) claiming: bool,
     /// What was claimed, by runs that are not on their way yet.
     pub(super) claimed: VecDeque<Run>,
-    /// The ids of what was claimed and is not done with: should a lease end before, it is not taken twice.
-    pub(super) in_hand: HashSet<Arc<str>>,
+    /// The ids of what was claimed and is not done with, and how many attempts there had been: should a lease end before, it is
+    /// not taken twice.
+    pub(super) in_hand: HashMap<Arc<str>, u32>,
     pub(super) breaker: Breaker,
     /// Counted while the breaker is open.
     pub(super) open: Option<meters::Going>,
@@ -74,12 +75,18 @@ pub(super) struct Round {
 impl Round {
     /// Forgets what was claimed and is not on its way. Returns what it was.
     pub(super) fn let_go(&mut self) -> Vec<Arc<str>> {
-        let ids: Vec<Arc<str>> = self.claimed.iter().flat_map(ids).collect();
-        self.claimed.clear();
-        for id in &ids {
-            self.in_hand.remove(id);
+        let heads: Vec<_> = self.claimed.drain(..).flat_map(|run| run.heads).collect();
+        self.let_out_of_hand(&heads);
+        heads.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// These are done with, unless they have been claimed again since then.
+    fn let_out_of_hand(&mut self, heads: &[(Arc<str>, u32)]) {
+        for (id, attempts) in heads {
+            if self.in_hand.get(id) == Some(attempts) {
+                self.in_hand.remove(id);
+            }
         }
-        ids
     }
 }
 
@@ -224,9 +231,9 @@ impl Courier {
             };
             round.flying += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
-            let ids = ids(&run).collect();
+            let heads = run.heads.clone();
             round.going.push(Box::pin(async move {
-                Done::Parked(ids, courier.try_parked(&hook, run).await)
+                Done::Parked(heads, courier.try_parked(&hook, run).await)
             }));
         }
     }
@@ -317,14 +324,12 @@ impl Courier {
                     round.lanes.leave(turn, place);
                 }
             }
-            Done::Parked(ids, report) => {
+            Done::Parked(heads, report) => {
                 round.flying -= 1;
                 for outcome in report.outcomes {
                     self.judge(round, outcome);
                 }
-                for id in ids {
-                    round.in_hand.remove(&id);
-                }
+                round.let_out_of_hand(&heads);
                 let mut state = self.state();
                 for place in report.gone {
                     state.backlog.remove(place);
@@ -339,18 +344,19 @@ impl Courier {
         match claimed {
             Ok(Claimed {
                 mut deliveries,
-                mut behind,
+                behind,
                 next,
             }) => {
-                for claimed in [&mut deliveries, &mut behind] {
-                    claimed.retain(|delivery| !round.in_hand.contains(&delivery.id));
-                }
+                // With more attempts it is not in hand any more: how it went is on record, but has not been told here yet.
+                deliveries
+                    .retain(|delivery| round.in_hand.get(&delivery.id) != Some(&delivery.attempts));
                 if let Some(next) = next {
                     state.look_by(Instant::now() + next);
                 }
                 let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
                 let runs = batch::divide(rule, deliveries, behind);
-                round.in_hand.extend(runs.iter().flat_map(ids));
+                let heads = runs.iter().flat_map(|run| run.heads.clone());
+                round.in_hand.extend(heads);
                 round.claimed.extend(runs);
             }
             Err(error) => {
@@ -416,12 +422,6 @@ impl Courier {
             courier,
         });
     }
-}
-
-fn ids(run: &Run) -> impl Iterator<Item = Arc<str>> {
-    run.iter()
-        .flatten()
-        .map(|delivery| Arc::clone(&delivery.id))
 }
 
 /// Has the slot kept it for longer than the hook's time-out, beside the time that it waited for others to go along?
