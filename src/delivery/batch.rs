@@ -80,10 +80,21 @@ impl Gathering {
 /// Requests that are made one after the other, each only if the one before it has arrived.
 #[derive(Debug)]
 pub struct Run {
-    /// The ids of those that were claimed; the others stand behind them. With how many attempts there had been then.
-    pub heads: Vec<(Arc<str>, u32)>,
+    /// Those that were claimed; the others stand behind them.
+    pub heads: Vec<Head>,
     /// What each of the requests carries.
     pub loads: Vec<Vec<Delivery>>,
+}
+
+/// What was claimed, as it was then.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Where it stands.
+    pub place: Place,
+    /// How many attempts there had been.
+    pub attempts: u32,
 }
 
 /// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
@@ -93,7 +104,11 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
     let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
     for delivery in claimed {
         let lanes = delivery.place.lanes();
-        let head = (Arc::clone(&delivery.id), delivery.attempts);
+        let head = Head {
+            id: Arc::clone(&delivery.id),
+            place: delivery.place,
+            attempts: delivery.attempts,
+        };
         if let Some(run) = runs.last_mut()
             && run.last.admit(&delivery)
         {
@@ -131,12 +146,12 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
 /// A run, and how full its last request is.
 struct RunInMaking {
     last: Gathering,
-    heads: Vec<(Arc<str>, u32)>,
+    heads: Vec<Head>,
     loads: Vec<Vec<Delivery>>,
 }
 
 impl RunInMaking {
-    fn begin(rule: Option<Batch>, head: (Arc<str>, u32), first: Delivery) -> Self {
+    fn begin(rule: Option<Batch>, head: Head, first: Delivery) -> Self {
         let mut run = Self {
             last: Gathering::new(rule),
             heads: vec![head],

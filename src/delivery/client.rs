@@ -34,6 +34,10 @@ const IDLE: Duration = Duration::from_secs(4);
 /// An endpoint may take its time for an answer; what stands between us and it is to know that somebody waits.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
+/// A connection is given up when what was sent has not been acknowledged for so long.
+#[cfg(target_os = "linux")]
+const UNHEARD: Duration = Duration::from_secs(30);
+
 /// Makes requests, and follows no redirect and no proxy.
 pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
 
@@ -43,6 +47,11 @@ pub(super) fn client(guard: &Arc<Guard>, tls: ClientConfig) -> Client {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_keepalive_interval(Some(KEEPALIVE));
+    tcp.set_keepalive_retries(Some(3));
+    // One that is shared over HTTP/2 would be handed out again and again after its peer has gone without a word.
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(UNHEARD));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()

@@ -175,11 +175,11 @@ impl Target {
         let own = self.special.as_ref().map(|special| &special.headers);
         let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 6);
         headers.insert(USER_AGENT, OURS);
-        headers.insert(ACCEPT, ANYTHING);
         if let Some(own) = own {
             let own = own.iter();
             headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));
         }
+        headers.entry(ACCEPT).or_insert(ANYTHING);
         if let Ok(content_type) = HeaderValue::try_from(content_type) {
             headers.insert(CONTENT_TYPE, content_type);
         }

@@ -239,12 +239,18 @@ impl<'a> Attached<'a> {
             });
             return Ok(here.map(|known| known.confirmed));
         };
+        // Nobody has the slot, and we are the one who tells. That we have told is noted only if we can.
+        if let Err(error) = self.store.take_over().await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "hooks cannot be told of the gap yet"
+            );
+            bail!("{}", gap.problem());
+        }
         if let Some(found) = self.store.note_gap(&gap.slot).await? {
             if !self.hooks_loaded {
                 reader.load_hooks(client, &gap.slot).await?;
             }
-            // Nobody has the slot, and we are the one who tells.
-            self.store.take_over().await?;
             reader
                 .tell_gap(&gap, &facts.server.system_identifier, found)
                 .await?;

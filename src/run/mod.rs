@@ -170,12 +170,17 @@ fn is_transient(error: &anyhow::Error) -> bool {
         if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
             return error.is_transient();
         }
-        // Without a code of the server's it is the connection that failed, and with one of classes 08 and 57 too.
+        // Without a code of the server's it is the connection that failed, and with one of classes 08 and 57 too; 40 is for
+        // transactions that stood in each other's way.
         cause
             .downcast_ref::<tokio_postgres::Error>()
             .is_some_and(|error| {
                 let code = error.code().map(|code| code.code());
-                code.is_none_or(|code| code.starts_with("08") || code.starts_with("57"))
+                code.is_none_or(|code| {
+                    ["08", "40", "57"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                })
             })
     })
 }

@@ -42,7 +42,12 @@ pub enum Write {
         done: oneshot::Sender<()>,
     },
     /// What was claimed has not been tried, and is due again.
-    LetGo(Vec<Arc<str>>),
+    LetGo {
+        /// Their ids.
+        ids: Vec<Arc<str>>,
+        /// Told when it is durable.
+        courier: Arc<Courier>,
+    },
     /// A hook has begun to fail, or has had a success again.
     Failing {
         /// The hook.
@@ -57,7 +62,7 @@ impl Write {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Keep { delivery, .. } => delivery.body.len(),
-            Self::Tried { .. } | Self::LetGo(_) | Self::Failing { .. } => 0,
+            Self::Tried { .. } | Self::LetGo { .. } | Self::Failing { .. } => 0,
         }
     }
 }
@@ -221,7 +226,8 @@ impl Batch {
                 Write::Tried { done, .. } => {
                     let _ = done.send(());
                 }
-                Write::LetGo(_) | Write::Failing { .. } => {}
+                Write::LetGo { courier, .. } => courier.look(),
+                Write::Failing { .. } => {}
             }
         }
     }
@@ -282,7 +288,7 @@ async fn keep(
                 reason,
                 ..
             } => Some((hook, &**delivery, *fate, reason.as_deref())),
-            Write::Tried { .. } | Write::LetGo(_) | Write::Failing { .. } => None,
+            Write::Tried { .. } | Write::LetGo { .. } | Write::Failing { .. } => None,
         })
         .collect();
     if kept.is_empty() {
@@ -352,7 +358,7 @@ async fn strike_off(
 ) -> Result<(), Error> {
     let gone = writes.iter().flat_map(|write| match write {
         Write::Tried { gone, .. } => &gone[..],
-        Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => &[],
+        Write::Keep { .. } | Write::LetGo { .. } | Write::Failing { .. } => &[],
     });
     let ids: Vec<&str> = gone.map(|(id, _)| &**id).collect();
     if !ids.is_empty() {
@@ -367,7 +373,7 @@ async fn let_go(
     writes: &[Write],
 ) -> Result<(), Error> {
     let claimed = writes.iter().flat_map(|write| match write {
-        Write::LetGo(ids) => &ids[..],
+        Write::LetGo { ids, .. } => &ids[..],
         Write::Keep { .. } | Write::Tried { .. } | Write::Failing { .. } => &[],
     });
     let ids: Vec<&str> = claimed.map(|id| &**id).collect();
@@ -386,7 +392,7 @@ async fn postpone(
         .iter()
         .flat_map(|write| match write {
             Write::Tried { failed, .. } => &failed[..],
-            Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => &[],
+            Write::Keep { .. } | Write::LetGo { .. } | Write::Failing { .. } => &[],
         })
         .collect();
     let ids: Vec<&str> = failed.iter().map(|failed| &*failed.id).collect();
@@ -410,7 +416,7 @@ async fn note_failing(
 ) -> Result<(), Error> {
     let words = writes.iter().filter_map(|write| match write {
         Write::Failing { hook, since } => Some((hook.as_str(), *since)),
-        Write::Keep { .. } | Write::Tried { .. } | Write::LetGo(_) => None,
+        Write::Keep { .. } | Write::Tried { .. } | Write::LetGo { .. } => None,
     });
     let last: BTreeMap<&str, Option<SystemTime>> = words.collect();
     if !last.is_empty() {
@@ -448,7 +454,7 @@ async fn advance(
                 fate: Fate::Behind,
                 ..
             } => (hook, vec![delivery.place]),
-            Write::Keep { .. } | Write::LetGo(_) | Write::Failing { .. } => continue,
+            Write::Keep { .. } | Write::LetGo { .. } | Write::Failing { .. } => continue,
         };
         let lanes = places.into_iter().flat_map(Place::lanes);
         touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));

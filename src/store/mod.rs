@@ -183,9 +183,13 @@ impl Store {
     /// When the tables cannot be written to.
     pub async fn take_over(&self) -> Result<()> {
         let Holder { slot, name } = &self.holder;
-        let sql = include_str!("../../sql/store/take_over.sql");
-        let taken = self.execute_once(sql, &[slot, name]).await;
-        taken.context("take over what was claimed")?;
+        let hold = include_str!("../../sql/store/hold.sql");
+        let held = self.execute_once(hold, &[slot, name]).await;
+        held.context("take over the slot")?;
+        // Apart, so that it sees what an earlier holder has done before it had to stop, and locks nothing that it waits for.
+        let reclaim = include_str!("../../sql/store/reclaim.sql");
+        let reclaimed = self.execute_once(reclaim, &[]).await;
+        reclaimed.context("take over what was claimed")?;
         Ok(())
     }
 
@@ -467,9 +471,10 @@ impl Store {
 /// Opens a session in which rowhook's own tables need no schema.
 async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
     let client = address.connect(name).await?;
-    // A plan that is kept could be of a time when the tables were empty.
+    // A plan that is kept could be of a time when the tables were empty; and a machine that is gone in the middle of a transaction
+    // must not keep its successor waiting.
     let settings = format!(
-        "set search_path to {}; set plan_cache_mode to force_custom_plan",
+        "set search_path to {}; set plan_cache_mode to force_custom_plan; set idle_in_transaction_session_timeout to '30s'",
         quote::name(schema)
     );
     client

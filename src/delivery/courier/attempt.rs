@@ -148,6 +148,9 @@ impl Courier {
                 break;
             }
         }
+        if outcomes.len() > 1 {
+            outcomes.retain(|outcome| *outcome != Outcome::Silent);
+        }
         let left = failed.iter().filter(|failed| failed.fate == Fate::Dead);
         let left = left.map(|failed| failed.place);
         let places: Vec<Place> = gone.iter().map(|(_, place)| *place).chain(left).collect();

@@ -203,6 +203,7 @@ impl Courier {
             claiming: false,
             claimed: VecDeque::new(),
             in_hand: HashMap::new(),
+            lanes_in_hand: HashMap::new(),
             breaker: Breaker::default(),
             open: None,
             not_before: Instant::now(),

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     delivery::{
         Delivery, Unfit,
-        batch::{self, Gathering, Run},
+        batch::{self, Gathering, Head, Run},
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
     },
@@ -44,7 +44,7 @@ pub(super) enum Done {
         left: Vec<(Delivery, Fate, String)>,
     },
     /// A run of deliveries of the table, which of them were claimed, and how it went.
-    Parked(Vec<(Arc<str>, u32)>, Report),
+    Parked(Vec<Head>, Report),
     /// What is due in the table.
     Claimed(anyhow::Result<Claimed>),
 }
@@ -63,6 +63,8 @@ pub(super) struct Round {
     /// The ids of what was claimed and is not done with, and how many attempts there had been: should a lease end before, it is
     /// not taken twice.
     pub(super) in_hand: HashMap<Arc<str>, u32>,
+    /// The lanes of runs that are not done with, and of how many. What stands in one comes along in no other run.
+    pub(super) lanes_in_hand: HashMap<u64, usize>,
     pub(super) breaker: Breaker,
     /// Counted while the breaker is open.
     pub(super) open: Option<meters::Going>,
@@ -77,14 +79,31 @@ impl Round {
     pub(super) fn let_go(&mut self) -> Vec<Arc<str>> {
         let heads: Vec<_> = self.claimed.drain(..).flat_map(|run| run.heads).collect();
         self.let_out_of_hand(&heads);
-        heads.into_iter().map(|(id, _)| id).collect()
+        heads.into_iter().map(|head| head.id).collect()
+    }
+
+    fn take_in_hand(&mut self, heads: &[Head]) {
+        for head in heads {
+            self.in_hand.insert(Arc::clone(&head.id), head.attempts);
+            for lane in head.place.lanes() {
+                *self.lanes_in_hand.entry(lane).or_default() += 1;
+            }
+        }
     }
 
     /// These are done with, unless they have been claimed again since then.
-    fn let_out_of_hand(&mut self, heads: &[(Arc<str>, u32)]) {
-        for (id, attempts) in heads {
-            if self.in_hand.get(id) == Some(attempts) {
-                self.in_hand.remove(id);
+    fn let_out_of_hand(&mut self, heads: &[Head]) {
+        for head in heads {
+            if self.in_hand.get(&head.id) == Some(&head.attempts) {
+                self.in_hand.remove(&head.id);
+            }
+            for lane in head.place.lanes() {
+                if let Some(runs) = self.lanes_in_hand.get_mut(&lane) {
+                    *runs -= 1;
+                    if *runs == 0 {
+                        self.lanes_in_hand.remove(&lane);
+                    }
+                }
             }
         }
     }
@@ -239,11 +258,10 @@ impl Courier {
     }
 
     /// Makes due again what was claimed and is not on its way.
-    fn give_back(&self, round: &mut Round) {
-        let ids = round.let_go();
+    fn give_back(self: &Arc<Self>, round: &mut Round) {
+        let (ids, courier) = (round.let_go(), Arc::clone(self));
         if !ids.is_empty() {
-            self.desk.store.put(Write::LetGo(ids));
-            self.state().look_by(Instant::now());
+            self.desk.store.put(Write::LetGo { ids, courier });
         }
     }
 
@@ -344,19 +362,24 @@ impl Courier {
         match claimed {
             Ok(Claimed {
                 mut deliveries,
-                behind,
+                mut behind,
                 next,
             }) => {
                 // With more attempts it is not in hand any more: how it went is on record, but has not been told here yet.
-                deliveries
-                    .retain(|delivery| round.in_hand.get(&delivery.id) != Some(&delivery.attempts));
+                deliveries.retain(|delivery| {
+                    let in_hand = round.in_hand.get(&delivery.id);
+                    in_hand.is_none_or(|attempts| delivery.attempts > *attempts)
+                });
+                let in_hand = |lane| round.lanes_in_hand.contains_key(&lane);
+                behind.retain(|delivery| !delivery.place.lanes().any(in_hand));
                 if let Some(next) = next {
                     state.look_by(Instant::now() + next);
                 }
                 let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
                 let runs = batch::divide(rule, deliveries, behind);
-                let heads = runs.iter().flat_map(|run| run.heads.clone());
-                round.in_hand.extend(heads);
+                for run in &runs {
+                    round.take_in_hand(&run.heads);
+                }
                 round.claimed.extend(runs);
             }
             Err(error) => {
