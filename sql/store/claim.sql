@@ -1,5 +1,6 @@
 -- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4), but one at least: of
--- a lane only the first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash leaves behind is due again when the lease is over.
+-- a lane only the first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash
+-- leaves behind is due again when the lease is over.
 with due as (
     select id, next_attempt, octet_length(body) as bytes
     from delivery

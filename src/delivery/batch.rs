@@ -112,7 +112,7 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
         if let Some(run) = runs.last_mut()
             && run.last.admit(&delivery)
         {
-            run.heads.push(head);
+            run.run.heads.push(head);
             run.push(delivery);
         } else {
             runs.push(RunInMaking::begin(rule, head, delivery));
@@ -133,12 +133,11 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
             run.follow(rule, delivery);
         }
     }
-    let made = runs.into_iter().map(|mut run| {
+    let made = runs.into_iter().map(|RunInMaking { mut run, .. }| {
         for load in &mut run.loads {
             load.sort_by_key(|delivery| delivery.position);
         }
-        let RunInMaking { heads, loads, .. } = run;
-        Run { heads, loads }
+        run
     });
     made.collect()
 }
@@ -146,31 +145,32 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
 /// A run, and how full its last request is.
 struct RunInMaking {
     last: Gathering,
-    heads: Vec<Head>,
-    loads: Vec<Vec<Delivery>>,
+    run: Run,
 }
 
 impl RunInMaking {
     fn begin(rule: Option<Batch>, head: Head, first: Delivery) -> Self {
-        let mut run = Self {
+        let mut making = Self {
             last: Gathering::new(rule),
-            heads: vec![head],
-            loads: Vec::new(),
+            run: Run {
+                heads: vec![head],
+                loads: Vec::new(),
+            },
         };
-        run.follow(rule, first);
-        run
+        making.follow(rule, first);
+        making
     }
 
     /// Begins the next request.
     fn follow(&mut self, rule: Option<Batch>, first: Delivery) {
         self.last = Gathering::new(rule);
         self.last.admit(&first);
-        self.loads.push(vec![first]);
+        self.run.loads.push(vec![first]);
     }
 
     /// Puts what was admitted into the last request.
     fn push(&mut self, delivery: Delivery) {
-        if let Some(load) = self.loads.last_mut() {
+        if let Some(load) = self.run.loads.last_mut() {
             load.push(delivery);
         }
     }

@@ -188,14 +188,32 @@ impl Batch {
         }
         let kept = keep(&transaction, &session.park, &self.0).await?;
         changes.kept.extend(kept);
-        strike_off(&transaction, &session.strike_off, &self.0).await?;
+        execute_on(&transaction, &session.strike_off, self.gone()).await?;
         postpone(&transaction, &session.postpone, &self.0).await?;
-        let_go(&transaction, &session.let_go, &self.0).await?;
+        execute_on(&transaction, &session.let_go, self.let_go()).await?;
         let due = advance(&transaction, &session.advance, &self.0).await?;
         changes.due.extend(due);
         note_failing(&transaction, &session.note_failing, &self.0).await?;
         transaction.commit().await?;
         Ok(Written::Durable)
+    }
+
+    /// The ids of those that are not needed any more.
+    fn gone(&self) -> impl Iterator<Item = &str> {
+        let gone = self.0.iter().flat_map(|write| match write {
+            Write::Tried { gone, .. } => &gone[..],
+            Write::Keep { .. } | Write::LetGo { .. } | Write::Failing { .. } => &[],
+        });
+        gone.map(|(id, _)| &**id)
+    }
+
+    /// The ids of those that were claimed and not tried.
+    fn let_go(&self) -> impl Iterator<Item = &str> {
+        let ids = self.0.iter().flat_map(|write| match write {
+            Write::LetGo { ids, .. } => &ids[..],
+            Write::Keep { .. } | Write::Tried { .. } | Write::Failing { .. } => &[],
+        });
+        ids.map(|id| &**id)
     }
 
     /// Tells everyone that what they have written is durable.
@@ -351,34 +369,15 @@ async fn keep(
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-async fn strike_off(
+/// Executes a statement about deliveries, if there are any.
+async fn execute_on(
     client: &Transaction<'_>,
-    strike_off: &Statement,
-    writes: &[Write],
+    statement: &Statement,
+    ids: impl Iterator<Item = &str>,
 ) -> Result<(), Error> {
-    let gone = writes.iter().flat_map(|write| match write {
-        Write::Tried { gone, .. } => &gone[..],
-        Write::Keep { .. } | Write::LetGo { .. } | Write::Failing { .. } => &[],
-    });
-    let ids: Vec<&str> = gone.map(|(id, _)| &**id).collect();
+    let ids: Vec<&str> = ids.collect();
     if !ids.is_empty() {
-        client.execute(strike_off, &[&ids]).await?;
-    }
-    Ok(())
-}
-
-async fn let_go(
-    client: &Transaction<'_>,
-    let_go: &Statement,
-    writes: &[Write],
-) -> Result<(), Error> {
-    let claimed = writes.iter().flat_map(|write| match write {
-        Write::LetGo { ids, .. } => &ids[..],
-        Write::Keep { .. } | Write::Tried { .. } | Write::Failing { .. } => &[],
-    });
-    let ids: Vec<&str> = claimed.map(|id| &**id).collect();
-    if !ids.is_empty() {
-        client.execute(let_go, &[&ids]).await?;
+        client.execute(statement, &[&ids]).await?;
     }
     Ok(())
 }

@@ -156,6 +156,19 @@ async fn a_second_rowhook_stands_by_and_takes_over() {
     nothing_is_lost(&calls, 1..=2);
 }
 
+/// The first is out, as in a pause of its machine, until it is told to go on; its session is lost, and the second takes over.
+async fn pass_the_slot(database: &Database, first: &Rowhook, second: &mut Rowhook) {
+    first.signal(Signal::SIGSTOP);
+    let slot = format!(
+        "from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    database
+        .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
+        .await;
+    second.until_log("attached").await;
+}
+
 #[tokio::test]
 async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_meanwhile() {
     let database = Database::bookstore().await;
@@ -170,16 +183,7 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
     let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
     second.until_log("standing by").await;
 
-    // The first is out for a while, as in a pause of its machine, and its session is lost.
-    first.signal(Signal::SIGSTOP);
-    let slot = format!(
-        "from pg_replication_slots where slot_name = '{}'",
-        database.name
-    );
-    database
-        .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
-        .await;
-    second.until_log("attached").await;
+    pass_the_slot(&database, &first, &mut second).await;
     database.hook(Some("7"), "book.added", &late.url()).await;
     first.signal(Signal::SIGCONT);
     first
@@ -239,15 +243,7 @@ async fn one_that_lost_the_slot_parks_nothing_that_its_successor_has_in_hand() {
     until_requests(1).await;
     let mut second = Rowhook::start(&database.config(BOOK_EVENTS));
     second.until_log("standing by").await;
-    first.signal(Signal::SIGSTOP);
-    let slot = format!(
-        "from pg_replication_slots where slot_name = '{}'",
-        database.name
-    );
-    database
-        .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
-        .await;
-    second.until_log("attached").await;
+    pass_the_slot(&database, &first, &mut second).await;
     until_requests(2).await;
     first.signal(Signal::SIGCONT);
     gates[0].add_permits(1);
