@@ -42,6 +42,9 @@ const KEPT_OF_STDERR: usize = 2048;
 /// So long the pipe of a program that has ended is read on. Something that it has left behind may hold the other end.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// Becomes the program of its arguments when it is told a line, and nothing when nobody is there to tell it.
+const AT_A_WORD: &str = r#"read -r _ && exec "$@""#;
+
 /// Makes attempts.
 #[derive(Debug)]
 pub struct Runner {
@@ -97,7 +100,15 @@ impl Runner {
         let [program, arguments @ ..] = words else {
             return Err("the command is empty".into());
         };
-        let mut command = Command::new(program);
+        // It begins only when the broom knows of it, so that a receiver that is killed just now leaves nothing behind.
+        let (mut command, word) = match &self.broom {
+            Some(_) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", AT_A_WORD, "rowhook", program]);
+                (command, "\n")
+            }
+            None => (Command::new(program), ""),
+        };
         command
             .args(arguments)
             .envs(facts(task, received, number))
@@ -107,7 +118,7 @@ impl Runner {
         let child = command.spawn();
         let mut child = child.map_err(|error| format!("{program} cannot be run: {error}"))?;
         let mut group = Group::of(&child, self.broom.as_ref());
-        let ended = timeout(task.timeout, converse(&mut child, &received.body)).await;
+        let ended = timeout(task.timeout, converse(&mut child, word, &received.body)).await;
         group.ended = ended.is_ok();
         drop(group);
         match ended {
@@ -226,15 +237,18 @@ impl Drop for Group<'_> {
     }
 }
 
-/// Tells a program the body, listens to it, and waits for its end.
-async fn converse(child: &mut Child, body: &[u8]) -> io::Result<(ExitStatus, String)> {
+/// Tells a program the word that it waits for and the body, listens to it, and waits for its end.
+async fn converse(child: &mut Child, word: &str, body: &[u8]) -> io::Result<(ExitStatus, String)> {
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let ended = CancellationToken::new();
     let tell = async {
         let Some(mut stdin) = stdin else { return };
         tokio::select! {
             // A program need not read it.
-            _ = stdin.write_all(body) => {}
+            _ = async {
+                stdin.write_all(word.as_bytes()).await?;
+                stdin.write_all(body).await
+            } => {}
             () = overdue(&ended) => {}
         }
     };
