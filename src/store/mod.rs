@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
@@ -54,11 +54,28 @@ pub struct Store {
     /// Cancelled when another rowhook is found to hold the slot.
     overtaken: CancellationToken,
     hook_table: Option<HookTable>,
-    client: Mutex<Option<Client>>,
+    client: Session,
+    /// Nothing else waits while the progress cannot be noted.
+    notes: Session,
     claims: claim::Sessions,
-    /// A session of its own, so that no delivery waits for history.
-    history: Mutex<Option<Client>>,
+    /// No delivery waits for history.
+    history: Session,
     writes: mpsc::UnboundedSender<Write>,
+}
+
+/// A session that is opened when it is needed, and again when it breaks.
+struct Session {
+    name: &'static str,
+    open: Mutex<Option<Client>>,
+}
+
+impl Session {
+    fn named(name: &'static str) -> Self {
+        Self {
+            name,
+            open: Mutex::new(None),
+        }
+    }
 }
 
 /// Who we are to other rowhooks on the same slot.
@@ -155,9 +172,10 @@ impl Store {
             holder,
             overtaken: writer.overtaken.clone(),
             hook_table: config.hook_table.clone(),
-            client: Mutex::new(None),
+            client: Session::named("rowhook store"),
+            notes: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),
-            history: Mutex::new(None),
+            history: Session::named("rowhook history"),
             writes,
         });
         (store, writer.write(received))
@@ -184,11 +202,11 @@ impl Store {
     pub async fn take_over(&self) -> Result<()> {
         let Holder { slot, name } = &self.holder;
         let hold = include_str!("../../sql/store/hold.sql");
-        let held = self.execute_once(hold, &[slot, name]).await;
+        let held = self.execute_once(&self.client, hold, &[slot, name]).await;
         held.context("take over the slot")?;
         // Apart, so that it sees what an earlier holder has done before it had to stop, and locks nothing that it waits for.
         let reclaim = include_str!("../../sql/store/reclaim.sql");
-        let reclaimed = self.execute_once(reclaim, &[]).await;
+        let reclaimed = self.execute_once(&self.client, reclaim, &[]).await;
         reclaimed.context("take over what was claimed")?;
         Ok(())
     }
@@ -198,8 +216,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn holds(&self) -> Result<bool> {
-        let mut session = self.client.lock().await;
-        let client = self.connected(&mut session).await?;
+        let client = self.session(&self.client).await?;
         let Holder { slot, name } = &self.holder;
         let row = client.query_opt(HOLDS, &[slot, name]).await;
         Ok(row.context("read who holds the slot")?.is_some())
@@ -215,8 +232,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn backlog(&self) -> Result<HashMap<String, Backlog>> {
-        let mut slot = self.client.lock().await;
-        let client = self.connected(&mut slot).await?;
+        let client = self.session(&self.client).await?;
         let sql = include_str!("../../sql/store/backlog.sql");
         let none: [&str; 0] = [];
         // Row by row: there may be millions.
@@ -237,8 +253,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn progress(&self, slot: &str, rules: &str) -> Result<Option<Progress>> {
-        let mut session = self.client.lock().await;
-        let client = self.connected(&mut session).await?;
+        let client = self.session(&self.client).await?;
         let sql = "select commit_lsn::text, events from progress where slot = $1 and rules = $2";
         let row = client
             .query_opt(sql, &[&slot, &rules])
@@ -268,6 +283,7 @@ impl Store {
         };
         let sql = include_str!("../../sql/store/note_progress.sql");
         self.execute(
+            &self.notes,
             "note the progress",
             sql,
             &[
@@ -291,8 +307,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn off_hooks(&self, slot: &str) -> Result<Option<Vec<HookId>>> {
-        let mut session = self.client.lock().await;
-        let client = self.connected(&mut session).await?;
+        let client = self.session(&self.client).await?;
         let sql = "select o.hook from progress as p left join off_hook as o on o.slot = p.slot where p.slot = $1";
         let rows = client.query(sql, &[&slot]).await;
         let rows = rows.context("read which hooks were off")?;
@@ -311,8 +326,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be written to.
     pub async fn note_gap(&self, slot: &str) -> Result<Option<SystemTime>> {
-        let mut session = self.client.lock().await;
-        let client = self.connected(&mut session).await?;
+        let client = self.session(&self.client).await?;
         let sql = "update progress set gap_told = clock_timestamp() where slot = $1 and gap_told is null returning gap_told";
         let row = client
             .query_opt(sql, &[&slot])
@@ -348,7 +362,8 @@ impl Store {
             }
             None => {
                 let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
-                self.execute(what, sql, &[&PREFIX, &message]).await;
+                self.execute(&self.client, what, sql, &[&PREFIX, &message])
+                    .await;
             }
         }
     }
@@ -359,13 +374,8 @@ impl Store {
     /// # Errors
     /// When the tables cannot be written to; then nothing is deleted.
     pub async fn forget(&self, idle: &[&str], retention: Duration) -> Result<Forgotten> {
-        let mut session = self.client.lock().await;
-        let mut taken = match session.take() {
-            Some(client) if !client.is_closed() => client,
-            _ => connect(&self.address, &self.schema, "rowhook store").await?,
-        };
-        let forgotten = batch::forget(&mut taken, idle, retention).await;
-        *session = Some(taken);
+        let mut client = self.session(&self.client).await?;
+        let forgotten = batch::forget(&mut client, idle, retention).await;
         forgotten.context("delete what is older than the retention")
     }
 
@@ -374,8 +384,8 @@ impl Store {
     /// # Errors
     /// When the tables cannot be written to; then it is lost.
     pub async fn note_attempts(&self, attempts: &[Attempt], rules: &config::History) -> Result<()> {
-        let mut session = self.history.lock().await;
-        attempts::note(self.historian(&mut session).await?, attempts, rules).await
+        let client = self.session(&self.history).await?;
+        attempts::note(&client, attempts, rules).await
     }
 
     /// Forgets the attempts that are older than history is kept.
@@ -383,16 +393,8 @@ impl Store {
     /// # Errors
     /// When the tables cannot be written to.
     pub async fn forget_attempts(&self, rules: &config::History) -> Result<()> {
-        let mut session = self.history.lock().await;
-        attempts::forget(self.historian(&mut session).await?, rules).await
-    }
-
-    async fn historian<'a>(&self, session: &'a mut Option<Client>) -> Result<&'a Client> {
-        let client = match session.take() {
-            Some(client) if !client.is_closed() => client,
-            _ => connect(&self.address, &self.schema, "rowhook history").await?,
-        };
-        Ok(session.insert(client))
+        let client = self.session(&self.history).await?;
+        attempts::forget(&client, rules).await
     }
 
     /// For how long hooks have been without success, as [`Write::Failing`] has noted.
@@ -400,8 +402,7 @@ impl Store {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn failing(&self) -> Result<Vec<(String, Duration)>> {
-        let mut session = self.client.lock().await;
-        let client = self.connected(&mut session).await?;
+        let client = self.session(&self.client).await?;
         let sql = "select hook, greatest(extract(epoch from clock_timestamp() - since), 0)::double precision from failing";
         let rows = client
             .query(sql, &[])
@@ -430,7 +431,7 @@ impl Store {
     /// sessions see: what is about no row yet is tried again for a moment.
     async fn execute_when_seen(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
         let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
-        while self.execute(what, sql, values).await == 0 && unseen < LOOKS {
+        while self.execute(&self.client, what, sql, values).await == 0 && unseen < LOOKS {
             unseen += 1;
             tokio::time::sleep(pause).await;
             pause *= 2;
@@ -438,10 +439,16 @@ impl Store {
     }
 
     /// Tries until it succeeds, and returns how many rows it was about.
-    async fn execute(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) -> u64 {
+    async fn execute(
+        &self,
+        session: &Session,
+        what: &str,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> u64 {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.execute_once(sql, values).await {
+            match self.execute_once(session, sql, values).await {
                 Ok(rows) => return rows,
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
@@ -452,19 +459,25 @@ impl Store {
         }
     }
 
-    async fn execute_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        let mut slot = self.client.lock().await;
-        let client = self.connected(&mut slot).await?;
+    async fn execute_once(
+        &self,
+        session: &Session,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64> {
+        let client = self.session(session).await?;
         let rows = client.execute(sql, values).await;
         rows.context("write to the tables")
     }
 
-    async fn connected<'a>(&self, slot: &'a mut Option<Client>) -> Result<&'a Client> {
-        let client = match slot.take() {
-            Some(client) if !client.is_closed() => client,
-            _ => connect(&self.address, &self.schema, "rowhook store").await?,
-        };
-        Ok(slot.insert(client))
+    /// A session, as soon as nobody else has it.
+    async fn session<'a>(&self, session: &'a Session) -> Result<MappedMutexGuard<'a, Client>> {
+        let mut open = session.open.lock().await;
+        if open.as_ref().is_none_or(Client::is_closed) {
+            *open = Some(connect(&self.address, &self.schema, session.name).await?);
+        }
+        let open = MutexGuard::try_map(open, Option::as_mut);
+        open.map_err(|_| anyhow::anyhow!("{} is not open", session.name))
     }
 }
 
