@@ -67,22 +67,29 @@ impl Index {
 
     /// Adds a hook, in place of one with the same id.
     pub fn put(&mut self, mut hook: Arc<Hook>) {
-        self.remove(&hook.id);
         // One that others hold already stays as it is, and only takes more room.
         if let Some(own) = Arc::get_mut(&mut hook) {
             self.share(own);
         }
+        if let Some(ById(earlier)) = self.hooks.replace(ById(Arc::clone(&hook))) {
+            self.leave(&earlier);
+        }
         for listeners in heard_by(&mut self.listeners, &hook.events) {
             listeners.add(Arc::clone(&hook));
         }
-        self.hooks.insert(ById(hook));
     }
 
     /// Takes a hook out. Returns it if there was one.
     pub fn remove(&mut self, id: &HookId) -> Option<Arc<Hook>> {
         let ById(hook) = self.hooks.take(id.as_str())?;
+        self.leave(&hook);
+        Some(hook)
+    }
+
+    /// Removes what there is of a hook beside itself.
+    fn leave(&mut self, hook: &Hook) {
         for listeners in heard_by(&mut self.listeners, &hook.events) {
-            listeners.remove(&hook);
+            listeners.remove(hook);
         }
         if let Some(owner) = &hook.owner
             && self
@@ -93,7 +100,6 @@ impl Index {
             // Only this hook and the set itself have it.
             self.owners.remove(owner);
         }
-        Some(hook)
     }
 
     /// Has the hook use the owner and the patterns that others have already.

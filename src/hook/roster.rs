@@ -81,7 +81,8 @@ impl Roster {
         };
         let columns = HookColumns::from_config(config);
         if config.hook_table.is_some() || exists(client, &columns).await? {
-            row::load_all(client, &columns, |row| hooks.push(of_table(row, &known))).await?;
+            let take = |row| hooks.push(of_table(row, &known));
+            row::load_all(client, &columns, |row| row, take).await?;
         }
         Ok(Self { hooks })
     }

@@ -4,14 +4,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, pin_mut};
+use tokio::sync::mpsc;
 use tokio_postgres::{Client, types::Type};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::{Hook, HookId, Origin};
@@ -25,6 +26,10 @@ use crate::{
     postgres::{quote, relation::Relation},
     signature::Signer,
 };
+
+/// So many rows are read together, and so many times that beside those that are taken.
+const PARCEL: usize = 512;
+const PARCELS: usize = 2;
 
 /// Which table holds the hooks, and which of its columns holds what.
 #[derive(Debug, Clone)]
@@ -417,23 +422,40 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
     ))
 }
 
-/// Reads all rows of the hook table, and hands each to `take`: there may be a million.
+/// Reads all rows of the hook table, makes something of each, and hands it to `take`: there may be a million.
 ///
 /// # Errors
 /// When the table cannot be read.
-pub async fn load_all(
+pub async fn load_all<T: Send + 'static>(
     client: &Client,
     columns: &HookColumns,
-    mut take: impl FnMut(HookRow),
+    make: impl Fn(HookRow) -> T + Send + 'static,
+    mut take: impl FnMut(T),
 ) -> Result<()> {
     let what = || format!("read the hook table {}", columns.table);
     let none: [&str; 0] = [];
     let rows = client.query_raw(&columns.select(), none).await;
-    let mut rows = pin!(rows.with_context(what)?);
-    while let Some(row) = rows.try_next().await.with_context(what)? {
-        take(HookRow::from_sql(columns, &row)?);
+    let rows = rows.with_context(what)?;
+    // It is as much work as taking them, and goes on beside it.
+    let (parcels, mut parcel) = mpsc::channel(PARCELS);
+    let columns = columns.clone();
+    let reading = AbortOnDropHandle::new(tokio::spawn(async move {
+        let rows = rows.try_chunks(PARCEL);
+        pin_mut!(rows);
+        while let Some(rows) = rows.try_next().await.map_err(|error| error.1)? {
+            let rows = rows.iter().map(|row| HookRow::from_sql(&columns, row));
+            let rows = rows.map(|row| row.map(&make));
+            // Nobody takes them any more where the other side has been dropped.
+            let _ = parcels.send(rows.collect::<Result<Vec<_>>>()?).await;
+        }
+        anyhow::Ok(())
+    }));
+    while let Some(rows) = parcel.recv().await {
+        for row in rows {
+            take(row);
+        }
     }
-    Ok(())
+    reading.await.context("read hooks")?.with_context(what)
 }
 
 /// Reads one row of the hook table as it is now.

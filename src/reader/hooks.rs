@@ -13,7 +13,7 @@ use crate::{
     event::TableEvents,
     filter::typing::Columns,
     hook::{
-        HookId,
+        Hook, HookId,
         index::Index,
         off::OffHooks,
         row::{self, HookColumns, HookRow, Known, Streamed},
@@ -25,23 +25,56 @@ use crate::{
 pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
-    pub(super) events: Vec<Arc<str>>,
-    pub(super) file_hooks: Vec<String>,
     pub(super) off: OffHooks,
-    pub(super) delivery: Arc<Delivery>,
-    pub(super) guard: Guard,
+    pub(super) rules: Arc<Rules>,
     /// Where their owners are kept.
     pub(super) owner_exists: Option<OwnerExists>,
+}
+
+/// What makes a hook of a row.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) events: Vec<Arc<str>>,
+    pub(super) file_hooks: Vec<String>,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) guard: Guard,
     /// What expressions may look at, by event, as far as the events' tables are known.
     pub(super) rows: HashMap<Arc<str>, Columns>,
+}
+
+/// A row of the hook table, and the hook that it makes, or why it makes none.
+pub(super) struct Judged {
+    pub(super) id: HookId,
+    pub(super) active: bool,
+    was_invalid: Option<String>,
+    hook: Result<Arc<Hook>, String>,
+}
+
+impl Rules {
+    pub(super) fn judge(&self, row: HookRow) -> Judged {
+        let known = Known {
+            events: &self.events,
+            file_hooks: &self.file_hooks,
+            delivery: &self.delivery,
+            guard: &self.guard,
+            rows: &self.rows,
+        };
+        Judged {
+            id: row.id.clone(),
+            active: row.active,
+            was_invalid: row.invalid.clone(),
+            hook: row.into_hook(&known).map(Arc::new),
+        }
+    }
 }
 
 impl Hooks {
     /// The table's columns are these, from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
+        let rows = &mut Arc::make_mut(&mut self.rules).rows;
         for event in events.names() {
-            self.rows.insert(Arc::clone(event), columns.clone());
+            rows.insert(Arc::clone(event), columns.clone());
         }
     }
 }
@@ -72,7 +105,7 @@ impl Reader {
         if let Some(row) = row {
             self.hooks.off.turn(&row.id, !row.active, at);
             if row.active {
-                self.put_hook(row);
+                self.put_hook(self.hooks.rules.judge(row));
             } else {
                 self.drop_hook(&row.id);
             }
@@ -80,19 +113,15 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) fn put_hook(&mut self, row: HookRow) {
-        let id = row.id.clone();
-        let was_invalid = row.invalid.clone();
-        let known = Known {
-            events: &self.hooks.events,
-            file_hooks: &self.hooks.file_hooks,
-            delivery: &self.hooks.delivery,
-            guard: &self.hooks.guard,
-            rows: &self.hooks.rows,
-        };
-        let invalid = match row.into_hook(&known) {
+    pub(super) fn put_hook(&mut self, judged: Judged) {
+        let Judged {
+            id,
+            was_invalid,
+            hook,
+            ..
+        } = judged;
+        let invalid = match hook {
             Ok(hook) => {
-                let hook = Arc::new(hook);
                 if hook.active {
                     self.couriers.follow(&hook);
                 }

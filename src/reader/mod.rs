@@ -25,7 +25,7 @@ use tokio_postgres::Client;
 pub use self::deliver::facts;
 use self::{
     deliver::PAGE,
-    hooks::Hooks,
+    hooks::{Hooks, Rules},
     step::{Draft, Note, Session, Step},
 };
 use crate::{
@@ -98,13 +98,15 @@ impl Reader {
             hooks: Hooks {
                 index,
                 columns: HookColumns::from_config(config),
-                events: events.names().to_vec(),
-                file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
                 off,
-                delivery: Arc::new(config.delivery.clone()),
-                guard,
+                rules: Arc::new(Rules {
+                    events: events.names().to_vec(),
+                    file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
+                    delivery: Arc::new(config.delivery.clone()),
+                    guard,
+                    rows: HashMap::new(),
+                }),
                 owner_exists: config.owner_exists.clone(),
-                rows: HashMap::new(),
             },
             events,
             owners,
@@ -136,7 +138,9 @@ impl Reader {
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
         let columns = self.hooks.columns.clone();
-        row::load_all(client, &columns, |row| {
+        let rules = Arc::clone(&self.hooks.rules);
+        let judge = move |row| rules.judge(row);
+        row::load_all(client, &columns, judge, |row| {
             if !is_noted && !row.active {
                 // The slot is new, and hooks are as they were when it was made.
                 self.hooks.off.turn(&row.id, true, Lsn::ZERO);
@@ -208,7 +212,7 @@ impl Reader {
     /// # Errors
     /// When the tables cannot be written to.
     pub async fn forget_old(&mut self) -> Result<()> {
-        let retention = self.hooks.delivery.retention;
+        let retention = self.hooks.rules.delivery.retention;
         let forgotten = self
             .desk
             .store
