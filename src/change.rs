@@ -104,6 +104,17 @@ impl Change {
         }
     }
 
+    /// How many bytes its values have, in all images.
+    pub fn bytes(&self) -> usize {
+        let images = [self.after(), self.before().map(Image::tuple)];
+        let values = images.into_iter().flatten().flatten();
+        let bytes = values.map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Null | Value::Unchanged => 0,
+        });
+        bytes.sum()
+    }
+
     /// What is shown of the row: how it is now or, when it is gone, what is known of how it was.
     pub fn shown(&self) -> Option<Image<'_>> {
         self.after().map(Image::Whole).or_else(|| self.before())

@@ -11,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
-    delivery::ledger::Ledger,
+    delivery::{ledger::Ledger, memory::Memory},
     permission::Counts,
     postgres::{Lsn, catalog::Slot},
 };
@@ -78,8 +78,7 @@ struct State {
 #[derive(Debug)]
 struct Life {
     ledger: Ledger,
-    memory: Arc<Semaphore>,
-    pages: u32,
+    memory: Memory,
 }
 
 /// How rowhook is connected to the stream.
@@ -122,8 +121,8 @@ pub struct Now {
     pub confirmed: Option<Lsn>,
     /// Deliveries of the stream that are not settled.
     pub unsettled: u64,
-    /// KiB of deliveries in memory, and how many there may be.
-    pub memory: (u64, u64),
+    /// Bytes of the memory budget that are taken, and how many there are.
+    pub memory: (usize, usize),
 }
 
 impl Meters {
@@ -152,12 +151,11 @@ impl Meters {
         }
     }
 
-    /// A new life has begun: this is its ledger, and the semaphore that counts its memory in KiB.
-    pub fn live(&self, ledger: &Ledger, memory: Arc<Semaphore>, pages: u32) {
+    /// A new life has begun: this is its ledger, and its memory.
+    pub fn live(&self, ledger: &Ledger, memory: Memory) {
         self.state().life = Some(Life {
             ledger: ledger.clone(),
             memory,
-            pages,
         });
     }
 
@@ -200,13 +198,7 @@ impl Meters {
             safe_wal_bytes: slot.and_then(|slot| slot.safe_wal_size),
             confirmed: slot.and_then(|slot| slot.confirmed),
             unsettled: life.map_or(0, |life| life.ledger.unsettled()),
-            memory: life.map_or((0, 0), |life| {
-                let all = u64::from(life.pages);
-                (
-                    all.saturating_sub(life.memory.available_permits() as u64),
-                    all,
-                )
-            }),
+            memory: life.map_or((0, 0), |life| life.memory.used()),
         }
     }
 

@@ -713,6 +713,29 @@ async fn a_hook_has_the_method_and_the_credentials_that_it_says() {
     assert!(!shown.contains("p@ss") && !shown.contains("to.ken"));
 }
 
+#[tokio::test]
+async fn a_header_that_a_hook_sets_itself_stands_alone() {
+    let (said, mut heard) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |request: Received| {
+        let said = said.clone();
+        async move {
+            let accepts = request.headers().get_all("accept").iter();
+            let accepts = accepts.map(|value| value.to_str().unwrap().to_owned());
+            said.send(accepts.collect::<Vec<_>>()).unwrap();
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let folder = tempfile::tempdir().unwrap();
+    let keys = ["", "headers = { Accept = \"text/plain\" }"];
+    let hooks = hooks_with(folder.path(), &url, &keys).unwrap();
+    for (hook, expected) in hooks.iter().zip(["*/*", "text/plain"]) {
+        assert_eq!(code(&send(&sender(), &hook.target).await), 200);
+        assert_eq!(heard.recv().await.unwrap(), [expected]);
+    }
+}
+
 #[test]
 fn headers_that_are_rowhooks_or_https_own_are_refused() {
     let url = Url::parse("https://example.com/").unwrap();

@@ -1,6 +1,6 @@
--- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4), but one at least: of
--- a lane only the first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash
--- leaves behind is due again when the lease is over.
+-- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4): of a lane only the
+-- first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash leaves behind is
+-- due again when the lease is over. A body of more bytes than $7 is not returned.
 with due as (
     select id, next_attempt, octet_length(body) as bytes
     from delivery
@@ -17,10 +17,8 @@ with due as (
 counted as (
     select
         id,
-        row_number() over so_far as number,
-        sum(bytes) over so_far as bytes
+        sum(bytes) over (order by next_attempt, id rows unbounded preceding) as bytes
     from due
-    window so_far as (order by next_attempt, id rows unbounded preceding)
 )
 
 update delivery
@@ -29,7 +27,7 @@ set
     claimed = true
 from counted
 where delivery.id = counted.id
-    and (counted.number = 1 or counted.bytes <= $4)
+    and counted.bytes <= $4
 returning
     delivery.id,
     delivery.event,
@@ -39,6 +37,6 @@ returning
     delivery.commit_lsn::text as commit_lsn,
     delivery.event_index,
     delivery.commit_time,
-    delivery.body,
+    case when octet_length(delivery.body) <= $7::bigint then delivery.body end as body,
     delivery.content_type,
     delivery.question::text as question

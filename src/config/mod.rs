@@ -514,7 +514,7 @@ pub struct Delivery {
     pub allow_http: bool,
     /// Networks that targets may reach although they are not public. Default none.
     pub allow_networks: Vec<IpNet>,
-    /// Bytes of deliveries that may be in memory at once. Default 64 MiB.
+    /// Bytes of deliveries, and of large rows that are being read, that may be in memory at once. Default 64 MiB.
     pub memory: usize,
     /// How long SIGTERM waits for requests in flight. Default 20 s.
     pub grace: Duration,

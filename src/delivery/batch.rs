@@ -267,13 +267,14 @@ pub fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use tokio::sync::Semaphore;
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::{
         delivery::{
             Held,
             ledger::{Ledger, Opened},
+            memory::Memory,
         },
         event::Position,
         postgres::Lsn,
@@ -314,11 +315,10 @@ mod tests {
     fn waiting(number: u64, since: Instant) -> Delivery {
         let ledger = Ledger::new(Lsn(0));
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
-        let memory = Arc::new(Semaphore::new(1));
         Delivery {
             held: Some(Held {
                 ticket: ledger.ticket(number),
-                memory: memory.try_acquire_owned().unwrap(),
+                memory: Memory::new(1).stream.take(1).now_or_never().unwrap(),
                 since,
             }),
             ..small(number, number)

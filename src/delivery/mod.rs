@@ -9,6 +9,7 @@ pub mod courier;
 pub mod guard;
 pub mod lane;
 pub mod ledger;
+pub mod memory;
 pub mod retry;
 pub mod send;
 pub mod spell;
@@ -22,10 +23,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{backlog::Backlog, courier::Courier, lane::Place, ledger::Ticket, send::Sender};
+use self::{
+    backlog::Backlog,
+    courier::Courier,
+    lane::Place,
+    ledger::Ticket,
+    memory::{Memory, Taken},
+    send::Sender,
+};
 use crate::{
     event::Position,
     history::History,
@@ -79,7 +87,7 @@ pub struct Held {
     /// Owed to the ledger.
     pub ticket: Ticket,
     /// Its share of the memory budget.
-    pub memory: OwnedSemaphorePermit,
+    pub memory: Taken,
     /// Since when.
     pub since: Instant,
 }
@@ -99,6 +107,8 @@ pub struct Desk {
     pub sender: Sender,
     /// Keeps what cannot be delivered now.
     pub store: Arc<Store>,
+    /// What all of it may take up.
+    pub memory: Memory,
     /// Says who may see what.
     pub permission: Permission,
     /// Told of every attempt.

@@ -29,6 +29,9 @@ use crate::{
     hook::Hook,
 };
 
+/// What stands around the row in a body, and a good deal more of it.
+const ENVELOPE: usize = 384;
+
 /// Renders one event for any number of hooks; what they share is rendered once.
 #[derive(Debug)]
 pub struct Renderer<'a> {
@@ -80,9 +83,9 @@ impl<'a> Renderer<'a> {
         self.flaw.as_deref()
     }
 
-    /// About how many bytes the body for `hook` will have.
+    /// How many bytes the body for `hook` will have, or a few more; in rare cases there are more than this.
     pub fn expected(&self, hook: &Hook) -> usize {
-        self.data.json.len().min(hook.delivery.max_body)
+        self.data.json.len().min(hook.delivery.max_body) + ENVELOPE
     }
 
     /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.

@@ -15,34 +15,45 @@ use crate::change::{Change, RowChange, Tuple, Value};
 /// The stream may show a commit a moment before other sessions see it; so often, and so long, do we ask again.
 const LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// So many bytes of a table are read at a time, or one row.
+const ROOM: usize = 4 << 20;
 
-/// Fills the gaps in the new rows of `changes`, as far as that can be done truly.
+/// Fills the gaps in the new rows of `changes`, as far as that can be done truly and there is room. Returns how many of them, from
+/// the first on, are done with: all where there is nothing, and one at least.
 ///
 /// # Errors
 /// When a table cannot be read.
-pub async fn fill(client: &Client, changes: Vec<&mut Change>) -> Result<()> {
-    let mut by_relation: HashMap<usize, Vec<&mut Change>> = HashMap::new();
-    for change in changes {
+pub async fn fill(client: &Client, changes: &mut [&mut Change]) -> Result<usize> {
+    let mut by_relation: HashMap<usize, Vec<(usize, &mut Change)>> = HashMap::new();
+    let mut done = changes.len();
+    for (number, change) in changes.iter_mut().enumerate() {
         let key = Arc::as_ptr(&change.relation).addr();
-        by_relation.entry(key).or_default().push(change);
+        by_relation.entry(key).or_default().push((number, change));
     }
     for mut changes in by_relation.into_values() {
-        let Some(relation) = changes.first().map(|change| Arc::clone(&change.relation)) else {
-            continue;
-        };
-        fill_table(client, &relation, &mut changes).await?;
+        let left = fill_table(client, &mut changes).await?;
+        done = left.map_or(done, |left| done.min(left));
     }
-    Ok(())
+    if let (0, Some(first)) = (done, changes.first_mut()) {
+        fill_table(client, &mut [(0, first)]).await?;
+        return Ok(1);
+    }
+    Ok(done)
 }
 
+/// Fills the gaps in changes of one table. Returns the number of the first for which there was no room.
 async fn fill_table(
     client: &Client,
-    relation: &Relation,
-    changes: &mut [&mut Change],
-) -> Result<()> {
-    let Some(sql) = query(relation, changes) else {
-        return Ok(());
+    changes: &mut [(usize, &mut Change)],
+) -> Result<Option<usize>> {
+    let Some((_, first)) = changes.first() else {
+        return Ok(None);
     };
+    let relation = Arc::clone(&first.relation);
+    let Some(sql) = query(&relation, changes) else {
+        return Ok(None);
+    };
+    let mut left = None;
     for _ in 0..LOOKS {
         let messages = client.simple_query(&sql).await;
         let messages = messages.with_context(|| {
@@ -60,10 +71,12 @@ async fn fill_table(
             .as_ref()
             .and_then(|row| row.get(0))
             .and_then(Snapshot::parse);
+        left = None;
         for row in rows {
-            fill_from(relation, changes, &row);
+            let no_room = fill_from(&relation, changes, &row);
+            left = left.into_iter().chain(no_room).min();
         }
-        let still_to_come = |change: &&mut Change| {
+        let still_to_come = |(_, change): &(usize, &mut Change)| {
             has_gap(change)
                 && snapshot
                     .as_ref()
@@ -74,49 +87,61 @@ async fn fill_table(
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    Ok(())
+    Ok(left)
 }
 
-/// Reads a snapshot first, and then, for each row that has a gap, its xmin and all its columns. `None` without a key.
-fn query(relation: &Relation, changes: &[&mut Change]) -> Option<String> {
+/// Reads a snapshot first, and then, for each row that has a gap, its xmin, whether there is room for it, and all its columns.
+/// `None` without a key.
+fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String> {
     if relation.primary_key.is_empty() {
         return None;
     }
-    let name = |at: &usize| {
-        relation
-            .columns
-            .get(*at)
-            .map(|column| quote::name(&column.name))
-    };
-    let key: Vec<String> = relation
-        .primary_key
-        .iter()
-        .map(name)
-        .collect::<Option<_>>()?;
+    let key = relation.primary_key.iter();
+    let key = key.map(|at| Some(quote::name(&relation.columns.get(*at)?.name)));
+    let key = key.collect::<Option<Vec<String>>>()?.join(", ");
     let keys: Vec<String> = changes
         .iter()
-        .filter_map(|change| key_literal(relation, change.after()?))
+        .filter_map(|(_, change)| key_literal(relation, change.after()?))
         .collect();
     if keys.is_empty() {
         return None;
     }
     // Whole rows would drag every other large value along: only the columns that are missing somewhere are read.
-    let wanted = (0..relation.columns.len()).map(|at| {
-        let missing =
-            changes.iter().any(|change| is_gap(change, at)) || relation.primary_key.contains(&at);
-        if missing {
-            name(&at)
+    let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
+    for (at, column) in relation.columns.iter().enumerate() {
+        let name = quote::name(&column.name);
+        names.push(format!("c{at}"));
+        if relation.primary_key.contains(&at) {
+            outer.push(format!("c{at}"));
+            inner.push(name);
+        } else if changes.iter().any(|(_, change)| is_gap(change, at)) {
+            outer.push(format!("case when has_room then c{at} end"));
+            bytes.push(format!("coalesce(octet_length({name}::text), 0)"));
+            inner.push(name);
         } else {
-            Some("null".to_owned())
+            outer.push("null".to_owned());
+            inner.push("null".to_owned());
         }
-    });
-    let wanted: Vec<String> = wanted.collect::<Option<_>>()?;
+    }
+    bytes.push("0".to_owned());
     Some(format!(
-        "select pg_current_snapshot(); select xmin, {} from {} where ({}) in ({})",
-        wanted.join(", "),
-        quote::table(&relation.table()),
-        key.join(", "),
-        keys.join(", "),
+        "select pg_current_snapshot();
+        select written_by, has_room, {outer}
+        from (
+            select
+                xmin,
+                sum({bytes}) over so_far <= {ROOM} or row_number() over so_far = 1,
+                {inner}
+            from {table}
+            where ({key}) in ({keys})
+            window so_far as (order by {key} rows unbounded preceding)
+        ) as again (written_by, has_room, {names})",
+        outer = outer.join(", "),
+        bytes = bytes.join(" + "),
+        inner = inner.join(", "),
+        table = quote::table(&relation.table()),
+        keys = keys.join(", "),
+        names = names.join(", "),
     ))
 }
 
@@ -129,11 +154,18 @@ fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
     Some(format!("({})", literals?.join(", ")))
 }
 
-fn fill_from(relation: &Relation, changes: &mut [&mut Change], row: &SimpleQueryRow) {
+/// Fills the gaps of a row that was read again. Returns its number where there was no room for it.
+fn fill_from(
+    relation: &Relation,
+    changes: &mut [(usize, &mut Change)],
+    row: &SimpleQueryRow,
+) -> Option<usize> {
     let xmin = row.get(0).and_then(|xmin| xmin.parse::<u32>().ok());
-    for change in changes
+    let has_room = row.get(1) == Some("t");
+    let mut left = None;
+    for (number, change) in changes
         .iter_mut()
-        .filter(|change| Some(change.transaction.xid) == xmin)
+        .filter(|(_, change)| Some(change.transaction.xid) == xmin)
     {
         let (RowChange::Insert { new }
         | RowChange::Update { new, .. }
@@ -141,8 +173,12 @@ fn fill_from(relation: &Relation, changes: &mut [&mut Change], row: &SimpleQuery
         else {
             continue;
         };
-        let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + 1).map(str::as_bytes) == Some(key));
+        let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + 2).map(str::as_bytes) == Some(key));
         if !relation.primary_key.iter().all(same) {
+            continue;
+        }
+        if !has_room {
+            left = left.into_iter().chain([*number]).min();
             continue;
         }
         for (at, value) in new
@@ -150,12 +186,13 @@ fn fill_from(relation: &Relation, changes: &mut [&mut Change], row: &SimpleQuery
             .enumerate()
             .filter(|(_, value)| **value == Value::Unchanged)
         {
-            *value = match row.get(at + 1) {
+            *value = match row.get(at + 2) {
                 Some(text) => Value::Text(Bytes::copy_from_slice(text.as_bytes())),
                 None => Value::Null,
             };
         }
     }
+    left
 }
 
 /// Does the new row lack a value?

@@ -7,10 +7,7 @@ use std::{
 
 use anyhow::Result;
 use bytes::Bytes;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
 use super::{
@@ -21,7 +18,7 @@ use super::{
 use crate::{
     change::{Image, Tuple},
     config::{Order, TableName},
-    delivery::{Delivery, Held, Unfit, lane::Place},
+    delivery::{Delivery, Held, Unfit, lane::Place, memory::Taken},
     event::{Event, Position, Subject},
     filter::{Facts, Filter},
     hook::{Hook, index::Audience},
@@ -31,12 +28,12 @@ use crate::{
     signature,
 };
 
-/// The budget is counted in pages, because a semaphore cannot count to the bytes of a large one.
-pub(super) const PAGE: usize = 1024;
 /// So long the reader waits for memory before it has somebody's deliveries parked.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// What a delivery costs beside its body.
 const DELIVERY_BYTES: usize = 512;
+/// A row with more than this takes memory itself while it is handed on. What is smaller has its room in the stream.
+const LARGE_ROW: usize = 1 << 20;
 
 impl Reader {
     /// Makes the change's events and deliveries, but for those before `skip`, which an earlier session has handed on.
@@ -144,17 +141,27 @@ impl Reader {
             };
             chosen.push((hook, unfit, asked));
         }
+        let row = self.reserve_for_row(event).await;
         let mut renderer = Renderer::new(event);
         for (hook, unfit, asked) in chosen {
-            // Nobody but us takes memory: what is free now is so when the body is there.
-            drop(self.reserve(renderer.expected(&hook)).await);
+            // A request of a batch has copies of them.
+            let copies = 1 + usize::from(hook.delivery.batch.is_some());
+            let expected = renderer.expected(&hook) * copies + DELIVERY_BYTES;
+            let mut memory = self.reserve(row.as_ref(), expected).await;
             let body = renderer.render(&hook);
+            let bytes = body.len() * copies + DELIVERY_BYTES;
+            if bytes > expected {
+                drop(memory);
+                memory = self.reserve(row.as_ref(), bytes).await;
+            } else {
+                memory.shrink(bytes);
+            }
             let failed = renderer.flaw().map(|flaw| Unfit::Flawed(flaw.into()));
             let unfit = match unfit {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
             };
-            self.hand(&hook, event, body, unfit, asked).await;
+            self.hand(&hook, event, body, unfit, asked, memory);
         }
         Ok(())
     }
@@ -193,19 +200,16 @@ impl Reader {
         chosen.collect()
     }
 
-    /// Hands a delivery to its courier, as soon as there is memory for it.
-    async fn hand(
+    /// Hands a delivery to its courier, with the memory that it takes.
+    fn hand(
         &mut self,
         hook: &Arc<Hook>,
         event: &Event,
         body: Bytes,
         unfit: Option<Unfit>,
         asked: Option<Arc<Asked>>,
+        memory: Taken,
     ) {
-        // Without memory there is no rowhook any more either.
-        let Some(memory) = self.reserve(body.len() + DELIVERY_BYTES).await else {
-            return;
-        };
         let position = event.position;
         let id = signature::message_id(
             &self.system_identifier,
@@ -233,18 +237,30 @@ impl Reader {
         self.couriers.hand(hook, delivery);
     }
 
-    /// Waits until there is memory for so many bytes. One that is larger than all of the budget takes all of it.
+    /// Memory for the event's row, if that is large: as it came, and as JSON. At most half of what there is, so that there can
+    /// be bodies beside it.
+    async fn reserve_for_row(&mut self, event: &Event) -> Option<Taken> {
+        let bytes = match &event.subject {
+            Subject::Row { change, .. } => change.bytes(),
+            Subject::Message(message) => message.payload.get().len(),
+        };
+        if bytes <= LARGE_ROW {
+            return None;
+        }
+        let half = self.desk.memory.stream.bytes() / 2;
+        Some(self.reserve(None, (2 * bytes).min(half)).await)
+    }
+
+    /// Waits until there is memory for so many bytes, beside what is taken for the row.
     ///
     /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
     /// memory has them parked.
-    async fn reserve(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let pages = u32::try_from(bytes.div_ceil(PAGE))
-            .unwrap_or(u32::MAX)
-            .min(self.pages);
+    async fn reserve(&mut self, row: Option<&Taken>, bytes: usize) -> Taken {
+        let desk = Arc::clone(&self.desk);
         loop {
-            let waiting = Arc::clone(&self.memory).acquire_many_owned(pages);
+            let waiting = desk.memory.stream.take_beside(row, bytes);
             match timeout(MEMORY_PATIENCE, waiting).await {
-                Ok(memory) => return memory.ok(),
+                Ok(memory) => return memory,
                 Err(_) => self.couriers.shed(),
             }
         }

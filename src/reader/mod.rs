@@ -19,16 +19,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
 pub use self::deliver::facts;
 use self::{
-    deliver::PAGE,
     hooks::{Hooks, Rules},
     step::{Draft, Note, Session, Step},
 };
 use crate::{
+    change::Change,
     config::{Config, GAP, TableName},
     delivery::{
         Couriers, Desk,
@@ -59,8 +58,6 @@ pub struct Reader {
     couriers: Couriers,
     desk: Arc<Desk>,
     ledger: Ledger,
-    memory: Arc<Semaphore>,
-    pages: u32,
     system_identifier: String,
     session: Session,
     /// Tables whose owner could not be told, so that it is said once.
@@ -91,9 +88,7 @@ impl Reader {
                 checked.with_context(|| format!("hook {:?}", hook.name))?,
             ));
         }
-        let pages = u32::try_from(config.delivery.memory.div_ceil(PAGE)).unwrap_or(u32::MAX);
-        let memory = Arc::new(Semaphore::new(pages as usize));
-        desk.meters.live(&ledger, Arc::clone(&memory), pages);
+        desk.meters.live(&ledger, desk.memory.clone());
         Ok(Self {
             hooks: Hooks {
                 index,
@@ -114,8 +109,6 @@ impl Reader {
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
-            memory,
-            pages,
             system_identifier: String::new(),
             session: Session::default(),
             ownerless: HashSet::new(),
@@ -286,7 +279,16 @@ impl Reader {
         for received in batch {
             steps.extend(self.step(received, client).await?);
         }
-        self.complete(&mut steps, client).await?;
+        while !steps.is_empty() {
+            let ready = self.complete(&mut steps, client).await?;
+            self.pass_on(steps.drain(..ready), client).await?;
+        }
+        self.owners.forget();
+        Ok(())
+    }
+
+    /// Hands on what has all that it needs.
+    async fn pass_on(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
                 (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
@@ -299,40 +301,51 @@ impl Reader {
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
-        self.owners.forget();
         Ok(())
     }
 
-    /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear.
-    async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<()> {
-        let drafts = steps.iter_mut().filter_map(|step| match step {
-            Step::Row(draft) => Some(draft),
-            Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
-        });
-        let mut drafts: Vec<&mut Box<Draft>> = drafts.collect();
-        if !drafts.iter().any(|draft| draft.table.holds_hooks) {
+    /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear. Returns how many of the
+    /// steps, from the first on, have all of it: fewer than there are where large values would be too much at once.
+    async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
+        let mut ready = steps.len();
+        let drafts = steps
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, step)| match step {
+                Step::Row(draft) => Some((at, draft)),
+                Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
+            });
+        let mut drafts: Vec<(usize, &mut Box<Draft>)> = drafts.collect();
+        if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
             let heard = |draft: &Draft| {
                 draft
                     .rules()
                     .any(|(_, rule)| self.hooks.index.hears(&rule.name))
             };
-            drafts.retain(|draft| heard(draft));
+            drafts.retain(|(_, draft)| heard(draft));
         }
-        drafts.retain(|draft| !draft.rules.is_empty());
+        drafts.retain(|(_, draft)| !draft.rules.is_empty());
+        let gaps = drafts
+            .iter_mut()
+            .map(|(at, draft)| (*at, &mut draft.change))
+            .filter(|(_, change)| toast::has_gap(change));
+        let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = gaps.unzip();
+        let filled = toast::fill(client, &mut gaps).await?;
+        if let Some(unready) = places.get(filled) {
+            ready = *unready;
+        }
+        let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
+        let mut drafts: Vec<&mut Box<Draft>> = drafts.map(|(_, draft)| draft).collect();
         let owned = drafts.iter().filter_map(|draft| {
             Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
         });
         self.owners.look_up(client, owned).await?;
-        let gaps = drafts
-            .iter_mut()
-            .map(|draft| &mut draft.change)
-            .filter(|change| toast::has_gap(change));
-        toast::fill(client, gaps.collect()).await?;
         self.ask_who_may_see(&mut drafts).await?;
         let bare = drafts.into_iter().map(|draft| {
             let Draft { change, added, .. } = &mut **draft;
             (&*change, added)
         });
-        self.enrichment.look_up(bare.collect()).await
+        self.enrichment.look_up(bare.collect()).await?;
+        Ok(ready)
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::{
 use self::attached::{Attached, Outlived};
 use crate::{
     config::Config,
-    delivery::{Desk, guard::Guard, ledger::Ledger, send::Sender},
+    delivery::{Desk, guard::Guard, ledger::Ledger, memory::Memory, send::Sender},
     event::EventMap,
     history::History,
     hook::{self, off::OffHooks},
@@ -101,6 +101,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let desk = Arc::new(Desk {
         sender: Sender::new(&config.delivery)?,
         store,
+        memory: Memory::new(config.delivery.memory),
         permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),

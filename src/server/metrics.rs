@@ -98,13 +98,13 @@ fn render(meters: &Meters) -> String {
     );
     page.gauge(
         "rowhook_memory_bytes",
-        "Memory that deliveries hold.",
-        now.memory.0 * 1024,
+        "Memory that deliveries hold, and large rows that are being read.",
+        now.memory.0,
     );
     page.gauge(
         "rowhook_memory_limit_bytes",
-        "Memory that deliveries may hold.",
-        now.memory.1 * 1024,
+        "Memory that they may hold.",
+        now.memory.1,
     );
     page.gauge(
         "rowhook_requests_in_flight",

@@ -15,6 +15,10 @@ use crate::{
     hook::HookId,
 };
 
+/// A body of more bytes than this is written in pieces, but in no more than eight: the driver has two copies of what it sends, and
+/// Postgres writes anew what a piece is added to.
+const PIECE: usize = 4 << 20;
+
 /// Something to be written.
 pub enum Write {
     /// A delivery of the stream is to be kept.
@@ -113,6 +117,7 @@ pub(super) struct Session {
     client: Client,
     holds: Statement,
     park: Statement,
+    append: Statement,
     strike_off: Statement,
     postpone: Statement,
     let_go: Statement,
@@ -125,9 +130,10 @@ impl Session {
     pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
         // Whoever takes the slot over waits until we are done.
         let holds = format!("{HOLDS} for share");
-        let (holds, park, strike_off, postpone, let_go, advance, note_failing) = tokio::try_join!(
+        let (holds, park, append, strike_off, postpone, let_go, advance, note_failing) = tokio::try_join!(
             client.prepare(&holds),
             client.prepare(include_str!("../../sql/store/park.sql")),
+            client.prepare("update delivery set body = body || $2 where id = $1"),
             client.prepare("delete from delivery where id = any($1)"),
             client.prepare(include_str!("../../sql/store/postpone.sql")),
             client.prepare(include_str!("../../sql/store/let_go.sql")),
@@ -138,6 +144,7 @@ impl Session {
             client,
             holds,
             park,
+            append,
             strike_off,
             postpone,
             let_go,
@@ -187,6 +194,7 @@ impl Batch {
             return Ok(Written::Overtaken);
         }
         let kept = keep(&transaction, &session.park, &self.0).await?;
+        append(&transaction, &session.append, &self.0, &kept).await?;
         changes.kept.extend(kept);
         execute_on(&transaction, &session.strike_off, self.gone()).await?;
         postpone(&transaction, &session.postpone, &self.0).await?;
@@ -347,7 +355,7 @@ async fn keep(
         .collect();
     let bodies: Vec<&[u8]> = kept
         .iter()
-        .map(|(_, delivery, ..)| &delivery.body[..])
+        .map(|(_, delivery, ..)| pieces(&delivery.body).next().unwrap_or_default())
         .collect();
     let types: Vec<&str> = kept
         .iter()
@@ -367,6 +375,30 @@ async fn keep(
         )
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Writes what was not written yet of the bodies of deliveries that are kept now.
+async fn append(
+    client: &Transaction<'_>,
+    append: &Statement,
+    writes: &[Write],
+    kept: &HashSet<String>,
+) -> Result<(), Error> {
+    for write in writes {
+        let Write::Keep { delivery, .. } = write else {
+            continue;
+        };
+        if delivery.body.len() > PIECE && kept.contains(&*delivery.id) {
+            for piece in pieces(&delivery.body).skip(1) {
+                client.execute(append, &[&&*delivery.id, &piece]).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pieces(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.chunks(PIECE.max(body.len().div_ceil(8)))
 }
 
 /// Executes a statement about deliveries, if there are any.

@@ -8,6 +8,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use bytes::{Bytes, BytesMut};
+use futures_util::{TryStreamExt, future};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
@@ -16,6 +18,8 @@ use crate::{delivery::Delivery, event::Position, hook::HookId};
 
 /// So many hooks can claim at the same time. Where nothing is parked, no session is opened.
 const SESSIONS: usize = 4;
+/// A body that is larger than this comes in pieces: the driver has a second copy of what it reads.
+const PIECE: usize = 4 << 20;
 
 /// How much of what is due is claimed at once.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +30,7 @@ pub struct Share {
     pub behind: usize,
     /// but only so many of a lane.
     pub of_lane: usize,
-    /// So many bytes of bodies, but one delivery at least.
+    /// So many bytes of bodies.
     pub bytes: usize,
 }
 
@@ -39,6 +43,8 @@ pub struct Claimed {
     pub behind: Vec<Delivery>,
     /// When the next one is due; `None` where nothing has a time.
     pub next: Option<Duration>,
+    /// Nothing was claimed, because the first that is due has more bytes than the share: so many.
+    pub too_large: Option<usize>,
 }
 
 /// The sessions, as far as they are open.
@@ -59,15 +65,17 @@ pub(super) struct Session {
     claim: Statement,
     behind: Statement,
     next_due: Statement,
+    piece: Statement,
 }
 
 impl Session {
     /// Makes a session ready.
     async fn prepare(client: Client) -> Result<Self> {
-        let (claim, behind, next_due) = tokio::try_join!(
+        let (claim, behind, next_due, piece) = tokio::try_join!(
             client.prepare(include_str!("../../sql/store/claim.sql")),
             client.prepare(include_str!("../../sql/store/behind.sql")),
             client.prepare(include_str!("../../sql/store/next_due.sql")),
+            client.prepare("select substring(body from $2 for $3), octet_length(body) from delivery where id = $1"),
         )
         .context("prepare to claim")?;
         Ok(Self {
@@ -75,7 +83,98 @@ impl Session {
             claim,
             behind,
             next_due,
+            piece,
         })
+    }
+
+    async fn claim(
+        &self,
+        holder: &Holder,
+        hook: &HookId,
+        share: Share,
+        lease: Duration,
+    ) -> Result<Claimed> {
+        let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
+        let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
+        let Holder { slot, name } = holder;
+        let due: [&(dyn ToSql + Sync); 7] = [&hook, &most, &lease, &bytes, slot, name, &piece];
+        let later: [&(dyn ToSql + Sync); 1] = [&hook];
+        // Both are on their way at once, and answered in this order.
+        let (mut deliveries, next) = tokio::try_join!(self.deliveries(&self.claim, &due), async {
+            Ok(self.client.query_opt(&self.next_due, &later).await?)
+        },)
+        .context("claim due deliveries")?;
+        let next = next.map(|row| -> Result<(Duration, usize)> {
+            let (wait, bytes): (f64, i32) = (row.try_get("wait")?, row.try_get("bytes")?);
+            let wait = Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE);
+            Ok((wait, bytes.unsigned_abs() as usize))
+        });
+        let next = next.transpose()?;
+        let behind = if deliveries.is_empty() {
+            Vec::new()
+        } else {
+            for delivery in &mut deliveries {
+                if delivery.body.is_empty() {
+                    delivery.body = self.body(&delivery.id).await?;
+                }
+            }
+            let taken: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
+            let left = count(share.bytes.saturating_sub(taken));
+            let of_lane = count((share.behind / deliveries.len()).min(share.of_lane));
+            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
+            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &of_lane, &left];
+            let behind = self.deliveries(&self.behind, &asked).await;
+            behind.context("read what stands behind claimed deliveries")?
+        };
+        let has_none = deliveries.is_empty();
+        Ok(Claimed {
+            deliveries,
+            behind,
+            // What is due and could not be had is in somebody else's hands for a while.
+            next: next.map(|(wait, _)| match has_none {
+                true => wait.max(FIRST_PAUSE),
+                false => wait,
+            }),
+            too_large: next
+                .filter(|(wait, bytes)| has_none && wait.is_zero() && *bytes > share.bytes)
+                .map(|(_, bytes)| bytes),
+        })
+    }
+
+    /// What a statement returns, in the order of events, which `returning` does not keep. Each row is gone as soon as it is read.
+    async fn deliveries(
+        &self,
+        statement: &Statement,
+        asked: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Delivery>> {
+        let rows = self.client.query_raw(statement, asked.iter().copied());
+        let rows = rows.await?.err_into::<anyhow::Error>();
+        let deliveries = rows.and_then(|row| future::ready(delivery(&row)));
+        let mut deliveries: Vec<Delivery> = deliveries.try_collect().await?;
+        deliveries.sort_by_key(|delivery| delivery.position);
+        Ok(deliveries)
+    }
+
+    /// The body of a delivery, in pieces.
+    async fn body(&self, id: &str) -> Result<Bytes> {
+        let mut body = BytesMut::new();
+        loop {
+            let (from, most) = (body.len() as i32 + 1, PIECE as i32);
+            let row = self
+                .client
+                .query_opt(&self.piece, &[&id, &from, &most])
+                .await;
+            let row = row.with_context(|| format!("read the body of {id}"))?;
+            let row = row.with_context(|| format!("{id} was deleted while it was claimed"))?;
+            let piece: &[u8] = row.try_get(0)?;
+            if body.is_empty() {
+                body.reserve(usize::try_from(row.try_get::<_, i32>(1)?)?);
+            }
+            body.extend_from_slice(piece);
+            if piece.len() < PIECE {
+                return Ok(body.freeze());
+            }
+        }
     }
 }
 
@@ -94,57 +193,17 @@ impl Store {
                 Session::prepare(client).await?
             }
         };
-        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
-        let (most, bytes) = (count(share.lanes), count(share.bytes));
-        let Holder { slot: held, name } = &self.holder;
-        let due: [&(dyn ToSql + Sync); 6] = [&hook, &most, &lease, &bytes, held, name];
-        let later: [&(dyn ToSql + Sync); 1] = [&hook];
-        // Both are on their way at once, and answered in this order.
-        let (rows, next) = tokio::try_join!(
-            session.client.query(&session.claim, &due),
-            session.client.query_opt(&session.next_due, &later),
-        )
-        .context("claim due deliveries")?;
-        let next: Option<f64> = next.map(|row| row.try_get(0)).transpose()?;
-        let next = next.map(|wait| Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE));
-        let deliveries = in_order(&rows)?;
-        let behind = if deliveries.is_empty() {
-            Vec::new()
-        } else {
-            let taken: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
-            let left = count(share.bytes.saturating_sub(taken));
-            let of_lane = count((share.behind / deliveries.len()).min(share.of_lane));
-            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &of_lane, &left];
-            let rows = session.client.query(&session.behind, &asked).await;
-            in_order(&rows.context("read what stands behind claimed deliveries")?)?
-        };
+        let claimed = session.claim(&self.holder, hook, share, lease).await?;
         *slot = Some(session);
-        Ok(Claimed {
-            deliveries,
-            behind,
-            // What is due and could not be had is in somebody else's hands for a while.
-            next: match rows.is_empty() {
-                true => next.map(|wait| wait.max(FIRST_PAUSE)),
-                false => next,
-            },
-        })
+        Ok(claimed)
     }
-}
-
-/// Deliveries in the order of their events, which `returning` does not keep.
-fn in_order(rows: &[Row]) -> Result<Vec<Delivery>> {
-    let mut deliveries = rows.iter().map(delivery).collect::<Result<Vec<_>>>()?;
-    deliveries.sort_by_key(|delivery| delivery.position);
-    Ok(deliveries)
 }
 
 fn delivery(row: &Row) -> Result<Delivery> {
     let commit_lsn: &str = row.try_get("commit_lsn")?;
     let index: i64 = row.try_get("event_index")?;
     let attempts: i32 = row.try_get("attempts")?;
-    let body: Vec<u8> = row.try_get("body")?;
+    let body: Option<&[u8]> = row.try_get("body")?;
     Ok(Delivery {
         id: row.try_get::<_, &str>("id")?.into(),
         event: row.try_get::<_, &str>("event")?.into(),
@@ -154,7 +213,7 @@ fn delivery(row: &Row) -> Result<Delivery> {
         },
         commit_time: row.try_get("commit_time")?,
         place: batch::place(row.try_get("lane")?, row.try_get("other_lane")?),
-        body: body.into(),
+        body: Bytes::copy_from_slice(body.unwrap_or_default()),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         attempts: attempts.unsigned_abs(),
         unfit: None,
@@ -166,4 +225,8 @@ fn delivery(row: &Row) -> Result<Delivery> {
             .map(Arc::new),
         held: None,
     })
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

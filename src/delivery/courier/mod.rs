@@ -12,23 +12,16 @@ mod permit;
 mod round;
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::StreamExt;
 use tokio::{sync::Notify, time::Instant};
 
 use self::round::Round;
 use super::{
-    Delivery, Desk,
-    answer::Failure,
-    backlog::Backlog,
-    breaker::Breaker,
-    lane::{Lanes, Place},
-    send::Door,
-    spell::Spell,
+    Delivery, Desk, answer::Failure, backlog::Backlog, lane::Place, send::Door, spell::Spell,
 };
 use crate::hook::{Hook, HookId};
 
@@ -196,19 +189,7 @@ impl Courier {
     }
 
     async fn run(self: Arc<Self>) {
-        let mut round = Round {
-            lanes: Lanes::default(),
-            going: FuturesUnordered::new(),
-            flying: 0,
-            claiming: false,
-            claimed: VecDeque::new(),
-            in_hand: HashMap::new(),
-            lanes_in_hand: HashMap::new(),
-            breaker: Breaker::default(),
-            open: None,
-            not_before: Instant::now(),
-            overwhelmed: false,
-        };
+        let mut round = Round::default();
         loop {
             let stopping = self.desk.stop.is_cancelled();
             let hook = self.collect(&mut round);

@@ -20,6 +20,7 @@ use crate::{
         batch::{self, Gathering, Head, Run},
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
+        memory::{Memory, Taken},
     },
     hook::Hook,
     meters,
@@ -32,6 +33,8 @@ const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
 const RUN: usize = 32;
 /// So much of what goes in requests of its own is claimed at once, but for a single delivery.
 const CLAIMED_BYTES: usize = 4 << 20;
+/// What a claimed delivery costs beside its body.
+const DELIVERY_BYTES: usize = 512;
 /// How long to wait when the table could not be read.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 
@@ -45,8 +48,8 @@ pub(super) enum Done {
     },
     /// A run of deliveries of the table, which of them were claimed, and how it went.
     Parked(Vec<Head>, Report),
-    /// What is due in the table.
-    Claimed(anyhow::Result<Claimed>),
+    /// What is due in the table, and the memory that it takes.
+    Claimed(anyhow::Result<(Claimed, Taken)>),
 }
 
 pub(super) type Going = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -58,8 +61,8 @@ pub(super) struct Round {
     /// How many of `going` are requests, or runs of them.
     pub(super) flying: usize,
     pub(super) claiming: bool,
-    /// What was claimed, by runs that are not on their way yet.
-    pub(super) claimed: VecDeque<Run>,
+    /// What was claimed, by runs that are not on their way yet, with the memory that they share.
+    pub(super) claimed: VecDeque<(Run, Arc<Taken>)>,
     /// The ids of what was claimed and is not done with, and how many attempts there had been: should a lease end before, it is
     /// not taken twice.
     pub(super) in_hand: HashMap<Arc<str>, u32>,
@@ -74,10 +77,29 @@ pub(super) struct Round {
     pub(super) overwhelmed: bool,
 }
 
+impl Default for Round {
+    fn default() -> Self {
+        Self {
+            lanes: Lanes::default(),
+            going: FuturesUnordered::new(),
+            flying: 0,
+            claiming: false,
+            claimed: VecDeque::new(),
+            in_hand: HashMap::new(),
+            lanes_in_hand: HashMap::new(),
+            breaker: Breaker::default(),
+            open: None,
+            not_before: Instant::now(),
+            overwhelmed: false,
+        }
+    }
+}
+
 impl Round {
     /// Forgets what was claimed and is not on its way. Returns what it was.
     pub(super) fn let_go(&mut self) -> Vec<Arc<str>> {
-        let heads: Vec<_> = self.claimed.drain(..).flat_map(|run| run.heads).collect();
+        let claimed = self.claimed.drain(..);
+        let heads: Vec<_> = claimed.flat_map(|(run, _)| run.heads).collect();
         self.let_out_of_hand(&heads);
         heads.into_iter().map(|head| head.id).collect()
     }
@@ -245,14 +267,16 @@ impl Courier {
                 // Otherwise a probe is out, and its answer decides.
                 return;
             }
-            let Some(run) = round.claimed.pop_front() else {
+            let Some((run, memory)) = round.claimed.pop_front() else {
                 return;
             };
             round.flying += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
             let heads = run.heads.clone();
             round.going.push(Box::pin(async move {
-                Done::Parked(heads, courier.try_parked(&hook, run).await)
+                let report = courier.try_parked(&hook, run).await;
+                drop(memory);
+                Done::Parked(heads, report)
             }));
         }
     }
@@ -316,10 +340,34 @@ impl Courier {
             hook.delivery.timeout + LEASE_BEYOND_TIMEOUT,
         );
         round.going.push(Box::pin(async move {
-            let (store, id) = (&courier.desk.store, &courier.id);
-            Done::Claimed(store.claim(id, share, lease).await)
+            Done::Claimed(courier.claim(share, lease).await)
         }));
         None
+    }
+
+    /// Claims what is due, once there is memory for it. A single delivery that is larger than what is claimed at once has a purse
+    /// of its own, so that the others need not wait for it.
+    async fn claim(&self, mut share: Share, lease: Duration) -> anyhow::Result<(Claimed, Taken)> {
+        let Memory { table, large, .. } = &self.desk.memory;
+        // Others want to claim too.
+        share.bytes = share.bytes.min(table.bytes() / 4);
+        let mut memory = table.take(share.bytes).await;
+        loop {
+            let claimed = self.desk.store.claim(&self.id, share, lease).await?;
+            let Some(bytes) = claimed.too_large else {
+                let all = claimed.deliveries.iter().chain(&claimed.behind);
+                memory.shrink(all.map(|one| one.body.len() + DELIVERY_BYTES).sum());
+                return Ok((claimed, memory));
+            };
+            drop(memory);
+            memory = large.take(bytes).await;
+            share = Share {
+                lanes: 1,
+                behind: 0,
+                of_lane: 0,
+                bytes,
+            };
+        }
     }
 
     pub(super) fn note(self: &Arc<Self>, round: &mut Round, done: Done) {
@@ -357,14 +405,16 @@ impl Courier {
         }
     }
 
-    fn note_claimed(&self, round: &mut Round, claimed: anyhow::Result<Claimed>) {
+    fn note_claimed(&self, round: &mut Round, claimed: anyhow::Result<(Claimed, Taken)>) {
         let mut state = self.state();
         match claimed {
-            Ok(Claimed {
-                mut deliveries,
-                mut behind,
-                next,
-            }) => {
+            Ok((claimed, memory)) => {
+                let Claimed {
+                    mut deliveries,
+                    mut behind,
+                    next,
+                    ..
+                } = claimed;
                 // With more attempts it is not in hand any more: how it went is on record, but has not been told here yet.
                 deliveries.retain(|delivery| {
                     let in_hand = round.in_hand.get(&delivery.id);
@@ -380,6 +430,8 @@ impl Courier {
                 for run in &runs {
                     round.take_in_hand(&run.heads);
                 }
+                let memory = Arc::new(memory);
+                let runs = runs.into_iter().map(|run| (run, Arc::clone(&memory)));
                 round.claimed.extend(runs);
             }
             Err(error) => {
@@ -452,4 +504,31 @@ fn is_late(delivery: &Delivery, hook: &Hook, now: Instant) -> bool {
     let patience = hook.delivery.timeout + hook.delivery.batch.map_or(AT_ONCE, |rule| rule.wait);
     let held = delivery.held.as_ref();
     held.is_some_and(|held| now.saturating_duration_since(held.since) > patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(id: &str, lane: u64, attempts: u32) -> Head {
+        Head {
+            id: id.into(),
+            place: Place::One(lane),
+            attempts,
+        }
+    }
+
+    #[test]
+    fn what_was_claimed_again_stays_in_hand_when_its_earlier_run_ends() {
+        let mut round = Round::default();
+        let (first, again) = ([head("a", 1, 0), head("b", 2, 0)], [head("a", 1, 1)]);
+        round.take_in_hand(&first);
+        round.take_in_hand(&again);
+        assert_eq!(round.lanes_in_hand, HashMap::from([(1, 2), (2, 1)]));
+        round.let_out_of_hand(&first);
+        assert_eq!(round.in_hand, HashMap::from([("a".into(), 1)]));
+        assert_eq!(round.lanes_in_hand, HashMap::from([(1, 1)]));
+        round.let_out_of_hand(&again);
+        assert!(round.in_hand.is_empty() && round.lanes_in_hand.is_empty());
+    }
 }
