@@ -21,9 +21,13 @@ const TOGETHER: i64 = 10;
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let mut source = Source::new("latency", BOOK, EVENTS)?;
     let mut receivers = Receivers::open(1)?;
-    let backlog = source.write(scale.events / 2, 1, 100)?;
+    let backlog = source.write(scale.events, 1, 100)?;
     let hooks = drain::hooks_by_owner(&receivers, 1, "");
-    let drained = drain::drain(&mut source, &backlog, &mut receivers, &hooks)?.rate;
+    let mut drained = Samples::default();
+    for _ in 0..scale.rounds {
+        drained.push(drain::drain(&mut source, &backlog, &mut receivers, &hooks)?.rate);
+    }
+    let drained = drained.median();
     let mut figures = watch(
         scale,
         &mut source,

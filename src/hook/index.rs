@@ -4,12 +4,12 @@
 //! row stands among the other changes.
 
 use std::{
-    borrow::Borrow,
-    collections::{HashMap, HashSet},
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, Hash},
     sync::Arc,
     time::SystemTime,
 };
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable, hash_table::Entry};
 
 use crate::{
     config::Pattern,
@@ -21,23 +21,21 @@ use crate::{
 /// There may be a million: they are found by what stands in them, instead of by copies of it, and share owners and patterns.
 #[derive(Debug)]
 pub struct Index {
-    hooks: HashSet<ById>,
+    hooks: HashTable<Arc<Hook>>,
     listeners: HashMap<Arc<str>, Listeners>,
     owners: HashSet<Arc<str>>,
     /// No more than the events have beginnings.
     patterns: HashSet<Arc<[Pattern]>>,
+    /// Of ids, and of owners.
+    hasher: DefaultHashBuilder,
 }
 
 /// The hooks on one event.
 #[derive(Debug, Default)]
 struct Listeners {
-    of_owner: HashSet<ByOwner>,
+    of_owner: HashTable<ByOwner>,
     of_everyone: Vec<Arc<Hook>>,
 }
-
-/// A hook that is found by its id.
-#[derive(Debug)]
-struct ById(Arc<Hook>);
 
 /// The hooks of one owner, who is found by the name that stands in them. Nearly always there is one.
 #[derive(Debug)]
@@ -55,13 +53,14 @@ impl Index {
     /// An index without hooks for these events, which are all that can happen.
     pub fn new(events: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
-            hooks: HashSet::new(),
+            hooks: HashTable::new(),
             listeners: events
                 .into_iter()
                 .map(|event| (event, Listeners::default()))
                 .collect(),
             owners: HashSet::new(),
             patterns: HashSet::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -71,17 +70,28 @@ impl Index {
         if let Some(own) = Arc::get_mut(&mut hook) {
             self.share(own);
         }
-        if let Some(ById(earlier)) = self.hooks.replace(ById(Arc::clone(&hook))) {
-            self.leave(&earlier);
+        let hash = self.hasher.hash_one(hook.id.as_str());
+        let is_same = |other: &Arc<Hook>| other.id == hook.id;
+        let rehash = |other: &Arc<Hook>| self.hasher.hash_one(other.id.as_str());
+        match self.hooks.entry(hash, is_same, rehash) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&hook));
+            }
+            Entry::Occupied(mut place) => {
+                let earlier = std::mem::replace(place.get_mut(), Arc::clone(&hook));
+                self.leave(&earlier);
+            }
         }
         for listeners in heard_by(&mut self.listeners, &hook.events) {
-            listeners.add(Arc::clone(&hook));
+            listeners.add(Arc::clone(&hook), &self.hasher);
         }
     }
 
     /// Takes a hook out. Returns it if there was one.
     pub fn remove(&mut self, id: &HookId) -> Option<Arc<Hook>> {
-        let ById(hook) = self.hooks.take(id.as_str())?;
+        let hash = self.hasher.hash_one(id.as_str());
+        let place = self.hooks.find_entry(hash, |hook| hook.id == *id).ok()?;
+        let (hook, _) = place.remove();
         self.leave(&hook);
         Some(hook)
     }
@@ -89,7 +99,7 @@ impl Index {
     /// Removes what there is of a hook beside itself.
     fn leave(&mut self, hook: &Hook) {
         for listeners in heard_by(&mut self.listeners, &hook.events) {
-            listeners.remove(hook);
+            listeners.remove(hook, &self.hasher);
         }
         if let Some(owner) = &hook.owner
             && self
@@ -112,19 +122,15 @@ impl Index {
 
     /// The hook with this id.
     pub fn get(&self, id: &HookId) -> Option<&Arc<Hook>> {
-        self.hooks.get(id.as_str()).map(|ById(hook)| hook)
+        let hash = self.hasher.hash_one(id.as_str());
+        self.hooks.find(hash, |hook| hook.id == *id)
     }
 
     /// The hooks that hear the rows of this owner, as theirs.
     pub fn of_owner(&self, owner: &str) -> Vec<Arc<Hook>> {
         let mut hooks: Vec<Arc<Hook>> = Vec::new();
         for listeners in self.listeners.values() {
-            for hook in listeners
-                .of_owner
-                .get(owner)
-                .into_iter()
-                .flat_map(ByOwner::hooks)
-            {
+            for hook in listeners.of(owner, &self.hasher) {
                 if hooks.iter().all(|other| other.id != hook.id) {
                     hooks.push(Arc::clone(hook));
                 }
@@ -167,14 +173,14 @@ impl Index {
             Audience::Owner(owner) => Some(
                 listeners
                     .zip(owner)
-                    .and_then(|(of, owner)| of.of_owner.get(owner)),
+                    .map_or(&[][..], |(of, owner)| of.of(owner, &self.hasher)),
             ),
         };
         let of_all = listeners.filter(|_| owners.is_none());
         let of_all = of_all
             .into_iter()
             .flat_map(|of| of.of_owner.iter().flat_map(ByOwner::hooks));
-        let of_one = owners.flatten().into_iter().flat_map(ByOwner::hooks);
+        let of_one = owners.unwrap_or_default();
         everyone
             .chain(of_all)
             .chain(of_one)
@@ -183,37 +189,65 @@ impl Index {
 }
 
 impl Listeners {
-    fn add(&mut self, hook: Arc<Hook>) {
+    /// The hooks of an owner.
+    fn of(&self, owner: &str, hasher: &DefaultHashBuilder) -> &[Arc<Hook>] {
+        let hash = hasher.hash_one(owner);
+        let hooks = self.of_owner.find(hash, |hooks| hooks.owner() == owner);
+        hooks.map_or(&[], ByOwner::hooks)
+    }
+
+    fn add(&mut self, hook: Arc<Hook>, hasher: &DefaultHashBuilder) {
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.push(hook);
         };
-        let with_others = match self.of_owner.take(owner) {
-            None => ByOwner::One(hook),
-            Some(ByOwner::One(other)) => ByOwner::Many(Box::new(vec![other, hook])),
-            Some(ByOwner::Many(mut others)) => {
-                others.push(hook);
-                ByOwner::Many(others)
+        let hash = hasher.hash_one(owner);
+        let is_same = |hooks: &ByOwner| hooks.owner() == owner;
+        let rehash = |hooks: &ByOwner| hasher.hash_one(hooks.owner());
+        match self.of_owner.entry(hash, is_same, rehash) {
+            Entry::Vacant(place) => {
+                place.insert(ByOwner::One(hook));
             }
-        };
-        self.of_owner.insert(with_others);
+            Entry::Occupied(mut place) => match place.get_mut() {
+                ByOwner::Many(hooks) => hooks.push(hook),
+                one @ ByOwner::One(_) => {
+                    let both = [one.hooks(), &[hook]].concat();
+                    *one = ByOwner::Many(Box::new(both));
+                }
+            },
+        }
     }
 
-    fn remove(&mut self, hook: &Hook) {
+    fn remove(&mut self, hook: &Hook, hasher: &DefaultHashBuilder) {
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.retain(|other| other.id != hook.id);
         };
-        let Some(ByOwner::Many(mut hooks)) = self.of_owner.take(owner) else {
+        let hash = hasher.hash_one(owner);
+        let Ok(mut place) = self
+            .of_owner
+            .find_entry(hash, |hooks| hooks.owner() == owner)
+        else {
             return;
         };
-        hooks.retain(|other| other.id != hook.id);
-        self.of_owner.extend(match hooks.len() {
-            0 | 1 => hooks.pop().map(ByOwner::One),
-            _ => Some(ByOwner::Many(hooks)),
-        });
+        match place.get_mut() {
+            ByOwner::One(_) => {
+                place.remove();
+            }
+            ByOwner::Many(hooks) => {
+                hooks.retain(|other| other.id != hook.id);
+                if let [one] = &hooks[..] {
+                    *place.get_mut() = ByOwner::One(Arc::clone(one));
+                }
+            }
+        }
     }
 }
 
 impl ByOwner {
+    fn owner(&self) -> &str {
+        let owner = self.hooks().first().and_then(|hook| hook.owner.as_deref());
+        owner.unwrap_or_default()
+    }
+
     fn hooks(&self) -> &[Arc<Hook>] {
         match self {
             Self::One(hook) => std::slice::from_ref(hook),
@@ -246,40 +280,6 @@ fn shared<T: Hash + Eq + ?Sized>(set: &mut HashSet<Arc<T>>, own: &mut Arc<T>) {
         }
     }
 }
-
-impl Borrow<str> for ById {
-    fn borrow(&self) -> &str {
-        self.0.id.as_str()
-    }
-}
-
-impl Borrow<str> for ByOwner {
-    fn borrow(&self) -> &str {
-        let owner = self.hooks().first().and_then(|hook| hook.owner.as_deref());
-        owner.unwrap_or_default()
-    }
-}
-
-// Both are equal, and hash, as what they are found by.
-macro_rules! found_by_text {
-    ($($found:ty)*) => {$(
-        impl PartialEq for $found {
-            fn eq(&self, other: &Self) -> bool {
-                Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
-            }
-        }
-
-        impl Eq for $found {}
-
-        impl Hash for $found {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                Borrow::<str>::borrow(self).hash(state);
-            }
-        }
-    )*};
-}
-
-found_by_text!(ById ByOwner);
 
 /// Who may hear an event, besides the hooks that hear everyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
