@@ -18,9 +18,10 @@ demo: postgres
 test: postgres django peers browser schemathesis
 	cargo test --locked --no-fail-fast
 
+# Optimized, because a debug build would spend hours on the second part.
 torture: postgres
-	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --locked --test torture -- --nocapture
-	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --locked --test stories -- memory:: --nocapture --test-threads 1
+	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
+	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1
 
 # A copy is measured, because building the benchmarks builds a binary of their own in its place.
 BENCHED = target/benchmarks/rowhook

@@ -144,12 +144,10 @@ impl Reader {
         let row = self.reserve_for_row(event).await;
         let mut renderer = Renderer::new(event);
         for (hook, unfit, asked) in chosen {
-            // A request of a batch has copies of them.
-            let copies = 1 + usize::from(hook.delivery.batch.is_some());
-            let expected = renderer.expected(&hook) * copies + DELIVERY_BYTES;
+            let expected = weight(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
             let body = renderer.render(&hook);
-            let bytes = body.len() * copies + DELIVERY_BYTES;
+            let bytes = weight(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
@@ -271,6 +269,17 @@ impl Reader {
             tracing::warn!(%table, "a row has no owner, or none that is known: only hooks of everyone hear of it (said once; see rowhook check)");
         }
     }
+}
+
+/// How many bytes a delivery takes whose body has so many.
+fn weight(body: usize, hook: &Hook) -> usize {
+    // A request of a batch has a copy, and the driver has some of a large body when it is parked.
+    let copies = match hook.delivery.batch {
+        Some(_) => body,
+        None if body > LARGE_ROW => body / 2,
+        None => 0,
+    };
+    body + copies + DELIVERY_BYTES
 }
 
 /// What expressions are asked about an event.

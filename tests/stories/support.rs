@@ -102,7 +102,11 @@ impl Database {
 
     /// Waits until `sql` says true.
     pub async fn until(&self, fact: &str, sql: &str) {
-        let deadline = Instant::now() + DEADLINE;
+        self.until_within(DEADLINE, fact, sql).await;
+    }
+
+    async fn until_within(&self, deadline: Duration, fact: &str, sql: &str) {
+        let deadline = Instant::now() + deadline;
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         while self.ask(sql).await != "t" {
             assert!(Instant::now() < deadline, "never came true: {fact}");
@@ -112,6 +116,11 @@ impl Database {
 
     /// Waits until rowhook has confirmed everything that has been written so far.
     pub async fn until_all_is_confirmed(&self) {
+        self.until_all_is_confirmed_within(DEADLINE).await;
+    }
+
+    /// The same, where there is more to be done than in most stories.
+    pub async fn until_all_is_confirmed_within(&self, deadline: Duration) {
         let now = self.ask("select pg_current_wal_insert_lsn()").await;
         // A few bytes of WAL without events are not worth a confirmation; so many are.
         self.sql("select pg_logical_emit_message(true, 'filler', repeat('-', 20000))")
@@ -120,8 +129,8 @@ impl Database {
             "select confirmed_flush_lsn >= '{now}' from pg_replication_slots where slot_name = '{}'",
             self.name
         );
-        self.until(&format!("the slot has confirmed {now}"), &sql)
-            .await;
+        let fact = format!("the slot has confirmed {now}");
+        self.until_within(deadline, &fact, &sql).await;
     }
 
     /// Waits until everything that has been written so far is confirmed, and nothing is parked.
