@@ -1,6 +1,6 @@
 //! All hooks as they are now, for people to look at: those that cannot be used too, with the reason.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -10,13 +10,7 @@ use super::{
     index::Index,
     row::{self, HookColumns, HookRow, Known},
 };
-use crate::{
-    config::Config,
-    delivery::guard::Guard,
-    event::EventMap,
-    filter::typing::Columns,
-    postgres::{quote, relation::Relation},
-};
+use crate::{config::Config, event::EventMap, postgres::quote};
 
 /// The hooks of hooks.toml, in its order, and then those of the table.
 #[derive(Debug)]
@@ -48,37 +42,20 @@ impl Roster {
     /// # Errors
     /// When the hook table cannot be read. Where rowhook's own has not been made yet, it holds nothing.
     pub async fn read(client: &Client, config: &Config, events: &EventMap) -> Result<Self> {
-        let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+        let mut known = Known::new(config, events);
         let of_file = config.hooks.iter().map(|hook| Listed {
             id: HookId::new(hook.name.as_str(), false),
             origin: Origin::File,
             owner: hook.owner.clone(),
             events: hook.events.iter().map(ToString::to_string).collect(),
             active: true,
-            made: match guard.check_url(&hook.target) {
+            made: match known.guard.check_url(&hook.target) {
                 Ok(()) => from_file(hook).map(Arc::new),
                 Err(refusal) => Err(refusal.to_string()),
             },
         });
         let mut hooks: Vec<Listed> = of_file.collect();
-        let file_hooks: Vec<String> = config.hooks.iter().map(|hook| hook.name.clone()).collect();
-        let mut rows = HashMap::new();
-        for table in events.tables() {
-            let relation = Relation::of(client, table).await;
-            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
-            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
-                let columns = Columns::of(&relation, |column| events.shape.name(column).is_some());
-                let names = events.names().cloned();
-                rows.extend(names.map(|name| (name, columns.clone())));
-            }
-        }
-        let known = Known {
-            events: events.names(),
-            file_hooks: &file_hooks,
-            delivery: &Arc::new(config.delivery.clone()),
-            guard: &guard,
-            rows: &rows,
-        };
+        known.learn_all(client, events).await?;
         let columns = HookColumns::from_config(config);
         if config.hook_table.is_some() || exists(client, &columns).await? {
             let take = |row| hooks.push(of_table(row, &known));
@@ -103,7 +80,7 @@ impl Roster {
     }
 }
 
-fn of_table(row: HookRow, known: &Known<'_>) -> Listed {
+fn of_table(row: HookRow, known: &Known) -> Listed {
     Listed {
         id: row.id.clone(),
         origin: Origin::Table,

@@ -22,6 +22,7 @@ use crate::{
         self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
     },
     delivery::{guard::Guard, target::Target},
+    event::{EventMap, TableEvents},
     filter::{Filter, typing::Columns},
     postgres::{quote, relation::Relation},
     signature::Signer,
@@ -284,7 +285,7 @@ impl HookRow {
     ///
     /// # Errors
     /// The reason why it cannot be one, for its owner to read.
-    pub fn into_hook(self, known: &Known<'_>) -> Result<Hook, String> {
+    pub fn into_hook(self, known: &Known) -> Result<Hook, String> {
         if known
             .file_hooks
             .iter()
@@ -341,7 +342,7 @@ impl HookRow {
             Some(name) => PayloadFormat::parse(name)
                 .ok_or_else(|| format!("no payload is called {name:?}"))?,
         };
-        let usual = known.delivery;
+        let usual = &known.delivery;
         let delivery = if (payload, &signature) == (usual.payload, &usual.signature) {
             Arc::clone(usual)
         } else {
@@ -366,21 +367,56 @@ impl HookRow {
 }
 
 /// What a row is checked against.
-#[derive(Debug)]
-pub struct Known<'a> {
-    /// All events that can happen.
-    pub events: &'a [Arc<str>],
-    /// The names of the hooks in hooks.toml.
-    pub file_hooks: &'a [String],
+#[derive(Debug, Clone)]
+pub struct Known {
     /// What applies where a row says nothing.
-    pub delivery: &'a Arc<Delivery>,
+    pub delivery: Arc<Delivery>,
     /// Which targets are allowed.
-    pub guard: &'a Guard,
-    /// What expressions may look at, by event. Those of messages are not in it.
-    pub rows: &'a HashMap<Arc<str>, Columns>,
+    pub guard: Guard,
+    /// All events that can happen.
+    events: Vec<Arc<str>>,
+    /// The names of the hooks in hooks.toml.
+    file_hooks: Vec<String>,
+    /// What expressions may look at, by event, as far as the events' tables are known. Those of messages are not in it.
+    rows: HashMap<Arc<str>, Columns>,
 }
 
-impl Known<'_> {
+impl Known {
+    /// What `config` says. The tables of its events are not known yet.
+    pub fn new(config: &config::Config, events: &EventMap) -> Self {
+        let delivery = &config.delivery;
+        Self {
+            delivery: Arc::new(delivery.clone()),
+            guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
+            events: events.names().to_vec(),
+            file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
+            rows: HashMap::new(),
+        }
+    }
+
+    /// The table of these events looks like this, from now on.
+    pub fn learn(&mut self, events: &TableEvents, relation: &Relation) {
+        let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
+        for event in events.names() {
+            self.rows.insert(Arc::clone(event), columns.clone());
+        }
+    }
+
+    /// The tables of all events look as they do now.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn learn_all(&mut self, client: &Client, events: &EventMap) -> Result<()> {
+        for table in events.tables() {
+            let relation = Relation::of(client, table).await;
+            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
+            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
+                self.learn(events, &relation);
+            }
+        }
+        Ok(())
+    }
+
     /// Can the filter be asked of some event that the pattern matches? One that fits only some may be meant so.
     fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
         let mut misfit = None;

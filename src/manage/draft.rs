@@ -3,11 +3,7 @@
 //! What is written is read again in the same transaction as the stream will read it. So nothing gets in that a running
 //! rowhook would then refuse, whichever table it is.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -17,7 +13,7 @@ use tokio_postgres::Transaction;
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result, RowRules, Who, begin, hooks::Hook};
+use super::{Error, Known, Office, Result, Who, begin, hooks::Hook};
 use crate::{
     config::HOOK_DISABLED,
     hook::{self, HookId, row},
@@ -121,7 +117,7 @@ impl Office {
             (Who::Operator, owner) => owner,
         };
         self.check_target(&new.target).await?;
-        let rules = self.rules_of_rows().await?;
+        let known = self.known_now().await?;
         let mut row = Row::default();
         row.set("owner", Some(&self.table.owner), owner)?;
         row.set("event", Some(&self.table.event), Some(new.event))?;
@@ -152,7 +148,7 @@ impl Office {
         let made = transaction.query_one(&sql, &[&json]).await;
         let made = made.map_err(|error| Error::of_postgres("make the hook", error))?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
-        check_row(&transaction, &self.columns, &rules, &id).await?;
+        check_row(&transaction, &self.columns, &known, &id).await?;
         commit(transaction).await?;
         let hook = self.hook(&Who::Operator, &id).await?;
         Ok(Keyed { hook, secret })
@@ -305,7 +301,7 @@ impl Office {
         }
         let row = row::load_one(&self.client, &self.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-        row.into_hook(&self.rules.known(&HashMap::new()))
+        row.into_hook(&self.rules.known)
             .map_err(|reason| Error::Conflict(format!("hook {id} cannot be used: {reason}")))
     }
 
@@ -333,14 +329,14 @@ impl Office {
         let columns: Vec<&str> = values.keys().map(String::as_str).collect();
         let sql = self.table.update(&columns);
         let json = Value::Object(values.clone()).to_string();
-        let rules = self.rules_of_rows().await?;
+        let known = self.known_now().await?;
         let transaction = begin(&mut self.client).await?;
         let changed = transaction.execute(&sql, &[&json, &id]).await;
         let changed = changed.map_err(|error| Error::of_postgres("change the hook", error))?;
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
-        check_row(&transaction, &self.columns, &rules, id).await?;
+        check_row(&transaction, &self.columns, &known, id).await?;
         commit(transaction).await
     }
 
@@ -350,7 +346,7 @@ impl Office {
             .map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
         let refused =
             |refusal: crate::delivery::guard::Refusal| Error::Invalid(refusal.to_string());
-        self.rules.guard.check_url(&url).map_err(refused)?;
+        self.rules.known.guard.check_url(&url).map_err(refused)?;
         let Some(Host::Domain(name)) = url.host() else {
             return Ok(());
         };
@@ -359,7 +355,7 @@ impl Office {
         let Ok(Ok(found)) = looking.await else {
             return Ok(());
         };
-        let judged = |address: SocketAddr| self.rules.guard.check_address(address.ip());
+        let judged = |address: SocketAddr| self.rules.known.guard.check_address(address.ip());
         let judged: Vec<_> = found.map(judged).collect();
         match judged.iter().all(std::result::Result::is_err) {
             true => judged
@@ -428,14 +424,12 @@ fn no_column(what: &str) -> Error {
 async fn check_row(
     transaction: &Transaction<'_>,
     columns: &row::HookColumns,
-    rules: &RowRules,
+    known: &Known,
     id: &str,
 ) -> Result<()> {
     let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;
     let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-    row.into_hook(&rules.rules.known(&rules.rows))
-        .map(drop)
-        .map_err(Error::Invalid)
+    row.into_hook(known).map(drop).map_err(Error::Invalid)
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<()> {

@@ -20,7 +20,7 @@ pub mod status;
 mod table;
 pub mod tokens;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
@@ -32,12 +32,10 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::{self, Config},
-    delivery::guard::Guard,
+    config::Config,
     event::EventMap,
-    filter::typing::Columns,
     hook::row::{HookColumns, Known},
-    postgres::{address::Address, migration, quote, relation::Relation},
+    postgres::{address::Address, migration, quote},
 };
 
 /// For whom something is done, and so what they may see and touch.
@@ -68,39 +66,18 @@ pub struct Office {
     rules: Arc<Rules>,
 }
 
-/// What rows of the hook table are checked against.
+/// What the configuration says of events and of rows of the hook table.
 struct Rules {
     map: EventMap,
-    file_hooks: Vec<String>,
-    delivery: Arc<config::Delivery>,
-    guard: Guard,
+    known: Known,
 }
 
 impl Rules {
     fn of(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self {
-            map: EventMap::new(config)?,
-            file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
-            delivery: Arc::new(config.delivery.clone()),
-            guard: Guard::new(config.delivery.allow_http, &config.delivery.allow_networks),
-        })
+        let map = EventMap::new(config)?;
+        let known = Known::new(config, &map);
+        Ok(Self { map, known })
     }
-
-    fn known<'a>(&'a self, rows: &'a HashMap<Arc<str>, Columns>) -> Known<'a> {
-        Known {
-            events: self.map.names(),
-            file_hooks: &self.file_hooks,
-            delivery: &self.delivery,
-            guard: &self.guard,
-            rows,
-        }
-    }
-}
-
-/// The same, with the columns that filters may look at.
-struct RowRules {
-    rules: Arc<Rules>,
-    rows: HashMap<Arc<str>, Columns>,
 }
 
 impl Office {
@@ -133,23 +110,10 @@ impl Office {
     }
 
     /// What rows are checked against, with the tables as they are now.
-    async fn rules_of_rows(&self) -> Result<RowRules> {
-        let mut rows = HashMap::new();
-        for table in self.rules.map.tables() {
-            let relation = Relation::of(&self.client, table).await;
-            let relation = relation.context("read what the tables look like")?;
-            let (Some(relation), Some(events)) = (relation, self.rules.map.of_table(table)) else {
-                continue;
-            };
-            let columns = Columns::of(&relation, |column| events.shape.name(column).is_some());
-            for event in events.names() {
-                rows.insert(Arc::clone(event), columns.clone());
-            }
-        }
-        Ok(RowRules {
-            rules: Arc::clone(&self.rules),
-            rows,
-        })
+    async fn known_now(&self) -> Result<Known> {
+        let mut known = self.rules.known.clone();
+        known.learn_all(&self.client, &self.rules.map).await?;
+        Ok(known)
     }
 
     /// The beginning of a query over all hooks, those of the file and those of the table. Its first parameter is

@@ -1,6 +1,6 @@
 //! The hooks, as the stream changes them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Result;
 use tokio_postgres::Client;
@@ -8,10 +8,8 @@ use tokio_postgres::Client;
 use super::Reader;
 use crate::{
     change::{Change, Image},
-    config::{Delivery, OwnerExists},
-    delivery::guard::Guard,
+    config::OwnerExists,
     event::TableEvents,
-    filter::typing::Columns,
     hook::{
         Hook, HookId,
         index::Index,
@@ -26,20 +24,9 @@ pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
     pub(super) off: OffHooks,
-    pub(super) rules: Arc<Rules>,
+    pub(super) known: Arc<Known>,
     /// Where their owners are kept.
     pub(super) owner_exists: Option<OwnerExists>,
-}
-
-/// What makes a hook of a row.
-#[derive(Clone)]
-pub(super) struct Rules {
-    pub(super) events: Vec<Arc<str>>,
-    pub(super) file_hooks: Vec<String>,
-    pub(super) delivery: Arc<Delivery>,
-    pub(super) guard: Guard,
-    /// What expressions may look at, by event, as far as the events' tables are known.
-    pub(super) rows: HashMap<Arc<str>, Columns>,
 }
 
 /// A row of the hook table, and the hook that it makes, or why it makes none.
@@ -50,20 +37,13 @@ pub(super) struct Judged {
     hook: Result<Arc<Hook>, String>,
 }
 
-impl Rules {
-    pub(super) fn judge(&self, row: HookRow) -> Judged {
-        let known = Known {
-            events: &self.events,
-            file_hooks: &self.file_hooks,
-            delivery: &self.delivery,
-            guard: &self.guard,
-            rows: &self.rows,
-        };
-        Judged {
+impl Judged {
+    pub(super) fn of(row: HookRow, known: &Known) -> Self {
+        Self {
             id: row.id.clone(),
             active: row.active,
             was_invalid: row.invalid.clone(),
-            hook: row.into_hook(&known).map(Arc::new),
+            hook: row.into_hook(known).map(Arc::new),
         }
     }
 }
@@ -71,11 +51,7 @@ impl Rules {
 impl Hooks {
     /// The table's columns are these, from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
-        let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
-        let rows = &mut Arc::make_mut(&mut self.rules).rows;
-        for event in events.names() {
-            rows.insert(Arc::clone(event), columns.clone());
-        }
+        Arc::make_mut(&mut self.known).learn(events, relation);
     }
 }
 
@@ -105,7 +81,7 @@ impl Reader {
         if let Some(row) = row {
             self.hooks.off.turn(&row.id, !row.active, at);
             if row.active {
-                self.put_hook(self.hooks.rules.judge(row));
+                self.put_hook(Judged::of(row, &self.hooks.known));
             } else {
                 self.drop_hook(&row.id);
             }

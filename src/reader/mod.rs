@@ -12,18 +12,14 @@ mod permit;
 mod refill;
 mod step;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 pub use self::deliver::facts;
 use self::{
-    hooks::{Hooks, Rules},
+    hooks::{Hooks, Judged},
     step::{Draft, Note, Session, Step},
 };
 use crate::{
@@ -32,7 +28,6 @@ use crate::{
     delivery::{
         Couriers, Desk,
         backlog::Backlog,
-        guard::Guard,
         ledger::{Ledger, Opened},
     },
     enrich::Enrichment,
@@ -41,11 +36,11 @@ use crate::{
         self, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookColumns},
+        row::{self, HookColumns, Known},
     },
     message::Message,
     owner::Owners,
-    postgres::{Lsn, address::Address, gap::Gap, relation::Relation, stream::Received, toast},
+    postgres::{Lsn, address::Address, gap::Gap, stream::Received, toast},
     store::Due,
 };
 
@@ -77,10 +72,11 @@ impl Reader {
             .iter()
             .filter_map(|rules| rules.owner.as_ref());
         let owners = Owners::new(owners, events.tables().cloned());
-        let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
+        let known = Known::new(config, &events);
         let mut index = Index::new(events.names().iter().cloned());
         for hook in &config.hooks {
-            guard
+            known
+                .guard
                 .check_url(&hook.target)
                 .with_context(|| format!("hook {:?}", hook.name))?;
             let checked = hook::from_file(hook).map_err(anyhow::Error::msg);
@@ -94,13 +90,7 @@ impl Reader {
                 index,
                 columns: HookColumns::from_config(config),
                 off,
-                rules: Arc::new(Rules {
-                    events: events.names().to_vec(),
-                    file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
-                    delivery: Arc::new(config.delivery.clone()),
-                    guard,
-                    rows: HashMap::new(),
-                }),
+                known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
             events,
@@ -120,19 +110,14 @@ impl Reader {
     /// # Errors
     /// When a table cannot be read.
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
-        for table in self.events.tables() {
-            let relation = Relation::of(client, table).await;
-            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
-            if let (Some(events), Some(relation)) = (self.events.of_table(table), relation) {
-                self.hooks.learn(events, &relation);
-            }
-        }
+        let known = Arc::make_mut(&mut self.hooks.known);
+        known.learn_all(client, &self.events).await?;
         let off = self.desk.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
         let columns = self.hooks.columns.clone();
-        let rules = Arc::clone(&self.hooks.rules);
-        let judge = move |row| rules.judge(row);
+        let known = Arc::clone(&self.hooks.known);
+        let judge = move |row| Judged::of(row, &known);
         row::load_all(client, &columns, judge, |row| {
             if !is_noted && !row.active {
                 // The slot is new, and hooks are as they were when it was made.
@@ -205,7 +190,7 @@ impl Reader {
     /// # Errors
     /// When the tables cannot be written to.
     pub async fn forget_old(&mut self) -> Result<()> {
-        let retention = self.hooks.rules.delivery.retention;
+        let retention = self.hooks.known.delivery.retention;
         let forgotten = self
             .desk
             .store
@@ -307,7 +292,7 @@ impl Reader {
     /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear. Returns how many of the
     /// steps, from the first on, have all of it: fewer than there are where large values would be too much at once.
     async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
-        let mut ready = steps.len();
+        let all = steps.len();
         let drafts = steps
             .iter_mut()
             .enumerate()
@@ -331,9 +316,7 @@ impl Reader {
             .filter(|(_, change)| toast::has_gap(change));
         let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = gaps.unzip();
         let filled = toast::fill(client, &mut gaps).await?;
-        if let Some(unready) = places.get(filled) {
-            ready = *unready;
-        }
+        let ready = places.get(filled).copied().unwrap_or(all);
         let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
         let mut drafts: Vec<&mut Box<Draft>> = drafts.map(|(_, draft)| draft).collect();
         let owned = drafts.iter().filter_map(|draft| {
