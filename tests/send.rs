@@ -179,6 +179,14 @@ async fn a_request_has_these_bytes() {
     assert!(!format!("{target:?}").contains("north"));
 }
 
+/// Serves `app`, and returns where.
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
+}
+
 #[tokio::test]
 async fn the_official_library_verifies_what_is_sent() {
     let (said, mut heard) = mpsc::unbounded_channel();
@@ -193,9 +201,7 @@ async fn the_official_library_verifies_what_is_sent() {
             said.send(verified.is_ok()).unwrap();
         }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let url = serve(app).await;
     assert_eq!(code(&send(&sender(), &target(&url)).await), 200);
     assert_eq!(heard.recv().await, Some(true));
 }
@@ -207,9 +213,7 @@ async fn signature_of(scheme: &str, header: &str, secrets: [&str; 2]) -> HeaderM
         let said = said.clone();
         async move { said.send(request.headers().clone()).unwrap() }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let url = serve(app).await;
     let [secret, previous] = secrets.map(Secret::new);
     let scheme = SignatureScheme::parse(scheme).unwrap();
     let signer = Signer::new(&scheme, &secret, Some((&previous, None))).unwrap();
@@ -438,9 +442,7 @@ async fn redirects_are_not_followed() {
         let elsewhere = elsewhere.clone();
         async move { (StatusCode::TEMPORARY_REDIRECT, [("location", elsewhere)]).into_response() }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let url = serve(app).await;
     assert_eq!(code(&send(&sender(), &target(&url)).await), 307);
     assert_eq!(visits.load(Ordering::SeqCst), 0);
 }
@@ -690,9 +692,7 @@ async fn a_hook_has_the_method_and_the_credentials_that_it_says() {
                 .unwrap();
         }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let url = serve(app).await;
     let folder = tempfile::tempdir().unwrap();
     let hooks = hooks_with(
         folder.path(),
@@ -724,9 +724,7 @@ async fn a_header_that_a_hook_sets_itself_stands_alone() {
             said.send(accepts.collect::<Vec<_>>()).unwrap();
         }
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let url = serve(app).await;
     let folder = tempfile::tempdir().unwrap();
     let keys = ["", "headers = { Accept = \"text/plain\" }"];
     let hooks = hooks_with(folder.path(), &url, &keys).unwrap();

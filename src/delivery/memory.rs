@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Memory is counted in pages, because a semaphore cannot count to the bytes of a large budget.
 const PAGE: usize = 1024;
 
+/// What a delivery costs beside its body.
+pub const DELIVERY: usize = 512;
+
 /// The budget of a process, divided.
 #[derive(Debug, Clone)]
 pub struct Memory {

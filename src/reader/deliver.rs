@@ -18,7 +18,11 @@ use super::{
 use crate::{
     change::{Image, Tuple},
     config::{Order, TableName},
-    delivery::{Delivery, Held, Unfit, lane::Place, memory::Taken},
+    delivery::{
+        Delivery, Held, Unfit,
+        lane::Place,
+        memory::{self, Taken},
+    },
     event::{Event, Position, Subject},
     filter::{Facts, Filter},
     hook::{Hook, index::Audience},
@@ -30,8 +34,6 @@ use crate::{
 
 /// So long the reader waits for memory before it has somebody's deliveries parked.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
-/// What a delivery costs beside its body.
-const DELIVERY_BYTES: usize = 512;
 /// A row with more than this takes memory itself while it is handed on. What is smaller has its room in the stream.
 const LARGE_ROW: usize = 1 << 20;
 
@@ -254,12 +256,12 @@ impl Reader {
     /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
     /// memory has them parked.
     async fn reserve(&mut self, row: Option<&Taken>, bytes: usize) -> Taken {
-        let desk = Arc::clone(&self.desk);
+        let Self { desk, couriers, .. } = self;
         loop {
             let waiting = desk.memory.stream.take_beside(row, bytes);
             match timeout(MEMORY_PATIENCE, waiting).await {
                 Ok(memory) => return memory,
-                Err(_) => self.couriers.shed(),
+                Err(_) => couriers.shed(),
             }
         }
     }
@@ -279,7 +281,7 @@ fn weight(body: usize, hook: &Hook) -> usize {
         None if body > LARGE_ROW => body / 2,
         None => 0,
     };
-    body + copies + DELIVERY_BYTES
+    body + copies + memory::DELIVERY
 }
 
 /// What expressions are asked about an event.

@@ -20,7 +20,7 @@ use crate::{
         batch::{self, Gathering, Head, Run},
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
-        memory::{Memory, Taken},
+        memory::{self, Memory, Taken},
     },
     hook::Hook,
     meters,
@@ -33,8 +33,6 @@ const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
 const RUN: usize = 32;
 /// So much of what goes in requests of its own is claimed at once, but for a single delivery.
 const CLAIMED_BYTES: usize = 4 << 20;
-/// What a claimed delivery costs beside its body.
-const DELIVERY_BYTES: usize = 512;
 /// How long to wait when the table could not be read.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 
@@ -351,16 +349,16 @@ impl Courier {
         let Memory { table, large, .. } = &self.desk.memory;
         // Others want to claim too.
         share.bytes = share.bytes.min(table.bytes() / 4);
-        let mut memory = table.take(share.bytes).await;
+        let mut taken = table.take(share.bytes).await;
         loop {
             let claimed = self.desk.store.claim(&self.id, share, lease).await?;
             let Some(bytes) = claimed.too_large else {
                 let all = claimed.deliveries.iter().chain(&claimed.behind);
-                memory.shrink(all.map(|one| one.body.len() + DELIVERY_BYTES).sum());
-                return Ok((claimed, memory));
+                taken.shrink(all.map(|one| one.body.len() + memory::DELIVERY).sum());
+                return Ok((claimed, taken));
             };
-            drop(memory);
-            memory = large.take(bytes).await;
+            drop(taken);
+            taken = large.take(bytes).await;
             share = Share {
                 lanes: 1,
                 behind: 0,
