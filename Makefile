@@ -18,7 +18,7 @@ demo: postgres
 test: postgres django peers browser schemathesis
 	cargo test --locked --no-fail-fast
 
-# Optimized, because a debug build would spend hours on the second part.
+# Optimized, as it is in use: a million rows take a debug build too long.
 torture: postgres
 	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1
