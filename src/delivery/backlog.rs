@@ -7,39 +7,48 @@ use std::collections::HashMap;
 
 use super::lane::Place;
 
-/// How many bits of a lane's hash tell its bucket. All buckets of a hook together are less than 10 MB.
-const BUCKET_BITS: u32 = 18;
+/// How many bits of a lane's hash tell its bucket. More buckets take more memory, and fewer park more that need not be: at a
+/// million parked lanes, every fifth of what comes then.
+const BUCKET_BITS: u32 = 22;
+/// With more buckets than this in use, all are in one piece of 4 MiB.
+const FEW: usize = 1 << 16;
+/// Stands for a count that a byte cannot hold.
+const CROWDED: u8 = u8::MAX;
 
 /// The parked deliveries of one hook, by lane.
 #[derive(Debug, Default)]
 pub struct Backlog {
-    buckets: HashMap<u32, u64>,
+    /// How many deliveries there are, once for each of their lanes.
+    parked: u64,
+    /// The buckets in use, while there are few of them; then those that are crowded.
+    sparse: HashMap<u32, u64>,
+    /// All buckets, once there are many in use.
+    dense: Option<Box<[u8]>>,
 }
 
 impl Backlog {
     /// So many more deliveries are parked in this place.
     pub fn add(&mut self, place: Place, deliveries: u64) {
         for bucket in buckets(place) {
-            *self.buckets.entry(bucket).or_default() += deliveries;
+            self.add_to(bucket, deliveries);
         }
     }
 
     /// All of these are parked too.
     pub fn extend(&mut self, more: Self) {
-        for (bucket, deliveries) in more.buckets {
-            *self.buckets.entry(bucket).or_default() += deliveries;
+        let dense = more.dense.iter().flatten().zip(0..);
+        for (&deliveries, bucket) in dense.filter(|(count, _)| !matches!(**count, 0 | CROWDED)) {
+            self.add_to(bucket, deliveries.into());
+        }
+        for (bucket, deliveries) in more.sparse {
+            self.add_to(bucket, deliveries);
         }
     }
 
     /// One delivery that was parked in this place is so no more.
     pub fn remove(&mut self, place: Place) {
         for bucket in buckets(place) {
-            if let Some(count) = self.buckets.get_mut(&bucket) {
-                *count -= 1;
-                if *count == 0 {
-                    self.buckets.remove(&bucket);
-                }
-            }
+            self.remove_from(bucket);
         }
         if self.is_empty() {
             // What a large backlog took is given back.
@@ -49,13 +58,63 @@ impl Backlog {
 
     /// Would a delivery in this place overtake one that is parked?
     pub fn blocks(&self, place: Place) -> bool {
-        buckets(place).any(|bucket| self.buckets.contains_key(&bucket))
+        buckets(place).any(|bucket| match &self.dense {
+            Some(dense) => dense[bucket as usize] > 0,
+            None => self.sparse.contains_key(&bucket),
+        })
     }
 
     /// Is nothing parked?
     pub fn is_empty(&self) -> bool {
-        self.buckets.is_empty()
+        self.parked == 0
     }
+
+    fn add_to(&mut self, bucket: u32, deliveries: u64) {
+        self.parked += deliveries;
+        if let Some(small) = small(&mut self.dense, bucket) {
+            let count = u64::from(*small) + deliveries;
+            *small = u8::try_from(count).unwrap_or(CROWDED);
+            if *small == CROWDED {
+                self.sparse.insert(bucket, count);
+            }
+            return;
+        }
+        *self.sparse.entry(bucket).or_default() += deliveries;
+        if self.dense.is_none() && self.sparse.len() > FEW {
+            let sparse = Self {
+                dense: Some(vec![0; 1 << BUCKET_BITS].into()),
+                ..Self::default()
+            };
+            let sparse = std::mem::replace(self, sparse);
+            self.extend(sparse);
+        }
+    }
+
+    fn remove_from(&mut self, bucket: u32) {
+        if let Some(small) = small(&mut self.dense, bucket) {
+            if *small > 0 {
+                *small -= 1;
+                self.parked -= 1;
+            }
+            return;
+        }
+        if let Some(count) = self.sparse.get_mut(&bucket) {
+            *count -= 1;
+            self.parked -= 1;
+            if *count == 0 {
+                self.sparse.remove(&bucket);
+                if let Some(dense) = &mut self.dense {
+                    dense[bucket as usize] = 0;
+                }
+            }
+        }
+    }
+}
+
+/// The count of a bucket among all, unless it is crowded.
+fn small(dense: &mut Option<Box<[u8]>>, bucket: u32) -> Option<&mut u8> {
+    let count = dense.as_mut()?.get_mut(bucket as usize)?;
+    (*count != CROWDED).then_some(count)
 }
 
 fn buckets(place: Place) -> impl Iterator<Item = u32> {
@@ -84,10 +143,10 @@ mod tests {
 
     #[test]
     fn a_lane_in_the_bucket_of_a_parked_one_is_blocked() {
-        // Those of the rows 533 and 809 of public.book, with which a story sees that the second is sent all the same.
+        // Those of the rows 698 and 2660 of public.book, with which a story sees that the second is sent all the same.
         let (parked, other) = (
-            Place::One(0x4ac4_694d_20cc_c6ed),
-            Place::One(0xcbe4_1e48_7bcb_476c),
+            Place::One(0xc782_e89f_6919_6001),
+            Place::One(0xed61_a060_f6f2_2f66),
         );
         let mut backlog = Backlog::default();
         backlog.add(parked, 1);
@@ -96,14 +155,40 @@ mod tests {
         assert!(!backlog.blocks(other));
     }
 
+    /// Lanes that are positions, as those of hooks in no order are.
+    fn lane(number: u64) -> Place {
+        Place::One(number.rotate_left(24))
+    }
+
     #[test]
     fn a_million_parked_lanes_take_no_more_than_their_buckets_and_are_all_blocked() {
         let mut backlog = Backlog::default();
-        let lane = |number: u64| Place::One(number.rotate_left(24));
         (0..1_000_000).for_each(|number| backlog.add(lane(number), 1));
-        assert!(backlog.buckets.len() <= 1 << BUCKET_BITS);
+        assert!(backlog.sparse.is_empty() && backlog.dense.is_some());
         assert!((0..1_000_000).all(|number| backlog.blocks(lane(number))));
+        let others = (1_000_000..1_010_000).filter(|number| backlog.blocks(lane(*number)));
+        assert!(others.count() < 2_500);
         (0..1_000_000).for_each(|number| backlog.remove(lane(number)));
-        assert!(backlog.is_empty() && backlog.buckets.capacity() == 0);
+        assert!(backlog.is_empty() && backlog.dense.is_none());
+    }
+
+    #[test]
+    fn a_lane_with_more_deliveries_than_a_byte_counts_is_blocked_until_the_last_is_gone() {
+        let mut backlog = Backlog::default();
+        backlog.add(lane(0), 300);
+        (0..=FEW as u64).for_each(|number| backlog.add(lane(number), 254));
+        assert!(backlog.dense.is_some());
+        let mut more = Backlog::default();
+        more.extend(backlog);
+        more.add(lane(1), 1);
+        more.add(lane(1), 1);
+        for (number, deliveries) in [(0, 554), (1, 256), (2, 254)] {
+            for _ in 0..deliveries {
+                assert!(more.blocks(lane(number)));
+                more.remove(lane(number));
+            }
+            assert!(!more.blocks(lane(number)));
+        }
+        assert!(!more.is_empty());
     }
 }
