@@ -71,6 +71,10 @@ pub(super) struct Session {
 impl Session {
     /// Makes a session ready.
     async fn prepare(client: Client) -> Result<Self> {
+        // While the table has grown and was not analyzed since, Postgres expects little to be due, and would gather and sort all
+        // that is for the first few, of a million too. Without bitmaps it reads the first few through their index.
+        let settings = client.batch_execute("set enable_bitmapscan to off").await;
+        settings.context("prepare to claim")?;
         let (claim, behind, next_due, piece) = tokio::try_join!(
             client.prepare(include_str!("../../sql/store/claim.sql")),
             client.prepare(include_str!("../../sql/store/behind.sql")),
