@@ -210,6 +210,7 @@ impl Couriers {
         if let Some(courier) = self
             .by_hook
             .values()
+            .filter(|courier| courier.waiting() > 0)
             .max_by_key(|courier| courier.waiting())
         {
             courier.shed();

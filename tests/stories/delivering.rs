@@ -6,11 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook};
+use crate::{
+    memory::Slow,
+    support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook},
+};
 
 #[tokio::test]
 async fn the_three_payloads_are_as_documented() {
@@ -414,6 +418,32 @@ async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
     let parked =
         "select count(*) = 5000 from rowhook.delivery where hook = 'stuck' and state = 'parked'";
     database.until("all of it is parked", parked).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_busy_with_what_was_parked_holds_the_slot_no_longer_than_its_time_out() {
+    let database = Database::bookstore().await;
+    // The tenth failure opens the breaker, and what is parked then takes ten seconds.
+    let mut slow = Slow::refusing(Duration::from_millis(100), 10).await;
+    let hook = "concurrency = 1\ntimeout = \"3s\"";
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"\n{hook}\n",
+            slow.url()
+        ))
+        .await;
+    let parked = 100;
+    let add = format!(
+        "insert into book select n, 7, 1, 'book', 1 from generate_series(1, {parked}) n"
+    );
+    database.sql(&add).await;
+    slow.until_taken(5).await;
+    database
+        .sql("insert into book values (1000, 7, 1, 'Dune', 9)")
+        .await;
+    database.until_all_is_confirmed().await;
+    let taken = slow.taken();
+    assert!(taken < parked, "it waited for {taken} others");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::support::{BOOK_EVENTS, DEADLINE, Database, Rowhook};
 const MEBIBYTE: u64 = 1 << 20;
 
 /// An endpoint that takes its time over each request, and keeps nothing of them but their number.
-struct Slow {
+pub struct Slow {
     address: SocketAddr,
     taken: watch::Receiver<usize>,
     largest: Arc<AtomicUsize>,
@@ -30,7 +30,7 @@ impl Slow {
     }
 
     /// One that refuses so many requests before it takes any.
-    async fn refusing(pause: Duration, refused: usize) -> Self {
+    pub async fn refusing(pause: Duration, refused: usize) -> Self {
         let (count, taken) = watch::channel(0);
         let (count, largest) = (Arc::new(count), Arc::new(AtomicUsize::new(0)));
         let (most, refusing) = (Arc::clone(&largest), Arc::new(AtomicUsize::new(refused)));
@@ -41,7 +41,7 @@ impl Slow {
             let one_less = |left: usize| left.checked_sub(1);
             let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
             if refusing.fetch_update(set, get, one_less).is_ok() {
-                return StatusCode::SERVICE_UNAVAILABLE;
+                return StatusCode::INTERNAL_SERVER_ERROR;
             }
             count.send_modify(|count| *count += 1);
             StatusCode::OK
@@ -56,12 +56,17 @@ impl Slow {
         }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
+    /// How many requests it has taken.
+    pub fn taken(&self) -> usize {
+        *self.taken.borrow()
+    }
+
     /// Waits for so many requests, as long as it takes, while there are more and more.
-    async fn until_taken(&mut self, requests: usize) {
+    pub async fn until_taken(&mut self, requests: usize) {
         let mut taken = 0;
         while taken < requests {
             let more = self.taken.wait_for(|now| *now > taken);
@@ -108,7 +113,7 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
     // A million of them are parked in some minutes.
     let deadline = DEADLINE + Duration::from_millis(rows as u64 / 2);
     database.until_all_is_confirmed_within(deadline).await;
-    let at_the_slow = *slow.taken.borrow();
+    let at_the_slow = slow.taken();
     assert!(at_the_slow < rows / 2, "nothing was parked");
     let what = format!("{rows} rows in one transaction, a budget of 8 MiB");
     let grown = growth(&what, &rowhook, before);

@@ -193,7 +193,7 @@ impl Courier {
         loop {
             let stopping = self.desk.stop.is_cancelled();
             let hook = self.collect(&mut round);
-            let goes_at = if stopping {
+            let again_at = if stopping {
                 // What was claimed is due again for the next who holds the slot.
                 round.let_go();
                 None
@@ -210,7 +210,7 @@ impl Courier {
             tokio::select! {
                 Some(done) = round.going.next() => self.note(&mut round, done),
                 () = self.bell.notified() => {}
-                () = until([look_at, goes_at].into_iter().flatten().min()) => {}
+                () = until([look_at, again_at].into_iter().flatten().min()) => {}
                 () = self.desk.stop.cancelled(), if !stopping => {}
             }
         }

@@ -33,6 +33,8 @@ const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
 const RUN: usize = 32;
 /// So much of what goes in requests of its own is claimed at once, but for a single delivery.
 const CLAIMED_BYTES: usize = 4 << 20;
+/// So long it parks what cannot be sent at once, after others have waited for the memory that it takes.
+const YIELDING: Duration = Duration::from_secs(10);
 /// How long to wait when the table could not be read.
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 
@@ -73,6 +75,8 @@ pub(super) struct Round {
     pub(super) not_before: Instant,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
     pub(super) overwhelmed: bool,
+    /// Others have waited for the memory that it takes. Until then it parks what cannot be sent at once.
+    pub(super) yields_until: Option<Instant>,
 }
 
 impl Default for Round {
@@ -89,6 +93,7 @@ impl Default for Round {
             open: None,
             not_before: Instant::now(),
             overwhelmed: false,
+            yields_until: None,
         }
     }
 }
@@ -130,31 +135,38 @@ impl Round {
 }
 
 impl Courier {
-    /// Sends what may go, and parks what may not. Returns until when what could go waits for others to go along.
+    /// Sends what may go, and parks what may not. Returns when to look again, be there news or not: what could go may wait for
+    /// others to go along, or for its turn until it is late.
     pub(super) fn send_or_park(
         self: &Arc<Self>,
         round: &mut Round,
         hook: Option<&Arc<Hook>>,
     ) -> Option<Instant> {
         let now = Instant::now();
-        let mut goes_at = None;
+        let mut again_at = None;
         let mut shed = {
             let mut state = self.state();
-            round.overwhelmed &= !state.backlog.is_empty();
-            std::mem::take(&mut state.shed) || round.overwhelmed
+            if std::mem::take(&mut state.shed) {
+                round.yields_until = Some(now + YIELDING);
+            } else if state.backlog.is_empty() {
+                (round.overwhelmed, round.yields_until) = (false, None);
+            }
+            round.overwhelmed || round.yields_until.is_some_and(|until| until > now)
         };
         loop {
             let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
             let busy = round.flying >= limit;
-            if busy && !shed {
-                break;
-            }
             let Some(first) = round.lanes.first() else {
                 break;
             };
-            if hook.is_some_and(|hook| is_late(first, hook, now)) {
+            let late_at = hook.and_then(|hook| late_at(first, hook));
+            if late_at.is_some_and(|late_at| late_at <= now) {
                 // The slot is held by no endpoint for longer than its time-out, be it ever so alive.
                 (shed, round.overwhelmed) = (true, true);
+            }
+            if busy && !shed {
+                again_at = late_at;
+                break;
             }
             let pause = round
                 .not_before
@@ -176,7 +188,7 @@ impl Courier {
                 break;
             };
             if at > now && !shed {
-                goes_at = Some(at);
+                again_at = Some(at);
                 break;
             }
             if round.breaker.allows(now) {
@@ -186,7 +198,7 @@ impl Courier {
             }
         }
         self.state().waiting = round.lanes.waiting();
-        goes_at
+        again_at
     }
 
     /// Who goes in the next request. Those are parked on the way that could go, if nothing before them were parked, and those
@@ -497,11 +509,11 @@ impl Courier {
     }
 }
 
-/// Has the slot kept it for longer than the hook's time-out, beside the time that it waited for others to go along?
-fn is_late(delivery: &Delivery, hook: &Hook, now: Instant) -> bool {
+/// Until when the slot may keep it: for the hook's time-out, beside the time that it waits for others to go along.
+fn late_at(delivery: &Delivery, hook: &Hook) -> Option<Instant> {
     let patience = hook.delivery.timeout + hook.delivery.batch.map_or(AT_ONCE, |rule| rule.wait);
-    let held = delivery.held.as_ref();
-    held.is_some_and(|held| now.saturating_duration_since(held.since) > patience)
+    let held = delivery.held.as_ref()?;
+    held.since.checked_add(patience)
 }
 
 #[cfg(test)]
