@@ -1,12 +1,14 @@
 -- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4): of a lane only the
 -- first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash leaves behind is
--- due again when the lease is over. A body of more bytes than $7 is not returned.
+-- due again when the lease is over. A body of more bytes than $7 is not returned. What was due before $8, if that is not null, is
+-- passed over.
 with due as (
     select id, next_attempt, octet_length(body) as bytes
     from delivery
     where hook = $1
         and state = 'parked'
         and next_attempt <= clock_timestamp()
+        and next_attempt >= coalesce($8, '-infinity'::timestamptz)
         and exists (select from holder where slot = $5 and name = $6)
     order by next_attempt
     limit $2

@@ -1,10 +1,12 @@
--- In how many seconds something of a hook is due, and how many bytes its body has; no row where nothing waits.
+-- In how many seconds something of a hook is due, when that is, and how many bytes its body has; no row where nothing waits.
+-- What was due before $2, if that is not null, is passed over.
 select
+    next_attempt,
     greatest(extract(epoch from next_attempt - clock_timestamp()), 0)::double precision as wait,
     octet_length(body) as bytes
 from delivery
 where hook = $1
     and state = 'parked'
-    and next_attempt is not null
+    and next_attempt >= coalesce($2, '-infinity'::timestamptz)
 order by next_attempt
 limit 1

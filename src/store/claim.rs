@@ -2,9 +2,10 @@
 //! each other's.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -20,6 +21,9 @@ use crate::{delivery::Delivery, event::Position, hook::HookId};
 const SESSIONS: usize = 4;
 /// A body that is larger than this comes in pieces: the driver has a second copy of what it reads.
 const PIECE: usize = 4 << 20;
+
+/// So long what was due before is passed over.
+const LOOK_THROUGH: Duration = Duration::from_millis(250);
 
 /// How much of what is due is claimed at once.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +66,28 @@ impl Sessions {
 /// A session, and the statements that it is for.
 pub(super) struct Session {
     client: Client,
+    /// Where hooks with much that is due have come to.
+    reached: HashMap<HookId, Reached>,
     claim: Statement,
     behind: Statement,
     next_due: Statement,
     piece: Statement,
+}
+
+/// Up to where a hook has claimed what is due. The index still has all that has been claimed before, until Postgres comes to clean
+/// it, and to pass over that would take longer than the claim.
+#[derive(Clone, Copy)]
+struct Reached {
+    due: SystemTime,
+    /// Something may have become due before that, and be seen only now. So all is looked through once in a while.
+    until: Instant,
+}
+
+/// The first that will be due.
+struct Next {
+    wait: Duration,
+    due: SystemTime,
+    bytes: usize,
 }
 
 impl Session {
@@ -84,6 +106,7 @@ impl Session {
         .context("prepare to claim")?;
         Ok(Self {
             client,
+            reached: HashMap::new(),
             claim,
             behind,
             next_due,
@@ -92,28 +115,46 @@ impl Session {
     }
 
     async fn claim(
-        &self,
+        &mut self,
         holder: &Holder,
         hook: &HookId,
         share: Share,
         lease: Duration,
     ) -> Result<Claimed> {
-        let (hook, lease) = (hook.as_str(), lease.as_secs_f64());
+        let now = Instant::now();
+        let reached = self.reached.remove(hook);
+        let reached = reached.filter(|reached| reached.until > now);
+        let from = reached.map(|reached| reached.due);
+        let (name, lease) = (hook.as_str(), lease.as_secs_f64());
         let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
-        let Holder { slot, name } = holder;
-        let due: [&(dyn ToSql + Sync); 7] = [&hook, &most, &lease, &bytes, slot, name, &piece];
-        let later: [&(dyn ToSql + Sync); 1] = [&hook];
+        let due: [&(dyn ToSql + Sync); 8] = [
+            &name,
+            &most,
+            &lease,
+            &bytes,
+            &holder.slot,
+            &holder.name,
+            &piece,
+            &from,
+        ];
         // Both are on their way at once, and answered in this order.
-        let (mut deliveries, next) = tokio::try_join!(self.deliveries(&self.claim, &due), async {
-            Ok(self.client.query_opt(&self.next_due, &later).await?)
-        },)
-        .context("claim due deliveries")?;
-        let next = next.map(|row| -> Result<(Duration, usize)> {
-            let (wait, bytes): (f64, i32) = (row.try_get("wait")?, row.try_get("bytes")?);
-            let wait = Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_PAUSE);
-            Ok((wait, bytes.unsigned_abs() as usize))
-        });
-        let next = next.transpose()?;
+        let (mut deliveries, mut next) =
+            tokio::try_join!(self.deliveries(&self.claim, &due), self.next(hook, from))
+                .context("claim due deliveries")?;
+        let is_due = |next: &Option<Next>| next.as_ref().is_some_and(|next| next.wait.is_zero());
+        if from.is_some() && !is_due(&next) {
+            next = self
+                .next(hook, None)
+                .await
+                .context("look for what is due")?;
+        } else if let Some(next) = next.as_ref().filter(|_| is_due(&next)) {
+            let until = reached.map_or(now + LOOK_THROUGH, |reached| reached.until);
+            let reached = Reached {
+                due: next.due,
+                until,
+            };
+            self.reached.insert(hook.clone(), reached);
+        }
         let behind = if deliveries.is_empty() {
             Vec::new()
         } else {
@@ -135,14 +176,28 @@ impl Session {
             deliveries,
             behind,
             // What is due and could not be had is in somebody else's hands for a while.
-            next: next.map(|(wait, _)| match has_none {
-                true => wait.max(FIRST_PAUSE),
-                false => wait,
+            next: next.as_ref().map(|next| match has_none {
+                true => next.wait.max(FIRST_PAUSE),
+                false => next.wait,
             }),
             too_large: next
-                .filter(|(wait, bytes)| has_none && wait.is_zero() && *bytes > share.bytes)
-                .map(|(_, bytes)| bytes),
+                .filter(|next| has_none && next.wait.is_zero() && next.bytes > share.bytes)
+                .map(|next| next.bytes),
         })
+    }
+
+    /// The first of a hook that will be due, or is, but for what was due before `from`.
+    async fn next(&self, hook: &HookId, from: Option<SystemTime>) -> Result<Option<Next>> {
+        let asked: [&(dyn ToSql + Sync); 2] = [&hook.as_str(), &from];
+        let Some(row) = self.client.query_opt(&self.next_due, &asked).await? else {
+            return Ok(None);
+        };
+        let wait = Duration::try_from_secs_f64(row.try_get("wait")?);
+        Ok(Some(Next {
+            wait: wait.unwrap_or(LONGEST_PAUSE),
+            due: row.try_get("next_attempt")?,
+            bytes: row.try_get::<_, i32>("bytes")?.unsigned_abs() as usize,
+        }))
     }
 
     /// What a statement returns, in the order of events, which `returning` does not keep. Each row is gone as soon as it is read.
@@ -190,7 +245,7 @@ impl Store {
     /// When the tables cannot be read.
     pub async fn claim(&self, hook: &HookId, share: Share, lease: Duration) -> Result<Claimed> {
         let mut slot = self.claims.of(hook).await;
-        let session = match slot.take() {
+        let mut session = match slot.take() {
             Some(session) if !session.client.is_closed() => session,
             _ => {
                 let client = connect(&self.address, &self.schema, "rowhook claims").await?;

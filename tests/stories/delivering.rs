@@ -433,9 +433,8 @@ async fn an_endpoint_busy_with_what_was_parked_holds_the_slot_no_longer_than_its
         ))
         .await;
     let parked = 100;
-    let add = format!(
-        "insert into book select n, 7, 1, 'book', 1 from generate_series(1, {parked}) n"
-    );
+    let add =
+        format!("insert into book select n, 7, 1, 'book', 1 from generate_series(1, {parked}) n");
     database.sql(&add).await;
     slow.until_taken(5).await;
     database
@@ -523,6 +522,33 @@ async fn what_is_made_due_by_hand_is_sent_at_once() {
         .await;
     database.until_all_has_arrived().await;
     assert_eq!(receiver.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn what_is_made_due_among_many_comes_before_those_that_were_due_later() {
+    let database = Database::bookstore().await;
+    // The tenth failure opens the breaker, and the rest is parked.
+    let receiver = Receiver::answering(|_, before| if before < 10 { 500 } else { 200 }).await;
+    let _rowhook = database
+        .rowhook(&format!(
+            "{BOOK_EVENTS}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\nconcurrency = 1\n",
+            receiver.url()
+        ))
+        .await;
+    database
+        .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 1500) n")
+        .await;
+    receiver.expect(200).await;
+    let favoured = 1499;
+    database
+        .sql(&format!(
+            "update rowhook.delivery set next_attempt = now() - interval '1 day'
+             where convert_from(body, 'UTF8')::json #>> '{{data,id}}' = '{favoured}'"
+        ))
+        .await;
+    let calls = receiver.expect(1510).await;
+    let at = calls.iter().position(|call| call.data()["id"] == favoured);
+    assert!(at.is_some_and(|at| at < 1300), "{at:?}");
 }
 
 /// Of the book with this id in the schema public, by the hash that `Relation::lane` documents. Two of these share a bucket of the
