@@ -10,6 +10,7 @@ pub mod guard;
 pub mod lane;
 pub mod ledger;
 pub mod memory;
+pub mod pace;
 pub mod retry;
 pub mod send;
 pub mod spell;

@@ -21,6 +21,7 @@ use crate::{
         breaker::Breaker,
         lane::{Admission, Lanes, Place, Turn},
         memory::{self, Memory, Taken},
+        pace::Pace,
     },
     hook::Hook,
     meters,
@@ -73,6 +74,7 @@ pub(super) struct Round {
     pub(super) open: Option<meters::Going>,
     /// The endpoint has asked for a pause.
     pub(super) not_before: Instant,
+    pub(super) pace: Pace,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
     pub(super) overwhelmed: bool,
     /// Others have waited for the memory that it takes. Until then it parks what cannot be sent at once.
@@ -92,6 +94,7 @@ impl Default for Round {
             breaker: Breaker::default(),
             open: None,
             not_before: Instant::now(),
+            pace: Pace::default(),
             overwhelmed: false,
             yields_until: None,
         }
@@ -157,15 +160,19 @@ impl Courier {
             let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
             let busy = round.flying >= limit;
             let Some(first) = round.lanes.first() else {
+                if round.lanes.is_empty() {
+                    round.pace.rest();
+                }
                 break;
             };
             let late_at = hook.and_then(|hook| late_at(first, hook));
-            if late_at.is_some_and(|late_at| late_at <= now) {
-                // The slot is held by no endpoint for longer than its time-out, be it ever so alive.
+            let is_late = late_at.is_some_and(|late_at| late_at <= now);
+            if is_late || (busy && round.pace.is_slow(now)) {
+                // The slot is held by no endpoint for longer than its time-out, be it ever so alive, and for less by a slow one.
                 (shed, round.overwhelmed) = (true, true);
             }
             if busy && !shed {
-                again_at = late_at;
+                again_at = [late_at, round.pace.known_at()].into_iter().flatten().min();
                 break;
             }
             let pause = round
@@ -188,6 +195,7 @@ impl Courier {
                 break;
             };
             if at > now && !shed {
+                round.pace.rest();
                 again_at = Some(at);
                 break;
             }
@@ -242,6 +250,7 @@ impl Courier {
             }
         }
         round.flying += 1;
+        round.pace.send(deliveries.len());
         let (courier, hook) = (Arc::clone(self), Arc::clone(hook));
         round.going.push(Box::pin(async move {
             let (outcome, left) = courier.try_fresh(&hook, deliveries).await;
