@@ -22,8 +22,10 @@ const SESSIONS: usize = 4;
 /// A body that is larger than this comes in pieces: the driver has a second copy of what it reads.
 const PIECE: usize = 4 << 20;
 
-/// So long what was due before is passed over.
-const LOOK_THROUGH: Duration = Duration::from_millis(250);
+/// So long what was due before is passed over at least,
+const SOONEST_LOOK: Duration = Duration::from_millis(250);
+/// and at most.
+const LATEST_LOOK: Duration = Duration::from_secs(5);
 
 /// How much of what is due is claimed at once.
 #[derive(Debug, Clone, Copy)]
@@ -121,9 +123,9 @@ impl Session {
         share: Share,
         lease: Duration,
     ) -> Result<Claimed> {
-        let now = Instant::now();
+        let began = Instant::now();
+        self.reached.retain(|_, reached| reached.until > began);
         let reached = self.reached.remove(hook);
-        let reached = reached.filter(|reached| reached.until > now);
         let from = reached.map(|reached| reached.due);
         let (name, lease) = (hook.as_str(), lease.as_secs_f64());
         let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
@@ -141,19 +143,17 @@ impl Session {
         let (mut deliveries, mut next) =
             tokio::try_join!(self.deliveries(&self.claim, &due), self.next(hook, from))
                 .context("claim due deliveries")?;
-        let is_due = |next: &Option<Next>| next.as_ref().is_some_and(|next| next.wait.is_zero());
-        if from.is_some() && !is_due(&next) {
+        if from.is_some() && next.as_ref().is_none_or(|next| !next.wait.is_zero()) {
             next = self
                 .next(hook, None)
                 .await
                 .context("look for what is due")?;
-        } else if let Some(next) = next.as_ref().filter(|_| is_due(&next)) {
-            let until = reached.map_or(now + LOOK_THROUGH, |reached| reached.until);
-            let reached = Reached {
-                due: next.due,
-                until,
-            };
-            self.reached.insert(hook.clone(), reached);
+        } else if let Some(Next { due, .. }) = next.as_ref().filter(|next| next.wait.is_zero()) {
+            // To look through all once took so long. It shall not be done all the time.
+            let pause = (10 * began.elapsed()).clamp(SOONEST_LOOK, LATEST_LOOK);
+            let until = reached.map_or(Instant::now() + pause, |reached| reached.until);
+            self.reached
+                .insert(hook.clone(), Reached { due: *due, until });
         }
         let behind = if deliveries.is_empty() {
             Vec::new()

@@ -94,10 +94,8 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
     let database = Database::bookstore().await;
     let mut fast = Slow::start(Duration::ZERO).await;
     let slow = Slow::start(Duration::from_millis(500)).await;
-    let config = database.config(BOOK_EVENTS).replace(
-        "[delivery]",
-        "[delivery]\nmemory = \"8MiB\"\ntimeout = \"2s\"",
-    );
+    let config = database.config(BOOK_EVENTS);
+    let config = config.replace("[delivery]", "[delivery]\nmemory = \"8MiB\"");
     let mut rowhook = Rowhook::start(&config);
     rowhook.until_log("attached").await;
     for target in [fast.url(), slow.url()] {
