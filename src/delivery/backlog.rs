@@ -36,6 +36,10 @@ impl Backlog {
 
     /// All of these are parked too.
     pub fn extend(&mut self, more: Self) {
+        if self.is_empty() {
+            *self = more;
+            return;
+        }
         let dense = more.dense.iter().flatten().zip(0..);
         for (&deliveries, bucket) in dense.filter(|(count, _)| !matches!(**count, 0 | CROWDED)) {
             self.add_to(bucket, deliveries.into());
@@ -81,12 +85,16 @@ impl Backlog {
         }
         *self.sparse.entry(bucket).or_default() += deliveries;
         if self.dense.is_none() && self.sparse.len() > FEW {
-            let sparse = Self {
-                dense: Some(vec![0; 1 << BUCKET_BITS].into()),
-                ..Self::default()
-            };
-            let sparse = std::mem::replace(self, sparse);
-            self.extend(sparse);
+            self.spread();
+        }
+    }
+
+    /// Counts in all buckets from now on.
+    fn spread(&mut self) {
+        let sparse = std::mem::take(self).sparse;
+        self.dense = Some(vec![0; 1 << BUCKET_BITS].into());
+        for (bucket, deliveries) in sparse {
+            self.add_to(bucket, deliveries);
         }
     }
 
@@ -179,8 +187,8 @@ mod tests {
         (0..=FEW as u64).for_each(|number| backlog.add(lane(number), 254));
         assert!(backlog.dense.is_some());
         let mut more = Backlog::default();
-        more.extend(backlog);
         more.add(lane(1), 1);
+        more.extend(backlog);
         more.add(lane(1), 1);
         for (number, deliveries) in [(0, 554), (1, 256), (2, 254)] {
             for _ in 0..deliveries {

@@ -152,6 +152,22 @@ impl<T> Lanes<T> {
         run
     }
 
+    /// Does anybody stand behind these in one of their lanes, whom [`run`](Self::run) has named together?
+    pub fn is_followed(&self, run: &[Turn]) -> bool {
+        let place = |turn: &Turn| match self.waiting.get(turn) {
+            Some((place, _)) => Some(*place),
+            None => {
+                let mut ready = self.ready.iter();
+                ready.find_map(|(other, place, _)| (other == turn).then_some(*place))
+            }
+        };
+        let mut lanes = run.iter().filter_map(place).flat_map(Place::lanes);
+        lanes.any(|lane| {
+            let last = self.lanes.get(&lane).and_then(VecDeque::back);
+            last.is_some_and(|last| !run.contains(last))
+        })
+    }
+
     /// Takes one that [`run`](Self::run) has named. All of a run that stand before it in its lanes have to be taken too, and to
     /// leave before it does.
     pub fn pick(&mut self, turn: Turn) -> Option<(Place, T)> {
@@ -288,6 +304,25 @@ mod tests {
             let turns = run(&lanes, most);
             assert_eq!(pick(&mut lanes, &turns), expected);
         }
+    }
+
+    #[test]
+    fn a_run_is_followed_by_those_that_it_leaves_behind_in_its_lanes() {
+        let mut lanes = Lanes::default();
+        for (place, item) in [
+            (Place::One(1), "a1"),
+            (Place::One(1), "a2"),
+            (Place::One(2), "b1"),
+            (Place::both(2, 3), "moved"),
+        ] {
+            lanes.push(place, item);
+        }
+        let followed = [true, true, true, false];
+        for (most, followed) in (1..).zip(followed) {
+            let turns = run(&lanes, most);
+            assert_eq!((turns.len(), lanes.is_followed(&turns)), (most, followed));
+        }
+        assert!(!lanes.is_followed(&[Turn(3)]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How fast an endpoint takes what waits for it.
+//! How fast a hook takes what comes from the stream.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 /// So long is counted,
 const WINDOW: Duration = Duration::from_secs(2);
-/// and an endpoint that has taken fewer meanwhile, though others waited for their turn, is slow.
+/// and a hook of which fewer deliveries of the stream were sent meanwhile, though others waited, is slow: its endpoint is, or it has
+/// its hands full with what was parked before.
 const FEWEST: usize = 10;
 
-/// What of one hook has gone while others waited for their turn.
+/// What of one hook has gone while more of it waited.
 #[derive(Debug, Default)]
 pub struct Pace {
     /// Since when it is counted, and how many deliveries have gone.
@@ -24,12 +25,12 @@ impl Pace {
         }
     }
 
-    /// Nobody waits for the endpoint.
+    /// Nothing waits.
     pub fn rest(&mut self) {
         self.counted = None;
     }
 
-    /// Somebody waits. Have so few gone that they would wait for long? Every window is asked about once.
+    /// Something waits. Have so few gone that it would wait for long? Of every window that is said once.
     pub fn is_slow(&mut self, now: Instant) -> bool {
         let (since, sent) = *self.counted.get_or_insert((now, 0));
         if now.saturating_duration_since(since) < WINDOW {
@@ -39,7 +40,7 @@ impl Pace {
         sent < FEWEST
     }
 
-    /// When there will be more to say; `None` while nobody waits.
+    /// When there will be more to say; `None` while nothing waits.
     pub fn known_at(&self) -> Option<Instant> {
         self.counted.map(|(since, _)| since + WINDOW)
     }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_takes_few_while_others_wait_is_slow_and_who_takes_some_is_not() {
+    fn a_hook_that_takes_few_while_others_wait_is_slow_and_one_that_takes_some_is_not() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         pace.send(5);
         assert!(!pace.is_slow(start));
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn while_nobody_waits_nothing_is_counted() {
+    fn while_nothing_waits_nothing_is_counted() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         assert!(!pace.is_slow(start));
         pace.rest();

@@ -422,21 +422,24 @@ async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
 
 #[tokio::test]
 async fn a_slow_endpoint_holds_the_slot_for_less_than_its_time_out() {
-    let database = Database::bookstore().await;
-    let slow = Slow::refusing(Duration::from_secs(1), 0).await;
-    let _rowhook = database
-        .rowhook(&format!(
-            "{BOOK_EVENTS}\n[[hooks]]\nname = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"\nconcurrency = 1\ntimeout = \"1m\"\n",
-            slow.url()
-        ))
-        .await;
-    let rows = 12;
-    let add =
-        format!("insert into book select n, 7, 1, 'book', 1 from generate_series(1, {rows}) n");
-    database.sql(&add).await;
-    database.until_all_is_confirmed().await;
-    let taken = slow.taken();
-    assert!(taken < rows, "all {taken} were waited for");
+    // With `order`, all wait behind one.
+    for one_by_one in ["concurrency = 1", "order = \"hook\""] {
+        let database = Database::bookstore().await;
+        let slow = Slow::refusing(Duration::from_secs(1), 0).await;
+        let _rowhook = database
+            .rowhook(&format!(
+                "{BOOK_EVENTS}\n[[hooks]]\nname = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"\n{one_by_one}\ntimeout = \"1m\"\n",
+                slow.url()
+            ))
+            .await;
+        let rows = 12;
+        let add =
+            format!("insert into book select n, 7, 1, 'book', 1 from generate_series(1, {rows}) n");
+        database.sql(&add).await;
+        database.until_all_is_confirmed().await;
+        let taken = slow.taken();
+        assert!(taken < rows, "{one_by_one}: all {taken} were waited for");
+    }
 }
 
 #[tokio::test]

@@ -77,7 +77,8 @@ pub(super) struct Round {
     pub(super) pace: Pace,
     /// The endpoint is slower than what is committed for it. What cannot be sent at once is parked, until nothing is.
     pub(super) overwhelmed: bool,
-    /// Others have waited for the memory that it takes. Until then it parks what cannot be sent at once.
+    /// Others have waited for the memory that it takes. Until then, or until nothing is parked, it parks what cannot be sent at
+    /// once.
     pub(super) yields_until: Option<Instant>,
 }
 
@@ -147,31 +148,35 @@ impl Courier {
     ) -> Option<Instant> {
         let now = Instant::now();
         let mut again_at = None;
-        let mut shed = {
+        // `urgent`: not even for others to go along is waited.
+        let (mut urgent, mut shed) = {
             let mut state = self.state();
-            if std::mem::take(&mut state.shed) {
+            let asked = std::mem::take(&mut state.shed);
+            if asked {
                 round.yields_until = Some(now + YIELDING);
             } else if state.backlog.is_empty() {
                 (round.overwhelmed, round.yields_until) = (false, None);
             }
-            round.overwhelmed || round.yields_until.is_some_and(|until| until > now)
+            let yields = round.yields_until.is_some_and(|until| until > now);
+            (asked, round.overwhelmed || yields)
         };
-        loop {
+        while let Some(first) = round.lanes.first() {
             let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
             let busy = round.flying >= limit;
-            let Some(first) = round.lanes.first() else {
-                if round.lanes.is_empty() {
-                    round.pace.rest();
-                }
-                break;
-            };
             let late_at = hook.and_then(|hook| late_at(first, hook));
-            let is_late = late_at.is_some_and(|late_at| late_at <= now);
-            if is_late || (busy && round.pace.is_slow(now)) {
-                // The slot is held by no endpoint for longer than its time-out, be it ever so alive, and for less by a slow one.
+            let (place, is_unfit) = (first.place, first.unfit.is_some());
+            if late_at.is_some_and(|late_at| late_at <= now) {
+                // The slot is held by no endpoint for longer than its time-out, be it ever so alive.
+                (urgent, shed, round.overwhelmed) = (true, true, true);
+            }
+            if round.pace.is_slow(now) {
                 (shed, round.overwhelmed) = (true, true);
             }
             if busy && !shed {
+                if is_unfit || self.state().backlog.blocks(place) {
+                    self.park_first(round, Fate::Behind);
+                    continue;
+                }
                 again_at = [late_at, round.pace.known_at()].into_iter().flatten().min();
                 break;
             }
@@ -181,11 +186,11 @@ impl Courier {
                 .saturating_duration_since(now);
             let hook = match hook {
                 Some(hook) if !busy && pause.is_zero() => hook,
-                Some(_) if !busy => {
+                Some(_) => {
                     self.park_first(round, Fate::Tried(pause));
                     continue;
                 }
-                _ => {
+                None => {
                     self.park_first(round, Fate::Tried(AT_ONCE));
                     continue;
                 }
@@ -194,7 +199,12 @@ impl Courier {
             let Some(at) = gathering.goes_at() else {
                 break;
             };
-            if at > now && !shed {
+            if shed && round.lanes.is_followed(&run) {
+                // Those behind it would have to wait for its answer.
+                self.park_first(round, Fate::Tried(AT_ONCE));
+                continue;
+            }
+            if at > now && !urgent {
                 round.pace.rest();
                 again_at = Some(at);
                 break;
@@ -204,6 +214,9 @@ impl Courier {
             } else {
                 self.park_first(round, Fate::Tried(pause));
             }
+        }
+        if round.lanes.is_empty() {
+            round.pace.rest();
         }
         self.state().waiting = round.lanes.waiting();
         again_at
