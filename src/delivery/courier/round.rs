@@ -111,6 +111,13 @@ impl Round {
         heads.into_iter().map(|head| head.id).collect()
     }
 
+    /// For so long nothing is to be sent.
+    fn pause(&self, now: Instant) -> Duration {
+        let opens_at = self.breaker.opens_at().unwrap_or(now);
+        let until = self.not_before.max(opens_at);
+        until.saturating_duration_since(now)
+    }
+
     fn take_in_hand(&mut self, heads: &[Head]) {
         for head in heads {
             self.in_hand.insert(Arc::clone(&head.id), head.attempts);
@@ -148,18 +155,9 @@ impl Courier {
     ) -> Option<Instant> {
         let now = Instant::now();
         let mut again_at = None;
-        // `urgent`: not even for others to go along is waited.
-        let (mut urgent, mut shed) = {
-            let mut state = self.state();
-            let asked = std::mem::take(&mut state.shed);
-            if asked {
-                round.yields_until = Some(now + YIELDING);
-            } else if state.backlog.is_empty() {
-                (round.overwhelmed, round.yields_until) = (false, None);
-            }
-            let yields = round.yields_until.is_some_and(|until| until > now);
-            (asked, round.overwhelmed || yields)
-        };
+        // Whether not even others that could go along are waited for, and whether what cannot go is parked.
+        let mut urgent = self.take_pressure(round, now);
+        let mut shed = round.overwhelmed || round.yields_until.is_some_and(|until| until > now);
         while let Some(first) = round.lanes.first() {
             let limit = hook.map_or(usize::MAX, |hook| hook.delivery.concurrency.get());
             let busy = round.flying >= limit;
@@ -180,20 +178,12 @@ impl Courier {
                 again_at = [late_at, round.pace.known_at()].into_iter().flatten().min();
                 break;
             }
-            let pause = round
-                .not_before
-                .max(round.breaker.opens_at().unwrap_or(now))
-                .saturating_duration_since(now);
-            let hook = match hook {
-                Some(hook) if !busy && pause.is_zero() => hook,
-                Some(_) => {
-                    self.park_first(round, Fate::Tried(pause));
-                    continue;
-                }
-                None => {
-                    self.park_first(round, Fate::Tried(AT_ONCE));
-                    continue;
-                }
+            let pause = round.pause(now);
+            let Some(hook) = hook.filter(|_| !busy && pause.is_zero()) else {
+                // That of a hook which is disabled goes at once when it is enabled again.
+                let wait = hook.map_or(AT_ONCE, |_| pause);
+                self.park_first(round, Fate::Tried(wait));
+                continue;
             };
             let (run, gathering) = self.gather(round, hook);
             let Some(at) = gathering.goes_at() else {
@@ -220,6 +210,18 @@ impl Courier {
         }
         self.state().waiting = round.lanes.waiting();
         again_at
+    }
+
+    /// Have others asked for the memory since the last round? Where nothing is parked any more, earlier pressure is over.
+    fn take_pressure(&self, round: &mut Round, now: Instant) -> bool {
+        let mut state = self.state();
+        let asked = std::mem::take(&mut state.shed);
+        if asked {
+            round.yields_until = Some(now + YIELDING);
+        } else if state.backlog.is_empty() {
+            (round.overwhelmed, round.yields_until) = (false, None);
+        }
+        asked
     }
 
     /// Who goes in the next request. Those are parked on the way that could go, if nothing before them were parked, and those
