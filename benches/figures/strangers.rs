@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let mut source = Source::new("strangers", BOOK, EVENTS)?;
-    let backlog = source.write(scale.events / 2, 1, HOOKS as u64)?;
+    let backlog = source.write(scale.events, 1, HOOKS as u64)?;
     let healthy_rows = backlog.rows * HEALTHY as u64 / HOOKS as u64;
     let mut healthy = Receivers::open(HEALTHY)?;
     let others = Receivers::open(HOOKS - HEALTHY)?;
