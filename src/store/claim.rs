@@ -143,17 +143,19 @@ impl Session {
         let (mut deliveries, mut next) =
             tokio::try_join!(self.deliveries(&self.claim, &due), self.next(hook, from))
                 .context("claim due deliveries")?;
-        if from.is_some() && next.as_ref().is_none_or(|next| !next.wait.is_zero()) {
-            next = self
-                .next(hook, None)
-                .await
-                .context("look for what is due")?;
-        } else if let Some(Next { due, .. }) = next.as_ref().filter(|next| next.wait.is_zero()) {
-            // To look through all once took so long. It shall not be done all the time.
-            let pause = (10 * began.elapsed()).clamp(SOONEST_LOOK, LATEST_LOOK);
-            let until = reached.map_or(Instant::now() + pause, |reached| reached.until);
-            self.reached
-                .insert(hook.clone(), Reached { due: *due, until });
+        let is_due = |next: &&Next| next.wait.is_zero();
+        match next.as_ref().filter(is_due).map(|next| next.due) {
+            Some(due) => {
+                // To look through all once took so long. It shall not be done all the time.
+                let pause = (10 * began.elapsed()).clamp(SOONEST_LOOK, LATEST_LOOK);
+                let until = reached.map_or(Instant::now() + pause, |reached| reached.until);
+                self.reached.insert(hook.clone(), Reached { due, until });
+            }
+            None if from.is_some() => {
+                let all = self.next(hook, None).await;
+                next = all.context("look for what is due")?;
+            }
+            None => {}
         }
         let behind = if deliveries.is_empty() {
             Vec::new()
