@@ -420,18 +420,24 @@ async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
     database.until("all of it is parked", parked).await;
 }
 
+/// A rowhook with one hook, which has these keys too.
+async fn attached_to(slow: &Slow, database: &Database, keys: &str) -> Rowhook {
+    let hook = format!(
+        "name = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"",
+        slow.url()
+    );
+    let config = format!("{BOOK_EVENTS}\n[[hooks]]\n{hook}\n{keys}\n");
+    database.rowhook(&config).await
+}
+
 #[tokio::test]
 async fn a_slow_endpoint_holds_the_slot_for_less_than_its_time_out() {
     // With `order`, all wait behind one.
     for one_by_one in ["concurrency = 1", "order = \"hook\""] {
         let database = Database::bookstore().await;
         let slow = Slow::refusing(Duration::from_secs(1), 0).await;
-        let _rowhook = database
-            .rowhook(&format!(
-                "{BOOK_EVENTS}\n[[hooks]]\nname = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"\n{one_by_one}\ntimeout = \"1m\"\n",
-                slow.url()
-            ))
-            .await;
+        let keys = format!("{one_by_one}\ntimeout = \"1m\"");
+        let _rowhook = attached_to(&slow, &database, &keys).await;
         let rows = 12;
         let add =
             format!("insert into book select n, 7, 1, 'book', 1 from generate_series(1, {rows}) n");
@@ -447,13 +453,8 @@ async fn an_endpoint_busy_with_what_was_parked_holds_the_slot_no_longer_than_its
     let database = Database::bookstore().await;
     // The tenth failure opens the breaker, and what is parked then takes ten seconds.
     let mut slow = Slow::refusing(Duration::from_millis(100), 10).await;
-    let hook = "concurrency = 1\ntimeout = \"3s\"";
-    let _rowhook = database
-        .rowhook(&format!(
-            "{BOOK_EVENTS}\n[[hooks]]\nname = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"\n{hook}\n",
-            slow.url()
-        ))
-        .await;
+    let keys = "concurrency = 1\ntimeout = \"3s\"";
+    let _rowhook = attached_to(&slow, &database, keys).await;
     let parked = 100;
     let add =
         format!("insert into book select n, 7, 1, 'book', 1 from generate_series(1, {parked}) n");
