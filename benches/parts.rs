@@ -8,19 +8,19 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rowhook::{
     change::{Change, RowChange, Transaction, Tuple},
     config::{Delivery, Pattern, Secret},
-    delivery::target::Target,
-    event::{Event, Position, Subject},
+    event::{Event, Position, Subject, shape::Shape},
     hook::{
         Hook, HookId, Origin,
         index::{Audience, Index},
     },
-    payload::{Renderer, Shape},
+    payload::Renderer,
     postgres::{
         Lsn,
         pgoutput::{self, Message, ReplicaIdentity},
         relation::{Column, Relation},
         types::Type,
     },
+    send::target::Target,
     signature::{self, SigningKey},
 };
 use url::Url;

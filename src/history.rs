@@ -15,10 +15,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     config,
-    delivery::{answer::Answer, lane::Place},
+    delivery::lane::Place,
     event::Position,
-    hook::Hook,
-    hook::HookId,
+    hook::{Hook, HookId},
+    send::answer::Answer,
     store::Store,
 };
 
@@ -248,9 +248,9 @@ mod tests {
     use super::*;
     use crate::{
         config::Delivery,
-        delivery::{answer::Failure, target::Target},
         hook::Origin,
         postgres::Lsn,
+        send::{answer::Failure, target::Target},
     };
 
     fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {

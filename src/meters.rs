@@ -14,9 +14,10 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    delivery::{ledger::Ledger, memory::Memory},
-    permission::Counts,
-    postgres::{Lsn, catalog::Slot},
+    delivery::{ledger::Ledger, memory_budget::Memory},
+    lookup::permission::Counts,
+    postgres::Lsn,
+    setup::catalog::Slot,
 };
 
 /// The upper bounds of the histogram of attempts, in seconds.

@@ -29,12 +29,12 @@ use hyper_util::{
 };
 use rowhook::{
     config::{Config, Delivery, Secret, SignatureScheme},
-    delivery::{
+    hook::{self, Hook},
+    send::{
+        Request, Sender,
         answer::{Answer, Failure},
-        send::{Request, Sender},
         target::Target,
     },
-    hook::{self, Hook},
     signature::{Signer, SigningKey},
 };
 use tokio::{

@@ -24,13 +24,11 @@ use rowhook::{
         SignatureScheme, TableName, TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{
-        Lsn,
-        address::Address,
+    postgres::{Lsn, address::Address, replication::Session, stream::Stream},
+    setup::{
+        Patience,
         check::{Level, check},
-        replication::Session,
-        setup::{Patience, print, setup},
-        stream::Stream,
+        print, setup,
         teardown::teardown,
     },
 };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::show::{self, Cell, Progress, Table};
+use super::{
+    table as show,
+    table::{Cell, Progress, Table},
+};
 use crate::{
     config::Config,
     manage::{

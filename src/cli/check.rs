@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::{
     config::Config,
-    delivery::guard::Guard,
-    postgres::check::{Finding, Level, Topic, check as examine},
+    send::guard::Guard,
+    setup::check::{Finding, Level, Topic, check as examine},
 };
 
 /// Examines, prints, and fails if something is fatal.

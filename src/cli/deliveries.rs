@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-use super::show::{self, Cell, Progress, Table, Tone};
+use super::{
+    table as show,
+    table::{Cell, Progress, Table, Tone},
+};
 use crate::{
     config::Config,
     manage::{

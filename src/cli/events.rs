@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde_json::json;
 
-use super::stage::{Stage, aligned, print_json};
+use super::preview::{Stage, aligned, print_json};
 use crate::{
     config::{Config, EventSource},
     hook::index::Audience,

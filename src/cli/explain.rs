@@ -5,15 +5,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::stage::{Stage, action, aligned, print_json};
+use super::preview::{Stage, action, aligned, print_json};
 use crate::{
     change::Change,
     config::{Action, Config, EventSource, TableName},
-    explain::{Deaf, Outcome, explain as ask},
     hook::roster::Roster,
-    permission::{Answer, Permission},
-    postgres::{nearest::nearest, pgoutput::ReplicaIdentity, relation::Relation},
-    rehearsal,
+    lookup::permission::{Answer, Permission},
+    nearest::nearest,
+    postgres::{pgoutput::ReplicaIdentity, relation::Relation},
+    preview::{
+        explain::{Deaf, Outcome, explain as ask},
+        rehearsal,
+    },
 };
 
 /// What is asked about.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
-use super::show::{self, Cell, Table, Tone};
+use super::{
+    table as show,
+    table::{Cell, Table, Tone},
+};
 use crate::{
     config::Config,
     manage::{
         Office, PageRequest, Who,
-        draft::{Keyed, NewHook},
+        hook_input::{Keyed, NewHook},
         hooks::{Hook, HookQuery},
         ping::Tested,
     },

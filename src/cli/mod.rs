@@ -9,13 +9,13 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+mod preview;
 mod receive;
 mod run;
 mod schema;
-mod show;
 mod signals;
-mod stage;
 mod status;
+mod table;
 mod tail;
 mod tokens;
 mod trigger;
@@ -31,10 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Mistakes, PayloadFormat},
     demo,
-    postgres::{
-        setup::{self, Patience},
-        teardown::teardown,
-    },
+    setup::{self, Patience, teardown::teardown},
 };
 
 /// Exit code for a configuration, or a command line, that cannot be used.

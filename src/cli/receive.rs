@@ -14,18 +14,16 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::receive::{FILE, Receive},
-    receive::{
-        gate::Gate,
-        http::serve,
-        plugin,
-        print::{Printer, Style},
-        queue::{Dead, list_dead, retry_dead},
-        service::{Place, Receiver},
-        task::Task,
-        verify::{Algorithm, Encoding, HmacScheme, Verifier},
-    },
+use crate::receive::{
+    config::{FILE, Receive},
+    gate::Gate,
+    http::serve,
+    plugin,
+    print::{Printer, Style},
+    queue::{Dead, list_dead, retry_dead},
+    service::{Place, Receiver},
+    task::Task,
+    verify::{Algorithm, Encoding, HmacScheme, Verifier},
 };
 
 /// What `rowhook receive` is asked for.

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde_json::{Map, json};
 
-use super::stage::{Stage, print_json};
+use super::preview::{Stage, print_json};
 use crate::{
     config::{Config, EventSource, PayloadFormat},
-    schema::{About, Subject, schema},
+    preview::schema::{About, Subject, schema},
 };
 
 /// Prints the schema of one payload, for a file, or those of all of them.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::show::{self, Cell, Tone};
+use super::{
+    table as show,
+    table::{Cell, Tone},
+};
 use crate::{
     config::Config,
     manage::{Office, status::Status},

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 
-use super::show::{self, Tone};
+use super::{table as show, table::Tone};
 use crate::{
     config::Config,
-    manage::{Office, Who, news::News},
+    manage::{Office, Who, attempts::News},
 };
 
 /// History is written once a second.

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use super::show::{self, Cell, Table, Tone};
+use super::{
+    table as show,
+    table::{Cell, Table, Tone},
+};
 use crate::{
     config::Config,
     manage::{

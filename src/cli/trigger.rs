@@ -10,22 +10,17 @@ use http::header::HeaderMap;
 use serde_json::{Map, Value, json, value::RawValue};
 use url::Url;
 
-use super::stage::{Stage, print_json};
+use super::preview::{Stage, print_json};
 use crate::{
     config::{Config, EventRule, EventSource},
-    delivery::{
-        answer::Answer,
-        batch::Load,
-        send::{Request, Sender},
-        target::Target,
-    },
+    courier::batch::Load,
     event::{Event, Position, Subject},
-    explain::listen,
     hook::{Hook, HookId, Origin},
     message::Message,
     payload::Renderer,
     postgres::Lsn,
-    rehearsal,
+    preview::{explain::listen, rehearsal},
+    send::{Request, Sender, answer::Answer, target::Target},
 };
 
 /// Ids of what was sent by hand begin so.

@@ -8,7 +8,7 @@ use super::{
     Credentials,
     reader::{Keys, Table, Value},
 };
-use crate::delivery::tls::{BadTls, Tls};
+use crate::send::tls::{BadTls, Tls};
 
 const AUTH: Keys = Keys {
     known: &["user", "password", "bearer"],

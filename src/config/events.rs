@@ -4,7 +4,7 @@ use super::{
     Action, EventRule, EventSource, Model, TableName, name,
     reader::{Keys, Table, Value},
 };
-use crate::{filter::Filter, postgres::nearest::nearest};
+use crate::{expression::filter::Filter, nearest::nearest};
 
 pub(super) const KEYS: Keys = Keys {
     known: &["on", "changed", "when"],

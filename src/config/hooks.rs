@@ -9,9 +9,9 @@ use super::{
     events::{Events, expression},
     reader::{Keys, Table, Value},
 };
-use crate::{delivery::target::is_reserved, postgres::nearest::nearest, signature::SigningKey};
+use crate::{nearest::nearest, send::target::is_reserved, signature::SigningKey};
 
-pub(super) const KEYS: Keys = Keys {
+pub(crate) const KEYS: Keys = Keys {
     known: &[
         "name",
         "description",
@@ -124,7 +124,7 @@ fn read_one(
 }
 
 /// The name of something of this kind; `names` are those of the ones before it.
-pub(super) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
+pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -183,7 +183,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
 }
 
 /// The URL stays out of the messages: targets often carry a token.
-pub(super) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
+pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
@@ -222,7 +222,7 @@ fn refuse_other_credentials(auth: &Value<'_>, target: Option<&Url>, headers: &[(
     );
 }
 
-pub(super) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
+pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
     if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {
         value.wrong(format!(

@@ -69,7 +69,7 @@ impl Config {
 }
 
 /// The text of a file.
-pub(super) fn read_text(path: &Path) -> Result<String, Mistakes> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
     let wrong = |place, text| Err(Mistakes::new(path, vec![Mistake { place, text }]));
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -85,7 +85,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, Mistakes> {
 }
 
 /// What `read` makes of `text`, or everything that is wrong with it. `kind` is what messages call a file of this kind.
-pub(super) fn parse_text<T>(
+pub(crate) fn parse_text<T>(
     path: &Path,
     kind: &str,
     text: &str,

@@ -12,17 +12,15 @@ mod environment;
 mod events;
 mod history;
 mod hook_table;
-mod hooks;
+pub(crate) mod hooks;
 mod jwt;
-mod load;
+pub(crate) mod load;
 mod mistake;
 mod model;
 mod name;
 mod quantity;
-mod reader;
-pub mod receive;
-mod retries;
-mod secret;
+pub(crate) mod reader;
+pub(crate) mod retries;
 mod server;
 mod signature;
 mod tables;
@@ -36,15 +34,15 @@ use serde::Deserialize;
 use url::Url;
 
 pub(crate) use self::quantity::duration;
-use crate::{payload::template::Template, postgres::question::Question};
+use crate::expression::{question::Question, template::Template};
 
 pub use self::{
     load::KEYS,
     mistake::{Mistake, Mistakes},
     model::Model,
-    secret::Secret,
 };
-use crate::delivery::tls::Tls;
+pub use crate::secret::Secret;
+use crate::send::tls::Tls;
 
 pub(crate) use self::name::event_mistake;
 

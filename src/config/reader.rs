@@ -7,19 +7,19 @@ use std::{cell::RefCell, ops::Range, time::Duration};
 use toml::de::{DeTable, DeValue};
 
 use super::{Place, Secret, environment, mistake::Mistake, quantity};
-use crate::postgres::nearest::nearest;
+use crate::nearest::nearest;
 
 /// The file that is being read, and what was noticed so far.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     /// What messages call the file: `hooks.toml`.
     kind: &'a str,
-    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         text: &'a str,
         kind: &'a str,
         env: &'a dyn Fn(&str) -> Option<String>,
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The place of a byte of the file.
-    pub(super) fn place(&self, byte: usize) -> Place {
+    pub(crate) fn place(&self, byte: usize) -> Place {
         let before = self.text.get(..byte).unwrap_or(self.text);
         let line = before.rsplit('\n').next().unwrap_or_default();
         Place {
@@ -42,56 +42,56 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn wrong(&self, place: Place, text: impl Into<String>) {
+    pub(crate) fn wrong(&self, place: Place, text: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake {
             place: Some(place),
             text: text.into(),
         });
     }
 
-    pub(super) fn finish(self) -> Vec<Mistake> {
+    pub(crate) fn finish(self) -> Vec<Mistake> {
         self.mistakes.into_inner()
     }
 }
 
 /// The keys that a section has.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// Those that this version reads.
-    pub(super) known: &'static [&'static str],
+    pub(crate) known: &'static [&'static str],
     /// Those that a later version will read.
-    pub(super) later: &'static [&'static str],
+    pub(crate) later: &'static [&'static str],
 }
 
 /// A value, with the full name of its key.
-pub(super) struct Value<'a> {
-    pub(super) reader: &'a Reader<'a>,
+pub(crate) struct Value<'a> {
+    pub(crate) reader: &'a Reader<'a>,
     /// `delivery.timeout`; an element of a list has the name of its list.
-    pub(super) key: String,
+    pub(crate) key: String,
     /// The key's last part, unquoted.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// Where the key stands.
-    pub(super) key_place: Place,
+    pub(crate) key_place: Place,
     /// Where the value stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     value: &'a DeValue<'a>,
 }
 
 impl<'a> Value<'a> {
     /// Notes a mistake at this value.
-    pub(super) fn wrong(&self, text: impl Into<String>) {
+    pub(crate) fn wrong(&self, text: impl Into<String>) {
         self.reader.wrong(self.place, text);
     }
 
-    pub(super) fn is_string(&self) -> bool {
+    pub(crate) fn is_string(&self) -> bool {
         matches!(self.value, DeValue::String(_))
     }
 
-    pub(super) fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         matches!(self.value, DeValue::Table(_))
     }
 
     /// A table with none of `keys`: probably one that dots in an unquoted name made.
-    pub(super) fn has_no_key_of(&self, keys: &[&str]) -> bool {
+    pub(crate) fn has_no_key_of(&self, keys: &[&str]) -> bool {
         let DeValue::Table(table) = self.value else {
             return false;
         };
@@ -99,7 +99,7 @@ impl<'a> Value<'a> {
     }
 
     /// A table that holds tables.
-    pub(super) fn holds_tables(&self) -> bool {
+    pub(crate) fn holds_tables(&self) -> bool {
         let DeValue::Table(table) = self.value else {
             return false;
         };
@@ -108,7 +108,7 @@ impl<'a> Value<'a> {
     }
 
     /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
-    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+    pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         let DeValue::Table(table) = self.value else {
             return None;
         };
@@ -119,29 +119,29 @@ impl<'a> Value<'a> {
     }
 
     /// The string, as it is written, if it is one of `words`.
-    pub(super) fn text_of(&self, words: &[&'static str]) -> Option<&'static str> {
+    pub(crate) fn text_of(&self, words: &[&'static str]) -> Option<&'static str> {
         let DeValue::String(text) = self.value else {
             return None;
         };
         words.iter().copied().find(|word| word == text)
     }
 
-    pub(super) fn is_false(&self) -> bool {
+    pub(crate) fn is_false(&self) -> bool {
         matches!(self.value, DeValue::Boolean(false))
     }
 
-    pub(super) fn is_integer(&self) -> bool {
+    pub(crate) fn is_integer(&self) -> bool {
         matches!(self.value, DeValue::Integer(_))
     }
 
     /// Does the environment have a part in the string?
-    pub(super) fn is_filled(&self) -> bool {
+    pub(crate) fn is_filled(&self) -> bool {
         matches!(self.value, DeValue::String(text) if text.contains("${"))
     }
 
     /// `part` of the string, as a message may show it. What the environment put in may be a secret, so a string with
     /// `${NAME}` is shown as it stands in the file.
-    pub(super) fn quote(&self, part: &str) -> String {
+    pub(crate) fn quote(&self, part: &str) -> String {
         match self.value {
             DeValue::String(text) if self.is_filled() => format!("{text:?}"),
             _ => format!("{part:?}"),
@@ -149,7 +149,7 @@ impl<'a> Value<'a> {
     }
 
     /// Notes that the value is of the wrong type; `mend` says what to write.
-    pub(super) fn mistyped(&self, mend: &str) {
+    pub(crate) fn mistyped(&self, mend: &str) {
         let kind = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -163,7 +163,7 @@ impl<'a> Value<'a> {
     }
 
     /// A string that is not empty, with the environment put in.
-    pub(super) fn string(&self) -> Option<String> {
+    pub(crate) fn string(&self) -> Option<String> {
         self.string_or("a string")
     }
 
@@ -189,11 +189,11 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
-    pub(super) fn secret(&self) -> Option<Secret> {
+    pub(crate) fn secret(&self) -> Option<Secret> {
         self.string().map(Secret::new)
     }
 
-    pub(super) fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         let DeValue::Boolean(flag) = self.value else {
             self.mistyped("true or false");
             return None;
@@ -202,7 +202,7 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number from 1.
-    pub(super) fn count(&self) -> Option<u32> {
+    pub(crate) fn count(&self) -> Option<u32> {
         let DeValue::Integer(number) = self.value else {
             self.mistyped("a whole number");
             return None;
@@ -220,7 +220,7 @@ impl<'a> Value<'a> {
     }
 
     /// A part of a whole, from 0 to 1.
-    pub(super) fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         const MEND: &str = "a number from 0 to 1, such as 0.1";
         let number = match self.value {
             DeValue::Float(number) => number.as_str(),
@@ -238,7 +238,7 @@ impl<'a> Value<'a> {
         share
     }
 
-    pub(super) fn duration(&self) -> Option<Duration> {
+    pub(crate) fn duration(&self) -> Option<Duration> {
         const MEND: &str = "a number with its unit, ms, s, m, h or d, such as \"15s\"";
         let text = self.string_or(MEND)?;
         let duration = quantity::duration(&text);
@@ -252,7 +252,7 @@ impl<'a> Value<'a> {
     }
 
     /// A duration that is not zero.
-    pub(super) fn some_time(&self) -> Option<Duration> {
+    pub(crate) fn some_time(&self) -> Option<Duration> {
         let duration = self.duration()?;
         if duration.is_zero() {
             self.wrong(format!(
@@ -265,7 +265,7 @@ impl<'a> Value<'a> {
     }
 
     /// A size of at least `least` bytes; `shown` is how a user writes those.
-    pub(super) fn size(&self, least: usize, shown: &str) -> Option<usize> {
+    pub(crate) fn size(&self, least: usize, shown: &str) -> Option<usize> {
         const MEND: &str =
             "a number with its unit, B, KB, MB, GB, KiB, MiB or GiB, such as \"20MiB\"";
         let text = self.string_or(MEND)?;
@@ -285,7 +285,7 @@ impl<'a> Value<'a> {
     }
 
     /// One of `choices`.
-    pub(super) fn choice<T: Clone>(&self, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Clone>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.string()?;
         let found = choices.iter().find(|(word, _)| *word == text);
         if found.is_none() {
@@ -301,7 +301,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a list.
-    pub(super) fn list(&self, mend: &str) -> Option<Vec<Value<'a>>> {
+    pub(crate) fn list(&self, mend: &str) -> Option<Vec<Value<'a>>> {
         let DeValue::Array(array) = self.value else {
             self.mistyped(mend);
             return None;
@@ -321,7 +321,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a list, each read with `read`; all of them are, so that each can say what is wrong with it.
-    pub(super) fn list_of<T>(
+    pub(crate) fn list_of<T>(
         &self,
         mend: &str,
         read: impl Fn(&Value<'a>) -> Option<T>,
@@ -331,7 +331,7 @@ impl<'a> Value<'a> {
     }
 
     /// A list with at least one string, each of them once.
-    pub(super) fn strings(&self) -> Option<Vec<String>> {
+    pub(crate) fn strings(&self) -> Option<Vec<String>> {
         let mut strings = Vec::new();
         let elements = self.list("a list of strings")?;
         if elements.is_empty() {
@@ -357,7 +357,7 @@ impl<'a> Value<'a> {
     }
 
     /// A table with any keys.
-    pub(super) fn open_table(&self) -> Option<Table<'a>> {
+    pub(crate) fn open_table(&self) -> Option<Table<'a>> {
         let DeValue::Table(table) = self.value else {
             self.mistyped("a table");
             return None;
@@ -366,7 +366,7 @@ impl<'a> Value<'a> {
     }
 
     /// A table with no other keys than `keys`.
-    pub(super) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
+    pub(crate) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
         let table = self.open_table()?;
         table.refuse_unknown(keys);
         Some(table)
@@ -374,17 +374,17 @@ impl<'a> Value<'a> {
 }
 
 /// A table, its entries in the order of the file.
-pub(super) struct Table<'a> {
-    pub(super) reader: &'a Reader<'a>,
+pub(crate) struct Table<'a> {
+    pub(crate) reader: &'a Reader<'a>,
     /// Its full name; empty for the whole file.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where its name stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     entries: Vec<Value<'a>>,
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'a Reader<'a>,
         name: &str,
         place: Place,
@@ -413,16 +413,16 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Value<'a>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Value<'a>> {
         self.entries.iter()
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<&Value<'a>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Value<'a>> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// What must be there. `mend` is how a user writes it.
-    pub(super) fn need(&self, name: &str, mend: &str) -> Option<&Value<'a>> {
+    pub(crate) fn need(&self, name: &str, mend: &str) -> Option<&Value<'a>> {
         let found = self.find(name);
         if found.is_none() {
             let key = join(&self.name, name);
@@ -433,11 +433,11 @@ impl<'a> Table<'a> {
     }
 
     /// The string of a key that may be absent.
-    pub(super) fn string(&self, name: &str) -> Option<String> {
+    pub(crate) fn string(&self, name: &str) -> Option<String> {
         self.find(name)?.string()
     }
 
-    pub(super) fn refuse_unknown(&self, keys: &Keys) {
+    pub(crate) fn refuse_unknown(&self, keys: &Keys) {
         for entry in &self.entries {
             if keys.later.contains(&entry.name) {
                 self.reader.wrong(

@@ -14,7 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// With pauses of a day, more tries take years.
 const MOST_TRIES: u32 = 1000;
 
-pub(super) fn read(value: &Value<'_>) -> Option<Vec<Duration>> {
+pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Duration>> {
     if value.is_false() {
         return Some(Vec::new());
     }

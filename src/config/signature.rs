@@ -7,7 +7,7 @@ use super::{
     Algorithm, Encoding, HeaderSignature, SignatureScheme,
     reader::{Keys, Value},
 };
-use crate::delivery::target::is_reserved;
+use crate::send::target::is_reserved;
 
 const KEYS: Keys = Keys {
     known: &["header", "algorithm", "encoding", "prefix"],

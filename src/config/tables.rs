@@ -7,8 +7,8 @@ use super::{
     reader::{Keys, Table, Value},
 };
 use crate::{
-    payload::template::Template,
-    postgres::{nearest::nearest, question::Question},
+    expression::{question::Question, template::Template},
+    nearest::nearest,
 };
 
 pub(super) const KEYS: Keys = Keys {

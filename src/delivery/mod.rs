@@ -1,21 +1,9 @@
 //! From a matched event to a settled one.
 
-pub mod answer;
 pub mod backlog;
-pub mod batch;
-pub mod breaker;
-mod client;
-pub mod courier;
-pub mod guard;
 pub mod lane;
 pub mod ledger;
-pub mod memory;
-pub mod pace;
-pub mod retry;
-pub mod send;
-pub mod spell;
-pub mod target;
-pub mod tls;
+pub mod memory_budget;
 
 use std::{
     collections::HashMap,
@@ -29,19 +17,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     backlog::Backlog,
-    courier::Courier,
     lane::Place,
     ledger::Ticket,
-    memory::{Memory, Taken},
-    send::Sender,
+    memory_budget::{Memory, Taken},
 };
+use crate::{courier::Courier, send::Sender};
 use crate::{
     event::Position,
     history::History,
     hook::{Hook, HookId},
     journal::Journal,
+    lookup::permission::{Asked, Permission},
     meters::Meters,
-    permission::{Asked, Permission},
     store::Store,
     trace::Traces,
 };

@@ -59,11 +59,9 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
     let journal = Journal::default();
     let mut account = Account::new(journal.listen(), &receivers);
     let detach = CancellationToken::new();
-    crate::postgres::setup::setup(
-        &config,
-        crate::postgres::setup::Patience::default(),
-        &|text| println!("{text}"),
-    )
+    crate::setup::setup(&config, crate::setup::Patience::default(), &|text| {
+        println!("{text}")
+    })
     .await?;
     subscribe(&shop, &receivers, &users).await?;
     let options = run::Options {

@@ -297,7 +297,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::{config::Delivery, delivery::target::Target, hook::Origin};
+    use crate::{config::Delivery, hook::Origin, send::target::Target};
 
     fn hook(id: &str, owner: Option<&str>, events: &[Pattern]) -> Arc<Hook> {
         Arc::new(Hook {

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::{
     config::{Delivery, FileHook, Pattern},
-    delivery::target::Target,
-    filter::Filter,
+    expression::filter::Filter,
+    send::target::Target,
     signature::Signer,
 };
 

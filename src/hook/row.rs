@@ -21,10 +21,10 @@ use crate::{
     config::{
         self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
     },
-    delivery::{guard::Guard, target::Target},
     event::{EventMap, TableEvents},
-    filter::{Filter, typing::Columns},
+    expression::{filter::Filter, typing::Columns},
     postgres::{quote, relation::Relation},
+    send::{guard::Guard, target::Target},
     signature::Signer,
 };
 

@@ -17,7 +17,8 @@ use super::{Error, Office, Result, Who, begin};
 use crate::{
     config::{Action, EventSource, Pattern, TableName},
     payload::timestamp,
-    postgres::{catalog::read_slot, quote, types},
+    postgres::{quote, types},
+    setup::catalog::read_slot,
 };
 
 /// So many rows are locked at a time.

@@ -11,7 +11,7 @@ use super::{Error, Office, Result};
 use crate::{
     config::{EventSource, PayloadFormat},
     postgres::relation::Relation,
-    schema::{About, Subject, schema},
+    preview::schema::{About, Subject, schema},
 };
 
 /// What an event is sent as, in one payload.

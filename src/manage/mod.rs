@@ -4,15 +4,15 @@
 //! Everything is done in the tables, whether a rowhook is running or not. One that runs hears of it through the stream and
 //! the trigger of `delivery`, and nothing here waits for it.
 
+pub mod attempts;
 pub mod backfill;
 pub mod deliveries;
-pub mod draft;
 mod error;
 pub mod events;
+pub mod hook_input;
 pub mod hooks;
+pub mod idempotency;
 pub mod lanes;
-pub mod news;
-pub mod once;
 mod page;
 pub mod ping;
 pub mod replay;
@@ -35,7 +35,8 @@ use crate::{
     config::Config,
     event::EventMap,
     hook::row::{HookColumns, Known},
-    postgres::{address::Address, migration, quote},
+    postgres::{address::Address, quote},
+    setup::migration,
 };
 
 /// For whom something is done, and so what they may see and touch.

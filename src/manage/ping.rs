@@ -13,16 +13,12 @@ use utoipa::ToSchema;
 use super::{Error, Office, Result, Who, deliveries::Content};
 use crate::{
     config::{Secret, Verify},
-    delivery::{
-        answer::Answer,
-        batch::Load,
-        send::{Request, Sender},
-        target::Target,
-    },
+    courier::batch::Load,
     event::{Event, Position, Subject},
     message::Message,
     payload::{self, Renderer},
     postgres::Lsn,
+    send::{Request, Sender, answer::Answer, target::Target},
 };
 
 /// The event that a test sends. Nobody can hear it otherwise.

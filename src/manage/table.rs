@@ -1,9 +1,6 @@
 //! The SQL that depends on which table holds the hooks: rowhook's own, or one of the application's.
 
-use crate::{
-    config::Config,
-    postgres::{catalog::hook_table, quote},
-};
+use crate::{config::Config, postgres::quote, setup::catalog::hook_table};
 
 /// The hooks of the file, as rows like those that [`Table::select`] gives; its parameter is a JSON array.
 pub(super) const FILE_HOOKS: &str = "\

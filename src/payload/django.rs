@@ -7,12 +7,13 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
-use super::{Parts, Shape, python};
+use super::{Parts, python};
+use crate::event::shape::Shape;
 use crate::{
     change::{Change, Image, Value},
-    enrich::Added,
     event::{Event, Subject},
     hook::Hook,
+    lookup::enrich::Added,
     postgres::{
         json,
         relation::{Column, Relation},

@@ -8,20 +8,18 @@ mod object;
 mod python;
 mod rest_hooks;
 mod row;
-mod shape;
 mod standard;
-pub mod template;
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub use self::row::values;
 use self::{
     object::Object,
     row::{Row, Thin},
-    template::View,
 };
-pub use self::{row::values, shape::Shape};
+use crate::expression::template::{self, View};
 use crate::{
     change::{Change, RowChange},
     config::PayloadFormat,

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Shape, object::Object};
+use super::object::Object;
+use crate::event::shape::Shape;
 use crate::{
     change::{Image, RowChange},
-    enrich::Added,
     event::{Event, Subject},
+    lookup::enrich::Added,
     postgres::relation::Column,
 };
 

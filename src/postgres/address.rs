@@ -5,8 +5,9 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::{nearest::nearest, passfile};
+use super::passfile;
 use crate::config::Secret;
+use crate::nearest::nearest;
 
 /// A checked address of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,17 +18,13 @@ use super::{
 use crate::{
     change::{Image, Tuple},
     config::{Order, TableName},
-    delivery::{
-        Delivery, Held, Unfit,
-        lane::Place,
-        memory::{self, Taken},
-    },
+    delivery::{Delivery, Held, Unfit, lane::Place, memory_budget as memory, memory_budget::Taken},
     event::{Event, Position, Subject},
-    filter::{Facts, Filter},
+    expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
     journal::Entry,
+    lookup::permission::{Answer, Asked},
     payload::{self, Renderer},
-    permission::{Answer, Asked},
     signature,
 };
 

@@ -4,12 +4,12 @@
 //! looked up for all of them at once; then each is mapped, matched, rendered and handed to its couriers, one after the
 //! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
 
+mod backfill;
 mod deliver;
-mod dismiss;
-mod hear;
 mod hooks;
+mod messages;
+mod orphans;
 mod permit;
-mod refill;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
@@ -30,7 +30,6 @@ use crate::{
         backlog::Backlog,
         ledger::{Ledger, Opened},
     },
-    enrich::Enrichment,
     event::{EventMap, Position},
     hook::{
         self, HookId,
@@ -38,9 +37,10 @@ use crate::{
         off::OffHooks,
         row::{self, HookColumns, Known},
     },
+    lookup::{enrich::Enrichment, owner::Owners, toast},
     message::Message,
-    owner::Owners,
-    postgres::{Lsn, address::Address, gap::Gap, stream::Received, toast},
+    postgres::{Lsn, address::Address, stream::Received},
+    setup::gap::Gap,
     store::Due,
 };
 

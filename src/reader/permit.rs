@@ -11,7 +11,7 @@ use super::{Reader, step::Draft};
 use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
-    permission::{Answer, Asked},
+    lookup::permission::{Answer, Asked},
 };
 
 /// What is known of owners and one row.

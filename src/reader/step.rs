@@ -10,8 +10,8 @@ use crate::{
     change::{Change, RowChange, Transaction},
     config::TableName,
     delivery::ledger::Opened,
-    enrich::Added,
     event::{Position, Rule, TableEvents},
+    lookup::enrich::Added,
     message::{self, Message},
     postgres::{Lsn, pgoutput, relation::Relation, stream::Received},
 };

@@ -24,17 +24,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    broom::Broom,
     envelope::Received,
+    reaper::Broom,
     task::{Action, Call, Handler, Task},
 };
 use crate::{
     config::{Delivery, Secret},
-    delivery::{
-        answer::Answer,
-        send::{Request, Sender},
-        target::Target,
-    },
+    send::{Request, Sender, answer::Answer, target::Target},
 };
 
 /// So much of what a program says on its standard error is kept, from its end.

@@ -43,8 +43,9 @@
 //! # anyhow::Ok(())
 //! ```
 
+pub mod config;
+
 pub mod attempt;
-pub mod broom;
 pub mod envelope;
 pub mod gate;
 pub mod http;
@@ -52,6 +53,7 @@ pub mod layer;
 pub mod plugin;
 pub mod print;
 pub mod queue;
+pub mod reaper;
 pub mod registry;
 pub mod service;
 pub mod task;

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     attempt::Runner,
-    broom::Broom,
     gate::Gate,
     http::serve,
     queue::{Accepted, Disk, Job, Limits, Nats, Queue, Work, lock},
+    reaper::Broom,
     task::Task,
 };
 use crate::config::Secret;

@@ -22,14 +22,17 @@ use crate::{
     postgres::{
         Lsn,
         address::Address,
-        catalog::{Facts, read_slot},
-        check::misfits,
         connect::Notifications,
-        plan::plan,
-        setup::{Patience, setup},
         stream::{self, Batch, Identity, Stream},
     },
     reader::Reader,
+    setup::{
+        Patience,
+        catalog::{Facts, read_slot},
+        check::misfits,
+        plan::plan,
+        setup,
+    },
     store::{Due, Note, Store},
 };
 

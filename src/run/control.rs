@@ -8,12 +8,10 @@ use tokio_postgres::Client;
 
 use crate::{
     meters::Meters,
-    postgres::{
-        address::Address,
+    postgres::{address::Address, connect::Notifications, quote, stream, types},
+    setup::{
         catalog::read_slot,
-        connect::Notifications,
         lag::{Watch, Word},
-        quote, stream, types,
     },
 };
 

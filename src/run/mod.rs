@@ -17,15 +17,17 @@ use tokio_util::{
 use self::attached::{Attached, Outlived};
 use crate::{
     config::Config,
-    delivery::{Desk, guard::Guard, ledger::Ledger, memory::Memory, send::Sender},
+    delivery::{Desk, ledger::Ledger, memory_budget::Memory},
     event::EventMap,
     history::History,
     hook::{self, off::OffHooks},
     journal::Journal,
+    lookup::permission::Permission,
     meters::{Link, Meters},
-    permission::Permission,
-    postgres::{Lsn, address::Address, connect, setup, stream},
+    postgres::{Lsn, address::Address, connect, stream},
     reader::Reader,
+    send::{Sender, guard::Guard},
+    setup,
     store::{Holder, Store},
     trace::Traces,
 };

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Peer,
-    house::{Home, House, Lent},
+    generation::{Home, House, Lent},
     idempotency,
     problem::Problem,
 };

@@ -6,7 +6,7 @@ use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{house::Home, request::Json};
+use super::{generation::Home, request::Json};
 use crate::meters::Link;
 
 /// It answers, so it is alive.

@@ -11,8 +11,8 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{house::House, problem::Problem};
-use crate::manage::once::Once;
+use super::{generation::House, problem::Problem};
+use crate::manage::idempotency::Once;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -8,7 +8,7 @@ use std::{
 use axum::{extract::State, http::header, response::IntoResponse};
 use tokio::time::Instant;
 
-use super::house::Home;
+use super::generation::Home;
 use crate::meters::{Link, Meters};
 
 /// What is counted here, and what the tables say, where they can be asked.

@@ -5,8 +5,8 @@
 mod access;
 pub mod api;
 mod cors;
+mod generation;
 mod health;
-mod house;
 mod idempotency;
 mod jwt;
 mod limit;
@@ -22,8 +22,8 @@ use axum::{Router, extract::ConnectInfo, middleware, routing::get};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use self::house::Handles;
-use self::house::{Home, House};
+pub use self::generation::Handles;
+use self::generation::{Home, House};
 use crate::config::Config;
 
 /// So long the end waits for answers.

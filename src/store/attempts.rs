@@ -10,8 +10,8 @@ use tokio_postgres::Client;
 use super::batch::columns;
 use crate::{
     config,
-    delivery::{answer::Answer, send::ROWHOOK_BATCH},
     history::Attempt,
+    send::{ROWHOOK_BATCH, answer::Answer},
 };
 
 /// So much of an answer's headers is kept.

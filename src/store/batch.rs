@@ -11,7 +11,8 @@ use tokio_postgres::{Client, Error, Statement, Transaction};
 
 use super::{HOLDS, Holder};
 use crate::{
-    delivery::{Delivery, courier::Courier, lane::Place},
+    courier::Courier,
+    delivery::{Delivery, lane::Place},
     hook::HookId,
 };
 

@@ -3,7 +3,6 @@
 //! No delivery ever waits for it. What is gathered is bounded; what goes beyond, and what the collector does not take, is
 //! dropped and counted.
 
-mod context;
 mod otlp;
 
 use std::{
@@ -15,12 +14,10 @@ use anyhow::{Context as _, ensure};
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use tokio::sync::Notify;
 
-pub use self::context::Context;
+pub use crate::send::traceparent::Context;
 use crate::{
-    config,
-    delivery::{Delivery, answer::Answer, batch::Load},
-    hook::Hook,
-    meters::Meters,
+    config, courier::batch::Load, delivery::Delivery, hook::Hook, meters::Meters,
+    send::answer::Answer,
 };
 
 /// How often spans are sent.

@@ -3,11 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use rowhook::{
-    config::{
-        Mistakes, Secret,
-        receive::{KEYS, Receive},
+    config::{Mistakes, Secret},
+    receive::{
+        config::{KEYS, Receive},
+        service::Place,
+        task::Action,
     },
-    receive::{service::Place, task::Action},
 };
 
 const MANUAL: &str = include_str!("../../receive.toml");

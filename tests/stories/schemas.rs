@@ -14,7 +14,7 @@ use rowhook::{
     config::{Config, EventSource, PayloadFormat},
     event::EventMap,
     postgres::relation::Relation,
-    schema::{About, Subject, schema},
+    preview::schema::{About, Subject, schema},
 };
 use serde_json::Value;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Found, toml_key, toml_text};
 use crate::{
     config::{Model, TableName, event_mistake},
-    postgres::nearest::nearest,
+    nearest::nearest,
 };
 
 /// The table of django-rest-hooks.

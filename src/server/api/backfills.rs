@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 
-use super::super::{
+use crate::manage::backfill::{Backfill, NewBackfill};
+use crate::server::{
     access::Visit,
-    house::House,
+    generation::House,
     problem::Problem,
     request::{Id, Json},
 };
-use crate::manage::backfill::{Backfill, NewBackfill};
 
 /// List backfills, the newest first.
 #[utoipa::path(get, path = "/api/backfills", tag = "backfills", responses((status = 200, body = [Backfill])))]

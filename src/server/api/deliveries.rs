@@ -4,18 +4,16 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    super::{
-        access::Visit,
-        problem::Problem,
-        request::{Asked, Id, Json, OptionalJson},
-    },
-    Part, time,
-};
+use super::{Part, time};
 use crate::manage::{
     Page,
     deliveries::{Delivery, DeliveryDetail, DeliveryQuery, State},
     replay::{Range, Replayed},
+};
+use crate::server::{
+    access::Visit,
+    problem::Problem,
+    request::{Asked, Id, Json, OptionalJson},
 };
 
 /// Which deliveries are wanted.

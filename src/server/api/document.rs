@@ -4,7 +4,8 @@ use axum::{http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{super::problem::Problem, backfills, deliveries, events, hooks, status, tokens};
+use super::{backfills, deliveries, events, hooks, status, tokens};
+use crate::server::problem::Problem;
 
 #[derive(OpenApi)]
 #[openapi(

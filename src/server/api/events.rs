@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::{
+use crate::server::{
     access::Visit,
     problem::Problem,
     request::{Id, Json},

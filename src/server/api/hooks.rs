@@ -5,19 +5,17 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{
-    super::{
-        access::Visit,
-        problem::Problem,
-        request::{Asked, Id, Json, OptionalJson},
-    },
-    Part,
-};
+use super::Part;
 use crate::manage::{
     Page,
-    draft::{HookChange, Keyed, NewHook},
+    hook_input::{HookChange, Keyed, NewHook},
     hooks::{Hook, HookQuery},
     ping::Tested,
+};
+use crate::server::{
+    access::Visit,
+    problem::Problem,
+    request::{Asked, Id, Json, OptionalJson},
 };
 
 /// Which hooks are wanted.

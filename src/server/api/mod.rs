@@ -15,7 +15,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 pub use self::document::document;
-use super::{access, house::Home, problem::Problem};
+use super::{access, generation::Home, problem::Problem};
 use crate::manage::PageRequest;
 
 pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {

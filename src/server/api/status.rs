@@ -2,8 +2,8 @@
 
 use axum::http::StatusCode;
 
-use super::super::{access::Visit, problem::Problem, request::Json};
 use crate::manage::status::Status;
+use crate::server::{access::Visit, problem::Problem, request::Json};
 
 /// Say how rowhook is. The operator's alone: it tells of everyone's deliveries.
 #[utoipa::path(get, path = "/api/status", tag = "status", responses((status = 200, body = Status)))]

@@ -2,12 +2,12 @@
 
 use axum::http::StatusCode;
 
-use super::super::{
+use crate::manage::tokens::{MadeToken, NewToken, Token};
+use crate::server::{
     access::Visit,
     problem::Problem,
     request::{Id, Json},
 };
-use crate::manage::tokens::{MadeToken, NewToken, Token};
 
 /// List tokens, the newest first. The operator's alone, as all of this.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = [Token])))]

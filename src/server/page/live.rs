@@ -13,7 +13,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
 use super::session::Visitor;
-use crate::{manage::news::News, server::house::Home};
+use crate::{manage::attempts::News, server::generation::Home};
 
 /// History is written once a second.
 const LOOK: Duration = Duration::from_secs(1);

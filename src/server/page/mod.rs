@@ -3,12 +3,12 @@
 //! Whoever logs in with a token sees what the API would give them: the operator everything, an owner their own. Everything
 //! that is shown is escaped by the templates; no page has a script or a style inside of it.
 
-mod act;
+mod actions;
 mod chart;
 mod live;
 mod session;
-mod show;
 mod template;
+mod views;
 
 use std::sync::Arc;
 
@@ -29,22 +29,22 @@ pub(super) use self::{
     chart::{PAUSE, Samples},
     session::Sessions,
 };
-use super::{Peer, access, house::Home, problem::Problem};
+use super::{Peer, access, generation::Home, problem::Problem};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
     Router::new()
-        .route("/", get(show::home))
-        .route("/glance", get(show::glance))
+        .route("/", get(views::home))
+        .route("/glance", get(views::glance))
         .route("/live", get(live::live))
-        .route("/hooks", get(show::hooks).post(act::add))
-        .route("/hooks/{id}", get(show::hook))
-        .route("/hooks/{id}/{action}", post(act::hook))
-        .route("/deliveries", get(show::deliveries))
-        .route("/deliveries/{id}", get(show::delivery))
-        .route("/deliveries/{id}/retry", post(act::retry))
+        .route("/hooks", get(views::hooks).post(actions::add))
+        .route("/hooks/{id}", get(views::hook))
+        .route("/hooks/{id}/{action}", post(actions::hook))
+        .route("/deliveries", get(views::deliveries))
+        .route("/deliveries/{id}", get(views::delivery))
+        .route("/deliveries/{id}/retry", post(actions::retry))
         .route("/login", get(login_page).post(login))
         .route("/logout", post(logout))
         .route("/style.css", get(style))

@@ -21,7 +21,7 @@ use crate::{
     manage::{Who, tokens::Scope},
     server::{
         access::{self, Caller},
-        house::{Home, House, Lent},
+        generation::{Home, House, Lent},
         problem::Problem,
     },
 };

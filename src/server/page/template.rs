@@ -9,7 +9,7 @@ use axum::{
 use minijinja::{Environment, Value, context, value::Serde};
 
 use super::session::Visitor;
-use crate::{manage::Who, postgres::lag::size, server::problem::Problem};
+use crate::{manage::Who, server::problem::Problem, setup::lag::size};
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();

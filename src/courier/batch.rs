@@ -1,0 +1,486 @@
+//! What goes together in one request, when it goes, and what becomes of it. Plain decisions: no clock, no task.
+//!
+//! Without a rule each delivery goes alone and as it is. With one, a request carries a JSON array, be it of one member.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::delivery::{Delivery, lane::Place};
+use crate::{config::Batch, signature::batch_id, store::Fate};
+
+/// An array is no larger, but for one of a single member.
+pub const LARGEST: usize = 20 << 20;
+
+/// A request in the making.
+#[derive(Debug)]
+pub struct Gathering {
+    rule: Option<Batch>,
+    members: usize,
+    /// Of the array, its brackets and commas included.
+    bytes: usize,
+    content_type: Option<Arc<str>>,
+    oldest: Option<Instant>,
+    full: bool,
+}
+
+impl Gathering {
+    /// Nobody yet.
+    pub fn new(rule: Option<Batch>) -> Self {
+        Self {
+            rule,
+            members: 0,
+            bytes: 1,
+            content_type: None,
+            oldest: None,
+            full: false,
+        }
+    }
+
+    /// Takes a delivery in, if it can come along. If it cannot, nobody can who comes after it.
+    pub fn admit(&mut self, delivery: &Delivery) -> bool {
+        let bytes = self.bytes + delivery.body.len() + 1;
+        if let Some(content_type) = &self.content_type {
+            let fits = bytes <= LARGEST && *content_type == delivery.content_type;
+            self.full |= !fits;
+        }
+        if self.full {
+            return false;
+        }
+        self.bytes = bytes;
+        self.members += 1;
+        self.full = match self.rule {
+            Some(rule) => self.members >= rule.max.get() || !is_json(&delivery.content_type),
+            None => true,
+        };
+        self.content_type = Some(Arc::clone(&delivery.content_type));
+        let since = delivery.held.as_ref().map(|held| held.since);
+        self.oldest = [self.oldest, since].into_iter().flatten().min();
+        true
+    }
+
+    /// Can nobody else come along?
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// When it goes, whoever has come by then: when it is full, or its oldest member has waited for long enough.
+    pub fn goes_at(&self) -> Option<Instant> {
+        match self.rule {
+            Some(rule) if !self.full => self.oldest.map(|oldest| oldest + rule.wait),
+            _ => self.oldest,
+        }
+    }
+}
+
+/// Requests that are made one after the other, each only if the one before it has arrived.
+#[derive(Debug)]
+pub struct Run {
+    /// Those that were claimed; the others stand behind them.
+    pub heads: Vec<Head>,
+    /// What each of the requests carries.
+    pub loads: Vec<Vec<Delivery>>,
+}
+
+/// What was claimed, as it was then.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Where it stands.
+    pub place: Place,
+    /// How many attempts there had been.
+    pub attempts: u32,
+}
+
+/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
+/// only lane, and comes along in the run of the one before it.
+pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>) -> Vec<Run> {
+    let mut runs: Vec<RunInMaking> = Vec::new();
+    let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
+    for delivery in claimed {
+        let lanes = delivery.place.lanes();
+        let head = Head {
+            id: Arc::clone(&delivery.id),
+            place: delivery.place,
+            attempts: delivery.attempts,
+        };
+        if let Some(run) = runs.last_mut()
+            && run.last.admit(&delivery)
+        {
+            run.run.heads.push(head);
+            run.push(delivery);
+        } else {
+            runs.push(RunInMaking::begin(rule, head, delivery));
+        }
+        run_of_lane.extend(lanes.map(|lane| (lane, runs.len() - 1)));
+    }
+    for delivery in behind {
+        let run = delivery
+            .place
+            .lanes()
+            .find_map(|lane| run_of_lane.get(&lane));
+        let Some(run) = run.and_then(|run| runs.get_mut(*run)) else {
+            continue;
+        };
+        if run.last.admit(&delivery) {
+            run.push(delivery);
+        } else {
+            run.follow(rule, delivery);
+        }
+    }
+    let made = runs.into_iter().map(|RunInMaking { mut run, .. }| {
+        for load in &mut run.loads {
+            load.sort_by_key(|delivery| delivery.position);
+        }
+        run
+    });
+    made.collect()
+}
+
+/// A run, and how full its last request is.
+struct RunInMaking {
+    last: Gathering,
+    run: Run,
+}
+
+impl RunInMaking {
+    fn begin(rule: Option<Batch>, head: Head, first: Delivery) -> Self {
+        let mut making = Self {
+            last: Gathering::new(rule),
+            run: Run {
+                heads: vec![head],
+                loads: Vec::new(),
+            },
+        };
+        making.follow(rule, first);
+        making
+    }
+
+    /// Begins the next request.
+    fn follow(&mut self, rule: Option<Batch>, first: Delivery) {
+        self.last = Gathering::new(rule);
+        self.last.admit(&first);
+        self.run.loads.push(vec![first]);
+    }
+
+    /// Puts what was admitted into the last request.
+    fn push(&mut self, delivery: Delivery) {
+        if let Some(load) = self.run.loads.last_mut() {
+            load.push(delivery);
+        }
+    }
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub struct Load {
+    /// The `webhook-id`.
+    pub id: Arc<str>,
+    /// The bytes.
+    pub body: Bytes,
+    /// Of the bytes.
+    pub content_type: Arc<str>,
+    /// The ids of its members, in order, where it is an array.
+    pub members: Option<Arc<str>>,
+}
+
+impl Load {
+    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
+    /// have the same id.
+    pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
+        let members: Vec<(&Arc<str>, &Bytes)> = deliveries
+            .iter()
+            .map(|delivery| (&delivery.id, &delivery.body))
+            .collect();
+        let content_type = &deliveries.first()?.content_type;
+        Some(Self::pack(rule, content_type, &members))
+    }
+
+    /// Of a single body that is no delivery.
+    pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
+        Self::pack(rule, &content_type.into(), &[(&id.into(), body)])
+    }
+
+    fn pack(rule: Option<Batch>, content_type: &Arc<str>, members: &[(&Arc<str>, &Bytes)]) -> Self {
+        if let [(id, body)] = members
+            && (rule.is_none() || !is_json(content_type))
+        {
+            return Self {
+                id: Arc::clone(id),
+                body: Bytes::clone(body),
+                content_type: Arc::clone(content_type),
+                members: None,
+            };
+        }
+        let ids: Vec<&str> = members.iter().map(|(id, _)| &***id).collect();
+        let bytes = members.iter().map(|(_, body)| body.len() + 1);
+        let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
+        for (number, (_, body)) in members.iter().enumerate() {
+            array.push(if number == 0 { b'[' } else { b',' });
+            array.extend_from_slice(body);
+        }
+        array.push(b']');
+        Self {
+            id: batch_id(&ids).into(),
+            body: array.into(),
+            content_type: of_array(content_type).into(),
+            members: Some(ids.join(",").into()),
+        }
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
+}
+
+/// CloudEvents have a type of their own for several of them.
+fn of_array(content_type: &str) -> String {
+    content_type.replacen(
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        1,
+    )
+}
+
+/// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first
+/// gets its time; the others wait behind it.
+pub fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
+    let mut taken: HashSet<u64> = HashSet::new();
+    let fates = members.into_iter().map(|(place, fate)| {
+        if fate == Fate::Dead {
+            return fate;
+        }
+        let waits = place.lanes().any(|lane| taken.contains(&lane));
+        taken.extend(place.lanes());
+        if waits { Fate::Behind } else { fate }
+    });
+    fates.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        delivery::{
+            Held,
+            ledger::{Ledger, Opened},
+            memory_budget::Memory,
+        },
+        event::Position,
+        postgres::Lsn,
+    };
+
+    const JSON: &str = "application/json";
+    const EVENTS: &str = "application/cloudevents+json";
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rule(max: usize) -> Option<Batch> {
+        let max = max.try_into().unwrap();
+        Some(Batch { max, wait: SECOND })
+    }
+
+    fn delivery(number: u64, place: Place, content_type: &str, bytes: usize) -> Delivery {
+        Delivery {
+            id: format!("msg_{number}").into(),
+            event: "book.added".into(),
+            position: Position {
+                commit_lsn: Lsn(1),
+                index: number,
+            },
+            commit_time: SystemTime::UNIX_EPOCH,
+            place,
+            body: vec![b'1'; bytes].into(),
+            content_type: content_type.into(),
+            attempts: 0,
+            unfit: None,
+            asked: None,
+            held: None,
+        }
+    }
+
+    fn small(number: u64, lane: u64) -> Delivery {
+        delivery(number, Place::One(lane), JSON, 1)
+    }
+
+    fn waiting(number: u64, since: Instant) -> Delivery {
+        let ledger = Ledger::new(Lsn(0));
+        assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
+        Delivery {
+            held: Some(Held {
+                ticket: ledger.ticket(number),
+                memory: Memory::new(1).stream.take(1).now_or_never().unwrap(),
+                since,
+            }),
+            ..small(number, number)
+        }
+    }
+
+    #[test]
+    fn so_many_come_along_and_no_more() {
+        for (name, rule, deliveries, admitted) in [
+            ("alone", None, vec![small(1, 1), small(2, 2)], 1),
+            ("one", rule(1), vec![small(1, 1), small(2, 2)], 1),
+            ("three", rule(3), (1..9).map(|n| small(n, n)).collect(), 3),
+            (
+                "of one kind",
+                rule(9),
+                vec![
+                    small(1, 1),
+                    delivery(2, Place::One(2), EVENTS, 1),
+                    small(3, 3),
+                ],
+                1,
+            ),
+            (
+                "only JSON",
+                rule(9),
+                vec![
+                    delivery(1, Place::One(1), "text/plain", 1),
+                    delivery(2, Place::One(2), "text/plain", 1),
+                ],
+                1,
+            ),
+            (
+                "20 MiB with brackets and commas",
+                rule(9),
+                vec![
+                    delivery(1, Place::One(1), JSON, LARGEST - 5),
+                    small(2, 2),
+                    small(3, 3),
+                ],
+                2,
+            ),
+            (
+                "larger than that, but alone",
+                rule(9),
+                vec![delivery(1, Place::One(1), JSON, LARGEST), small(2, 2)],
+                1,
+            ),
+        ] {
+            let mut gathering = Gathering::new(rule);
+            let came = deliveries.iter().take_while(|d| gathering.admit(d)).count();
+            assert_eq!(came, admitted, "{name}");
+            assert!(gathering.is_full() || came == deliveries.len(), "{name}");
+            let load = Load::new(rule, &deliveries[..came]).unwrap();
+            assert!(load.body.len() <= LARGEST + 2, "{name}");
+        }
+    }
+
+    #[test]
+    fn it_goes_when_it_is_full_or_the_oldest_has_waited() {
+        let now = Instant::now();
+        for (name, rule, since, goes_at) in [
+            ("nobody", rule(3), vec![], None),
+            ("one waits", rule(3), vec![0], Some(now + SECOND)),
+            ("the oldest counts", rule(3), vec![5, 0], Some(now + SECOND)),
+            ("full", rule(2), vec![5, 0], Some(now)),
+            ("alone", None, vec![5], Some(now + 5 * SECOND)),
+        ] {
+            let mut gathering = Gathering::new(rule);
+            for (number, since) in since.into_iter().enumerate() {
+                let since = now + since * SECOND;
+                assert!(gathering.admit(&waiting(number as u64, since)), "{name}");
+            }
+            assert_eq!(gathering.goes_at(), goes_at, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_claimed_is_divided_into_runs_and_nobody_overtakes_the_one_before_it() {
+        let ids = |runs: Vec<Run>| -> Vec<Vec<Vec<u64>>> {
+            let of_load = |load: &Vec<Delivery>| load.iter().map(|d| d.position.index).collect();
+            let of_run = |run: &Run| run.loads.iter().map(of_load).collect();
+            runs.iter().map(of_run).collect()
+        };
+        let claimed = || vec![small(1, 1), small(4, 2), small(5, 3)];
+        let behind = || vec![small(2, 1), small(3, 1), small(6, 2), small(7, 1)];
+        assert_eq!(
+            ids(divide(None, claimed(), behind())),
+            [
+                vec![vec![1], vec![2], vec![3], vec![7]],
+                vec![vec![4], vec![6]],
+                vec![vec![5]]
+            ]
+        );
+        assert_eq!(
+            ids(divide(rule(9), claimed(), behind())),
+            [[[1, 2, 3, 4, 5, 6, 7]]]
+        );
+        assert_eq!(
+            ids(divide(rule(5), claimed(), behind())),
+            [[vec![1, 2, 3, 4, 5], vec![6, 7]]]
+        );
+        assert_eq!(
+            ids(divide(rule(2), claimed(), behind())),
+            [vec![vec![1, 4], vec![2, 3], vec![6, 7]], vec![vec![5]]]
+        );
+        let other = |number, lane| delivery(number, Place::One(lane), EVENTS, 1);
+        assert_eq!(
+            ids(divide(
+                rule(9),
+                vec![small(1, 1), other(4, 2)],
+                vec![other(2, 1), small(3, 1), other(5, 2)]
+            )),
+            [vec![vec![1], vec![2], vec![3]], vec![vec![4, 5]]],
+            "3 must not overtake 2"
+        );
+    }
+
+    #[test]
+    fn only_the_first_of_a_lane_has_a_time() {
+        let (one, again, behind, dead) =
+            (Place::One, Fate::Tried(SECOND), Fate::Behind, Fate::Dead);
+        for (members, expected) in [
+            (vec![(one(1), again), (one(2), again)], vec![again, again]),
+            (
+                vec![(one(1), again), (one(1), again), (one(2), again)],
+                vec![again, behind, again],
+            ),
+            (
+                vec![(one(1), again), (Place::both(1, 2), again), (one(2), again)],
+                vec![again, behind, behind],
+            ),
+            (
+                vec![(one(1), dead), (one(1), again), (one(1), dead)],
+                vec![dead, again, dead],
+            ),
+        ] {
+            assert_eq!(line_up(members), expected);
+        }
+    }
+
+    #[test]
+    fn an_array_holds_the_bodies_in_order_and_is_known_by_its_members() {
+        let mut deliveries = vec![small(1, 1), small(2, 2)];
+        let load = Load::new(rule(9), &deliveries).unwrap();
+        assert_eq!((&load.body[..], &*load.content_type), (&b"[1,1]"[..], JSON));
+        assert_eq!(load.members.as_deref(), Some("msg_1,msg_2"));
+        assert_eq!(
+            Load::new(rule(9), &deliveries).unwrap().id,
+            load.id,
+            "the same members, the same id"
+        );
+        deliveries.swap(0, 1);
+        assert_ne!(Load::new(rule(9), &deliveries).unwrap().id, load.id);
+        let alone = Load::new(rule(9), &deliveries[..1]).unwrap();
+        assert_eq!(&alone.body[..], b"[1]");
+        assert_ne!(alone.id, deliveries[0].id);
+        let bare = Load::new(None, &deliveries[..1]).unwrap();
+        assert_eq!((&bare.id, &bare.body[..]), (&deliveries[0].id, &b"1"[..]));
+        let events = [delivery(1, Place::One(1), EVENTS, 1)];
+        assert_eq!(
+            &*Load::new(rule(9), &events).unwrap().content_type,
+            "application/cloudevents-batch+json"
+        );
+    }
+}

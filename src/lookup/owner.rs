@@ -1,0 +1,222 @@
+//! Whose row it is: a column of the row, or a path over foreign keys.
+//!
+//! A path is looked up in batches. An answer is kept only where the stream keeps it right, that is for tables that are
+//! published; others are asked once for each batch, because a row that is sent to its former owner is a leak.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use tokio_postgres::Client;
+
+use crate::{
+    change::{Change, Image, Value},
+    config::{OwnerRule, OwnerStep, TableName},
+    postgres::quote,
+};
+
+/// The default owner column.
+pub const DEFAULT_COLUMN: &str = "user_id";
+
+/// Answers kept for one step are forgotten together when they are so many.
+const KEPT_AT_MOST: usize = 100_000;
+
+/// Finds owners.
+#[derive(Debug)]
+pub struct Owners {
+    published: HashSet<TableName>,
+    steps: HashMap<OwnerStep, Answers>,
+}
+
+/// What is known of one step's table: key → value of the step's column.
+#[derive(Debug, Default)]
+struct Answers {
+    known: HashMap<Arc<str>, Option<Arc<str>>>,
+    lookup: Option<Lookup>,
+}
+
+/// How a step's table is entered.
+#[derive(Debug, Clone)]
+struct Lookup {
+    key: String,
+    sql: String,
+}
+
+impl Owners {
+    /// Nothing is known yet. The stream carries the changes of the `published` tables.
+    pub fn new<'a>(
+        rules: impl IntoIterator<Item = &'a OwnerRule>,
+        published: impl IntoIterator<Item = TableName>,
+    ) -> Self {
+        let steps = rules.into_iter().flat_map(|rule| &rule.steps);
+        Self {
+            published: published.into_iter().collect(),
+            steps: steps
+                .map(|step| (step.clone(), Answers::default()))
+                .collect(),
+        }
+    }
+
+    /// Whose row it is, from what the change and the answers say; `None` where the row has no owner or it is not known.
+    pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Arc<str>> {
+        let column = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
+        let mut key = shown_text(change, column)?;
+        for step in rule.map_or(&[][..], |rule| &rule.steps) {
+            key = self.steps.get(step)?.known.get(&key)?.clone()?;
+        }
+        Some(key)
+    }
+
+    /// Looks up what [`owner`](Self::owner) will need for `changes`, one query for each step.
+    ///
+    /// # Errors
+    /// When a query fails.
+    pub async fn look_up<'a>(
+        &mut self,
+        client: &Client,
+        changes: impl IntoIterator<Item = (&'a OwnerRule, &'a Change)>,
+    ) -> Result<()> {
+        let mut wanted: Vec<(&[OwnerStep], Arc<str>)> = changes
+            .into_iter()
+            .filter(|(rule, _)| !rule.steps.is_empty())
+            .filter_map(|(rule, change)| Some((&rule.steps[..], shown_text(change, &rule.column)?)))
+            .collect();
+        // All first steps are asked together, then all second ones.
+        while !wanted.is_empty() {
+            let mut missing: HashMap<&OwnerStep, HashSet<Arc<str>>> = HashMap::new();
+            for (steps, key) in &wanted {
+                if let [step, ..] = steps
+                    && self
+                        .steps
+                        .get(step)
+                        .is_none_or(|answers| !answers.known.contains_key(key))
+                {
+                    missing.entry(step).or_default().insert(Arc::clone(key));
+                }
+            }
+            for (step, keys) in missing {
+                self.ask(client, step, keys).await?;
+            }
+            wanted = wanted
+                .into_iter()
+                .filter_map(|(steps, key)| {
+                    let (step, later) = steps.split_first()?;
+                    let answer = self.steps.get(step)?.known.get(&key)?.clone()?;
+                    (!later.is_empty()).then_some((later, answer))
+                })
+                .collect();
+        }
+        Ok(())
+    }
+
+    /// Follows a change of a table that owners are looked up in.
+    pub fn follow(&mut self, change: &Change) {
+        let table = change.relation.table();
+        // A row that is gone still tells whose its children were, which the stream may delete after it.
+        let Some(Image::Whole(row)) = change.shown() else {
+            return;
+        };
+        for (step, answers) in self
+            .steps
+            .iter_mut()
+            .filter(|(step, _)| step.table == table)
+        {
+            let Some(Lookup { key, .. }) = &answers.lookup else {
+                continue;
+            };
+            let text =
+                |column: &str| match change.relation.column(column).and_then(|at| row.get(at)) {
+                    Some(Value::Text(bytes)) => Some(Some(text(bytes))),
+                    Some(Value::Null) => Some(None),
+                    Some(Value::Unchanged) | None => None,
+                };
+            if let (Some(Some(key)), Some(value)) = (text(key), text(&step.column)) {
+                answers.keep(key, value);
+            }
+        }
+    }
+
+    /// Forgets the answers that nobody keeps right. To be called after each batch.
+    pub fn forget(&mut self) {
+        for (step, answers) in &mut self.steps {
+            if !self.published.contains(&step.table) {
+                answers.known.clear();
+            }
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        client: &Client,
+        step: &OwnerStep,
+        keys: HashSet<Arc<str>>,
+    ) -> Result<()> {
+        let answers = self.steps.entry(step.clone()).or_default();
+        let lookup = match &answers.lookup {
+            Some(lookup) => lookup.clone(),
+            None => answers
+                .lookup
+                .insert(Lookup::prepare(client, step).await?)
+                .clone(),
+        };
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let rows = client.query(&lookup.sql, &[&keys]).await;
+        for row in
+            rows.with_context(|| format!("look up {}.{} for owners", step.table, step.column))?
+        {
+            let value: Option<&str> = row.try_get(1)?;
+            answers.keep(Arc::from(row.try_get::<_, &str>(0)?), value.map(Arc::from));
+        }
+        Ok(())
+    }
+}
+
+impl Answers {
+    fn keep(&mut self, key: Arc<str>, value: Option<Arc<str>>) {
+        if self.known.len() >= KEPT_AT_MOST {
+            self.known.clear();
+        }
+        self.known.insert(key, value);
+    }
+}
+
+impl Lookup {
+    async fn prepare(client: &Client, step: &OwnerStep) -> Result<Self> {
+        let table = quote::table(&step.table);
+        let sql = include_str!("../../sql/catalog/primary_key.sql");
+        let keys = client.query(sql, &[&table]).await;
+        let keys = keys.with_context(|| format!("find the primary key of {}", step.table))?;
+        let [key] = &keys[..] else {
+            anyhow::bail!(
+                "an owner path goes through {}, whose primary key is not one column",
+                step.table
+            );
+        };
+        let (key, ty): (String, String) = (key.try_get(0)?, key.try_get(1)?);
+        let quoted = quote::name(&key);
+        let sql = format!(
+            "select {quoted}::text, {}::text from {table} where {quoted} = any($1::text[]::{ty}[])",
+            quote::name(&step.column),
+        );
+        Ok(Self { key, sql })
+    }
+}
+
+/// The text of a column in what is shown of the row; `None` where it is null or unknown.
+fn shown_text(change: &Change, column: &str) -> Option<Arc<str>> {
+    let at = change.relation.column(column)?;
+    let image = change.shown()?;
+    if matches!(image, Image::Key(_)) && !change.relation.columns.get(at)?.identity_key {
+        return None;
+    }
+    match image.tuple().get(at)? {
+        Value::Text(bytes) => Some(text(bytes)),
+        Value::Null | Value::Unchanged => None,
+    }
+}
+
+fn text(bytes: &[u8]) -> Arc<str> {
+    String::from_utf8_lossy(bytes).into()
+}

@@ -1,0 +1,260 @@
+//! Values that the stream left out: large ones that an update did not touch, and stored generated columns.
+//!
+//! They are read again, and a reading counts only if the row is still the one that the transaction wrote: its xmin says
+//! so. A row that has been changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::change::{Change, RowChange, Tuple, Value};
+use crate::postgres::{quote, relation::Relation};
+
+/// The stream may show a commit a moment before other sessions see it; so often, and so long, do we ask again.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// So many bytes of a table are read at a time, or one row.
+const ROOM: usize = 4 << 20;
+
+/// Fills the gaps in the new rows of `changes`, as far as that can be done truly and there is room. Returns how many of them, from
+/// the first on, are done with: all where there is nothing, and one at least.
+///
+/// # Errors
+/// When a table cannot be read.
+pub async fn fill(client: &Client, changes: &mut [&mut Change]) -> Result<usize> {
+    let mut by_relation: HashMap<usize, Vec<(usize, &mut Change)>> = HashMap::new();
+    let mut done = changes.len();
+    for (number, change) in changes.iter_mut().enumerate() {
+        let key = Arc::as_ptr(&change.relation).addr();
+        by_relation.entry(key).or_default().push((number, change));
+    }
+    for mut changes in by_relation.into_values() {
+        let left = fill_table(client, &mut changes).await?;
+        done = left.map_or(done, |left| done.min(left));
+    }
+    if let (0, Some(first)) = (done, changes.first_mut()) {
+        fill_table(client, &mut [(0, first)]).await?;
+        return Ok(1);
+    }
+    Ok(done)
+}
+
+/// Fills the gaps in changes of one table. Returns the number of the first for which there was no room.
+async fn fill_table(
+    client: &Client,
+    changes: &mut [(usize, &mut Change)],
+) -> Result<Option<usize>> {
+    let Some((_, first)) = changes.first() else {
+        return Ok(None);
+    };
+    let relation = Arc::clone(&first.relation);
+    let Some(sql) = query(&relation, changes) else {
+        return Ok(None);
+    };
+    let mut left = None;
+    for _ in 0..LOOKS {
+        let messages = client.simple_query(&sql).await;
+        let messages = messages.with_context(|| {
+            format!(
+                "read again what the stream left out of {}",
+                relation.table()
+            )
+        })?;
+        let mut rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let snapshot = rows.next();
+        let snapshot = snapshot
+            .as_ref()
+            .and_then(|row| row.get(0))
+            .and_then(Snapshot::parse);
+        left = None;
+        for row in rows {
+            let no_room = fill_from(&relation, changes, &row);
+            left = left.into_iter().chain(no_room).min();
+        }
+        let still_to_come = |(_, change): &(usize, &mut Change)| {
+            has_gap(change)
+                && snapshot
+                    .as_ref()
+                    .is_some_and(|snapshot| !snapshot.shows(change.transaction.xid))
+        };
+        if !changes.iter().any(still_to_come) {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    Ok(left)
+}
+
+/// Reads a snapshot first, and then, for each row that has a gap, its xmin, whether there is room for it, and all its columns.
+/// `None` without a key.
+fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String> {
+    if relation.primary_key.is_empty() {
+        return None;
+    }
+    let key = relation.primary_key.iter();
+    let key = key.map(|at| Some(quote::name(&relation.columns.get(*at)?.name)));
+    let key = key.collect::<Option<Vec<String>>>()?.join(", ");
+    let keys: Vec<String> = changes
+        .iter()
+        .filter_map(|(_, change)| key_literal(relation, change.after()?))
+        .collect();
+    if keys.is_empty() {
+        return None;
+    }
+    // Whole rows would drag every other large value along: only the columns that are missing somewhere are read.
+    let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
+    for (at, column) in relation.columns.iter().enumerate() {
+        let name = quote::name(&column.name);
+        names.push(format!("c{at}"));
+        if relation.primary_key.contains(&at) {
+            outer.push(format!("c{at}"));
+            inner.push(name);
+        } else if changes.iter().any(|(_, change)| is_gap(change, at)) {
+            outer.push(format!("case when has_room then c{at} end"));
+            bytes.push(format!("coalesce(octet_length({name}::text), 0)"));
+            inner.push(name);
+        } else {
+            outer.push("null".to_owned());
+            inner.push("null".to_owned());
+        }
+    }
+    bytes.push("0".to_owned());
+    Some(format!(
+        "select pg_current_snapshot();
+        select written_by, has_room, {outer}
+        from (
+            select
+                xmin,
+                sum({bytes}) over so_far <= {ROOM} or row_number() over so_far = 1,
+                {inner}
+            from {table}
+            where ({key}) in ({keys})
+            window so_far as (order by {key} rows unbounded preceding)
+        ) as again (written_by, has_room, {names})",
+        outer = outer.join(", "),
+        bytes = bytes.join(" + "),
+        inner = inner.join(", "),
+        table = quote::table(&relation.table()),
+        keys = keys.join(", "),
+        names = names.join(", "),
+    ))
+}
+
+fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
+    let literal = |at: &usize| match tuple.get(*at)? {
+        Value::Text(bytes) => std::str::from_utf8(bytes).ok().map(quote::text),
+        Value::Null | Value::Unchanged => None,
+    };
+    let literals: Option<Vec<String>> = relation.primary_key.iter().map(literal).collect();
+    Some(format!("({})", literals?.join(", ")))
+}
+
+/// Fills the gaps of a row that was read again. Returns its number where there was no room for it.
+fn fill_from(
+    relation: &Relation,
+    changes: &mut [(usize, &mut Change)],
+    row: &SimpleQueryRow,
+) -> Option<usize> {
+    let xmin = row.get(0).and_then(|xmin| xmin.parse::<u32>().ok());
+    let has_room = row.get(1) == Some("t");
+    let mut left = None;
+    for (number, change) in changes
+        .iter_mut()
+        .filter(|(_, change)| Some(change.transaction.xid) == xmin)
+    {
+        let (RowChange::Insert { new }
+        | RowChange::Update { new, .. }
+        | RowChange::Fired { new, .. }) = &mut change.row
+        else {
+            continue;
+        };
+        let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + 2).map(str::as_bytes) == Some(key));
+        if !relation.primary_key.iter().all(same) {
+            continue;
+        }
+        if !has_room {
+            left = left.into_iter().chain([*number]).min();
+            continue;
+        }
+        for (at, value) in new
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, value)| **value == Value::Unchanged)
+        {
+            *value = match row.get(at + 2) {
+                Some(text) => Value::Text(Bytes::copy_from_slice(text.as_bytes())),
+                None => Value::Null,
+            };
+        }
+    }
+    left
+}
+
+/// Does the new row lack a value?
+pub fn has_gap(change: &Change) -> bool {
+    change
+        .after()
+        .is_some_and(|new| new.contains(&Value::Unchanged))
+}
+
+fn is_gap(change: &Change, at: usize) -> bool {
+    change.after().and_then(|new| new.get(at)) == Some(&Value::Unchanged)
+}
+
+/// What `pg_current_snapshot()` says: `xmin:xmax:running,…`, in 64 bits.
+#[derive(Debug, PartialEq, Eq)]
+struct Snapshot {
+    xmax: u64,
+    running: Vec<u64>,
+}
+
+impl Snapshot {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let _xmin = parts.next()?;
+        let xmax = parts.next()?.parse().ok()?;
+        let running = parts.next()?.split(',').filter(|id| !id.is_empty());
+        let running = running.map(|id| id.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { xmax, running })
+    }
+
+    /// Is the committed transaction `xid` visible? Of the 64-bit ids that end so, the one next to xmax is meant.
+    fn shows(&self, xid: u32) -> bool {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_possible_wrap,
+            reason = "ids wrap around at 32 bits"
+        )]
+        let distance = xid.wrapping_sub(self.xmax as u32) as i32;
+        let full = self.xmax.saturating_add_signed(distance.into());
+        full < self.xmax && !self.running.contains(&full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_shows_what_was_finished_before_it() {
+        let snapshot = Snapshot::parse("740:745:741,743").unwrap();
+        let shown: Vec<u32> = (739..748).filter(|xid| snapshot.shows(*xid)).collect();
+        assert_eq!(shown, [739, 740, 742, 744]);
+        assert_eq!(Snapshot::parse("745:745:").unwrap().running, [0_u64; 0]);
+        assert_eq!(Snapshot::parse("745"), None);
+    }
+
+    #[test]
+    fn a_snapshot_knows_ids_across_the_wrap_around() {
+        let snapshot = Snapshot::parse("4294967290:4294967301:4294967298").unwrap();
+        assert!(snapshot.shows(4_294_967_290));
+        assert!(!snapshot.shows(2), "running");
+        assert!(snapshot.shows(3));
+        assert!(!snapshot.shows(5), "xmax itself");
+    }
+}

@@ -1,0 +1,17 @@
+//! What Postgres says went wrong, for a person to read.
+
+/// What Postgres said, with its hint, in one line.
+pub(crate) fn told(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => match error.hint() {
+            Some(hint) => format!("{} ({hint})", error.message()),
+            None => error.message().to_owned(),
+        },
+        None => std::iter::successors(Some(error as &dyn std::error::Error), |error| {
+            error.source()
+        })
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": "),
+    }
+}

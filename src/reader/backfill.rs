@@ -1,0 +1,103 @@
+//! Rows that a backfill has put into the stream, each for one hook. They are handed on like changes, in their place among them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyhow::Result;
+use bytes::Bytes;
+use tokio_postgres::Client;
+
+use super::{Reader, messages::tuple, step::Step};
+use crate::{
+    change::{Old, RowChange},
+    config::TableName,
+    event::TableEvents,
+    message::{Action, Refill},
+};
+
+impl Reader {
+    /// The row of a backfill, as a change that its event would come of. One that nobody understands takes no number.
+    pub(super) async fn refill(
+        &mut self,
+        transactional: bool,
+        content: &Bytes,
+        client: &Client,
+    ) -> Result<Option<Step>> {
+        let told = match serde_json::from_slice::<Refill>(content) {
+            Ok(refill) if transactional => self.draft_of_refill(refill, client).await?,
+            Ok(_) => Err("it is outside of any transaction".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(match told {
+            Ok(step) => Some(step),
+            Err(reason) => {
+                let before = self.desk.meters.misunderstood.fetch_add(1, Relaxed);
+                let so_far = before + 1;
+                tracing::warn!(reason, so_far, "a row of a backfill is left out");
+                None
+            }
+        })
+    }
+
+    async fn draft_of_refill(
+        &mut self,
+        refill: Refill,
+        client: &Client,
+    ) -> Result<Result<Step, String>> {
+        let Refill {
+            schema,
+            table,
+            event,
+            hook,
+            columns,
+            row,
+        } = refill;
+        let name = TableName {
+            schema: schema.clone(),
+            name: table.clone(),
+        };
+        let Some(known) = self.acted_on(&name, &columns, client).await? else {
+            return Ok(Err(format!("there is no table {name} any more")));
+        };
+        let action = Action {
+            schema,
+            table,
+            action: String::new(),
+            columns,
+            row,
+        };
+        let new = match tuple(&action, &known.relation) {
+            Ok(new) => new,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let found = known
+            .events
+            .as_ref()
+            .and_then(|events| rule(events, &event));
+        let Some((kind, number)) = found else {
+            return Ok(Err(format!("[events] has no event {event:?} of {name}")));
+        };
+        let row = match kind {
+            Kind::Created => RowChange::Insert { new },
+            Kind::Updated => RowChange::Update {
+                old: Old::SameKey,
+                new,
+            },
+        };
+        let mut draft = self.draft_of(known, row)?;
+        draft.rules = vec![number];
+        draft.only = Some(hook.into());
+        Ok(Ok(Step::Row(Box::new(draft))))
+    }
+}
+
+enum Kind {
+    Created,
+    Updated,
+}
+
+/// Which kind of change an event comes of, and which of the rules for that it is.
+fn rule(events: &TableEvents, event: &str) -> Option<(Kind, usize)> {
+    let at = |rules: &[crate::event::Rule]| rules.iter().position(|rule| &*rule.name == event);
+    let created = at(events.created()).map(|at| (Kind::Created, at));
+    created.or_else(|| at(events.updated()).map(|at| (Kind::Updated, at)))
+}

@@ -1,0 +1,324 @@
+//! Reads the facts, with the questions in sql/catalog.
+
+use tokio_postgres::{Client, Row};
+
+use super::{
+    Event, Facts, Identity, Kind, Publication, Role, Schema, Server, Slot, Table, mentioned,
+};
+use crate::{
+    config::{Config, TableName},
+    postgres::{Lsn, quote},
+    setup::{gap::Known, migration},
+};
+
+impl Facts {
+    /// Reads them. Needs no privilege: what the role may not see is what it may not use.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn read(client: &Client, config: &Config) -> Result<Self, tokio_postgres::Error> {
+        let session = client
+            .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
+            .await?;
+        let (names, tables) = read_tables(client, config).await?;
+        let schema = read_schema(client, &config.database.schema).await?;
+        Ok(Self {
+            role: role(&session)?,
+            server: server(&session)?,
+            tables,
+            names,
+            publications: read_publications(client, config).await?,
+            slot: read_slot(client, &config.database.slot).await?,
+            known: read_known(client, config, schema.as_ref()).await?,
+            schema,
+        })
+    }
+}
+
+fn server(row: &Row) -> Result<Server, tokio_postgres::Error> {
+    Ok(Server {
+        version: row.try_get("version")?,
+        version_name: row.try_get("version_name")?,
+        wal_level: row.try_get("wal_level")?,
+        in_recovery: row.try_get("in_recovery")?,
+        max_slots: row.try_get("max_slots")?,
+        used_slots: row.try_get("used_slots")?,
+        max_senders: row.try_get("max_senders")?,
+        used_senders: row.try_get("used_senders")?,
+        wal_keep: row.try_get("wal_keep")?,
+        tls: row.try_get("tls")?,
+        database: row.try_get("database")?,
+        system_identifier: row.try_get("system_identifier")?,
+        timeline: row
+            .try_get::<_, Option<i64>>("timeline")?
+            .and_then(|timeline| u32::try_from(timeline).ok()),
+        flushed: lsn(row, "flushed")?,
+    })
+}
+
+fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, tokio_postgres::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// Where rowhook was on this slot, where the table that says so is there and may be read.
+async fn read_known(
+    client: &Client,
+    config: &Config,
+    schema: Option<&Schema>,
+) -> Result<Option<Known>, tokio_postgres::Error> {
+    let readable = schema.is_some_and(|schema| {
+        schema.may_read && migration::is_applied("progress", &schema.migrations)
+    });
+    if !readable {
+        return Ok(None);
+    }
+    let schema = quote::name(&config.database.schema);
+    let sql = format!(
+        "select system_identifier, timeline, confirmed::text as confirmed from {schema}.progress where slot = $1"
+    );
+    let Some(row) = client.query_opt(&sql, &[&config.database.slot]).await? else {
+        return Ok(None);
+    };
+    let timeline: i64 = row.try_get("timeline")?;
+    let known = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
+    let Some((confirmed, timeline)) = known else {
+        return Ok(None);
+    };
+    Ok(Some(Known {
+        system_identifier: row.try_get("system_identifier")?,
+        timeline,
+        confirmed,
+    }))
+}
+
+fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
+    Ok(Role {
+        name: row.try_get("role")?,
+        superuser: row.try_get("superuser")?,
+        replication: row.try_get("replication")?,
+        managed: row.try_get("managed_role")?,
+        may_create: row.try_get("may_create")?,
+    })
+}
+
+/// Every name, and the tables among them that the configuration mentions.
+async fn read_tables(
+    client: &Client,
+    config: &Config,
+) -> Result<(Vec<TableName>, Vec<Table>), tokio_postgres::Error> {
+    let wanted = mentioned(config);
+    let mut names = Vec::new();
+    let mut oids: Vec<u32> = Vec::new();
+    for row in client
+        .query(include_str!("../../../sql/catalog/names.sql"), &[])
+        .await?
+    {
+        let name = table_name(&row)?;
+        if wanted.contains(&name) {
+            oids.push(row.try_get("oid")?);
+        }
+        names.push(name);
+    }
+    let mut tables = Vec::new();
+    let partitioned: Vec<(u32, u32)> = client
+        .query(include_str!("../../../sql/catalog/leaves.sql"), &[&oids])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("root")?, row.try_get("leaf")?)))
+        .collect::<Result<_, tokio_postgres::Error>>()?;
+    oids.extend(partitioned.iter().map(|(_, leaf)| *leaf));
+    let found: Vec<(u32, Table)> = client
+        .query(include_str!("../../../sql/catalog/tables.sql"), &[&oids])
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("oid")?, table(row)?)))
+        .collect::<Result<_, tokio_postgres::Error>>()?;
+    for (oid, table) in &found {
+        if !wanted.contains(&table.name) {
+            continue;
+        }
+        let leaves = found
+            .iter()
+            .filter(|(leaf, _)| partitioned.contains(&(*oid, *leaf)))
+            .map(|(_, leaf)| leaf.clone())
+            .collect();
+        tables.push(Table {
+            leaves,
+            ..table.clone()
+        });
+    }
+    Ok((names, tables))
+}
+
+fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
+    Ok(TableName {
+        schema: row.try_get("schema")?,
+        name: row.try_get("name")?,
+    })
+}
+
+/// Without its leaves.
+fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
+    // "char" arrives as a signed byte.
+    let character = |column: &str| row.try_get::<_, i8>(column).map(|byte| byte as u8 as char);
+    let kind = match (character("relkind")?, character("relpersistence")?) {
+        ('r' | 'p', 'u') => Kind::Unpublishable("an unlogged table"),
+        ('r', _) => Kind::Table,
+        ('p', _) => Kind::Partitioned,
+        ('v', _) => Kind::Unpublishable("a view"),
+        ('m', _) => Kind::Unpublishable("a materialized view"),
+        ('f', _) => Kind::Unpublishable("a foreign table"),
+        _ => Kind::Unpublishable("no table"),
+    };
+    let identity = match (
+        character("relreplident")?,
+        row.try_get::<_, Option<Vec<String>>>("identity")?,
+    ) {
+        ('f', _) => Identity::Full,
+        ('i', Some(columns)) => Identity::Key {
+            columns,
+            index: row.try_get("index_name")?,
+        },
+        (_, Some(columns)) => Identity::Key {
+            columns,
+            index: None,
+        },
+        (how, None) => Identity::None {
+            by_choice: how == 'n',
+        },
+    };
+    Ok(Table {
+        name: table_name(row)?,
+        kind,
+        identity,
+        primary_key: row.try_get("primary_key")?,
+        columns: row.try_get("columns")?,
+        generated: row.try_get("generated")?,
+        leaves: Vec::new(),
+        row_security: row.try_get("row_security")?,
+        may_select: row.try_get("may_select")?,
+        owned: row.try_get("owned")?,
+        owner: row.try_get("owner")?,
+    })
+}
+
+async fn read_publications(
+    client: &Client,
+    config: &Config,
+) -> Result<Vec<Publication>, tokio_postgres::Error> {
+    let wanted = vec![
+        config.database.publication.clone(),
+        config.database.inserts_publication(),
+    ];
+    let rows = client
+        .query(
+            include_str!("../../../sql/catalog/publications.sql"),
+            &[&wanted],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let schemas: Vec<String> = row.try_get("schemas")?;
+            let names: Vec<String> = row.try_get("names")?;
+            Ok(Publication {
+                name: row.try_get("name")?,
+                all_tables: row.try_get("all_tables")?,
+                publishes: [
+                    row.try_get("inserts")?,
+                    row.try_get("updates")?,
+                    row.try_get("deletes")?,
+                    row.try_get("truncates")?,
+                ],
+                via_root: row.try_get("via_root")?,
+                owned: row.try_get("owned")?,
+                tables: schemas
+                    .into_iter()
+                    .zip(names)
+                    .map(|(schema, name)| TableName { schema, name })
+                    .collect(),
+            })
+        })
+        .collect()
+}
+
+/// The slot of this name. `None`: there is none.
+///
+/// # Errors
+/// When the connection fails.
+pub async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot>, tokio_postgres::Error> {
+    let row = client
+        .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
+        .await?;
+    row.map(|row| {
+        Ok(Slot {
+            kind: row.try_get("type")?,
+            plugin: row.try_get("plugin")?,
+            database: row.try_get("database")?,
+            temporary: row.try_get("temporary")?,
+            active_pid: row.try_get("active_pid")?,
+            application_name: row.try_get("application_name")?,
+            wal_status: row.try_get("wal_status")?,
+            invalidation_reason: row.try_get("invalidation_reason")?,
+            confirmed: lsn(&row, "confirmed")?,
+            safe_wal_size: row.try_get("safe_wal_size")?,
+            lag: row.try_get("lag")?,
+        })
+    })
+    .transpose()
+}
+
+async fn read_schema(
+    client: &Client,
+    schema: &str,
+) -> Result<Option<Schema>, tokio_postgres::Error> {
+    let ours: Vec<&str> = migration::TABLES.to_vec();
+    let Some(row) = client
+        .query_opt(
+            include_str!("../../../sql/catalog/schema.sql"),
+            &[&schema, &ours, &migration::SCHEMA_COMMENT],
+        )
+        .await?
+    else {
+        return Ok(None);
+    };
+    let mut found = Schema {
+        made_by_setup: row.try_get("made_by_setup")?,
+        may_create: row.try_get("may_create")?,
+        may_read: row.try_get("may_read")?,
+        strangers: row.try_get("strangers")?,
+        migrations: Vec::new(),
+        events: Vec::new(),
+    };
+    if !found.may_read || !row.try_get("migrated")? {
+        return Ok(Some(found));
+    }
+    let schema = quote::name(schema);
+    for row in client
+        .query(
+            &format!("select version from {schema}.migration order by version"),
+            &[],
+        )
+        .await?
+    {
+        found.migrations.push(row.try_get(0)?);
+    }
+    if migration::is_applied("event", &found.migrations) {
+        for row in client
+            .query(
+                &format!(
+                    "select name, source, all_owners from {schema}.event where source <> 'rowhook' order by name"
+                ),
+                &[],
+            )
+            .await?
+        {
+            found.events.push(Event {
+                name: row.try_get(0)?,
+                source: row.try_get(1)?,
+                all_owners: row.try_get(2)?,
+            });
+        }
+    }
+    Ok(Some(found))
+}

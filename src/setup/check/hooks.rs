@@ -1,0 +1,263 @@
+//! Hooks: do they name events that exist, and targets that may be called?
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Client;
+use url::Url;
+
+use super::{Finding, Topic};
+use crate::{
+    config::{Config, HookTable, OWN_EVENTS, Pattern},
+    nearest::nearest,
+    postgres::quote,
+    setup::catalog::{Facts, Table, hook_table},
+};
+
+/// Hooks that are looked at, and hooks that are named in one finding: a table may hold very many.
+const LOOK: i64 = 100_000;
+const NAME: usize = 5;
+
+type Refuses<'a> = &'a (dyn Fn(&Url) -> Option<String> + Sync);
+
+/// The hooks of the operator.
+pub(super) fn of_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for hook in &config.hooks {
+        let name = &hook.name;
+        for pattern in hook
+            .events
+            .iter()
+            .filter(|pattern| !is_known(config, pattern))
+        {
+            findings.push(
+                unknown(config, &pattern.to_string(), &format!("the hook {name}")).at(hook.place),
+            );
+        }
+        if let Some(why) = refuses(&hook.target) {
+            findings.push(
+                Finding::warn(Topic::Hooks, format!("the hook {name} has a target that is not called: {why}"))
+                    .mend("correct its target, or allow it with allow_http or allow_networks under [delivery]")
+                    .at(hook.place),
+            );
+        }
+    }
+    findings
+}
+
+fn is_known(config: &Config, pattern: &Pattern) -> bool {
+    let names = config.events.iter().map(|rule| rule.name.as_str());
+    *pattern == Pattern::Any || names.chain(OWN_EVENTS).any(|event| pattern.matches(event))
+}
+
+fn unknown(config: &Config, event: &str, who: &str) -> Finding {
+    let finding = Finding::warn(
+        Topic::Hooks,
+        format!("{who} waits for {event}, which never happens"),
+    );
+    let names = config.events.iter().map(|rule| rule.name.as_str());
+    match nearest(event, names.chain(OWN_EVENTS)) {
+        Some(near) => finding.mend(format!("did you mean {near}?")),
+        None => finding.mend("add it to [events], or correct the hook"),
+    }
+}
+
+/// The hooks of users. A table that does not exist yet has none.
+pub(super) async fn of_table(
+    client: &Client,
+    config: &Config,
+    facts: &Facts,
+    refuses: Refuses<'_>,
+) -> Vec<Finding> {
+    let Some(table) = facts.table(&hook_table(config)) else {
+        return Vec::new();
+    };
+    let mut findings = config
+        .hook_table
+        .as_ref()
+        .map_or_else(Vec::new, |hooks| columns(hooks, table));
+    if !findings.is_empty() {
+        return findings;
+    }
+    if !table.may_select {
+        let role = &facts.role.name;
+        findings.push(
+            Finding::fatal(
+                Topic::Hooks,
+                format!("{role} may not read the hooks in {}", table.name),
+            )
+            .mend(format!(
+                "run: grant select on {} to {}",
+                quote::table(&table.name),
+                quote::name(role)
+            )),
+        );
+        return findings;
+    }
+    match read(client, config, table).await {
+        Ok(hooks) => findings.extend(judge(config, &hooks, refuses)),
+        Err(error) => findings.push(Finding::fatal(
+            Topic::Hooks,
+            format!(
+                "cannot read the hooks in {}: {}",
+                table.name,
+                crate::postgres::told(&error)
+            ),
+        )),
+    }
+    findings
+}
+
+/// Has the table of `[hook_table]` the columns that are named, and is the id among those that a delete carries?
+fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (key, column) in hooks.columns().filter(|(_, column)| !table.has(column)) {
+        let finding = Finding::fatal(
+            Topic::Hooks,
+            format!(
+                "the hook table {} has no column {column}, which hook_table.{key} names",
+                table.name
+            ),
+        )
+        .at(hooks.place);
+        findings.push(
+            match nearest(column, table.columns.iter().map(String::as_str)) {
+                Some(near) => finding.mend(format!("did you mean {near}?")),
+                None => finding,
+            },
+        );
+    }
+    if table.has(&hooks.id) && table.is_identified() && !table.is_in_identity(&hooks.id) {
+        findings.push(
+            Finding::fatal(
+                Topic::Hooks,
+                format!(
+                    "which hook is deleted from {} is not known: the stream does not carry its {}",
+                    table.name, hooks.id
+                ),
+            )
+            .mend(format!(
+                "set id to the primary key, or identity = \"full\" under [tables.{}]",
+                table.name
+            ))
+            .at(hooks.place),
+        );
+    }
+    findings
+}
+
+/// An active hook.
+struct Hook {
+    id: String,
+    event: String,
+    target: String,
+    invalid: Option<String>,
+}
+
+async fn read(
+    client: &Client,
+    config: &Config,
+    table: &Table,
+) -> Result<Vec<Hook>, tokio_postgres::Error> {
+    let (id, event, target, invalid, active) = match &config.hook_table {
+        Some(hooks) => (
+            quote::name(&hooks.id),
+            quote::name(&hooks.event),
+            quote::name(&hooks.target),
+            "null",
+            hooks
+                .active
+                .as_deref()
+                .map_or_else(|| "true".into(), quote::name),
+        ),
+        None => (
+            "id".into(),
+            "event".into(),
+            "target".into(),
+            "invalid",
+            "active".into(),
+        ),
+    };
+    let sql = format!(
+        "select {id}::text, {event}::text, {target}::text, {invalid}::text from {} where {active} order by {id} limit {LOOK}",
+        quote::table(&table.name)
+    );
+    let rows = client.query(&sql, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let text = |at| {
+                row.try_get::<_, Option<String>>(at)
+                    .map(Option::unwrap_or_default)
+            };
+            Ok(Hook {
+                id: text(0)?,
+                event: text(1)?,
+                target: text(2)?,
+                invalid: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
+/// One finding for each way to be wrong, however many hooks are so.
+fn judge(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> {
+    let mut lost: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut uncalled: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut invalid: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for hook in hooks {
+        if !is_known(config, &pattern(&hook.event)) {
+            lost.entry(&hook.event).or_default().push(&hook.id);
+        }
+        let why = match Url::parse(&hook.target) {
+            Ok(target) => refuses(&target),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            uncalled.entry(why).or_default().push(&hook.id);
+        }
+        if let Some(why) = &hook.invalid {
+            invalid.entry(why).or_default().push(&hook.id);
+        }
+    }
+    let active = match hooks.len() {
+        1 => "1 active hook".into(),
+        all => format!("{all} active hooks"),
+    };
+    let mut findings = vec![Finding::ok(Topic::Hooks, format!("{active} in the table"))];
+    findings.extend(
+        lost.iter()
+            .map(|(event, ids)| unknown(config, event, &these(ids))),
+    );
+    findings.extend(uncalled.iter().map(|(why, ids)| {
+        Finding::warn(
+            Topic::Hooks,
+            format!("the target of {} is not called: {why}", these(ids)),
+        )
+        .mend("correct it, or allow it with allow_http or allow_networks under [delivery]")
+    }));
+    findings.extend(invalid.iter().map(|(why, ids)| {
+        Finding::warn(
+            Topic::Hooks,
+            format!("{} cannot be used: {why}", these(ids)),
+        )
+        .mend("correct it, and it is looked at again")
+    }));
+    findings
+}
+
+fn pattern(event: &str) -> Pattern {
+    match event.strip_suffix('*') {
+        Some("") => Pattern::Any,
+        Some(prefix) => Pattern::Prefix(prefix.into()),
+        None => Pattern::Exact(event.into()),
+    }
+}
+
+/// `hook 3`, or `hooks 3, 4, 5, 6, 7 and 12 more`.
+fn these(ids: &[&str]) -> String {
+    let shown = ids[..ids.len().min(NAME)].join(", ");
+    match ids.len() {
+        1 => format!("hook {shown}"),
+        ..=NAME => format!("hooks {shown}"),
+        all => format!("hooks {shown} and {} more", all - NAME),
+    }
+}

@@ -1,0 +1,149 @@
+//! The server, the connection to it, what the role may do there, and the slot.
+
+use super::{Finding, Topic};
+use crate::{
+    config::Config,
+    postgres::address::{Address, Host, TlsMode},
+    setup::{catalog::Facts, lag::size, plan},
+};
+
+/// Versions that rowhook is tested with.
+const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
+
+/// Bytes of WAL that a slot may be behind without a word about it.
+const MUCH_LAG: i64 = 1 << 30;
+
+pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
+    let server = &facts.server;
+    let local = address.hosts.iter().all(is_local);
+    let verified = matches!(address.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+    let how = match &server.tls {
+        Some(version) if verified => format!("with {version}, verified"),
+        Some(version) => format!("with {version}"),
+        None => "without TLS".into(),
+    };
+    let what = format!(
+        "connected to {} as {}, {how}",
+        server.database, facts.role.name
+    );
+    let connected = match &server.tls {
+        _ if local => Finding::ok(Topic::Connection, what),
+        Some(_) if verified => Finding::ok(Topic::Connection, what),
+        Some(_) => Finding::note(Topic::Connection, what)
+            .mend("the server's certificate is not looked at; sslmode=verify-full in [database] url does"),
+        None => Finding::warn(Topic::Connection, what)
+            .mend("rows and the password's proof can be read on the way; set sslmode=verify-full in [database] url"),
+    };
+    vec![connected]
+}
+
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Unix { .. } => true,
+        Host::Tcp { name, .. } => {
+            name == "localhost"
+                || name
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+pub(super) fn server(facts: &Facts) -> Vec<Finding> {
+    let server = &facts.server;
+    let problem = |problem| Finding::problem(Topic::Server, problem);
+    let mut findings = Vec::new();
+    let major = server.version / 10_000;
+    let what = format!("Postgres {}", server.version_name);
+    findings.push(if VERSIONS.contains(&major) {
+        Finding::ok(Topic::Server, what)
+    } else if major < *VERSIONS.start() {
+        Finding::fatal(Topic::Server, format!("{what} is too old"))
+            .mend("rowhook needs Postgres 14 or newer")
+    } else {
+        Finding::note(
+            Topic::Server,
+            format!("{what} is newer than what this rowhook was tested with"),
+        )
+    });
+    findings.push(match plan::wrong_wal_level(server) {
+        Some(wrong) => problem(wrong),
+        None => Finding::ok(Topic::Server, "wal_level is logical"),
+    });
+    findings.extend(plan::is_standby(server).map(problem));
+    if facts.slot.is_none() && server.used_slots >= server.max_slots {
+        findings.push(
+            Finding::fatal(
+                Topic::Server,
+                format!("all {} replication slots are in use", server.max_slots),
+            )
+            .mend("raise max_replication_slots and restart Postgres, or drop a slot that nobody reads"),
+        );
+    }
+    let reading = facts
+        .slot
+        .as_ref()
+        .is_some_and(|slot| slot.active_pid.is_some());
+    if !reading && server.used_senders >= server.max_senders {
+        findings.push(
+            Finding::fatal(
+                Topic::Server,
+                format!("all {} WAL senders are in use", server.max_senders),
+            )
+            .mend("raise max_wal_senders and restart Postgres"),
+        );
+    }
+    findings.push(match server.wal_keep.as_str() {
+        "-1" => Finding::note(
+            Topic::Server,
+            "max_slot_wal_keep_size has no limit: while rowhook does not run, WAL piles up until the disk is full",
+        )
+        .mend("watch the slot's lag, or set a limit, and lose the slot's events when it is passed"),
+        limit => Finding::note(
+            Topic::Server,
+            format!("max_slot_wal_keep_size is {limit}: when the slot is further behind, its events are lost"),
+        ),
+    });
+    findings
+}
+
+pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
+    let role = &facts.role;
+    let problem = |problem| Finding::problem(Topic::Privileges, problem);
+    let mut findings = Vec::new();
+    findings.push(match plan::no_replication(role) {
+        Some(missing) => problem(missing),
+        None => Finding::ok(Topic::Privileges, format!("{} may replicate", role.name)),
+    });
+    // Once everything is there, it is not needed any more.
+    if facts.schema.is_none() || facts.publications.len() < 2 {
+        findings.extend(plan::no_create(role, &facts.server).map(problem));
+    }
+    findings
+}
+
+pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
+    let name = &config.database.slot;
+    let slot = facts.slot.as_ref()?;
+    let lag = slot.lag.unwrap_or_default();
+    let reader = match slot.active_pid {
+        Some(pid) => {
+            let reader = slot.application_name.as_deref().unwrap_or("somebody");
+            format!("read by pid {pid} ({reader})")
+        }
+        None => "read by nobody now".into(),
+    };
+    let what = format!("the slot {name} is {reader}, {} behind", size(lag));
+    Some(match slot.wal_status.as_deref() {
+        // The plan refuses it, with the mend.
+        Some("lost") => return None,
+        Some("unreserved") => Finding::warn(
+            Topic::Slot,
+            format!("{what}, and about to lose WAL that it needs"),
+        )
+        .mend("start rowhook run now, or raise max_slot_wal_keep_size"),
+        _ if lag > MUCH_LAG => Finding::warn(Topic::Slot, what)
+            .mend("start rowhook run, or find out what it waits for"),
+        _ => Finding::ok(Topic::Slot, what),
+    })
+}

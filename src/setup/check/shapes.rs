@@ -1,0 +1,371 @@
+//! What the file says of rows: do its expressions, templates and queries fit the tables?
+//!
+//! Nothing of that is left to the first row: expressions are held against the columns, templates are tried on a row of NULLs and
+//! on one of the table's, and queries are prepared by the server.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+use tokio_postgres::{Client, Error};
+
+use super::{Finding, Topic};
+use crate::{
+    config::{Action, Config, EventSource, Pattern, Place, TableName, TableRules},
+    event::shape::Shape,
+    expression::{
+        filter::Filter,
+        question::Question,
+        template::{Template, View},
+        typing::Columns,
+    },
+    lookup::{enrich, permission},
+    nearest::nearest,
+    postgres::{quote, relation::Relation, types::Type},
+};
+
+/// Looks at them all.
+///
+/// # Errors
+/// When the catalog or a table cannot be read.
+pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Finding>, Error> {
+    let mut tables: HashMap<&TableName, Relation> = HashMap::new();
+    let named = config.events.iter().filter_map(|rule| rule.source.table());
+    for name in named.chain(config.tables.iter().map(|rules| &rules.table)) {
+        if !tables.contains_key(name)
+            && let Some(relation) = Relation::of(client, name).await?
+        {
+            tables.insert(name, relation);
+        }
+    }
+    let mut findings = conditions(config, &tables);
+    findings.extend(filters(config, &tables));
+    for rules in &config.tables {
+        let Some(relation) = tables.get(&rules.table) else {
+            continue;
+        };
+        findings.extend(renamed(rules, relation));
+        findings.extend(questions(client, rules, relation).await?);
+        if let Some(visible) = &rules.visible {
+            findings.extend(seen(client, visible, rules, relation).await?);
+        }
+        if let Some(template) = &rules.payload {
+            let sample = Sample::of(client, rules, relation).await?;
+            findings.extend(tried(template, rules, &sample, config));
+        }
+    }
+    Ok(findings)
+}
+
+/// The columns that expressions on events of `table` may look at.
+pub fn visible(config: &Config, relation: &Relation) -> Columns {
+    let table = relation.table();
+    let rules = config.tables.iter().find(|rules| rules.table == table);
+    let shape = rules.map(Shape::new).unwrap_or_default();
+    Columns::of(relation, |column| shape.name(column).is_some())
+}
+
+/// Each `when`.
+fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
+    let rules = config.events.iter();
+    rules
+        .filter_map(|rule| {
+            let EventSource::Row { table, when, .. } = &rule.source else {
+                return None;
+            };
+            let filter = Filter::compile(when.as_deref()?).ok()?;
+            let columns = visible(config, tables.get(table)?);
+            let error = filter.check(Some(&columns)).err()?;
+            let what = format!("{}: {error}", rule.name);
+            Some(Finding::fatal(Topic::Events, what).at(rule.place))
+        })
+        .collect()
+}
+
+/// Each `filter` of a hook in the file. One that fits some of its events and not others may be meant so.
+fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for hook in &config.hooks {
+        let Some(Ok(filter)) = hook.filter.as_deref().map(Filter::compile) else {
+            continue;
+        };
+        let heard = |name: &str| {
+            hook.events
+                .iter()
+                .any(|pattern: &Pattern| pattern.matches(name))
+        };
+        let mut misfits = Vec::new();
+        let mut fits = false;
+        for rule in config.events.iter().filter(|rule| heard(&rule.name)) {
+            let relation = rule.source.table().and_then(|table| tables.get(table));
+            match filter.check(relation.map(|relation| visible(config, relation)).as_ref()) {
+                Ok(()) => fits = true,
+                Err(error) => misfits.push((&rule.name, error)),
+            }
+        }
+        if let Some((event, error)) = misfits.first() {
+            let what = format!("the filter of the hook {}, on {event}: {error}", hook.name);
+            let finding = if fits {
+                Finding::warn(Topic::Hooks, what).mend(format!(
+                    "ask for the event first, as in: event != {event:?} || …; what it fails on goes on record as dead"
+                ))
+            } else {
+                Finding::fatal(Topic::Hooks, what)
+            };
+            findings.push(finding.at(hook.place));
+        }
+    }
+    findings
+}
+
+fn renamed(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
+    let wrong = |what: String| Finding::fatal(Topic::Tables, what).at(rules.place);
+    let mut findings = Vec::new();
+    let names = || relation.columns.iter().map(|column| column.name.as_str());
+    for (column, shown) in &rules.rename {
+        if relation.column(column).is_none() {
+            findings.push(unknown(rules, relation, "rename", column, rules.place));
+        }
+        if relation.column(shown).is_some() && rules.rename.iter().all(|(own, _)| own != shown) {
+            findings.push(wrong(format!(
+                "{column} of {} cannot be shown as {shown}, which is another of its columns",
+                rules.table
+            )));
+        }
+    }
+    for enrich in &rules.enrich {
+        let shown = rules.rename.iter().map(|(_, shown)| shown.as_str());
+        if names().chain(shown).any(|name| name == enrich.key) {
+            findings.push(wrong(format!(
+                "what is added to {} cannot be called {}, which is one of its columns",
+                rules.table, enrich.key
+            )));
+        }
+    }
+    findings
+}
+
+fn unknown(
+    rules: &TableRules,
+    relation: &Relation,
+    who: &str,
+    column: &str,
+    place: Place,
+) -> Finding {
+    let what = format!(
+        "{who} names {column}, but {} has no such column",
+        rules.table
+    );
+    let names = relation.columns.iter().map(|column| column.name.as_str());
+    let finding = Finding::fatal(Topic::Tables, what).at(place);
+    match nearest(column, names) {
+        Some(near) => finding.mend(format!("did you mean {near}?")),
+        None => finding,
+    }
+}
+
+/// Each query of `enrich`.
+async fn questions(
+    client: &Client,
+    rules: &TableRules,
+    relation: &Relation,
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for enrich in &rules.enrich {
+        let who = format!("enrich.{}", enrich.key);
+        let columns = enrich.question.columns();
+        let strangers = columns
+            .iter()
+            .filter(|column| relation.column(column).is_none());
+        let before = findings.len();
+        findings
+            .extend(strangers.map(|column| unknown(rules, relation, &who, column, enrich.place)));
+        if findings.len() > before {
+            continue;
+        }
+        let sql = enrich::sql(&enrich.question, relation);
+        findings.extend(unasked(client, &sql, &who, rules, enrich.place).await?);
+    }
+    Ok(findings)
+}
+
+/// The query of `visible`.
+async fn seen(
+    client: &Client,
+    visible: &Question,
+    rules: &TableRules,
+    relation: &Relation,
+) -> Result<Vec<Finding>, Error> {
+    let names = visible.columns();
+    let no_key = names.contains(&permission::KEY)
+        && relation.column(permission::KEY).is_none()
+        && relation.primary_key.len() != 1;
+    if no_key {
+        let what = format!(
+            "visible names key, but the primary key of {} is not one column",
+            rules.table
+        );
+        let finding = Finding::fatal(Topic::Tables, what).at(rules.place);
+        return Ok(vec![
+            finding.mend("name its columns, each with a $ before it"),
+        ]);
+    }
+    let columns = names
+        .iter()
+        .filter_map(|name| permission::column(name, relation));
+    let strangers = columns.filter(|column| relation.column(column).is_none());
+    let findings: Vec<Finding> = strangers
+        .map(|column| unknown(rules, relation, "visible", column, rules.place))
+        .collect();
+    if !findings.is_empty() {
+        return Ok(findings);
+    }
+    let sql = permission::sql(visible, |name| match permission::column(name, relation) {
+        Some(column) => enrich::sql_type(relation, column),
+        None => "text".to_owned(),
+    });
+    let finding = unasked(client, &sql, "visible", rules, rules.place).await?;
+    Ok(finding.into_iter().collect())
+}
+
+/// Why the server would not answer a query.
+async fn unasked(
+    client: &Client,
+    sql: &str,
+    who: &str,
+    rules: &TableRules,
+    place: Place,
+) -> Result<Option<Finding>, Error> {
+    match client.prepare(sql).await {
+        Ok(_) => Ok(None),
+        Err(error) if error.code().is_some() => {
+            let told = crate::postgres::told(&error);
+            let what = format!("{who} of {} cannot be asked: {told}", rules.table);
+            Ok(Some(Finding::fatal(Topic::Tables, what).at(place)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Rows to try a template on.
+struct Sample {
+    /// One with NULL wherever there may be one.
+    empty: Map<String, Value>,
+    /// One of the table's, or one as it might be.
+    full: Map<String, Value>,
+}
+
+impl Sample {
+    async fn of(client: &Client, rules: &TableRules, relation: &Relation) -> Result<Self, Error> {
+        let sql = format!(
+            "select to_jsonb(one)::text from {} as one limit 1",
+            quote::table(&rules.table)
+        );
+        let row = match client.query_opt(&sql, &[]).await {
+            Ok(row) => row.map(|row| row.try_get::<_, String>(0)).transpose()?,
+            // A table that cannot be read is another finding's business.
+            Err(error) if error.code().is_some() => None,
+            Err(error) => return Err(error),
+        };
+        let row = row.and_then(|row| serde_json::from_str::<Map<String, Value>>(&row).ok());
+        let mut full = Map::new();
+        let mut empty = Map::new();
+        for column in &relation.columns {
+            let known = row.as_ref().and_then(|row| row.get(&column.name)).cloned();
+            let value = known.unwrap_or_else(|| example(&column.ty));
+            let bare = if column.nullable {
+                Value::Null
+            } else {
+                value.clone()
+            };
+            empty.insert(column.name.clone(), bare);
+            full.insert(column.name.clone(), value);
+        }
+        Ok(Self { empty, full })
+    }
+}
+
+/// Some value of a type, as JSON.
+fn example(ty: &Type) -> Value {
+    match ty {
+        Type::Bool => json!(true),
+        Type::Integer | Type::Float | Type::Numeric => json!(1),
+        Type::Timestamp | Type::TimestampTz => json!("2024-05-01T12:00:00"),
+        Type::Array { .. } | Type::NumberVector | Type::TextVector => json!([]),
+        Type::Json | Type::Composite(_) | Type::Hstore => json!({}),
+        Type::Uuid
+        | Type::Date
+        | Type::Time
+        | Type::Interval
+        | Type::Bytes
+        | Type::Enum(_)
+        | Type::Text => json!("text"),
+    }
+}
+
+/// What a template fails on, for each kind of event of its table.
+fn tried(
+    template: &Template,
+    rules: &TableRules,
+    sample: &Sample,
+    config: &Config,
+) -> Option<Finding> {
+    let shape = Shape::new(rules);
+    let shown = |row: &Map<String, Value>| {
+        let fields = row.iter();
+        let shown =
+            fields.filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value.clone())));
+        let added = rules
+            .enrich
+            .iter()
+            .map(|enrich| (enrich.key.clone(), Value::Null));
+        Value::Object(shown.chain(added).collect())
+    };
+    let own = |row: &Map<String, Value>| {
+        let fields = row.iter().filter(|(name, _)| shape.name(name).is_some());
+        Value::Object(
+            fields
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
+    };
+    let on = |action: &Action| {
+        let mut rules_of = config.events.iter();
+        rules_of.find(|rule| matches!(&rule.source, EventSource::Row { table, action: other, .. } if *table == rules.table && other == action))
+    };
+    for (row, called) in [
+        (&sample.empty, "a row of NULLs"),
+        (&sample.full, "a row of the table"),
+    ] {
+        for (action, op) in [
+            (Action::Created, "insert"),
+            (Action::Updated, "update"),
+            (Action::Deleted, "delete"),
+        ] {
+            let Some(rule) = on(&action) else { continue };
+            let gone = action == Action::Deleted;
+            let view = View {
+                data: shown(row),
+                new: if gone { Value::Null } else { own(row) },
+                old: if action == Action::Created {
+                    Value::Null
+                } else {
+                    own(row)
+                },
+                changed: None,
+                event: &rule.name,
+                owner: None,
+                table: format!("{}.{}", rules.table.schema, rules.table.name),
+                op,
+                timestamp: "2024-05-01T12:00:00.000000Z".to_owned(),
+            };
+            if let Err(error) = template.render(&view) {
+                let what = format!(
+                    "the payload of {}, for {} with {called}: {error}",
+                    rules.table, rule.name
+                );
+                return Some(Finding::fatal(Topic::Tables, what).at(rules.place));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,271 @@
+//! Gaps: does the slot go on from where we were, or have changes been lost to us?
+//!
+//! What we told the slot is noted in our own tables before the slot hears of it. So a slot that is further than the note was
+//! moved or made by somebody else, and one that is not there any more was lost, however that came about.
+
+use std::fmt;
+
+use super::{
+    catalog::{Facts, Server, Slot},
+    plan::{Problem, Step},
+};
+use crate::postgres::Lsn;
+use crate::{config::Config, postgres::quote, setup::plan::Runs};
+
+/// Where rowhook was when it last noted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Of the cluster.
+    pub system_identifier: String,
+    /// Its timeline.
+    pub timeline: u32,
+    /// Nothing after this has been confirmed to the slot.
+    pub confirmed: Lsn,
+}
+
+/// Changes that will never be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The slot.
+    pub slot: String,
+    /// How it came about.
+    pub cause: Cause,
+    /// What was committed after this is lost, or some of it.
+    pub from: Lsn,
+    /// What is committed from here on can be read.
+    pub to: Lsn,
+}
+
+/// How changes were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The tables came into another cluster, by a dump or otherwise.
+    OtherCluster,
+    /// There is no slot.
+    Dropped,
+    /// There is no slot, and the timeline is another: a standby was promoted, or a backup restored.
+    NewTimeline {
+        /// The timeline that was noted.
+        was: u32,
+        /// The one that is.
+        is: u32,
+    },
+    /// Postgres gave the slot up.
+    Invalidated {
+        /// Its word for why.
+        reason: String,
+    },
+    /// The slot was moved on, or dropped and made again.
+    Advanced,
+}
+
+impl Facts {
+    /// What was lost to us, if anything. Nothing can be said where nothing was noted.
+    pub fn gap(&self, config: &Config) -> Option<Gap> {
+        let slot = &config.database.slot;
+        find(slot, self.known.as_ref()?, &self.server, self.slot.as_ref())
+    }
+}
+
+fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
+    let other_timeline = server.timeline.filter(|is| *is != known.timeline);
+    let standing = slot.and_then(|slot| slot.confirmed);
+    let cause = if known.system_identifier != server.system_identifier {
+        Cause::OtherCluster
+    } else if let Some(slot) = slot {
+        if slot.is_lost() {
+            let told = slot.invalidation_reason.clone();
+            Cause::Invalidated {
+                reason: told.unwrap_or_else(|| "wal_removed".into()),
+            }
+        } else if other_timeline.is_none() && standing > Some(known.confirmed) {
+            Cause::Advanced
+        } else {
+            // On a new timeline a slot that came along may be a little ahead of the note, which is replicated apart from it.
+            return None;
+        }
+    } else if let Some(is) = other_timeline {
+        Cause::NewTimeline {
+            was: known.timeline,
+            is,
+        }
+    } else {
+        Cause::Dropped
+    };
+    let readable = standing.filter(|_| cause == Cause::Advanced);
+    Some(Gap {
+        slot: name.to_owned(),
+        cause,
+        from: known.confirmed,
+        to: readable.or(server.flushed).unwrap_or(known.confirmed),
+    })
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            slot,
+            cause,
+            from,
+            to,
+        } = self;
+        match cause {
+            Cause::OtherCluster => write!(
+                f,
+                "these tables come from another cluster; what was committed there after {from} cannot be read here"
+            )?,
+            Cause::Dropped => write!(
+                f,
+                "the slot {slot} is gone; what was committed from {from} to {to} cannot be read any more"
+            )?,
+            Cause::NewTimeline { was, is } => write!(
+                f,
+                "a standby was promoted or a backup restored (timeline {was} is now {is}), and the slot {slot} did not come along; what was committed from {from} to {to} cannot be read any more"
+            )?,
+            Cause::Invalidated { reason } => write!(
+                f,
+                "Postgres has invalidated the slot {slot} ({reason}); what was committed from {from} to {to} cannot be read any more"
+            )?,
+            Cause::Advanced => write!(
+                f,
+                "the slot {slot} was advanced, or dropped and made again, behind our back; what was committed from {from} to {to} was not read"
+            )?,
+        }
+        Ok(())
+    }
+}
+
+impl Gap {
+    /// What a person has to know of it.
+    pub fn problem(&self) -> Problem {
+        Problem::new(
+            self.to_string(),
+            "nothing is delivered until that is settled: send what is missing in another way, then run rowhook setup --accept-gap to go on from now",
+        )
+    }
+
+    /// Its cause in a word, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self.cause {
+            Cause::OtherCluster => "other_cluster",
+            Cause::Dropped => "slot_dropped",
+            Cause::NewTimeline { .. } => "new_timeline",
+            Cause::Invalidated { .. } => "slot_invalidated",
+            Cause::Advanced => "slot_advanced",
+        }
+    }
+}
+
+/// What makes rowhook go on behind the gap: a slot that can be read, and no note of where we were. Safe to stop anywhere.
+pub(super) fn acceptance(config: &Config, gap: &Gap) -> Vec<Step> {
+    let slot = quote::text(&config.database.slot);
+    let mut steps = Vec::new();
+    if gap.cause != Cause::Advanced {
+        steps.push(Step {
+            reason: format!("remove what is left of the slot {}", gap.slot),
+            sql: format!(
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {slot} and not active;\n"
+            ),
+            runs: Runs::Alone,
+        });
+    }
+    steps.push(Step {
+        reason: format!("accepted: {gap}"),
+        sql: format!(
+            "delete from {schema}.progress where slot = {slot};\ndelete from {schema}.off_hook where slot = {slot};\n",
+            schema = quote::name(&config.database.schema)
+        ),
+        runs: Runs::InTransaction,
+    });
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lsn(value: u64) -> Lsn {
+        Lsn(value)
+    }
+
+    fn known() -> Known {
+        Known {
+            system_identifier: "7".into(),
+            timeline: 1,
+            confirmed: lsn(100),
+        }
+    }
+
+    fn server(system_identifier: &str, timeline: u32) -> Server {
+        Server {
+            system_identifier: system_identifier.into(),
+            timeline: Some(timeline),
+            flushed: Some(lsn(900)),
+            version: 150_000,
+            version_name: "15".into(),
+            wal_level: "logical".into(),
+            in_recovery: false,
+            max_slots: 10,
+            used_slots: 1,
+            max_senders: 10,
+            used_senders: 0,
+            wal_keep: "-1".into(),
+            tls: None,
+            database: "app".into(),
+        }
+    }
+
+    fn slot(confirmed: u64, wal_status: &str) -> Slot {
+        Slot {
+            kind: "logical".into(),
+            plugin: Some("pgoutput".into()),
+            database: Some("app".into()),
+            temporary: false,
+            active_pid: None,
+            application_name: None,
+            wal_status: Some(wal_status.into()),
+            invalidation_reason: None,
+            confirmed: Some(lsn(confirmed)),
+            safe_wal_size: None,
+            lag: None,
+        }
+    }
+
+    #[test]
+    fn each_way_to_lose_changes_is_told_from_the_others_and_from_going_on() {
+        let found = |server: Server, slot: Option<Slot>| {
+            find("rowhook", &known(), &server, slot.as_ref())
+                .map(|gap| (gap.kind(), gap.from.0, gap.to.0))
+        };
+        for (server, slot, expected) in [
+            (server("7", 1), Some(slot(100, "reserved")), None),
+            // A crash of the server may take the slot back; that repeats, and loses nothing.
+            (server("7", 1), Some(slot(60, "reserved")), None),
+            (
+                server("7", 1),
+                Some(slot(101, "reserved")),
+                Some(("slot_advanced", 100, 101)),
+            ),
+            (
+                server("7", 1),
+                Some(slot(60, "lost")),
+                Some(("slot_invalidated", 100, 900)),
+            ),
+            (server("7", 1), None, Some(("slot_dropped", 100, 900))),
+            (server("7", 2), None, Some(("new_timeline", 100, 900))),
+            (server("7", 2), Some(slot(101, "reserved")), None),
+            (server("8", 1), None, Some(("other_cluster", 100, 900))),
+            (
+                server("8", 1),
+                Some(slot(60, "reserved")),
+                Some(("other_cluster", 100, 900)),
+            ),
+        ] {
+            assert_eq!(
+                found(server.clone(), slot.clone()),
+                expected,
+                "{server:?} {slot:?}"
+            );
+        }
+    }
+}

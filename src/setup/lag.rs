@@ -1,0 +1,199 @@
+//! Warnings before a slot loses WAL: said when a danger comes up, now and then while it lasts, and when it is over.
+
+use std::{fmt, time::Duration};
+
+use tokio::time::Instant;
+
+use super::catalog::Slot;
+use crate::postgres::Lsn;
+
+/// So long the confirmed LSN may stand still with much behind it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// So much WAL behind the confirmed LSN is much.
+const MUCH: i64 = 64 << 20;
+/// How often a danger is told of while it lasts.
+const REMIND: Duration = Duration::from_secs(10 * 60);
+
+/// What may come to loss if nobody acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Danger {
+    /// The next checkpoint may remove WAL that the slot needs.
+    Unreserved,
+    /// More than half of what the slot may keep is used.
+    Limit {
+        /// Bytes of WAL behind the confirmed LSN.
+        lag: i64,
+        /// Bytes of WAL that may still be written.
+        left: i64,
+    },
+    /// Nothing has been confirmed for long.
+    Stalled {
+        /// Bytes of WAL behind the confirmed LSN.
+        lag: i64,
+        /// For how long.
+        lasted: Duration,
+    },
+}
+
+impl fmt::Display for Danger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Unreserved => f.write_str(
+                "Postgres is about to remove WAL that the slot needs; raise max_slot_wal_keep_size now",
+            ),
+            Self::Limit { lag, left } => write!(
+                f,
+                "the slot is {} behind, and lost when another {} have been written; raise max_slot_wal_keep_size, or find out what it waits for",
+                size(lag),
+                size(left)
+            ),
+            Self::Stalled { lag, lasted } => write!(
+                f,
+                "nothing has been confirmed to the slot for {} s, with {} of WAL behind it",
+                lasted.as_secs(),
+                size(lag)
+            ),
+        }
+    }
+}
+
+/// What is to be said of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// There is danger.
+    Danger(Danger),
+    /// It is over.
+    Over,
+}
+
+/// Looks at a slot again and again.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// What was confirmed, and since when it is that.
+    standing: Option<(Lsn, Instant)>,
+    /// The danger that was told of, and when.
+    told: Option<(Danger, Instant)>,
+}
+
+impl Watch {
+    /// Is nothing confirmed although there is much to confirm?
+    pub fn is_stalled(&self) -> bool {
+        matches!(self.told, Some((Danger::Stalled { .. }, _)))
+    }
+
+    /// Looks at the slot as it is now. `None`: nothing new.
+    pub fn look(&mut self, slot: &Slot, now: Instant) -> Option<Word> {
+        let confirmed = slot.confirmed?;
+        let since = match self.standing {
+            Some((lsn, since)) if lsn == confirmed => since,
+            _ => now,
+        };
+        self.standing = Some((confirmed, since));
+        let danger = danger(slot, now - since);
+        let told = self.told;
+        let same_kind = |danger: &Danger| {
+            told.is_some_and(|(told, at)| {
+                std::mem::discriminant(&told) == std::mem::discriminant(danger) && now - at < REMIND
+            })
+        };
+        match danger {
+            Some(danger) if same_kind(&danger) => None,
+            Some(danger) => {
+                self.told = Some((danger, now));
+                Some(Word::Danger(danger))
+            }
+            None => self.told.take().map(|_| Word::Over),
+        }
+    }
+}
+
+fn danger(slot: &Slot, stood_still: Duration) -> Option<Danger> {
+    let lag = slot.lag.unwrap_or_default();
+    match (slot.wal_status.as_deref(), slot.safe_wal_size) {
+        (Some("unreserved"), _) => Some(Danger::Unreserved),
+        (_, Some(left)) if left < lag => Some(Danger::Limit { lag, left }),
+        _ if stood_still >= PATIENCE && lag > MUCH => Some(Danger::Stalled {
+            lag,
+            lasted: stood_still,
+        }),
+        _ => None,
+    }
+}
+
+/// So many bytes, for people.
+pub(crate) fn size(bytes: i64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let fitting = units.iter().find(|(bits, _)| bytes >> bits > 0);
+    match fitting {
+        Some((bits, unit)) => format!("{} {unit}", bytes >> bits),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(wal_status: &str, confirmed: u64, lag: i64, left: Option<i64>) -> Slot {
+        Slot {
+            kind: "logical".into(),
+            plugin: None,
+            database: None,
+            temporary: false,
+            active_pid: None,
+            application_name: None,
+            wal_status: Some(wal_status.into()),
+            invalidation_reason: None,
+            confirmed: Some(Lsn(confirmed)),
+            safe_wal_size: left,
+            lag: Some(lag),
+        }
+    }
+
+    #[test]
+    fn a_danger_is_told_of_when_it_comes_up_now_and_then_and_when_it_is_over() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let near = slot("extended", 1, 600, Some(500));
+        let word = Word::Danger(Danger::Limit {
+            lag: 600,
+            left: 500,
+        });
+        assert_eq!(
+            watch.look(&slot("extended", 1, 400, Some(500)), start),
+            None
+        );
+        assert_eq!(watch.look(&near, after(1)), Some(word));
+        assert_eq!(watch.look(&near, after(2)), None);
+        assert_eq!(watch.look(&near, after(601)), Some(word));
+        let unreserved = slot("unreserved", 1, 900, Some(-1));
+        assert_eq!(
+            watch.look(&unreserved, after(602)),
+            Some(Word::Danger(Danger::Unreserved))
+        );
+        let well = slot("reserved", 9, 0, Some(1100));
+        assert_eq!(watch.look(&well, after(603)), Some(Word::Over));
+        assert_eq!(watch.look(&well, after(604)), None);
+    }
+
+    #[test]
+    fn a_slot_that_stands_still_is_a_danger_only_with_much_behind_it() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (much, little) = (
+            slot("reserved", 1, MUCH + 1, None),
+            slot("reserved", 1, MUCH, None),
+        );
+        assert_eq!(watch.look(&much, start), None);
+        assert_eq!(watch.look(&little, start + PATIENCE), None);
+        let told = watch.look(&much, start + PATIENCE);
+        assert_eq!(
+            told,
+            Some(Word::Danger(Danger::Stalled {
+                lag: MUCH + 1,
+                lasted: PATIENCE
+            }))
+        );
+        let moved = slot("reserved", 2, MUCH + 1, None);
+        assert_eq!(watch.look(&moved, start + 2 * PATIENCE), Some(Word::Over));
+    }
+}

@@ -1,0 +1,228 @@
+//! rowhook's own tables: the files in sql/, which only go forward.
+
+use crate::postgres::quote;
+
+/// One file of sql/.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its number; each is higher than the one before.
+    pub version: i32,
+    /// Its name without the number.
+    pub name: &'static str,
+    /// Its text; names in it have no schema.
+    pub sql: &'static str,
+}
+
+/// All of them, in order. A released file is never edited: what changes comes in a new one.
+pub const MIGRATIONS: [Migration; 21] = [
+    Migration {
+        version: 1,
+        name: "migration",
+        sql: include_str!("../../sql/0001_migration.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "event",
+        sql: include_str!("../../sql/0002_event.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "hook",
+        sql: include_str!("../../sql/0003_hook.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "identity",
+        sql: include_str!("../../sql/0004_identity.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "delivery",
+        sql: include_str!("../../sql/0005_delivery.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "progress",
+        sql: include_str!("../../sql/0006_progress.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "emit",
+        sql: include_str!("../../sql/0007_emit.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "failing",
+        sql: include_str!("../../sql/0008_failing.sql"),
+    },
+    Migration {
+        version: 9,
+        name: "attempt",
+        sql: include_str!("../../sql/0009_attempt.sql"),
+    },
+    Migration {
+        version: 10,
+        name: "due",
+        sql: include_str!("../../sql/0010_due.sql"),
+    },
+    Migration {
+        version: 11,
+        name: "off_hook",
+        sql: include_str!("../../sql/0011_off_hook.sql"),
+    },
+    Migration {
+        version: 12,
+        name: "signature",
+        sql: include_str!("../../sql/0012_signature.sql"),
+    },
+    Migration {
+        version: 13,
+        name: "emit_row",
+        sql: include_str!("../../sql/0013_emit_row.sql"),
+    },
+    Migration {
+        version: 14,
+        name: "batch",
+        sql: include_str!("../../sql/0014_batch.sql"),
+    },
+    Migration {
+        version: 15,
+        name: "question",
+        sql: include_str!("../../sql/0015_question.sql"),
+    },
+    Migration {
+        version: 16,
+        name: "replay",
+        sql: include_str!("../../sql/0016_replay.sql"),
+    },
+    Migration {
+        version: 17,
+        name: "token",
+        sql: include_str!("../../sql/0017_token.sql"),
+    },
+    Migration {
+        version: 18,
+        name: "idempotency",
+        sql: include_str!("../../sql/0018_idempotency.sql"),
+    },
+    Migration {
+        version: 19,
+        name: "backfill",
+        sql: include_str!("../../sql/0019_backfill.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "fewer_indexes",
+        sql: include_str!("../../sql/0020_fewer_indexes.sql"),
+    },
+    Migration {
+        version: 21,
+        name: "holder",
+        sql: include_str!("../../sql/0021_holder.sql"),
+    },
+];
+
+/// The tables that the files make.
+pub const TABLES: [&str; 13] = [
+    "migration",
+    "event",
+    "hook",
+    "identity",
+    "delivery",
+    "progress",
+    "failing",
+    "attempt",
+    "off_hook",
+    "token",
+    "idempotency",
+    "backfill",
+    "holder",
+];
+
+/// The functions that the files make.
+pub const FUNCTIONS: [&str; 7] = [
+    "refuse_unknown_event()",
+    "touch_hook()",
+    "emit(text,jsonb,text)",
+    "is_row_event(text)",
+    "emit_row(regclass,text,text)",
+    "emit_row(regclass,text,anyelement)",
+    "call_courier()",
+];
+
+/// The comment on a schema that setup created, by which teardown knows that it may drop it.
+pub const SCHEMA_COMMENT: &str = "rowhook's own tables; made by rowhook setup";
+
+/// SQL that brings `schema` from `applied` to the newest version and lets `role` use it; it belongs into one transaction.
+/// `None`: nothing is missing.
+pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Option<String> {
+    let missing: Vec<_> = MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let quoted = quote::name(schema);
+    let mut sql = String::new();
+    if !exists {
+        sql.push_str(&format!(
+            "create schema {quoted};\ncomment on schema {quoted} is {};\n",
+            quote::text(SCHEMA_COMMENT)
+        ));
+    }
+    // pg_temp is searched first unless it is named: named last, nobody can slip a table of theirs under the functions.
+    sql.push_str(&format!("set local search_path to {quoted}, pg_temp;\n"));
+    for migration in missing {
+        sql.push_str(&format!(
+            "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
+            migration.sql.trim_end(),
+            migration.version,
+            quote::text(migration.name)
+        ));
+    }
+    sql.push_str("\nset local search_path to default;\n");
+    // Who runs this owns it all; that is another role where a DBA runs what setup printed.
+    sql.push_str(&grants(schema, role));
+    sql.push('\n');
+    Some(sql)
+}
+
+/// The version of the last file.
+pub fn newest() -> i32 {
+    MIGRATIONS.last().map_or(0, |last| last.version)
+}
+
+/// Was the file of this name applied?
+pub fn is_applied(name: &str, applied: &[i32]) -> bool {
+    MIGRATIONS
+        .iter()
+        .any(|migration| migration.name == name && applied.contains(&migration.version))
+}
+
+/// SQL that lets `role` use the tables.
+pub fn grants(schema: &str, role: &str) -> String {
+    let (schema, role) = (quote::name(schema), quote::name(role));
+    format!(
+        "grant usage on schema {schema} to {role}; grant select, insert, update, delete on all tables in schema {schema} to {role};"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_only_go_up() {
+        assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+    }
+
+    #[test]
+    fn only_what_is_missing_is_applied() {
+        let all = MIGRATIONS.map(|migration| migration.version);
+        assert!(missing("rowhook", true, &all, "me").is_none());
+        let sql = missing("rowhook", true, &[1, 2, 3], "me").unwrap();
+        assert!(sql.contains("create table identity") && !sql.contains("create table hook"));
+        assert!(!sql.contains("create schema"));
+    }
+}

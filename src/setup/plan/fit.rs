@@ -1,0 +1,173 @@
+//! Where the configuration and the database do not fit, so that no plan would be right.
+
+use super::{Problem, identified};
+use crate::{
+    config::{Action, Config, EventSource, Place, TableName},
+    nearest::nearest,
+    postgres::quote,
+    setup::{
+        catalog::{Facts, Kind, Table},
+        migration,
+    },
+};
+
+/// Everything that does not fit; none where a plan can be made.
+pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
+    let mut problems = missing_tables(config, facts);
+    problems.extend(unfit_hook_table(config, facts));
+    problems.extend(unfit_schema(config, facts));
+    problems.extend(unfit_publications(config, facts));
+    problems.extend(unfit_slot(config, facts));
+    problems
+}
+
+fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut look = |table: &TableName, place: Place, published: bool| {
+        let problem = match facts.table(table) {
+            None => no_table(table, facts),
+            Some(Table {
+                kind: Kind::Unpublishable(what),
+                ..
+            }) if published => Problem::new(
+                format!("{table} is {what}, and its changes are not in the WAL"),
+                "name a table that holds the rows",
+            ),
+            Some(_) => return,
+        };
+        // Once is enough for a table that many events are on.
+        if problems.iter().all(|known| known.what != problem.what) {
+            problems.push(problem.at(place));
+        }
+    };
+    for rule in &config.events {
+        if let EventSource::Row { table, action, .. } = &rule.source {
+            look(table, rule.place, !matches!(action, Action::Named(_)));
+        }
+    }
+    for rules in &config.tables {
+        look(&rules.table, rules.place, false);
+        for step in rules.owner.iter().flat_map(|owner| &owner.steps) {
+            look(&step.table, rules.place, false);
+        }
+    }
+    if let Some(hooks) = &config.hook_table {
+        look(&hooks.table, hooks.place, true);
+    }
+    if let Some(exists) = &config.owner_exists {
+        look(&exists.table, exists.place, true);
+    }
+    problems
+}
+
+/// That there is no such table, and which one was meant.
+fn no_table(table: &TableName, facts: &Facts) -> Problem {
+    let elsewhere = facts.names.iter().find(|known| known.name == table.name);
+    let known: Vec<String> = facts.names.iter().map(ToString::to_string).collect();
+    let meant = match elsewhere {
+        Some(known) => Some(known.to_string()),
+        None => nearest(&table.to_string(), known.iter().map(String::as_str)).map(Into::into),
+    };
+    Problem {
+        what: format!("there is no table {table} in {}", facts.server.database),
+        mend: meant.map(|meant| format!("did you mean {meant}?")),
+        place: None,
+    }
+}
+
+/// Hooks that are updated or deleted unheard would be called for ever.
+fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
+    let hooks = config.hook_table.as_ref()?;
+    let table = facts.table(&hooks.table)?;
+    let unfit = table.kind != Kind::Table || !identified(config, table);
+    unfit.then(|| {
+        Problem::new(
+            format!(
+                "the hook table {} has no replica identity, so that hooks which are removed would go unheard",
+                table.name
+            ),
+            "give it a primary key, or identity = \"full\"",
+        )
+        .at(hooks.place)
+    })
+}
+
+fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
+    let name = &config.database.schema;
+    let schema = facts.schema.as_ref()?;
+    let role = &facts.role.name;
+    if !schema.may_read {
+        return Some(Problem::new(
+            format!("{role} may not read the tables in the schema {name}"),
+            format!("run: {}", migration::grants(name, role)),
+        ));
+    }
+    let newest = migration::newest();
+    if schema.migrations.is_empty() && !schema.strangers.is_empty() {
+        return Some(Problem::new(
+            format!(
+                "the schema {name} already holds {}",
+                schema.strangers.join(", ")
+            ),
+            "set [database] schema to a name that is free",
+        ));
+    }
+    let newer = schema.migrations.iter().any(|version| *version > newest);
+    newer.then(|| {
+        Problem::new(
+            format!("the tables in the schema {name} were made by a newer rowhook"),
+            "use that one",
+        )
+    })
+}
+
+fn unfit_publications(config: &Config, facts: &Facts) -> Vec<Problem> {
+    let database = &config.database;
+    let mut problems = Vec::new();
+    for name in [&database.publication, &database.inserts_publication()] {
+        match facts.publication(name) {
+            Some(found) if found.all_tables => problems.push(Problem::new(
+                format!("the publication {name} is FOR ALL TABLES, which makes updates of tables without replica identity fail"),
+                format!("run: drop publication {}", quote::name(name)),
+            )),
+            None if facts.slot.is_some() => problems.push(Problem::new(
+                format!(
+                    "the slot {} is there but the publication {name} is not, and a slot that is older than its publication can never be read",
+                    database.slot
+                ),
+                "run rowhook teardown, then rowhook setup",
+            )),
+            _ => {}
+        }
+    }
+    problems
+}
+
+fn unfit_slot(config: &Config, facts: &Facts) -> Option<Problem> {
+    let name = &config.database.slot;
+    let slot = facts.slot.as_ref()?;
+    let what = if slot.kind != "logical" {
+        format!("the slot {name} is a physical one")
+    } else if slot.temporary {
+        format!("the slot {name} is a temporary one of another session")
+    } else if slot.plugin.as_deref() != Some("pgoutput") {
+        let plugin = slot.plugin.as_deref().unwrap_or("no plugin");
+        format!("the slot {name} is for {plugin}, not for pgoutput")
+    } else if slot.database.as_ref() != Some(&facts.server.database) {
+        let database = slot.database.as_deref().unwrap_or("no database");
+        format!("the slot {name} belongs to the database {database}")
+    } else if slot.is_lost() {
+        return Some(Problem::new(
+            format!(
+                "the slot {name} has lost WAL, and the changes in there cannot be read any more"
+            ),
+            "run rowhook teardown and rowhook setup, then send what is missing with rowhook backfill",
+        ));
+    } else {
+        return None;
+    };
+    Some(Problem::new(
+        what,
+        "set [database] slot to a name that is free",
+    ))
+}

@@ -1,0 +1,125 @@
+//! What would keep this role on this server from doing what the plan says.
+
+use super::{CREATE_SLOT, Problem, Step};
+use crate::{
+    postgres::quote,
+    setup::catalog::{Facts, Role, Server, Table},
+};
+
+/// What would keep this role on this server from doing `steps`. A DBA who runs the printed SQL is another role.
+pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+    let (server, role) = (&facts.server, &facts.role);
+    let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
+    let makes_schema = makes("create schema ") || makes("create publication ");
+    [
+        wrong_wal_level(server),
+        is_standby(server),
+        no_replication(role).filter(|_| makes(CREATE_SLOT)),
+        no_create(role, server).filter(|_| makes_schema),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(not_ours(facts, steps))
+    .collect()
+}
+
+/// What `steps` change but this role does not own.
+pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+    let role = &facts.role;
+    let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
+    let mut problems = Vec::new();
+    for publication in facts.publications.iter().filter(|found| !found.owned) {
+        if changed(format!(
+            "alter publication {} ",
+            quote::name(&publication.name)
+        )) {
+            problems.push(Problem::new(
+                format!(
+                    "the publication {} belongs to someone else than {}",
+                    publication.name, role.name
+                ),
+                format!("make {} its owner, {BY_DBA}", role.name),
+            ));
+        }
+    }
+    for table in facts.tables.iter().filter(|table| !table.owned) {
+        if changed(format!("table only {}", quote::table(&table.name))) {
+            problems.push(not_owned(table, role));
+        }
+    }
+    let outdated = facts
+        .schema
+        .as_ref()
+        .is_some_and(|schema| !schema.may_create);
+    if outdated && changed("create table ".into()) {
+        problems.push(Problem::new(
+            format!(
+                "{} may not create tables in the schema of rowhook",
+                role.name
+            ),
+            format!("make {} its owner, {BY_DBA}", role.name),
+        ));
+    }
+    problems
+}
+
+pub(in crate::setup) fn wrong_wal_level(server: &Server) -> Option<Problem> {
+    (server.wal_level != "logical").then(|| {
+        Problem::new(
+            format!("wal_level is {}, and must be logical", server.wal_level),
+            "run: alter system set wal_level = logical; and restart Postgres (RDS and Aurora: rds.logical_replication = 1, Cloud SQL: cloudsql.logical_decoding = on)",
+        )
+    })
+}
+
+pub(in crate::setup) fn is_standby(server: &Server) -> Option<Problem> {
+    server.in_recovery.then(|| {
+        Problem::new(
+            "this server is a standby",
+            "give the primary in [database] url",
+        )
+    })
+}
+
+const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
+
+pub(in crate::setup) fn no_replication(role: &Role) -> Option<Problem> {
+    let name = &role.name;
+    (!role.may_replicate()).then(|| {
+        Problem::new(
+            format!("{name} may not create replication slots"),
+            format!(
+                "run: alter role {} replication (on RDS: grant rds_replication to it); it is needed to read the slot too",
+                quote::name(name)
+            ),
+        )
+    })
+}
+
+pub(in crate::setup) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
+    let (name, database) = (&role.name, &server.database);
+    (!role.may_create).then(|| {
+        Problem::new(
+            format!("{name} may not create schemas and publications in {database}"),
+            format!(
+                "run: grant create on database {} to {}, {BY_DBA}",
+                quote::name(database),
+                quote::name(name)
+            ),
+        )
+    })
+}
+
+fn not_owned(table: &Table, role: &Role) -> Problem {
+    Problem::new(
+        format!(
+            "{} belongs to {}, and only its owner can publish it",
+            table.name, table.owner
+        ),
+        format!(
+            "run: grant {} to {}, {BY_DBA}",
+            quote::name(&table.owner),
+            quote::name(&role.name)
+        ),
+    )
+}

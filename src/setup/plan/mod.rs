@@ -1,0 +1,230 @@
+//! What setup has to do: the difference between the configuration and the database, as SQL, decided on values alone.
+//!
+//! Two things here are easy to get wrong. The publications come before the slot, because the slot looks them up as they
+//! were at each point of the WAL. And a table without replica identity must not be published for updates, because then
+//! Postgres refuses the application's own UPDATE.
+
+mod fit;
+mod hindrance;
+mod problem;
+mod publication;
+
+use super::{
+    catalog::{Event, Facts, Identity, Kind, Table},
+    migration,
+};
+use crate::config::Config;
+use crate::postgres::quote;
+
+pub use self::{
+    hindrance::hindrances,
+    problem::{Problem, Refused},
+};
+pub(super) use self::{
+    hindrance::{is_standby, no_create, no_replication, not_ours, wrong_wal_level},
+    publication::{full_wanted, identified},
+};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Why, in one line.
+    pub reason: String,
+    /// How; one or more statements.
+    pub sql: String,
+    /// How it is run.
+    pub runs: Runs,
+}
+
+/// How a step is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// In a transaction of its own, so that its locks are held for a moment only.
+    InTransaction,
+    /// Outside of one: Postgres makes no slot in a transaction that has written.
+    Alone,
+}
+
+/// What is to be done, in order; empty when all is as it should be.
+///
+/// # Errors
+/// When the configuration does not fit the database, or doing it would lose or break something.
+pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
+    if let Some(gap) = facts.gap(config) {
+        return Err(Refused(vec![gap.problem()]));
+    }
+    let problems = fit::problems(config, facts);
+    if !problems.is_empty() {
+        return Err(Refused(problems));
+    }
+    let mut steps = Vec::new();
+    steps.extend(own_tables(config, facts));
+    steps.extend(events(config, facts));
+    steps.extend(identities(config, facts));
+    steps.extend(publication::steps(config, facts));
+    steps.extend(slot(config, facts));
+    Ok(steps)
+}
+
+/// The steps as SQL that psql runs as it stands.
+pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
+    let mut script = comment(&format!(
+        "rowhook setup for the database {}. Run it with: psql -v ON_ERROR_STOP=1",
+        facts.server.database
+    ));
+    if steps.is_empty() {
+        script.push_str(&comment("Nothing is missing."));
+    }
+    if let Some(problem) = wrong_wal_level(&facts.server) {
+        script.push_str(&comment(&format!("First: {problem}")));
+    }
+    for step in steps {
+        let sql = step.sql.trim_end();
+        script.push('\n');
+        script.push_str(&comment(&step.reason));
+        match step.runs {
+            Runs::InTransaction => script.push_str(&format!(
+                "begin;\nset local lock_timeout = '2s';\n{}\n{sql}\ncommit;\n",
+                one_at_a_time(config)
+            )),
+            Runs::Alone => script.push_str(&format!("{sql}\n")),
+        }
+    }
+    script
+}
+
+/// One line, whatever the names in it hold: what came after a line break would be run.
+fn comment(text: &str) -> String {
+    format!("-- {}\n", text.replace(['\n', '\r'], " "))
+}
+
+/// Takes the lock that keeps two setups of one database from mixing, until the transaction ends.
+fn one_at_a_time(config: &Config) -> String {
+    format!("select pg_advisory_xact_lock({});", lock_key(config))
+}
+
+/// The key of that lock, as an SQL expression.
+pub(super) fn lock_key(config: &Config) -> String {
+    let name = format!("rowhook setup of {}", config.database.schema);
+    format!("hashtextextended({}, 0)", quote::text(&name))
+}
+
+fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
+    let name = &config.database.schema;
+    let applied = facts.schema.as_ref().map_or(&[][..], |s| &s.migrations);
+    Some(Step {
+        reason: format!("rowhook's own tables, in the schema {name}"),
+        sql: migration::missing(name, facts.schema.is_some(), applied, &facts.role.name)?,
+        runs: Runs::InTransaction,
+    })
+}
+
+/// Copies `[events]` into the table that new hooks are checked against.
+fn events(config: &Config, facts: &Facts) -> Option<Step> {
+    let wanted = wanted_events(config);
+    let mut there = match &facts.schema {
+        Some(schema) => schema.events.clone(),
+        None => Vec::new(),
+    };
+    // Not trusting the collation that the database sorted them with.
+    there.sort_by(|a, b| a.name.cmp(&b.name));
+    if wanted == there {
+        return None;
+    }
+    let table = format!("{}.event", quote::name(&config.database.schema));
+    let mut sql = format!("delete from {table}\nwhere source <> 'rowhook';\n");
+    if !wanted.is_empty() {
+        let rows: Vec<_> = wanted.iter().map(row).collect();
+        sql.push_str(&format!(
+            "insert into {table} (name, source, all_owners)\nvalues\n    {};\n",
+            rows.join(",\n    ")
+        ));
+    }
+    Some(Step {
+        reason: "the events that hooks may name".into(),
+        sql,
+        runs: Runs::InTransaction,
+    })
+}
+
+/// The events of the file, by name.
+fn wanted_events(config: &Config) -> Vec<Event> {
+    let mut wanted: Vec<Event> = config
+        .events
+        .iter()
+        .map(|rule| Event {
+            name: rule.name.clone(),
+            source: rule.source.to_string(),
+            all_owners: rule.all_owners,
+        })
+        .collect();
+    wanted.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted
+}
+
+fn row(event: &Event) -> String {
+    format!(
+        "({}, {}, {})",
+        quote::text(&event.name),
+        quote::text(&event.source),
+        event.all_owners
+    )
+}
+
+/// Makes the identity full where the file says so, and notes what it was.
+fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for table in &facts.tables {
+        // Where even that would not make updates safe to publish, it would only make the WAL bigger.
+        if !full_wanted(config, &table.name) || !identified(config, table) {
+            continue;
+        }
+        match table.kind {
+            // What a partitioned table says of itself is asked by nobody: each partition speaks for its own rows.
+            Kind::Partitioned => {
+                steps.extend(table.leaves.iter().filter_map(|leaf| full(config, leaf)));
+            }
+            _ => steps.extend(full(config, table)),
+        }
+    }
+    steps
+}
+
+fn full(config: &Config, table: &Table) -> Option<Step> {
+    let (previous, index) = match &table.identity {
+        Identity::Full => return None,
+        Identity::Key {
+            index: Some(index), ..
+        } => ('i', quote::text(index)),
+        Identity::None { by_choice: true } => ('n', "null".into()),
+        Identity::Key { index: None, .. } | Identity::None { by_choice: false } => {
+            ('d', "null".into())
+        }
+    };
+    let name = quote::table(&table.name);
+    let notes = format!("{}.identity", quote::name(&config.database.schema));
+    Some(Step {
+        reason: format!(
+            "{} has identity = \"full\": its old rows are written to the WAL from here on",
+            table.name
+        ),
+        sql: format!(
+            "alter table only {name} replica identity full;\ninsert into {notes} (relation, previous, index_name)\nvalues ({}::regclass, '{previous}', {index})\non conflict (relation) do nothing;\n",
+            quote::text(&name)
+        ),
+        runs: Runs::InTransaction,
+    })
+}
+
+const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
+
+fn slot(config: &Config, facts: &Facts) -> Option<Step> {
+    let name = &config.database.slot;
+    facts.slot.is_none().then(|| Step {
+        reason: format!(
+            "the slot {name}: changes are kept from here on until rowhook has read them"
+        ),
+        sql: format!("select {CREATE_SLOT}({}, 'pgoutput');\n", quote::text(name)),
+        runs: Runs::Alone,
+    })
+}

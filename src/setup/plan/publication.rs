@@ -1,0 +1,167 @@
+//! The two publications: the one of whole changes, and the one of tables whose updates must not be published.
+
+use super::{Runs, Step};
+use crate::{
+    config::{Config, TableName},
+    postgres::quote,
+    setup::catalog::{self, Facts, Kind, Publication, Table},
+};
+
+/// Creates what is missing, then brings each table into the publication where it belongs and out of the other.
+pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
+    let (whole, inserts) = wanted_publications(config, facts);
+    let mut steps = Vec::new();
+    for publication in [&whole, &inserts] {
+        steps.extend(created_or_corrected(publication, facts));
+    }
+    let tables_of = |publication: &Publication| {
+        facts
+            .publication(&publication.name)
+            .map_or(&[][..], |found| &found.tables)
+    };
+    for (here, there) in [(&whole, &inserts), (&inserts, &whole)] {
+        for table in here.tables.iter() {
+            let mut sql = String::new();
+            if tables_of(there).contains(table) {
+                sql.push_str(&drop_table(there, table));
+            }
+            if !tables_of(here).contains(table) {
+                sql.push_str(&add_table(here, table));
+            }
+            if !sql.is_empty() {
+                steps.push(Step {
+                    reason: joining(config, table, here.publishes[1]),
+                    sql,
+                    runs: Runs::InTransaction,
+                });
+            }
+        }
+    }
+    for publication in [&whole, &inserts] {
+        for table in tables_of(publication) {
+            if !whole.tables.contains(table) && !inserts.tables.contains(table) {
+                steps.push(Step {
+                    reason: format!("no event is on {table} any more"),
+                    sql: drop_table(publication, table),
+                    runs: Runs::InTransaction,
+                });
+            }
+        }
+    }
+    steps
+}
+
+/// The two publications as they should be.
+fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publication) {
+    let publication = |name: String, publishes| Publication {
+        name,
+        all_tables: false,
+        publishes,
+        via_root: true,
+        tables: Vec::new(),
+        owned: true,
+    };
+    let mut whole = publication(config.database.publication.clone(), [true; 4]);
+    let mut inserts = publication(
+        config.database.inserts_publication(),
+        [true, false, false, false],
+    );
+    let mut names = catalog::published(config);
+    let owners = config
+        .owner_exists
+        .iter()
+        .map(|exists| exists.table.clone());
+    for name in [catalog::hook_table(config)].into_iter().chain(owners) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        // A table that is not there yet can only be rowhook's own.
+        let fit = facts
+            .table(&name)
+            .is_none_or(|table| identified(config, table));
+        let publication = if fit { &mut whole } else { &mut inserts };
+        publication.tables.push(name);
+    }
+    (whole, inserts)
+}
+
+fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
+    let name = quote::name(&wanted.name);
+    let kinds = ["insert", "update", "delete", "truncate"];
+    let publishes: Vec<_> = std::iter::zip(kinds, wanted.publishes)
+        .filter_map(|(kind, published)| published.then_some(kind))
+        .collect();
+    let options = format!(
+        "(publish = '{}', publish_via_partition_root = true)",
+        publishes.join(", ")
+    );
+    let (reason, sql) = match facts.publication(&wanted.name) {
+        None => (
+            format!("the publication {}", wanted.name),
+            format!("create publication {name}\nwith {options};\n"),
+        ),
+        Some(found) if found.publishes != wanted.publishes || found.via_root != wanted.via_root => {
+            (
+                format!(
+                    "the publication {} has other options than it needs",
+                    wanted.name
+                ),
+                format!("alter publication {name}\nset {options};\n"),
+            )
+        }
+        Some(_) => return None,
+    };
+    Some(Step {
+        reason,
+        sql,
+        runs: Runs::InTransaction,
+    })
+}
+
+fn joining(config: &Config, table: &TableName, whole: bool) -> String {
+    if *table == catalog::hook_table(config) {
+        format!("hooks are read from {table}")
+    } else if whole {
+        format!("changes of {table} are heard from here on")
+    } else {
+        format!(
+            "{table} has no replica identity: only its inserts are heard, from here on, since publishing its updates would make them fail"
+        )
+    }
+}
+
+/// ONLY: without it, tables that inherit from this one would come along. Partitions come along either way.
+fn add_table(publication: &Publication, table: &TableName) -> String {
+    format!(
+        "alter publication {} add table only {};\n",
+        quote::name(&publication.name),
+        quote::table(table)
+    )
+}
+
+fn drop_table(publication: &Publication, table: &TableName) -> String {
+    format!(
+        "alter publication {} drop table only {};\n",
+        quote::name(&publication.name),
+        quote::table(table)
+    )
+}
+
+/// [`Table::is_identified`], as it will be after setup.
+pub(in crate::setup) fn identified(config: &Config, table: &Table) -> bool {
+    match table.kind {
+        // See is_identified: for the partitions to come, only the primary key counts.
+        Kind::Partitioned if full_wanted(config, &table.name) => !table.primary_key.is_empty(),
+        _ => full_wanted(config, &table.name) || table.is_identified(),
+    }
+}
+
+/// Does the file ask for `identity = "full"`?
+pub(in crate::setup) fn full_wanted(config: &Config, table: &TableName) -> bool {
+    config
+        .tables
+        .iter()
+        .any(|rules| rules.table == *table && rules.identity_full)
+}
