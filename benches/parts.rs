@@ -6,8 +6,8 @@ use std::{hint::black_box, sync::Arc, time::SystemTime};
 use bytes::{BufMut, Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rowhook::{
-    change::{Change, RowChange, Transaction, Tuple},
-    config::{Delivery, Pattern, Secret},
+    change::{Change, RowChange, Transaction},
+    config::{Delivery, Pattern},
     event::{Event, Position, Subject, shape::Shape},
     hook::{
         Hook, HookId, Origin,
@@ -18,8 +18,10 @@ use rowhook::{
         Lsn,
         pgoutput::{self, Message, ReplicaIdentity},
         relation::{Column, Relation},
+        tuple::Tuple,
         types::Type,
     },
+    secret::Secret,
     send::target::Target,
     signature::{self, SigningKey},
 };

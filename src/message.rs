@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::config::TableName;
+use crate::postgres::TableName;
 
 /// The prefix of messages that are for us.
 pub const PREFIX: &str = "rowhook";

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use rowhook::config::{
-    Action, Algorithm, Columns, Config, Delivery, DisableAfter, Encoding, EventSource,
-    HeaderSignature, KEYS, Mistakes, OnGone, Order, PayloadFormat, SignatureScheme, TableName,
+use rowhook::{
+    config::{
+        Action, Columns, Config, Delivery, DisableAfter, EventSource, KEYS, Mistakes, OnGone,
+        Order, PayloadFormat,
+    },
+    postgres::TableName,
+    signature::{Algorithm, Encoding, HeaderSignature, SignatureScheme},
 };
 
 const MANUAL: &str = include_str!("../hooks.toml");

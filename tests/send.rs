@@ -28,14 +28,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use rowhook::{
-    config::{Config, Delivery, Secret, SignatureScheme},
+    config::{Config, Delivery},
     hook::{self, Hook},
+    secret::Secret,
     send::{
         Request, Sender,
         answer::{Answer, Failure},
         target::Target,
     },
-    signature::{Signer, SigningKey},
+    signature::{SignatureScheme, Signer, SigningKey},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

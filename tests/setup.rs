@@ -20,17 +20,18 @@ use std::{
 use rowhook::{
     config::{
         Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource,
-        HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place, Secret,
-        SignatureScheme, TableName, TableRules,
+        HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place, TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{Lsn, address::Address, replication::Session, stream::Stream},
+    postgres::{Lsn, TableName, address::Address, replication::Session, stream::Stream},
+    secret::Secret,
     setup::{
         Patience,
         check::{Level, check},
         print, setup,
         teardown::teardown,
     },
+    signature::SignatureScheme,
 };
 use tokio::time::timeout;
 use tokio_postgres::Client;

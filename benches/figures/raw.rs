@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use reqwest::Url;
 use rowhook::{
-    config::Secret,
+    secret::Secret,
     signature::{SigningKey, seconds},
 };
 

@@ -8,11 +8,11 @@ use serde_json::json;
 use super::preview::{Stage, action, aligned, print_json};
 use crate::{
     change::Change,
-    config::{Action, Config, EventSource, TableName},
+    config::{Action, Config, EventSource},
     hook::roster::Roster,
     lookup::permission::{Answer, Permission},
     nearest::nearest,
-    postgres::{pgoutput::ReplicaIdentity, relation::Relation},
+    postgres::{TableName, pgoutput::ReplicaIdentity, relation::Relation},
     preview::{
         explain::{Deaf, Outcome, explain as ask},
         rehearsal,

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::{
     change::Change,
-    config::{Action, Config, EventRule, TableName},
+    config::{Action, Config, EventRule},
     event::EventMap,
     hook::roster::Roster,
     lookup::{
@@ -16,7 +16,7 @@ use crate::{
         owner::Owners,
     },
     nearest::nearest,
-    postgres::{address::Address, relation::Relation, types},
+    postgres::{TableName, address::Address, relation::Relation, types},
 };
 
 /// A session that reads, and the rules of hooks.toml.

@@ -1,14 +1,26 @@
 //! How a hook is let in at its endpoint: credentials, a client certificate, and the authority that the endpoint is trusted by.
 
+use crate::secret::Secret;
 use std::{fs::File, io::Read, path::Path};
 
 use http::header::HeaderValue;
 
-use super::{
-    Credentials,
-    reader::{Keys, Table, Value},
-};
+use super::reader::{Keys, Table, Value};
 use crate::send::tls::{BadTls, Tls};
+
+/// What a hook is let in with, in its Authorization header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// Basic.
+    Basic {
+        /// Without a colon.
+        user: String,
+        /// Any text.
+        password: Secret,
+    },
+    /// A bearer token that can stand in a header.
+    Bearer(Secret),
+}
 
 const AUTH: Keys = Keys {
     known: &["user", "password", "bearer"],

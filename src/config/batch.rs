@@ -2,10 +2,16 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use super::{
-    Batch,
-    reader::{Keys, Value},
-};
+use super::reader::{Keys, Value};
+
+/// How deliveries are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many, 1 to 200. Default 100.
+    pub max: NonZeroUsize,
+    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    pub wait: Duration,
+}
 
 const KEYS: Keys = Keys {
     known: &["max", "wait"],

@@ -1,11 +1,18 @@
 //! `[console]`: where `psql` can ask rowhook itself.
 
+use crate::secret::Secret;
 use std::net::SocketAddr;
 
-use super::{
-    Console,
-    reader::{Keys, Table, Value},
-};
+use super::reader::{Keys, Table, Value};
+
+/// `[console]`
+#[derive(Debug, Clone)]
+pub struct Console {
+    /// Where `psql` connects to: an address of this host alone.
+    pub listen: std::net::SocketAddr,
+    /// What it is asked for; any user name will do.
+    pub password: Secret,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &["listen", "password"],

@@ -1,10 +1,30 @@
 //! `[database]`: what is attached to.
 
-use super::{
-    Database, Secret,
-    reader::{Keys, Table, Value},
-};
+use super::reader::{Keys, Table, Value};
 use crate::postgres::address::Address;
+use crate::secret::Secret;
+
+/// `[database]`: what is attached to.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// libpq URL; carries the password.
+    pub url: Secret,
+    /// Name of the replication slot. Default `rowhook`.
+    pub slot: String,
+    /// Name of the publication; tables without replica identity go into `<publication>_inserts`. Default `rowhook`.
+    pub publication: String,
+    /// Schema of rowhook's own tables. Default `rowhook`.
+    pub schema: String,
+    /// Another database for rowhook's own tables. Default: the same one.
+    pub store: Option<Secret>,
+}
+
+impl Database {
+    /// The publication of the tables that have no replica identity.
+    pub fn inserts_publication(&self) -> String {
+        format!("{}_inserts", self.publication)
+    }
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &["url", "slot", "publication", "schema"],

@@ -1,14 +1,88 @@
 //! `[delivery]`, its defaults, and what of it a hook may set for itself.
 
+use super::batch::Batch;
 use std::{num::NonZeroUsize, time::Duration};
 
 use ipnet::IpNet;
 
 use super::{
-    Delivery, DisableAfter, Order, PayloadFormat, SignatureScheme, batch,
+    batch,
     reader::{Keys, Table, Value},
     retries, signature,
 };
+use crate::signature::SignatureScheme;
+
+/// `[delivery]`, or what a hook makes of it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// From the start of connecting to the last byte of the answer. Default 15 s.
+    pub timeout: Duration,
+    /// The pauses between attempts; empty for `false`: one attempt. Default: Standard Webhooks' schedule.
+    pub retries: Vec<Duration>,
+    /// Default `row`.
+    pub order: Order,
+    /// Requests in flight per hook. Default 16.
+    pub concurrency: NonZeroUsize,
+    /// Bodies above this many bytes are replaced by a thin one. Default 20 MiB.
+    pub max_body: usize,
+    /// How long dead deliveries and those of disabled hooks are kept. Default 30 days.
+    pub retention: Duration,
+    /// When a hook that only fails is disabled. Default: after 5 days.
+    pub disable_after: DisableAfter,
+    /// Default `rest-hooks`.
+    pub payload: PayloadFormat,
+    /// Default `standard`.
+    pub signature: SignatureScheme,
+    /// Send several deliveries in one request. Default: each alone.
+    pub batch: Option<Batch>,
+    /// Allow targets without TLS. Default false.
+    pub allow_http: bool,
+    /// Networks that targets may reach although they are not public. Default none.
+    pub allow_networks: Vec<IpNet>,
+    /// Bytes of deliveries, and of large rows that are being read, that may be in memory at once. Default 64 MiB.
+    pub memory: usize,
+    /// How long SIGTERM waits for requests in flight. Default 20 s.
+    pub grace: Duration,
+}
+
+/// What must not overtake what, within one hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Events of one row arrive in commit order.
+    #[default]
+    Row,
+    /// All events of the hook arrive in commit order.
+    Hook,
+    /// No order.
+    None,
+}
+
+/// When a hook that only fails is disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisableAfter {
+    /// Failing for so long without one success.
+    Time(Duration),
+    /// So many failures in a row.
+    Failures(u32),
+}
+
+/// The shape of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PayloadFormat {
+    /// `{"hook": {"id", "event", "target"}, "data": ROW}`
+    #[default]
+    RestHooks,
+    /// `{"type", "timestamp", "data", …}`
+    Standard,
+    /// As django-rest-hooks sends a model without `serialize_hook`.
+    Django,
+    /// CloudEvents 1.0, structured JSON.
+    Cloudevents,
+    /// As NetBox sends its webhooks.
+    Netbox,
+    /// The row alone.
+    Row,
+}
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

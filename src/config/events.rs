@@ -1,10 +1,89 @@
 //! `[events]`: what makes which event happen.
 
+use super::mistake::Place;
 use super::{
-    Action, EventRule, EventSource, Model, TableName, name,
+    model::Model,
+    name,
     reader::{Keys, Table, Value},
 };
+use crate::postgres::TableName;
 use crate::{expression::filter::Filter, nearest::nearest};
+use std::fmt;
+
+/// One line of `[events]`.
+#[derive(Debug, Clone)]
+pub struct EventRule {
+    /// The event's name: `book.added`.
+    pub name: String,
+    /// What makes it happen.
+    pub source: EventSource,
+    /// `+`: hooks of all owners hear it.
+    pub all_owners: bool,
+    /// Where the rule stands.
+    pub place: Place,
+}
+
+/// What makes an event happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventSource {
+    /// A row change, or an action of the user's own fired from SQL on a row.
+    Row {
+        /// The table.
+        table: TableName,
+        /// What happens to its row.
+        action: Action,
+        /// Only when one of these columns changed; empty: always. Only with `updated`.
+        changed: Vec<String>,
+        /// Only when this CEL expression is true.
+        when: Option<String>,
+    },
+    /// Any payload, fired from SQL.
+    Custom,
+}
+
+/// As a user writes it: `table.action`, or `custom`.
+impl fmt::Display for EventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Row { table, action, .. } => write!(f, "{table}.{action}"),
+            Self::Custom => f.write_str("custom"),
+        }
+    }
+}
+
+impl EventSource {
+    /// The table whose rows it is about.
+    pub fn table(&self) -> Option<&TableName> {
+        match self {
+            Self::Row { table, .. } => Some(table),
+            Self::Custom => None,
+        }
+    }
+}
+
+/// The last word of `table.action`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A row was inserted.
+    Created,
+    /// A row was updated.
+    Updated,
+    /// A row was deleted.
+    Deleted,
+    /// Fired from SQL on a row, by this name.
+    Named(String),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Named(name) => name,
+        })
+    }
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &["on", "changed", "when"],

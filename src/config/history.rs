@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
-use super::{
-    History,
-    reader::{Keys, Table, Value},
-};
+use super::reader::{Keys, Table, Value};
+
+/// `[history]`: what is remembered of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// So many successes of each hook, the last ones. Default 100; 0 where it is `false`.
+    pub successes: u32,
+    /// How long failures are remembered. Default `30d`.
+    pub failures_for: Duration,
+    /// Remember bodies too. Default true.
+    pub bodies: bool,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &["successes", "failures_for", "bodies"],

@@ -1,9 +1,94 @@
 //! `[hook_table]`: a table of the application that holds the users' hooks.
 
+use super::mistake::Place;
 use super::{
-    HookTable, OnGone, OwnerExists, TableName, name,
+    name,
     reader::{Keys, Table},
 };
+use crate::postgres::TableName;
+
+/// `[hook_table]`: a table of the application that holds the users' hooks. Each field is a column's name.
+#[derive(Debug, Clone)]
+pub struct HookTable {
+    /// The table.
+    pub table: TableName,
+    /// Default `id`.
+    pub id: String,
+    /// Default `user_id`.
+    pub owner: String,
+    /// Default `event`.
+    pub event: String,
+    /// Default `target`.
+    pub target: String,
+    /// A boolean; hooks where it is not true hear nothing.
+    pub active: Option<String>,
+    /// A signing secret.
+    pub secret: Option<String>,
+    /// The signing secret before it, which signs too until it is removed.
+    pub previous_secret: Option<String>,
+    /// `standard`, or a JSON object, where it differs from `[delivery]`.
+    pub signature: Option<String>,
+    /// A CEL expression.
+    pub filter: Option<String>,
+    /// A JSON object of the headers to add.
+    pub headers: Option<String>,
+    /// The name of a payload, where it differs from `[delivery]`.
+    pub payload: Option<String>,
+    /// When the hook was made.
+    pub created: Option<String>,
+    /// A note of whoever made it.
+    pub description: Option<String>,
+    /// What a 410 does to the row. Default `disable` where `active` is named, else `delete`.
+    pub on_gone: OnGone,
+    /// Where the table stands.
+    pub place: Place,
+}
+
+impl HookTable {
+    /// The keys that name a column, and the columns.
+    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let always = [
+            ("id", &self.id),
+            ("owner", &self.owner),
+            ("event", &self.event),
+            ("target", &self.target),
+        ];
+        let named = [
+            ("active", &self.active),
+            ("secret", &self.secret),
+            ("previous_secret", &self.previous_secret),
+            ("signature", &self.signature),
+            ("filter", &self.filter),
+            ("headers", &self.headers),
+            ("payload", &self.payload),
+            ("created", &self.created),
+            ("description", &self.description),
+        ];
+        let always = always.map(|(key, column)| (key, column.as_str()));
+        let named = named.map(|(key, column)| Some((key, column.as_deref()?)));
+        always.into_iter().chain(named.into_iter().flatten())
+    }
+}
+
+/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerExists {
+    /// The table of the owners.
+    pub table: TableName,
+    /// Its column with what hooks call their owner.
+    pub column: String,
+    /// Where the key stands.
+    pub place: Place,
+}
+
+/// What a 410 does to a row of `[hook_table]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGone {
+    /// Sets its `active` column to false.
+    Disable,
+    /// Deletes it.
+    Delete,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &[

@@ -1,15 +1,91 @@
 //! `[[hooks]]`: the operator's own hooks.
 
+use super::{access::Credentials, mistake::Place};
+use crate::send::tls::Tls;
+use std::fmt;
 use std::path::Path;
 
 use url::Url;
 
 use super::{
-    Delivery, FileHook, Method, OWN_EVENTS, Pattern, Secret, SignatureScheme, access, delivery,
+    OWN_EVENTS, access,
+    delivery::{self, Delivery},
     events::{Events, expression},
+    name::Pattern,
     reader::{Keys, Table, Value},
 };
-use crate::{nearest::nearest, send::target::is_reserved, signature::SigningKey};
+use crate::{
+    nearest::nearest,
+    signature::{SigningKey, scheme::is_reserved},
+};
+use crate::{secret::Secret, signature::SignatureScheme};
+
+/// One `[[hooks]]`: a hook of the operator, known by its name.
+#[derive(Clone)]
+pub struct FileHook {
+    /// Its name, which is its id too.
+    pub name: String,
+    /// A note of the operator.
+    pub description: Option<String>,
+    /// Events or patterns: `book.added`, `book.*`, `*`.
+    pub events: Vec<Pattern>,
+    /// Where it is sent.
+    pub target: Url,
+    /// Default `POST`.
+    pub method: Method,
+    /// What it is let in with; `None` beside credentials in `target`, or a header of the hook.
+    pub auth: Option<Credentials>,
+    /// A certificate that it shows, and the authority of its endpoint.
+    pub tls: Option<Tls>,
+    /// Key for signatures; `None`: unsigned.
+    pub secret: Option<Secret>,
+    /// The key before it, which signs too while it is being replaced.
+    pub previous_secret: Option<Secret>,
+    /// Whose rows it hears; `None`: everyone's.
+    pub owner: Option<String>,
+    /// Headers to add, checked: names are not those that rowhook or HTTP sets.
+    pub headers: Vec<(String, Secret)>,
+    /// Only when this CEL expression is true.
+    pub filter: Option<String>,
+    /// What differs from `[delivery]`, already merged with it.
+    pub delivery: Delivery,
+    /// Where the hook stands.
+    pub place: Place,
+}
+
+/// Of the target only its origin: the rest may carry a password or a token.
+impl fmt::Debug for FileHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileHook")
+            .field("name", &self.name)
+            .field("description", &self.description)
+            .field("events", &self.events)
+            .field("target", &self.target.origin().ascii_serialization())
+            .field("method", &self.method)
+            .field("auth", &self.auth)
+            .field("tls", &self.tls)
+            .field("secret", &self.secret)
+            .field("previous_secret", &self.previous_secret)
+            .field("owner", &self.owner)
+            .field("headers", &self.headers)
+            .field("filter", &self.filter)
+            .field("delivery", &self.delivery)
+            .field("place", &self.place)
+            .finish()
+    }
+}
+
+/// How a hook is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// POST
+    #[default]
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+}
 
 pub(crate) const KEYS: Keys = Keys {
     known: &[

@@ -1,11 +1,60 @@
 //! `[server.jwt]`: the application's own logins, by which its users come to their hooks.
 
+use crate::secret::Secret;
 use std::path::PathBuf;
 
-use super::{
-    Jwt, JwtAlgorithm, JwtKeys,
-    reader::{Keys, Table},
-};
+use super::reader::{Keys, Table};
+
+/// `[server.jwt]`
+#[derive(Debug, Clone)]
+pub struct Jwt {
+    /// What tokens may be signed with.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// What their signatures are checked with.
+    pub keys: JwtKeys,
+    /// The claim that says whose hooks a token opens: text or a whole number. Default `sub`.
+    pub owner_claim: String,
+    /// What `iss` must be, if it is to be checked.
+    pub issuer: Option<String>,
+    /// What `aud` must hold, if it is to be checked.
+    pub audience: Option<String>,
+}
+
+/// What JWTs are checked with.
+#[derive(Debug, Clone)]
+pub enum JwtKeys {
+    /// One secret for who signs and who checks.
+    Secret(Secret),
+    /// A file with a public key in PEM.
+    PublicKey(PathBuf),
+    /// A file with a JSON Web Key Set.
+    Jwks(PathBuf),
+}
+
+/// How a JWT is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what RFC 7518 calls them")]
+pub enum JwtAlgorithm {
+    Hs256,
+    Hs384,
+    Hs512,
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    EdDsa,
+}
+
+impl JwtAlgorithm {
+    /// Is the key a secret that both sides know?
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &[

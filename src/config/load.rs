@@ -5,10 +5,11 @@ use std::{fs, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Delivery, Place, console, database, delivery,
+    Config, console, database,
+    delivery::{self, Delivery},
     events::{self, Events},
     history, hook_table, hooks, jwt,
-    mistake::{Mistake, Mistakes},
+    mistake::{Mistake, Mistakes, Place},
     reader::{Keys, Reader, Table},
     server, tables, tracing,
 };

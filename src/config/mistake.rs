@@ -5,7 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Place;
+/// A line and column of hooks.toml, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
 
 /// Everything that is wrong with a file, in the order of its places. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::TableName;
+use crate::postgres::TableName;
 
 /// A model of a Django application.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

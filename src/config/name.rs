@@ -1,6 +1,40 @@
 //! Names as a user writes them: `[schema.]table`, `table.column`, and events.
 
-use super::{Pattern, TableName};
+use std::fmt;
+
+use crate::postgres::TableName;
+
+/// What a hook listens to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// `*`
+    Any,
+    /// `book.*`, kept as `book.`: every event whose name begins so.
+    Prefix(String),
+    /// `book.added`
+    Exact(String),
+}
+
+impl Pattern {
+    /// Does a hook with this pattern hear `event`?
+    pub fn matches(&self, event: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Prefix(prefix) => event.starts_with(prefix.as_str()),
+            Self::Exact(name) => name == event,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Exact(name) => f.write_str(name),
+        }
+    }
+}
 
 /// The most bytes that Postgres keeps of a name.
 const LONGEST: usize = 63;

@@ -6,8 +6,13 @@ use std::{cell::RefCell, ops::Range, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Place, Secret, environment, mistake::Mistake, quantity};
+use super::{
+    environment,
+    mistake::{Mistake, Place},
+    quantity,
+};
 use crate::nearest::nearest;
+use crate::secret::Secret;
 
 /// The file that is being read, and what was noticed so far.
 pub(crate) struct Reader<'a> {

@@ -1,9 +1,41 @@
 //! `[server]`: what rowhook itself listens on, and who may come.
 
 use super::{
-    Secret, Server, Verify, jwt,
+    jwt::{self, Jwt},
     reader::{Keys, Table, Value},
 };
+use crate::secret::Secret;
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where the API, the page, metrics and health listen.
+    pub listen: std::net::SocketAddr,
+    /// Token of the operator.
+    pub admin_token: Option<Secret>,
+    /// How a target has to prove that it wants what it gets. Default: not at all.
+    pub verify: Verify,
+    /// So many requests of one caller are answered in a minute. Default 600.
+    pub requests_per_minute: u32,
+    /// The most bytes that a request may have. Default 1 MiB.
+    pub max_request: usize,
+    /// Origins whose pages may use the API from a browser. Default none.
+    pub cors: Vec<String>,
+    /// The application's own logins.
+    pub jwt: Option<Jwt>,
+}
+
+/// How a target proves that it wants what it gets, before a hook is made through the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// It need not.
+    #[default]
+    None,
+    /// It accepts a test.
+    Ping,
+    /// It answers with the `X-Hook-Secret` that it was sent.
+    SecretEcho,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &[

@@ -1,15 +1,81 @@
 //! `[tables.NAME]`: the owner, the identity and what is shown of a table.
 
+use super::mistake::Place;
 use super::{
-    Columns, Enrich, Model, OwnerRule, OwnerStep, TableName, TableRules,
     events::Events,
+    model::Model,
     name,
     reader::{Keys, Table, Value},
 };
+use crate::postgres::TableName;
 use crate::{
     expression::{question::Question, template::Template},
     nearest::nearest,
 };
+
+/// `[tables.NAME]`
+#[derive(Debug, Clone)]
+pub struct TableRules {
+    /// The table.
+    pub table: TableName,
+    /// How its rows' owner is found; `None`: by `user_id` where the table has that column.
+    pub owner: Option<OwnerRule>,
+    /// Let setup set REPLICA IDENTITY FULL.
+    pub identity_full: bool,
+    /// Which columns a payload shows.
+    pub columns: Columns,
+    /// Columns that are shown by another name: their own, and that one.
+    pub rename: Vec<(String, String)>,
+    /// What is looked up for each of its rows, in the order of the file.
+    pub enrich: Vec<Enrich>,
+    /// A template that is sent in place of the plain row.
+    pub payload: Option<Template>,
+    /// Which owners may see a row; `None`: whoever hears of it.
+    pub visible: Option<Question>,
+    /// Where the table's rules begin.
+    pub place: Place,
+}
+
+/// One line of `[tables.NAME.enrich]`: `key = "query"`.
+#[derive(Debug, Clone)]
+pub struct Enrich {
+    /// The key under which what is found is shown.
+    pub key: String,
+    /// The query.
+    pub question: Question,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Which columns of a table are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// All of them, later ones included.
+    #[default]
+    All,
+    /// These.
+    Only(Vec<String>),
+    /// All but these.
+    Except(Vec<String>),
+}
+
+/// How the owner of a row is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerRule {
+    /// The row's own column: the owner itself when there are no steps, else the key that the first step looks up.
+    pub column: String,
+    /// Tables to go through, in order: `shelf_id -> shelf.user_id` has one step.
+    pub steps: Vec<OwnerStep>,
+}
+
+/// One `-> table.column` of an owner path. The table is entered by its primary key, which must be one column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OwnerStep {
+    /// The table that the key before points to.
+    pub table: TableName,
+    /// Its column with the owner, or with the key of the next step.
+    pub column: String,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &[

@@ -2,10 +2,18 @@
 
 use url::Url;
 
-use super::{
-    Tracing,
-    reader::{Keys, Table, Value},
-};
+use super::reader::{Keys, Table, Value};
+
+/// `[tracing]`: where spans of attempts are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracing {
+    /// Where a collector takes traces, by OTLP over HTTP: `endpoint` with `/v1/traces` behind it.
+    pub endpoint: Url,
+    /// The part of all traces that is sent, from 0 to 1. Default 1.
+    pub sample: f64,
+    /// What rowhook is called there. Default `rowhook`.
+    pub service: String,
+}
 
 pub(super) const KEYS: Keys = Keys {
     known: &["endpoint", "sample", "service"],

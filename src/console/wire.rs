@@ -28,7 +28,7 @@ use pgwire::{
 };
 
 use super::{answer::Desk, command::Command};
-use crate::config::Secret;
+use crate::secret::Secret;
 
 const ITERATIONS: usize = 4096;
 

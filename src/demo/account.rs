@@ -9,11 +9,7 @@ use anyhow::{Result, ensure};
 use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
 
 use super::receivers::{Receivers, latency};
-use crate::{
-    change::{Change, Value},
-    journal::Entry,
-    payload::operation,
-};
+use crate::{change::Change, journal::Entry, payload::operation, postgres::tuple::Value};
 
 /// Listens, tells, and counts.
 pub(super) struct Account<'a> {

@@ -6,12 +6,12 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use self::shape::Shape;
 use crate::{
-    change::{Change, RowChange, Value},
-    config::{self, Action, Config, EventRule, EventSource, OwnerRule, TableName},
+    change::{Change, RowChange},
+    config::{self, Action, Config, EventRule, EventSource, OwnerRule},
     expression::filter::{self, Filter},
     lookup::enrich::Added,
     message::Message,
-    postgres::Lsn,
+    postgres::{Lsn, TableName, tuple::Value},
 };
 
 /// The rules of hooks.toml: of rows by table, of messages by name.

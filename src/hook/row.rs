@@ -17,15 +17,17 @@ use url::Url;
 
 use super::{Hook, HookId, Origin};
 use crate::{
-    change::{Tuple, Value},
-    config::{
-        self, Delivery, HookTable, Pattern, PayloadFormat, Secret, SignatureScheme, TableName,
-    },
+    config::{self, Delivery, HookTable, Pattern, PayloadFormat},
     event::{EventMap, TableEvents},
     expression::{filter::Filter, typing::Columns},
-    postgres::{quote, relation::Relation},
+    postgres::{
+        TableName, quote,
+        relation::Relation,
+        tuple::{Tuple, Value},
+    },
+    secret::Secret,
     send::{guard::Guard, target::Target},
-    signature::Signer,
+    signature::{SignatureScheme, Signer},
 };
 
 /// So many rows are read together, and so many times that beside those that are taken.

@@ -8,11 +8,16 @@ use std::{collections::HashMap, sync::Arc};
 use anyhow::{Context, Result};
 
 use crate::{
-    change::{Change, Image, Value},
-    config::{Config, TableName, TableRules},
+    change::Change,
+    config::{Config, TableRules},
     expression::question::Question,
     lookup::asking::{Arguments, Asker, batched},
-    postgres::{address::Address, relation::Relation},
+    postgres::{
+        TableName,
+        address::Address,
+        relation::Relation,
+        tuple::{Image, Value},
+    },
 };
 
 /// What was looked up for one row under one key.

@@ -12,9 +12,12 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use crate::{
-    change::{Change, Image, Value},
-    config::{OwnerRule, OwnerStep, TableName},
-    postgres::quote,
+    change::Change,
+    config::{OwnerRule, OwnerStep},
+    postgres::{
+        TableName, quote,
+        tuple::{Image, Value},
+    },
 };
 
 /// The default owner column.

@@ -17,14 +17,14 @@ use tokio::sync::Mutex;
 
 use crate::{
     change::Change,
-    config::{Config, TableName},
+    config::Config,
     expression::question::Question,
     lookup::{
         asking::{Arguments, Asker, batched},
         enrich::{known, sql_type},
     },
     meters::Meters,
-    postgres::{address::Address, relation::Relation},
+    postgres::{TableName, address::Address, relation::Relation},
 };
 
 /// Stands for the hook's owner in a query.

@@ -9,8 +9,11 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::change::{Change, RowChange, Tuple, Value};
 use crate::postgres::{quote, relation::Relation};
+use crate::{
+    change::{Change, RowChange},
+    postgres::tuple::{Tuple, Value},
+};
 
 /// The stream may show a commit a moment before other sessions see it; so often, and so long, do we ask again.
 const LOOKS: u32 = 50;

@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 
 use super::{Error, Office, Result, Who, begin};
 use crate::{
-    config::{Action, EventSource, Pattern, TableName},
+    config::{Action, EventSource, Pattern},
     payload::timestamp,
-    postgres::{quote, types},
+    postgres::{TableName, quote, types},
     setup::catalog::read_slot,
 };
 

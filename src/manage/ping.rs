@@ -12,12 +12,13 @@ use utoipa::ToSchema;
 
 use super::{Error, Office, Result, Who, deliveries::Content};
 use crate::{
-    config::{Secret, Verify},
+    config::Verify,
     courier::batch::Load,
     event::{Event, Position, Subject},
     message::Message,
     payload::{self, Renderer},
     postgres::Lsn,
+    secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
 

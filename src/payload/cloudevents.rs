@@ -9,10 +9,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Parts, full_name, object::Object, operation, timestamp};
-use crate::{
-    change::{Change, Value},
-    event::Event,
-};
+use crate::{change::Change, event::Event, postgres::tuple::Value};
 
 /// Everything that a path of a URI may not have as it is.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use super::{Parts, python};
 use crate::event::shape::Shape;
 use crate::{
-    change::{Change, Image, Value},
+    change::Change,
     event::{Event, Subject},
     hook::Hook,
     lookup::enrich::Added,
     postgres::{
         json,
         relation::{Column, Relation},
+        tuple::{Image, Value},
         types::Type,
     },
 };

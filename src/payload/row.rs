@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::object::Object;
 use crate::event::shape::Shape;
 use crate::{
-    change::{Image, RowChange},
+    change::RowChange,
     event::{Event, Subject},
     lookup::enrich::Added,
-    postgres::relation::Column,
+    postgres::{relation::Column, tuple::Image},
 };
 
 /// A row as a JSON object.

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use super::passfile;
-use crate::config::Secret;
 use crate::nearest::nearest;
+use crate::secret::Secret;
 
 /// A checked address of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,11 @@ pub mod quote;
 pub mod relation;
 pub mod replication;
 pub mod stream;
+mod table_name;
 mod tls;
+pub mod tuple;
 pub mod types;
 
 pub(crate) use self::error::told;
 pub use self::lsn::Lsn;
+pub use self::table_name::TableName;

@@ -3,7 +3,7 @@
 use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::address::{Address, Host};
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// Looks it up. `None`: there is no file, others may read it (libpq ignores it then, too), or no line fits.
 pub(super) fn look_up(address: &Address) -> Option<Secret> {

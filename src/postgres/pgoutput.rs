@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::Lsn;
-use crate::change::{Old, Tuple, Value};
+use crate::postgres::tuple::{Old, Tuple, Value};
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Names and texts as SQL reads them. Whatever comes from a user's file goes through here before it becomes SQL.
 
-use crate::config::TableName;
+use crate::postgres::TableName;
 
 /// An identifier, always quoted: `"book"`.
 pub fn name(name: &str) -> String {

@@ -14,9 +14,9 @@ use super::{
     quote,
     types::{self, Type},
 };
-use crate::{
-    change::{Tuple, Value},
-    config::TableName,
+use crate::postgres::{
+    TableName,
+    tuple::{Tuple, Value},
 };
 
 /// A table as a Relation message describes it, with what the catalog adds.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::{
-    change::{Change, Old, RowChange, Transaction, Tuple, Value},
+    change::{Change, RowChange, Transaction},
     config::Action,
     nearest::nearest,
     postgres::{
@@ -16,6 +16,7 @@ use crate::{
         pgoutput::ReplicaIdentity,
         quote,
         relation::{Column, Relation},
+        tuple::{Old, Tuple, Value},
     },
 };
 

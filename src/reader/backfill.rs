@@ -8,10 +8,10 @@ use tokio_postgres::Client;
 
 use super::{Reader, messages::tuple, step::Step};
 use crate::{
-    change::{Old, RowChange},
-    config::TableName,
+    change::RowChange,
     event::TableEvents,
     message::{Action, Refill},
+    postgres::{TableName, tuple::Old},
 };
 
 impl Reader {

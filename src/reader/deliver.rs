@@ -16,8 +16,7 @@ use super::{
     step::{Draft, Note},
 };
 use crate::{
-    change::{Image, Tuple},
-    config::{Order, TableName},
+    config::Order,
     delivery::{Delivery, Held, Unfit, lane::Place, memory_budget as memory, memory_budget::Taken},
     event::{Event, Position, Subject},
     expression::filter::{Facts, Filter},
@@ -25,6 +24,10 @@ use crate::{
     journal::Entry,
     lookup::permission::{Answer, Asked},
     payload::{self, Renderer},
+    postgres::{
+        TableName,
+        tuple::{Image, Tuple},
+    },
     signature,
 };
 

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::Reader;
 use crate::{
-    change::{Change, Image},
+    change::Change,
     config::OwnerExists,
     event::TableEvents,
     hook::{
@@ -16,7 +16,7 @@ use crate::{
         off::OffHooks,
         row::{self, HookColumns, HookRow, Known, Streamed},
     },
-    postgres::relation::Relation,
+    postgres::{relation::Relation, tuple::Image},
 };
 
 /// The hooks, and what it takes to make one of a row.

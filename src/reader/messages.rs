@@ -11,11 +11,14 @@ use super::{
     step::{Note, Open, Step, Table},
 };
 use crate::{
-    change::{RowChange, Tuple, Value},
-    config::TableName,
+    change::RowChange,
     event::EventMap,
     message::{Action, Message, Said},
-    postgres::{json, relation::Relation},
+    postgres::{
+        TableName, json,
+        relation::Relation,
+        tuple::{Tuple, Value},
+    },
 };
 
 impl Reader {

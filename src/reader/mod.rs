@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     change::Change,
-    config::{Config, GAP, TableName},
+    config::{Config, GAP},
     delivery::{
         Couriers, Desk,
         backlog::Backlog,
@@ -39,7 +39,7 @@ use crate::{
     },
     lookup::{enrich::Enrichment, owner::Owners, toast},
     message::Message,
-    postgres::{Lsn, address::Address, stream::Received},
+    postgres::{Lsn, TableName, address::Address, stream::Received},
     setup::gap::Gap,
     store::Due,
 };

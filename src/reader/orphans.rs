@@ -10,10 +10,13 @@ use tokio_postgres::Client;
 
 use super::Reader;
 use crate::{
-    change::{Change, Image, RowChange, Value},
+    change::{Change, RowChange},
     config::OwnerExists,
     hook::{Hook, HookId, Origin, row::HookColumns},
-    postgres::quote,
+    postgres::{
+        quote,
+        tuple::{Image, Value},
+    },
     store::Disabling,
 };
 

@@ -8,12 +8,11 @@ use tokio_postgres::Client;
 use super::{Reader, permit::Seen};
 use crate::{
     change::{Change, RowChange, Transaction},
-    config::TableName,
     delivery::ledger::Opened,
     event::{Position, Rule, TableEvents},
     lookup::enrich::Added,
     message::{self, Message},
-    postgres::{Lsn, pgoutput, relation::Relation, stream::Received},
+    postgres::{Lsn, TableName, pgoutput, relation::Relation, stream::Received},
 };
 
 /// What one replication session has told.

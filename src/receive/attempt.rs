@@ -29,7 +29,8 @@ use super::{
     task::{Action, Call, Handler, Task},
 };
 use crate::{
-    config::{Delivery, Secret},
+    config::Delivery,
+    secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
 

@@ -5,16 +5,20 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::Path, path::PathBuf, time::D
 use axum::http::HeaderName;
 use url::Url;
 
-use crate::config::{
-    Mistakes, Pattern, Secret, SignatureScheme, hooks, load,
-    reader::{Keys, Table, Value},
-    retries,
-};
 use crate::receive::{
     gate::Gate,
     service::{Options, Place},
     task::{Action, Call, Path as BodyPath, Task},
     verify::{Algorithm, Encoding, HmacScheme, Verifier},
+};
+use crate::{
+    config::{
+        Mistakes, Pattern, hooks, load,
+        reader::{Keys, Table, Value},
+        retries,
+    },
+    secret::Secret,
+    signature::SignatureScheme,
 };
 
 /// What the file is called where nobody says otherwise.

@@ -21,7 +21,7 @@ use super::{
     reaper::Broom,
     task::Task,
 };
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// So long a receiver that was killed may need to be swept up.
 const PATIENCE: Duration = Duration::from_secs(10);

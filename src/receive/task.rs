@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroUsize, pin::Pin, sync::Arc, time::Duration};
 use serde_json::Value;
 
 use super::envelope::{Envelope, Received};
-use crate::config::{Pattern, Secret};
+use crate::{config::Pattern, secret::Secret};
 
 /// Something to do about what was received.
 ///

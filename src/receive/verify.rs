@@ -16,7 +16,7 @@ use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use crate::{config::Secret, signature::SigningKey};
+use crate::{secret::Secret, signature::SigningKey};
 
 /// So far may the time stamp of a request be from now, unless it is said otherwise. Standard Webhooks' own number.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);

@@ -12,8 +12,9 @@ use url::Url;
 
 use super::tls::Tls;
 use crate::{
-    config::{self, Credentials, Secret},
-    signature::{BadSecret, Signer, SigningKey, seconds},
+    config::{self, Credentials},
+    secret::Secret,
+    signature::{BadSecret, Signer, SigningKey, scheme::is_reserved, seconds},
 };
 
 const OURS: HeaderValue = HeaderValue::from_static(concat!("rowhook/", env!("CARGO_PKG_VERSION")));
@@ -207,26 +208,6 @@ impl Target {
     pub fn display(&self) -> &str {
         &self.url
     }
-}
-
-/// Headers that a user must not set: they frame the request, or are rowhook's own word.
-pub fn is_reserved(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
-        "host",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "trailer",
-        "expect",
-        "upgrade",
-        "te",
-        "user-agent",
-    ];
-    let name = name.to_ascii_lowercase();
-    NAMES.contains(&name.as_str()) || name.starts_with("webhook-") || name == "rowhook-batch"
 }
 
 fn take_credentials(url: &mut Url) -> Option<HeaderValue> {

@@ -184,7 +184,7 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::secret::Secret;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

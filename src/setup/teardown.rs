@@ -10,8 +10,8 @@ use super::{
     plan::{Problem, Refused, lock_key},
     session::{Error, Patience, Session},
 };
-use crate::config::{Config, TableName};
 use crate::postgres::{address::Address, quote};
+use crate::{config::Config, postgres::TableName};
 
 /// How long a reader of ours may take to end after it was told to.
 const STALE_READER: Duration = Duration::from_secs(10);

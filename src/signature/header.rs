@@ -8,7 +8,10 @@ use http::header::HeaderName;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use crate::config::{Algorithm, Encoding, HeaderSignature, Secret};
+use crate::{
+    secret::Secret,
+    signature::{Algorithm, Encoding, HeaderSignature},
+};
 
 /// A secret and the rule by which it signs. It never prints its secret.
 #[derive(Clone)]
@@ -78,8 +81,8 @@ mod tests {
     use super::*;
 
     fn sign(rule: &str, secret: &str, body: &[u8]) -> String {
-        let crate::config::SignatureScheme::Header(rule) =
-            crate::config::SignatureScheme::parse(rule).unwrap()
+        let crate::signature::SignatureScheme::Header(rule) =
+            crate::signature::SignatureScheme::parse(rule).unwrap()
         else {
             panic!("{rule} names a header");
         };

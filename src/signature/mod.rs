@@ -1,6 +1,7 @@
 //! Signs requests, and names deliveries.
 
 mod header;
+pub mod scheme;
 mod standard;
 
 use std::time::SystemTime;
@@ -10,12 +11,10 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     header::HeaderKey,
+    scheme::{Algorithm, Encoding, HeaderSignature, SignatureScheme},
     standard::{BadSecret, SigningKey},
 };
-use crate::{
-    config::{Secret, SignatureScheme},
-    event::Position,
-};
+use crate::{event::Position, secret::Secret};
 
 static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// A secret, ready to sign with. It never prints itself.
 #[derive(Clone)]

@@ -153,7 +153,7 @@ async fn bad_utf_8_that_is_signed_is_malformed() {
     let body = b"{\"hook\":{\"event\":\"book.added\"},\"data\":\"\xff\"}";
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     let seconds = now.unwrap().as_secs();
-    let secret = rowhook::config::Secret::new(crate::support::SECRET);
+    let secret = rowhook::secret::Secret::new(crate::support::SECRET);
     let key = rowhook::signature::SigningKey::parse(&secret).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("webhook-id", "msg_1".parse().unwrap());

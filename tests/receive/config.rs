@@ -3,12 +3,13 @@
 use std::{path::Path, time::Duration};
 
 use rowhook::{
-    config::{Mistakes, Secret},
+    config::Mistakes,
     receive::{
         config::{KEYS, Receive},
         service::Place,
         task::Action,
     },
+    secret::Secret,
 };
 
 const MANUAL: &str = include_str!("../../receive.toml");

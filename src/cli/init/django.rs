@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{Found, toml_key, toml_text};
 use crate::{
-    config::{Model, TableName, event_mistake},
+    config::{Model, event_mistake},
     nearest::nearest,
+    postgres::TableName,
 };
 
 /// The table of django-rest-hooks.

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{config::TableName, postgres::address::Address};
+use crate::postgres::{TableName, address::Address};
 
 struct Found {
     table: TableName,

@@ -3,8 +3,11 @@
 mod read;
 
 use super::gap::Known;
-use crate::config::{Action, Config, EventSource, TableName};
 use crate::postgres::Lsn;
+use crate::{
+    config::{Action, Config, EventSource},
+    postgres::TableName,
+};
 
 pub use self::read::read_slot;
 

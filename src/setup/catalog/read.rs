@@ -6,8 +6,8 @@ use super::{
     Event, Facts, Identity, Kind, Publication, Role, Schema, Server, Slot, Table, mentioned,
 };
 use crate::{
-    config::{Config, TableName},
-    postgres::{Lsn, quote},
+    config::Config,
+    postgres::{Lsn, TableName, quote},
     setup::{gap::Known, migration},
 };
 

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use super::{Finding, Topic};
 use crate::{
-    config::{Action, Config, EventSource, Pattern, Place, TableName, TableRules},
+    config::{Action, Config, EventSource, Pattern, Place, TableRules},
     event::shape::Shape,
     expression::{
         filter::Filter,
@@ -20,7 +20,7 @@ use crate::{
     },
     lookup::{enrich, permission},
     nearest::nearest,
-    postgres::{quote, relation::Relation, types::Type},
+    postgres::{TableName, quote, relation::Relation, types::Type},
 };
 
 /// Looks at them all.

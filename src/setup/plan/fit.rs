@@ -2,9 +2,9 @@
 
 use super::{Problem, identified};
 use crate::{
-    config::{Action, Config, EventSource, Place, TableName},
+    config::{Action, Config, EventSource, Place},
     nearest::nearest,
-    postgres::quote,
+    postgres::{TableName, quote},
     setup::{
         catalog::{Facts, Kind, Table},
         migration,

@@ -2,8 +2,8 @@
 
 use super::{Runs, Step};
 use crate::{
-    config::{Config, TableName},
-    postgres::quote,
+    config::Config,
+    postgres::{TableName, quote},
     setup::catalog::{self, Facts, Kind, Publication, Table},
 };
 

@@ -13,8 +13,8 @@ use super::{
     server::Server,
 };
 use crate::{
-    config::Secret,
     receive::queue::{Dead, Error},
+    secret::Secret,
 };
 
 /// The dead jobs of the server, the latest first.

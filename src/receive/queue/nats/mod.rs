@@ -26,8 +26,8 @@ use self::{
 };
 use super::{Accepted, Error, Job, Limits, Work};
 use crate::{
-    config::Secret,
     receive::{envelope::Received, task::Task},
+    secret::Secret,
 };
 
 const JOBS: &str = "rowhook-receive";

@@ -16,7 +16,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use url::Url;
 
 use super::message::{FACTS, Facts};
-use crate::{config::Secret, receive::queue::Error};
+use crate::{receive::queue::Error, secret::Secret};
 
 #[derive(Debug, Clone)]
 pub(super) struct Server {
