@@ -16,8 +16,7 @@ use utoipa::ToSchema;
 use super::{Error, Office, Result, Who, begin};
 use crate::{
     config::{Action, EventSource, Pattern},
-    payload::timestamp,
-    postgres::{TableName, quote, types},
+    postgres::{TableName, quote, time::timestamp, types},
     setup::catalog::read_slot,
 };
 

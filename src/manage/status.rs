@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Result};
-use crate::{payload::timestamp, setup::catalog::read_slot};
+use crate::{postgres::time::timestamp, setup::catalog::read_slot};
 
 /// How rowhook is.
 #[derive(Debug, Clone, Serialize, ToSchema)]

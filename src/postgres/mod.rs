@@ -12,6 +12,7 @@ pub mod relation;
 pub mod replication;
 pub mod stream;
 mod table_name;
+pub mod time;
 mod tls;
 pub mod tuple;
 pub mod types;

@@ -2,13 +2,15 @@
 //!
 //! Values are slices of the message, not copies. Any bytes give a message or an error: nothing here panics.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::Lsn;
-use crate::postgres::tuple::{Old, Tuple, Value};
+use super::{
+    Lsn, time,
+    tuple::{Old, Tuple, Value},
+};
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,29 +218,6 @@ pub fn decode(data: Bytes) -> Result<Message, Error> {
     }
 }
 
-/// The time that Postgres counts in microseconds since 2000.
-pub fn system_time(micros_since_2000: i64) -> SystemTime {
-    const Y2K: Duration = Duration::from_secs(946_684_800);
-    let distance = Duration::from_micros(micros_since_2000.unsigned_abs());
-    let y2k = SystemTime::UNIX_EPOCH + Y2K;
-    let time = if micros_since_2000 >= 0 {
-        y2k.checked_add(distance)
-    } else {
-        y2k.checked_sub(distance)
-    };
-    time.unwrap_or(y2k)
-}
-
-/// The microseconds since 2000 that Postgres would count; the opposite of [`system_time`].
-pub fn micros(time: SystemTime) -> i64 {
-    let y2k = system_time(0);
-    let (distance, sign) = match time.duration_since(y2k) {
-        Ok(since) => (since, 1),
-        Err(before) => (before.duration(), -1),
-    };
-    sign * i64::try_from(distance.as_micros()).unwrap_or(i64::MAX)
-}
-
 struct Cursor {
     data: Bytes,
     at: usize,
@@ -412,7 +391,7 @@ impl Cursor {
     }
 
     fn time(&mut self, reading: &'static str) -> Result<SystemTime, Error> {
-        Ok(system_time(i64::from_be_bytes(self.array(reading)?)))
+        Ok(time::from_micros(i64::from_be_bytes(self.array(reading)?)))
     }
 
     /// A length cannot be negative, and one that is too large fails when so much is taken.
@@ -526,7 +505,7 @@ mod tests {
                 } => self
                     .bytes(b"B")
                     .u64(commit_lsn.0)
-                    .u64(micros(*commit_time).cast_unsigned())
+                    .u64(time::to_micros(*commit_time).cast_unsigned())
                     .u32(*xid),
                 Message::Commit {
                     commit_lsn,
@@ -536,7 +515,7 @@ mod tests {
                     .bytes(b"C\0")
                     .u64(commit_lsn.0)
                     .u64(end_lsn.0)
-                    .u64(micros(*commit_time).cast_unsigned()),
+                    .u64(time::to_micros(*commit_time).cast_unsigned()),
                 Message::Origin { commit_lsn, name } => {
                     self.bytes(b"O").u64(commit_lsn.0).text(name)
                 }
@@ -617,8 +596,8 @@ mod tests {
         prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from)
     }
 
-    fn time() -> impl Strategy<Value = SystemTime> {
-        (0_i64..1 << 50).prop_map(system_time)
+    fn commit_time() -> impl Strategy<Value = SystemTime> {
+        (0_i64..1 << 50).prop_map(time::from_micros)
     }
 
     fn tuple() -> impl Strategy<Value = Tuple> {
@@ -668,17 +647,19 @@ mod tests {
     fn message() -> impl Strategy<Value = Message> {
         let lsn = || any::<u64>().prop_map(Lsn);
         prop_oneof![
-            (lsn(), time(), any::<u32>()).prop_map(|(commit_lsn, commit_time, xid)| {
+            (lsn(), commit_time(), any::<u32>()).prop_map(|(commit_lsn, commit_time, xid)| {
                 Message::Begin {
                     commit_lsn,
                     commit_time,
                     xid,
                 }
             }),
-            (lsn(), lsn(), time()).prop_map(|(commit_lsn, end_lsn, commit_time)| Message::Commit {
-                commit_lsn,
-                end_lsn,
-                commit_time
+            (lsn(), lsn(), commit_time()).prop_map(|(commit_lsn, end_lsn, commit_time)| {
+                Message::Commit {
+                    commit_lsn,
+                    end_lsn,
+                    commit_time,
+                }
             }),
             (lsn(), name()).prop_map(|(commit_lsn, name)| Message::Origin { commit_lsn, name }),
             relation().prop_map(Message::Relation),
@@ -769,20 +750,6 @@ mod tests {
         assert_eq!(
             told(b"R\0\0\0\x01\xff\0"),
             "the table's schema: not UTF-8 at byte 5"
-        );
-    }
-
-    #[test]
-    fn a_time_outside_of_the_calendar_is_a_time_all_the_same() {
-        for micros in [i64::MIN, -1, 0, i64::MAX] {
-            let _ = system_time(micros);
-        }
-        assert_eq!(
-            system_time(0)
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .as_secs(),
-            946_684_800
         );
     }
 }

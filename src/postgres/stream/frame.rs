@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::postgres::{Lsn, pgoutput};
+use crate::postgres::{Lsn, time};
 
 /// The kind of message that carries the stream.
 pub(super) const COPY_DATA: u8 = b'd';
@@ -61,7 +61,7 @@ pub(super) fn status(confirmed: Lsn, at: SystemTime) -> BytesMut {
     for _ in ["written", "flushed", "applied"] {
         out.put_u64(confirmed.0);
     }
-    out.put_i64(pgoutput::micros(at));
+    out.put_i64(time::to_micros(at));
     // It need not answer.
     out.put_u8(0);
     out
