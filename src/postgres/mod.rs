@@ -3,7 +3,9 @@
 pub mod address;
 pub mod connect;
 mod error;
+pub mod failure;
 pub mod json;
+mod keepalive;
 mod lsn;
 mod passfile;
 pub mod pgoutput;

@@ -5,7 +5,7 @@
 
 mod error;
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, io};
 
 use tokio::sync::mpsc;
 use tokio_postgres::{
@@ -17,19 +17,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     address::{Address, Host, TlsMode},
-    replication::Failure,
-    tls,
+    failure::Failure,
+    keepalive, tls,
 };
 
 pub use self::error::{Error, Reason};
 
 /// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
 pub const STREAM: &str = "rowhook";
-
-/// After so long without a word the other end is asked whether it is there.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
-/// So long may what we send stay without an answer of the other end's system.
-pub(super) const SILENCE: Duration = Duration::from_secs(30);
 
 /// Somebody has hung up, which a server that is restarted does at any point.
 const BROKEN: [io::ErrorKind; 4] = [
@@ -137,10 +132,10 @@ impl Address {
         config
             .user(&self.user)
             .dbname(&self.database)
-            .keepalives_idle(KEEPALIVE)
-            .keepalives_interval(KEEPALIVE / 3)
-            .keepalives_retries(3)
-            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(keepalive::IDLE)
+            .keepalives_interval(keepalive::INTERVAL)
+            .keepalives_retries(keepalive::RETRIES)
+            .tcp_user_timeout(keepalive::UNACKNOWLEDGED)
             .application_name(self.application_name.as_deref().unwrap_or(application_name))
             .ssl_mode(match self.tls.mode {
                 TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -181,12 +176,12 @@ impl Address {
         match failure {
             Failure::Io(error) => Reason::Unreachable(error.to_string()),
             Failure::Tls(told) => Reason::Tls(told),
-            Failure::Refused { code, told } => self.refusal(&code, &told, true),
+            Failure::Refused { code, message } => self.refusal(&code, &message, true),
             Failure::NoPassword => Reason::NoPassword {
                 user: self.user.clone(),
             },
             Failure::ReadOnly => Reason::ReadOnly,
-            Failure::Unlike(told) => Reason::Other(told),
+            Failure::Protocol(told) => Reason::Other(told),
         }
     }
 
@@ -264,9 +259,9 @@ mod tests {
     #[test]
     fn a_refused_replication_session_names_the_mend() {
         let address = address("postgres://u:hunter2@db/d");
-        let told = |code: &str, told: &str| {
-            let (code, told) = (code.to_owned(), told.to_owned());
-            let reason = address.refused(Failure::Refused { code, told });
+        let told = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            let reason = address.refused(Failure::Refused { code, message });
             let at = "db:5432".to_owned();
             Error { at, reason }.to_string()
         };

@@ -9,8 +9,8 @@ use postgres_protocol::{
     message::{backend::Message, frontend},
 };
 
-use super::{Failure, Session, unlike};
-use crate::postgres::address::Address;
+use super::Session;
+use crate::postgres::{address::Address, failure::Failure};
 
 impl Session {
     /// Introduces us, and proves who we are as the server wants it.
@@ -53,13 +53,17 @@ impl Session {
                 Message::AuthenticationSasl(asked) => {
                     let mut mechanisms = asked.mechanisms();
                     let known = mechanisms.any(|mechanism| Ok(mechanism == SCRAM_SHA_256));
-                    if !known.map_err(unlike)? {
-                        return Err(unlike("it offers no SCRAM-SHA-256"));
+                    if !known.map_err(Failure::protocol)? {
+                        return Err(Failure::protocol("it offers no SCRAM-SHA-256"));
                     }
                     self.scram(password()?).await?;
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
-                _ => return Err(unlike("it asks for a way to log in that rowhook has not")),
+                _ => {
+                    return Err(Failure::protocol(
+                        "it asks for a way to log in that rowhook has not",
+                    ));
+                }
             }
         }
     }
@@ -70,14 +74,14 @@ impl Session {
         self.say(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
             .await?;
         let Message::AuthenticationSaslContinue(challenge) = self.hear().await? else {
-            return Err(unlike("it does not go on with SCRAM"));
+            return Err(Failure::protocol("it does not go on with SCRAM"));
         };
-        scram.update(challenge.data()).map_err(unlike)?;
+        scram.update(challenge.data()).map_err(Failure::protocol)?;
         self.say(|out| frontend::sasl_response(scram.message(), out))
             .await?;
         let Message::AuthenticationSaslFinal(proof) = self.hear().await? else {
-            return Err(unlike("it does not finish SCRAM"));
+            return Err(Failure::protocol("it does not finish SCRAM"));
         };
-        scram.finish(proof.data()).map_err(unlike)
+        scram.finish(proof.data()).map_err(Failure::protocol)
     }
 }

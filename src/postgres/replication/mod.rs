@@ -4,15 +4,14 @@
 mod login;
 mod socket;
 
-use std::{fmt, io};
+use std::io;
 
 use bytes::{Buf, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::{
-    backend::{ErrorResponseBody, Header, Message},
+    backend::{Header, Message},
     frontend,
 };
-use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub use self::socket::Socket;
@@ -20,6 +19,7 @@ use super::{
     Lsn,
     address::{Address, Host},
     connect::{self, Reason},
+    failure::Failure,
 };
 
 /// The server accepts a stream in both directions.
@@ -45,70 +45,20 @@ pub struct Identity {
     pub flushed: Lsn,
 }
 
-/// Why a session did not go on.
-#[derive(Debug, Error)]
-pub enum Failure {
-    /// The connection broke.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// TLS was demanded and did not come about.
-    #[error("{0}")]
-    Tls(String),
-    /// The server refuses.
-    #[error("{told}")]
-    Refused {
-        /// The SQLSTATE.
-        code: String,
-        /// Its words.
-        told: String,
-    },
-    /// The server wants a password, and we have none.
-    #[error("a password is wanted")]
-    NoPassword,
-    /// A standby, where a primary was demanded.
-    #[error("it is a standby")]
-    ReadOnly,
-    /// What came is nothing that Postgres says.
-    #[error("it does not speak like Postgres: {0}")]
-    Unlike(String),
-}
-
-impl Failure {
-    /// What the server says with an error.
-    pub(super) fn refused(error: &ErrorResponseBody) -> Self {
-        let (mut code, mut told) = (String::new(), String::new());
-        let fields = error.fields().for_each(|field| {
-            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-            match field.type_() {
-                b'C' => code = value,
-                b'M' => told = value,
-                _ => {}
-            }
-            Ok(())
-        });
-        match fields {
-            Ok(()) => Self::Refused { code, told },
-            Err(error) => unlike(error),
-        }
-    }
-}
-
-/// What came is nothing that Postgres says.
-pub(super) fn unlike(told: impl fmt::Display) -> Failure {
-    Failure::Unlike(told.to_string())
-}
-
 /// The kind of the message that begins here, and how many bytes it takes with its head; `None` until the head is there.
 ///
 /// # Errors
 /// When it is no head, or that of a message that is too large to be one.
 pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
-    let Some(header) = Header::parse(unread).map_err(unlike)? else {
+    let Some(header) = Header::parse(unread).map_err(Failure::protocol)? else {
         return Ok(None);
     };
     match usize::try_from(header.len()) {
         Ok(length) if length <= LARGEST => Ok(Some((header.tag(), length + 1))),
-        _ => Err(unlike(format!("a message of {} bytes", header.len()))),
+        _ => Err(Failure::protocol(format!(
+            "a message of {} bytes",
+            header.len()
+        ))),
     }
 }
 
@@ -128,11 +78,6 @@ fn options(address: &Address, settings: &[(&str, &str)]) -> String {
         .iter()
         .map(|(name, value)| format!("-c {name}={value}"));
     theirs.chain(ours).collect::<Vec<_>>().join(" ")
-}
-
-/// The server has closed the connection without a word.
-pub(super) fn hung_up() -> Failure {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it").into()
 }
 
 impl Session {
@@ -181,12 +126,12 @@ impl Session {
     pub async fn identify(&mut self) -> Result<Identity, Failure> {
         let row = self.row("IDENTIFY_SYSTEM").await?;
         let [system_identifier, timeline, flushed, ..] = row.as_slice() else {
-            return Err(unlike("IDENTIFY_SYSTEM has too few columns"));
+            return Err(Failure::protocol("IDENTIFY_SYSTEM has too few columns"));
         };
         Ok(Identity {
             system_identifier: system_identifier.clone(),
-            timeline: timeline.parse().map_err(unlike)?,
-            flushed: flushed.parse().map_err(unlike)?,
+            timeline: timeline.parse().map_err(Failure::protocol)?,
+            flushed: flushed.parse().map_err(Failure::protocol)?,
         })
     }
 
@@ -222,7 +167,7 @@ impl Session {
                         let value = row.buffer().get(range.unwrap_or_default());
                         Ok(String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
                     });
-                    columns = values.collect().map_err(unlike)?;
+                    columns = values.collect().map_err(Failure::protocol)?;
                 }
                 Message::ReadyForQuery(_) => return Ok(columns),
                 _ => {}
@@ -243,7 +188,7 @@ impl Session {
     /// The next message of the server; a refusal is a failure.
     async fn hear(&mut self) -> Result<Message, Failure> {
         loop {
-            match Message::parse(&mut self.unread).map_err(unlike)? {
+            match Message::parse(&mut self.unread).map_err(Failure::protocol)? {
                 Some(Message::ErrorResponse(error)) => return Err(Failure::refused(&error)),
                 Some(message) => return Ok(message),
                 None => self.read().await?,
@@ -253,7 +198,7 @@ impl Session {
 
     async fn read(&mut self) -> Result<(), Failure> {
         match self.socket.read_buf(&mut self.unread).await? {
-            0 => Err(hung_up()),
+            0 => Err(Failure::closed()),
             _ => Ok(()),
         }
     }
@@ -288,7 +233,7 @@ mod tests {
         for length in [3, -1, i32::MAX] {
             let head_of = [&b"d"[..], &length.to_be_bytes()].concat();
             assert!(
-                matches!(head(&head_of), Err(Failure::Unlike(_))),
+                matches!(head(&head_of), Err(Failure::Protocol(_))),
                 "{length}"
             );
         }

@@ -12,11 +12,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Failure, unlike};
 use crate::postgres::{
     address::{Address, Host, TlsMode},
-    connect::{KEEPALIVE, SILENCE},
-    tls,
+    failure::Failure,
+    keepalive, tls,
 };
 
 /// What a session is carried by.
@@ -46,11 +45,13 @@ pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failu
 /// Has the system tell us when the other end is gone without a word.
 fn notice_silence(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-    let keepalive = keepalive.with_interval(KEEPALIVE / 3).with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
+    let probes = TcpKeepalive::new().with_time(keepalive::IDLE);
+    let probes = probes
+        .with_interval(keepalive::INTERVAL)
+        .with_retries(keepalive::RETRIES);
+    socket.set_tcp_keepalive(&probes)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    socket.set_tcp_user_timeout(Some(keepalive::UNACKNOWLEDGED))?;
     Ok(())
 }
 
@@ -69,7 +70,7 @@ async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result
         (b'N', _) => return Err(Failure::Tls("server does not support TLS".into())),
         // What it complains of may be from somebody in between, and is not shown.
         (b'E', _) => return Err(io::Error::other("the server complains").into()),
-        _ => return Err(unlike("it answers neither yes nor no to TLS")),
+        _ => return Err(Failure::protocol("it answers neither yes nor no to TLS")),
     }
     let config = tls::client(&address.tls).map_err(Failure::Tls)?;
     let name = ServerName::try_from(host.to_owned());

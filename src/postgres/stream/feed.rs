@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::frame::{self, Sent};
 use crate::postgres::{
     Lsn,
-    replication::{Failure, Socket, head, hung_up, unlike, whole},
+    failure::Failure,
+    replication::{Socket, head, whole},
 };
 
 /// How often a new position is told to the server, and that we live while there is no room for what it sends. One that is
@@ -159,7 +160,7 @@ impl Feed {
                 }
                 read = self.socket.read_buf(&mut self.unread), if wants == Wants::Bytes => {
                     if read? == 0 {
-                        return Err(hung_up());
+                        return Err(Failure::closed());
                     }
                     false
                 }
@@ -220,14 +221,14 @@ impl Feed {
     fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
         if kind == frame::COPY_DATA {
             message.advance(frame::HEAD);
-            let (sent, asked) = frame::read(message.freeze()).map_err(unlike)?;
+            let (sent, asked) = frame::read(message.freeze()).map_err(Failure::protocol)?;
             self.gathered.sent.push(sent);
             self.asked |= asked;
             return Ok(());
         }
-        match Message::parse(&mut message).map_err(unlike)? {
+        match Message::parse(&mut message).map_err(Failure::protocol)? {
             Some(Message::ErrorResponse(error)) => Err(Failure::refused(&error)),
-            Some(Message::CopyDone | Message::CommandComplete(_)) => Err(hung_up()),
+            Some(Message::CopyDone | Message::CommandComplete(_)) => Err(Failure::closed()),
             _ => Ok(()),
         }
     }

@@ -21,9 +21,10 @@ use super::{
     Lsn,
     address::Address,
     connect,
+    failure::Failure,
     pgoutput::{self, Message},
     quote,
-    replication::{Failure, Session},
+    replication::Session,
     types::SESSION,
 };
 use crate::config::Database;
@@ -187,9 +188,9 @@ fn start(database: &Database, from: Lsn) -> String {
 /// What a failure of the session means, by the server's code where it has one.
 fn explain(failure: Failure, slot: &str) -> Error {
     let (code, told) = match failure {
-        Failure::Refused { code, told } => (code, told),
+        Failure::Refused { code, message } => (code, message),
         // What is not Postgres now was, when the session began: there is something in between that cannot be trusted.
-        Failure::Unlike(told) => {
+        Failure::Protocol(told) => {
             return Error::Refused {
                 told: format!("the stream cannot be read: {told}"),
                 mend:
