@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::passfile;
+use percent_encoding::percent_decode_str;
+
+use super::passfile::{self, Login};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
@@ -107,9 +109,23 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, Mistake> {
         let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
         if address.password.is_none() {
-            address.password = passfile::look_up(&address);
+            address.password = address.login().as_ref().and_then(passfile::look_up);
         }
         Ok(address)
+    }
+
+    /// The login that the password file is searched for: the one on the first host.
+    fn login(&self) -> Option<Login<'_>> {
+        let (host, port) = match self.hosts.first()? {
+            Host::Tcp { name, port } => (name.as_str(), *port),
+            Host::Unix { port, .. } => ("localhost", *port),
+        };
+        Some(Login {
+            host,
+            port,
+            database: &self.database,
+            user: &self.user,
+        })
     }
 
     /// The same in the given environment, without looking for a password in files.
@@ -421,23 +437,18 @@ fn read_port(text: &str) -> Result<u16, Mistake> {
 
 /// `%41` is `A`.
 fn decode(text: &str) -> Result<String, Mistake> {
-    let broken = || {
-        Mistake("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
+    let is_escape = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).ok_or_else(broken)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| broken())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| broken())?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| broken())
+    // The library would let a lone % pass.
+    let decoded = match text.split('%').skip(1).all(is_escape) {
+        true => percent_decode_str(text).decode_utf8().ok(),
+        false => None,
+    };
+    decoded.map(Into::into).ok_or_else(|| {
+        Mistake("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
+    })
 }
 
 /// A value of a key=value string, and what follows it.
@@ -540,6 +551,13 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_is_localhost_in_the_password_file() {
+        let host = |text: &str| parse(text).unwrap().login().unwrap().host.to_owned();
+        assert_eq!(host("postgres://eve@/x?host=/tmp"), "localhost");
+        assert_eq!(host("postgres://eve@db/x"), "db");
+    }
+
+    #[test]
     fn pairs_may_be_quoted() {
         let address = parse(r"host = db password = 'it\'s a \\' dbname=shop").unwrap();
         assert_eq!(address.password.unwrap().expose(), r"it's a \");
@@ -568,6 +586,7 @@ mod tests {
                 told("postgres://u:hunter/2@db/x"),
                 told("postgres://u:hunter?2@db/x"),
                 told("postgres://u:100%@db/x"),
+                told("postgres://u:%+1@db/x"),
                 told("postgres://db/x?sslmod=require"),
                 told("postgres://db/x?sslcrl=x"),
                 told("postgres://db/x?sslmode=on"),
@@ -582,6 +601,7 @@ mod tests {
         the database's address is neither a URL (postgresql://…) nor key=value pairs
         the port of the database is not a number from 1 to 65535 (in a password, / ? # @ are percent-encoded)
         after the ? of the database's URL, each setting is written key=value
+        the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's address has an unknown setting; did you mean sslmode?
         rowhook cannot do what the setting sslcrl of a database's address asks for

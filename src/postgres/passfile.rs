@@ -2,11 +2,20 @@
 
 use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::address::{Address, Host};
 use crate::secret::Secret;
 
-/// Looks it up. `None`: there is no file, others may read it (libpq ignores it then, too), or no line fits.
-pub(super) fn look_up(address: &Address) -> Option<Secret> {
+/// What a line has to fit.
+pub(super) struct Login<'a> {
+    /// The host's name or IP address; `localhost` for a unix socket.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) database: &'a str,
+    pub(super) user: &'a str,
+}
+
+/// Looks up the password for a login. `None`: there is no file, no line of it fits, or other users may read it, in which
+/// case libpq ignores it too.
+pub(super) fn look_up(login: &Login<'_>) -> Option<Secret> {
     let path = match env::var_os("PGPASSFILE") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(env::var_os("HOME")?).join(".pgpass"),
@@ -16,26 +25,18 @@ pub(super) fn look_up(address: &Address) -> Option<Secret> {
         tracing::warn!(path = %path.display(), "ignored, as others may read it; run: chmod 600");
         return None;
     }
-    find(&fs::read_to_string(&path).ok()?, address)
+    find(&fs::read_to_string(&path).ok()?, login)
 }
 
 /// The password of the first line `host:port:database:user:password` that fits; `*` fits anything.
-fn find(file: &str, address: &Address) -> Option<Secret> {
-    let (host, port) = match address.hosts.first()? {
-        Host::Tcp { name, port } => (name.clone(), port),
-        Host::Unix { port, .. } => ("localhost".into(), port),
-    };
-    let wanted = [
-        host,
-        port.to_string(),
-        address.database.clone(),
-        address.user.clone(),
-    ];
+fn find(file: &str, login: &Login<'_>) -> Option<Secret> {
+    let port = login.port.to_string();
+    let wanted = [login.host, port.as_str(), login.database, login.user];
     file.lines()
         .filter(|line| !line.starts_with('#'))
         .map(fields)
         .find_map(|mut fields| {
-            let fits = |(field, wanted): (&String, &String)| field == "*" || field == wanted;
+            let fits = |(field, wanted): (&String, &&str)| field == "*" || field == wanted;
             (fields.len() == 5 && fields.iter().zip(&wanted).all(fits))
                 .then(|| Secret::new(fields.swap_remove(4)))
         })
@@ -68,18 +69,17 @@ mod tests {
     #[test]
     fn the_first_line_that_fits_has_the_password() {
         let file = "# a comment\ndb:5432:shop:bob:no\n*:*:shop:ada:a\\:b\\\\c\n*:*:*:*:rest\n";
-        let password = |url: &str| {
-            let address = Address::parse_with(url, &|_| None).unwrap();
-            find(file, &address).map(|found| found.expose().to_owned())
+        let password = |user, host, database| {
+            let login = Login {
+                host,
+                port: 5432,
+                database,
+                user,
+            };
+            find(file, &login).map(|found| found.expose().to_owned())
         };
-        assert_eq!(
-            password("postgres://ada@db/shop").as_deref(),
-            Some(r"a:b\c")
-        );
-        assert_eq!(password("postgres://bob@db/shop").as_deref(), Some("no"));
-        assert_eq!(
-            password("postgres://eve@/x?host=/tmp").as_deref(),
-            Some("rest")
-        );
+        assert_eq!(password("ada", "db", "shop").as_deref(), Some(r"a:b\c"));
+        assert_eq!(password("bob", "db", "shop").as_deref(), Some("no"));
+        assert_eq!(password("eve", "localhost", "x").as_deref(), Some("rest"));
     }
 }
