@@ -1314,7 +1314,8 @@ async fn teardown_ends_our_own_reader_and_no_other() {
     set_up(&config).await;
     let address = Address::parse(config.database.url.expose()).unwrap();
     let read_as = async |name: &str| {
-        let stream = Stream::open(&address, &config.database, name, Lsn::ZERO).await;
+        let subscription = config.database.subscription();
+        let stream = Stream::open(&address, &subscription, name, Lsn::ZERO).await;
         stream.unwrap().0
     };
 

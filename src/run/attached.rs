@@ -160,7 +160,8 @@ impl<'a> Attached<'a> {
         }
         // From what is noted, and not from what is settled: opening the stream confirms where it begins.
         let noted = *self.noted.borrow();
-        let opened = Stream::open(self.address, &self.config.database, &self.name, noted).await;
+        let subscription = self.config.database.subscription();
+        let opened = Stream::open(self.address, &subscription, &self.name, noted).await;
         let (stream, identity) = match opened {
             Ok(opened) => opened,
             Err(error) => {

@@ -27,10 +27,18 @@ use super::{
     replication::Session,
     types::SESSION,
 };
-use crate::config::Database;
 
 /// How long the last confirmation may take when the session ends.
 const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// What a stream is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The replication slot.
+    pub slot: String,
+    /// The publications whose changes are sent.
+    pub publications: Vec<String>,
+}
 
 /// An open replication session, which holds the slot.
 pub struct Stream {
@@ -107,22 +115,22 @@ impl Stream {
     /// When the server cannot be reached, or refuses, or the slot is taken.
     pub async fn open(
         address: &Address,
-        database: &Database,
+        subscription: &Subscription,
         name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
         let mut session = Session::open(address, name, &SESSION).await?;
-        let failed = |failure| explain(failure, &database.slot);
+        let failed = |failure| explain(failure, &subscription.slot);
         let identity = session.identify().await.map_err(failed)?;
         let (socket, unread) = session
-            .start(&start(database, confirmed))
+            .start(&start(subscription, confirmed))
             .await
             .map_err(failed)?;
         let (feed, tap) = Feed::new(socket, unread, confirmed);
         let stream = Self {
             tap,
             feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
-            slot: database.slot.clone(),
+            slot: subscription.slot.clone(),
         };
         Ok((stream, identity))
     }
@@ -175,13 +183,13 @@ impl Stream {
 }
 
 /// The command that takes the slot.
-fn start(database: &Database, from: Lsn) -> String {
-    let publications = [database.publication.clone(), database.inserts_publication()];
-    let publications = publications.map(|name| quote::name(&name)).join(",");
+fn start(subscription: &Subscription, from: Lsn) -> String {
+    let publications = subscription.publications.iter();
+    let publications: Vec<String> = publications.map(|name| quote::name(name)).collect();
     // Quotes within quotes, and no other escapes: this is not the grammar of SQL.
-    let publications = publications.replace('\'', "''");
+    let publications = publications.join(",").replace('\'', "''");
     let options = format!("proto_version '1', publication_names '{publications}', messages 'true'");
-    let slot = quote::name(&database.slot);
+    let slot = quote::name(&subscription.slot);
     format!("START_REPLICATION SLOT {slot} LOGICAL {from} ({options})")
 }
 
