@@ -17,7 +17,7 @@ use super::{Error, Office, Result, Who, begin};
 use crate::{
     config::{Action, EventSource, Pattern},
     postgres::{TableName, quote, time::timestamp, types},
-    setup::catalog::read_slot,
+    setup::catalog::Slot,
 };
 
 /// So many rows are locked at a time.
@@ -391,7 +391,7 @@ impl Office {
     async fn until_confirmed(&self) -> Result<()> {
         let slot = &self.config.database.slot;
         loop {
-            let found = read_slot(&self.client, slot).await;
+            let found = Slot::read(&self.client, slot).await;
             let lag = found.context("look at the slot")?.and_then(|slot| slot.lag);
             if lag.is_none_or(|lag| lag < MOST_LAG) {
                 return Ok(());

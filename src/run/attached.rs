@@ -28,7 +28,7 @@ use crate::{
     reader::Reader,
     setup::{
         Patience,
-        catalog::{Facts, read_slot},
+        catalog::{Facts, Slot},
         check::misfits,
         plan::plan,
         setup,
@@ -213,7 +213,7 @@ impl<'a> Attached<'a> {
         let slot = &self.config.database.slot;
         self.rules = numbering(self.config, identity);
         // Without a note of our own we begin where the slot stands, and what is noted is never before that.
-        let standing = read_slot(client, slot).await.context("look at the slot")?;
+        let standing = Slot::read(client, slot).await.context("look at the slot")?;
         if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
             self.ledger.idle(confirmed);
         }
@@ -237,7 +237,7 @@ impl<'a> Attached<'a> {
     ) -> Result<Option<Lsn>> {
         let Some(gap) = facts.gap(self.config) else {
             let server = &facts.server;
-            let here = facts.known.as_ref().filter(|known| {
+            let here = facts.progress.as_ref().filter(|known| {
                 known.system_identifier == server.system_identifier
                     && Some(known.timeline) == server.timeline
             });

@@ -10,7 +10,7 @@ use crate::{
     meters::Meters,
     postgres::{address::Address, connect::Notifications, quote, stream, types},
     setup::{
-        catalog::read_slot,
+        catalog::Slot,
         lag::{Watch, Word},
     },
 };
@@ -57,7 +57,7 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> 
     loop {
         ticks.tick().await;
         // If this fails the session is lost, and others say so.
-        let Ok(Some(facts)) = read_slot(client, slot).await else {
+        let Ok(Some(facts)) = Slot::read(client, slot).await else {
             continue;
         };
         match watch.look(&facts, Instant::now()) {

@@ -6,22 +6,16 @@
 use std::fmt;
 
 use super::{
-    catalog::{Facts, Server, Slot},
-    plan::{Problem, Step},
+    catalog::{Facts, Progress, Server, Slot},
+    plan::{
+        problem::Problem,
+        step::{Runs, Step},
+    },
 };
-use crate::postgres::Lsn;
-use crate::{config::Config, postgres::quote, setup::plan::Runs};
-
-/// Where rowhook was when it last noted it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// Of the cluster.
-    pub system_identifier: String,
-    /// Its timeline.
-    pub timeline: u32,
-    /// Nothing after this has been confirmed to the slot.
-    pub confirmed: Lsn,
-}
+use crate::{
+    config::Config,
+    postgres::{Lsn, quote},
+};
 
 /// Changes that will never be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +57,19 @@ impl Facts {
     /// What was lost to us, if anything. Nothing can be said where nothing was noted.
     pub fn gap(&self, config: &Config) -> Option<Gap> {
         let slot = &config.database.slot;
-        find(slot, self.known.as_ref()?, &self.server, self.slot.as_ref())
+        find(
+            slot,
+            self.progress.as_ref()?,
+            &self.server,
+            self.slot.as_ref(),
+        )
     }
 }
 
-fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
-    let other_timeline = server.timeline.filter(|is| *is != known.timeline);
+fn find(name: &str, progress: &Progress, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
+    let other_timeline = server.timeline.filter(|is| *is != progress.timeline);
     let standing = slot.and_then(|slot| slot.confirmed);
-    let cause = if known.system_identifier != server.system_identifier {
+    let cause = if progress.system_identifier != server.system_identifier {
         Cause::OtherCluster
     } else if let Some(slot) = slot {
         if slot.is_lost() {
@@ -78,7 +77,7 @@ fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Opti
             Cause::Invalidated {
                 reason: told.unwrap_or_else(|| "wal_removed".into()),
             }
-        } else if other_timeline.is_none() && standing > Some(known.confirmed) {
+        } else if other_timeline.is_none() && standing > Some(progress.confirmed) {
             Cause::Advanced
         } else {
             // On a new timeline a slot that came along may be a little ahead of the note, which is replicated apart from it.
@@ -86,7 +85,7 @@ fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Opti
         }
     } else if let Some(is) = other_timeline {
         Cause::NewTimeline {
-            was: known.timeline,
+            was: progress.timeline,
             is,
         }
     } else {
@@ -96,8 +95,8 @@ fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Opti
     Some(Gap {
         slot: name.to_owned(),
         cause,
-        from: known.confirmed,
-        to: readable.or(server.flushed).unwrap_or(known.confirmed),
+        from: progress.confirmed,
+        to: readable.or(server.flushed).unwrap_or(progress.confirmed),
     })
 }
 
@@ -188,8 +187,8 @@ mod tests {
         Lsn(value)
     }
 
-    fn known() -> Known {
-        Known {
+    fn progress() -> Progress {
+        Progress {
             system_identifier: "7".into(),
             timeline: 1,
             confirmed: lsn(100),
@@ -234,7 +233,7 @@ mod tests {
     #[test]
     fn each_way_to_lose_changes_is_told_from_the_others_and_from_going_on() {
         let found = |server: Server, slot: Option<Slot>| {
-            find("rowhook", &known(), &server, slot.as_ref())
+            find("rowhook", &progress(), &server, slot.as_ref())
                 .map(|gap| (gap.kind(), gap.from.0, gap.to.0))
         };
         for (server, slot, expected) in [

@@ -8,7 +8,10 @@ use std::{fmt, pin::pin, time::Duration};
 use tokio::time::timeout;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::plan::{Refused, Runs, Step};
+use super::plan::{
+    problem::Refused,
+    step::{Runs, Step},
+};
 use crate::postgres::{
     address::{self, Address},
     connect,

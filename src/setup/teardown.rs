@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    catalog::{Facts, Schema, Slot, read_slot},
+    catalog::{Facts, Schema, Slot},
     migration,
     plan::{Problem, Refused, lock_key},
     session::{Error, Patience, Session},
@@ -122,7 +122,7 @@ async fn drop_slot(session: &Session, config: &Config, slot: &Slot) -> Result<St
             .await
             .map_err(failed)?;
         sleep(Duration::from_millis(50)).await;
-        reader = read_slot(&session.client, name)
+        reader = Slot::read(&session.client, name)
             .await
             .map_err(failed)?
             .and_then(|slot| slot.active_pid);

@@ -2,14 +2,10 @@
 
 mod read;
 
-use super::gap::Known;
-use crate::postgres::Lsn;
 use crate::{
     config::{Action, Config, EventSource},
-    postgres::TableName,
+    postgres::{Lsn, TableName},
 };
-
-pub use self::read::read_slot;
 
 /// A database as it is now, as far as the configuration concerns it.
 #[derive(Debug, Clone)]
@@ -28,8 +24,8 @@ pub struct Facts {
     pub slot: Option<Slot>,
     /// Our schema; `None`: it does not exist.
     pub schema: Option<Schema>,
-    /// Where rowhook was on this slot; `None`: it has not been here, or our role may not know.
-    pub known: Option<Known>,
+    /// How far rowhook came on this slot; `None`: it has not read from it, or our role may not see that.
+    pub progress: Option<Progress>,
 }
 
 /// The server.
@@ -231,6 +227,17 @@ impl Slot {
     pub fn is_lost(&self) -> bool {
         self.wal_status.as_deref() == Some("lost") || self.invalidation_reason.is_some()
     }
+}
+
+/// How far rowhook came on a slot: its row of the table `progress`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The cluster that the slot was in.
+    pub system_identifier: String,
+    /// The timeline of that cluster.
+    pub timeline: u32,
+    /// Nothing after this has been confirmed to the slot.
+    pub confirmed: Lsn,
 }
 
 /// The schema of rowhook's own tables.

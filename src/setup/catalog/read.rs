@@ -3,12 +3,13 @@
 use tokio_postgres::{Client, Row};
 
 use super::{
-    Event, Facts, Identity, Kind, Publication, Role, Schema, Server, Slot, Table, mentioned,
+    Event, Facts, Identity, Kind, Progress, Publication, Role, Schema, Server, Slot, Table,
+    mentioned,
 };
 use crate::{
     config::Config,
     postgres::{Lsn, TableName, quote},
-    setup::{gap::Known, migration},
+    setup::migration,
 };
 
 impl Facts {
@@ -28,8 +29,8 @@ impl Facts {
             tables,
             names,
             publications: read_publications(client, config).await?,
-            slot: read_slot(client, &config.database.slot).await?,
-            known: read_known(client, config, schema.as_ref()).await?,
+            slot: Slot::read(client, &config.database.slot).await?,
+            progress: read_progress(client, config, schema.as_ref()).await?,
             schema,
         })
     }
@@ -62,11 +63,11 @@ fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, tokio_postgres::Error> {
 }
 
 /// Where rowhook was on this slot, where the table that says so is there and may be read.
-async fn read_known(
+async fn read_progress(
     client: &Client,
     config: &Config,
     schema: Option<&Schema>,
-) -> Result<Option<Known>, tokio_postgres::Error> {
+) -> Result<Option<Progress>, tokio_postgres::Error> {
     let readable = schema.is_some_and(|schema| {
         schema.may_read && migration::is_applied("progress", &schema.migrations)
     });
@@ -81,11 +82,11 @@ async fn read_known(
         return Ok(None);
     };
     let timeline: i64 = row.try_get("timeline")?;
-    let known = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
-    let Some((confirmed, timeline)) = known else {
+    let noted = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
+    let Some((confirmed, timeline)) = noted else {
         return Ok(None);
     };
-    Ok(Some(Known {
+    Ok(Some(Progress {
         system_identifier: row.try_get("system_identifier")?,
         timeline,
         confirmed,
@@ -242,30 +243,32 @@ async fn read_publications(
         .collect()
 }
 
-/// The slot of this name. `None`: there is none.
-///
-/// # Errors
-/// When the connection fails.
-pub async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot>, tokio_postgres::Error> {
-    let row = client
-        .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
-        .await?;
-    row.map(|row| {
-        Ok(Slot {
-            kind: row.try_get("type")?,
-            plugin: row.try_get("plugin")?,
-            database: row.try_get("database")?,
-            temporary: row.try_get("temporary")?,
-            active_pid: row.try_get("active_pid")?,
-            application_name: row.try_get("application_name")?,
-            wal_status: row.try_get("wal_status")?,
-            invalidation_reason: row.try_get("invalidation_reason")?,
-            confirmed: lsn(&row, "confirmed")?,
-            safe_wal_size: row.try_get("safe_wal_size")?,
-            lag: row.try_get("lag")?,
+impl Slot {
+    /// The slot of this name. `None`: there is none.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn read(client: &Client, name: &str) -> Result<Option<Self>, tokio_postgres::Error> {
+        let row = client
+            .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
+            .await?;
+        row.map(|row| {
+            Ok(Self {
+                kind: row.try_get("type")?,
+                plugin: row.try_get("plugin")?,
+                database: row.try_get("database")?,
+                temporary: row.try_get("temporary")?,
+                active_pid: row.try_get("active_pid")?,
+                application_name: row.try_get("application_name")?,
+                wal_status: row.try_get("wal_status")?,
+                invalidation_reason: row.try_get("invalidation_reason")?,
+                confirmed: lsn(&row, "confirmed")?,
+                safe_wal_size: row.try_get("safe_wal_size")?,
+                lag: row.try_get("lag")?,
+            })
         })
-    })
-    .transpose()
+        .transpose()
+    }
 }
 
 async fn read_schema(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 use url::Url;
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::{Config, HookTable, OWN_EVENTS, Pattern},
     nearest::nearest,

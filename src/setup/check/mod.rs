@@ -2,6 +2,7 @@
 //!
 //! It changes nothing. What the catalog says is read once; the findings are decided on values, a file for each subject.
 
+mod finding;
 mod hooks;
 mod server;
 mod shapes;
@@ -13,117 +14,19 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use url::Url;
 
-pub use self::shapes::visible;
+pub use self::{
+    finding::{Finding, Level, Topic},
+    shapes::visible,
+};
 use super::{
     catalog::Facts,
-    plan::{self, Problem, plan},
+    plan::{self, plan},
 };
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::postgres::{address::Address, connect, replication};
 
 /// How long a replication session may take to open.
 const REPLICATION: Duration = Duration::from_secs(10);
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What it is about.
-    pub topic: Topic,
-    /// What was found, in one line.
-    pub what: String,
-    /// What to do about it.
-    pub mend: Option<String>,
-    /// Where in hooks.toml, if there.
-    pub place: Option<Place>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Good to know.
-    Note,
-    /// Something will not do what one may expect.
-    Warn,
-    /// rowhook cannot run.
-    Fatal,
-}
-
-/// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Topic {
-    /// Getting in.
-    Connection,
-    /// The server and its settings.
-    Server,
-    /// What the role may do.
-    Privileges,
-    /// The replication slot.
-    Slot,
-    /// What `rowhook setup` has to do.
-    Setup,
-    /// Tables and their columns.
-    Tables,
-    /// Events.
-    Events,
-    /// Whose rows they are.
-    Owners,
-    /// Hooks and their targets.
-    Hooks,
-}
-
-impl Finding {
-    fn new(level: Level, topic: Topic, what: impl Into<String>) -> Self {
-        Self {
-            level,
-            topic,
-            what: what.into(),
-            mend: None,
-            place: None,
-        }
-    }
-
-    fn ok(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Ok, topic, what)
-    }
-
-    fn note(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Note, topic, what)
-    }
-
-    fn warn(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Warn, topic, what)
-    }
-
-    fn fatal(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Fatal, topic, what)
-    }
-
-    fn problem(topic: Topic, problem: Problem) -> Self {
-        Self {
-            mend: problem.mend,
-            place: problem.place,
-            ..Self::fatal(topic, problem.what)
-        }
-    }
-
-    fn mend(self, mend: impl Into<String>) -> Self {
-        Self {
-            mend: Some(mend.into()),
-            ..self
-        }
-    }
-
-    fn at(self, place: Place) -> Self {
-        Self {
-            place: Some(place),
-            ..self
-        }
-    }
-}
 
 /// Looks at everything, and returns what it found in the order of the path of a row. `refuses` says why a target must not be
 /// called, if so.

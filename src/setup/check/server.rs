@@ -1,6 +1,6 @@
 //! The server, the connection to it, what the role may do there, and the slot.
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::Config,
     postgres::address::{Address, Host, TlsMode},

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Error};
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::{Action, Config, EventSource, Pattern, Place, TableRules},
     event::shape::Shape,

@@ -1,6 +1,6 @@
 //! The tables that events are on: their columns, what tells their rows apart, and whose rows they are.
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::{Action, Columns, Config, EventRule, EventSource, OwnerRule, Place, TableRules},
     nearest::nearest,

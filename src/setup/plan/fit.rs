@@ -1,6 +1,6 @@
 //! Where the configuration and the database do not fit, so that no plan would be right.
 
-use super::{Problem, identified};
+use super::{problem::Problem, publication::identified};
 use crate::{
     config::{Action, Config, EventSource, Place},
     nearest::nearest,

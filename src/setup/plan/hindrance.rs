@@ -1,6 +1,9 @@
 //! What would keep this role on this server from doing what the plan says.
 
-use super::{CREATE_SLOT, Problem, Step};
+use super::{
+    problem::Problem,
+    step::{CREATE_SLOT, Step},
+};
 use crate::{
     postgres::quote,
     setup::catalog::{Facts, Role, Server, Table},
@@ -24,7 +27,7 @@ pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
 }
 
 /// What `steps` change but this role does not own.
-pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+pub(crate) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let role = &facts.role;
     let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
     let mut problems = Vec::new();
@@ -63,7 +66,7 @@ pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> 
     problems
 }
 
-pub(in crate::setup) fn wrong_wal_level(server: &Server) -> Option<Problem> {
+pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     (server.wal_level != "logical").then(|| {
         Problem::new(
             format!("wal_level is {}, and must be logical", server.wal_level),
@@ -72,7 +75,7 @@ pub(in crate::setup) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     })
 }
 
-pub(in crate::setup) fn is_standby(server: &Server) -> Option<Problem> {
+pub(crate) fn is_standby(server: &Server) -> Option<Problem> {
     server.in_recovery.then(|| {
         Problem::new(
             "this server is a standby",
@@ -83,7 +86,7 @@ pub(in crate::setup) fn is_standby(server: &Server) -> Option<Problem> {
 
 const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
 
-pub(in crate::setup) fn no_replication(role: &Role) -> Option<Problem> {
+pub(crate) fn no_replication(role: &Role) -> Option<Problem> {
     let name = &role.name;
     (!role.may_replicate()).then(|| {
         Problem::new(
@@ -96,7 +99,7 @@ pub(in crate::setup) fn no_replication(role: &Role) -> Option<Problem> {
     })
 }
 
-pub(in crate::setup) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
+pub(crate) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
     let (name, database) = (&role.name, &server.database);
     (!role.may_create).then(|| {
         Problem::new(

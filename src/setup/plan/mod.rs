@@ -6,8 +6,9 @@
 
 mod fit;
 mod hindrance;
-mod problem;
+pub mod problem;
 mod publication;
+pub mod step;
 
 use super::{
     catalog::{Event, Facts, Identity, Kind, Table},
@@ -16,34 +17,17 @@ use super::{
 use crate::config::Config;
 use crate::postgres::quote;
 
+use self::step::CREATE_SLOT;
+
 pub use self::{
     hindrance::hindrances,
     problem::{Problem, Refused},
+    step::{Runs, Step},
 };
 pub(super) use self::{
     hindrance::{is_standby, no_create, no_replication, not_ours, wrong_wal_level},
     publication::{full_wanted, identified},
 };
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// Why, in one line.
-    pub reason: String,
-    /// How; one or more statements.
-    pub sql: String,
-    /// How it is run.
-    pub runs: Runs,
-}
-
-/// How a step is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runs {
-    /// In a transaction of its own, so that its locks are held for a moment only.
-    InTransaction,
-    /// Outside of one: Postgres makes no slot in a transaction that has written.
-    Alone,
-}
 
 /// What is to be done, in order; empty when all is as it should be.
 ///
@@ -215,8 +199,6 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
         runs: Runs::InTransaction,
     })
 }
-
-const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
 
 fn slot(config: &Config, facts: &Facts) -> Option<Step> {
     let name = &config.database.slot;

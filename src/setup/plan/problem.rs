@@ -16,7 +16,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(in crate::setup) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             mend: Some(mend.into()),

@@ -1,6 +1,6 @@
 //! The two publications: the one of whole changes, and the one of tables whose updates must not be published.
 
-use super::{Runs, Step};
+use super::step::{Runs, Step};
 use crate::{
     config::Config,
     postgres::{TableName, quote},
@@ -150,7 +150,7 @@ fn drop_table(publication: &Publication, table: &TableName) -> String {
 }
 
 /// [`Table::is_identified`], as it will be after setup.
-pub(in crate::setup) fn identified(config: &Config, table: &Table) -> bool {
+pub(crate) fn identified(config: &Config, table: &Table) -> bool {
     match table.kind {
         // See is_identified: for the partitions to come, only the primary key counts.
         Kind::Partitioned if full_wanted(config, &table.name) => !table.primary_key.is_empty(),
@@ -159,7 +159,7 @@ pub(in crate::setup) fn identified(config: &Config, table: &Table) -> bool {
 }
 
 /// Does the file ask for `identity = "full"`?
-pub(in crate::setup) fn full_wanted(config: &Config, table: &TableName) -> bool {
+pub(crate) fn full_wanted(config: &Config, table: &TableName) -> bool {
     config
         .tables
         .iter()
