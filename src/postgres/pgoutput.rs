@@ -496,6 +496,38 @@ mod tests {
             }
         }
 
+        fn relation(self, relation: &RelationMessage) -> Self {
+            let identity = match relation.identity {
+                ReplicaIdentity::Default => b"d",
+                ReplicaIdentity::Nothing => b"n",
+                ReplicaIdentity::Full => b"f",
+                ReplicaIdentity::Index => b"i",
+            };
+            let count = u16::try_from(relation.columns.len()).unwrap();
+            let head = self
+                .bytes(b"R")
+                .u32(relation.oid)
+                .text(&relation.schema)
+                .text(&relation.name);
+            let head = head.bytes(identity).bytes(&count.to_be_bytes());
+            relation.columns.iter().fold(head, Self::column)
+        }
+
+        fn column(self, column: &ColumnMessage) -> Self {
+            self.bytes(&[column.identity_key.into()])
+                .text(&column.name)
+                .u32(column.type_oid)
+                .bytes(&column.type_modifier.to_be_bytes())
+        }
+
+        fn truncate(self, relations: &[u32], flags: u8) -> Self {
+            let count = u32::try_from(relations.len()).unwrap();
+            let head = self.bytes(b"T").u32(count).bytes(&[flags]);
+            relations
+                .iter()
+                .fold(head, |encoder, oid| encoder.u32(*oid))
+        }
+
         fn message(self, message: &Message) -> Vec<u8> {
             match message {
                 Message::Begin {
@@ -519,29 +551,7 @@ mod tests {
                 Message::Origin { commit_lsn, name } => {
                     self.bytes(b"O").u64(commit_lsn.0).text(name)
                 }
-                Message::Relation(relation) => {
-                    let identity = match relation.identity {
-                        ReplicaIdentity::Default => b"d",
-                        ReplicaIdentity::Nothing => b"n",
-                        ReplicaIdentity::Full => b"f",
-                        ReplicaIdentity::Index => b"i",
-                    };
-                    let count = u16::try_from(relation.columns.len()).unwrap();
-                    let head = self
-                        .bytes(b"R")
-                        .u32(relation.oid)
-                        .text(&relation.schema)
-                        .text(&relation.name);
-                    let head = head.bytes(identity).bytes(&count.to_be_bytes());
-                    relation.columns.iter().fold(head, |encoder, column| {
-                        let encoder = encoder
-                            .bytes(&[column.identity_key.into()])
-                            .text(&column.name);
-                        encoder
-                            .u32(column.type_oid)
-                            .bytes(&column.type_modifier.to_be_bytes())
-                    })
-                }
+                Message::Relation(message) => self.relation(message),
                 Message::Type { oid, schema, name } => {
                     self.bytes(b"Y").u32(*oid).text(schema).text(name)
                 }
@@ -561,13 +571,7 @@ mod tests {
                     restart_identity,
                 } => {
                     let flags = u8::from(*cascade) | u8::from(*restart_identity) << 1;
-                    let head = self
-                        .bytes(b"T")
-                        .u32(u32::try_from(relations.len()).unwrap())
-                        .bytes(&[flags]);
-                    relations
-                        .iter()
-                        .fold(head, |encoder, oid| encoder.u32(*oid))
+                    self.truncate(relations, flags)
                 }
                 Message::Message {
                     transactional,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use super::{
     json,
@@ -73,7 +73,7 @@ impl Relation {
         let Some(first) = rows.first() else {
             return Ok(None);
         };
-        let column = |row: &tokio_postgres::Row| {
+        let column = |row: &Row| {
             Ok::<_, Error>(ColumnMessage {
                 identity_key: row.try_get("identity_key")?,
                 name: row.try_get("name")?,
@@ -102,74 +102,9 @@ impl Relation {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
-        struct Known {
-            name: String,
-            type_oid: u32,
-            generated: bool,
-            sql_type: String,
-            nullable: bool,
-            large: bool,
-            points: bool,
-            key_place: Option<i32>,
-        }
-        let rows = client
-            .query(
-                include_str!("../../sql/catalog/relation.sql"),
-                &[&message.oid],
-            )
-            .await?;
-        let mut known = Vec::with_capacity(rows.len());
-        for row in rows {
-            known.push(Known {
-                name: row.try_get("name")?,
-                type_oid: row.try_get("type_oid")?,
-                generated: row.try_get("generated")?,
-                sql_type: row.try_get("sql_type")?,
-                nullable: row.try_get("nullable")?,
-                large: row.try_get("large")?,
-                points: row.try_get("points")?,
-                key_place: row.try_get("key_place")?,
-            });
-        }
-        let streamed = message
-            .columns
-            .iter()
-            .map(|column| (column.name.clone(), column.type_oid, column.identity_key));
-        let left_out = known.iter().filter(|column| column.generated);
-        let left_out = left_out.filter(|column| {
-            message
-                .columns
-                .iter()
-                .all(|other| other.name != column.name)
-        });
-        let left_out = left_out.map(|column| (column.name.clone(), column.type_oid, false));
-        let columns: Vec<_> = streamed.chain(left_out).collect();
-        let types = types::load(client, columns.iter().map(|(_, oid, _)| *oid)).await?;
-        let columns: Vec<Column> = columns
-            .into_iter()
-            .map(|(name, type_oid, identity_key)| {
-                let now = known.iter().find(|column| column.name == name);
-                let ty = types.get(&type_oid).map(Arc::clone);
-                Column {
-                    ty: ty.unwrap_or_else(|| Arc::new(Type::Text)),
-                    sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
-                    nullable: now.is_none_or(|now| now.nullable),
-                    name,
-                    type_oid,
-                    identity_key,
-                    generated: now.is_some_and(|now| now.generated),
-                    large: now.is_none_or(|now| now.large),
-                    points: now.is_some_and(|now| now.points),
-                }
-            })
-            .collect();
-        known.sort_by_key(|column| column.key_place);
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        // All or none: a part of a key does not tell rows apart, and a column may have been renamed since.
-        let primary_key = known.iter().filter(|column| column.key_place.is_some());
-        let primary_key: Option<Vec<usize>> =
-            primary_key.map(|column| place(&column.name)).collect();
-        let primary_key = primary_key.unwrap_or_default();
+        let catalog = CatalogColumn::read_all(client, message.oid).await?;
+        let columns = columns(client, &message.columns, &catalog).await?;
+        let primary_key = primary_key(&columns, &catalog);
         let flagged = (0..columns.len())
             .filter(|at| columns[*at].identity_key)
             .collect();
@@ -265,6 +200,88 @@ impl Relation {
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
         (!self.key.is_empty()).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
+}
+
+/// A column as the catalog has it now, which may be later than the change that is read.
+struct CatalogColumn {
+    name: String,
+    type_oid: u32,
+    generated: bool,
+    sql_type: String,
+    nullable: bool,
+    large: bool,
+    points: bool,
+    /// Its place in the primary key, from 0.
+    key_place: Option<i32>,
+}
+
+impl CatalogColumn {
+    /// The columns of a table, in order; none if the table is gone.
+    async fn read_all(client: &Client, oid: u32) -> Result<Vec<Self>, Error> {
+        let sql = include_str!("../../sql/catalog/relation.sql");
+        let rows = client.query(sql, &[&oid]).await?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            type_oid: row.try_get("type_oid")?,
+            generated: row.try_get("generated")?,
+            sql_type: row.try_get("sql_type")?,
+            nullable: row.try_get("nullable")?,
+            large: row.try_get("large")?,
+            points: row.try_get("points")?,
+            key_place: row.try_get("key_place")?,
+        })
+    }
+}
+
+/// The columns of the stream, and after them the generated ones that it leaves out.
+async fn columns(
+    client: &Client,
+    streamed: &[ColumnMessage],
+    catalog: &[CatalogColumn],
+) -> Result<Vec<Column>, Error> {
+    let is_left_out = |column: &&CatalogColumn| {
+        column.generated && streamed.iter().all(|other| other.name != column.name)
+    };
+    let left_out = catalog.iter().filter(is_left_out);
+    let left_out = left_out.map(|column| (&column.name, column.type_oid, false));
+    let streamed = streamed
+        .iter()
+        .map(|column| (&column.name, column.type_oid, column.identity_key));
+    let all: Vec<_> = streamed.chain(left_out).collect();
+    let types = types::load(client, all.iter().map(|(_, oid, _)| *oid)).await?;
+    let complete = |(name, type_oid, identity_key): (&String, u32, bool)| {
+        let now = catalog.iter().find(|column| column.name == *name);
+        let ty = types.get(&type_oid).map(Arc::clone);
+        Column {
+            name: name.clone(),
+            ty: ty.unwrap_or_else(|| Arc::new(Type::Text)),
+            type_oid,
+            sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
+            nullable: now.is_none_or(|now| now.nullable),
+            identity_key,
+            generated: now.is_some_and(|now| now.generated),
+            large: now.is_none_or(|now| now.large),
+            points: now.is_some_and(|now| now.points),
+        }
+    };
+    Ok(all.into_iter().map(complete).collect())
+}
+
+/// The places of the primary key's columns, in the key's order.
+fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> Vec<usize> {
+    let mut key: Vec<_> = catalog
+        .iter()
+        .filter(|column| column.key_place.is_some())
+        .collect();
+    key.sort_by_key(|column| column.key_place);
+    let place = |name: &str| columns.iter().position(|column| column.name == name);
+    // All or none: part of a key does not tell rows apart, and a column may have been renamed since.
+    let places: Option<Vec<usize>> = key.iter().map(|column| place(&column.name)).collect();
+    places.unwrap_or_default()
 }
 
 /// Writes fields by these names. Returns the names of those that are not known, and left out.

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{Action, Config, EventSource, Pattern, Place, TableRules},
+    config::{Action, Config, EventRule, EventSource, Pattern, Place, TableRules},
     event::shape::Shape,
     expression::{
         filter::Filter,
@@ -302,63 +302,27 @@ fn example(ty: &Type) -> Value {
     }
 }
 
-/// What a template fails on, for each kind of event of its table.
+/// The first failure of a template, over each kind of event of its table and each sample row.
 fn tried(
     template: &Template,
     rules: &TableRules,
     sample: &Sample,
     config: &Config,
 ) -> Option<Finding> {
-    let shape = Shape::new(rules);
-    let shown = |row: &Map<String, Value>| {
-        let fields = row.iter();
-        let shown =
-            fields.filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value.clone())));
-        let added = rules
-            .enrich
-            .iter()
-            .map(|enrich| (enrich.key.clone(), Value::Null));
-        Value::Object(shown.chain(added).collect())
-    };
-    let own = |row: &Map<String, Value>| {
-        let fields = row.iter().filter(|(name, _)| shape.name(name).is_some());
-        Value::Object(
-            fields
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        )
-    };
-    let on = |action: &Action| {
-        let mut rules_of = config.events.iter();
-        rules_of.find(|rule| matches!(&rule.source, EventSource::Row { table, action: other, .. } if *table == rules.table && other == action))
-    };
-    for (row, called) in [
+    let rows = [
         (&sample.empty, "a row of NULLs"),
         (&sample.full, "a row of the table"),
-    ] {
+    ];
+    for (row, called) in rows {
         for (action, op) in [
             (Action::Created, "insert"),
             (Action::Updated, "update"),
             (Action::Deleted, "delete"),
         ] {
-            let Some(rule) = on(&action) else { continue };
-            let gone = action == Action::Deleted;
-            let view = View {
-                data: shown(row),
-                new: if gone { Value::Null } else { own(row) },
-                old: if action == Action::Created {
-                    Value::Null
-                } else {
-                    own(row)
-                },
-                changed: None,
-                event: &rule.name,
-                owner: None,
-                table: format!("{}.{}", rules.table.schema, rules.table.name),
-                op,
-                timestamp: "2024-05-01T12:00:00.000000Z".to_owned(),
+            let Some(rule) = rule_on(config, &rules.table, &action) else {
+                continue;
             };
-            if let Err(error) = template.render(&view) {
+            if let Err(error) = template.render(&view(rules, row, rule, &action, op)) {
                 let what = format!(
                     "the payload of {}, for {} with {called}: {error}",
                     rules.table, rule.name
@@ -368,4 +332,53 @@ fn tried(
         }
     }
     None
+}
+
+/// The first event on an action of a table.
+fn rule_on<'a>(config: &'a Config, table: &TableName, action: &Action) -> Option<&'a EventRule> {
+    let is_on = |source: &EventSource| match source {
+        EventSource::Row {
+            table: on,
+            action: its,
+            ..
+        } => on == table && its == action,
+        _ => false,
+    };
+    config.events.iter().find(|rule| is_on(&rule.source))
+}
+
+/// What a template sees when the event happens to `row`.
+fn view<'a>(
+    rules: &TableRules,
+    row: &Map<String, Value>,
+    rule: &'a EventRule,
+    action: &Action,
+    op: &'a str,
+) -> View<'a> {
+    let shape = Shape::new(rules);
+    let fields = || row.iter().map(|(name, value)| (name, value.clone()));
+    let shown = fields().filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value)));
+    let added = rules.enrich.iter();
+    let added = added.map(|enrich| (enrich.key.clone(), Value::Null));
+    let own = || {
+        let own = fields().filter(|(name, _)| shape.name(name).is_some());
+        Value::Object(own.map(|(name, value)| (name.clone(), value)).collect())
+    };
+    View {
+        data: Value::Object(shown.chain(added).collect()),
+        new: match action {
+            Action::Deleted => Value::Null,
+            _ => own(),
+        },
+        old: match action {
+            Action::Created => Value::Null,
+            _ => own(),
+        },
+        changed: None,
+        event: &rule.name,
+        owner: None,
+        table: format!("{}.{}", rules.table.schema, rules.table.name),
+        op,
+        timestamp: "2024-05-01T12:00:00.000000Z".to_owned(),
+    }
 }

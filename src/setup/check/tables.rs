@@ -267,70 +267,88 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         .iter()
         .filter_map(|column| no_column(Topic::Events, table, column, rule.place))
         .collect();
-    let (event, name) = (&rule.name, &table.name);
-    let heard_whole = matches!(action, Action::Updated | Action::Deleted);
-    let full = table.is_full() || full_wanted(config, name);
-    let say_full = format!("set identity = \"full\" under [tables.{name}]");
-    if heard_whole && !identified(config, table) {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
-            )
-            .mend(identify(table))
-            .at(rule.place),
-        );
+    let needs_identity = matches!(action, Action::Updated | Action::Deleted);
+    if needs_identity && !identified(config, table) {
+        findings.push(impossible(rule, table));
         return findings;
     }
-    let unknown = changed.iter().find(|column| !table.is_in_identity(column));
-    if let (false, Some(column)) = (full, unknown) {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"),
-            )
-            .mend(&say_full)
-            .at(rule.place),
-        );
+    let is_full = table.is_full() || full_wanted(config, &table.name);
+    if !is_full {
+        findings.extend(unknown_change(rule, table, changed));
+        let asks_old = when.as_deref().is_some_and(mentions_old);
+        findings.extend((asks_old && needs_identity).then(|| partial_old_row(rule, table)));
     }
-    let asks_old = when.as_deref().is_some_and(mentions_old);
-    if asks_old && !full && heard_whole {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} looks at the old row, of which the stream carries only the key of {name}"),
-            )
-            .mend(&say_full)
-            .at(rule.place),
-        );
-    }
-    if rule.all_owners {
-        return findings;
-    }
-    match owner_column(config, table) {
-        None => findings.push(
-            Finding::warn(
-                Topic::Owners,
-                format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
-            )
-            .mend(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners"))
-            .at(rule.place),
-        ),
-        Some(column)
-            if *action == Action::Deleted && !full && !table.is_in_identity(&column) =>
-        {
-            findings.push(
-                Finding::warn(
-                    Topic::Owners,
-                    format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
-                )
-                .mend(say_full)
-                .at(rule.place),
-            );
-        }
-        Some(_) => {}
+    if !rule.all_owners {
+        let by_identity = *action == Action::Deleted && !is_full;
+        findings.extend(unknown_owner(config, rule, table, by_identity));
     }
     findings
+}
+
+/// That an update or delete cannot be an event.
+fn impossible(rule: &EventRule, table: &Table) -> Finding {
+    let (event, name) = (&rule.name, &table.name);
+    Finding::warn(
+        Topic::Events,
+        format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
+    )
+    .mend(identify(table))
+    .at(rule.place)
+}
+
+/// That the stream lacks the old value of a column whose change makes the event.
+fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option<Finding> {
+    let (event, name) = (&rule.name, &table.name);
+    let column = changed
+        .iter()
+        .find(|column| !table.is_in_identity(column))?;
+    let finding = Finding::warn(
+        Topic::Events,
+        format!(
+            "{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"
+        ),
+    );
+    Some(finding.mend(make_full(table)).at(rule.place))
+}
+
+/// That a condition looks at more of the old row than the stream has.
+fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
+    let (event, name) = (&rule.name, &table.name);
+    Finding::warn(
+        Topic::Events,
+        format!("{event} looks at the old row, of which the stream carries only the key of {name}"),
+    )
+    .mend(make_full(table))
+    .at(rule.place)
+}
+
+/// That rows have no owner, or that it is unknown because only the identity of a deleted row is.
+fn unknown_owner(
+    config: &Config,
+    rule: &EventRule,
+    table: &Table,
+    by_identity: bool,
+) -> Option<Finding> {
+    let (event, name) = (&rule.name, &table.name);
+    let finding = match owner_column(config, table) {
+        None => Finding::warn(
+            Topic::Owners,
+            format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
+        )
+        .mend(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners")),
+        Some(column) if by_identity && !table.is_in_identity(&column) => Finding::warn(
+            Topic::Owners,
+            format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
+        )
+        .mend(make_full(table)),
+        Some(_) => return None,
+    };
+    Some(finding.at(rule.place))
+}
+
+/// What makes the stream carry whole old rows.
+fn make_full(table: &Table) -> String {
+    format!("set identity = \"full\" under [tables.{}]", table.name)
 }
 
 /// The row's own column that leads to the owner.
