@@ -23,7 +23,7 @@ use rowhook::{
         HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place, TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{Lsn, TableName, address::Address, replication::Session, stream::Stream},
+    postgres::{Lsn, TableName, address::Address, replication::Connection, stream::Stream},
     secret::Secret,
     setup::{
         Patience,
@@ -1482,7 +1482,7 @@ async fn tls_is_verified_as_far_as_the_mode_says() {
 /// Opens a replication session and asks it who it is.
 async fn replicate(url: &str) -> Result<(), String> {
     let address = Address::parse(url).unwrap();
-    let session = Session::open(&address, "test", &[]).await;
+    let session = Connection::open(&address, "test", &[]).await;
     let mut session = session.map_err(|error| error.to_string())?;
     session.identify().await.unwrap();
     Ok(())

@@ -7,14 +7,14 @@ select
     attribute.attgenerated <> '' as generated,
     format_type(attribute.atttypid, attribute.atttypmod) as sql_type,
     not attribute.attnotnull as nullable,
-    attribute.attstorage <> 'p' as large,
+    attribute.attstorage <> 'p' as toastable,
     exists (
         select
         from pg_constraint as c
         where c.conrelid = attribute.attrelid
             and c.contype = 'f'
             and c.conkey = array[attribute.attnum]
-    ) as points,
+    ) as foreign_key,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
 left join pg_index as index

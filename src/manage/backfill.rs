@@ -224,7 +224,7 @@ impl Office {
         id: i64,
         told: &mut (dyn FnMut(&Backfill) + Send),
     ) -> Result<Backfill> {
-        types::pin(&self.client)
+        types::pin_settings(&self.client)
             .await
             .context("prepare the session")?;
         let mut next = Instant::now();
@@ -446,7 +446,7 @@ impl Office {
         self.client.prepare(&sql).await.map(drop).map_err(|error| {
             Error::Invalid(format!(
                 "where cannot be used: {}",
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             ))
         })
     }

@@ -94,10 +94,10 @@ pub enum TlsMode {
 /// Why a text is no address, in one line that repeats nothing secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Mistake(String);
+pub struct ParseError(String);
 
-fn mistake<T>(text: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake(text.into()))
+fn mistake<T>(text: impl Into<String>) -> Result<T, ParseError> {
+    Err(ParseError(text.into()))
 }
 
 impl Address {
@@ -106,7 +106,7 @@ impl Address {
     ///
     /// # Errors
     /// When it is neither, has an unknown key, or asks for something that rowhook cannot do.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
         if address.password.is_none() {
             address.password = address.login().as_ref().and_then(passfile::look_up);
@@ -135,7 +135,7 @@ impl Address {
     pub fn parse_with(
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, Mistake> {
+    ) -> Result<Self, ParseError> {
         let url = ["postgresql://", "postgres://"]
             .iter()
             .find_map(|scheme| text.strip_prefix(scheme));
@@ -216,7 +216,7 @@ struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     /// `[user[:password]@][host[:port],…][/database][?key=value&…]`
-    fn from_url(rest: &str) -> Result<Self, Mistake> {
+    fn from_url(rest: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -250,7 +250,7 @@ impl Settings {
     }
 
     /// `key=value key='a value'`, with `\` before a quote or backslash.
-    fn from_pairs(text: &str) -> Result<Self, Mistake> {
+    fn from_pairs(text: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
@@ -267,7 +267,7 @@ impl Settings {
     }
 
     /// A later one overrides an earlier one; an empty one says nothing.
-    fn add(&mut self, key: &str, value: String) -> Result<(), Mistake> {
+    fn add(&mut self, key: &str, value: String) -> Result<(), ParseError> {
         let known = || KEYS.iter().map(|(key, _)| *key);
         if IGNORED.contains(&key) || value.is_empty() {
             return Ok(());
@@ -292,7 +292,10 @@ impl Settings {
         }
     }
 
-    fn check(mut self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Address, Mistake> {
+    fn check(
+        mut self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Address, ParseError> {
         for (key, variable) in KEYS {
             if let (false, Some(value)) = (
                 self.0.contains_key(key),
@@ -319,7 +322,7 @@ impl Settings {
         })
     }
 
-    fn hosts(&mut self) -> Result<Vec<Host>, Mistake> {
+    fn hosts(&mut self) -> Result<Vec<Host>, ParseError> {
         let ports = self.0.remove("port").unwrap_or_default();
         let ports = ports
             .split(',')
@@ -354,7 +357,7 @@ impl Settings {
             .collect())
     }
 
-    fn tls(&mut self) -> Result<Tls, Mistake> {
+    fn tls(&mut self) -> Result<Tls, ParseError> {
         let roots = self.0.remove("sslrootcert");
         let system = roots.as_deref() == Some("system");
         let mode = match self.0.remove("sslmode").as_deref() {
@@ -388,7 +391,7 @@ impl Settings {
     }
 
     /// As in libpq, 0 or less waits for ever.
-    fn connect_timeout(&mut self) -> Result<Option<Duration>, Mistake> {
+    fn connect_timeout(&mut self) -> Result<Option<Duration>, ParseError> {
         let Some(text) = self.0.remove("connect_timeout") else {
             return Ok(None);
         };
@@ -401,7 +404,7 @@ impl Settings {
         }
     }
 
-    fn read_write(&mut self) -> Result<bool, Mistake> {
+    fn read_write(&mut self) -> Result<bool, ParseError> {
         match self.0.remove("target_session_attrs").as_deref() {
             None | Some("any") => Ok(false),
             Some("read-write" | "primary") => Ok(true),
@@ -413,7 +416,7 @@ impl Settings {
 }
 
 /// `name`, `name:port` or `[ipv6]:port`.
-fn split_port(host: &str) -> Result<(&str, &str), Mistake> {
+fn split_port(host: &str) -> Result<(&str, &str), ParseError> {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((name, after)) = rest.split_once(']') else {
             return mistake("an IPv6 address in the database's URL needs its closing ]");
@@ -423,11 +426,11 @@ fn split_port(host: &str) -> Result<(&str, &str), Mistake> {
     Ok(host.split_once(':').unwrap_or((host, "")))
 }
 
-fn read_port(text: &str) -> Result<u16, Mistake> {
+fn read_port(text: &str) -> Result<u16, ParseError> {
     match text {
         "" => Ok(5432),
         _ => text.parse().map_err(|_| {
-            Mistake(
+            ParseError(
                 "the port of the database is not a number from 1 to 65535 (in a password, / ? # @ are percent-encoded)"
                     .into(),
             )
@@ -436,7 +439,7 @@ fn read_port(text: &str) -> Result<u16, Mistake> {
 }
 
 /// `%41` is `A`.
-fn decode(text: &str) -> Result<String, Mistake> {
+fn decode(text: &str) -> Result<String, ParseError> {
     let is_escape = |after: &str| {
         let digits = after.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -447,12 +450,12 @@ fn decode(text: &str) -> Result<String, Mistake> {
         false => None,
     };
     decoded.map(Into::into).ok_or_else(|| {
-        Mistake("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
+        ParseError("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
     })
 }
 
 /// A value of a key=value string, and what follows it.
-fn read_value(text: &str) -> Result<(String, &str), Mistake> {
+fn read_value(text: &str) -> Result<(String, &str), ParseError> {
     let (quoted, body) = match text.strip_prefix('\'') {
         Some(body) => (true, body),
         None => (false, text),
@@ -488,7 +491,7 @@ fn default_host(port: u16) -> Host {
         )
 }
 
-fn system_user() -> Result<String, Mistake> {
+fn system_user() -> Result<String, ParseError> {
     match nix::unistd::User::from_uid(nix::unistd::Uid::effective()) {
         Ok(Some(user)) => Ok(user.name),
         _ => mistake("the database's address names no user"),
@@ -499,7 +502,7 @@ fn system_user() -> Result<String, Mistake> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, Mistake> {
+    fn parse(text: &str) -> Result<Address, ParseError> {
         Address::parse_with(text, &|name| (name == "PGUSER").then(|| "ada".into()))
     }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::types::Type;
 
 /// Arrays have no more dimensions.
-pub const DIMENSIONS: u32 = 6;
+pub const MAX_DIMENSIONS: u32 = 6;
 
 /// A text that is not of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -35,7 +35,7 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         Type::Timestamp => write_timestamp(text, false, out),
         Type::TimestampTz => write_timestamp(text, true, out),
         Type::Array { element, delimiter } => {
-            let mut array = Items::new("an array", text);
+            let mut array = Scanner::new("an array", text);
             array.skip_bounds();
             array.write_array(element, *delimiter, out, 1)?;
             array.end()?;
@@ -43,11 +43,11 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         Type::NumberVector => write_vector(&Type::Integer, text, out)?,
         Type::TextVector => write_vector(&Type::Text, text, out)?,
         Type::Composite(fields) => {
-            let mut row = Items::new("a row", text);
+            let mut row = Scanner::new("a row", text);
             row.write_composite(fields, out)?;
             row.end()?;
         }
-        Type::Hstore => Items::new("an hstore", text).write_hstore(out)?,
+        Type::Hstore => Scanner::new("an hstore", text).write_hstore(out)?,
         Type::Uuid
         | Type::Date
         | Type::Time
@@ -64,22 +64,22 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
 /// # Errors
 /// When the text is no row.
 pub fn fields(row: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, Error> {
-    let mut items = Items::new("a row", row);
+    let mut scanner = Scanner::new("a row", row);
     let mut fields = Vec::new();
-    items.expect(b'(')?;
+    scanner.expect(b'(')?;
     loop {
-        fields.push(match items.peek() {
+        fields.push(match scanner.peek() {
             Some(b',' | b')') => None,
-            Some(b'"') => Some(items.quoted()?),
-            _ => Some(items.bare(b",)")?),
+            Some(b'"') => Some(scanner.quoted()?),
+            _ => Some(scanner.bare(b",)")?),
         });
-        match items.next()? {
+        match scanner.next()? {
             b',' => {}
             b')' => break,
-            _ => return Err(items.malformed()),
+            _ => return Err(scanner.malformed()),
         }
     }
-    items.end()?;
+    scanner.end()?;
     Ok(fields)
 }
 
@@ -99,31 +99,31 @@ pub enum Element<'a> {
 /// # Errors
 /// When the text is no array.
 pub fn elements(array: &[u8], delimiter: u8) -> Result<Vec<Element<'_>>, Error> {
-    let mut items = Items::new("an array", array);
+    let mut scanner = Scanner::new("an array", array);
     let mut elements = Vec::new();
-    items.skip_bounds();
-    items.expect(b'{')?;
-    if items.peek() == Some(b'}') {
-        items.at += 1;
-        items.end()?;
+    scanner.skip_bounds();
+    scanner.expect(b'{')?;
+    if scanner.peek() == Some(b'}') {
+        scanner.at += 1;
+        scanner.end()?;
         return Ok(elements);
     }
     loop {
-        elements.push(match items.peek() {
-            Some(b'{') => Element::Array(items.skip_array()?),
-            Some(b'"') => Element::Value(items.quoted()?),
-            _ => match items.bare(&[delimiter, b'}'])? {
+        elements.push(match scanner.peek() {
+            Some(b'{') => Element::Array(scanner.skip_array()?),
+            Some(b'"') => Element::Value(scanner.quoted()?),
+            _ => match scanner.bare(&[delimiter, b'}'])? {
                 item if item.eq_ignore_ascii_case(b"null") => Element::Null,
                 item => Element::Value(item),
             },
         });
-        match items.next()? {
+        match scanner.next()? {
             b'}' => break,
             byte if byte == delimiter => {}
-            _ => return Err(items.malformed()),
+            _ => return Err(scanner.malformed()),
         }
     }
-    items.end()?;
+    scanner.end()?;
     Ok(elements)
 }
 
@@ -181,13 +181,13 @@ fn write_vector(element: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Er
 }
 
 /// A text that has several values in it.
-struct Items<'a> {
+struct Scanner<'a> {
     what: &'static str,
     text: &'a [u8],
     at: usize,
 }
 
-impl<'a> Items<'a> {
+impl<'a> Scanner<'a> {
     fn new(what: &'static str, text: &'a [u8]) -> Self {
         Self { what, text, at: 0 }
     }
@@ -218,7 +218,7 @@ impl<'a> Items<'a> {
         loop {
             match self.peek() {
                 // The text may come from anywhere, and each dimension takes a piece of the stack.
-                Some(b'{') if dimension == DIMENSIONS => return Err(self.malformed()),
+                Some(b'{') if dimension == MAX_DIMENSIONS => return Err(self.malformed()),
                 Some(b'{') => self.write_array(element, delimiter, out, dimension + 1)?,
                 Some(b'"') => write(element, &self.quoted()?, out)?,
                 _ => match self.bare(&[delimiter, b'}'])? {

@@ -22,16 +22,16 @@ impl fmt::Display for Lsn {
 /// A text that is no LSN.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no LSN; one is two hexadecimal numbers, such as 16/B374D848")]
-pub struct NoLsn(String);
+pub struct ParseLsnError(String);
 
 impl FromStr for Lsn {
-    type Err = NoLsn;
+    type Err = ParseLsnError;
 
-    fn from_str(text: &str) -> Result<Self, NoLsn> {
+    fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let half = |digits| u32::from_str_radix(digits, 16).ok();
         let halves = text.split_once('/');
         let lsn = halves.and_then(|(high, low)| Some((half(high)?, half(low)?)));
-        let (high, low) = lsn.ok_or_else(|| NoLsn(text.to_owned()))?;
+        let (high, low) = lsn.ok_or_else(|| ParseLsnError(text.to_owned()))?;
         Ok(Self(u64::from(high) << 32 | u64::from(low)))
     }
 }
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(Lsn(0x16_B374_D848).to_string(), "16/B374D848");
         assert_eq!(Lsn::ZERO.to_string(), "0/0");
         for text in ["", "16", "16/", "16/100000000", "x/1", "1/2/3"] {
-            assert_eq!(text.parse::<Lsn>(), Err(NoLsn(text.to_owned())));
+            assert_eq!(text.parse::<Lsn>(), Err(ParseLsnError(text.to_owned())));
         }
     }
 

@@ -19,6 +19,6 @@ mod tls;
 pub mod tuple;
 pub mod types;
 
-pub(crate) use self::error::told;
+pub(crate) use self::error::error_message;
 pub use self::lsn::Lsn;
 pub use self::table_name::TableName;

@@ -57,9 +57,9 @@ pub struct Column {
     /// Computed from others, and not in the stream.
     pub generated: bool,
     /// A value may be so large that an update which does not touch it leaves it out.
-    pub large: bool,
+    pub toastable: bool,
     /// A foreign key of this column alone.
-    pub points: bool,
+    pub foreign_key: bool,
 }
 
 impl Relation {
@@ -67,7 +67,7 @@ impl Relation {
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn of(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
+    pub async fn find(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
         let sql = include_str!("../../sql/catalog/stream_relation.sql");
         let rows = client.query(sql, &[&quote::table(table)]).await?;
         let Some(first) = rows.first() else {
@@ -156,7 +156,7 @@ impl Relation {
     }
 
     /// About how many bytes [`write_row`](Self::write_row) will write.
-    pub fn about_as_json(&self, tuple: &Tuple) -> usize {
+    pub fn json_size_hint(&self, tuple: &Tuple) -> usize {
         let names = self.columns.iter().map(|column| column.name.len());
         let values = tuple.iter().map(|value| match value {
             Value::Text(text) => text.len(),
@@ -209,8 +209,8 @@ struct CatalogColumn {
     generated: bool,
     sql_type: String,
     nullable: bool,
-    large: bool,
-    points: bool,
+    toastable: bool,
+    foreign_key: bool,
     /// Its place in the primary key, from 0.
     key_place: Option<i32>,
 }
@@ -230,8 +230,8 @@ impl CatalogColumn {
             generated: row.try_get("generated")?,
             sql_type: row.try_get("sql_type")?,
             nullable: row.try_get("nullable")?,
-            large: row.try_get("large")?,
-            points: row.try_get("points")?,
+            toastable: row.try_get("toastable")?,
+            foreign_key: row.try_get("foreign_key")?,
             key_place: row.try_get("key_place")?,
         })
     }
@@ -264,8 +264,8 @@ async fn columns(
             nullable: now.is_none_or(|now| now.nullable),
             identity_key,
             generated: now.is_some_and(|now| now.generated),
-            large: now.is_none_or(|now| now.large),
-            points: now.is_some_and(|now| now.points),
+            toastable: now.is_none_or(|now| now.toastable),
+            foreign_key: now.is_some_and(|now| now.foreign_key),
         }
     };
     Ok(all.into_iter().map(complete).collect())

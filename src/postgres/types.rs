@@ -1,6 +1,6 @@
 //! What a column's type means for JSON.
 //!
-//! The text of a value depends on settings of the session that prints it. [`SESSION`] pins them, so that every session of
+//! The text of a value depends on settings of the session that prints it. [`SESSION_SETTINGS`] pins them, so that every session of
 //! ours prints a value in the same way, and this module and `json` can rely on it.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 use tokio_postgres::{Client, Error, types as builtin};
 
 /// The settings of every session whose values we read.
-pub const SESSION: [(&str, &str); 7] = [
+pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("client_encoding", "UTF8"),
     ("datestyle", "ISO"),
     ("intervalstyle", "postgres"),
@@ -25,8 +25,8 @@ pub const SESSION: [(&str, &str); 7] = [
 ///
 /// # Errors
 /// When the session is lost.
-pub async fn pin(client: &Client) -> Result<(), Error> {
-    let settings = SESSION.map(|(name, value)| format!("set {name} = '{value}'"));
+pub async fn pin_settings(client: &Client) -> Result<(), Error> {
+    let settings = SESSION_SETTINGS.map(|(name, value)| format!("set {name} = '{value}'"));
     client.batch_execute(&settings.join("; ")).await
 }
 

@@ -26,11 +26,11 @@ pub(super) const PROBE: Duration = Duration::from_secs(10);
 
 /// Opens the control session, which listens to what is made due by hand in the tables of `schema`.
 pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
-    let (client, notifications) = address.connect_hearing("rowhook control").await?;
+    let (client, notifications) = address.connect_listening("rowhook control").await?;
     let listen = format!("listen {}", quote::name(schema));
     let prepared = async {
         // Values that are looked up have to read as those of the stream do.
-        types::pin(&client).await?;
+        types::pin_settings(&client).await?;
         client.batch_execute(&listen).await
     };
     prepared.await.context("prepare the control session")?;

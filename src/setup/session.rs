@@ -43,7 +43,7 @@ impl Default for Patience {
 pub enum Error {
     /// The address cannot be read.
     #[error("[database] url: {0}")]
-    Address(#[from] address::Mistake),
+    Address(#[from] address::ParseError),
     /// No session.
     #[error("{0}")]
     Connect(#[from] connect::Error),
@@ -72,7 +72,7 @@ impl Error {
     pub(super) fn failed(doing: &str, error: &tokio_postgres::Error) -> Self {
         Self::Failed {
             doing: doing.to_owned(),
-            told: crate::postgres::told(error),
+            told: crate::postgres::error_message(error),
         }
     }
 }

@@ -46,14 +46,14 @@ impl Address {
     /// # Errors
     /// What the last host answered.
     pub async fn connect(&self, application_name: &str) -> Result<Client, Error> {
-        Ok(self.connect_hearing(application_name).await?.0)
+        Ok(self.connect_listening(application_name).await?.0)
     }
 
     /// Opens a session, and with it what the server notifies it of: the payloads, until the session ends.
     ///
     /// # Errors
     /// What the last host answered.
-    pub async fn connect_hearing(
+    pub async fn connect_listening(
         &self,
         application_name: &str,
     ) -> Result<(Client, Notifications), Error> {

@@ -9,10 +9,10 @@ use postgres_protocol::{
     message::{backend::Message, frontend},
 };
 
-use super::Session;
+use super::Connection;
 use crate::postgres::{address::Address, failure::Failure};
 
-impl Session {
+impl Connection {
     /// Introduces us, and proves who we are as the server wants it.
     pub(super) async fn log_in(
         &mut self,
@@ -28,26 +28,26 @@ impl Session {
             ("application_name", name),
             ("options", options),
         ];
-        self.say(|out| frontend::startup_message(who, out)).await?;
+        self.send(|out| frontend::startup_message(who, out)).await?;
         let password = || {
             let password = address.password.as_ref().ok_or(Failure::NoPassword)?;
             Ok::<_, Failure>(password.expose().as_bytes())
         };
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Message::AuthenticationOk
                 | Message::ParameterStatus(_)
                 | Message::BackendKeyData(_)
                 | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
                     let password = password()?;
-                    self.say(|out| frontend::password_message(password, out))
+                    self.send(|out| frontend::password_message(password, out))
                         .await?;
                 }
                 Message::AuthenticationMd5Password(asked) => {
                     let user = address.user.as_bytes();
                     let hash = md5_hash(user, password()?, asked.salt());
-                    self.say(|out| frontend::password_message(hash.as_bytes(), out))
+                    self.send(|out| frontend::password_message(hash.as_bytes(), out))
                         .await?;
                 }
                 Message::AuthenticationSasl(asked) => {
@@ -71,15 +71,15 @@ impl Session {
     /// SCRAM-SHA-256 (RFC 7677), without channel binding.
     async fn scram(&mut self, password: &[u8]) -> Result<(), Failure> {
         let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
-        self.say(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
+        self.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
             .await?;
-        let Message::AuthenticationSaslContinue(challenge) = self.hear().await? else {
+        let Message::AuthenticationSaslContinue(challenge) = self.receive().await? else {
             return Err(Failure::protocol("it does not go on with SCRAM"));
         };
         scram.update(challenge.data()).map_err(Failure::protocol)?;
-        self.say(|out| frontend::sasl_response(scram.message(), out))
+        self.send(|out| frontend::sasl_response(scram.message(), out))
             .await?;
-        let Message::AuthenticationSaslFinal(proof) = self.hear().await? else {
+        let Message::AuthenticationSaslFinal(proof) = self.receive().await? else {
             return Err(Failure::protocol("it does not finish SCRAM"));
         };
         scram.finish(proof.data()).map_err(Failure::protocol)

@@ -28,7 +28,7 @@ const COPY_BOTH: u8 = b'W';
 const LARGEST: usize = 1 << 30;
 
 /// An open replication session. It ends with the value.
-pub struct Session {
+pub struct Connection {
     socket: Socket,
     /// What has come and is not read yet.
     unread: BytesMut,
@@ -80,7 +80,7 @@ fn options(address: &Address, settings: &[(&str, &str)]) -> String {
     theirs.chain(ours).collect::<Vec<_>>().join(" ")
 }
 
-impl Session {
+impl Connection {
     /// Opens a session called `name` in pg_stat_replication, on the first of the hosts that lets us in. `settings` are made for
     /// it, after those of the address.
     ///
@@ -103,18 +103,18 @@ impl Session {
         options: &str,
     ) -> Result<Self, Reason> {
         let opening = async {
-            let mut session = Self {
+            let mut connection = Self {
                 socket: socket::open(address, host).await?,
                 unread: BytesMut::new(),
             };
-            session.log_in(address, name, options).await?;
+            connection.log_in(address, name, options).await?;
             if address.read_write {
-                let row = session.row("show transaction_read_only").await?;
+                let row = connection.row("show transaction_read_only").await?;
                 if row.first().is_some_and(|setting| setting == "on") {
                     return Err(Failure::ReadOnly);
                 }
             }
-            Ok(session)
+            Ok(connection)
         };
         opening.await.map_err(|failure| address.refused(failure))
     }
@@ -140,7 +140,7 @@ impl Session {
     /// # Errors
     /// When the server refuses, or the session breaks.
     pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
-        self.say(|out| frontend::query(command, out)).await?;
+        self.send(|out| frontend::query(command, out)).await?;
         loop {
             match whole(&self.unread)? {
                 // postgres-protocol does not know this answer, which says nothing but its kind.
@@ -149,7 +149,7 @@ impl Session {
                     return Ok((self.socket, self.unread));
                 }
                 Some(_) => {
-                    self.hear().await?;
+                    self.receive().await?;
                 }
                 None => self.read().await?,
             }
@@ -158,10 +158,10 @@ impl Session {
 
     /// The one row of a query's result, as text.
     async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
-        self.say(|out| frontend::query(sql, out)).await?;
+        self.send(|out| frontend::query(sql, out)).await?;
         let mut columns = Vec::new();
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Message::DataRow(row) => {
                     let values = row.ranges().map(|range| {
                         let value = row.buffer().get(range.unwrap_or_default());
@@ -175,7 +175,7 @@ impl Session {
         }
     }
 
-    async fn say(
+    async fn send(
         &mut self,
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
     ) -> Result<(), Failure> {
@@ -186,7 +186,7 @@ impl Session {
     }
 
     /// The next message of the server; a refusal is a failure.
-    async fn hear(&mut self) -> Result<Message, Failure> {
+    async fn receive(&mut self) -> Result<Message, Failure> {
         loop {
             match Message::parse(&mut self.unread).map_err(Failure::protocol)? {
                 Some(Message::ErrorResponse(error)) => return Err(Failure::refused(&error)),

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{self, Sent};
+use super::frame::{self, Frame};
 use crate::postgres::{
     Lsn,
     failure::Failure,
@@ -39,8 +39,8 @@ const READ_LEAST: usize = 4 << 10;
 
 /// What has been read together.
 #[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) sent: Vec<Sent>,
+pub(super) struct Chunk {
+    pub(super) frames: Vec<Frame>,
     bytes: usize,
     /// For as long as it is in somebody's hands.
     pub(super) room: Option<OwnedSemaphorePermit>,
@@ -50,24 +50,24 @@ pub(super) struct Gathered {
 pub(super) struct Feed {
     socket: Socket,
     unread: BytesMut,
-    gathered: Gathered,
+    chunk: Chunk,
     room: Arc<Semaphore>,
     /// Room for the message that is next.
     held: Option<OwnedSemaphorePermit>,
-    batches: mpsc::Sender<Result<Gathered, Failure>>,
+    batches: mpsc::Sender<Result<Chunk, Failure>>,
     /// What may be told to the server.
     confirmed: watch::Receiver<Lsn>,
     /// What has been told.
-    told: watch::Sender<Lsn>,
-    told_at: Instant,
+    reported: watch::Sender<Lsn>,
+    reported_at: Instant,
     /// The server wants an answer.
-    asked: bool,
+    reply_requested: bool,
     stop: CancellationToken,
 }
 
 /// What the next message waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wants {
+enum Need {
     /// More of it.
     Bytes,
     /// Room for so much.
@@ -77,51 +77,51 @@ enum Wants {
 }
 
 /// The other end of a [`Feed`].
-pub(super) struct Tap {
-    pub(super) batches: mpsc::Receiver<Result<Gathered, Failure>>,
+pub(super) struct Handle {
+    pub(super) batches: mpsc::Receiver<Result<Chunk, Failure>>,
     /// Takes what may be told to the server.
     pub(super) confirmed: watch::Sender<Lsn>,
     /// What has been told.
-    pub(super) told: watch::Receiver<Lsn>,
+    pub(super) reported: watch::Receiver<Lsn>,
     /// Ends the stream as the protocol wants it.
     pub(super) stop: CancellationToken,
 }
 
 impl Feed {
     /// Reads from here on.
-    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Tap) {
+    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Handle) {
         let (batches, taken) = mpsc::channel(1);
         let (confirm, confirmed) = watch::channel(confirmed);
-        let (told, heard) = watch::channel(Lsn::ZERO);
+        let (reported, reports) = watch::channel(Lsn::ZERO);
         let stop = CancellationToken::new();
         let feed = Self {
             socket,
             unread,
-            gathered: Gathered::default(),
+            chunk: Chunk::default(),
             room: Arc::new(Semaphore::new(ROOM)),
             held: None,
             batches,
             confirmed,
-            told,
-            told_at: Instant::now(),
-            asked: false,
+            reported,
+            reported_at: Instant::now(),
+            reply_requested: false,
             stop: stop.clone(),
         };
-        let tap = Tap {
+        let handle = Handle {
             batches: taken,
             confirmed: confirm,
-            told: heard,
+            reported: reports,
             stop,
         };
-        (feed, tap)
+        (feed, handle)
     }
 
     /// Reads until the end of the stream, or until nobody listens any more.
     pub(super) async fn run(mut self) {
         let end = self.feed().await;
         // What was read before the end is still good. Where nobody takes it, nobody misses it.
-        if !self.gathered.sent.is_empty() {
-            let _ = self.batches.send(Ok(self.gathered)).await;
+        if !self.chunk.frames.is_empty() {
+            let _ = self.batches.send(Ok(self.chunk)).await;
         }
         if let Err(failure) = end {
             let _ = self.batches.send(Err(failure)).await;
@@ -130,35 +130,35 @@ impl Feed {
 
     async fn feed(&mut self) -> Result<(), Failure> {
         loop {
-            let wants = self.gather()?;
-            if std::mem::take(&mut self.asked) {
-                self.tell().await?;
+            let need = self.gather()?;
+            if std::mem::take(&mut self.reply_requested) {
+                self.send_status().await?;
             }
-            let is_news = *self.confirmed.borrow_and_update() > *self.told.borrow();
-            let pause = match is_news || wants != Wants::Bytes {
+            let is_news = *self.confirmed.borrow_and_update() > *self.reported.borrow();
+            let pause = match is_news || need != Need::Bytes {
                 true => STATUS_INTERVAL,
                 false => IDLE_INTERVAL,
             };
-            let room = match wants {
-                Wants::Room(room) => room,
-                Wants::Bytes | Wants::Batch => 0,
+            let room = match need {
+                Need::Room(room) => room,
+                Need::Bytes | Need::Batch => 0,
             };
             let due = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                () = tokio::time::sleep_until(self.told_at + pause) => true,
-                taker = self.batches.reserve(), if !self.gathered.sent.is_empty() => {
+                () = tokio::time::sleep_until(self.reported_at + pause) => true,
+                taker = self.batches.reserve(), if !self.chunk.frames.is_empty() => {
                     let Ok(taker) = taker else {
                         return Ok(());
                     };
-                    taker.send(Ok(std::mem::take(&mut self.gathered)));
+                    taker.send(Ok(std::mem::take(&mut self.chunk)));
                     false
                 }
                 held = Arc::clone(&self.room).acquire_many_owned(room), if room > 0 => {
                     self.held = held.ok();
                     false
                 }
-                read = self.socket.read_buf(&mut self.unread), if wants == Wants::Bytes => {
+                read = self.socket.read_buf(&mut self.unread), if need == Need::Bytes => {
                     if read? == 0 {
                         return Err(Failure::closed());
                     }
@@ -172,46 +172,46 @@ impl Feed {
                 }
             };
             if due {
-                self.tell().await?;
+                self.send_status().await?;
             }
         }
-        self.take_leave().await
+        self.finish().await
     }
 
     /// Moves what has come as a whole to the batch, as far as there is room for it.
-    fn gather(&mut self) -> Result<Wants, Failure> {
+    fn gather(&mut self) -> Result<Need, Failure> {
         loop {
-            if self.gathered.sent.len() >= BATCH_MESSAGES || self.gathered.bytes >= BATCH_BYTES {
-                return Ok(Wants::Batch);
+            if self.chunk.frames.len() >= BATCH_MESSAGES || self.chunk.bytes >= BATCH_BYTES {
+                return Ok(Need::Batch);
             }
             let Some((kind, length)) = head(&self.unread)? else {
-                self.make_space(0);
-                return Ok(Wants::Bytes);
+                self.reserve(0);
+                return Ok(Need::Bytes);
             };
             if self.held.is_none() {
                 let room = u32::try_from(length.min(ROOM)).unwrap_or(u32::MAX);
                 match Arc::clone(&self.room).try_acquire_many_owned(room) {
                     Ok(held) => self.held = Some(held),
-                    Err(_) => return Ok(Wants::Room(room)),
+                    Err(_) => return Ok(Need::Room(room)),
                 }
             }
             let missing = length.saturating_sub(self.unread.len());
             if missing > 0 {
-                self.make_space(missing);
-                return Ok(Wants::Bytes);
+                self.reserve(missing);
+                return Ok(Need::Bytes);
             }
             let message = self.unread.split_to(length);
             self.take(kind, message)?;
-            match (&mut self.gathered.room, self.held.take()) {
+            match (&mut self.chunk.room, self.held.take()) {
                 (Some(room), Some(held)) => room.merge(held),
                 (room, held) => *room = held,
             }
-            self.gathered.bytes += length;
+            self.chunk.bytes += length;
         }
     }
 
     /// Has room in the buffer for so many bytes, or for a good deal where nobody knows how many will come.
-    fn make_space(&mut self, missing: usize) {
+    fn reserve(&mut self, missing: usize) {
         if self.unread.capacity() - self.unread.len() < missing.max(READ_LEAST) {
             self.unread.reserve(missing.max(READ));
         }
@@ -221,9 +221,10 @@ impl Feed {
     fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
         if kind == frame::COPY_DATA {
             message.advance(frame::HEAD);
-            let (sent, asked) = frame::read(message.freeze()).map_err(Failure::protocol)?;
-            self.gathered.sent.push(sent);
-            self.asked |= asked;
+            let (frame, reply_requested) =
+                frame::decode(message.freeze()).map_err(Failure::protocol)?;
+            self.chunk.frames.push(frame);
+            self.reply_requested |= reply_requested;
             return Ok(());
         }
         match Message::parse(&mut message).map_err(Failure::protocol)? {
@@ -234,23 +235,23 @@ impl Feed {
     }
 
     /// Tells the server what is confirmed.
-    async fn tell(&mut self) -> Result<(), Failure> {
+    async fn send_status(&mut self) -> Result<(), Failure> {
         let confirmed = *self.confirmed.borrow_and_update();
-        self.say(&frame::status(confirmed, SystemTime::now()))
+        self.send(&frame::status_update(confirmed, SystemTime::now()))
             .await?;
-        self.told.send_replace(confirmed);
-        self.told_at = Instant::now();
+        self.reported.send_replace(confirmed);
+        self.reported_at = Instant::now();
         Ok(())
     }
 
     /// Tells the server for the last time, and waits until it has heard it: a connection that is closed over what it still
     /// sends could take our last word with it.
-    async fn take_leave(&mut self) -> Result<(), Failure> {
-        self.tell().await?;
-        self.gathered = Gathered::default();
+    async fn finish(&mut self) -> Result<(), Failure> {
+        self.send_status().await?;
+        self.chunk = Chunk::default();
         let mut last = BytesMut::new();
         frontend::copy_done(&mut last);
-        self.say(&last).await?;
+        self.send(&last).await?;
         loop {
             match whole(&self.unread)? {
                 Some((frame::COPY_DATA, length)) => self.unread.advance(length),
@@ -269,7 +270,7 @@ impl Feed {
         Ok(self.socket.shutdown().await?)
     }
 
-    async fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.socket.write_all(message).await?;
         Ok(self.socket.flush().await?)
     }
@@ -286,11 +287,11 @@ mod tests {
     use super::*;
 
     /// A feed, and the server's end of its wire.
-    fn feed() -> (DuplexStream, Tap) {
+    fn feed() -> (DuplexStream, Handle) {
         let (ours, theirs) = duplex(1 << 20);
-        let (feed, tap) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
+        let (feed, handle) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
         tokio::spawn(feed.run());
-        (theirs, tap)
+        (theirs, handle)
     }
 
     fn data(length: usize) -> BytesMut {
@@ -321,18 +322,18 @@ mod tests {
         Lsn(u64::from_be_bytes(status[6..14].try_into().unwrap()))
     }
 
-    async fn lengths(tap: &mut Tap) -> (Vec<usize>, Gathered) {
-        let batch = tap.batches.recv().await.unwrap().unwrap();
-        let lengths = batch.sent.iter().map(|sent| match sent {
-            Sent::Data(data) => data.len(),
-            Sent::Keepalive { .. } => 0,
+    async fn lengths(handle: &mut Handle) -> (Vec<usize>, Chunk) {
+        let batch = handle.batches.recv().await.unwrap().unwrap();
+        let lengths = batch.frames.iter().map(|frame| match frame {
+            Frame::Data(data) => data.len(),
+            Frame::Keepalive { .. } => 0,
         });
         (lengths.collect(), batch)
     }
 
     #[tokio::test(start_paused = true)]
     async fn messages_come_whole_and_in_order_however_they_are_cut() {
-        let (mut server, mut tap) = feed();
+        let (mut server, mut handle) = feed();
         let sent: Vec<usize> = (1..3000).collect();
         let mut bytes = BytesMut::new();
         sent.iter().for_each(|length| bytes.extend(data(*length)));
@@ -348,35 +349,35 @@ mod tests {
         let writing = tokio::spawn(writing);
         let mut came = Vec::new();
         while came.len() < sent.len() {
-            let (lengths, batch) = lengths(&mut tap).await;
-            assert!(batch.sent.len() <= BATCH_MESSAGES);
+            let (lengths, batch) = lengths(&mut handle).await;
+            assert!(batch.frames.len() <= BATCH_MESSAGES);
             came.extend(lengths);
         }
         assert_eq!(came, sent);
         drop(writing.await.unwrap());
         assert!(matches!(
-            tap.batches.recv().await,
+            handle.batches.recv().await,
             Some(Err(Failure::Io(_)))
         ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_question_is_answered_and_a_confirmation_told_within_the_interval() {
-        let (mut server, tap) = feed();
+        let (mut server, handle) = feed();
         server.write_all(&keepalive()).await.unwrap();
         assert_eq!(status(&mut server).await, Lsn(1));
         let began = Instant::now();
-        tap.confirmed.send_replace(Lsn(7));
+        handle.confirmed.send_replace(Lsn(7));
         assert_eq!(status(&mut server).await, Lsn(7));
         assert!(began.elapsed() <= STATUS_INTERVAL);
-        assert_eq!(*tap.told.borrow(), Lsn(7));
+        assert_eq!(*handle.reported.borrow(), Lsn(7));
         assert_eq!(status(&mut server).await, Lsn(7));
         assert!(began.elapsed() <= STATUS_INTERVAL + IDLE_INTERVAL);
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_read_than_there_is_room_for_and_the_server_hears_from_us_meanwhile() {
-        let (server, mut tap) = feed();
+        let (server, mut handle) = feed();
         let (mut told, mut server) = tokio::io::split(server);
         let writing = tokio::spawn(async move {
             for _ in 0..(3 * ROOM) >> 20 {
@@ -389,14 +390,14 @@ mod tests {
         assert!(!writing.is_finished());
         let mut came = 0;
         while came < (3 * ROOM) >> 20 {
-            came += lengths(&mut tap).await.0.len();
+            came += lengths(&mut handle).await.0.len();
         }
         writing.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_larger_than_the_room_is_there_alone() {
-        let (mut server, mut tap) = feed();
+        let (mut server, mut handle) = feed();
         let writing = tokio::spawn(async move {
             for length in [1, ROOM + 1, 2] {
                 server.write_all(&data(length)).await.unwrap();
@@ -406,11 +407,11 @@ mod tests {
         let mut held = None;
         for length in [1, ROOM + 1, 2] {
             if held.is_some() {
-                let none = timeout(IDLE_INTERVAL, tap.batches.recv()).await;
+                let none = timeout(IDLE_INTERVAL, handle.batches.recv()).await;
                 assert!(none.is_err(), "there was room beside the one before");
             }
             drop(held.take());
-            let (came, batch) = lengths(&mut tap).await;
+            let (came, batch) = lengths(&mut handle).await;
             assert_eq!(came, [length]);
             held = Some(batch);
         }

@@ -13,8 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    feed::{Feed, Tap},
-    frame::Sent,
+    feed::{Feed, Handle},
+    frame::Frame,
 };
 pub use super::replication::Identity;
 use super::{
@@ -24,8 +24,8 @@ use super::{
     failure::Failure,
     pgoutput::{self, Message},
     quote,
-    replication::Session,
-    types::SESSION,
+    replication::Connection,
+    types::SESSION_SETTINGS,
 };
 
 /// How long the last confirmation may take when the session ends.
@@ -42,7 +42,7 @@ pub struct Subscription {
 
 /// An open replication session, which holds the slot.
 pub struct Stream {
-    tap: Tap,
+    handle: Handle,
     feed: AbortOnDropHandle<()>,
     slot: String,
 }
@@ -84,12 +84,12 @@ pub enum Error {
     #[error("the replication session ended: {0}")]
     Lost(String),
     /// The server refuses the stream; trying again changes nothing.
-    #[error("{told}; {mend}")]
+    #[error("{message}; {remedy}")]
     Refused {
         /// What the server says.
-        told: String,
+        message: String,
         /// What to do about it.
-        mend: String,
+        remedy: String,
     },
     /// A message that is none.
     #[error("the stream cannot be read: {0}")]
@@ -119,16 +119,16 @@ impl Stream {
         name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
-        let mut session = Session::open(address, name, &SESSION).await?;
+        let mut connection = Connection::open(address, name, &SESSION_SETTINGS).await?;
         let failed = |failure| explain(failure, &subscription.slot);
-        let identity = session.identify().await.map_err(failed)?;
-        let (socket, unread) = session
+        let identity = connection.identify().await.map_err(failed)?;
+        let (socket, unread) = connection
             .start(&start(subscription, confirmed))
             .await
             .map_err(failed)?;
-        let (feed, tap) = Feed::new(socket, unread, confirmed);
+        let (feed, handle) = Feed::new(socket, unread, confirmed);
         let stream = Self {
-            tap,
+            handle,
             feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
             slot: subscription.slot.clone(),
         };
@@ -142,24 +142,24 @@ impl Stream {
     /// # Errors
     /// When the session has ended or a message cannot be read.
     pub async fn next_batch(&mut self) -> Result<Batch, Error> {
-        let gathered = match self.tap.batches.recv().await {
-            Some(Ok(gathered)) => gathered,
+        let chunk = match self.handle.batches.recv().await {
+            Some(Ok(chunk)) => chunk,
             Some(Err(failure)) => return Err(explain(failure, &self.slot)),
             None => return Err(Error::Lost("nobody reads it any more".into())),
         };
-        let received = gathered.sent.into_iter().map(|sent| match sent {
-            Sent::Data(data) => pgoutput::decode(data).map(Received::Message),
-            Sent::Keepalive { wal_end } => Ok(Received::Keepalive { wal_end }),
+        let received = chunk.frames.into_iter().map(|frame| match frame {
+            Frame::Data(data) => pgoutput::decode(data).map(Received::Message),
+            Frame::Keepalive { wal_end } => Ok(Received::Keepalive { wal_end }),
         });
         Ok(Batch {
             received: received.collect::<Result<_, _>>()?,
-            room: gathered.room,
+            room: chunk.room,
         })
     }
 
     /// Tells the server, within a moment, that everything up to `lsn` is settled and may be forgotten.
     pub fn confirm(&self, lsn: Lsn) {
-        self.tap.confirmed.send_if_modified(|confirmed| {
+        self.handle.confirmed.send_if_modified(|confirmed| {
             let is_news = lsn > *confirmed;
             *confirmed = lsn.max(*confirmed);
             is_news
@@ -169,14 +169,14 @@ impl Stream {
     /// Ends the session, after `lsn` has been confirmed if the server still listens.
     pub async fn close(mut self, lsn: Lsn) {
         self.confirm(lsn);
-        self.tap.stop.cancel();
+        self.handle.stop.cancel();
         let feed = async {
             // What it has read ahead is not wanted any more, and must not keep it waiting.
-            while self.tap.batches.recv().await.is_some() {}
+            while self.handle.batches.recv().await.is_some() {}
             (&mut self.feed).await
         };
         let ended = tokio::time::timeout(LAST_WORD, feed).await;
-        if !matches!(ended, Ok(Ok(()))) || *self.tap.told.borrow() < lsn {
+        if !matches!(ended, Ok(Ok(()))) || *self.handle.reported.borrow() < lsn {
             tracing::warn!(%lsn, "the server did not take the last confirmation; it will send again what came after the one before");
         }
     }
@@ -195,22 +195,22 @@ fn start(subscription: &Subscription, from: Lsn) -> String {
 
 /// What a failure of the session means, by the server's code where it has one.
 fn explain(failure: Failure, slot: &str) -> Error {
-    let (code, told) = match failure {
+    let (code, message) = match failure {
         Failure::Refused { code, message } => (code, message),
         // What is not Postgres now was, when the session began: there is something in between that cannot be trusted.
-        Failure::Protocol(told) => {
+        Failure::Protocol(violation) => {
             return Error::Refused {
-                told: format!("the stream cannot be read: {told}"),
-                mend:
+                message: format!("the stream cannot be read: {violation}"),
+                remedy:
                     "is there a proxy in between? Give the server's own address in [database] url"
                         .into(),
             };
         }
         other => return Error::Lost(other.to_string()),
     };
-    let refused = |mend: &str| Error::Refused {
-        told: told.clone(),
-        mend: mend.to_owned(),
+    let refused = |remedy: &str| Error::Refused {
+        message: message.clone(),
+        remedy: remedy.to_owned(),
     };
     match code.as_str() {
         "55006" => Error::Occupied {
@@ -221,9 +221,9 @@ fn explain(failure: Failure, slot: &str) -> Error {
             .iter()
             .any(|class| code.starts_with(class)) =>
         {
-            Error::Lost(told)
+            Error::Lost(message)
         }
-        "42704" if told.contains("publication") => refused(
+        "42704" if message.contains("publication") => refused(
             "the slot is older than the publication, and cannot be read past: run rowhook teardown and rowhook setup",
         ),
         "42704" => refused(

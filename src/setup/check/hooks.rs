@@ -100,7 +100,7 @@ pub(super) async fn of_table(
             format!(
                 "cannot read the hooks in {}: {}",
                 table.name,
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             ),
         )),
     }

@@ -45,7 +45,10 @@ pub async fn check(
     let facts = match Facts::read(&client, config).await {
         Ok(facts) => facts,
         Err(error) => {
-            let what = format!("cannot read the catalog: {}", crate::postgres::told(&error));
+            let what = format!(
+                "cannot read the catalog: {}",
+                crate::postgres::error_message(&error)
+            );
             return vec![Finding::fatal(Topic::Connection, what)];
         }
     };
@@ -99,7 +102,7 @@ async fn fitting(client: &Client, config: &Config) -> Vec<Finding> {
         .unwrap_or_else(|error| {
             let what = format!(
                 "cannot look at the tables: {}",
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             );
             vec![Finding::fatal(Topic::Tables, what)]
         })
@@ -121,7 +124,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             "whether a replication session can be opened shows when wal_level is logical",
         );
     }
-    let opening = replication::Session::open(address, address.stream_name(), &[]);
+    let opening = replication::Connection::open(address, address.stream_name(), &[]);
     match timeout(REPLICATION, opening).await {
         Ok(Ok(_)) => Finding::ok(Topic::Connection, "a replication session can be opened"),
         Ok(Err(error)) => failed(error),

@@ -32,7 +32,7 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
     let named = config.events.iter().filter_map(|rule| rule.source.table());
     for name in named.chain(config.tables.iter().map(|rules| &rules.table)) {
         if !tables.contains_key(name)
-            && let Some(relation) = Relation::of(client, name).await?
+            && let Some(relation) = Relation::find(client, name).await?
         {
             tables.insert(name, relation);
         }
@@ -238,7 +238,7 @@ async fn unasked(
     match client.prepare(sql).await {
         Ok(_) => Ok(None),
         Err(error) if error.code().is_some() => {
-            let told = crate::postgres::told(&error);
+            let told = crate::postgres::error_message(&error);
             let what = format!("{who} of {} cannot be asked: {told}", rules.table);
             Ok(Some(Finding::fatal(Topic::Tables, what).at(place)))
         }
