@@ -19,7 +19,7 @@ select
                     and d.objid = c.oid
                     and d.deptype in ('a', 'i')
             )
-    ) as strangers
+    ) as other_relations
 from pg_namespace as n
 -- Our own tables, as far as they are there.
 cross join lateral (

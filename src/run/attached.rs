@@ -27,7 +27,7 @@ use crate::{
     },
     reader::Reader,
     setup::{
-        Patience,
+        LockPolicy,
         catalog::{Facts, Slot},
         check::misfits,
         plan::plan,
@@ -144,7 +144,7 @@ impl<'a> Attached<'a> {
         let known = self.refuse_gap(&facts, &client, reader).await?;
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.setup && !plan(self.config, &facts).is_ok_and(|steps| steps.is_empty()) {
-            setup(self.config, Patience::default(), &|text| {
+            setup(self.config, LockPolicy::default(), &|text| {
                 tracing::warn!("{text}")
             })
             .await?;

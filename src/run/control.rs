@@ -11,7 +11,7 @@ use crate::{
     postgres::{address::Address, connect::Notifications, quote, stream, types},
     setup::{
         catalog::Slot,
-        lag::{Watch, Word},
+        lag::{Alert, LagWatch},
     },
 };
 
@@ -52,7 +52,7 @@ pub(super) async fn until_free(client: &Client, slot: &str) {
 
 /// Warns before the slot loses WAL, for as long as it is polled.
 pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> Infallible {
-    let mut watch = Watch::default();
+    let mut watch = LagWatch::default();
     let mut ticks = tokio::time::interval(SLOT_LOOK);
     loop {
         ticks.tick().await;
@@ -61,8 +61,8 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> 
             continue;
         };
         match watch.look(&facts, Instant::now()) {
-            Some(Word::Danger(danger)) => tracing::warn!(slot, "{danger}"),
-            Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
+            Some(Alert::Danger(danger)) => tracing::warn!(slot, "{danger}"),
+            Some(Alert::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
         meters.looked(facts, watch.is_stalled(), Instant::now());

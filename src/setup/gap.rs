@@ -156,7 +156,7 @@ impl Gap {
 }
 
 /// What makes rowhook go on behind the gap: a slot that can be read, and no note of where we were. Safe to stop anywhere.
-pub(super) fn acceptance(config: &Config, gap: &Gap) -> Vec<Step> {
+pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
     let slot = quote::text(&config.database.slot);
     let mut steps = Vec::new();
     if gap.cause != Cause::Advanced {

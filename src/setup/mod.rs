@@ -13,12 +13,12 @@ use self::{
     catalog::Facts,
     gap::Gap,
     plan::{Refused, Step, plan},
-    session::Session,
+    session::DdlSession,
 };
 use crate::config::Config;
 use crate::postgres::address::Address;
 
-pub use self::session::{Error, Holder, Patience};
+pub use self::session::{Blocker, Error, LockPolicy};
 
 /// Brings the database to where the configuration wants it, and returns the steps it took; none when all was there.
 ///
@@ -28,20 +28,20 @@ pub use self::session::{Error, Holder, Patience};
 /// When something must be changed first, a lock is not to be had, or Postgres refuses. The steps before stay done.
 pub async fn setup(
     config: &Config,
-    patience: Patience,
+    policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
     let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
     let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
     session
-        .locking("wait for another rowhook setup to end", &turn)
+        .run_locking("wait for another rowhook setup to end", &turn)
         .await?;
     let facts = read(&session.client, config).await?;
     let steps = plan(config, &facts)?;
-    let hindrances = plan::hindrances(&facts, &steps);
-    if !hindrances.is_empty() {
-        return Err(Refused(hindrances).into());
+    let unmet = plan::unmet_preconditions(&facts, &steps);
+    if !unmet.is_empty() {
+        return Err(Refused(unmet).into());
     }
     for step in &steps {
         session.run(step, warn).await?;
@@ -56,15 +56,15 @@ pub async fn setup(
 /// When a lock is not to be had, or Postgres refuses.
 pub async fn accept_gap(
     config: &Config,
-    patience: Patience,
+    policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Gap>, Error> {
     let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
     let Some(gap) = read(&session.client, config).await?.gap(config) else {
         return Ok(None);
     };
-    for step in gap::acceptance(config, &gap) {
+    for step in gap::acceptance_steps(config, &gap) {
         session.run(&step, warn).await?;
     }
     Ok(Some(gap))

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_replication_session_names_the_mend() {
+    fn a_refused_replication_session_names_the_remedy() {
         let address = address("postgres://u:hunter2@db/d");
         let told = |code: &str, message: &str| {
             let (code, message) = (code.to_owned(), message.to_owned());

@@ -91,7 +91,7 @@ pub struct Table {
     /// What it is.
     pub kind: Kind,
     /// How the stream tells its rows apart.
-    pub identity: Identity,
+    pub identity: RowIdentity,
     /// The columns of its primary key; empty: none.
     pub primary_key: Vec<String>,
     /// Its columns, in order.
@@ -120,7 +120,7 @@ impl Table {
             Kind::Partitioned => {
                 !self.primary_key.is_empty() && self.leaves.iter().all(Table::is_identified)
             }
-            _ => !matches!(self.identity, Identity::None { .. }),
+            _ => !matches!(self.identity, RowIdentity::None { .. }),
         }
     }
 
@@ -128,7 +128,7 @@ impl Table {
     pub fn is_full(&self) -> bool {
         match self.kind {
             Kind::Partitioned => self.leaves.iter().all(Table::is_full),
-            _ => self.identity == Identity::Full,
+            _ => self.identity == RowIdentity::Full,
         }
     }
 
@@ -136,9 +136,9 @@ impl Table {
     pub fn is_in_identity(&self, column: &str) -> bool {
         match (&self.kind, &self.identity) {
             (Kind::Partitioned, _) => self.leaves.iter().all(|leaf| leaf.is_in_identity(column)),
-            (_, Identity::Full) => true,
-            (_, Identity::Key { columns, .. }) => columns.iter().any(|key| key == column),
-            (_, Identity::None { .. }) => false,
+            (_, RowIdentity::Full) => true,
+            (_, RowIdentity::Key { columns, .. }) => columns.iter().any(|key| key == column),
+            (_, RowIdentity::None { .. }) => false,
         }
     }
 
@@ -161,7 +161,7 @@ pub enum Kind {
 
 /// `relreplident`, with what it comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
+pub enum RowIdentity {
     /// Rows are known by these columns.
     Key {
         /// The columns of the index.
@@ -250,7 +250,7 @@ pub struct Schema {
     /// Our role may read its tables; if not, the fields below are empty.
     pub may_read: bool,
     /// Relations in it that are not rowhook's.
-    pub strangers: Vec<String>,
+    pub other_relations: Vec<String>,
     /// Versions of the files that were applied.
     pub migrations: Vec<i32>,
     /// The events of hooks.toml that hooks may name; not those that rowhook fires itself.
@@ -292,7 +292,7 @@ impl Facts {
 }
 
 /// Every table that the configuration names, once.
-fn mentioned(config: &Config) -> Vec<TableName> {
+fn referenced_tables(config: &Config) -> Vec<TableName> {
     let mut names = vec![hook_table(config)];
     names.extend(
         config
@@ -317,7 +317,7 @@ fn mentioned(config: &Config) -> Vec<TableName> {
 
 /// The tables whose changes are read, in the order of the file. A table that only has actions fired from SQL is not among
 /// them: those come as messages.
-pub fn published(config: &Config) -> Vec<TableName> {
+pub fn published_tables(config: &Config) -> Vec<TableName> {
     let mut names: Vec<TableName> = Vec::new();
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source

@@ -3,8 +3,8 @@
 use tokio_postgres::{Client, Row};
 
 use super::{
-    Event, Facts, Identity, Kind, Progress, Publication, Role, Schema, Server, Slot, Table,
-    mentioned,
+    Event, Facts, Kind, Progress, Publication, Role, RowIdentity, Schema, Server, Slot, Table,
+    referenced_tables,
 };
 use crate::{
     config::Config,
@@ -108,7 +108,7 @@ async fn read_tables(
     client: &Client,
     config: &Config,
 ) -> Result<(Vec<TableName>, Vec<Table>), tokio_postgres::Error> {
-    let wanted = mentioned(config);
+    let wanted = referenced_tables(config);
     let mut names = Vec::new();
     let mut oids: Vec<u32> = Vec::new();
     for row in client
@@ -176,16 +176,16 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         character("relreplident")?,
         row.try_get::<_, Option<Vec<String>>>("identity")?,
     ) {
-        ('f', _) => Identity::Full,
-        ('i', Some(columns)) => Identity::Key {
+        ('f', _) => RowIdentity::Full,
+        ('i', Some(columns)) => RowIdentity::Key {
             columns,
             index: row.try_get("index_name")?,
         },
-        (_, Some(columns)) => Identity::Key {
+        (_, Some(columns)) => RowIdentity::Key {
             columns,
             index: None,
         },
-        (how, None) => Identity::None {
+        (how, None) => RowIdentity::None {
             by_choice: how == 'n',
         },
     };
@@ -289,7 +289,7 @@ async fn read_schema(
         made_by_setup: row.try_get("made_by_setup")?,
         may_create: row.try_get("may_create")?,
         may_read: row.try_get("may_read")?,
-        strangers: row.try_get("strangers")?,
+        other_relations: row.try_get("other_relations")?,
         migrations: Vec::new(),
         events: Vec::new(),
     };

@@ -12,7 +12,7 @@ pub struct Finding {
     /// What was found, in one line.
     pub what: String,
     /// What to do about it.
-    pub mend: Option<String>,
+    pub remedy: Option<String>,
     /// Where in hooks.toml, if there.
     pub place: Option<Place>,
 }
@@ -59,7 +59,7 @@ impl Finding {
             level,
             topic,
             what: what.into(),
-            mend: None,
+            remedy: None,
             place: None,
         }
     }
@@ -82,15 +82,15 @@ impl Finding {
 
     pub(super) fn problem(topic: Topic, problem: Problem) -> Self {
         Self {
-            mend: problem.mend,
+            remedy: problem.remedy,
             place: problem.place,
             ..Self::fatal(topic, problem.what)
         }
     }
 
-    pub(super) fn mend(self, mend: impl Into<String>) -> Self {
+    pub(super) fn remedy(self, remedy: impl Into<String>) -> Self {
         Self {
-            mend: Some(mend.into()),
+            remedy: Some(remedy.into()),
             ..self
         }
     }

@@ -1,4 +1,4 @@
-//! The doctor: looks at everything that must be right for rowhook to work, and names the mend of what is not.
+//! The doctor: looks at everything that must be right for rowhook to work, and names the remedy of what is not.
 //!
 //! It changes nothing. What the catalog says is read once; the findings are decided on values, a file for each subject.
 
@@ -59,14 +59,14 @@ pub async fn check(
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
     findings.extend(tables::tables(config, &facts));
-    findings.extend(fitting(&client, config).await);
-    findings.extend(hooks::of_file(config, refuses));
-    findings.extend(hooks::of_table(&client, config, &facts, refuses).await);
+    findings.extend(expressions(&client, config).await);
+    findings.extend(hooks::in_file(config, refuses));
+    findings.extend(hooks::in_table(&client, config, &facts, refuses).await);
     findings
 }
 
 /// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found, expressions and
-/// queries that cannot be asked. Each line is one such thing, with its place and its mend; empty where all fits.
+/// queries that cannot be asked. Each line is one such thing, with its place and its remedy; empty where all fits.
 ///
 /// # Errors
 /// When the tables cannot be looked at.
@@ -84,11 +84,11 @@ pub async fn misfits(
             let place = finding
                 .place
                 .map(|place| format!("{}:{place}: ", config.path.display()));
-            let mend = finding.mend.map(|mend| format!("; {mend}"));
+            let remedy = finding.remedy.map(|remedy| format!("; {remedy}"));
             [
                 place.unwrap_or_default(),
                 finding.what,
-                mend.unwrap_or_default(),
+                remedy.unwrap_or_default(),
             ]
             .concat()
         })
@@ -96,7 +96,7 @@ pub async fn misfits(
 }
 
 /// Do expressions, templates and queries fit the tables?
-async fn fitting(client: &Client, config: &Config) -> Vec<Finding> {
+async fn expressions(client: &Client, config: &Config) -> Vec<Finding> {
     shapes::shapes(client, config)
         .await
         .unwrap_or_else(|error| {
@@ -111,7 +111,7 @@ async fn fitting(client: &Client, config: &Config) -> Vec<Finding> {
 /// Opens a replication session and closes it again: nothing else tells a pooler from a server for sure.
 async fn replication(address: &Address, facts: &Facts) -> Finding {
     let failed = |error: connect::Error| {
-        // Without the privilege it can only fail; that is told under its own heading, with more ways to mend it.
+        // Without the privilege it can only fail; that is told under its own heading, with more ways to remedy it.
         let level = match error.reason {
             connect::Reason::NoReplication { .. } => Level::Note,
             _ => Level::Fatal,
@@ -132,7 +132,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             Topic::Connection,
             "the server does not answer a replication session",
         )
-        .mend("give the server's own address in [database] url, if this is a pooler's"),
+        .remedy("give the server's own address in [database] url, if this is a pooler's"),
     }
 }
 
@@ -147,7 +147,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
                 .collect();
         }
     };
-    let mut findings: Vec<_> = plan::not_ours(facts, &steps)
+    let mut findings: Vec<_> = plan::not_owned(facts, &steps)
         .into_iter()
         .map(|problem| Finding::problem(Topic::Privileges, problem))
         .collect();
@@ -159,7 +159,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
                 Topic::Setup,
                 format!("not set up yet: {}", reasons.join("; ")),
             )
-            .mend("run rowhook setup; rowhook run does it too")
+            .remedy("run rowhook setup; rowhook run does it too")
         }
     });
     findings

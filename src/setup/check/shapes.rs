@@ -43,14 +43,14 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         let Some(relation) = tables.get(&rules.table) else {
             continue;
         };
-        findings.extend(renamed(rules, relation));
-        findings.extend(questions(client, rules, relation).await?);
+        findings.extend(invalid_names(rules, relation));
+        findings.extend(enrich_queries(client, rules, relation).await?);
         if let Some(visible) = &rules.visible {
-            findings.extend(seen(client, visible, rules, relation).await?);
+            findings.extend(visible_query(client, visible, rules, relation).await?);
         }
         if let Some(template) = &rules.payload {
             let sample = Sample::of(client, rules, relation).await?;
-            findings.extend(tried(template, rules, &sample, config));
+            findings.extend(template_failure(template, rules, &sample, config));
         }
     }
     Ok(findings)
@@ -88,14 +88,14 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
         let Some(Ok(filter)) = hook.filter.as_deref().map(Filter::compile) else {
             continue;
         };
-        let heard = |name: &str| {
+        let covers = |name: &str| {
             hook.events
                 .iter()
                 .any(|pattern: &Pattern| pattern.matches(name))
         };
         let mut misfits = Vec::new();
         let mut fits = false;
-        for rule in config.events.iter().filter(|rule| heard(&rule.name)) {
+        for rule in config.events.iter().filter(|rule| covers(&rule.name)) {
             let relation = rule.source.table().and_then(|table| tables.get(table));
             match filter.check(relation.map(|relation| visible(config, relation)).as_ref()) {
                 Ok(()) => fits = true,
@@ -105,7 +105,7 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
         if let Some((event, error)) = misfits.first() {
             let what = format!("the filter of the hook {}, on {event}: {error}", hook.name);
             let finding = if fits {
-                Finding::warn(Topic::Hooks, what).mend(format!(
+                Finding::warn(Topic::Hooks, what).remedy(format!(
                     "ask for the event first, as in: event != {event:?} || …; what it fails on goes on record as dead"
                 ))
             } else {
@@ -117,7 +117,7 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
     findings
 }
 
-fn renamed(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
+fn invalid_names(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
     let wrong = |what: String| Finding::fatal(Topic::Tables, what).at(rules.place);
     let mut findings = Vec::new();
     let names = || relation.columns.iter().map(|column| column.name.as_str());
@@ -158,13 +158,13 @@ fn unknown(
     let names = relation.columns.iter().map(|column| column.name.as_str());
     let finding = Finding::fatal(Topic::Tables, what).at(place);
     match nearest(column, names) {
-        Some(near) => finding.mend(format!("did you mean {near}?")),
+        Some(near) => finding.remedy(format!("did you mean {near}?")),
         None => finding,
     }
 }
 
 /// Each query of `enrich`.
-async fn questions(
+async fn enrich_queries(
     client: &Client,
     rules: &TableRules,
     relation: &Relation,
@@ -173,23 +173,22 @@ async fn questions(
     for enrich in &rules.enrich {
         let who = format!("enrich.{}", enrich.key);
         let columns = enrich.question.columns();
-        let strangers = columns
+        let missing = columns
             .iter()
             .filter(|column| relation.column(column).is_none());
         let before = findings.len();
-        findings
-            .extend(strangers.map(|column| unknown(rules, relation, &who, column, enrich.place)));
+        findings.extend(missing.map(|column| unknown(rules, relation, &who, column, enrich.place)));
         if findings.len() > before {
             continue;
         }
         let sql = enrich::sql(&enrich.question, relation);
-        findings.extend(unasked(client, &sql, &who, rules, enrich.place).await?);
+        findings.extend(unanswerable(client, &sql, &who, rules, enrich.place).await?);
     }
     Ok(findings)
 }
 
 /// The query of `visible`.
-async fn seen(
+async fn visible_query(
     client: &Client,
     visible: &Question,
     rules: &TableRules,
@@ -206,14 +205,14 @@ async fn seen(
         );
         let finding = Finding::fatal(Topic::Tables, what).at(rules.place);
         return Ok(vec![
-            finding.mend("name its columns, each with a $ before it"),
+            finding.remedy("name its columns, each with a $ before it"),
         ]);
     }
     let columns = names
         .iter()
         .filter_map(|name| permission::column(name, relation));
-    let strangers = columns.filter(|column| relation.column(column).is_none());
-    let findings: Vec<Finding> = strangers
+    let missing = columns.filter(|column| relation.column(column).is_none());
+    let findings: Vec<Finding> = missing
         .map(|column| unknown(rules, relation, "visible", column, rules.place))
         .collect();
     if !findings.is_empty() {
@@ -223,12 +222,12 @@ async fn seen(
         Some(column) => enrich::sql_type(relation, column),
         None => "text".to_owned(),
     });
-    let finding = unasked(client, &sql, "visible", rules, rules.place).await?;
+    let finding = unanswerable(client, &sql, "visible", rules, rules.place).await?;
     Ok(finding.into_iter().collect())
 }
 
 /// Why the server would not answer a query.
-async fn unasked(
+async fn unanswerable(
     client: &Client,
     sql: &str,
     who: &str,
@@ -303,7 +302,7 @@ fn example(ty: &Type) -> Value {
 }
 
 /// The first failure of a template, over each kind of event of its table and each sample row.
-fn tried(
+fn template_failure(
     template: &Template,
     rules: &TableRules,
     sample: &Sample,

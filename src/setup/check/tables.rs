@@ -6,7 +6,7 @@ use crate::{
     nearest::nearest,
     postgres::quote,
     setup::{
-        catalog::{Facts, Identity, Kind, Table, published},
+        catalog::{Facts, Kind, RowIdentity, Table, published_tables},
         plan::{full_wanted, identified},
     },
 };
@@ -14,29 +14,29 @@ use crate::{
 /// Tables that do not exist are not among the findings: setup refuses them, and says so.
 pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for name in published(config) {
+    for name in published_tables(config) {
         if let Some(table) = facts.table(&name) {
             findings.push(identity(config, table));
-            findings.extend(computed(table));
+            findings.extend(generated_columns(table));
             findings.extend(partitions(config, table));
-            findings.extend(reading(table, facts, &place(config, table)));
+            findings.extend(read_access(table, facts, &place(config, table)));
         }
     }
     for rules in &config.tables {
         if let Some(table) = facts.table(&rules.table) {
-            findings.extend(shown(rules, table));
-            findings.extend(owner(rules, table, facts));
+            findings.extend(listed_columns(rules, table));
+            findings.extend(owner_path(rules, table, facts));
         }
     }
     for rule in &config.events {
         findings.extend(event(config, facts, rule));
     }
-    findings.extend(owners(config, facts));
+    findings.extend(owner_table(config, facts));
     findings
 }
 
 /// The table that hooks' owners are looked for in.
-fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
+fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
     let exists = config.owner_exists.as_ref()?;
     let table = facts.table(&exists.table)?;
     let missing = no_column(Topic::Owners, table, &exists.column, exists.place);
@@ -49,7 +49,7 @@ fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
                     table.name
                 ),
             )
-            .mend("name the primary key in owner_exists, or set REPLICA IDENTITY FULL")
+            .remedy("name the primary key in owner_exists, or set REPLICA IDENTITY FULL")
             .at(exists.place)
         })
     })
@@ -74,7 +74,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
             Topic::Tables,
             format!("{name} has no replica identity: only its inserts are heard"),
         )
-        .mend(identify(table))
+        .remedy(identify(table))
     } else if table.is_full() {
         Finding::ok(
             Topic::Tables,
@@ -87,7 +87,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
         )
     } else {
         let columns = match &table.identity {
-            Identity::Key { columns, .. } => columns,
+            RowIdentity::Key { columns, .. } => columns,
             _ => &table.primary_key,
         };
         Finding::ok(
@@ -112,7 +112,7 @@ fn identify(table: &Table) -> String {
     }
 }
 
-fn computed(table: &Table) -> Option<Finding> {
+fn generated_columns(table: &Table) -> Option<Finding> {
     (!table.generated.is_empty()).then(|| {
         Finding::note(
             Topic::Tables,
@@ -136,7 +136,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
             ),
         );
         if full_wanted(config, &table.name) {
-            finding.mend("run rowhook setup after adding a partition: it does not inherit identity = \"full\"")
+            finding.remedy("run rowhook setup after adding a partition: it does not inherit identity = \"full\"")
         } else {
             finding
         }
@@ -144,7 +144,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
 }
 
 /// Values that are not in the stream are read from the table. Without that they are left out and named in `unchanged`.
-fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
+fn read_access(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
         Finding::warn(
@@ -154,7 +154,7 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
                 table.name
             ),
         )
-        .mend(format!(
+        .remedy(format!(
             "run: grant select on {} to {}",
             quote::table(&table.name),
             quote::name(role)
@@ -164,7 +164,7 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
             Topic::Privileges,
             format!("row security hides rows of {} from {role}: large values that an update left alone can be missing", table.name),
         )
-        .mend(format!("run: alter role {} bypassrls", quote::name(role)))
+        .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
     } else {
         return None;
     };
@@ -175,7 +175,7 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
 }
 
 /// Are the columns of `columns` and `exclude` there?
-fn shown(rules: &TableRules, table: &Table) -> Vec<Finding> {
+fn listed_columns(rules: &TableRules, table: &Table) -> Vec<Finding> {
     let columns = match &rules.columns {
         Columns::All => &[][..],
         Columns::Only(columns) | Columns::Except(columns) => columns,
@@ -193,14 +193,14 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Place) -> Option<
     let finding = Finding::fatal(topic, format!("{} has no column {column}", table.name)).at(place);
     Some(
         match nearest(column, table.columns.iter().map(String::as_str)) {
-            Some(near) => finding.mend(format!("did you mean {near}?")),
+            Some(near) => finding.remedy(format!("did you mean {near}?")),
             None => finding,
         },
     )
 }
 
 /// Can the path to the owner be walked?
-fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
+fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     let Some(owner) = &rules.owner else {
         return Vec::new();
     };
@@ -218,7 +218,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                 Topic::Owners,
                 format!("the owner of {} is looked up in {name} by its primary key, which must be one column", rules.table),
             )
-            .mend(match table.primary_key.len() {
+            .remedy(match table.primary_key.len() {
                 0 => format!("give {name} a primary key, or another owner to [tables.{}]", rules.table),
                 _ => format!("give another owner to [tables.{}]", rules.table),
             })
@@ -230,7 +230,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                     rules.table
                 ),
             )
-            .mend(format!(
+            .remedy(format!(
                 "run: grant select on {} to {}",
                 quote::table(name),
                 quote::name(role)
@@ -240,7 +240,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                 Topic::Owners,
                 format!("row security hides rows of {name} from {role}, so that owners of {} can be missed", rules.table),
             )
-            .mend(format!("run: alter role {} bypassrls", quote::name(role)))
+            .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
         } else {
             continue;
         };
@@ -292,7 +292,7 @@ fn impossible(rule: &EventRule, table: &Table) -> Finding {
         Topic::Events,
         format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
     )
-    .mend(identify(table))
+    .remedy(identify(table))
     .at(rule.place)
 }
 
@@ -308,7 +308,7 @@ fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option
             "{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"
         ),
     );
-    Some(finding.mend(make_full(table)).at(rule.place))
+    Some(finding.remedy(make_full(table)).at(rule.place))
 }
 
 /// That a condition looks at more of the old row than the stream has.
@@ -318,7 +318,7 @@ fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
         Topic::Events,
         format!("{event} looks at the old row, of which the stream carries only the key of {name}"),
     )
-    .mend(make_full(table))
+    .remedy(make_full(table))
     .at(rule.place)
 }
 
@@ -335,12 +335,12 @@ fn unknown_owner(
             Topic::Owners,
             format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
         )
-        .mend(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners")),
+        .remedy(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners")),
         Some(column) if by_identity && !table.is_in_identity(&column) => Finding::warn(
             Topic::Owners,
             format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
         )
-        .mend(make_full(table)),
+        .remedy(make_full(table)),
         Some(_) => return None,
     };
     Some(finding.at(rule.place))

@@ -70,7 +70,7 @@ fn no_table(table: &TableName, facts: &Facts) -> Problem {
     };
     Problem {
         what: format!("there is no table {table} in {}", facts.server.database),
-        mend: meant.map(|meant| format!("did you mean {meant}?")),
+        remedy: meant.map(|meant| format!("did you mean {meant}?")),
         place: None,
     }
 }
@@ -103,11 +103,11 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
         ));
     }
     let newest = migration::newest();
-    if schema.migrations.is_empty() && !schema.strangers.is_empty() {
+    if schema.migrations.is_empty() && !schema.other_relations.is_empty() {
         return Some(Problem::new(
             format!(
                 "the schema {name} already holds {}",
-                schema.strangers.join(", ")
+                schema.other_relations.join(", ")
             ),
             "set [database] schema to a name that is free",
         ));

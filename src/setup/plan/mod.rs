@@ -5,13 +5,13 @@
 //! Postgres refuses the application's own UPDATE.
 
 mod fit;
-mod hindrance;
+mod precondition;
 pub mod problem;
 mod publication;
 pub mod step;
 
 use super::{
-    catalog::{Event, Facts, Identity, Kind, Table},
+    catalog::{Event, Facts, Kind, RowIdentity, Table},
     migration,
 };
 use crate::config::Config;
@@ -20,12 +20,12 @@ use crate::postgres::quote;
 use self::step::CREATE_SLOT;
 
 pub use self::{
-    hindrance::hindrances,
+    precondition::unmet_preconditions,
     problem::{Problem, Refused},
     step::{Runs, Step},
 };
 pub(super) use self::{
-    hindrance::{is_standby, no_create, no_replication, not_ours, wrong_wal_level},
+    precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
     publication::{full_wanted, identified},
 };
 
@@ -176,12 +176,12 @@ fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
 
 fn full(config: &Config, table: &Table) -> Option<Step> {
     let (previous, index) = match &table.identity {
-        Identity::Full => return None,
-        Identity::Key {
+        RowIdentity::Full => return None,
+        RowIdentity::Key {
             index: Some(index), ..
         } => ('i', quote::text(index)),
-        Identity::None { by_choice: true } => ('n', "null".into()),
-        Identity::Key { index: None, .. } | Identity::None { by_choice: false } => {
+        RowIdentity::None { by_choice: true } => ('n', "null".into()),
+        RowIdentity::Key { index: None, .. } | RowIdentity::None { by_choice: false } => {
             ('d', "null".into())
         }
     };

@@ -10,16 +10,16 @@ pub struct Problem {
     /// What is wrong.
     pub what: String,
     /// What to do about it, where that is not obvious.
-    pub mend: Option<String>,
+    pub remedy: Option<String>,
     /// Where in hooks.toml, if there.
     pub place: Option<Place>,
 }
 
 impl Problem {
-    pub(crate) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
-            mend: Some(mend.into()),
+            remedy: Some(remedy.into()),
             place: None,
         }
     }
@@ -39,8 +39,8 @@ impl fmt::Display for Problem {
             write!(f, "{place}: ")?;
         }
         f.write_str(&self.what)?;
-        match &self.mend {
-            Some(mend) => write!(f, "; {mend}"),
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
     }

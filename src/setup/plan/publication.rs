@@ -66,7 +66,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         config.database.inserts_publication(),
         [true, false, false, false],
     );
-    let mut names = catalog::published(config);
+    let mut names = catalog::published_tables(config);
     let owners = config
         .owner_exists
         .iter()

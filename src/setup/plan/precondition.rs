@@ -10,24 +10,24 @@ use crate::{
 };
 
 /// What would keep this role on this server from doing `steps`. A DBA who runs the printed SQL is another role.
-pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let (server, role) = (&facts.server, &facts.role);
     let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
     let makes_schema = makes("create schema ") || makes("create publication ");
     [
         wrong_wal_level(server),
-        is_standby(server),
-        no_replication(role).filter(|_| makes(CREATE_SLOT)),
-        no_create(role, server).filter(|_| makes_schema),
+        standby(server),
+        may_not_replicate(role).filter(|_| makes(CREATE_SLOT)),
+        may_not_create(role, server).filter(|_| makes_schema),
     ]
     .into_iter()
     .flatten()
-    .chain(not_ours(facts, steps))
+    .chain(not_owned(facts, steps))
     .collect()
 }
 
 /// What `steps` change but this role does not own.
-pub(crate) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let role = &facts.role;
     let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
     let mut problems = Vec::new();
@@ -47,7 +47,7 @@ pub(crate) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     }
     for table in facts.tables.iter().filter(|table| !table.owned) {
         if changed(format!("table only {}", quote::table(&table.name))) {
-            problems.push(not_owned(table, role));
+            problems.push(table_not_owned(table, role));
         }
     }
     let outdated = facts
@@ -75,7 +75,7 @@ pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     })
 }
 
-pub(crate) fn is_standby(server: &Server) -> Option<Problem> {
+pub(crate) fn standby(server: &Server) -> Option<Problem> {
     server.in_recovery.then(|| {
         Problem::new(
             "this server is a standby",
@@ -86,7 +86,7 @@ pub(crate) fn is_standby(server: &Server) -> Option<Problem> {
 
 const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
 
-pub(crate) fn no_replication(role: &Role) -> Option<Problem> {
+pub(crate) fn may_not_replicate(role: &Role) -> Option<Problem> {
     let name = &role.name;
     (!role.may_replicate()).then(|| {
         Problem::new(
@@ -99,7 +99,7 @@ pub(crate) fn no_replication(role: &Role) -> Option<Problem> {
     })
 }
 
-pub(crate) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
+pub(crate) fn may_not_create(role: &Role, server: &Server) -> Option<Problem> {
     let (name, database) = (&role.name, &server.database);
     (!role.may_create).then(|| {
         Problem::new(
@@ -113,7 +113,7 @@ pub(crate) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
     })
 }
 
-fn not_owned(table: &Table, role: &Role) -> Problem {
+fn table_not_owned(table: &Table, role: &Role) -> Problem {
     Problem::new(
         format!(
             "{} belongs to {}, and only its owner can publish it",
