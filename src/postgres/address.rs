@@ -1,7 +1,7 @@
-//! Where a database is and how to enter it: a libpq URL or key=value string, read once and checked.
+//! Where a database is and how to log in to it: a libpq URL or key=value string, parsed and checked once.
 //!
-//! What the text leaves out comes from libpq's environment variables, then from its defaults. Errors never repeat a piece
-//! of the text that could be part of a password: an unencoded `/` in one moves the rest of it into other fields.
+//! What the text leaves out comes from libpq's environment variables, then from libpq's defaults. Errors never repeat a part
+//! of the text that could belong to a password: an unencoded `/` in a password moves the rest of it into other fields.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -11,46 +11,46 @@ use super::passfile::{self, Login};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
-/// A checked address of one database.
+/// The checked address of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Tried in this order; never empty.
+    /// The hosts, tried in this order; never empty.
     pub hosts: Vec<Host>,
-    /// The role.
+    /// The role to log in as.
     pub user: String,
-    /// `None` where the server is expected to ask for none.
+    /// The role's password; `None` if the server is expected not to ask for one.
     pub password: Option<Secret>,
-    /// The database.
+    /// The name of the database.
     pub database: String,
-    /// How the connection is protected; a unix socket never is.
+    /// How connections are encrypted and verified; unix sockets never are.
     pub tls: Tls,
-    /// For each host. `None`: as long as the system waits.
+    /// The limit for connecting to one host; `None` leaves it to the operating system.
     pub connect_timeout: Option<Duration>,
-    /// Overrides the name that we would give ourselves.
+    /// The `application_name` of every session, in place of the one that rowhook would choose.
     pub application_name: Option<String>,
-    /// Settings for the session: `-c name=value`.
+    /// Settings for every session, written `-c name=value`.
     pub options: Option<String>,
-    /// Go on to the next host where this one does not accept writes.
+    /// Whether a host that does not accept writes is passed over.
     pub read_write: bool,
-    /// `channel_binding=require`. The replication session goes without it.
+    /// Whether `channel_binding=require` is set. The replication connection does not support channel binding.
     pub channel_binding: bool,
 }
 
-/// One place to connect to.
+/// One host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// A name or IP address.
+    /// A host that is reached by TCP.
     Tcp {
-        /// Without brackets where it is IPv6.
+        /// A DNS name or an IP address; IPv6 without brackets.
         name: String,
-        /// Default 5432.
+        /// The TCP port, 5432 by default.
         port: u16,
     },
-    /// The folder of a unix socket.
+    /// A unix socket on this machine.
     Unix {
-        /// Absolute.
+        /// The folder of the socket, as an absolute path.
         folder: PathBuf,
-        /// Part of the socket's name.
+        /// The port, which is part of the socket's file name.
         port: u16,
     },
 }
@@ -65,33 +65,34 @@ impl fmt::Display for Host {
     }
 }
 
-/// `sslmode` and its companions.
+/// `sslmode` and the files that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// What is demanded.
+    /// What is required of the connection.
     pub mode: TlsMode,
-    /// PEM file of the authorities to trust; `None`: those of Mozilla, which are built in.
+    /// PEM file of the trusted certificate authorities; `None` means those of Mozilla, which are built in.
     pub roots: Option<PathBuf>,
-    /// PEM files of our own certificate and its key.
+    /// PEM files of the client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// `sslmode`.
+/// What `sslmode` requires of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Never.
+    /// No TLS.
     Disable,
-    /// Where the server has it; nothing is verified. `allow` is read as this too: it differs only in what is tried first.
+    /// TLS if the server offers it, without verification. `allow` is read as this too, since it differs only in what is tried
+    /// first.
     Prefer,
-    /// Always, but nothing is verified.
+    /// TLS always, without verification.
     Require,
-    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq.
+    /// The certificate must come from a trusted authority. As in libpq, `require` with an `sslrootcert` means this.
     VerifyCa,
-    /// And it is the host's.
+    /// The certificate must come from a trusted authority and be issued for the host's name.
     VerifyFull,
 }
 
-/// Why a text is no address, in one line that repeats nothing secret.
+/// Why a text is not an address, in one line that repeats nothing secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(String);
@@ -101,11 +102,11 @@ fn mistake<T>(text: impl Into<String>) -> Result<T, ParseError> {
 }
 
 impl Address {
-    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment, and a missing
+    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment, and a missing
     /// password from `~/.pgpass`.
     ///
     /// # Errors
-    /// When it is neither, has an unknown key, or asks for something that rowhook cannot do.
+    /// If the text is neither, has an unknown key, or asks for something that rowhook does not support.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
         if address.password.is_none() {
@@ -128,7 +129,7 @@ impl Address {
         })
     }
 
-    /// The same in the given environment, without looking for a password in files.
+    /// Parses a URL or a key=value string with the given environment variables, and does not look for a password in files.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -152,7 +153,7 @@ impl Address {
     }
 }
 
-/// Keys that mean something here, with the environment variable that stands in for them.
+/// The supported keys, each with the environment variable that is used in its absence.
 const KEYS: [(&str, &str); 14] = [
     ("host", "PGHOST"),
     ("port", "PGPORT"),
@@ -170,7 +171,7 @@ const KEYS: [(&str, &str); 14] = [
     ("channel_binding", "PGCHANNELBINDING"),
 ];
 
-/// Keys of libpq and of well-known clients that may stand in a shared DATABASE_URL and change nothing for us.
+/// Keys of libpq and of well-known clients that a shared DATABASE_URL may contain and that do not matter to rowhook.
 const IGNORED: [&str; 19] = [
     "client_encoding",
     "connection_limit",
@@ -193,7 +194,7 @@ const IGNORED: [&str; 19] = [
     "uselibpqcompat",
 ];
 
-/// Keys of libpq that change where or how safely one connects, so that passing over them would be wrong.
+/// Keys of libpq that change where or how securely to connect, so that ignoring them would be wrong.
 const UNSUPPORTED: [&str; 13] = [
     "hostaddr",
     "passfile",
@@ -210,12 +211,12 @@ const UNSUPPORTED: [&str; 13] = [
     "replication",
 ];
 
-/// What the text says, key by key.
+/// The settings of the text, by key.
 #[derive(Default)]
 struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// `[user[:password]@][host[:port],…][/database][?key=value&…]`
+    /// Parses `[user[:password]@][host[:port],…][/database][?key=value&…]`.
     fn from_url(rest: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -240,7 +241,7 @@ impl Settings {
                     "after the ? of the database's URL, each setting is written key=value",
                 );
             };
-            // JDBC's spelling, as libpq reads it too.
+            // JDBC writes `ssl=true`, which libpq accepts too.
             match (decode(key)?.as_str(), decode(value)?) {
                 ("ssl", value) if value == "true" => settings.add("sslmode", "require".into())?,
                 (key, value) => settings.add(key, value)?,
@@ -249,7 +250,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// `key=value key='a value'`, with `\` before a quote or backslash.
+    /// Parses `key=value key='a value'`, in which `\` escapes a quote or a backslash.
     fn from_pairs(text: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let mut rest = text.trim_start();
@@ -266,7 +267,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// A later one overrides an earlier one; an empty one says nothing.
+    /// Adds a setting. It replaces an earlier one of the same key; an empty value is ignored.
     fn add(&mut self, key: &str, value: String) -> Result<(), ParseError> {
         let known = || KEYS.iter().map(|(key, _)| *key);
         if IGNORED.contains(&key) || value.is_empty() {
@@ -281,7 +282,7 @@ impl Settings {
                 "rowhook cannot do what the setting {key} of a database's address asks for"
             ));
         }
-        // The key is not shown: it can be a part of an unencoded password.
+        // The key is not shown, because it can be part of an unencoded password.
         match nearest(key, known()) {
             Some(near) => mistake(format!(
                 "the database's address has an unknown setting; did you mean {near}?"
@@ -390,7 +391,7 @@ impl Settings {
         })
     }
 
-    /// As in libpq, 0 or less waits for ever.
+    /// As in libpq, 0 or less means no limit.
     fn connect_timeout(&mut self) -> Result<Option<Duration>, ParseError> {
         let Some(text) = self.0.remove("connect_timeout") else {
             return Ok(None);
@@ -415,7 +416,7 @@ impl Settings {
     }
 }
 
-/// `name`, `name:port` or `[ipv6]:port`.
+/// Splits `name`, `name:port` or `[ipv6]:port` into name and port; the port is empty if there is none.
 fn split_port(host: &str) -> Result<(&str, &str), ParseError> {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((name, after)) = rest.split_once(']') else {
@@ -438,13 +439,13 @@ fn read_port(text: &str) -> Result<u16, ParseError> {
     }
 }
 
-/// `%41` is `A`.
+/// Undoes percent-encoding: `%41` becomes `A`.
 fn decode(text: &str) -> Result<String, ParseError> {
     let is_escape = |after: &str| {
         let digits = after.as_bytes().get(..2);
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    // The library would let a lone % pass.
+    // `percent_decode_str` would leave an invalid escape as it is.
     let decoded = match text.split('%').skip(1).all(is_escape) {
         true => percent_decode_str(text).decode_utf8().ok(),
         false => None,
@@ -454,7 +455,7 @@ fn decode(text: &str) -> Result<String, ParseError> {
     })
 }
 
-/// A value of a key=value string, and what follows it.
+/// Reads one value of a key=value string, and returns it with the text that follows it.
 fn read_value(text: &str) -> Result<(String, &str), ParseError> {
     let (quoted, body) = match text.strip_prefix('\'') {
         Some(body) => (true, body),
@@ -476,7 +477,8 @@ fn read_value(text: &str) -> Result<(String, &str), ParseError> {
     Ok((value, ""))
 }
 
-/// As libpq does, a local socket comes first; where its folder is depends on how libpq was built, so look.
+/// The host to use if none is named: a local socket if there is one, as in libpq, and else localhost. The folder of the
+/// socket depends on how libpq was built, so the usual ones are tried.
 fn default_host(port: u16) -> Host {
     ["/var/run/postgresql", "/tmp"]
         .into_iter()
@@ -580,23 +582,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_in_one_line_without_the_password() {
-        let told = |text: &str| parse(text).unwrap_err().to_string();
+    fn a_mistake_is_shown_in_one_line_without_the_password() {
+        let error = |text: &str| parse(text).unwrap_err().to_string();
         insta::assert_snapshot!(
             [
-                told("mysql://db/x"),
-                told("what"),
-                told("postgres://u:hunter/2@db/x"),
-                told("postgres://u:hunter?2@db/x"),
-                told("postgres://u:100%@db/x"),
-                told("postgres://u:%+1@db/x"),
-                told("postgres://db/x?sslmod=require"),
-                told("postgres://db/x?sslcrl=x"),
-                told("postgres://db/x?sslmode=on"),
-                told("postgres://db/x?sslrootcert=system&sslmode=require"),
-                told("postgres://db/x?sslcert=a"),
-                told("postgres://a,b/x?port=1,2,3"),
-                told("host='db"),
+                error("mysql://db/x"),
+                error("what"),
+                error("postgres://u:hunter/2@db/x"),
+                error("postgres://u:hunter?2@db/x"),
+                error("postgres://u:100%@db/x"),
+                error("postgres://u:%+1@db/x"),
+                error("postgres://db/x?sslmod=require"),
+                error("postgres://db/x?sslcrl=x"),
+                error("postgres://db/x?sslmode=on"),
+                error("postgres://db/x?sslrootcert=system&sslmode=require"),
+                error("postgres://db/x?sslcert=a"),
+                error("postgres://a,b/x?port=1,2,3"),
+                error("host='db"),
             ]
             .join("\n"),
             @r"

@@ -1,15 +1,15 @@
-//! A position in the WAL.
+//! Positions in the WAL.
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// A position in the WAL, in bytes from its beginning. It is written as Postgres writes it: `16/B374D848`.
+/// A log sequence number: a position in the WAL, in bytes from its beginning. Displayed as in Postgres: `16/B374D848`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// Before everything; asked for, it means where the slot stands.
+    /// Before everything. A stream that is started from here begins where the slot stands.
     pub const ZERO: Self = Self(0);
 }
 
@@ -19,7 +19,7 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// A text that is no LSN.
+/// A text that is not an LSN.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no LSN; one is two hexadecimal numbers, such as 16/B374D848")]
 pub struct ParseLsnError(String);

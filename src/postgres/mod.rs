@@ -1,4 +1,6 @@
-//! Everything that speaks to Postgres: connecting, setting up, reading the stream, and telling what is in it.
+//! The wire to Postgres: addresses, connections, the replication stream, and what is in it.
+//!
+//! Nothing here knows of hooks, events or the configuration.
 
 pub mod address;
 pub mod connect;

@@ -1,10 +1,10 @@
-//! The password that `~/.pgpass` (or PGPASSFILE) has for an address without one.
+//! The password file: `~/.pgpass`, or the file that PGPASSFILE names.
 
 use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use crate::secret::Secret;
 
-/// What a line has to fit.
+/// What a line of the password file has to match.
 pub(super) struct Login<'a> {
     /// The host's name or IP address; `localhost` for a unix socket.
     pub(super) host: &'a str,
@@ -13,8 +13,8 @@ pub(super) struct Login<'a> {
     pub(super) user: &'a str,
 }
 
-/// Looks up the password for a login. `None`: there is no file, no line of it fits, or other users may read it, in which
-/// case libpq ignores it too.
+/// Looks up the password for a login. Returns `None` if there is no file, if no line of it matches, or if other users may
+/// read the file; libpq ignores such a file too.
 pub(super) fn look_up(login: &Login<'_>) -> Option<Secret> {
     let path = match env::var_os("PGPASSFILE") {
         Some(path) => PathBuf::from(path),
@@ -28,7 +28,7 @@ pub(super) fn look_up(login: &Login<'_>) -> Option<Secret> {
     find(&fs::read_to_string(&path).ok()?, login)
 }
 
-/// The password of the first line `host:port:database:user:password` that fits; `*` fits anything.
+/// The password of the first line `host:port:database:user:password` that matches; `*` matches anything.
 fn find(file: &str, login: &Login<'_>) -> Option<Secret> {
     let port = login.port.to_string();
     let wanted = [login.host, port.as_str(), login.database, login.user];
@@ -42,7 +42,7 @@ fn find(file: &str, login: &Login<'_>) -> Option<Secret> {
         })
 }
 
-/// The parts between the colons; `\` takes the next character as it is.
+/// The fields between the colons; `\` escapes the next character.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();

@@ -1,7 +1,7 @@
-//! A table with the columns it had when a change was made.
+//! A table with the columns that it had when a row changed.
 //!
-//! Beside the columns of the stream it has those that the stream leaves out: stored generated ones. They stand last, and
-//! rows of the stream are padded for them with [`Value::Unchanged`], so that they are treated as any value left out is.
+//! The stream leaves out stored generated columns. A relation has them too, after the others, and rows of the stream are
+//! padded with [`Value::Unchanged`] for them, so they are treated as any other value that the stream leaves out.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::postgres::{
     tuple::{Tuple, Value},
 };
 
-/// A table as a Relation message describes it, with what the catalog adds.
+/// A table as a Relation message describes it, completed from the catalog.
 #[derive(Debug)]
 pub struct Relation {
     /// The table's oid.
@@ -28,45 +28,45 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// What is known of its old rows.
+    /// Which columns of an old row the stream carries.
     pub identity: ReplicaIdentity,
-    /// The columns of the stream, in its order, and then those that it leaves out.
+    /// The columns of the stream, in its order, and after them those that it leaves out.
     pub columns: Vec<Column>,
-    /// The places of the primary key's columns, in the key's order; empty where there is none.
+    /// The indexes in `columns` of the primary key, in the key's order; empty if there is none.
     pub primary_key: Vec<usize>,
-    /// The places of the columns that tell a row from the others and are in each of its images: those of the replica
-    /// identity, or of the primary key where that is FULL; the whole row where there is none. Empty where nothing does.
+    /// The indexes in `columns` of what identifies a row and is part of each of its images: the replica identity, or the
+    /// primary key if the identity is FULL, or all columns if there is no primary key. Empty if nothing identifies rows.
     pub key: Vec<usize>,
 }
 
-/// A column.
+/// A column of a relation.
 #[derive(Debug)]
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What its values are.
+    /// Its type, as far as JSON tells types apart.
     pub ty: Arc<Type>,
-    /// Its type's oid.
+    /// The oid of its type.
     pub type_oid: u32,
-    /// Its type as SQL writes it: `numeric(8,2)`. That of a column that is gone by now is `text`.
+    /// Its type in SQL: `numeric(8,2)`. For a column that no longer exists, `text`.
     pub sql_type: String,
-    /// May it be null?
+    /// Whether it may be null.
     pub nullable: bool,
-    /// Part of the replica identity.
+    /// Whether it is part of the replica identity.
     pub identity_key: bool,
-    /// Computed from others, and not in the stream.
+    /// Whether it is generated from other columns, and so not in the stream.
     pub generated: bool,
-    /// A value may be so large that an update which does not touch it leaves it out.
+    /// Whether its values can be TOASTed. The stream leaves out a TOASTed value that an update did not change.
     pub toastable: bool,
-    /// A foreign key of this column alone.
+    /// Whether it alone is a foreign key.
     pub foreign_key: bool,
 }
 
 impl Relation {
-    /// The table of this name as the stream would describe it; `None` where there is none.
+    /// Looks up a table by name, and describes it as the stream would. Returns `None` if there is no such table.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// If the catalog cannot be read.
     pub async fn find(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
         let sql = include_str!("../../sql/catalog/stream_relation.sql");
         let rows = client.query(sql, &[&quote::table(table)]).await?;
@@ -96,11 +96,11 @@ impl Relation {
         Self::describe(client, message).await.map(Some)
     }
 
-    /// Completes what the stream says of a table with what the catalog says now. A table that is gone by now is what the
-    /// stream says.
+    /// Completes the stream's description of a table with what the catalog has now. If the table no longer exists, the
+    /// description is all there is.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// If the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
         let catalog = CatalogColumn::read_all(client, message.oid).await?;
         let columns = columns(client, &message.columns, &catalog).await?;
@@ -124,7 +124,7 @@ impl Relation {
         })
     }
 
-    /// The table's name.
+    /// The table's name, with its schema.
     pub fn table(&self) -> TableName {
         TableName {
             schema: self.schema.clone(),
@@ -132,18 +132,19 @@ impl Relation {
         }
     }
 
-    /// The place of the column with this name.
+    /// The index of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// Adds to a row of the stream what it lacks.
+    /// Pads a row of the stream with the columns that the stream leaves out.
     pub fn pad(&self, tuple: &mut Tuple) {
         tuple.resize(self.columns.len(), Value::Unchanged);
     }
 
-    /// Writes a row as a JSON object, in the order of the columns and by the names that `show` gives them; what it gives none
-    /// is left out. Returns the names of shown columns that are not in it, because their values are not known.
+    /// Appends a row to `out` as a JSON object, in the order of the columns. `show` returns the name that a column is shown
+    /// by, or `None` to leave it out. Returns the names of the shown columns that the object lacks, because their values are
+    /// unknown.
     pub fn write_row<'a>(
         &'a self,
         tuple: &'a Tuple,
@@ -155,19 +156,19 @@ impl Relation {
         write_object(shown, out)
     }
 
-    /// About how many bytes [`write_row`](Self::write_row) will write.
+    /// An estimate of how many bytes [`write_row`](Self::write_row) writes.
     pub fn json_size_hint(&self, tuple: &Tuple) -> usize {
         let names = self.columns.iter().map(|column| column.name.len());
         let values = tuple.iter().map(|value| match value {
             Value::Text(text) => text.len(),
             Value::Null | Value::Unchanged => 4,
         });
-        // Quotes, a colon and a comma.
+        // For each column: four quotes, a colon and a comma. For the object: two braces.
         let marks = tuple.len() * 6 + 2;
         names.chain(values).sum::<usize>() + marks
     }
 
-    /// Writes the columns of [`key`](Self::key) as a JSON object.
+    /// Appends the columns of [`key`](Self::key) to `out` as a JSON object.
     pub fn write_key(&self, tuple: &Tuple, out: &mut Vec<u8>) {
         let key = self.key.iter();
         let key = key.filter_map(|at| {
@@ -177,10 +178,10 @@ impl Relation {
         write_object(key, out);
     }
 
-    /// The lane of a row: the same for all changes of one row, and by chance only for those of another. `None` where
+    /// The lane of a row: a hash that is equal for all changes of one row, and differs between rows but for chance. `None` if
     /// nothing identifies rows.
     ///
-    /// It is a function of the table's name and the key's text alone, and so the same in every process and version.
+    /// It depends on nothing but the table's name and the key's text, so it is the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
         let mut hash = Sha256::new();
         let mut add = |kind: u8, bytes: &[u8]| {
@@ -202,7 +203,7 @@ impl Relation {
     }
 }
 
-/// A column as the catalog has it now, which may be later than the change that is read.
+/// A column as the catalog has it now, which may be later than the change that is being read.
 struct CatalogColumn {
     name: String,
     type_oid: u32,
@@ -211,12 +212,12 @@ struct CatalogColumn {
     nullable: bool,
     toastable: bool,
     foreign_key: bool,
-    /// Its place in the primary key, from 0.
+    /// Its position in the primary key.
     key_place: Option<i32>,
 }
 
 impl CatalogColumn {
-    /// The columns of a table, in order; none if the table is gone.
+    /// Reads the columns of a table, in order; none if the table no longer exists.
     async fn read_all(client: &Client, oid: u32) -> Result<Vec<Self>, Error> {
         let sql = include_str!("../../sql/catalog/relation.sql");
         let rows = client.query(sql, &[&oid]).await?;
@@ -237,7 +238,7 @@ impl CatalogColumn {
     }
 }
 
-/// The columns of the stream, and after them the generated ones that it leaves out.
+/// The columns of the stream, completed from the catalog, and after them the generated ones that the stream leaves out.
 async fn columns(
     client: &Client,
     streamed: &[ColumnMessage],
@@ -271,7 +272,7 @@ async fn columns(
     Ok(all.into_iter().map(complete).collect())
 }
 
-/// The places of the primary key's columns, in the key's order.
+/// The indexes in `columns` of the primary key, in the key's order.
 fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> Vec<usize> {
     let mut key: Vec<_> = catalog
         .iter()
@@ -279,12 +280,12 @@ fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> Vec<usize> {
         .collect();
     key.sort_by_key(|column| column.key_place);
     let place = |name: &str| columns.iter().position(|column| column.name == name);
-    // All or none: part of a key does not tell rows apart, and a column may have been renamed since.
+    // All or none: part of a key does not identify a row, and a column may have been renamed since the change.
     let places: Option<Vec<usize>> = key.iter().map(|column| place(&column.name)).collect();
     places.unwrap_or_default()
 }
 
-/// Writes fields by these names. Returns the names of those that are not known, and left out.
+/// Appends an object with these fields to `out`. Returns the names of the fields left out because they are unknown.
 fn write_object<'a>(
     fields: impl Iterator<Item = (&'a str, &'a Column, &'a Value)>,
     out: &mut Vec<u8>,
@@ -312,8 +313,8 @@ fn write_object<'a>(
 }
 
 impl Column {
-    /// Writes a value. One that is not of the column's type, because the type has changed since, is told as its text:
-    /// an event with a value in another form is better than none.
+    /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is written
+    /// as a string: an event with a value in another form is better than none.
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         if let Err(error) = json::write(&self.ty, text, out) {

@@ -73,9 +73,9 @@ fn find(name: &str, progress: &Progress, server: &Server, slot: Option<&Slot>) -
         Cause::OtherCluster
     } else if let Some(slot) = slot {
         if slot.is_lost() {
-            let told = slot.invalidation_reason.clone();
+            let reason = slot.invalidation_reason.clone();
             Cause::Invalidated {
-                reason: told.unwrap_or_else(|| "wal_removed".into()),
+                reason: reason.unwrap_or_else(|| "wal_removed".into()),
             }
         } else if other_timeline.is_none() && standing > Some(progress.confirmed) {
             Cause::Advanced

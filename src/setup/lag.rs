@@ -186,9 +186,9 @@ mod tests {
         );
         assert_eq!(watch.look(&much, start), None);
         assert_eq!(watch.look(&little, start + STALLED_AFTER), None);
-        let told = watch.look(&much, start + STALLED_AFTER);
+        let alert = watch.look(&much, start + STALLED_AFTER);
         assert_eq!(
-            told,
+            alert,
             Some(Alert::Danger(Danger::Stalled {
                 lag: MUCH_WAL + 1,
                 lasted: STALLED_AFTER

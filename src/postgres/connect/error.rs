@@ -1,38 +1,38 @@
-//! What kept a connection from opening, and what to do about it.
+//! Why a connection could not be opened, and what to do about it.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::postgres::quote;
 
-/// What kept a connection from opening. It shows as one line: what happened where, and the mend.
+/// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// The host, as `name:port` or the socket's path.
+    /// The host, as `name:port` or the path of its socket.
     pub at: String,
-    /// What happened.
+    /// What happened there.
     pub reason: Reason,
 }
 
-/// Why a connection did not open.
+/// What happened when a connection was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// Nobody answers there.
+    /// Nothing answers at the host's address.
     Unreachable(String),
-    /// Somebody answers, but not within connect_timeout.
+    /// The connection was not open within this connect_timeout.
     Silent(Duration),
-    /// TLS was demanded and did not come about, or a file it needs is missing.
+    /// TLS is required and could not be established, or a file that it needs cannot be used.
     Tls(String),
-    /// A wrong password.
+    /// The password is wrong.
     Password {
-        /// Of this role.
+        /// The role.
         user: String,
     },
-    /// A password is wanted, and we have none.
+    /// The server asks for a password, and the address has none.
     NoPassword {
-        /// For this role.
+        /// The role.
         user: String,
     },
-    /// There is no such role, or it may not log in.
+    /// There is no such role.
     NoRole {
         /// The role.
         user: String,
@@ -42,36 +42,36 @@ pub enum Reason {
         /// The database.
         database: String,
     },
-    /// pg_hba.conf lets nobody in this way.
+    /// No line of pg_hba.conf admits the connection.
     NoEntry {
         /// The role.
         user: String,
         /// The database.
         database: String,
-        /// We came without TLS.
+        /// Whether the connection was not encrypted.
         plain: bool,
     },
-    /// max_connections is reached.
+    /// All connections are in use (max_connections).
     Full,
-    /// max_wal_senders is reached.
+    /// All WAL senders are in use (max_wal_senders).
     NoSender,
-    /// The role may not open a replication session.
+    /// The role lacks the attribute REPLICATION.
     NoReplication {
         /// The role.
         user: String,
     },
-    /// A pooler stands between us and the server.
+    /// A connection pooler answers, which does not support replication.
     Pooler(String),
-    /// A standby, where a primary was demanded.
+    /// The server is a standby, and the address requires a primary.
     ReadOnly,
-    /// The server is starting, stopping or recovering.
+    /// The server is starting, stopping or recovering, in its own words.
     NotNow(String),
-    /// Anything else, in the server's words.
+    /// Anything else, in the words of the server or of the client library.
     Other(String),
 }
 
 impl Error {
-    /// Can it go away by itself? If not, a person must act first.
+    /// Whether it can go away by itself, so that trying again makes sense. If not, a person must act first.
     pub fn is_transient(&self) -> bool {
         match self.reason {
             Reason::Unreachable(_)
@@ -140,7 +140,7 @@ impl Reason {
         }
     }
 
-    /// What to do about it; `None` where only the server's own words can say.
+    /// What to do about it; `None` if only the words of the server can say.
     fn remedy(&self) -> Option<Cow<'static, str>> {
         let remedy = match self {
             Self::Unreachable(_) => "is it running, and is the address in [database] url right?",

@@ -1,4 +1,4 @@
-//! The way in: who we are, and the password if one is asked for.
+//! Startup and authentication of a replication connection.
 
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::{
@@ -13,7 +13,7 @@ use super::Connection;
 use crate::postgres::{address::Address, failure::Failure};
 
 impl Connection {
-    /// Introduces us, and proves who we are as the server wants it.
+    /// Sends the startup message, and authenticates in the way that the server asks for.
     pub(super) async fn log_in(
         &mut self,
         address: &Address,
@@ -68,7 +68,7 @@ impl Connection {
         }
     }
 
-    /// SCRAM-SHA-256 (RFC 7677), without channel binding.
+    /// Authenticates with SCRAM-SHA-256 (RFC 7677), without channel binding.
     async fn scram(&mut self, password: &[u8]) -> Result<(), Failure> {
         let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
         self.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))

@@ -1,5 +1,6 @@
-//! A replication session: an ordinary one that also takes the commands of replication, on a connection of our own, because
-//! tokio-postgres has none that carries the stream.
+//! Connections in replication mode: ordinary queries, and the commands of the replication protocol.
+//!
+//! tokio-postgres does not support the stream, so these connections speak the protocol themselves.
 
 mod login;
 mod socket;
@@ -22,33 +23,33 @@ use super::{
     failure::Failure,
 };
 
-/// The server accepts a stream in both directions.
+/// The kind of CopyBothResponse: a stream in both directions begins.
 const COPY_BOTH: u8 = b'W';
-/// Postgres makes no message that is larger.
+/// The largest message that Postgres sends, in bytes.
 const LARGEST: usize = 1 << 30;
 
-/// An open replication session. It ends with the value.
+/// An open connection in replication mode. Dropping it closes it.
 pub struct Connection {
     socket: Socket,
-    /// What has come and is not read yet.
+    /// Bytes that have been received and not yet been parsed.
     unread: BytesMut,
 }
 
-/// Which server, and where it stands.
+/// The answer to IDENTIFY_SYSTEM: which server this is, and how far its WAL goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's system identifier, which a restored copy shares.
+    /// The system identifier of the cluster. A copy that was restored from a backup has the same one.
     pub system_identifier: String,
-    /// The timeline, which a promoted standby changes.
+    /// The timeline. It changes when a standby is promoted.
     pub timeline: u32,
-    /// How far the WAL was flushed when the session began.
+    /// The position up to which the WAL is flushed.
     pub flushed: Lsn,
 }
 
-/// The kind of the message that begins here, and how many bytes it takes with its head; `None` until the head is there.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until the header has been received.
 ///
 /// # Errors
-/// When it is no head, or that of a message that is too large to be one.
+/// If it is not a header, or is that of a message larger than Postgres sends.
 pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     let Some(header) = Header::parse(unread).map_err(Failure::protocol)? else {
         return Ok(None);
@@ -62,16 +63,15 @@ pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     }
 }
 
-/// The same of a message that has come to its end; `None` until it has.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until all of it has been received.
 ///
 /// # Errors
-/// As [`head`].
+/// If it does not begin with a header, or is larger than Postgres sends.
 pub(super) fn whole(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     Ok(head(unread)?.filter(|(_, length)| *length <= unread.len()))
 }
 
-/// The settings of a session, as the server takes them at its start: those of the address, and then ours, which so override
-/// them.
+/// The `options` of the startup message: those of the address, and then `settings`, which override them.
 fn options(address: &Address, settings: &[(&str, &str)]) -> String {
     let theirs = address.options.iter().cloned();
     let ours = settings
@@ -81,11 +81,11 @@ fn options(address: &Address, settings: &[(&str, &str)]) -> String {
 }
 
 impl Connection {
-    /// Opens a session called `name` in pg_stat_replication, on the first of the hosts that lets us in. `settings` are made for
-    /// it, after those of the address.
+    /// Opens a connection on the first host that accepts it. `name` is its name in pg_stat_replication. `settings` override
+    /// those of the address.
     ///
     /// # Errors
-    /// What the last host answered.
+    /// If no host accepts it: the error of the last one.
     pub async fn open(
         address: &Address,
         name: &str,
@@ -119,10 +119,10 @@ impl Connection {
         opening.await.map_err(|failure| address.refused(failure))
     }
 
-    /// Which server this is.
+    /// Asks the server who it is.
     ///
     /// # Errors
-    /// When the session breaks.
+    /// If the connection breaks, or the server refuses.
     pub async fn identify(&mut self) -> Result<Identity, Failure> {
         let row = self.row("IDENTIFY_SYSTEM").await?;
         let [system_identifier, timeline, flushed, ..] = row.as_slice() else {
@@ -135,15 +135,15 @@ impl Connection {
         })
     }
 
-    /// Begins to stream, and gives away the connection for it, with what has come already.
+    /// Starts the stream with `command`. Returns the socket that carries it, and the bytes that have already been received.
     ///
     /// # Errors
-    /// When the server refuses, or the session breaks.
+    /// If the server refuses, or the connection breaks.
     pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
         self.send(|out| frontend::query(command, out)).await?;
         loop {
             match whole(&self.unread)? {
-                // postgres-protocol does not know this answer, which says nothing but its kind.
+                // postgres-protocol does not know CopyBothResponse. Nothing of it matters but its kind.
                 Some((COPY_BOTH, length)) => {
                     self.unread.advance(length);
                     return Ok((self.socket, self.unread));
@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    /// The one row of a query's result, as text.
+    /// Runs a query, and returns the values of its last row as text.
     async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
         self.send(|out| frontend::query(sql, out)).await?;
         let mut columns = Vec::new();
@@ -185,7 +185,7 @@ impl Connection {
         Ok(self.socket.flush().await?)
     }
 
-    /// The next message of the server; a refusal is a failure.
+    /// Receives the next message of the server. An ErrorResponse is an error.
     async fn receive(&mut self) -> Result<Message, Failure> {
         loop {
             match Message::parse(&mut self.unread).map_err(Failure::protocol)? {

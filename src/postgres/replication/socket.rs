@@ -1,4 +1,4 @@
-//! The way to a server: a socket, protected as far as the address demands.
+//! The socket of a replication connection, with TLS as the address requires it.
 
 use std::{io, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::postgres::{
     keepalive, tls,
 };
 
-/// What a session is carried by.
+/// The socket that a replication connection uses: unix, TCP or TLS.
 pub type Socket = Box<dyn Carrier>;
 
-/// Something that takes bytes there and back.
+/// A stream of bytes in both directions.
 pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
 
-/// Opens the way to one host of the address.
+/// Connects to one host of the address.
 pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failure> {
     match host {
         Host::Unix { folder, port } => {
@@ -42,7 +42,7 @@ pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failu
     }
 }
 
-/// Has the system tell us when the other end is gone without a word.
+/// Sets the TCP options that detect a dead connection.
 fn notice_silence(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let probes = TcpKeepalive::new().with_time(keepalive::IDLE);
@@ -55,7 +55,7 @@ fn notice_silence(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Has TLS put around the socket, where it is wanted and to be had.
+/// Negotiates TLS as `sslmode` requires it.
 async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result<Socket, Failure> {
     let mode = address.tls.mode;
     if mode == TlsMode::Disable {
@@ -68,7 +68,7 @@ async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result
         (b'S', _) => {}
         (b'N', TlsMode::Prefer) => return Ok(Box::new(socket)),
         (b'N', _) => return Err(Failure::Tls("server does not support TLS".into())),
-        // What it complains of may be from somebody in between, and is not shown.
+        // The message is not shown: it is not authenticated, and may come from someone in between.
         (b'E', _) => return Err(io::Error::other("the server complains").into()),
         _ => return Err(Failure::protocol("it answers neither yes nor no to TLS")),
     }
@@ -82,7 +82,7 @@ async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result
     }
 }
 
-/// A handshake that fails over TLS itself says so in an error within the error.
+/// Finds out whether a handshake failed over TLS itself: rustls wraps its own errors in I/O errors.
 fn explain(error: io::Error) -> Failure {
     match error.get_ref() {
         Some(cause) if cause.is::<rustls::Error>() => Failure::Tls(cause.to_string()),

@@ -1,4 +1,5 @@
-//! Reads the stream ahead of whoever handles it, within bounds, and answers the server whatever the other is doing.
+//! The task that reads the stream ahead of its reader, within bounds, and sends status updates to the server, however busy
+//! the reader is.
 
 use std::{
     sync::Arc,
@@ -21,74 +22,75 @@ use crate::postgres::{
     replication::{Socket, head, whole},
 };
 
-/// How often a new position is told to the server, and that we live while there is no room for what it sends. One that is
-/// late costs a repetition after a crash, and nothing else.
+/// How often a status update is sent while there is a new position to confirm, or no room to read. A position that is sent
+/// late only makes the server send more again after a crash.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the server hears from us where nothing happens.
+/// How often a status update is sent while nothing happens.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
-/// So much is in memory of what has been sent: read ahead, and in the hands of whoever handles it. A message that is larger
-/// takes all of it, and so is there alone.
+/// The most bytes of messages in memory, read ahead or handled by the reader. A larger message takes all of it, so it is in
+/// memory alone.
 const ROOM: usize = 8 << 20;
-/// A batch ends at so many messages or bytes, whichever comes first.
+/// The most messages in a batch.
 const BATCH_MESSAGES: usize = 1024;
+/// The bytes of messages at which a batch is full.
 const BATCH_BYTES: usize = ROOM / 4;
-/// So much is read at once, where there is so much. Messages are slices of it.
+/// The size of a read buffer, in bytes. Messages are slices of it.
 const READ: usize = 64 << 10;
-/// With less than this left of a buffer the next is begun.
+/// The least free space of a read buffer, in bytes. With less, a new buffer is allocated.
 const READ_LEAST: usize = 4 << 10;
 
-/// What has been read together.
+/// Messages that were read together.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) frames: Vec<Frame>,
     bytes: usize,
-    /// For as long as it is in somebody's hands.
+    /// The memory that the messages take, until the reader drops it.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
-/// The task that reads.
+/// The task that reads the stream.
 pub(super) struct Feed {
     socket: Socket,
     unread: BytesMut,
     chunk: Chunk,
     room: Arc<Semaphore>,
-    /// Room for the message that is next.
+    /// Memory for the next message, once it is acquired.
     held: Option<OwnedSemaphorePermit>,
     batches: mpsc::Sender<Result<Chunk, Failure>>,
-    /// What may be told to the server.
+    /// The position to confirm to the server.
     confirmed: watch::Receiver<Lsn>,
-    /// What has been told.
+    /// The position that has been confirmed to the server.
     reported: watch::Sender<Lsn>,
     reported_at: Instant,
-    /// The server wants an answer.
+    /// Whether the server has requested a status update.
     reply_requested: bool,
     stop: CancellationToken,
 }
 
-/// What the next message waits for.
+/// What has to happen before another message can be added to the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
-    /// More of it.
+    /// More bytes of the message have to be received.
     Bytes,
-    /// Room for so much.
+    /// This many bytes of memory have to be free.
     Room(u32),
-    /// The batch to be taken.
+    /// The batch is full, and has to be taken.
     Batch,
 }
 
-/// The other end of a [`Feed`].
+/// The reader's end of a [`Feed`].
 pub(super) struct Handle {
     pub(super) batches: mpsc::Receiver<Result<Chunk, Failure>>,
-    /// Takes what may be told to the server.
+    /// Takes the position to confirm to the server.
     pub(super) confirmed: watch::Sender<Lsn>,
-    /// What has been told.
+    /// The position that has been confirmed to the server.
     pub(super) reported: watch::Receiver<Lsn>,
-    /// Ends the stream as the protocol wants it.
+    /// Ends the stream in the orderly way of the protocol.
     pub(super) stop: CancellationToken,
 }
 
 impl Feed {
-    /// Reads from here on.
+    /// A feed that reads from `socket`, of which `unread` has already been received.
     pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Handle) {
         let (batches, taken) = mpsc::channel(1);
         let (confirm, confirmed) = watch::channel(confirmed);
@@ -116,10 +118,10 @@ impl Feed {
         (feed, handle)
     }
 
-    /// Reads until the end of the stream, or until nobody listens any more.
+    /// Runs until the stream ends or its [`Handle`] is dropped.
     pub(super) async fn run(mut self) {
         let end = self.feed().await;
-        // What was read before the end is still good. Where nobody takes it, nobody misses it.
+        // What was read before the end is still valid. If the handle is gone, nobody needs it.
         if !self.chunk.frames.is_empty() {
             let _ = self.batches.send(Ok(self.chunk)).await;
         }
@@ -178,7 +180,7 @@ impl Feed {
         self.finish().await
     }
 
-    /// Moves what has come as a whole to the batch, as far as there is room for it.
+    /// Moves complete messages from the buffer to the batch, while there is memory for them.
     fn gather(&mut self) -> Result<Need, Failure> {
         loop {
             if self.chunk.frames.len() >= BATCH_MESSAGES || self.chunk.bytes >= BATCH_BYTES {
@@ -210,17 +212,17 @@ impl Feed {
         }
     }
 
-    /// Has room in the buffer for so many bytes, or for a good deal where nobody knows how many will come.
+    /// Makes space in the buffer for `missing` bytes; at least as much as one read needs.
     fn reserve(&mut self, missing: usize) {
         if self.unread.capacity() - self.unread.len() < missing.max(READ_LEAST) {
             self.unread.reserve(missing.max(READ));
         }
     }
 
-    /// Adds a message to the batch, if it is one for whoever handles the stream.
+    /// Adds a message to the batch, if it is one of the stream.
     fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
         if kind == frame::COPY_DATA {
-            message.advance(frame::HEAD);
+            message.advance(frame::HEADER);
             let (frame, reply_requested) =
                 frame::decode(message.freeze()).map_err(Failure::protocol)?;
             self.chunk.frames.push(frame);
@@ -234,7 +236,7 @@ impl Feed {
         }
     }
 
-    /// Tells the server what is confirmed.
+    /// Sends a status update with the position to confirm.
     async fn send_status(&mut self) -> Result<(), Failure> {
         let confirmed = *self.confirmed.borrow_and_update();
         self.send(&frame::status_update(confirmed, SystemTime::now()))
@@ -244,8 +246,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Tells the server for the last time, and waits until it has heard it: a connection that is closed over what it still
-    /// sends could take our last word with it.
+    /// Sends the last status update, ends the stream, and waits until the server has ended it too. Closing the socket while the
+    /// server still sends could lose the last status update.
     async fn finish(&mut self) -> Result<(), Failure> {
         self.send_status().await?;
         self.chunk = Chunk::default();
@@ -286,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    /// A feed, and the server's end of its wire.
+    /// The handle of a running feed, and the server's end of its socket.
     fn feed() -> (DuplexStream, Handle) {
         let (ours, theirs) = duplex(1 << 20);
         let (feed, handle) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
@@ -303,7 +305,7 @@ mod tests {
         message
     }
 
-    /// A keepalive that wants an answer.
+    /// A keepalive that requests a status update.
     fn keepalive() -> BytesMut {
         let mut message = BytesMut::new();
         message.put_u8(frame::COPY_DATA);
@@ -314,7 +316,7 @@ mod tests {
         message
     }
 
-    /// What the next status of the feed confirms.
+    /// The position that the next status update confirms.
     async fn status(server: &mut DuplexStream) -> Lsn {
         let mut status = [0; 39];
         server.read_exact(&mut status).await.unwrap();
@@ -378,14 +380,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_is_read_than_there_is_room_for_and_the_server_hears_from_us_meanwhile() {
         let (server, mut handle) = feed();
-        let (mut told, mut server) = tokio::io::split(server);
+        let (mut statuses, mut server) = tokio::io::split(server);
         let writing = tokio::spawn(async move {
             for _ in 0..(3 * ROOM) >> 20 {
                 server.write_all(&data(1 << 20)).await.unwrap();
             }
         });
         let began = Instant::now();
-        told.read_exact(&mut [0; 39 * 100]).await.unwrap();
+        statuses.read_exact(&mut [0; 39 * 100]).await.unwrap();
         assert!(began.elapsed() <= STATUS_INTERVAL * 100);
         assert!(!writing.is_finished());
         let mut came = 0;

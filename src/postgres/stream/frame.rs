@@ -1,4 +1,4 @@
-//! What the two ends of a stream say to each other, within messages of COPY.
+//! The messages of the replication protocol, which are carried by CopyData messages.
 
 use std::time::SystemTime;
 
@@ -7,21 +7,21 @@ use thiserror::Error;
 
 use crate::postgres::{Lsn, time};
 
-/// The kind of message that carries the stream.
+/// The kind of a CopyData message.
 pub(super) const COPY_DATA: u8 = b'd';
-/// The head of each message: its kind and its length.
-pub(super) const HEAD: usize = 5;
+/// The length of a message's header in bytes: its kind and its length.
+pub(super) const HEADER: usize = 5;
 
-/// What the server sends.
+/// A message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// A message of the plugin.
+    /// XLogData: a message of the output plugin.
     Data(Bytes),
-    /// There is nothing for us up to here.
+    /// A keepalive: the server has nothing to send up to `wal_end`.
     Keepalive { wal_end: Lsn },
 }
 
-/// What stands in a message of the stream is not of it.
+/// A CopyData message that is not one of the replication protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a message of the stream of kind {kind:?} and {length} bytes")]
 pub(super) struct Malformed {
@@ -29,17 +29,17 @@ pub(super) struct Malformed {
     length: usize,
 }
 
-/// Reads what stands in a message of COPY, and whether the server wants an answer.
+/// Decodes the content of a CopyData message. Returns with it whether the server requests a status update.
 pub(super) fn decode(mut content: Bytes) -> Result<(Frame, bool), Malformed> {
-    /// Where the data begins, the WAL's end, and the server's time.
-    const DATA_HEAD: usize = 8 + 8 + 8;
+    /// Bytes before the data: its LSN, the end of the WAL, and the server's time.
+    const DATA_HEADER: usize = 8 + 8 + 8;
     let malformed = Malformed {
         kind: content.first().copied().map(char::from),
         length: content.len(),
     };
     match content.try_get_u8() {
-        Ok(b'w') if content.len() >= DATA_HEAD => {
-            content.advance(DATA_HEAD);
+        Ok(b'w') if content.len() >= DATA_HEADER => {
+            content.advance(DATA_HEADER);
             Ok((Frame::Data(content), false))
         }
         Ok(b'k') if content.len() == 8 + 8 + 1 => {
@@ -51,7 +51,7 @@ pub(super) fn decode(mut content: Bytes) -> Result<(Frame, bool), Malformed> {
     }
 }
 
-/// A status update, said at this time: everything up to `confirmed` has been written, flushed and applied.
+/// A status update at the time `at`: everything up to `confirmed` has been written, flushed and applied.
 pub(super) fn status_update(confirmed: Lsn, at: SystemTime) -> BytesMut {
     const LENGTH: u32 = 4 + 1 + 3 * 8 + 8 + 1;
     let mut out = BytesMut::with_capacity(LENGTH as usize + 1);
@@ -62,7 +62,7 @@ pub(super) fn status_update(confirmed: Lsn, at: SystemTime) -> BytesMut {
         out.put_u64(confirmed.0);
     }
     out.put_i64(time::to_micros(at));
-    // It need not answer.
+    // No reply is requested.
     out.put_u8(0);
     out
 }
