@@ -1,5 +1,5 @@
--- What the stream does not say of a table: its primary key, the generated columns that are not in it, how SQL writes the
--- types of its columns, which of them may be null or too large for an update to repeat them, and which point to other tables.
+-- The columns of the table with the oid $1, with what the stream does not describe: generated columns, types in SQL,
+-- which columns may be null, can be TOASTed or are foreign keys, and the primary key.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,

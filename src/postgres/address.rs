@@ -1,7 +1,8 @@
 //! Where a database is and how to log in to it: a libpq URL or key=value string, parsed and checked once.
 //!
-//! What the text leaves out comes from libpq's environment variables, then from libpq's defaults. Errors never repeat a part
-//! of the text that could belong to a password: an unencoded `/` in a password moves the rest of it into other fields.
+//! What the text leaves out comes from libpq's environment variables, then from libpq's defaults. Errors never repeat a
+//! part of the text that could belong to a password: an unencoded `/` in a password moves the rest of it into other
+//! fields.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -81,8 +82,8 @@ pub struct Tls {
 pub enum TlsMode {
     /// No TLS.
     Disable,
-    /// TLS if the server offers it, without verification. `allow` is read as this too, since it differs only in what is tried
-    /// first.
+    /// TLS if the server offers it, without verification. `allow` is read as this too, since it differs only in what is
+    /// tried first.
     Prefer,
     /// TLS always, without verification.
     Require,
@@ -102,8 +103,8 @@ fn mistake<T>(text: impl Into<String>) -> Result<T, ParseError> {
 }
 
 impl Address {
-    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment, and a missing
-    /// password from `~/.pgpass`.
+    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment, and a
+    /// missing password from `~/.pgpass`.
     ///
     /// # Errors
     /// If the text is neither, has an unknown key, or asks for something that rowhook does not support.
@@ -129,7 +130,8 @@ impl Address {
         })
     }
 
-    /// Parses a URL or a key=value string with the given environment variables, and does not look for a password in files.
+    /// Parses a URL or a key=value string with the given environment variables, and does not look for a password in
+    /// files.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

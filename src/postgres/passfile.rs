@@ -13,8 +13,8 @@ pub(super) struct Login<'a> {
     pub(super) user: &'a str,
 }
 
-/// Looks up the password for a login. Returns `None` if there is no file, if no line of it matches, or if other users may
-/// read the file; libpq ignores such a file too.
+/// Looks up the password for a login. Returns `None` if there is no file, if no line of it matches, or if other users
+/// may read the file; libpq ignores such a file too.
 pub(super) fn look_up(login: &Login<'_>) -> Option<Secret> {
     let path = match env::var_os("PGPASSFILE") {
         Some(path) => PathBuf::from(path),

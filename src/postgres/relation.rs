@@ -1,7 +1,7 @@
 //! A table with the columns that it had when a row changed.
 //!
-//! The stream leaves out stored generated columns. A relation has them too, after the others, and rows of the stream are
-//! padded with [`Value::Unchanged`] for them, so they are treated as any other value that the stream leaves out.
+//! The stream leaves out stored generated columns. A relation has them too, after the others, and rows of the stream
+//! are padded with [`Value::Unchanged`] for them, so they are treated as any other value that the stream leaves out.
 
 use std::sync::Arc;
 
@@ -34,8 +34,9 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// The indexes in `columns` of the primary key, in the key's order; empty if there is none.
     pub primary_key: Vec<usize>,
-    /// The indexes in `columns` of what identifies a row and is part of each of its images: the replica identity, or the
-    /// primary key if the identity is FULL, or all columns if there is no primary key. Empty if nothing identifies rows.
+    /// The indexes in `columns` of what identifies a row and is part of each of its images: the replica identity, or
+    /// the primary key if the identity is FULL, or all columns if there is no primary key. Empty if nothing identifies
+    /// rows.
     pub key: Vec<usize>,
 }
 
@@ -142,9 +143,9 @@ impl Relation {
         tuple.resize(self.columns.len(), Value::Unchanged);
     }
 
-    /// Appends a row to `out` as a JSON object, in the order of the columns. `show` returns the name that a column is shown
-    /// by, or `None` to leave it out. Returns the names of the shown columns that the object lacks, because their values are
-    /// unknown.
+    /// Appends a row to `out` as a JSON object, in the order of the columns. `show` returns the name that a column is
+    /// shown by, or `None` to leave it out. Returns the names of the shown columns that the object lacks, because their
+    /// values are unknown.
     pub fn write_row<'a>(
         &'a self,
         tuple: &'a Tuple,
@@ -178,8 +179,8 @@ impl Relation {
         write_object(key, out);
     }
 
-    /// The lane of a row: a hash that is equal for all changes of one row, and differs between rows but for chance. `None` if
-    /// nothing identifies rows.
+    /// The lane of a row: a hash that is equal for all changes of one row, and differs between rows but for chance.
+    /// `None` if nothing identifies rows.
     ///
     /// It depends on nothing but the table's name and the key's text, so it is the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
@@ -313,8 +314,8 @@ fn write_object<'a>(
 }
 
 impl Column {
-    /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is written
-    /// as a string: an event with a value in another form is better than none.
+    /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
+    /// written as a string: an event with a value in another form is better than none.
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         if let Err(error) = json::write(&self.ty, text, out) {

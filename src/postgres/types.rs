@@ -143,7 +143,8 @@ async fn read(client: &Client, wanted: &[u32]) -> Result<HashMap<u32, Entry>, Er
     }
 }
 
-/// A limit on nested types that no real type reaches. The catalog has no cycles, but the recursion does not depend on that.
+/// A limit on nested types that no real type reaches. The catalog has no cycles, but the recursion does not depend on
+/// that.
 const DEEPEST: u32 = 32;
 
 fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {

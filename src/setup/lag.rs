@@ -1,4 +1,4 @@
-//! Warnings before a slot loses WAL: said when a danger comes up, now and then while it lasts, and when it is over.
+//! Warnings before a slot loses WAL: when a danger arises, at intervals while it lasts, and when it is over.
 
 use std::{fmt, time::Duration};
 
@@ -7,30 +7,30 @@ use tokio::time::Instant;
 use super::catalog::Slot;
 use crate::postgres::Lsn;
 
-/// So long the confirmed LSN may stand still with much behind it.
+/// How long the confirmed LSN may stand still while much WAL is behind it.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
-/// So much WAL behind the confirmed LSN is much.
+/// How many bytes of WAL behind the confirmed LSN count as much.
 const MUCH_WAL: i64 = 64 << 20;
-/// How often a danger is told of while it lasts.
+/// The interval between two warnings of a danger that lasts.
 const REMIND_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// What may come to loss if nobody acts.
+/// What may end in the loss of changes if nobody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Danger {
     /// The next checkpoint may remove WAL that the slot needs.
     Unreserved,
-    /// More than half of what the slot may keep is used.
+    /// The slot has used more than half of the WAL that it may keep.
     Limit {
         /// Bytes of WAL behind the confirmed LSN.
         lag: i64,
-        /// Bytes of WAL that may still be written.
+        /// Bytes of WAL that can be written before the slot may be lost.
         left: i64,
     },
-    /// Nothing has been confirmed for long.
+    /// Nothing has been confirmed for a long time, although there is much WAL to confirm.
     Stalled {
         /// Bytes of WAL behind the confirmed LSN.
         lag: i64,
-        /// For how long.
+        /// How long nothing has been confirmed.
         lasted: Duration,
     },
 }
@@ -57,31 +57,31 @@ impl fmt::Display for Danger {
     }
 }
 
-/// What is to be said of a slot.
+/// A change in the danger to a slot that a person should see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alert {
-    /// There is danger.
+    /// There is a danger, or it still lasts.
     Danger(Danger),
-    /// It is over.
+    /// The danger is over.
     Over,
 }
 
-/// Looks at a slot again and again.
+/// Watches the lag of a slot over time.
 #[derive(Debug, Default)]
 pub struct LagWatch {
-    /// What was confirmed, and since when it is that.
+    /// The confirmed LSN, and since when it has been the same.
     standing: Option<(Lsn, Instant)>,
-    /// The danger that was told of, and when.
+    /// The danger of the last warning, and when that was.
     raised: Option<(Danger, Instant)>,
 }
 
 impl LagWatch {
-    /// Is nothing confirmed although there is much to confirm?
+    /// Whether nothing is being confirmed although there is much to confirm.
     pub fn is_stalled(&self) -> bool {
         matches!(self.raised, Some((Danger::Stalled { .. }, _)))
     }
 
-    /// Looks at the slot as it is now. `None`: nothing new.
+    /// Takes the current state of the slot. Returns `None` if there is nothing new to report.
     pub fn look(&mut self, slot: &Slot, now: Instant) -> Option<Alert> {
         let confirmed = slot.confirmed?;
         let since = match self.standing {
@@ -121,7 +121,7 @@ fn danger(slot: &Slot, stood_still: Duration) -> Option<Danger> {
     }
 }
 
-/// So many bytes, for people.
+/// A number of bytes in the largest unit that fits, such as `12 MiB`.
 pub(crate) fn human_size(bytes: i64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let fitting = units.iter().find(|(bits, _)| bytes >> bits > 0);

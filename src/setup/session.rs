@@ -1,7 +1,8 @@
-//! A session that changes the database of somebody else's application: it asks for locks briefly and a few times, and
-//! says who is in the way.
+//! A session that changes the database of a running application. It waits for locks briefly, tries a few times, and
+//! says which sessions hold them.
 //!
-//! A statement that queues for a lock makes everyone after it queue too, so waiting long would stop the application.
+//! A statement that waits for a lock makes all later ones on the table wait too, so waiting long would stop the
+//! application.
 
 use std::{fmt, pin::pin, time::Duration};
 
@@ -17,14 +18,14 @@ use crate::postgres::{
     connect,
 };
 
-/// How long to wait for locks, and when to speak of waiting.
+/// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct LockPolicy {
-    /// For one try.
+    /// `lock_timeout` of one try.
     pub lock_timeout: Duration,
-    /// Tries; between them others have their turn, for longer each time.
+    /// The number of tries. The pauses between them, which let other sessions run, grow each time.
     pub tries: u32,
-    /// How long a new slot may wait for running transactions before that is told, and told again when it changes.
+    /// How long a new slot may wait for running transactions before these are reported, and again after they change.
     pub report_after: Duration,
 }
 
@@ -38,32 +39,32 @@ impl Default for LockPolicy {
     }
 }
 
-/// Why setup or teardown stopped. What was done before stays done, and the next run goes on from there.
+/// Why setup or teardown stopped. What was done before stays done, and the next run continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be read.
+    /// The address of the database cannot be parsed.
     #[error("[database] url: {0}")]
     Address(#[from] address::ParseError),
-    /// No session.
+    /// The connection could not be opened.
     #[error("{0}")]
     Connect(#[from] connect::Error),
     /// A person must change something first.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// A lock was not to be had.
+    /// A lock could not be acquired.
     #[error("{action}: gave up waiting for a lock that {} holds; end that, or try again at a quieter time", list(.blockers))]
     Locked {
-        /// What was to be done.
+        /// What was being done.
         action: String,
-        /// Who held it last; empty where they came and went too fast to be seen.
+        /// The sessions that held the lock last; empty if they came and went too fast to be seen.
         blockers: Vec<Blocker>,
     },
-    /// Postgres refused.
+    /// Postgres refused a statement.
     #[error("{action}: {message}")]
     Failed {
-        /// What was to be done.
+        /// What was being done.
         action: String,
-        /// Its words.
+        /// The message of Postgres.
         message: String,
     },
 }
@@ -77,16 +78,16 @@ impl Error {
     }
 }
 
-/// Another session that is in the way.
+/// A session or prepared transaction that others wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// `None`: a prepared transaction, which has no session.
+    /// The process id of the session; `None` for a prepared transaction.
     pub pid: Option<i32>,
     /// Its role.
     pub role: Option<String>,
-    /// What it calls itself; of a prepared transaction, its name.
+    /// The application_name of a session, or the name of a prepared transaction.
     pub application_name: Option<String>,
-    /// `active`, `idle in transaction`, …; hidden from roles that may not see it.
+    /// The state of the session, such as `active` or `idle in transaction`; `None` if the role may not see it.
     pub state: Option<String>,
 }
 
@@ -122,7 +123,7 @@ fn list(blockers: &[Blocker]) -> String {
     all.join(" and ")
 }
 
-/// Two connections: one that works, and one that looks at what it waits for.
+/// Two connections: one runs the statements, and the other finds out what they wait for.
 pub(super) struct DdlSession {
     pub(super) client: Client,
     watcher: Client,
@@ -140,7 +141,7 @@ impl DdlSession {
         let watcher = address.connect(application_name).await?;
         let action = "open a session";
         let failed = |error| Error::failed(action, &error);
-        // A role's statement_timeout is meant for the application. A new slot may have to wait for longer.
+        // The role's statement_timeout is meant for the application. Creating a slot may have to wait for longer.
         client
             .batch_execute("set statement_timeout = 0; set client_min_messages = warning")
             .await
@@ -158,7 +159,7 @@ impl DdlSession {
         })
     }
 
-    /// Runs a step to its end. `warn` hears whom a new slot waits for.
+    /// Runs a step. `warn` is called with the transactions that a new slot waits for.
     pub(super) async fn run(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         match step.runs {
             Runs::InTransaction => {
@@ -169,7 +170,7 @@ impl DdlSession {
         }
     }
 
-    /// Runs `sql`, which may need locks.
+    /// Runs `sql`, which may need locks, under the lock policy.
     pub(super) async fn run_locking(&self, action: &str, sql: &str) -> Result<(), Error> {
         let limit = self.policy.lock_timeout;
         let sql = format!("set lock_timeout = {};\n{sql}", limit.as_millis());
@@ -180,7 +181,7 @@ impl DdlSession {
                 if let Ok(tried) = timeout(limit / 4, &mut trying).await {
                     break tried;
                 }
-                // Looked for while we wait: once the try is over, nobody blocks us any more.
+                // Looked for during the wait: once the try is over, nothing blocks this session.
                 let sql = include_str!("../../sql/catalog/blockers.sql");
                 let seen = self.blocking(sql).await;
                 if !seen.is_empty() {
@@ -188,7 +189,7 @@ impl DdlSession {
                 }
             };
             let Err(error) = tried else { return Ok(()) };
-            // The failed transaction is still open; where there is none, this does nothing.
+            // If `sql` began a transaction, it is still open. If not, this does nothing.
             if let Err(error) = self.client.batch_execute("rollback").await {
                 return Err(Error::failed(action, &error));
             }
@@ -209,10 +210,10 @@ impl DdlSession {
         })
     }
 
-    /// Runs a step that waits for others as long as it takes, and tells whom it waits for.
+    /// Runs a step that waits for other transactions for as long as it takes, and warns which they are.
     async fn run_waiting(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         let mut last = Vec::new();
-        // Waiting for a transaction to end is waiting for a lock as well, and must not time out here.
+        // Postgres waits for a transaction by waiting for its lock, which must not time out here.
         let sql = format!("set lock_timeout = 0;\n{}", step.sql);
         let mut waiting = pin!(self.client.batch_execute(&sql));
         loop {
@@ -231,7 +232,7 @@ impl DdlSession {
         }
     }
 
-    /// Who is in the way. Only for messages, so a failure counts as nobody.
+    /// The sessions that block the other connection. If they cannot be read, none: they are only needed for messages.
     async fn blocking(&self, sql: &str) -> Vec<Blocker> {
         let rows = match self.watcher.query(sql, &[&self.pid]).await {
             Ok(rows) => rows,

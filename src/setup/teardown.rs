@@ -1,4 +1,4 @@
-//! Detaches from a database: takes away what setup made, and gives back what it changed.
+//! Undoes setup: removes what it created, and restores what it changed.
 
 use std::time::Duration;
 
@@ -13,17 +13,18 @@ use super::{
 use crate::postgres::{address::Address, quote};
 use crate::{config::Config, postgres::TableName};
 
-/// How long a reader of ours may take to end after it was told to.
+/// How long a WAL sender of rowhook may take to end after it was terminated.
 const STALE_READER: Duration = Duration::from_secs(10);
 
-/// Removes the slot, the publications and rowhook's own tables, and gives tables their replica identity back. Returns what
-/// it did, one line each; what is not there is passed over. Hooks and parked deliveries are gone with the tables.
+/// Drops the slot, the publications and rowhook's own tables, with the hooks and parked deliveries in them, and
+/// restores the replica identities of tables. Returns what was done, one line for each thing; what does not exist is
+/// passed over.
 ///
-/// A reader of the slot that is our own, as after a network loss, is ended.
+/// A connection of rowhook that reads the slot is terminated: after a loss of the network, one can be left over.
 ///
 /// # Errors
-/// When somebody else reads the slot or keeps things in the schema (then nothing was done), a lock is not to be had, or
-/// Postgres refuses.
+/// If somebody else reads the slot or keeps relations in the schema (nothing has been done then), a lock cannot be
+/// acquired, or Postgres refuses a statement.
 pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>, Error> {
     let address = Address::parse(config.database.url.expose())?;
     let session = DdlSession::open(&address, "rowhook teardown", policy).await?;
@@ -45,7 +46,7 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
         return Err(Refused(problems).into());
     }
     let mut done = Vec::new();
-    // The slot first: it alone costs something while it stays, as it keeps WAL.
+    // The slot comes first, because it alone costs something while it exists: it keeps WAL.
     if let Some(slot) = &facts.slot {
         done.push(drop_slot(&session, config, slot).await?);
     }
@@ -57,7 +58,7 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
         done.push(action);
     }
     if let Some(schema) = &facts.schema {
-        // After the publications: a table that is still published for updates needs its identity.
+        // After the publications: a table that is published for updates needs its replica identity.
         if migration::is_applied("identity", &schema.migrations) {
             done.extend(restore_identities(&session, config).await?);
         }
@@ -172,7 +173,7 @@ async fn restore_identities(session: &DdlSession, config: &Config) -> Result<Vec
     Ok(done)
 }
 
-/// Drops the schema where setup made it, and only our own things where it was there before.
+/// Drops the schema if setup created it. If not, drops only rowhook's tables and functions in it.
 async fn drop_schema(
     session: &DdlSession,
     config: &Config,

@@ -1,7 +1,7 @@
 //! Opens connections to an [`Address`]. An error says in one line what went wrong and what to do about it.
 //!
-//! There are two kinds: ordinary sessions (tokio-postgres) and the replication connection (`replication`). Both take the
-//! same address, so where one can log in, the other can too.
+//! There are two kinds: ordinary sessions (tokio-postgres) and the replication connection (`replication`). Both take
+//! the same address, so where one can log in, the other can too.
 
 mod error;
 
@@ -40,8 +40,8 @@ pub type Notifications = mpsc::UnboundedReceiver<String>;
 impl Address {
     /// Opens a session on the first host that accepts it.
     ///
-    /// The connection runs in a task of its own, which ends with the client. `application_name` is the session's name in
-    /// pg_stat_activity, unless the address has one.
+    /// The connection runs in a task of its own, which ends with the client. `application_name` is the session's name
+    /// in pg_stat_activity, unless the address has one.
     ///
     /// # Errors
     /// If no host accepts it: the error of the last one.

@@ -46,7 +46,8 @@ pub struct Identity {
     pub flushed: Lsn,
 }
 
-/// The kind of the next message and its length in bytes, with its header. Returns `None` until the header has been received.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until the header has been
+/// received.
 ///
 /// # Errors
 /// If it is not a header, or is that of a message larger than Postgres sends.
@@ -63,7 +64,8 @@ pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     }
 }
 
-/// The kind of the next message and its length in bytes, with its header. Returns `None` until all of it has been received.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until all of it has been
+/// received.
 ///
 /// # Errors
 /// If it does not begin with a header, or is larger than Postgres sends.
@@ -81,8 +83,8 @@ fn options(address: &Address, settings: &[(&str, &str)]) -> String {
 }
 
 impl Connection {
-    /// Opens a connection on the first host that accepts it. `name` is its name in pg_stat_replication. `settings` override
-    /// those of the address.
+    /// Opens a connection on the first host that accepts it. `name` is its name in pg_stat_replication. `settings`
+    /// override those of the address.
     ///
     /// # Errors
     /// If no host accepts it: the error of the last one.
@@ -135,7 +137,8 @@ impl Connection {
         })
     }
 
-    /// Starts the stream with `command`. Returns the socket that carries it, and the bytes that have already been received.
+    /// Starts the stream with `command`. Returns the socket that carries it, and the bytes that have already been
+    /// received.
     ///
     /// # Errors
     /// If the server refuses, or the connection breaks.

@@ -1,5 +1,5 @@
-//! The task that reads the stream ahead of its reader, within bounds, and sends status updates to the server, however busy
-//! the reader is.
+//! The task that reads the stream ahead of its reader, within bounds, and sends status updates to the server, however
+//! busy the reader is.
 
 use std::{
     sync::Arc,
@@ -22,13 +22,13 @@ use crate::postgres::{
     replication::{Socket, head, whole},
 };
 
-/// How often a status update is sent while there is a new position to confirm, or no room to read. A position that is sent
-/// late only makes the server send more again after a crash.
+/// How often a status update is sent while there is a new position to confirm, or no room to read. A position that is
+/// sent late only makes the server send more again after a crash.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
 /// How often a status update is sent while nothing happens.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
-/// The most bytes of messages in memory, read ahead or handled by the reader. A larger message takes all of it, so it is in
-/// memory alone.
+/// The most bytes of messages in memory, read ahead or handled by the reader. A larger message takes all of it, so it
+/// is in memory alone.
 const ROOM: usize = 8 << 20;
 /// The most messages in a batch.
 const BATCH_MESSAGES: usize = 1024;
@@ -246,8 +246,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Sends the last status update, ends the stream, and waits until the server has ended it too. Closing the socket while the
-    /// server still sends could lose the last status update.
+    /// Sends the last status update, ends the stream, and waits until the server has ended it too. Closing the socket
+    /// while the server still sends could lose the last status update.
     async fn finish(&mut self) -> Result<(), Failure> {
         self.send_status().await?;
         self.chunk = Chunk::default();

@@ -108,8 +108,8 @@ impl Error {
 }
 
 impl Stream {
-    /// Opens a stream, which takes the slot. `name` is its name in pg_stat_replication. It carries every transaction that ends
-    /// after `confirmed`, or after the position that the slot has confirmed, whichever is later.
+    /// Opens a stream, which takes the slot. `name` is its name in pg_stat_replication. It carries every transaction
+    /// that ends after `confirmed`, or after the position that the slot has confirmed, whichever is later.
     ///
     /// # Errors
     /// If the server cannot be reached or refuses, or the slot is in use.

@@ -1,4 +1,4 @@
-//! Reads the facts, with the questions in sql/catalog.
+//! Reads the state of a database with the queries in sql/catalog.
 
 use tokio_postgres::{Client, Row};
 
@@ -13,10 +13,10 @@ use crate::{
 };
 
 impl Facts {
-    /// Reads them. Needs no privilege: what the role may not see is what it may not use.
+    /// Reads the state of a database. It needs no privileges: what the role may not see is missing.
     ///
     /// # Errors
-    /// When the connection fails.
+    /// If a query fails.
     pub async fn read(client: &Client, config: &Config) -> Result<Self, tokio_postgres::Error> {
         let session = client
             .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
@@ -62,7 +62,7 @@ fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, tokio_postgres::Error> {
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// Where rowhook was on this slot, where the table that says so is there and may be read.
+/// Reads how far rowhook came on the slot, if the table `progress` exists and the role may read it.
 async fn read_progress(
     client: &Client,
     config: &Config,
@@ -103,7 +103,7 @@ fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
     })
 }
 
-/// Every name, and the tables among them that the configuration mentions.
+/// Reads the names of all relations, and the tables that the configuration names.
 async fn read_tables(
     client: &Client,
     config: &Config,
@@ -159,9 +159,9 @@ fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
     })
 }
 
-/// Without its leaves.
+/// A table without its leaves.
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
-    // "char" arrives as a signed byte.
+    // The type "char" is read as a signed byte.
     let character = |column: &str| row.try_get::<_, i8>(column).map(|byte| byte as u8 as char);
     let kind = match (character("relkind")?, character("relpersistence")?) {
         ('r' | 'p', 'u') => Kind::Unpublishable("an unlogged table"),
@@ -244,10 +244,10 @@ async fn read_publications(
 }
 
 impl Slot {
-    /// The slot of this name. `None`: there is none.
+    /// Reads the slot of this name. Returns `None` if there is no such slot.
     ///
     /// # Errors
-    /// When the connection fails.
+    /// If the query fails.
     pub async fn read(client: &Client, name: &str) -> Result<Option<Self>, tokio_postgres::Error> {
         let row = client
             .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])

@@ -1,8 +1,8 @@
-//! What a check finds.
+//! The findings of a check.
 
 use crate::{config::Place, setup::plan::problem::Problem};
 
-/// One thing that was looked at.
+/// The result of checking one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// How bad it is.
@@ -11,20 +11,20 @@ pub struct Finding {
     pub topic: Topic,
     /// What was found, in one line.
     pub what: String,
-    /// What to do about it.
+    /// What to do about it, if anything.
     pub remedy: Option<String>,
-    /// Where in hooks.toml, if there.
+    /// The place in hooks.toml that it is about, if any.
     pub place: Option<Place>,
 }
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// As it should be.
+    /// Everything is as it should be.
     Ok,
-    /// Good to know.
+    /// Something that is good to know.
     Note,
-    /// Something will not do what one may expect.
+    /// Something may not work as expected.
     Warn,
     /// rowhook cannot run.
     Fatal,
@@ -33,21 +33,21 @@ pub enum Level {
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Getting in.
+    /// The connection.
     Connection,
     /// The server and its settings.
     Server,
-    /// What the role may do.
+    /// The privileges of the role.
     Privileges,
     /// The replication slot.
     Slot,
-    /// What `rowhook setup` has to do.
+    /// What `rowhook setup` has still to do.
     Setup,
     /// Tables and their columns.
     Tables,
     /// Events.
     Events,
-    /// Whose rows they are.
+    /// The owners of rows.
     Owners,
     /// Hooks and their targets.
     Hooks,

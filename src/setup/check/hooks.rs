@@ -1,4 +1,4 @@
-//! Hooks: do they name events that exist, and targets that may be called?
+//! Checks whether hooks name events that exist, and targets that may be called.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,15 @@ use crate::{
     setup::catalog::{Facts, Table, hook_table},
 };
 
-/// Hooks that are looked at, and hooks that are named in one finding: a table may hold very many.
+/// The most hooks that are read from the table.
 const READ_AT_MOST: i64 = 100_000;
+/// The most hooks that one finding names.
 const NAMED_AT_MOST: usize = 5;
 
+/// Returns why a target must not be called, or `None` if it may be.
 type Refuses<'a> = &'a (dyn Fn(&Url) -> Option<String> + Sync);
 
-/// The hooks of the operator.
+/// Checks the hooks of hooks.toml.
 pub(super) fn in_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
@@ -61,7 +63,7 @@ fn unknown(config: &Config, event: &str, who: &str) -> Finding {
     }
 }
 
-/// The hooks of users. A table that does not exist yet has none.
+/// Checks the hooks of the hook table. A table that does not exist yet has none.
 pub(super) async fn in_table(
     client: &Client,
     config: &Config,
@@ -107,7 +109,7 @@ pub(super) async fn in_table(
     findings
 }
 
-/// Has the table of `[hook_table]` the columns that are named, and is the id among those that a delete carries?
+/// Checks that the table of `[hook_table]` has the named columns, and that the stream carries the id of a deleted hook.
 fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (key, column) in hooks.columns().filter(|(_, column)| !table.has(column)) {
@@ -145,7 +147,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
     findings
 }
 
-/// An active hook.
+/// An active hook of the table.
 struct Hook {
     id: String,
     event: String,
@@ -198,7 +200,7 @@ async fn read(
         .collect()
 }
 
-/// One finding for each way to be wrong, however many hooks are so.
+/// One finding for each kind of mistake, however many hooks make it.
 fn summarize(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> {
     let mut without_event: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut uncallable: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -253,7 +255,7 @@ fn pattern(event: &str) -> Pattern {
     }
 }
 
-/// `hook 3`, or `hooks 3, 4, 5, 6, 7 and 12 more`.
+/// Names hooks by their ids: `hook 3`, or `hooks 3, 4, 5, 6, 7 and 12 more`.
 fn list_hooks(ids: &[&str]) -> String {
     let shown = ids[..ids.len().min(NAMED_AT_MOST)].join(", ");
     match ids.len() {

@@ -1,6 +1,7 @@
-//! The doctor: looks at everything that must be right for rowhook to work, and names the remedy of what is not.
+//! Checks everything that rowhook needs to work, and names a remedy for what is wrong.
 //!
-//! It changes nothing. What the catalog says is read once; the findings are decided on values, a file for each subject.
+//! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
+//! subject.
 
 mod finding;
 mod hooks;
@@ -25,11 +26,11 @@ use super::{
 use crate::config::Config;
 use crate::postgres::{address::Address, connect, replication};
 
-/// How long a replication session may take to open.
+/// How long a replication connection may take to open.
 const REPLICATION: Duration = Duration::from_secs(10);
 
-/// Looks at everything, and returns what it found in the order of the path of a row. `refuses` says why a target must not be
-/// called, if so.
+/// Checks everything, and returns the findings in the order of the path of a row. `refuses` returns why a target must
+/// not be called, or `None` if it may be.
 pub async fn check(
     config: &Config,
     refuses: &(dyn Fn(&Url) -> Option<String> + Sync),
@@ -65,11 +66,12 @@ pub async fn check(
     findings
 }
 
-/// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found, expressions and
-/// queries that cannot be asked. Each line is one such thing, with its place and its remedy; empty where all fits.
+/// What in the configuration does not fit the tables: columns that do not exist, owners that cannot be found,
+/// expressions and queries that fail. Each line is one such thing, with its place and its remedy; empty if everything
+/// fits.
 ///
 /// # Errors
-/// When the tables cannot be looked at.
+/// If the catalog cannot be read.
 pub async fn misfits(
     client: &Client,
     config: &Config,
@@ -95,7 +97,7 @@ pub async fn misfits(
         .collect())
 }
 
-/// Do expressions, templates and queries fit the tables?
+/// Findings on whether expressions, templates and queries fit the tables.
 async fn expressions(client: &Client, config: &Config) -> Vec<Finding> {
     shapes::shapes(client, config)
         .await
@@ -108,10 +110,10 @@ async fn expressions(client: &Client, config: &Config) -> Vec<Finding> {
         })
 }
 
-/// Opens a replication session and closes it again: nothing else tells a pooler from a server for sure.
+/// Opens a replication connection and closes it again, the only sure way to tell a pooler from a server.
 async fn replication(address: &Address, facts: &Facts) -> Finding {
     let failed = |error: connect::Error| {
-        // Without the privilege it can only fail; that is told under its own heading, with more ways to remedy it.
+        // Without the privilege it must fail. That is a finding of its own, with more remedies.
         let level = match error.reason {
             connect::Reason::NoReplication { .. } => Level::Note,
             _ => Level::Fatal,

@@ -1,4 +1,4 @@
-//! The server, the connection to it, what the role may do there, and the slot.
+//! Checks the server, the connection to it, the privileges of the role, and the slot.
 
 use super::finding::{Finding, Topic};
 use crate::{
@@ -7,12 +7,13 @@ use crate::{
     setup::{catalog::Facts, lag::human_size, plan},
 };
 
-/// Versions that rowhook is tested with.
+/// The major versions of Postgres that rowhook is tested with.
 const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
 
-/// Bytes of WAL that a slot may be behind without a word about it.
+/// How many bytes of WAL a slot may be behind without a warning.
 const MUCH_LAG: i64 = 1 << 30;
 
+/// Reports how the session is encrypted and verified.
 pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let local = address.hosts.iter().all(is_local);
@@ -49,6 +50,7 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
+/// Checks the server and its settings.
 pub(super) fn server(facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let problem = |problem| Finding::problem(Topic::Server, problem);
@@ -107,6 +109,7 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Checks what the role may do on the server and in the database.
 pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
     let role = &facts.role;
     let problem = |problem| Finding::problem(Topic::Privileges, problem);
@@ -115,13 +118,14 @@ pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
         Some(missing) => problem(missing),
         None => Finding::ok(Topic::Privileges, format!("{} may replicate", role.name)),
     });
-    // Once everything is there, it is not needed any more.
+    // Once the schema and the publications exist, the privilege is no longer needed.
     if facts.schema.is_none() || facts.publications.len() < 2 {
         findings.extend(plan::may_not_create(role, &facts.server).map(problem));
     }
     findings
 }
 
+/// Reports who reads the slot and how far it is behind. A slot that does not exist or is lost is a matter of the plan.
 pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
     let name = &config.database.slot;
     let slot = facts.slot.as_ref()?;
@@ -135,7 +139,7 @@ pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
     };
     let what = format!("the slot {name} is {reader}, {} behind", human_size(lag));
     Some(match slot.wal_status.as_deref() {
-        // The plan refuses it, with the remedy.
+        // The plan refuses a lost slot, and names the remedy.
         Some("lost") => return None,
         Some("unreserved") => Finding::warn(
             Topic::Slot,

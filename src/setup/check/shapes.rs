@@ -1,7 +1,7 @@
-//! What the file says of rows: do its expressions, templates and queries fit the tables?
+//! Checks whether the expressions, templates and queries of the file fit the tables.
 //!
-//! Nothing of that is left to the first row: expressions are held against the columns, templates are tried on a row of NULLs and
-//! on one of the table's, and queries are prepared by the server.
+//! None of that waits for the first row: expressions are checked against the columns, templates are rendered for a row
+//! of NULLs and for a row of the table, and queries are prepared by the server.
 
 use std::collections::HashMap;
 
@@ -23,10 +23,10 @@ use crate::{
     postgres::{TableName, quote, relation::Relation, types::Type},
 };
 
-/// Looks at them all.
+/// Checks all expressions, templates and queries.
 ///
 /// # Errors
-/// When the catalog or a table cannot be read.
+/// If the catalog or a table cannot be read.
 pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Finding>, Error> {
     let mut tables: HashMap<&TableName, Relation> = HashMap::new();
     let named = config.events.iter().filter_map(|rule| rule.source.table());
@@ -56,7 +56,7 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
     Ok(findings)
 }
 
-/// The columns that expressions on events of `table` may look at.
+/// The columns that expressions on events of this table may use: those that are shown.
 pub fn visible(config: &Config, relation: &Relation) -> Columns {
     let table = relation.table();
     let rules = config.tables.iter().find(|rules| rules.table == table);
@@ -64,7 +64,7 @@ pub fn visible(config: &Config, relation: &Relation) -> Columns {
     Columns::of(relation, |column| shape.name(column).is_some())
 }
 
-/// Each `when`.
+/// Checks each `when` of an event.
 fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let rules = config.events.iter();
     rules
@@ -81,7 +81,8 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
         .collect()
 }
 
-/// Each `filter` of a hook in the file. One that fits some of its events and not others may be meant so.
+/// Checks each `filter` of a hook in the file. One that fits only some of the hook's events is a warning: that may be
+/// meant.
 fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
@@ -117,6 +118,7 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
     findings
 }
 
+/// Checks the names in `rename` and `enrich`: columns must exist, and no two may be shown by one name.
 fn invalid_names(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
     let wrong = |what: String| Finding::fatal(Topic::Tables, what).at(rules.place);
     let mut findings = Vec::new();
@@ -163,7 +165,7 @@ fn unknown(
     }
 }
 
-/// Each query of `enrich`.
+/// Checks each query of `enrich`.
 async fn enrich_queries(
     client: &Client,
     rules: &TableRules,
@@ -187,7 +189,7 @@ async fn enrich_queries(
     Ok(findings)
 }
 
-/// The query of `visible`.
+/// Checks the query of `visible`.
 async fn visible_query(
     client: &Client,
     visible: &Question,
@@ -226,7 +228,7 @@ async fn visible_query(
     Ok(finding.into_iter().collect())
 }
 
-/// Why the server would not answer a query.
+/// The finding that the server refuses to prepare a query, if it does.
 async fn unanswerable(
     client: &Client,
     sql: &str,
@@ -237,19 +239,19 @@ async fn unanswerable(
     match client.prepare(sql).await {
         Ok(_) => Ok(None),
         Err(error) if error.code().is_some() => {
-            let told = crate::postgres::error_message(&error);
-            let what = format!("{who} of {} cannot be asked: {told}", rules.table);
+            let cause = crate::postgres::error_message(&error);
+            let what = format!("{who} of {} cannot be asked: {cause}", rules.table);
             Ok(Some(Finding::fatal(Topic::Tables, what).at(place)))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Rows to try a template on.
+/// The rows that a template is tried on.
 struct Sample {
-    /// One with NULL wherever there may be one.
+    /// A row with NULL in every nullable column.
     empty: Map<String, Value>,
-    /// One of the table's, or one as it might be.
+    /// A row of the table, or an invented one if it has none.
     full: Map<String, Value>,
 }
 
@@ -261,7 +263,7 @@ impl Sample {
         );
         let row = match client.query_opt(&sql, &[]).await {
             Ok(row) => row.map(|row| row.try_get::<_, String>(0)).transpose()?,
-            // A table that cannot be read is another finding's business.
+            // That the table cannot be read is another finding.
             Err(error) if error.code().is_some() => None,
             Err(error) => return Err(error),
         };
@@ -283,7 +285,7 @@ impl Sample {
     }
 }
 
-/// Some value of a type, as JSON.
+/// An example value of a type, as JSON.
 fn example(ty: &Type) -> Value {
     match ty {
         Type::Bool => json!(true),

@@ -1,4 +1,4 @@
-//! The tables that events are on: their columns, what tells their rows apart, and whose rows they are.
+//! Checks the tables that events are on: their columns, their replica identity, and the owners of their rows.
 
 use super::finding::{Finding, Topic};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Tables that do not exist are not among the findings: setup refuses them, and says so.
+/// Checks all tables that exist. For those that do not, setup is refused, which is a finding of its own.
 pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in published_tables(config) {
@@ -35,7 +35,7 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// The table that hooks' owners are looked for in.
+/// Checks the table of `owner_exists`.
 fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
     let exists = config.owner_exists.as_ref()?;
     let table = facts.table(&exists.table)?;
@@ -55,7 +55,7 @@ fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Where a table's rules begin, or else the first event on it.
+/// The place in the file of a table's rules, or else of the first event on it.
 fn place(config: &Config, table: &Table) -> Option<Place> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     let event = config.events.iter().find(
@@ -66,7 +66,7 @@ fn place(config: &Config, table: &Table) -> Option<Place> {
         .or(event.map(|rule| rule.place))
 }
 
-/// How the stream tells the rows apart.
+/// Reports the replica identity of a table.
 fn identity(config: &Config, table: &Table) -> Finding {
     let name = &table.name;
     let finding = if !identified(config, table) {
@@ -101,7 +101,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
     }
 }
 
-/// What gives a table an identity.
+/// How to give a table a replica identity.
 fn identify(table: &Table) -> String {
     let name = &table.name;
     match table.kind {
@@ -143,7 +143,8 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
     })
 }
 
-/// Values that are not in the stream are read from the table. Without that they are left out and named in `unchanged`.
+/// Checks that the role can read the table. Values that are not in the stream are read from there; if that is
+/// impossible, payloads lack them and name them in `unchanged`.
 fn read_access(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
@@ -174,7 +175,7 @@ fn read_access(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Fi
     })
 }
 
-/// Are the columns of `columns` and `exclude` there?
+/// Checks that the columns of `columns` and `exclude` exist.
 fn listed_columns(rules: &TableRules, table: &Table) -> Vec<Finding> {
     let columns = match &rules.columns {
         Columns::All => &[][..],
@@ -199,7 +200,7 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Place) -> Option<
     )
 }
 
-/// Can the path to the owner be walked?
+/// Checks that every step of the path to the owner can be looked up.
 fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     let Some(owner) = &rules.owner else {
         return Vec::new();
@@ -249,7 +250,7 @@ fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> 
     findings
 }
 
-/// Can the event happen, and does it reach whom it should?
+/// Checks that an event can happen, and that it reaches the hooks that it should.
 fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     let EventSource::Row {
         table,
@@ -285,7 +286,7 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     findings
 }
 
-/// That an update or delete cannot be an event.
+/// The finding that an event never happens, because updates and deletes of its table are not published.
 fn impossible(rule: &EventRule, table: &Table) -> Finding {
     let (event, name) = (&rule.name, &table.name);
     Finding::warn(
@@ -296,7 +297,7 @@ fn impossible(rule: &EventRule, table: &Table) -> Finding {
     .at(rule.place)
 }
 
-/// That the stream lacks the old value of a column whose change makes the event.
+/// The finding that the stream lacks the old value of a column, so whether it changed is unknown.
 fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option<Finding> {
     let (event, name) = (&rule.name, &table.name);
     let column = changed
@@ -311,7 +312,7 @@ fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option
     Some(finding.remedy(make_full(table)).at(rule.place))
 }
 
-/// That a condition looks at more of the old row than the stream has.
+/// The finding that a condition uses the old row, of which the stream carries only the key.
 fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
     let (event, name) = (&rule.name, &table.name);
     Finding::warn(
@@ -322,7 +323,8 @@ fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
     .at(rule.place)
 }
 
-/// That rows have no owner, or that it is unknown because only the identity of a deleted row is.
+/// The finding that rows have no owner, or that the owner of a deleted row is unknown. `by_identity` says that the
+/// stream carries only the replica identity of the row.
 fn unknown_owner(
     config: &Config,
     rule: &EventRule,
@@ -346,12 +348,12 @@ fn unknown_owner(
     Some(finding.at(rule.place))
 }
 
-/// What makes the stream carry whole old rows.
+/// How to make the stream carry whole old rows.
 fn make_full(table: &Table) -> String {
     format!("set identity = \"full\" under [tables.{}]", table.name)
 }
 
-/// The row's own column that leads to the owner.
+/// The column of the table that leads to the owner.
 fn owner_column(config: &Config, table: &Table) -> Option<String> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     match rules.and_then(|rules| rules.owner.as_ref()) {
@@ -360,7 +362,7 @@ fn owner_column(config: &Config, table: &Table) -> Option<String> {
     }
 }
 
-/// Does a CEL expression use `old`? A text constant with that word is taken for it too; that costs one warning too many.
+/// Whether a CEL expression uses `old`. A text constant with that word counts too, which costs one needless warning.
 fn mentions_old(expression: &str) -> bool {
     expression
         .split(|c: char| !c.is_alphanumeric() && c != '_')

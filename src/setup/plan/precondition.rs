@@ -1,4 +1,4 @@
-//! What would keep this role on this server from doing what the plan says.
+//! What the server and the role must allow before a plan can be carried out.
 
 use super::{
     problem::Problem,
@@ -9,7 +9,8 @@ use crate::{
     setup::catalog::{Facts, Role, Server, Table},
 };
 
-/// What would keep this role on this server from doing `steps`. A DBA who runs the printed SQL is another role.
+/// What keeps this role from carrying out `steps` on this server. A printed script is not held to it, since a DBA may
+/// run it as another role.
 pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let (server, role) = (&facts.server, &facts.role);
     let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
@@ -26,7 +27,7 @@ pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     .collect()
 }
 
-/// What `steps` change but this role does not own.
+/// What `steps` change although this role does not own it.
 pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let role = &facts.role;
     let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
@@ -66,6 +67,7 @@ pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     problems
 }
 
+/// The problem that wal_level is not logical, if so.
 pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     (server.wal_level != "logical").then(|| {
         Problem::new(
@@ -75,6 +77,7 @@ pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     })
 }
 
+/// The problem that the server is a standby, if it is.
 pub(crate) fn standby(server: &Server) -> Option<Problem> {
     server.in_recovery.then(|| {
         Problem::new(
@@ -84,8 +87,10 @@ pub(crate) fn standby(server: &Server) -> Option<Problem> {
     })
 }
 
+/// The other remedy for a missing privilege.
 const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
 
+/// The problem that the role may not create or read slots, if so.
 pub(crate) fn may_not_replicate(role: &Role) -> Option<Problem> {
     let name = &role.name;
     (!role.may_replicate()).then(|| {
@@ -99,6 +104,7 @@ pub(crate) fn may_not_replicate(role: &Role) -> Option<Problem> {
     })
 }
 
+/// The problem that the role may not create schemas and publications, if so.
 pub(crate) fn may_not_create(role: &Role, server: &Server) -> Option<Problem> {
     let (name, database) = (&role.name, &server.database);
     (!role.may_create).then(|| {

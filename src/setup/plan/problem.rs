@@ -1,17 +1,17 @@
-//! What a person must change before setup can go on.
+//! Problems that a person must solve before setup can continue.
 
 use std::fmt;
 
 use crate::config::Place;
 
-/// Something that a person must change first.
+/// Something that a person must change before setup can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong.
     pub what: String,
-    /// What to do about it, where that is not obvious.
+    /// What to do about it; `None` if that is obvious.
     pub remedy: Option<String>,
-    /// Where in hooks.toml, if there.
+    /// The place in hooks.toml that it is about, if any.
     pub place: Option<Place>,
 }
 
@@ -32,7 +32,7 @@ impl Problem {
     }
 }
 
-/// In one line.
+/// One line: the place, what is wrong, and the remedy.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
@@ -46,7 +46,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that stands in the way, one line each.
+/// The problems that keep setup from continuing. They are displayed one to a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub Vec<Problem>);
 

@@ -1,24 +1,24 @@
 //! One step of a plan.
 
-/// One thing to do.
+/// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Why, in one line.
+    /// What it is for, in one line.
     pub reason: String,
-    /// How; one or more statements.
+    /// One or more SQL statements.
     pub sql: String,
-    /// How it is run.
+    /// How the statements are run.
     pub runs: Runs,
 }
 
-/// How a step is run.
+/// How the statements of a step are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runs {
-    /// In a transaction of its own, so that its locks are held for a moment only.
+    /// In a transaction of their own, so that locks are held briefly.
     InTransaction,
-    /// Outside of one: Postgres makes no slot in a transaction that has written.
+    /// Outside of a transaction, because Postgres does not create a slot in a transaction that has written.
     Alone,
 }
 
-/// The function that makes a slot. A step whose SQL calls it needs the right to replicate.
+/// The function that creates a slot. A step that calls it needs a role that may replicate.
 pub(super) const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
