@@ -174,8 +174,8 @@ fn book() -> Relation {
             nullable: false,
             identity_key: name == "id",
             generated: false,
-            large: false,
-            points: false,
+            toastable: false,
+            foreign_key: false,
         });
     Relation {
         oid: 16_384,

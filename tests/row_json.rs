@@ -11,7 +11,7 @@ use rowhook::{
     postgres::{
         pgoutput::{Message, decode},
         relation::Relation,
-        types::SESSION,
+        types::SESSION_SETTINGS,
     },
 };
 use tokio_postgres::{Client, NoTls};
@@ -186,7 +186,7 @@ async fn connect(cluster: &Cluster) -> Client {
         .await
         .unwrap();
     tokio::spawn(connection);
-    for (name, value) in SESSION {
+    for (name, value) in SESSION_SETTINGS {
         client
             .batch_execute(&format!("set {name} = '{value}'"))
             .await

@@ -23,10 +23,10 @@ use rowhook::{
         HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place, TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{Lsn, TableName, address::Address, replication::Session, stream::Stream},
+    postgres::{Lsn, TableName, address::Address, replication::Connection, stream::Stream},
     secret::Secret,
     setup::{
-        Patience,
+        LockPolicy,
         check::{Level, check},
         print, setup,
         teardown::teardown,
@@ -165,17 +165,17 @@ impl Build for Config {
 }
 
 async fn set_up(config: &Config) -> Vec<String> {
-    let steps = setup(config, Patience::default(), &|_| {}).await;
+    let steps = setup(config, LockPolicy::default(), &|_| {}).await;
     let reasons = steps.unwrap().into_iter().map(|step| step.reason);
     reasons.collect()
 }
 
 /// What setup says when it refuses.
 async fn refused(config: &Config) -> String {
-    let impatient = Patience {
+    let impatient = LockPolicy {
         lock_timeout: Duration::from_millis(100),
         tries: 2,
-        ..Patience::default()
+        ..LockPolicy::default()
     };
     setup(config, impatient, &|_| {})
         .await
@@ -508,7 +508,7 @@ async fn a_role_that_is_no_superuser_attaches_to_its_own_tables_and_detaches() {
             .iter()
             .all(|found| found.contains("rows of log have no owner"))
     );
-    teardown(&config, Patience::default()).await.unwrap();
+    teardown(&config, LockPolicy::default()).await.unwrap();
     assert_eq!(traces(&client).await, before);
     client
         .batch_execute("drop owned by humble; drop role humble")
@@ -567,7 +567,7 @@ async fn names_may_hold_anything_that_postgres_allows() {
 
     assert!(set_up(&config).await.is_empty());
     assert_eq!(published(&client).await.len(), 4);
-    teardown(&config, Patience::default()).await.unwrap();
+    teardown(&config, LockPolicy::default()).await.unwrap();
     assert_eq!(traces(&client).await, before);
 }
 
@@ -936,7 +936,7 @@ async fn a_slot_that_lost_wal_is_not_passed_over() {
         findings(&config, Level::Warn).await,
         [format!("Fatal {}", told.replace("lossy", "DATABASE"))]
     );
-    teardown(&config, Patience::default()).await.unwrap();
+    teardown(&config, LockPolicy::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -971,9 +971,9 @@ async fn a_slot_that_must_wait_says_for_whom() {
         .unwrap();
     let heard = tokio::sync::Notify::new();
     let waits = Mutex::new(Vec::new());
-    let patience = Patience {
-        quiet: Duration::from_millis(50),
-        ..Patience::default()
+    let patience = LockPolicy {
+        report_after: Duration::from_millis(50),
+        ..LockPolicy::default()
     };
     let note = |told: &str| {
         waits.lock().unwrap().push(told.to_owned());
@@ -997,7 +997,7 @@ async fn a_slot_that_must_wait_says_for_whom() {
 
 // The doctor.
 
-/// What check finds that is worse than a note, or all of it: `Level what; mend`.
+/// What check finds that is worse than a note, or all of it: `Level what; remedy`.
 async fn findings(config: &Config, from: Level) -> Vec<String> {
     let refuses =
         |target: &url::Url| (target.scheme() == "http").then(|| "it has no TLS".to_owned());
@@ -1009,11 +1009,11 @@ async fn findings(config: &Config, from: Level) -> Vec<String> {
                 .place
                 .map(|place| format!("{place} "))
                 .unwrap_or_default();
-            let mend = finding
-                .mend
-                .map(|mend| format!("; {mend}"))
+            let remedy = finding
+                .remedy
+                .map(|remedy| format!("; {remedy}"))
                 .unwrap_or_default();
-            format!("{:?} {place}{}{mend}", finding.level, finding.what)
+            format!("{:?} {place}{}{remedy}", finding.level, finding.what)
         });
     let database = &config.database.slot;
     shown
@@ -1251,7 +1251,7 @@ async fn teardown_leaves_no_trace() {
     set_up(&config).await;
     assert_ne!(traces(&client).await, before);
 
-    let done = teardown(&config, Patience::default()).await.unwrap();
+    let done = teardown(&config, LockPolicy::default()).await.unwrap();
 
     assert_eq!(traces(&client).await, before);
     assert_eq!(
@@ -1266,7 +1266,7 @@ async fn teardown_leaves_no_trace() {
         ]
     );
     assert!(
-        teardown(&config, Patience::default())
+        teardown(&config, LockPolicy::default())
             .await
             .unwrap()
             .is_empty()
@@ -1284,7 +1284,7 @@ async fn teardown_keeps_a_schema_that_was_there_before() {
         .await
         .unwrap();
 
-    teardown(&config, Patience::default()).await.unwrap();
+    teardown(&config, LockPolicy::default()).await.unwrap();
 
     assert_eq!(traces(&client).await, before);
 }
@@ -1299,7 +1299,7 @@ async fn teardown_does_not_take_what_others_put_into_the_schema() {
         .unwrap();
     let before = traces(&client).await;
 
-    let error = teardown(&config, Patience::default()).await.unwrap_err();
+    let error = teardown(&config, LockPolicy::default()).await.unwrap_err();
 
     assert_eq!(
         error.to_string(),
@@ -1314,12 +1314,13 @@ async fn teardown_ends_our_own_reader_and_no_other() {
     set_up(&config).await;
     let address = Address::parse(config.database.url.expose()).unwrap();
     let read_as = async |name: &str| {
-        let stream = Stream::open(&address, &config.database, name, Lsn::ZERO).await;
+        let subscription = config.database.subscription();
+        let stream = Stream::open(&address, &subscription, name, Lsn::ZERO).await;
         stream.unwrap().0
     };
 
     let reader = read_as("other").await;
-    let told = teardown(&config, Patience::default())
+    let told = teardown(&config, LockPolicy::default())
         .await
         .unwrap_err()
         .to_string();
@@ -1342,7 +1343,7 @@ async fn teardown_ends_our_own_reader_and_no_other() {
         .await
         .expect("the other reader never left");
     let _reader = read_as(address.stream_name()).await;
-    teardown(&config, Patience::default()).await.unwrap();
+    teardown(&config, LockPolicy::default()).await.unwrap();
     assert!(texts(&client, &slot).await.is_empty());
 }
 
@@ -1481,7 +1482,7 @@ async fn tls_is_verified_as_far_as_the_mode_says() {
 /// Opens a replication session and asks it who it is.
 async fn replicate(url: &str) -> Result<(), String> {
     let address = Address::parse(url).unwrap();
-    let session = Session::open(&address, "test", &[]).await;
+    let session = Connection::open(&address, "test", &[]).await;
     let mut session = session.map_err(|error| error.to_string())?;
     session.identify().await.unwrap();
     Ok(())

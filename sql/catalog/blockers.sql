@@ -1,4 +1,4 @@
--- Who holds the lock that the backend $1 waits for.
+-- The sessions that hold the lock that the backend $1 waits for.
 select
     pid,
     usename::text as role,

@@ -1,5 +1,5 @@
--- The tables that setup made full and that still are, with what gives them back what they had. {identity} is the note that
--- setup made; $1 are our own publications.
+-- The tables whose replica identity setup set to full and that still have it, with the clause that restores the
+-- previous one. {identity} is the table in which setup recorded that; $1 are rowhook's own publications.
 select
     n.nspname::text as schema,
     c.relname::text as name,
@@ -8,7 +8,8 @@ select
         when 'i' then 'using index ' || quote_ident(note.index_name)
         else 'default'
     end as previous,
-    -- Its index is gone, or someone else publishes its updates, which would fail without an identity.
+    -- Full is kept if the index of the previous identity no longer exists, or if another publication has the table: its
+    -- updates could fail without an identity.
     note.previous = 'i' and not exists (
         select
         from pg_index as i

@@ -1,4 +1,4 @@
--- The partitions that hold the rows of the partitioned tables $1.
+-- The partitions that hold the rows of the partitioned tables with the oids $1.
 select
     root.oid as root,
     tree.relid::oid as leaf

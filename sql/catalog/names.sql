@@ -1,4 +1,4 @@
--- Every relation of users, to find the configured ones in, and to guess what a mistyped one was meant to be.
+-- All relations of users, among which the configured ones are found, and those that a mistyped name may mean.
 select
     c.oid,
     n.nspname::text as schema,

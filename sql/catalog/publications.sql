@@ -1,4 +1,4 @@
--- The publications named $1 and their tables.
+-- The publications with the names $1, and their tables.
 select
     p.pubname::text as name,
     p.puballtables as all_tables,

@@ -1,5 +1,5 @@
--- What the stream does not say of a table: its primary key, the generated columns that are not in it, how SQL writes the
--- types of its columns, which of them may be null or too large for an update to repeat them, and which point to other tables.
+-- The columns of the table with the oid $1, with what the stream does not describe: generated columns, types in SQL,
+-- which columns may be null, can be TOASTed or are foreign keys, and the primary key.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
@@ -7,14 +7,14 @@ select
     attribute.attgenerated <> '' as generated,
     format_type(attribute.atttypid, attribute.atttypmod) as sql_type,
     not attribute.attnotnull as nullable,
-    attribute.attstorage <> 'p' as large,
+    attribute.attstorage <> 'p' as toastable,
     exists (
         select
         from pg_constraint as c
         where c.conrelid = attribute.attrelid
             and c.contype = 'f'
             and c.conkey = array[attribute.attnum]
-    ) as points,
+    ) as foreign_key,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
 left join pg_index as index

@@ -1,4 +1,5 @@
--- The schema $1: is it there, did setup make it ($3 is its comment then), and what else lives in it than the tables $2.
+-- The schema $1, no row if it does not exist: whether setup created it (its comment is $3 then), what the role may do
+-- in it, and which relations it has besides rowhook's tables $2.
 select
     n.oid,
     coalesce(obj_description(n.oid, 'pg_namespace') = $3::text, false) as made_by_setup,
@@ -19,9 +20,9 @@ select
                     and d.objid = c.oid
                     and d.deptype in ('a', 'i')
             )
-    ) as strangers
+    ) as other_relations
 from pg_namespace as n
--- Our own tables, as far as they are there.
+-- Those of rowhook's own tables that exist.
 cross join lateral (
     select
         coalesce(bool_or(c.relname = 'migration'), false) as migrated,

@@ -1,4 +1,4 @@
--- One row: the server, this session and its role.
+-- One row: the server, this session, and its role.
 select
     current_setting('server_version_num')::integer as version,
     current_setting('server_version') as version_name,
@@ -12,7 +12,7 @@ select
     (select version from pg_stat_ssl where pid = pg_backend_pid() and ssl) as tls,
     current_database()::text as database,
     (select system_identifier::text from pg_control_system()) as system_identifier,
-    -- The file's name begins with the timeline; a standby has no WAL of its own.
+    -- The name of a WAL file begins with the timeline. A standby writes no WAL, and the function fails there.
     case
         when not pg_is_in_recovery()
             then ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
@@ -21,7 +21,7 @@ select
     current_user::text as role,
     r.rolsuper as superuser,
     r.rolreplication as replication,
-    -- What managed services grant instead of the attribute.
+    -- The role that a managed service grants in place of the attribute REPLICATION.
     (
         select m.rolname::text
         from pg_roles as m

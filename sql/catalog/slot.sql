@@ -1,4 +1,4 @@
--- The slot $1. Columns that came with later versions are read through jsonb, so that one text serves them all.
+-- The slot with the name $1. A column that older versions lack is read through jsonb, so one query serves all versions.
 select
     s.slot_type as type,
     s.plugin::text,
@@ -10,7 +10,7 @@ select
     to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
     s.confirmed_flush_lsn::text as confirmed,
     s.safe_wal_size,
-    -- Meaningless on a standby, where pg_current_wal_lsn() fails.
+    -- Null on a standby, where pg_current_wal_lsn() fails.
     case
         when not pg_is_in_recovery() then pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint
     end as lag

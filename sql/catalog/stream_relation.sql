@@ -1,4 +1,4 @@
--- The table $1 as the stream would describe it, a row for each of its columns; none where there is no such table.
+-- The table $1 as the stream would describe it: one row for each column, and none if there is no such table.
 select
     c.oid,
     c.relreplident::text as identity,
@@ -8,13 +8,13 @@ select
     c.relreplident = 'f' or coalesce(a.attnum = any(i.indkey::smallint[]), false) as identity_key
 from pg_class as c
 join pg_attribute as a on a.attrelid = c.oid
--- The index whose columns are in every old image.
+-- The index of the replica identity, whose columns are in every old row.
 left join pg_index as i
     on i.indrelid = c.oid
     and (c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident)
 where c.oid = to_regclass($1::text)
     and a.attnum > 0
     and not a.attisdropped
-    -- The stream leaves out what is computed.
+    -- The stream leaves out generated columns.
     and a.attgenerated = ''
 order by a.attnum

@@ -6,7 +6,7 @@ select
     c.relkind,
     c.relpersistence,
     c.relreplident,
-    -- For this role: owners and those with BYPASSRLS are not concerned.
+    -- Whether it applies to this role: owners and roles with BYPASSRLS see all rows.
     c.relkind in ('r', 'p') and row_security_active(c.oid) as row_security,
     has_table_privilege(c.oid, 'select') as may_select,
     pg_has_role(c.relowner, 'usage') as owned,
@@ -18,7 +18,7 @@ select
     identity.index_name
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
--- The columns, and those that are computed.
+-- All columns, and the generated ones among them.
 cross join lateral (
     select
         coalesce(array_agg(a.attname::text order by a.attnum), '{}') as names,
@@ -37,8 +37,8 @@ left join lateral (
         and i.indisprimary
         and k.place <= i.indnkeyatts
 ) as primary_key on true
--- The index that identifies a row in the stream. Postgres passes over invalid and deferrable ones: with nothing but
--- these, an UPDATE of a table that publishes updates fails.
+-- The index of the replica identity. Postgres ignores invalid and deferrable ones: if there is no other, an UPDATE of a
+-- table that is published for updates fails.
 left join lateral (
     select
         array_agg(a.attname::text order by k.place) as columns,

@@ -1,13 +1,14 @@
--- What types are made of: a domain of its base type, an array of its elements, a composite of its attributes.
+-- The types with the oids $1, and what they are made of: base type of a domain, elements of an array, attributes of a
+-- composite.
 select
     type.oid,
     type.typtype::text as kind,
     type.typname::text as name,
     type.typbasetype as base,
-    -- Of a true array only: others with elements, such as name and point, show as texts.
+    -- For true arrays only: other types with elements, such as name and point, are shown as text.
     case when element.typarray = type.oid then element.oid end as element,
     coalesce(element.typdelim::text, ',') as delimiter,
-    -- hstore and its like show as what their cast to json makes of them.
+    -- Types such as hstore are shown as what their cast to json returns.
     exists (
         select
         from pg_cast
@@ -17,7 +18,7 @@ select
     ) as casts_to_json,
     attribute.names as attributes,
     attribute.types as attribute_types,
-    -- What an enum may be, in its order.
+    -- The labels of an enum, in order.
     array(
         select enumlabel::text
         from pg_enum

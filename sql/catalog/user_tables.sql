@@ -1,4 +1,4 @@
--- The tables that somebody might want events of, with what `rowhook init` says of each.
+-- The tables that somebody may want events of, with what `rowhook init` says about each.
 select
     namespace.nspname as schema,
     class.relname as name,
@@ -23,7 +23,7 @@ where class.relkind in ('r', 'p')
     and not class.relispartition
     and namespace.nspname not in ('information_schema', 'rowhook')
     and namespace.nspname not like 'pg\_%'
-    -- What comes with an extension, or keeps the books of a framework, is nobody's event.
+    -- Tables of extensions and of frameworks' migrations are left out: nobody wants events of those.
     and not exists (select from pg_depend where objid = class.oid and deptype = 'e')
     and class.relname !~ '^(django_|auth_permission|schema_migrations|ar_internal_metadata|alembic_version|_prisma_|flyway_|knex_)'
 order by namespace.nspname, class.relname

@@ -1,5 +1,5 @@
--- Who has a transaction open that has written, in any database: a new slot waits for them all. A prepared transaction has
--- no backend; its name stands in for one.
+-- The transactions of any database that have written and not ended, except that of the backend $1: a new slot waits for
+-- all of them. A prepared transaction has no backend, and its name takes the place of application_name.
 select
     pid,
     usename::text as role,

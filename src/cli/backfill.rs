@@ -68,7 +68,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
                 event,
                 hook,
                 condition: args.condition,
-                since: since.map(crate::payload::timestamp),
+                since: since.map(crate::postgres::time::timestamp),
                 rate: Some(args.rate),
             };
             office.begin_backfill(new).await?

@@ -50,8 +50,8 @@ fn print(config: &Config, finding: &Finding) {
         finding.what,
         place.unwrap_or_default()
     );
-    if let Some(mend) = &finding.mend {
-        println!("      → {mend}");
+    if let Some(remedy) = &finding.remedy {
+        println!("      → {remedy}");
     }
 }
 
@@ -60,7 +60,7 @@ fn as_json(config: &Config, finding: &Finding) -> serde_json::Value {
         "level": word(finding.level),
         "topic": about(finding.topic),
         "what": finding.what,
-        "mend": finding.mend,
+        "mend": finding.remedy,
         "place": finding.place.map(|place| format!("{}:{place}", config.path.display())),
     })
 }

@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Mistakes, PayloadFormat},
     demo,
-    setup::{self, Patience, teardown::teardown},
+    setup::{self, LockPolicy, teardown::teardown},
 };
 
 /// Exit code for a configuration, or a command line, that cannot be used.
@@ -216,10 +216,10 @@ async fn dispatch(args: Args) -> Result<()> {
             let config = config()?;
             let warn = |text: &str| tracing::warn!("{text}");
             let gap = match accept_gap {
-                true => setup::accept_gap(&config, Patience::default(), &warn).await?,
+                true => setup::accept_gap(&config, LockPolicy::default(), &warn).await?,
                 false => None,
             };
-            let steps = setup::setup(&config, Patience::default(), &warn).await?;
+            let steps = setup::setup(&config, LockPolicy::default(), &warn).await?;
             let accepted = gap.map(|gap| format!("accepted: {gap}"));
             let steps = steps.into_iter().map(|step| step.reason);
             let done: Vec<String> = accepted.into_iter().chain(steps).collect();
@@ -254,7 +254,7 @@ async fn dispatch(args: Args) -> Result<()> {
                     config.database.schema
                 );
             }
-            let done = teardown(&config, Patience::default()).await?;
+            let done = teardown(&config, LockPolicy::default()).await?;
             say(
                 args.json,
                 "nothing to remove",

@@ -32,7 +32,9 @@ impl<'a> Stage<'a> {
     pub(super) async fn open(config: &'a Config) -> Result<Self> {
         let address = Address::parse(config.database.url.expose()).context("database.url")?;
         let client = address.connect("rowhook").await?;
-        types::pin(&client).await.context("prepare the session")?;
+        types::pin_settings(&client)
+            .await
+            .context("prepare the session")?;
         Ok(Self {
             config,
             client,
@@ -64,7 +66,7 @@ impl<'a> Stage<'a> {
 
     /// A table as it is now.
     pub(super) async fn relation(&self, table: &TableName) -> Result<Relation> {
-        let relation = Relation::of(&self.client, table).await;
+        let relation = Relation::find(&self.client, table).await;
         relation
             .with_context(|| format!("read what {table} looks like"))?
             .with_context(|| format!("there is no table {table} in this database"))

@@ -1,7 +1,7 @@
 //! `[database]`: what is attached to.
 
 use super::reader::{Keys, Table, Value};
-use crate::postgres::address::Address;
+use crate::postgres::{address::Address, stream::Subscription};
 use crate::secret::Secret;
 
 /// `[database]`: what is attached to.
@@ -23,6 +23,14 @@ impl Database {
     /// The publication of the tables that have no replica identity.
     pub fn inserts_publication(&self) -> String {
         format!("{}_inserts", self.publication)
+    }
+
+    /// The slot and the publications that changes are read from.
+    pub fn subscription(&self) -> Subscription {
+        Subscription {
+            slot: self.slot.clone(),
+            publications: vec![self.publication.clone(), self.inserts_publication()],
+        }
     }
 }
 

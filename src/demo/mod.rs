@@ -59,7 +59,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
     let journal = Journal::default();
     let mut account = Account::new(journal.listen(), &receivers);
     let detach = CancellationToken::new();
-    crate::setup::setup(&config, crate::setup::Patience::default(), &|text| {
+    crate::setup::setup(&config, crate::setup::LockPolicy::default(), &|text| {
         println!("{text}")
     })
     .await?;

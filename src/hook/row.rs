@@ -410,7 +410,7 @@ impl Known {
     /// When the catalog cannot be read.
     pub async fn learn_all(&mut self, client: &Client, events: &EventMap) -> Result<()> {
         for table in events.tables() {
-            let relation = Relation::of(client, table).await;
+            let relation = Relation::find(client, table).await;
             let relation = relation.with_context(|| format!("read what {table} looks like"))?;
             if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
                 self.learn(events, &relation);

@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Result, Who};
-use crate::payload::timestamp;
+use crate::postgres::time::timestamp;
 
 /// An attempt, in a line.
 #[derive(Debug, Clone, Serialize, ToSchema)]

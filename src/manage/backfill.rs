@@ -16,9 +16,8 @@ use utoipa::ToSchema;
 use super::{Error, Office, Result, Who, begin};
 use crate::{
     config::{Action, EventSource, Pattern},
-    payload::timestamp,
-    postgres::{TableName, quote, types},
-    setup::catalog::read_slot,
+    postgres::{TableName, quote, time::timestamp, types},
+    setup::catalog::Slot,
 };
 
 /// So many rows are locked at a time.
@@ -225,7 +224,7 @@ impl Office {
         id: i64,
         told: &mut (dyn FnMut(&Backfill) + Send),
     ) -> Result<Backfill> {
-        types::pin(&self.client)
+        types::pin_settings(&self.client)
             .await
             .context("prepare the session")?;
         let mut next = Instant::now();
@@ -392,7 +391,7 @@ impl Office {
     async fn until_confirmed(&self) -> Result<()> {
         let slot = &self.config.database.slot;
         loop {
-            let found = read_slot(&self.client, slot).await;
+            let found = Slot::read(&self.client, slot).await;
             let lag = found.context("look at the slot")?.and_then(|slot| slot.lag);
             if lag.is_none_or(|lag| lag < MOST_LAG) {
                 return Ok(());
@@ -447,7 +446,7 @@ impl Office {
         self.client.prepare(&sql).await.map(drop).map_err(|error| {
             Error::Invalid(format!(
                 "where cannot be used: {}",
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             ))
         })
     }

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Page, PageRequest, Result, Who};
-use crate::payload::timestamp;
+use crate::postgres::time::timestamp;
 
 /// So much of a body is shown.
 const SHOWN: usize = 256 << 10;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::postgres::told;
+use crate::postgres::error_message;
 
 /// What can come of asking for something.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -48,7 +48,7 @@ impl Error {
             class == "22" || class == "23" || *code == SqlState::RAISE_EXCEPTION
         });
         if theirs {
-            Self::Invalid(told(&error))
+            Self::Invalid(error_message(&error))
         } else {
             Self::Failed(anyhow::Error::new(error).context(doing))
         }

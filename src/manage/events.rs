@@ -40,7 +40,7 @@ impl Office {
         let EventSource::Row { table, action, .. } = source else {
             return Ok(told(event, About::Anything));
         };
-        let relation = Relation::of(&self.client, table).await;
+        let relation = Relation::find(&self.client, table).await;
         let relation = relation.with_context(|| format!("read what {table} looks like"))?;
         let relation = relation.ok_or_else(|| {
             Error::Conflict(format!(

@@ -18,8 +18,7 @@ use crate::{
     config::HOOK_DISABLED,
     hook::{self, HookId, row},
     message::PREFIX,
-    payload::timestamp,
-    postgres::quote,
+    postgres::{quote, time::timestamp},
 };
 
 /// How long a name of a target may take to be looked up.

@@ -8,7 +8,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Page, PageRequest, Result, Who};
-use crate::payload::timestamp;
+use crate::postgres::time::timestamp;
 
 /// A hook, with what is to be said of it. Its secret is never shown.
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{Error, Office, Result};
-use crate::payload::timestamp;
+use crate::postgres::time::timestamp;
 
 /// A lane of a hook, with what is parked in it.
 #[derive(Debug, Clone)]

@@ -16,8 +16,8 @@ use crate::{
     courier::batch::Load,
     event::{Event, Position, Subject},
     message::Message,
-    payload::{self, Renderer},
-    postgres::Lsn,
+    payload::Renderer,
+    postgres::{Lsn, time::timestamp},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -57,7 +57,7 @@ impl Office {
     pub async fn test_hook(&self, who: &Who, id: &str) -> Result<Tested> {
         let hook = self.live_hook(who, id).await?;
         let now = SystemTime::now();
-        let payload = json!({"test": true, "sent_at": payload::timestamp(now)});
+        let payload = json!({"test": true, "sent_at": timestamp(now)});
         let event = Event {
             name: TEST_EVENT.into(),
             subject: Subject::Message(Arc::new(Message::own(TEST_EVENT, payload))),

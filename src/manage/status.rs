@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Result};
-use crate::{payload::timestamp, setup::catalog::read_slot};
+use crate::{postgres::time::timestamp, setup::catalog::Slot};
 
 /// How rowhook is.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -72,7 +72,7 @@ impl Office {
     /// When the tables cannot be read.
     pub async fn status(&self) -> Result<Status> {
         let name = &self.config.database.slot;
-        let slot = read_slot(&self.client, name).await;
+        let slot = Slot::read(&self.client, name).await;
         let slot = slot.context("look at the slot")?.map(|slot| SlotStatus {
             name: name.clone(),
             attached: slot.active_pid.is_some(),

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::{Error, Office, Result};
-use crate::payload::timestamp;
+use crate::postgres::time::timestamp;
 
 /// What every token begins with, so that one that leaks is recognized.
 const PREFIX: &str = "rowhook_";

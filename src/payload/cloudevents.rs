@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Parts, full_name, object::Object, operation, timestamp};
+use super::{Parts, full_name, object::Object, operation};
+use crate::postgres::time::timestamp;
 use crate::{change::Change, event::Event, postgres::tuple::Value};
 
 /// Everything that a path of a URI may not have as it is.

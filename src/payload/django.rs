@@ -72,7 +72,7 @@ pub(super) fn thin(event: &Event) -> Vec<u8> {
 /// The name of a column as a field of its model: without the `_id` of a foreign key. `None` where it is not shown.
 pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
     let shown = shape.name(&column.name)?;
-    let own = shown == column.name && column.points;
+    let own = shown == column.name && column.foreign_key;
     Some(match shown.strip_suffix("_id") {
         Some(stem) if own && !stem.is_empty() => stem,
         _ => shown,
@@ -325,7 +325,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
     let mut out = Vec::new();
     let items = match json::elements(text.as_bytes(), delimiter) {
-        Ok(items) if dimension <= json::DIMENSIONS => items,
+        Ok(items) if dimension <= json::MAX_DIMENSIONS => items,
         Ok(_) | Err(_) => return text.to_owned(),
     };
     out.push(b'[');
@@ -404,8 +404,8 @@ mod tests {
             nullable: true,
             identity_key: false,
             generated: false,
-            large: false,
-            points: false,
+            toastable: false,
+            foreign_key: false,
         }
     }
 
@@ -486,18 +486,18 @@ mod tests {
     #[test]
     fn a_foreign_key_loses_its_id_and_nothing_else_does() {
         let shape = Shape::default();
-        let named = |name: &str, points| Column {
+        let named = |name: &str, foreign_key| Column {
             name: name.into(),
-            points,
+            foreign_key,
             ..column(Type::Integer)
         };
-        for (name, points, expected) in [
+        for (name, foreign_key, expected) in [
             ("author_id", true, "author"),
             ("author_id", false, "author_id"),
             ("author", true, "author"),
             ("_id", true, "_id"),
         ] {
-            assert_eq!(field(&shape, &named(name, points)), Some(expected));
+            assert_eq!(field(&shape, &named(name, foreign_key)), Some(expected));
         }
     }
 

@@ -10,8 +10,6 @@ mod rest_hooks;
 mod row;
 mod standard;
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 
 pub use self::row::values;
@@ -25,6 +23,7 @@ use crate::{
     config::PayloadFormat,
     event::{Event, Subject},
     hook::Hook,
+    postgres::time::timestamp,
 };
 
 /// What stands around the row in a body, and a good deal more of it.
@@ -220,9 +219,4 @@ pub fn operation(row: &RowChange) -> &str {
         RowChange::Delete { .. } => "delete",
         RowChange::Fired { action, .. } => action,
     }
-}
-
-/// RFC 3339, in UTC, with microseconds: what Postgres keeps.
-pub fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_micros(time).to_string()
 }

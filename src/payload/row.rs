@@ -76,7 +76,7 @@ impl Row {
         };
         let key_only = matches!(image, Image::Key(_));
         let relation = &change.relation;
-        let mut json = Vec::with_capacity(relation.about_as_json(image.tuple()));
+        let mut json = Vec::with_capacity(relation.json_size_hint(image.tuple()));
         let show = |column| show(column, shape, key_only, names);
         let unchanged = relation.write_row(image.tuple(), show, &mut json);
         Self { json, unchanged }

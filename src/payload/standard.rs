@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Parts, full_name, object::Object, operation, timestamp};
+use super::{Parts, full_name, object::Object, operation};
 use crate::event::Event;
+use crate::postgres::time::timestamp;
 
 #[derive(Serialize)]
 struct Position {

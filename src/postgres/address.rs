@@ -1,54 +1,57 @@
-//! Where a database is and how to enter it: a libpq URL or key=value string, read once and checked.
+//! Where a database is and how to log in to it: a libpq URL or key=value string, parsed and checked once.
 //!
-//! What the text leaves out comes from libpq's environment variables, then from its defaults. Errors never repeat a piece
-//! of the text that could be part of a password: an unencoded `/` in one moves the rest of it into other fields.
+//! What the text leaves out comes from libpq's environment variables, then from libpq's defaults. Errors never repeat a
+//! part of the text that could belong to a password: an unencoded `/` in a password moves the rest of it into other
+//! fields.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::passfile;
+use percent_encoding::percent_decode_str;
+
+use super::passfile::{self, Login};
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
-/// A checked address of one database.
+/// The checked address of one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Tried in this order; never empty.
+    /// The hosts, tried in this order; never empty.
     pub hosts: Vec<Host>,
-    /// The role.
+    /// The role to log in as.
     pub user: String,
-    /// `None` where the server is expected to ask for none.
+    /// The role's password; `None` if the server is expected not to ask for one.
     pub password: Option<Secret>,
-    /// The database.
+    /// The name of the database.
     pub database: String,
-    /// How the connection is protected; a unix socket never is.
+    /// How connections are encrypted and verified; unix sockets never are.
     pub tls: Tls,
-    /// For each host. `None`: as long as the system waits.
+    /// The limit for connecting to one host; `None` leaves it to the operating system.
     pub connect_timeout: Option<Duration>,
-    /// Overrides the name that we would give ourselves.
+    /// The `application_name` of every session, in place of the one that rowhook would choose.
     pub application_name: Option<String>,
-    /// Settings for the session: `-c name=value`.
+    /// Settings for every session, written `-c name=value`.
     pub options: Option<String>,
-    /// Go on to the next host where this one does not accept writes.
+    /// Whether a host that does not accept writes is passed over.
     pub read_write: bool,
-    /// `channel_binding=require`. The replication session goes without it.
+    /// Whether `channel_binding=require` is set. The replication connection does not support channel binding.
     pub channel_binding: bool,
 }
 
-/// One place to connect to.
+/// One host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// A name or IP address.
+    /// A host that is reached by TCP.
     Tcp {
-        /// Without brackets where it is IPv6.
+        /// A DNS name or an IP address; IPv6 without brackets.
         name: String,
-        /// Default 5432.
+        /// The TCP port, 5432 by default.
         port: u16,
     },
-    /// The folder of a unix socket.
+    /// A unix socket on this machine.
     Unix {
-        /// Absolute.
+        /// The folder of the socket, as an absolute path.
         folder: PathBuf,
-        /// Part of the socket's name.
+        /// The port, which is part of the socket's file name.
         port: u16,
     },
 }
@@ -63,63 +66,79 @@ impl fmt::Display for Host {
     }
 }
 
-/// `sslmode` and its companions.
+/// `sslmode` and the files that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// What is demanded.
+    /// What is required of the connection.
     pub mode: TlsMode,
-    /// PEM file of the authorities to trust; `None`: those of Mozilla, which are built in.
+    /// PEM file of the trusted certificate authorities; `None` means those of Mozilla, which are built in.
     pub roots: Option<PathBuf>,
-    /// PEM files of our own certificate and its key.
+    /// PEM files of the client certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// `sslmode`.
+/// What `sslmode` requires of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Never.
+    /// No TLS.
     Disable,
-    /// Where the server has it; nothing is verified. `allow` is read as this too: it differs only in what is tried first.
+    /// TLS if the server offers it, without verification. `allow` is read as this too, since it differs only in what is
+    /// tried first.
     Prefer,
-    /// Always, but nothing is verified.
+    /// TLS always, without verification.
     Require,
-    /// The certificate comes from a trusted authority. `require` with an `sslrootcert` means this, as in libpq.
+    /// The certificate must come from a trusted authority. As in libpq, `require` with an `sslrootcert` means this.
     VerifyCa,
-    /// And it is the host's.
+    /// The certificate must come from a trusted authority and be issued for the host's name.
     VerifyFull,
 }
 
-/// Why a text is no address, in one line that repeats nothing secret.
+/// Why a text is not an address, in one line that repeats nothing secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Mistake(String);
+pub struct ParseError(String);
 
-fn mistake<T>(text: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake(text.into()))
+fn mistake<T>(text: impl Into<String>) -> Result<T, ParseError> {
+    Err(ParseError(text.into()))
 }
 
 impl Address {
-    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment, and a missing
-    /// password from `~/.pgpass`.
+    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment, and a
+    /// missing password from `~/.pgpass`.
     ///
     /// # Errors
-    /// When it is neither, has an unknown key, or asks for something that rowhook cannot do.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    /// If the text is neither, has an unknown key, or asks for something that rowhook does not support.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
         if address.password.is_none() {
-            address.password = passfile::look_up(&address);
+            address.password = address.login().as_ref().and_then(passfile::look_up);
         }
         Ok(address)
     }
 
-    /// The same in the given environment, without looking for a password in files.
+    /// The login that the password file is searched for: the one on the first host.
+    fn login(&self) -> Option<Login<'_>> {
+        let (host, port) = match self.hosts.first()? {
+            Host::Tcp { name, port } => (name.as_str(), *port),
+            Host::Unix { port, .. } => ("localhost", *port),
+        };
+        Some(Login {
+            host,
+            port,
+            database: &self.database,
+            user: &self.user,
+        })
+    }
+
+    /// Parses a URL or a key=value string with the given environment variables, and does not look for a password in
+    /// files.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, Mistake> {
+    ) -> Result<Self, ParseError> {
         let url = ["postgresql://", "postgres://"]
             .iter()
             .find_map(|scheme| text.strip_prefix(scheme));
@@ -136,7 +155,7 @@ impl Address {
     }
 }
 
-/// Keys that mean something here, with the environment variable that stands in for them.
+/// The supported keys, each with the environment variable that is used in its absence.
 const KEYS: [(&str, &str); 14] = [
     ("host", "PGHOST"),
     ("port", "PGPORT"),
@@ -154,7 +173,7 @@ const KEYS: [(&str, &str); 14] = [
     ("channel_binding", "PGCHANNELBINDING"),
 ];
 
-/// Keys of libpq and of well-known clients that may stand in a shared DATABASE_URL and change nothing for us.
+/// Keys of libpq and of well-known clients that a shared DATABASE_URL may contain and that do not matter to rowhook.
 const IGNORED: [&str; 19] = [
     "client_encoding",
     "connection_limit",
@@ -177,7 +196,7 @@ const IGNORED: [&str; 19] = [
     "uselibpqcompat",
 ];
 
-/// Keys of libpq that change where or how safely one connects, so that passing over them would be wrong.
+/// Keys of libpq that change where or how securely to connect, so that ignoring them would be wrong.
 const UNSUPPORTED: [&str; 13] = [
     "hostaddr",
     "passfile",
@@ -194,13 +213,13 @@ const UNSUPPORTED: [&str; 13] = [
     "replication",
 ];
 
-/// What the text says, key by key.
+/// The settings of the text, by key.
 #[derive(Default)]
 struct Settings(BTreeMap<String, String>);
 
 impl Settings {
-    /// `[user[:password]@][host[:port],…][/database][?key=value&…]`
-    fn from_url(rest: &str) -> Result<Self, Mistake> {
+    /// Parses `[user[:password]@][host[:port],…][/database][?key=value&…]`.
+    fn from_url(rest: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -224,7 +243,7 @@ impl Settings {
                     "after the ? of the database's URL, each setting is written key=value",
                 );
             };
-            // JDBC's spelling, as libpq reads it too.
+            // JDBC writes `ssl=true`, which libpq accepts too.
             match (decode(key)?.as_str(), decode(value)?) {
                 ("ssl", value) if value == "true" => settings.add("sslmode", "require".into())?,
                 (key, value) => settings.add(key, value)?,
@@ -233,8 +252,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// `key=value key='a value'`, with `\` before a quote or backslash.
-    fn from_pairs(text: &str) -> Result<Self, Mistake> {
+    /// Parses `key=value key='a value'`, in which `\` escapes a quote or a backslash.
+    fn from_pairs(text: &str) -> Result<Self, ParseError> {
         let mut settings = Self::default();
         let mut rest = text.trim_start();
         while !rest.is_empty() {
@@ -250,8 +269,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// A later one overrides an earlier one; an empty one says nothing.
-    fn add(&mut self, key: &str, value: String) -> Result<(), Mistake> {
+    /// Adds a setting. It replaces an earlier one of the same key; an empty value is ignored.
+    fn add(&mut self, key: &str, value: String) -> Result<(), ParseError> {
         let known = || KEYS.iter().map(|(key, _)| *key);
         if IGNORED.contains(&key) || value.is_empty() {
             return Ok(());
@@ -265,7 +284,7 @@ impl Settings {
                 "rowhook cannot do what the setting {key} of a database's address asks for"
             ));
         }
-        // The key is not shown: it can be a part of an unencoded password.
+        // The key is not shown, because it can be part of an unencoded password.
         match nearest(key, known()) {
             Some(near) => mistake(format!(
                 "the database's address has an unknown setting; did you mean {near}?"
@@ -276,7 +295,10 @@ impl Settings {
         }
     }
 
-    fn check(mut self, environment: &dyn Fn(&str) -> Option<String>) -> Result<Address, Mistake> {
+    fn check(
+        mut self,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Address, ParseError> {
         for (key, variable) in KEYS {
             if let (false, Some(value)) = (
                 self.0.contains_key(key),
@@ -303,7 +325,7 @@ impl Settings {
         })
     }
 
-    fn hosts(&mut self) -> Result<Vec<Host>, Mistake> {
+    fn hosts(&mut self) -> Result<Vec<Host>, ParseError> {
         let ports = self.0.remove("port").unwrap_or_default();
         let ports = ports
             .split(',')
@@ -338,7 +360,7 @@ impl Settings {
             .collect())
     }
 
-    fn tls(&mut self) -> Result<Tls, Mistake> {
+    fn tls(&mut self) -> Result<Tls, ParseError> {
         let roots = self.0.remove("sslrootcert");
         let system = roots.as_deref() == Some("system");
         let mode = match self.0.remove("sslmode").as_deref() {
@@ -371,8 +393,8 @@ impl Settings {
         })
     }
 
-    /// As in libpq, 0 or less waits for ever.
-    fn connect_timeout(&mut self) -> Result<Option<Duration>, Mistake> {
+    /// As in libpq, 0 or less means no limit.
+    fn connect_timeout(&mut self) -> Result<Option<Duration>, ParseError> {
         let Some(text) = self.0.remove("connect_timeout") else {
             return Ok(None);
         };
@@ -385,7 +407,7 @@ impl Settings {
         }
     }
 
-    fn read_write(&mut self) -> Result<bool, Mistake> {
+    fn read_write(&mut self) -> Result<bool, ParseError> {
         match self.0.remove("target_session_attrs").as_deref() {
             None | Some("any") => Ok(false),
             Some("read-write" | "primary") => Ok(true),
@@ -396,8 +418,8 @@ impl Settings {
     }
 }
 
-/// `name`, `name:port` or `[ipv6]:port`.
-fn split_port(host: &str) -> Result<(&str, &str), Mistake> {
+/// Splits `name`, `name:port` or `[ipv6]:port` into name and port; the port is empty if there is none.
+fn split_port(host: &str) -> Result<(&str, &str), ParseError> {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((name, after)) = rest.split_once(']') else {
             return mistake("an IPv6 address in the database's URL needs its closing ]");
@@ -407,11 +429,11 @@ fn split_port(host: &str) -> Result<(&str, &str), Mistake> {
     Ok(host.split_once(':').unwrap_or((host, "")))
 }
 
-fn read_port(text: &str) -> Result<u16, Mistake> {
+fn read_port(text: &str) -> Result<u16, ParseError> {
     match text {
         "" => Ok(5432),
         _ => text.parse().map_err(|_| {
-            Mistake(
+            ParseError(
                 "the port of the database is not a number from 1 to 65535 (in a password, / ? # @ are percent-encoded)"
                     .into(),
             )
@@ -419,29 +441,24 @@ fn read_port(text: &str) -> Result<u16, Mistake> {
     }
 }
 
-/// `%41` is `A`.
-fn decode(text: &str) -> Result<String, Mistake> {
-    let broken = || {
-        Mistake("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
+/// Undoes percent-encoding: `%41` becomes `A`.
+fn decode(text: &str) -> Result<String, ParseError> {
+    let is_escape = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).ok_or_else(broken)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| broken())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| broken())?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| broken())
+    // `percent_decode_str` would leave an invalid escape as it is.
+    let decoded = match text.split('%').skip(1).all(is_escape) {
+        true => percent_decode_str(text).decode_utf8().ok(),
+        false => None,
+    };
+    decoded.map(Into::into).ok_or_else(|| {
+        ParseError("the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)".into())
+    })
 }
 
-/// A value of a key=value string, and what follows it.
-fn read_value(text: &str) -> Result<(String, &str), Mistake> {
+/// Reads one value of a key=value string, and returns it with the text that follows it.
+fn read_value(text: &str) -> Result<(String, &str), ParseError> {
     let (quoted, body) = match text.strip_prefix('\'') {
         Some(body) => (true, body),
         None => (false, text),
@@ -462,7 +479,8 @@ fn read_value(text: &str) -> Result<(String, &str), Mistake> {
     Ok((value, ""))
 }
 
-/// As libpq does, a local socket comes first; where its folder is depends on how libpq was built, so look.
+/// The host to use if none is named: a local socket if there is one, as in libpq, and else localhost. The folder of the
+/// socket depends on how libpq was built, so the usual ones are tried.
 fn default_host(port: u16) -> Host {
     ["/var/run/postgresql", "/tmp"]
         .into_iter()
@@ -477,7 +495,7 @@ fn default_host(port: u16) -> Host {
         )
 }
 
-fn system_user() -> Result<String, Mistake> {
+fn system_user() -> Result<String, ParseError> {
     match nix::unistd::User::from_uid(nix::unistd::Uid::effective()) {
         Ok(Some(user)) => Ok(user.name),
         _ => mistake("the database's address names no user"),
@@ -488,7 +506,7 @@ fn system_user() -> Result<String, Mistake> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Address, Mistake> {
+    fn parse(text: &str) -> Result<Address, ParseError> {
         Address::parse_with(text, &|name| (name == "PGUSER").then(|| "ada".into()))
     }
 
@@ -540,6 +558,13 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_is_localhost_in_the_password_file() {
+        let host = |text: &str| parse(text).unwrap().login().unwrap().host.to_owned();
+        assert_eq!(host("postgres://eve@/x?host=/tmp"), "localhost");
+        assert_eq!(host("postgres://eve@db/x"), "db");
+    }
+
+    #[test]
     fn pairs_may_be_quoted() {
         let address = parse(r"host = db password = 'it\'s a \\' dbname=shop").unwrap();
         assert_eq!(address.password.unwrap().expose(), r"it's a \");
@@ -559,22 +584,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_in_one_line_without_the_password() {
-        let told = |text: &str| parse(text).unwrap_err().to_string();
+    fn a_mistake_is_shown_in_one_line_without_the_password() {
+        let error = |text: &str| parse(text).unwrap_err().to_string();
         insta::assert_snapshot!(
             [
-                told("mysql://db/x"),
-                told("what"),
-                told("postgres://u:hunter/2@db/x"),
-                told("postgres://u:hunter?2@db/x"),
-                told("postgres://u:100%@db/x"),
-                told("postgres://db/x?sslmod=require"),
-                told("postgres://db/x?sslcrl=x"),
-                told("postgres://db/x?sslmode=on"),
-                told("postgres://db/x?sslrootcert=system&sslmode=require"),
-                told("postgres://db/x?sslcert=a"),
-                told("postgres://a,b/x?port=1,2,3"),
-                told("host='db"),
+                error("mysql://db/x"),
+                error("what"),
+                error("postgres://u:hunter/2@db/x"),
+                error("postgres://u:hunter?2@db/x"),
+                error("postgres://u:100%@db/x"),
+                error("postgres://u:%+1@db/x"),
+                error("postgres://db/x?sslmod=require"),
+                error("postgres://db/x?sslcrl=x"),
+                error("postgres://db/x?sslmode=on"),
+                error("postgres://db/x?sslrootcert=system&sslmode=require"),
+                error("postgres://db/x?sslcert=a"),
+                error("postgres://a,b/x?port=1,2,3"),
+                error("host='db"),
             ]
             .join("\n"),
             @r"
@@ -582,6 +608,7 @@ mod tests {
         the database's address is neither a URL (postgresql://…) nor key=value pairs
         the port of the database is not a number from 1 to 65535 (in a password, / ? # @ are percent-encoded)
         after the ? of the database's URL, each setting is written key=value
+        the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's address has an unknown setting; did you mean sslmode?
         rowhook cannot do what the setting sslcrl of a database's address asks for

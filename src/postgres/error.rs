@@ -1,7 +1,7 @@
-//! What Postgres says went wrong, for a person to read.
+//! Errors of Postgres, for a person to read.
 
-/// What Postgres said, with its hint, in one line.
-pub(crate) fn told(error: &tokio_postgres::Error) -> String {
+/// The message of an error in one line: the server's message with its hint, or else the error with its causes.
+pub(crate) fn error_message(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(error) => match error.hint() {
             Some(hint) => format!("{} ({hint})", error.message()),

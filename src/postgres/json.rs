@@ -1,6 +1,6 @@
 //! Writes a value as `to_jsonb` would, from the text that Postgres prints for it.
 //!
-//! Nothing is parsed into a tree: one pass over the text writes the JSON. A json or jsonb value is taken as it is.
+//! One pass over the text writes the JSON, without a tree in between. A json or jsonb value is copied as it is.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use super::types::Type;
 
-/// Arrays have no more dimensions.
-pub const DIMENSIONS: u32 = 6;
+/// The most dimensions that an array of Postgres can have.
+pub const MAX_DIMENSIONS: u32 = 6;
 
-/// A text that is not of its type.
+/// A text that is not a value of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the text of {what} is malformed at byte {at}")]
 pub struct Error {
@@ -19,10 +19,10 @@ pub struct Error {
     at: usize,
 }
 
-/// Writes `text`, a value of type `ty`, at the end of `out`.
+/// Appends `text`, a value of type `ty`, to `out` as JSON.
 ///
 /// # Errors
-/// When the text is not of its type; `out` then ends with a beginning of it.
+/// If the text is not a value of its type. Part of it has then been appended to `out`.
 pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     match ty {
         Type::Bool => out.extend_from_slice(if text == b"t" || text == b"true" {
@@ -35,7 +35,7 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         Type::Timestamp => write_timestamp(text, false, out),
         Type::TimestampTz => write_timestamp(text, true, out),
         Type::Array { element, delimiter } => {
-            let mut array = Items::new("an array", text);
+            let mut array = Scanner::new("an array", text);
             array.skip_bounds();
             array.write_array(element, *delimiter, out, 1)?;
             array.end()?;
@@ -43,11 +43,11 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         Type::NumberVector => write_vector(&Type::Integer, text, out)?,
         Type::TextVector => write_vector(&Type::Text, text, out)?,
         Type::Composite(fields) => {
-            let mut row = Items::new("a row", text);
+            let mut row = Scanner::new("a row", text);
             row.write_composite(fields, out)?;
             row.end()?;
         }
-        Type::Hstore => Items::new("an hstore", text).write_hstore(out)?,
+        Type::Hstore => Scanner::new("an hstore", text).write_hstore(out)?,
         Type::Uuid
         | Type::Date
         | Type::Time
@@ -59,81 +59,81 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The texts of a row that Postgres prints as `(1,"a b",)`; `None` for NULL.
+/// The fields of a row that Postgres prints as `(1,"a b",)`; `None` stands for NULL.
 ///
 /// # Errors
-/// When the text is no row.
+/// If the text is not a row.
 pub fn fields(row: &[u8]) -> Result<Vec<Option<Cow<'_, [u8]>>>, Error> {
-    let mut items = Items::new("a row", row);
+    let mut scanner = Scanner::new("a row", row);
     let mut fields = Vec::new();
-    items.expect(b'(')?;
+    scanner.expect(b'(')?;
     loop {
-        fields.push(match items.peek() {
+        fields.push(match scanner.peek() {
             Some(b',' | b')') => None,
-            Some(b'"') => Some(items.quoted()?),
-            _ => Some(items.bare(b",)")?),
+            Some(b'"') => Some(scanner.quoted()?),
+            _ => Some(scanner.bare(b",)")?),
         });
-        match items.next()? {
+        match scanner.next()? {
             b',' => {}
             b')' => break,
-            _ => return Err(items.malformed()),
+            _ => return Err(scanner.malformed()),
         }
     }
-    items.end()?;
+    scanner.end()?;
     Ok(fields)
 }
 
-/// What an array has in it.
+/// An element of an array.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Element<'a> {
-    /// NULL.
+    /// SQL NULL.
     Null,
     /// The text of a value.
     Value(Cow<'a, [u8]>),
-    /// The text of an array, of one dimension less.
+    /// The text of a nested array, which has one dimension less.
     Array(&'a [u8]),
 }
 
 /// The elements of an array that Postgres prints as `{1,"a b",NULL}`.
 ///
 /// # Errors
-/// When the text is no array.
+/// If the text is not an array.
 pub fn elements(array: &[u8], delimiter: u8) -> Result<Vec<Element<'_>>, Error> {
-    let mut items = Items::new("an array", array);
+    let mut scanner = Scanner::new("an array", array);
     let mut elements = Vec::new();
-    items.skip_bounds();
-    items.expect(b'{')?;
-    if items.peek() == Some(b'}') {
-        items.at += 1;
-        items.end()?;
+    scanner.skip_bounds();
+    scanner.expect(b'{')?;
+    if scanner.peek() == Some(b'}') {
+        scanner.at += 1;
+        scanner.end()?;
         return Ok(elements);
     }
     loop {
-        elements.push(match items.peek() {
-            Some(b'{') => Element::Array(items.skip_array()?),
-            Some(b'"') => Element::Value(items.quoted()?),
-            _ => match items.bare(&[delimiter, b'}'])? {
+        elements.push(match scanner.peek() {
+            Some(b'{') => Element::Array(scanner.skip_array()?),
+            Some(b'"') => Element::Value(scanner.quoted()?),
+            _ => match scanner.bare(&[delimiter, b'}'])? {
                 item if item.eq_ignore_ascii_case(b"null") => Element::Null,
                 item => Element::Value(item),
             },
         });
-        match items.next()? {
+        match scanner.next()? {
             b'}' => break,
             byte if byte == delimiter => {}
-            _ => return Err(items.malformed()),
+            _ => return Err(scanner.malformed()),
         }
     }
-    items.end()?;
+    scanner.end()?;
     Ok(elements)
 }
 
-/// Writes a JSON string. Bytes that are not UTF-8 become replacement characters.
+/// Appends a JSON string to `out`. Bytes that are not UTF-8 become replacement characters.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
     serde_json::to_writer(out, &*String::from_utf8_lossy(text))
         .expect("a text is JSON, and a Vec takes all");
 }
 
-/// NaN and the infinities are no JSON numbers.
+/// Writes a number; NaN and the infinities become strings, because JSON has no numbers for them.
 fn write_number(text: &[u8], out: &mut Vec<u8>) {
     if text.last().is_some_and(u8::is_ascii_digit) {
         out.extend_from_slice(text);
@@ -142,7 +142,7 @@ fn write_number(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// `2024-05-01 12:00:00+00 BC` becomes `2024-05-01T12:00:00+00:00 BC`; `infinity` stays.
+/// Writes `2024-05-01 12:00:00+00 BC` as `2024-05-01T12:00:00+00:00 BC`, and `infinity` as it is.
 fn write_timestamp(text: &[u8], zoned: bool, out: &mut Vec<u8>) {
     let Some(space) = text.iter().position(|byte| *byte == b' ') else {
         return write_text(text, out);
@@ -180,19 +180,19 @@ fn write_vector(element: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Er
     Ok(())
 }
 
-/// A text that has several values in it.
-struct Items<'a> {
+/// A position in the text of an array, a row or an hstore.
+struct Scanner<'a> {
     what: &'static str,
     text: &'a [u8],
     at: usize,
 }
 
-impl<'a> Items<'a> {
+impl<'a> Scanner<'a> {
     fn new(what: &'static str, text: &'a [u8]) -> Self {
         Self { what, text, at: 0 }
     }
 
-    /// Arrays that do not begin at 1 say so first: `[0:1]={…}`.
+    /// Skips the bounds that precede an array whose subscripts do not begin at 1: `[0:1]={…}`.
     fn skip_bounds(&mut self) {
         if self.peek() == Some(b'[')
             && let Some(equals) = self.text.iter().position(|byte| *byte == b'=')
@@ -217,8 +217,8 @@ impl<'a> Items<'a> {
         }
         loop {
             match self.peek() {
-                // The text may come from anywhere, and each dimension takes a piece of the stack.
-                Some(b'{') if dimension == DIMENSIONS => return Err(self.malformed()),
+                // Each dimension takes some of the stack, and the text may come from anywhere.
+                Some(b'{') if dimension == MAX_DIMENSIONS => return Err(self.malformed()),
                 Some(b'{') => self.write_array(element, delimiter, out, dimension + 1)?,
                 Some(b'"') => write(element, &self.quoted()?, out)?,
                 _ => match self.bare(&[delimiter, b'}'])? {
@@ -236,7 +236,7 @@ impl<'a> Items<'a> {
         Ok(())
     }
 
-    /// The text of an array, passed over.
+    /// Skips a nested array, and returns its text.
     fn skip_array(&mut self) -> Result<&'a [u8], Error> {
         let start = self.at;
         let mut depth = 0_u32;
@@ -271,7 +271,7 @@ impl<'a> Items<'a> {
             }
             write_text(name.as_bytes(), out);
             out.push(b':');
-            // A row that is older than the type's last attributes ends before them.
+            // A row that was written before attributes were added to its type ends early.
             if number > 0 && self.peek() != Some(b')') {
                 self.expect(b',')?;
             }
@@ -285,7 +285,7 @@ impl<'a> Items<'a> {
         self.expect(b')')
     }
 
-    /// `"a"=>"b", "c"=>NULL`
+    /// Writes `"a"=>"b", "c"=>NULL` as an object.
     fn write_hstore(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         out.push(b'{');
         while self.at < self.text.len() {
@@ -309,7 +309,7 @@ impl<'a> Items<'a> {
         Ok(())
     }
 
-    /// A quoted item. A backslash, or in rows another quote, stands before what would end it.
+    /// Reads a quoted item. A quote in it is escaped by a backslash, or in rows by another quote.
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>, Error> {
         self.expect(b'"')?;
         let start = self.at;
@@ -337,7 +337,7 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// An item without quotes, up to one of `ends`.
+    /// Reads an unquoted item, which ends before one of `ends`.
     fn bare(&mut self, ends: &[u8]) -> Result<Cow<'a, [u8]>, Error> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let length = rest

@@ -1,15 +1,15 @@
-//! A position in the WAL.
+//! Positions in the WAL.
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// A position in the WAL, in bytes from its beginning. It is written as Postgres writes it: `16/B374D848`.
+/// A log sequence number: a position in the WAL, in bytes from its beginning. Displayed as in Postgres: `16/B374D848`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// Before everything; asked for, it means where the slot stands.
+    /// Before everything. A stream that is started from here begins where the slot stands.
     pub const ZERO: Self = Self(0);
 }
 
@@ -19,19 +19,19 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// A text that is no LSN.
+/// A text that is not an LSN.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0:?} is no LSN; one is two hexadecimal numbers, such as 16/B374D848")]
-pub struct NoLsn(String);
+pub struct ParseLsnError(String);
 
 impl FromStr for Lsn {
-    type Err = NoLsn;
+    type Err = ParseLsnError;
 
-    fn from_str(text: &str) -> Result<Self, NoLsn> {
+    fn from_str(text: &str) -> Result<Self, ParseLsnError> {
         let half = |digits| u32::from_str_radix(digits, 16).ok();
         let halves = text.split_once('/');
         let lsn = halves.and_then(|(high, low)| Some((half(high)?, half(low)?)));
-        let (high, low) = lsn.ok_or_else(|| NoLsn(text.to_owned()))?;
+        let (high, low) = lsn.ok_or_else(|| ParseLsnError(text.to_owned()))?;
         Ok(Self(u64::from(high) << 32 | u64::from(low)))
     }
 }
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(Lsn(0x16_B374_D848).to_string(), "16/B374D848");
         assert_eq!(Lsn::ZERO.to_string(), "0/0");
         for text in ["", "16", "16/", "16/100000000", "x/1", "1/2/3"] {
-            assert_eq!(text.parse::<Lsn>(), Err(NoLsn(text.to_owned())));
+            assert_eq!(text.parse::<Lsn>(), Err(ParseLsnError(text.to_owned())));
         }
     }
 

@@ -1,9 +1,13 @@
-//! Everything that speaks to Postgres: connecting, setting up, reading the stream, and telling what is in it.
+//! The wire to Postgres: addresses, connections, the replication stream, and what is in it.
+//!
+//! Nothing here knows of hooks, events or the configuration.
 
 pub mod address;
 pub mod connect;
 mod error;
+pub mod failure;
 pub mod json;
+mod keepalive;
 mod lsn;
 mod passfile;
 pub mod pgoutput;
@@ -12,10 +16,11 @@ pub mod relation;
 pub mod replication;
 pub mod stream;
 mod table_name;
+pub mod time;
 mod tls;
 pub mod tuple;
 pub mod types;
 
-pub(crate) use self::error::told;
+pub(crate) use self::error::error_message;
 pub use self::lsn::Lsn;
 pub use self::table_name::TableName;

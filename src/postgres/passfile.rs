@@ -1,12 +1,21 @@
-//! The password that `~/.pgpass` (or PGPASSFILE) has for an address without one.
+//! The password file: `~/.pgpass`, or the file that PGPASSFILE names.
 
 use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
-use super::address::{Address, Host};
 use crate::secret::Secret;
 
-/// Looks it up. `None`: there is no file, others may read it (libpq ignores it then, too), or no line fits.
-pub(super) fn look_up(address: &Address) -> Option<Secret> {
+/// What a line of the password file has to match.
+pub(super) struct Login<'a> {
+    /// The host's name or IP address; `localhost` for a unix socket.
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) database: &'a str,
+    pub(super) user: &'a str,
+}
+
+/// Looks up the password for a login. Returns `None` if there is no file, if no line of it matches, or if other users
+/// may read the file; libpq ignores such a file too.
+pub(super) fn look_up(login: &Login<'_>) -> Option<Secret> {
     let path = match env::var_os("PGPASSFILE") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(env::var_os("HOME")?).join(".pgpass"),
@@ -16,32 +25,24 @@ pub(super) fn look_up(address: &Address) -> Option<Secret> {
         tracing::warn!(path = %path.display(), "ignored, as others may read it; run: chmod 600");
         return None;
     }
-    find(&fs::read_to_string(&path).ok()?, address)
+    find(&fs::read_to_string(&path).ok()?, login)
 }
 
-/// The password of the first line `host:port:database:user:password` that fits; `*` fits anything.
-fn find(file: &str, address: &Address) -> Option<Secret> {
-    let (host, port) = match address.hosts.first()? {
-        Host::Tcp { name, port } => (name.clone(), port),
-        Host::Unix { port, .. } => ("localhost".into(), port),
-    };
-    let wanted = [
-        host,
-        port.to_string(),
-        address.database.clone(),
-        address.user.clone(),
-    ];
+/// The password of the first line `host:port:database:user:password` that matches; `*` matches anything.
+fn find(file: &str, login: &Login<'_>) -> Option<Secret> {
+    let port = login.port.to_string();
+    let wanted = [login.host, port.as_str(), login.database, login.user];
     file.lines()
         .filter(|line| !line.starts_with('#'))
         .map(fields)
         .find_map(|mut fields| {
-            let fits = |(field, wanted): (&String, &String)| field == "*" || field == wanted;
+            let fits = |(field, wanted): (&String, &&str)| field == "*" || field == wanted;
             (fields.len() == 5 && fields.iter().zip(&wanted).all(fits))
                 .then(|| Secret::new(fields.swap_remove(4)))
         })
 }
 
-/// The parts between the colons; `\` takes the next character as it is.
+/// The fields between the colons; `\` escapes the next character.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();
@@ -68,18 +69,17 @@ mod tests {
     #[test]
     fn the_first_line_that_fits_has_the_password() {
         let file = "# a comment\ndb:5432:shop:bob:no\n*:*:shop:ada:a\\:b\\\\c\n*:*:*:*:rest\n";
-        let password = |url: &str| {
-            let address = Address::parse_with(url, &|_| None).unwrap();
-            find(file, &address).map(|found| found.expose().to_owned())
+        let password = |user, host, database| {
+            let login = Login {
+                host,
+                port: 5432,
+                database,
+                user,
+            };
+            find(file, &login).map(|found| found.expose().to_owned())
         };
-        assert_eq!(
-            password("postgres://ada@db/shop").as_deref(),
-            Some(r"a:b\c")
-        );
-        assert_eq!(password("postgres://bob@db/shop").as_deref(), Some("no"));
-        assert_eq!(
-            password("postgres://eve@/x?host=/tmp").as_deref(),
-            Some("rest")
-        );
+        assert_eq!(password("ada", "db", "shop").as_deref(), Some(r"a:b\c"));
+        assert_eq!(password("bob", "db", "shop").as_deref(), Some("no"));
+        assert_eq!(password("eve", "localhost", "x").as_deref(), Some("rest"));
     }
 }

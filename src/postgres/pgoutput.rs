@@ -1,46 +1,48 @@
-//! Decodes the messages of the `pgoutput` plugin, protocol version 1.
+//! Decodes the messages of the output plugin `pgoutput`, protocol version 1.
 //!
-//! Values are slices of the message, not copies. Any bytes give a message or an error: nothing here panics.
+//! Values are slices of the message, not copies. Any bytes decode to a message or to an error; none cause a panic.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::Lsn;
-use crate::postgres::tuple::{Old, Tuple, Value};
+use super::{
+    Lsn, time,
+    tuple::{Old, Tuple, Value},
+};
 
-/// One message.
+/// A message of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// A transaction begins. It has been committed already.
+    /// The beginning of a transaction, which has already been committed.
     Begin {
-        /// LSN of its commit record.
+        /// The LSN of its commit record.
         commit_lsn: Lsn,
         /// When it was committed.
         commit_time: SystemTime,
-        /// Its 32-bit id.
+        /// Its transaction id.
         xid: u32,
     },
-    /// The transaction ends.
+    /// The end of a transaction.
     Commit {
-        /// LSN of the commit record.
+        /// The LSN of its commit record.
         commit_lsn: Lsn,
-        /// The end of the commit record: what is confirmed when all is settled.
+        /// The end of its commit record. Confirming this LSN confirms the transaction.
         end_lsn: Lsn,
         /// When it was committed.
         commit_time: SystemTime,
     },
-    /// The transaction came from another server.
+    /// The origin of the transaction, which was replicated from another server.
     Origin {
-        /// LSN of the commit there.
+        /// The LSN of the commit on the other server.
         commit_lsn: Lsn,
-        /// The origin's name.
+        /// The name of the replication origin.
         name: String,
     },
-    /// What a table looks like, from here on.
+    /// The columns of a table, valid from here on.
     Relation(RelationMessage),
-    /// The name of a type that is not built in.
+    /// A type that is not built in.
     Type {
         /// Its oid.
         oid: u32,
@@ -53,48 +55,48 @@ pub enum Message {
     Insert {
         /// The table's oid.
         relation: u32,
-        /// The row.
+        /// The new row.
         new: Tuple,
     },
     /// A row was updated.
     Update {
         /// The table's oid.
         relation: u32,
-        /// What is known of the row before.
+        /// What is known of the old row.
         old: Old,
-        /// The row.
+        /// The new row.
         new: Tuple,
     },
     /// A row was deleted.
     Delete {
         /// The table's oid.
         relation: u32,
-        /// What is known of it.
+        /// What is known of the deleted row.
         old: Old,
     },
-    /// Tables were truncated, together.
+    /// One or more tables were truncated by one command.
     Truncate {
-        /// Their oids.
+        /// The oids of the tables.
         relations: Vec<u32>,
-        /// With CASCADE.
+        /// Whether CASCADE was given.
         cascade: bool,
-        /// With RESTART IDENTITY.
+        /// Whether RESTART IDENTITY was given.
         restart_identity: bool,
     },
-    /// Something that SQL sent by `pg_logical_emit_message`.
+    /// A message that was sent by `pg_logical_emit_message`.
     Message {
-        /// Part of a transaction; otherwise it stands outside of Begin and Commit.
+        /// Whether it belongs to a transaction. If not, it comes outside of Begin and Commit.
         transactional: bool,
         /// Its LSN.
         lsn: Lsn,
-        /// What it belongs to.
+        /// Its prefix, which says whom it is for.
         prefix: String,
-        /// What it says.
+        /// Its content.
         content: Bytes,
     },
 }
 
-/// A table as the stream describes it.
+/// The description of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationMessage {
     /// The table's oid.
@@ -103,79 +105,79 @@ pub struct RelationMessage {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// What is known of its old rows.
+    /// Its replica identity.
     pub identity: ReplicaIdentity,
-    /// Its columns, in order. Generated ones are not among them.
+    /// Its columns, in order, without generated ones.
     pub columns: Vec<ColumnMessage>,
 }
 
-/// A column as the stream describes it.
+/// The description of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnMessage {
-    /// Part of the replica identity.
+    /// Whether it is part of the replica identity.
     pub identity_key: bool,
     /// Its name.
     pub name: String,
-    /// Its type.
+    /// The oid of its type.
     pub type_oid: u32,
-    /// The type's modifier; -1 for none.
+    /// The modifier of its type; -1 if there is none.
     pub type_modifier: i32,
 }
 
-/// `pg_class.relreplident`
+/// Which columns of an old row are written to the WAL: `pg_class.relreplident`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaIdentity {
-    /// The primary key.
+    /// Those of the primary key.
     Default,
-    /// Nothing.
+    /// None.
     Nothing,
-    /// The whole row.
+    /// All columns.
     Full,
-    /// The columns of a unique index.
+    /// Those of a unique index.
     Index,
 }
 
-/// Bytes that are no message.
+/// Why bytes are not a message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// They end too early.
+    /// The message ends too early.
     #[error("{reading}: the message ends after {length} bytes")]
     TooShort {
         /// What was being read.
         reading: &'static str,
-        /// How long the message is.
+        /// The length of the message, in bytes.
         length: usize,
     },
-    /// There are some left.
+    /// There are bytes after the end of the message.
     #[error("{left} bytes after the end of a message of kind {kind:?}")]
     TooLong {
         /// The message's first byte.
         kind: char,
-        /// How many.
+        /// How many bytes there are.
         left: usize,
     },
-    /// Something is not one of the values that it can have.
+    /// A byte does not have one of its possible values.
     #[error("{reading}: {found:?} at byte {at} means nothing")]
     Unknown {
         /// What was being read.
         reading: &'static str,
-        /// What is there.
+        /// The byte that was found.
         found: char,
-        /// Where.
+        /// Its position, in bytes.
         at: usize,
     },
-    /// A name is not UTF-8, which the session asked for.
+    /// A name is not in UTF-8, which is the client_encoding of the session.
     #[error("{reading}: not UTF-8 at byte {at}")]
     NotText {
         /// What was being read.
         reading: &'static str,
-        /// Where it begins.
+        /// Where the name begins, in bytes.
         at: usize,
     },
-    /// A value in binary, which nobody asked for.
+    /// A value is in binary format, which is not requested.
     #[error("a value at byte {at} is in binary format")]
     Binary {
-        /// Where.
+        /// The position of its format, in bytes.
         at: usize,
     },
 }
@@ -183,7 +185,7 @@ pub enum Error {
 /// Decodes one message.
 ///
 /// # Errors
-/// When the bytes are not exactly one message of protocol version 1.
+/// If the bytes are not exactly one message of protocol version 1.
 pub fn decode(data: Bytes) -> Result<Message, Error> {
     let mut cursor = Cursor { data, at: 0 };
     let kind = cursor.u8("the kind of message")?;
@@ -214,29 +216,6 @@ pub fn decode(data: Bytes) -> Result<Message, Error> {
             left,
         }),
     }
-}
-
-/// The time that Postgres counts in microseconds since 2000.
-pub fn system_time(micros_since_2000: i64) -> SystemTime {
-    const Y2K: Duration = Duration::from_secs(946_684_800);
-    let distance = Duration::from_micros(micros_since_2000.unsigned_abs());
-    let y2k = SystemTime::UNIX_EPOCH + Y2K;
-    let time = if micros_since_2000 >= 0 {
-        y2k.checked_add(distance)
-    } else {
-        y2k.checked_sub(distance)
-    };
-    time.unwrap_or(y2k)
-}
-
-/// The microseconds since 2000 that Postgres would count; the opposite of [`system_time`].
-pub fn micros(time: SystemTime) -> i64 {
-    let y2k = system_time(0);
-    let (distance, sign) = match time.duration_since(y2k) {
-        Ok(since) => (since, 1),
-        Err(before) => (before.duration(), -1),
-    };
-    sign * i64::try_from(distance.as_micros()).unwrap_or(i64::MAX)
 }
 
 struct Cursor {
@@ -383,7 +362,7 @@ impl Cursor {
         (0..count).map(|_| item(self)).collect()
     }
 
-    /// A schema's name; the stream says nothing for pg_catalog.
+    /// Reads the name of a schema. The stream leaves it empty for pg_catalog.
     fn schema(&mut self, reading: &'static str) -> Result<String, Error> {
         let schema = self.text(reading)?;
         Ok(if schema.is_empty() {
@@ -393,7 +372,7 @@ impl Cursor {
         })
     }
 
-    /// A text that a zero byte ends.
+    /// Reads a text that ends with a zero byte.
     fn text(&mut self, reading: &'static str) -> Result<String, Error> {
         let at = self.at;
         let rest = self.data.get(at..).unwrap_or_default();
@@ -412,10 +391,10 @@ impl Cursor {
     }
 
     fn time(&mut self, reading: &'static str) -> Result<SystemTime, Error> {
-        Ok(system_time(i64::from_be_bytes(self.array(reading)?)))
+        Ok(time::from_micros(i64::from_be_bytes(self.array(reading)?)))
     }
 
-    /// A length cannot be negative, and one that is too large fails when so much is taken.
+    /// Reads a length, which must not be negative. One that is too large is an error later, in `take`.
     fn length(&mut self, reading: &'static str) -> Result<usize, Error> {
         usize::try_from(self.i32(reading)?).map_err(|_| self.too_short(reading))
     }
@@ -456,7 +435,7 @@ impl Cursor {
         }
     }
 
-    /// `found` has just been read.
+    /// The error for the byte that was read last.
     fn unknown(&self, reading: &'static str, found: u8) -> Error {
         Error::Unknown {
             reading,
@@ -472,7 +451,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes what the decoder reads.
+    /// Encodes what the decoder decodes.
     #[derive(Default)]
     struct Encoder(Vec<u8>);
 
@@ -517,6 +496,38 @@ mod tests {
             }
         }
 
+        fn relation(self, relation: &RelationMessage) -> Self {
+            let identity = match relation.identity {
+                ReplicaIdentity::Default => b"d",
+                ReplicaIdentity::Nothing => b"n",
+                ReplicaIdentity::Full => b"f",
+                ReplicaIdentity::Index => b"i",
+            };
+            let count = u16::try_from(relation.columns.len()).unwrap();
+            let head = self
+                .bytes(b"R")
+                .u32(relation.oid)
+                .text(&relation.schema)
+                .text(&relation.name);
+            let head = head.bytes(identity).bytes(&count.to_be_bytes());
+            relation.columns.iter().fold(head, Self::column)
+        }
+
+        fn column(self, column: &ColumnMessage) -> Self {
+            self.bytes(&[column.identity_key.into()])
+                .text(&column.name)
+                .u32(column.type_oid)
+                .bytes(&column.type_modifier.to_be_bytes())
+        }
+
+        fn truncate(self, relations: &[u32], flags: u8) -> Self {
+            let count = u32::try_from(relations.len()).unwrap();
+            let head = self.bytes(b"T").u32(count).bytes(&[flags]);
+            relations
+                .iter()
+                .fold(head, |encoder, oid| encoder.u32(*oid))
+        }
+
         fn message(self, message: &Message) -> Vec<u8> {
             match message {
                 Message::Begin {
@@ -526,7 +537,7 @@ mod tests {
                 } => self
                     .bytes(b"B")
                     .u64(commit_lsn.0)
-                    .u64(micros(*commit_time).cast_unsigned())
+                    .u64(time::to_micros(*commit_time).cast_unsigned())
                     .u32(*xid),
                 Message::Commit {
                     commit_lsn,
@@ -536,33 +547,11 @@ mod tests {
                     .bytes(b"C\0")
                     .u64(commit_lsn.0)
                     .u64(end_lsn.0)
-                    .u64(micros(*commit_time).cast_unsigned()),
+                    .u64(time::to_micros(*commit_time).cast_unsigned()),
                 Message::Origin { commit_lsn, name } => {
                     self.bytes(b"O").u64(commit_lsn.0).text(name)
                 }
-                Message::Relation(relation) => {
-                    let identity = match relation.identity {
-                        ReplicaIdentity::Default => b"d",
-                        ReplicaIdentity::Nothing => b"n",
-                        ReplicaIdentity::Full => b"f",
-                        ReplicaIdentity::Index => b"i",
-                    };
-                    let count = u16::try_from(relation.columns.len()).unwrap();
-                    let head = self
-                        .bytes(b"R")
-                        .u32(relation.oid)
-                        .text(&relation.schema)
-                        .text(&relation.name);
-                    let head = head.bytes(identity).bytes(&count.to_be_bytes());
-                    relation.columns.iter().fold(head, |encoder, column| {
-                        let encoder = encoder
-                            .bytes(&[column.identity_key.into()])
-                            .text(&column.name);
-                        encoder
-                            .u32(column.type_oid)
-                            .bytes(&column.type_modifier.to_be_bytes())
-                    })
-                }
+                Message::Relation(message) => self.relation(message),
                 Message::Type { oid, schema, name } => {
                     self.bytes(b"Y").u32(*oid).text(schema).text(name)
                 }
@@ -582,13 +571,7 @@ mod tests {
                     restart_identity,
                 } => {
                     let flags = u8::from(*cascade) | u8::from(*restart_identity) << 1;
-                    let head = self
-                        .bytes(b"T")
-                        .u32(u32::try_from(relations.len()).unwrap())
-                        .bytes(&[flags]);
-                    relations
-                        .iter()
-                        .fold(head, |encoder, oid| encoder.u32(*oid))
+                    self.truncate(relations, flags)
                 }
                 Message::Message {
                     transactional,
@@ -617,8 +600,8 @@ mod tests {
         prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from)
     }
 
-    fn time() -> impl Strategy<Value = SystemTime> {
-        (0_i64..1 << 50).prop_map(system_time)
+    fn commit_time() -> impl Strategy<Value = SystemTime> {
+        (0_i64..1 << 50).prop_map(time::from_micros)
     }
 
     fn tuple() -> impl Strategy<Value = Tuple> {
@@ -668,17 +651,19 @@ mod tests {
     fn message() -> impl Strategy<Value = Message> {
         let lsn = || any::<u64>().prop_map(Lsn);
         prop_oneof![
-            (lsn(), time(), any::<u32>()).prop_map(|(commit_lsn, commit_time, xid)| {
+            (lsn(), commit_time(), any::<u32>()).prop_map(|(commit_lsn, commit_time, xid)| {
                 Message::Begin {
                     commit_lsn,
                     commit_time,
                     xid,
                 }
             }),
-            (lsn(), lsn(), time()).prop_map(|(commit_lsn, end_lsn, commit_time)| Message::Commit {
-                commit_lsn,
-                end_lsn,
-                commit_time
+            (lsn(), lsn(), commit_time()).prop_map(|(commit_lsn, end_lsn, commit_time)| {
+                Message::Commit {
+                    commit_lsn,
+                    end_lsn,
+                    commit_time,
+                }
             }),
             (lsn(), name()).prop_map(|(commit_lsn, name)| Message::Origin { commit_lsn, name }),
             relation().prop_map(Message::Relation),
@@ -748,41 +733,27 @@ mod tests {
 
     #[test]
     fn an_error_says_what_was_read_and_where() {
-        let told =
+        let error =
             |bytes: &'static [u8]| decode(Bytes::from_static(bytes)).unwrap_err().to_string();
         assert_eq!(
-            told(b""),
+            error(b""),
             "the kind of message: the message ends after 0 bytes"
         );
         assert_eq!(
-            told(b"Z"),
+            error(b"Z"),
             "the kind of message: 'Z' at byte 0 means nothing"
         );
         assert_eq!(
-            told(b"I\0\0\0\x01N\0\x01b"),
+            error(b"I\0\0\0\x01N\0\x01b"),
             "a value at byte 8 is in binary format"
         );
         assert_eq!(
-            told(b"I\0\0\0\x01N\0\x01t\xff\xff\xff\xff"),
+            error(b"I\0\0\0\x01N\0\x01t\xff\xff\xff\xff"),
             "a value: the message ends after 13 bytes"
         );
         assert_eq!(
-            told(b"R\0\0\0\x01\xff\0"),
+            error(b"R\0\0\0\x01\xff\0"),
             "the table's schema: not UTF-8 at byte 5"
-        );
-    }
-
-    #[test]
-    fn a_time_outside_of_the_calendar_is_a_time_all_the_same() {
-        for micros in [i64::MIN, -1, 0, i64::MAX] {
-            let _ = system_time(micros);
-        }
-        assert_eq!(
-            system_time(0)
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap()
-                .as_secs(),
-            946_684_800
         );
     }
 }

@@ -1,18 +1,18 @@
-//! Names and texts as SQL reads them. Whatever comes from a user's file goes through here before it becomes SQL.
+//! Quotes names and texts for SQL. Everything that comes from a user's file passes through here before it becomes SQL.
 
 use crate::postgres::TableName;
 
-/// An identifier, always quoted: `"book"`.
+/// A quoted identifier: `"book"`.
 pub fn name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A table with its schema: `"public"."book"`.
+/// A table with its schema, quoted: `"public"."book"`.
 pub fn table(table: &TableName) -> String {
     format!("{}.{}", name(&table.schema), name(&table.name))
 }
 
-/// A string constant that reads the same whatever standard_conforming_strings is: `'book'`, or `E'…'` with a backslash.
+/// A string constant: `'book'`, or `E'…'` if it has a backslash. It does not depend on standard_conforming_strings.
 pub fn text(text: &str) -> String {
     let doubled = text.replace('\'', "''");
     if doubled.contains('\\') {

@@ -1,12 +1,12 @@
-//! A table with the columns it had when a change was made.
+//! A table with the columns that it had when a row changed.
 //!
-//! Beside the columns of the stream it has those that the stream leaves out: stored generated ones. They stand last, and
-//! rows of the stream are padded for them with [`Value::Unchanged`], so that they are treated as any value left out is.
+//! The stream leaves out stored generated columns. A relation has them too, after the others, and rows of the stream
+//! are padded with [`Value::Unchanged`] for them, so they are treated as any other value that the stream leaves out.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Row};
 
 use super::{
     json,
@@ -19,7 +19,7 @@ use crate::postgres::{
     tuple::{Tuple, Value},
 };
 
-/// A table as a Relation message describes it, with what the catalog adds.
+/// A table as a Relation message describes it, completed from the catalog.
 #[derive(Debug)]
 pub struct Relation {
     /// The table's oid.
@@ -28,52 +28,53 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// What is known of its old rows.
+    /// Which columns of an old row the stream carries.
     pub identity: ReplicaIdentity,
-    /// The columns of the stream, in its order, and then those that it leaves out.
+    /// The columns of the stream, in its order, and after them those that it leaves out.
     pub columns: Vec<Column>,
-    /// The places of the primary key's columns, in the key's order; empty where there is none.
+    /// The indexes in `columns` of the primary key, in the key's order; empty if there is none.
     pub primary_key: Vec<usize>,
-    /// The places of the columns that tell a row from the others and are in each of its images: those of the replica
-    /// identity, or of the primary key where that is FULL; the whole row where there is none. Empty where nothing does.
+    /// The indexes in `columns` of what identifies a row and is part of each of its images: the replica identity, or
+    /// the primary key if the identity is FULL, or all columns if there is no primary key. Empty if nothing identifies
+    /// rows.
     pub key: Vec<usize>,
 }
 
-/// A column.
+/// A column of a relation.
 #[derive(Debug)]
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What its values are.
+    /// Its type, as far as JSON tells types apart.
     pub ty: Arc<Type>,
-    /// Its type's oid.
+    /// The oid of its type.
     pub type_oid: u32,
-    /// Its type as SQL writes it: `numeric(8,2)`. That of a column that is gone by now is `text`.
+    /// Its type in SQL: `numeric(8,2)`. For a column that no longer exists, `text`.
     pub sql_type: String,
-    /// May it be null?
+    /// Whether it may be null.
     pub nullable: bool,
-    /// Part of the replica identity.
+    /// Whether it is part of the replica identity.
     pub identity_key: bool,
-    /// Computed from others, and not in the stream.
+    /// Whether it is generated from other columns, and so not in the stream.
     pub generated: bool,
-    /// A value may be so large that an update which does not touch it leaves it out.
-    pub large: bool,
-    /// A foreign key of this column alone.
-    pub points: bool,
+    /// Whether its values can be TOASTed. The stream leaves out a TOASTed value that an update did not change.
+    pub toastable: bool,
+    /// Whether it alone is a foreign key.
+    pub foreign_key: bool,
 }
 
 impl Relation {
-    /// The table of this name as the stream would describe it; `None` where there is none.
+    /// Looks up a table by name, and describes it as the stream would. Returns `None` if there is no such table.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
-    pub async fn of(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
+    /// If the catalog cannot be read.
+    pub async fn find(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
         let sql = include_str!("../../sql/catalog/stream_relation.sql");
         let rows = client.query(sql, &[&quote::table(table)]).await?;
         let Some(first) = rows.first() else {
             return Ok(None);
         };
-        let column = |row: &tokio_postgres::Row| {
+        let column = |row: &Row| {
             Ok::<_, Error>(ColumnMessage {
                 identity_key: row.try_get("identity_key")?,
                 name: row.try_get("name")?,
@@ -96,80 +97,15 @@ impl Relation {
         Self::describe(client, message).await.map(Some)
     }
 
-    /// Completes what the stream says of a table with what the catalog says now. A table that is gone by now is what the
-    /// stream says.
+    /// Completes the stream's description of a table with what the catalog has now. If the table no longer exists, the
+    /// description is all there is.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// If the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
-        struct Known {
-            name: String,
-            type_oid: u32,
-            generated: bool,
-            sql_type: String,
-            nullable: bool,
-            large: bool,
-            points: bool,
-            key_place: Option<i32>,
-        }
-        let rows = client
-            .query(
-                include_str!("../../sql/catalog/relation.sql"),
-                &[&message.oid],
-            )
-            .await?;
-        let mut known = Vec::with_capacity(rows.len());
-        for row in rows {
-            known.push(Known {
-                name: row.try_get("name")?,
-                type_oid: row.try_get("type_oid")?,
-                generated: row.try_get("generated")?,
-                sql_type: row.try_get("sql_type")?,
-                nullable: row.try_get("nullable")?,
-                large: row.try_get("large")?,
-                points: row.try_get("points")?,
-                key_place: row.try_get("key_place")?,
-            });
-        }
-        let streamed = message
-            .columns
-            .iter()
-            .map(|column| (column.name.clone(), column.type_oid, column.identity_key));
-        let left_out = known.iter().filter(|column| column.generated);
-        let left_out = left_out.filter(|column| {
-            message
-                .columns
-                .iter()
-                .all(|other| other.name != column.name)
-        });
-        let left_out = left_out.map(|column| (column.name.clone(), column.type_oid, false));
-        let columns: Vec<_> = streamed.chain(left_out).collect();
-        let types = types::load(client, columns.iter().map(|(_, oid, _)| *oid)).await?;
-        let columns: Vec<Column> = columns
-            .into_iter()
-            .map(|(name, type_oid, identity_key)| {
-                let now = known.iter().find(|column| column.name == name);
-                let ty = types.get(&type_oid).map(Arc::clone);
-                Column {
-                    ty: ty.unwrap_or_else(|| Arc::new(Type::Text)),
-                    sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
-                    nullable: now.is_none_or(|now| now.nullable),
-                    name,
-                    type_oid,
-                    identity_key,
-                    generated: now.is_some_and(|now| now.generated),
-                    large: now.is_none_or(|now| now.large),
-                    points: now.is_some_and(|now| now.points),
-                }
-            })
-            .collect();
-        known.sort_by_key(|column| column.key_place);
-        let place = |name: &str| columns.iter().position(|column| column.name == name);
-        // All or none: a part of a key does not tell rows apart, and a column may have been renamed since.
-        let primary_key = known.iter().filter(|column| column.key_place.is_some());
-        let primary_key: Option<Vec<usize>> =
-            primary_key.map(|column| place(&column.name)).collect();
-        let primary_key = primary_key.unwrap_or_default();
+        let catalog = CatalogColumn::read_all(client, message.oid).await?;
+        let columns = columns(client, &message.columns, &catalog).await?;
+        let primary_key = primary_key(&columns, &catalog);
         let flagged = (0..columns.len())
             .filter(|at| columns[*at].identity_key)
             .collect();
@@ -189,7 +125,7 @@ impl Relation {
         })
     }
 
-    /// The table's name.
+    /// The table's name, with its schema.
     pub fn table(&self) -> TableName {
         TableName {
             schema: self.schema.clone(),
@@ -197,18 +133,19 @@ impl Relation {
         }
     }
 
-    /// The place of the column with this name.
+    /// The index of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// Adds to a row of the stream what it lacks.
+    /// Pads a row of the stream with the columns that the stream leaves out.
     pub fn pad(&self, tuple: &mut Tuple) {
         tuple.resize(self.columns.len(), Value::Unchanged);
     }
 
-    /// Writes a row as a JSON object, in the order of the columns and by the names that `show` gives them; what it gives none
-    /// is left out. Returns the names of shown columns that are not in it, because their values are not known.
+    /// Appends a row to `out` as a JSON object, in the order of the columns. `show` returns the name that a column is
+    /// shown by, or `None` to leave it out. Returns the names of the shown columns that the object lacks, because their
+    /// values are unknown.
     pub fn write_row<'a>(
         &'a self,
         tuple: &'a Tuple,
@@ -220,19 +157,19 @@ impl Relation {
         write_object(shown, out)
     }
 
-    /// About how many bytes [`write_row`](Self::write_row) will write.
-    pub fn about_as_json(&self, tuple: &Tuple) -> usize {
+    /// An estimate of how many bytes [`write_row`](Self::write_row) writes.
+    pub fn json_size_hint(&self, tuple: &Tuple) -> usize {
         let names = self.columns.iter().map(|column| column.name.len());
         let values = tuple.iter().map(|value| match value {
             Value::Text(text) => text.len(),
             Value::Null | Value::Unchanged => 4,
         });
-        // Quotes, a colon and a comma.
+        // For each column: four quotes, a colon and a comma. For the object: two braces.
         let marks = tuple.len() * 6 + 2;
         names.chain(values).sum::<usize>() + marks
     }
 
-    /// Writes the columns of [`key`](Self::key) as a JSON object.
+    /// Appends the columns of [`key`](Self::key) to `out` as a JSON object.
     pub fn write_key(&self, tuple: &Tuple, out: &mut Vec<u8>) {
         let key = self.key.iter();
         let key = key.filter_map(|at| {
@@ -242,10 +179,10 @@ impl Relation {
         write_object(key, out);
     }
 
-    /// The lane of a row: the same for all changes of one row, and by chance only for those of another. `None` where
-    /// nothing identifies rows.
+    /// The lane of a row: a hash that is equal for all changes of one row, and differs between rows but for chance.
+    /// `None` if nothing identifies rows.
     ///
-    /// It is a function of the table's name and the key's text alone, and so the same in every process and version.
+    /// It depends on nothing but the table's name and the key's text, so it is the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
         let mut hash = Sha256::new();
         let mut add = |kind: u8, bytes: &[u8]| {
@@ -267,7 +204,89 @@ impl Relation {
     }
 }
 
-/// Writes fields by these names. Returns the names of those that are not known, and left out.
+/// A column as the catalog has it now, which may be later than the change that is being read.
+struct CatalogColumn {
+    name: String,
+    type_oid: u32,
+    generated: bool,
+    sql_type: String,
+    nullable: bool,
+    toastable: bool,
+    foreign_key: bool,
+    /// Its position in the primary key.
+    key_place: Option<i32>,
+}
+
+impl CatalogColumn {
+    /// Reads the columns of a table, in order; none if the table no longer exists.
+    async fn read_all(client: &Client, oid: u32) -> Result<Vec<Self>, Error> {
+        let sql = include_str!("../../sql/catalog/relation.sql");
+        let rows = client.query(sql, &[&oid]).await?;
+        rows.iter().map(Self::read).collect()
+    }
+
+    fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            type_oid: row.try_get("type_oid")?,
+            generated: row.try_get("generated")?,
+            sql_type: row.try_get("sql_type")?,
+            nullable: row.try_get("nullable")?,
+            toastable: row.try_get("toastable")?,
+            foreign_key: row.try_get("foreign_key")?,
+            key_place: row.try_get("key_place")?,
+        })
+    }
+}
+
+/// The columns of the stream, completed from the catalog, and after them the generated ones that the stream leaves out.
+async fn columns(
+    client: &Client,
+    streamed: &[ColumnMessage],
+    catalog: &[CatalogColumn],
+) -> Result<Vec<Column>, Error> {
+    let is_left_out = |column: &&CatalogColumn| {
+        column.generated && streamed.iter().all(|other| other.name != column.name)
+    };
+    let left_out = catalog.iter().filter(is_left_out);
+    let left_out = left_out.map(|column| (&column.name, column.type_oid, false));
+    let streamed = streamed
+        .iter()
+        .map(|column| (&column.name, column.type_oid, column.identity_key));
+    let all: Vec<_> = streamed.chain(left_out).collect();
+    let types = types::load(client, all.iter().map(|(_, oid, _)| *oid)).await?;
+    let complete = |(name, type_oid, identity_key): (&String, u32, bool)| {
+        let now = catalog.iter().find(|column| column.name == *name);
+        let ty = types.get(&type_oid).map(Arc::clone);
+        Column {
+            name: name.clone(),
+            ty: ty.unwrap_or_else(|| Arc::new(Type::Text)),
+            type_oid,
+            sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
+            nullable: now.is_none_or(|now| now.nullable),
+            identity_key,
+            generated: now.is_some_and(|now| now.generated),
+            toastable: now.is_none_or(|now| now.toastable),
+            foreign_key: now.is_some_and(|now| now.foreign_key),
+        }
+    };
+    Ok(all.into_iter().map(complete).collect())
+}
+
+/// The indexes in `columns` of the primary key, in the key's order.
+fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> Vec<usize> {
+    let mut key: Vec<_> = catalog
+        .iter()
+        .filter(|column| column.key_place.is_some())
+        .collect();
+    key.sort_by_key(|column| column.key_place);
+    let place = |name: &str| columns.iter().position(|column| column.name == name);
+    // All or none: part of a key does not identify a row, and a column may have been renamed since the change.
+    let places: Option<Vec<usize>> = key.iter().map(|column| place(&column.name)).collect();
+    places.unwrap_or_default()
+}
+
+/// Appends an object with these fields to `out`. Returns the names of the fields left out because they are unknown.
 fn write_object<'a>(
     fields: impl Iterator<Item = (&'a str, &'a Column, &'a Value)>,
     out: &mut Vec<u8>,
@@ -295,8 +314,8 @@ fn write_object<'a>(
 }
 
 impl Column {
-    /// Writes a value. One that is not of the column's type, because the type has changed since, is told as its text:
-    /// an event with a value in another form is better than none.
+    /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
+    /// written as a string: an event with a value in another form is better than none.
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         if let Err(error) = json::write(&self.ty, text, out) {

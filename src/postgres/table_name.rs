@@ -1,18 +1,18 @@
-//! The name of a table with its schema.
+//! Names of tables.
 
 use std::fmt;
 
-/// A table with its schema; `public` where the file names none.
+/// The name of a table and its schema. Where a user writes no schema, it is `public`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableName {
-    /// Schema, unquoted.
+    /// The schema, unquoted.
     pub schema: String,
-    /// Table, unquoted.
+    /// The table, unquoted.
     pub name: String,
 }
 
 impl TableName {
-    /// A table of the schema `public`.
+    /// The name of a table in the schema `public`.
     pub fn public(name: impl Into<String>) -> Self {
         Self {
             schema: "public".into(),
@@ -21,7 +21,7 @@ impl TableName {
     }
 }
 
-/// As a user writes it: without the schema where that is `public`.
+/// As a user writes it: without the schema if that is `public`.
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.schema != "public" {

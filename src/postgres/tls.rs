@@ -1,4 +1,4 @@
-//! What rustls must know to keep what an [`Address`](super::address::Address) demands.
+//! The rustls configuration for the `sslmode` of an [`Address`](super::address::Address).
 
 use std::{path::Path, sync::Arc};
 
@@ -14,12 +14,12 @@ use rustls::{
 
 use super::address::{Tls, TlsMode};
 
-/// A client configuration that verifies exactly as much as the mode asks for.
+/// A client configuration that verifies exactly as much as the mode requires.
 ///
 /// # Errors
-/// In one line, when a file that the address names cannot be used.
+/// In one line, if a file that the address names cannot be used.
 pub(super) fn client(tls: &Tls) -> Result<ClientConfig, String> {
-    // Named, not installed: which provider is the process's default depends on who asked first.
+    // Named explicitly, because the default provider of the process depends on who installed one first.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -43,7 +43,7 @@ pub(super) fn client(tls: &Tls) -> Result<ClientConfig, String> {
         .map_err(|error| format!("sslcert and sslkey do not fit together: {error}"))
 }
 
-/// The verifier of the chain, for the mode that wants only that.
+/// The verifier of the certificate chain for verify-ca; `None` for the other modes.
 fn chain_verifier(
     tls: &Tls,
     provider: Arc<CryptoProvider>,
@@ -84,7 +84,7 @@ fn unusable(key: &str, path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{key} {} cannot be used: {error}", path.display())
 }
 
-/// Verifies the chain but not the name (verify-ca), or nothing (prefer, require).
+/// Verifies the certificate chain but not the host's name (verify-ca), or nothing (prefer, require).
 #[derive(Debug)]
 struct Lenient {
     chain: Option<Arc<WebPkiServerVerifier>>,
@@ -104,7 +104,7 @@ impl ServerCertVerifier for Lenient {
             return Ok(ServerCertVerified::assertion());
         };
         match chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            // The name is looked at last, so everything else holds.
+            // The name is verified last, so everything else is valid.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

@@ -1,43 +1,43 @@
-//! The images of a row, as the stream carries them.
+//! Rows as the stream carries them.
 
 use bytes::Bytes;
 
-/// What is known of a row as it was before a change.
+/// What the stream carries of a row before an update or delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Old {
-    /// Nothing was sent: the key is the same as in the new row.
+    /// Nothing: the update did not change the replica identity, so its columns are those of the new row.
     SameKey,
-    /// Only the columns of the replica identity; the others hold [`Value::Null`] and are unknown.
+    /// The columns of the replica identity. All others hold [`Value::Null`] and are unknown.
     Key(Tuple),
     /// The whole row.
     Full(Tuple),
 }
 
-/// The values of a row, in the order of [`Relation::columns`].
+/// The values of a row, in the order of the columns of its relation.
 pub type Tuple = Vec<Value>;
 
-/// One value of a row image.
+/// One value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// SQL NULL.
     Null,
-    /// A TOASTed value that the update did not touch, and that is not in the stream.
+    /// A TOASTed value that the update did not change. The stream does not carry it.
     Unchanged,
-    /// Postgres' text for the value, in the pinned session settings.
+    /// The value as text, as Postgres prints it under [`SESSION_SETTINGS`](super::types::SESSION_SETTINGS).
     Text(Bytes),
 }
 
-/// A row as it was or is.
+/// An image of a row, before or after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Image<'a> {
-    /// All columns.
+    /// All columns are known.
     Whole(&'a Tuple),
     /// Only the columns of the replica identity are known.
     Key(&'a Tuple),
 }
 
 impl<'a> Image<'a> {
-    /// The values; those outside the key mean nothing in [`Image::Key`].
+    /// The values of the row. In an [`Image::Key`], those of other columns than the key's mean nothing.
     pub fn tuple(self) -> &'a Tuple {
         match self {
             Self::Whole(tuple) | Self::Key(tuple) => tuple,
@@ -46,7 +46,7 @@ impl<'a> Image<'a> {
 }
 
 impl Old {
-    /// The image, if one was sent.
+    /// The image of the old row; `None` if the stream does not carry one.
     pub fn image(&self) -> Option<Image<'_>> {
         match self {
             Self::SameKey => None,

@@ -1,7 +1,7 @@
-//! What a column's type means for JSON.
+//! The types of columns, as far as JSON tells them apart.
 //!
-//! The text of a value depends on settings of the session that prints it. [`SESSION`] pins them, so that every session of
-//! ours prints a value in the same way, and this module and `json` can rely on it.
+//! The text of a value depends on settings of the session that prints it. Every session whose values are read has
+//! [`SESSION_SETTINGS`], so this module and [`json`](super::json) can rely on one format.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,8 +10,8 @@ use std::{
 
 use tokio_postgres::{Client, Error, types as builtin};
 
-/// The settings of every session whose values we read.
-pub const SESSION: [(&str, &str); 7] = [
+/// The settings of every session whose values are read. They decide how Postgres prints a value.
+pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("client_encoding", "UTF8"),
     ("datestyle", "ISO"),
     ("intervalstyle", "postgres"),
@@ -21,67 +21,67 @@ pub const SESSION: [(&str, &str); 7] = [
     ("xmloption", "content"),
 ];
 
-/// Makes a session print values in the way that this module relies on.
+/// Applies [`SESSION_SETTINGS`] to a session.
 ///
 /// # Errors
-/// When the session is lost.
-pub async fn pin(client: &Client) -> Result<(), Error> {
-    let settings = SESSION.map(|(name, value)| format!("set {name} = '{value}'"));
+/// If the connection fails.
+pub async fn pin_settings(client: &Client) -> Result<(), Error> {
+    let settings = SESSION_SETTINGS.map(|(name, value)| format!("set {name} = '{value}'"));
     client.batch_execute(&settings.join("; ")).await
 }
 
-/// A type, as far as payloads tell types apart.
+/// A type of a column, as far as JSON tells types apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {
-    /// `t` or `f`.
+    /// Printed as `t` or `f`.
     Bool,
     /// int2, int4 and int8.
     Integer,
-    /// A binary number, which may be NaN or infinite.
+    /// float4 and float8, which may be NaN or infinite.
     Float,
-    /// A decimal number, which may be NaN or infinite.
+    /// numeric, which may be NaN or infinite.
     Numeric,
-    /// json and jsonb: JSON already.
+    /// json and jsonb, printed as JSON.
     Json,
     /// A timestamp without time zone.
     Timestamp,
     /// A timestamp with time zone, printed in UTC.
     TimestampTz,
-    /// A list of values.
+    /// An array.
     Array {
-        /// What they are.
+        /// The type of its elements.
         element: Arc<Type>,
-        /// What stands between them.
+        /// The character between two elements.
         delimiter: u8,
     },
-    /// int2vector: numbers with spaces between them.
+    /// int2vector: numbers separated by spaces.
     NumberVector,
-    /// oidvector: texts with spaces between them.
+    /// oidvector: texts separated by spaces.
     TextVector,
-    /// Fields with names.
+    /// A composite type: the names and types of its fields.
     Composite(Vec<(String, Arc<Type>)>),
-    /// hstore: texts by texts.
+    /// hstore, which maps texts to texts.
     Hstore,
-    /// Five groups of hexadecimal digits.
+    /// uuid.
     Uuid,
-    /// A day, or `infinity`.
+    /// A date, or `infinity`.
     Date,
-    /// A time of day without time zone.
+    /// A time of day, without time zone.
     Time,
-    /// A length of time, as `1 day 02:00:00`.
+    /// An interval, printed as `1 day 02:00:00`.
     Interval,
-    /// Bytes, as `\x` and hexadecimal digits.
+    /// bytea, printed as `\x` and hexadecimal digits.
     Bytes,
-    /// One of these texts.
+    /// An enum: its labels, in order.
     Enum(Vec<String>),
-    /// Everything else, which shows as the text that Postgres prints.
+    /// Any other type. Its values are shown as the text that Postgres prints.
     Text,
 }
 
-/// Tells what the types with these oids are. A type that is gone is [`Type::Text`].
+/// Loads the types with these oids. A type that no longer exists is [`Type::Text`].
 ///
 /// # Errors
-/// When the catalog cannot be read.
+/// If the catalog cannot be read.
 pub async fn load(
     client: &Client,
     oids: impl IntoIterator<Item = u32>,
@@ -94,7 +94,7 @@ pub async fn load(
         .collect())
 }
 
-/// A row of pg_type.
+/// What pg_type and related catalogs have on a type.
 struct Entry {
     kind: String,
     name: String,
@@ -106,7 +106,7 @@ struct Entry {
     labels: Vec<String>,
 }
 
-/// Reads the types that are not built in, and those that they are made of.
+/// Reads the types that are not built in, and the types that they are made of.
 async fn read(client: &Client, wanted: &[u32]) -> Result<HashMap<u32, Entry>, Error> {
     let mut catalog = HashMap::new();
     let mut asked: HashSet<u32> = HashSet::new();
@@ -143,7 +143,8 @@ async fn read(client: &Client, wanted: &[u32]) -> Result<HashMap<u32, Entry>, Er
     }
 }
 
-/// Deeper than any type is made; the catalog has no circles, but we do not depend on it.
+/// A limit on nested types that no real type reaches. The catalog has no cycles, but the recursion does not depend on
+/// that.
 const DEEPEST: u32 = 32;
 
 fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {
@@ -174,7 +175,7 @@ fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {
     })
 }
 
-/// What a type is that every Postgres has; `None` for the others.
+/// The type with this oid, if it is one that every Postgres has.
 fn built_in(oid: u32) -> Option<Type> {
     use builtin::Type as B;
     let ty = B::from_oid(oid)?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The row that a JSON object says, its values printed by Postgres; a column that it does not name is null. The session has
-/// the settings of [`types::pin`](crate::postgres::types::pin).
+/// the settings of [`types::pin_settings`](crate::postgres::types::pin_settings).
 ///
 /// # Errors
 /// When it is no object, names a column that there is not, or a value does not fit its column.

@@ -106,7 +106,7 @@ impl Reader {
         if let Some(table) = self.session.acted_on.get(name).filter(fits) {
             return Ok(Some(Arc::clone(table)));
         }
-        let relation = Relation::of(client, name)
+        let relation = Relation::find(client, name)
             .await
             .context("read what a table looks like")?;
         let Some(relation) = relation else {

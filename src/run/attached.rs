@@ -27,8 +27,8 @@ use crate::{
     },
     reader::Reader,
     setup::{
-        Patience,
-        catalog::{Facts, read_slot},
+        LockPolicy,
+        catalog::{Facts, Slot},
         check::misfits,
         plan::plan,
         setup,
@@ -144,7 +144,7 @@ impl<'a> Attached<'a> {
         let known = self.refuse_gap(&facts, &client, reader).await?;
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.setup && !plan(self.config, &facts).is_ok_and(|steps| steps.is_empty()) {
-            setup(self.config, Patience::default(), &|text| {
+            setup(self.config, LockPolicy::default(), &|text| {
                 tracing::warn!("{text}")
             })
             .await?;
@@ -160,7 +160,8 @@ impl<'a> Attached<'a> {
         }
         // From what is noted, and not from what is settled: opening the stream confirms where it begins.
         let noted = *self.noted.borrow();
-        let opened = Stream::open(self.address, &self.config.database, &self.name, noted).await;
+        let subscription = self.config.database.subscription();
+        let opened = Stream::open(self.address, &subscription, &self.name, noted).await;
         let (stream, identity) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -212,7 +213,7 @@ impl<'a> Attached<'a> {
         let slot = &self.config.database.slot;
         self.rules = numbering(self.config, identity);
         // Without a note of our own we begin where the slot stands, and what is noted is never before that.
-        let standing = read_slot(client, slot).await.context("look at the slot")?;
+        let standing = Slot::read(client, slot).await.context("look at the slot")?;
         if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
             self.ledger.idle(confirmed);
         }
@@ -236,7 +237,7 @@ impl<'a> Attached<'a> {
     ) -> Result<Option<Lsn>> {
         let Some(gap) = facts.gap(self.config) else {
             let server = &facts.server;
-            let here = facts.known.as_ref().filter(|known| {
+            let here = facts.progress.as_ref().filter(|known| {
                 known.system_identifier == server.system_identifier
                     && Some(known.timeline) == server.timeline
             });

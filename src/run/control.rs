@@ -10,8 +10,8 @@ use crate::{
     meters::Meters,
     postgres::{address::Address, connect::Notifications, quote, stream, types},
     setup::{
-        catalog::read_slot,
-        lag::{Watch, Word},
+        catalog::Slot,
+        lag::{Alert, LagWatch},
     },
 };
 
@@ -26,11 +26,11 @@ pub(super) const PROBE: Duration = Duration::from_secs(10);
 
 /// Opens the control session, which listens to what is made due by hand in the tables of `schema`.
 pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
-    let (client, notifications) = address.connect_hearing("rowhook control").await?;
+    let (client, notifications) = address.connect_listening("rowhook control").await?;
     let listen = format!("listen {}", quote::name(schema));
     let prepared = async {
         // Values that are looked up have to read as those of the stream do.
-        types::pin(&client).await?;
+        types::pin_settings(&client).await?;
         client.batch_execute(&listen).await
     };
     prepared.await.context("prepare the control session")?;
@@ -52,17 +52,17 @@ pub(super) async fn until_free(client: &Client, slot: &str) {
 
 /// Warns before the slot loses WAL, for as long as it is polled.
 pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> Infallible {
-    let mut watch = Watch::default();
+    let mut watch = LagWatch::default();
     let mut ticks = tokio::time::interval(SLOT_LOOK);
     loop {
         ticks.tick().await;
         // If this fails the session is lost, and others say so.
-        let Ok(Some(facts)) = read_slot(client, slot).await else {
+        let Ok(Some(facts)) = Slot::read(client, slot).await else {
             continue;
         };
         match watch.look(&facts, Instant::now()) {
-            Some(Word::Danger(danger)) => tracing::warn!(slot, "{danger}"),
-            Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
+            Some(Alert::Danger(danger)) => tracing::warn!(slot, "{danger}"),
+            Some(Alert::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
         meters.looked(facts, watch.is_stalled(), Instant::now());

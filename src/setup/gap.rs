@@ -1,92 +1,94 @@
-//! Gaps: does the slot go on from where we were, or have changes been lost to us?
+//! Gaps: changes that were committed but will never be read, because the slot does not continue where rowhook was.
 //!
-//! What we told the slot is noted in our own tables before the slot hears of it. So a slot that is further than the note was
-//! moved or made by somebody else, and one that is not there any more was lost, however that came about.
+//! A position is recorded in the table `progress` before it is confirmed to the slot. So a slot that is ahead of the
+//! recorded position was advanced or created by somebody else, and a slot that does not exist was lost, whatever the
+//! cause.
 
 use std::fmt;
 
 use super::{
-    catalog::{Facts, Server, Slot},
-    plan::{Problem, Step},
+    catalog::{Facts, Progress, Server, Slot},
+    plan::{
+        problem::Problem,
+        step::{Runs, Step},
+    },
 };
-use crate::postgres::Lsn;
-use crate::{config::Config, postgres::quote, setup::plan::Runs};
+use crate::{
+    config::Config,
+    postgres::{Lsn, quote},
+};
 
-/// Where rowhook was when it last noted it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// Of the cluster.
-    pub system_identifier: String,
-    /// Its timeline.
-    pub timeline: u32,
-    /// Nothing after this has been confirmed to the slot.
-    pub confirmed: Lsn,
-}
-
-/// Changes that will never be read.
+/// A range of the WAL whose changes will never be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
-    /// The slot.
+    /// The name of the slot.
     pub slot: String,
-    /// How it came about.
+    /// How the changes were lost.
     pub cause: Cause,
-    /// What was committed after this is lost, or some of it.
+    /// Where the range begins: some or all of what was committed after this is lost.
     pub from: Lsn,
-    /// What is committed from here on can be read.
+    /// Where the range ends: what is committed from here on can be read.
     pub to: Lsn,
 }
 
 /// How changes were lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// The tables came into another cluster, by a dump or otherwise.
+    /// rowhook's tables were moved to another cluster, by a dump or otherwise.
     OtherCluster,
-    /// There is no slot.
+    /// The slot does not exist.
     Dropped,
-    /// There is no slot, and the timeline is another: a standby was promoted, or a backup restored.
+    /// The slot does not exist, and the timeline has changed: a standby was promoted, or a backup restored.
     NewTimeline {
-        /// The timeline that was noted.
+        /// The recorded timeline.
         was: u32,
-        /// The one that is.
+        /// The timeline of the server.
         is: u32,
     },
-    /// Postgres gave the slot up.
+    /// Postgres invalidated the slot.
     Invalidated {
-        /// Its word for why.
+        /// The reason that Postgres gives.
         reason: String,
     },
-    /// The slot was moved on, or dropped and made again.
+    /// The slot was advanced, or dropped and created again.
     Advanced,
 }
 
 impl Facts {
-    /// What was lost to us, if anything. Nothing can be said where nothing was noted.
+    /// The gap between the recorded progress and the slot, if there is one. Without recorded progress none can be
+    /// found.
     pub fn gap(&self, config: &Config) -> Option<Gap> {
         let slot = &config.database.slot;
-        find(slot, self.known.as_ref()?, &self.server, self.slot.as_ref())
+        find(
+            slot,
+            self.progress.as_ref()?,
+            &self.server,
+            self.slot.as_ref(),
+        )
     }
 }
 
-fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
-    let other_timeline = server.timeline.filter(|is| *is != known.timeline);
+fn find(name: &str, progress: &Progress, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
+    let other_timeline = server.timeline.filter(|is| *is != progress.timeline);
     let standing = slot.and_then(|slot| slot.confirmed);
-    let cause = if known.system_identifier != server.system_identifier {
+    let cause = if progress.system_identifier != server.system_identifier {
         Cause::OtherCluster
     } else if let Some(slot) = slot {
         if slot.is_lost() {
-            let told = slot.invalidation_reason.clone();
+            let reason = slot.invalidation_reason.clone();
             Cause::Invalidated {
-                reason: told.unwrap_or_else(|| "wal_removed".into()),
+                reason: reason.unwrap_or_else(|| "wal_removed".into()),
             }
-        } else if other_timeline.is_none() && standing > Some(known.confirmed) {
+        } else if other_timeline.is_none() && standing > Some(progress.confirmed) {
             Cause::Advanced
         } else {
-            // On a new timeline a slot that came along may be a little ahead of the note, which is replicated apart from it.
+            // On a new timeline, a slot that was synchronized to the standby may be a little ahead of the recorded
+            // position, which is replicated separately.
             return None;
         }
     } else if let Some(is) = other_timeline {
         Cause::NewTimeline {
-            was: known.timeline,
+            was: progress.timeline,
             is,
         }
     } else {
@@ -96,8 +98,8 @@ fn find(name: &str, known: &Known, server: &Server, slot: Option<&Slot>) -> Opti
     Some(Gap {
         slot: name.to_owned(),
         cause,
-        from: known.confirmed,
-        to: readable.or(server.flushed).unwrap_or(known.confirmed),
+        from: progress.confirmed,
+        to: readable.or(server.flushed).unwrap_or(progress.confirmed),
     })
 }
 
@@ -136,7 +138,7 @@ impl fmt::Display for Gap {
 }
 
 impl Gap {
-    /// What a person has to know of it.
+    /// The gap as a problem that a person must settle.
     pub fn problem(&self) -> Problem {
         Problem::new(
             self.to_string(),
@@ -144,7 +146,7 @@ impl Gap {
         )
     }
 
-    /// Its cause in a word, for programs.
+    /// A name for its cause, for programs.
     pub fn kind(&self) -> &'static str {
         match self.cause {
             Cause::OtherCluster => "other_cluster",
@@ -156,8 +158,9 @@ impl Gap {
     }
 }
 
-/// What makes rowhook go on behind the gap: a slot that can be read, and no note of where we were. Safe to stop anywhere.
-pub(super) fn acceptance(config: &Config, gap: &Gap) -> Vec<Step> {
+/// The steps that accept a gap: drop the slot, unless it can be read, and forget the recorded progress. They may be
+/// stopped at any point and run again.
+pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
     let slot = quote::text(&config.database.slot);
     let mut steps = Vec::new();
     if gap.cause != Cause::Advanced {
@@ -188,8 +191,8 @@ mod tests {
         Lsn(value)
     }
 
-    fn known() -> Known {
-        Known {
+    fn progress() -> Progress {
+        Progress {
             system_identifier: "7".into(),
             timeline: 1,
             confirmed: lsn(100),
@@ -234,12 +237,12 @@ mod tests {
     #[test]
     fn each_way_to_lose_changes_is_told_from_the_others_and_from_going_on() {
         let found = |server: Server, slot: Option<Slot>| {
-            find("rowhook", &known(), &server, slot.as_ref())
+            find("rowhook", &progress(), &server, slot.as_ref())
                 .map(|gap| (gap.kind(), gap.from.0, gap.to.0))
         };
         for (server, slot, expected) in [
             (server("7", 1), Some(slot(100, "reserved")), None),
-            // A crash of the server may take the slot back; that repeats, and loses nothing.
+            // A crash of the server can move the slot back. Changes then come again, and none are lost.
             (server("7", 1), Some(slot(60, "reserved")), None),
             (
                 server("7", 1),

@@ -1,4 +1,4 @@
-//! Warnings before a slot loses WAL: said when a danger comes up, now and then while it lasts, and when it is over.
+//! Warnings before a slot loses WAL: when a danger arises, at intervals while it lasts, and when it is over.
 
 use std::{fmt, time::Duration};
 
@@ -7,30 +7,30 @@ use tokio::time::Instant;
 use super::catalog::Slot;
 use crate::postgres::Lsn;
 
-/// So long the confirmed LSN may stand still with much behind it.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// So much WAL behind the confirmed LSN is much.
-const MUCH: i64 = 64 << 20;
-/// How often a danger is told of while it lasts.
-const REMIND: Duration = Duration::from_secs(10 * 60);
+/// How long the confirmed LSN may stand still while much WAL is behind it.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+/// How many bytes of WAL behind the confirmed LSN count as much.
+const MUCH_WAL: i64 = 64 << 20;
+/// The interval between two warnings of a danger that lasts.
+const REMIND_AFTER: Duration = Duration::from_secs(10 * 60);
 
-/// What may come to loss if nobody acts.
+/// What may end in the loss of changes if nobody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Danger {
     /// The next checkpoint may remove WAL that the slot needs.
     Unreserved,
-    /// More than half of what the slot may keep is used.
+    /// The slot has used more than half of the WAL that it may keep.
     Limit {
         /// Bytes of WAL behind the confirmed LSN.
         lag: i64,
-        /// Bytes of WAL that may still be written.
+        /// Bytes of WAL that can be written before the slot may be lost.
         left: i64,
     },
-    /// Nothing has been confirmed for long.
+    /// Nothing has been confirmed for a long time, although there is much WAL to confirm.
     Stalled {
         /// Bytes of WAL behind the confirmed LSN.
         lag: i64,
-        /// For how long.
+        /// How long nothing has been confirmed.
         lasted: Duration,
     },
 }
@@ -44,45 +44,45 @@ impl fmt::Display for Danger {
             Self::Limit { lag, left } => write!(
                 f,
                 "the slot is {} behind, and lost when another {} have been written; raise max_slot_wal_keep_size, or find out what it waits for",
-                size(lag),
-                size(left)
+                human_size(lag),
+                human_size(left)
             ),
             Self::Stalled { lag, lasted } => write!(
                 f,
                 "nothing has been confirmed to the slot for {} s, with {} of WAL behind it",
                 lasted.as_secs(),
-                size(lag)
+                human_size(lag)
             ),
         }
     }
 }
 
-/// What is to be said of a slot.
+/// A change in the danger to a slot that a person should see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// There is danger.
+pub enum Alert {
+    /// There is a danger, or it still lasts.
     Danger(Danger),
-    /// It is over.
+    /// The danger is over.
     Over,
 }
 
-/// Looks at a slot again and again.
+/// Watches the lag of a slot over time.
 #[derive(Debug, Default)]
-pub struct Watch {
-    /// What was confirmed, and since when it is that.
+pub struct LagWatch {
+    /// The confirmed LSN, and since when it has been the same.
     standing: Option<(Lsn, Instant)>,
-    /// The danger that was told of, and when.
-    told: Option<(Danger, Instant)>,
+    /// The danger of the last warning, and when that was.
+    raised: Option<(Danger, Instant)>,
 }
 
-impl Watch {
-    /// Is nothing confirmed although there is much to confirm?
+impl LagWatch {
+    /// Whether nothing is being confirmed although there is much to confirm.
     pub fn is_stalled(&self) -> bool {
-        matches!(self.told, Some((Danger::Stalled { .. }, _)))
+        matches!(self.raised, Some((Danger::Stalled { .. }, _)))
     }
 
-    /// Looks at the slot as it is now. `None`: nothing new.
-    pub fn look(&mut self, slot: &Slot, now: Instant) -> Option<Word> {
+    /// Takes the current state of the slot. Returns `None` if there is nothing new to report.
+    pub fn look(&mut self, slot: &Slot, now: Instant) -> Option<Alert> {
         let confirmed = slot.confirmed?;
         let since = match self.standing {
             Some((lsn, since)) if lsn == confirmed => since,
@@ -90,19 +90,20 @@ impl Watch {
         };
         self.standing = Some((confirmed, since));
         let danger = danger(slot, now - since);
-        let told = self.told;
+        let raised = self.raised;
         let same_kind = |danger: &Danger| {
-            told.is_some_and(|(told, at)| {
-                std::mem::discriminant(&told) == std::mem::discriminant(danger) && now - at < REMIND
+            raised.is_some_and(|(raised, at)| {
+                std::mem::discriminant(&raised) == std::mem::discriminant(danger)
+                    && now - at < REMIND_AFTER
             })
         };
         match danger {
             Some(danger) if same_kind(&danger) => None,
             Some(danger) => {
-                self.told = Some((danger, now));
-                Some(Word::Danger(danger))
+                self.raised = Some((danger, now));
+                Some(Alert::Danger(danger))
             }
-            None => self.told.take().map(|_| Word::Over),
+            None => self.raised.take().map(|_| Alert::Over),
         }
     }
 }
@@ -112,7 +113,7 @@ fn danger(slot: &Slot, stood_still: Duration) -> Option<Danger> {
     match (slot.wal_status.as_deref(), slot.safe_wal_size) {
         (Some("unreserved"), _) => Some(Danger::Unreserved),
         (_, Some(left)) if left < lag => Some(Danger::Limit { lag, left }),
-        _ if stood_still >= PATIENCE && lag > MUCH => Some(Danger::Stalled {
+        _ if stood_still >= STALLED_AFTER && lag > MUCH_WAL => Some(Danger::Stalled {
             lag,
             lasted: stood_still,
         }),
@@ -120,8 +121,8 @@ fn danger(slot: &Slot, stood_still: Duration) -> Option<Danger> {
     }
 }
 
-/// So many bytes, for people.
-pub(crate) fn size(bytes: i64) -> String {
+/// A number of bytes in the largest unit that fits, such as `12 MiB`.
+pub(crate) fn human_size(bytes: i64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let fitting = units.iter().find(|(bits, _)| bytes >> bits > 0);
     match fitting {
@@ -152,10 +153,10 @@ mod tests {
 
     #[test]
     fn a_danger_is_told_of_when_it_comes_up_now_and_then_and_when_it_is_over() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut watch, start) = (LagWatch::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let near = slot("extended", 1, 600, Some(500));
-        let word = Word::Danger(Danger::Limit {
+        let alert = Alert::Danger(Danger::Limit {
             lag: 600,
             left: 500,
         });
@@ -163,37 +164,40 @@ mod tests {
             watch.look(&slot("extended", 1, 400, Some(500)), start),
             None
         );
-        assert_eq!(watch.look(&near, after(1)), Some(word));
+        assert_eq!(watch.look(&near, after(1)), Some(alert));
         assert_eq!(watch.look(&near, after(2)), None);
-        assert_eq!(watch.look(&near, after(601)), Some(word));
+        assert_eq!(watch.look(&near, after(601)), Some(alert));
         let unreserved = slot("unreserved", 1, 900, Some(-1));
         assert_eq!(
             watch.look(&unreserved, after(602)),
-            Some(Word::Danger(Danger::Unreserved))
+            Some(Alert::Danger(Danger::Unreserved))
         );
         let well = slot("reserved", 9, 0, Some(1100));
-        assert_eq!(watch.look(&well, after(603)), Some(Word::Over));
+        assert_eq!(watch.look(&well, after(603)), Some(Alert::Over));
         assert_eq!(watch.look(&well, after(604)), None);
     }
 
     #[test]
     fn a_slot_that_stands_still_is_a_danger_only_with_much_behind_it() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
+        let (mut watch, start) = (LagWatch::default(), Instant::now());
         let (much, little) = (
-            slot("reserved", 1, MUCH + 1, None),
-            slot("reserved", 1, MUCH, None),
+            slot("reserved", 1, MUCH_WAL + 1, None),
+            slot("reserved", 1, MUCH_WAL, None),
         );
         assert_eq!(watch.look(&much, start), None);
-        assert_eq!(watch.look(&little, start + PATIENCE), None);
-        let told = watch.look(&much, start + PATIENCE);
+        assert_eq!(watch.look(&little, start + STALLED_AFTER), None);
+        let alert = watch.look(&much, start + STALLED_AFTER);
         assert_eq!(
-            told,
-            Some(Word::Danger(Danger::Stalled {
-                lag: MUCH + 1,
-                lasted: PATIENCE
+            alert,
+            Some(Alert::Danger(Danger::Stalled {
+                lag: MUCH_WAL + 1,
+                lasted: STALLED_AFTER
             }))
         );
-        let moved = slot("reserved", 2, MUCH + 1, None);
-        assert_eq!(watch.look(&moved, start + 2 * PATIENCE), Some(Word::Over));
+        let moved = slot("reserved", 2, MUCH_WAL + 1, None);
+        assert_eq!(
+            watch.look(&moved, start + 2 * STALLED_AFTER),
+            Some(Alert::Over)
+        );
     }
 }

@@ -1,19 +1,19 @@
-//! rowhook's own tables: the files in sql/, which only go forward.
+//! The migrations of rowhook's own tables: the numbered files in sql/. There are none that go back.
 
 use crate::postgres::quote;
 
-/// One file of sql/.
+/// One numbered file of sql/.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Its number; each is higher than the one before.
+    /// Its number, which is higher than that of the migration before.
     pub version: i32,
-    /// Its name without the number.
+    /// The file's name without its number.
     pub name: &'static str,
-    /// Its text; names in it have no schema.
+    /// The text of the file. Names in it have no schema.
     pub sql: &'static str,
 }
 
-/// All of them, in order. A released file is never edited: what changes comes in a new one.
+/// All migrations, in order. A released file is never edited; a change comes in a new one.
 pub const MIGRATIONS: [Migration; 21] = [
     Migration {
         version: 1,
@@ -122,7 +122,7 @@ pub const MIGRATIONS: [Migration; 21] = [
     },
 ];
 
-/// The tables that the files make.
+/// The tables that the migrations create.
 pub const TABLES: [&str; 13] = [
     "migration",
     "event",
@@ -139,7 +139,7 @@ pub const TABLES: [&str; 13] = [
     "holder",
 ];
 
-/// The functions that the files make.
+/// The functions that the migrations create.
 pub const FUNCTIONS: [&str; 7] = [
     "refuse_unknown_event()",
     "touch_hook()",
@@ -150,11 +150,11 @@ pub const FUNCTIONS: [&str; 7] = [
     "call_courier()",
 ];
 
-/// The comment on a schema that setup created, by which teardown knows that it may drop it.
+/// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.
 pub const SCHEMA_COMMENT: &str = "rowhook's own tables; made by rowhook setup";
 
-/// SQL that brings `schema` from `applied` to the newest version and lets `role` use it; it belongs into one transaction.
-/// `None`: nothing is missing.
+/// SQL that applies the missing migrations to `schema` and grants `role` the use of its tables. It must be run in one
+/// transaction. Returns `None` if no migration is missing.
 pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Option<String> {
     let missing: Vec<_> = MIGRATIONS
         .iter()
@@ -171,7 +171,8 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
             quote::text(SCHEMA_COMMENT)
         ));
     }
-    // pg_temp is searched first unless it is named: named last, nobody can slip a table of theirs under the functions.
+    // pg_temp is searched first unless it is named. Named last, a temporary table cannot stand in for one that a
+    // function uses.
     sql.push_str(&format!("set local search_path to {quoted}, pg_temp;\n"));
     for migration in missing {
         sql.push_str(&format!(
@@ -182,25 +183,25 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
         ));
     }
     sql.push_str("\nset local search_path to default;\n");
-    // Who runs this owns it all; that is another role where a DBA runs what setup printed.
+    // The role that runs this owns everything. If a DBA runs the printed script, that is another role than rowhook's.
     sql.push_str(&grants(schema, role));
     sql.push('\n');
     Some(sql)
 }
 
-/// The version of the last file.
+/// The version of the last migration.
 pub fn newest() -> i32 {
     MIGRATIONS.last().map_or(0, |last| last.version)
 }
 
-/// Was the file of this name applied?
+/// Whether the migration of this name is among the applied versions.
 pub fn is_applied(name: &str, applied: &[i32]) -> bool {
     MIGRATIONS
         .iter()
         .any(|migration| migration.name == name && applied.contains(&migration.version))
 }
 
-/// SQL that lets `role` use the tables.
+/// SQL that grants `role` the use of the tables in `schema`.
 pub fn grants(schema: &str, role: &str) -> String {
     let (schema, role) = (quote::name(schema), quote::name(role));
     format!(

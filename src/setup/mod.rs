@@ -1,4 +1,4 @@
-//! Attaches to a database: makes what is missing, and nothing else. Running it again is always safe.
+//! Sets up a database: creates what is missing, and nothing else. It is always safe to run again.
 
 pub mod catalog;
 pub mod check;
@@ -13,35 +13,37 @@ use self::{
     catalog::Facts,
     gap::Gap,
     plan::{Refused, Step, plan},
-    session::Session,
+    session::DdlSession,
 };
 use crate::config::Config;
 use crate::postgres::address::Address;
 
-pub use self::session::{Error, Holder, Patience};
+pub use self::session::{Blocker, Error, LockPolicy};
 
-/// Brings the database to where the configuration wants it, and returns the steps it took; none when all was there.
+/// Brings the database to the state that the configuration needs, and returns the steps taken; none if nothing was
+/// missing.
 ///
-/// Two setups of one database take turns. `warn` hears, in one line, of anything that makes it wait long.
+/// Two setups of one database run one after the other. `warn` is called, with one line, if a step has to wait for long.
 ///
 /// # Errors
-/// When something must be changed first, a lock is not to be had, or Postgres refuses. The steps before stay done.
+/// If a person must change something first, a lock cannot be acquired, or Postgres refuses a step. The steps before it
+/// stay done.
 pub async fn setup(
     config: &Config,
-    patience: Patience,
+    policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
     let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
     let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
     session
-        .locking("wait for another rowhook setup to end", &turn)
+        .run_locking("wait for another rowhook setup to end", &turn)
         .await?;
     let facts = read(&session.client, config).await?;
     let steps = plan(config, &facts)?;
-    let hindrances = plan::hindrances(&facts, &steps);
-    if !hindrances.is_empty() {
-        return Err(Refused(hindrances).into());
+    let unmet = plan::unmet_preconditions(&facts, &steps);
+    if !unmet.is_empty() {
+        return Err(Refused(unmet).into());
     }
     for step in &steps {
         session.run(step, warn).await?;
@@ -49,31 +51,31 @@ pub async fn setup(
     Ok(steps)
 }
 
-/// Goes on behind a gap, if there is one: a slot that cannot be read is removed, and where rowhook was is forgotten.
-/// [`setup`] makes the rest. Returns the gap.
+/// Accepts a gap, if there is one: drops a slot that cannot be read, and forgets the recorded progress. [`setup`] then
+/// creates what is missing. Returns the gap.
 ///
 /// # Errors
-/// When a lock is not to be had, or Postgres refuses.
+/// If a lock cannot be acquired, or Postgres refuses a step.
 pub async fn accept_gap(
     config: &Config,
-    patience: Patience,
+    policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Gap>, Error> {
     let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
     let Some(gap) = read(&session.client, config).await?.gap(config) else {
         return Ok(None);
     };
-    for step in gap::acceptance(config, &gap) {
+    for step in gap::acceptance_steps(config, &gap) {
         session.run(&step, warn).await?;
     }
     Ok(Some(gap))
 }
 
-/// What [`setup`] would do, as SQL for someone with more privileges: psql runs it as it stands.
+/// The SQL of what [`setup`] would do, as a script for psql, to be run by someone with more privileges.
 ///
 /// # Errors
-/// When something must be changed first.
+/// If the database cannot be read, or a person must change something first.
 pub async fn print(config: &Config) -> Result<String, Error> {
     let address = Address::parse(config.database.url.expose())?;
     let client = address.connect("rowhook setup").await?;

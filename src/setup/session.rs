@@ -1,93 +1,97 @@
-//! A session that changes the database of somebody else's application: it asks for locks briefly and a few times, and
-//! says who is in the way.
+//! A session that changes the database of a running application. It waits for locks briefly, tries a few times, and
+//! says which sessions hold them.
 //!
-//! A statement that queues for a lock makes everyone after it queue too, so waiting long would stop the application.
+//! A statement that waits for a lock makes all later ones on the table wait too, so waiting long would stop the
+//! application.
 
 use std::{fmt, pin::pin, time::Duration};
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::plan::{Refused, Runs, Step};
+use super::plan::{
+    problem::Refused,
+    step::{Runs, Step},
+};
 use crate::postgres::{
     address::{self, Address},
     connect,
 };
 
-/// How long to wait for locks, and when to speak of waiting.
+/// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For one try.
+pub struct LockPolicy {
+    /// `lock_timeout` of one try.
     pub lock_timeout: Duration,
-    /// Tries; between them others have their turn, for longer each time.
+    /// The number of tries. The pauses between them, which let other sessions run, grow each time.
     pub tries: u32,
-    /// How long a new slot may wait for running transactions before that is told, and told again when it changes.
-    pub quiet: Duration,
+    /// How long a new slot may wait for running transactions before these are reported, and again after they change.
+    pub report_after: Duration,
 }
 
-impl Default for Patience {
+impl Default for LockPolicy {
     fn default() -> Self {
         Self {
             lock_timeout: Duration::from_secs(2),
             tries: 5,
-            quiet: Duration::from_secs(2),
+            report_after: Duration::from_secs(2),
         }
     }
 }
 
-/// Why setup or teardown stopped. What was done before stays done, and the next run goes on from there.
+/// Why setup or teardown stopped. What was done before stays done, and the next run continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be read.
+    /// The address of the database cannot be parsed.
     #[error("[database] url: {0}")]
-    Address(#[from] address::Mistake),
-    /// No session.
+    Address(#[from] address::ParseError),
+    /// The connection could not be opened.
     #[error("{0}")]
     Connect(#[from] connect::Error),
     /// A person must change something first.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// A lock was not to be had.
-    #[error("{doing}: gave up waiting for a lock that {} holds; end that, or try again at a quieter time", list(.holders))]
+    /// A lock could not be acquired.
+    #[error("{action}: gave up waiting for a lock that {} holds; end that, or try again at a quieter time", list(.blockers))]
     Locked {
-        /// What was to be done.
-        doing: String,
-        /// Who held it last; empty where they came and went too fast to be seen.
-        holders: Vec<Holder>,
+        /// What was being done.
+        action: String,
+        /// The sessions that held the lock last; empty if they came and went too fast to be seen.
+        blockers: Vec<Blocker>,
     },
-    /// Postgres refused.
-    #[error("{doing}: {told}")]
+    /// Postgres refused a statement.
+    #[error("{action}: {message}")]
     Failed {
-        /// What was to be done.
-        doing: String,
-        /// Its words.
-        told: String,
+        /// What was being done.
+        action: String,
+        /// The message of Postgres.
+        message: String,
     },
 }
 
 impl Error {
-    pub(super) fn failed(doing: &str, error: &tokio_postgres::Error) -> Self {
+    pub(super) fn failed(action: &str, error: &tokio_postgres::Error) -> Self {
         Self::Failed {
-            doing: doing.to_owned(),
-            told: crate::postgres::told(error),
+            action: action.to_owned(),
+            message: crate::postgres::error_message(error),
         }
     }
 }
 
-/// Another session that is in the way.
+/// A session or prepared transaction that others wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// `None`: a prepared transaction, which has no session.
+pub struct Blocker {
+    /// The process id of the session; `None` for a prepared transaction.
     pub pid: Option<i32>,
     /// Its role.
     pub role: Option<String>,
-    /// What it calls itself; of a prepared transaction, its name.
+    /// The application_name of a session, or the name of a prepared transaction.
     pub application_name: Option<String>,
-    /// `active`, `idle in transaction`, …; hidden from roles that may not see it.
+    /// The state of the session, such as `active` or `idle in transaction`; `None` if the role may not see it.
     pub state: Option<String>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.application_name.as_deref().unwrap_or_default();
         match self.pid {
@@ -111,33 +115,33 @@ impl fmt::Display for Holder {
     }
 }
 
-fn list(holders: &[Holder]) -> String {
-    if holders.is_empty() {
+fn list(blockers: &[Blocker]) -> String {
+    if blockers.is_empty() {
         return "somebody".into();
     }
-    let all: Vec<_> = holders.iter().map(ToString::to_string).collect();
+    let all: Vec<_> = blockers.iter().map(ToString::to_string).collect();
     all.join(" and ")
 }
 
-/// Two connections: one that works, and one that looks at what it waits for.
-pub(super) struct Session {
+/// Two connections: one runs the statements, and the other finds out what they wait for.
+pub(super) struct DdlSession {
     pub(super) client: Client,
     watcher: Client,
     pid: i32,
-    patience: Patience,
+    policy: LockPolicy,
 }
 
-impl Session {
+impl DdlSession {
     pub(super) async fn open(
         address: &Address,
         application_name: &str,
-        patience: Patience,
+        policy: LockPolicy,
     ) -> Result<Self, Error> {
         let client = address.connect(application_name).await?;
         let watcher = address.connect(application_name).await?;
-        let doing = "open a session";
-        let failed = |error| Error::failed(doing, &error);
-        // A role's statement_timeout is meant for the application. A new slot may have to wait for longer.
+        let action = "open a session";
+        let failed = |error| Error::failed(action, &error);
+        // The role's statement_timeout is meant for the application. Creating a slot may have to wait for longer.
         client
             .batch_execute("set statement_timeout = 0; set client_min_messages = warning")
             .await
@@ -151,85 +155,85 @@ impl Session {
             client,
             watcher,
             pid,
-            patience,
+            policy,
         })
     }
 
-    /// Runs a step to its end. `warn` hears whom a new slot waits for.
+    /// Runs a step. `warn` is called with the transactions that a new slot waits for.
     pub(super) async fn run(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         match step.runs {
             Runs::InTransaction => {
                 let sql = format!("begin;\n{}\ncommit", step.sql);
-                self.locking(&step.reason, &sql).await
+                self.run_locking(&step.reason, &sql).await
             }
-            Runs::Alone => self.waiting(step, warn).await,
+            Runs::Alone => self.run_waiting(step, warn).await,
         }
     }
 
-    /// Runs `sql`, which may need locks.
-    pub(super) async fn locking(&self, doing: &str, sql: &str) -> Result<(), Error> {
-        let limit = self.patience.lock_timeout;
+    /// Runs `sql`, which may need locks, under the lock policy.
+    pub(super) async fn run_locking(&self, action: &str, sql: &str) -> Result<(), Error> {
+        let limit = self.policy.lock_timeout;
         let sql = format!("set lock_timeout = {};\n{sql}", limit.as_millis());
-        let mut holders = Vec::new();
-        for attempt in 1..=self.patience.tries {
+        let mut blockers = Vec::new();
+        for attempt in 1..=self.policy.tries {
             let mut trying = pin!(self.client.batch_execute(&sql));
             let tried = loop {
                 if let Ok(tried) = timeout(limit / 4, &mut trying).await {
                     break tried;
                 }
-                // Looked for while we wait: once the try is over, nobody blocks us any more.
+                // Looked for during the wait: once the try is over, nothing blocks this session.
                 let sql = include_str!("../../sql/catalog/blockers.sql");
-                let seen = self.others(sql).await;
+                let seen = self.blocking(sql).await;
                 if !seen.is_empty() {
-                    holders = seen;
+                    blockers = seen;
                 }
             };
             let Err(error) = tried else { return Ok(()) };
-            // The failed transaction is still open; where there is none, this does nothing.
+            // If `sql` began a transaction, it is still open. If not, this does nothing.
             if let Err(error) = self.client.batch_execute("rollback").await {
-                return Err(Error::failed(doing, &error));
+                return Err(Error::failed(action, &error));
             }
             let again = [
                 SqlState::LOCK_NOT_AVAILABLE,
                 SqlState::T_R_DEADLOCK_DETECTED,
             ];
             if !error.code().is_some_and(|code| again.contains(code)) {
-                return Err(Error::failed(doing, &error));
+                return Err(Error::failed(action, &error));
             }
-            if attempt < self.patience.tries {
+            if attempt < self.policy.tries {
                 tokio::time::sleep(limit / 4 * attempt).await;
             }
         }
         Err(Error::Locked {
-            doing: doing.to_owned(),
-            holders,
+            action: action.to_owned(),
+            blockers,
         })
     }
 
-    /// Runs a step that waits for others as long as it takes, and tells whom it waits for.
-    async fn waiting(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+    /// Runs a step that waits for other transactions for as long as it takes, and warns which they are.
+    async fn run_waiting(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         let mut last = Vec::new();
-        // Waiting for a transaction to end is waiting for a lock as well, and must not time out here.
+        // Postgres waits for a transaction by waiting for its lock, which must not time out here.
         let sql = format!("set lock_timeout = 0;\n{}", step.sql);
         let mut waiting = pin!(self.client.batch_execute(&sql));
         loop {
-            if let Ok(done) = timeout(self.patience.quiet, &mut waiting).await {
+            if let Ok(done) = timeout(self.policy.report_after, &mut waiting).await {
                 return done.map_err(|error| Error::failed(&step.reason, &error));
             }
             let sql = include_str!("../../sql/catalog/writers.sql");
-            let holders = self.others(sql).await;
-            if !holders.is_empty() && holders != last {
+            let blockers = self.blocking(sql).await;
+            if !blockers.is_empty() && blockers != last {
                 warn(&format!(
                     "still waiting for {} to commit or roll back: a slot begins when every transaction that was running has ended",
-                    list(&holders)
+                    list(&blockers)
                 ));
-                last = holders;
+                last = blockers;
             }
         }
     }
 
-    /// Who is in the way. Only for messages, so a failure counts as nobody.
-    async fn others(&self, sql: &str) -> Vec<Holder> {
+    /// The sessions that block the other connection. If they cannot be read, none: they are only needed for messages.
+    async fn blocking(&self, sql: &str) -> Vec<Blocker> {
         let rows = match self.watcher.query(sql, &[&self.pid]).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -239,7 +243,7 @@ impl Session {
         };
         let column = |row: &tokio_postgres::Row, name| row.try_get(name).ok().flatten();
         rows.iter()
-            .map(|row| Holder {
+            .map(|row| Blocker {
                 pid: row.try_get("pid").ok().flatten(),
                 role: column(row, "role"),
                 application_name: column(row, "application_name"),

@@ -1,42 +1,43 @@
-//! Detaches from a database: takes away what setup made, and gives back what it changed.
+//! Undoes setup: removes what it created, and restores what it changed.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::{
-    catalog::{Facts, Schema, Slot, read_slot},
+    catalog::{Facts, Schema, Slot},
     migration,
     plan::{Problem, Refused, lock_key},
-    session::{Error, Patience, Session},
+    session::{DdlSession, Error, LockPolicy},
 };
 use crate::postgres::{address::Address, quote};
 use crate::{config::Config, postgres::TableName};
 
-/// How long a reader of ours may take to end after it was told to.
+/// How long a WAL sender of rowhook may take to end after it was terminated.
 const STALE_READER: Duration = Duration::from_secs(10);
 
-/// Removes the slot, the publications and rowhook's own tables, and gives tables their replica identity back. Returns what
-/// it did, one line each; what is not there is passed over. Hooks and parked deliveries are gone with the tables.
+/// Drops the slot, the publications and rowhook's own tables, with the hooks and parked deliveries in them, and
+/// restores the replica identities of tables. Returns what was done, one line for each thing; what does not exist is
+/// passed over.
 ///
-/// A reader of the slot that is our own, as after a network loss, is ended.
+/// A connection of rowhook that reads the slot is terminated: after a loss of the network, one can be left over.
 ///
 /// # Errors
-/// When somebody else reads the slot or keeps things in the schema (then nothing was done), a lock is not to be had, or
-/// Postgres refuses.
-pub async fn teardown(config: &Config, patience: Patience) -> Result<Vec<String>, Error> {
+/// If somebody else reads the slot or keeps relations in the schema (nothing has been done then), a lock cannot be
+/// acquired, or Postgres refuses a statement.
+pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>, Error> {
     let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook teardown", patience).await?;
+    let session = DdlSession::open(&address, "rowhook teardown", policy).await?;
     let turn = format!("select pg_advisory_lock({})", lock_key(config));
     session
-        .locking("wait for a rowhook setup to end", &turn)
+        .run_locking("wait for a rowhook setup to end", &turn)
         .await?;
     let facts = Facts::read(&session.client, config)
         .await
         .map_err(|error| Error::failed("read the catalog", &error))?;
     let problems: Vec<_> = [
         foreign_reader(config, &facts, address.stream_name()),
-        strangers(config, &facts),
+        other_relations(config, &facts),
     ]
     .into_iter()
     .flatten()
@@ -45,19 +46,19 @@ pub async fn teardown(config: &Config, patience: Patience) -> Result<Vec<String>
         return Err(Refused(problems).into());
     }
     let mut done = Vec::new();
-    // The slot first: it alone costs something while it stays, as it keeps WAL.
+    // The slot comes first, because it alone costs something while it exists: it keeps WAL.
     if let Some(slot) = &facts.slot {
         done.push(drop_slot(&session, config, slot).await?);
     }
     for publication in &facts.publications {
         let name = &publication.name;
-        let doing = format!("dropped the publication {name}");
+        let action = format!("dropped the publication {name}");
         let sql = format!("drop publication if exists {}", quote::name(name));
-        session.locking(&doing, &sql).await?;
-        done.push(doing);
+        session.run_locking(&action, &sql).await?;
+        done.push(action);
     }
     if let Some(schema) = &facts.schema {
-        // After the publications: a table that is still published for updates needs its identity.
+        // After the publications: a table that is published for updates needs its replica identity.
         if migration::is_applied("identity", &schema.migrations) {
             done.extend(restore_identities(&session, config).await?);
         }
@@ -82,14 +83,14 @@ fn foreign_reader(config: &Config, facts: &Facts, ours: &str) -> Option<Problem>
     })
 }
 
-fn strangers(config: &Config, facts: &Facts) -> Option<Problem> {
+fn other_relations(config: &Config, facts: &Facts) -> Option<Problem> {
     let schema = facts.schema.as_ref()?;
-    (schema.made_by_setup && !schema.strangers.is_empty()).then(|| {
+    (schema.made_by_setup && !schema.other_relations.is_empty()).then(|| {
         Problem::new(
             format!(
                 "the schema {} also holds {}, which rowhook did not make",
                 config.database.schema,
-                schema.strangers.join(", ")
+                schema.other_relations.join(", ")
             ),
             "move or drop that first",
         )
@@ -100,20 +101,20 @@ fn is_pgoutput(slot: &Slot) -> bool {
     slot.plugin.as_deref() == Some("pgoutput")
 }
 
-async fn drop_slot(session: &Session, config: &Config, slot: &Slot) -> Result<String, Error> {
+async fn drop_slot(session: &DdlSession, config: &Config, slot: &Slot) -> Result<String, Error> {
     let name = &config.database.slot;
     if !is_pgoutput(slot) {
         return Ok(format!("left the slot {name}, which is not rowhook's"));
     }
-    let doing = format!("dropped the slot {name}");
-    let failed = |error| Error::failed(&doing, &error);
+    let action = format!("dropped the slot {name}");
+    let failed = |error| Error::failed(&action, &error);
     let deadline = Instant::now() + STALE_READER;
     let mut reader = slot.active_pid;
     while let Some(pid) = reader {
         if Instant::now() > deadline {
             return Err(Error::Failed {
-                doing,
-                told: format!("pid {pid} keeps reading it; stop rowhook run first"),
+                action,
+                message: format!("pid {pid} keeps reading it; stop rowhook run first"),
             });
         }
         session
@@ -122,7 +123,7 @@ async fn drop_slot(session: &Session, config: &Config, slot: &Slot) -> Result<St
             .await
             .map_err(failed)?;
         sleep(Duration::from_millis(50)).await;
-        reader = read_slot(&session.client, name)
+        reader = Slot::read(&session.client, name)
             .await
             .map_err(failed)?
             .and_then(|slot| slot.active_pid);
@@ -132,10 +133,10 @@ async fn drop_slot(session: &Session, config: &Config, slot: &Slot) -> Result<St
         .execute("select pg_drop_replication_slot($1::text)", &[name])
         .await
         .map_err(failed)?;
-    Ok(doing)
+    Ok(action)
 }
 
-async fn restore_identities(session: &Session, config: &Config) -> Result<Vec<String>, Error> {
+async fn restore_identities(session: &DdlSession, config: &Config) -> Result<Vec<String>, Error> {
     let notes = format!("{}.identity", quote::name(&config.database.schema));
     let query = include_str!("../../sql/catalog/identities.sql").replace("{identity}", &notes);
     let ours = vec![
@@ -161,35 +162,35 @@ async fn restore_identities(session: &Session, config: &Config) -> Result<Vec<St
             ));
             continue;
         }
-        let doing = format!("set the replica identity of {table} back to {previous}");
+        let action = format!("set the replica identity of {table} back to {previous}");
         let sql = format!(
             "alter table only {} replica identity {previous}",
             quote::table(&table)
         );
-        session.locking(&doing, &sql).await?;
-        done.push(doing);
+        session.run_locking(&action, &sql).await?;
+        done.push(action);
     }
     Ok(done)
 }
 
-/// Drops the schema where setup made it, and only our own things where it was there before.
+/// Drops the schema if setup created it. If not, drops only rowhook's tables and functions in it.
 async fn drop_schema(
-    session: &Session,
+    session: &DdlSession,
     config: &Config,
     schema: &Schema,
 ) -> Result<Option<String>, Error> {
     let name = &config.database.schema;
     let quoted = quote::name(name);
     if schema.made_by_setup {
-        let doing = format!("dropped the schema {name}");
+        let action = format!("dropped the schema {name}");
         let sql = format!("drop schema if exists {quoted} cascade");
-        session.locking(&doing, &sql).await?;
-        return Ok(Some(doing));
+        session.run_locking(&action, &sql).await?;
+        return Ok(Some(action));
     }
     if schema.migrations.is_empty() {
         return Ok(None);
     }
-    let doing = format!("dropped rowhook's tables in the schema {name}");
+    let action = format!("dropped rowhook's tables in the schema {name}");
     let ours = |names: &[&str]| {
         let names: Vec<_> = names
             .iter()
@@ -202,6 +203,6 @@ async fn drop_schema(
         ours(&migration::TABLES),
         ours(&migration::FUNCTIONS)
     );
-    session.locking(&doing, &sql).await?;
-    Ok(Some(doing))
+    session.run_locking(&action, &sql).await?;
+    Ok(Some(action))
 }

@@ -35,8 +35,7 @@ use crate::{
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
     message::PREFIX,
-    payload::timestamp,
-    postgres::{Lsn, address::Address, quote, stream::Identity},
+    postgres::{Lsn, address::Address, quote, stream::Identity, time::timestamp},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -147,7 +147,7 @@ async fn read(config: &Config) -> Vec<Known> {
         let rule = config.events.iter().find(|rule| *rule.name == **name);
         let source = rule.map(|rule| &rule.source);
         let relation = match source {
-            Some(EventSource::Row { table, .. }) => Relation::of(&client, table).await.unwrap(),
+            Some(EventSource::Row { table, .. }) => Relation::find(&client, table).await.unwrap(),
             _ => None,
         };
         let about = match (&relation, source) {

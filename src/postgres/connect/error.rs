@@ -1,38 +1,38 @@
-//! What kept a connection from opening, and what to do about it.
+//! Why a connection could not be opened, and what to do about it.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::postgres::quote;
 
-/// What kept a connection from opening. It shows as one line: what happened where, and the mend.
+/// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// The host, as `name:port` or the socket's path.
+    /// The host, as `name:port` or the path of its socket.
     pub at: String,
-    /// What happened.
+    /// What happened there.
     pub reason: Reason,
 }
 
-/// Why a connection did not open.
+/// What happened when a connection was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// Nobody answers there.
+    /// Nothing answers at the host's address.
     Unreachable(String),
-    /// Somebody answers, but not within connect_timeout.
+    /// The connection was not open within this connect_timeout.
     Silent(Duration),
-    /// TLS was demanded and did not come about, or a file it needs is missing.
+    /// TLS is required and could not be established, or a file that it needs cannot be used.
     Tls(String),
-    /// A wrong password.
+    /// The password is wrong.
     Password {
-        /// Of this role.
+        /// The role.
         user: String,
     },
-    /// A password is wanted, and we have none.
+    /// The server asks for a password, and the address has none.
     NoPassword {
-        /// For this role.
+        /// The role.
         user: String,
     },
-    /// There is no such role, or it may not log in.
+    /// There is no such role.
     NoRole {
         /// The role.
         user: String,
@@ -42,36 +42,36 @@ pub enum Reason {
         /// The database.
         database: String,
     },
-    /// pg_hba.conf lets nobody in this way.
+    /// No line of pg_hba.conf admits the connection.
     NoEntry {
         /// The role.
         user: String,
         /// The database.
         database: String,
-        /// We came without TLS.
+        /// Whether the connection was not encrypted.
         plain: bool,
     },
-    /// max_connections is reached.
+    /// All connections are in use (max_connections).
     Full,
-    /// max_wal_senders is reached.
+    /// All WAL senders are in use (max_wal_senders).
     NoSender,
-    /// The role may not open a replication session.
+    /// The role lacks the attribute REPLICATION.
     NoReplication {
         /// The role.
         user: String,
     },
-    /// A pooler stands between us and the server.
+    /// A connection pooler answers, which does not support replication.
     Pooler(String),
-    /// A standby, where a primary was demanded.
+    /// The server is a standby, and the address requires a primary.
     ReadOnly,
-    /// The server is starting, stopping or recovering.
+    /// The server is starting, stopping or recovering, in its own words.
     NotNow(String),
-    /// Anything else, in the server's words.
+    /// Anything else, in the words of the server or of the client library.
     Other(String),
 }
 
 impl Error {
-    /// Can it go away by itself? If not, a person must act first.
+    /// Whether it can go away by itself, so that trying again makes sense. If not, a person must act first.
     pub fn is_transient(&self) -> bool {
         match self.reason {
             Reason::Unreachable(_)
@@ -95,91 +95,74 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = &self.at;
-        match &self.reason {
-            Reason::Unreachable(told) => {
-                write!(
-                    f,
-                    "cannot reach Postgres at {at}: {told}; is it running, and is the address in [database] url right?"
-                )
-            }
-            Reason::Silent(limit) => {
-                write!(
-                    f,
-                    "Postgres at {at} did not answer within {} s; is a firewall in between, or connect_timeout too short?",
-                    limit.as_secs()
-                )
-            }
-            Reason::Tls(told) => {
-                write!(
-                    f,
-                    "no TLS with {at}: {told}; see sslmode and sslrootcert in [database] url"
-                )
-            }
-            Reason::Password { user } => {
-                write!(
-                    f,
-                    "{at} refuses the password of {user}; correct it in [database] url or PGPASSWORD"
-                )
-            }
-            Reason::NoPassword { user } => {
-                write!(
-                    f,
-                    "{at} wants a password for {user}; give it in [database] url or PGPASSWORD"
-                )
-            }
-            Reason::NoRole { user } => {
-                write!(
-                    f,
-                    "{at} has no role {user}; correct it in [database] url, or create it"
-                )
-            }
-            Reason::NoDatabase { database } => {
-                write!(
-                    f,
-                    "{at} has no database {database}; correct it in [database] url"
-                )
-            }
-            Reason::NoEntry {
-                user,
-                database,
-                plain,
-            } => {
-                let without = if *plain { " without TLS" } else { "" };
-                let mend = if *plain {
-                    ", or use sslmode=require"
-                } else {
-                    ""
-                };
-                write!(
-                    f,
-                    "{at} lets {user} not into {database} from here{without}; add a line to pg_hba.conf{mend}"
-                )
-            }
-            Reason::Full => write!(
-                f,
-                "{at} has no connection left; raise max_connections, or close some"
-            ),
-            Reason::NoSender => write!(f, "{at} has no WAL sender left; raise max_wal_senders"),
-            Reason::NoReplication { user } => {
-                write!(
-                    f,
-                    "{user} may not replicate from {at}; run: alter role {} replication",
-                    quote::name(user)
-                )
-            }
-            Reason::Pooler(_) => {
-                write!(
-                    f,
-                    "{at} is a pooler, which cannot carry a replication session; give the server's own port in [database] url"
-                )
-            }
-            Reason::ReadOnly => write!(f, "{at} is a standby; rowhook needs the primary"),
-            Reason::NotNow(told) | Reason::Other(told) => {
-                write!(f, "{at} refuses the connection: {told}")
-            }
+        f.write_str(&self.reason.what(&self.at))?;
+        match self.reason.remedy() {
+            Some(remedy) => write!(f, "; {remedy}"),
+            None => Ok(()),
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl Reason {
+    /// What happened at this host.
+    fn what(&self, at: &str) -> String {
+        match self {
+            Self::Unreachable(cause) => format!("cannot reach Postgres at {at}: {cause}"),
+            Self::Silent(limit) => format!(
+                "Postgres at {at} did not answer within {} s",
+                limit.as_secs()
+            ),
+            Self::Tls(cause) => format!("no TLS with {at}: {cause}"),
+            Self::Password { user } => format!("{at} refuses the password of {user}"),
+            Self::NoPassword { user } => format!("{at} wants a password for {user}"),
+            Self::NoRole { user } => format!("{at} has no role {user}"),
+            Self::NoDatabase { database } => format!("{at} has no database {database}"),
+            Self::NoEntry {
+                user,
+                database,
+                plain,
+            } => {
+                let without = if *plain { " without TLS" } else { "" };
+                format!("{at} lets {user} not into {database} from here{without}")
+            }
+            Self::Full => format!("{at} has no connection left"),
+            Self::NoSender => format!("{at} has no WAL sender left"),
+            Self::NoReplication { user } => format!("{user} may not replicate from {at}"),
+            Self::Pooler(_) => {
+                format!("{at} is a pooler, which cannot carry a replication session")
+            }
+            Self::ReadOnly => format!("{at} is a standby"),
+            Self::NotNow(cause) | Self::Other(cause) => {
+                format!("{at} refuses the connection: {cause}")
+            }
+        }
+    }
+
+    /// What to do about it; `None` if only the words of the server can say.
+    fn remedy(&self) -> Option<Cow<'static, str>> {
+        let remedy = match self {
+            Self::Unreachable(_) => "is it running, and is the address in [database] url right?",
+            Self::Silent(_) => "is a firewall in between, or connect_timeout too short?",
+            Self::Tls(_) => "see sslmode and sslrootcert in [database] url",
+            Self::Password { .. } => "correct it in [database] url or PGPASSWORD",
+            Self::NoPassword { .. } => "give it in [database] url or PGPASSWORD",
+            Self::NoRole { .. } => "correct it in [database] url, or create it",
+            Self::NoDatabase { .. } => "correct it in [database] url",
+            Self::NoEntry { plain: true, .. } => {
+                "add a line to pg_hba.conf, or use sslmode=require"
+            }
+            Self::NoEntry { plain: false, .. } => "add a line to pg_hba.conf",
+            Self::Full => "raise max_connections, or close some",
+            Self::NoSender => "raise max_wal_senders",
+            Self::NoReplication { user } => {
+                return Some(format!("run: alter role {} replication", quote::name(user)).into());
+            }
+            Self::Pooler(_) => "give the server's own port in [database] url",
+            Self::ReadOnly => "rowhook needs the primary",
+            Self::NotNow(_) | Self::Other(_) => return None,
+        };
+        Some(remedy.into())
+    }
+}

@@ -1,11 +1,11 @@
-//! Opens connections to an [`Address`], and says in one line what kept it from doing so and what to do about that.
+//! Opens connections to an [`Address`]. An error says in one line what went wrong and what to do about it.
 //!
-//! There are two kinds: ordinary sessions (tokio-postgres) and the replication session (`replication`). Both take the same
-//! address, so what one can enter, the other can too.
+//! There are two kinds: ordinary sessions (tokio-postgres) and the replication connection (`replication`). Both take
+//! the same address, so where one can log in, the other can too.
 
 mod error;
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, io};
 
 use tokio::sync::mpsc;
 use tokio_postgres::{
@@ -17,21 +17,16 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     address::{Address, Host, TlsMode},
-    replication::Failure,
-    tls,
+    failure::Failure,
+    keepalive, tls,
 };
 
 pub use self::error::{Error, Reason};
 
-/// The name of the replication session in pg_stat_replication. It tells our own walsender from somebody else's.
+/// The default name of the replication connection in pg_stat_replication. It tells rowhook's walsender from others.
 pub const STREAM: &str = "rowhook";
 
-/// After so long without a word the other end is asked whether it is there.
-pub(super) const KEEPALIVE: Duration = Duration::from_secs(30);
-/// So long may what we send stay without an answer of the other end's system.
-pub(super) const SILENCE: Duration = Duration::from_secs(30);
-
-/// Somebody has hung up, which a server that is restarted does at any point.
+/// Errors of a connection that was cut off, which a server that restarts does at any point.
 const BROKEN: [io::ErrorKind; 4] = [
     io::ErrorKind::UnexpectedEof,
     io::ErrorKind::ConnectionReset,
@@ -39,26 +34,26 @@ const BROKEN: [io::ErrorKind; 4] = [
     io::ErrorKind::BrokenPipe,
 ];
 
-/// What `NOTIFY` says to a session that listens.
+/// The payloads of the notifications that a session receives after `LISTEN`.
 pub type Notifications = mpsc::UnboundedReceiver<String>;
 
 impl Address {
-    /// Opens a session, on the first of the hosts that lets us in.
+    /// Opens a session on the first host that accepts it.
     ///
-    /// The connection lives in a task of its own and ends with the client. `application_name` is what the session is called
-    /// in pg_stat_activity, unless the address names one.
+    /// The connection runs in a task of its own, which ends with the client. `application_name` is the session's name
+    /// in pg_stat_activity, unless the address has one.
     ///
     /// # Errors
-    /// What the last host answered.
+    /// If no host accepts it: the error of the last one.
     pub async fn connect(&self, application_name: &str) -> Result<Client, Error> {
-        Ok(self.connect_hearing(application_name).await?.0)
+        Ok(self.connect_listening(application_name).await?.0)
     }
 
-    /// Opens a session, and with it what the server notifies it of: the payloads, until the session ends.
+    /// Opens a session on the first host that accepts it, and returns the notifications that it receives until it ends.
     ///
     /// # Errors
-    /// What the last host answered.
-    pub async fn connect_hearing(
+    /// If no host accepts it: the error of the last one.
+    pub async fn connect_listening(
         &self,
         application_name: &str,
     ) -> Result<(Client, Notifications), Error> {
@@ -66,10 +61,10 @@ impl Address {
             .await
     }
 
-    /// What `open` makes of the first of the hosts that lets us in, each within `connect_timeout`.
+    /// Calls `open` for each host in turn, each within `connect_timeout`, until it succeeds.
     ///
     /// # Errors
-    /// What the last host answered.
+    /// If it fails for all hosts: the error of the last one.
     pub(super) async fn on_first_host<'a, T, F>(
         &'a self,
         open: impl Fn(&'a Host) -> F,
@@ -109,19 +104,19 @@ impl Address {
         let session = self.session(host, application_name);
         let connected = session.connect(MakeRustlsConnect::new(rustls)).await;
         let (client, mut connection) = connected.map_err(|error| self.reason(&error))?;
-        let (heard, notifications) = mpsc::unbounded_channel();
+        let (payloads, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
                 match message {
-                    // Most sessions listen to nothing, and nobody listens to them.
+                    // The receiver is gone for sessions without LISTEN.
                     Ok(AsyncMessage::Notification(notification)) => {
-                        let _ = heard.send(notification.payload().to_owned());
+                        let _ = payloads.send(notification.payload().to_owned());
                     }
                     Ok(AsyncMessage::Notice(notice)) => {
                         tracing::debug!(%notice, "Postgres has a remark");
                     }
                     Ok(_) => {}
-                    // Each pending query fails with the same error, where it is handled.
+                    // Not an error here: each pending query fails with it, and is handled where it was sent.
                     Err(error) => {
                         tracing::debug!(%error, "a connection to Postgres ended");
                         return;
@@ -137,10 +132,10 @@ impl Address {
         config
             .user(&self.user)
             .dbname(&self.database)
-            .keepalives_idle(KEEPALIVE)
-            .keepalives_interval(KEEPALIVE / 3)
-            .keepalives_retries(3)
-            .tcp_user_timeout(SILENCE)
+            .keepalives_idle(keepalive::IDLE)
+            .keepalives_interval(keepalive::INTERVAL)
+            .keepalives_retries(keepalive::RETRIES)
+            .tcp_user_timeout(keepalive::UNACKNOWLEDGED)
             .application_name(self.application_name.as_deref().unwrap_or(application_name))
             .ssl_mode(match self.tls.mode {
                 TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
@@ -171,22 +166,22 @@ impl Address {
         config
     }
 
-    /// What the replication session is called in pg_stat_replication.
+    /// The name of the replication connection in pg_stat_replication.
     pub fn stream_name(&self) -> &str {
         self.application_name.as_deref().unwrap_or(STREAM)
     }
 
-    /// Why a replication session did not open.
+    /// The reason why a replication connection did not open.
     pub(super) fn refused(&self, failure: Failure) -> Reason {
         match failure {
             Failure::Io(error) => Reason::Unreachable(error.to_string()),
-            Failure::Tls(told) => Reason::Tls(told),
-            Failure::Refused { code, told } => self.refusal(&code, &told, true),
+            Failure::Tls(message) => Reason::Tls(message),
+            Failure::Refused { code, message } => self.refusal(&code, &message, true),
             Failure::NoPassword => Reason::NoPassword {
                 user: self.user.clone(),
             },
             Failure::ReadOnly => Reason::ReadOnly,
-            Failure::Unlike(told) => Reason::Other(told),
+            Failure::Protocol(message) => Reason::Other(message),
         }
     }
 
@@ -198,16 +193,16 @@ impl Address {
             std::iter::successors(std::error::Error::source(error), |cause| cause.source())
                 .map(ToString::to_string)
                 .collect();
-        let told = causes.last().cloned().unwrap_or_else(|| error.to_string());
+        let message = causes.last().cloned().unwrap_or_else(|| error.to_string());
         let io =
             std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
         let broken = io.is_some_and(|io| BROKEN.contains(&io.kind()));
         if error.is_closed() || broken {
-            return Reason::Unreachable(told);
+            return Reason::Unreachable(message);
         }
         match error.to_string().split(':').next() {
-            Some("error performing TLS handshake") => Reason::Tls(told),
-            Some("invalid configuration") if told.contains("password") => Reason::NoPassword {
+            Some("error performing TLS handshake") => Reason::Tls(message),
+            Some("invalid configuration") if message.contains("password") => Reason::NoPassword {
                 user: self.user.clone(),
             },
             _ if io.is_some_and(|io| {
@@ -216,39 +211,41 @@ impl Address {
             {
                 Reason::ReadOnly
             }
-            _ if io.is_some() => Reason::Unreachable(told),
-            _ => Reason::Other(told),
+            _ if io.is_some() => Reason::Unreachable(message),
+            _ => Reason::Other(message),
         }
     }
 
-    /// What the server means by refusing us.
-    fn refusal(&self, code: &str, told: &str, replication: bool) -> Reason {
+    /// The reason for an error that the server answered with.
+    fn refusal(&self, code: &str, message: &str, replication: bool) -> Reason {
         let user = self.user.clone();
         let database = self.database.clone();
-        let told = told.lines().next().unwrap_or(told).to_owned();
+        let message = message.lines().next().unwrap_or(message).to_owned();
         match SqlState::from_code(code) {
-            _ if told.contains("unsupported startup parameter") => Reason::Pooler(told),
+            _ if message.contains("unsupported startup parameter") => Reason::Pooler(message),
             SqlState::INVALID_PASSWORD => Reason::Password { user },
             SqlState::INVALID_CATALOG_NAME => Reason::NoDatabase { database },
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if told.contains("does not exist") => {
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("does not exist") => {
                 Reason::NoRole { user }
             }
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if told.contains("pg_hba.conf") => {
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("pg_hba.conf") => {
                 Reason::NoEntry {
                     user,
                     database,
-                    plain: told.contains("no encryption"),
+                    plain: message.contains("no encryption"),
                 }
             }
-            SqlState::TOO_MANY_CONNECTIONS if replication && told.contains("max_wal_senders") => {
+            SqlState::TOO_MANY_CONNECTIONS
+                if replication && message.contains("max_wal_senders") =>
+            {
                 Reason::NoSender
             }
             SqlState::TOO_MANY_CONNECTIONS => Reason::Full,
             SqlState::CANNOT_CONNECT_NOW | SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => {
-                Reason::NotNow(told)
+                Reason::NotNow(message)
             }
             SqlState::INSUFFICIENT_PRIVILEGE if replication => Reason::NoReplication { user },
-            _ => Reason::Other(told),
+            _ => Reason::Other(message),
         }
     }
 }
@@ -262,24 +259,24 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_replication_session_names_the_mend() {
+    fn a_refused_replication_session_names_the_remedy() {
         let address = address("postgres://u:hunter2@db/d");
-        let told = |code: &str, told: &str| {
-            let (code, told) = (code.to_owned(), told.to_owned());
-            let reason = address.refused(Failure::Refused { code, told });
+        let shown = |code: &str, message: &str| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            let reason = address.refused(Failure::Refused { code, message });
             let at = "db:5432".to_owned();
             Error { at, reason }.to_string()
         };
         assert_eq!(
-            told("08P01", "unsupported startup parameter: replication"),
+            shown("08P01", "unsupported startup parameter: replication"),
             "db:5432 is a pooler, which cannot carry a replication session; give the server's own port in [database] url"
         );
         assert_eq!(
-            told("42501", "permission denied to start WAL sender"),
+            shown("42501", "permission denied to start WAL sender"),
             "u may not replicate from db:5432; run: alter role \"u\" replication"
         );
         assert_eq!(
-            told(
+            shown(
                 "53300",
                 "number of requested standby connections exceeds \"max_wal_senders\" (currently 1)"
             ),

@@ -1,4 +1,4 @@
-//! The way in: who we are, and the password if one is asked for.
+//! Startup and authentication of a replication connection.
 
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::{
@@ -9,11 +9,11 @@ use postgres_protocol::{
     message::{backend::Message, frontend},
 };
 
-use super::{Failure, Session, unlike};
-use crate::postgres::address::Address;
+use super::Connection;
+use crate::postgres::{address::Address, failure::Failure};
 
-impl Session {
-    /// Introduces us, and proves who we are as the server wants it.
+impl Connection {
+    /// Sends the startup message, and authenticates in the way that the server asks for.
     pub(super) async fn log_in(
         &mut self,
         address: &Address,
@@ -28,56 +28,60 @@ impl Session {
             ("application_name", name),
             ("options", options),
         ];
-        self.say(|out| frontend::startup_message(who, out)).await?;
+        self.send(|out| frontend::startup_message(who, out)).await?;
         let password = || {
             let password = address.password.as_ref().ok_or(Failure::NoPassword)?;
             Ok::<_, Failure>(password.expose().as_bytes())
         };
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Message::AuthenticationOk
                 | Message::ParameterStatus(_)
                 | Message::BackendKeyData(_)
                 | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
                     let password = password()?;
-                    self.say(|out| frontend::password_message(password, out))
+                    self.send(|out| frontend::password_message(password, out))
                         .await?;
                 }
                 Message::AuthenticationMd5Password(asked) => {
                     let user = address.user.as_bytes();
                     let hash = md5_hash(user, password()?, asked.salt());
-                    self.say(|out| frontend::password_message(hash.as_bytes(), out))
+                    self.send(|out| frontend::password_message(hash.as_bytes(), out))
                         .await?;
                 }
                 Message::AuthenticationSasl(asked) => {
                     let mut mechanisms = asked.mechanisms();
                     let known = mechanisms.any(|mechanism| Ok(mechanism == SCRAM_SHA_256));
-                    if !known.map_err(unlike)? {
-                        return Err(unlike("it offers no SCRAM-SHA-256"));
+                    if !known.map_err(Failure::protocol)? {
+                        return Err(Failure::protocol("it offers no SCRAM-SHA-256"));
                     }
                     self.scram(password()?).await?;
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
-                _ => return Err(unlike("it asks for a way to log in that rowhook has not")),
+                _ => {
+                    return Err(Failure::protocol(
+                        "it asks for a way to log in that rowhook has not",
+                    ));
+                }
             }
         }
     }
 
-    /// SCRAM-SHA-256 (RFC 7677), without channel binding.
+    /// Authenticates with SCRAM-SHA-256 (RFC 7677), without channel binding.
     async fn scram(&mut self, password: &[u8]) -> Result<(), Failure> {
         let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
-        self.say(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
+        self.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out))
             .await?;
-        let Message::AuthenticationSaslContinue(challenge) = self.hear().await? else {
-            return Err(unlike("it does not go on with SCRAM"));
+        let Message::AuthenticationSaslContinue(challenge) = self.receive().await? else {
+            return Err(Failure::protocol("it does not go on with SCRAM"));
         };
-        scram.update(challenge.data()).map_err(unlike)?;
-        self.say(|out| frontend::sasl_response(scram.message(), out))
+        scram.update(challenge.data()).map_err(Failure::protocol)?;
+        self.send(|out| frontend::sasl_response(scram.message(), out))
             .await?;
-        let Message::AuthenticationSaslFinal(proof) = self.hear().await? else {
-            return Err(unlike("it does not finish SCRAM"));
+        let Message::AuthenticationSaslFinal(proof) = self.receive().await? else {
+            return Err(Failure::protocol("it does not finish SCRAM"));
         };
-        scram.finish(proof.data()).map_err(unlike)
+        scram.finish(proof.data()).map_err(Failure::protocol)
     }
 }

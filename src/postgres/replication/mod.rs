@@ -1,18 +1,18 @@
-//! A replication session: an ordinary one that also takes the commands of replication, on a connection of our own, because
-//! tokio-postgres has none that carries the stream.
+//! Connections in replication mode: ordinary queries, and the commands of the replication protocol.
+//!
+//! tokio-postgres does not support the stream, so these connections speak the protocol themselves.
 
 mod login;
 mod socket;
 
-use std::{fmt, io};
+use std::io;
 
 use bytes::{Buf, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::{
-    backend::{ErrorResponseBody, Header, Message},
+    backend::{Header, Message},
     frontend,
 };
-use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub use self::socket::Socket;
@@ -20,108 +20,60 @@ use super::{
     Lsn,
     address::{Address, Host},
     connect::{self, Reason},
+    failure::Failure,
 };
 
-/// The server accepts a stream in both directions.
+/// The kind of CopyBothResponse: a stream in both directions begins.
 const COPY_BOTH: u8 = b'W';
-/// Postgres makes no message that is larger.
+/// The largest message that Postgres sends, in bytes.
 const LARGEST: usize = 1 << 30;
 
-/// An open replication session. It ends with the value.
-pub struct Session {
+/// An open connection in replication mode. Dropping it closes it.
+pub struct Connection {
     socket: Socket,
-    /// What has come and is not read yet.
+    /// Bytes that have been received and not yet been parsed.
     unread: BytesMut,
 }
 
-/// Which server, and where it stands.
+/// The answer to IDENTIFY_SYSTEM: which server this is, and how far its WAL goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's system identifier, which a restored copy shares.
+    /// The system identifier of the cluster. A copy that was restored from a backup has the same one.
     pub system_identifier: String,
-    /// The timeline, which a promoted standby changes.
+    /// The timeline. It changes when a standby is promoted.
     pub timeline: u32,
-    /// How far the WAL was flushed when the session began.
+    /// The position up to which the WAL is flushed.
     pub flushed: Lsn,
 }
 
-/// Why a session did not go on.
-#[derive(Debug, Error)]
-pub enum Failure {
-    /// The connection broke.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// TLS was demanded and did not come about.
-    #[error("{0}")]
-    Tls(String),
-    /// The server refuses.
-    #[error("{told}")]
-    Refused {
-        /// The SQLSTATE.
-        code: String,
-        /// Its words.
-        told: String,
-    },
-    /// The server wants a password, and we have none.
-    #[error("a password is wanted")]
-    NoPassword,
-    /// A standby, where a primary was demanded.
-    #[error("it is a standby")]
-    ReadOnly,
-    /// What came is nothing that Postgres says.
-    #[error("it does not speak like Postgres: {0}")]
-    Unlike(String),
-}
-
-impl Failure {
-    /// What the server says with an error.
-    pub(super) fn refused(error: &ErrorResponseBody) -> Self {
-        let (mut code, mut told) = (String::new(), String::new());
-        let fields = error.fields().for_each(|field| {
-            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
-            match field.type_() {
-                b'C' => code = value,
-                b'M' => told = value,
-                _ => {}
-            }
-            Ok(())
-        });
-        match fields {
-            Ok(()) => Self::Refused { code, told },
-            Err(error) => unlike(error),
-        }
-    }
-}
-
-/// What came is nothing that Postgres says.
-pub(super) fn unlike(told: impl fmt::Display) -> Failure {
-    Failure::Unlike(told.to_string())
-}
-
-/// The kind of the message that begins here, and how many bytes it takes with its head; `None` until the head is there.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until the header has been
+/// received.
 ///
 /// # Errors
-/// When it is no head, or that of a message that is too large to be one.
+/// If it is not a header, or is that of a message larger than Postgres sends.
 pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
-    let Some(header) = Header::parse(unread).map_err(unlike)? else {
+    let Some(header) = Header::parse(unread).map_err(Failure::protocol)? else {
         return Ok(None);
     };
     match usize::try_from(header.len()) {
         Ok(length) if length <= LARGEST => Ok(Some((header.tag(), length + 1))),
-        _ => Err(unlike(format!("a message of {} bytes", header.len()))),
+        _ => Err(Failure::protocol(format!(
+            "a message of {} bytes",
+            header.len()
+        ))),
     }
 }
 
-/// The same of a message that has come to its end; `None` until it has.
+/// The kind of the next message and its length in bytes, with its header. Returns `None` until all of it has been
+/// received.
 ///
 /// # Errors
-/// As [`head`].
+/// If it does not begin with a header, or is larger than Postgres sends.
 pub(super) fn whole(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
     Ok(head(unread)?.filter(|(_, length)| *length <= unread.len()))
 }
 
-/// The settings of a session, as the server takes them at its start: those of the address, and then ours, which so override
-/// them.
+/// The `options` of the startup message: those of the address, and then `settings`, which override them.
 fn options(address: &Address, settings: &[(&str, &str)]) -> String {
     let theirs = address.options.iter().cloned();
     let ours = settings
@@ -130,17 +82,12 @@ fn options(address: &Address, settings: &[(&str, &str)]) -> String {
     theirs.chain(ours).collect::<Vec<_>>().join(" ")
 }
 
-/// The server has closed the connection without a word.
-pub(super) fn hung_up() -> Failure {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it").into()
-}
-
-impl Session {
-    /// Opens a session called `name` in pg_stat_replication, on the first of the hosts that lets us in. `settings` are made for
-    /// it, after those of the address.
+impl Connection {
+    /// Opens a connection on the first host that accepts it. `name` is its name in pg_stat_replication. `settings`
+    /// override those of the address.
     ///
     /// # Errors
-    /// What the last host answered.
+    /// If no host accepts it: the error of the last one.
     pub async fn open(
         address: &Address,
         name: &str,
@@ -158,71 +105,72 @@ impl Session {
         options: &str,
     ) -> Result<Self, Reason> {
         let opening = async {
-            let mut session = Self {
+            let mut connection = Self {
                 socket: socket::open(address, host).await?,
                 unread: BytesMut::new(),
             };
-            session.log_in(address, name, options).await?;
+            connection.log_in(address, name, options).await?;
             if address.read_write {
-                let row = session.row("show transaction_read_only").await?;
+                let row = connection.row("show transaction_read_only").await?;
                 if row.first().is_some_and(|setting| setting == "on") {
                     return Err(Failure::ReadOnly);
                 }
             }
-            Ok(session)
+            Ok(connection)
         };
         opening.await.map_err(|failure| address.refused(failure))
     }
 
-    /// Which server this is.
+    /// Asks the server who it is.
     ///
     /// # Errors
-    /// When the session breaks.
+    /// If the connection breaks, or the server refuses.
     pub async fn identify(&mut self) -> Result<Identity, Failure> {
         let row = self.row("IDENTIFY_SYSTEM").await?;
         let [system_identifier, timeline, flushed, ..] = row.as_slice() else {
-            return Err(unlike("IDENTIFY_SYSTEM has too few columns"));
+            return Err(Failure::protocol("IDENTIFY_SYSTEM has too few columns"));
         };
         Ok(Identity {
             system_identifier: system_identifier.clone(),
-            timeline: timeline.parse().map_err(unlike)?,
-            flushed: flushed.parse().map_err(unlike)?,
+            timeline: timeline.parse().map_err(Failure::protocol)?,
+            flushed: flushed.parse().map_err(Failure::protocol)?,
         })
     }
 
-    /// Begins to stream, and gives away the connection for it, with what has come already.
+    /// Starts the stream with `command`. Returns the socket that carries it, and the bytes that have already been
+    /// received.
     ///
     /// # Errors
-    /// When the server refuses, or the session breaks.
+    /// If the server refuses, or the connection breaks.
     pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
-        self.say(|out| frontend::query(command, out)).await?;
+        self.send(|out| frontend::query(command, out)).await?;
         loop {
             match whole(&self.unread)? {
-                // postgres-protocol does not know this answer, which says nothing but its kind.
+                // postgres-protocol does not know CopyBothResponse. Nothing of it matters but its kind.
                 Some((COPY_BOTH, length)) => {
                     self.unread.advance(length);
                     return Ok((self.socket, self.unread));
                 }
                 Some(_) => {
-                    self.hear().await?;
+                    self.receive().await?;
                 }
                 None => self.read().await?,
             }
         }
     }
 
-    /// The one row of a query's result, as text.
+    /// Runs a query, and returns the values of its last row as text.
     async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
-        self.say(|out| frontend::query(sql, out)).await?;
+        self.send(|out| frontend::query(sql, out)).await?;
         let mut columns = Vec::new();
         loop {
-            match self.hear().await? {
+            match self.receive().await? {
                 Message::DataRow(row) => {
                     let values = row.ranges().map(|range| {
                         let value = row.buffer().get(range.unwrap_or_default());
                         Ok(String::from_utf8_lossy(value.unwrap_or_default()).into_owned())
                     });
-                    columns = values.collect().map_err(unlike)?;
+                    columns = values.collect().map_err(Failure::protocol)?;
                 }
                 Message::ReadyForQuery(_) => return Ok(columns),
                 _ => {}
@@ -230,7 +178,7 @@ impl Session {
         }
     }
 
-    async fn say(
+    async fn send(
         &mut self,
         write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
     ) -> Result<(), Failure> {
@@ -240,10 +188,10 @@ impl Session {
         Ok(self.socket.flush().await?)
     }
 
-    /// The next message of the server; a refusal is a failure.
-    async fn hear(&mut self) -> Result<Message, Failure> {
+    /// Receives the next message of the server. An ErrorResponse is an error.
+    async fn receive(&mut self) -> Result<Message, Failure> {
         loop {
-            match Message::parse(&mut self.unread).map_err(unlike)? {
+            match Message::parse(&mut self.unread).map_err(Failure::protocol)? {
                 Some(Message::ErrorResponse(error)) => return Err(Failure::refused(&error)),
                 Some(message) => return Ok(message),
                 None => self.read().await?,
@@ -253,7 +201,7 @@ impl Session {
 
     async fn read(&mut self) -> Result<(), Failure> {
         match self.socket.read_buf(&mut self.unread).await? {
-            0 => Err(hung_up()),
+            0 => Err(Failure::closed()),
             _ => Ok(()),
         }
     }
@@ -288,7 +236,7 @@ mod tests {
         for length in [3, -1, i32::MAX] {
             let head_of = [&b"d"[..], &length.to_be_bytes()].concat();
             assert!(
-                matches!(head(&head_of), Err(Failure::Unlike(_))),
+                matches!(head(&head_of), Err(Failure::Protocol(_))),
                 "{length}"
             );
         }

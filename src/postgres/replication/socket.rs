@@ -1,4 +1,4 @@
-//! The way to a server: a socket, protected as far as the address demands.
+//! The socket of a replication connection, with TLS as the address requires it.
 
 use std::{io, sync::Arc};
 
@@ -12,22 +12,21 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Failure, unlike};
 use crate::postgres::{
     address::{Address, Host, TlsMode},
-    connect::{KEEPALIVE, SILENCE},
-    tls,
+    failure::Failure,
+    keepalive, tls,
 };
 
-/// What a session is carried by.
+/// The socket that a replication connection uses: unix, TCP or TLS.
 pub type Socket = Box<dyn Carrier>;
 
-/// Something that takes bytes there and back.
+/// A stream of bytes in both directions.
 pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
 
-/// Opens the way to one host of the address.
+/// Connects to one host of the address.
 pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failure> {
     match host {
         Host::Unix { folder, port } => {
@@ -43,18 +42,20 @@ pub(super) async fn open(address: &Address, host: &Host) -> Result<Socket, Failu
     }
 }
 
-/// Has the system tell us when the other end is gone without a word.
+/// Sets the TCP options that detect a dead connection.
 fn notice_silence(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-    let keepalive = keepalive.with_interval(KEEPALIVE / 3).with_retries(3);
-    socket.set_tcp_keepalive(&keepalive)?;
+    let probes = TcpKeepalive::new().with_time(keepalive::IDLE);
+    let probes = probes
+        .with_interval(keepalive::INTERVAL)
+        .with_retries(keepalive::RETRIES);
+    socket.set_tcp_keepalive(&probes)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    socket.set_tcp_user_timeout(Some(keepalive::UNACKNOWLEDGED))?;
     Ok(())
 }
 
-/// Has TLS put around the socket, where it is wanted and to be had.
+/// Negotiates TLS as `sslmode` requires it.
 async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result<Socket, Failure> {
     let mode = address.tls.mode;
     if mode == TlsMode::Disable {
@@ -67,9 +68,9 @@ async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result
         (b'S', _) => {}
         (b'N', TlsMode::Prefer) => return Ok(Box::new(socket)),
         (b'N', _) => return Err(Failure::Tls("server does not support TLS".into())),
-        // What it complains of may be from somebody in between, and is not shown.
+        // The message is not shown: it is not authenticated, and may come from someone in between.
         (b'E', _) => return Err(io::Error::other("the server complains").into()),
-        _ => return Err(unlike("it answers neither yes nor no to TLS")),
+        _ => return Err(Failure::protocol("it answers neither yes nor no to TLS")),
     }
     let config = tls::client(&address.tls).map_err(Failure::Tls)?;
     let name = ServerName::try_from(host.to_owned());
@@ -81,7 +82,7 @@ async fn protect(mut socket: TcpStream, address: &Address, host: &str) -> Result
     }
 }
 
-/// A handshake that fails over TLS itself says so in an error within the error.
+/// Finds out whether a handshake failed over TLS itself: rustls wraps its own errors in I/O errors.
 fn explain(error: io::Error) -> Failure {
     match error.get_ref() {
         Some(cause) if cause.is::<rustls::Error>() => Failure::Tls(cause.to_string()),

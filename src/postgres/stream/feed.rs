@@ -1,4 +1,5 @@
-//! Reads the stream ahead of whoever handles it, within bounds, and answers the server whatever the other is doing.
+//! The task that reads the stream ahead of its reader, within bounds, and sends status updates to the server, however
+//! busy the reader is.
 
 use std::{
     sync::Arc,
@@ -14,113 +15,115 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{self, Sent};
+use super::frame::{self, Frame};
 use crate::postgres::{
     Lsn,
-    replication::{Failure, Socket, head, hung_up, unlike, whole},
+    failure::Failure,
+    replication::{Socket, head, whole},
 };
 
-/// How often a new position is told to the server, and that we live while there is no room for what it sends. One that is
-/// late costs a repetition after a crash, and nothing else.
+/// How often a status update is sent while there is a new position to confirm, or no room to read. A position that is
+/// sent late only makes the server send more again after a crash.
 const STATUS_INTERVAL: Duration = Duration::from_millis(250);
-/// How often the server hears from us where nothing happens.
+/// How often a status update is sent while nothing happens.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
-/// So much is in memory of what has been sent: read ahead, and in the hands of whoever handles it. A message that is larger
-/// takes all of it, and so is there alone.
+/// The most bytes of messages in memory, read ahead or handled by the reader. A larger message takes all of it, so it
+/// is in memory alone.
 const ROOM: usize = 8 << 20;
-/// A batch ends at so many messages or bytes, whichever comes first.
+/// The most messages in a batch.
 const BATCH_MESSAGES: usize = 1024;
+/// The bytes of messages at which a batch is full.
 const BATCH_BYTES: usize = ROOM / 4;
-/// So much is read at once, where there is so much. Messages are slices of it.
+/// The size of a read buffer, in bytes. Messages are slices of it.
 const READ: usize = 64 << 10;
-/// With less than this left of a buffer the next is begun.
+/// The least free space of a read buffer, in bytes. With less, a new buffer is allocated.
 const READ_LEAST: usize = 4 << 10;
 
-/// What has been read together.
+/// Messages that were read together.
 #[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) sent: Vec<Sent>,
+pub(super) struct Chunk {
+    pub(super) frames: Vec<Frame>,
     bytes: usize,
-    /// For as long as it is in somebody's hands.
+    /// The memory that the messages take, until the reader drops it.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
-/// The task that reads.
+/// The task that reads the stream.
 pub(super) struct Feed {
     socket: Socket,
     unread: BytesMut,
-    gathered: Gathered,
+    chunk: Chunk,
     room: Arc<Semaphore>,
-    /// Room for the message that is next.
+    /// Memory for the next message, once it is acquired.
     held: Option<OwnedSemaphorePermit>,
-    batches: mpsc::Sender<Result<Gathered, Failure>>,
-    /// What may be told to the server.
+    batches: mpsc::Sender<Result<Chunk, Failure>>,
+    /// The position to confirm to the server.
     confirmed: watch::Receiver<Lsn>,
-    /// What has been told.
-    told: watch::Sender<Lsn>,
-    told_at: Instant,
-    /// The server wants an answer.
-    asked: bool,
+    /// The position that has been confirmed to the server.
+    reported: watch::Sender<Lsn>,
+    reported_at: Instant,
+    /// Whether the server has requested a status update.
+    reply_requested: bool,
     stop: CancellationToken,
 }
 
-/// What the next message waits for.
+/// What has to happen before another message can be added to the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    /// More of it.
+enum Need {
+    /// More bytes of the message have to be received.
     Bytes,
-    /// Room for so much.
+    /// This many bytes of memory have to be free.
     Room(u32),
-    /// The batch to be taken.
+    /// The batch is full, and has to be taken.
     Batch,
 }
 
-/// The other end of a [`Feed`].
-pub(super) struct Tap {
-    pub(super) batches: mpsc::Receiver<Result<Gathered, Failure>>,
-    /// Takes what may be told to the server.
+/// The reader's end of a [`Feed`].
+pub(super) struct Handle {
+    pub(super) batches: mpsc::Receiver<Result<Chunk, Failure>>,
+    /// Takes the position to confirm to the server.
     pub(super) confirmed: watch::Sender<Lsn>,
-    /// What has been told.
-    pub(super) told: watch::Receiver<Lsn>,
-    /// Ends the stream as the protocol wants it.
+    /// The position that has been confirmed to the server.
+    pub(super) reported: watch::Receiver<Lsn>,
+    /// Ends the stream in the orderly way of the protocol.
     pub(super) stop: CancellationToken,
 }
 
 impl Feed {
-    /// Reads from here on.
-    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Tap) {
+    /// A feed that reads from `socket`, of which `unread` has already been received.
+    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Handle) {
         let (batches, taken) = mpsc::channel(1);
         let (confirm, confirmed) = watch::channel(confirmed);
-        let (told, heard) = watch::channel(Lsn::ZERO);
+        let (reported, reports) = watch::channel(Lsn::ZERO);
         let stop = CancellationToken::new();
         let feed = Self {
             socket,
             unread,
-            gathered: Gathered::default(),
+            chunk: Chunk::default(),
             room: Arc::new(Semaphore::new(ROOM)),
             held: None,
             batches,
             confirmed,
-            told,
-            told_at: Instant::now(),
-            asked: false,
+            reported,
+            reported_at: Instant::now(),
+            reply_requested: false,
             stop: stop.clone(),
         };
-        let tap = Tap {
+        let handle = Handle {
             batches: taken,
             confirmed: confirm,
-            told: heard,
+            reported: reports,
             stop,
         };
-        (feed, tap)
+        (feed, handle)
     }
 
-    /// Reads until the end of the stream, or until nobody listens any more.
+    /// Runs until the stream ends or its [`Handle`] is dropped.
     pub(super) async fn run(mut self) {
         let end = self.feed().await;
-        // What was read before the end is still good. Where nobody takes it, nobody misses it.
-        if !self.gathered.sent.is_empty() {
-            let _ = self.batches.send(Ok(self.gathered)).await;
+        // What was read before the end is still valid. If the handle is gone, nobody needs it.
+        if !self.chunk.frames.is_empty() {
+            let _ = self.batches.send(Ok(self.chunk)).await;
         }
         if let Err(failure) = end {
             let _ = self.batches.send(Err(failure)).await;
@@ -129,37 +132,37 @@ impl Feed {
 
     async fn feed(&mut self) -> Result<(), Failure> {
         loop {
-            let wants = self.gather()?;
-            if std::mem::take(&mut self.asked) {
-                self.tell().await?;
+            let need = self.gather()?;
+            if std::mem::take(&mut self.reply_requested) {
+                self.send_status().await?;
             }
-            let is_news = *self.confirmed.borrow_and_update() > *self.told.borrow();
-            let pause = match is_news || wants != Wants::Bytes {
+            let is_news = *self.confirmed.borrow_and_update() > *self.reported.borrow();
+            let pause = match is_news || need != Need::Bytes {
                 true => STATUS_INTERVAL,
                 false => IDLE_INTERVAL,
             };
-            let room = match wants {
-                Wants::Room(room) => room,
-                Wants::Bytes | Wants::Batch => 0,
+            let room = match need {
+                Need::Room(room) => room,
+                Need::Bytes | Need::Batch => 0,
             };
             let due = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                () = tokio::time::sleep_until(self.told_at + pause) => true,
-                taker = self.batches.reserve(), if !self.gathered.sent.is_empty() => {
+                () = tokio::time::sleep_until(self.reported_at + pause) => true,
+                taker = self.batches.reserve(), if !self.chunk.frames.is_empty() => {
                     let Ok(taker) = taker else {
                         return Ok(());
                     };
-                    taker.send(Ok(std::mem::take(&mut self.gathered)));
+                    taker.send(Ok(std::mem::take(&mut self.chunk)));
                     false
                 }
                 held = Arc::clone(&self.room).acquire_many_owned(room), if room > 0 => {
                     self.held = held.ok();
                     false
                 }
-                read = self.socket.read_buf(&mut self.unread), if wants == Wants::Bytes => {
+                read = self.socket.read_buf(&mut self.unread), if need == Need::Bytes => {
                     if read? == 0 {
-                        return Err(hung_up());
+                        return Err(Failure::closed());
                     }
                     false
                 }
@@ -171,85 +174,86 @@ impl Feed {
                 }
             };
             if due {
-                self.tell().await?;
+                self.send_status().await?;
             }
         }
-        self.take_leave().await
+        self.finish().await
     }
 
-    /// Moves what has come as a whole to the batch, as far as there is room for it.
-    fn gather(&mut self) -> Result<Wants, Failure> {
+    /// Moves complete messages from the buffer to the batch, while there is memory for them.
+    fn gather(&mut self) -> Result<Need, Failure> {
         loop {
-            if self.gathered.sent.len() >= BATCH_MESSAGES || self.gathered.bytes >= BATCH_BYTES {
-                return Ok(Wants::Batch);
+            if self.chunk.frames.len() >= BATCH_MESSAGES || self.chunk.bytes >= BATCH_BYTES {
+                return Ok(Need::Batch);
             }
             let Some((kind, length)) = head(&self.unread)? else {
-                self.make_space(0);
-                return Ok(Wants::Bytes);
+                self.reserve(0);
+                return Ok(Need::Bytes);
             };
             if self.held.is_none() {
                 let room = u32::try_from(length.min(ROOM)).unwrap_or(u32::MAX);
                 match Arc::clone(&self.room).try_acquire_many_owned(room) {
                     Ok(held) => self.held = Some(held),
-                    Err(_) => return Ok(Wants::Room(room)),
+                    Err(_) => return Ok(Need::Room(room)),
                 }
             }
             let missing = length.saturating_sub(self.unread.len());
             if missing > 0 {
-                self.make_space(missing);
-                return Ok(Wants::Bytes);
+                self.reserve(missing);
+                return Ok(Need::Bytes);
             }
             let message = self.unread.split_to(length);
             self.take(kind, message)?;
-            match (&mut self.gathered.room, self.held.take()) {
+            match (&mut self.chunk.room, self.held.take()) {
                 (Some(room), Some(held)) => room.merge(held),
                 (room, held) => *room = held,
             }
-            self.gathered.bytes += length;
+            self.chunk.bytes += length;
         }
     }
 
-    /// Has room in the buffer for so many bytes, or for a good deal where nobody knows how many will come.
-    fn make_space(&mut self, missing: usize) {
+    /// Makes space in the buffer for `missing` bytes; at least as much as one read needs.
+    fn reserve(&mut self, missing: usize) {
         if self.unread.capacity() - self.unread.len() < missing.max(READ_LEAST) {
             self.unread.reserve(missing.max(READ));
         }
     }
 
-    /// Adds a message to the batch, if it is one for whoever handles the stream.
+    /// Adds a message to the batch, if it is one of the stream.
     fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
         if kind == frame::COPY_DATA {
-            message.advance(frame::HEAD);
-            let (sent, asked) = frame::read(message.freeze()).map_err(unlike)?;
-            self.gathered.sent.push(sent);
-            self.asked |= asked;
+            message.advance(frame::HEADER);
+            let (frame, reply_requested) =
+                frame::decode(message.freeze()).map_err(Failure::protocol)?;
+            self.chunk.frames.push(frame);
+            self.reply_requested |= reply_requested;
             return Ok(());
         }
-        match Message::parse(&mut message).map_err(unlike)? {
+        match Message::parse(&mut message).map_err(Failure::protocol)? {
             Some(Message::ErrorResponse(error)) => Err(Failure::refused(&error)),
-            Some(Message::CopyDone | Message::CommandComplete(_)) => Err(hung_up()),
+            Some(Message::CopyDone | Message::CommandComplete(_)) => Err(Failure::closed()),
             _ => Ok(()),
         }
     }
 
-    /// Tells the server what is confirmed.
-    async fn tell(&mut self) -> Result<(), Failure> {
+    /// Sends a status update with the position to confirm.
+    async fn send_status(&mut self) -> Result<(), Failure> {
         let confirmed = *self.confirmed.borrow_and_update();
-        self.say(&frame::status(confirmed, SystemTime::now()))
+        self.send(&frame::status_update(confirmed, SystemTime::now()))
             .await?;
-        self.told.send_replace(confirmed);
-        self.told_at = Instant::now();
+        self.reported.send_replace(confirmed);
+        self.reported_at = Instant::now();
         Ok(())
     }
 
-    /// Tells the server for the last time, and waits until it has heard it: a connection that is closed over what it still
-    /// sends could take our last word with it.
-    async fn take_leave(&mut self) -> Result<(), Failure> {
-        self.tell().await?;
-        self.gathered = Gathered::default();
+    /// Sends the last status update, ends the stream, and waits until the server has ended it too. Closing the socket
+    /// while the server still sends could lose the last status update.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        self.send_status().await?;
+        self.chunk = Chunk::default();
         let mut last = BytesMut::new();
         frontend::copy_done(&mut last);
-        self.say(&last).await?;
+        self.send(&last).await?;
         loop {
             match whole(&self.unread)? {
                 Some((frame::COPY_DATA, length)) => self.unread.advance(length),
@@ -268,7 +272,7 @@ impl Feed {
         Ok(self.socket.shutdown().await?)
     }
 
-    async fn say(&mut self, message: &[u8]) -> Result<(), Failure> {
+    async fn send(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.socket.write_all(message).await?;
         Ok(self.socket.flush().await?)
     }
@@ -284,12 +288,12 @@ mod tests {
 
     use super::*;
 
-    /// A feed, and the server's end of its wire.
-    fn feed() -> (DuplexStream, Tap) {
+    /// The handle of a running feed, and the server's end of its socket.
+    fn feed() -> (DuplexStream, Handle) {
         let (ours, theirs) = duplex(1 << 20);
-        let (feed, tap) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
+        let (feed, handle) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
         tokio::spawn(feed.run());
-        (theirs, tap)
+        (theirs, handle)
     }
 
     fn data(length: usize) -> BytesMut {
@@ -301,7 +305,7 @@ mod tests {
         message
     }
 
-    /// A keepalive that wants an answer.
+    /// A keepalive that requests a status update.
     fn keepalive() -> BytesMut {
         let mut message = BytesMut::new();
         message.put_u8(frame::COPY_DATA);
@@ -312,7 +316,7 @@ mod tests {
         message
     }
 
-    /// What the next status of the feed confirms.
+    /// The position that the next status update confirms.
     async fn status(server: &mut DuplexStream) -> Lsn {
         let mut status = [0; 39];
         server.read_exact(&mut status).await.unwrap();
@@ -320,18 +324,18 @@ mod tests {
         Lsn(u64::from_be_bytes(status[6..14].try_into().unwrap()))
     }
 
-    async fn lengths(tap: &mut Tap) -> (Vec<usize>, Gathered) {
-        let batch = tap.batches.recv().await.unwrap().unwrap();
-        let lengths = batch.sent.iter().map(|sent| match sent {
-            Sent::Data(data) => data.len(),
-            Sent::Keepalive { .. } => 0,
+    async fn lengths(handle: &mut Handle) -> (Vec<usize>, Chunk) {
+        let batch = handle.batches.recv().await.unwrap().unwrap();
+        let lengths = batch.frames.iter().map(|frame| match frame {
+            Frame::Data(data) => data.len(),
+            Frame::Keepalive { .. } => 0,
         });
         (lengths.collect(), batch)
     }
 
     #[tokio::test(start_paused = true)]
     async fn messages_come_whole_and_in_order_however_they_are_cut() {
-        let (mut server, mut tap) = feed();
+        let (mut server, mut handle) = feed();
         let sent: Vec<usize> = (1..3000).collect();
         let mut bytes = BytesMut::new();
         sent.iter().for_each(|length| bytes.extend(data(*length)));
@@ -347,55 +351,55 @@ mod tests {
         let writing = tokio::spawn(writing);
         let mut came = Vec::new();
         while came.len() < sent.len() {
-            let (lengths, batch) = lengths(&mut tap).await;
-            assert!(batch.sent.len() <= BATCH_MESSAGES);
+            let (lengths, batch) = lengths(&mut handle).await;
+            assert!(batch.frames.len() <= BATCH_MESSAGES);
             came.extend(lengths);
         }
         assert_eq!(came, sent);
         drop(writing.await.unwrap());
         assert!(matches!(
-            tap.batches.recv().await,
+            handle.batches.recv().await,
             Some(Err(Failure::Io(_)))
         ));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_question_is_answered_and_a_confirmation_told_within_the_interval() {
-        let (mut server, tap) = feed();
+        let (mut server, handle) = feed();
         server.write_all(&keepalive()).await.unwrap();
         assert_eq!(status(&mut server).await, Lsn(1));
         let began = Instant::now();
-        tap.confirmed.send_replace(Lsn(7));
+        handle.confirmed.send_replace(Lsn(7));
         assert_eq!(status(&mut server).await, Lsn(7));
         assert!(began.elapsed() <= STATUS_INTERVAL);
-        assert_eq!(*tap.told.borrow(), Lsn(7));
+        assert_eq!(*handle.reported.borrow(), Lsn(7));
         assert_eq!(status(&mut server).await, Lsn(7));
         assert!(began.elapsed() <= STATUS_INTERVAL + IDLE_INTERVAL);
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_read_than_there_is_room_for_and_the_server_hears_from_us_meanwhile() {
-        let (server, mut tap) = feed();
-        let (mut told, mut server) = tokio::io::split(server);
+        let (server, mut handle) = feed();
+        let (mut statuses, mut server) = tokio::io::split(server);
         let writing = tokio::spawn(async move {
             for _ in 0..(3 * ROOM) >> 20 {
                 server.write_all(&data(1 << 20)).await.unwrap();
             }
         });
         let began = Instant::now();
-        told.read_exact(&mut [0; 39 * 100]).await.unwrap();
+        statuses.read_exact(&mut [0; 39 * 100]).await.unwrap();
         assert!(began.elapsed() <= STATUS_INTERVAL * 100);
         assert!(!writing.is_finished());
         let mut came = 0;
         while came < (3 * ROOM) >> 20 {
-            came += lengths(&mut tap).await.0.len();
+            came += lengths(&mut handle).await.0.len();
         }
         writing.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_larger_than_the_room_is_there_alone() {
-        let (mut server, mut tap) = feed();
+        let (mut server, mut handle) = feed();
         let writing = tokio::spawn(async move {
             for length in [1, ROOM + 1, 2] {
                 server.write_all(&data(length)).await.unwrap();
@@ -405,11 +409,11 @@ mod tests {
         let mut held = None;
         for length in [1, ROOM + 1, 2] {
             if held.is_some() {
-                let none = timeout(IDLE_INTERVAL, tap.batches.recv()).await;
+                let none = timeout(IDLE_INTERVAL, handle.batches.recv()).await;
                 assert!(none.is_err(), "there was room beside the one before");
             }
             drop(held.take());
-            let (came, batch) = lengths(&mut tap).await;
+            let (came, batch) = lengths(&mut handle).await;
             assert_eq!(came, [length]);
             held = Some(batch);
         }

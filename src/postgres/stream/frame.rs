@@ -1,58 +1,58 @@
-//! What the two ends of a stream say to each other, within messages of COPY.
+//! The messages of the replication protocol, which are carried by CopyData messages.
 
 use std::time::SystemTime;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::postgres::{Lsn, pgoutput};
+use crate::postgres::{Lsn, time};
 
-/// The kind of message that carries the stream.
+/// The kind of a CopyData message.
 pub(super) const COPY_DATA: u8 = b'd';
-/// The head of each message: its kind and its length.
-pub(super) const HEAD: usize = 5;
+/// The length of a message's header in bytes: its kind and its length.
+pub(super) const HEADER: usize = 5;
 
-/// What the server sends.
+/// A message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// A message of the plugin.
+pub(super) enum Frame {
+    /// XLogData: a message of the output plugin.
     Data(Bytes),
-    /// There is nothing for us up to here.
+    /// A keepalive: the server has nothing to send up to `wal_end`.
     Keepalive { wal_end: Lsn },
 }
 
-/// What stands in a message of the stream is not of it.
+/// A CopyData message that is not one of the replication protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a message of the stream of kind {kind:?} and {length} bytes")]
-pub(super) struct Strange {
+pub(super) struct Malformed {
     kind: Option<char>,
     length: usize,
 }
 
-/// Reads what stands in a message of COPY, and whether the server wants an answer.
-pub(super) fn read(mut content: Bytes) -> Result<(Sent, bool), Strange> {
-    /// Where the data begins, the WAL's end, and the server's time.
-    const DATA_HEAD: usize = 8 + 8 + 8;
-    let strange = Strange {
+/// Decodes the content of a CopyData message. Returns with it whether the server requests a status update.
+pub(super) fn decode(mut content: Bytes) -> Result<(Frame, bool), Malformed> {
+    /// Bytes before the data: its LSN, the end of the WAL, and the server's time.
+    const DATA_HEADER: usize = 8 + 8 + 8;
+    let malformed = Malformed {
         kind: content.first().copied().map(char::from),
         length: content.len(),
     };
     match content.try_get_u8() {
-        Ok(b'w') if content.len() >= DATA_HEAD => {
-            content.advance(DATA_HEAD);
-            Ok((Sent::Data(content), false))
+        Ok(b'w') if content.len() >= DATA_HEADER => {
+            content.advance(DATA_HEADER);
+            Ok((Frame::Data(content), false))
         }
         Ok(b'k') if content.len() == 8 + 8 + 1 => {
             let wal_end = Lsn(content.get_u64());
             content.advance(8);
-            Ok((Sent::Keepalive { wal_end }, content.get_u8() != 0))
+            Ok((Frame::Keepalive { wal_end }, content.get_u8() != 0))
         }
-        _ => Err(strange),
+        _ => Err(malformed),
     }
 }
 
-/// A status update, said at this time: everything up to `confirmed` has been written, flushed and applied.
-pub(super) fn status(confirmed: Lsn, at: SystemTime) -> BytesMut {
+/// A status update at the time `at`: everything up to `confirmed` has been written, flushed and applied.
+pub(super) fn status_update(confirmed: Lsn, at: SystemTime) -> BytesMut {
     const LENGTH: u32 = 4 + 1 + 3 * 8 + 8 + 1;
     let mut out = BytesMut::with_capacity(LENGTH as usize + 1);
     out.put_u8(COPY_DATA);
@@ -61,8 +61,8 @@ pub(super) fn status(confirmed: Lsn, at: SystemTime) -> BytesMut {
     for _ in ["written", "flushed", "applied"] {
         out.put_u64(confirmed.0);
     }
-    out.put_i64(pgoutput::micros(at));
-    // It need not answer.
+    out.put_i64(time::to_micros(at));
+    // No reply is requested.
     out.put_u8(0);
     out
 }
@@ -75,30 +75,30 @@ mod tests {
     fn data_and_keepalives_are_told_apart() {
         let data = [b"w".as_slice(), &[0; 24], b"Insert"].concat();
         assert_eq!(
-            read(data.into()),
-            Ok((Sent::Data(Bytes::from_static(b"Insert")), false))
+            decode(data.into()),
+            Ok((Frame::Data(Bytes::from_static(b"Insert")), false))
         );
         let keepalive = |asks: u8| {
             let message = [&b"k"[..], &7_u64.to_be_bytes(), &[0; 8], &[asks]].concat();
-            read(message.into())
+            decode(message.into())
         };
         let wal_end = Lsn(7);
-        assert_eq!(keepalive(0), Ok((Sent::Keepalive { wal_end }, false)));
-        assert_eq!(keepalive(1), Ok((Sent::Keepalive { wal_end }, true)));
+        assert_eq!(keepalive(0), Ok((Frame::Keepalive { wal_end }, false)));
+        assert_eq!(keepalive(1), Ok((Frame::Keepalive { wal_end }, true)));
     }
 
     #[test]
     fn what_is_neither_is_said() {
         for content in ["", "w", "k", "x12345678", "k123456789012345678"] {
-            let strange = read(content.as_bytes().into()).unwrap_err();
-            assert_eq!(strange.length, content.len());
-            assert_eq!(strange.kind, content.chars().next());
+            let malformed = decode(content.as_bytes().into()).unwrap_err();
+            assert_eq!(malformed.length, content.len());
+            assert_eq!(malformed.kind, content.chars().next());
         }
     }
 
     #[test]
     fn a_status_says_how_long_it_is() {
-        let status = status(Lsn(0x0102), SystemTime::UNIX_EPOCH);
+        let status = status_update(Lsn(0x0102), SystemTime::UNIX_EPOCH);
         assert_eq!(status.len(), 1 + 38);
         assert_eq!(status[..6], *b"d\0\0\0\x26r");
         assert_eq!(status[6..14], status[22..30]);

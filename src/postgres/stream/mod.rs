@@ -1,7 +1,7 @@
-//! The stream: messages in commit order on the one side, confirmed positions on the other.
+//! The replication stream: messages come in, in commit order, and confirmed positions go out.
 //!
-//! A task of its own (`feed`) reads ahead within bounds and answers keepalives, so the server hears from us while everything
-//! else is busy.
+//! A task of its own (`feed`) reads ahead within bounds and answers keepalives, so the server does not time out while
+//! everything else is busy.
 
 mod feed;
 mod frame;
@@ -13,82 +13,91 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
-    feed::{Feed, Tap},
-    frame::Sent,
+    feed::{Feed, Handle},
+    frame::Frame,
 };
 pub use super::replication::Identity;
 use super::{
     Lsn,
     address::Address,
     connect,
+    failure::Failure,
     pgoutput::{self, Message},
     quote,
-    replication::{Failure, Session},
-    types::SESSION,
+    replication::Connection,
+    types::SESSION_SETTINGS,
 };
-use crate::config::Database;
 
-/// How long the last confirmation may take when the session ends.
+/// How long closing the stream waits for the server to take the last confirmation.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
-/// An open replication session, which holds the slot.
+/// The slot and the publications that a stream is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The replication slot.
+    pub slot: String,
+    /// The publications whose changes are sent.
+    pub publications: Vec<String>,
+}
+
+/// An open replication stream, which holds its slot.
 pub struct Stream {
-    tap: Tap,
+    handle: Handle,
     feed: AbortOnDropHandle<()>,
     slot: String,
 }
 
-/// What has come together.
+/// Messages that were received together.
 #[derive(Debug)]
 pub struct Batch {
-    /// Never empty.
+    /// The messages, in order; never empty.
     pub received: Vec<Received>,
-    /// The memory that it takes. Nothing more is read ahead than what is let go of here.
+    /// The memory that the messages take. Dropping it lets the stream read further ahead.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
-/// What the server sends.
+/// One message of the stream.
 #[derive(Debug)]
 pub enum Received {
     /// A message of pgoutput.
     Message(Message),
-    /// There is nothing for us up to here.
+    /// The server has nothing to send up to here.
     Keepalive {
-        /// The end of the WAL, as far as the server has looked through it.
+        /// The position up to which the server has read the WAL.
         wal_end: Lsn,
     },
 }
 
-/// Why the session did not open, or ended.
+/// Why the stream did not open, or ended.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Another session holds the slot (SQLSTATE 55006). It may be the first of a pair, or our own last one.
+    /// Another connection holds the slot (SQLSTATE 55006): another rowhook, or an earlier connection of this one.
     #[error("the slot {slot:?} is in use by another session")]
     Occupied {
         /// The slot.
         slot: String,
     },
-    /// The connection did not open.
+    /// The connection could not be opened.
     #[error(transparent)]
     Connect(#[from] connect::Error),
-    /// The connection broke, or the server is going down.
+    /// The connection broke, or the server is shutting down.
     #[error("the replication session ended: {0}")]
     Lost(String),
-    /// The server refuses the stream; trying again changes nothing.
-    #[error("{told}; {mend}")]
+    /// The server refuses the stream, and trying again would not change that.
+    #[error("{message}; {remedy}")]
     Refused {
-        /// What the server says.
-        told: String,
+        /// The message of the server.
+        message: String,
         /// What to do about it.
-        mend: String,
+        remedy: String,
     },
-    /// A message that is none.
+    /// A message of the stream cannot be decoded.
     #[error("the stream cannot be read: {0}")]
     Garbled(#[from] pgoutput::Error),
 }
 
 impl Error {
-    /// Is it worth trying again? If not, a person must act first.
+    /// Whether trying again makes sense. If not, a person must act first.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Occupied { .. } | Self::Lost(_) => true,
@@ -99,122 +108,122 @@ impl Error {
 }
 
 impl Stream {
-    /// Opens the session, called `name` in pg_stat_replication, and takes the slot. Everything above `confirmed`, or above what the slot has confirmed if that is
-    /// more, is sent from there on.
+    /// Opens a stream, which takes the slot. `name` is its name in pg_stat_replication. It carries every transaction
+    /// that ends after `confirmed`, or after the position that the slot has confirmed, whichever is later.
     ///
     /// # Errors
-    /// When the server cannot be reached, or refuses, or the slot is taken.
+    /// If the server cannot be reached or refuses, or the slot is in use.
     pub async fn open(
         address: &Address,
-        database: &Database,
+        subscription: &Subscription,
         name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
-        let mut session = Session::open(address, name, &SESSION).await?;
-        let failed = |failure| explain(failure, &database.slot);
-        let identity = session.identify().await.map_err(failed)?;
-        let (socket, unread) = session
-            .start(&start(database, confirmed))
+        let mut connection = Connection::open(address, name, &SESSION_SETTINGS).await?;
+        let failed = |failure| explain(failure, &subscription.slot);
+        let identity = connection.identify().await.map_err(failed)?;
+        let (socket, unread) = connection
+            .start(&start(subscription, confirmed))
             .await
             .map_err(failed)?;
-        let (feed, tap) = Feed::new(socket, unread, confirmed);
+        let (feed, handle) = Feed::new(socket, unread, confirmed);
         let stream = Self {
-            tap,
+            handle,
             feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
-            slot: database.slot.clone(),
+            slot: subscription.slot.clone(),
         };
         Ok((stream, identity))
     }
 
-    /// Waits for what has come together.
+    /// Waits for the next messages.
     ///
-    /// May be dropped while it waits: nothing is lost.
+    /// Cancel safe: dropping the future loses no message.
     ///
     /// # Errors
-    /// When the session has ended or a message cannot be read.
+    /// If the stream has ended, or a message cannot be decoded.
     pub async fn next_batch(&mut self) -> Result<Batch, Error> {
-        let gathered = match self.tap.batches.recv().await {
-            Some(Ok(gathered)) => gathered,
+        let chunk = match self.handle.batches.recv().await {
+            Some(Ok(chunk)) => chunk,
             Some(Err(failure)) => return Err(explain(failure, &self.slot)),
             None => return Err(Error::Lost("nobody reads it any more".into())),
         };
-        let received = gathered.sent.into_iter().map(|sent| match sent {
-            Sent::Data(data) => pgoutput::decode(data).map(Received::Message),
-            Sent::Keepalive { wal_end } => Ok(Received::Keepalive { wal_end }),
+        let received = chunk.frames.into_iter().map(|frame| match frame {
+            Frame::Data(data) => pgoutput::decode(data).map(Received::Message),
+            Frame::Keepalive { wal_end } => Ok(Received::Keepalive { wal_end }),
         });
         Ok(Batch {
             received: received.collect::<Result<_, _>>()?,
-            room: gathered.room,
+            room: chunk.room,
         })
     }
 
-    /// Tells the server, within a moment, that everything up to `lsn` is settled and may be forgotten.
+    /// Confirms everything up to `lsn`, which allows the server to remove the WAL before it. It is sent shortly after.
     pub fn confirm(&self, lsn: Lsn) {
-        self.tap.confirmed.send_if_modified(|confirmed| {
+        self.handle.confirmed.send_if_modified(|confirmed| {
             let is_news = lsn > *confirmed;
             *confirmed = lsn.max(*confirmed);
             is_news
         });
     }
 
-    /// Ends the session, after `lsn` has been confirmed if the server still listens.
+    /// Confirms everything up to `lsn`, if the server still answers, and ends the stream.
     pub async fn close(mut self, lsn: Lsn) {
         self.confirm(lsn);
-        self.tap.stop.cancel();
+        self.handle.stop.cancel();
         let feed = async {
-            // What it has read ahead is not wanted any more, and must not keep it waiting.
-            while self.tap.batches.recv().await.is_some() {}
+            // Take what was read ahead, since the task would wait for that.
+            while self.handle.batches.recv().await.is_some() {}
             (&mut self.feed).await
         };
         let ended = tokio::time::timeout(LAST_WORD, feed).await;
-        if !matches!(ended, Ok(Ok(()))) || *self.tap.told.borrow() < lsn {
+        if !matches!(ended, Ok(Ok(()))) || *self.handle.reported.borrow() < lsn {
             tracing::warn!(%lsn, "the server did not take the last confirmation; it will send again what came after the one before");
         }
     }
 }
 
-/// The command that takes the slot.
-fn start(database: &Database, from: Lsn) -> String {
-    let publications = [database.publication.clone(), database.inserts_publication()];
-    let publications = publications.map(|name| quote::name(&name)).join(",");
-    // Quotes within quotes, and no other escapes: this is not the grammar of SQL.
-    let publications = publications.replace('\'', "''");
+/// The command that starts the stream.
+fn start(subscription: &Subscription, from: Lsn) -> String {
+    let publications = subscription.publications.iter();
+    let publications: Vec<String> = publications.map(|name| quote::name(name)).collect();
+    // In the grammar of the replication protocol, a quote is doubled and nothing else is escaped.
+    let publications = publications.join(",").replace('\'', "''");
     let options = format!("proto_version '1', publication_names '{publications}', messages 'true'");
-    let slot = quote::name(&database.slot);
+    let slot = quote::name(&subscription.slot);
     format!("START_REPLICATION SLOT {slot} LOGICAL {from} ({options})")
 }
 
-/// What a failure of the session means, by the server's code where it has one.
+/// The error that a failure of the connection stands for, by its SQLSTATE if it has one.
 fn explain(failure: Failure, slot: &str) -> Error {
-    let (code, told) = match failure {
-        Failure::Refused { code, told } => (code, told),
-        // What is not Postgres now was, when the session began: there is something in between that cannot be trusted.
-        Failure::Unlike(told) => {
+    let (code, message) = match failure {
+        Failure::Refused { code, message } => (code, message),
+        // The server spoke the protocol when the session began, so something in between changes what it sends.
+        Failure::Protocol(violation) => {
             return Error::Refused {
-                told: format!("the stream cannot be read: {told}"),
-                mend:
+                message: format!("the stream cannot be read: {violation}"),
+                remedy:
                     "is there a proxy in between? Give the server's own address in [database] url"
                         .into(),
             };
         }
         other => return Error::Lost(other.to_string()),
     };
-    let refused = |mend: &str| Error::Refused {
-        told: told.clone(),
-        mend: mend.to_owned(),
+    let refused = |remedy: &str| Error::Refused {
+        message: message.clone(),
+        remedy: remedy.to_owned(),
     };
     match code.as_str() {
         "55006" => Error::Occupied {
             slot: slot.to_owned(),
         },
-        // The connection, resources and what operators do: there is another time.
+        // Classes of connection errors, lack of resources and operator intervention: they pass.
         code if ["08", "53", "57"]
             .iter()
             .any(|class| code.starts_with(class)) =>
         {
-            Error::Lost(told)
+            Error::Lost(message)
         }
-        "42704" if told.contains("publication") => refused(
+        "42704" if message.contains("publication") => refused(
             "the slot is older than the publication, and cannot be read past: run rowhook teardown and rowhook setup",
         ),
         "42704" => refused(

@@ -254,7 +254,7 @@ fn row(subject: Subject<'_>) -> Value {
 fn is_always_there(relation: &Relation, action: &Action, column: &Column) -> bool {
     match action {
         Action::Created => !column.generated,
-        Action::Updated => !column.generated && !column.large,
+        Action::Updated => !column.generated && !column.toastable,
         Action::Deleted if relation.identity == ReplicaIdentity::Full => !column.generated,
         Action::Deleted => column.identity_key,
         Action::Named(_) => false,

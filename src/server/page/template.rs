@@ -9,7 +9,7 @@ use axum::{
 use minijinja::{Environment, Value, context, value::Serde};
 
 use super::session::Visitor;
-use crate::{manage::Who, server::problem::Problem, setup::lag::size};
+use crate::{manage::Who, server::problem::Problem, setup::lag::human_size};
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
@@ -35,7 +35,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
             .expect("the templates are part of the program, and tests render each");
     }
     templates.add_filter("brief", brief);
-    templates.add_filter("bytes", size);
+    templates.add_filter("bytes", human_size);
     templates
 });
 

@@ -1,183 +1,181 @@
-//! What setup and check need to know of a database, read in one go. What follows from it is decided elsewhere, on values.
+//! The state of a database that setup and check decide on. It is read at once, and the decisions are made on these
+//! values.
 
 mod read;
 
-use super::gap::Known;
-use crate::postgres::Lsn;
 use crate::{
     config::{Action, Config, EventSource},
-    postgres::TableName,
+    postgres::{Lsn, TableName},
 };
 
-pub use self::read::read_slot;
-
-/// A database as it is now, as far as the configuration concerns it.
+/// The state of a database, as far as it matters to the configuration.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The server and this session.
+    /// The server, and the session that read this.
     pub server: Server,
-    /// The role of this session.
+    /// The role of the session.
     pub role: Role,
-    /// The tables that the configuration names, and the hook table, as far as they exist.
+    /// The tables that the configuration names and the hook table, those that exist.
     pub tables: Vec<Table>,
-    /// Every relation of users.
+    /// The names of all relations of users.
     pub names: Vec<TableName>,
-    /// Those of our two publications that exist.
+    /// Those of rowhook's two publications that exist.
     pub publications: Vec<Publication>,
-    /// Our slot.
+    /// The slot of the configuration; `None` if there is none.
     pub slot: Option<Slot>,
-    /// Our schema; `None`: it does not exist.
+    /// The schema of rowhook's own tables; `None` if it does not exist.
     pub schema: Option<Schema>,
-    /// Where rowhook was on this slot; `None`: it has not been here, or our role may not know.
-    pub known: Option<Known>,
+    /// How far rowhook came on the slot; `None` if it has not read from it, or if the role may not see it.
+    pub progress: Option<Progress>,
 }
 
-/// The server.
+/// The server, its settings, and the session.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// `server_version_num`: 150018.
+    /// `server_version_num`, such as 150018.
     pub version: i32,
-    /// As the server calls it.
+    /// `server_version`, such as `15.18`.
     pub version_name: String,
-    /// `logical` is what we need.
+    /// `wal_level`; rowhook needs `logical`.
     pub wal_level: String,
-    /// It is a standby.
+    /// Whether it is a standby.
     pub in_recovery: bool,
     /// `max_replication_slots`
     pub max_slots: i32,
-    /// Slots that exist.
+    /// How many slots exist.
     pub used_slots: i32,
     /// `max_wal_senders`
     pub max_senders: i32,
-    /// WAL senders that run.
+    /// How many WAL senders run.
     pub used_senders: i32,
-    /// `max_slot_wal_keep_size`; `-1`: no limit.
+    /// `max_slot_wal_keep_size`; `-1` means no limit.
     pub wal_keep: String,
-    /// The protocol's version where this session is protected.
+    /// The TLS version of the session; `None` if it is not encrypted.
     pub tls: Option<String>,
-    /// The database of this session.
+    /// The database of the session.
     pub database: String,
-    /// The cluster's, which a copy of its files shares.
+    /// The system identifier of the cluster. A copy of its files has the same one.
     pub system_identifier: String,
-    /// Which history of the cluster this is; `None` on a standby.
+    /// The timeline of the WAL; `None` on a standby.
     pub timeline: Option<u32>,
-    /// The end of the WAL; `None` on a standby.
+    /// The position up to which the WAL is flushed; `None` on a standby.
     pub flushed: Option<Lsn>,
 }
 
-/// A role and what it may do.
+/// A role and its privileges.
 #[derive(Debug, Clone)]
 pub struct Role {
     /// Its name.
     pub name: String,
-    /// May do anything.
+    /// Whether it is a superuser.
     pub superuser: bool,
-    /// Has the attribute REPLICATION.
+    /// Whether it has the attribute REPLICATION.
     pub replication: bool,
-    /// A role of a managed service that stands for the attribute, and that this one is a member of.
+    /// The role that a managed service grants in place of REPLICATION, if this role is a member of it.
     pub managed: Option<String>,
-    /// May create schemas and publications.
+    /// Whether it may create schemas and publications in the database.
     pub may_create: bool,
 }
 
 impl Role {
-    /// May it create slots and open replication sessions?
+    /// Whether it may create slots and open replication connections.
     pub fn may_replicate(&self) -> bool {
         self.superuser || self.replication || self.managed.is_some()
     }
 }
 
-/// A relation.
+/// A relation, with what decides how it can be published.
 #[derive(Debug, Clone)]
 pub struct Table {
     /// Its name.
     pub name: TableName,
-    /// What it is.
+    /// Which kind of relation it is.
     pub kind: Kind,
-    /// How the stream tells its rows apart.
-    pub identity: Identity,
-    /// The columns of its primary key; empty: none.
+    /// Its replica identity.
+    pub identity: RowIdentity,
+    /// The columns of its primary key; empty if there is none.
     pub primary_key: Vec<String>,
     /// Its columns, in order.
     pub columns: Vec<String>,
-    /// Those that are computed from others.
+    /// The generated columns among them.
     pub generated: Vec<String>,
-    /// Of a partitioned table: the tables that hold its rows.
+    /// The partitions that hold the rows of a partitioned table; empty for others.
     pub leaves: Vec<Table>,
-    /// Row security decides what our role may see of it.
+    /// Whether row security limits which rows the role can see.
     pub row_security: bool,
-    /// Our role may read it.
+    /// Whether the role may select from it.
     pub may_select: bool,
-    /// Our role owns it, or is a member of who does.
+    /// Whether the role owns it, or is a member of the role that does.
     pub owned: bool,
-    /// Who owns it.
+    /// The role that owns it.
     pub owner: String,
 }
 
 impl Table {
-    /// Can its updates and deletes be published, now and for every partition that may come?
+    /// Whether its updates and deletes can be published, in all partitions, existing and future.
     ///
-    /// If not, publishing them would make the application's own UPDATE fail. A new partition gets the primary key of the
-    /// partitioned table, but not its replica identity: without a primary key there, the next partition would have none.
+    /// If not, publishing them would make the application's own UPDATE fail. A new partition gets the primary key of
+    /// the partitioned table, but not its replica identity, so without a primary key the next partition would have no
+    /// identity.
     pub fn is_identified(&self) -> bool {
         match self.kind {
             Kind::Partitioned => {
                 !self.primary_key.is_empty() && self.leaves.iter().all(Table::is_identified)
             }
-            _ => !matches!(self.identity, Identity::None { .. }),
+            _ => !matches!(self.identity, RowIdentity::None { .. }),
         }
     }
 
-    /// Does the stream carry the whole old row?
+    /// Whether the stream carries the whole old row.
     pub fn is_full(&self) -> bool {
         match self.kind {
             Kind::Partitioned => self.leaves.iter().all(Table::is_full),
-            _ => self.identity == Identity::Full,
+            _ => self.identity == RowIdentity::Full,
         }
     }
 
-    /// Does the stream carry this column of a deleted row?
+    /// Whether the stream carries this column of a deleted row.
     pub fn is_in_identity(&self, column: &str) -> bool {
         match (&self.kind, &self.identity) {
             (Kind::Partitioned, _) => self.leaves.iter().all(|leaf| leaf.is_in_identity(column)),
-            (_, Identity::Full) => true,
-            (_, Identity::Key { columns, .. }) => columns.iter().any(|key| key == column),
-            (_, Identity::None { .. }) => false,
+            (_, RowIdentity::Full) => true,
+            (_, RowIdentity::Key { columns, .. }) => columns.iter().any(|key| key == column),
+            (_, RowIdentity::None { .. }) => false,
         }
     }
 
-    /// Has it this column?
+    /// Whether it has this column.
     pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|name| name == column)
     }
 }
 
-/// What a relation is.
+/// The kind of a relation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// An ordinary table.
     Table,
-    /// A partitioned one; its rows are in its leaves.
+    /// A partitioned table, whose rows are in its leaves.
     Partitioned,
-    /// Something whose changes are not in the WAL: `a view`, `an unlogged table`.
+    /// A relation whose changes are not in the WAL. The text says what it is: `a view`, `an unlogged table`.
     Unpublishable(&'static str),
 }
 
-/// `relreplident`, with what it comes to.
+/// The replica identity of a table: `relreplident`, with the columns that follow from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// Rows are known by these columns.
+pub enum RowIdentity {
+    /// The columns of an index.
     Key {
         /// The columns of the index.
         columns: Vec<String>,
-        /// The index where it was chosen by hand; `None`: the primary key.
+        /// The index of REPLICA IDENTITY USING INDEX; `None` for the primary key.
         index: Option<String>,
     },
-    /// Rows are known by all their values.
+    /// All columns: REPLICA IDENTITY FULL.
     Full,
-    /// Nothing tells them apart.
+    /// None: rows cannot be identified.
     None {
-        /// REPLICA IDENTITY NOTHING was set by hand.
+        /// Whether REPLICA IDENTITY NOTHING was set.
         by_choice: bool,
     },
 }
@@ -187,15 +185,15 @@ pub enum Identity {
 pub struct Publication {
     /// Its name.
     pub name: String,
-    /// FOR ALL TABLES.
+    /// Whether it is FOR ALL TABLES.
     pub all_tables: bool,
-    /// It publishes inserts, updates, deletes, truncates.
+    /// Whether it publishes inserts, updates, deletes and truncates, in this order.
     pub publishes: [bool; 4],
-    /// Changes of partitions come as those of the partitioned table.
+    /// Whether changes of partitions are published as those of the partitioned table.
     pub via_root: bool,
     /// Its tables.
     pub tables: Vec<TableName>,
-    /// Our role owns it, or is a member of who does.
+    /// Whether the role owns it, or is a member of the role that does.
     pub owned: bool,
 }
 
@@ -204,64 +202,75 @@ pub struct Publication {
 pub struct Slot {
     /// `logical` or `physical`.
     pub kind: String,
-    /// The output plugin.
+    /// The output plugin of a logical slot.
     pub plugin: Option<String>,
-    /// The database.
+    /// The database of a logical slot.
     pub database: Option<String>,
-    /// It ends with its session.
+    /// Whether it is dropped at the end of the session that created it.
     pub temporary: bool,
-    /// Who reads it now.
+    /// The process id of the WAL sender that uses it; `None` if it is not in use.
     pub active_pid: Option<i32>,
-    /// What that session calls itself, where we may know.
+    /// The application_name of that WAL sender, if the role may see it.
     pub application_name: Option<String>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
-    /// Why it was invalidated, on the versions that tell.
+    /// Why it was invalidated, on versions of Postgres that report it.
     pub invalidation_reason: Option<String>,
-    /// What its reader has confirmed.
+    /// The position up to which its reader has confirmed the WAL.
     pub confirmed: Option<Lsn>,
-    /// Bytes of WAL that may still be written before Postgres gives it up; `None` where there is no limit.
+    /// Bytes of WAL that can be written before the slot may be lost; `None` if there is no limit.
     pub safe_wal_size: Option<i64>,
     /// Bytes of WAL since the confirmed position.
     pub lag: Option<i64>,
 }
 
 impl Slot {
-    /// Is WAL gone that it needs? What was in there can not be read any more.
+    /// Whether WAL that it needs has been removed, so that the changes in there can no longer be read.
     pub fn is_lost(&self) -> bool {
         self.wal_status.as_deref() == Some("lost") || self.invalidation_reason.is_some()
     }
 }
 
+/// How far rowhook came on a slot: its row of the table `progress`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The cluster that the slot was in.
+    pub system_identifier: String,
+    /// The timeline of that cluster.
+    pub timeline: u32,
+    /// Nothing after this has been confirmed to the slot.
+    pub confirmed: Lsn,
+}
+
 /// The schema of rowhook's own tables.
 #[derive(Debug, Clone)]
 pub struct Schema {
-    /// setup created it.
+    /// Whether setup created it.
     pub made_by_setup: bool,
-    /// Our role may create in it.
+    /// Whether the role may create tables in it.
     pub may_create: bool,
-    /// Our role may read its tables; if not, the fields below are empty.
+    /// Whether the role may read its tables. If not, `migrations` and `events` are empty.
     pub may_read: bool,
-    /// Relations in it that are not rowhook's.
-    pub strangers: Vec<String>,
-    /// Versions of the files that were applied.
+    /// Relations in it that do not belong to rowhook.
+    pub other_relations: Vec<String>,
+    /// Versions of the migrations that have been applied.
     pub migrations: Vec<i32>,
-    /// The events of hooks.toml that hooks may name; not those that rowhook fires itself.
+    /// The rows of the table `event`, without the events that rowhook fires itself.
     pub events: Vec<Event>,
 }
 
-/// One row of the table `event`.
+/// A row of the table `event`: an event that hooks may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// `book.added`
+    /// Its name, such as `book.added`.
     pub name: String,
-    /// `bookstore_book.created`
+    /// Its source, such as `bookstore_book.created`.
     pub source: String,
-    /// `+`
+    /// Whether it goes to the hooks of all owners: a `+` in hooks.toml.
     pub all_owners: bool,
 }
 
-/// The table that hooks are in: that of `[hook_table]`, or rowhook's own.
+/// The table of the hooks: that of `[hook_table]`, or else rowhook's own.
 pub fn hook_table(config: &Config) -> TableName {
     match &config.hook_table {
         Some(theirs) => theirs.table.clone(),
@@ -273,19 +282,19 @@ pub fn hook_table(config: &Config) -> TableName {
 }
 
 impl Facts {
-    /// The table of this name, if it exists.
+    /// The table of this name, if it exists and the configuration names it.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == *name)
     }
 
-    /// The publication of this name, if it exists.
+    /// The publication of this name, if it exists and is one of rowhook's.
     pub fn publication(&self, name: &str) -> Option<&Publication> {
         self.publications.iter().find(|found| found.name == name)
     }
 }
 
-/// Every table that the configuration names, once.
-fn mentioned(config: &Config) -> Vec<TableName> {
+/// Every table that the configuration names, without duplicates.
+fn referenced_tables(config: &Config) -> Vec<TableName> {
     let mut names = vec![hook_table(config)];
     names.extend(
         config
@@ -308,9 +317,9 @@ fn mentioned(config: &Config) -> Vec<TableName> {
     names
 }
 
-/// The tables whose changes are read, in the order of the file. A table that only has actions fired from SQL is not among
-/// them: those come as messages.
-pub fn published(config: &Config) -> Vec<TableName> {
+/// The tables whose changes are read, in the order of the file. A table that only has actions fired from SQL is not
+/// among them, because those actions come as messages.
+pub fn published_tables(config: &Config) -> Vec<TableName> {
     let mut names: Vec<TableName> = Vec::new();
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source

@@ -1,21 +1,22 @@
-//! Reads the facts, with the questions in sql/catalog.
+//! Reads the state of a database with the queries in sql/catalog.
 
 use tokio_postgres::{Client, Row};
 
 use super::{
-    Event, Facts, Identity, Kind, Publication, Role, Schema, Server, Slot, Table, mentioned,
+    Event, Facts, Kind, Progress, Publication, Role, RowIdentity, Schema, Server, Slot, Table,
+    referenced_tables,
 };
 use crate::{
     config::Config,
     postgres::{Lsn, TableName, quote},
-    setup::{gap::Known, migration},
+    setup::migration,
 };
 
 impl Facts {
-    /// Reads them. Needs no privilege: what the role may not see is what it may not use.
+    /// Reads the state of a database. It needs no privileges: what the role may not see is missing.
     ///
     /// # Errors
-    /// When the connection fails.
+    /// If a query fails.
     pub async fn read(client: &Client, config: &Config) -> Result<Self, tokio_postgres::Error> {
         let session = client
             .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
@@ -28,8 +29,8 @@ impl Facts {
             tables,
             names,
             publications: read_publications(client, config).await?,
-            slot: read_slot(client, &config.database.slot).await?,
-            known: read_known(client, config, schema.as_ref()).await?,
+            slot: Slot::read(client, &config.database.slot).await?,
+            progress: read_progress(client, config, schema.as_ref()).await?,
             schema,
         })
     }
@@ -61,12 +62,12 @@ fn lsn(row: &Row, column: &str) -> Result<Option<Lsn>, tokio_postgres::Error> {
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// Where rowhook was on this slot, where the table that says so is there and may be read.
-async fn read_known(
+/// Reads how far rowhook came on the slot, if the table `progress` exists and the role may read it.
+async fn read_progress(
     client: &Client,
     config: &Config,
     schema: Option<&Schema>,
-) -> Result<Option<Known>, tokio_postgres::Error> {
+) -> Result<Option<Progress>, tokio_postgres::Error> {
     let readable = schema.is_some_and(|schema| {
         schema.may_read && migration::is_applied("progress", &schema.migrations)
     });
@@ -81,11 +82,11 @@ async fn read_known(
         return Ok(None);
     };
     let timeline: i64 = row.try_get("timeline")?;
-    let known = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
-    let Some((confirmed, timeline)) = known else {
+    let noted = lsn(&row, "confirmed")?.zip(u32::try_from(timeline).ok());
+    let Some((confirmed, timeline)) = noted else {
         return Ok(None);
     };
-    Ok(Some(Known {
+    Ok(Some(Progress {
         system_identifier: row.try_get("system_identifier")?,
         timeline,
         confirmed,
@@ -102,12 +103,12 @@ fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
     })
 }
 
-/// Every name, and the tables among them that the configuration mentions.
+/// Reads the names of all relations, and the tables that the configuration names.
 async fn read_tables(
     client: &Client,
     config: &Config,
 ) -> Result<(Vec<TableName>, Vec<Table>), tokio_postgres::Error> {
-    let wanted = mentioned(config);
+    let wanted = referenced_tables(config);
     let mut names = Vec::new();
     let mut oids: Vec<u32> = Vec::new();
     for row in client
@@ -158,9 +159,9 @@ fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
     })
 }
 
-/// Without its leaves.
+/// A table without its leaves.
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
-    // "char" arrives as a signed byte.
+    // The type "char" is read as a signed byte.
     let character = |column: &str| row.try_get::<_, i8>(column).map(|byte| byte as u8 as char);
     let kind = match (character("relkind")?, character("relpersistence")?) {
         ('r' | 'p', 'u') => Kind::Unpublishable("an unlogged table"),
@@ -175,16 +176,16 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         character("relreplident")?,
         row.try_get::<_, Option<Vec<String>>>("identity")?,
     ) {
-        ('f', _) => Identity::Full,
-        ('i', Some(columns)) => Identity::Key {
+        ('f', _) => RowIdentity::Full,
+        ('i', Some(columns)) => RowIdentity::Key {
             columns,
             index: row.try_get("index_name")?,
         },
-        (_, Some(columns)) => Identity::Key {
+        (_, Some(columns)) => RowIdentity::Key {
             columns,
             index: None,
         },
-        (how, None) => Identity::None {
+        (how, None) => RowIdentity::None {
             by_choice: how == 'n',
         },
     };
@@ -242,30 +243,32 @@ async fn read_publications(
         .collect()
 }
 
-/// The slot of this name. `None`: there is none.
-///
-/// # Errors
-/// When the connection fails.
-pub async fn read_slot(client: &Client, name: &str) -> Result<Option<Slot>, tokio_postgres::Error> {
-    let row = client
-        .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
-        .await?;
-    row.map(|row| {
-        Ok(Slot {
-            kind: row.try_get("type")?,
-            plugin: row.try_get("plugin")?,
-            database: row.try_get("database")?,
-            temporary: row.try_get("temporary")?,
-            active_pid: row.try_get("active_pid")?,
-            application_name: row.try_get("application_name")?,
-            wal_status: row.try_get("wal_status")?,
-            invalidation_reason: row.try_get("invalidation_reason")?,
-            confirmed: lsn(&row, "confirmed")?,
-            safe_wal_size: row.try_get("safe_wal_size")?,
-            lag: row.try_get("lag")?,
+impl Slot {
+    /// Reads the slot of this name. Returns `None` if there is no such slot.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn read(client: &Client, name: &str) -> Result<Option<Self>, tokio_postgres::Error> {
+        let row = client
+            .query_opt(include_str!("../../../sql/catalog/slot.sql"), &[&name])
+            .await?;
+        row.map(|row| {
+            Ok(Self {
+                kind: row.try_get("type")?,
+                plugin: row.try_get("plugin")?,
+                database: row.try_get("database")?,
+                temporary: row.try_get("temporary")?,
+                active_pid: row.try_get("active_pid")?,
+                application_name: row.try_get("application_name")?,
+                wal_status: row.try_get("wal_status")?,
+                invalidation_reason: row.try_get("invalidation_reason")?,
+                confirmed: lsn(&row, "confirmed")?,
+                safe_wal_size: row.try_get("safe_wal_size")?,
+                lag: row.try_get("lag")?,
+            })
         })
-    })
-    .transpose()
+        .transpose()
+    }
 }
 
 async fn read_schema(
@@ -286,7 +289,7 @@ async fn read_schema(
         made_by_setup: row.try_get("made_by_setup")?,
         may_create: row.try_get("may_create")?,
         may_read: row.try_get("may_read")?,
-        strangers: row.try_get("strangers")?,
+        other_relations: row.try_get("other_relations")?,
         migrations: Vec::new(),
         events: Vec::new(),
     };

@@ -1,11 +1,11 @@
-//! Hooks: do they name events that exist, and targets that may be called?
+//! Checks whether hooks name events that exist, and targets that may be called.
 
 use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 use url::Url;
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::{Config, HookTable, OWN_EVENTS, Pattern},
     nearest::nearest,
@@ -13,14 +13,16 @@ use crate::{
     setup::catalog::{Facts, Table, hook_table},
 };
 
-/// Hooks that are looked at, and hooks that are named in one finding: a table may hold very many.
-const LOOK: i64 = 100_000;
-const NAME: usize = 5;
+/// The most hooks that are read from the table.
+const READ_AT_MOST: i64 = 100_000;
+/// The most hooks that one finding names.
+const NAMED_AT_MOST: usize = 5;
 
+/// Returns why a target must not be called, or `None` if it may be.
 type Refuses<'a> = &'a (dyn Fn(&Url) -> Option<String> + Sync);
 
-/// The hooks of the operator.
-pub(super) fn of_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
+/// Checks the hooks of hooks.toml.
+pub(super) fn in_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
         let name = &hook.name;
@@ -36,7 +38,7 @@ pub(super) fn of_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
         if let Some(why) = refuses(&hook.target) {
             findings.push(
                 Finding::warn(Topic::Hooks, format!("the hook {name} has a target that is not called: {why}"))
-                    .mend("correct its target, or allow it with allow_http or allow_networks under [delivery]")
+                    .remedy("correct its target, or allow it with allow_http or allow_networks under [delivery]")
                     .at(hook.place),
             );
         }
@@ -56,13 +58,13 @@ fn unknown(config: &Config, event: &str, who: &str) -> Finding {
     );
     let names = config.events.iter().map(|rule| rule.name.as_str());
     match nearest(event, names.chain(OWN_EVENTS)) {
-        Some(near) => finding.mend(format!("did you mean {near}?")),
-        None => finding.mend("add it to [events], or correct the hook"),
+        Some(near) => finding.remedy(format!("did you mean {near}?")),
+        None => finding.remedy("add it to [events], or correct the hook"),
     }
 }
 
-/// The hooks of users. A table that does not exist yet has none.
-pub(super) async fn of_table(
+/// Checks the hooks of the hook table. A table that does not exist yet has none.
+pub(super) async fn in_table(
     client: &Client,
     config: &Config,
     facts: &Facts,
@@ -85,7 +87,7 @@ pub(super) async fn of_table(
                 Topic::Hooks,
                 format!("{role} may not read the hooks in {}", table.name),
             )
-            .mend(format!(
+            .remedy(format!(
                 "run: grant select on {} to {}",
                 quote::table(&table.name),
                 quote::name(role)
@@ -94,20 +96,20 @@ pub(super) async fn of_table(
         return findings;
     }
     match read(client, config, table).await {
-        Ok(hooks) => findings.extend(judge(config, &hooks, refuses)),
+        Ok(hooks) => findings.extend(summarize(config, &hooks, refuses)),
         Err(error) => findings.push(Finding::fatal(
             Topic::Hooks,
             format!(
                 "cannot read the hooks in {}: {}",
                 table.name,
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             ),
         )),
     }
     findings
 }
 
-/// Has the table of `[hook_table]` the columns that are named, and is the id among those that a delete carries?
+/// Checks that the table of `[hook_table]` has the named columns, and that the stream carries the id of a deleted hook.
 fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (key, column) in hooks.columns().filter(|(_, column)| !table.has(column)) {
@@ -121,7 +123,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
         .at(hooks.place);
         findings.push(
             match nearest(column, table.columns.iter().map(String::as_str)) {
-                Some(near) => finding.mend(format!("did you mean {near}?")),
+                Some(near) => finding.remedy(format!("did you mean {near}?")),
                 None => finding,
             },
         );
@@ -135,7 +137,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
                     table.name, hooks.id
                 ),
             )
-            .mend(format!(
+            .remedy(format!(
                 "set id to the primary key, or identity = \"full\" under [tables.{}]",
                 table.name
             ))
@@ -145,7 +147,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
     findings
 }
 
-/// An active hook.
+/// An active hook of the table.
 struct Hook {
     id: String,
     event: String,
@@ -178,7 +180,7 @@ async fn read(
         ),
     };
     let sql = format!(
-        "select {id}::text, {event}::text, {target}::text, {invalid}::text from {} where {active} order by {id} limit {LOOK}",
+        "select {id}::text, {event}::text, {target}::text, {invalid}::text from {} where {active} order by {id} limit {READ_AT_MOST}",
         quote::table(&table.name)
     );
     let rows = client.query(&sql, &[]).await?;
@@ -198,21 +200,21 @@ async fn read(
         .collect()
 }
 
-/// One finding for each way to be wrong, however many hooks are so.
-fn judge(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> {
-    let mut lost: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut uncalled: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+/// One finding for each kind of mistake, however many hooks make it.
+fn summarize(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> {
+    let mut without_event: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut uncallable: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut invalid: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for hook in hooks {
         if !is_known(config, &pattern(&hook.event)) {
-            lost.entry(&hook.event).or_default().push(&hook.id);
+            without_event.entry(&hook.event).or_default().push(&hook.id);
         }
         let why = match Url::parse(&hook.target) {
             Ok(target) => refuses(&target),
             Err(error) => Some(error.to_string()),
         };
         if let Some(why) = why {
-            uncalled.entry(why).or_default().push(&hook.id);
+            uncallable.entry(why).or_default().push(&hook.id);
         }
         if let Some(why) = &hook.invalid {
             invalid.entry(why).or_default().push(&hook.id);
@@ -224,22 +226,23 @@ fn judge(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> 
     };
     let mut findings = vec![Finding::ok(Topic::Hooks, format!("{active} in the table"))];
     findings.extend(
-        lost.iter()
-            .map(|(event, ids)| unknown(config, event, &these(ids))),
+        without_event
+            .iter()
+            .map(|(event, ids)| unknown(config, event, &list_hooks(ids))),
     );
-    findings.extend(uncalled.iter().map(|(why, ids)| {
+    findings.extend(uncallable.iter().map(|(why, ids)| {
         Finding::warn(
             Topic::Hooks,
-            format!("the target of {} is not called: {why}", these(ids)),
+            format!("the target of {} is not called: {why}", list_hooks(ids)),
         )
-        .mend("correct it, or allow it with allow_http or allow_networks under [delivery]")
+        .remedy("correct it, or allow it with allow_http or allow_networks under [delivery]")
     }));
     findings.extend(invalid.iter().map(|(why, ids)| {
         Finding::warn(
             Topic::Hooks,
-            format!("{} cannot be used: {why}", these(ids)),
+            format!("{} cannot be used: {why}", list_hooks(ids)),
         )
-        .mend("correct it, and it is looked at again")
+        .remedy("correct it, and it is looked at again")
     }));
     findings
 }
@@ -252,12 +255,12 @@ fn pattern(event: &str) -> Pattern {
     }
 }
 
-/// `hook 3`, or `hooks 3, 4, 5, 6, 7 and 12 more`.
-fn these(ids: &[&str]) -> String {
-    let shown = ids[..ids.len().min(NAME)].join(", ");
+/// Names hooks by their ids: `hook 3`, or `hooks 3, 4, 5, 6, 7 and 12 more`.
+fn list_hooks(ids: &[&str]) -> String {
+    let shown = ids[..ids.len().min(NAMED_AT_MOST)].join(", ");
     match ids.len() {
         1 => format!("hook {shown}"),
-        ..=NAME => format!("hooks {shown}"),
-        all => format!("hooks {shown} and {} more", all - NAME),
+        ..=NAMED_AT_MOST => format!("hooks {shown}"),
+        all => format!("hooks {shown} and {} more", all - NAMED_AT_MOST),
     }
 }

@@ -1,7 +1,9 @@
-//! The doctor: looks at everything that must be right for rowhook to work, and names the mend of what is not.
+//! Checks everything that rowhook needs to work, and names a remedy for what is wrong.
 //!
-//! It changes nothing. What the catalog says is read once; the findings are decided on values, a file for each subject.
+//! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
+//! subject.
 
+mod finding;
 mod hooks;
 mod server;
 mod shapes;
@@ -13,120 +15,22 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use url::Url;
 
-pub use self::shapes::visible;
+pub use self::{
+    finding::{Finding, Level, Topic},
+    shapes::visible,
+};
 use super::{
     catalog::Facts,
-    plan::{self, Problem, plan},
+    plan::{self, plan},
 };
-use crate::config::{Config, Place};
+use crate::config::Config;
 use crate::postgres::{address::Address, connect, replication};
 
-/// How long a replication session may take to open.
+/// How long a replication connection may take to open.
 const REPLICATION: Duration = Duration::from_secs(10);
 
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub level: Level,
-    /// What it is about.
-    pub topic: Topic,
-    /// What was found, in one line.
-    pub what: String,
-    /// What to do about it.
-    pub mend: Option<String>,
-    /// Where in hooks.toml, if there.
-    pub place: Option<Place>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Good to know.
-    Note,
-    /// Something will not do what one may expect.
-    Warn,
-    /// rowhook cannot run.
-    Fatal,
-}
-
-/// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Topic {
-    /// Getting in.
-    Connection,
-    /// The server and its settings.
-    Server,
-    /// What the role may do.
-    Privileges,
-    /// The replication slot.
-    Slot,
-    /// What `rowhook setup` has to do.
-    Setup,
-    /// Tables and their columns.
-    Tables,
-    /// Events.
-    Events,
-    /// Whose rows they are.
-    Owners,
-    /// Hooks and their targets.
-    Hooks,
-}
-
-impl Finding {
-    fn new(level: Level, topic: Topic, what: impl Into<String>) -> Self {
-        Self {
-            level,
-            topic,
-            what: what.into(),
-            mend: None,
-            place: None,
-        }
-    }
-
-    fn ok(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Ok, topic, what)
-    }
-
-    fn note(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Note, topic, what)
-    }
-
-    fn warn(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Warn, topic, what)
-    }
-
-    fn fatal(topic: Topic, what: impl Into<String>) -> Self {
-        Self::new(Level::Fatal, topic, what)
-    }
-
-    fn problem(topic: Topic, problem: Problem) -> Self {
-        Self {
-            mend: problem.mend,
-            place: problem.place,
-            ..Self::fatal(topic, problem.what)
-        }
-    }
-
-    fn mend(self, mend: impl Into<String>) -> Self {
-        Self {
-            mend: Some(mend.into()),
-            ..self
-        }
-    }
-
-    fn at(self, place: Place) -> Self {
-        Self {
-            place: Some(place),
-            ..self
-        }
-    }
-}
-
-/// Looks at everything, and returns what it found in the order of the path of a row. `refuses` says why a target must not be
-/// called, if so.
+/// Checks everything, and returns the findings in the order of the path of a row. `refuses` returns why a target must
+/// not be called, or `None` if it may be.
 pub async fn check(
     config: &Config,
     refuses: &(dyn Fn(&Url) -> Option<String> + Sync),
@@ -142,7 +46,10 @@ pub async fn check(
     let facts = match Facts::read(&client, config).await {
         Ok(facts) => facts,
         Err(error) => {
-            let what = format!("cannot read the catalog: {}", crate::postgres::told(&error));
+            let what = format!(
+                "cannot read the catalog: {}",
+                crate::postgres::error_message(&error)
+            );
             return vec![Finding::fatal(Topic::Connection, what)];
         }
     };
@@ -153,17 +60,18 @@ pub async fn check(
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
     findings.extend(tables::tables(config, &facts));
-    findings.extend(fitting(&client, config).await);
-    findings.extend(hooks::of_file(config, refuses));
-    findings.extend(hooks::of_table(&client, config, &facts, refuses).await);
+    findings.extend(expressions(&client, config).await);
+    findings.extend(hooks::in_file(config, refuses));
+    findings.extend(hooks::in_table(&client, config, &facts, refuses).await);
     findings
 }
 
-/// What of the configuration does not fit the tables: columns that are not there, owners that cannot be found, expressions and
-/// queries that cannot be asked. Each line is one such thing, with its place and its mend; empty where all fits.
+/// What in the configuration does not fit the tables: columns that do not exist, owners that cannot be found,
+/// expressions and queries that fail. Each line is one such thing, with its place and its remedy; empty if everything
+/// fits.
 ///
 /// # Errors
-/// When the tables cannot be looked at.
+/// If the catalog cannot be read.
 pub async fn misfits(
     client: &Client,
     config: &Config,
@@ -178,34 +86,34 @@ pub async fn misfits(
             let place = finding
                 .place
                 .map(|place| format!("{}:{place}: ", config.path.display()));
-            let mend = finding.mend.map(|mend| format!("; {mend}"));
+            let remedy = finding.remedy.map(|remedy| format!("; {remedy}"));
             [
                 place.unwrap_or_default(),
                 finding.what,
-                mend.unwrap_or_default(),
+                remedy.unwrap_or_default(),
             ]
             .concat()
         })
         .collect())
 }
 
-/// Do expressions, templates and queries fit the tables?
-async fn fitting(client: &Client, config: &Config) -> Vec<Finding> {
+/// Findings on whether expressions, templates and queries fit the tables.
+async fn expressions(client: &Client, config: &Config) -> Vec<Finding> {
     shapes::shapes(client, config)
         .await
         .unwrap_or_else(|error| {
             let what = format!(
                 "cannot look at the tables: {}",
-                crate::postgres::told(&error)
+                crate::postgres::error_message(&error)
             );
             vec![Finding::fatal(Topic::Tables, what)]
         })
 }
 
-/// Opens a replication session and closes it again: nothing else tells a pooler from a server for sure.
+/// Opens a replication connection and closes it again, the only sure way to tell a pooler from a server.
 async fn replication(address: &Address, facts: &Facts) -> Finding {
     let failed = |error: connect::Error| {
-        // Without the privilege it can only fail; that is told under its own heading, with more ways to mend it.
+        // Without the privilege it must fail. That is a finding of its own, with more remedies.
         let level = match error.reason {
             connect::Reason::NoReplication { .. } => Level::Note,
             _ => Level::Fatal,
@@ -218,7 +126,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             "whether a replication session can be opened shows when wal_level is logical",
         );
     }
-    let opening = replication::Session::open(address, address.stream_name(), &[]);
+    let opening = replication::Connection::open(address, address.stream_name(), &[]);
     match timeout(REPLICATION, opening).await {
         Ok(Ok(_)) => Finding::ok(Topic::Connection, "a replication session can be opened"),
         Ok(Err(error)) => failed(error),
@@ -226,7 +134,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             Topic::Connection,
             "the server does not answer a replication session",
         )
-        .mend("give the server's own address in [database] url, if this is a pooler's"),
+        .remedy("give the server's own address in [database] url, if this is a pooler's"),
     }
 }
 
@@ -241,7 +149,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
                 .collect();
         }
     };
-    let mut findings: Vec<_> = plan::not_ours(facts, &steps)
+    let mut findings: Vec<_> = plan::not_owned(facts, &steps)
         .into_iter()
         .map(|problem| Finding::problem(Topic::Privileges, problem))
         .collect();
@@ -253,7 +161,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
                 Topic::Setup,
                 format!("not set up yet: {}", reasons.join("; ")),
             )
-            .mend("run rowhook setup; rowhook run does it too")
+            .remedy("run rowhook setup; rowhook run does it too")
         }
     });
     findings

@@ -1,18 +1,19 @@
-//! The server, the connection to it, what the role may do there, and the slot.
+//! Checks the server, the connection to it, the privileges of the role, and the slot.
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::Config,
     postgres::address::{Address, Host, TlsMode},
-    setup::{catalog::Facts, lag::size, plan},
+    setup::{catalog::Facts, lag::human_size, plan},
 };
 
-/// Versions that rowhook is tested with.
+/// The major versions of Postgres that rowhook is tested with.
 const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
 
-/// Bytes of WAL that a slot may be behind without a word about it.
+/// How many bytes of WAL a slot may be behind without a warning.
 const MUCH_LAG: i64 = 1 << 30;
 
+/// Reports how the session is encrypted and verified.
 pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let local = address.hosts.iter().all(is_local);
@@ -30,9 +31,9 @@ pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
         _ if local => Finding::ok(Topic::Connection, what),
         Some(_) if verified => Finding::ok(Topic::Connection, what),
         Some(_) => Finding::note(Topic::Connection, what)
-            .mend("the server's certificate is not looked at; sslmode=verify-full in [database] url does"),
+            .remedy("the server's certificate is not looked at; sslmode=verify-full in [database] url does"),
         None => Finding::warn(Topic::Connection, what)
-            .mend("rows and the password's proof can be read on the way; set sslmode=verify-full in [database] url"),
+            .remedy("rows and the password's proof can be read on the way; set sslmode=verify-full in [database] url"),
     };
     vec![connected]
 }
@@ -49,6 +50,7 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
+/// Checks the server and its settings.
 pub(super) fn server(facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let problem = |problem| Finding::problem(Topic::Server, problem);
@@ -59,7 +61,7 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
         Finding::ok(Topic::Server, what)
     } else if major < *VERSIONS.start() {
         Finding::fatal(Topic::Server, format!("{what} is too old"))
-            .mend("rowhook needs Postgres 14 or newer")
+            .remedy("rowhook needs Postgres 14 or newer")
     } else {
         Finding::note(
             Topic::Server,
@@ -70,14 +72,14 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
         Some(wrong) => problem(wrong),
         None => Finding::ok(Topic::Server, "wal_level is logical"),
     });
-    findings.extend(plan::is_standby(server).map(problem));
+    findings.extend(plan::standby(server).map(problem));
     if facts.slot.is_none() && server.used_slots >= server.max_slots {
         findings.push(
             Finding::fatal(
                 Topic::Server,
                 format!("all {} replication slots are in use", server.max_slots),
             )
-            .mend("raise max_replication_slots and restart Postgres, or drop a slot that nobody reads"),
+            .remedy("raise max_replication_slots and restart Postgres, or drop a slot that nobody reads"),
         );
     }
     let reading = facts
@@ -90,7 +92,7 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
                 Topic::Server,
                 format!("all {} WAL senders are in use", server.max_senders),
             )
-            .mend("raise max_wal_senders and restart Postgres"),
+            .remedy("raise max_wal_senders and restart Postgres"),
         );
     }
     findings.push(match server.wal_keep.as_str() {
@@ -98,7 +100,7 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
             Topic::Server,
             "max_slot_wal_keep_size has no limit: while rowhook does not run, WAL piles up until the disk is full",
         )
-        .mend("watch the slot's lag, or set a limit, and lose the slot's events when it is passed"),
+        .remedy("watch the slot's lag, or set a limit, and lose the slot's events when it is passed"),
         limit => Finding::note(
             Topic::Server,
             format!("max_slot_wal_keep_size is {limit}: when the slot is further behind, its events are lost"),
@@ -107,21 +109,23 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Checks what the role may do on the server and in the database.
 pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
     let role = &facts.role;
     let problem = |problem| Finding::problem(Topic::Privileges, problem);
     let mut findings = Vec::new();
-    findings.push(match plan::no_replication(role) {
+    findings.push(match plan::may_not_replicate(role) {
         Some(missing) => problem(missing),
         None => Finding::ok(Topic::Privileges, format!("{} may replicate", role.name)),
     });
-    // Once everything is there, it is not needed any more.
+    // Once the schema and the publications exist, the privilege is no longer needed.
     if facts.schema.is_none() || facts.publications.len() < 2 {
-        findings.extend(plan::no_create(role, &facts.server).map(problem));
+        findings.extend(plan::may_not_create(role, &facts.server).map(problem));
     }
     findings
 }
 
+/// Reports who reads the slot and how far it is behind. A slot that does not exist or is lost is a matter of the plan.
 pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
     let name = &config.database.slot;
     let slot = facts.slot.as_ref()?;
@@ -133,17 +137,17 @@ pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
         }
         None => "read by nobody now".into(),
     };
-    let what = format!("the slot {name} is {reader}, {} behind", size(lag));
+    let what = format!("the slot {name} is {reader}, {} behind", human_size(lag));
     Some(match slot.wal_status.as_deref() {
-        // The plan refuses it, with the mend.
+        // The plan refuses a lost slot, and names the remedy.
         Some("lost") => return None,
         Some("unreserved") => Finding::warn(
             Topic::Slot,
             format!("{what}, and about to lose WAL that it needs"),
         )
-        .mend("start rowhook run now, or raise max_slot_wal_keep_size"),
+        .remedy("start rowhook run now, or raise max_slot_wal_keep_size"),
         _ if lag > MUCH_LAG => Finding::warn(Topic::Slot, what)
-            .mend("start rowhook run, or find out what it waits for"),
+            .remedy("start rowhook run, or find out what it waits for"),
         _ => Finding::ok(Topic::Slot, what),
     })
 }

@@ -1,16 +1,16 @@
-//! What the file says of rows: do its expressions, templates and queries fit the tables?
+//! Checks whether the expressions, templates and queries of the file fit the tables.
 //!
-//! Nothing of that is left to the first row: expressions are held against the columns, templates are tried on a row of NULLs and
-//! on one of the table's, and queries are prepared by the server.
+//! None of that waits for the first row: expressions are checked against the columns, templates are rendered for a row
+//! of NULLs and for a row of the table, and queries are prepared by the server.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Error};
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
-    config::{Action, Config, EventSource, Pattern, Place, TableRules},
+    config::{Action, Config, EventRule, EventSource, Pattern, Place, TableRules},
     event::shape::Shape,
     expression::{
         filter::Filter,
@@ -23,16 +23,16 @@ use crate::{
     postgres::{TableName, quote, relation::Relation, types::Type},
 };
 
-/// Looks at them all.
+/// Checks all expressions, templates and queries.
 ///
 /// # Errors
-/// When the catalog or a table cannot be read.
+/// If the catalog or a table cannot be read.
 pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Finding>, Error> {
     let mut tables: HashMap<&TableName, Relation> = HashMap::new();
     let named = config.events.iter().filter_map(|rule| rule.source.table());
     for name in named.chain(config.tables.iter().map(|rules| &rules.table)) {
         if !tables.contains_key(name)
-            && let Some(relation) = Relation::of(client, name).await?
+            && let Some(relation) = Relation::find(client, name).await?
         {
             tables.insert(name, relation);
         }
@@ -43,20 +43,20 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         let Some(relation) = tables.get(&rules.table) else {
             continue;
         };
-        findings.extend(renamed(rules, relation));
-        findings.extend(questions(client, rules, relation).await?);
+        findings.extend(invalid_names(rules, relation));
+        findings.extend(enrich_queries(client, rules, relation).await?);
         if let Some(visible) = &rules.visible {
-            findings.extend(seen(client, visible, rules, relation).await?);
+            findings.extend(visible_query(client, visible, rules, relation).await?);
         }
         if let Some(template) = &rules.payload {
             let sample = Sample::of(client, rules, relation).await?;
-            findings.extend(tried(template, rules, &sample, config));
+            findings.extend(template_failure(template, rules, &sample, config));
         }
     }
     Ok(findings)
 }
 
-/// The columns that expressions on events of `table` may look at.
+/// The columns that expressions on events of this table may use: those that are shown.
 pub fn visible(config: &Config, relation: &Relation) -> Columns {
     let table = relation.table();
     let rules = config.tables.iter().find(|rules| rules.table == table);
@@ -64,7 +64,7 @@ pub fn visible(config: &Config, relation: &Relation) -> Columns {
     Columns::of(relation, |column| shape.name(column).is_some())
 }
 
-/// Each `when`.
+/// Checks each `when` of an event.
 fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let rules = config.events.iter();
     rules
@@ -81,21 +81,22 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
         .collect()
 }
 
-/// Each `filter` of a hook in the file. One that fits some of its events and not others may be meant so.
+/// Checks each `filter` of a hook in the file. One that fits only some of the hook's events is a warning: that may be
+/// meant.
 fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
         let Some(Ok(filter)) = hook.filter.as_deref().map(Filter::compile) else {
             continue;
         };
-        let heard = |name: &str| {
+        let covers = |name: &str| {
             hook.events
                 .iter()
                 .any(|pattern: &Pattern| pattern.matches(name))
         };
         let mut misfits = Vec::new();
         let mut fits = false;
-        for rule in config.events.iter().filter(|rule| heard(&rule.name)) {
+        for rule in config.events.iter().filter(|rule| covers(&rule.name)) {
             let relation = rule.source.table().and_then(|table| tables.get(table));
             match filter.check(relation.map(|relation| visible(config, relation)).as_ref()) {
                 Ok(()) => fits = true,
@@ -105,7 +106,7 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
         if let Some((event, error)) = misfits.first() {
             let what = format!("the filter of the hook {}, on {event}: {error}", hook.name);
             let finding = if fits {
-                Finding::warn(Topic::Hooks, what).mend(format!(
+                Finding::warn(Topic::Hooks, what).remedy(format!(
                     "ask for the event first, as in: event != {event:?} || …; what it fails on goes on record as dead"
                 ))
             } else {
@@ -117,7 +118,8 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
     findings
 }
 
-fn renamed(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
+/// Checks the names in `rename` and `enrich`: columns must exist, and no two may be shown by one name.
+fn invalid_names(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
     let wrong = |what: String| Finding::fatal(Topic::Tables, what).at(rules.place);
     let mut findings = Vec::new();
     let names = || relation.columns.iter().map(|column| column.name.as_str());
@@ -158,13 +160,13 @@ fn unknown(
     let names = relation.columns.iter().map(|column| column.name.as_str());
     let finding = Finding::fatal(Topic::Tables, what).at(place);
     match nearest(column, names) {
-        Some(near) => finding.mend(format!("did you mean {near}?")),
+        Some(near) => finding.remedy(format!("did you mean {near}?")),
         None => finding,
     }
 }
 
-/// Each query of `enrich`.
-async fn questions(
+/// Checks each query of `enrich`.
+async fn enrich_queries(
     client: &Client,
     rules: &TableRules,
     relation: &Relation,
@@ -173,23 +175,22 @@ async fn questions(
     for enrich in &rules.enrich {
         let who = format!("enrich.{}", enrich.key);
         let columns = enrich.question.columns();
-        let strangers = columns
+        let missing = columns
             .iter()
             .filter(|column| relation.column(column).is_none());
         let before = findings.len();
-        findings
-            .extend(strangers.map(|column| unknown(rules, relation, &who, column, enrich.place)));
+        findings.extend(missing.map(|column| unknown(rules, relation, &who, column, enrich.place)));
         if findings.len() > before {
             continue;
         }
         let sql = enrich::sql(&enrich.question, relation);
-        findings.extend(unasked(client, &sql, &who, rules, enrich.place).await?);
+        findings.extend(unanswerable(client, &sql, &who, rules, enrich.place).await?);
     }
     Ok(findings)
 }
 
-/// The query of `visible`.
-async fn seen(
+/// Checks the query of `visible`.
+async fn visible_query(
     client: &Client,
     visible: &Question,
     rules: &TableRules,
@@ -206,14 +207,14 @@ async fn seen(
         );
         let finding = Finding::fatal(Topic::Tables, what).at(rules.place);
         return Ok(vec![
-            finding.mend("name its columns, each with a $ before it"),
+            finding.remedy("name its columns, each with a $ before it"),
         ]);
     }
     let columns = names
         .iter()
         .filter_map(|name| permission::column(name, relation));
-    let strangers = columns.filter(|column| relation.column(column).is_none());
-    let findings: Vec<Finding> = strangers
+    let missing = columns.filter(|column| relation.column(column).is_none());
+    let findings: Vec<Finding> = missing
         .map(|column| unknown(rules, relation, "visible", column, rules.place))
         .collect();
     if !findings.is_empty() {
@@ -223,12 +224,12 @@ async fn seen(
         Some(column) => enrich::sql_type(relation, column),
         None => "text".to_owned(),
     });
-    let finding = unasked(client, &sql, "visible", rules, rules.place).await?;
+    let finding = unanswerable(client, &sql, "visible", rules, rules.place).await?;
     Ok(finding.into_iter().collect())
 }
 
-/// Why the server would not answer a query.
-async fn unasked(
+/// The finding that the server refuses to prepare a query, if it does.
+async fn unanswerable(
     client: &Client,
     sql: &str,
     who: &str,
@@ -238,19 +239,19 @@ async fn unasked(
     match client.prepare(sql).await {
         Ok(_) => Ok(None),
         Err(error) if error.code().is_some() => {
-            let told = crate::postgres::told(&error);
-            let what = format!("{who} of {} cannot be asked: {told}", rules.table);
+            let cause = crate::postgres::error_message(&error);
+            let what = format!("{who} of {} cannot be asked: {cause}", rules.table);
             Ok(Some(Finding::fatal(Topic::Tables, what).at(place)))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Rows to try a template on.
+/// The rows that a template is tried on.
 struct Sample {
-    /// One with NULL wherever there may be one.
+    /// A row with NULL in every nullable column.
     empty: Map<String, Value>,
-    /// One of the table's, or one as it might be.
+    /// A row of the table, or an invented one if it has none.
     full: Map<String, Value>,
 }
 
@@ -262,7 +263,7 @@ impl Sample {
         );
         let row = match client.query_opt(&sql, &[]).await {
             Ok(row) => row.map(|row| row.try_get::<_, String>(0)).transpose()?,
-            // A table that cannot be read is another finding's business.
+            // That the table cannot be read is another finding.
             Err(error) if error.code().is_some() => None,
             Err(error) => return Err(error),
         };
@@ -284,7 +285,7 @@ impl Sample {
     }
 }
 
-/// Some value of a type, as JSON.
+/// An example value of a type, as JSON.
 fn example(ty: &Type) -> Value {
     match ty {
         Type::Bool => json!(true),
@@ -302,63 +303,27 @@ fn example(ty: &Type) -> Value {
     }
 }
 
-/// What a template fails on, for each kind of event of its table.
-fn tried(
+/// The first failure of a template, over each kind of event of its table and each sample row.
+fn template_failure(
     template: &Template,
     rules: &TableRules,
     sample: &Sample,
     config: &Config,
 ) -> Option<Finding> {
-    let shape = Shape::new(rules);
-    let shown = |row: &Map<String, Value>| {
-        let fields = row.iter();
-        let shown =
-            fields.filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value.clone())));
-        let added = rules
-            .enrich
-            .iter()
-            .map(|enrich| (enrich.key.clone(), Value::Null));
-        Value::Object(shown.chain(added).collect())
-    };
-    let own = |row: &Map<String, Value>| {
-        let fields = row.iter().filter(|(name, _)| shape.name(name).is_some());
-        Value::Object(
-            fields
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
-        )
-    };
-    let on = |action: &Action| {
-        let mut rules_of = config.events.iter();
-        rules_of.find(|rule| matches!(&rule.source, EventSource::Row { table, action: other, .. } if *table == rules.table && other == action))
-    };
-    for (row, called) in [
+    let rows = [
         (&sample.empty, "a row of NULLs"),
         (&sample.full, "a row of the table"),
-    ] {
+    ];
+    for (row, called) in rows {
         for (action, op) in [
             (Action::Created, "insert"),
             (Action::Updated, "update"),
             (Action::Deleted, "delete"),
         ] {
-            let Some(rule) = on(&action) else { continue };
-            let gone = action == Action::Deleted;
-            let view = View {
-                data: shown(row),
-                new: if gone { Value::Null } else { own(row) },
-                old: if action == Action::Created {
-                    Value::Null
-                } else {
-                    own(row)
-                },
-                changed: None,
-                event: &rule.name,
-                owner: None,
-                table: format!("{}.{}", rules.table.schema, rules.table.name),
-                op,
-                timestamp: "2024-05-01T12:00:00.000000Z".to_owned(),
+            let Some(rule) = rule_on(config, &rules.table, &action) else {
+                continue;
             };
-            if let Err(error) = template.render(&view) {
+            if let Err(error) = template.render(&view(rules, row, rule, &action, op)) {
                 let what = format!(
                     "the payload of {}, for {} with {called}: {error}",
                     rules.table, rule.name
@@ -368,4 +333,53 @@ fn tried(
         }
     }
     None
+}
+
+/// The first event on an action of a table.
+fn rule_on<'a>(config: &'a Config, table: &TableName, action: &Action) -> Option<&'a EventRule> {
+    let is_on = |source: &EventSource| match source {
+        EventSource::Row {
+            table: on,
+            action: its,
+            ..
+        } => on == table && its == action,
+        _ => false,
+    };
+    config.events.iter().find(|rule| is_on(&rule.source))
+}
+
+/// What a template sees when the event happens to `row`.
+fn view<'a>(
+    rules: &TableRules,
+    row: &Map<String, Value>,
+    rule: &'a EventRule,
+    action: &Action,
+    op: &'a str,
+) -> View<'a> {
+    let shape = Shape::new(rules);
+    let fields = || row.iter().map(|(name, value)| (name, value.clone()));
+    let shown = fields().filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value)));
+    let added = rules.enrich.iter();
+    let added = added.map(|enrich| (enrich.key.clone(), Value::Null));
+    let own = || {
+        let own = fields().filter(|(name, _)| shape.name(name).is_some());
+        Value::Object(own.map(|(name, value)| (name.clone(), value)).collect())
+    };
+    View {
+        data: Value::Object(shown.chain(added).collect()),
+        new: match action {
+            Action::Deleted => Value::Null,
+            _ => own(),
+        },
+        old: match action {
+            Action::Created => Value::Null,
+            _ => own(),
+        },
+        changed: None,
+        event: &rule.name,
+        owner: None,
+        table: format!("{}.{}", rules.table.schema, rules.table.name),
+        op,
+        timestamp: "2024-05-01T12:00:00.000000Z".to_owned(),
+    }
 }

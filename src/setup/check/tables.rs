@@ -1,42 +1,42 @@
-//! The tables that events are on: their columns, what tells their rows apart, and whose rows they are.
+//! Checks the tables that events are on: their columns, their replica identity, and the owners of their rows.
 
-use super::{Finding, Topic};
+use super::finding::{Finding, Topic};
 use crate::{
     config::{Action, Columns, Config, EventRule, EventSource, OwnerRule, Place, TableRules},
     nearest::nearest,
     postgres::quote,
     setup::{
-        catalog::{Facts, Identity, Kind, Table, published},
+        catalog::{Facts, Kind, RowIdentity, Table, published_tables},
         plan::{full_wanted, identified},
     },
 };
 
-/// Tables that do not exist are not among the findings: setup refuses them, and says so.
+/// Checks all tables that exist. For those that do not, setup is refused, which is a finding of its own.
 pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for name in published(config) {
+    for name in published_tables(config) {
         if let Some(table) = facts.table(&name) {
             findings.push(identity(config, table));
-            findings.extend(computed(table));
+            findings.extend(generated_columns(table));
             findings.extend(partitions(config, table));
-            findings.extend(reading(table, facts, &place(config, table)));
+            findings.extend(read_access(table, facts, &place(config, table)));
         }
     }
     for rules in &config.tables {
         if let Some(table) = facts.table(&rules.table) {
-            findings.extend(shown(rules, table));
-            findings.extend(owner(rules, table, facts));
+            findings.extend(listed_columns(rules, table));
+            findings.extend(owner_path(rules, table, facts));
         }
     }
     for rule in &config.events {
         findings.extend(event(config, facts, rule));
     }
-    findings.extend(owners(config, facts));
+    findings.extend(owner_table(config, facts));
     findings
 }
 
-/// The table that hooks' owners are looked for in.
-fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
+/// Checks the table of `owner_exists`.
+fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
     let exists = config.owner_exists.as_ref()?;
     let table = facts.table(&exists.table)?;
     let missing = no_column(Topic::Owners, table, &exists.column, exists.place);
@@ -49,13 +49,13 @@ fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
                     table.name
                 ),
             )
-            .mend("name the primary key in owner_exists, or set REPLICA IDENTITY FULL")
+            .remedy("name the primary key in owner_exists, or set REPLICA IDENTITY FULL")
             .at(exists.place)
         })
     })
 }
 
-/// Where a table's rules begin, or else the first event on it.
+/// The place in the file of a table's rules, or else of the first event on it.
 fn place(config: &Config, table: &Table) -> Option<Place> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     let event = config.events.iter().find(
@@ -66,7 +66,7 @@ fn place(config: &Config, table: &Table) -> Option<Place> {
         .or(event.map(|rule| rule.place))
 }
 
-/// How the stream tells the rows apart.
+/// Reports the replica identity of a table.
 fn identity(config: &Config, table: &Table) -> Finding {
     let name = &table.name;
     let finding = if !identified(config, table) {
@@ -74,7 +74,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
             Topic::Tables,
             format!("{name} has no replica identity: only its inserts are heard"),
         )
-        .mend(identify(table))
+        .remedy(identify(table))
     } else if table.is_full() {
         Finding::ok(
             Topic::Tables,
@@ -87,7 +87,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
         )
     } else {
         let columns = match &table.identity {
-            Identity::Key { columns, .. } => columns,
+            RowIdentity::Key { columns, .. } => columns,
             _ => &table.primary_key,
         };
         Finding::ok(
@@ -101,7 +101,7 @@ fn identity(config: &Config, table: &Table) -> Finding {
     }
 }
 
-/// What gives a table an identity.
+/// How to give a table a replica identity.
 fn identify(table: &Table) -> String {
     let name = &table.name;
     match table.kind {
@@ -112,7 +112,7 @@ fn identify(table: &Table) -> String {
     }
 }
 
-fn computed(table: &Table) -> Option<Finding> {
+fn generated_columns(table: &Table) -> Option<Finding> {
     (!table.generated.is_empty()).then(|| {
         Finding::note(
             Topic::Tables,
@@ -136,15 +136,16 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
             ),
         );
         if full_wanted(config, &table.name) {
-            finding.mend("run rowhook setup after adding a partition: it does not inherit identity = \"full\"")
+            finding.remedy("run rowhook setup after adding a partition: it does not inherit identity = \"full\"")
         } else {
             finding
         }
     })
 }
 
-/// Values that are not in the stream are read from the table. Without that they are left out and named in `unchanged`.
-fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
+/// Checks that the role can read the table. Values that are not in the stream are read from there; if that is
+/// impossible, payloads lack them and name them in `unchanged`.
+fn read_access(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
         Finding::warn(
@@ -154,7 +155,7 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
                 table.name
             ),
         )
-        .mend(format!(
+        .remedy(format!(
             "run: grant select on {} to {}",
             quote::table(&table.name),
             quote::name(role)
@@ -164,7 +165,7 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
             Topic::Privileges,
             format!("row security hides rows of {} from {role}: large values that an update left alone can be missing", table.name),
         )
-        .mend(format!("run: alter role {} bypassrls", quote::name(role)))
+        .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
     } else {
         return None;
     };
@@ -174,8 +175,8 @@ fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Findin
     })
 }
 
-/// Are the columns of `columns` and `exclude` there?
-fn shown(rules: &TableRules, table: &Table) -> Vec<Finding> {
+/// Checks that the columns of `columns` and `exclude` exist.
+fn listed_columns(rules: &TableRules, table: &Table) -> Vec<Finding> {
     let columns = match &rules.columns {
         Columns::All => &[][..],
         Columns::Only(columns) | Columns::Except(columns) => columns,
@@ -193,14 +194,14 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Place) -> Option<
     let finding = Finding::fatal(topic, format!("{} has no column {column}", table.name)).at(place);
     Some(
         match nearest(column, table.columns.iter().map(String::as_str)) {
-            Some(near) => finding.mend(format!("did you mean {near}?")),
+            Some(near) => finding.remedy(format!("did you mean {near}?")),
             None => finding,
         },
     )
 }
 
-/// Can the path to the owner be walked?
-fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
+/// Checks that every step of the path to the owner can be looked up.
+fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     let Some(owner) = &rules.owner else {
         return Vec::new();
     };
@@ -218,7 +219,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                 Topic::Owners,
                 format!("the owner of {} is looked up in {name} by its primary key, which must be one column", rules.table),
             )
-            .mend(match table.primary_key.len() {
+            .remedy(match table.primary_key.len() {
                 0 => format!("give {name} a primary key, or another owner to [tables.{}]", rules.table),
                 _ => format!("give another owner to [tables.{}]", rules.table),
             })
@@ -230,7 +231,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                     rules.table
                 ),
             )
-            .mend(format!(
+            .remedy(format!(
                 "run: grant select on {} to {}",
                 quote::table(name),
                 quote::name(role)
@@ -240,7 +241,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
                 Topic::Owners,
                 format!("row security hides rows of {name} from {role}, so that owners of {} can be missed", rules.table),
             )
-            .mend(format!("run: alter role {} bypassrls", quote::name(role)))
+            .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
         } else {
             continue;
         };
@@ -249,7 +250,7 @@ fn owner(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Can the event happen, and does it reach whom it should?
+/// Checks that an event can happen, and that it reaches the hooks that it should.
 fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     let EventSource::Row {
         table,
@@ -267,73 +268,92 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         .iter()
         .filter_map(|column| no_column(Topic::Events, table, column, rule.place))
         .collect();
-    let (event, name) = (&rule.name, &table.name);
-    let heard_whole = matches!(action, Action::Updated | Action::Deleted);
-    let full = table.is_full() || full_wanted(config, name);
-    let say_full = format!("set identity = \"full\" under [tables.{name}]");
-    if heard_whole && !identified(config, table) {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
-            )
-            .mend(identify(table))
-            .at(rule.place),
-        );
+    let needs_identity = matches!(action, Action::Updated | Action::Deleted);
+    if needs_identity && !identified(config, table) {
+        findings.push(impossible(rule, table));
         return findings;
     }
-    let unknown = changed.iter().find(|column| !table.is_in_identity(column));
-    if let (false, Some(column)) = (full, unknown) {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"),
-            )
-            .mend(&say_full)
-            .at(rule.place),
-        );
+    let is_full = table.is_full() || full_wanted(config, &table.name);
+    if !is_full {
+        findings.extend(unknown_change(rule, table, changed));
+        let asks_old = when.as_deref().is_some_and(mentions_old);
+        findings.extend((asks_old && needs_identity).then(|| partial_old_row(rule, table)));
     }
-    let asks_old = when.as_deref().is_some_and(mentions_old);
-    if asks_old && !full && heard_whole {
-        findings.push(
-            Finding::warn(
-                Topic::Events,
-                format!("{event} looks at the old row, of which the stream carries only the key of {name}"),
-            )
-            .mend(&say_full)
-            .at(rule.place),
-        );
-    }
-    if rule.all_owners {
-        return findings;
-    }
-    match owner_column(config, table) {
-        None => findings.push(
-            Finding::warn(
-                Topic::Owners,
-                format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
-            )
-            .mend(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners"))
-            .at(rule.place),
-        ),
-        Some(column)
-            if *action == Action::Deleted && !full && !table.is_in_identity(&column) =>
-        {
-            findings.push(
-                Finding::warn(
-                    Topic::Owners,
-                    format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
-                )
-                .mend(say_full)
-                .at(rule.place),
-            );
-        }
-        Some(_) => {}
+    if !rule.all_owners {
+        let by_identity = *action == Action::Deleted && !is_full;
+        findings.extend(unknown_owner(config, rule, table, by_identity));
     }
     findings
 }
 
-/// The row's own column that leads to the owner.
+/// The finding that an event never happens, because updates and deletes of its table are not published.
+fn impossible(rule: &EventRule, table: &Table) -> Finding {
+    let (event, name) = (&rule.name, &table.name);
+    Finding::warn(
+        Topic::Events,
+        format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
+    )
+    .remedy(identify(table))
+    .at(rule.place)
+}
+
+/// The finding that the stream lacks the old value of a column, so whether it changed is unknown.
+fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option<Finding> {
+    let (event, name) = (&rule.name, &table.name);
+    let column = changed
+        .iter()
+        .find(|column| !table.is_in_identity(column))?;
+    let finding = Finding::warn(
+        Topic::Events,
+        format!(
+            "{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"
+        ),
+    );
+    Some(finding.remedy(make_full(table)).at(rule.place))
+}
+
+/// The finding that a condition uses the old row, of which the stream carries only the key.
+fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
+    let (event, name) = (&rule.name, &table.name);
+    Finding::warn(
+        Topic::Events,
+        format!("{event} looks at the old row, of which the stream carries only the key of {name}"),
+    )
+    .remedy(make_full(table))
+    .at(rule.place)
+}
+
+/// The finding that rows have no owner, or that the owner of a deleted row is unknown. `by_identity` says that the
+/// stream carries only the replica identity of the row.
+fn unknown_owner(
+    config: &Config,
+    rule: &EventRule,
+    table: &Table,
+    by_identity: bool,
+) -> Option<Finding> {
+    let (event, name) = (&rule.name, &table.name);
+    let finding = match owner_column(config, table) {
+        None => Finding::warn(
+            Topic::Owners,
+            format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
+        )
+        .remedy(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners")),
+        Some(column) if by_identity && !table.is_in_identity(&column) => Finding::warn(
+            Topic::Owners,
+            format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
+        )
+        .remedy(make_full(table)),
+        Some(_) => return None,
+    };
+    Some(finding.at(rule.place))
+}
+
+/// How to make the stream carry whole old rows.
+fn make_full(table: &Table) -> String {
+    format!("set identity = \"full\" under [tables.{}]", table.name)
+}
+
+/// The column of the table that leads to the owner.
 fn owner_column(config: &Config, table: &Table) -> Option<String> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     match rules.and_then(|rules| rules.owner.as_ref()) {
@@ -342,7 +362,7 @@ fn owner_column(config: &Config, table: &Table) -> Option<String> {
     }
 }
 
-/// Does a CEL expression use `old`? A text constant with that word is taken for it too; that costs one warning too many.
+/// Whether a CEL expression uses `old`. A text constant with that word counts too, which costs one needless warning.
 fn mentions_old(expression: &str) -> bool {
     expression
         .split(|c: char| !c.is_alphanumeric() && c != '_')

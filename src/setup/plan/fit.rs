@@ -1,6 +1,6 @@
-//! Where the configuration and the database do not fit, so that no plan would be right.
+//! Conflicts between the configuration and the database that no plan could resolve.
 
-use super::{Problem, identified};
+use super::{problem::Problem, publication::identified};
 use crate::{
     config::{Action, Config, EventSource, Place},
     nearest::nearest,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Everything that does not fit; none where a plan can be made.
+/// All such conflicts; empty if a plan can be made.
 pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems = missing_tables(config, facts);
     problems.extend(unfit_hook_table(config, facts));
@@ -35,7 +35,7 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
             ),
             Some(_) => return,
         };
-        // Once is enough for a table that many events are on.
+        // A table that several events are on is reported once.
         if problems.iter().all(|known| known.what != problem.what) {
             problems.push(problem.at(place));
         }
@@ -60,7 +60,7 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     problems
 }
 
-/// That there is no such table, and which one was meant.
+/// The problem that a table does not exist, with a guess at which one was meant.
 fn no_table(table: &TableName, facts: &Facts) -> Problem {
     let elsewhere = facts.names.iter().find(|known| known.name == table.name);
     let known: Vec<String> = facts.names.iter().map(ToString::to_string).collect();
@@ -70,12 +70,13 @@ fn no_table(table: &TableName, facts: &Facts) -> Problem {
     };
     Problem {
         what: format!("there is no table {table} in {}", facts.server.database),
-        mend: meant.map(|meant| format!("did you mean {meant}?")),
+        remedy: meant.map(|meant| format!("did you mean {meant}?")),
         place: None,
     }
 }
 
-/// Hooks that are updated or deleted unheard would be called for ever.
+/// A hook table without replica identity: updates and deletes of hooks would be missed, and they would be called for
+/// ever.
 fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     let hooks = config.hook_table.as_ref()?;
     let table = facts.table(&hooks.table)?;
@@ -103,11 +104,11 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
         ));
     }
     let newest = migration::newest();
-    if schema.migrations.is_empty() && !schema.strangers.is_empty() {
+    if schema.migrations.is_empty() && !schema.other_relations.is_empty() {
         return Some(Problem::new(
             format!(
                 "the schema {name} already holds {}",
-                schema.strangers.join(", ")
+                schema.other_relations.join(", ")
             ),
             "set [database] schema to a name that is free",
         ));

@@ -1,54 +1,38 @@
-//! What setup has to do: the difference between the configuration and the database, as SQL, decided on values alone.
+//! The plan of setup: the difference between the configuration and the database, as SQL. It is decided on values alone.
 //!
-//! Two things here are easy to get wrong. The publications come before the slot, because the slot looks them up as they
-//! were at each point of the WAL. And a table without replica identity must not be published for updates, because then
-//! Postgres refuses the application's own UPDATE.
+//! Two things are easy to get wrong here. The publications must be created before the slot, because a slot looks them
+//! up as they were at each point of the WAL. And a table without replica identity must not be published for updates,
+//! because Postgres would then refuse the application's own UPDATE.
 
 mod fit;
-mod hindrance;
-mod problem;
+mod precondition;
+pub mod problem;
 mod publication;
+pub mod step;
 
 use super::{
-    catalog::{Event, Facts, Identity, Kind, Table},
+    catalog::{Event, Facts, Kind, RowIdentity, Table},
     migration,
 };
 use crate::config::Config;
 use crate::postgres::quote;
 
+use self::step::CREATE_SLOT;
+
 pub use self::{
-    hindrance::hindrances,
+    precondition::unmet_preconditions,
     problem::{Problem, Refused},
+    step::{Runs, Step},
 };
 pub(super) use self::{
-    hindrance::{is_standby, no_create, no_replication, not_ours, wrong_wal_level},
+    precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
     publication::{full_wanted, identified},
 };
 
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// Why, in one line.
-    pub reason: String,
-    /// How; one or more statements.
-    pub sql: String,
-    /// How it is run.
-    pub runs: Runs,
-}
-
-/// How a step is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runs {
-    /// In a transaction of its own, so that its locks are held for a moment only.
-    InTransaction,
-    /// Outside of one: Postgres makes no slot in a transaction that has written.
-    Alone,
-}
-
-/// What is to be done, in order; empty when all is as it should be.
+/// The steps of setup, in order; empty if nothing is missing.
 ///
 /// # Errors
-/// When the configuration does not fit the database, or doing it would lose or break something.
+/// If the configuration does not fit the database, or a step would lose or break something.
 pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     if let Some(gap) = facts.gap(config) {
         return Err(Refused(vec![gap.problem()]));
@@ -66,7 +50,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     Ok(steps)
 }
 
-/// The steps as SQL that psql runs as it stands.
+/// The steps as a script for psql.
 pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     let mut script = comment(&format!(
         "rowhook setup for the database {}. Run it with: psql -v ON_ERROR_STOP=1",
@@ -93,17 +77,17 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     script
 }
 
-/// One line, whatever the names in it hold: what came after a line break would be run.
+/// A comment of one line. Line breaks are removed, because what follows one in a name would be run as SQL.
 fn comment(text: &str) -> String {
     format!("-- {}\n", text.replace(['\n', '\r'], " "))
 }
 
-/// Takes the lock that keeps two setups of one database from mixing, until the transaction ends.
+/// A statement that locks out other setups of this database until the transaction ends.
 fn one_at_a_time(config: &Config) -> String {
     format!("select pg_advisory_xact_lock({});", lock_key(config))
 }
 
-/// The key of that lock, as an SQL expression.
+/// The key of the advisory lock that setups of one database take, as an SQL expression.
 pub(super) fn lock_key(config: &Config) -> String {
     let name = format!("rowhook setup of {}", config.database.schema);
     format!("hashtextextended({}, 0)", quote::text(&name))
@@ -119,14 +103,14 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
     })
 }
 
-/// Copies `[events]` into the table that new hooks are checked against.
+/// A step that copies `[events]` into the table `event`, which new hooks are checked against.
 fn events(config: &Config, facts: &Facts) -> Option<Step> {
     let wanted = wanted_events(config);
     let mut there = match &facts.schema {
         Some(schema) => schema.events.clone(),
         None => Vec::new(),
     };
-    // Not trusting the collation that the database sorted them with.
+    // The database may sort with another collation.
     there.sort_by(|a, b| a.name.cmp(&b.name));
     if wanted == there {
         return None;
@@ -147,7 +131,7 @@ fn events(config: &Config, facts: &Facts) -> Option<Step> {
     })
 }
 
-/// The events of the file, by name.
+/// The events of the file, sorted by name.
 fn wanted_events(config: &Config) -> Vec<Event> {
     let mut wanted: Vec<Event> = config
         .events
@@ -171,16 +155,16 @@ fn row(event: &Event) -> String {
     )
 }
 
-/// Makes the identity full where the file says so, and notes what it was.
+/// Steps that set REPLICA IDENTITY FULL where the file asks for it, and record what it was before.
 fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
     let mut steps = Vec::new();
     for table in &facts.tables {
-        // Where even that would not make updates safe to publish, it would only make the WAL bigger.
+        // If updates could not be published even then, it would only make the WAL larger.
         if !full_wanted(config, &table.name) || !identified(config, table) {
             continue;
         }
         match table.kind {
-            // What a partitioned table says of itself is asked by nobody: each partition speaks for its own rows.
+            // Postgres uses the identity of each partition, not that of the partitioned table.
             Kind::Partitioned => {
                 steps.extend(table.leaves.iter().filter_map(|leaf| full(config, leaf)));
             }
@@ -192,12 +176,12 @@ fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
 
 fn full(config: &Config, table: &Table) -> Option<Step> {
     let (previous, index) = match &table.identity {
-        Identity::Full => return None,
-        Identity::Key {
+        RowIdentity::Full => return None,
+        RowIdentity::Key {
             index: Some(index), ..
         } => ('i', quote::text(index)),
-        Identity::None { by_choice: true } => ('n', "null".into()),
-        Identity::Key { index: None, .. } | Identity::None { by_choice: false } => {
+        RowIdentity::None { by_choice: true } => ('n', "null".into()),
+        RowIdentity::Key { index: None, .. } | RowIdentity::None { by_choice: false } => {
             ('d', "null".into())
         }
     };
@@ -215,8 +199,6 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
         runs: Runs::InTransaction,
     })
 }
-
-const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
 
 fn slot(config: &Config, facts: &Facts) -> Option<Step> {
     let name = &config.database.slot;

@@ -1,25 +1,25 @@
-//! What a person must change before setup can go on.
+//! Problems that a person must solve before setup can continue.
 
 use std::fmt;
 
 use crate::config::Place;
 
-/// Something that a person must change first.
+/// Something that a person must change before setup can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong.
     pub what: String,
-    /// What to do about it, where that is not obvious.
-    pub mend: Option<String>,
-    /// Where in hooks.toml, if there.
+    /// What to do about it; `None` if that is obvious.
+    pub remedy: Option<String>,
+    /// The place in hooks.toml that it is about, if any.
     pub place: Option<Place>,
 }
 
 impl Problem {
-    pub(in crate::setup) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
-            mend: Some(mend.into()),
+            remedy: Some(remedy.into()),
             place: None,
         }
     }
@@ -32,21 +32,21 @@ impl Problem {
     }
 }
 
-/// In one line.
+/// One line: the place, what is wrong, and the remedy.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
             write!(f, "{place}: ")?;
         }
         f.write_str(&self.what)?;
-        match &self.mend {
-            Some(mend) => write!(f, "; {mend}"),
+        match &self.remedy {
+            Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
     }
 }
 
-/// Everything that stands in the way, one line each.
+/// The problems that keep setup from continuing. They are displayed one to a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub Vec<Problem>);
 

@@ -1,13 +1,13 @@
-//! The two publications: the one of whole changes, and the one of tables whose updates must not be published.
+//! The two publications: one of all changes, and one of the tables of which only inserts can be published.
 
-use super::{Runs, Step};
+use super::step::{Runs, Step};
 use crate::{
     config::Config,
     postgres::{TableName, quote},
     setup::catalog::{self, Facts, Kind, Publication, Table},
 };
 
-/// Creates what is missing, then brings each table into the publication where it belongs and out of the other.
+/// The steps that create or correct the publications, and then move each table to the one where it belongs.
 pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
     let (whole, inserts) = wanted_publications(config, facts);
     let mut steps = Vec::new();
@@ -66,7 +66,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         config.database.inserts_publication(),
         [true, false, false, false],
     );
-    let mut names = catalog::published(config);
+    let mut names = catalog::published_tables(config);
     let owners = config
         .owner_exists
         .iter()
@@ -77,7 +77,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         }
     }
     for name in names {
-        // A table that is not there yet can only be rowhook's own.
+        // A table that does not exist yet is one of rowhook's own.
         let fit = facts
             .table(&name)
             .is_none_or(|table| identified(config, table));
@@ -132,7 +132,7 @@ fn joining(config: &Config, table: &TableName, whole: bool) -> String {
     }
 }
 
-/// ONLY: without it, tables that inherit from this one would come along. Partitions come along either way.
+/// Without ONLY, tables that inherit from this one would be added too. Partitions are included either way.
 fn add_table(publication: &Publication, table: &TableName) -> String {
     format!(
         "alter publication {} add table only {};\n",
@@ -149,17 +149,17 @@ fn drop_table(publication: &Publication, table: &TableName) -> String {
     )
 }
 
-/// [`Table::is_identified`], as it will be after setup.
-pub(in crate::setup) fn identified(config: &Config, table: &Table) -> bool {
+/// What [`Table::is_identified`] will be after setup.
+pub(crate) fn identified(config: &Config, table: &Table) -> bool {
     match table.kind {
-        // See is_identified: for the partitions to come, only the primary key counts.
+        // As in `is_identified`: future partitions have only the primary key.
         Kind::Partitioned if full_wanted(config, &table.name) => !table.primary_key.is_empty(),
         _ => full_wanted(config, &table.name) || table.is_identified(),
     }
 }
 
-/// Does the file ask for `identity = "full"`?
-pub(in crate::setup) fn full_wanted(config: &Config, table: &TableName) -> bool {
+/// Whether the file has `identity = "full"` for this table.
+pub(crate) fn full_wanted(config: &Config, table: &TableName) -> bool {
     config
         .tables
         .iter()

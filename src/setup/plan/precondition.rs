@@ -1,30 +1,34 @@
-//! What would keep this role on this server from doing what the plan says.
+//! What the server and the role must allow before a plan can be carried out.
 
-use super::{CREATE_SLOT, Problem, Step};
+use super::{
+    problem::Problem,
+    step::{CREATE_SLOT, Step},
+};
 use crate::{
     postgres::quote,
     setup::catalog::{Facts, Role, Server, Table},
 };
 
-/// What would keep this role on this server from doing `steps`. A DBA who runs the printed SQL is another role.
-pub fn hindrances(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+/// What keeps this role from carrying out `steps` on this server. A printed script is not held to it, since a DBA may
+/// run it as another role.
+pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let (server, role) = (&facts.server, &facts.role);
     let makes = |what: &str| steps.iter().any(|step| step.sql.contains(what));
     let makes_schema = makes("create schema ") || makes("create publication ");
     [
         wrong_wal_level(server),
-        is_standby(server),
-        no_replication(role).filter(|_| makes(CREATE_SLOT)),
-        no_create(role, server).filter(|_| makes_schema),
+        standby(server),
+        may_not_replicate(role).filter(|_| makes(CREATE_SLOT)),
+        may_not_create(role, server).filter(|_| makes_schema),
     ]
     .into_iter()
     .flatten()
-    .chain(not_ours(facts, steps))
+    .chain(not_owned(facts, steps))
     .collect()
 }
 
-/// What `steps` change but this role does not own.
-pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
+/// What `steps` change although this role does not own it.
+pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let role = &facts.role;
     let changed = |what: String| steps.iter().any(|step| step.sql.contains(&what));
     let mut problems = Vec::new();
@@ -44,7 +48,7 @@ pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> 
     }
     for table in facts.tables.iter().filter(|table| !table.owned) {
         if changed(format!("table only {}", quote::table(&table.name))) {
-            problems.push(not_owned(table, role));
+            problems.push(table_not_owned(table, role));
         }
     }
     let outdated = facts
@@ -63,7 +67,8 @@ pub(in crate::setup) fn not_ours(facts: &Facts, steps: &[Step]) -> Vec<Problem> 
     problems
 }
 
-pub(in crate::setup) fn wrong_wal_level(server: &Server) -> Option<Problem> {
+/// The problem that wal_level is not logical, if so.
+pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     (server.wal_level != "logical").then(|| {
         Problem::new(
             format!("wal_level is {}, and must be logical", server.wal_level),
@@ -72,7 +77,8 @@ pub(in crate::setup) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     })
 }
 
-pub(in crate::setup) fn is_standby(server: &Server) -> Option<Problem> {
+/// The problem that the server is a standby, if it is.
+pub(crate) fn standby(server: &Server) -> Option<Problem> {
     server.in_recovery.then(|| {
         Problem::new(
             "this server is a standby",
@@ -81,9 +87,11 @@ pub(in crate::setup) fn is_standby(server: &Server) -> Option<Problem> {
     })
 }
 
+/// The other remedy for a missing privilege.
 const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
 
-pub(in crate::setup) fn no_replication(role: &Role) -> Option<Problem> {
+/// The problem that the role may not create or read slots, if so.
+pub(crate) fn may_not_replicate(role: &Role) -> Option<Problem> {
     let name = &role.name;
     (!role.may_replicate()).then(|| {
         Problem::new(
@@ -96,7 +104,8 @@ pub(in crate::setup) fn no_replication(role: &Role) -> Option<Problem> {
     })
 }
 
-pub(in crate::setup) fn no_create(role: &Role, server: &Server) -> Option<Problem> {
+/// The problem that the role may not create schemas and publications, if so.
+pub(crate) fn may_not_create(role: &Role, server: &Server) -> Option<Problem> {
     let (name, database) = (&role.name, &server.database);
     (!role.may_create).then(|| {
         Problem::new(
@@ -110,7 +119,7 @@ pub(in crate::setup) fn no_create(role: &Role, server: &Server) -> Option<Proble
     })
 }
 
-fn not_owned(table: &Table, role: &Role) -> Problem {
+fn table_not_owned(table: &Table, role: &Role) -> Problem {
     Problem::new(
         format!(
             "{} belongs to {}, and only its owner can publish it",
