@@ -1,12 +1,11 @@
 //! The REST API: what owners and operators do with it, and what nobody may.
 
+use harness::{BOOK_EVENTS, DEADLINE, Database, Receiver, Rowhook, SECRET};
 use std::time::Duration;
 
 use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-use crate::support::{BOOK_EVENTS, DEADLINE, Database, Receiver, Rowhook, SECRET};
 
 const ADMIN: &str = "admin-admin-admin-admin";
 const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";

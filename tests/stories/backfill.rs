@@ -1,20 +1,18 @@
 //! A backfill sends what a table has, among the changes that go on, and never older after newer.
 
+use harness::{BOOK_EVENTS, Call, Database, Receiver, Rowhook};
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::{
-    managing::{ask, refused},
-    support::{self, BOOK_EVENTS, Call, Database, Receiver, Rowhook},
-};
+use crate::managing::{ask, refused};
 
 /// Changes rows again and again, some of them several in a transaction and in no order, until it is told to stop.
 fn write(url: &str, seed: u64, mut stop: tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
     let url = url.to_owned();
     tokio::spawn(async move {
-        let client = support::connect(&url).await;
+        let client = harness::connect(&url).await;
         let mut random = seed;
         let mut next = move |below: u64| {
             random = random
@@ -130,7 +128,7 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
         "--rate",
         "400",
     ];
-    let killed = support::Running::start(&config, &args);
+    let killed = harness::Running::start(&config, &args);
     receiver.expect(1).await;
     drop(killed);
     let before: i64 = database
@@ -175,7 +173,7 @@ async fn a_row_that_somebody_is_changing_is_waited_for_and_blocks_nobody() {
     let mut rowhook = Rowhook::start(&config);
     rowhook.until_log("attached").await;
     let hook = database.hook(None, "book.*", &receiver.url()).await;
-    let writer = support::connect(&database.url).await;
+    let writer = harness::connect(&database.url).await;
     writer
         .batch_execute("begin; update book set price = 2 where id = 5")
         .await
@@ -219,7 +217,7 @@ async fn what_cannot_be_backfilled_says_why() {
 "user.logged_in" = "custom"
 "#,
     );
-    assert_eq!(support::rowhook(&config, &["setup"]).code, 0);
+    assert_eq!(harness::rowhook(&config, &["setup"]).code, 0);
     let all = database.hook(None, "*", "http://127.0.0.1:1/").await;
     let one = database
         .hook(None, "note.added", "http://127.0.0.1:1/")

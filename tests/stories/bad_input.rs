@@ -1,8 +1,7 @@
 //! What is wrong is said in one line that says what to do.
 
+use harness::{BOOK_EVENTS, BOOKSTORE, Database, connect, rowhook};
 use rowhook::demo::cluster::Cluster;
-
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Database, connect, rowhook};
 
 #[tokio::test]
 async fn a_wrong_file_ends_with_64_and_all_mistakes_before_anything_is_opened() {

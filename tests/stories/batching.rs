@@ -1,10 +1,9 @@
 //! Several deliveries in one request: an array, in which each keeps its own id, order, attempts and parking.
 
+use harness::{BOOK_EVENTS, Call, Database, Receiver, Rowhook, SECRET, rowhook};
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver, Rowhook, SECRET, rowhook};
 
 /// A hook on everything, with these keys more.
 fn hook(receiver: &Receiver, keys: &str) -> String {

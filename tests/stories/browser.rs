@@ -1,5 +1,6 @@
 //! A headless Chromium, driven as the WebDriver standard says. It ends when it is dropped.
 
+use harness::DEADLINE;
 use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
@@ -10,8 +11,6 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-
-use crate::support::DEADLINE;
 
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 

@@ -1,10 +1,9 @@
 //! The console, asked with psql and with a driver.
 
+use harness::{BOOK_EVENTS, Database, Receiver, Rowhook};
 use std::process::Command;
 
 use tokio_postgres::{NoTls, SimpleQueryMessage};
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook};
 
 const PASSWORD: &str = "correct horse";
 

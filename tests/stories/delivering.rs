@@ -1,5 +1,6 @@
 //! Requests: their shape, their order, and what follows from their answers.
 
+use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook};
 use std::{
     collections::HashMap,
     sync::{
@@ -11,10 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    memory::Slow,
-    support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook},
-};
+use crate::memory::Slow;
 
 #[tokio::test]
 async fn the_three_payloads_are_as_documented() {

@@ -1,9 +1,8 @@
 //! Bodies in the dialects that receivers speak.
 
 use cloudevents::{AttributesReader, Data, Event};
+use harness::{Database, Receiver};
 use serde_json::json;
-
-use crate::support::{Database, Receiver};
 
 /// A hook of the operator on everything, in this dialect and with more of its own.
 fn hook(receiver: &Receiver, payload: &str, more: &str) -> String {

@@ -1,8 +1,7 @@
 //! A hook that is gone or only fails is disabled, its owner is told, and what it has not got is kept.
 
+use harness::{BOOK_EVENTS, Database, Receiver, Rowhook};
 use serde_json::json;
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook};
 
 async fn disabled(database: &Database, hook: &str, reason: &str) {
     let sql = format!(

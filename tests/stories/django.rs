@@ -1,5 +1,6 @@
 //! Beside a real Django application with django-rest-hooks 1.5: both send, to the same endpoint, for the same saves.
 
+use harness::{Call, Database, Receiver};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write},
@@ -9,8 +10,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-
-use crate::support::{Call, Database, Receiver};
 
 /// The application, running. It says nothing unless it is spoken to.
 struct Application {

@@ -1,9 +1,8 @@
 //! A slot that does not go on from where rowhook was is never passed over in silence.
 
+use harness::{BOOK_EVENTS, BOOKSTORE, Database, Gate, Receiver, Rowhook, connect, rowhook};
 use rowhook::demo::cluster::{Cluster, Stop};
 use serde_json::json;
-
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Database, Gate, Receiver, Rowhook, connect, rowhook};
 
 /// A database where a book has been told of and rowhook has been stopped, with a hook on `rowhook.gap` beside that on books.
 async fn told_of_one_book(books: &Receiver, alarm: &Receiver) -> Database {

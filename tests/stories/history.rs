@@ -1,8 +1,7 @@
 //! What came of requests is remembered, and remembering it delays nothing.
 
+use harness::{BOOK_EVENTS, Database, Receiver, Rowhook, SECRET};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook, SECRET};
 
 /// All that is remembered of a hook, oldest first.
 async fn attempts(database: &Database, hook: &str) -> Vec<Value> {
@@ -104,7 +103,7 @@ async fn nothing_waits_for_a_history_that_cannot_be_written() {
     database
         .sql("begin; lock table rowhook.attempt in access exclusive mode")
         .await;
-    let other = crate::support::connect(&database.url).await;
+    let other = harness::connect(&database.url).await;
     other
         .batch_execute("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 50) n")
         .await

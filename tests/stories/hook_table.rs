@@ -1,8 +1,7 @@
 //! A hook table that the application has already: what it says applies from the commit that says it.
 
+use harness::{BOOK_EVENTS, Call, Database, Receiver, SECRET};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Call, Database, Receiver, SECRET};
 
 /// What Django makes of the model of django-rest-hooks.
 const REST_HOOKS: &str = "

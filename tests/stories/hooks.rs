@@ -1,8 +1,7 @@
 //! Hooks are rows of the same stream: they begin and end exactly where they stand in it.
 
+use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook, SECRET};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook, SECRET};
 
 fn ids(calls: &[Call]) -> Vec<Value> {
     let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();

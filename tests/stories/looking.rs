@@ -1,8 +1,7 @@
 //! What is said before anything happens: events, schemas, explanations, and deliveries by hand.
 
+use harness::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 
 const EVENTS: &str = r#"
 [events]

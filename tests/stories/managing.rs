@@ -1,9 +1,8 @@
 //! What an operator does from the command line, with and without a rowhook that runs.
 
+use harness::{self, BOOK_EVENTS, Database, Ended, Receiver, Rowhook};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
-
-use crate::support::{self, BOOK_EVENTS, Database, Ended, Receiver, Rowhook};
 
 /// Runs a command without keeping receivers from answering meanwhile.
 async fn run(config: &str, args: &[&str]) -> Ended {
@@ -11,7 +10,7 @@ async fn run(config: &str, args: &[&str]) -> Ended {
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
     tokio::task::spawn_blocking(move || {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        support::rowhook(&config, &args)
+        harness::rowhook(&config, &args)
     })
     .await
     .unwrap()
@@ -31,7 +30,7 @@ pub async fn refused(config: &str, args: &[&str]) -> String {
     ended.err
 }
 
-fn told(call: &support::Call) -> String {
+fn told(call: &harness::Call) -> String {
     format!("{} {} {}", call.data()["id"], call.event(), call.status)
 }
 
@@ -299,7 +298,7 @@ async fn what_has_arrived_is_replayed_as_it_was_and_a_running_rowhook_does_it_at
     .await;
     assert_eq!(replayed["repeated"], json!(3), "{replayed}");
     let calls = receiver.expect(6).await;
-    let facts = |calls: &[support::Call]| -> Vec<_> {
+    let facts = |calls: &[harness::Call]| -> Vec<_> {
         calls
             .iter()
             .map(|call| (call.id().to_owned(), call.body.clone()))

@@ -1,6 +1,7 @@
 //! Memory has a budget, however large transactions and rows are and however slow endpoints. The figures are printed; those
 //! of `make torture` are of a million rows.
 
+use harness::{BOOK_EVENTS, DEADLINE, Database, Rowhook};
 use std::{
     net::SocketAddr,
     sync::{
@@ -12,8 +13,6 @@ use std::{
 
 use axum::{Router, body::to_bytes, extract::Request, http::StatusCode};
 use tokio::{net::TcpListener, sync::watch};
-
-use crate::support::{BOOK_EVENTS, DEADLINE, Database, Rowhook};
 
 const MEBIBYTE: u64 = 1 << 20;
 

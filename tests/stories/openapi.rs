@@ -1,11 +1,9 @@
 //! The API keeps what its OpenAPI document says, whatever it is asked: Schemathesis makes the requests.
 
+use harness::{BOOK_EVENTS, Database, Receiver};
 use std::{path::Path, process::Command};
 
-use crate::{
-    api::{Api, server},
-    support::{BOOK_EVENTS, Database, Receiver},
-};
+use crate::api::{Api, server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not_know() {

@@ -1,12 +1,12 @@
 //! The page, in a browser, and as it comes over the wire.
 
+use harness::{BOOK_EVENTS, Database, Receiver};
 use reqwest::{Client, redirect};
 use serde_json::json;
 
 use crate::{
     api::{Api, server},
     browser::Browser,
-    support::{BOOK_EVENTS, Database, Receiver},
 };
 
 const ADMIN: &str = "admin-admin-admin-admin";

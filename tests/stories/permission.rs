@@ -1,8 +1,7 @@
 //! Who may see: permission is asked before anything is sent, and hooks of owners that are gone end.
 
+use harness::{BOOK_EVENTS, Database, Receiver, Rowhook, rowhook};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, Rowhook, rowhook};
 
 const VISIBLE: &str = "[tables.book]\nvisible = \"select 1 from grants where book = $key and reader = $owner::bigint and not broken($title)\"\n";
 

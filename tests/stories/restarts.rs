@@ -1,5 +1,6 @@
 //! Nothing is lost when something dies, and what is repeated can be recognized.
 
+use harness::{BOOK_EVENTS, BOOKSTORE, Call, Database, Gate, Receiver, Rowhook, connect};
 use std::{
     collections::{HashMap, HashSet},
     sync::{
@@ -13,8 +14,6 @@ use nix::sys::signal::Signal;
 use rowhook::demo::cluster::{Cluster, Stop};
 use serde_json::Value;
 use tokio::sync::Semaphore;
-
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Gate, Receiver, Rowhook, connect};
 
 /// All of `ids` have come, and one webhook-id has never had two bodies.
 fn nothing_is_lost(calls: &[Call], ids: impl Iterator<Item = i64>) {

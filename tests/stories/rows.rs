@@ -1,8 +1,7 @@
 //! Rows become events, and events reach the right owners.
 
+use harness::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver};
 use serde_json::{Value, json};
-
-use crate::support::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver};
 
 /// `event` and the data's `id`, in the order of arrival.
 fn told(calls: &[Call]) -> Vec<(String, Value)> {

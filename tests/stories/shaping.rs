@@ -1,8 +1,7 @@
 //! What a row is sent as: columns, names, what is looked up beside it, templates; and expressions that do not fit it.
 
+use harness::{BOOK_EVENTS, Database, Receiver, rowhook};
 use serde_json::json;
-
-use crate::support::{BOOK_EVENTS, Database, Receiver, rowhook};
 
 /// A hook of the operator on everything, in this dialect.
 fn audit(receiver: &Receiver, payload: &str) -> String {

@@ -1,6 +1,6 @@
 //! What is signed with which secret, as hooks say it in the table.
 
-use crate::support::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
+use harness::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 

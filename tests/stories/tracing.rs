@@ -1,13 +1,11 @@
 //! Spans of OpenTelemetry: what a collector gets, and that deliveries do without one.
 
+use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook};
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::{
-    api::{Api, server},
-    support::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook},
-};
+use crate::api::{Api, server};
 
 fn tracing(collector: &str, more: &str) -> String {
     let collector = collector.trim_end_matches("/hook");

@@ -1,5 +1,6 @@
 //! Endpoints that answer well, badly, late, in crumbs, or not at all; and what they got.
 
+use harness::SECRET;
 use std::{
     convert::Infallible,
     sync::{
@@ -28,7 +29,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
-use crate::{HOOKS, support::SECRET};
+use crate::HOOKS;
 
 /// All endpoints, and what they got.
 pub struct Endpoints {

@@ -7,21 +7,17 @@
 
 #![allow(
     unreachable_pub,
-    dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "all of this is a test, and it uses only some of the stories' words"
+    reason = "all of this is a test, its helpers too"
 )]
 
 mod endpoints;
 mod oracle;
 mod proxy;
-#[path = "../stories/schemas.rs"]
-mod schemas;
-#[path = "../stories/support.rs"]
-mod support;
 mod writers;
 
+use harness::{DEADLINE, Database, Rowhook, SECRET, connect};
 use std::{
     sync::{
         Arc,
@@ -38,7 +34,6 @@ use self::{
     endpoints::Heard,
     oracle::{Change, Truth},
     proxy::Proxy,
-    support::{DEADLINE, Database, Rowhook, SECRET, connect},
 };
 
 const HOOKS: usize = 50;

@@ -1,11 +1,12 @@
 //! What should have arrived, asked of Postgres itself: a second slot, read with another plugin, says in commit order which
 //! rows changed and when each hook was on.
 
+use harness::Database;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::{HOOKS, endpoints::Heard, support::Database};
+use crate::{HOOKS, endpoints::Heard};
 
 /// One committed change of a row: its id, and the number of the change of that row.
 pub type Change = (i64, i64);
