@@ -6,8 +6,9 @@ COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY src src
 COPY sql sql
-# Named in Cargo.toml, and so they have to be there.
+# Cargo.toml names them, so Cargo wants to see them. Nothing of them is built.
 COPY benches benches
+COPY tests/harness tests/harness
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim

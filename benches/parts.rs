@@ -1,5 +1,5 @@
-//! What the pure parts cost, so that a change shows its price: decoding a message, writing a row's JSON, finding its hooks,
-//! naming and signing its delivery. `cargo bench --bench parts`.
+//! What the pure parts cost, so that a change shows its price: decoding a message, writing a row's JSON, finding its
+//! hooks, naming and signing its delivery. `cargo bench --bench parts`.
 
 use std::{hint::black_box, sync::Arc, time::SystemTime};
 

@@ -1,5 +1,5 @@
-//! Others on the same machine: rows are committed while each is attached, and arrive one POST each. benches/compare/install
-//! has to be run first; COMPARE says where it has installed them.
+//! Others on the same machine: rows are committed while each is attached, and arrive one POST each.
+//! benches/compare/install has to be run first; COMPARE says where it has installed them.
 
 use std::{
     env, fs,

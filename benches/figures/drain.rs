@@ -1,5 +1,5 @@
-//! Draining a backlog: one signed POST for each row, beside what reqwest posts to the same receivers when it has nothing else
-//! to do.
+//! Draining a backlog: one signed POST for each row, beside what reqwest posts to the same receivers when it has
+//! nothing else to do.
 
 use anyhow::{Result, ensure};
 

@@ -1,5 +1,5 @@
-//! From a commit, by Postgres' own time of it, to the receiver's handler: one machine, one clock. The time in which Postgres
-//! makes the commit durable is in it.
+//! From a commit, by Postgres' own time of it, to the receiver's handler: one machine, one clock. The time in which
+//! Postgres makes the commit durable is in it.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{
     writer,
 };
 
-/// At the second pace, so many rows are committed together: this machine has no room for so many commits beside everything
-/// else.
+/// At the second pace, so many rows are committed together: this machine has no room for so many commits beside
+/// everything else.
 const TOGETHER: i64 = 10;
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {

@@ -1,7 +1,7 @@
 //! `make bench`: the figures of docs/benchmarks, each beside a reference that is taken in the same run.
 //!
-//! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, and the receivers and
-//! the raw client, which are this very program with another first word.
+//! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, and the receivers
+//! and the raw client, which are this very program with another first word.
 
 #![allow(
     unreachable_pub,

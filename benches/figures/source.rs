@@ -176,7 +176,8 @@ impl Source {
         row.with_context(|| format!("{sql}: no row"))
     }
 
-    /// Writes `rows` of these columns, so many in a transaction, and a mark behind them. Their owners are 0 to `owners`, in turn.
+    /// Writes `rows` of these columns, so many in a transaction, and a mark behind them. Their owners are 0 to
+    /// `owners`, in turn.
     pub fn write(&self, rows: u64, in_transaction: u64, owners: u64) -> Result<Backlog> {
         let times = rows / in_transaction;
         self.sql("set synchronous_commit = off")?;
@@ -203,7 +204,8 @@ impl Source {
         self.copy_slot_of(&self.name.clone())
     }
 
-    /// A slot that stands where `slot` does. Its name is new, because rowhook remembers how far it has come with a slot.
+    /// A slot that stands where `slot` does. Its name is new, because rowhook remembers how far it has come with a
+    /// slot.
     pub fn copy_slot_of(&mut self, slot: &str) -> Result<String> {
         self.slots += 1;
         let copy = format!("{}_{}", self.name, self.slots);

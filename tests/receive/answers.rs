@@ -1,5 +1,6 @@
 //! Each bad request gets its answer, and harms nothing.
 
+use harness::DEADLINE;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -9,10 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    receiving::{NOTE, Place, book, post, signed},
-    support::DEADLINE,
-};
+use crate::receiving::{NOTE, Place, book, post, signed};
 
 /// Writes this to a connection, and reads until it is closed.
 async fn raw(place: &Place, request: &[u8]) -> String {
@@ -153,7 +151,7 @@ async fn bad_utf_8_that_is_signed_is_malformed() {
     let body = b"{\"hook\":{\"event\":\"book.added\"},\"data\":\"\xff\"}";
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     let seconds = now.unwrap().as_secs();
-    let secret = rowhook::secret::Secret::new(crate::support::SECRET);
+    let secret = rowhook::secret::Secret::new(harness::SECRET);
     let key = rowhook::signature::SigningKey::parse(&secret).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("webhook-id", "msg_1".parse().unwrap());

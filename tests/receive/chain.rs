@@ -1,12 +1,9 @@
 //! From end to end: rows, `rowhook run`, `rowhook receive`, tasks, with either side killed on the way.
 
+use harness::{BOOK_EVENTS, Database, Rowhook};
 use std::collections::{BTreeSet, HashMap};
 
-use crate::{
-    queue::done,
-    receiving::Place,
-    support::{BOOK_EVENTS, Database, Rowhook},
-};
+use crate::{queue::done, receiving::Place};
 
 const ROUNDS: usize = 8;
 const ROWS: usize = 12;

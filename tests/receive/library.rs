@@ -1,5 +1,6 @@
 //! The library: a registry behind a queue, and a layer of axum before a router.
 
+use harness::SECRET;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -10,10 +11,7 @@ use rowhook::receive::{Gate, Options, Place, Received, Receiver, Registry, Verif
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    receiving::{book, post, signed},
-    support::SECRET,
-};
+use crate::receiving::{book, post, signed};
 
 #[tokio::test]
 async fn a_registry_behind_a_queue_calls_what_wants_an_event_until_it_succeeds() {

@@ -2,10 +2,9 @@
 
 #![allow(
     unreachable_pub,
-    dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "all of this is a test, and it uses only some of the stories' words"
+    reason = "all of this is a test, its helpers too"
 )]
 
 mod answers;
@@ -17,8 +16,4 @@ mod plugins;
 mod printing;
 mod queue;
 mod receiving;
-#[path = "../stories/schemas.rs"]
-mod schemas;
 mod servers;
-#[path = "../stories/support.rs"]
-mod support;

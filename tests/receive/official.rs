@@ -1,5 +1,6 @@
 //! The official Standard Webhooks libraries of PyPI and npm sign what we receive, and verify what we send.
 
+use harness::{BOOK_EVENTS, DEADLINE, Database, Receiver, SECRET};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -15,10 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    receiving::{NOTE, Place, book, post, signed},
-    support::{BOOK_EVENTS, DEADLINE, Database, Receiver, SECRET},
-};
+use crate::receiving::{NOTE, Place, book, post, signed};
 
 const DOCUMENTATION: &str = include_str!("../../docs/receiving.md");
 

@@ -1,15 +1,13 @@
 //! `rowhook receive --port`: what one keeps open while developing.
 
+use harness::{Rowhook, SECRET};
 use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signer, SigningKey};
 use reqwest::header::HeaderMap;
 
-use crate::{
-    receiving::{Place, book, post, signed},
-    support::{Rowhook, SECRET},
-};
+use crate::receiving::{Place, book, post, signed};
 
 /// Starts a printer with these arguments, and tells where it listens.
 async fn printer(args: &[&str]) -> (Rowhook, String) {
@@ -154,7 +152,7 @@ async fn a_file_without_tasks_prints_and_no_file_says_what_to_do() {
         .until_out("the block", |out| out.contains("book added  verified"))
         .await;
     let folder = tempfile::tempdir().unwrap();
-    let ended = crate::support::rowhook_in(&folder, &["receive"]);
+    let ended = harness::rowhook_in(&folder, &["receive"]);
     assert_eq!(ended.code, 1);
     assert!(
         ended
@@ -163,13 +161,13 @@ async fn a_file_without_tasks_prints_and_no_file_says_what_to_do() {
         "{}",
         ended.err
     );
-    let ended = crate::support::rowhook_in(&folder, &["receive", "--port", "0", "--secret", "x"]);
+    let ended = harness::rowhook_in(&folder, &["receive", "--port", "0", "--secret", "x"]);
     assert!(
         ended.err.contains("--secret: the secret is neither whsec_"),
         "{}",
         ended.err
     );
-    let ended = crate::support::rowhook_in(&folder, &["receive", "--secret", SECRET]);
+    let ended = harness::rowhook_in(&folder, &["receive", "--secret", SECRET]);
     assert!(
         ended.err.contains("--secret goes with --port"),
         "{}",

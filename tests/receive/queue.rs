@@ -1,12 +1,10 @@
 //! The queue lasts: through kill -9, failures, and its own limits.
 
+use harness::{Receiver, SECRET};
 use std::collections::HashMap;
 
-use crate::{
-    receiving::{
-        NOTE, NOTE_BUT_FAIL_FIRST, Place, SIGNED, assert_in_order, book, send_three_books, task,
-    },
-    support::{Receiver, SECRET},
+use crate::receiving::{
+    NOTE, NOTE_BUT_FAIL_FIRST, Place, SIGNED, assert_in_order, book, send_three_books, task,
 };
 
 #[tokio::test]
@@ -188,7 +186,7 @@ pub fn dead(place: &Place) -> Vec<serde_json::Value> {
 }
 
 pub async fn until_dead(place: &Place, number: usize) {
-    let deadline = tokio::time::Instant::now() + crate::support::DEADLINE;
+    let deadline = tokio::time::Instant::now() + harness::DEADLINE;
     while dead(place).len() != number {
         assert!(
             tokio::time::Instant::now() < deadline,

@@ -1,5 +1,6 @@
 //! The words that these stories have of their own: a receiver with a receive.toml, what is sent to it, and what has run.
 
+use harness::{DEADLINE, Ended, Rowhook, SECRET, rowhook_in};
 use std::{
     fs,
     net::SocketAddr,
@@ -11,8 +12,6 @@ use std::{
 use reqwest::header::HeaderMap;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, time::Instant};
-
-use crate::support::{DEADLINE, Ended, Rowhook, SECRET, rowhook_in};
 
 /// A folder with a receive.toml and a queue, and an address to listen on. Receivers come and go in it.
 pub struct Place {

@@ -1,5 +1,6 @@
 //! The queue in NATS JetStream, with a real server: several receivers, one of which may die, and a server that may.
 
+use harness::DEADLINE;
 use std::{
     net::TcpListener,
     path::PathBuf,
@@ -14,7 +15,6 @@ use crate::{
     receiving::{
         NOTE_BUT_FAIL_FIRST, Place, SIGNED, assert_in_order, book, send_three_books, task,
     },
-    support::DEADLINE,
 };
 
 /// A server of NATS with JetStream, and with a folder that outlives it.

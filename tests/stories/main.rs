@@ -30,8 +30,6 @@ mod page;
 mod permission;
 mod restarts;
 mod rows;
-mod schemas;
 mod shaping;
 mod signing;
-mod support;
 mod tracing;

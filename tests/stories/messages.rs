@@ -1,8 +1,7 @@
-//! Events that are no row changes: SQL fires them.
+//! Events that are not row changes, sent from SQL.
 
+use harness::{Database, Receiver};
 use serde_json::json;
-
-use crate::support::{Database, Receiver};
 
 const EVENTS: &str = r#"
 [events]

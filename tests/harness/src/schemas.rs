@@ -1,7 +1,6 @@
-//! Every body that a receiver of a story gets has to be as `rowhook schema` says of its event.
+//! The schemas that bodies are checked against: what `rowhook schema` prints for the configurations of the test.
 //!
-//! A table may be altered while a story runs. So a body may be as the schemas of any time say: those of the start, or those
-//! of now.
+//! A table may be altered while a test runs. A body may therefore match the schemas of any time they were read.
 
 use std::{
     cell::RefCell,
@@ -18,11 +17,11 @@ use rowhook::{
 };
 use serde_json::Value;
 
-use crate::support::connect;
+use crate::connect;
 
-/// What the rowhooks of one story may send.
+/// What the rowhooks of one test may send.
 #[derive(Clone, Default)]
-pub struct Schemas(Arc<Mutex<Vec<Rowhook>>>);
+pub(crate) struct Schemas(Arc<Mutex<Vec<Rowhook>>>);
 
 struct Rowhook {
     config: Config,
@@ -36,28 +35,28 @@ struct Known {
 }
 
 impl Schemas {
-    /// Those of the story that this thread tells.
-    pub fn of_story() -> Self {
+    /// The schemas of the test that runs on this thread.
+    pub(crate) fn of_test() -> Self {
         thread_local! {
-            static STORY: RefCell<Schemas> = RefCell::default();
+            static TEST: RefCell<Schemas> = RefCell::default();
         }
-        STORY.with_borrow(Schemas::clone)
+        TEST.with_borrow(Schemas::clone)
     }
 
-    /// A rowhook has been started with this hooks.toml.
-    pub fn add(&self, config: &str) {
+    /// Adds what a rowhook with this hooks.toml may send.
+    pub(crate) fn add(&self, config: &str) {
         let config = Config::parse(Path::new("hooks.toml"), config, &|name| {
             std::env::var(name).ok()
         });
-        // One that cannot be used sends nothing.
+        // A rowhook that refuses its configuration sends nothing.
         if let Ok(config) = config {
             let known = Vec::new();
             self.0.lock().unwrap().push(Rowhook { config, known });
         }
     }
 
-    /// Looks at the tables as they are now, where nobody has yet or `again` says so.
-    pub async fn look(&self, again: bool) {
+    /// Reads the tables as they are now, of all rowhooks if `again`, and else of those whose tables were never read.
+    pub(crate) async fn read(&self, again: bool) {
         let configs: Vec<(usize, Config)> = {
             let rowhooks = self.0.lock().unwrap();
             let wanted = rowhooks.iter().enumerate();
@@ -67,17 +66,20 @@ impl Schemas {
                 .collect()
         };
         for (at, config) in configs {
-            let known = read(&config).await;
+            let known = schemas_of(&config).await;
             self.0.lock().unwrap()[at].known.extend(known);
         }
     }
 
-    /// Panics where a body is not as any schema says.
-    pub async fn check(&self, bodies: &[Bytes]) {
+    /// Checks that each body matches a schema. Reads the tables again before it gives up.
+    ///
+    /// # Panics
+    /// When a body matches none. The message contains the body and the reasons.
+    pub(crate) async fn check(&self, bodies: &[Bytes]) {
         if bodies.iter().all(|body| self.fits(body).is_ok()) {
             return;
         }
-        self.look(true).await;
+        self.read(true).await;
         for body in bodies {
             if let Err(reasons) = self.fits(body) {
                 panic!(
@@ -92,7 +94,7 @@ impl Schemas {
     fn fits(&self, body: &Bytes) -> Result<(), Vec<String>> {
         let rowhooks = self.0.lock().unwrap();
         if rowhooks.is_empty() {
-            // Nothing of this story has started a rowhook: what comes is not from one.
+            // This test has started no rowhook, so the body is not from one.
             return Ok(());
         }
         let body: Value = match serde_json::from_slice(body) {
@@ -102,7 +104,7 @@ impl Schemas {
         let event = [&body["hook"]["event"], &body["type"]]
             .into_iter()
             .find_map(Value::as_str);
-        // A test is no event that hooks listen to, and has no schema.
+        // The event of `rowhook hooks test` has no schema.
         if event == Some(rowhook::manage::ping::TEST_EVENT) {
             return Ok(());
         }
@@ -127,7 +129,7 @@ impl Schemas {
     }
 }
 
-/// So that a loose schema of one payload does not pass what is meant to be another.
+/// Does `body` have the outline of this payload? Without this, the loose schema of one payload would accept another.
 fn looks_like(body: &Value, payload: &str) -> bool {
     let has = |key| body.get(key).is_some();
     match payload {
@@ -137,11 +139,11 @@ fn looks_like(body: &Value, payload: &str) -> bool {
     }
 }
 
-async fn read(config: &Config) -> Vec<Known> {
+async fn schemas_of(config: &Config) -> Vec<Known> {
     let client = connect(config.database.url.expose()).await;
     let events = EventMap::new(config).unwrap();
     let mut known = Vec::new();
-    // `rowhook hooks test` has an event of its own.
+    // `rowhook hooks test` sends an event that no configuration names.
     let test = Arc::from(rowhook::manage::ping::TEST_EVENT);
     for name in events.names().iter().chain([&test]) {
         let rule = config.events.iter().find(|rule| *rule.name == **name);

@@ -1,0 +1,15 @@
+//! hooks.toml: the smallest file, the manual, and each mistake with its message.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is a test, its helpers too"
+)]
+
+mod damage;
+mod file;
+mod manual;
+mod mistakes;
+mod secrets;
+mod values;

@@ -1,0 +1,107 @@
+//! The repository's hooks.toml, which is the manual of all keys.
+
+use rowhook::{
+    config::{Action, Columns, DisableAfter, EventSource, KEYS, OnGone, Order, PayloadFormat},
+    postgres::TableName,
+    signature::SignatureScheme,
+};
+
+use crate::file::{MANUAL, SECRET, parse};
+
+#[test]
+fn the_manual_is_understood() {
+    let config = parse(MANUAL).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let names: Vec<&str> = config.events.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(
+        names,
+        [
+            "book.added",
+            "book.changed",
+            "book.removed",
+            "book.read",
+            "pet.added",
+            "user.logged_in",
+            "book.discounted"
+        ]
+    );
+    assert!(config.events[1].all_owners);
+    assert_eq!(
+        config.events[6].source,
+        EventSource::Row {
+            table: TableName::public("bookstore_book"),
+            action: Action::Updated,
+            changed: vec!["price".into()],
+            when: Some("new.price < old.price".into()),
+        }
+    );
+    assert_eq!(
+        config.tables[0].columns,
+        Columns::Except(vec!["cost".into()])
+    );
+    assert!(config.tables[0].identity_full);
+    assert_eq!(config.tables[1].table.to_string(), "clinic.pet");
+    assert_eq!(config.hooks[0].secret.as_ref().unwrap().expose(), SECRET);
+    assert_eq!(config.hooks[1].headers[0].0, "x-team");
+    assert!(config.hooks[1].delivery.retries.is_empty());
+    assert_eq!(config.hooks[1].delivery.payload, PayloadFormat::Standard);
+    assert_eq!(
+        config.hooks[1].delivery.disable_after,
+        DisableAfter::Failures(100)
+    );
+    assert_eq!(config.hook_table.unwrap().on_gone, OnGone::Disable);
+}
+
+#[test]
+fn every_default_in_the_manual_is_the_default() {
+    let config = parse(MANUAL).unwrap();
+    let small = parse(
+        "database.url = \"host=localhost\"\nevents.a = \"b.created\"\nhook_table.table = \"t\"",
+    )
+    .unwrap();
+    assert_eq!(
+        format!("{:?}", config.delivery),
+        format!("{:?}", small.delivery)
+    );
+    assert_eq!(config.database.slot, small.database.slot);
+    assert_eq!(config.database.publication, small.database.publication);
+    assert_eq!(config.database.schema, small.database.schema);
+    let (shown, default) = (config.hook_table.unwrap(), small.hook_table.unwrap());
+    assert_eq!(
+        [shown.id, shown.owner, shown.event, shown.target],
+        [default.id, default.owner, default.event, default.target]
+    );
+    assert_eq!(default.on_gone, OnGone::Delete);
+    let tracing = config.tracing.unwrap();
+    assert_eq!(tracing.endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");
+    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\ntracing.endpoint = \"http://127.0.0.1:4318\"";
+    assert_eq!(parse(least).unwrap().tracing, Some(tracing));
+    assert_eq!(config.delivery.order, Order::Row);
+    assert_eq!(config.delivery.signature, SignatureScheme::Standard);
+}
+
+#[test]
+fn the_manual_has_every_key() {
+    let mut section = "";
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for line in MANUAL.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if line.starts_with('[') {
+            let name = line.trim_start_matches('[');
+            let whole = name.split(']').next().unwrap();
+            section = match whole {
+                "server.jwt" => {
+                    found.push(("server", "jwt"));
+                    whole
+                }
+                _ => whole.split('.').next().unwrap(),
+            };
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            found.push((section, key));
+        }
+    }
+    for (section, keys) in KEYS {
+        for key in keys {
+            assert!(found.contains(&(section, key)), "{section}.{key}");
+        }
+    }
+}

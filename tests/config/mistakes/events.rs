@@ -1,0 +1,89 @@
+//! Mistakes in `[events]`.
+
+/// What stands after the beginning of the file, and the message after `hooks.toml:`.
+pub const CASES: &[(&str, &str)] = &[
+    (
+        r#""x" = "${NOPE}.created""#,
+        "5:7: the environment variable NOPE is not set; set it, or write $${ for a plain ${",
+    ),
+    (
+        r#""x" = "${NO PE}""#,
+        r#"5:7: a "${" here begins no ${NAME}; close it, or write $${ for a plain ${"#,
+    ),
+    (
+        r#""x" = "book.create""#,
+        r#"5:7: "create" is not an action, did you mean "created"? An action of your own, which SQL fires, needs a name that is less like it"#,
+    ),
+    (
+        r#""x" = 'book."been read"'"#,
+        r#"5:7: "been read" is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires"#,
+    ),
+    (
+        r#""x" = "book""#,
+        r#"5:7: "book" names no action; write "book.created", "book.updated" or "book.deleted""#,
+    ),
+    (
+        r#""x" = "a.b.c.created""#,
+        r#"5:7: "a.b.c.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
+    ),
+    (
+        r#""x" = "odd table.created""#,
+        r#"5:7: "odd table.created" is no source; write "[schema.]table.action", with "double quotes" around odd names, "app.Model.action", or "custom""#,
+    ),
+    (
+        r#""x" = 3"#,
+        r#"5:7: events.x is an integer; write "table.action""#,
+    ),
+    (
+        r#"pet.added = "pet.created""#,
+        r#"5:1: events.pet is no event; write names with dots in quotes: "pet.added" = …"#,
+    ),
+    (
+        r#""x y" = "book.created""#,
+        r#"5:1: "x y" cannot name an event; use letters, digits and _ . : - only"#,
+    ),
+    (
+        r#"".x" = "book.created""#,
+        r#"5:1: ".x" cannot name an event; begin and end it with something else than a dot"#,
+    ),
+    (
+        r#""hook.x" = "book.created""#,
+        r#"5:1: "hook.x" cannot name an event; names that begin with hook. or rowhook. are rowhook's own"#,
+    ),
+    (
+        r#""rowhook.x" = "book.created""#,
+        r#"5:1: "rowhook.x" cannot name an event; names that begin with hook. or rowhook. are rowhook's own"#,
+    ),
+    (
+        r#""x" = { changed = ["a"] }"#,
+        r#"5:1: events.x.on is missing; write on = "table.action""#,
+    ),
+    (
+        r#""x" = { on = "book.created", changed = ["a"] }"#,
+        "5:30: events.x.changed does not fit created; only updated knows what changed, leave it out",
+    ),
+    (
+        r#""x" = { on = "book.updated", changed = [] }"#,
+        "5:40: events.x.changed is empty; name at least one, or leave it out",
+    ),
+    (
+        r#""x" = { on = "book.updated", changed = ["a", "a"] }"#,
+        r#"5:46: "a" is named twice; remove one"#,
+    ),
+    (
+        r#""x" = { on = "book.updated", changes = ["a"] }"#,
+        r#"5:30: events.x has no key "changes"; did you mean "changed"?"#,
+    ),
+    (
+        r#""x" = { on = "custom", when = "true" }"#,
+        "5:24: events.x.when does not fit custom, which has no row; leave it out",
+    ),
+    (
+        r#""x" = { on = "book.updated", when = "nw.a" }"#,
+        r#"5:37: "nw.a" uses "nw"; an expression sees new, old, changed, event and owner"#,
+    ),
+    (
+        r#""book.added" = "book.updated""#,
+        "5:1: this is not TOML: duplicate key",
+    ),
+];

@@ -1,0 +1,49 @@
+//! Mistakes in the names of sections, and in sections with few keys.
+
+/// What stands after the beginning of the file, and the message after `hooks.toml:`.
+pub const CASES: &[(&str, &str)] = &[
+    (
+        "[evnts]",
+        r#"5:2: hooks.toml has no key "evnts"; did you mean "events"?"#,
+    ),
+    (
+        "[console]\nlisten = \"0.0.0.0:6432\"\npassword = \"long enough\"",
+        r#"6:10: "0.0.0.0:6432" is no address of this host alone; write such as "127.0.0.1:6432""#,
+    ),
+    (
+        "[console]\nlisten = \"127.0.0.1:6432\"\npassword = \"short\"",
+        "7:12: console.password is shorter than 8 characters; choose a longer one",
+    ),
+    (
+        "[tracing]\nservice = \"shop\"",
+        "5:2: tracing.endpoint is missing; write endpoint = \"http://127.0.0.1:4318\", or remove [tracing]",
+    ),
+    (
+        "[tracing]\nendpoint = \"127.0.0.1:4318\"",
+        r#"6:12: "127.0.0.1:4318" is no address of a collector; write one such as "http://127.0.0.1:4318""#,
+    ),
+    (
+        "[tracing]\nendpoint = \"http://me:hunter2@localhost:4318\"",
+        "6:12: tracing.endpoint has credentials; write it without them, and have a collector beside rowhook that knows them",
+    ),
+    (
+        "[tracing]\nendpoint = \"http://localhost:4318\"\nsample = 1.5",
+        "7:10: tracing.sample is 1.5; write a number from 0 to 1, such as 0.1",
+    ),
+    (
+        "[tracing]\nendpoint = \"http://localhost:4318\"\nsample = \"half\"",
+        "7:10: tracing.sample is a string; write a number from 0 to 1, such as 0.1",
+    ),
+    (
+        "[tracing]\nendpoint = \"http://localhost:4318\"\nsamples = 1",
+        "7:1: tracing has no key \"samples\"; did you mean \"sample\"?",
+    ),
+    (
+        "[history]\nsuccesses = true",
+        "6:13: history.successes is a boolean; write a whole number from 1, or false for none",
+    ),
+    (
+        "[delivery\n",
+        "5:10: this is not TOML: unclosed table, expected `]`",
+    ),
+];

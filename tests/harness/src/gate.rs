@@ -1,0 +1,50 @@
+//! An endpoint that keeps its clients waiting.
+
+use std::net::SocketAddr;
+
+use tokio::{net::TcpListener, sync::watch};
+
+/// An endpoint that accepts requests, and answers none of them until it is opened.
+#[derive(Debug)]
+pub struct Gate {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Gate {
+    /// Listens, and lets every request wait.
+    pub async fn closed() -> Self {
+        let (open, opened) = watch::channel(false);
+        let app = axum::Router::new().fallback(move || {
+            let mut opened = opened.clone();
+            async move {
+                let _ = opened.wait_for(|open| *open).await;
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            address,
+            open,
+            server,
+        }
+    }
+
+    /// The URL to send requests to.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Answers 200 to all requests that wait, and to all later ones at once.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

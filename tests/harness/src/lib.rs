@@ -1,0 +1,32 @@
+//! The test harness: a database of its own for each test, receivers that keep what they get, and the real binary.
+//!
+//! Nothing here sleeps and hopes. Every wait is for a fact, has a deadline, and names the fact that never came true.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is for tests, where a panic is how a failure is reported"
+)]
+
+mod bookstore;
+mod call;
+mod cluster;
+mod command;
+mod database;
+mod gate;
+mod receiver;
+mod schemas;
+mod sidecar;
+mod waiting;
+
+pub use self::{
+    bookstore::{BOOK_EVENTS, BOOKSTORE},
+    call::{Call, SECRET},
+    cluster::{Cluster, Stop, shared_cluster},
+    command::{Ended, Running, rowhook, rowhook_in},
+    database::{Database, connect},
+    gate::Gate,
+    receiver::Receiver,
+    sidecar::Rowhook,
+    waiting::{DEADLINE, until_within},
+};

@@ -1,0 +1,15 @@
+//! Requests to endpoints of all kinds: what the endpoints get, and what becomes of their answers.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is a test, its helpers too"
+)]
+
+mod answers;
+mod configuration;
+mod endpoint;
+mod requests;
+mod signatures;
+mod tls;

@@ -1,0 +1,209 @@
+//! TLS, with certificates of servers and of clients.
+
+use std::{path::Path, process::Command, sync::Arc};
+
+use axum::{Router, extract::Request as Received};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use rowhook::send::{
+    Sender,
+    answer::{Answer, Failure},
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_rustls::{
+    TlsAcceptor, rustls,
+    rustls::pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::{
+    configuration::hooks_with,
+    endpoint::{code, delivery, send, sender, target},
+};
+
+/// Makes `name.pem`, a self-signed certificate, and `name.key`.
+fn certify(folder: &Path, name: &str) {
+    let openssl = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .args(["-keyout", &format!("{name}.key")])
+        .args(["-out", &format!("{name}.pem")])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&openssl.stderr);
+    assert!(openssl.status.success(), "{told}");
+}
+
+/// Starts a receiver with the certificate of `server`, which demands that of `client` if there is one. Returns its URL,
+/// and the HTTP version of each request.
+async fn receive_over_tls(
+    folder: &Path,
+    client: Option<&str>,
+) -> (String, mpsc::UnboundedReceiver<String>) {
+    use rustls::{
+        RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier,
+    };
+    let certificate = |name: &str| {
+        let pem = std::fs::read(folder.join(format!("{name}.pem"))).unwrap();
+        CertificateDer::from_pem_slice(&pem).unwrap()
+    };
+    let key = std::fs::read(folder.join("server.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate(client)).unwrap();
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            config.with_client_cert_verifier(verifier.unwrap())
+        }
+    };
+    let mut config = config
+        .with_single_cert(vec![certificate("server")], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (said, heard) = mpsc::unbounded_channel();
+    let app = Router::new().fallback(move |request: Received| {
+        let said = said.clone();
+        async move { said.send(format!("{:?}", request.version())).unwrap() }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, app) = (acceptor.clone(), app.clone());
+            tokio::spawn(async move {
+                // The handshake fails where one side does not trust the other.
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let service = TowerToHyperService::new(app);
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    (url, heard)
+}
+
+#[tokio::test]
+async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "server");
+    let (url, mut heard) = receive_over_tls(folder.path(), None).await;
+    let answer = send(&sender(), &target(&url)).await;
+    assert!(
+        matches!(answer, Answer::Failed(Failure::Tls(_))),
+        "{answer}"
+    );
+    let authority = std::fs::read(folder.path().join("server.pem")).unwrap();
+    let authority = CertificateDer::from_pem_slice(&authority).unwrap();
+    let trusting = Sender::trusting(&delivery(), vec![authority]).unwrap();
+    assert_eq!(code(&send(&trusting, &target(&url)).await), 200);
+    assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
+}
+
+#[tokio::test]
+async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["server", "client", "stranger"] {
+        certify(folder.path(), name);
+    }
+    let (url, mut heard) = receive_over_tls(folder.path(), Some("client")).await;
+    let hooks = hooks_with(
+        folder.path(),
+        &url,
+        &[
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"\nca = \"server.pem\"",
+            "client_certificate = \"stranger.pem\"\nclient_key = \"stranger.key\"\nca = \"server.pem\"",
+            "ca = \"server.pem\"",
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"",
+            "client_certificate = \"client.pem\"\nclient_key = \"client.key\"\nca = \"stranger.pem\"",
+        ],
+    );
+    let hooks = hooks.unwrap();
+    let sender = sender();
+    for _ in 0..2 {
+        assert_eq!(code(&send(&sender, &hooks[0].target).await), 200);
+        assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
+    }
+    for hook in &hooks[1..] {
+        let answer = send(&sender, &hook.target).await;
+        assert!(
+            matches!(answer, Answer::Failed(Failure::Tls(_))),
+            "{}: {answer}",
+            hook.id
+        );
+    }
+    assert!(heard.try_recv().is_err());
+    assert!(format!("{hooks:?}").contains("Tls(…)"));
+}
+
+#[test]
+fn files_that_are_no_certificates_are_told_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["client", "other"] {
+        certify(folder.path(), name);
+    }
+    std::fs::write(folder.path().join("empty.pem"), "nothing").unwrap();
+    for (keys, told) in [
+        (
+            "client_certificate = \"client.pem\"",
+            "hooks.toml:11:22: hooks.client_certificate stands without client_key; name both",
+        ),
+        (
+            "client_key = \"client.key\"",
+            "hooks.toml:11:14: hooks.client_key stands without client_certificate; name both",
+        ),
+        (
+            "ca = \"none.pem\"",
+            "hooks.toml:11:6: hooks.ca cannot be read from \"none.pem\": No such file or directory (os error 2); name a file from the folder of this one",
+        ),
+        (
+            "ca = \"empty.pem\"",
+            "hooks.toml:11:6: hooks.ca cannot be used: it holds no certificate of an authority: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"empty.pem\"\nclient_key = \"client.key\"",
+            "hooks.toml:11:22: hooks.client_certificate cannot be used: it holds no certificate: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"client.pem\"\nclient_key = \"client.pem\"",
+            "hooks.toml:12:14: hooks.client_key cannot be used: it holds no private key: there is none in it; name another PEM file",
+        ),
+        (
+            "client_certificate = \"client.pem\"\nclient_key = \"other.key\"",
+            "hooks.toml:12:14: hooks.client_key cannot be used: it is not the key of the certificate; name another PEM file",
+        ),
+    ] {
+        let refused = hooks_with(folder.path(), "https://a.b", &[keys]).unwrap_err();
+        assert_eq!(refused, told);
+    }
+}

@@ -1,0 +1,67 @@
+//! A table of hooks that the application has already.
+
+use rowhook::{
+    config::{HookTable, OnGone, Place},
+    postgres::TableName,
+};
+
+use crate::{
+    bookstore::{bookstore, refused, set_up},
+    queries::published,
+};
+
+pub fn rest_hooks() -> HookTable {
+    HookTable {
+        table: TableName::public("rest_hooks_hook"),
+        id: "id".into(),
+        owner: "user_id".into(),
+        event: "event".into(),
+        target: "target".into(),
+        active: None,
+        secret: None,
+        previous_secret: None,
+        signature: None,
+        filter: None,
+        headers: None,
+        payload: None,
+        created: None,
+        description: None,
+        on_gone: OnGone::Delete,
+        place: Place {
+            line: 30,
+            column: 1,
+        },
+    }
+}
+
+#[tokio::test]
+async fn hooks_may_live_in_a_table_of_the_application() {
+    let (client, mut config) = bookstore().await;
+    client
+        .batch_execute(
+            "create table rest_hooks_hook (id serial, user_id integer, event text, target text)",
+        )
+        .await
+        .unwrap();
+    config.hook_table = Some(rest_hooks());
+    assert_eq!(
+        refused(&config).await,
+        "30:1: the hook table rest_hooks_hook has no replica identity, so that hooks which are removed would go unheard; \
+        give it a primary key, or identity = \"full\""
+    );
+
+    client
+        .batch_execute("alter table rest_hooks_hook add primary key (id)")
+        .await
+        .unwrap();
+    set_up(&config).await;
+
+    assert_eq!(
+        published(&client).await,
+        [
+            "rowhook book",
+            "rowhook rest_hooks_hook",
+            "rowhook_inserts log"
+        ]
+    );
+}

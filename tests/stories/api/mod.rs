@@ -1,0 +1,12 @@
+//! The REST API: what owners and operators can do with it, and what is refused.
+
+mod client;
+mod events;
+mod health;
+mod hooks;
+mod idempotency;
+mod limits;
+mod problems;
+mod roles;
+
+pub use self::client::{Api, server};
