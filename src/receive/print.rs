@@ -1,4 +1,4 @@
-//! Prints what arrives, for people who are developing either end.
+//! Prints the requests that arrive, for people who develop either end.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,20 +22,20 @@ use super::{
     gate::{Gate, Rejection},
 };
 
-/// So many ids are remembered, so that a repetition is shown as one.
-const REMEMBERED: usize = 10_000;
+/// How many ids are remembered, to mark duplicates.
+const MAX_IDS: usize = 10_000;
 
-/// Prints each request, answers as a receiver would, and does nothing else.
+/// Prints each request and answers it as a receiver would. It runs no tasks.
 pub struct Printer {
     gate: Gate,
     style: Style,
     seen: Mutex<Seen>,
 }
 
-/// How it prints.
+/// How requests are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// A block for each request.
+    /// A block of lines for each request.
     Plain,
     /// The same in colours.
     Colour,
@@ -45,12 +45,13 @@ pub enum Style {
 
 struct Seen {
     ids: HashSet<String>,
+    /// The same ids, the oldest first.
     order: VecDeque<String>,
     out: Box<dyn Write + Send>,
 }
 
-/// What is shown of one request.
-struct Shown<'a> {
+/// One request, as it is printed.
+struct Printed<'a> {
     at: SystemTime,
     path: &'a str,
     headers: &'a HeaderMap,
@@ -60,7 +61,7 @@ struct Shown<'a> {
 }
 
 impl Printer {
-    /// A printer behind this gate.
+    /// Creates a printer that writes to `out`.
     pub fn new(gate: Gate, style: Style, out: impl Write + Send + 'static) -> Self {
         let seen = Mutex::new(Seen {
             ids: HashSet::new(),
@@ -70,7 +71,7 @@ impl Printer {
         Self { gate, style, seen }
     }
 
-    /// The endpoint.
+    /// The endpoint, which answers at every path.
     pub fn router(self) -> Router {
         Router::new().fallback(receive).with_state(Arc::new(self))
     }
@@ -78,14 +79,14 @@ impl Printer {
     async fn receive(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         let at = SystemTime::now();
-        let (headers, body) = match self.gate.take(request).await {
-            Ok(taken) => taken,
+        let (headers, body) = match self.gate.read(request).await {
+            Ok(read) => read,
             Err(rejection) => {
                 self.print(&path, at, &HeaderMap::new(), &Bytes::new(), Err(&rejection));
                 return rejection.into_response();
             }
         };
-        match self.gate.judge(&headers, body.clone(), at) {
+        match self.gate.verify(&headers, body.clone(), at) {
             Ok((received, _)) => {
                 let repeated = self.print(&path, at, &headers, &body, Ok(&received));
                 if repeated {
@@ -101,30 +102,30 @@ impl Printer {
         }
     }
 
-    /// Prints one, and tells whether its id came before.
+    /// Prints a request. Returns whether its id was seen before.
     fn print(
         &self,
         path: &str,
         at: SystemTime,
         headers: &HeaderMap,
         body: &Bytes,
-        judged: Result<&Received, &Rejection>,
+        outcome: Result<&Received, &Rejection>,
     ) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let repeated = judged.is_ok_and(|received| !seen.note(&received.id));
-        let shown = Shown {
+        let repeated = outcome.is_ok_and(|received| !seen.insert(&received.id));
+        let printed = Printed {
             at,
             path,
             headers,
             body,
             verified: !self.gate.verifier.is_unsigned(),
-            outcome: judged.map(|received| (received, repeated)),
+            outcome: outcome.map(|received| (received, repeated)),
         };
         let text = match self.style {
-            Style::Json => format!("{}\n", shown.json()),
-            style => shown.block(style == Style::Colour),
+            Style::Json => format!("{}\n", printed.json()),
+            style => printed.block(style == Style::Colour),
         };
-        // A terminal that is gone need not be told.
+        // The output may be closed. The sender gets its answer all the same.
         let _ = seen.out.write_all(text.as_bytes());
         let _ = seen.out.flush();
         repeated
@@ -136,13 +137,13 @@ async fn receive(State(printer): State<Arc<Printer>>, request: Request) -> Respo
 }
 
 impl Seen {
-    /// Is it new?
-    fn note(&mut self, id: &str) -> bool {
+    /// Remembers an id. Returns whether it is new.
+    fn insert(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
             return false;
         }
         self.order.push_back(id.to_owned());
-        if self.order.len() > REMEMBERED
+        if self.order.len() > MAX_IDS
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);
@@ -151,7 +152,7 @@ impl Seen {
     }
 }
 
-impl Shown<'_> {
+impl Printed<'_> {
     fn block(&self, colour: bool) -> String {
         let paint = |code: &str, text: &str| match colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -173,11 +174,11 @@ impl Shown<'_> {
             }
             Err(rejection) => {
                 let status = rejection.status().as_u16();
-                let told = paint(
+                let refused = paint(
                     "31",
                     &format!("refused with {status}: {}", plain(&rejection.to_string())),
                 );
-                writeln!(block, "{clock}  {told}")
+                writeln!(block, "{clock}  {refused}")
             }
         };
         let mut line = |name: &str, value: &str| {
@@ -238,7 +239,7 @@ impl Shown<'_> {
         }
     }
 
-    /// What one looks at when a signature does not fit.
+    /// The headers to look at when a signature is wrong.
     fn signing_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().filter_map(|(name, value)| {
             let name = name.as_str();
@@ -255,7 +256,7 @@ impl Shown<'_> {
     }
 }
 
-/// A stranger's text, which must not steer the terminal.
+/// Replaces control characters, with which a sender could steer the terminal.
 fn plain(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }
@@ -290,9 +291,9 @@ mod tests {
         let body = Bytes::copy_from_slice(body);
         let at = SystemTime::UNIX_EPOCH;
         for _ in 0..2 {
-            let judged = printer.gate.judge(&headers, body.clone(), at);
-            let judged = judged.as_ref().map(|(received, _)| received);
-            printer.print("/hook", at, &headers, &body, judged);
+            let outcome = printer.gate.verify(&headers, body.clone(), at);
+            let outcome = outcome.as_ref().map(|(received, _)| received);
+            printer.print("/hook", at, &headers, &body, outcome);
         }
         drop(printer);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()

@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use rowhook::{
     config::Mistakes,
     receive::{
-        config::{KEYS, Receive},
-        service::Place,
+        Storage,
+        config::{Config, KEYS},
         task::Action,
     },
     secret::Secret,
@@ -15,9 +15,9 @@ use rowhook::{
 const MANUAL: &str = include_str!("../../receive.toml");
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-fn parse(text: &str) -> Result<Receive, Mistakes> {
+fn parse(text: &str) -> Result<Config, Mistakes> {
     let env = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
-    Receive::parse(Path::new("receive.toml"), text, &env)
+    Config::parse(Path::new("receive.toml"), text, &env)
 }
 
 /// The mistakes of a file that begins with what is required, in lines 1 and 2; `more` begins in line 3.
@@ -49,7 +49,7 @@ fn the_manual_is_understood_and_shows_the_defaults() {
         format!("{:?}", shown.limits),
         format!("{:?}", default.limits)
     );
-    assert_eq!(shown.queue, Place::Folder("rowhook-queue".into()));
+    assert_eq!(shown.queue, Storage::Folder("rowhook-queue".into()));
     assert_eq!(shown.queue, default.queue);
     assert_eq!(
         (shown.concurrency, shown.grace),
