@@ -32,7 +32,8 @@ impl Runner {
     /// # Errors
     /// When the certificates of the system cannot be read.
     pub fn new(reaper: Option<Reaper>) -> anyhow::Result<Self> {
-        // The operator wrote the URLs of tasks, and they mostly point into a private network. So every network is allowed.
+        // The operator wrote the URLs of tasks, and they mostly point into a private network. So every network is
+        // allowed.
         let everywhere = ["0.0.0.0/0", "::/0"].map(str::parse::<IpNet>);
         let everywhere: Result<Vec<IpNet>, _> = everywhere.into_iter().collect();
         let delivery = Delivery {
@@ -46,8 +47,8 @@ impl Runner {
         })
     }
 
-    /// Makes one attempt, which ends shortly after the time-out of the task at the latest. `number` counts the attempts of a
-    /// job from 1. Dropping the future kills the program or aborts the call.
+    /// Makes one attempt, which ends shortly after the time-out of the task at the latest. `number` counts the attempts
+    /// of a job from 1. Dropping the future kills the program or aborts the call.
     ///
     /// # Errors
     /// Why the attempt failed, for a person.
@@ -106,7 +107,8 @@ impl Runner {
     }
 }
 
-/// What a task gets beside the body, as environment variables. HTTP calls have the same as headers, such as `rowhook-model`.
+/// What a task gets beside the body, as environment variables. HTTP calls have the same as headers, such as
+/// `rowhook-model`.
 fn metadata(task: &Task, received: &Received, number: u32) -> [(&'static str, String); 7] {
     let at = humantime::format_rfc3339_millis(received.received_at).to_string();
     [

@@ -1,7 +1,7 @@
 //! Runs a program for one attempt.
 //!
-//! Whatever the program does, the attempt ends: with the program, or with its time-out. The program is killed together with
-//! everything that it has started.
+//! Whatever the program does, the attempt ends: with the program, or with its time-out. The program is killed together
+//! with everything that it has started.
 
 use std::{
     io::{self, Write as _},
@@ -26,11 +26,12 @@ use super::reaper::Reaper;
 pub(super) const STDERR_TAIL: usize = 2048;
 /// How long the pipes of a program are used after it has ended. A process that it left behind may keep them open.
 const PIPE_GRACE: Duration = Duration::from_millis(200);
-/// Waits for a line on standard input and then becomes the program in its arguments. Does nothing where the pipe closes first.
+/// Waits for a line on standard input and then becomes the program in its arguments. Does nothing where the pipe closes
+/// first.
 const EXEC_AFTER_LINE: &str = r#"read -r _ && exec "$@""#;
 
-/// Runs the program `words[0]` with the other words as arguments, `variables` in its environment, and `body` on its standard
-/// input. Dropped before its end, it kills the program.
+/// Runs the program `words[0]` with the other words as arguments, `variables` in its environment, and `body` on its
+/// standard input. Dropped before its end, it kills the program.
 ///
 /// # Errors
 /// Why the attempt failed, for a person: the exit status with the end of the standard error, or a time-out.
@@ -44,7 +45,8 @@ pub(super) async fn run(
     let [program, arguments @ ..] = words else {
         return Err("the command is empty".into());
     };
-    // The program begins only after the reaper knows of it, so that a receiver that is killed in between leaves nothing behind.
+    // The program begins only after the reaper knows of it, so that a receiver that is killed in between leaves nothing
+    // behind.
     let (mut command, first_line) = match reaper {
         Some(_) => {
             let mut command = Command::new("sh");
@@ -79,8 +81,8 @@ pub(super) fn timed_out(limit: Duration) -> String {
     format!("timed out after {}", humantime::format_duration(limit))
 }
 
-/// A program and what it has started, except for processes that have left its group. Dropped before the program has ended,
-/// the whole group is killed.
+/// A program and what it has started, except for processes that have left its group. Dropped before the program has
+/// ended, the whole group is killed.
 struct ProcessGroup<'a> {
     id: Option<Pid>,
     ended: bool,

@@ -18,8 +18,8 @@ const LONGEST_NAME: usize = 256;
 /// A request that was verified and parsed. Tasks are run with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The id, which duplicates share: the `webhook-id`; else the id of a CloudEvent or of a GitHub delivery; else a hash of the
-    /// body.
+    /// The id, which duplicates share: the `webhook-id`; else the id of a CloudEvent or of a GitHub delivery; else a
+    /// hash of the body.
     pub id: String,
     /// What the request is about.
     pub envelope: Envelope,
@@ -151,7 +151,8 @@ fn id(headers: &HeaderMap, json: &Value, body: &[u8]) -> Result<String, Malforme
         return id.map(str::to_owned).ok_or(Malformed::Id(name));
     }
     let text = |key: &str| json.get(key).and_then(Value::as_str);
-    // The id of a CloudEvent is unique only within its source. Both may be long and contain any character, so they are hashed.
+    // The id of a CloudEvent is unique only within its source. Both may be long and contain any character, so they are
+    // hashed.
     let parts = match (text("specversion"), text("source"), text("id")) {
         (Some(_), Some(source), Some(id)) => [source.as_bytes(), id.as_bytes()],
         _ => [b"".as_slice(), body],

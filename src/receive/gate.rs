@@ -19,8 +19,8 @@ use super::{
     verify::{Refusal, Verifier},
 };
 
-/// How much of a body beyond the limit is read and discarded, in bytes. Without that the connection would be reset while the
-/// sender still writes, and it could not read the answer.
+/// How much of a body beyond the limit is read and discarded, in bytes. Without that the connection would be reset
+/// while the sender still writes, and it could not read the answer.
 const LINGER: usize = 16 << 20;
 
 /// Admits requests, or rejects them.

@@ -17,8 +17,8 @@ use tower_service::Service;
 
 use super::gate::Gate;
 
-/// Passes on only requests that its gate admits, and answers the others itself: those that are not signed, too large, too
-/// slow or malformed. A request that is passed on has a [`Received`] among its extensions, and an unchanged body.
+/// Passes on only requests that its gate admits, and answers the others itself: those that are not signed, too large,
+/// too slow or malformed. A request that is passed on has a [`Received`] among its extensions, and an unchanged body.
 ///
 /// [`Received`]: super::Received
 #[derive(Debug, Clone)]

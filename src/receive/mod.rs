@@ -1,9 +1,9 @@
 //! The other end of webhooks: receives requests, verifies them, and runs tasks for them.
 //!
-//! The path of a request: the [`gate`] reads it within bounds, [`verify`] decides whether it is believed, [`envelope`] finds
-//! out what it is about, the [`queue`] stores a job for each [`task`] that wants it, and [`attempt`] runs each job until it
-//! succeeds or its attempts are used up. The [`receiver`] connects these. `rowhook receive` is a receiver with the options of
-//! receive.toml and the tasks of receive.toml and its plugins.
+//! The path of a request: the [`gate`] reads it within bounds, [`verify`] decides whether it is believed, [`envelope`]
+//! finds out what it is about, the [`queue`] stores a job for each [`task`] that wants it, and [`attempt`] runs each
+//! job until it succeeds or its attempts are used up. The [`receiver`] connects these. `rowhook receive` is a receiver
+//! with the options of receive.toml and the tasks of receive.toml and its plugins.
 //!
 //! This module uses little of the rest of rowhook: the reader of the configuration, `send`, `signature` and `secret`.
 //!

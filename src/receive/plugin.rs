@@ -45,8 +45,8 @@ pub struct Broken {
     pub reason: String,
 }
 
-/// Finds the plugins in `folders`. Returns their tasks, and the plugins that are left out. Of several with the same name, the
-/// first one counts.
+/// Finds the plugins in `folders`. Returns their tasks, and the plugins that are left out. Of several with the same
+/// name, the first one counts.
 pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
     let mut tasks: Vec<Task> = Vec::new();
     let mut broken = Vec::new();
@@ -171,8 +171,8 @@ impl Description {
 mod tests {
     use super::*;
 
-    /// Another process writes the file. If this one had it open for writing, a child that another test starts meanwhile would
-    /// inherit the descriptor, and the kernel would refuse to run the file.
+    /// Another process writes the file. If this one had it open for writing, a child that another test starts meanwhile
+    /// would inherit the descriptor, and the kernel would refuse to run the file.
     fn write(folder: &Path, name: &str, script: &str, mode: &str) {
         let path = folder.join(name);
         let status = std::process::Command::new("sh")

@@ -1,8 +1,8 @@
 //! Kills the programs that a receiver has started when the receiver itself is killed.
 //!
-//! The reaper is a small shell. It reads from a pipe which process groups run, and kills those that are left when the pipe
-//! closes. It also holds the lock of the queue, so that the next receiver begins only after that, and no task runs beside its
-//! own repetition.
+//! The reaper is a small shell. It reads from a pipe which process groups run, and kills those that are left when the
+//! pipe closes. It also holds the lock of the queue, so that the next receiver begins only after that, and no task runs
+//! beside its own repetition.
 
 use std::{
     fs::File,
@@ -26,8 +26,8 @@ done
 for each in $groups; do kill -s KILL -- "-$each"; done
 "#;
 
-/// The shell that kills what its receiver leaves behind. Dropping it kills the registered process groups, and waits until
-/// the shell has ended.
+/// The shell that kills what its receiver leaves behind. Dropping it kills the registered process groups, and waits
+/// until the shell has ended.
 #[derive(Debug)]
 pub struct Reaper {
     shell: Child,

@@ -23,16 +23,16 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A receiver that is ready to run.
 ///
-/// A request that it answers with 202 is in the queue. It survives `kill -9`, and stays until each task that wants it has
-/// succeeded or is dead.
+/// A request that it answers with 202 is in the queue. It survives `kill -9`, and stays until each task that wants it
+/// has succeeded or is dead.
 #[derive(Debug)]
 pub struct Receiver {
     endpoint: Arc<Endpoint>,
     runner: Arc<Runner>,
     concurrency: NonZeroUsize,
     grace: Duration,
-    /// The lock on the folder of the queue. It is the last field, and so is released after the runner, which ends what still
-    /// runs: only then may another receiver begin.
+    /// The lock on the folder of the queue. It is the last field, and so is released after the runner, which ends what
+    /// still runs: only then may another receiver begin.
     _lock: Option<Flock<File>>,
 }
 

@@ -22,11 +22,11 @@ impl Registry {
         Self::default()
     }
 
-    /// Calls `handler` for each `event` of a `model`. Either may be a pattern: `*`, or `clinic.*`. Any other text matches
-    /// itself only.
+    /// Calls `handler` for each `event` of a `model`. Either may be a pattern: `*`, or `clinic.*`. Any other text
+    /// matches itself only.
     ///
-    /// The name of the task is `model event`, and after a restart its queued jobs are found by that name. Further handlers of
-    /// the same pair are numbered in the order in which they were added, from `model event #2`.
+    /// The name of the task is `model event`, and after a restart its queued jobs are found by that name. Further
+    /// handlers of the same pair are numbered in the order in which they were added, from `model event #2`.
     pub fn on<F, R, E>(&mut self, model: &str, event: &str, handler: F) -> &mut Self
     where
         F: Fn(Received) -> R + Send + Sync + 'static,
@@ -70,8 +70,8 @@ impl Registry {
 
     /// Calls every function that wants this request, one after the other, without a queue.
     ///
-    /// A failure is not retried here. Where the sender retries the request, functions that have succeeded are called again
-    /// too, with the same id.
+    /// A failure is not retried here. Where the sender retries the request, functions that have succeeded are called
+    /// again too, with the same id.
     ///
     /// # Errors
     /// The name of the first task that failed, and its error. The functions after it were not called.

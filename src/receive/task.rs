@@ -9,9 +9,9 @@ use crate::{config::Pattern, secret::Secret};
 
 /// A command, HTTP call or function that runs for certain events.
 ///
-/// A task that has succeeded does not run again for the same request, because its success is recorded durably. An attempt
-/// can happen twice: when the receiver is killed after the task has done its work and before the success is recorded, the
-/// task runs again, with the same id. A task for which that matters must check the id.
+/// A task that has succeeded does not run again for the same request, because its success is recorded durably. An
+/// attempt can happen twice: when the receiver is killed after the task has done its work and before the success is
+/// recorded, the task runs again, with the same id. A task for which that matters must check the id.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// The name in the queue and the log. After a restart, queued jobs find their task by its name.
@@ -24,12 +24,13 @@ pub struct Task {
     pub action: Action,
     /// How long one attempt may take. Then it is ended, with everything that it has started.
     pub timeout: Duration,
-    /// The delays between attempts; empty for one attempt only. When the attempt after the last delay fails, the job is dead.
+    /// The delays between attempts; empty for one attempt only. When the attempt after the last delay fails, the job is
+    /// dead.
     pub retries: Vec<Duration>,
     /// How many attempts of this task may run at once.
     pub concurrency: NonZeroUsize,
-    /// Where a body has the value that orders jobs: those with the same value run one after the other. `None`: jobs run in any
-    /// order.
+    /// Where a body has the value that orders jobs: those with the same value run one after the other. `None`: jobs run
+    /// in any order.
     pub order_by: Option<BodyPath>,
 }
 
@@ -88,7 +89,8 @@ impl Task {
         any(&self.models, &envelope.model) && any(&self.events, &envelope.event)
     }
 
-    /// The lane of a body. Jobs in the same lane run one after the other, in the order of arrival. `None`: the task has no order.
+    /// The lane of a body. Jobs in the same lane run one after the other, in the order of arrival. `None`: the task has
+    /// no order.
     pub fn lane(&self, body: &Value) -> Option<String> {
         let path = self.order_by.as_ref()?;
         Some(path.find(body).unwrap_or(&Value::Null).to_string())

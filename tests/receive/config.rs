@@ -20,7 +20,7 @@ fn parse(text: &str) -> Result<Config, Mistakes> {
     Config::parse(Path::new("receive.toml"), text, &env)
 }
 
-/// The mistakes of a file that begins with what is required, in lines 1 and 2; `more` begins in line 3.
+/// The mistakes in a file whose first two lines are the required keys, and whose third line is where `more` begins.
 fn mistakes(more: &str) -> String {
     let text = format!("listen = \"127.0.0.1:9000\"\nsecrets = [\"{SECRET}\"]\n{more}");
     parse(&text).map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
@@ -86,7 +86,7 @@ fn the_manual_names_every_key() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place_and_its_mend() {
+fn every_mistake_is_reported_with_its_place_and_its_remedy() {
     for (more, expected) in [
         (
             "liste = 1",
@@ -173,13 +173,13 @@ fn every_mistake_is_told_with_its_place_and_its_mend() {
     }
     let two = "[[tasks]]\nname = \"a\"\ncommand = [\"x\"]\n";
     assert!(mistakes(&format!("{two}{two}")).contains("names another task already"));
-    let told = parse("").unwrap_err().to_string();
-    assert_eq!(told.lines().count(), 2, "{told}");
-    let told = parse("listen = \"x\"\nsecrets = [\"whsec_c2hvcnQ=\", \"${MISSING}\"]")
+    let text = parse("").unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let text = parse("listen = \"x\"\nsecrets = [\"whsec_c2hvcnQ=\", \"${MISSING}\"]")
         .unwrap_err()
         .to_string();
-    assert_eq!(told.lines().count(), 3, "{told}");
-    assert!(!told.contains("c2hvcnQ"), "{told}");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains("c2hvcnQ"), "{text}");
 }
 
 #[test]

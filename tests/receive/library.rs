@@ -1,4 +1,4 @@
-//! The library: a registry behind a queue, and a layer of axum before a router.
+//! The library: a registry behind a queue, and an axum layer in front of a router.
 
 use std::sync::{
     Arc,

@@ -14,7 +14,8 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// Reads the keys that decide which requests are believed. Returns `None` where there is a mistake, which the reader keeps.
+/// Reads the keys that decide which requests are believed. Returns `None` where there is a mistake, which the reader
+/// keeps.
 pub(super) fn read(file: &Table<'_>) -> Option<Verifier> {
     let tolerance = file.find("tolerance").and_then(Value::some_time);
     let signature = match file.find("signature") {

@@ -68,8 +68,8 @@ pub async fn list_dead(storage: &Storage) -> Result<Vec<Dead>, Error> {
     }
 }
 
-/// Returns dead jobs to the queue with all their attempts, and returns how many there were. Receivers may be running; they
-/// notice within a second.
+/// Returns dead jobs to the queue with all their attempts, and returns how many there were. Receivers may be running;
+/// they notice within a second.
 ///
 /// # Errors
 /// When there is no queue, or it cannot be written to.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::receive::{attempt::Runner, envelope::Received, task::Task};
 
-/// A delay before a retry varies by up to this fraction in either direction, so that jobs which failed together do not all
-/// return at once.
+/// A delay before a retry varies by up to this fraction in either direction, so that jobs which failed together do not
+/// all return at once.
 const JITTER: f64 = 0.1;
 
 /// How an attempt ended, and what is to happen to its job.

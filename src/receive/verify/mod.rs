@@ -27,8 +27,8 @@ const SIGNATURE: &str = "webhook-signature";
 
 /// Verifies requests.
 ///
-/// A request is believed when any one of the secrets signed it. So a secret can be replaced while requests signed with the
-/// old one are still on their way.
+/// A request is believed when any one of the secrets signed it. So a secret can be replaced while requests signed with
+/// the old one are still on their way.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     scheme: Scheme,
@@ -43,7 +43,8 @@ enum Scheme {
 }
 
 impl Verifier {
-    /// Verifies Standard Webhooks 1.0.0. Each secret is `whsec_…`, for signatures `v1`, or a public key `whpk_…`, for `v1a`.
+    /// Verifies Standard Webhooks 1.0.0. Each secret is `whsec_…`, for signatures `v1`, or a public key `whpk_…`, for
+    /// `v1a`.
     ///
     /// # Errors
     /// When a secret is neither.

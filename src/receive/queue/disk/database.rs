@@ -1,7 +1,7 @@
 //! The thread that owns the connection to the SQLite file, and the handle through which it is used.
 //!
-//! Transactions that are requested while a commit is being written to disk share the next commit, so that one sync makes
-//! many of them durable.
+//! Transactions that are requested while a commit is being written to disk share the next commit, so that one sync
+//! makes many of them durable.
 
 use std::{sync::mpsc, thread};
 

@@ -102,7 +102,8 @@ pub(super) fn claim(
     Ok(claimed)
 }
 
-/// How long it takes until the next job of `task` is due; zero where one is due already. `None`: no job waits for a time.
+/// How long it takes until the next job of `task` is due; zero where one is due already. `None`: no job waits for a
+/// time.
 pub(super) fn next_due_in(
     connection: &Connection,
     task: &str,

@@ -1,6 +1,7 @@
 //! The queue in a folder: one SQLite file, and a thread that owns the connection to it.
 //!
-//! Other processes may open the file at the same time. That is how `rowhook receive dead` works beside a running receiver.
+//! Other processes may open the file at the same time. That is how `rowhook receive dead` works beside a running
+//! receiver.
 
 mod database;
 mod dead;
@@ -141,8 +142,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Begins the jobs that are due and have a slot. Returns when the next one is due, or `None` where the end of a running
-    /// job or a new request is to be waited for.
+    /// Begins the jobs that are due and have a slot. Returns when the next one is due, or `None` where the end of a
+    /// running job or a new request is to be waited for.
     async fn begin_due(
         &self,
         workers: &Workers,

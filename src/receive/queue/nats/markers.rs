@@ -8,7 +8,8 @@ use crate::receive::queue::error::Error;
 
 /// Markers of requests that were accepted and of jobs that have succeeded. Each is an empty message of its own subject.
 ///
-/// A key-value bucket of NATS would do the same, but the client library cannot create one on servers as old as Debian's.
+/// A key-value bucket of NATS would do the same, but the client library cannot create one on servers as old as
+/// Debian's.
 #[derive(Debug, Clone)]
 pub(super) struct Markers {
     pub(super) server: Server,

@@ -13,7 +13,7 @@ pub(super) const METADATA: &str = "Rowhook-Facts";
 /// How many lanes an ordered task has on the server. Values of `order_by` that share a lane wait for each other.
 pub(super) const LANES: u8 = 16;
 
-/// What a message says beside the body.
+/// What a message holds beside the body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Metadata {
     pub(super) id: String,
@@ -28,6 +28,21 @@ pub(super) struct Metadata {
     /// Of a dead job: the subject that it returns to when it is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
+}
+
+impl Metadata {
+    /// The metadata of a job that waits.
+    pub(super) fn new(received: &Received, task: String) -> Self {
+        Self {
+            id: received.id.clone(),
+            task,
+            envelope: received.envelope.clone(),
+            content_type: received.content_type.clone(),
+            received_at: milliseconds_since_1970(received.received_at),
+            failed: None,
+            subject: None,
+        }
+    }
 }
 
 /// Reads a message of the queue. Returns the request and the number of this attempt, from 1; `None` for a message that
@@ -75,7 +90,7 @@ pub(super) fn id_hash(id: &str) -> String {
     hex::encode(&Sha256::digest(id.as_bytes())[..16])
 }
 
-pub(super) fn milliseconds_since_1970(at: SystemTime) -> u64 {
+fn milliseconds_since_1970(at: SystemTime) -> u64 {
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

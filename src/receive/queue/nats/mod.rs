@@ -1,9 +1,9 @@
 //! The queue in NATS JetStream, for several machines.
 //!
-//! Each job is a message of the stream `rowhook-receive`, and is deleted when it is acknowledged. A receiver acknowledges it
-//! when the task has succeeded and a marker of that is in the stream `rowhook-receive-done`. Every receiver looks for the
-//! marker before it begins a job. The jobs of an ordered task are spread over lanes on the server: consumers that hand out
-//! one message at a time.
+//! Each job is a message of the stream `rowhook-receive`, and is deleted when it is acknowledged. A receiver
+//! acknowledges it when the task has succeeded and a marker of that is in the stream `rowhook-receive-done`. Every
+//! receiver looks for the marker before it begins a job. The jobs of an ordered task are spread over lanes on the
+//! server: consumers that hand out one message at a time.
 
 mod dead;
 mod markers;
@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(super) use self::dead::{list_dead, retry_dead};
 use self::{
     markers::Markers,
-    message::{LANES, Metadata, id_hash, milliseconds_since_1970, subject, token},
+    message::{LANES, Metadata, id_hash, subject, token},
     puller::Puller,
     server::Server,
 };
@@ -83,18 +83,11 @@ impl Nats {
         if self.done.contains(&seen).await? {
             return Ok(Enqueued::Duplicate);
         }
-        // Where we are killed between two of them, the sender tries again, and the server recognizes the messages it has.
+        // Where we are killed between two of them, the sender tries again, and the server recognizes the messages it
+        // has.
         let mut duplicate = true;
         for job in jobs {
-            let metadata = Metadata {
-                id: received.id.clone(),
-                envelope: received.envelope.clone(),
-                content_type: received.content_type.clone(),
-                received_at: milliseconds_since_1970(received.received_at),
-                failed: None,
-                subject: None,
-                task: job.task,
-            };
+            let metadata = Metadata::new(received, job.task);
             let subject = subject(&metadata.task, job.lane.as_deref());
             let message_id = format!("{id_hash}/{}", metadata.task);
             let body = received.body.clone();
@@ -169,8 +162,8 @@ impl Nats {
             Some(_) => (of_lanes, vec![all]),
             None => (vec![all], of_lanes),
         };
-        // Consumers of a work queue must not share a subject. Those of the other kind remain from when the task had an order,
-        // or had none.
+        // Consumers of a work queue must not share a subject. Those of the other kind remain from when the task had an
+        // order, or had none.
         for (name, ..) in other {
             let _ = self.jobs.delete_consumer(&name).await;
         }

@@ -12,11 +12,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     markers::Markers,
-    message::{Metadata, id_hash, milliseconds_since_1970, read, token},
+    message::{Metadata, id_hash, read, token},
     server::Server,
 };
 use crate::receive::{
     attempt::Runner,
+    envelope::Received,
     queue::{
         error::Error,
         outcome::{Outcome, attempt},
@@ -99,6 +100,7 @@ impl Puller {
         });
     }
 
+    /// Makes one attempt of the job in `message`, and records how it ended.
     async fn run(&self, message: &Message) {
         let Some((received, number)) = read(message) else {
             tracing::error!(subject = %message.subject, "a message in the queue is not of our making, and is left out");
@@ -122,27 +124,35 @@ impl Puller {
                 self.acknowledge(message, AckKind::Nak(Some(after))).await;
             }
             Outcome::Dead { reason } => {
-                let metadata = Metadata {
-                    id: received.id.clone(),
-                    task: self.task.name.clone(),
-                    envelope: received.envelope.clone(),
-                    content_type: received.content_type.clone(),
-                    received_at: milliseconds_since_1970(received.received_at),
-                    failed: Some((number, reason)),
-                    subject: Some(message.subject.to_string()),
-                };
-                let subject = format!("rowhook.dead.{}", token(task));
-                let sequence = message.info().map_or(0, |info| info.stream_sequence);
-                let message_id = format!("{}/{task}/{sequence}", id_hash(id));
-                let body = &received.body;
-                let publish = || {
-                    let (subject, body) = (subject.clone(), body.clone());
-                    self.server.publish(subject, &message_id, &metadata, body)
-                };
-                self.retry_until_ok(publish).await;
+                self.retry_until_ok(|| self.publish_dead(message, &received, number, &reason))
+                    .await;
                 self.acknowledge(message, AckKind::Ack).await;
             }
         }
+    }
+
+    /// Adds a job whose attempts are used up to the dead jobs.
+    async fn publish_dead(
+        &self,
+        message: &Message,
+        received: &Received,
+        attempts: u32,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let task = &self.task.name;
+        let metadata = Metadata {
+            failed: Some((attempts, reason.to_owned())),
+            subject: Some(message.subject.to_string()),
+            ..Metadata::new(received, task.clone())
+        };
+        let subject = format!("rowhook.dead.{}", token(task));
+        let sequence = message.info().map_or(0, |info| info.stream_sequence);
+        let message_id = format!("{}/{task}/{sequence}", id_hash(&received.id));
+        let body = received.body.clone();
+        self.server
+            .publish(subject, &message_id, &metadata, body)
+            .await
+            .map(|_| ())
     }
 
     /// Acknowledges a message, and returns once the server has confirmed that.

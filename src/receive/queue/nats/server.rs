@@ -73,8 +73,8 @@ impl Server {
 
     /// Publishes a message, and returns once the server has stored it.
     ///
-    /// `Some(true)`: the server had a message with this id already, and stored nothing. `Some(false)`: it stored this one.
-    /// `None`: the stream is full.
+    /// `Some(true)`: the server had a message with this id already, and stored nothing. `Some(false)`: it stored this
+    /// one. `None`: the stream is full.
     pub(super) async fn publish(
         &self,
         subject: String,
@@ -99,8 +99,8 @@ impl Server {
     }
 }
 
-/// Trusts the certificate authorities of the system, or those in `SSL_CERT_FILE`. TLS is used where the URL or the server
-/// asks for it.
+/// Trusts the certificate authorities of the system, or those in `SSL_CERT_FILE`. TLS is used where the URL or the
+/// server asks for it.
 fn tls() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
