@@ -1,4 +1,4 @@
--- Queues a task; it is due at once, unless an earlier one of its lane waits.
+-- Enqueues a job. It is due at once, unless an earlier job of its lane waits.
 insert into job (received, task, lane, state, due)
 select ?1, ?2, ?3, 'waiting', case when exists (
     select from_lane.received

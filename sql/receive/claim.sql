@@ -1,5 +1,13 @@
--- What may be done next of one task. `running` is a table of this session alone: it is gone when the receiver is.
-select received.number, received.id, received.envelope, received.content_type, received.received_at, received.body, job.attempts
+-- The jobs of one task that are due, the earliest first. `running` is a temporary table: it ends with the connection of
+-- the receiver.
+select
+    received.number,
+    received.id,
+    received.envelope,
+    received.content_type,
+    received.received_at,
+    received.body,
+    job.attempts
 from job
 join received on received.number = job.received
 where job.task = ?1

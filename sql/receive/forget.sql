@@ -1,4 +1,4 @@
--- Forgets ids that are old enough, but none of what is still in the queue.
+-- Deletes the ids that have expired, except those of requests that are still in the queue.
 delete from seen
 where at < ?1
     and id not in (select received.id from received)

@@ -1,4 +1,4 @@
--- When the next job of a task is due that is not running.
+-- When the next job of a task is due, leaving out those that run.
 select min(job.due)
 from job
 where job.task = ?1

@@ -1,4 +1,4 @@
--- Tasks that something waits for, and how much.
+-- The tasks that have waiting jobs, each with the number of them.
 select task, count(*)
 from job
 where state = 'waiting'

@@ -1,4 +1,4 @@
--- Lets the next of a lane go, now that the one before it is done or dead.
+-- Makes the next job of a lane due, now that the one before it has succeeded or is dead.
 update job
 set due = ?3
 where state = 'waiting'

@@ -1,4 +1,4 @@
--- Lets a dead job begin anew; behind what waits in its lane.
+-- Returns a dead job to the queue with all its attempts. It waits behind the jobs that wait in its lane.
 update job
 set state = 'waiting', attempts = 0, error = null, due = case when exists (
     select from_lane.received

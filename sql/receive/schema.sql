@@ -1,49 +1,50 @@
 -- The queue of `rowhook receive`, in SQLite. Times are milliseconds since 1970.
 
--- What was accepted and is not done. Its number is the order of arrival.
+-- Requests that were accepted and still have jobs. Their numbers are the order of arrival.
 create table received (
     number integer primary key autoincrement,
     id text not null,
-    -- What it is about, as JSON: shape, model, event.
+    -- What the request is about, as JSON: shape, model, event.
     envelope text not null,
     content_type text not null,
     received_at integer not null,
     body blob not null
 ) strict;
 
--- One task that is to be done about it. A row goes when the task has succeeded.
+-- Jobs: one task each, to be run on one request. A row is deleted when the task has succeeded.
 create table job (
     received integer not null references received (number),
     task text not null,
-    -- Jobs of one task and lane are done one after the other. Null: no order.
+    -- Jobs of the same task and lane run one after the other. Null: in any order.
     lane text,
     state text not null check (state in ('waiting', 'dead')),
-    -- Attempts that have failed.
+    -- How many attempts have failed.
     attempts integer not null default 0 check (attempts >= 0),
-    -- Of a waiting one; null while an earlier one of its lane waits. Of a dead one, when it was given up.
+    -- When a waiting job is due; null while an earlier job of its lane waits. When a dead job failed for the last time.
     due integer,
-    -- What the last attempt failed with.
+    -- The error of the last attempt.
     error text,
     primary key (received, task)
 ) strict, without rowid;
 
--- What may be done next, and when: the first of each lane, earliest first.
+-- For claim.sql and next_due.sql: the jobs that may run, the earliest first.
 create index job_due on job (task, due, received) where state = 'waiting' and due is not null;
--- Who is next in a lane.
+-- For release_lane.sql and add_job.sql: the waiting jobs of a lane, in their order.
 create index job_lane on job (task, lane, received) where state = 'waiting' and lane is not null;
--- Dead ones, by when they died.
+-- For dead.sql, and to delete the dead jobs that have expired.
 create index job_dead on job (due) where state = 'dead';
 
--- The ids of what was accepted, done or not, so that a repetition is known.
+-- The ids of all accepted requests, done or not, by which duplicates are recognized.
 create table seen (
     id text primary key,
     at integer not null
 ) strict, without rowid;
 
--- What can be forgotten.
+-- For forget.sql: the oldest ids.
 create index seen_at on seen (at);
 
--- How large the queue is, bodies and what stands beside them, so that it can be bounded without counting.
+-- The size of the queue: the bodies, and 1024 bytes for the rest of each request. Kept here so that it need not be
+-- summed up.
 create table size (bytes integer not null) strict;
 insert into size values (0);
 

@@ -15,16 +15,17 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::receive::{
-    config::{FILE, Receive},
+    config::{Config, FILE},
     gate::Gate,
     http::serve,
     plugin,
     print::{Printer, Style},
-    queue::{Dead, list_dead, retry_dead},
-    service::{Place, Receiver},
+    queue::{Dead, Storage, list_dead, retry_dead},
+    receiver::Receiver,
     task::Task,
-    verify::{Algorithm, Encoding, HmacScheme, Verifier},
+    verify::{HmacScheme, Verifier},
 };
+use crate::signature::{Algorithm, Encoding};
 
 /// What `rowhook receive` is asked for.
 #[derive(Debug, Args)]
@@ -116,7 +117,7 @@ pub(super) async fn receive(
             "there is no {FILE} here; write one, or look at what arrives with: rowhook receive --port 9000 --secret whsec_…"
         );
     }
-    let config = Receive::load(path, &|name| std::env::var(name).ok())?;
+    let config = Config::load(path, &|name| std::env::var(name).ok())?;
     match args.command {
         Some(Command::Dead {
             command: DeadCommand::List,
@@ -180,7 +181,7 @@ async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationTo
     Ok(())
 }
 
-async fn work(config: Receive, stop: CancellationToken) -> Result<()> {
+async fn work(config: Config, stop: CancellationToken) -> Result<()> {
     let mut tasks = config.tasks;
     let (plugins, broken) = plugin::find(&config.plugins).await;
     for broken in broken {
@@ -257,8 +258,8 @@ fn as_json(dead: &Dead) -> serde_json::Value {
     })
 }
 
-async fn retry(place: &Place, numbers: &[u64], task: Option<&str>, json: bool) -> Result<()> {
-    let all = list_dead(place).await?;
+async fn retry(storage: &Storage, numbers: &[u64], task: Option<&str>, json: bool) -> Result<()> {
+    let all = list_dead(storage).await?;
     if let Some(missing) = numbers
         .iter()
         .find(|number| !all.iter().any(|dead| dead.number == **number))
@@ -270,7 +271,7 @@ async fn retry(place: &Place, numbers: &[u64], task: Option<&str>, json: bool) -
             && task.is_none_or(|task| task == dead.task)
     };
     let chosen: Vec<Dead> = all.into_iter().filter(chosen).collect();
-    let revived = retry_dead(place, &chosen).await?;
+    let revived = retry_dead(storage, &chosen).await?;
     if json {
         println!("{}", json!({ "retried": revived }));
     } else {

@@ -1,32 +1,17 @@
-//! Makes one attempt of a task, and says what came of it.
-//!
-//! Whatever a task does, the attempt ends: by itself, or with its time-out. A program is ended together with all that it
-//! has started.
+//! Makes one attempt of a task: runs its command, makes its HTTP call, or calls its function.
 
-use std::{
-    io::{self, Write as _},
-    process::{ExitStatus, Stdio},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use axum::http::HeaderValue;
 use ipnet::IpNet;
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
-};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    process::{Child, Command},
-    time::{sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
 use super::{
+    command::{self, timed_out},
     envelope::Received,
-    reaper::Broom,
-    task::{Action, Call, Handler, Task},
+    reaper::Reaper,
+    task::{Action, Handler, HttpCall, Task},
 };
 use crate::{
     config::Delivery,
@@ -34,28 +19,21 @@ use crate::{
     send::{Request, Sender, answer::Answer, target::Target},
 };
 
-/// So much of what a program says on its standard error is kept, from its end.
-const KEPT_OF_STDERR: usize = 2048;
-/// So long the pipe of a program that has ended is read on. Something that it has left behind may hold the other end.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// Becomes the program of its arguments when it is told a line, and nothing when nobody is there to tell it.
-const AT_A_WORD: &str = r#"read -r _ && exec "$@""#;
-
 /// Makes attempts.
 #[derive(Debug)]
 pub struct Runner {
     sender: Sender,
-    broom: Option<Broom>,
+    reaper: Option<Reaper>,
 }
 
 impl Runner {
-    /// A runner. With a broom, programs do not outlive this process, however it ends.
+    /// Creates a runner. With a reaper, programs do not outlive this process, even if it is killed.
     ///
     /// # Errors
-    /// When the system's certificates cannot be read.
-    pub fn new(broom: Option<Broom>) -> anyhow::Result<Self> {
-        // Where a task calls is written in the operator's own file, and is mostly a neighbour.
+    /// When the certificates of the system cannot be read.
+    pub fn new(reaper: Option<Reaper>) -> anyhow::Result<Self> {
+        // The operator wrote the URLs of tasks, and they mostly point into a private network. So every network is
+        // allowed.
         let everywhere = ["0.0.0.0/0", "::/0"].map(str::parse::<IpNet>);
         let everywhere: Result<Vec<IpNet>, _> = everywhere.into_iter().collect();
         let delivery = Delivery {
@@ -65,15 +43,15 @@ impl Runner {
         };
         Ok(Self {
             sender: Sender::new(&delivery)?,
-            broom,
+            reaper,
         })
     }
 
-    /// Makes the attempt of this number, from 1, and ends within the task's time-out and a moment. Dropped before its end, it
-    /// ends the program too.
+    /// Makes one attempt, which ends shortly after the time-out of the task at the latest. `number` counts the attempts
+    /// of a job from 1. Dropping the future kills the program or aborts the call.
     ///
     /// # Errors
-    /// Why it failed, for a person.
+    /// Why the attempt failed, for a person.
     pub async fn attempt(
         &self,
         task: &Task,
@@ -81,67 +59,34 @@ impl Runner {
         number: u32,
     ) -> Result<(), String> {
         match &task.action {
-            Action::Command(words) => self.command(words, task, received, number).await,
+            Action::Command(words) => {
+                let variables = metadata(task, received, number);
+                let (body, reaper) = (&received.body, self.reaper.as_ref());
+                command::run(words, variables, body, task.timeout, reaper).await
+            }
             Action::Http(call) => self.call(call, task, received, number).await,
             Action::Handler(handler) => handle(handler, task.timeout, received).await,
         }
     }
 
-    async fn command(
-        &self,
-        words: &[String],
-        task: &Task,
-        received: &Received,
-        number: u32,
-    ) -> Result<(), String> {
-        let [program, arguments @ ..] = words else {
-            return Err("the command is empty".into());
-        };
-        // It begins only when the broom knows of it, so that a receiver that is killed just now leaves nothing behind.
-        let (mut command, word) = match &self.broom {
-            Some(_) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", AT_A_WORD, "rowhook", program]);
-                (command, "\n")
-            }
-            None => (Command::new(program), ""),
-        };
-        command
-            .args(arguments)
-            .envs(facts(task, received, number))
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.spawn();
-        let mut child = child.map_err(|error| format!("{program} cannot be run: {error}"))?;
-        let mut group = Group::of(&child, self.broom.as_ref());
-        let ended = timeout(task.timeout, converse(&mut child, word, &received.body)).await;
-        group.ended = ended.is_ok();
-        drop(group);
-        match ended {
-            Ok(Ok((status, _))) if status.success() => Ok(()),
-            Ok(Ok((status, said))) => Err(explain(status, &said)),
-            Ok(Err(error)) => Err(format!("{program} cannot be waited for: {error}")),
-            Err(_) => Err(timed_out(task.timeout)),
-        }
-    }
-
     async fn call(
         &self,
-        call: &Call,
+        call: &HttpCall,
         task: &Task,
         received: &Received,
         number: u32,
     ) -> Result<(), String> {
-        // A fact that is no header value is left out; the body has it too.
-        let facts: Vec<(String, Secret)> = facts(task, received, number)
+        // A value that no header can have is left out; the body has it too.
+        let metadata: Vec<(String, Secret)> = metadata(task, received, number)
             .into_iter()
             .map(|(name, value)| (name.to_lowercase().replace('_', "-"), value))
             .filter(|(_, value)| HeaderValue::try_from(value).is_ok())
             .map(|(name, value)| (name, Secret::new(value)))
             .collect();
-        let headers: Vec<(&str, &Secret)> =
-            facts.iter().map(|(name, value)| (&**name, value)).collect();
+        let headers: Vec<(&str, &Secret)> = metadata
+            .iter()
+            .map(|(name, value)| (&**name, value))
+            .collect();
         let target = Target::new(&call.url, call.secret.as_ref(), &headers);
         let target = target.map_err(|error| error.to_string())?;
         let answer = self.sender.send(Request {
@@ -162,8 +107,9 @@ impl Runner {
     }
 }
 
-/// What a task is told beside the body. An HTTP call has the same as headers: `rowhook-model`.
-fn facts(task: &Task, received: &Received, number: u32) -> [(&'static str, String); 7] {
+/// What a task gets beside the body, as environment variables. HTTP calls have the same as headers, such as
+/// `rowhook-model`.
+fn metadata(task: &Task, received: &Received, number: u32) -> [(&'static str, String); 7] {
     let at = humantime::format_rfc3339_millis(received.received_at).to_string();
     [
         ("ROWHOOK_ID", received.id.clone()),
@@ -176,13 +122,13 @@ fn facts(task: &Task, received: &Received, number: u32) -> [(&'static str, Strin
     ]
 }
 
-/// A NUL cannot stand in an environment, and a stranger can write one into a body.
+/// Removes NUL characters. A sender can write them into a body, but an environment variable cannot contain them.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }
 
 async fn handle(handler: &Handler, limit: Duration, received: &Received) -> Result<(), String> {
-    // In a task of its own: a handler that panics fails, and nothing else does.
+    // In a Tokio task of its own, so that a panic of the handler fails this attempt only.
     let mut running = AbortOnDrop(tokio::spawn(handler(received.clone())));
     match timeout(limit, &mut running.0).await {
         Ok(Ok(result)) => result,
@@ -199,104 +145,6 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// A program and all that it has started, as long as none of it has left. Dropped before it has ended, it is killed.
-struct Group<'a> {
-    id: Option<Pid>,
-    ended: bool,
-    broom: Option<&'a Broom>,
-}
-
-impl<'a> Group<'a> {
-    fn of(child: &Child, broom: Option<&'a Broom>) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let id = id.map(Pid::from_raw);
-        if let (Some(broom), Some(id)) = (broom, id) {
-            broom.add(id);
-        }
-        Self {
-            id,
-            ended: false,
-            broom,
-        }
-    }
-}
-
-impl Drop for Group<'_> {
-    fn drop(&mut self) {
-        let Some(id) = self.id else { return };
-        if !self.ended {
-            // It may have ended just now.
-            let _ = killpg(id, Signal::SIGKILL);
-        }
-        if let Some(broom) = self.broom {
-            broom.remove(id);
-        }
-    }
-}
-
-/// Tells a program the word that it waits for and the body, listens to it, and waits for its end.
-async fn converse(child: &mut Child, word: &str, body: &[u8]) -> io::Result<(ExitStatus, String)> {
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let ended = CancellationToken::new();
-    let tell = async {
-        let Some(mut stdin) = stdin else { return };
-        tokio::select! {
-            // A program need not read it.
-            _ = async {
-                stdin.write_all(word.as_bytes()).await?;
-                stdin.write_all(body).await
-            } => {}
-            () = overdue(&ended) => {}
-        }
-    };
-    let listen = async {
-        let mut said = Vec::new();
-        if let Some(stderr) = stderr {
-            tokio::select! {
-                () = keep_tail(stderr, &mut said) => {}
-                () = overdue(&ended) => {}
-            }
-        }
-        said
-    };
-    let wait = async {
-        let status = child.wait().await;
-        ended.cancel();
-        status
-    };
-    let ((), said, status) = tokio::join!(tell, listen, wait);
-    Ok((status?, String::from_utf8_lossy(&said).trim().to_owned()))
-}
-
-async fn overdue(ended: &CancellationToken) {
-    ended.cancelled().await;
-    sleep(LAST_WORDS).await;
-}
-
-/// Reads to the end, passes all of it on to our own standard error, and keeps the end of it.
-async fn keep_tail(mut from: impl AsyncRead + Unpin, kept: &mut Vec<u8>) {
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let heard = &buffer[..read];
-        // Where ours is closed there is nobody to tell.
-        let _ = io::stderr().write_all(heard);
-        kept.extend_from_slice(heard);
-        kept.drain(..kept.len().saturating_sub(KEPT_OF_STDERR));
-    }
-}
-
-fn explain(status: ExitStatus, said: &str) -> String {
-    if said.is_empty() {
-        status.to_string()
-    } else {
-        format!("{status}: {said}")
-    }
-}
-
-fn timed_out(limit: Duration) -> String {
-    format!("timed out after {}", humantime::format_duration(limit))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -304,7 +152,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::receive::envelope::{Envelope, Shape};
+    use crate::receive::{
+        command::STDERR_TAIL,
+        envelope::{Envelope, Shape},
+    };
 
     fn received(body: impl Into<Bytes>) -> Received {
         Received {
@@ -361,7 +212,7 @@ mod tests {
         let failed = attempt(&shell("echo sorry >&2; exit 3"), "").await;
         assert_eq!(failed.unwrap_err(), "exit status: 3: sorry");
         let failed = attempt(&shell("yes no | head -c 6000 >&2; exit 1"), "").await;
-        assert!(failed.unwrap_err().len() < KEPT_OF_STDERR + 30);
+        assert!(failed.unwrap_err().len() < STDERR_TAIL + 30);
         let missing = Task::new("t", Action::Command(vec!["/no/such/program".into()]));
         let failed = attempt(&missing, "").await.unwrap_err();
         assert!(
@@ -384,7 +235,7 @@ mod tests {
         );
         let sleeper = std::fs::read_to_string(out.path()).unwrap();
         let sleeper = format!("/proc/{}/stat", sleeper.trim());
-        // It is gone when whoever inherited it has taken notice.
+        // Its entry is gone once the process that inherited it has reaped it.
         let lives = || std::fs::read_to_string(&sleeper).is_ok_and(|state| !state.contains(") Z "));
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while lives() {

@@ -1,7 +1,7 @@
-//! What a request is about: understood from bodies of the shapes that are about.
+//! What a request is about, read from the shapes of body that are common.
 //!
-//! All of them come to two words, a model and an event: `tenant` and `created`. Where a shape has one dotted name
-//! (`book.added`), its last part is the event.
+//! Each shape yields a model and an event, such as `tenant` and `created`. Where a shape has one dotted name, such as
+//! `book.added`, the last part is the event.
 
 use std::{fmt, time::SystemTime};
 
@@ -12,32 +12,33 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// The longest id, model or event.
+/// The longest id, model or event, in bytes.
 const LONGEST_NAME: usize = 256;
 
-/// A request that was believed and understood: what tasks are given.
+/// A request that was verified and parsed. Tasks are run with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// What tells repetitions: the `webhook-id`; else the id of a CloudEvent or of GitHub's delivery; else a hash of the body.
+    /// The id, which duplicates share: the `webhook-id`; else the id of a CloudEvent or of a GitHub delivery; else a
+    /// hash of the body.
     pub id: String,
-    /// What it is about.
+    /// What the request is about.
     pub envelope: Envelope,
-    /// The `content-type`, as it was sent.
+    /// The `content-type` as it was sent, or `application/json` where it is missing.
     pub content_type: String,
-    /// When it came.
+    /// When the request arrived.
     pub received_at: SystemTime,
     /// The body, byte for byte.
     pub body: Bytes,
 }
 
-/// What a body says it is about.
+/// What a request is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The shape of the body.
     pub shape: Shape,
-    /// What it happened to: `tenant`. Empty where the body does not say.
+    /// What the event happened to, such as `tenant`. Empty where the body does not say.
     pub model: String,
-    /// What happened: `created`. Empty where the body does not say.
+    /// What happened, such as `created`. Empty where the body does not say.
     pub event: String,
 }
 
@@ -53,34 +54,34 @@ pub enum Shape {
     Cloudevents,
     /// `{"event": "created", "model": "tenant", …}`
     Netbox,
-    /// The event in `X-GitHub-Event`, what happened in `action`.
+    /// GitHub, with the model in `X-GitHub-Event` and the event in `action`.
     Github,
-    /// Other JSON.
+    /// Any other JSON.
     Other,
 }
 
-/// A body or header that nobody can make sense of.
+/// A request that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Malformed {
-    /// The body is not text.
+    /// The body is not UTF-8; the number is the offset of the first bad byte.
     #[error("the body is not UTF-8 at byte {0}; send JSON in UTF-8")]
     Encoding(usize),
     /// The body is not JSON.
     #[error("the body is not JSON: {0}; send application/json")]
     Json(String),
-    /// The id cannot be kept.
+    /// The id is not 1 to 256 visible ASCII characters. Names the header that has it.
     #[error("the id in {0} is not 1 to 256 visible ASCII characters")]
     Id(&'static str),
-    /// The model or event cannot be kept.
+    /// The model or event is longer than 256 bytes. Names which of the two.
     #[error("the {0} in the body is longer than 256 bytes")]
     Name(&'static str),
 }
 
 impl Received {
-    /// Understands a request that has been believed. The JSON of the body is given back too, for those who look into it.
+    /// Parses a request that has been verified. Also returns the JSON of its body.
     ///
     /// # Errors
-    /// When the body is not JSON, or a name or id is too long to be one.
+    /// When the body is not JSON, the id is malformed, or the model or event is too long.
     pub fn read(
         headers: &HeaderMap,
         body: Bytes,
@@ -107,7 +108,7 @@ impl Envelope {
     fn read(headers: &HeaderMap, json: &Value) -> Result<Self, Malformed> {
         let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
         let (shape, (model, event)) = if let Some(event) = header(headers, "x-github-event") {
-            // Events such as push have one action only, and do not name it.
+            // Events such as push have no action. They are their own event.
             (Shape::Github, (event, text("/action").unwrap_or(event)))
         } else if let Some(name) = header(headers, "ce-type") {
             (Shape::Cloudevents, split(name))
@@ -135,7 +136,7 @@ impl Envelope {
     }
 }
 
-/// `book.added` is `added` of `book`; a name without a dot is an event of nothing.
+/// Splits `book.added` into the model `book` and the event `added`. A name without a dot is an event without a model.
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
@@ -150,7 +151,8 @@ fn id(headers: &HeaderMap, json: &Value, body: &[u8]) -> Result<String, Malforme
         return id.map(str::to_owned).ok_or(Malformed::Id(name));
     }
     let text = |key: &str| json.get(key).and_then(Value::as_str);
-    // A CloudEvent's id is unique for its source only. Hashed, since either may be long, and hold any character.
+    // The id of a CloudEvent is unique only within its source. Both may be long and contain any character, so they are
+    // hashed.
     let parts = match (text("specversion"), text("source"), text("id")) {
         (Some(_), Some(source), Some(id)) => [source.as_bytes(), id.as_bytes()],
         _ => [b"".as_slice(), body],
@@ -160,19 +162,14 @@ fn id(headers: &HeaderMap, json: &Value, body: &[u8]) -> Result<String, Malforme
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    let hash: [u8; 32] = hash.finalize().into();
-    let digits: Vec<String> = hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok(format!("body_{}", digits.concat()))
+    Ok(format!("body_{}", hex::encode(&hash.finalize()[..16])))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// `tenant created`, or what of it is known.
+/// Writes `tenant created`, or the part of it that is known.
 impl fmt::Display for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&*self.model, &*self.event) {
@@ -183,7 +180,7 @@ impl fmt::Display for Envelope {
     }
 }
 
-/// As it is written in hooks.toml and told to tasks.
+/// Writes the name that hooks.toml uses and that tasks get as `ROWHOOK_SHAPE`.
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -301,21 +298,21 @@ mod tests {
 
     #[test]
     fn what_is_malformed_is_said() {
-        let told = |headers: &[(&'static str, &str)], body: &str| {
+        let reason = |headers: &[(&'static str, &str)], body: &str| {
             read(headers, body).unwrap_err().to_string()
         };
-        assert!(told(&[], "payload=%7B%7D").starts_with("the body is not JSON: "));
-        assert!(told(&[], "").ends_with("; send application/json"));
-        assert!(told(&[], &"[".repeat(100_000)).contains("recursion limit"));
+        assert!(reason(&[], "payload=%7B%7D").starts_with("the body is not JSON: "));
+        assert!(reason(&[], "").ends_with("; send application/json"));
+        assert!(reason(&[], &"[".repeat(100_000)).contains("recursion limit"));
         let long = "x".repeat(257);
-        assert!(told(&[("webhook-id", &long)], "{}").contains("webhook-id"));
-        assert!(told(&[("webhook-id", "")], "{}").contains("webhook-id"));
+        assert!(reason(&[("webhook-id", &long)], "{}").contains("webhook-id"));
+        assert!(reason(&[("webhook-id", "")], "{}").contains("webhook-id"));
         let model = format!(r#"{{"model":"{long}","event":"created"}}"#);
-        assert!(told(&[], &model).contains("model"));
+        assert!(reason(&[], &model).contains("model"));
         let headers = HeaderMap::new();
         let body = Bytes::from_static(b"{\"a\":\"\xff\"}");
-        let told = Received::read(&headers, body, SystemTime::UNIX_EPOCH).unwrap_err();
-        assert_eq!(told, Malformed::Encoding(6));
+        let malformed = Received::read(&headers, body, SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(malformed, Malformed::Encoding(6));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The way of a request from the network to [`Received`]: read within bounds, verified, understood, or turned away.
+//! Turns an HTTP request into a [`Received`]: reads it within bounds, verifies it, and parses it, or rejects it.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,45 +19,46 @@ use super::{
     verify::{Refusal, Verifier},
 };
 
-/// So much of a body that is too large is read, for the sake of its sender.
+/// How much of a body beyond the limit is read and discarded, in bytes. Without that the connection would be reset
+/// while the sender still writes, and it could not read the answer.
 const LINGER: usize = 16 << 20;
 
-/// Lets requests in.
+/// Admits requests, or rejects them.
 #[derive(Debug, Clone)]
 pub struct Gate {
-    /// Says which are believed.
+    /// Decides which requests are believed.
     pub verifier: Verifier,
     /// The largest body, in bytes.
     pub max_body: usize,
-    /// So long a body may be on its way.
+    /// How long a body may take to arrive.
     pub timeout: Duration,
 }
 
-/// Why a request is turned away. The sender is told in one line.
+/// Why a request is rejected. Its text, one line, is the body of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
-    /// It is no POST.
+    /// The method is not POST.
     #[error("{0} is not accepted here; send POST")]
     Method(Method),
-    /// Its body is larger than this.
+    /// The body is larger than this many bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// Its body was on its way for longer than this.
+    /// The body took longer than this to arrive.
     #[error("the body did not come within {}", humantime::format_duration(*.0))]
     TooSlow(Duration),
-    /// Its body broke off.
+    /// The connection ended before the body did.
     #[error("the body broke off")]
     Broken,
-    /// It is not believed.
+    /// The request is not believed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It is believed, and makes no sense.
+    /// The request is believed, but cannot be parsed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
 
 impl Rejection {
-    /// The status that it is answered with.
+    /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -74,7 +75,7 @@ impl IntoResponse for Rejection {
         let text = format!("{self}\n");
         match self {
             Self::Method(_) => (self.status(), [(header::ALLOW, "POST")], text).into_response(),
-            // What is still on its way is not wanted: the connection ends with the answer.
+            // The rest of the body is not read, so the connection cannot be used again.
             Self::TooLarge(_) | Self::TooSlow(_) => {
                 (self.status(), [(header::CONNECTION, "close")], text).into_response()
             }
@@ -84,7 +85,7 @@ impl IntoResponse for Rejection {
 }
 
 impl Gate {
-    /// A gate with the defaults of receive.toml: 1 MiB, within 10 s.
+    /// Creates a gate with the defaults of receive.toml: bodies of up to 1 MiB, within 10 s.
     pub fn new(verifier: Verifier) -> Self {
         Self {
             verifier,
@@ -93,39 +94,40 @@ impl Gate {
         }
     }
 
-    /// Reads a request, and says whether it is believed and what it is about. The JSON of its body is given back too.
+    /// Reads, verifies and parses a request. Also returns the JSON of its body.
     ///
     /// # Errors
-    /// Why it is turned away.
+    /// Why the request is rejected.
     pub async fn admit(&self, request: Request) -> Result<(Received, Value), Rejection> {
-        let (headers, body) = self.take(request).await?;
-        self.judge(&headers, body, SystemTime::now())
+        let (headers, body) = self.read(request).await?;
+        self.verify(&headers, body, SystemTime::now())
     }
 
-    /// Reads a request within the bounds.
-    pub(super) async fn take(&self, request: Request) -> Result<(HeaderMap, Bytes), Rejection> {
+    /// Reads the headers and the body of a request within the bounds.
+    pub(super) async fn read(&self, request: Request) -> Result<(HeaderMap, Bytes), Rejection> {
         let (parts, body) = request.into_parts();
         if parts.method != Method::POST {
             return Err(Rejection::Method(parts.method));
         }
         let announced = parts.headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        // A sender that expects 100 Continue has not sent the body yet.
         let waits = parts.headers.contains_key(header::EXPECT);
         if announced.is_some_and(|length| length > self.max_body && (waits || length > LINGER)) {
             return Err(Rejection::TooLarge(self.max_body));
         }
-        let mut taken = Taken::default();
-        let ended = timeout(self.timeout, taken.fill(body, self.max_body)).await;
+        let mut read = BoundedBody::default();
+        let ended = timeout(self.timeout, read.fill(body, self.max_body)).await;
         match ended {
-            _ if taken.length > self.max_body => Err(Rejection::TooLarge(self.max_body)),
+            _ if read.length > self.max_body => Err(Rejection::TooLarge(self.max_body)),
             Err(_) => Err(Rejection::TooSlow(self.timeout)),
             Ok(Err(_)) => Err(Rejection::Broken),
-            Ok(Ok(())) => Ok((parts.headers, taken.bytes.freeze())),
+            Ok(Ok(())) => Ok((parts.headers, read.bytes.freeze())),
         }
     }
 
-    /// Is it believed, and what is it about?
-    pub(super) fn judge(
+    /// Verifies and parses a request that has been read.
+    pub(super) fn verify(
         &self,
         headers: &HeaderMap,
         body: Bytes,
@@ -136,17 +138,17 @@ impl Gate {
     }
 }
 
-/// What has come of a body.
+/// The part of a body that has arrived.
 #[derive(Default)]
-struct Taken {
+struct BoundedBody {
+    /// Empty where the body is too large.
     bytes: BytesMut,
-    /// Of all that came, kept or not.
+    /// The number of bytes that have arrived, kept or discarded.
     length: usize,
 }
 
-impl Taken {
-    /// Reads to the end. What is too large is read on for a while and not kept: a sender that is cut off while it writes does
-    /// not get to read why.
+impl BoundedBody {
+    /// Reads to the end. Beyond `max_body` bytes, up to [`LINGER`] more are read and discarded.
     async fn fill(&mut self, body: Body, max_body: usize) -> Result<(), axum::Error> {
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {

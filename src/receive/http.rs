@@ -1,4 +1,4 @@
-//! Serves HTTP to strangers: as many connections as we can afford, and none of them for ever.
+//! Serves HTTP to strangers, with bounds on the number of connections and on how long each may be idle.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -16,21 +16,21 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-/// Connections at a time; those above it wait to be accepted.
-const CONNECTIONS: usize = 512;
-/// So long the headers of a request may be on their way, and so long a connection may rest between two.
-const HEADERS: Duration = Duration::from_secs(10);
-/// So long is waited when the system has no more connections to give.
-const EXHAUSTED: Duration = Duration::from_millis(100);
+/// How many connections are open at once. Further ones wait to be accepted.
+const MAX_CONNECTIONS: usize = 512;
+/// How long the headers of a request may take to arrive, and how long a connection may be idle between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted, as when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until it is told to stop, and then what has begun, within `grace`.
+/// Serves `router` until `stop` is cancelled. Requests that have begun by then may end within `grace`.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     stop: CancellationToken,
     grace: Duration,
 ) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
         let slot = tokio::select! {
@@ -45,13 +45,13 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                sleep(EXHAUSTED).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            hold(TokioIo::new(connection), router, stop).await;
+            serve_connection(TokioIo::new(connection), router, stop).await;
             drop(slot);
         });
     }
@@ -61,21 +61,25 @@ pub async fn serve(
     }
 }
 
-async fn hold(connection: TokioIo<tokio::net::TcpStream>, router: Router, stop: CancellationToken) {
+async fn serve_connection(
+    connection: TokioIo<tokio::net::TcpStream>,
+    router: Router,
+    stop: CancellationToken,
+) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(connection, TowerToHyperService::new(Adapted(router)));
     let mut served = std::pin::pin!(served);
     tokio::select! {
-        // What goes wrong with a connection is its sender's concern, who will come again.
+        // An error of a connection is not ours to handle: its sender will try again.
         _ = served.as_mut() => return,
         () = stop.cancelled() => served.as_mut().graceful_shutdown(),
     }
     let _ = served.await;
 }
 
-/// A router that takes bodies as hyper has them.
+/// A router that takes the bodies of hyper.
 #[derive(Clone)]
 struct Adapted(Router);
 

@@ -1,4 +1,4 @@
-//! An axum layer that lets through only what is verified.
+//! An axum layer that passes on only requests that are verified.
 
 use std::{
     convert::Infallible,
@@ -17,8 +17,8 @@ use tower_service::Service;
 
 use super::gate::Gate;
 
-/// Answers what is not signed, too large, too slow or malformed by itself. What it lets through has its [`Received`] among
-/// the request's extensions, and its body unchanged.
+/// Passes on only requests that its gate admits, and answers the others itself: those that are not signed, too large,
+/// too slow or malformed. A request that is passed on has a [`Received`] among its extensions, and an unchanged body.
 ///
 /// [`Received`]: super::Received
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct VerifyLayer {
 }
 
 impl VerifyLayer {
-    /// A layer with this gate.
+    /// Creates a layer with this gate.
     pub fn new(gate: Gate) -> Self {
         let gate = Arc::new(gate);
         Self { gate }
@@ -35,24 +35,24 @@ impl VerifyLayer {
 }
 
 impl<S> Layer<S> for VerifyLayer {
-    type Service = Verified<S>;
+    type Service = VerifyService<S>;
 
-    fn layer(&self, inner: S) -> Verified<S> {
-        Verified {
+    fn layer(&self, inner: S) -> VerifyService<S> {
+        VerifyService {
             gate: Arc::clone(&self.gate),
             inner,
         }
     }
 }
 
-/// What [`VerifyLayer`] makes of a service.
+/// The service that [`VerifyLayer`] wraps around another.
 #[derive(Debug, Clone)]
-pub struct Verified<S> {
+pub struct VerifyService<S> {
     gate: Arc<Gate>,
     inner: S,
 }
 
-impl<S> Service<Request> for Verified<S>
+impl<S> Service<Request> for VerifyService<S>
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -66,7 +66,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The one that is ready goes along; a clone stays behind.
+        // Only this instance was polled ready, so it serves the request, and a clone takes its place.
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         let gate = Arc::clone(&self.gate);

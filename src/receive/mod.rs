@@ -1,10 +1,13 @@
-//! The other end: receives webhooks, verifies them, and has tasks run on what they say.
+//! The other end of webhooks: receives requests, verifies them, and runs tasks for them.
 //!
-//! The path of a request: [`gate`] reads it within bounds, [`verify`] says whether it is believed, [`envelope`] what it is
-//! about, [`queue`] keeps it for each [`task`] that wants it, and [`attempt`] makes attempts until one succeeds.
-//! [`service`] is where these meet; `rowhook receive` is that with what receive.toml and its plugins say.
+//! The path of a request: the [`gate`] reads it within bounds, [`verify`] decides whether it is believed, [`envelope`]
+//! finds out what it is about, the [`queue`] stores a job for each [`task`] that wants it, and [`attempt`] runs each
+//! job until it succeeds or its attempts are used up. The [`receiver`] connects these. `rowhook receive` is a receiver
+//! with the options of receive.toml and the tasks of receive.toml and its plugins.
 //!
-//! A program of its own uses the same parts. Functions take the place of commands:
+//! This module uses little of the rest of rowhook: the reader of the configuration, `send`, `signature` and `secret`.
+//!
+//! A program can use the same parts as a library. Functions take the place of commands:
 //!
 //! ```no_run
 //! use rowhook::receive::{Gate, Options, Received, Receiver, Registry, Verifier};
@@ -26,7 +29,7 @@
 //! }
 //! ```
 //!
-//! Where the program has a router and a queue already, a layer of axum lets through only what is verified:
+//! A program that has a router and a queue already can use an axum layer, which passes on only verified requests:
 //!
 //! ```
 //! use axum::{Extension, Router, routing::post};
@@ -43,28 +46,25 @@
 //! # anyhow::Ok(())
 //! ```
 
-pub mod config;
-
 pub mod attempt;
+mod command;
+pub mod config;
+mod endpoint;
 pub mod envelope;
 pub mod gate;
 pub mod http;
 pub mod layer;
+pub mod options;
 pub mod plugin;
 pub mod print;
 pub mod queue;
 pub mod reaper;
+pub mod receiver;
 pub mod registry;
-pub mod service;
 pub mod task;
 pub mod verify;
 
 pub use self::{
-    envelope::Received,
-    gate::Gate,
-    layer::VerifyLayer,
-    registry::Registry,
-    service::{Options, Place, Receiver},
-    task::Task,
-    verify::Verifier,
+    envelope::Received, gate::Gate, layer::VerifyLayer, options::Options, queue::Storage,
+    receiver::Receiver, registry::Registry, task::Task, verify::Verifier,
 };

@@ -1,7 +1,7 @@
-//! Plugins: programs named `rowhook-plugin-*` that say by themselves what they want.
+//! Plugins: programs named `rowhook-plugin-*` that declare which events they want.
 //!
-//! Each is asked once, with the argument `describe`, and is run later with the argument `run`. One that is broken is reported
-//! and left out; the others do not notice.
+//! Each is run once with the argument `describe`, and then for each event with the argument `run`. A broken plugin is
+//! reported and left out, without effect on the others.
 
 use std::{
     fs,
@@ -15,16 +15,16 @@ use std::{
 use serde::Deserialize;
 use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
-use super::task::{Action, Path as BodyPath, Task};
+use super::task::{Action, BodyPath, Task};
 use crate::config::{Pattern, duration};
 
 const PREFIX: &str = "rowhook-plugin-";
-/// So long a plugin may think about what it wants.
-const DESCRIBE: Duration = Duration::from_secs(10);
-/// Longer than any description.
-const LONGEST: u64 = 64 * 1024;
+/// How long a plugin may take to describe itself.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a description is read, in bytes: more than any needs.
+const MAX_DESCRIPTION: u64 = 64 * 1024;
 
-/// What a plugin prints when it is asked.
+/// What a plugin prints when it is run with `describe`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -41,11 +41,12 @@ struct Description {
 pub struct Broken {
     /// The program, or the folder that cannot be read.
     pub path: PathBuf,
-    /// Why, for a person.
+    /// Why it is left out, for a person.
     pub reason: String,
 }
 
-/// The tasks of all plugins in `folders`, and those that are left out. The first of a name counts.
+/// Finds the plugins in `folders`. Returns their tasks, and the plugins that are left out. Of several with the same
+/// name, the first one counts.
 pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
     let mut tasks: Vec<Task> = Vec::new();
     let mut broken = Vec::new();
@@ -70,9 +71,9 @@ pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
     (tasks, broken)
 }
 
-/// What is named as a plugin, by name.
+/// The programs that are named like plugins, sorted by name.
 fn programs(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    // Absolute, because a bare name would be looked for elsewhere.
+    // An absolute path, because a bare name would be looked up in PATH.
     let folder = folder.canonicalize()?;
     let mut programs = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -99,9 +100,10 @@ async fn load(path: &Path, before: &[Task]) -> Result<Task, String> {
         .to_str()
         .ok_or("its path is not UTF-8; move it")?
         .to_owned();
-    let said = timeout(DESCRIBE, describe(&program)).await;
-    let said = said.map_err(|_| format!("describe did not end within {DESCRIBE:?}"))??;
-    let described = serde_json::from_slice(&said);
+    let output = timeout(DESCRIBE_TIMEOUT, describe(&program)).await;
+    let output =
+        output.map_err(|_| format!("describe did not end within {DESCRIBE_TIMEOUT:?}"))??;
+    let described = serde_json::from_slice(&output);
     let described: Description =
         described.map_err(|error| format!("what describe prints is no description: {error}"))?;
     described.task(name, program)
@@ -115,15 +117,15 @@ async fn describe(program: &str) -> Result<Vec<u8>, String> {
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| format!("it cannot be run: {error}"))?;
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        let read = stdout.take(LONGEST).read_to_end(&mut said).await;
+        let read = stdout.take(MAX_DESCRIPTION).read_to_end(&mut output).await;
         read.map_err(|error| format!("describe cannot be read: {error}"))?;
     }
     let status = child.wait().await;
     let status = status.map_err(|error| format!("describe cannot be waited for: {error}"))?;
     if status.success() {
-        Ok(said)
+        Ok(output)
     } else {
         Err(format!("describe failed: {status}"))
     }
@@ -141,8 +143,8 @@ impl Description {
             texts.iter().map(pattern).collect()
         };
         let time = |text: &String| {
-            let mend = "is not a duration; write one such as \"15s\"";
-            duration(text).ok_or(format!("its {text:?} {mend}"))
+            let remedy = "is not a duration; write one such as \"15s\"";
+            duration(text).ok_or(format!("its {text:?} {remedy}"))
         };
         let command = vec![program, "run".to_owned()];
         let mut task = Task::new(name, Action::Command(command));
@@ -169,8 +171,8 @@ impl Description {
 mod tests {
     use super::*;
 
-    /// Written by another process: while we had it open for writing, a child of another test could not be told from us, and
-    /// it could not be run.
+    /// Another process writes the file. If this one had it open for writing, a child that another test starts meanwhile
+    /// would inherit the descriptor, and the kernel would refuse to run the file.
     fn write(folder: &Path, name: &str, script: &str, mode: &str) {
         let path = folder.join(name);
         let status = std::process::Command::new("sh")
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_plugin_is_told_and_the_others_are_found() {
+    async fn a_broken_plugin_is_reported_and_the_others_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let good = r#"[ "$1" = describe ] && echo '{"models": ["tenant", "ipam.*"], "events": ["*"], "timeout": "5s", "retries": ["1s"], "concurrency": 1, "order_by": "data.id"}'"#;
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(names, ["plugin-good"]);
         assert_eq!(tasks[0].timeout, Duration::from_secs(5));
         assert_eq!(tasks[0].retries, [Duration::from_secs(1)]);
-        let told: Vec<String> = broken
+        let reported: Vec<String> = broken
             .iter()
             .map(|broken| {
                 let name = broken.path.file_name().unwrap().to_string_lossy();
@@ -229,9 +231,9 @@ mod tests {
             "wide: \"a b\" among its models is no pattern",
             "missing: the folder cannot be read: ",
         ];
-        assert_eq!(told.len(), begins.len(), "{told:#?}");
-        for (told, begin) in told.iter().zip(begins) {
-            assert!(told.starts_with(begin), "{told}");
+        assert_eq!(reported.len(), begins.len(), "{reported:#?}");
+        for (report, begin) in reported.iter().zip(begins) {
+            assert!(report.starts_with(begin), "{report}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Sweeps up behind a receiver that was killed: programs that it has started do not outlive it.
+//! Kills the programs that a receiver has started when the receiver itself is killed.
 //!
-//! A small shell reads the process groups that run from a pipe that we hold, and kills what is left of them when the pipe
-//! closes. It holds the queue's lock together with us, so that the next receiver begins only when all is swept, and no task
-//! runs beside its own repetition.
+//! The reaper is a small shell. It reads from a pipe which process groups run, and kills those that are left when the
+//! pipe closes. It also holds the lock of the queue, so that the next receiver begins only after that, and no task runs
+//! beside its own repetition.
 
 use std::{
     fs::File,
@@ -26,23 +26,24 @@ done
 for each in $groups; do kill -s KILL -- "-$each"; done
 "#;
 
-/// The shell. Dropped, it sweeps and ends.
+/// The shell that kills what its receiver leaves behind. Dropping it kills the registered process groups, and waits
+/// until the shell has ended.
 #[derive(Debug)]
-pub struct Broom {
+pub struct Reaper {
     shell: Child,
     pipe: Mutex<Option<ChildStdin>>,
 }
 
-impl Broom {
-    /// Starts the shell. It keeps `lock` open, and with it what is locked, until it has swept.
+impl Reaper {
+    /// Starts the shell, which keeps `lock` open until it ends.
     ///
     /// # Errors
-    /// When there is no `sh` to run.
+    /// When `sh` cannot be run.
     pub fn start(lock: File) -> Result<Self> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT])
             .current_dir("/")
-            // Ctrl-C in the terminal is for us.
+            // In a group of its own, which Ctrl-C in the terminal does not reach.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(lock)
@@ -54,14 +55,14 @@ impl Broom {
     }
 
     pub(super) fn add(&self, group: Pid) {
-        self.tell("add", group);
+        self.send("add", group);
     }
 
     pub(super) fn remove(&self, group: Pid) {
-        self.tell("remove", group);
+        self.send("remove", group);
     }
 
-    fn tell(&self, word: &str, group: Pid) {
+    fn send(&self, word: &str, group: Pid) {
         let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = pipe.as_mut()
             && let Err(error) = pipe.write_all(format!("{word} {group}\n").as_bytes())
@@ -71,11 +72,11 @@ impl Broom {
     }
 }
 
-impl Drop for Broom {
+impl Drop for Reaper {
     fn drop(&mut self) {
         let pipe = self.pipe.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(pipe.take());
-        // An error has nowhere to go, and it ends without us too.
+        // The shell ends without us too, and there is nobody to report an error to.
         let _ = self.shell.wait();
     }
 }
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_still_runs_is_swept_and_what_has_ended_is_left_alone() {
+    fn what_still_runs_is_killed_and_what_has_ended_is_left_alone() {
         let sleeper = || {
             let mut command = Command::new("sleep");
             let child = command.arg("1000").process_group(0).spawn().unwrap();
@@ -93,11 +94,11 @@ mod tests {
             (child, group)
         };
         let (mut running, mut removed, mut other) = (sleeper(), sleeper(), sleeper());
-        let broom = Broom::start(tempfile::tempfile().unwrap()).unwrap();
-        broom.add(removed.1);
-        broom.add(running.1);
-        broom.remove(removed.1);
-        drop(broom);
+        let reaper = Reaper::start(tempfile::tempfile().unwrap()).unwrap();
+        reaper.add(removed.1);
+        reaper.add(running.1);
+        reaper.remove(removed.1);
+        drop(reaper);
         assert!(!running.0.wait().unwrap().success());
         for (child, _) in [&mut removed, &mut other] {
             assert!(child.try_wait().unwrap().is_none());

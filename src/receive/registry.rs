@@ -1,4 +1,4 @@
-//! Which function is called for what: the tasks of a program that uses rowhook as a library.
+//! The functions that are called for events: the tasks of a program that uses rowhook as a library.
 
 use std::{fmt, sync::Arc};
 
@@ -9,22 +9,24 @@ use super::{
 use crate::config::Pattern;
 
 /// Functions by model and event.
+///
+/// They run behind the queue of a [`Receiver`](super::Receiver), or directly with [`Registry::dispatch`].
 #[derive(Debug, Clone, Default)]
 pub struct Registry {
     tasks: Vec<Arc<Task>>,
 }
 
 impl Registry {
-    /// A registry without functions.
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Calls `handler` for each `event` of a `model`. Either may be a pattern: `*`, or `clinic.*`. What is no pattern matches
-    /// itself alone.
+    /// Calls `handler` for each `event` of a `model`. Either may be a pattern: `*`, or `clinic.*`. Any other text
+    /// matches itself only.
     ///
-    /// The task is named after the two, and behind a queue what waits for it is found by that name after a restart. Where
-    /// two handlers have the same pair, their order is part of their names.
+    /// The name of the task is `model event`, and after a restart its queued jobs are found by that name. Further
+    /// handlers of the same pair are numbered in the order in which they were added, from `model event #2`.
     pub fn on<F, R, E>(&mut self, model: &str, event: &str, handler: F) -> &mut Self
     where
         F: Fn(Received) -> R + Send + Sync + 'static,
@@ -55,22 +57,24 @@ impl Registry {
         })
     }
 
-    /// Adds a task of any kind, with its own time-out, schedule and order.
+    /// Adds a task of any kind, with its own time-out, retries and order.
     pub fn add(&mut self, task: Task) -> &mut Self {
         self.tasks.push(Arc::new(task));
         self
     }
 
-    /// All tasks.
+    /// All tasks, in the order in which they were added.
     pub fn tasks(&self) -> &[Arc<Task>] {
         &self.tasks
     }
 
-    /// Calls every function that wants this, one after the other, without a queue: what fails is not tried again, unless the
-    /// sender does. A function that has succeeded is then called again too, with the same id.
+    /// Calls every function that wants this request, one after the other, without a queue.
+    ///
+    /// A failure is not retried here. Where the sender retries the request, functions that have succeeded are called
+    /// again too, with the same id.
     ///
     /// # Errors
-    /// What the first that failed says, after its task's name. Those after it were not called.
+    /// The name of the first task that failed, and its error. The functions after it were not called.
     pub async fn dispatch(&self, received: &Received) -> Result<(), String> {
         for task in &self.tasks {
             if let (true, Action::Handler(handler)) = (task.wants(&received.envelope), &task.action)

@@ -1,4 +1,4 @@
-//! What is to be done about what was received: a command, an HTTP call, or a function of the program.
+//! A task: the command, HTTP call or function that runs for certain events.
 
 use std::{fmt, num::NonZeroUsize, pin::Pin, sync::Arc, time::Duration};
 
@@ -7,63 +7,65 @@ use serde_json::Value;
 use super::envelope::{Envelope, Received};
 use crate::{config::Pattern, secret::Secret};
 
-/// Something to do about what was received.
+/// A command, HTTP call or function that runs for certain events.
 ///
-/// Success is kept before the next thing begins, so that nothing is done again that has succeeded. What can happen twice is
-/// an attempt: when the receiver dies after a task has done its work and before that is kept, the task begins again, with
-/// the same id. A task for which that matters looks at the id.
+/// A task that has succeeded does not run again for the same request, because its success is recorded durably. An
+/// attempt can happen twice: when the receiver is killed after the task has done its work and before the success is
+/// recorded, the task runs again, with the same id. A task for which that matters must check the id.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// What it is called in the queue and the log. What is queued for it is found by its name after a restart.
+    /// The name in the queue and the log. After a restart, queued jobs find their task by its name.
     pub name: String,
-    /// The models that it is about.
+    /// The models that the task is about.
     pub models: Vec<Pattern>,
-    /// The events that it is about.
+    /// The events that the task is about.
     pub events: Vec<Pattern>,
-    /// What it does.
+    /// What the task does.
     pub action: Action,
-    /// So long may one attempt take; it is ended then, with all that it has started.
+    /// How long one attempt may take. Then it is ended, with everything that it has started.
     pub timeout: Duration,
-    /// The pauses between attempts; empty for one attempt. After the last one it is dead.
+    /// The delays between attempts; empty for one attempt only. When the attempt after the last delay fails, the job is
+    /// dead.
     pub retries: Vec<Duration>,
-    /// So many of it may run at once.
+    /// How many attempts of this task may run at once.
     pub concurrency: NonZeroUsize,
-    /// What must not overtake what; `None`: anything may.
-    pub order_by: Option<Path>,
+    /// Where a body has the value that orders jobs: those with the same value run one after the other. `None`: jobs run
+    /// in any order.
+    pub order_by: Option<BodyPath>,
 }
 
 /// What a task does.
 #[derive(Clone)]
 pub enum Action {
-    /// Runs a program, with the body on its standard input and facts in its environment.
+    /// Runs a program, with the body on its standard input and metadata in its environment.
     Command(Vec<String>),
     /// POSTs the body.
-    Http(Box<Call>),
+    Http(Box<HttpCall>),
     /// Calls a function.
     Handler(Handler),
 }
 
 /// Where a body is POSTed to.
 #[derive(Debug, Clone)]
-pub struct Call {
-    /// Where to. It may carry credentials.
+pub struct HttpCall {
+    /// The URL, which may contain credentials.
     pub url: url::Url,
-    /// Signs the request anew; `None`: it is not signed.
+    /// Signs the request; `None`: it is not signed.
     pub secret: Option<Secret>,
 }
 
-/// A function that is called with what was received. `Err` says for a person why it failed.
-pub type Handler = Arc<dyn Fn(Received) -> Running + Send + Sync>;
+/// A function that is called with a request. Its error says, for a person, why the attempt failed.
+pub type Handler = Arc<dyn Fn(Received) -> HandlerFuture + Send + Sync>;
 
-/// A [`Handler`] at work.
-pub type Running = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+/// The future that a [`Handler`] returns.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// Where in a body something stands: `data.id`.
+/// The path to a value in a JSON body, such as `data.id`. A number selects an element of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path(Vec<String>);
+pub struct BodyPath(Vec<String>);
 
 impl Task {
-    /// A task with the defaults of receive.toml, about everything.
+    /// Creates a task for all models and events, with the defaults of receive.toml.
     pub fn new(name: impl Into<String>, action: Action) -> Self {
         const MINUTE: u64 = 60;
         const HOUR: u64 = 60 * MINUTE;
@@ -80,28 +82,29 @@ impl Task {
         }
     }
 
-    /// Is it about this?
+    /// Whether the task runs for this model and event.
     pub fn wants(&self, envelope: &Envelope) -> bool {
         let any =
             |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
         any(&self.models, &envelope.model) && any(&self.events, &envelope.event)
     }
 
-    /// The lane of a body: what is in one lane is done one after the other, as it came. `None`: it has no order.
+    /// The lane of a body. Jobs in the same lane run one after the other, in the order of arrival. `None`: the task has
+    /// no order.
     pub fn lane(&self, body: &Value) -> Option<String> {
         let path = self.order_by.as_ref()?;
         Some(path.find(body).unwrap_or(&Value::Null).to_string())
     }
 
-    /// How long to wait after so many attempts have failed; `None`: it is dead.
-    pub fn pause(&self, attempts: u32) -> Option<Duration> {
+    /// How long to wait when this many attempts have failed. `None`: there are no more attempts, and the job is dead.
+    pub fn retry_delay(&self, attempts: u32) -> Option<Duration> {
         let failed = usize::try_from(attempts).unwrap_or(usize::MAX);
         self.retries.get(failed.saturating_sub(1)).copied()
     }
 }
 
-impl Path {
-    /// Reads `data.id`; `None` when a part of it is empty.
+impl BodyPath {
+    /// Parses a path such as `data.id`. Returns `None` when a part of it is empty.
     pub fn parse(text: &str) -> Option<Self> {
         let parts: Vec<String> = text.split('.').map(str::to_owned).collect();
         (!parts.iter().any(String::is_empty)).then_some(Self(parts))
@@ -115,7 +118,7 @@ impl Path {
     }
 }
 
-/// Of a call only where it goes to: the rest of the URL may carry a token.
+/// Shows only the origin of a call, since the rest of its URL may contain a token.
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -172,7 +175,7 @@ mod tests {
     #[test]
     fn a_lane_is_what_stands_at_the_path_and_what_lacks_it_shares_one() {
         let lane = |path: &str, body: Value| {
-            let order_by = Path::parse(path);
+            let order_by = BodyPath::parse(path);
             assert!(order_by.is_some());
             Task { order_by, ..task() }.lane(&body).unwrap()
         };
@@ -184,15 +187,15 @@ mod tests {
         assert!(
             ["", ".", "a.", ".a", "a..b"]
                 .into_iter()
-                .all(|path| Path::parse(path).is_none())
+                .all(|path| BodyPath::parse(path).is_none())
         );
     }
 
     #[test]
-    fn after_the_last_pause_it_is_dead() {
+    fn after_the_last_delay_the_job_is_dead() {
         let retries = [1, 2].map(Duration::from_secs).to_vec();
         let task = Task { retries, ..task() };
-        let pauses = [1, 2, 3].map(|failed| task.pause(failed).map(|pause| pause.as_secs()));
-        assert_eq!(pauses, [Some(1), Some(2), None]);
+        let delays = [1, 2, 3].map(|failed| task.retry_delay(failed).map(|delay| delay.as_secs()));
+        assert_eq!(delays, [Some(1), Some(2), None]);
     }
 }

@@ -1,4 +1,4 @@
-//! Each bad request gets its answer, and harms nothing.
+//! Each bad request gets the right answer, and does no harm.
 
 use harness::DEADLINE;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::receiving::{NOTE, Place, book, post, signed};
 
-/// Writes this to a connection, and reads until it is closed.
+/// Writes `request` to a connection, and reads until it is closed.
 async fn raw(place: &Place, request: &[u8]) -> String {
     let mut connection = TcpStream::connect(place.address).await.unwrap();
     connection.write_all(request).await.unwrap();
@@ -44,7 +44,7 @@ async fn every_bad_request_gets_its_answer_and_a_good_one_after_them_runs() {
         headers.insert(name, value.parse().unwrap());
         headers
     };
-    for (headers, sent, status, told) in [
+    for (headers, sent, status, expected) in [
         (
             headers("msg_bad"),
             "x".repeat(5 << 20),
@@ -111,7 +111,7 @@ async fn every_bad_request_gets_its_answer_and_a_good_one_after_them_runs() {
         let (answered, said) = post(&url, headers, sent.clone()).await;
         let sent = sent.get(..100).unwrap_or(&sent);
         assert_eq!(answered, status, "{said} {sent}");
-        assert!(said.contains(told), "{said:?} for {told:?}");
+        assert!(said.contains(expected), "{said:?} for {expected:?}");
     }
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for method in [
@@ -147,7 +147,7 @@ async fn every_bad_request_gets_its_answer_and_a_good_one_after_them_runs() {
 async fn bad_utf_8_that_is_signed_is_malformed() {
     let place = small().await;
     let _receiver = place.receive().await;
-    // Standard Webhooks' libraries sign text only; the hash knows no difference.
+    // The libraries of Standard Webhooks sign text only, so this one is signed with our own key.
     let body = b"{\"hook\":{\"event\":\"book.added\"},\"data\":\"\xff\"}";
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     let seconds = now.unwrap().as_secs();

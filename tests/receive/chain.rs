@@ -1,4 +1,4 @@
-//! From end to end: rows, `rowhook run`, `rowhook receive`, tasks, with either side killed on the way.
+//! End to end: rows, `rowhook run`, `rowhook receive` and tasks, with either side killed on the way.
 
 use harness::{BOOK_EVENTS, Database, Rowhook};
 use std::collections::{BTreeSet, HashMap};
@@ -45,7 +45,7 @@ async fn every_row_has_its_task_run_though_both_sides_are_killed_and_nothing_rec
                 ))
                 .await;
         }
-        // Kills fall while rows are on their way: some have ended, the others have not.
+        // Each kill falls while rows are on their way: some tasks have ended, others have not.
         let least = round * ROWS + 1;
         place
             .until_ran("some have ended", |ran| {
@@ -84,7 +84,7 @@ async fn every_row_has_its_task_run_though_both_sides_are_killed_and_nothing_rec
     assert!(receiver.stop().success());
 }
 
-/// The id and the book of each line that says so.
+/// The id and the book in each `ended` line.
 fn ended(ran: &[String]) -> Vec<(String, usize)> {
     let of_line = |line: &String| {
         let (id, book) = line.strip_prefix("ended ")?.split_once(' ')?;

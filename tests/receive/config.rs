@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use rowhook::{
     config::Mistakes,
     receive::{
-        config::{KEYS, Receive},
-        service::Place,
+        Storage,
+        config::{Config, KEYS},
         task::Action,
     },
     secret::Secret,
@@ -15,12 +15,12 @@ use rowhook::{
 const MANUAL: &str = include_str!("../../receive.toml");
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-fn parse(text: &str) -> Result<Receive, Mistakes> {
+fn parse(text: &str) -> Result<Config, Mistakes> {
     let env = |name: &str| name.ends_with("_SECRET").then(|| SECRET.to_owned());
-    Receive::parse(Path::new("receive.toml"), text, &env)
+    Config::parse(Path::new("receive.toml"), text, &env)
 }
 
-/// The mistakes of a file that begins with what is required, in lines 1 and 2; `more` begins in line 3.
+/// The mistakes in a file whose first two lines are the required keys, and whose third line is where `more` begins.
 fn mistakes(more: &str) -> String {
     let text = format!("listen = \"127.0.0.1:9000\"\nsecrets = [\"{SECRET}\"]\n{more}");
     parse(&text).map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
@@ -49,7 +49,7 @@ fn the_manual_is_understood_and_shows_the_defaults() {
         format!("{:?}", shown.limits),
         format!("{:?}", default.limits)
     );
-    assert_eq!(shown.queue, Place::Folder("rowhook-queue".into()));
+    assert_eq!(shown.queue, Storage::Folder("rowhook-queue".into()));
     assert_eq!(shown.queue, default.queue);
     assert_eq!(
         (shown.concurrency, shown.grace),
@@ -86,7 +86,7 @@ fn the_manual_names_every_key() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place_and_its_mend() {
+fn every_mistake_is_reported_with_its_place_and_its_remedy() {
     for (more, expected) in [
         (
             "liste = 1",
@@ -173,13 +173,13 @@ fn every_mistake_is_told_with_its_place_and_its_mend() {
     }
     let two = "[[tasks]]\nname = \"a\"\ncommand = [\"x\"]\n";
     assert!(mistakes(&format!("{two}{two}")).contains("names another task already"));
-    let told = parse("").unwrap_err().to_string();
-    assert_eq!(told.lines().count(), 2, "{told}");
-    let told = parse("listen = \"x\"\nsecrets = [\"whsec_c2hvcnQ=\", \"${MISSING}\"]")
+    let text = parse("").unwrap_err().to_string();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let text = parse("listen = \"x\"\nsecrets = [\"whsec_c2hvcnQ=\", \"${MISSING}\"]")
         .unwrap_err()
         .to_string();
-    assert_eq!(told.lines().count(), 3, "{told}");
-    assert!(!told.contains("c2hvcnQ"), "{told}");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(!text.contains("c2hvcnQ"), "{text}");
 }
 
 #[test]

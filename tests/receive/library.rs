@@ -1,4 +1,4 @@
-//! The library: a registry behind a queue, and a layer of axum before a router.
+//! The library: a registry behind a queue, and an axum layer in front of a router.
 
 use harness::SECRET;
 use std::sync::{
@@ -7,7 +7,9 @@ use std::sync::{
 };
 
 use axum::{Extension, Router, http::StatusCode, routing::post as on_post};
-use rowhook::receive::{Gate, Options, Place, Received, Receiver, Registry, Verifier, VerifyLayer};
+use rowhook::receive::{
+    Gate, Options, Received, Receiver, Registry, Storage, Verifier, VerifyLayer,
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +41,7 @@ async fn a_registry_behind_a_queue_calls_what_wants_an_event_until_it_succeeds()
     });
     let folder = tempfile::tempdir().unwrap();
     let mut options = Options::new(Gate::new(Verifier::standard([SECRET]).unwrap()));
-    options.queue = Place::Folder(folder.path().join("queue"));
+    options.queue = Storage::Folder(folder.path().join("queue"));
     let tasks: Vec<_> = registry
         .tasks()
         .iter()

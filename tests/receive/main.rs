@@ -1,4 +1,4 @@
-//! The other end: `rowhook receive` through its public door, with real senders, real tasks and real queues.
+//! `rowhook receive`, run as users run it: with real senders, real tasks and real queues.
 
 #![allow(
     unreachable_pub,

@@ -20,7 +20,7 @@ use crate::receiving::{NOTE, Place, book, post, signed};
 
 const DOCUMENTATION: &str = include_str!("../../docs/receiving.md");
 
-/// A library, as a program that signs and verifies.
+/// A library, wrapped in a program that signs and verifies.
 struct Peer {
     name: &'static str,
     program: PathBuf,
@@ -48,7 +48,7 @@ fn peers() -> [Peer; 2] {
 }
 
 impl Peer {
-    /// The program, which finds its library.
+    /// The command that runs the program, with its library on the path.
     fn command(&self) -> Command {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut command = Command::new(&self.program);
@@ -155,7 +155,7 @@ async fn what_rowhook_sends_is_verified_by_the_official_libraries() {
     }
 }
 
-/// The example in the documentation that is in this language.
+/// The example in the documentation for this language.
 fn example(language: &str) -> &'static str {
     let begin = format!("```{language}\n");
     let after = DOCUMENTATION.split_once(&begin).unwrap().1;

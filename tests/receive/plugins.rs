@@ -1,11 +1,11 @@
-//! Plugins are found by their names, asked what they want, and run.
+//! Plugins are found by their names, run to describe themselves, and run for events.
 
 use std::{fs, process::Command};
 
 use crate::receiving::{Place, SIGNED, book, post};
 
-/// Writes a program of the shell into the folder `plugins`. Another process writes it: a file that we have open for writing,
-/// or a child of ours that does not know better, cannot be run.
+/// Writes a shell script into the folder `plugins`. Another process writes it: a file cannot be run while this process,
+/// or a child that inherited the descriptor, has it open for writing.
 fn plugin(place: &Place, name: &str, script: &str) {
     let folder = place.path("plugins");
     fs::create_dir_all(&folder).unwrap();
@@ -36,7 +36,8 @@ async fn a_request_of_netbox_signed_with_hmac_sha512_runs_a_plugin() {
     receiver
         .until_log("task=\"plugin-tenants\" models=\"tenant\" events=\"created updated\"")
         .await;
-    // As NetBox makes it: hmac.new(secret, body, "sha512").hexdigest(); asked of openssl, which shares no code with us.
+    // As NetBox makes it, with hmac.new(secret, body, "sha512").hexdigest(); here by openssl, which shares no code with
+    // us.
     place.write("body", NETBOX);
     let digest = Command::new("openssl")
         .args(["dgst", "-sha512", "-hmac", "the key", "-r"])
@@ -56,7 +57,7 @@ async fn a_request_of_netbox_signed_with_hmac_sha512_runs_a_plugin() {
         .until_ran("the plugin has run", |ran| ran == ["netbox tenant created"])
         .await;
     assert_eq!(fs::read_to_string(place.path("got")).unwrap(), NETBOX);
-    // The same body is the same event: NetBox names no id.
+    // NetBox sends no id, so the same body counts as the same event.
     assert_eq!(post(&place.url(), headers(digest), NETBOX).await.0, 200);
     let other = NETBOX.replace("created", "deleted");
     assert_eq!(post(&place.url(), headers(digest), other).await.0, 401);
@@ -87,10 +88,10 @@ async fn a_broken_plugin_is_reported_and_the_others_run() {
         ),
         ("nowhere", "the folder cannot be read"),
     ] {
-        let told = |line: &str| {
+        let is_reported = |line: &str| {
             line.contains(name) && line.contains(reason) && line.contains("a plugin is left out")
         };
-        assert!(log.lines().any(told), "{log}");
+        assert!(log.lines().any(is_reported), "{log}");
     }
     assert_eq!(place.send("msg_1", &book("added", 1)).await, 202);
     place

@@ -1,4 +1,4 @@
-//! `rowhook receive --port`: what one keeps open while developing.
+//! `rowhook receive --port`: prints what arrives, for developers.
 
 use harness::{Rowhook, SECRET};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 
 use crate::receiving::{Place, book, post, signed};
 
-/// Starts a printer with these arguments, and tells where it listens.
+/// Starts a printer with these arguments, and returns the URL that it listens at.
 async fn printer(args: &[&str]) -> (Rowhook, String) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let args: Vec<&str> = ["receive", "--port", "0"]
@@ -65,7 +65,7 @@ async fn a_public_key_believes_what_its_private_key_has_signed() {
     let public = BASE64_STANDARD.encode(private.verifying_key().as_bytes());
     let (mut printer, url) = printer(&["--secret", &format!("whpk_{public}")]).await;
     let body = book("added", 7);
-    // The same id and time, signed by another key and in another way.
+    // The same id and time, signed with another key by another algorithm.
     let mut headers = signed("msg_1", &body, 0);
     assert_eq!(post(&url, headers.clone(), body.clone()).await.0, 401);
     let at = headers["webhook-timestamp"].to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The queue lasts: through kill -9, failures, and its own limits.
+//! The queue is durable: it survives kill -9 and failures, and keeps its limits.
 
 use harness::{Receiver, SECRET};
 use std::collections::HashMap;
@@ -9,11 +9,11 @@ use crate::receiving::{
 
 #[tokio::test]
 async fn what_was_accepted_runs_after_a_kill_and_nothing_that_was_recorded_runs_again() {
-    // Each attempt takes a moment, so that kills fall between all of its parts.
+    // Each attempt takes a moment, so that kills fall into every part of it.
     let script = r#"echo "begun $ROWHOOK_ID" >>ran; sleep 0.05; echo "ended $ROWHOOK_ID" >>ran"#;
     let place = Place::with_task(script, "concurrency = 4").await;
     let mut accepted = Vec::new();
-    // What was on record as done when a receiver died, and how often it had begun by then.
+    // The jobs that were on record as done when a receiver was killed, and how often each had begun by then.
     let mut recorded: HashMap<String, usize> = HashMap::new();
     let begun = |place: &Place, id: &str| {
         let line = format!("begun {id}");
@@ -54,7 +54,7 @@ async fn what_was_accepted_runs_after_a_kill_and_nothing_that_was_recorded_runs_
     }
 }
 
-/// The ids that a log says are done.
+/// The ids that are done according to the log.
 pub fn done(log: &str) -> Vec<String> {
     let of_line = |line: &str| Some(line.split_once("id=\"")?.1.split_once('"')?.0.to_owned());
     log.lines()
@@ -71,7 +71,7 @@ async fn a_program_does_not_outlive_a_receiver_that_is_killed() {
     assert_eq!(place.send("msg_1", &book("added", 1)).await, 202);
     place.until_ran("it has begun", |ran| ran.len() == 1).await;
     receiver.kill();
-    // The next one listens only when all is swept.
+    // The next receiver listens only after the programs of this one are killed.
     let _receiver = place.receive().await;
     let first = place.ran()[0].clone();
     let state = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
@@ -311,7 +311,7 @@ async fn a_stop_waits_for_what_runs_and_a_short_grace_leaves_it_queued() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_task_that_is_gone_is_told_and_kept() {
+async fn what_waits_for_a_task_that_is_gone_is_reported_and_kept() {
     let slow = |name: &str| {
         format!("{SIGNED}[[tasks]]\nname = \"{name}\"\ncommand = [\"false\"]\nretries = [\"1h\"]\n")
     };

@@ -1,4 +1,4 @@
-//! The words that these stories have of their own: a receiver with a receive.toml, what is sent to it, and what has run.
+//! The vocabulary of these tests: a receiver with a receive.toml, the requests sent to it, and the tasks that have run.
 
 use harness::{DEADLINE, Ended, Rowhook, SECRET, rowhook_in};
 use std::{
@@ -23,7 +23,7 @@ pub struct Place {
 pub const NOTE: &str = r#"echo "$ROWHOOK_ID $ROWHOOK_ATTEMPT" >>ran"#;
 
 impl Place {
-    /// A place with this in its receive.toml, after `listen`.
+    /// A place whose receive.toml is `listen` and then `config`.
     pub async fn with(config: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = free.local_addr().unwrap();
@@ -36,13 +36,13 @@ impl Place {
         place
     }
 
-    /// Writes another receive.toml.
+    /// Replaces the receive.toml.
     pub fn configure(&self, config: &str) {
         let listen = format!("listen = \"{}\"\n", self.address);
         self.write("receive.toml", &(listen + config));
     }
 
-    /// A place with one task that is this script of the shell, and with more keys for it.
+    /// A place with one task: a shell script, and more keys.
     pub async fn with_task(script: &str, more: &str) -> Self {
         Self::with(&format!("{SIGNED}{}", task("task", script, more))).await
     }
@@ -72,7 +72,7 @@ impl Place {
         format!("http://{}/hooks", self.address)
     }
 
-    /// Sends it, signed, and returns the status.
+    /// Sends a signed request, and returns the status.
     pub async fn send(&self, id: &str, body: &str) -> u16 {
         post(&self.url(), signed(id, body, 0), body.to_owned())
             .await
@@ -85,7 +85,7 @@ impl Place {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until what tasks have written is as it should be.
+    /// Waits until `met` is true of what the tasks have written. `fact` names what is waited for, in the failure.
     pub async fn until_ran(&self, fact: &str, met: impl Fn(&[String]) -> bool) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
@@ -103,22 +103,22 @@ impl Place {
     }
 }
 
-/// Whom places believe.
+/// The `secrets` of every place.
 pub const SIGNED: &str = "secrets = [\"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"]\n";
 
-/// One `[[tasks]]` that is a script of the shell.
+/// One `[[tasks]]` that runs a shell script.
 pub fn task(name: &str, script: &str, more: &str) -> String {
     format!(
         "[[tasks]]\nname = \"{name}\"\ncommand = [\"sh\", \"-c\", '''{script}''']\nretries = [\"10ms\", \"10ms\", \"10ms\"]\n{more}\n"
     )
 }
 
-/// The body of an event of a book.
+/// The body of an event about a book.
 pub fn book(event: &str, id: u32) -> String {
     format!(r#"{{"hook":{{"id":"1","event":"book.{event}","target":"x"}},"data":{{"id":{id}}}}}"#)
 }
 
-/// The headers of a request that was signed `ago` seconds ago, by the official library.
+/// The headers of a request that the official library signed `ago` seconds ago.
 pub fn signed(id: &str, body: &str, ago: i64) -> HeaderMap {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let at = i64::try_from(now.unwrap().as_secs()).unwrap() - ago;
@@ -132,7 +132,7 @@ pub fn signed(id: &str, body: &str, ago: i64) -> HeaderMap {
     headers
 }
 
-/// Sends it, and returns the status and what was said.
+/// Sends a request, and returns the status and the text of the answer.
 pub async fn post(url: &str, headers: HeaderMap, body: impl Into<reqwest::Body>) -> (u16, String) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let sent = client.post(url).headers(headers).body(body).send().await;
@@ -140,7 +140,8 @@ pub async fn post(url: &str, headers: HeaderMap, body: impl Into<reqwest::Body>)
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-/// Fifteen events of three books, and the ids of each book's in the order in which they were sent.
+/// Sends fifteen events about three books. Returns the ids of the events of each book, in the order in which they were
+/// sent.
 pub async fn send_three_books(place: &Place) -> Vec<Vec<String>> {
     let mut sent = vec![Vec::new(); 3];
     for number in 0..15 {
@@ -152,7 +153,7 @@ pub async fn send_three_books(place: &Place) -> Vec<Vec<String>> {
     sent
 }
 
-/// What has run is what was sent, for each book in its order.
+/// Asserts that exactly what was sent has run, for each book in its order.
 pub fn assert_in_order(ran: &[String], sent: &[Vec<String>]) {
     for (book_id, sent) in sent.iter().enumerate() {
         let prefix = format!("msg_{book_id}_");
@@ -161,7 +162,7 @@ pub fn assert_in_order(ran: &[String], sent: &[Vec<String>]) {
     }
 }
 
-/// Writes each id; the first attempt at each event of the first book fails.
+/// Writes each id. The first attempt at each event of book 1 fails.
 pub const NOTE_BUT_FAIL_FIRST: &str = r#"
     body=$(cat)
     case $body in *'"id":1}'*) [ "$ROWHOOK_ATTEMPT" = 1 ] && exit 1 ;; esac

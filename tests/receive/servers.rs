@@ -1,4 +1,5 @@
-//! The queue in NATS JetStream, with a real server: several receivers, one of which may die, and a server that may.
+//! The queue in NATS JetStream, with a real server: several receivers, of which one is killed, and a server that
+//! crashes.
 
 use harness::DEADLINE;
 use std::{
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-/// A server of NATS with JetStream, and with a folder that outlives it.
+/// A NATS server with JetStream, and its folder, which survives a crash.
 struct Server {
     child: Child,
     folder: TempDir,
@@ -29,7 +30,7 @@ impl Server {
         Self::with(tempfile::tempdir().unwrap(), &[]).await
     }
 
-    /// A server that speaks TLS only, with a certificate of its own making.
+    /// A server that speaks only TLS, with a self-signed certificate.
     async fn with_tls() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -82,7 +83,7 @@ impl Server {
         server
     }
 
-    /// kill -9, and a new one with the same folder.
+    /// Kills the server with kill -9, and starts a new one on the same folder.
     async fn crash(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -98,14 +99,14 @@ impl Server {
         }
     }
 
-    /// The begin of a receive.toml with its queue here.
+    /// The beginning of a receive.toml whose queue is on this server.
     fn queue(&self) -> String {
         format!("queue = \"nats://127.0.0.1:{}\"\n{SIGNED}", self.port)
     }
 }
 
 fn launch(folder: &TempDir, port: u16, more: &[&str]) -> Child {
-    // Debian's place is not on everyone's path.
+    // Debian installs it into a folder that is not in every PATH.
     let debian = PathBuf::from("/usr/sbin/nats-server");
     let program = if debian.exists() {
         debian
@@ -136,7 +137,7 @@ impl Drop for Server {
     }
 }
 
-/// Two places whose tasks write into one file, which is that of the first.
+/// Two places whose tasks write into the same file, that of the first.
 async fn two(server: &Server, script: &str, more: &str) -> (Place, Place) {
     let first = Place::with("").await;
     let ran = first.path("ran");
@@ -332,6 +333,9 @@ async fn a_server_with_tls_is_spoken_to_when_its_certificate_is_trusted_and_refu
         .env("SSL_CERT_FILE", trusted)
         .output()
         .unwrap();
-    let told = String::from_utf8(list.stderr).unwrap();
-    assert!(told.contains("no receiver has worked there yet"), "{told}");
+    let stderr = String::from_utf8(list.stderr).unwrap();
+    assert!(
+        stderr.contains("no receiver has worked there yet"),
+        "{stderr}"
+    );
 }

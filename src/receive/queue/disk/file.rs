@@ -1,54 +1,16 @@
-//! The file of a queue on a disk, its lock, and how values stand in it.
+//! The SQLite file of a queue, and how values are written in it.
 
 use std::{
-    fs::{self, File},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use nix::fcntl::{Flock, FlockArg};
 use rusqlite::Connection;
-use tokio::time::{Instant, sleep};
 
-use crate::receive::{envelope::Envelope, queue::Error};
+use crate::receive::{envelope::Envelope, queue::error::Error};
 
-/// Of the tables. A file that says more was made by a later version.
+/// The version of the tables. A file with another version was made by a later rowhook.
 const VERSION: i64 = 1;
-
-/// Takes the folder for one receiver, and makes it where it is missing. Where the process is killed, the lock lasts as long as
-/// anybody has a copy of the file open.
-///
-/// # Errors
-/// When it cannot be made, or another receiver has it and does not let go within `patience`.
-pub async fn lock(folder: &Path, patience: Duration) -> Result<Flock<File>, Error> {
-    let wrong = |reason: String| error(folder, reason);
-    fs::create_dir_all(folder).map_err(|error| wrong(format!("cannot be made: {error}")))?;
-    let path = folder.join("lock");
-    let deadline = Instant::now() + patience;
-    let mut told = false;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let mut file = file.map_err(|error| wrong(format!("cannot be written to: {error}")))?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((again, _)) => file = again,
-        }
-        if Instant::now() > deadline {
-            return Err(wrong(
-                "is another receiver's; stop that, or name another folder".into(),
-            ));
-        }
-        if !told {
-            tracing::info!(folder = %folder.display(), "waiting for the receiver before us to be gone");
-            told = true;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 fn file(folder: &Path) -> PathBuf {
     folder.join("queue.sqlite")
@@ -61,17 +23,18 @@ pub(super) fn connect_existing(folder: &Path) -> Result<Connection, Error> {
     connect(folder)
 }
 
+/// Opens the file, and creates it with its tables where it is missing.
 pub(super) fn connect(folder: &Path) -> Result<Connection, Error> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(file(folder))?;
         connection.busy_timeout(Duration::from_secs(10))?;
-        // FULL: a commit has reached the disk when it returns. Only then anybody is told.
+        // synchronous = full: a commit returns only once it is on disk, and a sender is answered only after that.
         connection.execute_batch(
             "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;",
         )?;
         Ok(connection)
     };
-    let mut connection = open().map_err(|told| error(folder, told))?;
+    let mut connection = open().map_err(|cause| error(folder, cause))?;
     let mut migrate = || -> rusqlite::Result<i64> {
         let transaction =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -84,7 +47,7 @@ pub(super) fn connect(folder: &Path) -> Result<Connection, Error> {
         }
         Ok(version)
     };
-    match migrate().map_err(|told| error(folder, told))? {
+    match migrate().map_err(|cause| error(folder, cause))? {
         VERSION => Ok(connection),
         _ => Err(error(
             folder,
@@ -95,22 +58,23 @@ pub(super) fn connect(folder: &Path) -> Result<Connection, Error> {
 
 pub(super) fn error(folder: &Path, reason: impl ToString) -> Error {
     Error {
-        place: folder.display().to_string(),
+        location: folder.display().to_string(),
         reason: reason.to_string(),
     }
 }
 
-pub(super) fn written(envelope: &Envelope) -> rusqlite::Result<String> {
+pub(super) fn envelope_to_json(envelope: &Envelope) -> rusqlite::Result<String> {
     serde_json::to_string(envelope)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-pub(super) fn envelope(text: &str) -> rusqlite::Result<Envelope> {
+pub(super) fn envelope_from_json(text: &str) -> rusqlite::Result<Envelope> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
     })
 }
 
+/// The present time in milliseconds since 1970.
 pub(super) fn now() -> i64 {
     milliseconds_since_1970(SystemTime::now())
 }
@@ -126,6 +90,7 @@ pub(super) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn time(milliseconds: i64) -> SystemTime {
+/// Converts milliseconds since 1970.
+pub(super) fn system_time(milliseconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
 }

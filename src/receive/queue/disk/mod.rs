@@ -1,14 +1,16 @@
-//! The queue on a disk: one file of SQLite, and a thread that owns it. The file can be opened by others at the same time: that
-//! is how `rowhook receive dead` works beside a running receiver.
+//! The queue in a folder: one SQLite file, and a thread that owns the connection to it.
+//!
+//! Other processes may open the file at the same time. That is how `rowhook receive dead` works beside a running
+//! receiver.
 
+mod database;
 mod dead;
 mod file;
 mod job;
-mod keeper;
+mod lock;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use rusqlite::params;
 use tokio::{
     sync::{Notify, Semaphore},
     time::{Instant, sleep, sleep_until, timeout},
@@ -16,111 +18,105 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::dead::{list_dead, retry_dead};
-pub use self::file::lock;
+pub use self::lock::lock;
 use self::{
-    file::{connect, envelope, error, milliseconds, now, time},
-    job::{Claimed, accept, record},
-    keeper::Keeper,
+    database::Database,
+    file::{connect, error},
+    job::Claimed,
 };
 use super::{
-    Accepted, Error, Job, Work,
-    worker::{Outcome, attempt},
+    error::Error,
+    job::{Enqueued, Job},
+    limits::Limits,
+    outcome::{Outcome, attempt},
+    workers::Workers,
 };
 use crate::receive::{envelope::Received, task::Task};
 
-/// How often it is looked what another process has made due, and how long is waited after an error.
+/// How often to look for jobs that another process has made due, and how long to wait after an error.
 const TICK: Duration = Duration::from_secs(1);
-/// How often what is old is forgotten.
-const SWEEP: Duration = Duration::from_secs(600);
+/// How often to delete what has expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The queue in a folder.
 #[derive(Debug)]
 pub struct Disk {
     limits: Limits,
-    keeper: Keeper,
-    /// Something may have become due.
-    woken: Arc<Notify>,
+    database: Database,
+    /// Notified when a job may have become due.
+    wake: Arc<Notify>,
 }
 
-/// What bounds a queue.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of all that waits or is dead.
-    pub size: u64,
-    /// How long an id is remembered, so that its repetition is known.
-    pub remember: Duration,
-    /// How long dead jobs are kept.
-    pub keep_dead: Duration,
-}
-
-/// How many tasks may run: each holds a slot of its own kind and one of all.
+/// How many jobs may run: each holds a slot of its task and one of all tasks.
 struct Slots {
-    of_task: Vec<Arc<Semaphore>>,
-    of_all: Arc<Semaphore>,
+    by_task: Vec<Arc<Semaphore>>,
+    all: Arc<Semaphore>,
 }
 
 impl Slots {
-    fn new(work: &Work) -> Self {
+    fn new(workers: &Workers) -> Self {
         let slots = |number| Arc::new(Semaphore::new(number));
-        let of_task = work.tasks.iter();
+        let tasks = workers.tasks.iter();
         Self {
-            of_task: of_task.map(|task| slots(task.concurrency.get())).collect(),
-            of_all: slots(work.concurrency),
+            by_task: tasks.map(|task| slots(task.concurrency.get())).collect(),
+            all: slots(workers.concurrency),
         }
     }
 }
 
 impl Disk {
-    /// Opens the queue in `folder`, which this process has [`lock`]ed.
+    /// Opens the queue in `folder`, which this process has locked with [`lock()`].
     ///
     /// # Errors
-    /// When it is no queue, of a later version, or cannot be written to.
+    /// When the file is not a queue, was made by a later version, or cannot be written to.
     pub fn open(folder: &Path, limits: Limits) -> Result<Self, Error> {
         let connection = connect(folder)?;
+        // Which jobs run is known to this connection only, and so is forgotten when the process ends.
         let temporary = "create temp table running (received integer not null, task text not null, primary key (received, task)) without rowid";
         connection
             .execute_batch(temporary)
-            .map_err(|told| error(folder, told))?;
-        let keeper = Keeper::start(connection, folder.display().to_string());
-        let keeper = keeper.map_err(|told| error(folder, told))?;
+            .map_err(|cause| error(folder, cause))?;
+        let database = Database::start(connection, folder.display().to_string());
+        let database = database.map_err(|cause| error(folder, cause))?;
         Ok(Self {
             limits,
-            keeper,
-            woken: Arc::new(Notify::new()),
+            database,
+            wake: Arc::new(Notify::new()),
         })
     }
 
-    /// As [`super::Queue::accept`].
-    pub(super) async fn accept(
+    /// See [`super::Queue::enqueue`].
+    pub(super) async fn enqueue(
         &self,
         received: Received,
         jobs: Vec<Job>,
-    ) -> Result<Accepted, Error> {
+    ) -> Result<Enqueued, Error> {
         let limit = self.limits.size;
-        let accepted = self
-            .keeper
-            .ask(move |connection| accept(connection, limit, &received, &jobs))
+        let enqueued = self
+            .database
+            .transaction(move |connection| job::enqueue(connection, limit, &received, &jobs))
             .await?;
-        self.woken.notify_one();
-        Ok(accepted)
+        self.wake.notify_one();
+        Ok(enqueued)
     }
 
-    /// As [`super::Queue::work`].
-    pub(super) async fn work(&self, work: Work) -> Result<(), Error> {
-        self.tell_orphans(&work.tasks).await?;
-        let tracker = TaskTracker::new();
-        let slots = Slots::new(&work);
-        let abandon = CancellationToken::new();
-        let mut swept = None;
+    /// See [`super::Queue::work`].
+    pub(super) async fn work(&self, workers: Workers) -> Result<(), Error> {
+        self.warn_of_orphans(&workers.tasks).await?;
+        let running = TaskTracker::new();
+        let slots = Slots::new(&workers);
+        let abort = CancellationToken::new();
+        let mut last_expiry = None;
         let mut turn = 0;
         loop {
-            if swept.is_none_or(|at: Instant| at.elapsed() > SWEEP) {
-                self.forget().await;
-                swept = Some(Instant::now());
+            if last_expiry.is_none_or(|at: Instant| at.elapsed() > EXPIRY_INTERVAL) {
+                self.delete_expired().await;
+                last_expiry = Some(Instant::now());
             }
-            // Each time another task is the first to choose, so that none of them takes all the slots for ever.
-            turn = (turn + 1) % work.tasks.len().max(1);
-            let next = match self.begin(&work, turn, &slots, &tracker, &abandon).await {
+            // Another task claims first in each round, so that no task takes all slots for ever.
+            turn = (turn + 1) % workers.tasks.len().max(1);
+            let next = self.begin_due(&workers, turn, &slots, &running, &abort);
+            let next = match next.await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::error!(%error, "the queue cannot be read; trying again");
@@ -129,65 +125,65 @@ impl Disk {
             };
             let tick = Instant::now() + TICK;
             tokio::select! {
-                () = work.stop.cancelled() => break,
-                () = self.woken.notified() => {}
+                () = workers.stop.cancelled() => break,
+                () = self.wake.notified() => {}
                 () = sleep_until(next.map_or(tick, |next| next.min(tick))) => {}
             }
         }
-        tracker.close();
-        if timeout(work.grace, tracker.wait()).await.is_err() {
+        running.close();
+        if timeout(workers.grace, running.wait()).await.is_err() {
             tracing::warn!(
-                running = tracker.len(),
+                running = running.len(),
                 "tasks were still running at the end of the grace period; they are ended and will begin again"
             );
-            abandon.cancel();
-            tracker.wait().await;
+            abort.cancel();
+            running.wait().await;
         }
         Ok(())
     }
 
-    /// Begins what may run now, and tells when there will be more.
-    async fn begin(
+    /// Begins the jobs that are due and have a slot. Returns when the next one is due, or `None` where the end of a
+    /// running job or a new request is to be waited for.
+    async fn begin_due(
         &self,
-        work: &Work,
+        workers: &Workers,
         turn: usize,
         slots: &Slots,
-        tracker: &TaskTracker,
-        abandon: &CancellationToken,
+        running: &TaskTracker,
+        abort: &CancellationToken,
     ) -> Result<Option<Instant>, Error> {
         let mut next: Option<Instant> = None;
-        let tasks = work.tasks.iter().zip(&slots.of_task);
-        let number = work.tasks.len();
-        for (task, of_task) in tasks.cycle().skip(turn).take(number) {
+        let tasks = workers.tasks.iter().zip(&slots.by_task);
+        for (task, of_task) in tasks.cycle().skip(turn).take(workers.tasks.len()) {
             let free = of_task
                 .available_permits()
-                .min(slots.of_all.available_permits());
+                .min(slots.all.available_permits());
             if free == 0 {
                 continue;
             }
             let claimed = self.claim(task, free).await?;
-            let more = claimed.len() == free;
+            let may_have_more = claimed.len() == free;
             for job in claimed.into_iter().map(Arc::new) {
                 let slot = (
                     Arc::clone(of_task).acquire_owned().await,
-                    Arc::clone(&slots.of_all).acquire_owned().await,
+                    Arc::clone(&slots.all).acquire_owned().await,
                 );
-                let (runner, keeper) = (Arc::clone(&work.runner), self.keeper.clone());
-                let woken = Arc::clone(&self.woken);
-                let abandon = abandon.clone();
-                tracker.spawn(async move {
+                let (runner, database) = (Arc::clone(&workers.runner), self.database.clone());
+                let wake = Arc::clone(&self.wake);
+                let abort = abort.clone();
+                running.spawn(async move {
                     let number = job.attempts + 1;
                     tokio::select! {
                         outcome = attempt(&runner, &job.task, &job.received, number) => {
-                            settle(&keeper, &job, outcome).await;
+                            record_outcome(&database, &job, outcome).await;
                         }
-                        () = abandon.cancelled() => {}
+                        () = abort.cancelled() => {}
                     }
                     drop(slot);
-                    woken.notify_one();
+                    wake.notify_one();
                 });
             }
-            if !more && let Some(due) = self.next_due(task).await? {
+            if !may_have_more && let Some(due) = self.next_due(task).await? {
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
@@ -197,60 +193,23 @@ impl Disk {
     async fn claim(&self, task: &Arc<Task>, limit: usize) -> Result<Vec<Claimed>, Error> {
         let task = Arc::clone(task);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.keeper
-            .ask(move |connection| {
-                let mut query =
-                    connection.prepare_cached(include_str!("../../../../sql/receive/claim.sql"))?;
-                let mut mark = connection.prepare_cached("insert into running values (?1, ?2)")?;
-                let rows = query.query_map(params![task.name, now(), limit], |row| {
-                    Ok(Claimed {
-                        number: row.get(0)?,
-                        task: Arc::clone(&task),
-                        attempts: row.get(6)?,
-                        received: Received {
-                            id: row.get(1)?,
-                            envelope: envelope(&row.get::<_, String>(2)?)?,
-                            content_type: row.get(3)?,
-                            received_at: time(row.get(4)?),
-                            body: row.get::<_, Vec<u8>>(5)?.into(),
-                        },
-                    })
-                })?;
-                let claimed: Vec<Claimed> = rows.collect::<rusqlite::Result<_>>()?;
-                for job in &claimed {
-                    mark.execute(params![job.number, task.name])?;
-                }
-                Ok(claimed)
-            })
+        self.database
+            .transaction(move |connection| job::claim(connection, &task, limit))
             .await
     }
 
-    async fn next_due(&self, task: &Arc<Task>) -> Result<Option<Instant>, Error> {
+    async fn next_due(&self, task: &Task) -> Result<Option<Instant>, Error> {
         let name = task.name.clone();
-        let due: Option<i64> = self
-            .keeper
-            .ask(move |connection| {
-                let sql = include_str!("../../../../sql/receive/next_due.sql");
-                let mut query = connection.prepare_cached(sql)?;
-                query.query_row([name], |row| row.get(0))
-            })
+        let wait = self
+            .database
+            .transaction(move |connection| job::next_due_in(connection, &name))
             .await?;
-        let wait = due.map(|due| u64::try_from(due - now()).unwrap_or_default());
-        Ok(wait.map(|wait| Instant::now() + Duration::from_millis(wait)))
+        Ok(wait.map(|wait| Instant::now() + wait))
     }
 
-    /// What waits for a task that is no more would wait in silence.
-    async fn tell_orphans(&self, tasks: &[Arc<Task>]) -> Result<(), Error> {
-        let waiting: Vec<(String, i64)> = self
-            .keeper
-            .ask(|connection| {
-                let mut query =
-                    connection.prepare(include_str!("../../../../sql/receive/orphans.sql"))?;
-                query
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .await?;
+    /// Logs the jobs whose task no longer exists: without a warning they would wait unnoticed.
+    async fn warn_of_orphans(&self, tasks: &[Arc<Task>]) -> Result<(), Error> {
+        let waiting = self.database.transaction(job::waiting_by_task).await?;
         for (name, waiting) in waiting {
             if !tasks.iter().any(|task| task.name == name) {
                 tracing::warn!(
@@ -263,26 +222,13 @@ impl Disk {
         Ok(())
     }
 
-    async fn forget(&self) {
-        let Limits {
-            remember,
-            keep_dead,
-            ..
-        } = self.limits;
-        let forgotten = self
-            .keeper
-            .ask(move |connection| {
-                let dead = "delete from job where state = 'dead' and due < ?1";
-                let dead = connection.execute(dead, [now() - milliseconds(keep_dead)])?;
-                let left =
-                    "delete from received where number not in (select job.received from job)";
-                connection.execute(left, [])?;
-                let sql = include_str!("../../../../sql/receive/forget.sql");
-                connection.execute(sql, [now() - milliseconds(remember)])?;
-                Ok(dead)
-            })
+    async fn delete_expired(&self) {
+        let limits = self.limits;
+        let deleted = self
+            .database
+            .transaction(move |connection| job::delete_expired(connection, limits))
             .await;
-        match forgotten {
+        match deleted {
             Ok(0) => {}
             Ok(dead) => tracing::warn!(
                 dead,
@@ -295,15 +241,18 @@ impl Disk {
     }
 }
 
-/// Keeps the outcome, and does not rest until it is kept: a success that is not on record would run again.
-async fn settle(keeper: &Keeper, job: &Arc<Claimed>, outcome: Outcome) {
+/// Records the outcome, and retries until that succeeds: a success that is not on record would run again.
+async fn record_outcome(database: &Database, job: &Arc<Claimed>, outcome: Outcome) {
     let outcome = Arc::new(outcome);
     loop {
         let (of_job, ended) = (Arc::clone(job), Arc::clone(&outcome));
-        let kept = keeper.ask(move |connection| record(connection, &of_job, &ended));
+        let recorded =
+            database.transaction(move |connection| job::record(connection, &of_job, &ended));
         let (task, id) = (&*job.task.name, &*job.received.id);
-        match kept.await {
-            Ok(()) if *outcome == Outcome::Done => return tracing::info!(task, id, "done"),
+        match recorded.await {
+            Ok(()) if *outcome == Outcome::Succeeded => {
+                return tracing::info!(task, id, "done");
+            }
             Ok(()) => return,
             Err(error) => {
                 tracing::error!(%error, task, id, "how a task ended cannot be kept; trying again");

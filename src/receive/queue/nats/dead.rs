@@ -1,4 +1,4 @@
-//! The dead jobs on a server of NATS, beside whoever works there.
+//! The dead jobs on a NATS server, for a process other than the receivers.
 
 use std::{collections::VecDeque, time::SystemTime};
 
@@ -8,30 +8,30 @@ use async_nats::jetstream::{
 };
 
 use super::{
-    DEAD,
-    message::{facts, key},
+    message::{id_hash, metadata},
     server::Server,
+    streams::DEAD,
 };
 use crate::{
-    receive::queue::{Dead, Error},
+    receive::queue::{dead::Dead, error::Error},
     secret::Secret,
 };
 
-/// The dead jobs of the server, the latest first.
+/// Lists the dead jobs on the server, the latest first.
 ///
 /// # Errors
 /// When the server cannot be reached, or no receiver has worked there yet.
-pub(in crate::receive::queue) async fn list_dead(url: &Secret) -> Result<Vec<Dead>, Error> {
+pub(crate) async fn list_dead(url: &Secret) -> Result<Vec<Dead>, Error> {
     let server = Server::connect(url).await?;
     let (_, messages) = server.dead().await?;
     let dead = messages.into_iter().filter_map(|message| {
-        let facts = facts(&message.headers)?;
-        let (attempts, error) = facts.failed.unwrap_or_default();
+        let metadata = metadata(&message.headers)?;
+        let (attempts, error) = metadata.failed.unwrap_or_default();
         Some(Dead {
             number: message.sequence,
-            task: facts.task,
-            id: facts.id,
-            envelope: facts.envelope,
+            task: metadata.task,
+            id: metadata.id,
+            envelope: metadata.envelope,
             attempts,
             at: SystemTime::from(message.time),
             error,
@@ -40,14 +40,11 @@ pub(in crate::receive::queue) async fn list_dead(url: &Secret) -> Result<Vec<Dea
     Ok(dead.rev().collect())
 }
 
-/// Lets dead jobs begin anew, and returns how many they are.
+/// Returns dead jobs to the queue with all their attempts, and returns how many there were.
 ///
 /// # Errors
-/// When the server cannot be reached or has no room.
-pub(in crate::receive::queue) async fn retry_dead(
-    url: &Secret,
-    dead: &[Dead],
-) -> Result<usize, Error> {
+/// When the server cannot be reached, or the queue is full.
+pub(crate) async fn retry_dead(url: &Secret, dead: &[Dead]) -> Result<usize, Error> {
     let server = Server::connect(url).await?;
     let (stream, messages) = server.dead().await?;
     let mut revived = 0;
@@ -55,28 +52,28 @@ pub(in crate::receive::queue) async fn retry_dead(
         if !dead.iter().any(|dead| dead.number == message.sequence) {
             continue;
         }
-        let Some(mut facts) = facts(&message.headers) else {
+        let Some(mut metadata) = metadata(&message.headers) else {
             continue;
         };
-        let Some(subject) = facts.subject.take() else {
+        let Some(subject) = metadata.subject.take() else {
             continue;
         };
-        facts.failed = None;
-        // Of two who retry the same one at once, the second publishes nothing.
+        metadata.failed = None;
+        // Where two processes retry the same job at once, the server drops the second message by this id.
         let message_id = format!(
             "{}/{}/again/{}",
-            key(&facts.id),
-            facts.task,
+            id_hash(&metadata.id),
+            metadata.task,
             message.sequence
         );
         let published = server
-            .publish(subject, &message_id, &facts, message.payload)
+            .publish(subject, &message_id, &metadata, message.payload)
             .await?;
         if published.is_none() {
-            return Err(server.wrong("cannot keep a message", "the queue is full"));
+            return Err(server.error("cannot keep a message", "the queue is full"));
         }
         let deleted = stream.delete_message(message.sequence).await;
-        deleted.map_err(|error| server.wrong("cannot remove a dead task from its list", error))?;
+        deleted.map_err(|error| server.error("cannot remove a dead task from its list", error))?;
         revived += 1;
     }
     Ok(revived)
@@ -85,7 +82,7 @@ pub(in crate::receive::queue) async fn retry_dead(
 impl Server {
     async fn dead(&self) -> Result<(Stream, VecDeque<StreamMessage>), Error> {
         let missing =
-            |error| self.wrong("has no dead tasks; no receiver has worked there yet", error);
+            |error| self.error("has no dead tasks; no receiver has worked there yet", error);
         let stream = self.context.get_stream(DEAD).await.map_err(missing)?;
         let mut messages = VecDeque::new();
         let mut sequence = stream.cached_info().state.first_sequence.max(1);
@@ -100,7 +97,7 @@ impl Server {
                     messages.push_back(message);
                 }
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
-                Err(error) => return Err(self.wrong("cannot read its dead tasks", error)),
+                Err(error) => return Err(self.error("cannot read its dead tasks", error)),
             }
         }
         Ok((stream, messages))

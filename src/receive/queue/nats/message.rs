@@ -1,4 +1,4 @@
-//! A job as a message: its subject, what it says beside the body, and the names that are made of names and ids.
+//! A job as a NATS message: its subject, its metadata, and the names that are derived from tasks and ids.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,47 +8,63 @@ use sha2::{Digest, Sha256};
 
 use crate::receive::envelope::{Envelope, Received};
 
-/// The header with what is not the body.
-pub(super) const FACTS: &str = "Rowhook-Facts";
-/// So many lanes an ordered task has on the server. What falls into the same one waits for one another.
+/// The header that holds [`Metadata`] as JSON.
+pub(super) const METADATA: &str = "Rowhook-Facts";
+/// How many lanes an ordered task has on the server. Values of `order_by` that share a lane wait for each other.
 pub(super) const LANES: u8 = 16;
 
-/// What a message says beside the body.
+/// What a message holds beside the body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Facts {
+pub(super) struct Metadata {
     pub(super) id: String,
     pub(super) task: String,
     pub(super) envelope: Envelope,
     pub(super) content_type: String,
     /// Milliseconds since 1970.
     pub(super) received_at: u64,
-    /// Of a dead one: how many attempts have failed, and with what.
+    /// Of a dead job: how many attempts have failed, and the error of the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<(u32, String)>,
-    /// Of a dead one: where it belongs.
+    /// Of a dead job: the subject that it returns to when it is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) subject: Option<String>,
 }
 
-/// What a message of the queue is about, and which attempt is the next.
+impl Metadata {
+    /// The metadata of a job that waits.
+    pub(super) fn new(received: &Received, task: String) -> Self {
+        Self {
+            id: received.id.clone(),
+            task,
+            envelope: received.envelope.clone(),
+            content_type: received.content_type.clone(),
+            received_at: milliseconds_since_1970(received.received_at),
+            failed: None,
+            subject: None,
+        }
+    }
+}
+
+/// Reads a message of the queue. Returns the request and the number of this attempt, from 1; `None` for a message that
+/// rowhook did not publish.
 pub(super) fn read(message: &Message) -> Option<(Received, u32)> {
-    let facts = facts(message.headers.as_ref()?)?;
+    let metadata = metadata(message.headers.as_ref()?)?;
     let number = message.info().ok()?.delivered;
     let received = Received {
-        id: facts.id,
-        envelope: facts.envelope,
-        content_type: facts.content_type,
-        received_at: SystemTime::UNIX_EPOCH + Duration::from_millis(facts.received_at),
+        id: metadata.id,
+        envelope: metadata.envelope,
+        content_type: metadata.content_type,
+        received_at: SystemTime::UNIX_EPOCH + Duration::from_millis(metadata.received_at),
         body: message.payload.clone(),
     };
     Some((received, u32::try_from(number).unwrap_or(u32::MAX)))
 }
 
-pub(super) fn facts(headers: &HeaderMap) -> Option<Facts> {
-    serde_json::from_str(headers.get(FACTS)?.as_str()).ok()
+pub(super) fn metadata(headers: &HeaderMap) -> Option<Metadata> {
+    serde_json::from_str(headers.get(METADATA)?.as_str()).ok()
 }
 
-/// Where a job waits.
+/// The subject under which a job waits.
 pub(super) fn subject(task: &str, lane: Option<&str>) -> String {
     let lane = match lane {
         None => "any".to_owned(),
@@ -57,7 +73,7 @@ pub(super) fn subject(task: &str, lane: Option<&str>) -> String {
     format!("rowhook.receive.{}.{lane}", token(task))
 }
 
-/// A task's name where dots and spaces have a meaning.
+/// The name of a task as a token of a subject, in which dots and spaces have a meaning.
 pub(super) fn token(name: &str) -> String {
     let mut token = String::with_capacity(name.len());
     for byte in name.bytes() {
@@ -69,17 +85,12 @@ pub(super) fn token(name: &str) -> String {
     token
 }
 
-/// An id where only some characters are allowed.
-pub(super) fn key(id: &str) -> String {
-    let hash = Sha256::digest(id.as_bytes());
-    let digits: Vec<String> = hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    digits.concat()
+/// A hash of an id, for subjects and message ids, which do not allow every character.
+pub(super) fn id_hash(id: &str) -> String {
+    hex::encode(&Sha256::digest(id.as_bytes())[..16])
 }
 
-pub(super) fn milliseconds(at: SystemTime) -> u64 {
+fn milliseconds_since_1970(at: SystemTime) -> u64 {
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

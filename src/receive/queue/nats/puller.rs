@@ -1,4 +1,4 @@
-//! Takes messages of one consumer, and has them done.
+//! Pulls the messages of one consumer, and runs them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,38 +11,44 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    message::{Facts, key, milliseconds, read, token},
-    server::{Notes, Server},
+    markers::Markers,
+    message::{Metadata, id_hash, read, token},
+    server::Server,
 };
 use crate::receive::{
     attempt::Runner,
+    envelope::Received,
     queue::{
-        Error,
-        worker::{Outcome, attempt},
+        error::Error,
+        outcome::{Outcome, attempt},
     },
     task::Task,
 };
 
-/// How often it is said that a message is being worked on. Some may get lost.
+/// How often the server is informed that a message is being worked on: often enough that some of these may be lost.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// How long one request for a message waits at the server.
+/// How long one request for a message waits on the server.
 const FETCH: Duration = Duration::from_secs(5);
-/// How long is waited after an error.
+/// How long to wait after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Takes messages of one consumer, and has them done.
+/// Pulls the messages of one consumer, and runs their jobs.
 pub(super) struct Puller {
     pub(super) server: Server,
-    pub(super) done: Notes,
+    pub(super) done: Markers,
     pub(super) task: Arc<Task>,
     pub(super) runner: Arc<Runner>,
+    /// The slots of this task, and those of all tasks.
     pub(super) slots: [Arc<Semaphore>; 2],
+    /// No further job begins.
     pub(super) stop: CancellationToken,
-    pub(super) abandon: CancellationToken,
+    /// The running jobs are to end now.
+    pub(super) abort: CancellationToken,
     pub(super) running: TaskTracker,
 }
 
 impl Puller {
+    /// Pulls messages until it is stopped.
     pub(super) async fn pull(self, consumer: PullConsumer) {
         let puller = Arc::new(self);
         loop {
@@ -54,7 +60,7 @@ impl Puller {
                 Ok(Some(message)) => puller.begin(message).await,
                 Ok(None) => {}
                 Err(error) => {
-                    let error = puller.server.wrong("cannot get a message", error);
+                    let error = puller.server.error("cannot get a message", error);
                     tracing::warn!(%error, task = puller.task.name, "trying again");
                     tokio::select! {
                         () = sleep(PAUSE) => {}
@@ -65,10 +71,10 @@ impl Puller {
         }
     }
 
-    /// Waits until there is room for one more, and begins it.
+    /// Waits for free slots, and begins the job.
     async fn begin(self: &Arc<Self>, message: Message) {
         let message = Arc::new(message);
-        let holding = hold(Arc::clone(&message));
+        let in_progress = keep_in_progress(Arc::clone(&message));
         let slots = async {
             let [of_task, of_all] = &self.slots;
             let of_task = Arc::clone(of_task).acquire_owned().await;
@@ -77,7 +83,7 @@ impl Puller {
         let slots = tokio::select! {
             slots = slots => slots,
             () = self.stop.cancelled() => {
-                // For somebody else, at once.
+                // Another receiver can have it at once.
                 let _ = message.ack_with(AckKind::Nak(None)).await;
                 return;
             }
@@ -86,14 +92,15 @@ impl Puller {
         self.running.spawn(async move {
             tokio::select! {
                 () = puller.run(&message) => {}
-                () = puller.abandon.cancelled() => {
+                () = puller.abort.cancelled() => {
                     let _ = message.ack_with(AckKind::Nak(None)).await;
                 }
             }
-            drop((holding, slots));
+            drop((in_progress, slots));
         });
     }
 
+    /// Makes one attempt of the job in `message`, and records how it ended.
     async fn run(&self, message: &Message) {
         let Some((received, number)) = read(message) else {
             tracing::error!(subject = %message.subject, "a message in the queue is not of our making, and is left out");
@@ -101,56 +108,64 @@ impl Puller {
             return;
         };
         let (task, id) = (&*self.task.name, &*received.id);
-        let done = format!("done.{}.{}", key(id), token(task));
-        if self.insist(|| self.done.has(&done)).await {
+        let done = format!("done.{}.{}", id_hash(id), token(task));
+        if self.retry_until_ok(|| self.done.contains(&done)).await {
             tracing::info!(task, id, "done before");
             return self.acknowledge(message, AckKind::Ack).await;
         }
         match attempt(&self.runner, &self.task, &received, number).await {
-            Outcome::Done => {
-                // On record before it is acknowledged: what is on record never runs again.
-                self.insist(|| self.done.put(&done)).await;
+            Outcome::Succeeded => {
+                // The marker comes before the acknowledgement: a job with a marker never runs again.
+                self.retry_until_ok(|| self.done.insert(&done)).await;
                 self.acknowledge(message, AckKind::Ack).await;
                 tracing::info!(task, id, "done");
             }
-            Outcome::Again { after, .. } => {
+            Outcome::Retry { after, .. } => {
                 self.acknowledge(message, AckKind::Nak(Some(after))).await;
             }
             Outcome::Dead { reason } => {
-                let facts = Facts {
-                    id: received.id.clone(),
-                    task: self.task.name.clone(),
-                    envelope: received.envelope.clone(),
-                    content_type: received.content_type.clone(),
-                    received_at: milliseconds(received.received_at),
-                    failed: Some((number, reason)),
-                    subject: Some(message.subject.to_string()),
-                };
-                let subject = format!("rowhook.dead.{}", token(task));
-                let sequence = message.info().map_or(0, |info| info.stream_sequence);
-                let message_id = format!("{}/{task}/{sequence}", key(id));
-                let body = &received.body;
-                let bury = || {
-                    let (subject, body) = (subject.clone(), body.clone());
-                    self.server.publish(subject, &message_id, &facts, body)
-                };
-                self.insist(bury).await;
+                self.retry_until_ok(|| self.publish_dead(message, &received, number, &reason))
+                    .await;
                 self.acknowledge(message, AckKind::Ack).await;
             }
         }
     }
 
-    /// Says what became of a message, and waits until the server knows.
+    /// Adds a job whose attempts are used up to the dead jobs.
+    async fn publish_dead(
+        &self,
+        message: &Message,
+        received: &Received,
+        attempts: u32,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let task = &self.task.name;
+        let metadata = Metadata {
+            failed: Some((attempts, reason.to_owned())),
+            subject: Some(message.subject.to_string()),
+            ..Metadata::new(received, task.clone())
+        };
+        let subject = format!("rowhook.dead.{}", token(task));
+        let sequence = message.info().map_or(0, |info| info.stream_sequence);
+        let message_id = format!("{}/{task}/{sequence}", id_hash(&received.id));
+        let body = received.body.clone();
+        self.server
+            .publish(subject, &message_id, &metadata, body)
+            .await
+            .map(|_| ())
+    }
+
+    /// Acknowledges a message, and returns once the server has confirmed that.
     async fn acknowledge(&self, message: &Message, kind: AckKind) {
-        self.insist(|| async {
-            let told = message.double_ack_with(kind).await;
-            told.map_err(|error| self.server.wrong("cannot acknowledge a message", error))
+        self.retry_until_ok(|| async {
+            let confirmed = message.double_ack_with(kind).await;
+            confirmed.map_err(|error| self.server.error("cannot acknowledge a message", error))
         })
         .await;
     }
 
-    /// Does it again and again until it is done.
-    async fn insist<T, F: Future<Output = Result<T, Error>>>(
+    /// Repeats `work` until it succeeds, and logs each error.
+    async fn retry_until_ok<T, F: Future<Output = Result<T, Error>>>(
         &self,
         mut work: impl FnMut() -> F,
     ) -> T {
@@ -164,7 +179,7 @@ impl Puller {
     }
 }
 
-/// The next message of a consumer; `None` when there was none for a while.
+/// The next message of a consumer; `None` when none came within [`FETCH`].
 async fn next(consumer: &PullConsumer) -> Result<Option<Message>, String> {
     let batch = consumer.batch().max_messages(1).expires(FETCH).messages();
     let mut batch = batch.await.map_err(|error| error.to_string())?;
@@ -172,9 +187,9 @@ async fn next(consumer: &PullConsumer) -> Result<Option<Message>, String> {
     message.map_err(|error| error.to_string())
 }
 
-/// Says that a message is being worked on, as long as what it returns is kept.
-fn hold(message: Arc<Message>) -> Holding {
-    Holding(tokio::spawn(async move {
+/// Keeps the server from handing out a message again, until the guard is dropped.
+fn keep_in_progress(message: Arc<Message>) -> InProgress {
+    InProgress(tokio::spawn(async move {
         let mut ticks = interval(PROGRESS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -186,9 +201,9 @@ fn hold(message: Arc<Message>) -> Holding {
     }))
 }
 
-struct Holding(tokio::task::JoinHandle<()>);
+struct InProgress(tokio::task::JoinHandle<()>);
 
-impl Drop for Holding {
+impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.abort();
     }

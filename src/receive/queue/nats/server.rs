@@ -1,4 +1,4 @@
-//! A server of NATS: how it is connected to, asked, and published to.
+//! The connection to a NATS server.
 
 use std::{error::Error as _, fmt::Display, sync::Arc};
 
@@ -8,77 +8,84 @@ use async_nats::{
         self,
         context::PublishErrorKind,
         message::PublishMessage,
-        stream::{self, LastRawMessageErrorKind, Stream},
+        stream::{self, Stream},
     },
 };
 use bytes::Bytes;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use url::Url;
 
-use super::message::{FACTS, Facts};
-use crate::{receive::queue::Error, secret::Secret};
+use super::message::{METADATA, Metadata};
+use crate::{receive::queue::error::Error, secret::Secret};
 
+/// A connection to a NATS server with JetStream. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
-    place: String,
+    /// The URL without credentials, for errors.
+    location: String,
     pub(super) context: jetstream::Context,
 }
 
 impl Server {
     pub(super) async fn connect(url: &Secret) -> Result<Self, Error> {
-        let mut place = Url::parse(url.expose()).map_err(|_| Error {
-            place: "in NATS".into(),
+        let mut location = Url::parse(url.expose()).map_err(|_| Error {
+            location: "in NATS".into(),
             reason: "its URL cannot be read".into(),
         })?;
         // Neither can fail for a URL with a host.
-        let _ = place.set_username("");
-        let _ = place.set_password(None);
-        let place = place.to_string();
+        let _ = location.set_username("");
+        let _ = location.set_password(None);
+        let location = location.to_string();
         let connected = ConnectOptions::new()
             .name("rowhook receive")
             .tls_client_config(tls().map_err(|reason| Error {
-                place: place.clone(),
+                location: location.clone(),
                 reason,
             })?)
             .connect(url.expose())
             .await;
         let client = connected.map_err(|error| Error {
-            place: place.clone(),
+            location: location.clone(),
             reason: format!("cannot be connected to: {error}"),
         })?;
         Ok(Self {
-            place,
+            location,
             context: jetstream::new(client),
         })
     }
 
-    pub(super) fn wrong(&self, doing: &str, error: impl Display) -> Error {
+    /// An error of this server: what could not be done, and why.
+    pub(super) fn error(&self, doing: &str, error: impl Display) -> Error {
         Error {
-            place: self.place.clone(),
+            location: self.location.clone(),
             reason: format!("{doing}: {error}"),
         }
     }
 
+    /// Creates a stream, or updates its configuration, and opens it.
     pub(super) async fn stream(&self, config: stream::Config) -> Result<Stream, Error> {
         let name = config.name.clone();
         let made = self.context.create_or_update_stream(config).await;
-        made.map_err(|error| self.wrong("cannot make its stream", error))?;
+        made.map_err(|error| self.error("cannot make its stream", error))?;
         let stream = self.context.get_stream(&name).await;
-        stream.map_err(|error| self.wrong("cannot open its stream", error))
+        stream.map_err(|error| self.error("cannot open its stream", error))
     }
 
-    /// Publishes, and returns when the server has it on disk: whether it had it already, or `None` when it has no room.
+    /// Publishes a message, and returns once the server has stored it.
+    ///
+    /// `Some(true)`: the server had a message with this id already, and stored nothing. `Some(false)`: it stored this
+    /// one. `None`: the stream is full.
     pub(super) async fn publish(
         &self,
         subject: String,
         message_id: &str,
-        facts: &Facts,
+        metadata: &Metadata,
         body: Bytes,
     ) -> Result<Option<bool>, Error> {
-        let written = serde_json::to_string(facts);
-        let written = written.map_err(|error| self.wrong("cannot write facts", error))?;
+        let written = serde_json::to_string(metadata);
+        let written = written.map_err(|error| self.error("cannot write facts", error))?;
         let mut headers = HeaderMap::new();
-        headers.insert(FACTS, written);
+        headers.insert(METADATA, written);
         let message = PublishMessage::build()
             .payload(body)
             .headers(headers)
@@ -87,16 +94,17 @@ impl Server {
         match published.await {
             Ok(ack) => Ok(Some(ack.duplicate)),
             Err(error) if is_full(&error) => Ok(None),
-            Err(error) => Err(self.wrong("cannot keep a message", error)),
+            Err(error) => Err(self.error("cannot keep a message", error)),
         }
     }
 }
 
-/// Trusts whom the system trusts, or what `SSL_CERT_FILE` holds. Used where the URL, or the server, asks for TLS.
+/// Trusts the certificate authorities of the system, or those in `SSL_CERT_FILE`. TLS is used where the URL or the
+/// server asks for it.
 fn tls() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    // Named, since the process has no default provider: more than one is linked.
+    // Named explicitly: more than one provider is linked, so the process has no default.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -105,42 +113,12 @@ fn tls() -> Result<ClientConfig, String> {
 }
 
 fn is_full(error: &jetstream::context::PublishError) -> bool {
-    let told = error
+    let cause = error
         .source()
         .and_then(|source| source.downcast_ref::<jetstream::Error>());
     error.kind() == PublishErrorKind::Other
-        && told.is_some_and(|told| {
-            told.error_code() == jetstream::ErrorCode::STREAM_STORE_FAILED
-                || told.to_string().contains("maximum bytes")
+        && cause.is_some_and(|cause| {
+            cause.error_code() == jetstream::ErrorCode::STREAM_STORE_FAILED
+                || cause.to_string().contains("maximum bytes")
         })
-}
-
-/// What is accepted or done, each a message of its own subject. (A bucket of NATS would be the same; the library cannot ask
-/// servers as old as Debian's for one.)
-#[derive(Debug, Clone)]
-pub(super) struct Notes {
-    pub(super) server: Server,
-    pub(super) stream: Stream,
-}
-
-impl Notes {
-    pub(super) async fn has(&self, note: &str) -> Result<bool, Error> {
-        let subject = format!("rowhook.done.{note}");
-        match self.stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
-            Err(error) => Err(self.server.wrong("cannot look up what is done", error)),
-        }
-    }
-
-    /// Returns when the server has it on disk.
-    pub(super) async fn put(&self, note: &str) -> Result<(), Error> {
-        let subject = format!("rowhook.done.{note}");
-        let context = &self.server.context;
-        let noted = async { context.publish(subject, Bytes::new()).await?.await };
-        match noted.await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.server.wrong("cannot note what is done", error)),
-        }
-    }
 }

@@ -1,24 +1,24 @@
-//! Says whether a request was signed by somebody who knows a secret.
+//! Verifies that a request was signed by somebody who knows a secret.
 //!
-//! Plain decisions on headers, bytes and the time. What is compared with what an attacker sent is compared in constant time.
+//! These are plain decisions on headers, bytes and the time. Secrets and signatures are compared in constant time.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
+mod hmac;
+mod key;
+mod refusal;
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::{HeaderMap, HeaderName};
+
+use self::refusal::text;
+pub use self::{
+    hmac::HmacScheme,
+    key::{BadSecret, Key},
+    refusal::Refusal,
 };
+use crate::secret::Secret;
 
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use ed25519_dalek::{Signature, VerifyingKey};
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
-use sha2::{Sha256, Sha512};
-use subtle::ConstantTimeEq;
-use thiserror::Error;
-
-use crate::{secret::Secret, signature::SigningKey};
-
-/// So far may the time stamp of a request be from now, unless it is said otherwise. Standard Webhooks' own number.
+/// How far the time stamp of a request may be from now by default, as Standard Webhooks recommends.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 const ID: &str = "webhook-id";
@@ -27,8 +27,8 @@ const SIGNATURE: &str = "webhook-signature";
 
 /// Verifies requests.
 ///
-/// A request is good when one of the secrets fits, so that a secret can be replaced while requests of the old one are still
-/// on their way.
+/// A request is believed when any one of the secrets signed it. So a secret can be replaced while requests signed with
+/// the old one are still on their way.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     scheme: Scheme,
@@ -42,94 +42,12 @@ enum Scheme {
     Unsigned,
 }
 
-#[derive(Debug, Clone)]
-enum Key {
-    /// `v1`
-    Symmetric(SigningKey),
-    /// `v1a`
-    Public(VerifyingKey),
-}
-
-/// A header with the HMAC of the body. The id and the time of such a request are not signed: what was overheard once can be
-/// sent again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HmacScheme {
-    /// The header: `X-Hook-Signature`.
-    pub header: HeaderName,
-    /// Of the HMAC.
-    pub algorithm: Algorithm,
-    /// How its bytes are written.
-    pub encoding: Encoding,
-    /// What stands before them: `sha256=`. May be empty.
-    pub prefix: String,
-}
-
-/// The hash of an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// `sha1`
-    Sha1,
-    /// `sha256`
-    Sha256,
-    /// `sha512`
-    Sha512,
-}
-
-/// How the bytes of an HMAC are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// `hex`, in letters of either case.
-    Hex,
-    /// `base64`, with its padding.
-    Base64,
-}
-
-/// A secret that cannot be verified with. It does not repeat it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "the secret is neither whsec_ and the base64 of 24 to 64 bytes, nor whpk_ and that of a public ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)"
-)]
-pub struct BadSecret;
-
-/// Why a request is not believed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
-    /// There is no signature, or a part of what it is over is missing.
-    #[error("the header {0} is missing")]
-    Missing(HeaderName),
-    /// A header cannot be read.
-    #[error("the header {0} is malformed; {1}")]
-    Malformed(HeaderName, &'static str),
-    /// No signature fits any of the secrets.
-    #[error("the signature in {0} does not fit the body and any secret")]
-    Wrong(HeaderName),
-    /// It is signed, but not for now.
-    #[error("its time stamp is {} {}, more than the {} that are tolerated", humantime::format_duration(*distance), if *ahead { "ahead" } else { "old" }, humantime::format_duration(*tolerance))]
-    Stale {
-        /// How far the time stamp is from now, in whole seconds.
-        distance: Duration,
-        /// It lies in the future.
-        ahead: bool,
-        /// What is tolerated.
-        tolerance: Duration,
-    },
-}
-
-impl Refusal {
-    /// The answer that it deserves: 401, or 400 for what nobody could verify.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(..) => StatusCode::BAD_REQUEST,
-            Self::Missing(_) | Self::Wrong(_) | Self::Stale { .. } => StatusCode::UNAUTHORIZED,
-        }
-    }
-}
-
 impl Verifier {
-    /// Standard Webhooks 1.0.0. Each secret is `whsec_…`, for `v1`, or a public key `whpk_…`, for `v1a`.
+    /// Verifies Standard Webhooks 1.0.0. Each secret is `whsec_…`, for signatures `v1`, or a public key `whpk_…`, for
+    /// `v1a`.
     ///
     /// # Errors
-    /// When one of them is neither.
+    /// When a secret is neither.
     pub fn standard<S: AsRef<str>>(
         secrets: impl IntoIterator<Item = S>,
     ) -> Result<Self, BadSecret> {
@@ -137,43 +55,47 @@ impl Verifier {
             .into_iter()
             .map(|secret| Key::parse(secret.as_ref()))
             .collect();
-        Ok(Self::of(Scheme::Standard(keys?)))
+        keys.map(Self::with_keys)
     }
 
-    /// An HMAC of the body in a header of its own. The secrets are keys as they are written.
+    /// Verifies Standard Webhooks 1.0.0 with keys that have been read already.
+    pub fn with_keys(keys: Vec<Key>) -> Self {
+        Self::new(Scheme::Standard(keys))
+    }
+
+    /// Verifies an HMAC of the body in a header of its own. The text of each secret is a key.
     pub fn hmac<S: Into<String>>(scheme: HmacScheme, secrets: impl IntoIterator<Item = S>) -> Self {
         let secrets = secrets.into_iter().map(Secret::new).collect();
-        Self::of(Scheme::Hmac(scheme, secrets))
+        Self::new(Scheme::Hmac(scheme, secrets))
     }
 
-    /// Believes everything. Whoever reaches the endpoint can make tasks run.
+    /// Believes every request. Whoever reaches the endpoint can make tasks run.
     pub fn unsigned() -> Self {
-        Self::of(Scheme::Unsigned)
+        Self::new(Scheme::Unsigned)
     }
 
-    /// The same, with another tolerance than [`TOLERANCE`]. It concerns Standard Webhooks only; nothing else has a time that
-    /// is signed.
+    /// Replaces [`TOLERANCE`]. It matters for Standard Webhooks only, since no other scheme signs a time stamp.
     #[must_use]
-    pub fn tolerating(self, tolerance: Duration) -> Self {
+    pub fn with_tolerance(self, tolerance: Duration) -> Self {
         Self { tolerance, ..self }
     }
 
-    fn of(scheme: Scheme) -> Self {
+    fn new(scheme: Scheme) -> Self {
         Self {
             scheme,
             tolerance: TOLERANCE,
         }
     }
 
-    /// Does it verify at all?
+    /// Whether every request is believed, signed or not.
     pub fn is_unsigned(&self) -> bool {
         matches!(self.scheme, Scheme::Unsigned)
     }
 
-    /// Is the request from somebody who knows a secret, and made about `now`?
+    /// Checks that a request was signed by somebody who knows a secret, and not too far from `now`.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the request is not believed.
     pub fn verify(&self, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Result<(), Refusal> {
         match &self.scheme {
             Scheme::Standard(keys) => self.verify_standard(keys, headers, body, now),
@@ -195,14 +117,14 @@ impl Verifier {
         let Ok(seconds) = text(headers, &timestamp)?.parse::<u64>() else {
             return Err(Refusal::Malformed(timestamp, "send seconds since 1970"));
         };
-        let fits = |signature: &str| {
+        let is_right = |signature: &str| {
             keys.iter()
-                .any(|key| key.fits(signature, id, seconds, body))
+                .any(|key| key.verifies(signature, id, seconds, body))
         };
-        if !signatures.split(' ').any(fits) {
+        if !signatures.split(' ').any(is_right) {
             return Err(Refusal::Wrong(HeaderName::from_static(SIGNATURE)));
         }
-        // After the signature, so that nobody without a secret is told how our clock stands.
+        // Checked after the signature, so that only somebody who knows a secret learns what our clock shows.
         let now = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -219,121 +141,19 @@ impl Verifier {
     }
 }
 
-impl Key {
-    fn parse(secret: &str) -> Result<Self, BadSecret> {
-        let Some(public) = secret.strip_prefix("whpk_") else {
-            return SigningKey::parse(&Secret::new(secret))
-                .map(Self::Symmetric)
-                .map_err(|_| BadSecret);
-        };
-        let bytes = BASE64_STANDARD.decode(public).map_err(|_| BadSecret)?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| BadSecret)?;
-        VerifyingKey::from_bytes(&bytes)
-            .map(Self::Public)
-            .map_err(|_| BadSecret)
-    }
-
-    /// Is `signature`, one of those in the header, made with this key?
-    fn fits(&self, signature: &str, id: &str, timestamp: u64, body: &[u8]) -> bool {
-        match self {
-            Self::Symmetric(key) => {
-                let expected = key.sign(id, timestamp, body);
-                expected.as_bytes().ct_eq(signature.as_bytes()).into()
-            }
-            Self::Public(key) => {
-                let signature = signature.strip_prefix("v1a,");
-                let signature = signature.and_then(|text| BASE64_STANDARD.decode(text).ok());
-                let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
-                let signed = [id.as_bytes(), timestamp.to_string().as_bytes(), body].join(&b'.');
-                signature.is_some_and(|signature| key.verify_strict(&signed, &signature).is_ok())
-            }
-        }
-    }
-}
-
-impl HmacScheme {
-    fn verify(&self, secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
-        let written = text(headers, &self.header)?;
-        let bytes = written
-            .strip_prefix(&*self.prefix)
-            .and_then(|digits| self.encoding.decode(digits));
-        let fits = |bytes: Vec<u8>| {
-            secrets.iter().any(|secret| {
-                self.algorithm
-                    .fits(secret.expose().as_bytes(), body, &bytes)
-            })
-        };
-        if bytes.is_some_and(fits) {
-            Ok(())
-        } else {
-            Err(Refusal::Wrong(self.header.clone()))
-        }
-    }
-}
-
-impl Algorithm {
-    fn fits(self, key: &[u8], body: &[u8], mac: &[u8]) -> bool {
-        fn fits<M: Mac + KeyInit>(key: &[u8], body: &[u8], mac: &[u8]) -> bool {
-            let keyed = <M as KeyInit>::new_from_slice(key);
-            keyed.is_ok_and(|hmac| hmac.chain_update(body).verify_slice(mac).is_ok())
-        }
-        match self {
-            Self::Sha1 => fits::<Hmac<Sha1>>(key, body, mac),
-            Self::Sha256 => fits::<Hmac<Sha256>>(key, body, mac),
-            Self::Sha512 => fits::<Hmac<Sha512>>(key, body, mac),
-        }
-    }
-}
-
-impl Encoding {
-    fn decode(self, text: &str) -> Option<Vec<u8>> {
-        match self {
-            Self::Base64 => BASE64_STANDARD.decode(text).ok(),
-            Self::Hex => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let pairs = text.as_bytes().chunks(2);
-                pairs
-                    .map(|pair| match *pair {
-                        [high, low] => u8::try_from(digit(high)? << 4 | digit(low)?).ok(),
-                        _ => None,
-                    })
-                    .collect()
-            }
-        }
-    }
-}
-
-/// As it is written in receive.toml.
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        })
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
-    let Some(value) = headers.get(name) else {
-        return Err(Refusal::Missing(name.clone()));
-    };
-    value
-        .to_str()
-        .map_err(|_| Refusal::Malformed(name.clone(), "send visible ASCII"))
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use ed25519_dalek::{Signer, SigningKey as PrivateKey};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::signature::{Algorithm, Encoding};
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OTHER: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     const BODY: &[u8] = br#"{"test": 2432232314}"#;
-    /// Of the example that Standard Webhooks publishes.
+    /// The headers of the example that Standard Webhooks publishes.
     const PUBLISHED: [(&str, &str); 3] = [
         (ID, "msg_p5jXN8AQM9LWM0D4loKWxJek"),
         (TIMESTAMP, "1614265330"),
@@ -374,7 +194,7 @@ mod tests {
     #[test]
     fn what_is_wrong_or_missing_is_named_and_has_its_status() {
         let verifier = Verifier::standard([SECRET]).unwrap();
-        let judge = |headers: HeaderMap, body: &[u8], now: u64| {
+        let refuse = |headers: HeaderMap, body: &[u8], now: u64| {
             let refusal = verifier.verify(&headers, body, at(now)).unwrap_err();
             (refusal.status().as_u16(), refusal.to_string())
         };
@@ -385,7 +205,7 @@ mod tests {
         };
         let now = 1_614_265_330;
         let wrong = "the signature in webhook-signature does not fit the body and any secret";
-        for (headers, body, at, status, told) in [
+        for (headers, body, at, status, message) in [
             (
                 without(SIGNATURE),
                 BODY,
@@ -448,7 +268,7 @@ mod tests {
                 "its time stamp is 1h ahead, more than the 5m that are tolerated",
             ),
         ] {
-            assert_eq!(judge(headers, body, at), (status, told.to_owned()));
+            assert_eq!(refuse(headers, body, at), (status, message.to_owned()));
         }
         for far in [now + 300, now - 300] {
             assert!(verifier.verify(&headers(&PUBLISHED), BODY, at(far)).is_ok());
@@ -477,7 +297,7 @@ mod tests {
     fn an_hmac_header_is_read_in_its_algorithm_encoding_and_prefix() {
         use Algorithm::{Sha1, Sha256, Sha512};
         use Encoding::{Base64, Hex};
-        // What `openssl dgst -hmac key` says of BODY.
+        // The output of `openssl dgst -hmac key` for BODY.
         for (algorithm, encoding, prefix, value) in [
             (
                 Sha1,
@@ -550,8 +370,8 @@ mod tests {
             "whsec_c2hvcnQ=",
             "plain",
         ] {
-            let told = Verifier::standard([secret]).unwrap_err().to_string();
-            assert!(told.starts_with("the secret is neither") && !told.contains("c2hvcnQ"));
+            let message = Verifier::standard([secret]).unwrap_err().to_string();
+            assert!(message.starts_with("the secret is neither") && !message.contains("c2hvcnQ"));
         }
     }
 

@@ -1,32 +1,33 @@
-//! What both queues do with one job: an attempt, and what follows from how it ended.
+//! What follows from an attempt: success, another attempt later, or death. Both kinds of queue decide it here.
 
 use std::time::{Duration, Instant};
 
 use crate::receive::{attempt::Runner, envelope::Received, task::Task};
 
-/// A pause is spread by so much to either side, so that what failed together does not come again together.
-const SPREAD: f64 = 0.1;
+/// A delay before a retry varies by up to this fraction in either direction, so that jobs which failed together do not
+/// all return at once.
+const JITTER: f64 = 0.1;
 
-/// What is to be kept about a job.
+/// How an attempt ended, and what is to happen to its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It has succeeded, and must never run again.
-    Done,
-    /// It is to be tried again.
-    Again {
-        /// After this time.
+    /// It succeeded. The job must never run again.
+    Succeeded,
+    /// It failed, and the job is to be retried.
+    Retry {
+        /// How long to wait before the next attempt.
         after: Duration,
-        /// Why.
+        /// Why this attempt failed.
         reason: String,
     },
-    /// It is given up.
+    /// It failed, and was the last one.
     Dead {
-        /// Why.
+        /// Why this attempt failed.
         reason: String,
     },
 }
 
-/// Makes the attempt of this number, from 1, and tells what follows.
+/// Makes one attempt, logs how it ended, and decides what follows. `number` counts the attempts of a job from 1.
 pub(super) async fn attempt(
     runner: &Runner,
     task: &Task,
@@ -38,11 +39,13 @@ pub(super) async fn attempt(
     let took = begun.elapsed();
     let outcome = decide(task, number, result, rand::random());
     let (name, id) = (&*task.name, &*received.id);
-    // What a program said may be long, and is in the dead list whole.
+    // The error output of a program may be long; the list of dead jobs shows all of it.
     let brief = |reason: &str| reason.lines().last().unwrap_or_default().to_owned();
     match &outcome {
-        Outcome::Done => tracing::debug!(task = name, id, number, ?took, "a task has succeeded"),
-        Outcome::Again { after, reason } => tracing::warn!(
+        Outcome::Succeeded => {
+            tracing::debug!(task = name, id, number, ?took, "a task has succeeded")
+        }
+        Outcome::Retry { after, reason } => tracing::warn!(
             task = name,
             id,
             number,
@@ -61,13 +64,13 @@ pub(super) async fn attempt(
     outcome
 }
 
-/// What follows from the end of the attempt of this number. `jitter` is from 0 to 1.
+/// Decides what follows from the result of attempt `number`, which counts from 1. `jitter` is from 0 to 1.
 fn decide(task: &Task, number: u32, result: Result<(), String>, jitter: f64) -> Outcome {
-    match (result, task.pause(number)) {
-        (Ok(()), _) => Outcome::Done,
+    match (result, task.retry_delay(number)) {
+        (Ok(()), _) => Outcome::Succeeded,
         (Err(reason), None) => Outcome::Dead { reason },
-        (Err(reason), Some(pause)) => Outcome::Again {
-            after: pause.mul_f64(1.0 + SPREAD * (2.0 * jitter.clamp(0.0, 1.0) - 1.0)),
+        (Err(reason), Some(delay)) => Outcome::Retry {
+            after: delay.mul_f64(1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0)),
             reason,
         },
     }
@@ -85,11 +88,11 @@ mod tests {
             ..Task::new("t", Action::Command(Vec::new()))
         };
         let failed = |number, jitter| decide(&task, number, Err("no".into()), jitter);
-        let again = |seconds| Outcome::Again {
+        let again = |seconds| Outcome::Retry {
             after: Duration::from_secs(seconds),
             reason: "no".into(),
         };
-        assert_eq!(decide(&task, 9, Ok(()), 0.5), Outcome::Done);
+        assert_eq!(decide(&task, 9, Ok(()), 0.5), Outcome::Succeeded);
         assert_eq!(failed(1, 0.0), again(9));
         assert_eq!(failed(1, 1.0), again(11));
         let reason = "no".into();

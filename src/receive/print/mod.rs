@@ -1,8 +1,9 @@
-//! Prints what arrives, for people who are developing either end.
+//! Prints the requests that arrive, for people who develop either end.
+
+mod printed;
 
 use std::{
     collections::{HashSet, VecDeque},
-    fmt::Write as _,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -15,27 +16,27 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde_json::{Value, json};
 
+use self::printed::Printed;
 use super::{
     envelope::Received,
     gate::{Gate, Rejection},
 };
 
-/// So many ids are remembered, so that a repetition is shown as one.
-const REMEMBERED: usize = 10_000;
+/// How many ids are remembered, to mark duplicates.
+const MAX_IDS: usize = 10_000;
 
-/// Prints each request, answers as a receiver would, and does nothing else.
+/// Prints each request and answers it as a receiver would. It runs no tasks.
 pub struct Printer {
     gate: Gate,
     style: Style,
     seen: Mutex<Seen>,
 }
 
-/// How it prints.
+/// How requests are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// A block for each request.
+    /// A block of lines for each request.
     Plain,
     /// The same in colours.
     Colour,
@@ -45,22 +46,13 @@ pub enum Style {
 
 struct Seen {
     ids: HashSet<String>,
+    /// The same ids, the oldest first.
     order: VecDeque<String>,
     out: Box<dyn Write + Send>,
 }
 
-/// What is shown of one request.
-struct Shown<'a> {
-    at: SystemTime,
-    path: &'a str,
-    headers: &'a HeaderMap,
-    body: &'a [u8],
-    verified: bool,
-    outcome: Result<(&'a Received, bool), &'a Rejection>,
-}
-
 impl Printer {
-    /// A printer behind this gate.
+    /// Creates a printer that writes to `out`.
     pub fn new(gate: Gate, style: Style, out: impl Write + Send + 'static) -> Self {
         let seen = Mutex::new(Seen {
             ids: HashSet::new(),
@@ -70,7 +62,7 @@ impl Printer {
         Self { gate, style, seen }
     }
 
-    /// The endpoint.
+    /// The endpoint, which answers at every path.
     pub fn router(self) -> Router {
         Router::new().fallback(receive).with_state(Arc::new(self))
     }
@@ -78,14 +70,14 @@ impl Printer {
     async fn receive(&self, request: Request) -> Response {
         let path = request.uri().path().to_owned();
         let at = SystemTime::now();
-        let (headers, body) = match self.gate.take(request).await {
-            Ok(taken) => taken,
+        let (headers, body) = match self.gate.read(request).await {
+            Ok(read) => read,
             Err(rejection) => {
                 self.print(&path, at, &HeaderMap::new(), &Bytes::new(), Err(&rejection));
                 return rejection.into_response();
             }
         };
-        match self.gate.judge(&headers, body.clone(), at) {
+        match self.gate.verify(&headers, body.clone(), at) {
             Ok((received, _)) => {
                 let repeated = self.print(&path, at, &headers, &body, Ok(&received));
                 if repeated {
@@ -101,30 +93,30 @@ impl Printer {
         }
     }
 
-    /// Prints one, and tells whether its id came before.
+    /// Prints a request. Returns whether its id was seen before.
     fn print(
         &self,
         path: &str,
         at: SystemTime,
         headers: &HeaderMap,
         body: &Bytes,
-        judged: Result<&Received, &Rejection>,
+        outcome: Result<&Received, &Rejection>,
     ) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let repeated = judged.is_ok_and(|received| !seen.note(&received.id));
-        let shown = Shown {
+        let repeated = outcome.is_ok_and(|received| !seen.insert(&received.id));
+        let printed = Printed {
             at,
             path,
             headers,
             body,
             verified: !self.gate.verifier.is_unsigned(),
-            outcome: judged.map(|received| (received, repeated)),
+            outcome: outcome.map(|received| (received, repeated)),
         };
         let text = match self.style {
-            Style::Json => format!("{}\n", shown.json()),
-            style => shown.block(style == Style::Colour),
+            Style::Json => format!("{}\n", printed.json()),
+            style => printed.block(style == Style::Colour),
         };
-        // A terminal that is gone need not be told.
+        // The output may be closed. The sender gets its answer all the same.
         let _ = seen.out.write_all(text.as_bytes());
         let _ = seen.out.flush();
         repeated
@@ -136,128 +128,19 @@ async fn receive(State(printer): State<Arc<Printer>>, request: Request) -> Respo
 }
 
 impl Seen {
-    /// Is it new?
-    fn note(&mut self, id: &str) -> bool {
+    /// Remembers an id. Returns whether it is new.
+    fn insert(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
             return false;
         }
         self.order.push_back(id.to_owned());
-        if self.order.len() > REMEMBERED
+        if self.order.len() > MAX_IDS
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);
         }
         true
     }
-}
-
-impl Shown<'_> {
-    fn block(&self, colour: bool) -> String {
-        let paint = |code: &str, text: &str| match colour {
-            true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        };
-        let clock = humantime::format_rfc3339_seconds(self.at).to_string();
-        let clock = clock.get(11..19).unwrap_or_default();
-        let mut block = String::new();
-        // Writing to a String cannot fail.
-        let _ = match self.outcome {
-            Ok((received, repeated)) => {
-                let verdict = match self.verified {
-                    true => paint("32", "verified"),
-                    false => paint("33", "not verified: there is no --secret"),
-                };
-                let about = paint("1", &plain(&received.envelope.to_string()));
-                let again = if repeated { ", came before" } else { "" };
-                writeln!(block, "{clock}  {about}  {verdict}{again}")
-            }
-            Err(rejection) => {
-                let status = rejection.status().as_u16();
-                let told = paint(
-                    "31",
-                    &format!("refused with {status}: {}", plain(&rejection.to_string())),
-                );
-                writeln!(block, "{clock}  {told}")
-            }
-        };
-        let mut line = |name: &str, value: &str| {
-            let _ = writeln!(
-                block,
-                "  {}  {}",
-                paint("2", &format!("{name:<4}")),
-                plain(value)
-            );
-        };
-        line("path", self.path);
-        match self.outcome {
-            Ok((received, _)) => {
-                line("id", &received.id);
-                line(
-                    "body",
-                    &format!("{}, {} bytes", received.envelope.shape, self.body.len()),
-                );
-            }
-            Err(_) => {
-                for (name, value) in self.signing_headers() {
-                    line("head", &format!("{name}: {value}"));
-                }
-                line("body", &format!("{} bytes", self.body.len()));
-            }
-        }
-        for body_line in self.pretty().lines() {
-            let _ = writeln!(block, "  {}", plain(body_line));
-        }
-        block.push('\n');
-        block
-    }
-
-    fn json(&self) -> Value {
-        let body = serde_json::from_slice(self.body)
-            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(self.body)));
-        let at = humantime::format_rfc3339_millis(self.at).to_string();
-        match self.outcome {
-            Ok((received, repeated)) => json!({
-                "at": at,
-                "path": self.path,
-                "verified": self.verified,
-                "repeated": repeated,
-                "id": received.id,
-                "shape": received.envelope.shape,
-                "model": received.envelope.model,
-                "event": received.envelope.event,
-                "body": body,
-            }),
-            Err(rejection) => json!({
-                "at": at,
-                "path": self.path,
-                "verified": false,
-                "status": rejection.status().as_u16(),
-                "refused": rejection.to_string(),
-                "body": body,
-            }),
-        }
-    }
-
-    /// What one looks at when a signature does not fit.
-    fn signing_headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().filter_map(|(name, value)| {
-            let name = name.as_str();
-            let signing = name.starts_with("webhook-") || name.contains("signature");
-            signing.then(|| Some((name, value.to_str().ok()?)))?
-        })
-    }
-
-    fn pretty(&self) -> String {
-        match serde_json::from_slice::<Value>(self.body) {
-            Ok(json) => format!("{json:#}"),
-            Err(_) => String::from_utf8_lossy(self.body).into_owned(),
-        }
-    }
-}
-
-/// A stranger's text, which must not steer the terminal.
-fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -290,9 +173,9 @@ mod tests {
         let body = Bytes::copy_from_slice(body);
         let at = SystemTime::UNIX_EPOCH;
         for _ in 0..2 {
-            let judged = printer.gate.judge(&headers, body.clone(), at);
-            let judged = judged.as_ref().map(|(received, _)| received);
-            printer.print("/hook", at, &headers, &body, judged);
+            let outcome = printer.gate.verify(&headers, body.clone(), at);
+            let outcome = outcome.as_ref().map(|(received, _)| received);
+            printer.print("/hook", at, &headers, &body, outcome);
         }
         drop(printer);
         String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()

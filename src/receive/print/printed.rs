@@ -1,0 +1,131 @@
+//! One request, as it is printed.
+
+use std::{fmt::Write, time::SystemTime};
+
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::receive::{envelope::Received, gate::Rejection};
+
+/// One request, as it is printed.
+pub(super) struct Printed<'a> {
+    pub(super) at: SystemTime,
+    pub(super) path: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+    /// Whether requests are verified at all.
+    pub(super) verified: bool,
+    /// An admitted request, with whether its id came before; or why it was rejected.
+    pub(super) outcome: Result<(&'a Received, bool), &'a Rejection>,
+}
+
+impl Printed<'_> {
+    /// A block of lines, for a terminal.
+    pub(super) fn block(&self, colour: bool) -> String {
+        let paint = |code: &str, text: &str| match colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        };
+        let clock = humantime::format_rfc3339_seconds(self.at).to_string();
+        let clock = clock.get(11..19).unwrap_or_default();
+        let mut block = String::new();
+        // Writing to a String cannot fail.
+        let _ = match self.outcome {
+            Ok((received, repeated)) => {
+                let verdict = match self.verified {
+                    true => paint("32", "verified"),
+                    false => paint("33", "not verified: there is no --secret"),
+                };
+                let about = paint("1", &plain(&received.envelope.to_string()));
+                let again = if repeated { ", came before" } else { "" };
+                writeln!(block, "{clock}  {about}  {verdict}{again}")
+            }
+            Err(rejection) => {
+                let status = rejection.status().as_u16();
+                let refused = paint(
+                    "31",
+                    &format!("refused with {status}: {}", plain(&rejection.to_string())),
+                );
+                writeln!(block, "{clock}  {refused}")
+            }
+        };
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(
+                block,
+                "  {}  {}",
+                paint("2", &format!("{name:<4}")),
+                plain(value)
+            );
+        };
+        line("path", self.path);
+        match self.outcome {
+            Ok((received, _)) => {
+                line("id", &received.id);
+                line(
+                    "body",
+                    &format!("{}, {} bytes", received.envelope.shape, self.body.len()),
+                );
+            }
+            Err(_) => {
+                for (name, value) in self.signing_headers() {
+                    line("head", &format!("{name}: {value}"));
+                }
+                line("body", &format!("{} bytes", self.body.len()));
+            }
+        }
+        for body_line in self.pretty().lines() {
+            let _ = writeln!(block, "  {}", plain(body_line));
+        }
+        block.push('\n');
+        block
+    }
+
+    /// A JSON object.
+    pub(super) fn json(&self) -> Value {
+        let body = serde_json::from_slice(self.body)
+            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(self.body)));
+        let at = humantime::format_rfc3339_millis(self.at).to_string();
+        match self.outcome {
+            Ok((received, repeated)) => json!({
+                "at": at,
+                "path": self.path,
+                "verified": self.verified,
+                "repeated": repeated,
+                "id": received.id,
+                "shape": received.envelope.shape,
+                "model": received.envelope.model,
+                "event": received.envelope.event,
+                "body": body,
+            }),
+            Err(rejection) => json!({
+                "at": at,
+                "path": self.path,
+                "verified": false,
+                "status": rejection.status().as_u16(),
+                "refused": rejection.to_string(),
+                "body": body,
+            }),
+        }
+    }
+
+    /// The headers to look at when a signature is wrong.
+    fn signing_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str();
+            let signing = name.starts_with("webhook-") || name.contains("signature");
+            signing.then(|| Some((name, value.to_str().ok()?)))?
+        })
+    }
+
+    fn pretty(&self) -> String {
+        match serde_json::from_slice::<Value>(self.body) {
+            Ok(json) => format!("{json:#}"),
+            Err(_) => String::from_utf8_lossy(self.body).into_owned(),
+        }
+    }
+}
+
+/// Replaces control characters, with which a sender could steer the terminal.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
+}
