@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::send::answer::Answer;
+use crate::{backoff::spread, send::answer::Answer};
 
 /// No endpoint can make us wait longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// A pause of the schedule is spread by so much to either side, so that what failed together does not come again together.
+/// By which share of it a pause of the schedule is spread to either side.
 const SPREAD: f64 = 0.1;
 
 /// What is to be done with a delivery.
@@ -72,8 +72,7 @@ pub fn verdict(
         return Verdict::Dead { reason };
     };
     Verdict::TryAgain {
-        after: asked
-            .unwrap_or_else(|| pause.mul_f64(1.0 + SPREAD * (2.0 * jitter.clamp(0.0, 1.0) - 1.0))),
+        after: asked.unwrap_or_else(|| spread(*pause, SPREAD, jitter)),
         throttle: asked.is_some() || matches!(code, Some(429 | 503)),
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::{
 
 use self::attached::{Attached, Outlived};
 use crate::{
+    backoff::{Backoff, spread},
     config::Config,
     delivery::{Desk, ledger::Ledger, memory_budget::Memory},
     event::EventMap,
@@ -32,8 +33,10 @@ use crate::{
     trace::Traces,
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long to wait between sessions.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+/// By which share of it such a pause is spread to either side.
+const SPREAD: f64 = 0.2;
 
 /// What is handed in from outside.
 pub struct Options {
@@ -217,9 +220,6 @@ impl Pause {
 
     /// Doubled for each failure, and spread so that several do not come at once.
     fn next(&self) -> Duration {
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
-            .min(LONGEST_PAUSE);
-        pause.mul_f64(rand::random_range(0.8..1.2))
+        spread(PAUSES.pause(self.failures), SPREAD, rand::random())
     }
 }

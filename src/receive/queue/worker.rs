@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::receive::{attempt::Runner, envelope::Received, task::Task};
+use crate::{
+    backoff::spread,
+    receive::{attempt::Runner, envelope::Received, task::Task},
+};
 
-/// A pause is spread by so much to either side, so that what failed together does not come again together.
+/// By which share of it a pause is spread to either side.
 const SPREAD: f64 = 0.1;
 
 /// What is to be kept about a job.
@@ -67,7 +70,7 @@ fn decide(task: &Task, number: u32, result: Result<(), String>, jitter: f64) -> 
         (Ok(()), _) => Outcome::Done,
         (Err(reason), None) => Outcome::Dead { reason },
         (Err(reason), Some(pause)) => Outcome::Again {
-            after: pause.mul_f64(1.0 + SPREAD * (2.0 * jitter.clamp(0.0, 1.0) - 1.0)),
+            after: spread(pause, SPREAD, jitter),
             reason,
         },
     }
