@@ -6,21 +6,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, SystemTime},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 
-use crate::{
-    config,
-    delivery::lane::Place,
-    event::Position,
-    hook::{Hook, HookId},
-    send::answer::Answer,
-    store::Store,
-};
+use crate::{config, delivery::attempt::Attempt, hook::HookId, store::Store};
 
 /// How often it is written.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,39 +26,6 @@ const WRITTEN_AT_ONCE: usize = 1000;
 /// So many bytes of bodies of each of the two wait at most, and a body that is larger than the second is never kept.
 const BODIES: usize = 8 << 20;
 const LARGEST_BODY: usize = 256 << 10;
-
-/// One request of a delivery, and what came of it.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The hook, as it was.
-    pub hook: Arc<Hook>,
-    /// The delivery's id.
-    pub delivery: Arc<str>,
-    /// The `webhook-id`, where it is that of an array in which the delivery was sent.
-    pub batch: Option<Arc<str>>,
-    /// The event's name.
-    pub event: Arc<str>,
-    /// Where the event stands among all events.
-    pub position: Position,
-    /// When its row was committed.
-    pub commit_time: SystemTime,
-    /// The lanes that it goes in.
-    pub place: Place,
-    /// Of the body.
-    pub content_type: Arc<str>,
-    /// Which attempt of the delivery, from 1.
-    pub number: u32,
-    /// When it was begun.
-    pub started_at: SystemTime,
-    /// From there to the end of the answer.
-    pub took: Duration,
-    /// Was it a success?
-    pub delivered: bool,
-    /// What was sent of the delivery; `None` where it is not kept.
-    pub body: Option<Bytes>,
-    /// What came back.
-    pub answer: Answer,
-}
 
 /// Gathers attempts until they are written.
 #[derive(Debug)]
@@ -243,14 +203,21 @@ fn bytes(attempt: &Attempt) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::SystemTime};
+
     use url::Url;
 
     use super::*;
     use crate::{
         config::Delivery,
-        hook::Origin,
+        delivery::lane::Place,
+        event::Position,
+        hook::{Hook, Origin},
         postgres::Lsn,
-        send::{answer::Failure, target::Target},
+        send::{
+            answer::{Answer, Failure},
+            target::Target,
+        },
     };
 
     fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {

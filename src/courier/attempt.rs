@@ -10,11 +10,10 @@ use tokio::time::Instant;
 use super::{AT_ONCE, Courier, permit::Permitted};
 use crate::{
     courier::{
-        batch::{self, Load, Run},
+        batch::{self, Run},
         retry::{self, Verdict},
     },
-    delivery::{Delivery, lane::Place},
-    history::Attempt,
+    delivery::{Delivery, attempt::Attempt, lane::Place, load::Load},
     hook::Hook,
     journal::Entry,
     send::{Request, answer::Answer},

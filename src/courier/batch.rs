@@ -7,11 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::delivery::{Delivery, lane::Place};
-use crate::{config::Batch, signature::batch_id, store::Fate};
+use crate::{
+    config::Batch,
+    delivery::{Delivery, lane::Place, load::is_json},
+    store::Fate,
+};
 
 /// An array is no larger, but for one of a single member.
 pub const LARGEST: usize = 20 << 20;
@@ -176,78 +178,6 @@ impl RunInMaking {
     }
 }
 
-/// What a request carries.
-#[derive(Debug)]
-pub struct Load {
-    /// The `webhook-id`.
-    pub id: Arc<str>,
-    /// The bytes.
-    pub body: Bytes,
-    /// Of the bytes.
-    pub content_type: Arc<str>,
-    /// The ids of its members, in order, where it is an array.
-    pub members: Option<Arc<str>>,
-}
-
-impl Load {
-    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
-    /// have the same id.
-    pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
-        let members: Vec<(&Arc<str>, &Bytes)> = deliveries
-            .iter()
-            .map(|delivery| (&delivery.id, &delivery.body))
-            .collect();
-        let content_type = &deliveries.first()?.content_type;
-        Some(Self::pack(rule, content_type, &members))
-    }
-
-    /// Of a single body that is no delivery.
-    pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
-        Self::pack(rule, &content_type.into(), &[(&id.into(), body)])
-    }
-
-    fn pack(rule: Option<Batch>, content_type: &Arc<str>, members: &[(&Arc<str>, &Bytes)]) -> Self {
-        if let [(id, body)] = members
-            && (rule.is_none() || !is_json(content_type))
-        {
-            return Self {
-                id: Arc::clone(id),
-                body: Bytes::clone(body),
-                content_type: Arc::clone(content_type),
-                members: None,
-            };
-        }
-        let ids: Vec<&str> = members.iter().map(|(id, _)| &***id).collect();
-        let bytes = members.iter().map(|(_, body)| body.len() + 1);
-        let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
-        for (number, (_, body)) in members.iter().enumerate() {
-            array.push(if number == 0 { b'[' } else { b',' });
-            array.extend_from_slice(body);
-        }
-        array.push(b']');
-        Self {
-            id: batch_id(&ids).into(),
-            body: array.into(),
-            content_type: of_array(content_type).into(),
-            members: Some(ids.join(",").into()),
-        }
-    }
-}
-
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
-}
-
-/// CloudEvents have a type of their own for several of them.
-fn of_array(content_type: &str) -> String {
-    content_type.replacen(
-        "application/cloudevents+json",
-        "application/cloudevents-batch+json",
-        1,
-    )
-}
-
 /// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first
 /// gets its time; the others wait behind it.
 pub fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
@@ -274,6 +204,7 @@ mod tests {
         delivery::{
             Held,
             ledger::{Ledger, Opened},
+            load::Load,
             memory_budget::Memory,
         },
         event::Position,
@@ -457,30 +388,5 @@ mod tests {
         ] {
             assert_eq!(line_up(members), expected);
         }
-    }
-
-    #[test]
-    fn an_array_holds_the_bodies_in_order_and_is_known_by_its_members() {
-        let mut deliveries = vec![small(1, 1), small(2, 2)];
-        let load = Load::new(rule(9), &deliveries).unwrap();
-        assert_eq!((&load.body[..], &*load.content_type), (&b"[1,1]"[..], JSON));
-        assert_eq!(load.members.as_deref(), Some("msg_1,msg_2"));
-        assert_eq!(
-            Load::new(rule(9), &deliveries).unwrap().id,
-            load.id,
-            "the same members, the same id"
-        );
-        deliveries.swap(0, 1);
-        assert_ne!(Load::new(rule(9), &deliveries).unwrap().id, load.id);
-        let alone = Load::new(rule(9), &deliveries[..1]).unwrap();
-        assert_eq!(&alone.body[..], b"[1]");
-        assert_ne!(alone.id, deliveries[0].id);
-        let bare = Load::new(None, &deliveries[..1]).unwrap();
-        assert_eq!((&bare.id, &bare.body[..]), (&deliveries[0].id, &b"1"[..]));
-        let events = [delivery(1, Place::One(1), EVENTS, 1)];
-        assert_eq!(
-            &*Load::new(rule(9), &events).unwrap().content_type,
-            "application/cloudevents-batch+json"
-        );
     }
 }

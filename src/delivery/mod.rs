@@ -1,8 +1,11 @@
 //! From a matched event to a settled one.
 
+pub mod attempt;
 pub mod backlog;
+pub mod id;
 pub mod lane;
 pub mod ledger;
+pub mod load;
 pub mod memory_budget;
 
 use std::{

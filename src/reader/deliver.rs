@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     config::Order,
-    delivery::{Delivery, Held, Unfit, lane::Place, memory_budget as memory, memory_budget::Taken},
+    delivery::{
+        Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
+        memory_budget::Taken,
+    },
     event::{Event, Position, Subject},
     expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
@@ -28,7 +31,6 @@ use crate::{
         TableName,
         tuple::{Image, Tuple},
     },
-    signature,
 };
 
 /// So long the reader waits for memory before it has somebody's deliveries parked.
@@ -210,7 +212,7 @@ impl Reader {
         memory: Taken,
     ) {
         let position = event.position;
-        let id = signature::message_id(
+        let id = message_id(
             &self.system_identifier,
             position,
             event.commit_time,

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::batch::columns;
 use crate::{
     config,
-    history::Attempt,
+    delivery::attempt::Attempt,
     send::{ROWHOOK_BATCH, answer::Answer},
 };
 

@@ -31,8 +31,7 @@ pub use self::{
 };
 use crate::{
     config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
-    delivery::{backlog::Backlog, ledger::Progress},
-    history::Attempt,
+    delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::{Hook, HookId, Origin, off::OffHooks},
     message::PREFIX,
     payload::timestamp,

@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 
 pub use crate::send::traceparent::Context;
 use crate::{
-    config, courier::batch::Load, delivery::Delivery, hook::Hook, meters::Meters,
+    config,
+    delivery::{Delivery, load::Load},
+    hook::Hook,
+    meters::Meters,
     send::answer::Answer,
 };
 
