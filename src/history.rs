@@ -63,7 +63,7 @@ impl History {
     }
 
     /// Remembers an attempt, as far as the rules want it and there is room.
-    pub fn note(&self, attempt: Attempt) {
+    pub fn record(&self, attempt: Attempt) {
         self.pending().add(attempt, &self.rules);
     }
 
@@ -104,7 +104,7 @@ impl History {
         if attempts.is_empty() {
             return;
         }
-        if let Err(error) = store.note_attempts(&attempts, &self.rules).await {
+        if let Err(error) = store.record_attempts(&attempts, &self.rules).await {
             tracing::warn!(
                 error = format!("{error:#}"),
                 attempts = attempts.len(),

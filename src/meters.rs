@@ -14,7 +14,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    delivery::{ledger::Ledger, memory_budget::Memory},
+    delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     lookup::permission::Counts,
     postgres::Lsn,
     setup::catalog::Slot,
@@ -79,7 +79,7 @@ struct State {
 #[derive(Debug)]
 struct Life {
     ledger: Ledger,
-    memory: Memory,
+    memory: MemoryBudget,
 }
 
 /// How rowhook is connected to the stream.
@@ -153,7 +153,7 @@ impl Meters {
     }
 
     /// A new life has begun: this is its ledger, and its memory.
-    pub fn live(&self, ledger: &Ledger, memory: Memory) {
+    pub fn live(&self, ledger: &Ledger, memory: MemoryBudget) {
         self.state().life = Some(Life {
             ledger: ledger.clone(),
             memory,

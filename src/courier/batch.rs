@@ -2,17 +2,13 @@
 //!
 //! Without a rule each delivery goes alone and as it is. With one, a request carries a JSON array, be it of one member.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
     config::Batch,
     delivery::{Delivery, lane::Place, load::is_json},
-    store::Fate,
 };
 
 /// An array is no larger, but for one of a single member.
@@ -178,21 +174,6 @@ impl RunInMaking {
     }
 }
 
-/// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first
-/// gets its time; the others wait behind it.
-pub fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
-    let mut taken: HashSet<u64> = HashSet::new();
-    let fates = members.into_iter().map(|(place, fate)| {
-        if fate == Fate::Dead {
-            return fate;
-        }
-        let waits = place.lanes().any(|lane| taken.contains(&lane));
-        taken.extend(place.lanes());
-        if waits { Fate::Behind } else { fate }
-    });
-    fates.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
@@ -205,7 +186,7 @@ mod tests {
             Held,
             ledger::{Ledger, Opened},
             load::Load,
-            memory_budget::Memory,
+            memory_budget::MemoryBudget,
         },
         event::Position,
         postgres::Lsn,
@@ -249,7 +230,11 @@ mod tests {
         Delivery {
             held: Some(Held {
                 ticket: ledger.ticket(number),
-                memory: Memory::new(1).stream.take(1).now_or_never().unwrap(),
+                memory: MemoryBudget::new(1)
+                    .stream
+                    .acquire(1)
+                    .now_or_never()
+                    .unwrap(),
                 since,
             }),
             ..small(number, number)
@@ -365,28 +350,5 @@ mod tests {
             [vec![vec![1], vec![2], vec![3]], vec![vec![4, 5]]],
             "3 must not overtake 2"
         );
-    }
-
-    #[test]
-    fn only_the_first_of_a_lane_has_a_time() {
-        let (one, again, behind, dead) =
-            (Place::One, Fate::Tried(SECOND), Fate::Behind, Fate::Dead);
-        for (members, expected) in [
-            (vec![(one(1), again), (one(2), again)], vec![again, again]),
-            (
-                vec![(one(1), again), (one(1), again), (one(2), again)],
-                vec![again, behind, again],
-            ),
-            (
-                vec![(one(1), again), (Place::both(1, 2), again), (one(2), again)],
-                vec![again, behind, behind],
-            ),
-            (
-                vec![(one(1), dead), (one(1), again), (one(1), dead)],
-                vec![dead, again, dead],
-            ),
-        ] {
-            assert_eq!(line_up(members), expected);
-        }
     }
 }

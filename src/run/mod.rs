@@ -18,7 +18,8 @@ use self::attached::{Attached, Outlived};
 use crate::{
     backoff::{Backoff, spread},
     config::Config,
-    delivery::{Desk, ledger::Ledger, memory_budget::Memory},
+    courier::context,
+    delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     event::EventMap,
     history::History,
     hook::{self, off::OffHooks},
@@ -103,10 +104,10 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         let sending = async move { traces.keep_sending().await };
         AbortOnDropHandle::new(tokio::spawn(sending))
     });
-    let desk = Arc::new(Desk {
+    let desk = Arc::new(context::Context {
         sender: Sender::new(&config.delivery)?,
         store,
-        memory: Memory::new(config.delivery.memory),
+        memory: MemoryBudget::new(config.delivery.memory),
         permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),

@@ -14,13 +14,12 @@ use anyhow::{Context as _, ensure};
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use tokio::sync::Notify;
 
-pub use crate::send::traceparent::Context;
 use crate::{
     config,
     delivery::{Delivery, load::Load},
     hook::Hook,
     meters::Meters,
-    send::answer::Answer,
+    send::{answer::Answer, traceparent},
 };
 
 /// How often spans are sent.
@@ -36,9 +35,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct Span {
     /// What it is called in the trace.
-    context: Context,
+    context: traceparent::Context,
     /// The request that it went in, where that is an array's.
-    request: Option<Context>,
+    request: Option<traceparent::Context>,
     /// The hook, as it was.
     hook: Arc<Hook>,
     /// The `webhook-id`.
@@ -85,7 +84,13 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    fn span(&self, context: Context, request: Option<Context>, id: &Arc<str>, of: Of) -> Span {
+    fn span(
+        &self,
+        context: traceparent::Context,
+        request: Option<traceparent::Context>,
+        id: &Arc<str>,
+        of: Of,
+    ) -> Span {
         let (status, error) = match self.answer {
             Answer::Status { code, .. } => (Some(*code), code.to_string().into()),
             Answer::Failed(failure) => (None, failure.kind().into()),
@@ -138,13 +143,19 @@ impl Traces {
     }
 
     /// Begins a span in the trace of this `webhook-id`.
-    pub fn begin(&self, id: &str) -> Context {
-        Context::new(id, rand::random(), self.rules.sample)
+    pub fn begin(&self, id: &str) -> traceparent::Context {
+        traceparent::Context::new(id, rand::random(), self.rules.sample)
     }
 
     /// Takes the span of a request that has ended. Where it was of an array, each of its deliveries has a span in a trace of
     /// its own too, with a link to that of the request.
-    pub fn note(&self, context: Context, load: &Load, deliveries: &[Delivery], ended: &Ended<'_>) {
+    pub fn record(
+        &self,
+        context: traceparent::Context,
+        load: &Load,
+        deliveries: &[Delivery],
+        ended: &Ended<'_>,
+    ) {
         let of = |delivery: &Delivery| Of::Delivery {
             event: Arc::clone(&delivery.event),
             number: delivery.attempts,
