@@ -1,6 +1,7 @@
-//! What goes together in one request, when it goes, and what becomes of it. Plain decisions: no clock, no task.
+//! Which deliveries go together in one request, and when. Plain decisions: no clock, no task.
 //!
-//! Without a rule each delivery goes alone and as it is. With one, a request carries a JSON array, be it of one member.
+//! Without a rule for batches, each delivery goes alone and as it is. With one, a request carries a JSON array, even of
+//! a single delivery.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,7 +12,7 @@ use crate::{
     delivery::{Delivery, lane::Place, load::is_json},
 };
 
-/// An array is no larger, but for one of a single member.
+/// The most bytes of an array, unless it has a single member.
 pub const LARGEST: usize = 20 << 20;
 
 /// A request in the making.
@@ -19,7 +20,7 @@ pub const LARGEST: usize = 20 << 20;
 pub struct Gathering {
     rule: Option<Batch>,
     members: usize,
-    /// Of the array, its brackets and commas included.
+    /// The bytes of the array, its brackets and commas included.
     bytes: usize,
     content_type: Option<Arc<str>>,
     oldest: Option<Instant>,
@@ -27,7 +28,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Nobody yet.
+    /// A request without deliveries yet.
     pub fn new(rule: Option<Batch>) -> Self {
         Self {
             rule,
@@ -39,7 +40,7 @@ impl Gathering {
         }
     }
 
-    /// Takes a delivery in, if it can come along. If it cannot, nobody can who comes after it.
+    /// Takes a delivery in, if it can come along. If it cannot, no later one can either.
     pub fn admit(&mut self, delivery: &Delivery) -> bool {
         let bytes = self.bytes + delivery.body.len() + 1;
         if let Some(content_type) = &self.content_type {
@@ -61,12 +62,13 @@ impl Gathering {
         true
     }
 
-    /// Can nobody else come along?
+    /// Whether no other delivery can come along.
     pub fn is_full(&self) -> bool {
         self.full
     }
 
-    /// When it goes, whoever has come by then: when it is full, or its oldest member has waited for long enough.
+    /// When the request goes: at once where it is full, and otherwise when its oldest member has waited for long
+    /// enough. `None` without members.
     pub fn goes_at(&self) -> Option<Instant> {
         match self.rule {
             Some(rule) if !self.full => self.oldest.map(|oldest| oldest + rule.wait),
@@ -75,28 +77,28 @@ impl Gathering {
     }
 }
 
-/// Requests that are made one after the other, each only if the one before it has arrived.
+/// Requests that are made one after the other, each only if the one before it was a success.
 #[derive(Debug)]
 pub struct Run {
-    /// Those that were claimed; the others stand behind them.
+    /// The deliveries that were claimed. The others stand behind them.
     pub heads: Vec<Head>,
     /// What each of the requests carries.
     pub loads: Vec<Vec<Delivery>>,
 }
 
-/// What was claimed, as it was then.
+/// A delivery that was claimed, as it was then.
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// Its id.
+    /// The id of the delivery.
     pub id: Arc<str>,
-    /// Where it stands.
+    /// The lanes that it stands in.
     pub place: Place,
     /// How many attempts there had been.
     pub attempts: u32,
 }
 
-/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
-/// only lane, and comes along in the run of the one before it.
+/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands in a single lane
+/// behind claimed ones, and comes along in the run of the one before it.
 pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>) -> Vec<Run> {
     let mut runs: Vec<RunInMaking> = Vec::new();
     let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
@@ -140,7 +142,7 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
     made.collect()
 }
 
-/// A run, and how full its last request is.
+/// A run in the making, and how full its last request is.
 struct RunInMaking {
     last: Gathering,
     run: Run,
@@ -166,7 +168,7 @@ impl RunInMaking {
         self.run.loads.push(vec![first]);
     }
 
-    /// Puts what was admitted into the last request.
+    /// Puts a delivery that was admitted into the last request.
     fn push(&mut self, delivery: Delivery) {
         if let Some(load) = self.run.loads.last_mut() {
             load.push(delivery);

@@ -90,8 +90,8 @@ impl Courier {
         None
     }
 
-    /// Claims what is due, once there is memory for it. A single delivery that is larger than what is claimed at once takes its
-    /// memory from a pool of its own, so that the others need not wait for it.
+    /// Claims what is due, once there is memory for it. A single delivery that is larger than what is claimed at once
+    /// takes its memory from a pool of its own, so that the others need not wait for it.
     async fn claim(&self, mut share: Share, lease: Duration) -> anyhow::Result<(Claimed, Permit)> {
         let MemoryBudget { table, large, .. } = &self.context.memory;
         // Others want to claim too.

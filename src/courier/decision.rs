@@ -1,8 +1,8 @@
 //! What becomes of the next delivery of the stream: it is sent, parked, or left to wait.
 //!
-//! A plain decision on values: no lock, no parking, no clock. Parked deliveries cost a write, a claim and a deletion, so a delivery
-//! waits in memory while it can. It cannot wait once its time is up, since no endpoint may hold the slot for longer; and it had
-//! better not where the hook is slow or others need the memory, which a [`Mode`] remembers.
+//! A plain decision on values: no lock, no parking, no clock. Parked deliveries cost a write, a claim and a deletion,
+//! so a delivery waits in memory while it can. It cannot wait once its time is up, since no endpoint may hold the slot
+//! for longer; and it had better not where the hook is slow or others need the memory, which a [`Mode`] remembers.
 
 use std::time::Duration;
 
@@ -27,10 +27,11 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    /// The mode in which a round begins: `memory_wanted` where others have asked for memory since the last one, `has_backlog`
-    /// where something is parked.
+    /// The mode in which a round begins: `memory_wanted` where others have asked for memory since the last one,
+    /// `has_backlog` where something is parked.
     ///
-    /// A hook that is overwhelmed need not yield as well: both end as soon as nothing is parked, and until then it parks anyway.
+    /// A hook that is overwhelmed need not yield as well: both end as soon as nothing is parked, and until then it
+    /// parks anyway.
     pub(super) fn at_begin(self, memory_wanted: bool, has_backlog: bool, now: Instant) -> Self {
         match self {
             Self::Overwhelmed if memory_wanted || has_backlog => Self::Overwhelmed,
@@ -92,7 +93,8 @@ pub(super) struct View {
     pub(super) is_probing: bool,
     /// When it will be known whether the hook is slow.
     pub(super) slow_at: Option<Instant>,
-    /// What could go in the next request; `None` where nothing [may be sent](Self::may_send), or nothing is left to send.
+    /// What could go in the next request; `None` where nothing [may be sent](Self::may_send), or nothing is left to
+    /// send.
     pub(super) candidate: Option<Candidate>,
 }
 
@@ -116,8 +118,8 @@ pub(super) struct Candidate {
     pub(super) turns: Vec<Turn>,
     /// When they go, even if others could still come along.
     pub(super) goes_at: Instant,
-    /// Whether others stand behind them in their lanes, and would have to wait for the answer. It matters only where the mode
-    /// [parks](Mode::parks).
+    /// Whether others stand behind them in their lanes, and would have to wait for the answer. It matters only where
+    /// the mode [parks](Mode::parks).
     pub(super) is_followed: bool,
 }
 

@@ -62,8 +62,8 @@ impl Courier {
             .enqueue(Write::FailingSince { hook, since });
     }
 
-    /// Disables the hook, in memory first and in the table after. A hook that has been pointed elsewhere since the request was
-    /// made is left alone.
+    /// Disables the hook, in memory first and in the table after. A hook that has been pointed elsewhere since the
+    /// request was made is left alone.
     pub(super) async fn disable(&self, hook: &Arc<Hook>, disabled: &Disabled, last_answer: &str) {
         let Disabled { reason, gone } = disabled;
         let lasted = {

@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Courier {
-    /// Sends what may go, and parks what may not. Returns when to come back even if nothing happens: what could go may wait for
-    /// others to come along, or for its turn until it is late.
+    /// Sends what may go, and parks what may not. Returns when to come back even if nothing happens: what could go may
+    /// wait for others to come along, or for its turn until it is late.
     pub(super) fn send_or_park(
         self: &Arc<Self>,
         round: &mut Round,
@@ -110,8 +110,8 @@ impl Courier {
         view
     }
 
-    /// Chooses what goes in the next request. On the way it parks what could go if nothing before it were parked, and what cannot
-    /// be sent at all.
+    /// Chooses what goes in the next request. On the way it parks what could go if nothing before it were parked, and
+    /// what cannot be sent at all.
     fn gather(self: &Arc<Self>, round: &mut Round, hook: &Hook) -> (Vec<Turn>, Gathering) {
         loop {
             let (mut gathering, mut stopped) = (Gathering::new(hook.delivery.batch), Vec::new());
@@ -173,7 +173,8 @@ impl Courier {
     }
 }
 
-/// Until when the slot may keep a delivery: for the hook's time-out, beside the time that it waits for others to come along.
+/// Until when the slot may keep a delivery: for the hook's time-out, beside the time that it waits for others to come
+/// along.
 fn late_at(delivery: &Delivery, hook: &Hook) -> Option<Instant> {
     let patience = hook.delivery.timeout + hook.delivery.batch.map_or(AT_ONCE, |rule| rule.wait);
     let held = delivery.held.as_ref()?;

@@ -15,8 +15,8 @@ pub(super) struct Failure {
     pub(super) pause: Option<Duration>,
 }
 
-/// Lines up the deliveries of a request that failed, given in order. Of those in one lane that are tried again, only the first
-/// gets its time; the others wait behind it.
+/// Lines up the deliveries of a request that failed, given in order. Of those in one lane that are tried again, only
+/// the first gets its time; the others wait behind it.
 pub(super) fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
     let mut taken: HashSet<u64> = HashSet::new();
     let fates = members.into_iter().map(|(place, fate)| {

@@ -7,7 +7,8 @@ use crate::delivery::{Delivery, lane::Place};
 
 /// What was claimed from the table and is not done with.
 ///
-/// Should a lease end in the table before the courier is done, the delivery is claimed again, but not sent beside itself.
+/// Should a lease end in the table before the courier is done, the delivery is claimed again, but not sent beside
+/// itself.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     /// How many attempts there had been when a delivery was claimed last, by its id.

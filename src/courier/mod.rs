@@ -1,11 +1,12 @@
 //! Carries the deliveries of one hook: in order, beside each other as far as the hook allows, and again when they fail.
 //!
-//! Each hook has a courier of its own, so that no endpoint can slow down another. A delivery of the stream gets one attempt. If
-//! that fails, or cannot be made now, the delivery is parked in the table, and the slot is free of it. Nothing overtakes what is
-//! parked: whatever comes later in its lane is parked behind it. What is due is claimed back from the table.
+//! Each hook has a courier of its own, so that no endpoint can slow down another. A delivery of the stream gets one
+//! attempt. If that fails, or cannot be made now, the delivery is parked in the table, and the slot is free of it.
+//! Nothing overtakes what is parked: whatever comes later in its lane is parked behind it. What is due is claimed back
+//! from the table.
 //!
-//! The courier's task lives only while there is something to deliver. What decides (lanes, backlog, breaker, verdicts, and the
-//! [decision](decision) between sending, parking and waiting) are plain values; the task only asks them.
+//! The courier's task lives only while there is something to deliver. What decides (lanes, backlog, breaker, verdicts,
+//! and the [decision](decision) between sending, parking and waiting) are plain values; the task only asks them.
 
 pub mod batch;
 pub mod breaker;
@@ -60,8 +61,8 @@ struct State {
     hook: Option<Arc<Hook>>,
     /// The endpoint that requests are made of, and the hook that it was opened for, which may have changed since.
     endpoint: Option<(Arc<Hook>, Arc<Door>)>,
-    /// Whether the hook is neither disabled nor removed. While it is, what is parked stays so; but what it was handed before that
-    /// still gets its attempt.
+    /// Whether the hook is neither disabled nor removed. While it is, what is parked stays so; but what it was handed
+    /// before that still gets its attempt.
     active: bool,
     /// What the stream has handed over, and the task has not seen yet.
     arrived: Vec<Delivery>,

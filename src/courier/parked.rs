@@ -17,7 +17,8 @@ use crate::{
     store::{Failed, Fate, Write},
 };
 
-/// How long a run takes at most, beside its last request. What it has sent comes again if we die before that is on record.
+/// How long a run takes at most, beside its last request. What it has sent comes again if we die before that is on
+/// record.
 const LONGEST_RUN: Duration = Duration::from_secs(1);
 
 /// How a run went.
@@ -41,8 +42,8 @@ struct Results {
 }
 
 impl Courier {
-    /// Attempts deliveries of the table, one request after the other until one fails, and records how it ended. What has not had
-    /// its turn by then stays where it is, behind the others.
+    /// Attempts deliveries of the table, one request after the other until one fails, and records how it ended. What
+    /// has not had its turn by then stays where it is, behind the others.
     pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
         let begun = Instant::now();
         let mut results = Results::default();

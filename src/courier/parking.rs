@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Courier {
-    /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it cannot be sent
-    /// at all.
+    /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it
+    /// cannot be sent at all.
     pub(super) fn park_unsent(self: &Arc<Self>, mut delivery: Delivery, fate: Fate) {
         let (fate, reason) = match delivery.unfit.clone() {
             None => (fate, None),

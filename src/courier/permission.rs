@@ -1,4 +1,5 @@
-//! Whether parked deliveries may still be sent: where a table has `visible`, the database is asked again before each attempt.
+//! Whether parked deliveries may still be sent: where a table has `visible`, the database is asked again before each
+//! attempt.
 
 use std::time::SystemTime;
 
@@ -19,7 +20,8 @@ use crate::{
 pub(super) struct Permitted {
     /// All that are left to be sent.
     pub(super) deliveries: Vec<Delivery>,
-    /// Those that the owner may not see. They are deleted together with the others, because nothing behind them may go before.
+    /// Those that the owner may not see. They are deleted together with the others, because nothing behind them may go
+    /// before.
     pub(super) withheld: Vec<Delivery>,
     /// Why nothing is sent: for some of them the answer is not known.
     pub(super) unknown: Option<Failure>,
@@ -110,8 +112,8 @@ impl Courier {
         each.collect()
     }
 
-    /// What becomes of a delivery for which it is not known whether the owner may see it: the same as after an attempt that
-    /// failed.
+    /// What becomes of a delivery for which it is not known whether the owner may see it: the same as after an attempt
+    /// that failed.
     pub(super) fn postpone_unknown(&self, delivery: &Delivery, hook: &Hook, reason: &str) -> Fate {
         let answer = Answer::Failed(answer::Failure::Unasked(reason.to_owned()));
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));

@@ -37,8 +37,8 @@ pub enum Verdict {
 
 /// Decides what an answer means, after `attempts` requests in all, at `now`.
 ///
-/// `retries` are the pauses of the schedule. Each is spread by up to a tenth to either side, as `jitter` (0 to 1) says. An endpoint
-/// that names a time in `Retry-After` gets it, up to 24 hours.
+/// `retries` are the pauses of the schedule. Each is spread by up to a tenth to either side, as `jitter` (0 to 1) says.
+/// An endpoint that names a time in `Retry-After` gets it, up to 24 hours.
 pub fn verdict(
     answer: &Answer,
     attempts: u32,

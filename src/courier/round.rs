@@ -62,7 +62,8 @@ pub(super) enum Done {
 pub(super) struct Claims {
     /// Whether a claim is on its way.
     pub(super) is_pending: bool,
-    /// Runs that are not on their way yet, each with the permit for memory that it shares with those claimed together with it.
+    /// Runs that are not on their way yet, each with the permit for memory that it shares with those claimed together
+    /// with it.
     pub(super) queue: VecDeque<(Run, Arc<Permit>)>,
     /// What was claimed and is not done with.
     pub(super) leases: Leases,

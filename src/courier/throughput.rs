@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 /// Over which time deliveries are counted.
 const WINDOW: Duration = Duration::from_secs(2);
-/// With fewer deliveries than this in a window, though more were waiting, a hook is slow: its endpoint is, or it is busy with what
-/// was parked before.
+/// With fewer deliveries than this in a window, though more were waiting, a hook is slow: its endpoint is, or it is
+/// busy with what was parked before.
 const FEWEST: usize = 10;
 
 /// Counts the deliveries of one hook that are sent while others of it wait.
@@ -30,8 +30,8 @@ impl Throughput {
         self.window = None;
     }
 
-    /// Counts from now on, because something waits. Returns whether so few were sent in a window that it would wait for long; each
-    /// window is judged once, when it is over.
+    /// Counts from now on, because something waits. Returns whether so few were sent in a window that it would wait for
+    /// long; each window is judged once, when it is over.
     pub fn is_slow(&mut self, now: Instant) -> bool {
         let (since, sent) = *self.window.get_or_insert((now, 0));
         if now.saturating_duration_since(since) < WINDOW {

@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256};
 
 use crate::event::Position;
 
-/// Returns the `webhook-id` of a delivery: the same after every restart, retry and replay, and a different one for every other
-/// delivery.
+/// Returns the `webhook-id` of a delivery: the same after every restart, retry and replay, and a different one for
+/// every other delivery.
 ///
-/// The commit time is part of it because LSNs begin anew with a new cluster, and the system identifier because two clusters
-/// may have the same LSNs. By chance, one pair in 2^64 deliveries has the same id.
+/// The commit time is part of it because LSNs begin anew with a new cluster, and the system identifier because two
+/// clusters may have the same LSNs. By chance, one pair in 2^64 deliveries has the same id.
 pub fn message_id(
     system_identifier: &str,
     position: Position,
@@ -30,7 +30,8 @@ pub fn message_id(
     ])
 }
 
-/// Returns the `webhook-id` of a request that carries several deliveries: the same for the same deliveries in the same order.
+/// Returns the `webhook-id` of a request that carries several deliveries: the same for the same deliveries in the same
+/// order.
 pub fn batch_id(members: &[&str]) -> String {
     let members: Vec<&[u8]> = members.iter().map(|member| member.as_bytes()).collect();
     id_of(&members)

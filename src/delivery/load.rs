@@ -21,7 +21,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Packs deliveries that go together under `rule`; `None` where there are none. The same deliveries always get the same id.
+    /// Packs deliveries that go together under `rule`; `None` where there are none. The same deliveries always get the
+    /// same id.
     pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
         let members: Vec<(&Arc<str>, &Bytes)> = deliveries
             .iter()

@@ -1,13 +1,14 @@
 //! The memory budget, in bytes: whoever wants to hold something large in memory first acquires a permit for it.
 //!
-//! The budget is divided into pools, so that what is parked cannot keep the stream waiting, nor large bodies the small ones.
-//! Whatever is larger than a whole pool acquires all of it, and so is in memory alone.
+//! The budget is divided into pools, so that what is parked cannot keep the stream waiting, nor large bodies the small
+//! ones. Whatever is larger than a whole pool acquires all of it, and so is in memory alone.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many bytes one permit of a semaphore stands for, because a semaphore cannot count to the bytes of a large budget.
+/// How many bytes one permit of a semaphore stands for, because a semaphore cannot count to the bytes of a large
+/// budget.
 const PAGE: usize = 1024;
 
 /// How many bytes a delivery takes beside its body.
@@ -69,13 +70,14 @@ impl Pool {
         self.pages * PAGE
     }
 
-    /// Waits until this many bytes are free, and acquires them; all of the pool where that is less. First come, first served.
+    /// Waits until this many bytes are free, and acquires them; all of the pool where that is less. First come, first
+    /// served.
     pub async fn acquire(&self, bytes: usize) -> Permit {
         self.acquire_beside(None, bytes).await
     }
 
-    /// Acquires bytes like [`acquire`](Self::acquire), but never more than the pool has beside `held`: to wait for what one
-    /// holds oneself would take for ever.
+    /// Acquires bytes like [`acquire`](Self::acquire), but never more than the pool has beside `held`: to wait for what
+    /// one holds oneself would take for ever.
     pub async fn acquire_beside(&self, held: Option<&Permit>, bytes: usize) -> Permit {
         let most = self.pages - held.map_or(0, |held| held.0.num_permits());
         let pages = u32::try_from(bytes.div_ceil(PAGE).min(most)).unwrap_or(u32::MAX);

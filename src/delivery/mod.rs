@@ -1,4 +1,5 @@
-//! A delivery and the values around it: the lanes that it waits in, the memory that it takes, the ledger that waits for it.
+//! A delivery and the values around it: the lanes that it waits in, the memory that it takes, the ledger that waits for
+//! it.
 //!
 //! Plain values throughout: who sends, parks and records deliveries stands on higher floors.
 

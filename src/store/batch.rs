@@ -83,7 +83,8 @@ pub(super) struct Batch(pub(super) Vec<Write>);
 impl Batch {
     /// Writes everything, or nothing where it fails or somebody else holds the slot.
     ///
-    /// `changes` is added to even where it fails: the transaction may have been committed although nobody was left to say so.
+    /// `changes` is added to even where it fails: the transaction may have been committed although nobody was left to
+    /// say so.
     pub(super) async fn write(
         &self,
         session: &mut Session,
@@ -154,7 +155,8 @@ pub struct Forgotten {
     pub parked: Vec<(String, Place)>,
 }
 
-/// Deletes some of the dead deliveries, and of the parked ones of the hooks in `orphaned`, that are older than `retention`.
+/// Deletes some of the dead deliveries, and of the parked ones of the hooks in `orphaned`, that are older than
+/// `retention`.
 pub(super) async fn forget(
     client: &mut Client,
     orphaned: &[&str],

@@ -1,4 +1,4 @@
-//! How far the stream has been dealt with, saved before the slot is told.
+//! How far the stream has been dealt with, saved before that is confirmed to the slot.
 
 use crate::{
     delivery::ledger::Progress,

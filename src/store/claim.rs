@@ -129,13 +129,13 @@ struct Session {
 
 /// Up to which time a hook has claimed what is due.
 ///
-/// The index still has the entries of all that was claimed before, until Postgres cleans it, and to pass over those would take
-/// longer than the claim itself.
+/// The index still has the entries of all that was claimed before, until Postgres cleans it, and to pass over those
+/// would take longer than the claim itself.
 #[derive(Clone, Copy)]
 struct Reached {
     due: SystemTime,
-    /// Until when claims begin at `due`. Something may have become due before that and be visible only now, so everything is looked
-    /// through once in a while.
+    /// Until when claims begin at `due`. Something may have become due before that and be visible only now, so
+    /// everything is looked through once in a while.
     until: Instant,
 }
 
@@ -150,8 +150,9 @@ struct Next {
 impl Session {
     /// Prepares the statements.
     async fn prepare(client: Client) -> Result<Self> {
-        // Until a table that has grown is analyzed, Postgres expects little to be due, and to find the first few it would gather and
-        // sort everything, be it a million rows. Without bitmaps it reads the first few through their index.
+        // Until a table that has grown is analyzed, Postgres expects little to be due, and to find the first few it
+        // would gather and sort everything, be it a million rows. Without bitmaps it reads the first few through their
+        // index.
         let settings = client.batch_execute("set enable_bitmapscan to off").await;
         settings.context("prepare to claim")?;
         let (claim, behind, next_due, piece) = tokio::try_join!(
@@ -263,8 +264,8 @@ impl Session {
         }))
     }
 
-    /// Reads the deliveries that a statement returns, and puts them in the order of events, which `returning` does not keep. No row
-    /// stays in memory once it is read.
+    /// Reads the deliveries that a statement returns, and puts them in the order of events, which `returning` does not
+    /// keep. No row stays in memory once it is read.
     async fn deliveries(
         &self,
         statement: &Statement,

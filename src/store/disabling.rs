@@ -43,9 +43,9 @@ impl Disabling<'_> {
         .to_string()
     }
 
-    /// The statement that switches the hook ($1) off for a reason ($2), in `table` where the application has a table of its own;
-    /// `None` where it cannot be switched off, because it is a hook of the file or its table has no column for that. A hook that
-    /// only fails is never deleted.
+    /// The statement that switches the hook ($1) off for a reason ($2), in `table` where the application has a table of
+    /// its own; `None` where it cannot be switched off, because it is a hook of the file or its table has no column for
+    /// that. A hook that only fails is never deleted.
     pub(super) fn switch_off(&self, table: Option<&HookTable>) -> Option<String> {
         match (self.hook.origin, table) {
             (Origin::File, _) => None,

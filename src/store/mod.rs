@@ -1,8 +1,8 @@
-//! What rowhook keeps in its own tables: parked and dead deliveries, the history of attempts, and how far the stream has been
-//! dealt with.
+//! What rowhook keeps in its own tables: parked and dead deliveries, the history of attempts, and how far the stream
+//! has been dealt with.
 //!
-//! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written to,
-//! deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
+//! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written
+//! to, deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
 //!
 //! The store does not know who parks: whoever does implements [`Parker`].
 
@@ -57,7 +57,7 @@ use crate::{
     postgres::{Lsn, address::Address},
 };
 
-/// How often a statement is executed again that has found no row, because other sessions may not see the row yet.
+/// How many times a statement that has found no row is executed again, because its session may not see the row yet.
 const LOOKS: u32 = 5;
 
 /// Reads and writes rowhook's own tables. It connects when it is first needed, and again when a connection breaks.
@@ -80,7 +80,8 @@ pub struct Store {
 impl Store {
     /// Opens the tables of `config` in the database at `address`.
     ///
-    /// Returns the store and the task that writes for it, which ends when the store is dropped and everything is written.
+    /// Returns the store and the task that writes for it, which ends when the store is dropped and everything is
+    /// written.
     pub fn open(
         address: Address,
         config: &Config,
@@ -108,7 +109,8 @@ impl Store {
         (store, writer.write(received))
     }
 
-    /// Hands a write over. When it is durable, each write says so in its own way: a ticket is settled, or an answer sent.
+    /// Hands a write over. How one learns that it is durable is up to the [`Write`]: a ticket is settled, a [`Parker`]
+    /// called, or an answer sent.
     pub fn enqueue(&self, write: Write) {
         // The writer lives as long as the store does; without it nothing is settled, and so nothing is lost.
         let _ = self.writes.send(write);
@@ -122,8 +124,8 @@ impl Store {
         let _ = durable.await;
     }
 
-    /// Makes us the holder of the slot, and makes due again what an earlier holder has claimed. From here on nobody else parks
-    /// anything.
+    /// Makes us the holder of the slot, and makes due again what an earlier holder has claimed. From here on nobody
+    /// else parks anything.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -132,8 +134,8 @@ impl Store {
         let hold = include_str!("../../sql/store/hold.sql");
         let held = self.execute_once(&self.client, hold, &[slot, name]).await;
         held.context("take over the slot")?;
-        // A statement of its own, so that it sees what the earlier holder has done until it had to stop, and so that it locks
-        // nothing that the first one waits for.
+        // A statement of its own, so that it sees what the earlier holder has done until it had to stop, and so that it
+        // locks nothing that the first one waits for.
         let reclaim = include_str!("../../sql/store/reclaim.sql");
         let reclaimed = self.execute_once(&self.client, reclaim, &[]).await;
         reclaimed.context("take over what was claimed")?;
@@ -177,8 +179,8 @@ impl Store {
         Ok(backlog)
     }
 
-    /// Reads what the last [checkpoint](Self::save_checkpoint) of this slot says about a large transaction; `None` where it says
-    /// nothing, or under other rules.
+    /// Reads what the last [checkpoint](Self::save_checkpoint) of this slot says about a large transaction; `None`
+    /// where it says nothing, or under other rules.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -270,8 +272,8 @@ impl Store {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off, because it is
-    /// one of the file or its table has no column for that, the event is emitted all the same.
+    /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
+    /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
         let (what, message) = ("disable a hook", disabling.message());
         let (id, reason) = (disabling.hook.id.as_str(), disabling.reason);
@@ -293,8 +295,8 @@ impl Store {
         }
     }
 
-    /// Deletes some of the deliveries that are older than `retention`: dead ones, and parked ones of the hooks in `orphaned`. Returns
-    /// how many they were, and where the parked ones stood.
+    /// Deletes some of the deliveries that are older than `retention`: dead ones, and parked ones of the hooks in
+    /// `orphaned`. Returns how many they were, and where the parked ones stood.
     ///
     /// # Errors
     /// When the tables cannot be written to; then nothing is deleted.
@@ -356,8 +358,8 @@ impl Store {
             .await;
     }
 
-    /// Claims a share of a hook's deliveries that are due, and reads what may come along behind them. What is claimed is due again
-    /// after `lease`.
+    /// Claims a share of a hook's deliveries that are due, and reads what may come along behind them. What is claimed
+    /// is due again after `lease`.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -368,8 +370,8 @@ impl Store {
             .await
     }
 
-    /// Executes a statement about a row of the stream, which can be ahead of what other sessions see: where there is no such row,
-    /// it is tried again for a moment.
+    /// Executes a statement about a row of the stream, which can be ahead of what other sessions see: where there is no
+    /// such row, it is tried again for a moment.
     async fn execute_when_seen(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
         let mut unseen = 0;
         while self.execute(&self.client, what, sql, values).await == 0 && unseen < LOOKS {

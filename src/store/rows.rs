@@ -18,8 +18,8 @@ use crate::{
     hook::HookId,
 };
 
-/// A body of more bytes than this is written in pieces, but in no more than eight: the driver has two copies of what it sends, and
-/// Postgres writes the whole body anew for each piece that is added.
+/// A body of more bytes than this is written in pieces, but in no more than eight: the driver has two copies of what it
+/// sends, and Postgres writes the whole body anew for each piece that is added.
 const PIECE: usize = 4 << 20;
 
 row! {
@@ -210,9 +210,9 @@ pub(super) async fn record_failing(
     Ok(())
 }
 
-/// Makes the first delivery due in each lane that another has left, or entered without a time of its own. One that entered may
-/// be the first itself: the one before it may have left since, or be of another lane in the same bucket. Returns the ids of those
-/// that have become due.
+/// Makes the first delivery due in each lane that another has left, or entered without a time of its own. One that
+/// entered may be the first itself: the one before it may have left since, or be of another lane in the same bucket.
+/// Returns the ids of those that have become due.
 pub(super) async fn advance(
     client: &Transaction<'_>,
     advance: &Statement,

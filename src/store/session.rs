@@ -54,8 +54,8 @@ impl Session {
 /// When the database cannot be connected to.
 pub(super) async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
     let client = address.connect(name).await?;
-    // A cached plan may be of a time when the tables were empty. And a machine that is lost in the middle of a transaction must
-    // not keep its successor waiting.
+    // A cached plan may be of a time when the tables were empty. And a machine that is lost in the middle of a
+    // transaction must not keep its successor waiting.
     let settings = format!(
         "set search_path to {}; set plan_cache_mode to force_custom_plan; set idle_in_transaction_session_timeout to '30s'",
         quote::name(schema)

@@ -14,8 +14,8 @@ use crate::{
 
 /// Who parks deliveries, and learns when they are durable.
 pub trait Parker: Send + Sync {
-    /// A delivery is parked durably. `is_new` is false where the table had it before. It is due after `due_in`; without a time,
-    /// it waits behind another.
+    /// A delivery is parked durably. `is_new` is false where the table had it before. It is due after `due_in`; without
+    /// a time, it waits behind another.
     fn parked(self: Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>);
 
     /// Something in the table may be due now.

@@ -26,8 +26,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot. In the second case, what we have
-    /// in memory is in its hands too, or was, and it would not know of what we park.
+    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot. In the second case, what
+    /// we have in memory is in its hands too, or was, and it would not know of what we park.
     pub(super) async fn write(self, mut writes: mpsc::UnboundedReceiver<Write>) {
         let mut session = None;
         while let Some(batch) = gather(&mut writes).await {
