@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
+    lock::lock,
     lookup::permission::Counts,
     postgres::Lsn,
     setup::catalog::Slot,
@@ -204,10 +205,7 @@ impl Meters {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic.
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{HashSet, VecDeque},
     fmt::Write as _,
     io::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -21,6 +21,7 @@ use super::{
     envelope::Received,
     gate::{Gate, Rejection},
 };
+use crate::lock::lock;
 
 /// So many ids are remembered, so that a repetition is shown as one.
 const REMEMBERED: usize = 10_000;
@@ -110,7 +111,7 @@ impl Printer {
         body: &Bytes,
         judged: Result<&Received, &Rejection>,
     ) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let repeated = judged.is_ok_and(|received| !seen.note(&received.id));
         let shown = Shown {
             at,
