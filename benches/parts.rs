@@ -8,6 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use rowhook::{
     change::{Change, RowChange, Transaction},
     config::{Delivery, Pattern},
+    delivery::id::message_id,
     event::{Event, Position, Subject, shape::Shape},
     hook::{
         Hook, HookId, Origin,
@@ -23,7 +24,7 @@ use rowhook::{
     },
     secret::Secret,
     send::target::Target,
-    signature::{self, SigningKey},
+    signature::SigningKey,
 };
 use url::Url;
 
@@ -115,9 +116,7 @@ fn sign(criterion: &mut Criterion) {
     group.finish();
     let position = event().position;
     criterion.bench_function("the id of a delivery", |bencher| {
-        bencher.iter(|| {
-            signature::message_id("7000000000000000000", position, SystemTime::UNIX_EPOCH, "1")
-        });
+        bencher.iter(|| message_id("7000000000000000000", position, SystemTime::UNIX_EPOCH, "1"));
     });
 }
 

@@ -1,71 +1,32 @@
-//! What came of requests, for people to look at: gathered here, and written behind the deliveries once a second.
+//! The history of attempts, for people to look at. Attempts are gathered here, and written to a table once a second.
 //!
-//! No delivery ever waits for it. What is gathered is bounded: of a hook's successes only the last are kept, of failures so
-//! many, of bodies so many bytes; what goes beyond is left out and counted. What is written is bounded too, because a healthy
-//! database has better things to do: where many hooks are busy, their successes take turns.
+//! No delivery ever waits for that. What is gathered is bounded: only the last successes of each hook are kept, a
+//! number of failures, and a number of bytes of bodies; failures beyond that are left out and counted. What is written
+//! at a time is bounded too, so as not to load the database: where many hooks are busy, their successes take turns.
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, SystemTime},
+    sync::{Mutex, MutexGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::MissedTickBehavior;
 
-use crate::{
-    config,
-    delivery::lane::Place,
-    event::Position,
-    hook::{Hook, HookId},
-    send::answer::Answer,
-    store::Store,
-};
+use crate::{config, delivery::attempt::Attempt, hook::HookId, lock::lock, store::Store};
 
-/// How often it is written.
+/// The time between two writes.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often old failures are forgotten.
+/// The time between two deletions of old attempts.
 const SWEEP: Duration = Duration::from_secs(60);
-/// So many failures wait to be written at most, and so many successes.
+/// The most failures that wait to be written, and likewise the most successes.
 const ATTEMPTS: usize = 10_000;
-/// So many successes are written at a time. A busy hook alone has fewer.
+/// How many successes are written at a time. A single busy hook has fewer.
 const WRITTEN_AT_ONCE: usize = 1000;
-/// So many bytes of bodies of each of the two wait at most, and a body that is larger than the second is never kept.
+/// The most bytes of bodies of failures that wait to be written, and likewise of successes.
 const BODIES: usize = 8 << 20;
+/// The most bytes of a body that is kept.
 const LARGEST_BODY: usize = 256 << 10;
-
-/// One request of a delivery, and what came of it.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The hook, as it was.
-    pub hook: Arc<Hook>,
-    /// The delivery's id.
-    pub delivery: Arc<str>,
-    /// The `webhook-id`, where it is that of an array in which the delivery was sent.
-    pub batch: Option<Arc<str>>,
-    /// The event's name.
-    pub event: Arc<str>,
-    /// Where the event stands among all events.
-    pub position: Position,
-    /// When its row was committed.
-    pub commit_time: SystemTime,
-    /// The lanes that it goes in.
-    pub place: Place,
-    /// Of the body.
-    pub content_type: Arc<str>,
-    /// Which attempt of the delivery, from 1.
-    pub number: u32,
-    /// When it was begun.
-    pub started_at: SystemTime,
-    /// From there to the end of the answer.
-    pub took: Duration,
-    /// Was it a success?
-    pub delivered: bool,
-    /// What was sent of the delivery; `None` where it is not kept.
-    pub body: Option<Bytes>,
-    /// What came back.
-    pub answer: Answer,
-}
 
 /// Gathers attempts until they are written.
 #[derive(Debug)]
@@ -78,15 +39,17 @@ pub struct History {
 struct Pending {
     failures: Vec<Attempt>,
     successes: HashMap<HookId, VecDeque<Attempt>>,
-    /// The hooks of `successes`, from the one that has waited for longest.
+    /// The hooks of `successes`. The first one has waited for longest.
     turns: VecDeque<HookId>,
-    /// What each of the two takes up, so that neither keeps out the other.
+    /// The memory that failures take. It is counted apart, so that successes cannot keep them out.
     failed: Room,
+    /// The memory that successes take.
     delivered: Room,
+    /// How many failures were left out since the last write.
     left_out: u64,
 }
 
-/// What waits takes up so much.
+/// How much memory attempts take while they wait to be written.
 #[derive(Debug, Default)]
 struct Room {
     attempts: usize,
@@ -94,7 +57,7 @@ struct Room {
 }
 
 impl History {
-    /// Nothing yet.
+    /// A history in which nothing has been gathered yet.
     pub fn new(rules: config::History) -> Self {
         Self {
             rules,
@@ -102,12 +65,12 @@ impl History {
         }
     }
 
-    /// Remembers an attempt, as far as the rules want it and there is room.
-    pub fn note(&self, attempt: Attempt) {
+    /// Gathers an attempt, if the rules want it and there is room.
+    pub fn record(&self, attempt: Attempt) {
         self.pending().add(attempt, &self.rules);
     }
 
-    /// Writes what is gathered and forgets what is too old, again and again, for as long as it is polled.
+    /// Writes what is gathered and deletes what is too old, again and again. It never returns.
     pub async fn keep_writing(&self, store: &Store) {
         let mut writes = tokio::time::interval(PAUSE);
         let mut sweeps = tokio::time::interval(SWEEP);
@@ -132,7 +95,8 @@ impl History {
         self.write(store, usize::MAX).await;
     }
 
-    /// Writes the failures and so many successes, or a few more. What cannot be written is gone: history is not worth a delivery.
+    /// Writes all failures and about as many successes as given. What cannot be written is lost, because no delivery
+    /// may wait for history.
     async fn write(&self, store: &Store, successes: usize) {
         let (attempts, left_out) = self.pending().take(successes);
         if left_out > 0 {
@@ -144,7 +108,7 @@ impl History {
         if attempts.is_empty() {
             return;
         }
-        if let Err(error) = store.note_attempts(&attempts, &self.rules).await {
+        if let Err(error) = store.record_attempts(&attempts, &self.rules).await {
             tracing::warn!(
                 error = format!("{error:#}"),
                 attempts = attempts.len(),
@@ -154,10 +118,7 @@ impl History {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        // Nothing that is done under the lock can panic.
-        self.pending
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.pending)
     }
 }
 
@@ -180,7 +141,7 @@ impl Pending {
         let id = &attempt.hook.id;
         let successes = match self.successes.get_mut(id) {
             Some(successes) => successes,
-            // That some successes are missing is how it is meant.
+            // Successes are samples, and so this one is not counted as left out.
             None if self.delivered.is_full() => return,
             None => {
                 self.turns.push_back(id.clone());
@@ -195,8 +156,8 @@ impl Pending {
         successes.push_back(self.delivered.enter(attempt, rules));
     }
 
-    /// All failures, and the successes of some hooks: so many, and those of the last hook all. In the order in which the requests
-    /// were begun; and how many failures were left out.
+    /// Takes all failures, and successes hook by hook until there are as many as given. Returns them in the order in
+    /// which the requests were begun, and how many failures were left out.
     fn take(&mut self, successes: usize) -> (Vec<Attempt>, u64) {
         let mut all = std::mem::take(&mut self.failures);
         self.failed = Room::default();
@@ -220,7 +181,7 @@ impl Room {
         self.attempts >= ATTEMPTS
     }
 
-    /// Counts an attempt in, with its body if that is to be kept and fits.
+    /// Counts an attempt that has come, and drops its body where that is not to be kept or does not fit.
     fn enter(&mut self, mut attempt: Attempt, rules: &config::History) -> Attempt {
         let room = LARGEST_BODY.min(BODIES.saturating_sub(self.body_bytes));
         attempt.body = attempt
@@ -231,6 +192,7 @@ impl Room {
         attempt
     }
 
+    /// Counts an attempt out that has gone.
     fn leave(&mut self, attempt: &Attempt) {
         self.attempts -= 1;
         self.body_bytes -= bytes(attempt);
@@ -243,14 +205,21 @@ fn bytes(attempt: &Attempt) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::SystemTime};
+
     use url::Url;
 
     use super::*;
     use crate::{
         config::Delivery,
-        hook::Origin,
+        delivery::lane::Place,
+        event::Position,
+        hook::{Hook, Origin},
         postgres::Lsn,
-        send::{answer::Failure, target::Target},
+        send::{
+            answer::{Answer, Failure},
+            target::Target,
+        },
     };
 
     fn attempt(hook: &Arc<Hook>, number: u32, delivered: bool, body: usize) -> Attempt {

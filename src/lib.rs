@@ -6,6 +6,7 @@
 //!
 //! [`receive`] is the other end: it verifies webhooks, queues them, and runs tasks on them.
 
+pub mod backoff;
 pub mod change;
 pub mod cli;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod expression;
 pub mod history;
 pub mod hook;
 pub mod journal;
+pub mod lock;
 pub mod lookup;
 pub mod manage;
 pub mod message;

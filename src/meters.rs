@@ -14,7 +14,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    delivery::{ledger::Ledger, memory_budget::Memory},
+    delivery::{ledger::Ledger, memory_budget::MemoryBudget},
+    lock::lock,
     lookup::permission::Counts,
     postgres::Lsn,
     setup::catalog::Slot,
@@ -79,7 +80,7 @@ struct State {
 #[derive(Debug)]
 struct Life {
     ledger: Ledger,
-    memory: Memory,
+    memory: MemoryBudget,
 }
 
 /// How rowhook is connected to the stream.
@@ -153,7 +154,7 @@ impl Meters {
     }
 
     /// A new life has begun: this is its ledger, and its memory.
-    pub fn live(&self, ledger: &Ledger, memory: Memory) {
+    pub fn live(&self, ledger: &Ledger, memory: MemoryBudget) {
         self.state().life = Some(Life {
             ledger: ledger.clone(),
             memory,
@@ -204,10 +205,7 @@ impl Meters {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic.
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use super::preview::{Stage, print_json};
 use crate::{
     config::{Config, EventRule, EventSource},
-    courier::batch::Load,
+    delivery::load::Load,
     event::{Event, Position, Subject},
     hook::{Hook, HookId, Origin},
     message::Message,

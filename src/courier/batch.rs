@@ -1,19 +1,18 @@
-//! What goes together in one request, when it goes, and what becomes of it. Plain decisions: no clock, no task.
+//! Which deliveries go together in one request, and when. Plain decisions: no clock, no task.
 //!
-//! Without a rule each delivery goes alone and as it is. With one, a request carries a JSON array, be it of one member.
+//! Without a rule for batches, each delivery goes alone and as it is. With one, a request carries a JSON array, even of
+//! a single delivery.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::delivery::{Delivery, lane::Place};
-use crate::{config::Batch, signature::batch_id, store::Fate};
+use crate::{
+    config::Batch,
+    delivery::{Delivery, lane::Place, load::is_json},
+};
 
-/// An array is no larger, but for one of a single member.
+/// The most bytes of an array, unless it has a single member.
 pub const LARGEST: usize = 20 << 20;
 
 /// A request in the making.
@@ -21,7 +20,7 @@ pub const LARGEST: usize = 20 << 20;
 pub struct Gathering {
     rule: Option<Batch>,
     members: usize,
-    /// Of the array, its brackets and commas included.
+    /// The bytes of the array, its brackets and commas included.
     bytes: usize,
     content_type: Option<Arc<str>>,
     oldest: Option<Instant>,
@@ -29,7 +28,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Nobody yet.
+    /// A request without deliveries yet.
     pub fn new(rule: Option<Batch>) -> Self {
         Self {
             rule,
@@ -41,7 +40,7 @@ impl Gathering {
         }
     }
 
-    /// Takes a delivery in, if it can come along. If it cannot, nobody can who comes after it.
+    /// Takes a delivery in, if it can come along. If it cannot, no later one can either.
     pub fn admit(&mut self, delivery: &Delivery) -> bool {
         let bytes = self.bytes + delivery.body.len() + 1;
         if let Some(content_type) = &self.content_type {
@@ -63,12 +62,13 @@ impl Gathering {
         true
     }
 
-    /// Can nobody else come along?
+    /// Whether no other delivery can come along.
     pub fn is_full(&self) -> bool {
         self.full
     }
 
-    /// When it goes, whoever has come by then: when it is full, or its oldest member has waited for long enough.
+    /// When the request goes: at once where it is full, and otherwise when its oldest member has waited for long
+    /// enough. `None` without members.
     pub fn goes_at(&self) -> Option<Instant> {
         match self.rule {
             Some(rule) if !self.full => self.oldest.map(|oldest| oldest + rule.wait),
@@ -77,28 +77,28 @@ impl Gathering {
     }
 }
 
-/// Requests that are made one after the other, each only if the one before it has arrived.
+/// Requests that are made one after the other, each only if the one before it was a success.
 #[derive(Debug)]
 pub struct Run {
-    /// Those that were claimed; the others stand behind them.
+    /// The deliveries that were claimed. The others stand behind them.
     pub heads: Vec<Head>,
     /// What each of the requests carries.
     pub loads: Vec<Vec<Delivery>>,
 }
 
-/// What was claimed, as it was then.
+/// A delivery that was claimed, as it was then.
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// Its id.
+    /// The id of the delivery.
     pub id: Arc<str>,
-    /// Where it stands.
+    /// The lanes that it stands in.
     pub place: Place,
     /// How many attempts there had been.
     pub attempts: u32,
 }
 
-/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands behind claimed ones in its
-/// only lane, and comes along in the run of the one before it.
+/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands in a single lane
+/// behind claimed ones, and comes along in the run of the one before it.
 pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>) -> Vec<Run> {
     let mut runs: Vec<RunInMaking> = Vec::new();
     let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
@@ -142,7 +142,7 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
     made.collect()
 }
 
-/// A run, and how full its last request is.
+/// A run in the making, and how full its last request is.
 struct RunInMaking {
     last: Gathering,
     run: Run,
@@ -168,99 +168,12 @@ impl RunInMaking {
         self.run.loads.push(vec![first]);
     }
 
-    /// Puts what was admitted into the last request.
+    /// Puts a delivery that was admitted into the last request.
     fn push(&mut self, delivery: Delivery) {
         if let Some(load) = self.run.loads.last_mut() {
             load.push(delivery);
         }
     }
-}
-
-/// What a request carries.
-#[derive(Debug)]
-pub struct Load {
-    /// The `webhook-id`.
-    pub id: Arc<str>,
-    /// The bytes.
-    pub body: Bytes,
-    /// Of the bytes.
-    pub content_type: Arc<str>,
-    /// The ids of its members, in order, where it is an array.
-    pub members: Option<Arc<str>>,
-}
-
-impl Load {
-    /// Of these deliveries, which a [`Gathering`] has admitted under the same rule; `None` where there are none. The same ones
-    /// have the same id.
-    pub fn new(rule: Option<Batch>, deliveries: &[Delivery]) -> Option<Self> {
-        let members: Vec<(&Arc<str>, &Bytes)> = deliveries
-            .iter()
-            .map(|delivery| (&delivery.id, &delivery.body))
-            .collect();
-        let content_type = &deliveries.first()?.content_type;
-        Some(Self::pack(rule, content_type, &members))
-    }
-
-    /// Of a single body that is no delivery.
-    pub fn of_one(rule: Option<Batch>, id: &str, content_type: &str, body: &Bytes) -> Self {
-        Self::pack(rule, &content_type.into(), &[(&id.into(), body)])
-    }
-
-    fn pack(rule: Option<Batch>, content_type: &Arc<str>, members: &[(&Arc<str>, &Bytes)]) -> Self {
-        if let [(id, body)] = members
-            && (rule.is_none() || !is_json(content_type))
-        {
-            return Self {
-                id: Arc::clone(id),
-                body: Bytes::clone(body),
-                content_type: Arc::clone(content_type),
-                members: None,
-            };
-        }
-        let ids: Vec<&str> = members.iter().map(|(id, _)| &***id).collect();
-        let bytes = members.iter().map(|(_, body)| body.len() + 1);
-        let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
-        for (number, (_, body)) in members.iter().enumerate() {
-            array.push(if number == 0 { b'[' } else { b',' });
-            array.extend_from_slice(body);
-        }
-        array.push(b']');
-        Self {
-            id: batch_id(&ids).into(),
-            body: array.into(),
-            content_type: of_array(content_type).into(),
-            members: Some(ids.join(",").into()),
-        }
-    }
-}
-
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json") || essence.ends_with("+json")
-}
-
-/// CloudEvents have a type of their own for several of them.
-fn of_array(content_type: &str) -> String {
-    content_type.replacen(
-        "application/cloudevents+json",
-        "application/cloudevents-batch+json",
-        1,
-    )
-}
-
-/// What becomes of the members of a request that failed, in order. Of those in one lane that are tried again, only the first
-/// gets its time; the others wait behind it.
-pub fn line_up(members: impl IntoIterator<Item = (Place, Fate)>) -> Vec<Fate> {
-    let mut taken: HashSet<u64> = HashSet::new();
-    let fates = members.into_iter().map(|(place, fate)| {
-        if fate == Fate::Dead {
-            return fate;
-        }
-        let waits = place.lanes().any(|lane| taken.contains(&lane));
-        taken.extend(place.lanes());
-        if waits { Fate::Behind } else { fate }
-    });
-    fates.collect()
 }
 
 #[cfg(test)]
@@ -274,7 +187,8 @@ mod tests {
         delivery::{
             Held,
             ledger::{Ledger, Opened},
-            memory_budget::Memory,
+            load::Load,
+            memory_budget::MemoryBudget,
         },
         event::Position,
         postgres::Lsn,
@@ -318,7 +232,11 @@ mod tests {
         Delivery {
             held: Some(Held {
                 ticket: ledger.ticket(number),
-                memory: Memory::new(1).stream.take(1).now_or_never().unwrap(),
+                memory: MemoryBudget::new(1)
+                    .stream
+                    .acquire(1)
+                    .now_or_never()
+                    .unwrap(),
                 since,
             }),
             ..small(number, number)
@@ -433,54 +351,6 @@ mod tests {
             )),
             [vec![vec![1], vec![2], vec![3]], vec![vec![4, 5]]],
             "3 must not overtake 2"
-        );
-    }
-
-    #[test]
-    fn only_the_first_of_a_lane_has_a_time() {
-        let (one, again, behind, dead) =
-            (Place::One, Fate::Tried(SECOND), Fate::Behind, Fate::Dead);
-        for (members, expected) in [
-            (vec![(one(1), again), (one(2), again)], vec![again, again]),
-            (
-                vec![(one(1), again), (one(1), again), (one(2), again)],
-                vec![again, behind, again],
-            ),
-            (
-                vec![(one(1), again), (Place::both(1, 2), again), (one(2), again)],
-                vec![again, behind, behind],
-            ),
-            (
-                vec![(one(1), dead), (one(1), again), (one(1), dead)],
-                vec![dead, again, dead],
-            ),
-        ] {
-            assert_eq!(line_up(members), expected);
-        }
-    }
-
-    #[test]
-    fn an_array_holds_the_bodies_in_order_and_is_known_by_its_members() {
-        let mut deliveries = vec![small(1, 1), small(2, 2)];
-        let load = Load::new(rule(9), &deliveries).unwrap();
-        assert_eq!((&load.body[..], &*load.content_type), (&b"[1,1]"[..], JSON));
-        assert_eq!(load.members.as_deref(), Some("msg_1,msg_2"));
-        assert_eq!(
-            Load::new(rule(9), &deliveries).unwrap().id,
-            load.id,
-            "the same members, the same id"
-        );
-        deliveries.swap(0, 1);
-        assert_ne!(Load::new(rule(9), &deliveries).unwrap().id, load.id);
-        let alone = Load::new(rule(9), &deliveries[..1]).unwrap();
-        assert_eq!(&alone.body[..], b"[1]");
-        assert_ne!(alone.id, deliveries[0].id);
-        let bare = Load::new(None, &deliveries[..1]).unwrap();
-        assert_eq!((&bare.id, &bare.body[..]), (&deliveries[0].id, &b"1"[..]));
-        let events = [delivery(1, Place::One(1), EVENTS, 1)];
-        assert_eq!(
-            &*Load::new(rule(9), &events).unwrap().content_type,
-            "application/cloudevents-batch+json"
         );
     }
 }

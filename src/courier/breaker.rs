@@ -1,15 +1,17 @@
-//! Leaves an endpoint that only fails alone for a while, and then asks it with a single request.
+//! A circuit breaker: an endpoint that only fails is left alone for a while, and then probed with a single request.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many failures in a row open it.
-const FAILURES: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+use crate::backoff::Backoff;
 
-/// The breaker of one hook. Closed at first.
+/// How many failures in a row open the breaker.
+const FAILURES: u32 = 10;
+/// How long the breaker stays open before each probe.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+/// The circuit breaker of one hook. It is closed at first.
 #[derive(Debug, Default)]
 pub struct Breaker {
     state: State,
@@ -17,12 +19,12 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    /// Requests go.
+    /// Requests go. The number is that of the failures since the last success.
     Closed { failures: u32 },
-    /// None goes before `until`.
-    Open { until: Instant, pause: Duration },
-    /// One is on its way.
-    Probing { pause: Duration },
+    /// No request goes before `until`. `openings` is how often in a row the breaker has opened, this time included.
+    Open { until: Instant, openings: u32 },
+    /// One request is on its way, and its answer decides.
+    Probing { openings: u32 },
 }
 
 impl Default for State {
@@ -31,25 +33,39 @@ impl Default for State {
     }
 }
 
+impl State {
+    fn open(now: Instant, openings: u32) -> Self {
+        Self::Open {
+            until: now + PAUSES.pause(openings),
+            openings,
+        }
+    }
+}
+
 impl Breaker {
-    /// May a request go now? A yes after a pause is for one request only: whoever asks has to make it.
+    /// Whether a request may go now. After a pause, `true` is for one request only: whoever asks has to make it.
     pub fn allows(&mut self, now: Instant) -> bool {
         match self.state {
             State::Closed { .. } => true,
-            State::Open { until, pause } if until <= now => {
-                self.state = State::Probing { pause };
+            State::Open { until, openings } if until <= now => {
+                self.state = State::Probing { openings };
                 true
             }
             State::Open { .. } | State::Probing { .. } => false,
         }
     }
 
-    /// Do requests go freely?
+    /// Whether requests go freely.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed { .. })
     }
 
-    /// When it is worth asking again; `None` where requests go, or one is on its way.
+    /// Whether a single request is on its way whose answer decides if others may follow.
+    pub fn is_probing(&self) -> bool {
+        matches!(self.state, State::Probing { .. })
+    }
+
+    /// When the endpoint may be probed; `None` while requests go freely, or a probe is on its way.
     pub fn opens_at(&self) -> Option<Instant> {
         match self.state {
             State::Open { until, .. } => Some(until),
@@ -57,15 +73,18 @@ impl Breaker {
         }
     }
 
-    /// A request was answered well.
+    /// A request succeeded: the breaker closes.
     pub fn succeeded(&mut self) {
         self.state = State::default();
     }
 
-    /// The request that was allowed was not made after all: another may go in its place.
+    /// The probe that was allowed was not made after all: another may go in its place at once.
     pub fn spared(&mut self, now: Instant) {
-        if let State::Probing { pause } = self.state {
-            self.state = State::Open { until: now, pause };
+        if let State::Probing { openings } = self.state {
+            self.state = State::Open {
+                until: now,
+                openings,
+            };
         }
     }
 
@@ -75,18 +94,9 @@ impl Breaker {
             State::Closed { failures } if failures + 1 < FAILURES => State::Closed {
                 failures: failures + 1,
             },
-            State::Closed { .. } => State::Open {
-                until: now + FIRST_PAUSE,
-                pause: FIRST_PAUSE,
-            },
-            State::Probing { pause } => {
-                let pause = (pause * 2).min(LONGEST_PAUSE);
-                State::Open {
-                    until: now + pause,
-                    pause,
-                }
-            }
-            State::Open { until, pause } => State::Open { until, pause },
+            State::Closed { .. } => State::open(now, 1),
+            State::Probing { openings } => State::open(now, openings.saturating_add(1)),
+            State::Open { until, openings } => State::Open { until, openings },
         };
     }
 }
@@ -115,14 +125,14 @@ mod tests {
         }
         let mut breaker = open(now);
         assert!(!breaker.allows(now));
-        assert_eq!(breaker.opens_at(), Some(now + FIRST_PAUSE));
+        assert_eq!(breaker.opens_at(), Some(now + PAUSES.pause(1)));
     }
 
     #[test]
     fn after_the_pause_one_request_goes_and_decides() {
         let now = Instant::now();
         let mut breaker = open(now);
-        let later = now + FIRST_PAUSE;
+        let later = now + PAUSES.pause(1);
         assert!(breaker.allows(later) && !breaker.allows(later), "one probe");
         breaker.succeeded();
         assert!(breaker.allows(later) && breaker.allows(later));
@@ -145,7 +155,7 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         breaker.failed(now + Duration::from_millis(500));
-        assert_eq!(breaker.opens_at(), Some(now + FIRST_PAUSE));
+        assert_eq!(breaker.opens_at(), Some(now + PAUSES.pause(1)));
     }
 
     #[test]

@@ -1,159 +1,157 @@
 //! Carries the deliveries of one hook: in order, beside each other as far as the hook allows, and again when they fail.
 //!
-//! Each hook has its own courier, so that endpoints are strangers to each other. A delivery of the stream gets one attempt;
-//! if that fails, or cannot be made now, it is parked in the table, and the slot is free of it. Nothing overtakes what is
-//! parked: whatever comes later in its lane is parked behind it. What is due is claimed back from the table.
+//! Each hook has a courier of its own, so that no endpoint can slow down another. A delivery of the stream gets one
+//! attempt. If that fails, or cannot be made now, the delivery is parked in the table, and the slot is free of it.
+//! Nothing overtakes what is parked: whatever comes later in its lane is parked behind it. What is due is claimed back
+//! from the table.
 //!
-//! The task lives only while there is something to carry. What decides (lanes, backlog, breaker, verdict) are plain
-//! values; the loop only asks them.
+//! The courier's task lives only while there is something to deliver. What decides (lanes, backlog, breaker, verdicts,
+//! and the [decision](decision) between sending, parking and waiting) are plain values; the task only asks them.
 
 pub mod batch;
 pub mod breaker;
+pub mod context;
+pub mod couriers;
 pub mod failure_streak;
 pub mod retry;
 pub mod throughput;
 
 mod attempt;
-mod permit;
+mod availability;
+mod claims;
+mod decision;
+mod disable;
+mod dispatch;
+mod fate;
+mod leases;
+mod parked;
+mod parking;
+mod permission;
 mod round;
+mod task;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use futures_util::StreamExt;
 use tokio::{sync::Notify, time::Instant};
 
-use self::failure_streak::Spell;
-use self::round::Round;
-use crate::hook::{Hook, HookId};
+use self::{context::Context, failure_streak::FailureStreak};
 use crate::{
-    delivery::{Delivery, Desk, backlog::Backlog, lane::Place},
+    delivery::{Delivery, backlog::Backlog, lane::Place},
+    hook::{Hook, HookId},
+    lock::lock,
     send::{Door, answer::Failure},
+    store::Parker,
 };
-
-/// How long a delivery that got a 410 waits, once its hook is enabled again.
-const AT_ONCE: Duration = Duration::ZERO;
 
 /// The courier of one hook.
 pub struct Courier {
     id: HookId,
-    desk: Arc<Desk>,
+    context: Arc<Context>,
     state: Mutex<State>,
-    /// Rings when the state of a running task has changed.
-    bell: Notify,
+    /// Wakes a running task when the state has changed.
+    wake: Notify,
 }
 
+/// What the task of a courier shares with those who call it.
 struct State {
     /// Where to send; `None` where the target has said that it is gone, or the hook has not been seen.
     hook: Option<Arc<Hook>>,
-    /// The way to a hook that requests are made of, which is that hook or was.
-    door: Option<(Arc<Hook>, Arc<Door>)>,
-    /// Is the hook neither disabled nor removed? When it is, what is parked stays so; but what it heard before that, and was
-    /// handed over, still gets its attempt.
+    /// The endpoint that requests are made of, and the hook that it was opened for, which may have changed since.
+    endpoint: Option<(Arc<Hook>, Arc<Door>)>,
+    /// Whether the hook is neither disabled nor removed. While it is, what is parked stays so; but what it was handed
+    /// before that still gets its attempt.
     active: bool,
-    /// What the stream has handed over.
+    /// What the stream has handed over, and the task has not seen yet.
     arrived: Vec<Delivery>,
-    /// Deliveries in the task's hands that are not being sent.
+    /// How many deliveries the task has in memory that are not being sent.
     waiting: usize,
     /// What of this hook is in the table, or on its way into it.
     backlog: Backlog,
-    /// When to look into the table; `None` where nothing in it has a time.
-    look_at: Option<Instant>,
-    /// Failures without a success between them.
-    spell: Spell,
-    /// Park what is not being sent: others need the memory.
-    shed: bool,
-    /// Is there a task that will see all this?
+    /// When to look for what is due in the table; `None` while nothing in it has a time.
+    poll_at: Option<Instant>,
+    /// The failures since the last success.
+    streak: FailureStreak,
+    /// Whether others need the memory, so that what is not being sent is to be parked.
+    memory_wanted: bool,
+    /// Whether there is a task that will see all this.
     running: bool,
 }
 
 impl State {
-    /// Has the table looked into at this time, or before.
-    fn look_by(&mut self, at: Instant) {
-        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
+    /// Has the table polled at this time or before.
+    fn poll_by(&mut self, at: Instant) {
+        self.poll_at = Some(self.poll_at.map_or(at, |earlier| earlier.min(at)));
     }
 }
 
 impl Courier {
-    /// A courier at rest.
-    pub fn new(desk: Arc<Desk>, id: HookId, hook: Option<Arc<Hook>>) -> Arc<Self> {
+    /// A courier without a task yet. `hook` is `None` where it is disabled, or has not been seen.
+    pub fn new(context: Arc<Context>, id: HookId, hook: Option<Arc<Hook>>) -> Arc<Self> {
         let state = State {
             active: hook.is_some(),
             hook,
-            door: None,
+            endpoint: None,
             arrived: Vec::new(),
             waiting: 0,
             backlog: Backlog::default(),
-            look_at: None,
-            spell: Spell::default(),
-            shed: false,
+            poll_at: None,
+            streak: FailureStreak::default(),
+            memory_wanted: false,
             running: false,
         };
         Arc::new(Self {
             id,
-            desk,
+            context,
             state: Mutex::new(state),
-            bell: Notify::new(),
+            wake: Notify::new(),
         })
     }
 
-    /// Takes a delivery of the stream over. From here on the courier owes its settlement.
+    /// Takes over a delivery of the stream. From here on the courier has to settle it.
     pub fn hand(self: &Arc<Self>, delivery: Delivery) {
         self.change(|state| state.arrived.push(delivery));
     }
 
-    /// Something in the table may be due.
-    pub fn look(self: &Arc<Self>) {
-        self.change(|state| state.look_at = Some(Instant::now()));
+    /// Looks now for what is due in the table.
+    pub fn poll_table(self: &Arc<Self>) {
+        self.change(|state| state.poll_at = Some(Instant::now()));
     }
 
-    /// So much is parked that was not counted yet.
+    /// Counts what is parked and was not counted yet, and looks for what is due of it.
     pub fn resume(self: &Arc<Self>, parked: Backlog) {
         self.change(|state| {
             state.backlog.extend(parked);
-            state.look_at = Some(Instant::now());
+            state.poll_at = Some(Instant::now());
         });
     }
 
-    /// The hook has had no success for so long, from before we started.
-    pub fn remember(&self, failing_for: Duration) {
+    /// Goes on with a streak of failures that had lasted for this long when we started.
+    pub fn resume_streak(&self, failing_for: Duration) {
         if let Some(began) = Instant::now().checked_sub(failing_for) {
-            self.state().spell = Spell::resumed(began);
+            self.state().streak = FailureStreak::resumed(began);
         }
     }
 
-    /// The hook has been made, changed or enabled. What waits goes where it points now.
+    /// The hook has been made, changed or enabled. What waits goes where the hook points now.
     pub fn follow(self: &Arc<Self>, hook: Arc<Hook>) {
         self.change(|state| {
             state.hook = Some(hook);
             state.active = true;
-            state.look_at = Some(Instant::now());
+            state.poll_at = Some(Instant::now());
         });
     }
 
-    /// The hook has been disabled or removed. What was handed over before gets its attempt, and no other.
+    /// The hook has been disabled or removed. What was handed over before gets its one attempt.
     pub fn halt(self: &Arc<Self>) {
         self.change(|state| state.active = false);
     }
 
-    /// Others need the memory: what waits is to be parked.
-    pub fn shed(self: &Arc<Self>) {
-        self.change(|state| state.shed = true);
-    }
-
-    /// A delivery has been parked durably; or it was in the table before, and is counted already. It is due after this time,
-    /// unless it waits behind another.
-    pub fn kept(self: &Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>) {
-        self.change(|state| {
-            if !is_new {
-                state.backlog.remove(place);
-            }
-            if let Some(due_in) = due_in {
-                state.look_by(Instant::now() + due_in);
-            }
-        });
+    /// Parks what waits, because others need the memory.
+    pub fn relieve_memory(self: &Arc<Self>) {
+        self.change(|state| state.memory_wanted = true);
     }
 
     /// A parked delivery has been deleted.
@@ -161,8 +159,8 @@ impl Courier {
         self.state().backlog.remove(place);
     }
 
-    /// Has it something in the table that nobody will send, because the hook is disabled or removed?
-    pub fn is_idle(&self) -> bool {
+    /// Whether it has something in the table that nobody will send, because the hook is disabled or removed.
+    pub fn has_orphaned_backlog(&self) -> bool {
         let state = self.state();
         !state.active && !state.running && !state.backlog.is_empty()
     }
@@ -173,54 +171,27 @@ impl Courier {
         state.waiting + state.arrived.len()
     }
 
-    /// Has it nothing to do, and knows of nothing in the table?
-    pub fn expects_nothing(&self) -> bool {
+    /// Whether it has nothing to do, and knows of nothing in the table.
+    pub fn is_drained(&self) -> bool {
         let state = self.state();
         !state.running && state.backlog.is_empty()
     }
 
-    /// Has it nothing to do, and nothing to remember?
-    pub fn is_at_rest(&self) -> bool {
-        self.expects_nothing() && !self.state().spell.is_on()
+    /// Whether nothing is lost when it is dropped: it has nothing to do and nothing to remember.
+    pub fn is_removable(&self) -> bool {
+        self.is_drained() && !self.state().streak.is_on()
     }
 
+    /// Changes the state, and has a task see it where there is something to do.
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);
         let idle = state.arrived.is_empty() && (state.backlog.is_empty() || !state.active);
         if state.running {
-            self.bell.notify_one();
+            self.wake.notify_one();
         } else if !idle {
             state.running = true;
-            self.desk.tasks.spawn(Arc::clone(self).run());
-        }
-    }
-
-    async fn run(self: Arc<Self>) {
-        let mut round = Round::default();
-        loop {
-            let stopping = self.desk.stop.is_cancelled();
-            let hook = self.collect(&mut round);
-            let again_at = if stopping {
-                // What was claimed is due again for the next who holds the slot.
-                round.let_go();
-                None
-            } else {
-                self.send_claimed(&mut round);
-                self.send_or_park(&mut round, hook.as_ref())
-            };
-            let look_at = hook
-                .as_ref()
-                .and_then(|hook| self.look_into_table(&mut round, hook, stopping));
-            if round.going.is_empty() && self.rest(&round, stopping) {
-                return;
-            }
-            tokio::select! {
-                Some(done) = round.going.next() => self.note(&mut round, done),
-                () = self.bell.notified() => {}
-                () = until([look_at, again_at].into_iter().flatten().min()) => {}
-                () = self.desk.stop.cancelled(), if !stopping => {}
-            }
+            self.context.tasks.spawn(Arc::clone(self).run());
         }
     }
 
@@ -230,54 +201,38 @@ impl Courier {
         state.hook.clone().filter(|_| state.active)
     }
 
-    /// Puts what has arrived into its lanes.
-    fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
+    /// The endpoint of the hook, opened once for all requests that are made of it in a row.
+    fn endpoint(&self, hook: &Arc<Hook>) -> Result<Arc<Door>, Failure> {
         let mut state = self.state();
-        for delivery in state.arrived.drain(..) {
-            round.lanes.push(delivery.place, delivery);
-        }
-        state.hook.clone()
-    }
-
-    /// The way to the hook, made ready once for all that it is sent in a row.
-    fn door(&self, hook: &Arc<Hook>) -> Result<Arc<Door>, Failure> {
-        let mut state = self.state();
-        if let Some((of, door)) = &state.door
+        if let Some((of, endpoint)) = &state.endpoint
             && Arc::ptr_eq(of, hook)
         {
-            return Ok(Arc::clone(door));
+            return Ok(Arc::clone(endpoint));
         }
-        let door = Arc::new(self.desk.sender.open(&hook.target)?);
-        state.door = Some((Arc::clone(hook), Arc::clone(&door)));
-        Ok(door)
-    }
-
-    /// Ends the task, unless there is something left to do. When rowhook stops, what the stream has handed over stays
-    /// unsettled, and comes again.
-    fn rest(&self, round: &Round, stopping: bool) -> bool {
-        let mut state = self.state();
-        let nothing_to_wait_for = !state.active || state.backlog.is_empty();
-        let done =
-            stopping || (state.arrived.is_empty() && round.lanes.is_empty() && nothing_to_wait_for);
-        state.running = !done;
-        if done {
-            state.door = None;
-        }
-        done
+        let endpoint = Arc::new(self.context.sender.open(&hook.target)?);
+        state.endpoint = Some((Arc::clone(hook), Arc::clone(&endpoint)));
+        Ok(endpoint)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic.
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.state)
     }
 }
 
-/// Waits until `at`, or for ever.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+impl Parker for Courier {
+    fn parked(self: Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>) {
+        self.change(|state| {
+            // What the table had before has been counted already.
+            if !is_new {
+                state.backlog.remove(place);
+            }
+            if let Some(due_in) = due_in {
+                state.poll_by(Instant::now() + due_in);
+            }
+        });
+    }
+
+    fn poll_table(self: Arc<Self>) {
+        Self::poll_table(&self);
     }
 }

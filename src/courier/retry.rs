@@ -1,15 +1,15 @@
-//! What follows from an answer. Plain decisions: no clock, no dice.
+//! What follows from an answer. A plain decision: the clock and the random number are handed in.
 
 use std::time::{Duration, SystemTime};
 
-use crate::send::answer::Answer;
+use crate::{backoff::spread, send::answer::Answer};
 
-/// No endpoint can make us wait longer.
+/// The longest wait that an endpoint can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// A pause of the schedule is spread by so much to either side, so that what failed together does not come again together.
+/// By which share of it a pause of the schedule is spread to either side.
 const SPREAD: f64 = 0.1;
 
-/// What is to be done with a delivery.
+/// What is to be done with a delivery after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It has arrived.
@@ -18,14 +18,14 @@ pub enum Verdict {
     Disable {
         /// Why, for a person.
         reason: String,
-        /// The target itself wants nothing any more.
+        /// Whether the target itself wants nothing any more.
         gone: bool,
     },
     /// It is to be tried again.
     TryAgain {
-        /// After this time.
+        /// The time until the next attempt.
         after: Duration,
-        /// The endpoint has asked for this pause, and all deliveries of the hook keep it.
+        /// Whether the endpoint has asked for this pause, so that all deliveries of the hook keep it.
         throttle: bool,
     },
     /// It is given up.
@@ -37,8 +37,8 @@ pub enum Verdict {
 
 /// Decides what an answer means, after `attempts` requests in all, at `now`.
 ///
-/// `retries` are the pauses of the schedule; each is spread by up to a tenth to either side, as `jitter` (0 to 1) says. An
-/// endpoint that names a time in Retry-After gets it, between at once and 24 hours.
+/// `retries` are the pauses of the schedule. Each is spread by up to a tenth to either side, as `jitter` (0 to 1) says.
+/// An endpoint that names a time in `Retry-After` gets it, up to 24 hours.
 pub fn verdict(
     answer: &Answer,
     attempts: u32,
@@ -72,13 +72,12 @@ pub fn verdict(
         return Verdict::Dead { reason };
     };
     Verdict::TryAgain {
-        after: asked
-            .unwrap_or_else(|| pause.mul_f64(1.0 + SPREAD * (2.0 * jitter.clamp(0.0, 1.0) - 1.0))),
+        after: asked.unwrap_or_else(|| spread(*pause, SPREAD, jitter)),
         throttle: asked.is_some() || matches!(code, Some(429 | 503)),
     }
 }
 
-/// How long a Retry-After asks us to wait; `None` where it says nothing that can be followed.
+/// How long a `Retry-After` asks us to wait; `None` where it names no time in the future.
 fn retry_after_wait(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -99,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{config::Delivery, courier::failure_streak::Spell, send::answer::Failure};
+    use crate::{config::Delivery, courier::failure_streak::FailureStreak, send::answer::Failure};
 
     const RETRIES: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(100)];
 
@@ -174,13 +173,13 @@ mod tests {
         let rules = Delivery::default();
         for (jitter, hours) in [(0.0, 68.0), (0.5, 75.6), (1.0, 83.2)] {
             let begun = tokio::time::Instant::now();
-            let (mut spell, mut attempts, mut at) = (Spell::default(), 0, Vec::new());
+            let (mut streak, mut attempts, mut at) = (FailureStreak::default(), 0, Vec::new());
             let reason = loop {
                 attempts += 1;
                 at.push(begun.elapsed().as_secs());
-                spell.failed(tokio::time::Instant::now());
+                streak.failed(tokio::time::Instant::now());
                 assert_eq!(
-                    spell.verdict(rules.disable_after, tokio::time::Instant::now()),
+                    streak.reason_to_disable(rules.disable_after, tokio::time::Instant::now()),
                     None,
                     "one delivery alone is no reason to disable a hook"
                 );
@@ -206,12 +205,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn five_days_of_failures_disable_at_the_first_attempt_after_them() {
         let limit = Delivery::default().disable_after;
-        let (mut spell, mut hours) = (Spell::default(), 0);
-        spell.failed(tokio::time::Instant::now());
-        while spell.verdict(limit, tokio::time::Instant::now()).is_none() {
+        let (mut streak, mut hours) = (FailureStreak::default(), 0);
+        streak.failed(tokio::time::Instant::now());
+        while streak
+            .reason_to_disable(limit, tokio::time::Instant::now())
+            .is_none()
+        {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             hours += 1;
-            spell.failed(tokio::time::Instant::now());
+            streak.failed(tokio::time::Instant::now());
         }
         assert_eq!(hours, 5 * 24);
     }

@@ -4,45 +4,46 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So long is counted,
+/// Over which time deliveries are counted.
 const WINDOW: Duration = Duration::from_secs(2);
-/// and a hook of which fewer deliveries of the stream were sent meanwhile, though others waited, is slow: its endpoint is, or it has
-/// its hands full with what was parked before.
+/// With fewer deliveries than this in a window, though more were waiting, a hook is slow: its endpoint is, or it is
+/// busy with what was parked before.
 const FEWEST: usize = 10;
 
-/// What of one hook has gone while more of it waited.
+/// Counts the deliveries of one hook that are sent while others of it wait.
 #[derive(Debug, Default)]
-pub struct Pace {
-    /// Since when it is counted, and how many deliveries have gone.
-    counted: Option<(Instant, usize)>,
+pub struct Throughput {
+    /// When the window began, and how many deliveries were sent in it; `None` while nothing waits.
+    window: Option<(Instant, usize)>,
 }
 
-impl Pace {
-    /// So many deliveries go.
-    pub fn send(&mut self, deliveries: usize) {
-        if let Some((_, sent)) = &mut self.counted {
+impl Throughput {
+    /// Counts deliveries that are being sent.
+    pub fn record(&mut self, deliveries: usize) {
+        if let Some((_, sent)) = &mut self.window {
             *sent += deliveries;
         }
     }
 
-    /// Nothing waits.
-    pub fn rest(&mut self) {
-        self.counted = None;
+    /// Stops counting, because nothing waits.
+    pub fn reset(&mut self) {
+        self.window = None;
     }
 
-    /// Something waits. Have so few gone that it would wait for long? Of every window that is said once.
+    /// Counts from now on, because something waits. Returns whether so few were sent in a window that it would wait for
+    /// long; each window is judged once, when it is over.
     pub fn is_slow(&mut self, now: Instant) -> bool {
-        let (since, sent) = *self.counted.get_or_insert((now, 0));
+        let (since, sent) = *self.window.get_or_insert((now, 0));
         if now.saturating_duration_since(since) < WINDOW {
             return false;
         }
-        self.counted = Some((now, 0));
+        self.window = Some((now, 0));
         sent < FEWEST
     }
 
-    /// When there will be more to say; `None` while nothing waits.
-    pub fn known_at(&self) -> Option<Instant> {
-        self.counted.map(|(since, _)| since + WINDOW)
+    /// When the window is over; `None` while nothing waits.
+    pub fn window_ends_at(&self) -> Option<Instant> {
+        self.window.map(|(since, _)| since + WINDOW)
     }
 }
 
@@ -52,24 +53,24 @@ mod tests {
 
     #[test]
     fn a_hook_that_takes_few_while_others_wait_is_slow_and_one_that_takes_some_is_not() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
-        pace.send(5);
-        assert!(!pace.is_slow(start));
-        assert_eq!(pace.known_at(), Some(start + WINDOW));
-        pace.send(FEWEST);
-        assert!(!pace.is_slow(start + WINDOW));
-        pace.send(FEWEST - 1);
-        assert!(!pace.is_slow(start + WINDOW + WINDOW / 2));
-        assert!(pace.is_slow(start + 2 * WINDOW));
-        assert!(!pace.is_slow(start + 2 * WINDOW));
+        let (mut throughput, start) = (Throughput::default(), Instant::now());
+        throughput.record(5);
+        assert!(!throughput.is_slow(start));
+        assert_eq!(throughput.window_ends_at(), Some(start + WINDOW));
+        throughput.record(FEWEST);
+        assert!(!throughput.is_slow(start + WINDOW));
+        throughput.record(FEWEST - 1);
+        assert!(!throughput.is_slow(start + WINDOW + WINDOW / 2));
+        assert!(throughput.is_slow(start + 2 * WINDOW));
+        assert!(!throughput.is_slow(start + 2 * WINDOW));
     }
 
     #[test]
     fn while_nothing_waits_nothing_is_counted() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
-        assert!(!pace.is_slow(start));
-        pace.rest();
-        assert_eq!(pace.known_at(), None);
-        assert!(!pace.is_slow(start + 2 * WINDOW));
+        let (mut throughput, start) = (Throughput::default(), Instant::now());
+        assert!(!throughput.is_slow(start));
+        throughput.reset();
+        assert_eq!(throughput.window_ends_at(), None);
+        assert!(!throughput.is_slow(start + 2 * WINDOW));
     }
 }

@@ -1,16 +1,17 @@
-//! Which lanes of a hook have deliveries in the table. Nothing may overtake those.
+//! Which lanes of a hook have parked deliveries, which nothing may overtake.
 //!
-//! A million rows may be parked for a hook, and memory has a budget, so lanes are counted in a limited number of buckets. One
-//! that shares its bucket with a parked lane is parked too: it comes somewhat later, and never too early.
+//! A million rows may be parked for a hook, and memory has a budget, so lanes are counted in a limited number of
+//! buckets. A lane that shares its bucket with a parked one is parked too: its deliveries come somewhat later, but
+//! never too early.
 
 use std::collections::HashMap;
 
 use super::lane::Place;
 
-/// How many bits of a lane's hash tell its bucket. More buckets take more memory, and fewer park more that need not be: at a
-/// million parked lanes, every fifth of what comes then.
+/// How many bits of a lane's hash choose its bucket. More buckets would take more memory, and fewer would block more
+/// lanes that need not be: with a million parked lanes, this number blocks one of five others.
 const BUCKET_BITS: u32 = 22;
-/// With more buckets than this in use, all are in one piece of 4 MiB.
+/// With more buckets than this in use, all buckets are counted in one array of 4 MiB.
 const FEW: usize = 1 << 16;
 /// Stands for a count that a byte cannot hold.
 const CROWDED: u8 = u8::MAX;
@@ -27,14 +28,14 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// So many more deliveries are parked in this place.
+    /// Counts more deliveries that are parked in this place.
     pub fn add(&mut self, place: Place, deliveries: u64) {
         for bucket in buckets(place) {
             self.add_to(bucket, deliveries);
         }
     }
 
-    /// All of these are parked too.
+    /// Counts everything that another backlog has counted.
     pub fn extend(&mut self, more: Self) {
         if self.is_empty() {
             *self = more;
@@ -49,18 +50,18 @@ impl Backlog {
         }
     }
 
-    /// One delivery that was parked in this place is so no more.
+    /// One delivery that was parked in this place is not any more.
     pub fn remove(&mut self, place: Place) {
         for bucket in buckets(place) {
             self.remove_from(bucket);
         }
         if self.is_empty() {
-            // What a large backlog took is given back.
+            // Frees the memory of a large backlog.
             *self = Self::default();
         }
     }
 
-    /// Would a delivery in this place overtake one that is parked?
+    /// Whether a delivery in this place would overtake one that is parked.
     pub fn blocks(&self, place: Place) -> bool {
         buckets(place).any(|bucket| match &self.dense {
             Some(dense) => dense[bucket as usize] > 0,
@@ -68,7 +69,7 @@ impl Backlog {
         })
     }
 
-    /// Is nothing parked?
+    /// Whether nothing is parked.
     pub fn is_empty(&self) -> bool {
         self.parked == 0
     }
@@ -89,7 +90,7 @@ impl Backlog {
         }
     }
 
-    /// Counts in all buckets from now on.
+    /// Moves the counts into the array of all buckets.
     fn spread(&mut self) {
         let sparse = std::mem::take(self).sparse;
         self.dense = Some(vec![0; 1 << BUCKET_BITS].into());
@@ -119,7 +120,7 @@ impl Backlog {
     }
 }
 
-/// The count of a bucket among all, unless it is crowded.
+/// The count of a bucket in the array of all buckets; `None` where it is crowded, or there is no such array.
 fn small(dense: &mut Option<Box<[u8]>>, bucket: u32) -> Option<&mut u8> {
     let count = dense.as_mut()?.get_mut(bucket as usize)?;
     (*count != CROWDED).then_some(count)

@@ -1,32 +1,32 @@
-//! Who may go next. Within a lane one delivery goes at a time, in the order of arrival.
+//! Which deliveries of a hook may go next. Within a lane, one goes at a time, in the order of arrival.
 //!
 //! By default a lane is a row of a hook. An update that changes a row's key stands in two lanes, that of the old key
-//! and that of the new, and goes when it is first in both.
+//! and that of the new one, and goes when it is first in both.
 
 use std::collections::{HashMap, VecDeque};
 
-/// What is said of one that could go in a run.
+/// Whether an item that could go in a run comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// It comes along.
     Take,
-    /// Neither it nor those behind it come along.
+    /// Neither it nor anything behind it comes along.
     Skip,
-    /// Nobody else comes along.
+    /// Neither it nor anything else comes along: the run is complete.
     Stop,
 }
 
-/// The lanes that one delivery stands in.
+/// The lanes that a delivery stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
-    /// It waits for the one before it in this lane.
+    /// One lane: it waits for the delivery before it.
     One(u64),
-    /// It waits in both.
+    /// Two different lanes, the old one and the new one: it waits for the delivery before it in each.
     Two(u64, u64),
 }
 
 impl Place {
-    /// The place in the lanes `old` and `new`, which may be the same.
+    /// The place in the lanes `old` and `new`, which may be the same lane.
     pub fn both(old: u64, new: u64) -> Self {
         if old == new {
             Self::One(new)
@@ -35,7 +35,7 @@ impl Place {
         }
     }
 
-    /// The lanes, in no order.
+    /// The lanes, in no particular order.
     pub fn lanes(self) -> impl Iterator<Item = u64> {
         let (first, second) = match self {
             Self::One(lane) => (lane, None),
@@ -45,19 +45,19 @@ impl Place {
     }
 }
 
-/// The waiting and the going deliveries of one hook.
+/// The deliveries of one hook, or other items, each in one or two lanes.
 #[derive(Debug)]
 pub struct Lanes<T> {
-    /// Everyone in a lane, the one that goes included, in order of arrival.
+    /// All turns of a lane in order of arrival, those that were taken and have not left included.
     lanes: HashMap<u64, VecDeque<Turn>>,
-    /// Those that wait for another.
+    /// The items that wait for another.
     waiting: HashMap<Turn, (Place, T)>,
-    /// Those that are first in their lanes, in the order in which they became so.
+    /// The items that are first in all of their lanes, in the order in which they became so.
     ready: VecDeque<(Turn, Place, T)>,
     next: u64,
 }
 
-/// A delivery's number in its lanes.
+/// The number of an item in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Turn(u64);
 
@@ -87,22 +87,24 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// The next that may go.
+    /// The next item that may go.
     pub fn first(&self) -> Option<&T> {
         self.ready.front().map(|(_, _, item)| item)
     }
 
-    /// Takes the next that may go. It keeps its lanes until [`leave`](Self::leave).
+    /// Takes the next item that may go. It keeps its place until [`leave`](Self::leave).
     pub fn take(&mut self) -> Option<(Turn, Place, T)> {
         self.ready.pop_front()
     }
 
-    /// Who could go together, in the order of arrival: those that may go, and those that wait for nobody but others of the run.
+    /// Chooses a run: items that could go together. They are those that may go, and those that wait only for others of
+    /// the run. Returns their turns in the order of arrival.
     ///
-    /// `admit` is asked of each, with whether it may go by itself. Those that may are asked of first.
+    /// `admit` decides on each item; its last argument says whether the item may go by itself. Those that may come
+    /// first.
     pub fn run(&self, mut admit: impl FnMut(Turn, Place, &T, bool) -> Admission) -> Vec<Turn> {
         let (mut run, mut lanes) = (Vec::new(), VecDeque::new());
-        // How many at the head of a lane are in the run.
+        // How many items at the head of each lane are in the run.
         let mut ahead: HashMap<u64, usize> = HashMap::new();
         let mut stopped = false;
         for (turn, place, item) in &self.ready {
@@ -133,7 +135,7 @@ impl<T> Lanes<T> {
                 continue;
             };
             if !place.lanes().all(|lane| next(lane) == Some(&turn)) {
-                // It is looked at again when the run has come to it in its other lane.
+                // It is looked at again when the run has reached it in its other lane.
                 continue;
             }
             match admit(turn, *place, item, false) {
@@ -152,7 +154,7 @@ impl<T> Lanes<T> {
         run
     }
 
-    /// Does anybody stand behind these in one of their lanes, whom [`run`](Self::run) has named together?
+    /// Whether anything stands behind a whole [`run`](Self::run) in one of its lanes.
     pub fn is_followed(&self, run: &[Turn]) -> bool {
         let place = |turn: &Turn| match self.waiting.get(turn) {
             Some((place, _)) => Some(*place),
@@ -168,8 +170,8 @@ impl<T> Lanes<T> {
         })
     }
 
-    /// Takes one that [`run`](Self::run) has named. All of a run that stand before it in its lanes have to be taken too, and to
-    /// leave before it does.
+    /// Takes an item of a [`run`](Self::run). The items of the run that stand before it in its lanes have to be taken
+    /// too, and have to [leave](Self::leave) before it does.
     pub fn pick(&mut self, turn: Turn) -> Option<(Place, T)> {
         match self.ready.iter().position(|(ready, ..)| *ready == turn) {
             Some(at) => self.ready.remove(at).map(|(_, place, item)| (place, item)),
@@ -177,7 +179,7 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// The one that was taken is done, and those behind it may go.
+    /// Takes an item that is done out of its lanes, so that those behind it may go.
     pub fn leave(&mut self, turn: Turn, place: Place) {
         for lane in place.lanes() {
             let Some(queue) = self.lanes.get_mut(&lane) else {
@@ -190,22 +192,22 @@ impl<T> Lanes<T> {
                 None => {
                     self.lanes.remove(&lane);
                 }
-                Some(&first) => self.call(first),
+                Some(&first) => self.make_ready(first),
             }
         }
     }
 
-    /// How many wait or stand ready. Those that were taken do not count.
+    /// How many items wait or may go. Those that were taken do not count.
     pub fn waiting(&self) -> usize {
         self.ready.len() + self.waiting.len()
     }
 
-    /// Does nobody wait or stand ready? Those that were taken do not count.
+    /// Whether no item waits or may go. Those that were taken do not count.
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.waiting.is_empty()
     }
 
-    fn call(&mut self, turn: Turn) {
+    fn make_ready(&mut self, turn: Turn) {
         let Some(&(place, _)) = self.waiting.get(&turn) else {
             return;
         };
@@ -360,7 +362,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever finishes first, in runs of any length: all go, no two runs share a lane, and each lane goes in order.
+        /// Whoever finishes first, in runs of any length: all go, no two runs share a lane, and each lane goes in
+        /// order.
         #[test]
         fn all_go_in_the_order_of_each_lane_in_runs_too(
             places in prop::collection::vec((0_u64..4, 0_u64..4), 1..40),

@@ -1,18 +1,18 @@
-//! The account of what is settled, and so of how far Postgres may forget.
+//! Keeps account of what is settled, and so of how much of the WAL Postgres may remove.
 //!
-//! Every transaction that is read is opened here in commit order, holds one [`Ticket`] for each of its deliveries, and
-//! is closed at its Commit message. The confirmed LSN is the end of the last transaction below which everything is
-//! settled. A ticket that is dropped without being settled holds the LSN for ever: a lost delivery must be repeated,
-//! not forgotten.
+//! Every transaction is opened here in commit order, holds one [`Ticket`] for each of its deliveries, and is closed at
+//! its Commit message. The confirmed LSN is the end of the last transaction up to which everything is settled. A ticket
+//! that is dropped without being settled holds the LSN for ever, because a lost delivery must be repeated, not
+//! forgotten.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use crate::postgres::Lsn;
+use crate::{lock::lock, postgres::Lsn};
 
-/// Counts what is unsettled and says what may be confirmed. Cheap to clone; all clones are one ledger.
+/// Counts what is unsettled, and knows what may be confirmed. It is cheap to clone, and all clones are one ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     account: Arc<Mutex<Account>>,
@@ -20,54 +20,55 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Account {
-    /// Transactions that are open or have unsettled deliveries, in commit order, by their numbers.
+    /// The transactions that are open or have unsettled deliveries, by their numbers, which are in commit order.
     entries: BTreeMap<u64, Entry>,
-    /// The number of the next transaction; numbers are never used again.
+    /// The number of the next transaction. No number is used twice.
     next: u64,
-    /// The commit LSN of the newest transaction that was closed.
+    /// The commit LSN of the last transaction that was closed.
     newest_closed: Lsn,
     confirmed: Lsn,
-    /// A transaction with events has been settled since somebody asked.
+    /// Whether a transaction with events has been settled since this was asked last.
     eventful: bool,
-    /// Where an earlier process had come to, until we are past it.
+    /// How far an earlier process had come, until we are past that.
     resumed: Option<Progress>,
 }
 
 /// How far a transaction is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The transaction.
+    /// The commit LSN of the transaction.
     pub commit_lsn: Lsn,
-    /// So many of its events, from the first on, are settled.
+    /// How many of its events, from the first on, are settled.
     pub events: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     commit_lsn: Lsn,
-    /// Known once the Commit message was read: the end of the transaction, or of the last of those behind it that are settled.
+    /// The end of the transaction, or of the last one behind it up to which all are settled. Known once the Commit
+    /// message is read.
     end_lsn: Option<Lsn>,
     /// How many of its events have been handed on, settled or not.
     events: u64,
     unsettled: u64,
-    /// Unsettled deliveries by chunks of events, from the first chunk that has some.
+    /// How many deliveries are unsettled in each chunk of events, from the first chunk that is not settled.
     chunks: VecDeque<u64>,
-    /// How many chunks have been settled and taken off.
+    /// How many chunks are settled, and not in `chunks` any more.
     settled_chunks: u64,
 }
 
-/// A transaction is settled in pieces of so many events.
+/// How many events make a chunk. A large transaction is settled in chunks.
 const CHUNK: u64 = 1024;
 
-/// What the reader has to do with a transaction that begins.
+/// What is to be done with a transaction that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// Read it, but leave out the first `skip` events: an earlier session has handed them on.
     Read {
-        /// The number of events to leave out; 0 for a transaction that is new.
+        /// How many events to leave out; 0 for a new transaction.
         skip: u64,
     },
-    /// An earlier session has read it to its end, and its deliveries are on their way or settled.
+    /// Leave it out: an earlier session has read it to its end, and its deliveries are settled or on their way.
     Known,
 }
 
@@ -89,7 +90,7 @@ impl Ledger {
 
     /// Begins the transaction that commits at `commit_lsn`.
     ///
-    /// After a reconnect Postgres sends everything above the confirmed LSN again; what is known already is recognized
+    /// After a reconnect, Postgres sends everything above the confirmed LSN again. What is known already is recognized
     /// here, so that a lost connection repeats nothing.
     pub fn open(&self, commit_lsn: Lsn) -> Opened {
         let mut account = self.lock();
@@ -105,7 +106,7 @@ impl Ledger {
             Some(earlier) if earlier.commit_lsn == commit_lsn => earlier.events,
             _ => 0,
         };
-        // The slot may stand a little before the transaction that was noted, but never after it.
+        // The slot may stand a little before the transaction of the last checkpoint, but never after it.
         account.resumed = account
             .resumed
             .filter(|earlier| earlier.commit_lsn > commit_lsn);
@@ -123,12 +124,12 @@ impl Ledger {
         Opened::Read { skip }
     }
 
-    /// Takes up what an earlier process has noted of the transaction at which the slot stands.
+    /// Goes on where an earlier process had come to in the transaction at which the slot stands.
     pub fn resume(&self, progress: Progress) {
         self.lock().resumed = Some(progress);
     }
 
-    /// A ticket for a delivery of the open transaction's event with the number `event`.
+    /// Issues a ticket for a delivery of an event of the open transaction. `event` is the number of the event, from 0.
     pub fn ticket(&self, event: u64) -> Ticket {
         let mut account = self.lock();
         let number = account.next - 1;
@@ -143,7 +144,7 @@ impl Ledger {
         }
     }
 
-    /// How far the first unsettled transaction is settled, if that is worth a note.
+    /// How far the first unsettled transaction is settled; `None` where not even a chunk of it is.
     pub fn progress(&self) -> Option<Progress> {
         let account = self.lock();
         let (_, entry) = account.entries.first_key_value()?;
@@ -153,7 +154,7 @@ impl Ledger {
         })
     }
 
-    /// Notes that all deliveries of the first `events` events of the open transaction have their tickets.
+    /// Records that all deliveries of the first `events` events of the open transaction have their tickets.
     pub fn handed_on(&self, events: u64) {
         let mut account = self.lock();
         if let Some(mut last) = account.entries.last_entry() {
@@ -174,7 +175,7 @@ impl Ledger {
         account.leave(number);
     }
 
-    /// Notes that the server has nothing for us up to `lsn`. Confirms it when nothing is unsettled.
+    /// Records that the server has nothing for us up to `lsn`, which is confirmed where nothing is unsettled.
     pub fn idle(&self, lsn: Lsn) {
         let mut account = self.lock();
         if account.entries.is_empty() {
@@ -182,12 +183,12 @@ impl Ledger {
         }
     }
 
-    /// Everything up to this LSN is settled.
+    /// The LSN up to which everything is settled.
     pub fn confirmed(&self) -> Lsn {
         self.lock().confirmed
     }
 
-    /// Have transactions with events been settled since this was asked last?
+    /// Whether transactions with events have been settled since this was asked last.
     pub fn take_eventful(&self) -> bool {
         std::mem::take(&mut self.lock().eventful)
     }
@@ -211,10 +212,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
-        // Nothing in here can panic half-way, so a poisoned account is still a true one.
-        self.account
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.account)
     }
 }
 
@@ -240,7 +238,7 @@ impl Entry {
         self.chunks.get_mut(at)
     }
 
-    /// Takes off the chunks that are settled, as far as all of their events have been handed on.
+    /// Takes off the chunks that are settled, as far as all of their events have tickets.
     fn take_off(&mut self) {
         while (self.settled_chunks + 1) * CHUNK <= self.events
             && self.chunks.front().is_none_or(|chunk| *chunk == 0)
@@ -252,8 +250,9 @@ impl Entry {
 }
 
 impl Account {
-    /// Takes a transaction off that is closed and settled: what is first is confirmed, and the end of any other becomes that of
-    /// the one before it. So behind one that is not settled there are only others like it, however many have passed.
+    /// Takes off a transaction that is closed and settled. If it is the first, it is confirmed; otherwise the one
+    /// before it takes over its end. So only unsettled transactions take memory, however many others are settled behind
+    /// them.
     fn leave(&mut self, number: u64) {
         let Some(Entry {
             end_lsn: Some(end),
@@ -278,7 +277,7 @@ impl Account {
     }
 }
 
-/// One unsettled delivery. Whoever holds it owes a settlement.
+/// One unsettled delivery. Whoever holds the ticket has to settle it.
 #[derive(Debug)]
 #[must_use = "a ticket that is not settled holds the LSN"]
 pub struct Ticket {
@@ -288,7 +287,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The delivery is delivered, durably parked, or dropped by a recorded decision.
+    /// Settles the delivery: it has arrived, is parked durably, or was dropped by a decision that is on record.
     pub fn settle(self) {
         self.ledger.settle(self.number, self.event);
     }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -17,6 +17,8 @@ use axum::{
 };
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
+
+use crate::lock::lock;
 
 /// More than any body of the demo has.
 const LARGEST_BODY: usize = 1 << 20;
@@ -89,7 +91,7 @@ impl Receivers {
 
 impl Seen {
     fn requests(&self) -> std::sync::MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.requests)
     }
 
     fn judge(&self, name: &str, headers: &HeaderMap, body: &Bytes) -> StatusCode {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::HookId;
-use crate::postgres::Lsn;
+use crate::{lock::lock, postgres::Lsn};
 
 /// The hooks that are off where the reader is, and what of that is not noted yet. Clones are the same one.
 #[derive(Debug, Clone, Default)]
@@ -79,10 +79,7 @@ impl OffHooks {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic half-way.
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.0)
     }
 }
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{Error, Office, Result, Who, deliveries::Content};
 use crate::{
     config::Verify,
-    courier::batch::Load,
+    delivery::load::Load,
     event::{Event, Position, Subject},
     message::Message,
     payload::Renderer,

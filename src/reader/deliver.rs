@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     config::Order,
-    delivery::{Delivery, Held, Unfit, lane::Place, memory_budget as memory, memory_budget::Taken},
+    delivery::{
+        Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
+        memory_budget::Permit,
+    },
     event::{Event, Position, Subject},
     expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
@@ -28,7 +31,6 @@ use crate::{
         TableName,
         tuple::{Image, Tuple},
     },
-    signature,
 };
 
 /// So long the reader waits for memory before it has somebody's deliveries parked.
@@ -207,10 +209,10 @@ impl Reader {
         body: Bytes,
         unfit: Option<Unfit>,
         asked: Option<Arc<Asked>>,
-        memory: Taken,
+        memory: Permit,
     ) {
         let position = event.position;
-        let id = signature::message_id(
+        let id = message_id(
             &self.system_identifier,
             position,
             event.commit_time,
@@ -238,7 +240,7 @@ impl Reader {
 
     /// Memory for the event's row, if that is large: as it came, and as JSON. At most half of what there is, so that there can
     /// be bodies beside it.
-    async fn reserve_for_row(&mut self, event: &Event) -> Option<Taken> {
+    async fn reserve_for_row(&mut self, event: &Event) -> Option<Permit> {
         let bytes = match &event.subject {
             Subject::Row { change, .. } => change.bytes(),
             Subject::Message(message) => message.payload.get().len(),
@@ -254,13 +256,13 @@ impl Reader {
     ///
     /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
     /// memory has them parked.
-    async fn reserve(&mut self, row: Option<&Taken>, bytes: usize) -> Taken {
+    async fn reserve(&mut self, row: Option<&Permit>, bytes: usize) -> Permit {
         let Self { desk, couriers, .. } = self;
         loop {
-            let waiting = desk.memory.stream.take_beside(row, bytes);
+            let waiting = desk.memory.stream.acquire_beside(row, bytes);
             match timeout(MEMORY_PATIENCE, waiting).await {
                 Ok(memory) => return memory,
-                Err(_) => couriers.shed(),
+                Err(_) => couriers.relieve_memory(),
             }
         }
     }

@@ -114,7 +114,7 @@ impl Reader {
             let desk = Arc::clone(&self.desk);
             self.desk
                 .tasks
-                .spawn(async move { desk.store.judge(&id, invalid.as_deref()).await });
+                .spawn(async move { desk.store.mark_invalid(&id, invalid.as_deref()).await });
         }
     }
 

@@ -25,8 +25,8 @@ use self::{
 use crate::{
     change::Change,
     config::{Config, GAP},
+    courier::{context, couriers::Couriers},
     delivery::{
-        Couriers, Desk,
         backlog::Backlog,
         ledger::{Ledger, Opened},
     },
@@ -51,7 +51,7 @@ pub struct Reader {
     owners: Owners,
     enrichment: Enrichment,
     couriers: Couriers,
-    desk: Arc<Desk>,
+    desk: Arc<context::Context>,
     ledger: Ledger,
     system_identifier: String,
     session: Session,
@@ -64,7 +64,12 @@ impl Reader {
     ///
     /// # Errors
     /// When a hook or an expression of the file cannot be used.
-    pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
+    pub fn new(
+        config: &Config,
+        desk: Arc<context::Context>,
+        ledger: Ledger,
+        off: OffHooks,
+    ) -> Result<Self> {
         let events = EventMap::new(config)?;
         let address = Address::parse(config.database.url.expose()).context("database.url")?;
         let owners = config
@@ -150,7 +155,7 @@ impl Reader {
         for (id, lasted) in failing {
             let id = HookId::new(id, false);
             if let Some(hook) = self.hooks.index.get(&id).cloned() {
-                self.couriers.remember(&id, &hook, lasted);
+                self.couriers.resume_streak(&id, &hook, lasted);
             }
         }
         Ok(())
@@ -163,11 +168,11 @@ impl Reader {
     pub async fn look_for_due(&mut self) -> Result<()> {
         for (id, parked) in self.desk.store.backlog().await? {
             let id = HookId::new(id, false);
-            if self.couriers.expects_nothing(&id) {
+            if self.couriers.is_drained(&id) {
                 let hook = self.hooks.index.get(&id).cloned();
                 self.couriers.resume(&id, hook.as_ref(), parked);
             } else {
-                self.couriers.look(&id);
+                self.couriers.poll_table(&id);
             }
         }
         Ok(())
@@ -181,7 +186,7 @@ impl Reader {
             parked.add(due.place, 1);
             self.couriers.resume(&due.hook, hook.as_ref(), parked);
         } else {
-            self.couriers.look(&due.hook);
+            self.couriers.poll_table(&due.hook);
         }
     }
 
@@ -194,7 +199,7 @@ impl Reader {
         let forgotten = self
             .desk
             .store
-            .forget(&self.couriers.idle(), retention)
+            .forget(&self.couriers.orphaned(), retention)
             .await?;
         for (hook, place) in forgotten.parked {
             self.couriers.forget(&HookId::new(hook, false), place);

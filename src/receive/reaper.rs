@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context, Result};
 use nix::unistd::Pid;
 
+use crate::lock::lock;
+
 const SCRIPT: &str = r#"
 groups=
 while read -r word group; do
@@ -63,7 +65,7 @@ impl Reaper {
     }
 
     fn send(&self, word: &str, group: Pid) {
-        let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pipe = lock(&self.pipe);
         if let Some(pipe) = pipe.as_mut()
             && let Err(error) = pipe.write_all(format!("{word} {group}\n").as_bytes())
         {

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    delivery::{Desk, ledger::Ledger},
+    courier::context,
+    delivery::ledger::Ledger,
     history::History,
     hook::off::OffHooks,
     meters::{Link, Meters},
@@ -33,7 +34,7 @@ use crate::{
         plan::plan,
         setup,
     },
-    store::{Due, Note, Store},
+    store::{Checkpoint, Due, Store},
 };
 
 /// How often it is noted how far we are.
@@ -91,7 +92,7 @@ impl<'a> Attached<'a> {
     pub(super) fn new(
         config: &'a Config,
         address: &'a Address,
-        desk: &Desk,
+        desk: &context::Context,
         ledger: &'a Ledger,
         off: OffHooks,
         options: &'a Options,
@@ -353,14 +354,16 @@ impl<'a> Attached<'a> {
                 continue;
             };
             if worth || progress.is_some() && progress != last {
-                let note = Note {
+                let note = Checkpoint {
                     identity,
                     confirmed,
                     progress,
                     rules: &self.rules,
                     off: &self.off,
                 };
-                self.store.note(&self.config.database.slot, &note).await;
+                self.store
+                    .save_checkpoint(&self.config.database.slot, &note)
+                    .await;
                 self.noted.send_replace(confirmed);
                 (last, first) = (progress, false);
             }

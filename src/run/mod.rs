@@ -16,8 +16,10 @@ use tokio_util::{
 
 use self::attached::{Attached, Outlived};
 use crate::{
+    backoff::{Backoff, spread},
     config::Config,
-    delivery::{Desk, ledger::Ledger, memory_budget::Memory},
+    courier::context,
+    delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     event::EventMap,
     history::History,
     hook::{self, off::OffHooks},
@@ -32,8 +34,10 @@ use crate::{
     trace::Traces,
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long to wait between sessions.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+/// By which share of it such a pause is spread to either side.
+const SPREAD: f64 = 0.2;
 
 /// What is handed in from outside.
 pub struct Options {
@@ -100,10 +104,10 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         let sending = async move { traces.keep_sending().await };
         AbortOnDropHandle::new(tokio::spawn(sending))
     });
-    let desk = Arc::new(Desk {
+    let desk = Arc::new(context::Context {
         sender: Sender::new(&config.delivery)?,
         store,
-        memory: Memory::new(config.delivery.memory),
+        memory: MemoryBudget::new(config.delivery.memory),
         permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),
@@ -217,9 +221,6 @@ impl Pause {
 
     /// Doubled for each failure, and spread so that several do not come at once.
     fn next(&self) -> Duration {
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
-            .min(LONGEST_PAUSE);
-        pause.mul_f64(rand::random_range(0.8..1.2))
+        spread(PAUSES.pause(self.failures), SPREAD, rand::random())
     }
 }

@@ -6,13 +6,14 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     config::Config,
-    delivery::{Desk, ledger::Ledger},
+    courier::context::Context,
+    delivery::ledger::Ledger,
     hook::off::OffHooks,
     postgres::{
         Lsn,
         stream::{Identity, Stream},
     },
-    store::Note,
+    store::Checkpoint,
 };
 
 /// So long the end waits for history, and for the collector of spans.
@@ -37,7 +38,7 @@ impl LastWord {
     pub(super) async fn stop(
         mut self,
         config: &Config,
-        desk: Arc<Desk>,
+        desk: Arc<Context>,
         writer: JoinHandle<()>,
         ledger: &Ledger,
     ) {
@@ -47,14 +48,16 @@ impl LastWord {
         let finished = async {
             desk.tasks.wait().await;
             if let (Some(identity), true) = (&self.identity, self.stream.is_some()) {
-                let note = Note {
+                let note = Checkpoint {
                     identity,
                     confirmed: ledger.confirmed(),
                     progress: ledger.progress(),
                     rules: &self.rules,
                     off: &self.off,
                 };
-                desk.store.note(&config.database.slot, &note).await;
+                desk.store
+                    .save_checkpoint(&config.database.slot, &note)
+                    .await;
                 self.noted = note.confirmed;
             }
             if timeout(LAST_HISTORY, desk.history.write_all(&desk.store))

@@ -34,7 +34,7 @@ use self::{
     target::{Target, put},
     tls::{Fingerprint, Tls, Trust},
 };
-use crate::{config::Delivery, trace};
+use crate::{config::Delivery, lock::lock};
 
 /// So much of an answer's body is kept, and no more is read.
 const KEPT_OF_BODY: usize = 4096;
@@ -78,7 +78,7 @@ pub struct Request<'a> {
     /// From the first step of connecting to the last byte of the answer.
     pub timeout: Duration,
     /// Which span it is, for `traceparent`; a header of that name that the target has is left alone.
-    pub span: Option<trace::Context>,
+    pub span: Option<traceparent::Context>,
 }
 
 impl Request<'_> {
@@ -146,11 +146,7 @@ impl Sender {
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
-        // Nothing that is done under the lock can panic.
-        let mut clients = self
-            .with_tls
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut clients = lock(&self.with_tls);
         if let Some(client) = clients.get(&tls.fingerprint()) {
             return Ok(client.clone());
         }

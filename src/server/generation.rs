@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::{self, Config},
     journal::Journal,
+    lock::lock,
     manage::Office,
     meters::Meters,
 };
@@ -131,7 +132,7 @@ impl House {
     }
 
     fn offices(&self) -> MutexGuard<'_, Vec<Office>> {
-        self.offices.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.offices)
     }
 }
 

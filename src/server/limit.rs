@@ -1,12 +1,10 @@
 //! How often a caller may ask: a bucket that fills evenly over a minute.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
+
+use crate::lock::lock;
 
 /// Buckets of callers who have not come for so long are forgotten: they are full again.
 const FORGET: Duration = Duration::from_secs(60);
@@ -34,7 +32,7 @@ impl Limits {
 
     /// Takes one request of `caller`. If there is none left, says when there will be.
     pub(super) fn take(&self, caller: &str, now: Instant) -> Result<(), Duration> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = lock(&self.buckets);
         if buckets.len() >= MANY {
             buckets.retain(|_, bucket| now - bucket.at < FORGET);
         }

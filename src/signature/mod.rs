@@ -1,4 +1,4 @@
-//! Signs requests, and names deliveries.
+//! Signs requests.
 
 mod header;
 pub mod scheme;
@@ -7,14 +7,13 @@ mod standard;
 use std::time::SystemTime;
 
 use http::header::HeaderName;
-use sha2::{Digest, Sha256};
 
 pub use self::{
     header::HeaderKey,
     scheme::{Algorithm, Encoding, HeaderSignature, SignatureScheme},
     standard::{BadSecret, SigningKey},
 };
-use crate::{event::Position, secret::Secret};
+use crate::secret::Secret;
 
 static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
@@ -111,63 +110,11 @@ pub fn seconds(at: SystemTime) -> u64 {
         .as_secs()
 }
 
-/// The `webhook-id` of a delivery: the same after every restart, retry and replay, and different for every other one.
-///
-/// The commit time is in it because LSNs begin anew where a cluster does, and the system identifier because two clusters
-/// have the same LSNs. Two ids are the same by chance once in 2^64 deliveries.
-pub fn message_id(
-    system_identifier: &str,
-    position: Position,
-    commit_time: SystemTime,
-    hook: &str,
-) -> String {
-    let commit_time = match commit_time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => i128::try_from(after.as_micros()).unwrap_or(i128::MAX),
-        Err(before) => -i128::try_from(before.duration().as_micros()).unwrap_or(i128::MAX),
-    };
-    let mut hash = Sha256::new();
-    // Each part with its length, so that no two lists of parts read the same.
-    for part in [
-        system_identifier.as_bytes(),
-        &position.commit_lsn.0.to_be_bytes(),
-        &commit_time.to_be_bytes(),
-        &position.index.to_be_bytes(),
-        hook.as_bytes(),
-    ] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    id_of(hash)
-}
-
-/// The `webhook-id` of a request that carries several deliveries: the same for the same ones in the same order.
-pub fn batch_id(members: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for member in members {
-        hash.update(member.len().to_be_bytes());
-        hash.update(member);
-    }
-    id_of(hash)
-}
-
-fn id_of(hash: Sha256) -> String {
-    let hash: [u8; 32] = hash.finalize().into();
-    let mut id = String::with_capacity(36);
-    id.push_str("msg_");
-    for byte in &hash[..16] {
-        for digit in [byte >> 4, byte & 15] {
-            id.push(char::from_digit(digit.into(), 16).unwrap_or_default());
-        }
-    }
-    id
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, time::Duration};
+    use std::time::Duration;
 
     use super::*;
-    use crate::postgres::Lsn;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     const OLDER: &str = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=";
@@ -212,33 +159,5 @@ mod tests {
         assert!(Signer::new(&SignatureScheme::Standard, &secret, None).is_err());
         let header = SignatureScheme::parse(r#"{"header": "x"}"#).unwrap();
         assert!(Signer::new(&header, &secret, Some((&secret, None))).is_ok());
-    }
-
-    #[test]
-    fn an_id_is_a_function_of_each_of_its_parts() {
-        let position = |lsn, index| Position {
-            commit_lsn: Lsn(lsn),
-            index,
-        };
-        let at = |micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
-        let ids = [
-            message_id("1", position(1, 1), at(1), "1"),
-            message_id("2", position(1, 1), at(1), "1"),
-            message_id("1", position(2, 1), at(1), "1"),
-            message_id("1", position(1, 2), at(1), "1"),
-            message_id("1", position(1, 1), at(2), "1"),
-            message_id("1", position(1, 1), at(1), "2"),
-            message_id("1", position(1, 1), at(1), "11"),
-            message_id("11", position(1, 1), at(1), ""),
-        ];
-        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
-        let batches = [
-            batch_id(&["1", "2"]),
-            batch_id(&["12"]),
-            batch_id(&["2", "1"]),
-        ];
-        assert_eq!(batches.iter().collect::<HashSet<_>>().len(), batches.len());
-        // Written down, because receivers keep ids for longer than a version of ours lasts.
-        assert_eq!(ids[0], "msg_57d71c7ec22173418dbd4a1ee2a38cf8");
     }
 }

@@ -1,90 +1,58 @@
 //! History in the table `attempt`.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeSet, time::SystemTime};
 
 use anyhow::{Context, Result};
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
 
-use super::batch::columns;
+use super::{
+    columns::{Columns, row},
+    rows::lanes_of,
+    text::without_nul,
+};
 use crate::{
     config,
-    history::Attempt,
+    delivery::attempt::Attempt,
     send::{ROWHOOK_BATCH, answer::Answer},
 };
 
-/// So much of an answer's headers is kept.
+/// How many bytes of headers are kept of a request or an answer.
 const HEADER_BYTES: usize = 4096;
-/// So many are forgotten at a time.
+/// How many attempts are deleted at a time.
 const PART: i64 = 5000;
-/// Stands for what may be secret.
+/// Stands for a value that may be secret.
 const HIDDEN: &str = "…";
 
-/// Writes attempts, and forgets the successes that are too many by now.
-pub(super) async fn note(
-    client: &Client,
-    attempts: &[Attempt],
-    rules: &config::History,
-) -> Result<()> {
-    let column = |of: fn(&Attempt) -> &str| attempts.iter().map(of).collect::<Vec<&str>>();
-    let deliveries = column(|attempt| &attempt.delivery);
-    let hooks = column(|attempt| attempt.hook.id.as_str());
-    let events = column(|attempt| &attempt.event);
-    let urls = column(|attempt| attempt.hook.target.display());
-    let numbers = attempts
-        .iter()
-        .map(|attempt| i32::try_from(attempt.number).unwrap_or(i32::MAX));
-    let numbers: Vec<i32> = numbers.collect();
-    let started: Vec<SystemTime> = attempts.iter().map(|attempt| attempt.started_at).collect();
-    let took = attempts
-        .iter()
-        .map(|attempt| attempt.took.as_secs_f64() * 1000.0);
-    let took: Vec<f64> = took.collect();
-    let delivered: Vec<bool> = attempts.iter().map(|attempt| attempt.delivered).collect();
-    let bodies: Vec<Option<&[u8]>> = attempts
-        .iter()
-        .map(|attempt| attempt.body.as_deref())
-        .collect();
-    let lsns: Vec<String> = attempts
-        .iter()
-        .map(|attempt| attempt.position.commit_lsn.to_string())
-        .collect();
-    let indexes: Vec<i64> = attempts
-        .iter()
-        .map(|attempt| i64::try_from(attempt.position.index).unwrap_or(i64::MAX))
-        .collect();
-    let commits: Vec<SystemTime> = attempts.iter().map(|attempt| attempt.commit_time).collect();
-    let (lanes, others): (Vec<i64>, Vec<Option<i64>>) = attempts
-        .iter()
-        .map(|attempt| columns(attempt.place))
-        .unzip();
-    let sent: Vec<String> = attempts
-        .iter()
-        .map(|attempt| {
-            let Attempt {
-                hook,
-                delivery,
-                batch,
-                content_type,
-                started_at,
-                ..
-            } = attempt;
-            let id = batch.as_ref().unwrap_or(delivery);
-            let mut headers = hook.target.headers(id, content_type, *started_at);
-            if batch.is_some() {
-                // With it, each member's history would hold the ids of all.
-                let mut ids = HeaderValue::from_static("");
-                ids.set_sensitive(true);
-                headers.insert(ROWHOOK_BATCH, ids);
-            }
-            object(&headers)
-        })
-        .collect();
-    let (mut statuses, mut errors, mut headers, mut answers) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for attempt in attempts {
-        let (status, error, head, body) = match &attempt.answer {
+row! {
+    /// An attempt, as `note_attempts.sql` takes it.
+    struct Recorded<'a> {
+        delivery: &'a str,
+        hook: &'a str,
+        event: &'a str,
+        number: i32,
+        started_at: SystemTime,
+        took_ms: f64,
+        delivered: bool,
+        status: Option<i32>,
+        error: Option<String>,
+        url: &'a str,
+        request_headers: String,
+        request_body: Option<&'a [u8]>,
+        response_headers: Option<String>,
+        response_body: Option<&'a [u8]>,
+        commit_lsn: String,
+        event_index: i64,
+        commit_time: SystemTime,
+        lane: i64,
+        other_lane: Option<i64>,
+    }
+}
+
+impl<'a> Recorded<'a> {
+    fn new(attempt: &'a Attempt, rules: &config::History) -> Self {
+        let (status, error, response_headers, response_body) = match &attempt.answer {
             Answer::Status {
                 code,
                 headers,
@@ -93,64 +61,74 @@ pub(super) async fn note(
             } => (
                 Some(i32::from(*code)),
                 None,
-                Some(object(headers)),
-                Some(&body[..]),
+                Some(to_json(headers)),
+                Some(&body[..]).filter(|_| rules.bodies),
             ),
-            // A text in Postgres has no zero bytes.
             Answer::Failed(failure) => {
-                let error = failure.to_string().replace('\0', "\u{fffd}");
+                let error = without_nul(&failure.to_string()).into_owned();
                 (None, Some(error), None, None)
             }
         };
-        statuses.push(status);
-        errors.push(error);
-        headers.push(head);
-        answers.push(body.filter(|_| rules.bodies));
+        let (lane, other_lane) = lanes_of(attempt.place);
+        Self {
+            delivery: &attempt.delivery,
+            hook: attempt.hook.id.as_str(),
+            event: &attempt.event,
+            number: i32::try_from(attempt.number).unwrap_or(i32::MAX),
+            started_at: attempt.started_at,
+            took_ms: attempt.took.as_secs_f64() * 1000.0,
+            delivered: attempt.delivered,
+            status,
+            error,
+            url: attempt.hook.target.display(),
+            request_headers: to_json(&request_headers(attempt)),
+            request_body: attempt.body.as_deref(),
+            response_headers,
+            response_body,
+            commit_lsn: attempt.position.commit_lsn.to_string(),
+            event_index: i64::try_from(attempt.position.index).unwrap_or(i64::MAX),
+            commit_time: attempt.commit_time,
+            lane,
+            other_lane,
+        }
     }
-    client
-        .execute(
-            include_str!("../../sql/store/note_attempts.sql"),
-            &[
-                &deliveries,
-                &hooks,
-                &events,
-                &numbers,
-                &started,
-                &took,
-                &delivered,
-                &statuses,
-                &errors,
-                &urls,
-                &sent,
-                &bodies,
-                &headers,
-                &answers,
-                &lsns,
-                &indexes,
-                &commits,
-                &lanes,
-                &others,
-            ],
-        )
-        .await
-        .context("write attempts")?;
-    let touched: BTreeSet<&str> = attempts
-        .iter()
-        .filter(|attempt| attempt.delivered)
-        .map(|attempt| attempt.hook.id.as_str())
-        .collect();
-    let touched: Vec<&str> = touched.into_iter().collect();
-    client
-        .execute(
-            include_str!("../../sql/store/forget_successes.sql"),
-            &[&touched, &i64::from(rules.successes)],
-        )
-        .await
-        .context("forget old successes")?;
+}
+
+fn request_headers(attempt: &Attempt) -> HeaderMap {
+    let id = attempt.batch.as_ref().unwrap_or(&attempt.delivery);
+    let target = &attempt.hook.target;
+    let mut headers = target.headers(id, &attempt.content_type, attempt.started_at);
+    if attempt.batch.is_some() {
+        // The value is left out: with it, the history of each member would hold the ids of all.
+        let mut ids = HeaderValue::from_static("");
+        ids.set_sensitive(true);
+        headers.insert(ROWHOOK_BATCH, ids);
+    }
+    headers
+}
+
+/// Writes attempts, and deletes the successes of their hooks that are too many by now.
+pub(super) async fn record(
+    client: &Client,
+    attempts: &[Attempt],
+    rules: &config::History,
+) -> Result<()> {
+    let rows = attempts.iter().map(|attempt| Recorded::new(attempt, rules));
+    let columns: Columns<'_> = rows.collect();
+    let sql = include_str!("../../sql/store/note_attempts.sql");
+    let written = client.execute(sql, &columns.parameters()).await;
+    written.context("write attempts")?;
+    let delivered = attempts.iter().filter(|attempt| attempt.delivered);
+    let hooks: BTreeSet<&str> = delivered.map(|attempt| attempt.hook.id.as_str()).collect();
+    let hooks: Vec<&str> = hooks.into_iter().collect();
+    let sql = include_str!("../../sql/store/forget_successes.sql");
+    let successes = i64::from(rules.successes);
+    let forgotten = client.execute(sql, &[&hooks, &successes]).await;
+    forgotten.context("forget old successes")?;
     Ok(())
 }
 
-/// Forgets what is too old.
+/// Deletes the attempts that are older than failures are kept.
 pub(super) async fn forget(client: &Client, rules: &config::History) -> Result<()> {
     let sql = include_str!("../../sql/store/forget_attempts.sql");
     let older = rules.failures_for.as_secs_f64();
@@ -165,8 +143,8 @@ pub(super) async fn forget(client: &Client, rules: &config::History) -> Result<(
     }
 }
 
-/// Headers as a JSON object; those of one name are joined, as HTTP allows.
-fn object(headers: &HeaderMap) -> String {
+/// Headers as a JSON object. Those of one name are joined with commas, as HTTP allows.
+fn to_json(headers: &HeaderMap) -> String {
     let mut object = Map::new();
     let mut bytes = 0;
     for (name, value) in headers {
@@ -175,10 +153,10 @@ fn object(headers: &HeaderMap) -> String {
             break;
         }
         let text = if value.is_sensitive() || *name == SET_COOKIE {
-            HIDDEN.to_owned()
+            Cow::Borrowed(HIDDEN)
         } else {
-            // jsonb has no zero characters.
-            String::from_utf8_lossy(value.as_bytes()).replace('\0', "\u{fffd}")
+            let text = String::from_utf8_lossy(value.as_bytes());
+            Cow::Owned(without_nul(&text).into_owned())
         };
         match object.get_mut(name.as_str()) {
             Some(Value::String(before)) => {
@@ -186,7 +164,7 @@ fn object(headers: &HeaderMap) -> String {
                 before.push_str(&text);
             }
             _ => {
-                object.insert(name.as_str().to_owned(), Value::String(text));
+                object.insert(name.as_str().to_owned(), Value::String(text.into_owned()));
             }
         }
     }

@@ -1,5 +1,6 @@
-//! What is due in the table is claimed, in sessions of its own: a commit takes its time, and few hooks shall have to wait for
-//! each other's.
+//! Claims what is due in the table.
+//!
+//! Claims have several sessions of their own, so that few hooks have to wait for each other's commits.
 
 use std::{
     collections::HashMap,
@@ -14,61 +15,111 @@ use futures_util::{TryStreamExt, future};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
-use super::{FIRST_PAUSE, Holder, LONGEST_PAUSE, Store, batch, connect};
-use crate::{delivery::Delivery, event::Position, hook::HookId};
+use super::{holder::Holder, rows::place, session::connect};
+use crate::{delivery::Delivery, event::Position, hook::HookId, postgres::address::Address};
 
-/// So many hooks can claim at the same time. Where nothing is parked, no session is opened.
+/// How many hooks can claim at the same time. A session is opened only when something is parked.
 const SESSIONS: usize = 4;
-/// A body that is larger than this comes in pieces: the driver has a second copy of what it reads.
+/// A body of more bytes than this is read in pieces, because the driver holds a second copy of what it reads.
 const PIECE: usize = 4 << 20;
 
-/// So long what was due before is passed over at least,
+/// For how long at least a hook's claims pass over what was due before.
 const SOONEST_LOOK: Duration = Duration::from_millis(250);
-/// and at most.
+/// For how long at most a hook's claims pass over what was due before.
 const LATEST_LOOK: Duration = Duration::from_secs(5);
+
+/// How soon it is worth claiming again where something is due, and others have it in their hands.
+const SOONEST_RETRY: Duration = Duration::from_millis(100);
+/// When to claim again where the next time is out of all bounds.
+const LATEST_RETRY: Duration = Duration::from_secs(10);
 
 /// How much of what is due is claimed at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
-    /// Of so many lanes at most: of each the first.
+    /// From how many lanes at most. Of each, the first delivery is claimed.
     pub lanes: usize,
-    /// So many come along that stand behind them,
+    /// How many deliveries that stand behind those may come along in all.
     pub behind: usize,
-    /// but only so many of a lane.
+    /// How many of these may be of one lane.
     pub of_lane: usize,
-    /// So many bytes of bodies.
+    /// How many bytes all bodies may have.
     pub bytes: usize,
 }
 
 /// What is due of a hook, and when there will be more.
 #[derive(Debug)]
 pub struct Claimed {
-    /// Due deliveries, oldest first.
+    /// The deliveries that were claimed, oldest first.
     pub deliveries: Vec<Delivery>,
     /// What stands behind them in their lanes and can go along, oldest first.
     pub behind: Vec<Delivery>,
-    /// When the next one is due; `None` where nothing has a time.
+    /// After which time the next one is due; `None` where nothing in the table has a time.
     pub next: Option<Duration>,
-    /// Nothing was claimed, because the first that is due has more bytes than the share: so many.
+    /// The bytes of the first delivery that is due, where nothing was claimed because it alone exceeds the share.
     pub too_large: Option<usize>,
 }
 
-/// The sessions, as far as they are open.
+impl Claimed {
+    fn new(
+        deliveries: Vec<Delivery>,
+        behind: Vec<Delivery>,
+        next: Option<Next>,
+        share: Share,
+    ) -> Self {
+        let has_none = deliveries.is_empty();
+        Self {
+            deliveries,
+            behind,
+            // What is due and could not be had is in somebody else's hands for a while.
+            next: next.as_ref().map(|next| match has_none {
+                true => next.wait.max(SOONEST_RETRY),
+                false => next.wait,
+            }),
+            too_large: next
+                .filter(|next| has_none && next.wait.is_zero() && next.bytes > share.bytes)
+                .map(|next| next.bytes),
+        }
+    }
+}
+
+/// The sessions in which hooks claim, opened when they are first used.
 #[derive(Default)]
 pub(super) struct Sessions([Mutex<Option<Session>>; SESSIONS]);
 
 impl Sessions {
-    /// That of a hook, as soon as it is free.
-    pub(super) async fn of(&self, hook: &HookId) -> MutexGuard<'_, Option<Session>> {
+    /// Claims a share of a hook's deliveries, as soon as the session of the hook is free.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub(super) async fn claim(
+        &self,
+        address: &Address,
+        schema: &str,
+        holder: &Holder,
+        hook: &HookId,
+        share: Share,
+        lease: Duration,
+    ) -> Result<Claimed> {
+        let mut slot = self.of(hook).await;
+        let mut session = match slot.take() {
+            Some(session) if !session.client.is_closed() => session,
+            _ => Session::prepare(connect(address, schema, "rowhook claims").await?).await?,
+        };
+        let claimed = session.claim(holder, hook, share, lease).await?;
+        *slot = Some(session);
+        Ok(claimed)
+    }
+
+    async fn of(&self, hook: &HookId) -> MutexGuard<'_, Option<Session>> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(hook.as_str());
         self.0[hash as usize % SESSIONS].lock().await
     }
 }
 
-/// A session, and the statements that it is for.
-pub(super) struct Session {
+/// A session, and the statements that it has prepared.
+struct Session {
     client: Client,
-    /// Where hooks with much that is due have come to.
+    /// How far hooks have come of which much is due.
     reached: HashMap<HookId, Reached>,
     claim: Statement,
     behind: Statement,
@@ -76,16 +127,20 @@ pub(super) struct Session {
     piece: Statement,
 }
 
-/// Up to where a hook has claimed what is due. The index still has all that has been claimed before, until Postgres comes to clean
-/// it, and to pass over that would take longer than the claim.
+/// Up to which time a hook has claimed what is due.
+///
+/// The index still has the entries of all that was claimed before, until Postgres cleans it, and to pass over those
+/// would take longer than the claim itself.
 #[derive(Clone, Copy)]
 struct Reached {
     due: SystemTime,
-    /// Something may have become due before that, and be seen only now. So all is looked through once in a while.
+    /// Until when claims begin at `due`. Something may have become due before that and be visible only now, so
+    /// everything is looked through once in a while.
     until: Instant,
 }
 
-/// The first that will be due.
+/// The delivery of a hook that is due first, now or later.
+#[derive(Debug)]
 struct Next {
     wait: Duration,
     due: SystemTime,
@@ -93,10 +148,11 @@ struct Next {
 }
 
 impl Session {
-    /// Makes a session ready.
+    /// Prepares the statements.
     async fn prepare(client: Client) -> Result<Self> {
-        // While the table has grown and was not analyzed since, Postgres expects little to be due, and would gather and sort all
-        // that is for the first few, of a million too. Without bitmaps it reads the first few through their index.
+        // Until a table that has grown is analyzed, Postgres expects little to be due, and to find the first few it
+        // would gather and sort everything, be it a million rows. Without bitmaps it reads the first few through their
+        // index.
         let settings = client.batch_execute("set enable_bitmapscan to off").await;
         settings.context("prepare to claim")?;
         let (claim, behind, next_due, piece) = tokio::try_join!(
@@ -127,26 +183,16 @@ impl Session {
         self.reached.retain(|_, reached| reached.until > began);
         let reached = self.reached.remove(hook);
         let from = reached.map(|reached| reached.due);
-        let (name, lease) = (hook.as_str(), lease.as_secs_f64());
-        let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
-        let due: [&(dyn ToSql + Sync); 8] = [
-            &name,
-            &most,
-            &lease,
-            &bytes,
-            &holder.slot,
-            &holder.name,
-            &piece,
-            &from,
-        ];
         // Both are on their way at once, and answered in this order.
-        let (mut deliveries, mut next) =
-            tokio::try_join!(self.deliveries(&self.claim, &due), self.next(hook, from))
-                .context("claim due deliveries")?;
-        let is_due = |next: &&Next| next.wait.is_zero();
-        match next.as_ref().filter(is_due).map(|next| next.due) {
-            Some(due) => {
-                // To look through all once took so long. It shall not be done all the time.
+        let (mut deliveries, mut next) = tokio::try_join!(
+            self.due(holder, hook, share, lease, from),
+            self.next(hook, from)
+        )
+        .context("claim due deliveries")?;
+        match next.as_ref().filter(|next| next.wait.is_zero()) {
+            Some(Next { due, .. }) => {
+                let due = *due;
+                // To look through everything takes about as long as this claim did. It must not be done all the time.
                 let pause = (10 * began.elapsed()).clamp(SOONEST_LOOK, LATEST_LOOK);
                 let until = reached.map_or(Instant::now() + pause, |reached| reached.until);
                 self.reached.insert(hook.clone(), Reached { due, until });
@@ -157,38 +203,54 @@ impl Session {
             }
             None => {}
         }
-        let behind = if deliveries.is_empty() {
-            Vec::new()
-        } else {
-            for delivery in &mut deliveries {
-                if delivery.body.is_empty() {
-                    delivery.body = self.body(&delivery.id).await?;
-                }
+        for delivery in &mut deliveries {
+            if delivery.body.is_empty() {
+                delivery.body = self.body(&delivery.id).await?;
             }
-            let taken: usize = deliveries.iter().map(|delivery| delivery.body.len()).sum();
-            let left = count(share.bytes.saturating_sub(taken));
-            let of_lane = count((share.behind / deliveries.len()).min(share.of_lane));
-            let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.id).collect();
-            let asked: [&(dyn ToSql + Sync); 3] = [&ids, &of_lane, &left];
-            let behind = self.deliveries(&self.behind, &asked).await;
-            behind.context("read what stands behind claimed deliveries")?
-        };
-        let has_none = deliveries.is_empty();
-        Ok(Claimed {
-            deliveries,
-            behind,
-            // What is due and could not be had is in somebody else's hands for a while.
-            next: next.as_ref().map(|next| match has_none {
-                true => next.wait.max(FIRST_PAUSE),
-                false => next.wait,
-            }),
-            too_large: next
-                .filter(|next| has_none && next.wait.is_zero() && next.bytes > share.bytes)
-                .map(|next| next.bytes),
-        })
+        }
+        let behind = self.behind(&deliveries, share).await;
+        let behind = behind.context("read what stands behind claimed deliveries")?;
+        Ok(Claimed::new(deliveries, behind, next, share))
     }
 
-    /// The first of a hook that will be due, or is, but for what was due before `from`.
+    /// Claims what is due of a hook, but for what was due before `from`.
+    async fn due(
+        &self,
+        holder: &Holder,
+        hook: &HookId,
+        share: Share,
+        lease: Duration,
+        from: Option<SystemTime>,
+    ) -> Result<Vec<Delivery>> {
+        let (name, lease) = (hook.as_str(), lease.as_secs_f64());
+        let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
+        let values: [&(dyn ToSql + Sync); 8] = [
+            &name,
+            &most,
+            &lease,
+            &bytes,
+            &holder.slot,
+            &holder.name,
+            &piece,
+            &from,
+        ];
+        self.deliveries(&self.claim, &values).await
+    }
+
+    /// Reads what stands behind claimed deliveries, as far as the share has room for it.
+    async fn behind(&self, claimed: &[Delivery], share: Share) -> Result<Vec<Delivery>> {
+        if claimed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let taken: usize = claimed.iter().map(|delivery| delivery.body.len()).sum();
+        let left = count(share.bytes.saturating_sub(taken));
+        let of_lane = count((share.behind / claimed.len()).min(share.of_lane));
+        let ids: Vec<&str> = claimed.iter().map(|delivery| &*delivery.id).collect();
+        self.deliveries(&self.behind, &[&ids, &of_lane, &left])
+            .await
+    }
+
+    /// Finds the first delivery of a hook that is or will be due, but for what was due before `from`.
     async fn next(&self, hook: &HookId, from: Option<SystemTime>) -> Result<Option<Next>> {
         let asked: [&(dyn ToSql + Sync); 2] = [&hook.as_str(), &from];
         let Some(row) = self.client.query_opt(&self.next_due, &asked).await? else {
@@ -196,19 +258,20 @@ impl Session {
         };
         let wait = Duration::try_from_secs_f64(row.try_get("wait")?);
         Ok(Some(Next {
-            wait: wait.unwrap_or(LONGEST_PAUSE),
+            wait: wait.unwrap_or(LATEST_RETRY),
             due: row.try_get("next_attempt")?,
             bytes: row.try_get::<_, i32>("bytes")?.unsigned_abs() as usize,
         }))
     }
 
-    /// What a statement returns, in the order of events, which `returning` does not keep. Each row is gone as soon as it is read.
+    /// Reads the deliveries that a statement returns, and puts them in the order of events, which `returning` does not
+    /// keep. No row stays in memory once it is read.
     async fn deliveries(
         &self,
         statement: &Statement,
-        asked: &[&(dyn ToSql + Sync)],
+        values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Delivery>> {
-        let rows = self.client.query_raw(statement, asked.iter().copied());
+        let rows = self.client.query_raw(statement, values.iter().copied());
         let rows = rows.await?.err_into::<anyhow::Error>();
         let deliveries = rows.and_then(|row| future::ready(delivery(&row)));
         let mut deliveries: Vec<Delivery> = deliveries.try_collect().await?;
@@ -216,7 +279,7 @@ impl Session {
         Ok(deliveries)
     }
 
-    /// The body of a delivery, in pieces.
+    /// Reads the body of a delivery in pieces.
     async fn body(&self, id: &str) -> Result<Bytes> {
         let mut body = BytesMut::new();
         loop {
@@ -239,27 +302,6 @@ impl Session {
     }
 }
 
-impl Store {
-    /// Takes a share of a hook's deliveries that are due. They are due again after `lease`. Those that come along behind them
-    /// are only read.
-    ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn claim(&self, hook: &HookId, share: Share, lease: Duration) -> Result<Claimed> {
-        let mut slot = self.claims.of(hook).await;
-        let mut session = match slot.take() {
-            Some(session) if !session.client.is_closed() => session,
-            _ => {
-                let client = connect(&self.address, &self.schema, "rowhook claims").await?;
-                Session::prepare(client).await?
-            }
-        };
-        let claimed = session.claim(&self.holder, hook, share, lease).await?;
-        *slot = Some(session);
-        Ok(claimed)
-    }
-}
-
 fn delivery(row: &Row) -> Result<Delivery> {
     let commit_lsn: &str = row.try_get("commit_lsn")?;
     let index: i64 = row.try_get("event_index")?;
@@ -273,7 +315,7 @@ fn delivery(row: &Row) -> Result<Delivery> {
             index: index.unsigned_abs(),
         },
         commit_time: row.try_get("commit_time")?,
-        place: batch::place(row.try_get("lane")?, row.try_get("other_lane")?),
+        place: place(row.try_get("lane")?, row.try_get("other_lane")?),
         body: Bytes::copy_from_slice(body.unwrap_or_default()),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         attempts: attempts.unsigned_abs(),

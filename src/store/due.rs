@@ -1,19 +1,19 @@
-//! What the table says of deliveries that somebody has made due by hand.
+//! Notifications about deliveries that somebody has made due by hand.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::batch;
+use super::rows::place;
 use crate::{delivery::lane::Place, hook::HookId};
 
 /// A parked delivery that is due now.
 #[derive(Debug)]
 pub struct Due {
-    /// Its hook.
+    /// The hook of the delivery.
     pub hook: HookId,
-    /// Where it stands.
+    /// The lanes that it stands in.
     pub place: Place,
-    /// It was dead before, and so nobody counts on it.
+    /// Whether it was dead before, so that no courier has counted it yet.
     pub revived: bool,
 }
 
@@ -26,16 +26,16 @@ struct Payload {
 }
 
 impl Due {
-    /// What a notification of `call_courier` says.
+    /// Reads a notification of `call_courier`.
     ///
     /// # Errors
-    /// When it comes from somebody else.
+    /// When the payload is none of `call_courier`.
     pub fn parse(payload: &str) -> Result<Self> {
         let payload: Payload =
             serde_json::from_str(payload).context("read a notification on rowhook's channel")?;
         Ok(Self {
             hook: HookId::new(payload.hook, false),
-            place: batch::place(payload.lane, payload.other_lane),
+            place: place(payload.lane, payload.other_lane),
             revived: payload.revived,
         })
     }

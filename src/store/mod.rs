@@ -1,12 +1,24 @@
-//! What rowhook keeps in its own tables: deliveries that are parked or dead, and its word on hooks.
+//! What rowhook keeps in its own tables: parked and dead deliveries, the history of attempts, and how far the stream
+//! has been dealt with.
 //!
-//! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written to,
-//! deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
+//! A write is tried until it succeeds, and what waits for it is not settled before. While the tables cannot be written
+//! to, deliveries stay in memory, the memory budget is used up, and the stream pauses: nothing is dropped.
+//!
+//! The store does not know who parks: whoever does implements [`Parker`].
+
+pub mod text;
 
 mod attempts;
 mod batch;
+mod checkpoint;
 mod claim;
+mod columns;
+mod disabling;
 mod due;
+mod holder;
+mod rows;
+mod session;
+mod write;
 mod writer;
 
 use std::{
@@ -19,33 +31,36 @@ use std::{
 
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, mpsc, oneshot};
+use tokio::sync::{MappedMutexGuard, mpsc, oneshot};
 use tokio_postgres::{Client, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
-use self::writer::Writer;
 pub use self::{
-    batch::{Failed, Fate, Forgotten, Write},
+    batch::Forgotten,
+    checkpoint::Checkpoint,
     claim::{Claimed, Share},
+    disabling::Disabling,
     due::Due,
+    holder::Holder,
+    write::{Failed, Fate, Parker, Write},
+};
+use self::{
+    holder::HOLDS,
+    session::{PAUSES, Session},
+    writer::Writer,
 };
 use crate::{
-    config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
-    delivery::{backlog::Backlog, ledger::Progress},
-    history::Attempt,
-    hook::{Hook, HookId, Origin, off::OffHooks},
+    config::{self, Config, HookTable},
+    delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
+    hook::HookId,
     message::PREFIX,
-    postgres::{Lsn, address::Address, quote, stream::Identity, time::timestamp},
+    postgres::{Lsn, address::Address},
 };
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// So often a row is looked for again that others do not see yet.
+/// How many times a statement that has found no row is executed again, because its session may not see the row yet.
 const LOOKS: u32 = 5;
-/// Says whether a name ($2) is that of the holder of a slot ($1).
-const HOLDS: &str = "select from holder where slot = $1 and name = $2";
 
-/// The door to rowhook's tables. Connects when it is needed, and again when a connection breaks.
+/// Reads and writes rowhook's own tables. It connects when it is first needed, and again when a connection breaks.
 pub struct Store {
     address: Address,
     schema: String,
@@ -54,105 +69,19 @@ pub struct Store {
     overtaken: CancellationToken,
     hook_table: Option<HookTable>,
     client: Session,
-    /// Nothing else waits while the progress cannot be noted.
-    notes: Session,
+    /// Apart, so that nothing else waits while a checkpoint cannot be saved.
+    checkpoints: Session,
     claims: claim::Sessions,
-    /// No delivery waits for history.
+    /// Apart, so that no delivery waits for history.
     history: Session,
     writes: mpsc::UnboundedSender<Write>,
 }
 
-/// A session that is opened when it is needed, and again when it breaks.
-struct Session {
-    name: &'static str,
-    open: Mutex<Option<Client>>,
-}
-
-impl Session {
-    fn named(name: &'static str) -> Self {
-        Self {
-            name,
-            open: Mutex::new(None),
-        }
-    }
-}
-
-/// Who we are to other rowhooks on the same slot.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    /// The slot.
-    pub slot: String,
-    /// A name that no other process has.
-    pub name: String,
-}
-
-/// The end of a hook's deliveries, for now.
-pub struct Disabling<'a> {
-    /// The hook.
-    pub hook: &'a Hook,
-    /// Why.
-    pub reason: &'a str,
-    /// Its target wants nothing any more, and has said so.
-    pub gone: bool,
-    /// Since when there has been no success.
-    pub since: SystemTime,
-    /// What the target answered, in a few words.
-    pub last_answer: &'a str,
-}
-
-impl Disabling<'_> {
-    /// The event `hook.disabled`, as a message of the stream.
-    fn message(&self) -> String {
-        serde_json::json!({
-            "event": HOOK_DISABLED,
-            "owner": self.hook.owner.as_deref(),
-            "about": self.hook.id.as_str(),
-            "payload": {
-                "hook": self.hook.id,
-                "target": self.hook.target.display(),
-                "reason": self.reason,
-                "since": timestamp(self.since),
-                "last_answer": self.last_answer,
-            },
-        })
-        .to_string()
-    }
-}
-
-/// How a hook of the application's own table is switched off; `None` where it cannot be. One that only fails is never deleted.
-fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
-    let (table, id) = (quote::table(&theirs.table), quote::name(&theirs.id));
-    match &theirs.active {
-        Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
-            let active = quote::name(active);
-            Some(format!(
-                "update {table} set {active} = false where {id}::text = $1 and {active} and $2::text is not null"
-            ))
-        }
-        _ if gone => Some(format!(
-            "delete from {table} where {id}::text = $1 and $2::text is not null"
-        )),
-        _ => None,
-    }
-}
-
-/// Where we are in the WAL.
-pub struct Note<'a> {
-    /// Of which cluster.
-    pub identity: &'a Identity,
-    /// What the slot is about to hear.
-    pub confirmed: Lsn,
-    /// How far a large transaction is settled.
-    pub progress: Option<Progress>,
-    /// A name for what events are numbered by.
-    pub rules: &'a str,
-    /// What hooks have been switched off and on up to `confirmed`.
-    pub off: &'a OffHooks,
-}
-
 impl Store {
-    /// The tables of `config` in the database at `address`, and the task that writes to them, which ends when the store is
-    /// dropped.
+    /// Opens the tables of `config` in the database at `address`.
+    ///
+    /// Returns the store and the task that writes for it, which ends when the store is dropped and everything is
+    /// written.
     pub fn open(
         address: Address,
         config: &Config,
@@ -172,7 +101,7 @@ impl Store {
             overtaken: writer.overtaken.clone(),
             hook_table: config.hook_table.clone(),
             client: Session::named("rowhook store"),
-            notes: Session::named("rowhook notes"),
+            checkpoints: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),
             history: Session::named("rowhook history"),
             writes,
@@ -180,21 +109,23 @@ impl Store {
         (store, writer.write(received))
     }
 
-    /// Hands a write over. It is durable when its own word says so: a ticket settled, an answer sent.
-    pub fn put(&self, write: Write) {
+    /// Hands a write over. How one learns that it is durable is up to the [`Write`]: a ticket is settled, a [`Parker`]
+    /// called, or an answer sent.
+    pub fn enqueue(&self, write: Write) {
         // The writer lives as long as the store does; without it nothing is settled, and so nothing is lost.
         let _ = self.writes.send(write);
     }
 
     /// Hands a write over and waits until it is durable.
-    pub async fn done(&self, write: impl FnOnce(oneshot::Sender<()>) -> Write) {
+    pub async fn persist(&self, write: impl FnOnce(oneshot::Sender<()>) -> Write) {
         let (done, durable) = oneshot::channel();
-        self.put(write(done));
+        self.enqueue(write(done));
         // A writer that has ended answers nobody; then we are ending too.
         let _ = durable.await;
     }
 
-    /// Makes us the holder of the slot, and due again what an earlier one has claimed. From here on nobody else parks anything.
+    /// Makes us the holder of the slot, and makes due again what an earlier holder has claimed. From here on nobody
+    /// else parks anything.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -203,14 +134,15 @@ impl Store {
         let hold = include_str!("../../sql/store/hold.sql");
         let held = self.execute_once(&self.client, hold, &[slot, name]).await;
         held.context("take over the slot")?;
-        // Apart, so that it sees what an earlier holder has done before it had to stop, and locks nothing that it waits for.
+        // A statement of its own, so that it sees what the earlier holder has done until it had to stop, and so that it
+        // locks nothing that the first one waits for.
         let reclaim = include_str!("../../sql/store/reclaim.sql");
         let reclaimed = self.execute_once(&self.client, reclaim, &[]).await;
         reclaimed.context("take over what was claimed")?;
         Ok(())
     }
 
-    /// Are we still the holder of the slot?
+    /// Whether we are still the holder of the slot.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -221,12 +153,12 @@ impl Store {
         Ok(row.context("read who holds the slot")?.is_some())
     }
 
-    /// Waits until it is found that we are not the holder of the slot any more. Nothing more is parked then.
+    /// Waits until we are found not to hold the slot any more. From then on nothing is parked.
     pub async fn overtaken(&self) {
         self.overtaken.cancelled().await;
     }
 
-    /// What is parked, by hook.
+    /// Reads what is parked, by the ids of hooks.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -234,20 +166,21 @@ impl Store {
         let client = self.session(&self.client).await?;
         let sql = include_str!("../../sql/store/backlog.sql");
         let none: [&str; 0] = [];
-        // Row by row: there may be millions.
+        // Row by row, because there may be millions.
         let rows = client.query_raw(sql, none).await;
         let mut rows = pin!(rows.context("read what is parked")?);
         let mut backlog: HashMap<String, Backlog> = HashMap::new();
         while let Some(row) = rows.try_next().await.context("read what is parked")? {
             let deliveries: i64 = row.try_get("deliveries")?;
-            let place = batch::place(row.try_get("lane")?, row.try_get("other_lane")?);
+            let place = rows::place(row.try_get("lane")?, row.try_get("other_lane")?);
             let of_hook = backlog.entry(row.try_get("hook")?).or_default();
             of_hook.add(place, deliveries.unsigned_abs());
         }
         Ok(backlog)
     }
 
-    /// What [`note`](Self::note) has noted last of a transaction in hand, for this slot and under the same rules.
+    /// Reads what the last [checkpoint](Self::save_checkpoint) of this slot says about a large transaction; `None`
+    /// where it says nothing, or under other rules.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -269,39 +202,44 @@ impl Store {
         }))
     }
 
-    /// Notes where we are, before the slot hears of it. When this returns, it is durable.
-    pub async fn note(&self, slot: &str, note: &Note<'_>) {
-        let lsn = |lsn: Lsn| lsn.to_string();
-        let commit_lsn = note.progress.map(|progress| lsn(progress.commit_lsn));
-        let events = note.progress.map(|progress| progress.events);
-        let events = events.map(|events| i64::try_from(events).unwrap_or(i64::MAX));
-        let rules = note.progress.map(|_| note.rules);
-        let (off, on) = note.off.turned(note.confirmed);
+    /// Saves a checkpoint, before the slot learns of it. When this returns, it is durable.
+    pub async fn save_checkpoint(&self, slot: &str, checkpoint: &Checkpoint<'_>) {
+        let Checkpoint {
+            identity,
+            confirmed,
+            progress,
+            rules,
+            off,
+        } = checkpoint;
+        let commit_lsn = progress.map(|progress| progress.commit_lsn.to_string());
+        let events = progress.map(|progress| i64::try_from(progress.events).unwrap_or(i64::MAX));
+        let rules = progress.map(|_| *rules);
+        let (turned_off, turned_on) = off.turned(*confirmed);
         let ids = |hooks: &[HookId]| -> Vec<String> {
             hooks.iter().map(|hook| hook.as_str().to_owned()).collect()
         };
         let sql = include_str!("../../sql/store/note_progress.sql");
         self.execute(
-            &self.notes,
+            &self.checkpoints,
             "note the progress",
             sql,
             &[
                 &slot,
-                &note.identity.system_identifier,
-                &i64::from(note.identity.timeline),
-                &lsn(note.confirmed),
+                &identity.system_identifier,
+                &i64::from(identity.timeline),
+                &Lsn::to_string(confirmed),
                 &commit_lsn,
                 &events,
                 &rules,
-                &ids(&off),
-                &ids(&on),
+                &ids(&turned_off),
+                &ids(&turned_on),
             ],
         )
         .await;
-        note.off.noted(note.confirmed);
+        off.noted(*confirmed);
     }
 
-    /// The hooks that were off where the slot stands; `None` where nothing has been noted yet.
+    /// Reads which hooks were off where the slot stands; `None` where no checkpoint has been saved yet.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -320,7 +258,7 @@ impl Store {
         ids.collect::<Result<_>>().map(Some)
     }
 
-    /// Notes that hooks are told of a gap. Returns when that is, if nobody had noted it before.
+    /// Records that hooks learn of a gap. Returns the time of that, or `None` where it was recorded before.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -334,29 +272,19 @@ impl Store {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
-    /// Switches a hook of the table off, and emits `hook.disabled` in the same transaction. What cannot be switched off, a hook
-    /// of hooks.toml or one whose table has no column for it, is told of all the same.
+    /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
+    /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
-        let Disabling { hook, reason, .. } = disabling;
-        let gone = match (hook.origin, &self.hook_table) {
-            (Origin::File, _) => None,
-            (Origin::Table, None) => Some(
-                "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
-                 where id::text = $1 and active"
-                    .to_owned(),
-            ),
-            (Origin::Table, Some(theirs)) => switch_off(theirs, disabling.gone),
-        };
         let (what, message) = ("disable a hook", disabling.message());
-        let id = hook.id.as_str();
-        match gone {
-            // The hook's row is changed before the message is written, and so it does not hear of itself.
+        let (id, reason) = (disabling.hook.id.as_str(), disabling.reason);
+        match disabling.switch_off(self.hook_table.as_ref()) {
+            // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
                 let sql = format!(
                     "with disabled as ({sql} returning 1) \
                      select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
                 );
-                self.execute_when_seen(what, &sql, &[&id, reason, &PREFIX, &message])
+                self.execute_when_seen(what, &sql, &[&id, &reason, &PREFIX, &message])
                     .await;
             }
             None => {
@@ -367,27 +295,31 @@ impl Store {
         }
     }
 
-    /// Deletes some of what is older than `retention`: dead deliveries, and parked ones of these hooks. Returns whether there
-    /// may be more, and where the parked ones stood.
+    /// Deletes some of the deliveries that are older than `retention`: dead ones, and parked ones of the hooks in
+    /// `orphaned`. Returns how many they were, and where the parked ones stood.
     ///
     /// # Errors
     /// When the tables cannot be written to; then nothing is deleted.
-    pub async fn forget(&self, idle: &[&str], retention: Duration) -> Result<Forgotten> {
+    pub async fn forget(&self, orphaned: &[&str], retention: Duration) -> Result<Forgotten> {
         let mut client = self.session(&self.client).await?;
-        let forgotten = batch::forget(&mut client, idle, retention).await;
+        let forgotten = batch::forget(&mut client, orphaned, retention).await;
         forgotten.context("delete what is older than the retention")
     }
 
-    /// Writes history, and forgets the successes that are too many by now.
+    /// Writes attempts to the history, and deletes the successes that are too many by now.
     ///
     /// # Errors
-    /// When the tables cannot be written to; then it is lost.
-    pub async fn note_attempts(&self, attempts: &[Attempt], rules: &config::History) -> Result<()> {
+    /// When the tables cannot be written to; the attempts are lost then.
+    pub async fn record_attempts(
+        &self,
+        attempts: &[Attempt],
+        rules: &config::History,
+    ) -> Result<()> {
         let client = self.session(&self.history).await?;
-        attempts::note(&client, attempts, rules).await
+        attempts::record(&client, attempts, rules).await
     }
 
-    /// Forgets the attempts that are older than history is kept.
+    /// Deletes the attempts that are older than the history is kept.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -396,7 +328,7 @@ impl Store {
         attempts::forget(&client, rules).await
     }
 
-    /// For how long hooks have been without success, as [`Write::Failing`] has noted.
+    /// Reads which hooks fail, and for how long they have had no success, as [`Write::FailingSince`] has recorded it.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -415,8 +347,8 @@ impl Store {
             .collect()
     }
 
-    /// Writes beside a hook of rowhook's own table why it cannot be used, or that it can again.
-    pub async fn judge(&self, hook: &HookId, invalid: Option<&str>) {
+    /// Writes to a hook's row in rowhook's own table why it cannot be used; `None`: it can be used again.
+    pub async fn mark_invalid(&self, hook: &HookId, invalid: Option<&str>) {
         if self.hook_table.is_some() {
             return;
         }
@@ -426,18 +358,29 @@ impl Store {
             .await;
     }
 
-    /// The same as [`execute`](Self::execute), for something about a row of the stream, which can be ahead of what other
-    /// sessions see: what is about no row yet is tried again for a moment.
+    /// Claims a share of a hook's deliveries that are due, and reads what may come along behind them. What is claimed
+    /// is due again after `lease`.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn claim(&self, hook: &HookId, share: Share, lease: Duration) -> Result<Claimed> {
+        let (address, schema) = (&self.address, &self.schema);
+        self.claims
+            .claim(address, schema, &self.holder, hook, share, lease)
+            .await
+    }
+
+    /// Executes a statement about a row of the stream, which can be ahead of what other sessions see: where there is no
+    /// such row, it is tried again for a moment.
     async fn execute_when_seen(&self, what: &str, sql: &str, values: &[&(dyn ToSql + Sync)]) {
-        let (mut pause, mut unseen) = (FIRST_PAUSE, 0);
+        let mut unseen = 0;
         while self.execute(&self.client, what, sql, values).await == 0 && unseen < LOOKS {
             unseen += 1;
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            tokio::time::sleep(PAUSES.pause(unseen)).await;
         }
     }
 
-    /// Tries until it succeeds, and returns how many rows it was about.
+    /// Executes a statement until it succeeds, and returns the number of its rows.
     async fn execute(
         &self,
         session: &Session,
@@ -445,16 +388,16 @@ impl Store {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> u64 {
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         loop {
-            match self.execute_once(session, sql, values).await {
+            let error = match self.execute_once(session, sql, values).await {
                 Ok(rows) => return rows,
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
-                }
-            }
+                Err(error) => error,
+            };
+            failures += 1;
+            let pause = PAUSES.pause(failures);
+            tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not {what}; it is tried again");
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -469,29 +412,8 @@ impl Store {
         rows.context("write to the tables")
     }
 
-    /// A session, as soon as nobody else has it.
+    /// The client of a session, as soon as nobody else uses it.
     async fn session<'a>(&self, session: &'a Session) -> Result<MappedMutexGuard<'a, Client>> {
-        let mut open = session.open.lock().await;
-        if open.as_ref().is_none_or(Client::is_closed) {
-            *open = Some(connect(&self.address, &self.schema, session.name).await?);
-        }
-        let open = MutexGuard::try_map(open, Option::as_mut);
-        open.map_err(|_| anyhow::anyhow!("{} is not open", session.name))
+        session.client(&self.address, &self.schema).await
     }
-}
-
-/// Opens a session in which rowhook's own tables need no schema.
-async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
-    let client = address.connect(name).await?;
-    // A plan that is kept could be of a time when the tables were empty; and a machine that is gone in the middle of a transaction
-    // must not keep its successor waiting.
-    let settings = format!(
-        "set search_path to {}; set plan_cache_mode to force_custom_plan; set idle_in_transaction_session_timeout to '30s'",
-        quote::name(schema)
-    );
-    client
-        .batch_execute(&settings)
-        .await
-        .context("prepare the store's session")?;
-    Ok(client)
 }

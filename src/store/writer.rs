@@ -1,20 +1,22 @@
-//! The task that writes, one transaction after the other; what arrives meanwhile goes into the next.
+//! The task that writes, one transaction after the other. What is handed over meanwhile goes into the next.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FIRST_PAUSE, Holder, LONGEST_PAUSE,
-    batch::{Batch, Changes, Session, Write, Written},
-    connect,
+    batch::{Batch, Changes, Session, Written},
+    holder::Holder,
+    session::{PAUSES, connect},
+    write::Write,
 };
 use crate::postgres::address::Address;
 
-/// A transaction is not made larger than this, but for a single write.
+/// The most writes of one transaction.
 const BATCH_WRITES: usize = 4096;
+/// With how many bytes of bodies no more writes are added to a transaction.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Where it writes, and as whom.
+/// Where to write, and as whom.
 pub(super) struct Writer {
     pub(super) address: Address,
     pub(super) schema: String,
@@ -24,39 +26,46 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot: what we have in hand is in its
-    /// hands too, or was, and nobody would count on what we park.
+    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot. In the second case, what
+    /// we have in memory is in its hands too, or was, and it would not know of what we park.
     pub(super) async fn write(self, mut writes: mpsc::UnboundedReceiver<Write>) {
         let mut session = None;
         while let Some(batch) = gather(&mut writes).await {
-            let (mut changes, mut pause) = (Changes::default(), FIRST_PAUSE);
-            loop {
-                let error = match self.attempt(&batch, &mut changes, &mut session).await {
-                    Ok(Written::Durable) => break,
-                    Ok(Written::Overtaken) => {
-                        tracing::warn!(
-                            slot = self.holder.slot,
-                            "another rowhook holds the slot now; nothing more is parked"
-                        );
-                        self.overtaken.cancel();
-                        return;
-                    }
-                    Err(error) => error,
-                };
-                tracing::warn!(
-                    error = format!("{error:#}"),
-                    deliveries = batch.0.len(),
-                    retry_in = ?pause,
-                    "could not park; the deliveries stay in memory, and it is tried again"
-                );
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            match self.write_batch(&batch, &mut session).await {
+                Some(changes) => batch.acknowledge(&changes),
+                None => return self.overtaken.cancel(),
             }
-            batch.tell(&changes);
         }
     }
 
-    /// Writes, in a session that stays open when it has served.
+    /// Tries until the batch is written; `None` where another rowhook holds the slot.
+    async fn write_batch(&self, batch: &Batch, session: &mut Option<Session>) -> Option<Changes> {
+        let (mut changes, mut failures) = (Changes::default(), 0);
+        loop {
+            let error = match self.attempt(batch, &mut changes, session).await {
+                Ok(Written::Durable) => return Some(changes),
+                Ok(Written::Overtaken) => {
+                    tracing::warn!(
+                        slot = self.holder.slot,
+                        "another rowhook holds the slot now; nothing more is parked"
+                    );
+                    return None;
+                }
+                Err(error) => error,
+            };
+            failures += 1;
+            let pause = PAUSES.pause(failures);
+            tracing::warn!(
+                error = format!("{error:#}"),
+                deliveries = batch.0.len(),
+                retry_in = ?pause,
+                "could not park; the deliveries stay in memory, and it is tried again"
+            );
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Writes once, in a session that stays open where that has worked.
     async fn attempt(
         &self,
         batch: &Batch,
@@ -76,7 +85,7 @@ impl Writer {
     }
 }
 
-/// The next that belong into one transaction; `None` when there will be no more.
+/// Waits for a write, and takes as many as are there for one transaction; `None` when there will be no more.
 async fn gather(writes: &mut mpsc::UnboundedReceiver<Write>) -> Option<Batch> {
     let mut batch = vec![writes.recv().await?];
     let mut bytes = 0;

@@ -1,12 +1,12 @@
-//! What came of requests, as spans of OpenTelemetry: gathered here, and sent behind the deliveries to a collector.
+//! Attempts as spans of OpenTelemetry: gathered here, and sent to a collector once a second.
 //!
-//! No delivery ever waits for it. What is gathered is bounded; what goes beyond, and what the collector does not take, is
-//! dropped and counted.
+//! No delivery ever waits for that. What is gathered is bounded; what goes beyond, and what the collector does not
+//! take, is dropped and counted.
 
 mod otlp;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -14,75 +14,84 @@ use anyhow::{Context as _, ensure};
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use tokio::sync::Notify;
 
-pub use crate::send::traceparent::Context;
 use crate::{
-    config, courier::batch::Load, delivery::Delivery, hook::Hook, meters::Meters,
-    send::answer::Answer,
+    config,
+    delivery::{Delivery, load::Load},
+    hook::Hook,
+    lock::lock,
+    meters::Meters,
+    send::{answer::Answer, traceparent},
 };
 
-/// How often spans are sent.
+/// The longest time between two requests to the collector.
 const PAUSE: Duration = Duration::from_secs(1);
-/// So many spans wait at most.
+/// The most spans that wait to be sent.
 const SPANS: usize = 8192;
-/// So many go in one request, which does not wait for the pause.
+/// The most spans of one request. With that many, it is made at once.
 const TOGETHER: usize = 2048;
-/// So long a collector may take.
+/// How long the collector may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One attempt of a delivery, or of an array of them.
 #[derive(Debug)]
 struct Span {
-    /// What it is called in the trace.
-    context: Context,
-    /// The request that it went in, where that is an array's.
-    request: Option<Context>,
-    /// The hook, as it was.
+    /// The trace that it belongs to, and its own id there.
+    context: traceparent::Context,
+    /// Where the delivery was sent in an array, the span of that request.
+    request: Option<traceparent::Context>,
+    /// The hook, as it was when the request was made.
     hook: Arc<Hook>,
     /// The `webhook-id`.
     id: Arc<str>,
     /// What was sent.
     of: Of,
-    /// When it was begun.
+    /// When the request was begun.
     started_at: SystemTime,
-    /// From there to the end of the answer.
+    /// The time from there to the end of the answer.
     took: Duration,
     /// The status, if there was an answer.
     status: Option<u16>,
-    /// What kind of error it is; `None`: it is a success.
+    /// The kind of the error; `None` for a success.
     error: Option<Arc<str>>,
 }
 
 /// What was sent.
 #[derive(Debug)]
 enum Of {
-    /// A delivery.
+    /// A single delivery.
     Delivery {
         /// The event's name.
         event: Arc<str>,
         /// Which attempt of the delivery, from 1.
         number: u32,
     },
-    /// An array of so many.
+    /// An array of this many deliveries.
     Array(usize),
 }
 
-/// A request that has ended.
+/// A request that has ended, and what came of it.
 #[derive(Debug)]
 pub struct Ended<'a> {
-    /// The hook, as it was.
+    /// The hook, as it was when the request was made.
     pub hook: &'a Arc<Hook>,
-    /// What came of it.
+    /// The answer, or why there was none.
     pub answer: &'a Answer,
-    /// Was it a success?
+    /// Whether the endpoint has taken what was sent.
     pub delivered: bool,
-    /// When it was begun.
+    /// When the request was begun.
     pub started_at: SystemTime,
-    /// From there to the end of the answer.
+    /// The time from there to the end of the answer.
     pub took: Duration,
 }
 
 impl Ended<'_> {
-    fn span(&self, context: Context, request: Option<Context>, id: &Arc<str>, of: Of) -> Span {
+    fn span(
+        &self,
+        context: traceparent::Context,
+        request: Option<traceparent::Context>,
+        id: &Arc<str>,
+        of: Of,
+    ) -> Span {
         let (status, error) = match self.answer {
             Answer::Status { code, .. } => (Some(*code), code.to_string().into()),
             Answer::Failed(failure) => (None, failure.kind().into()),
@@ -108,14 +117,15 @@ pub struct Traces {
     client: Client,
     meters: Arc<Meters>,
     pending: Mutex<Vec<Span>>,
-    /// There is enough for a request.
+    /// Notified when there are enough spans for a request.
     enough: Notify,
-    /// Has the collector taken nothing of late? Held while spans are sent, so that the last word waits for what is on its way.
+    /// Whether the last request to the collector failed. Locked while spans are sent, so that the last request waits
+    /// for the one before it.
     failing: tokio::sync::Mutex<bool>,
 }
 
 impl Traces {
-    /// Nothing yet.
+    /// Prepares to send spans as `rules` say.
     ///
     /// # Errors
     /// When the system's certificates cannot be read.
@@ -135,13 +145,19 @@ impl Traces {
     }
 
     /// Begins a span in the trace of this `webhook-id`.
-    pub fn begin(&self, id: &str) -> Context {
-        Context::new(id, rand::random(), self.rules.sample)
+    pub fn begin(&self, id: &str) -> traceparent::Context {
+        traceparent::Context::new(id, rand::random(), self.rules.sample)
     }
 
-    /// Takes the span of a request that has ended. Where it was of an array, each of its deliveries has a span in a trace of
-    /// its own too, with a link to that of the request.
-    pub fn note(&self, context: Context, load: &Load, deliveries: &[Delivery], ended: &Ended<'_>) {
+    /// Gathers the span of a request that has ended. Where the request carried an array, each of its deliveries has a
+    /// span in a trace of its own as well, with a link to the span of the request.
+    pub fn record(
+        &self,
+        context: traceparent::Context,
+        load: &Load,
+        deliveries: &[Delivery],
+        ended: &Ended<'_>,
+    ) {
         let of = |delivery: &Delivery| Of::Delivery {
             event: Arc::clone(&delivery.event),
             number: delivery.attempts,
@@ -159,7 +175,7 @@ impl Traces {
         }
     }
 
-    /// Takes a span, if its trace is among those that are kept and there is room.
+    /// Takes a span, if its trace is sampled and there is room.
     fn add(&self, span: Span) {
         if !span.context.sampled {
             return;
@@ -175,7 +191,7 @@ impl Traces {
         }
     }
 
-    /// Sends what is gathered, again and again, for as long as it is polled.
+    /// Sends what is gathered, again and again. It never returns.
     pub async fn keep_sending(&self) {
         loop {
             let _ = tokio::time::timeout(PAUSE, self.enough.notified()).await;
@@ -183,7 +199,7 @@ impl Traces {
         }
     }
 
-    /// Sends what is gathered. What cannot be sent is gone: a span is not worth a delivery.
+    /// Sends what is gathered. What cannot be sent is lost, because no delivery may wait for a span.
     pub async fn send(&self) {
         let mut failing = self.failing.lock().await;
         let spans = std::mem::take(&mut *self.pending());
@@ -195,7 +211,7 @@ impl Traces {
                 Err(error) => {
                     let dropped = spans.len();
                     self.meters.spans_dropped.fetch_add(dropped as u64, Relaxed);
-                    // Once, and not every second that the collector is gone: the meter has the rest.
+                    // Once, and not every second that the collector is gone. The meter counts them all.
                     if !*failing {
                         tracing::warn!(
                             error = format!("{error:#}"),
@@ -221,6 +237,6 @@ impl Traces {
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<Span>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pending)
     }
 }

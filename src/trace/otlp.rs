@@ -1,5 +1,5 @@
-//! Spans in the JSON of OTLP: names by OpenTelemetry's semantic conventions for HTTP clients and messaging, and rowhook's own
-//! where those have none.
+//! Spans in the JSON encoding of OTLP. Attributes are named by OpenTelemetry's semantic conventions for HTTP clients
+//! and messaging, and by names of rowhook's own where those have none.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::{Of, Span};
 
-/// Of a span: it is of a client, and what it did went wrong.
+/// The kind of a span that a client makes.
 const CLIENT: u8 = 3;
+/// The status code of a span that went wrong.
 const ERROR: u8 = 2;
 
-/// The body of a request with these spans.
+/// The body of a request to the collector with these spans.
 pub(super) fn request(service: &str, spans: &[Span]) -> Value {
     let version = env!("CARGO_PKG_VERSION");
     let resource = [
@@ -28,7 +29,7 @@ pub(super) fn request(service: &str, spans: &[Span]) -> Value {
 fn span(span: &Span) -> Value {
     let method = span.hook.target.method().as_str();
     let ended_at = span.started_at + span.took;
-    let mut told = json!({
+    let mut object = json!({
         "traceId": format!("{:032x}", span.context.trace),
         "spanId": format!("{:016x}", span.context.span),
         "name": method,
@@ -38,15 +39,15 @@ fn span(span: &Span) -> Value {
         "attributes": attributes(span, method),
     });
     if let Some(request) = &span.request {
-        told["links"] = json!([{
+        object["links"] = json!([{
             "traceId": format!("{:032x}", request.trace),
             "spanId": format!("{:016x}", request.span),
         }]);
     }
     if span.error.is_some() {
-        told["status"] = json!({"code": ERROR});
+        object["status"] = json!({"code": ERROR});
     }
-    told
+    object
 }
 
 fn attributes(span: &Span, method: &str) -> Vec<Value> {
@@ -80,7 +81,7 @@ fn text(key: &str, value: &str) -> Value {
     json!({"key": key, "value": {"stringValue": value}})
 }
 
-/// Numbers of 64 bits are strings in this JSON.
+/// A number as an attribute. Numbers of 64 bits are strings in this encoding.
 fn number_of(key: &str, value: u64) -> Value {
     json!({"key": key, "value": {"intValue": value.to_string()}})
 }

@@ -5,7 +5,7 @@ mod printed;
 use std::{
     collections::{HashSet, VecDeque},
     io::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -22,6 +22,7 @@ use super::{
     envelope::Received,
     gate::{Gate, Rejection},
 };
+use crate::lock::lock;
 
 /// How many ids are remembered, to mark duplicates.
 const MAX_IDS: usize = 10_000;
@@ -102,7 +103,7 @@ impl Printer {
         body: &Bytes,
         outcome: Result<&Received, &Rejection>,
     ) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let repeated = outcome.is_ok_and(|received| !seen.insert(&received.id));
         let printed = Printed {
             at,

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::receive::{attempt::Runner, envelope::Received, task::Task};
+use crate::{
+    backoff::spread,
+    receive::{attempt::Runner, envelope::Received, task::Task},
+};
 
 /// A delay before a retry varies by up to this fraction in either direction, so that jobs which failed together do not
 /// all return at once.
@@ -70,7 +73,7 @@ fn decide(task: &Task, number: u32, result: Result<(), String>, jitter: f64) -> 
         (Ok(()), _) => Outcome::Succeeded,
         (Err(reason), None) => Outcome::Dead { reason },
         (Err(reason), Some(delay)) => Outcome::Retry {
-            after: delay.mul_f64(1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0)),
+            after: spread(delay, JITTER, jitter),
             reason,
         },
     }

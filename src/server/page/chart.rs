@@ -2,13 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use serde::Serialize;
 
-use crate::meters::Meters;
+use crate::{lock::lock, meters::Meters};
 
 /// How often a sample is taken, and how many are kept: ten minutes.
 pub(in crate::server) const PAUSE: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Samples {
             count as f64,
             seconds,
         ];
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.0);
         if let Some(last) = state.last {
             let since: Vec<f64> = now.iter().zip(last).map(|(now, last)| now - last).collect();
             let pause = PAUSE.as_secs_f64();
@@ -65,7 +65,7 @@ impl Samples {
     }
 
     pub(super) fn read(&self) -> Vec<Sample> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0);
         state.samples.iter().copied().collect()
     }
 }

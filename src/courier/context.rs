@@ -1,0 +1,34 @@
+//! What all couriers share.
+
+use std::sync::Arc;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    delivery::memory_budget::MemoryBudget, history::History, journal::Journal,
+    lookup::permission::Permission, meters::Meters, send::Sender, store::Store, trace::Traces,
+};
+
+/// The services that a courier uses, and the signal on which it stops.
+pub struct Context {
+    /// Makes the requests.
+    pub sender: Sender,
+    /// Keeps what cannot be delivered now.
+    pub store: Arc<Store>,
+    /// Bounds the memory that deliveries take.
+    pub memory: MemoryBudget,
+    /// Knows who may see which rows.
+    pub permission: Permission,
+    /// Shows every attempt to those who watch.
+    pub journal: Journal,
+    /// Counts what happens.
+    pub meters: Arc<Meters>,
+    /// Keeps attempts for people to look at later.
+    pub history: Arc<History>,
+    /// Sends a span of every attempt to a collector, where one is configured.
+    pub traces: Option<Arc<Traces>>,
+    /// Cancelled when no new request is to be made.
+    pub stop: CancellationToken,
+    /// Runs the couriers' tasks, and can be waited for.
+    pub tasks: TaskTracker,
+}

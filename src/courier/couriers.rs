@@ -1,0 +1,113 @@
+//! The couriers of all hooks, each made when its hook first has something to deliver.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{Courier, context::Context};
+use crate::{
+    delivery::{Delivery, backlog::Backlog, lane::Place},
+    hook::{Hook, HookId},
+};
+
+/// Below this number of couriers, none is removed.
+const FEW: usize = 1024;
+
+/// The couriers of all hooks that have had something to deliver.
+pub struct Couriers {
+    context: Arc<Context>,
+    by_hook: HashMap<HookId, Arc<Courier>>,
+    /// At which number of couriers those that can be removed are looked for.
+    sweep_at: usize,
+}
+
+impl Couriers {
+    /// Starts without a courier.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            by_hook: HashMap::new(),
+            sweep_at: FEW,
+        }
+    }
+
+    /// Hands a delivery to the courier of `hook`.
+    pub fn hand(&mut self, hook: &Arc<Hook>, delivery: Delivery) {
+        if self.by_hook.len() >= self.sweep_at {
+            self.by_hook.retain(|_, courier| !courier.is_removable());
+            self.sweep_at = FEW.max(self.by_hook.len() * 2);
+        }
+        self.courier(&hook.id, Some(hook)).hand(delivery);
+    }
+
+    /// Has the hook's courier deliver what was parked for it before we started. The hook may be disabled.
+    pub fn resume(&mut self, id: &HookId, hook: Option<&Arc<Hook>>, parked: Backlog) {
+        self.courier(id, hook).resume(parked);
+    }
+
+    /// Has the hook's courier, if there is one, look now for what is due in the table.
+    pub fn poll_table(&mut self, id: &HookId) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.poll_table();
+        }
+    }
+
+    /// Whether no courier knows of anything in the table for this hook.
+    pub fn is_drained(&self, id: &HookId) -> bool {
+        self.by_hook
+            .get(id)
+            .is_none_or(|courier| courier.is_drained())
+    }
+
+    /// Lets the hook's courier know for how long the hook had had no success when we started.
+    pub fn resume_streak(&mut self, id: &HookId, hook: &Arc<Hook>, failing_for: Duration) {
+        self.courier(id, Some(hook)).resume_streak(failing_for);
+    }
+
+    /// Lets the hook's courier, if there is one, know that the hook has been made, changed or enabled.
+    pub fn follow(&mut self, hook: &Arc<Hook>) {
+        if let Some(courier) = self.by_hook.get(&hook.id) {
+            courier.follow(Arc::clone(hook));
+        }
+    }
+
+    /// Lets the hook's courier, if there is one, know that the hook has been disabled or removed.
+    pub fn halt(&mut self, id: &HookId) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.halt();
+        }
+    }
+
+    /// The hooks that are disabled or removed and still have deliveries in the table.
+    pub fn orphaned(&self) -> Vec<&str> {
+        let orphaned = self
+            .by_hook
+            .iter()
+            .filter(|(_, courier)| courier.has_orphaned_backlog());
+        orphaned.map(|(id, _)| id.as_str()).collect()
+    }
+
+    /// Lets the hook's courier, if there is one, know that a parked delivery has been deleted.
+    pub fn forget(&mut self, id: &HookId, place: Place) {
+        if let Some(courier) = self.by_hook.get(id) {
+            courier.forget(place);
+        }
+    }
+
+    /// Has the courier with the most deliveries in memory park them, because the stream waits for memory.
+    pub fn relieve_memory(&mut self) {
+        if let Some(courier) = self
+            .by_hook
+            .values()
+            .filter(|courier| courier.waiting() > 0)
+            .max_by_key(|courier| courier.waiting())
+        {
+            courier.relieve_memory();
+        }
+    }
+
+    fn courier(&mut self, id: &HookId, hook: Option<&Arc<Hook>>) -> &Arc<Courier> {
+        let (context, hook) = (&self.context, hook.filter(|hook| hook.active));
+        self.by_hook
+            .entry(id.clone())
+            .or_insert_with(|| Courier::new(Arc::clone(context), id.clone(), hook.cloned()))
+    }
+}

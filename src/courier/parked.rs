@@ -1,0 +1,162 @@
+//! Attempts of deliveries of the table, in runs of requests.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Courier,
+    availability::Outcome,
+    batch::Run,
+    fate::{AT_ONCE, Failure},
+    permission::Permitted,
+};
+use crate::{
+    delivery::{Delivery, lane::Place},
+    hook::Hook,
+    store::{Failed, Fate, Write},
+};
+
+/// How long a run takes at most, beside its last request. What it has sent comes again if we die before that is on
+/// record.
+const LONGEST_RUN: Duration = Duration::from_secs(1);
+
+/// How a run went.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// What it says of the endpoint, in order. Several successes in a row are one.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Where those stood that are not parked any more.
+    pub(super) gone: Vec<Place>,
+    /// After which time to look again for what is due in the table.
+    pub(super) poll_after: Duration,
+}
+
+/// What has come of the requests of a run.
+#[derive(Default)]
+struct Results {
+    outcomes: Vec<Outcome>,
+    /// The ids of deliveries that are not needed any more, and where they stood.
+    gone: Vec<(Arc<str>, Place)>,
+    failed: Vec<Failed>,
+}
+
+impl Courier {
+    /// Attempts deliveries of the table, one request after the other until one fails, and records how it ended. What
+    /// has not had its turn by then stays where it is, behind the others.
+    pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
+        let begun = Instant::now();
+        let mut results = Results::default();
+        for (number, deliveries) in run.loads.into_iter().enumerate() {
+            if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
+                break;
+            }
+            self.try_load(hook, deliveries, &mut results).await;
+            if !results.failed.is_empty() {
+                break;
+            }
+        }
+        let report = results.report();
+        let Results { gone, failed, .. } = results;
+        let hook = self.id.clone();
+        let write = |done| Write::Attempted {
+            hook,
+            gone,
+            failed,
+            done,
+        };
+        self.context.store.persist(write).await;
+        report
+    }
+
+    /// Whether a run of this hook may go on. What waits goes where the hook points now, and nowhere when we stop.
+    fn goes_on(&self, hook: &Arc<Hook>) -> bool {
+        let now = self.hook_if_active();
+        !self.context.stop.is_cancelled() && now.is_some_and(|now| Arc::ptr_eq(&now, hook))
+    }
+
+    /// Makes one request of a run, as far as the owner may still see what it carries.
+    async fn try_load(
+        self: &Arc<Self>,
+        hook: &Arc<Hook>,
+        deliveries: Vec<Delivery>,
+        results: &mut Results,
+    ) {
+        let Permitted {
+            mut deliveries,
+            withheld,
+            unknown,
+        } = self.check_permission(hook, deliveries).await;
+        let (outcome, failure) = match unknown {
+            Some(failure) => (Outcome::Silent, Some(failure)),
+            None if deliveries.is_empty() => (Outcome::Silent, None),
+            None => match self.attempt(hook, &mut deliveries).await {
+                Ok(()) => (Outcome::Arrived, None),
+                Err(failure) => {
+                    let pause = failure.pause;
+                    (Outcome::Failed { pause }, Some(failure))
+                }
+            },
+        };
+        results.add_outcome(outcome);
+        results.gone.extend(withheld.into_iter().map(stood));
+        match failure {
+            None => results.gone.extend(deliveries.into_iter().map(stood)),
+            Some(failure) => results.add_failed(deliveries, failure),
+        }
+    }
+}
+
+impl Results {
+    fn add_outcome(&mut self, outcome: Outcome) {
+        if self.outcomes.last() != Some(&outcome) {
+            self.outcomes.push(outcome);
+        }
+    }
+
+    fn add_failed(&mut self, deliveries: Vec<Delivery>, failure: Failure) {
+        let each = deliveries.into_iter().zip(failure.fates);
+        self.failed
+            .extend(each.map(|(delivery, (fate, reason))| Failed {
+                id: delivery.id,
+                place: delivery.place,
+                attempts: delivery.attempts,
+                fate,
+                reason,
+            }));
+    }
+
+    fn report(&mut self) -> Report {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        if outcomes.len() > 1 {
+            outcomes.retain(|outcome| *outcome != Outcome::Silent);
+        }
+        let dead = self.failed.iter();
+        let dead = dead.filter(|failed| failed.fate == Fate::Dead);
+        let dead = dead.map(|failed| failed.place);
+        let gone: Vec<Place> = self
+            .gone
+            .iter()
+            .map(|(_, place)| *place)
+            .chain(dead)
+            .collect();
+        let times = self.failed.iter().filter_map(|failed| match failed.fate {
+            Fate::Retry(after) => Some(after),
+            Fate::Behind | Fate::Dead => None,
+        });
+        let poll_after = match times.min() {
+            Some(after) if gone.is_empty() => after,
+            _ => AT_ONCE,
+        };
+        Report {
+            outcomes,
+            gone,
+            poll_after,
+        }
+    }
+}
+
+/// The id of a delivery that is not needed any more, and where it stood.
+fn stood(delivery: Delivery) -> (Arc<str>, Place) {
+    (delivery.id, delivery.place)
+}

@@ -1,0 +1,112 @@
+//! The task of a courier: it runs while there is something to deliver.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::time::Instant;
+
+use super::{
+    Courier,
+    round::{Done, Round},
+};
+use crate::hook::Hook;
+
+impl Courier {
+    /// Sends, parks and claims, until there is nothing left to do or rowhook stops.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut round = Round::default();
+        loop {
+            let stopping = self.context.stop.is_cancelled();
+            let hook = self.collect(&mut round);
+            let again_at = if stopping {
+                // What was claimed is due again for whoever holds the slot next.
+                round.claims.release_all();
+                None
+            } else {
+                self.send_claimed(&mut round);
+                self.send_or_park(&mut round, hook.as_ref())
+            };
+            let poll_at = hook
+                .as_ref()
+                .and_then(|hook| self.claim_if_due(&mut round, hook, stopping));
+            if round.tasks.is_empty() && self.rest(&round, stopping) {
+                return;
+            }
+            tokio::select! {
+                Some(done) = round.tasks.next() => self.record(&mut round, done),
+                () = self.wake.notified() => {}
+                () = until([poll_at, again_at].into_iter().flatten().min()) => {}
+                () = self.context.stop.cancelled(), if !stopping => {}
+            }
+        }
+    }
+
+    /// Puts what has arrived into its lanes, and returns the hook as it is now.
+    fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
+        let mut state = self.state();
+        for delivery in state.arrived.drain(..) {
+            round.lanes.push(delivery.place, delivery);
+        }
+        state.hook.clone()
+    }
+
+    /// Records what came of something that the round has waited for.
+    fn record(self: &Arc<Self>, round: &mut Round, done: Done) {
+        let now = Instant::now();
+        let meters = &self.context.meters;
+        match done {
+            Done::Claimed(claimed) => {
+                round.claims.is_pending = false;
+                self.record_claimed(round, claimed);
+            }
+            Done::Fresh {
+                taken,
+                outcome,
+                left,
+            } => {
+                round.in_flight -= 1;
+                round.availability.record(outcome, now, meters);
+                for (delivery, fate, reason) in left {
+                    self.park(delivery, fate, Some(reason));
+                }
+                for (turn, place) in taken {
+                    round.lanes.leave(turn, place);
+                }
+            }
+            Done::Parked(heads, report) => {
+                round.in_flight -= 1;
+                for outcome in report.outcomes {
+                    round.availability.record(outcome, now, meters);
+                }
+                round.claims.leases.end(&heads);
+                let mut state = self.state();
+                for place in report.gone {
+                    state.backlog.remove(place);
+                }
+                state.poll_by(Instant::now() + report.poll_after);
+            }
+        }
+    }
+
+    /// Ends the task, unless there is something left to do. When rowhook stops, what the stream has handed over stays
+    /// unsettled, and comes again.
+    fn rest(&self, round: &Round, stopping: bool) -> bool {
+        let mut state = self.state();
+        let nothing_to_wait_for = !state.active || state.backlog.is_empty();
+        let done =
+            stopping || (state.arrived.is_empty() && round.lanes.is_empty() && nothing_to_wait_for);
+        state.running = !done;
+        if done {
+            state.endpoint = None;
+        }
+        done
+    }
+}
+
+/// Waits until `at`, or for ever.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,21 @@
+//! How far the stream has been dealt with, saved before that is confirmed to the slot.
+
+use crate::{
+    delivery::ledger::Progress,
+    hook::off::OffHooks,
+    postgres::{Lsn, stream::Identity},
+};
+
+/// Where we are in the WAL.
+pub struct Checkpoint<'a> {
+    /// The cluster whose WAL it is.
+    pub identity: &'a Identity,
+    /// What is about to be confirmed to the slot.
+    pub confirmed: Lsn,
+    /// How far a large transaction is settled.
+    pub progress: Option<Progress>,
+    /// A fingerprint of the rules by which the events of a transaction are numbered.
+    pub rules: &'a str,
+    /// Which hooks have been switched off and on up to `confirmed`.
+    pub off: &'a OffHooks,
+}

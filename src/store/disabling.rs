@@ -1,0 +1,75 @@
+//! Switching a hook off, and saying so in the stream.
+
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use crate::{
+    config::{HOOK_DISABLED, HookTable, OnGone},
+    hook::{Hook, Origin},
+    postgres::{quote, time::timestamp},
+};
+
+/// That a hook is disabled, and why.
+pub struct Disabling<'a> {
+    /// The hook.
+    pub hook: &'a Hook,
+    /// The reason, for a person.
+    pub reason: &'a str,
+    /// Whether the target itself has said that it wants nothing any more.
+    pub gone: bool,
+    /// Since when there has been no success.
+    pub since: SystemTime,
+    /// What the target answered last, in a few words.
+    pub last_answer: &'a str,
+}
+
+impl Disabling<'_> {
+    /// The event `hook.disabled`, as a message of the stream.
+    pub(super) fn message(&self) -> String {
+        json!({
+            "event": HOOK_DISABLED,
+            "owner": self.hook.owner.as_deref(),
+            "about": self.hook.id.as_str(),
+            "payload": {
+                "hook": self.hook.id,
+                "target": self.hook.target.display(),
+                "reason": self.reason,
+                "since": timestamp(self.since),
+                "last_answer": self.last_answer,
+            },
+        })
+        .to_string()
+    }
+
+    /// The statement that switches the hook ($1) off for a reason ($2), in `table` where the application has a table of
+    /// its own; `None` where it cannot be switched off, because it is a hook of the file or its table has no column for
+    /// that. A hook that only fails is never deleted.
+    pub(super) fn switch_off(&self, table: Option<&HookTable>) -> Option<String> {
+        match (self.hook.origin, table) {
+            (Origin::File, _) => None,
+            (Origin::Table, None) => Some(
+                "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
+                 where id::text = $1 and active"
+                    .to_owned(),
+            ),
+            (Origin::Table, Some(theirs)) => switch_off(theirs, self.gone),
+        }
+    }
+}
+
+fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
+    let (table, id) = (quote::table(&theirs.table), quote::name(&theirs.id));
+    match &theirs.active {
+        Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
+            let active = quote::name(active);
+            Some(format!(
+                "update {table} set {active} = false where {id}::text = $1 and {active} and $2::text is not null"
+            ))
+        }
+        _ if gone => Some(format!(
+            "delete from {table} where {id}::text = $1 and $2::text is not null"
+        )),
+        _ => None,
+    }
+}

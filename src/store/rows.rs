@@ -1,0 +1,282 @@
+//! The rows of the table `delivery` that a transaction writes, gathered from all of its writes.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::SystemTime,
+};
+
+use tokio_postgres::{Error, Statement, Transaction};
+
+use super::{
+    columns::{Columns, row},
+    text::without_nul,
+    write::{Failed, Fate, Write},
+};
+use crate::{
+    delivery::{Delivery, lane::Place},
+    hook::HookId,
+};
+
+/// A body of more bytes than this is written in pieces, but in no more than eight: the driver has two copies of what it
+/// sends, and Postgres writes the whole body anew for each piece that is added.
+const PIECE: usize = 4 << 20;
+
+row! {
+    /// A delivery to be kept, as `park.sql` takes it.
+    struct Parked<'a> {
+        id: &'a str,
+        hook: &'a str,
+        event: &'a str,
+        state: &'static str,
+        reason: Option<Cow<'a, str>>,
+        attempts: i32,
+        wait: Option<f64>,
+        lane: i64,
+        other_lane: Option<i64>,
+        commit_lsn: String,
+        event_index: i64,
+        commit_time: SystemTime,
+        body: &'a [u8],
+        content_type: &'a str,
+        question: Option<String>,
+    }
+}
+
+impl<'a> Parked<'a> {
+    fn new(hook: &'a HookId, delivery: &'a Delivery, fate: Fate, reason: Option<&'a str>) -> Self {
+        let (lane, other_lane) = lanes_of(delivery.place);
+        Self {
+            id: &delivery.id,
+            hook: hook.as_str(),
+            event: &delivery.event,
+            state: fate.state(),
+            reason: reason.map(without_nul),
+            attempts: count(delivery.attempts),
+            wait: fate.wait(),
+            lane,
+            other_lane,
+            commit_lsn: delivery.position.commit_lsn.to_string(),
+            event_index: i64::try_from(delivery.position.index).unwrap_or(i64::MAX),
+            commit_time: delivery.commit_time,
+            body: pieces(&delivery.body).next().unwrap_or_default(),
+            content_type: &delivery.content_type,
+            question: delivery.asked.as_ref().map(|asked| asked.to_json()),
+        }
+    }
+}
+
+row! {
+    /// A parked delivery whose attempt has failed, as `postpone.sql` takes it.
+    struct Postponed<'a> {
+        id: &'a str,
+        attempts: i32,
+        reason: Cow<'a, str>,
+        wait: Option<f64>,
+        state: &'static str,
+    }
+}
+
+impl<'a> Postponed<'a> {
+    fn new(failed: &'a Failed) -> Self {
+        Self {
+            id: &failed.id,
+            attempts: count(failed.attempts),
+            reason: without_nul(&failed.reason),
+            wait: failed.fate.wait(),
+            state: failed.fate.state(),
+        }
+    }
+}
+
+/// Keeps deliveries, with the first piece of their bodies. Returns the ids of those that the table did not have before.
+pub(super) async fn park(
+    client: &Transaction<'_>,
+    park: &Statement,
+    writes: &[Write],
+) -> Result<HashSet<String>, Error> {
+    let parked = Columns::of(writes.iter().filter_map(|write| match write {
+        Write::Park {
+            hook,
+            delivery,
+            fate,
+            reason,
+            ..
+        } => Some(Parked::new(hook, delivery, *fate, reason.as_deref())),
+        Write::Attempted { .. } | Write::Release { .. } | Write::FailingSince { .. } => None,
+    }));
+    let Some(columns) = parked else {
+        return Ok(HashSet::new());
+    };
+    let rows = client.query(park, &columns.parameters()).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Appends the further pieces of the bodies of deliveries that are new in the table.
+pub(super) async fn append(
+    client: &Transaction<'_>,
+    append: &Statement,
+    writes: &[Write],
+    new: &HashSet<String>,
+) -> Result<(), Error> {
+    for write in writes {
+        let Write::Park { delivery, .. } = write else {
+            continue;
+        };
+        if delivery.body.len() > PIECE && new.contains(&*delivery.id) {
+            for piece in pieces(&delivery.body).skip(1) {
+                client.execute(append, &[&&*delivery.id, &piece]).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pieces(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.chunks(PIECE.max(body.len().div_ceil(8)))
+}
+
+/// Deletes the deliveries that are not needed any more.
+pub(super) async fn delete(
+    client: &Transaction<'_>,
+    delete: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let gone = writes.iter().flat_map(|write| match write {
+        Write::Attempted { gone, .. } => &gone[..],
+        Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => &[],
+    });
+    let ids: Vec<&str> = gone.map(|(id, _)| &**id).collect();
+    execute_on(client, delete, &ids).await
+}
+
+/// Makes due again the deliveries that were claimed and not attempted.
+pub(super) async fn release(
+    client: &Transaction<'_>,
+    release: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let released = writes.iter().flat_map(|write| match write {
+        Write::Release { ids, .. } => &ids[..],
+        Write::Park { .. } | Write::Attempted { .. } | Write::FailingSince { .. } => &[],
+    });
+    let ids: Vec<&str> = released.map(|id| &**id).collect();
+    execute_on(client, release, &ids).await
+}
+
+/// Executes a statement about deliveries, if there are any.
+async fn execute_on(
+    client: &Transaction<'_>,
+    statement: &Statement,
+    ids: &[&str],
+) -> Result<(), Error> {
+    if !ids.is_empty() {
+        client.execute(statement, &[&ids]).await?;
+    }
+    Ok(())
+}
+
+/// Gives the deliveries that have failed their next time.
+pub(super) async fn postpone(
+    client: &Transaction<'_>,
+    postpone: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let failed = writes.iter().flat_map(|write| match write {
+        Write::Attempted { failed, .. } => &failed[..],
+        Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => &[],
+    });
+    if let Some(columns) = Columns::of(failed.map(Postponed::new)) {
+        client.execute(postpone, &columns.parameters()).await?;
+    }
+    Ok(())
+}
+
+/// Records since when hooks fail. Of several writes about a hook, the last one counts.
+pub(super) async fn record_failing(
+    client: &Transaction<'_>,
+    record_failing: &Statement,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let all = writes.iter().filter_map(|write| match write {
+        Write::FailingSince { hook, since } => Some((hook.as_str(), *since)),
+        Write::Park { .. } | Write::Attempted { .. } | Write::Release { .. } => None,
+    });
+    let last: BTreeMap<&str, Option<SystemTime>> = all.collect();
+    if !last.is_empty() {
+        let (hooks, since): (Vec<&str>, Vec<Option<SystemTime>>) = last.into_iter().unzip();
+        client.execute(record_failing, &[&hooks, &since]).await?;
+    }
+    Ok(())
+}
+
+/// Makes the first delivery due in each lane that another has left, or entered without a time of its own. One that
+/// entered may be the first itself: the one before it may have left since, or be of another lane in the same bucket.
+/// Returns the ids of those that have become due.
+pub(super) async fn advance(
+    client: &Transaction<'_>,
+    advance: &Statement,
+    writes: &[Write],
+) -> Result<Vec<String>, Error> {
+    let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
+    for write in writes {
+        let (hook, places): (_, Vec<Place>) = match write {
+            Write::Attempted {
+                hook, gone, failed, ..
+            } => {
+                let untimed = failed
+                    .iter()
+                    .filter(|failed| !matches!(failed.fate, Fate::Retry(_)));
+                let left = gone.iter().map(|(_, place)| *place);
+                (
+                    hook,
+                    left.chain(untimed.map(|failed| failed.place)).collect(),
+                )
+            }
+            Write::Park {
+                hook,
+                delivery,
+                fate: Fate::Behind,
+                ..
+            } => (hook, vec![delivery.place]),
+            Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => continue,
+        };
+        let lanes = places.into_iter().flat_map(Place::lanes);
+        touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));
+    }
+    advance_lanes(client, advance, touched).await
+}
+
+/// Makes the first delivery due in each of these lanes of hooks, and returns the ids of those that were not before.
+pub(super) async fn advance_lanes(
+    client: &Transaction<'_>,
+    advance: &Statement,
+    lanes: BTreeSet<(&str, i64)>,
+) -> Result<Vec<String>, Error> {
+    if lanes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (hooks, lanes): (Vec<&str>, Vec<i64>) = lanes.into_iter().unzip();
+    let rows = client.query(advance, &[&hooks, &lanes]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// The place that the columns `lane` and `other_lane` describe.
+pub(super) fn place(lane: i64, other_lane: Option<i64>) -> Place {
+    match other_lane {
+        Some(other) => Place::both(other.cast_unsigned(), lane.cast_unsigned()),
+        None => Place::One(lane.cast_unsigned()),
+    }
+}
+
+/// The columns `lane` and `other_lane` of a place.
+pub(super) fn lanes_of(place: Place) -> (i64, Option<i64>) {
+    match place {
+        Place::One(lane) => (lane.cast_signed(), None),
+        Place::Two(old, new) => (new.cast_signed(), Some(old.cast_signed())),
+    }
+}
+
+fn count(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}
