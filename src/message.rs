@@ -12,6 +12,13 @@ pub const PREFIX: &str = "rowhook";
 /// The prefix of messages that a backfill writes.
 pub const BACKFILL: &str = "rowhook.backfill";
 
+/// The event of a hook that rowhook has disabled. The hooks of its owner may listen to it.
+pub const HOOK_DISABLED: &str = "hook.disabled";
+/// The event of changes that were lost. All hooks may listen to it.
+pub const GAP: &str = "rowhook.gap";
+/// The events that rowhook fires itself.
+pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
+
 /// What a message is about.
 #[derive(Debug)]
 pub enum Said {
@@ -127,6 +134,44 @@ impl Message {
             send_hook_meta: true,
             about: None,
         }
+    }
+}
+
+/// A hook that was disabled, for the event [`HOOK_DISABLED`].
+#[derive(Debug)]
+pub struct Disabled<'a> {
+    /// The hook's owner.
+    pub owner: Option<&'a str>,
+    /// The hook's id, so that the hook is not sent the event about itself.
+    pub id: &'a str,
+    /// The id as payloads show it: a number where its column is one.
+    pub hook: serde_json::Value,
+    /// Its target, without credentials.
+    pub target: &'a str,
+    /// Why it was disabled.
+    pub reason: &'a str,
+    /// When its failures began, or when somebody disabled it.
+    pub since: &'a str,
+    /// What its target answered last, in a few words.
+    pub last_answer: Option<&'a str>,
+}
+
+impl Disabled<'_> {
+    /// The content of the message, which [`Said::parse`] reads.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "event": HOOK_DISABLED,
+            "owner": self.owner,
+            "about": self.id,
+            "payload": {
+                "hook": self.hook,
+                "target": self.target,
+                "reason": self.reason,
+                "since": self.since,
+                "last_answer": self.last_answer,
+            },
+        })
+        .to_string()
     }
 }
 

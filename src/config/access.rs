@@ -5,8 +5,8 @@ use std::{fs::File, io::Read, path::Path};
 
 use http::header::HeaderValue;
 
+use super::certificate::{BadTls, Tls};
 use super::reader::{Keys, Table, Value};
-use crate::send::tls::{BadTls, Tls};
 
 /// What a hook is let in with, in its Authorization header.
 #[derive(Debug, Clone, PartialEq, Eq)]

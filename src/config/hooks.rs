@@ -1,20 +1,21 @@
 //! `[[hooks]]`: the operator's own hooks.
 
+use super::certificate::Tls;
 use super::{access::Credentials, mistake::Place};
-use crate::send::tls::Tls;
 use std::fmt;
 use std::path::Path;
 
 use url::Url;
 
 use super::{
-    OWN_EVENTS, access,
+    access,
     delivery::{self, Delivery},
     events::{Events, expression},
     name::Pattern,
     reader::{Keys, Table, Value},
 };
 use crate::{
+    message::OWN_EVENTS,
     nearest::nearest,
     signature::{SigningKey, scheme::is_reserved},
 };

@@ -1,18 +1,29 @@
 //! From the text of a hooks.toml to a [`Config`], or to everything that is wrong with it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use toml::de::DeTable;
 
 use super::{
-    Config, console, database,
+    console::{self, Console},
+    database::{self, Database},
     delivery::{self, Delivery},
-    events::{self, Events},
-    history, hook_table, hooks, jwt,
+    events::{self, EventRule, Events},
+    history::{self, History},
+    hook_table::{self, HookTable, OwnerExists},
+    hooks::{self, FileHook},
+    jwt,
     mistake::{Mistake, Mistakes, Place},
+    model::Model,
     reader::{Keys, Reader, Table},
-    server, tables, tracing,
+    server::{self, Server},
+    tables::{self, TableRules},
+    tracing::{self, Tracing},
 };
+use crate::postgres::TableName;
 
 const SECTIONS: Keys = Keys {
     known: &[
@@ -44,6 +55,37 @@ pub const KEYS: [(&str, &[&str]); 11] = [
     ("console", console::KEYS.known),
     ("tracing", tracing::KEYS.known),
 ];
+
+/// A whole hooks.toml.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the file was read from, as the user named it.
+    pub path: PathBuf,
+    /// `[database]`
+    pub database: Database,
+    /// `[events]`, in the order of the file.
+    pub events: Vec<EventRule>,
+    /// `[tables]`, in the order of the file.
+    pub tables: Vec<TableRules>,
+    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
+    pub models: Vec<(TableName, Model)>,
+    /// `[[hooks]]`, in the order of the file.
+    pub hooks: Vec<FileHook>,
+    /// `[hook_table]`; `None` means rowhook's own `hook` table.
+    pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[history]`
+    pub history: History,
+    /// `[server]`; `None` means that nothing listens.
+    pub server: Option<Server>,
+    /// `[console]`; `None` means that there is none.
+    pub console: Option<Console>,
+    /// `[tracing]`; `None` means that there are no traces.
+    pub tracing: Option<Tracing>,
+}
 
 impl Config {
     /// Reads and checks the file at `path`. `env` answers what the environment says of a name.

@@ -5,6 +5,7 @@
 
 mod access;
 mod batch;
+pub mod certificate;
 mod console;
 mod database;
 mod delivery;
@@ -26,10 +27,6 @@ mod signature;
 mod tables;
 mod tracing;
 
-use std::path::PathBuf;
-
-use crate::postgres::TableName;
-
 pub use self::{
     access::Credentials,
     batch::Batch,
@@ -41,7 +38,7 @@ pub use self::{
     hook_table::{HookTable, OnGone, OwnerExists},
     hooks::{FileHook, Method},
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
-    load::KEYS,
+    load::{Config, KEYS},
     mistake::{Mistake, Mistakes, Place},
     model::Model,
     name::Pattern,
@@ -50,41 +47,3 @@ pub use self::{
     tracing::Tracing,
 };
 pub(crate) use self::{name::event_mistake, quantity::duration};
-
-/// A hook has been disabled by rowhook; hooks of its owner may listen to that.
-pub const HOOK_DISABLED: &str = "hook.disabled";
-/// Changes were lost; all hooks may listen to that.
-pub const GAP: &str = "rowhook.gap";
-/// Events that rowhook fires itself.
-pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
-
-/// A whole hooks.toml.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where the file was read from, as the user named it.
-    pub path: PathBuf,
-    /// `[database]`
-    pub database: Database,
-    /// `[events]`, in the order of the file.
-    pub events: Vec<EventRule>,
-    /// `[tables]`, in the order of the file.
-    pub tables: Vec<TableRules>,
-    /// The Django models of tables, as labels in `[events]` and `model` in `[tables]` name them.
-    pub models: Vec<(TableName, Model)>,
-    /// `[[hooks]]`, in the order of the file.
-    pub hooks: Vec<FileHook>,
-    /// `[hook_table]`; `None` means rowhook's own `hook` table.
-    pub hook_table: Option<HookTable>,
-    /// `[hook_table] owner_exists`
-    pub owner_exists: Option<OwnerExists>,
-    /// `[delivery]`
-    pub delivery: Delivery,
-    /// `[history]`
-    pub history: History,
-    /// `[server]`; `None` means that nothing listens.
-    pub server: Option<Server>,
-    /// `[console]`; `None` means that there is none.
-    pub console: Option<Console>,
-    /// `[tracing]`; `None` means that there are no traces.
-    pub tracing: Option<Tracing>,
-}

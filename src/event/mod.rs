@@ -7,10 +7,10 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use self::shape::Shape;
 use crate::{
     change::{Change, RowChange},
-    config::{self, Action, Config, EventRule, EventSource, OwnerRule},
-    expression::filter::{self, Filter},
+    config::{Action, Config, EventRule, EventSource, OwnerRule},
+    expression::{error, filter::Filter},
     lookup::enrich::Added,
-    message::Message,
+    message::{GAP, HOOK_DISABLED, Message},
     postgres::{Lsn, TableName, tuple::Value},
 };
 
@@ -55,7 +55,7 @@ impl EventMap {
     ///
     /// # Errors
     /// When a `when` cannot be compiled.
-    pub fn new(config: &Config) -> Result<Self, filter::Error> {
+    pub fn new(config: &Config) -> Result<Self, error::Error> {
         let mut tables: HashMap<TableName, TableEvents> = HashMap::new();
         for rule in &config.events {
             let EventSource::Row {
@@ -88,7 +88,7 @@ impl EventMap {
             .iter()
             .filter(|rule| rule.source == EventSource::Custom)
             .map(|rule| (rule.name.as_str(), rule.all_owners));
-        let own = [(config::HOOK_DISABLED, false), (config::GAP, true)];
+        let own = [(HOOK_DISABLED, false), (GAP, true)];
         let named = config.events.iter().map(|rule| rule.name.as_str());
         Ok(Self {
             tables: tables
@@ -191,11 +191,7 @@ impl TableEvents {
 }
 
 impl Rule {
-    fn new(
-        rule: &EventRule,
-        changed: &[String],
-        when: Option<&str>,
-    ) -> Result<Self, filter::Error> {
+    fn new(rule: &EventRule, changed: &[String], when: Option<&str>) -> Result<Self, error::Error> {
         Ok(Self {
             name: rule.name.as_str().into(),
             all_owners: rule.all_owners,

@@ -9,7 +9,7 @@ use cel::{
 };
 use serde_json::Value;
 
-use super::filter::Error;
+use super::error::Error;
 
 /// An expression may be so many bytes long.
 pub(super) const LONGEST: usize = 4096;
@@ -23,7 +23,7 @@ const BEARABLE: f64 = 256e6;
 /// Refuses a text that is too large to be parsed.
 pub(super) fn refuse_too_long(text: &str) -> Result<(), Error> {
     if text.len() > LONGEST {
-        return Err(Error::TooLarge { how: "too long" });
+        return Err(too_large("too long"));
     }
     Ok(())
 }
@@ -31,9 +31,17 @@ pub(super) fn refuse_too_long(text: &str) -> Result<(), Error> {
 /// Refuses an expression that the interpreter could not follow on any stack.
 pub(super) fn refuse_too_deep(expression: &IdedExpr) -> Result<(), Error> {
     if parts(expression).any(|part| is_deeper(part, DEEPEST)) {
-        return Err(Error::TooLarge { how: "too deep" });
+        return Err(too_large("too deep"));
     }
     Ok(())
+}
+
+fn too_large(how: &'static str) -> Error {
+    Error::TooLarge {
+        how,
+        bytes: LONGEST,
+        levels: DEEPEST,
+    }
 }
 
 fn is_deeper(expression: &IdedExpr, levels: usize) -> bool {

@@ -13,10 +13,10 @@ use cel::{
     common::ast::{EntryExpr, Expr},
 };
 use serde_json::Value as Json;
-use thiserror::Error;
 
 use super::{
     cost::{self, Cost, Size},
+    error::Error,
     typing::{self, Columns},
 };
 
@@ -30,61 +30,6 @@ pub struct Filter {
     program: Program,
     columns: Vec<String>,
     pub(super) cost: Cost,
-}
-
-/// Why an expression cannot be used, or gave no answer.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// It is not CEL.
-    #[error("{expression:?} is not a CEL expression: {reason}")]
-    Syntax {
-        /// The expression.
-        expression: String,
-        /// What the parser says, on one line.
-        reason: String,
-    },
-    /// It uses something that is not there.
-    #[error("{expression:?} uses {name:?}; an expression sees new, old, changed, event and owner")]
-    UnknownVariable {
-        /// The expression.
-        expression: String,
-        /// The name.
-        name: String,
-    },
-    /// It is longer or deeper than it may be.
-    #[error(
-        "the expression is {how}; it may be of {} bytes and {} levels",
-        cost::LONGEST,
-        cost::DEEPEST
-    )]
-    TooLarge {
-        /// In which way.
-        how: &'static str,
-    },
-    /// It cannot be asked of rows of this table.
-    #[error("{expression:?} does not fit: {reason}")]
-    Misfit {
-        /// The expression.
-        expression: String,
-        /// What does not fit.
-        reason: String,
-    },
-    /// It failed on this event.
-    #[error("{expression:?} failed: {reason}")]
-    Failed {
-        /// The expression.
-        expression: String,
-        /// What the interpreter says.
-        reason: String,
-    },
-    /// It gave something that is neither true nor false.
-    #[error("{expression:?} gave {answer}, which is neither true nor false")]
-    NotBoolean {
-        /// The expression.
-        expression: String,
-        /// The type of what it gave.
-        answer: String,
-    },
 }
 
 /// What an expression is asked about. Made once for an event and shared by all expressions on it.

@@ -3,6 +3,7 @@
 //! An expression is compiled once, when it is read, and is checked against a table as soon as that is known.
 
 mod cost;
+pub mod error;
 pub mod filter;
 pub mod question;
 pub mod template;

@@ -15,9 +15,8 @@ use utoipa::ToSchema;
 
 use super::{Error, Known, Office, Result, Who, begin, hooks::Hook};
 use crate::{
-    config::HOOK_DISABLED,
     hook::{self, HookId, row},
-    message::PREFIX,
+    message::{Disabled, PREFIX},
     payload::timestamp,
     postgres::quote,
 };
@@ -438,17 +437,14 @@ async fn commit(transaction: Transaction<'_>) -> Result<()> {
 
 /// The event `hook.disabled`, as a message of the stream.
 fn told_disabled(hook: &Hook, id: &HookId, reason: &str) -> String {
-    serde_json::json!({
-        "event": HOOK_DISABLED,
-        "owner": hook.owner,
-        "about": hook.id,
-        "payload": {
-            "hook": id,
-            "target": hook.target,
-            "reason": reason,
-            "since": timestamp(std::time::SystemTime::now()),
-            "last_answer": hook.last.as_ref().map(|last| &last.answer),
-        },
-    })
-    .to_string()
+    Disabled {
+        owner: hook.owner.as_deref(),
+        id: &hook.id,
+        hook: serde_json::json!(id),
+        target: &hook.target,
+        reason,
+        since: &timestamp(std::time::SystemTime::now()),
+        last_answer: hook.last.as_ref().map(|last| last.answer.as_str()),
+    }
+    .to_json()
 }

@@ -8,7 +8,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Parts, full_name, object::Object, operation, timestamp};
+use super::{
+    object::Object,
+    parts::{Parts, full_name, operation, timestamp},
+};
 use crate::{change::Change, event::Event, postgres::tuple::Value};
 
 /// Everything that a path of a URI may not have as it is.

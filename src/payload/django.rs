@@ -7,7 +7,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
-use super::{Parts, python};
+use super::{parts::Parts, python};
 use crate::event::shape::Shape;
 use crate::{
     change::Change,

@@ -3,25 +3,25 @@
 
 mod cloudevents;
 pub mod django;
+pub mod facts;
 mod netbox;
 mod object;
+mod parts;
 mod python;
 mod rest_hooks;
 mod row;
 mod standard;
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 
-pub use self::row::values;
+pub use self::parts::{operation, timestamp};
 use self::{
     object::Object,
-    row::{Row, Thin},
+    parts::{Parts, full_name},
+    row::{Row, Thin, values},
 };
 use crate::expression::template::{self, View};
 use crate::{
-    change::{Change, RowChange},
     config::PayloadFormat,
     event::{Event, Subject},
     hook::Hook,
@@ -41,18 +41,6 @@ pub struct Renderer<'a> {
     django: Option<Vec<u8>>,
     /// Bodies that are the same for all hooks.
     shared: Vec<(PayloadFormat, Bytes)>,
-}
-
-/// What bodies are made of, in any dialect.
-struct Parts<'a> {
-    /// What the event tells of, as JSON.
-    data: &'a [u8],
-    /// The row before an update; else null.
-    old: &'a [u8],
-    /// Columns that `data` lacks because nobody knows them.
-    unchanged: &'a [String],
-    /// Columns that `data` lacks because the body would be too large.
-    left_out: Option<&'a [&'a str]>,
 }
 
 impl<'a> Renderer<'a> {
@@ -194,12 +182,6 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
     Some(template.render(&view))
 }
 
-/// The table of a change, with its schema.
-fn full_name(change: &Change) -> String {
-    let relation = &change.relation;
-    format!("{}.{}", relation.schema, relation.name)
-}
-
 impl PayloadFormat {
     /// What bodies of this shape are sent as.
     pub fn content_type(self) -> &'static str {
@@ -210,19 +192,4 @@ impl PayloadFormat {
             }
         }
     }
-}
-
-/// The word of SQL for what happened, or the action that was fired.
-pub fn operation(row: &RowChange) -> &str {
-    match row {
-        RowChange::Insert { .. } => "insert",
-        RowChange::Update { .. } => "update",
-        RowChange::Delete { .. } => "delete",
-        RowChange::Fired { action, .. } => action,
-    }
-}
-
-/// RFC 3339, in UTC, with microseconds: what Postgres keeps.
-pub fn timestamp(time: SystemTime) -> String {
-    humantime::format_rfc3339_micros(time).to_string()
 }

@@ -4,7 +4,10 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Parts, object::Object, operation};
+use super::{
+    object::Object,
+    parts::{Parts, operation, timestamp},
+};
 use crate::{change::RowChange, event::Event};
 
 /// The body, which is the same for all hooks.
@@ -21,8 +24,8 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     let mut body = Object::with_capacity(2 * parts.data.len() + parts.old.len() + 300);
     body.field("event", happened);
     // With the offset that Python writes for UTC.
-    let timestamp = super::timestamp(event.commit_time);
-    body.field("timestamp", &timestamp.replace('Z', "+00:00"));
+    let time = timestamp(event.commit_time);
+    body.field("timestamp", &time.replace('Z', "+00:00"));
     body.field("model", &change.map(|change| model(&change.relation.name)));
     body.field("username", event.owner.as_deref().unwrap_or_default());
     body.field("request_id", &request_id(event));
@@ -44,7 +47,7 @@ fn model(table: &str) -> &str {
 fn request_id(event: &Event) -> String {
     let mut hash = Sha256::new();
     hash.update(event.position.commit_lsn.to_string());
-    hash.update(super::timestamp(event.commit_time));
+    hash.update(timestamp(event.commit_time));
     let mut id = <[u8; 16]>::default();
     id.copy_from_slice(&hash.finalize()[..16]);
     // Version 8 of RFC 9562: of a making of one's own.

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Parts, full_name, object::Object, operation, timestamp};
+use super::{
+    object::Object,
+    parts::{Parts, full_name, operation, timestamp},
+};
 use crate::event::Event;
 
 #[derive(Serialize)]

@@ -17,14 +17,13 @@ use std::{collections::HashSet, sync::Arc, time::SystemTime};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-pub use self::deliver::facts;
 use self::{
     hooks::{Hooks, Judged},
     step::{Draft, Note, Session, Step},
 };
 use crate::{
     change::Change,
-    config::{Config, GAP},
+    config::Config,
     delivery::{
         Couriers, Desk,
         backlog::Backlog,
@@ -38,7 +37,7 @@ use crate::{
         row::{self, HookColumns, Known},
     },
     lookup::{enrich::Enrichment, owner::Owners, toast},
-    message::Message,
+    message::{GAP, Message},
     postgres::{Lsn, TableName, address::Address, stream::Received},
     setup::gap::Gap,
     store::Due,

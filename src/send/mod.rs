@@ -7,7 +7,7 @@ pub mod answer;
 mod client;
 pub mod guard;
 pub mod target;
-pub mod tls;
+mod tls;
 pub mod traceparent;
 
 use std::{
@@ -32,9 +32,12 @@ use self::{
     client::{Client, client, explain},
     guard::Guard,
     target::{Target, put},
-    tls::{Fingerprint, Tls, Trust},
+    tls::Trust,
 };
-use crate::{config::Delivery, trace};
+use crate::config::{
+    Delivery,
+    certificate::{Fingerprint, Tls},
+};
 
 /// So much of an answer's body is kept, and no more is read.
 const KEPT_OF_BODY: usize = 4096;
@@ -78,7 +81,7 @@ pub struct Request<'a> {
     /// From the first step of connecting to the last byte of the answer.
     pub timeout: Duration,
     /// Which span it is, for `traceparent`; a header of that name that the target has is left alone.
-    pub span: Option<trace::Context>,
+    pub span: Option<traceparent::Context>,
 }
 
 impl Request<'_> {

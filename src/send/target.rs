@@ -10,9 +10,8 @@ use http::{
 use thiserror::Error;
 use url::Url;
 
-use super::tls::Tls;
 use crate::{
-    config::{self, Credentials},
+    config::{self, Credentials, certificate::Tls},
     secret::Secret,
     signature::{BadSecret, Signer, SigningKey, scheme::is_reserved, seconds},
 };

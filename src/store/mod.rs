@@ -30,11 +30,11 @@ pub use self::{
     due::Due,
 };
 use crate::{
-    config::{self, Config, HOOK_DISABLED, HookTable, OnGone},
+    config::{self, Config, HookTable, OnGone},
     delivery::{backlog::Backlog, ledger::Progress},
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
-    message::PREFIX,
+    message::{Disabled, PREFIX},
     payload::timestamp,
     postgres::{Lsn, address::Address, quote, stream::Identity},
 };
@@ -104,19 +104,16 @@ pub struct Disabling<'a> {
 impl Disabling<'_> {
     /// The event `hook.disabled`, as a message of the stream.
     fn message(&self) -> String {
-        serde_json::json!({
-            "event": HOOK_DISABLED,
-            "owner": self.hook.owner.as_deref(),
-            "about": self.hook.id.as_str(),
-            "payload": {
-                "hook": self.hook.id,
-                "target": self.hook.target.display(),
-                "reason": self.reason,
-                "since": timestamp(self.since),
-                "last_answer": self.last_answer,
-            },
-        })
-        .to_string()
+        Disabled {
+            owner: self.hook.owner.as_deref(),
+            id: self.hook.id.as_str(),
+            hook: serde_json::json!(self.hook.id),
+            target: self.hook.target.display(),
+            reason: self.reason,
+            since: &timestamp(self.since),
+            last_answer: Some(self.last_answer),
+        }
+        .to_json()
     }
 }
 

@@ -7,7 +7,8 @@ use url::Url;
 
 use super::{Finding, Topic};
 use crate::{
-    config::{Config, HookTable, OWN_EVENTS, Pattern},
+    config::{Config, HookTable, Pattern},
+    message::OWN_EVENTS,
     nearest::nearest,
     postgres::quote,
     setup::catalog::{Facts, Table, hook_table},

@@ -1,0 +1,38 @@
+//! What the bodies of all dialects are made of.
+
+use std::time::SystemTime;
+
+use crate::change::{Change, RowChange};
+
+/// The rendered pieces of a body.
+pub(super) struct Parts<'a> {
+    /// The event's row or message, as JSON.
+    pub(super) data: &'a [u8],
+    /// The row before an update, as JSON; otherwise `null`.
+    pub(super) old: &'a [u8],
+    /// Columns that `data` lacks because their values are unknown.
+    pub(super) unchanged: &'a [String],
+    /// Columns that `data` lacks because the body would be too large.
+    pub(super) left_out: Option<&'a [&'a str]>,
+}
+
+/// The qualified name of a change's table.
+pub(super) fn full_name(change: &Change) -> String {
+    let relation = &change.relation;
+    format!("{}.{}", relation.schema, relation.name)
+}
+
+/// The SQL command that made the change, in lower case, or the name of the action that was fired.
+pub fn operation(row: &RowChange) -> &str {
+    match row {
+        RowChange::Insert { .. } => "insert",
+        RowChange::Update { .. } => "update",
+        RowChange::Delete { .. } => "delete",
+        RowChange::Fired { action, .. } => action,
+    }
+}
+
+/// A time in RFC 3339, in UTC, with the microseconds that Postgres keeps.
+pub fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
+}
