@@ -600,7 +600,7 @@ fn hooks_with(folder: &Path, url: &str, keys: &[&str]) -> Result<Vec<Hook>, Stri
         let folder = format!("{}/", folder.display());
         mistakes.to_string().replace(&folder, "")
     })?;
-    config.hooks.iter().map(hook::from_file).collect()
+    Ok(config.hooks.iter().map(hook::from_file).collect())
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::{
-        LazyLock, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,11 +20,17 @@ use std::{
 use rowhook::{
     config::{
         Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource,
-        HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place, TableRules,
+        HookColumns, HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place,
+        TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{Lsn, TableName, address::Address, replication::Session, stream::Stream},
-    secret::Secret,
+    expression::filter::Filter,
+    postgres::{
+        Lsn, TableName,
+        address::{Address, Host},
+        replication::Session,
+        stream::Stream,
+    },
     setup::{
         Patience,
         check::{Level, check},
@@ -78,16 +84,24 @@ async fn connect(url: &str) -> Client {
     Address::parse(url).unwrap().connect("test").await.unwrap()
 }
 
+/// The address, as psql takes it.
+fn conninfo(address: &Address) -> String {
+    let Some(Host::Tcp { name, port }) = address.hosts.first() else {
+        unreachable!("the cluster listens on TCP: {address:?}");
+    };
+    let Address { user, database, .. } = address;
+    format!("host={name} port={port} user={user} dbname={database}")
+}
+
 /// The smallest configuration; the slot is called like the database, as slots belong to the whole server.
 fn config(url: &str, slot: &str) -> Config {
     Config {
         path: "hooks.toml".into(),
         database: Database {
-            url: Secret::new(url),
+            address: Address::parse(url).unwrap(),
             slot: slot.into(),
             publication: "rowhook".into(),
             schema: "rowhook".into(),
-            store: None,
         },
         events: Vec::new(),
         tables: Vec::new(),
@@ -303,7 +317,7 @@ fn psql(config: &Config, script: &str) {
             "-q",
             "-v",
             "ON_ERROR_STOP=1",
-            config.database.url.expose(),
+            &conninfo(&config.database.address),
         ])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -496,7 +510,7 @@ async fn a_role_that_is_no_superuser_attaches_to_its_own_tables_and_detaches() {
         .await
         .unwrap();
     let before = traces(&client).await;
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "humble@"));
+    config.database.address.user = "humble".into();
     let config = config.full("log");
 
     set_up(&config).await;
@@ -524,7 +538,7 @@ async fn what_a_dba_set_up_from_the_print_can_be_used_by_the_role_that_printed_i
         .await
         .unwrap();
     let dba = config.clone();
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "modest@"));
+    config.database.address.user = "modest".into();
 
     psql(&dba, &print(&config).await.unwrap());
 
@@ -711,20 +725,7 @@ async fn a_hook_that_is_made_active_again_is_not_disabled_any_more() {
 
 fn rest_hooks() -> HookTable {
     HookTable {
-        table: TableName::public("rest_hooks_hook"),
-        id: "id".into(),
-        owner: "user_id".into(),
-        event: "event".into(),
-        target: "target".into(),
-        active: None,
-        secret: None,
-        previous_secret: None,
-        signature: None,
-        filter: None,
-        headers: None,
-        payload: None,
-        created: None,
-        description: None,
+        columns: HookColumns::usual(TableName::public("rest_hooks_hook")),
         on_gone: OnGone::Delete,
         place: Place {
             line: 30,
@@ -848,7 +849,7 @@ async fn without_privileges_setup_names_each_that_is_missing() {
         .await
         .unwrap();
     let database = &config.database.slot;
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "weak@"));
+    config.database.address.user = "weak".into();
 
     assert_eq!(
         refused(&config).await,
@@ -1091,7 +1092,7 @@ async fn check_says_what_each_table_cannot_do_and_how_to_mend_it() {
         });
     if let EventSource::Row { changed, when, .. } = &mut config.events[4].source {
         *changed = vec!["price".into(), "prize".into()];
-        *when = Some("new.price < old.price".into());
+        *when = Some(Arc::new(Filter::compile("new.price < old.price").unwrap()));
     }
 
     let found = findings(&config, Level::Warn).await;
@@ -1119,14 +1120,16 @@ async fn check_says_which_columns_the_hook_table_lacks() {
         .await
         .unwrap();
     let column = |name: &str| Some(name.to_owned());
-    config.hook_table = Some(HookTable {
+    let mut hooks = rest_hooks();
+    hooks.columns = HookColumns {
         owner: "usr_id".into(),
         secret: column("shared_secret"),
         signature: column("signature"),
         headers: column("header_json"),
         created: column("created"),
-        ..rest_hooks()
-    });
+        ..hooks.columns
+    };
+    config.hook_table = Some(hooks);
 
     let found = findings(&config, Level::Fatal).await;
 
@@ -1167,7 +1170,7 @@ async fn check_says_which_hooks_never_work() {
 async fn check_names_what_a_weak_role_lacks() {
     let (client, mut config) = bookstore().await;
     client.batch_execute("create role feeble login; alter table log enable row level security; grant select on log to feeble").await.unwrap();
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "feeble@"));
+    config.database.address.user = "feeble".into();
 
     let found = findings(&config, Level::Warn).await;
 
@@ -1198,14 +1201,9 @@ async fn check_recognizes_a_pooler() {
         }
     });
     let (_client, mut config) = bookstore().await;
-    let direct = format!("127.0.0.1:{}", CLUSTER.port());
-    config.database.url = Secret::new(
-        config
-            .database
-            .url
-            .expose()
-            .replace(&direct, &at.to_string()),
-    );
+    let name = at.ip().to_string();
+    let port = at.port();
+    config.database.address.hosts = vec![Host::Tcp { name, port }];
 
     let found = findings(&config, Level::Warn).await;
 
@@ -1312,7 +1310,7 @@ async fn teardown_does_not_take_what_others_put_into_the_schema() {
 async fn teardown_ends_our_own_reader_and_no_other() {
     let (client, config) = bookstore().await;
     set_up(&config).await;
-    let address = Address::parse(config.database.url.expose()).unwrap();
+    let address = config.database.address.clone();
     let read_as = async |name: &str| {
         let stream = Stream::open(&address, &config.database, name, Lsn::ZERO).await;
         stream.unwrap().0

@@ -2,21 +2,18 @@
 
 use super::reader::{Keys, Table, Value};
 use crate::postgres::address::Address;
-use crate::secret::Secret;
 
 /// `[database]`: what is attached to.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// libpq URL; carries the password.
-    pub url: Secret,
+    /// Where the database is, and how it is entered.
+    pub address: Address,
     /// Name of the replication slot. Default `rowhook`.
     pub slot: String,
     /// Name of the publication; tables without replica identity go into `<publication>_inserts`. Default `rowhook`.
     pub publication: String,
     /// Schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
-    /// Another database for rowhook's own tables. Default: the same one.
-    pub store: Option<Secret>,
 }
 
 impl Database {
@@ -35,27 +32,28 @@ pub(super) const KEYS: Keys = Keys {
 const LONGEST_PUBLICATION: usize = 55;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Database> {
-    let url = section
+    let address = section
         .need("url", "url = \"${DATABASE_URL}\"")
-        .and_then(url);
+        .and_then(address);
     let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
     Some(Database {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
-        store: None,
-        url: url?,
+        address: address?,
     })
 }
 
-/// What is wrong with an address is said without repeating it.
-fn url(value: &Value<'_>) -> Option<Secret> {
+/// A libpq URL. Mistakes are reported without repeating any of it, because it may hold a password.
+fn address(value: &Value<'_>) -> Option<Address> {
     let url = value.secret()?;
-    if let Err(mistake) = Address::parse_with(url.expose(), value.reader.env) {
-        value.wrong(mistake.to_string());
-        return None;
+    match Address::parse_with(url.expose(), value.reader.env) {
+        Ok(address) => Some(address),
+        Err(mistake) => {
+            value.wrong(mistake.to_string());
+            None
+        }
     }
-    Some(url)
 }
 
 fn slot(value: &Value<'_>) -> Option<String> {

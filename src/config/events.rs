@@ -8,7 +8,7 @@ use super::{
 };
 use crate::postgres::TableName;
 use crate::{expression::filter::Filter, nearest::nearest};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// One line of `[events]`.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub enum EventSource {
         /// Only when one of these columns changed; empty: always. Only with `updated`.
         changed: Vec<String>,
         /// Only when this CEL expression is true.
-        when: Option<String>,
+        when: Option<Arc<Filter>>,
     },
     /// Any payload, fired from SQL.
     Custom,
@@ -313,10 +313,10 @@ fn named(value: &Value<'_>, action: &str) -> Option<String> {
 }
 
 /// A CEL expression that compiles.
-pub(super) fn expression(value: &Value<'_>) -> Option<String> {
+pub(super) fn expression(value: &Value<'_>) -> Option<Arc<Filter>> {
     let text = value.string()?;
     match Filter::compile(&text) {
-        Ok(_) => Some(text),
+        Ok(filter) => Some(Arc::new(filter)),
         Err(_) if value.is_filled() => {
             value.wrong(format!(
                 "{} is not a CEL expression over new, old, changed, event and owner once its ${{NAME}} is put in; correct either",

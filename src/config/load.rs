@@ -13,7 +13,7 @@ use super::{
     delivery::{self, Delivery},
     events::{self, EventRule, Events},
     history::{self, History},
-    hook_table::{self, HookTable, OwnerExists},
+    hook_table::{self, HookColumns, HookTable, OwnerExists},
     hooks::{self, FileHook},
     jwt,
     mistake::{Mistake, Mistakes, Place},
@@ -88,6 +88,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The table that holds the users' hooks: that of `[hook_table]`, or rowhook's own.
+    pub fn hook_columns(&self) -> HookColumns {
+        match &self.hook_table {
+            Some(table) => table.columns.clone(),
+            None => HookColumns::own(&self.database.schema),
+        }
+    }
+
     /// Reads and checks the file at `path`. `env` answers what the environment says of a name.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Nothing after this module checks a key again. What only the database can tell (does the table exist, does the filter
 //! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
-mod access;
+pub(crate) mod access;
 mod batch;
 pub mod certificate;
 mod console;
@@ -28,15 +28,15 @@ mod tables;
 mod tracing;
 
 pub use self::{
-    access::Credentials,
     batch::Batch,
+    certificate::{BadTls, Tls},
     console::Console,
     database::Database,
     delivery::{Delivery, DisableAfter, Order, PayloadFormat},
     events::{Action, EventRule, EventSource},
     history::History,
-    hook_table::{HookTable, OnGone, OwnerExists},
-    hooks::{FileHook, Method},
+    hook_table::{HookColumns, HookTable, OnGone, OwnerExists},
+    hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
     load::{Config, KEYS},
     mistake::{Mistake, Mistakes, Place},

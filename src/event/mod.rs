@@ -8,7 +8,7 @@ use self::shape::Shape;
 use crate::{
     change::{Change, RowChange},
     config::{Action, Config, EventRule, EventSource, OwnerRule},
-    expression::{error, filter::Filter},
+    expression::filter::Filter,
     lookup::enrich::Added,
     message::{GAP, HOOK_DISABLED, Message},
     postgres::{Lsn, TableName, tuple::Value},
@@ -47,15 +47,12 @@ pub struct Rule {
     /// Only when one of these columns changed; empty: always.
     changed: Vec<String>,
     /// Only when this is true.
-    pub when: Option<Filter>,
+    pub when: Option<Arc<Filter>>,
 }
 
 impl EventMap {
     /// The rules of `config`.
-    ///
-    /// # Errors
-    /// When a `when` cannot be compiled.
-    pub fn new(config: &Config) -> Result<Self, error::Error> {
+    pub fn new(config: &Config) -> Self {
         let mut tables: HashMap<TableName, TableEvents> = HashMap::new();
         for rule in &config.events {
             let EventSource::Row {
@@ -74,7 +71,7 @@ impl EventMap {
                 Action::Deleted => &mut events.deleted,
                 Action::Named(name) => events.fired.entry(name.clone()).or_default(),
             };
-            rules.push(Rule::new(rule, changed, when.as_deref())?);
+            rules.push(Rule::new(rule, changed, when.clone()));
         }
         for (table, events) in &mut tables {
             let rules = config.tables.iter().find(|rules| rules.table == *table);
@@ -90,7 +87,7 @@ impl EventMap {
             .map(|rule| (rule.name.as_str(), rule.all_owners));
         let own = [(HOOK_DISABLED, false), (GAP, true)];
         let named = config.events.iter().map(|rule| rule.name.as_str());
-        Ok(Self {
+        Self {
             tables: tables
                 .into_iter()
                 .map(|(table, events)| (table, Arc::new(events)))
@@ -103,7 +100,7 @@ impl EventMap {
                 .chain(own.map(|(name, _)| name))
                 .map(Arc::from)
                 .collect(),
-        })
+        }
     }
 
     /// The name of the event that messages may call `name`, and whether the hooks of all owners hear it; `None` where
@@ -191,13 +188,13 @@ impl TableEvents {
 }
 
 impl Rule {
-    fn new(rule: &EventRule, changed: &[String], when: Option<&str>) -> Result<Self, error::Error> {
-        Ok(Self {
+    fn new(rule: &EventRule, changed: &[String], when: Option<Arc<Filter>>) -> Self {
+        Self {
             name: rule.name.as_str().into(),
             all_owners: rule.all_owners,
             changed: changed.to_vec(),
-            when: when.map(Filter::compile).transpose()?,
-        })
+            when,
+        }
     }
 
     /// Did one of the rule's columns change, or could it have?

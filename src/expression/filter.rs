@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -23,8 +24,7 @@ use super::{
 /// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
-/// A compiled expression.
-#[derive(Debug)]
+/// A compiled CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
     program: Program,
@@ -180,6 +180,18 @@ impl Filter {
     /// The columns that it reads of `new` and of `old`, so that they can be looked for in the table.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(String::as_str)
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Filter").field(&self.text).finish()
     }
 }
 

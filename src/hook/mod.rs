@@ -13,7 +13,6 @@ use crate::{
     config::{Delivery, FileHook, Pattern},
     expression::filter::Filter,
     send::target::Target,
-    signature::Signer,
 };
 
 /// A hook that is known to be good: its target, secret, pattern and filter have been checked.
@@ -28,7 +27,7 @@ pub struct Hook {
     /// What it listens to.
     pub events: Arc<[Pattern]>,
     /// Which of those it wants.
-    pub filter: Option<Box<Filter>>,
+    pub filter: Option<Arc<Filter>>,
     /// Where and how it is sent.
     pub target: Target,
     /// Time-outs, retries, order and the rest.
@@ -111,50 +110,17 @@ pub enum Origin {
     Table,
 }
 
-/// The operator's hook of hooks.toml, ready to be indexed.
-///
-/// # Errors
-/// When its filter, secret, header or target cannot be used; the message names what and why.
-pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
-    let headers: Vec<_> = hook
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect();
-    let previous = hook.previous_secret.as_ref().map(|secret| (secret, None));
-    let signer = hook.secret.as_ref();
-    let signer = signer.map(|secret| Signer::new(&hook.delivery.signature, secret, previous));
-    let signer = signer.transpose().map_err(|error| error.to_string())?;
-    let target = Target::new(&hook.target, None, &headers)
-        .and_then(|target| target.signed_by(signer))
-        .map_err(|error| error.to_string())?
-        .sent_by(hook.method)
-        .over(hook.tls.clone());
-    let target = match &hook.auth {
-        Some(credentials) => target.let_in_with(credentials),
-        None => target,
-    };
-    let filter = hook.filter.as_deref().map(Filter::compile).transpose();
-    Ok(Hook {
+/// Makes a hook of one in hooks.toml.
+pub fn from_file(hook: &FileHook) -> Hook {
+    Hook {
         id: HookId::new(hook.name.as_str(), false),
         owner: hook.owner.as_deref().map(Arc::from),
         events: hook.events.clone().into(),
-        filter: filter.map_err(|error| error.to_string())?.map(Box::new),
-        target,
+        filter: hook.filter.clone(),
+        target: Target::of_file(hook),
         delivery: Arc::new(hook.delivery.clone()),
         since: None,
         active: true,
         origin: Origin::File,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_million_hooks_fit_into_little_memory() {
-        // Beside what is behind pointers: id, URL and secret.
-        assert!(size_of::<Hook>() <= 160, "{} bytes", size_of::<Hook>());
     }
 }

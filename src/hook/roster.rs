@@ -8,9 +8,13 @@ use tokio_postgres::Client;
 use super::{
     Hook, HookId, Origin, from_file,
     index::Index,
-    row::{self, HookColumns, HookRow, Known},
+    row::{self, HookRow, Known},
 };
-use crate::{config::Config, event::EventMap, postgres::quote};
+use crate::{
+    config::{Config, HookColumns},
+    event::EventMap,
+    postgres::quote,
+};
 
 /// The hooks of hooks.toml, in its order, and then those of the table.
 #[derive(Debug)]
@@ -50,13 +54,13 @@ impl Roster {
             events: hook.events.iter().map(ToString::to_string).collect(),
             active: true,
             made: match known.guard.check_url(&hook.target) {
-                Ok(()) => from_file(hook).map(Arc::new),
+                Ok(()) => Ok(Arc::new(from_file(hook))),
                 Err(refusal) => Err(refusal.to_string()),
             },
         });
         let mut hooks: Vec<Listed> = of_file.collect();
         known.learn_all(client, events).await?;
-        let columns = HookColumns::from_config(config);
+        let columns = config.hook_columns();
         if config.hook_table.is_some() || exists(client, &columns).await? {
             let take = |row| hooks.push(of_table(row, &known));
             row::load_all(client, &columns, |row| row, take).await?;

@@ -14,7 +14,6 @@ use crate::{
     lookup::asking::{Arguments, Asker, batched},
     postgres::{
         TableName,
-        address::Address,
         relation::Relation,
         tuple::{Image, Value},
     },
@@ -42,8 +41,8 @@ struct Addition {
 }
 
 impl Enrichment {
-    /// What `config` asks for, in the database at `address`.
-    pub fn new(config: &Config, address: Address) -> Self {
+    /// What `[tables.NAME.enrich]` asks for.
+    pub fn new(config: &Config) -> Self {
         let tables = config.tables.iter();
         let tables = tables.filter(|rules| !rules.enrich.is_empty());
         let additions = |rules: &TableRules| {
@@ -57,7 +56,7 @@ impl Enrichment {
             tables: tables
                 .map(|rules| (rules.table.clone(), additions(rules)))
                 .collect(),
-            asker: Asker::new("rowhook enrich", address),
+            asker: Asker::new("rowhook enrich", config.database.address.clone()),
         }
     }
 

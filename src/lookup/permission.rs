@@ -21,7 +21,7 @@ use crate::{
         enrich::{known, sql_type},
     },
     meters::{Counts, Meters},
-    postgres::{TableName, address::Address, relation::Relation},
+    postgres::{TableName, relation::Relation},
 };
 
 /// Stands for the hook's owner in a query.
@@ -64,8 +64,9 @@ pub enum Answer {
 }
 
 impl Permission {
-    /// What `config` asks, in the database at `address`. Answers are counted in `meters`.
-    pub fn new(config: &Config, address: Address, meters: Arc<Meters>) -> Self {
+    /// Asks what `visible` of `config` says. Answers are counted in `meters`.
+    pub fn new(config: &Config, meters: Arc<Meters>) -> Self {
+        let address = config.database.address.clone();
         let tables = config.tables.iter();
         let asked = tables.filter_map(|rules| Some((rules.table.clone(), rules.visible.clone()?)));
         Self {

@@ -137,7 +137,7 @@ impl<'a> Thin<'a> {
 
 /// What expressions and templates may look at: the row after and before, as far as a payload shows it but by its own names, or
 /// the payload of a message.
-pub fn values(event: &Event) -> (Value, Value) {
+pub(super) fn values(event: &Event) -> (Value, Value) {
     let parse = |json: &[u8]| serde_json::from_slice(json).unwrap_or_default();
     match &event.subject {
         Subject::Row { change, .. } => {

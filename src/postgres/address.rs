@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::passfile;
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
@@ -16,7 +15,8 @@ pub struct Address {
     pub hosts: Vec<Host>,
     /// The role.
     pub user: String,
-    /// `None` where the server is expected to ask for none.
+    /// `None`: the password file is looked into when a connection is made; where it has none either, the server is expected
+    /// to ask for none.
     pub password: Option<Secret>,
     /// The database.
     pub database: String,
@@ -99,20 +99,15 @@ fn mistake<T>(text: impl Into<String>) -> Result<T, Mistake> {
 }
 
 impl Address {
-    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment, and a missing
-    /// password from `~/.pgpass`.
+    /// Reads a URL (`postgresql://…`) or a key=value string, with what it leaves out taken from the environment.
     ///
     /// # Errors
     /// When it is neither, has an unknown key, or asks for something that rowhook cannot do.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
-        if address.password.is_none() {
-            address.password = passfile::look_up(&address);
-        }
-        Ok(address)
+        Self::parse_with(text, &|name| std::env::var(name).ok())
     }
 
-    /// The same in the given environment, without looking for a password in files.
+    /// Reads the same in an `environment` other than that of the process.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

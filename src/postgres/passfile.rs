@@ -1,12 +1,22 @@
 //! The password that `~/.pgpass` (or PGPASSFILE) has for an address without one.
 
-use std::{env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{borrow::Cow, env, fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::address::{Address, Host};
 use crate::secret::Secret;
 
+impl Address {
+    /// The address's password or, where it has none, that of the password file as it is now.
+    pub(super) fn find_password(&self) -> Option<Cow<'_, Secret>> {
+        match &self.password {
+            Some(password) => Some(Cow::Borrowed(password)),
+            None => look_up(self).map(Cow::Owned),
+        }
+    }
+}
+
 /// Looks it up. `None`: there is no file, others may read it (libpq ignores it then, too), or no line fits.
-pub(super) fn look_up(address: &Address) -> Option<Secret> {
+fn look_up(address: &Address) -> Option<Secret> {
     let path = match env::var_os("PGPASSFILE") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(env::var_os("HOME")?).join(".pgpass"),

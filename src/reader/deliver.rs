@@ -73,7 +73,7 @@ impl Reader {
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
             let only = only.as_deref();
-            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen, only)
+            self.deliver(&event, rule.all_owners, rule.when.as_deref(), &seen, only)
                 .await?;
         }
         self.ledger.handed_on(after);

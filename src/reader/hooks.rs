@@ -8,13 +8,13 @@ use tokio_postgres::Client;
 use super::Reader;
 use crate::{
     change::Change,
-    config::OwnerExists,
+    config::{HookColumns, OwnerExists},
     event::TableEvents,
     hook::{
         Hook, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookColumns, HookRow, Known, Streamed},
+        row::{self, HookRow, Known, Streamed},
     },
     postgres::{relation::Relation, tuple::Image},
 };

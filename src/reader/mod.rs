@@ -34,11 +34,11 @@ use crate::{
         self, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookColumns, Known},
+        row::{self, Known},
     },
     lookup::{enrich::Enrichment, owner::Owners, toast},
     message::{GAP, Message},
-    postgres::{Lsn, TableName, address::Address, stream::Received},
+    postgres::{Lsn, TableName, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -62,10 +62,9 @@ impl Reader {
     /// A reader for `config` that hands on to `desk` and books in `ledger`. It has the hooks of the file.
     ///
     /// # Errors
-    /// When a hook or an expression of the file cannot be used.
+    /// When the target of a hook of the file may not be called.
     pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
-        let events = EventMap::new(config)?;
-        let address = Address::parse(config.database.url.expose()).context("database.url")?;
+        let events = EventMap::new(config);
         let owners = config
             .tables
             .iter()
@@ -78,23 +77,20 @@ impl Reader {
                 .guard
                 .check_url(&hook.target)
                 .with_context(|| format!("hook {:?}", hook.name))?;
-            let checked = hook::from_file(hook).map_err(anyhow::Error::msg);
-            index.put(Arc::new(
-                checked.with_context(|| format!("hook {:?}", hook.name))?,
-            ));
+            index.put(Arc::new(hook::from_file(hook)));
         }
         desk.meters.live(&ledger, desk.memory.clone());
         Ok(Self {
             hooks: Hooks {
                 index,
-                columns: HookColumns::from_config(config),
+                columns: config.hook_columns(),
                 off,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
             events,
             owners,
-            enrichment: Enrichment::new(config, address),
+            enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     Method,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
@@ -11,7 +10,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
-    config::{self, Credentials, certificate::Tls},
+    config::{FileHook, Tls, access::take_credentials},
     secret::Secret,
     signature::{BadSecret, Signer, SigningKey, scheme::is_reserved, seconds},
 };
@@ -103,7 +102,7 @@ impl Target {
                 sent.append(name, value);
             }
         }
-        let mut target = Self {
+        Ok(Self {
             url: url.as_str().into(),
             signer: match secret {
                 Some(secret) => Some(Signer::Standard {
@@ -112,45 +111,28 @@ impl Target {
                 }),
                 None => None,
             },
-            special: None,
+            special: (!sent.is_empty()).then(|| {
+                Box::new(Special {
+                    headers: sent,
+                    ..Special::default()
+                })
+            }),
+        })
+    }
+
+    /// The target of a hook of hooks.toml.
+    pub fn of_file(hook: &FileHook) -> Self {
+        let is_usual = hook.headers.is_empty() && hook.method == Method::POST && hook.tls.is_none();
+        let special = Special {
+            headers: hook.headers.clone(),
+            method: hook.method.clone(),
+            tls: hook.tls.clone(),
         };
-        if !sent.is_empty() {
-            target.special().headers = sent;
+        Self {
+            url: hook.target.as_str().into(),
+            signer: hook.signer.clone(),
+            special: (!is_usual).then(|| Box::new(special)),
         }
-        Ok(target)
-    }
-
-    /// The same, sent by another method than POST.
-    pub fn sent_by(mut self, method: config::Method) -> Self {
-        match method {
-            config::Method::Post => {}
-            config::Method::Put => self.special().method = Method::PUT,
-            config::Method::Patch => self.special().method = Method::PATCH,
-        }
-        self
-    }
-
-    /// The same, with an Authorization header of these credentials.
-    pub fn let_in_with(mut self, credentials: &Credentials) -> Self {
-        let value = match credentials {
-            Credentials::Basic { user, password } => basic(user, password.expose()),
-            Credentials::Bearer(token) => {
-                HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()
-            }
-        };
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            self.special().headers.insert(AUTHORIZATION, value);
-        }
-        self
-    }
-
-    /// The same, with TLS of its own.
-    pub fn over(mut self, tls: Option<Tls>) -> Self {
-        if tls.is_some() {
-            self.special().tls = tls;
-        }
-        self
     }
 
     /// The same, signed otherwise.
@@ -164,10 +146,6 @@ impl Target {
             return Err(BadTarget::SignatureHeader(signer.header().to_string()));
         }
         Ok(Self { signer, ..self })
-    }
-
-    fn special(&mut self) -> &mut Special {
-        self.special.get_or_insert_default()
     }
 
     /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
@@ -207,30 +185,6 @@ impl Target {
     pub fn display(&self) -> &str {
         &self.url
     }
-}
-
-fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
-    let decoded = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let user = decoded(url.username());
-    let password = url.password().map(decoded);
-    if user.is_empty() && password.is_none() {
-        return None;
-    }
-    // Neither can fail for a URL that had credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    basic(&user, &password.unwrap_or_default())
-}
-
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
-    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {

@@ -16,7 +16,6 @@ use self::{
     session::Session,
 };
 use crate::config::Config;
-use crate::postgres::address::Address;
 
 pub use self::session::{Error, Holder, Patience};
 
@@ -31,8 +30,8 @@ pub async fn setup(
     patience: Patience,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let address = &config.database.address;
+    let session = Session::open(address, "rowhook setup", patience).await?;
     let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
     session
         .locking("wait for another rowhook setup to end", &turn)
@@ -59,8 +58,8 @@ pub async fn accept_gap(
     patience: Patience,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Gap>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook setup", patience).await?;
+    let address = &config.database.address;
+    let session = Session::open(address, "rowhook setup", patience).await?;
     let Some(gap) = read(&session.client, config).await?.gap(config) else {
         return Ok(None);
     };
@@ -75,7 +74,7 @@ pub async fn accept_gap(
 /// # Errors
 /// When something must be changed first.
 pub async fn print(config: &Config) -> Result<String, Error> {
-    let address = Address::parse(config.database.url.expose())?;
+    let address = &config.database.address;
     let client = address.connect("rowhook setup").await?;
     let facts = read(&client, config).await?;
     let steps = plan(config, &facts)?;

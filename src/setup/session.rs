@@ -9,10 +9,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, error::SqlState};
 
 use super::plan::{Refused, Runs, Step};
-use crate::postgres::{
-    address::{self, Address},
-    connect,
-};
+use crate::postgres::{address::Address, connect};
 
 /// How long to wait for locks, and when to speak of waiting.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +35,6 @@ impl Default for Patience {
 /// Why setup or teardown stopped. What was done before stays done, and the next run goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be read.
-    #[error("[database] url: {0}")]
-    Address(#[from] address::Mistake),
     /// No session.
     #[error("{0}")]
     Connect(#[from] connect::Error),

@@ -10,7 +10,7 @@ use super::{
     plan::{Problem, Refused, lock_key},
     session::{Error, Patience, Session},
 };
-use crate::postgres::{address::Address, quote};
+use crate::postgres::quote;
 use crate::{config::Config, postgres::TableName};
 
 /// How long a reader of ours may take to end after it was told to.
@@ -25,8 +25,8 @@ const STALE_READER: Duration = Duration::from_secs(10);
 /// When somebody else reads the slot or keeps things in the schema (then nothing was done), a lock is not to be had, or
 /// Postgres refuses.
 pub async fn teardown(config: &Config, patience: Patience) -> Result<Vec<String>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = Session::open(&address, "rowhook teardown", patience).await?;
+    let address = &config.database.address;
+    let session = Session::open(address, "rowhook teardown", patience).await?;
     let turn = format!("select pg_advisory_lock({})", lock_key(config));
     session
         .locking("wait for a rowhook setup to end", &turn)

@@ -30,7 +30,7 @@ pub use self::{
     due::Due,
 };
 use crate::{
-    config::{self, Config, HookTable, OnGone},
+    config::{self, Config, HookColumns, HookTable, OnGone},
     delivery::{backlog::Backlog, ledger::Progress},
     history::Attempt,
     hook::{Hook, HookId, Origin, off::OffHooks},
@@ -119,8 +119,11 @@ impl Disabling<'_> {
 
 /// How a hook of the application's own table is switched off; `None` where it cannot be. One that only fails is never deleted.
 fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
-    let (table, id) = (quote::table(&theirs.table), quote::name(&theirs.id));
-    match &theirs.active {
+    let HookColumns {
+        table, id, active, ..
+    } = &theirs.columns;
+    let (table, id) = (quote::table(table), quote::name(id));
+    match active {
         Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
             let active = quote::name(active);
             Some(format!(

@@ -18,8 +18,6 @@ use rowhook::{
 };
 use serde_json::Value;
 
-use crate::support::connect;
-
 /// What the rowhooks of one story may send.
 #[derive(Clone, Default)]
 pub struct Schemas(Arc<Mutex<Vec<Rowhook>>>);
@@ -138,8 +136,8 @@ fn looks_like(body: &Value, payload: &str) -> bool {
 }
 
 async fn read(config: &Config) -> Vec<Known> {
-    let client = connect(config.database.url.expose()).await;
-    let events = EventMap::new(config).unwrap();
+    let client = config.database.address.connect("test").await.unwrap();
+    let events = EventMap::new(config);
     let mut known = Vec::new();
     // `rowhook hooks test` has an event of its own.
     let test = Arc::from(rowhook::manage::ping::TEST_EVENT);

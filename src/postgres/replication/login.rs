@@ -30,8 +30,8 @@ impl Session {
         ];
         self.say(|out| frontend::startup_message(who, out)).await?;
         let password = || {
-            let password = address.password.as_ref().ok_or(Failure::NoPassword)?;
-            Ok::<_, Failure>(password.expose().as_bytes())
+            let password = address.find_password().ok_or(Failure::NoPassword)?;
+            Ok::<_, Failure>(password.expose().as_bytes().to_vec())
         };
         loop {
             match self.hear().await? {
@@ -41,12 +41,12 @@ impl Session {
                 | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
                     let password = password()?;
-                    self.say(|out| frontend::password_message(password, out))
+                    self.say(|out| frontend::password_message(&password, out))
                         .await?;
                 }
                 Message::AuthenticationMd5Password(asked) => {
                     let user = address.user.as_bytes();
-                    let hash = md5_hash(user, password()?, asked.salt());
+                    let hash = md5_hash(user, &password()?, asked.salt());
                     self.say(|out| frontend::password_message(hash.as_bytes(), out))
                         .await?;
                 }
@@ -56,7 +56,7 @@ impl Session {
                     if !known.map_err(unlike)? {
                         return Err(unlike("it offers no SCRAM-SHA-256"));
                     }
-                    self.scram(password()?).await?;
+                    self.scram(&password()?).await?;
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => return Err(unlike("it asks for a way to log in that rowhook has not")),

@@ -263,13 +263,7 @@ pub struct Event {
 
 /// The table that hooks are in: that of `[hook_table]`, or rowhook's own.
 pub fn hook_table(config: &Config) -> TableName {
-    match &config.hook_table {
-        Some(theirs) => theirs.table.clone(),
-        None => TableName {
-            schema: config.database.schema.clone(),
-            name: "hook".into(),
-        },
-    }
+    config.hook_columns().table
 }
 
 impl Facts {

@@ -13,7 +13,6 @@ use crate::{
     config::{Action, Config, EventSource, Pattern, Place, TableRules},
     event::shape::Shape,
     expression::{
-        filter::Filter,
         question::Question,
         template::{Template, View},
         typing::Columns,
@@ -72,7 +71,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
             let EventSource::Row { table, when, .. } = &rule.source else {
                 return None;
             };
-            let filter = Filter::compile(when.as_deref()?).ok()?;
+            let filter = when.as_deref()?;
             let columns = visible(config, tables.get(table)?);
             let error = filter.check(Some(&columns)).err()?;
             let what = format!("{}: {error}", rule.name);
@@ -85,7 +84,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
 fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
-        let Some(Ok(filter)) = hook.filter.as_deref().map(Filter::compile) else {
+        let Some(filter) = &hook.filter else {
             continue;
         };
         let heard = |name: &str| {

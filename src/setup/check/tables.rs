@@ -293,7 +293,7 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
             .at(rule.place),
         );
     }
-    let asks_old = when.as_deref().is_some_and(mentions_old);
+    let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
     if asks_old && !full && heard_whole {
         findings.push(
             Finding::warn(

@@ -52,7 +52,7 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
         }
     }
     if let Some(hooks) = &config.hook_table {
-        look(&hooks.table, hooks.place, true);
+        look(&hooks.columns.table, hooks.place, true);
     }
     if let Some(exists) = &config.owner_exists {
         look(&exists.table, exists.place, true);
@@ -78,7 +78,7 @@ fn no_table(table: &TableName, facts: &Facts) -> Problem {
 /// Hooks that are updated or deleted unheard would be called for ever.
 fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     let hooks = config.hook_table.as_ref()?;
-    let table = facts.table(&hooks.table)?;
+    let table = facts.table(&hooks.columns.table)?;
     let unfit = table.kind != Kind::Table || !identified(config, table);
     unfit.then(|| {
         Problem::new(
