@@ -316,9 +316,7 @@ fn duration(text: &str) -> Option<String> {
 
 /// The bytes of `\x00ff`.
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("\\x")?.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits.chunks(2).map(byte).collect()
+    hex::decode(text.strip_prefix("\\x")?).ok()
 }
 
 /// The text of a list: JSON in which each element is a text.

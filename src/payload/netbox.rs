@@ -53,7 +53,7 @@ fn request_id(event: &Event) -> String {
     // Version 8 of RFC 9562: of a making of one's own.
     id[6] = id[6] & 0x0f | 0x80;
     id[8] = id[8] & 0x3f | 0x80;
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(id);
     [
         &hex[..8],
         &hex[8..12],

@@ -57,7 +57,7 @@ impl HeaderKey {
             Keyed::Sha512(hmac) => digest(hmac, body),
         };
         let encoded = match self.rule.encoding {
-            Encoding::Hex => code.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Encoding::Hex => hex::encode(code),
             Encoding::Base64 => BASE64_STANDARD.encode(code),
         };
         format!("{}{encoded}", self.rule.prefix)
