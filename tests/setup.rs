@@ -20,7 +20,7 @@ use std::{
 use rowhook::{
     config::{
         Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource,
-        HookColumns, HookTable, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat, Place,
+        HookColumns, HookTable, Location, OnGone, Order, OwnerRule, OwnerStep, PayloadFormat,
         TableRules,
     },
     demo::cluster::Cluster,
@@ -152,7 +152,7 @@ impl Build for Config {
                 when: None,
             },
             all_owners: false,
-            place: Place { line, column: 1 },
+            place: Location { line, column: 1 },
         });
         self
     }
@@ -167,7 +167,7 @@ impl Build for Config {
             enrich: Vec::new(),
             payload: None,
             visible: None,
-            place: Place {
+            place: Location {
                 line: 100,
                 column: 1,
             },
@@ -727,7 +727,7 @@ fn rest_hooks() -> HookTable {
     HookTable {
         columns: HookColumns::usual(TableName::public("rest_hooks_hook")),
         on_gone: OnGone::Delete,
-        place: Place {
+        place: Location {
             line: 30,
             column: 1,
         },

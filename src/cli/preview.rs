@@ -12,7 +12,7 @@ use crate::{
     event::EventMap,
     hook::roster::Roster,
     lookup::{
-        enrich::{Added, Enrichment},
+        enrich::{EnrichedField, Enrichment},
         owner::Owners,
     },
     nearest::nearest,
@@ -68,7 +68,7 @@ impl<'a> Stage<'a> {
     }
 
     /// What is shown beside the row of a change.
-    pub(super) async fn added(&self, change: &Change) -> Result<Vec<Added>> {
+    pub(super) async fn added(&self, change: &Change) -> Result<Vec<EnrichedField>> {
         let mut added = Vec::new();
         let mut enrichment = Enrichment::new(self.config);
         enrichment.look_up(vec![(change, &mut added)]).await?;

@@ -1,23 +1,23 @@
-//! `[database]`: what is attached to.
+//! `[database]`: the database whose changes are read.
 
 use super::reader::{Keys, Table, Value};
 use crate::postgres::address::Address;
 
-/// `[database]`: what is attached to.
+/// `[database]`: the database whose changes are read, and the names of what rowhook makes in it.
 #[derive(Debug, Clone)]
 pub struct Database {
     /// Where the database is, and how it is entered.
     pub address: Address,
-    /// Name of the replication slot. Default `rowhook`.
+    /// The name of the replication slot. Default `rowhook`.
     pub slot: String,
-    /// Name of the publication; tables without replica identity go into `<publication>_inserts`. Default `rowhook`.
+    /// The name of the publication. Tables without a replica identity go into `<publication>_inserts`. Default `rowhook`.
     pub publication: String,
-    /// Schema of rowhook's own tables. Default `rowhook`.
+    /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
 }
 
 impl Database {
-    /// The publication of the tables that have no replica identity.
+    /// The name of the publication of the tables that have no replica identity.
     pub fn inserts_publication(&self) -> String {
         format!("{}_inserts", self.publication)
     }
@@ -28,7 +28,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &["store"],
 };
 
-/// `<publication>_inserts` has to fit into the 63 bytes that Postgres keeps of a name.
+/// The most bytes of a publication's name: `<publication>_inserts` must fit into the 63 bytes of a Postgres name.
 const LONGEST_PUBLICATION: usize = 55;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Database> {

@@ -1,7 +1,7 @@
 //! The table that holds the users' hooks: rowhook's own, or the application's that `[hook_table]` names.
 
 use super::{
-    mistake::Place,
+    mistake::Location,
     name,
     reader::{Keys, Table},
 };
@@ -130,7 +130,7 @@ pub struct HookTable {
     /// What an answer of 410 does to the row. Default `disable` where `active` is named, else `delete`.
     pub on_gone: OnGone,
     /// Where the section stands in hooks.toml.
-    pub place: Place,
+    pub place: Location,
 }
 
 /// `owner_exists = "auth_user.id"`: the table of the owners. A hook whose owner is not in it is disabled.
@@ -141,7 +141,7 @@ pub struct OwnerExists {
     /// The column that holds what hooks have as their owner.
     pub column: String,
     /// Where the key stands.
-    pub place: Place,
+    pub place: Location,
 }
 
 /// What an answer of 410 Gone does to a row of `[hook_table]`.

@@ -13,7 +13,7 @@ use super::{
     certificate::Tls,
     delivery::{self, Delivery},
     events::{Events, expression},
-    mistake::Place,
+    mistake::Location,
     name::Pattern,
     reader::{Keys, Table, Value},
 };
@@ -53,7 +53,7 @@ pub struct FileHook {
     /// `[delivery]`, with the hook's own settings in place of those there.
     pub delivery: Delivery,
     /// Where the hook stands in hooks.toml.
-    pub place: Place,
+    pub place: Location,
 }
 
 /// Shows only the origin of the target, because its path and query may carry a token.
@@ -168,7 +168,7 @@ fn read_one(
     })
 }
 
-/// The name of something of this kind; `names` are those of the ones before it.
+/// The name of something of this kind. `names` are the names of those before it.
 pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
@@ -191,8 +191,8 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Op
 }
 
 fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
-    let mend = "a list such as [\"book.*\"]";
-    let patterns = value.list_of(mend, |value| pattern(value, events))?;
+    let remedy = "a list such as [\"book.*\"]";
+    let patterns = value.list_of(remedy, |value| pattern(value, events))?;
     if patterns.is_empty() {
         value.wrong(format!(
             "{} is empty; name events, or write [\"*\"] for all of them",
@@ -215,19 +215,19 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
     let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);
-        let mend = match nearest(&text, names) {
+        let remedy = match nearest(&text, names) {
             Some(near) => format!("did you mean {near:?}?"),
             None => "add one to [events], or remove it here".into(),
         };
         value.wrong(format!(
-            "no event of [events] matches {}; {mend}",
+            "no event of [events] matches {}; {remedy}",
             value.quote(&text)
         ));
     }
     Some(pattern)
 }
 
-/// The URL stays out of the messages: targets often carry a token.
+/// The URL of a target. Messages do not show it, because targets often carry a token.
 pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok().filter(|url| {
@@ -264,6 +264,7 @@ fn signer(table: &Table<'_>, scheme: &SignatureScheme) -> Option<Signer> {
     Signer::new(scheme, &newest?, previous).ok()
 }
 
+/// A secret that can sign as `scheme` says.
 pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
     if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {

@@ -1,7 +1,8 @@
-//! What the user wrote in hooks.toml, as checked types.
+//! The configuration in hooks.toml, as checked types.
 //!
-//! Nothing after this module checks a key again. What only the database can tell (does the table exist, does the filter
-//! fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
+//! A [`Config`] holds what was parsed and checked: addresses, expressions, templates, queries, and the targets, headers and
+//! signers of hooks. Nothing after this module parses a key again. What only the database can tell (does the table exist,
+//! does the filter fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 pub(crate) mod access;
 mod batch;
@@ -39,7 +40,7 @@ pub use self::{
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
     load::{Config, KEYS},
-    mistake::{Mistake, Mistakes, Place},
+    mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
     server::{Server, Verify},

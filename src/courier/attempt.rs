@@ -277,7 +277,7 @@ impl Courier {
         // The last of them is moved and not cloned, which is all that happens to most requests.
         let answers = std::iter::repeat_n(answer, deliveries.len());
         for (delivery, answer) in deliveries.iter().zip(answers) {
-            self.desk.journal.tell(|| Entry::Attempted {
+            self.desk.journal.record(|| Entry::Attempted {
                 id: Arc::clone(&delivery.id),
                 event: Arc::clone(&delivery.event),
                 hook: hook.id.clone(),

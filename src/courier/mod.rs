@@ -30,7 +30,7 @@ use self::round::Round;
 use crate::hook::{Hook, HookId};
 use crate::{
     delivery::{Delivery, Desk, backlog::Backlog, lane::Place},
-    send::{Door, answer::Failure},
+    send::{Endpoint, answer::Failure},
 };
 
 /// How long a delivery that got a 410 waits, once its hook is enabled again.
@@ -49,7 +49,7 @@ struct State {
     /// Where to send; `None` where the target has said that it is gone, or the hook has not been seen.
     hook: Option<Arc<Hook>>,
     /// The way to a hook that requests are made of, which is that hook or was.
-    door: Option<(Arc<Hook>, Arc<Door>)>,
+    door: Option<(Arc<Hook>, Arc<Endpoint>)>,
     /// Is the hook neither disabled nor removed? When it is, what is parked stays so; but what it heard before that, and was
     /// handed over, still gets its attempt.
     active: bool,
@@ -240,7 +240,7 @@ impl Courier {
     }
 
     /// The way to the hook, made ready once for all that it is sent in a row.
-    fn door(&self, hook: &Arc<Hook>) -> Result<Arc<Door>, Failure> {
+    fn door(&self, hook: &Arc<Hook>) -> Result<Arc<Endpoint>, Failure> {
         let mut state = self.state();
         if let Some((of, door)) = &state.door
             && Arc::ptr_eq(of, hook)

@@ -10,7 +10,7 @@ use crate::{
     },
     delivery::Delivery,
     hook::Hook,
-    lookup::permission::{self, Asked},
+    lookup::permission::{self, VisibilityCheck},
     send::answer::{self, Answer},
     store::Fate,
 };
@@ -75,7 +75,7 @@ impl Courier {
 
     /// The answers for all of them; yes where nothing is asked.
     async fn ask(&self, deliveries: &[Delivery]) -> Vec<permission::Answer> {
-        let questions: Vec<&Asked> = deliveries
+        let questions: Vec<&VisibilityCheck> = deliveries
             .iter()
             .filter_map(|delivery| delivery.asked.as_deref())
             .collect();

@@ -27,7 +27,7 @@ use crate::{
     history::History,
     hook::{Hook, HookId},
     journal::Journal,
-    lookup::permission::{Asked, Permission},
+    lookup::permission::{Permission, VisibilityCheck},
     meters::Meters,
     store::Store,
     trace::Traces,
@@ -55,7 +55,7 @@ pub struct Delivery {
     /// Why it is not sent as it comes from the stream.
     pub unfit: Option<Unfit>,
     /// What its owner has to be allowed to see, asked anew before each attempt from the table.
-    pub asked: Option<Arc<Asked>>,
+    pub asked: Option<Arc<VisibilityCheck>>,
     /// What it holds while the slot keeps it; `None` for one that the table keeps.
     pub held: Option<Held>,
 }

@@ -9,7 +9,7 @@ use crate::{
     change::{Change, RowChange},
     config::{Action, Config, EventRule, EventSource, OwnerRule},
     expression::filter::Filter,
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     message::{GAP, HOOK_DISABLED, Message},
     postgres::{Lsn, TableName, tuple::Value},
 };
@@ -166,7 +166,7 @@ impl TableEvents {
         &self,
         rule: &Rule,
         change: &Arc<Change>,
-        added: Vec<Added>,
+        added: Vec<EnrichedField>,
         owner: Option<Arc<str>>,
         index: u64,
     ) -> Event {
@@ -248,7 +248,7 @@ pub enum Subject {
         /// How it is shown.
         shape: Arc<Shape>,
         /// What was looked up beside it.
-        added: Vec<Added>,
+        added: Vec<EnrichedField>,
     },
     /// Whatever SQL had to say.
     Message(Arc<Message>),

@@ -150,7 +150,7 @@ impl Index {
     }
 
     /// Could any hook hear `event`?
-    pub fn hears(&self, event: &str) -> bool {
+    pub fn has_hooks_for(&self, event: &str) -> bool {
         self.listeners.get(event).is_some_and(|listeners| {
             !listeners.of_owner.is_empty() || !listeners.of_everyone.is_empty()
         })
@@ -373,7 +373,7 @@ mod tests {
         for id in ["1", "2", "3"] {
             assert!(index.remove(&HookId::new(id, true)).is_some());
         }
-        assert!(index.is_empty() && !index.hears("book.added"));
+        assert!(index.is_empty() && !index.has_hooks_for("book.added"));
         assert!(index.remove(&HookId::new("1", true)).is_none());
     }
 

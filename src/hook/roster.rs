@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::{
     Hook, HookId, Origin, from_file,
     index::Index,
-    row::{self, HookRow, Known},
+    row::{self, Constraints, HookRow},
 };
 use crate::{
     config::{Config, HookColumns},
@@ -46,7 +46,7 @@ impl Roster {
     /// # Errors
     /// When the hook table cannot be read. Where rowhook's own has not been made yet, it holds nothing.
     pub async fn read(client: &Client, config: &Config, events: &EventMap) -> Result<Self> {
-        let mut known = Known::new(config, events);
+        let mut known = Constraints::new(config, events);
         let of_file = config.hooks.iter().map(|hook| Listed {
             id: HookId::new(hook.name.as_str(), false),
             origin: Origin::File,
@@ -84,7 +84,7 @@ impl Roster {
     }
 }
 
-fn of_table(row: HookRow, known: &Known) -> Listed {
+fn of_table(row: HookRow, known: &Constraints) -> Listed {
     Listed {
         id: row.id.clone(),
         origin: Origin::Table,

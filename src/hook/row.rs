@@ -207,7 +207,7 @@ impl HookRow {
     ///
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
-    pub fn into_hook(self, known: &Known) -> Result<Hook, String> {
+    pub fn into_hook(self, known: &Constraints) -> Result<Hook, String> {
         known.refuse_name_of_file(&self.id)?;
         let pattern = known.pattern(self.event.as_deref())?;
         let target = self.target.as_deref().ok_or("its target is null")?;
@@ -268,7 +268,7 @@ impl HookRow {
 
 /// What a row is checked against.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct Constraints {
     /// What applies where a row says nothing.
     pub delivery: Arc<Delivery>,
     /// Which targets are allowed.
@@ -281,7 +281,7 @@ pub struct Known {
     rows: HashMap<Arc<str>, Columns>,
 }
 
-impl Known {
+impl Constraints {
     /// What `config` says. The tables of its events are not known yet.
     pub fn new(config: &config::Config, events: &EventMap) -> Self {
         let delivery = &config.delivery;

@@ -13,7 +13,7 @@ use tokio_postgres::Transaction;
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::{Error, Known, Office, Result, Who, begin, hooks::Hook};
+use super::{Constraints, Error, Office, Result, Who, begin, hooks::Hook};
 use crate::{
     config::HookColumns,
     hook::{self, HookId, row},
@@ -439,7 +439,7 @@ fn no_column(what: &str) -> Error {
 async fn check_row(
     transaction: &Transaction<'_>,
     columns: &HookColumns,
-    known: &Known,
+    known: &Constraints,
     id: &str,
 ) -> Result<()> {
     let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;

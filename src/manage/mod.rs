@@ -32,8 +32,8 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::Config, event::EventMap, expression::filter::Filter, hook::row::Known, postgres::quote,
-    setup::migration,
+    config::Config, event::EventMap, expression::filter::Filter, hook::row::Constraints,
+    postgres::quote, setup::migration,
 };
 
 /// For whom something is done, and so what they may see and touch.
@@ -66,13 +66,13 @@ pub struct Office {
 /// What the configuration says of events and of rows of the hook table.
 struct Rules {
     map: EventMap,
-    known: Known,
+    known: Constraints,
 }
 
 impl Rules {
     fn of(config: &Config) -> Self {
         let map = EventMap::new(config);
-        let known = Known::new(config, &map);
+        let known = Constraints::new(config, &map);
         Self { map, known }
     }
 }
@@ -105,7 +105,7 @@ impl Office {
     }
 
     /// What rows are checked against, with the tables as they are now.
-    async fn known_now(&self) -> Result<Known> {
+    async fn known_now(&self) -> Result<Constraints> {
         let mut known = self.rules.known.clone();
         known.learn_all(&self.client, &self.rules.map).await?;
         Ok(known)

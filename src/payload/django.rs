@@ -13,7 +13,7 @@ use crate::{
     change::Change,
     event::{Event, Subject},
     hook::Hook,
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     postgres::{
         json,
         relation::{Column, Relation},
@@ -87,7 +87,7 @@ pub fn label(relation: &Relation, shape: &Shape) -> String {
     }
 }
 
-fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
+fn model(change: &Change, shape: &Shape, added: &[EnrichedField], out: &mut Vec<u8>) {
     let Some(image) = change.shown() else {
         out.extend_from_slice(b"null");
         return;
@@ -115,7 +115,7 @@ fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
             write(column, value, out);
         }
     }
-    for Added { key, json } in added {
+    for EnrichedField { key, json } in added {
         if let Some(json) = json {
             begin(key, out);
             python::redump(json.as_bytes(), out);

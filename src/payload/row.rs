@@ -7,7 +7,7 @@ use crate::event::shape::Shape;
 use crate::{
     change::RowChange,
     event::{Event, Subject},
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     postgres::{relation::Column, tuple::Image},
 };
 
@@ -44,7 +44,7 @@ impl Row {
             return row;
         }
         let mut object = Object::reopen(row.json);
-        for Added { key, json } in added {
+        for EnrichedField { key, json } in added {
             match json {
                 Some(json) => object.raw(key, json.as_bytes()),
                 None => row.unchanged.push(key.to_string()),

@@ -22,7 +22,7 @@ use crate::{
     expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
     journal::Entry,
-    lookup::permission::{Answer, Asked},
+    lookup::permission::{Answer, VisibilityCheck},
     payload::{Renderer, facts::facts},
     postgres::{
         TableName,
@@ -64,7 +64,7 @@ impl Reader {
             let (Some(rule), index) = (rules.get(number), draft.first_event + number as u64) else {
                 continue;
             };
-            if index < skip || !self.hooks.index.hears(&rule.name) {
+            if index < skip || !self.hooks.index.has_hooks_for(&rule.name) {
                 continue;
             }
             if owner.is_none() && !rule.all_owners {
@@ -89,7 +89,7 @@ impl Reader {
             position,
             commit_time,
         } = note;
-        if position.index >= skip && self.hooks.index.hears(&name) {
+        if position.index >= skip && self.hooks.index.has_hooks_for(&name) {
             let event = Arc::new(Event {
                 name,
                 owner: message.owner.as_deref().map(Arc::from),
@@ -123,7 +123,7 @@ impl Reader {
             return Ok(());
         }
         self.desk.meters.events.fetch_add(1, Relaxed);
-        self.desk.journal.tell(|| Entry::Matched {
+        self.desk.journal.record(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
@@ -206,7 +206,7 @@ impl Reader {
         event: &Event,
         body: Bytes,
         unfit: Option<Unfit>,
-        asked: Option<Arc<Asked>>,
+        asked: Option<Arc<VisibilityCheck>>,
         memory: Taken,
     ) {
         let position = event.position;

@@ -14,7 +14,7 @@ use crate::{
         Hook, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookRow, Known, Streamed},
+        row::{self, Constraints, HookRow, Streamed},
     },
     postgres::{relation::Relation, tuple::Image},
 };
@@ -24,7 +24,7 @@ pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
     pub(super) off: OffHooks,
-    pub(super) known: Arc<Known>,
+    pub(super) known: Arc<Constraints>,
     /// Where their owners are kept.
     pub(super) owner_exists: Option<OwnerExists>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    pub(super) fn of(row: HookRow, known: &Known) -> Self {
+    pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
         Self {
             id: row.id.clone(),
             active: row.active,

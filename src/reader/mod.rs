@@ -34,7 +34,7 @@ use crate::{
         self, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, Known},
+        row::{self, Constraints},
     },
     lookup::{enrich::Enrichment, owner::Owners, toast},
     message::{GAP, Message},
@@ -70,7 +70,7 @@ impl Reader {
             .iter()
             .filter_map(|rules| rules.owner.as_ref());
         let owners = Owners::new(owners, events.tables().cloned());
-        let known = Known::new(config, &events);
+        let known = Constraints::new(config, &events);
         let mut index = Index::new(events.names().iter().cloned());
         for hook in &config.hooks {
             known
@@ -300,7 +300,7 @@ impl Reader {
             let heard = |draft: &Draft| {
                 draft
                     .rules()
-                    .any(|(_, rule)| self.hooks.index.hears(&rule.name))
+                    .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name))
             };
             drafts.retain(|(_, draft)| heard(draft));
         }

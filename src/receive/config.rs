@@ -136,7 +136,7 @@ fn options(file: &Table<'_>, verifier: Verifier) -> Options {
         set(&mut options.gate.max_body, value.size(1, "1B"));
     }
     if let Some(value) = file.find("timeout") {
-        set(&mut options.gate.timeout, value.some_time());
+        set(&mut options.gate.timeout, value.positive_duration());
     }
     if let Some(value) = file.find("queue") {
         set(&mut options.queue, queue(value));
@@ -146,10 +146,10 @@ fn options(file: &Table<'_>, verifier: Verifier) -> Options {
         set(&mut options.limits.size, size.map(|size| size as u64));
     }
     if let Some(value) = file.find("remember") {
-        set(&mut options.limits.remember, value.some_time());
+        set(&mut options.limits.remember, value.positive_duration());
     }
     if let Some(value) = file.find("keep_dead") {
-        set(&mut options.limits.keep_dead, value.some_time());
+        set(&mut options.limits.keep_dead, value.positive_duration());
     }
     if let Some(value) = file.find("concurrency") {
         set(&mut options.concurrency, count(value));
@@ -192,7 +192,7 @@ fn path(value: &Value<'_>) -> Option<String> {
 
 /// How signatures are checked: `signature` and `secrets` together.
 fn verifier(file: &Table<'_>) -> Option<Verifier> {
-    let tolerance = file.find("tolerance").and_then(Value::some_time);
+    let tolerance = file.find("tolerance").and_then(Value::positive_duration);
     let signature = match file.find("signature") {
         Some(value) => signature(value)?,
         None => Signature::Standard,
@@ -348,7 +348,7 @@ fn read_task(table: &Table<'_>, names: &mut Vec<String>) -> Option<Task> {
     let models = table.find("model").map(patterns);
     let events = table.find("event").map(patterns);
     let action = action(table);
-    let timeout = table.find("timeout").and_then(Value::some_time);
+    let timeout = table.find("timeout").and_then(Value::positive_duration);
     let retries = table.find("retries").and_then(retries::read);
     let concurrency = table.find("concurrency").and_then(count);
     let order_by = table.find("order_by").and_then(order_by);

@@ -58,7 +58,7 @@ pub struct Sender {
 
 /// The way to a target.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     client: Client,
     uri: Uri,
 }
@@ -132,7 +132,7 @@ impl Sender {
     ///
     /// # Errors
     /// What every request would come to: the target may not be asked, or its TLS cannot be used.
-    pub fn open(&self, target: &Target) -> Result<Door, Failure> {
+    pub fn open(&self, target: &Target) -> Result<Endpoint, Failure> {
         let refused = |reason: String| Failure::Refused(reason);
         let url = Url::parse(target.display()).map_err(|error| refused(error.to_string()))?;
         let judged = self.guard.check_url(&url);
@@ -145,7 +145,7 @@ impl Sender {
             }
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
-        Ok(Door { client, uri })
+        Ok(Endpoint { client, uri })
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
@@ -163,7 +163,7 @@ impl Sender {
     }
 }
 
-impl Door {
+impl Endpoint {
     /// Makes the request, signed anew over the same id and body.
     ///
     /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once

@@ -18,7 +18,7 @@ use super::{
     catalog::Facts,
     plan::{self, Problem, plan},
 };
-use crate::config::{Config, Place};
+use crate::config::{Config, Location};
 use crate::postgres::{address::Address, connect, replication};
 
 /// How long a replication session may take to open.
@@ -36,7 +36,7 @@ pub struct Finding {
     /// What to do about it.
     pub mend: Option<String>,
     /// Where in hooks.toml, if there.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 /// How bad a finding is.
@@ -117,7 +117,7 @@ impl Finding {
         }
     }
 
-    fn at(self, place: Place) -> Self {
+    fn at(self, place: Location) -> Self {
         Self {
             place: Some(place),
             ..self

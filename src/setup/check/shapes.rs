@@ -10,10 +10,10 @@ use tokio_postgres::{Client, Error};
 
 use super::{Finding, Topic};
 use crate::{
-    config::{Action, Config, EventSource, Pattern, Place, TableRules},
+    config::{Action, Config, EventSource, Location, Pattern, TableRules},
     event::shape::Shape,
     expression::{
-        question::Question,
+        query::Query,
         template::{Template, View},
         typing::Columns,
     },
@@ -148,7 +148,7 @@ fn unknown(
     relation: &Relation,
     who: &str,
     column: &str,
-    place: Place,
+    place: Location,
 ) -> Finding {
     let what = format!(
         "{who} names {column}, but {} has no such column",
@@ -171,7 +171,7 @@ async fn questions(
     let mut findings = Vec::new();
     for enrich in &rules.enrich {
         let who = format!("enrich.{}", enrich.key);
-        let columns = enrich.question.columns();
+        let columns = enrich.query.columns();
         let strangers = columns
             .iter()
             .filter(|column| relation.column(column).is_none());
@@ -181,7 +181,7 @@ async fn questions(
         if findings.len() > before {
             continue;
         }
-        let sql = enrich::sql(&enrich.question, relation);
+        let sql = enrich::sql(&enrich.query, relation);
         findings.extend(unasked(client, &sql, &who, rules, enrich.place).await?);
     }
     Ok(findings)
@@ -190,7 +190,7 @@ async fn questions(
 /// The query of `visible`.
 async fn seen(
     client: &Client,
-    visible: &Question,
+    visible: &Query,
     rules: &TableRules,
     relation: &Relation,
 ) -> Result<Vec<Finding>, Error> {
@@ -232,7 +232,7 @@ async fn unasked(
     sql: &str,
     who: &str,
     rules: &TableRules,
-    place: Place,
+    place: Location,
 ) -> Result<Option<Finding>, Error> {
     match client.prepare(sql).await {
         Ok(_) => Ok(None),

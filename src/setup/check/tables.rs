@@ -2,7 +2,7 @@
 
 use super::{Finding, Topic};
 use crate::{
-    config::{Action, Columns, Config, EventRule, EventSource, OwnerRule, Place, TableRules},
+    config::{Action, Columns, Config, EventRule, EventSource, Location, OwnerRule, TableRules},
     nearest::nearest,
     postgres::quote,
     setup::{
@@ -56,7 +56,7 @@ fn owners(config: &Config, facts: &Facts) -> Option<Finding> {
 }
 
 /// Where a table's rules begin, or else the first event on it.
-fn place(config: &Config, table: &Table) -> Option<Place> {
+fn place(config: &Config, table: &Table) -> Option<Location> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     let event = config.events.iter().find(
         |rule| matches!(&rule.source, EventSource::Row { table: on, .. } if *on == table.name),
@@ -144,7 +144,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
 }
 
 /// Values that are not in the stream are read from the table. Without that they are left out and named in `unchanged`.
-fn reading(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
+fn reading(table: &Table, facts: &Facts, place: &Option<Location>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
         Finding::warn(
@@ -186,7 +186,7 @@ fn shown(rules: &TableRules, table: &Table) -> Vec<Finding> {
         .collect()
 }
 
-fn no_column(topic: Topic, table: &Table, column: &str, place: Place) -> Option<Finding> {
+fn no_column(topic: Topic, table: &Table, column: &str, place: Location) -> Option<Finding> {
     if table.has(column) {
         return None;
     }

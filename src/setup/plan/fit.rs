@@ -2,7 +2,7 @@
 
 use super::{Problem, identified};
 use crate::{
-    config::{Action, Config, EventSource, Place},
+    config::{Action, Config, EventSource, Location},
     nearest::nearest,
     postgres::{TableName, quote},
     setup::{
@@ -23,7 +23,7 @@ pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
 
 fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
-    let mut look = |table: &TableName, place: Place, published: bool| {
+    let mut look = |table: &TableName, place: Location, published: bool| {
         let problem = match facts.table(table) {
             None => no_table(table, facts),
             Some(Table {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::Place;
+use crate::config::Location;
 
 /// Something that a person must change first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Problem {
     /// What to do about it, where that is not obvious.
     pub mend: Option<String>,
     /// Where in hooks.toml, if there.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 impl Problem {
@@ -24,7 +24,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn at(self, place: Place) -> Self {
+    pub(super) fn at(self, place: Location) -> Self {
         Self {
             place: Some(place),
             ..self
