@@ -1,7 +1,7 @@
 //! A committed change of a row.
 //!
-//! Two things are easily overlooked. An old image may hold only the key ([`Old::Key`]); its other columns are then unknown, not
-//! null. And an update may lack a large value that it did not change ([`Value::Unchanged`]).
+//! Two things are easily overlooked. An old image may hold only the key ([`Old::Key`]); its other columns are then
+//! unknown, not null. And an update may lack a large value that it did not change ([`Value::Unchanged`]).
 
 use std::{sync::Arc, time::SystemTime};
 

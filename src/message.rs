@@ -1,5 +1,5 @@
-//! Messages that SQL emits with `pg_logical_emit_message(true, 'rowhook', …)`: an event without a row change, or an action on a
-//! row.
+//! Messages that SQL emits with `pg_logical_emit_message(true, 'rowhook', …)`: an event without a row change, or an
+//! action on a row.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
@@ -50,8 +50,8 @@ impl SqlMessage {
     }
 }
 
-/// An action on a row, as `rowhook.emit_row` writes it. The row is in Postgres' text format, printed with the settings that
-/// rowhook reads values in:
+/// An action on a row, as `rowhook.emit_row` writes it. The row is in Postgres' text format, printed with the settings
+/// that rowhook reads values in:
 ///
 /// ```json
 /// {"table": "book", "action": "read", "columns": ["id", "title"], "row": "(7,Dune)"}

@@ -4,8 +4,8 @@ use strsim::osa_distance as distance;
 
 /// The name of `known` that is nearest to `wanted`; `None` where none is near enough to be suggested.
 ///
-/// Upper and lower case do not count. At most a third of the characters may be inserted, deleted, replaced, or swapped with
-/// their neighbour.
+/// Upper and lower case do not count. At most a third of the characters may be inserted, deleted, replaced, or swapped
+/// with their neighbour.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     let allowed = (wanted.chars().count() / 3).max(1);

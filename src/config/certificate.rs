@@ -44,8 +44,8 @@ pub enum BadTls {
 impl Tls {
     /// Reads PEM.
     ///
-    /// `identity` is a certificate chain and its unencrypted private key. `authorities` are trusted in place of the public
-    /// ones.
+    /// `identity` is a certificate chain and its unencrypted private key. `authorities` are trusted in place of the
+    /// public ones.
     ///
     /// # Errors
     /// When one of them cannot be used, or the key is not that of the certificate.

@@ -10,7 +10,8 @@ pub struct Database {
     pub address: Address,
     /// The name of the replication slot. Default `rowhook`.
     pub slot: String,
-    /// The name of the publication. Tables without a replica identity go into `<publication>_inserts`. Default `rowhook`.
+    /// The name of the publication. Tables without a replica identity go into `<publication>_inserts`. Default
+    /// `rowhook`.
     pub publication: String,
     /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,

@@ -1,5 +1,5 @@
-//! `${NAME}` in a value stands for a variable of the environment. It is replaced after the file was parsed, so that no value can
-//! break the syntax.
+//! `${NAME}` in a value stands for a variable of the environment. It is replaced after the file was parsed, so that no
+//! value can break the syntax.
 
 /// Replaces every `${NAME}` in `text`. `$${` stands for a plain `${`.
 ///

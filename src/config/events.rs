@@ -90,7 +90,8 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// The rules of `[events]`, and the names that it uses even in lines with mistakes, so that one mistake does not cause others.
+/// The rules of `[events]`, and the names that it uses even in lines with mistakes, so that one mistake does not cause
+/// others.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) rules: Vec<EventRule>,
@@ -292,8 +293,8 @@ impl Events {
     }
 }
 
-/// The name of a user-defined action. One that resembles a built-in action is refused as a typing error, because its event would
-/// never happen.
+/// The name of a user-defined action. One that resembles a built-in action is refused as a typing error, because its
+/// event would never happen.
 fn named(value: &Value<'_>, action: &str) -> Option<String> {
     if let Some(near) = nearest(action, ["created", "updated", "deleted"]) {
         value.wrong(format!(

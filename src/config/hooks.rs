@@ -277,8 +277,8 @@ pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secr
     Some(secret)
 }
 
-/// What a hook adds to its requests: the credentials of its target, `headers` and `auth`. Returns the names in `headers` too,
-/// as they are written.
+/// What a hook adds to its requests: the credentials of its target, `headers` and `auth`. Returns the names in
+/// `headers` too, as they are written.
 fn headers(
     table: &Table<'_>,
     target: Option<&mut Url>,

@@ -107,8 +107,8 @@ impl Config {
     /// Checks `text`. Messages name it by `path`.
     ///
     /// # Errors
-    /// All mistakes, in the order of the file. Of a text that is not TOML only the syntax errors are reported, because whatever
-    /// else could be read from it would be a guess.
+    /// All mistakes, in the order of the file. Of a text that is not TOML only the syntax errors are reported, because
+    /// whatever else could be read from it would be a guess.
     pub fn parse(
         path: &Path,
         text: &str,
@@ -135,8 +135,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
     })
 }
 
-/// Parses `text` as TOML and hands it to `read`. Returns its result, or all mistakes. `kind` is the name that messages have for a
-/// file of this kind.
+/// Parses `text` as TOML and hands it to `read`. Returns its result, or all mistakes. `kind` is the name that messages
+/// have for a file of this kind.
 pub(crate) fn parse_text<T>(
     path: &Path,
     kind: &str,

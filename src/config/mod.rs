@@ -1,8 +1,8 @@
 //! The configuration in hooks.toml, as checked types.
 //!
-//! A [`Config`] holds what was parsed and checked: addresses, expressions, templates, queries, and the targets, headers and
-//! signers of hooks. Nothing after this module parses a key again. What only the database can tell (does the table exist,
-//! does the filter fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
+//! A [`Config`] holds what was parsed and checked: addresses, expressions, templates, queries, and the targets, headers
+//! and signers of hooks. Nothing after this module parses a key again. What only the database can tell (does the table
+//! exist, does the filter fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
 
 pub(crate) mod access;
 mod batch;

@@ -28,8 +28,8 @@ impl Model {
         })
     }
 
-    /// Reads `app.Model.action`. Returns the model and the action; `None` where the text is a qualified table, which begins with a
-    /// lower-case letter or is quoted.
+    /// Reads `app.Model.action`. Returns the model and the action; `None` where the text is a qualified table, which
+    /// begins with a lower-case letter or is quoted.
     pub fn parse_with_action(text: &str) -> Option<(Self, &str)> {
         let (model, action) = text.rsplit_once('.')?;
         let model = Self::parse(model)?;

@@ -39,7 +39,8 @@ impl fmt::Display for Pattern {
 /// The most bytes of a name in Postgres.
 const LONGEST: usize = 63;
 
-/// The parts of a dotted name, without their quotes: `clinic."odd.table".created` has three. `None`: it is not such a name.
+/// The parts of a dotted name, without their quotes: `clinic."odd.table".created` has three. `None`: it is not such a
+/// name.
 ///
 /// Unlike in SQL, parts without quotes are not folded to lower case.
 pub(super) fn parts(text: &str) -> Option<Vec<String>> {

@@ -145,8 +145,8 @@ impl<'a> Value<'a> {
         matches!(self.value, DeValue::String(text) if text.contains("${"))
     }
 
-    /// Quotes `part` of the string for a message. A string with `${NAME}` is quoted as it is written in the file, because the value
-    /// of the variable may be a secret.
+    /// Quotes `part` of the string for a message. A string with `${NAME}` is quoted as it is written in the file,
+    /// because the value of the variable may be a secret.
     pub(crate) fn quote(&self, part: &str) -> String {
         match self.value {
             DeValue::String(text) if self.is_filled() => format!("{text:?}"),
@@ -329,7 +329,8 @@ impl<'a> Value<'a> {
         Some(array.iter().map(element).collect())
     }
 
-    /// The elements of a list, each read with `read`. All are read even if one has a mistake, so that each can report its own.
+    /// The elements of a list, each read with `read`. All are read even if one has a mistake, so that each can report
+    /// its own.
     pub(crate) fn list_of<T>(
         &self,
         remedy: &str,

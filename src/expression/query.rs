@@ -18,8 +18,8 @@ impl Query {
     /// Splits `sql` at its placeholders. Those in quotes and comments are not placeholders.
     ///
     /// # Errors
-    /// When it is more than one statement, has a quote or comment without an end, or a `$` that names no column. The error says
-    /// so in words.
+    /// When it is more than one statement, has a quote or comment without an end, or a `$` that names no column. The
+    /// error says so in words.
     pub fn parse(sql: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut plain = String::new();

@@ -1,7 +1,7 @@
 //! Checks whether an expression fits the rows that it will be evaluated on, before the first of them comes.
 //!
-//! Kinds are as coarse as CEL needs them. Where a kind is unknown (json, the payload of a message) everything is allowed: the
-//! check finds mistakes, but passing it proves nothing.
+//! Kinds are as coarse as CEL needs them. Where a kind is unknown (json, the payload of a message) everything is
+//! allowed: the check finds mistakes, but passing it proves nothing.
 
 use std::fmt;
 
@@ -117,8 +117,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for a message,
-/// whose payload may be anything.
+/// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for a
+/// message, whose payload may be anything.
 ///
 /// # Errors
 /// What does not fit, in words.
@@ -283,7 +283,8 @@ impl Rule {
     }
 }
 
-/// The operators and functions of CEL by their names in its syntax tree. `_[_]` is not among them: it may name a column.
+/// The operators and functions of CEL by their names in its syntax tree. `_[_]` is not among them: it may name a
+/// column.
 const OPERATORS: [(&[&str], Rule); 13] = [
     (
         &["_&&_", "_||_", "!_", "@not_strictly_false"],

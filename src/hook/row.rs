@@ -1,6 +1,6 @@
-//! A row of the hook table, and what makes it a hook.
+//! Reads rows of the hook table, and makes hooks of them.
 //!
-//! The same row is read in two ways: all of them from the table at start, and each one from the stream when it changes.
+//! A row is read in two ways: from the table at the start, and from the stream when it changes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,9 +30,10 @@ use crate::{
     signature::{SignatureScheme, Signer},
 };
 
-/// So many rows are read together, and so many times that beside those that are taken.
-const PARCEL: usize = 512;
-const PARCELS: usize = 2;
+/// The number of rows that are read together.
+const CHUNK: usize = 512;
+/// The number of chunks that wait to be taken, beside the one that is being read.
+const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
 const TEXTS: usize = 12;
 
@@ -82,14 +83,14 @@ fn select(columns: &HookColumns) -> String {
     )
 }
 
-/// A row of the hook table as it stands there, unchecked.
+/// A row of the hook table, not checked yet.
 #[derive(Debug, Clone)]
 pub struct HookRow {
-    /// The row's key.
+    /// The key of the row.
     pub id: HookId,
-    /// Is it switched on?
+    /// Is it enabled?
     pub active: bool,
-    /// Why it could not be used when it was last looked at.
+    /// Why it was invalid when it was last checked.
     pub invalid: Option<String>,
     owner: Option<String>,
     event: Option<String>,
@@ -104,12 +105,12 @@ pub struct HookRow {
     created_at: Option<SystemTime>,
 }
 
-/// What the stream says of a row of the hook table.
+/// A row of the hook table, as the stream carries it.
 #[derive(Debug)]
 pub enum Streamed {
     /// The whole row.
     Row(Box<HookRow>),
-    /// A column that we need was not sent; the row has to be read again.
+    /// The stream left out a column, so the row has to be read from the table.
     Partial(HookId),
 }
 
@@ -130,8 +131,8 @@ impl HookRow {
             *text = match relation.column(column).and_then(|at| tuple.get(at)) {
                 Some(Value::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
                 Some(Value::Null) => None,
-                // The stream left it out, or the table had no such column when this was written. Whether it has one now is
-                // seen when the row is read again.
+                // The stream left it out, or the table had no such column when this was written. Whether it has one now
+                // is seen when the row is read again.
                 Some(Value::Unchanged) | None => return Ok(Streamed::Partial(id)),
             };
         }
@@ -193,12 +194,12 @@ impl HookRow {
         }
     }
 
-    /// Whose rows it hears; `None`: everyone's.
+    /// Whose rows the hook is sent; `None`: everyone's.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    /// The event or pattern that it names.
+    /// The event or pattern that the row names.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }
@@ -207,13 +208,13 @@ impl HookRow {
     ///
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
-    pub fn into_hook(self, known: &Constraints) -> Result<Hook, String> {
-        known.refuse_name_of_file(&self.id)?;
-        let pattern = known.pattern(self.event.as_deref())?;
+    pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+        constraints.refuse_name_of_file(&self.id)?;
+        let pattern = constraints.pattern(self.event.as_deref())?;
         let target = self.target.as_deref().ok_or("its target is null")?;
         let url =
             Url::parse(target).map_err(|error| format!("its target is not a URL: {error}"))?;
-        let allowed = known.guard.check_url(&url);
+        let allowed = constraints.guard.check_url(&url);
         allowed.map_err(|refusal| refusal.to_string())?;
         let headers = parse_headers(self.headers.as_deref())?;
         let headers: Vec<_> = headers
@@ -222,7 +223,7 @@ impl HookRow {
             .collect();
         let signature = self.signature.as_deref().map(SignatureScheme::parse);
         let signature = signature.transpose()?;
-        let signature = signature.unwrap_or_else(|| known.delivery.signature.clone());
+        let signature = signature.unwrap_or_else(|| constraints.delivery.signature.clone());
         let signer = self.signer(&signature)?;
         let target = Target::new(&url, None, &headers)
             .and_then(|target| target.signed_by(signer))
@@ -230,9 +231,9 @@ impl HookRow {
         let filter = self.filter.as_deref().map(Filter::compile).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
         if let Some(filter) = &filter {
-            known.fits(filter, &pattern)?;
+            constraints.fits(filter, &pattern)?;
         }
-        let delivery = known.delivery(self.payload.as_deref(), signature)?;
+        let delivery = constraints.delivery(self.payload.as_deref(), signature)?;
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
@@ -266,23 +267,23 @@ impl HookRow {
     }
 }
 
-/// What a row is checked against.
+/// What rows of the hook table are checked against.
 #[derive(Debug, Clone)]
 pub struct Constraints {
-    /// What applies where a row says nothing.
+    /// The settings of hooks that say nothing else.
     pub delivery: Arc<Delivery>,
-    /// Which targets are allowed.
+    /// Refuses targets that may not be called.
     pub guard: Guard,
     /// All events that can happen.
     events: Vec<Arc<str>>,
     /// The names of the hooks in hooks.toml.
     file_hooks: Vec<String>,
-    /// What expressions may look at, by event, as far as the events' tables are known. Those of messages are not in it.
+    /// The columns that filters may use, by event, as far as the tables are known. Events of messages are not in it.
     rows: HashMap<Arc<str>, Columns>,
 }
 
 impl Constraints {
-    /// What `config` says. The tables of its events are not known yet.
+    /// The constraints of `config`. The tables of its events are not known yet.
     pub fn new(config: &config::Config, events: &EventMap) -> Self {
         let delivery = &config.delivery;
         Self {
@@ -294,7 +295,7 @@ impl Constraints {
         }
     }
 
-    /// The table of these events looks like this, from now on.
+    /// Takes over the columns of the table of these events.
     pub fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
         for event in events.names() {
@@ -302,7 +303,7 @@ impl Constraints {
         }
     }
 
-    /// The tables of all events look as they do now.
+    /// Reads the columns of the tables of all events as they are now.
     ///
     /// # Errors
     /// When the catalog cannot be read.
@@ -317,7 +318,7 @@ impl Constraints {
         Ok(())
     }
 
-    /// An id that a hook of hooks.toml has as its name would stand for two hooks.
+    /// Refuses the name of a hook in hooks.toml, because the id would stand for two hooks.
     fn refuse_name_of_file(&self, id: &HookId) -> Result<(), String> {
         let id = id.as_str();
         if self.file_hooks.iter().any(|name| name == id) {
@@ -362,7 +363,8 @@ impl Constraints {
         }))
     }
 
-    /// Can the filter be asked of some event that the pattern matches? One that fits only some may be meant so.
+    /// Checks that the filter can be evaluated on at least one event that the pattern matches. One that fits only some
+    /// of them may be intended.
     fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
         let mut misfit = None;
         for event in self.events.iter().filter(|event| pattern.matches(event)) {
@@ -375,7 +377,7 @@ impl Constraints {
     }
 }
 
-/// The id of a streamed row, which is all that a deletion may carry.
+/// The id of a row in the stream, which is all that a deletion may carry.
 ///
 /// # Errors
 /// When the table has no such column, or the row has no id.
@@ -403,7 +405,8 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
     ))
 }
 
-/// Reads all rows of the hook table, makes something of each, and hands it to `take`: there may be a million.
+/// Reads all rows of the hook table, and passes what `make` makes of each to `take`. The rows are never all in memory,
+/// because there may be a million.
 ///
 /// # Errors
 /// When the table cannot be read.
@@ -417,21 +420,21 @@ pub async fn load_all<T: Send + 'static>(
     let none: [&str; 0] = [];
     let rows = client.query_raw(&select(columns), none).await;
     let rows = rows.with_context(what)?;
-    // It is as much work as taking them, and goes on beside it.
-    let (parcels, mut parcel) = mpsc::channel(PARCELS);
+    // Making them is as much work as taking them, so a task of its own does it meanwhile.
+    let (chunks, mut chunk) = mpsc::channel(CHUNKS);
     let columns = columns.clone();
     let reading = AbortOnDropHandle::new(tokio::spawn(async move {
-        let rows = rows.try_chunks(PARCEL);
+        let rows = rows.try_chunks(CHUNK);
         pin_mut!(rows);
         while let Some(rows) = rows.try_next().await.map_err(|error| error.1)? {
             let rows = rows.iter().map(|row| HookRow::from_sql(&columns, row));
             let rows = rows.map(|row| row.map(&make));
-            // Nobody takes them any more where the other side has been dropped.
-            let _ = parcels.send(rows.collect::<Result<Vec<_>>>()?).await;
+            // This fails only if the receiver was dropped, and then nobody needs the rows.
+            let _ = chunks.send(rows.collect::<Result<Vec<_>>>()?).await;
         }
         anyhow::Ok(())
     }));
-    while let Some(rows) = parcel.recv().await {
+    while let Some(rows) = chunk.recv().await {
         for row in rows {
             take(row);
         }
@@ -439,10 +442,10 @@ pub async fn load_all<T: Send + 'static>(
     reading.await.context("read hooks")?.with_context(what)
 }
 
-/// Reads one row of the hook table as it is now.
+/// Reads one row of the hook table as it is now; `None`: there is none with this id.
 ///
 /// # Errors
-/// When the table cannot be read. A row that is gone is `None`.
+/// When the table cannot be read.
 pub async fn load_one(
     client: &Client,
     columns: &HookColumns,
@@ -458,7 +461,7 @@ pub async fn load_one(
     row.map(|row| HookRow::from_sql(columns, &row)).transpose()
 }
 
-/// A time as Postgres writes it in our sessions, in UTC; `None`: infinity.
+/// Reads a time as Postgres writes it in rowhook's sessions, in UTC. `None`: infinity.
 fn parse_time(text: &str) -> Result<Option<SystemTime>, String> {
     if text == "infinity" {
         return Ok(None);

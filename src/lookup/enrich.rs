@@ -1,7 +1,7 @@
 //! `enrich` of a table: what the user's queries add to a row.
 //!
-//! A query runs for a whole batch of rows at once. It sees the present, which may be later than the row. What it does not
-//! answer is listed as unknown in the payload; no row waits until a query succeeds.
+//! A query runs for a whole batch of rows at once. It sees the present, which may be later than the row. What it does
+//! not answer is listed as unknown in the payload; no row waits until a query succeeds.
 
 use std::{collections::HashMap, sync::Arc};
 

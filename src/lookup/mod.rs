@@ -1,5 +1,5 @@
-//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, the additions of
-//! `enrich`, and who may see the row.
+//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, the
+//! additions of `enrich`, and who may see the row.
 
 pub mod enrich;
 pub mod owner;

@@ -1,8 +1,8 @@
 //! `visible` of a table: which owners may see a row. It is asked for each owner's hook before anything is sent to it.
 //!
-//! When the answer is no, no delivery is made. When there is no answer, nothing is sent either: the delivery is parked, and
-//! the check is made again when its turn comes. It is kept in the table together with the delivery, because every attempt
-//! asks anew.
+//! When the answer is no, no delivery is made. When there is no answer, nothing is sent either: the delivery is parked,
+//! and the check is made again when its turn comes. It is kept in the table together with the delivery, because every
+//! attempt asks anew.
 
 use std::{
     collections::HashMap,
@@ -217,8 +217,8 @@ pub(crate) fn column<'a>(name: &'a str, relation: &'a Relation) -> Option<&'a st
     }
 }
 
-/// The SQL that runs the query for many rows. It gives `true` where the query finds a row whose first value is neither null nor
-/// false.
+/// The SQL that runs the query for many rows. It gives `true` where the query finds a row whose first value is neither
+/// null nor false.
 pub(crate) fn sql(query: &Query, ty: impl Fn(&str) -> String) -> String {
     batch_sql(query, ty, |inner| {
         format!(

@@ -13,8 +13,8 @@ use crate::{expression::query::Query, postgres::address::Address};
 /// The time-out of one query. After a batch fails, its rows are queried one by one for at most this long in all.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The arguments of a query for one row: a text or null for each of the query's columns, in its order. `None`: not all of them
-/// are known, and the query is not run for the row.
+/// The arguments of a query for one row: a text or null for each of the query's columns, in its order. `None`: not all
+/// of them are known, and the query is not run for the row.
 pub type Arguments<'a> = Option<Vec<Option<&'a str>>>;
 
 /// Runs queries. Connects when the first one comes, and again after the connection broke.
@@ -38,11 +38,11 @@ pub struct Answers {
     pub failed: Option<String>,
 }
 
-/// The SQL that runs a query for many rows: `$1` are the numbers of the rows, and each parameter after it the texts of one
-/// column.
+/// The SQL that runs a query for many rows: `$1` are the numbers of the rows, and each parameter after it the texts of
+/// one column.
 ///
-/// `ty` gives the SQL type of a column. `answer` gives the expression that makes a text of the query, which may be put into
-/// `from (…)`.
+/// `ty` gives the SQL type of a column. `answer` gives the expression that makes a text of the query, which may be put
+/// into `from (…)`.
 pub fn batch_sql(
     query: &Query,
     ty: impl Fn(&str) -> String,

@@ -1,4 +1,4 @@
-//! `netbox`: as NetBox sends its webhooks, for receivers that were written for those.
+//! `netbox`: what NetBox sends, for receivers that were written for its webhooks.
 //! `{"event", "timestamp", "model", "username", "request_id", "data", "snapshots": {"prechange", "postchange"}}`
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     };
     let mut body = Object::with_capacity(2 * parts.data.len() + parts.old.len() + 300);
     body.field("event", happened);
-    // With the offset that Python writes for UTC.
+    // Python writes UTC as an offset.
     let time = timestamp(event.commit_time);
     body.field("timestamp", &time.replace('Z', "+00:00"));
     body.field("model", &change.map(|change| model(&change.relation.name)));
@@ -38,19 +38,19 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     body.finish()
 }
 
-/// `dcim_site` is the model `site`: Django puts the name of the app before it.
+/// The model of a table: `dcim_site` is `site`, because Django puts the name of the app before it.
 fn model(table: &str) -> &str {
     table.rsplit('_').next().unwrap_or(table)
 }
 
-/// What a request was to NetBox is a transaction to us: a UUID that all of its events share.
+/// A UUID that all events of a transaction share. In NetBox it is that of the HTTP request which made the changes.
 fn request_id(event: &Event) -> String {
     let mut hash = Sha256::new();
     hash.update(event.position.commit_lsn.to_string());
     hash.update(timestamp(event.commit_time));
     let mut id = <[u8; 16]>::default();
     id.copy_from_slice(&hash.finalize()[..16]);
-    // Version 8 of RFC 9562: of a making of one's own.
+    // Version 8 of RFC 9562, which is for custom formats.
     id[6] = id[6] & 0x0f | 0x80;
     id[8] = id[8] & 0x3f | 0x80;
     let hex = hex::encode(id);

@@ -1,4 +1,4 @@
-//! What the bodies of all dialects are made of.
+//! The pieces that the bodies of all formats are made of.
 
 use std::time::SystemTime;
 
