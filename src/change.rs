@@ -1,7 +1,7 @@
-//! One committed row change, as values. Nothing here knows of hooks or HTTP.
+//! A committed change of a row.
 //!
-//! A newcomer's trap: an old image may hold only the key ([`Old::Key`]), and then its other columns are unknown, not
-//! null; and an update may leave out a large value that it did not touch ([`Value::Unchanged`]).
+//! Two things are easily overlooked. An old image may hold only the key ([`Old::Key`]); its other columns are then
+//! unknown, not null. And an update may lack a large value that it did not change ([`Value::Unchanged`]).
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -14,39 +14,39 @@ use crate::postgres::{
 /// One row insert, update or delete, decoded from the WAL.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The table, with the columns it had when the change was made.
+    /// The table, with the columns that it had when the change was made.
     pub relation: Arc<Relation>,
-    /// What happened, with the row's images.
+    /// What happened to the row, with its images.
     pub row: RowChange,
     /// The transaction that made it.
     pub transaction: Arc<Transaction>,
 }
 
-/// What happened to a row.
+/// What happened to a row, with what is known of it before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowChange {
-    /// The row appeared.
+    /// The row was inserted.
     Insert {
         /// The new row.
         new: Tuple,
     },
-    /// The row changed.
+    /// The row was updated.
     Update {
-        /// What is known of the row before.
+        /// What is known of the old row.
         old: Old,
         /// The new row.
         new: Tuple,
     },
-    /// The row is gone.
+    /// The row was deleted.
     Delete {
-        /// What is known of it.
+        /// What is known of the deleted row.
         old: Old,
     },
-    /// The row is as it was; SQL fired an action of the user's own on it.
+    /// The row did not change. SQL fired a user-defined action on it.
     Fired {
-        /// The action's name.
+        /// The name of the action.
         action: Arc<str>,
-        /// The row as it was then.
+        /// The row at that moment.
         new: Tuple,
     },
 }
@@ -56,7 +56,7 @@ pub enum RowChange {
 pub struct Transaction {
     /// LSN of the commit record.
     pub commit_lsn: Lsn,
-    /// When it was committed, by the database's clock.
+    /// When it was committed, by the clock of the database.
     pub commit_time: SystemTime,
     /// Its 32-bit transaction id.
     pub xid: u32,
@@ -73,7 +73,7 @@ impl Change {
         }
     }
 
-    /// The row before the change, as far as it was sent.
+    /// The row before the change, as far as the stream carried it.
     pub fn before(&self) -> Option<Image<'_>> {
         match &self.row {
             RowChange::Insert { .. } | RowChange::Fired { .. } => None,
@@ -81,7 +81,7 @@ impl Change {
         }
     }
 
-    /// How many bytes its values have, in all images.
+    /// The bytes of all values, in all images.
     pub fn bytes(&self) -> usize {
         let images = [self.after(), self.before().map(Image::tuple)];
         let values = images.into_iter().flatten().flatten();
@@ -92,12 +92,12 @@ impl Change {
         bytes.sum()
     }
 
-    /// What is shown of the row: how it is now or, when it is gone, what is known of how it was.
+    /// The image that payloads show: the new row or, after a deletion, what is known of the old one.
     pub fn shown(&self) -> Option<Image<'_>> {
         self.after().map(Image::Whole).or_else(|| self.before())
     }
 
-    /// Which columns have another value than before; `None` where the old row is not known.
+    /// The columns whose value changed, by their place in the relation; `None` where the old row is unknown.
     pub fn changed_columns(&self) -> Option<Vec<usize>> {
         let RowChange::Update {
             old: Old::Full(old),
@@ -117,7 +117,7 @@ impl Change {
         )
     }
 
-    /// Gives all images the columns that the stream leaves out.
+    /// Adds to all images the columns that the stream leaves out.
     pub fn pad(&mut self) {
         let relation = Arc::clone(&self.relation);
         let (new, old) = match &mut self.row {
@@ -134,7 +134,7 @@ impl Change {
             .for_each(|tuple| relation.pad(tuple));
     }
 
-    /// Takes values that the stream left out from the old row, where that is known.
+    /// Takes the values that the stream left out from the old row, where that is known.
     pub fn fill_from_old(&mut self) {
         if let RowChange::Update {
             old: Old::Full(old),

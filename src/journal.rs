@@ -1,6 +1,6 @@
-//! What happened, told to whoever listens: the demo's live account, and everything else that shows rowhook at work.
+//! A live record of what rowhook does, for the demo and everything else that shows it at work.
 //!
-//! Nobody waits for a listener. One that is too slow misses entries and is told how many.
+//! Nothing waits for a listener. One that is too slow misses entries, and learns how many.
 
 use std::{
     sync::Arc,
@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::{event::Event, hook::HookId};
 
-/// Tells and lets listen. Cheap to clone; all clones are one journal.
+/// Records entries and passes them to its listeners. Cheap to clone; all clones are one journal.
 #[derive(Debug, Clone)]
 pub struct Journal {
     sender: broadcast::Sender<Entry>,
@@ -24,16 +24,16 @@ pub enum Entry {
     Matched {
         /// The event.
         event: Arc<Event>,
-        /// The hooks that it goes to.
+        /// The hooks that it is sent to.
         hooks: Vec<HookId>,
     },
-    /// A request was answered, or failed.
+    /// A request was answered or failed.
     Attempted {
         /// The delivery's `webhook-id`.
         id: Arc<str>,
-        /// The event's name.
+        /// The name of the event.
         event: Arc<str>,
-        /// The hook.
+        /// The hook that it was sent to.
         hook: HookId,
         /// Its target, without credentials.
         target: Arc<str>,
@@ -57,15 +57,15 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Tells what `entry` makes, which is made only if somebody listens.
-    pub fn tell(&self, entry: impl FnOnce() -> Entry) {
+    /// Records what `entry` returns. It is called only if somebody listens.
+    pub fn record(&self, entry: impl FnOnce() -> Entry) {
         if self.sender.receiver_count() > 0 {
             // Fails only when the last listener has just left.
             let _ = self.sender.send(entry());
         }
     }
 
-    /// Hears everything that is told from now on.
+    /// Receives every entry that is recorded from now on.
     pub fn listen(&self) -> broadcast::Receiver<Entry> {
         self.sender.subscribe()
     }

@@ -1,4 +1,5 @@
-//! What SQL says with `pg_logical_emit_message(true, 'rowhook', …)`: an event that is no row change, or an action on a row.
+//! Messages that SQL emits with `pg_logical_emit_message(true, 'rowhook', …)`: an event without a row change, or an
+//! action on a row.
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
@@ -6,45 +7,51 @@ use serde_json::value::RawValue;
 
 use crate::postgres::TableName;
 
-/// The prefix of messages that are for us.
+/// The prefix of messages that are meant for rowhook.
 pub const PREFIX: &str = "rowhook";
 
 /// The prefix of messages that a backfill writes.
 pub const BACKFILL: &str = "rowhook.backfill";
 
-/// What a message is about.
+/// The event of a hook that rowhook has disabled. The hooks of its owner may listen to it.
+pub const HOOK_DISABLED: &str = "hook.disabled";
+/// The event of changes that were lost. All hooks may listen to it.
+pub const GAP: &str = "rowhook.gap";
+/// The events that rowhook fires itself.
+pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
+
+/// A message that SQL emitted.
 #[derive(Debug)]
-pub enum Said {
+pub enum SqlMessage {
     /// An event without a row.
     Event(Message),
-    /// An action of the user's own on a row.
+    /// A user-defined action on a row.
     Action(Action),
 }
 
-impl Said {
-    /// Reads what a message holds.
+impl SqlMessage {
+    /// Reads the content of a message.
     ///
     /// # Errors
-    /// In words, when it is no such JSON object.
+    /// In words, when the content is not such a JSON object.
     pub fn parse(content: &Bytes) -> Result<Self, String> {
-        /// An action has a table, an event has none.
+        /// Only an action has a table.
         #[derive(Deserialize)]
         struct Kind {
             table: Option<IgnoredAny>,
         }
         let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
         // Postgres' own text may hold NUL in JSON escapes only, which serde_json reads like any other.
-        let told = |error: serde_json::Error| error.to_string();
         match serde_json::from_str(text) {
             Ok(Kind { table: Some(_) }) => serde_json::from_str(text).map(Self::Action),
             Ok(Kind { table: None }) | Err(_) => serde_json::from_str(text).map(Self::Event),
         }
-        .map_err(told)
+        .map_err(|error| error.to_string())
     }
 }
 
-/// An action on a row, as `rowhook.emit_row` writes it. The row is what Postgres prints for it, with the settings in which
-/// rowhook reads values:
+/// An action on a row, as `rowhook.emit_row` writes it. The row is in Postgres' text format, printed with the settings
+/// that rowhook reads values in:
 ///
 /// ```json
 /// {"table": "book", "action": "read", "columns": ["id", "title"], "row": "(7,Dune)"}
@@ -52,7 +59,7 @@ impl Said {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// The table's schema; `public` where none is named.
+    /// The schema of the table. Default `public`.
     #[serde(default = "public")]
     pub schema: String,
     /// The table.
@@ -61,12 +68,12 @@ pub struct Action {
     pub action: String,
     /// The names of the row's columns, in its order.
     pub columns: Vec<String>,
-    /// The row.
+    /// The row, in Postgres' text format.
     pub row: String,
 }
 
 impl Action {
-    /// The table.
+    /// The qualified name of the table.
     pub fn table(&self) -> TableName {
         TableName {
             schema: self.schema.clone(),
@@ -75,11 +82,11 @@ impl Action {
     }
 }
 
-/// A row that a backfill has read, for one hook.
+/// A row that a backfill read, to be sent to one hook.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Refill {
-    /// The table's schema.
+pub struct BackfillRow {
+    /// The schema of the table.
     pub schema: String,
     /// The table.
     pub table: String,
@@ -93,7 +100,7 @@ pub struct Refill {
     pub row: String,
 }
 
-/// A message, as its sender wrote it:
+/// An event without a row, as its sender wrote it:
 ///
 /// ```json
 /// {"event": "user.logged_in", "owner": "7", "payload": {"from": "10.1.2.3"}}
@@ -103,22 +110,22 @@ pub struct Refill {
 pub struct Message {
     /// The event's name.
     pub event: String,
-    /// Whose event it is, as text or number; `None`: nobody's.
+    /// Whose event it is, written as a text or a number; `None`: nobody's.
     #[serde(default, deserialize_with = "text_or_number")]
     pub owner: Option<String>,
-    /// Any JSON, kept as it was written; null where there is none.
+    /// Any JSON, kept as it was written. Default null.
     #[serde(default = "null")]
     pub payload: Box<RawValue>,
-    /// With `false`, the payload `rest-hooks` is what it wraps alone.
+    /// With `false`, the formats `rest-hooks` and `django` send the payload without the `hook` around it. Default true.
     #[serde(default = "yes")]
     pub send_hook_meta: bool,
-    /// The id of a hook that is not told, because it is what the message is about.
+    /// The id of a hook that is not sent the event, because the event is about that hook.
     #[serde(default)]
     pub about: Option<String>,
 }
 
 impl Message {
-    /// One of rowhook's own.
+    /// An event that rowhook fires itself.
     pub fn own(event: &str, payload: serde_json::Value) -> Self {
         Self {
             event: event.to_owned(),
@@ -127,6 +134,44 @@ impl Message {
             send_hook_meta: true,
             about: None,
         }
+    }
+}
+
+/// A hook that was disabled, for the event [`HOOK_DISABLED`].
+#[derive(Debug)]
+pub struct Disabled<'a> {
+    /// The hook's owner.
+    pub owner: Option<&'a str>,
+    /// The hook's id, so that the hook is not sent the event about itself.
+    pub id: &'a str,
+    /// The id as payloads show it: a number where its column is one.
+    pub hook: serde_json::Value,
+    /// Its target, without credentials.
+    pub target: &'a str,
+    /// Why it was disabled.
+    pub reason: &'a str,
+    /// When its failures began, or when somebody disabled it.
+    pub since: &'a str,
+    /// What its target answered last, in a few words.
+    pub last_answer: Option<&'a str>,
+}
+
+impl Disabled<'_> {
+    /// The content of the message, which [`SqlMessage::parse`] reads.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "event": HOOK_DISABLED,
+            "owner": self.owner,
+            "about": self.id,
+            "payload": {
+                "hook": self.hook,
+                "target": self.target,
+                "reason": self.reason,
+                "since": self.since,
+                "last_answer": self.last_answer,
+            },
+        })
+        .to_string()
     }
 }
 
@@ -163,14 +208,14 @@ mod tests {
 
     use super::*;
 
-    fn said(text: &str) -> Result<Said, String> {
-        Said::parse(&Bytes::copy_from_slice(text.as_bytes()))
+    fn said(text: &str) -> Result<SqlMessage, String> {
+        SqlMessage::parse(&Bytes::copy_from_slice(text.as_bytes()))
     }
 
     fn parse(text: &str) -> Result<Message, String> {
         match said(text)? {
-            Said::Event(message) => Ok(message),
-            Said::Action(action) => panic!("{action:?}"),
+            SqlMessage::Event(message) => Ok(message),
+            SqlMessage::Action(action) => panic!("{action:?}"),
         }
     }
 
@@ -200,13 +245,13 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
-        assert!(Said::parse(&Bytes::from_static(b"\xff")).is_err());
+        assert!(SqlMessage::parse(&Bytes::from_static(b"\xff")).is_err());
     }
 
     #[test]
     fn an_action_names_its_table_and_brings_its_row() {
         let text = r#"{"table": "book", "action": "read", "columns": ["id"], "row": "(7)"}"#;
-        let Ok(Said::Action(action)) = said(text) else {
+        let Ok(SqlMessage::Action(action)) = said(text) else {
             panic!("an action");
         };
         assert_eq!(action.table(), TableName::public("book"));
@@ -217,7 +262,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(content in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Said::parse(&Bytes::from(content));
+            let _ = SqlMessage::parse(&Bytes::from(content));
         }
     }
 }

@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::{
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     lock::lock,
-    lookup::permission::Counts,
     postgres::Lsn,
     setup::catalog::Slot,
 };
@@ -56,6 +55,17 @@ pub struct Meters {
     pub in_flight: AtomicI64,
     took: Histogram,
     state: Mutex<State>,
+}
+
+/// How often there was which answer, since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// May see it.
+    pub yes: AtomicU64,
+    /// May not.
+    pub no: AtomicU64,
+    /// Nobody could tell.
+    pub unknown: AtomicU64,
 }
 
 /// How long attempts took.

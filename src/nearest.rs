@@ -1,6 +1,11 @@
-//! What a mistyped name was probably meant to be.
+//! The name that a mistyped one was probably meant to be.
 
-/// The one of `known` that is nearest to `wanted`, if it is near enough to be worth suggesting.
+use strsim::osa_distance as distance;
+
+/// The name of `known` that is nearest to `wanted`; `None` where none is near enough to be suggested.
+///
+/// Upper and lower case do not count. At most a third of the characters may be inserted, deleted, replaced, or swapped
+/// with their neighbour.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     let allowed = (wanted.chars().count() / 3).max(1);
@@ -10,28 +15,6 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, name)| name)
-}
-
-/// How many characters to insert, delete, replace, or swap with their neighbour.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    let mut previous = None;
-    for (row, a) in from.chars().enumerate() {
-        let mut next = vec![row + 1];
-        for (column, b) in to.iter().enumerate() {
-            let replaced = last[column] + usize::from(a != *b);
-            let mut best = replaced.min(last[column + 1] + 1).min(next[column] + 1);
-            if column > 0 && previous == Some(*b) && a == to[column - 1] {
-                best = best.min(before_last[column - 1] + 1);
-            }
-            next.push(best);
-        }
-        before_last = std::mem::replace(&mut last, next);
-        previous = Some(a);
-    }
-    last[to.len()]
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! A value that must not be read over anyone's shoulder: passwords, signing keys, tokens.
+//! Values that must not appear in logs or messages: passwords, signing keys, tokens.
 
 use std::fmt;
 
-/// Text that never prints itself: `Debug` shows `Secret(…)` and there is no `Display`.
+/// A text that is never printed: `Debug` shows `Secret(…)`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself. Call it where it is used, and keep it out of errors and logs.
+    /// The text itself. Call this only where the text is used, and keep the result out of errors and logs.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -72,7 +72,7 @@ fn condition(source: &EventSource) -> String {
         [] => None,
         columns => Some(format!("changed: {}", columns.join(", "))),
     };
-    let when = when.as_ref().map(|when| format!("when: {when}"));
+    let when = when.as_ref().map(|when| format!("when: {}", when.text()));
     let both: Vec<String> = changed.into_iter().chain(when).collect();
     both.join("; ")
 }

@@ -85,7 +85,7 @@ async fn look(
     roster: &Roster,
     outcomes: &mut [Outcome],
 ) -> Result<()> {
-    let permission = Permission::new(stage.config, stage.address.clone(), Arc::default());
+    let permission = Permission::new(stage.config, Arc::default());
     let hooks = outcomes.iter_mut().flat_map(|outcome| &mut outcome.hooks);
     for (id, deaf) in hooks.filter(|(_, deaf)| deaf.is_none()) {
         let owner = roster

@@ -12,34 +12,31 @@ use crate::{
     event::EventMap,
     hook::roster::Roster,
     lookup::{
-        enrich::{Added, Enrichment},
+        enrich::{EnrichedField, Enrichment},
         owner::Owners,
     },
     nearest::nearest,
-    postgres::{TableName, address::Address, relation::Relation, types},
+    postgres::{TableName, relation::Relation, types},
 };
 
 /// A session that reads, and the rules of hooks.toml.
 pub(super) struct Stage<'a> {
     pub(super) config: &'a Config,
     pub(super) client: Client,
-    pub(super) address: Address,
     pub(super) events: EventMap,
 }
 
 impl<'a> Stage<'a> {
     /// Opens it.
     pub(super) async fn open(config: &'a Config) -> Result<Self> {
-        let address = Address::parse(config.database.url.expose()).context("database.url")?;
-        let client = address.connect("rowhook").await?;
+        let client = config.database.address.connect("rowhook").await?;
         types::pin_settings(&client)
             .await
             .context("prepare the session")?;
         Ok(Self {
             config,
             client,
-            address,
-            events: EventMap::new(config)?,
+            events: EventMap::new(config),
         })
     }
 
@@ -73,9 +70,9 @@ impl<'a> Stage<'a> {
     }
 
     /// What is shown beside the row of a change.
-    pub(super) async fn added(&self, change: &Change) -> Result<Vec<Added>> {
+    pub(super) async fn added(&self, change: &Change) -> Result<Vec<EnrichedField>> {
         let mut added = Vec::new();
-        let mut enrichment = Enrichment::new(self.config, self.address.clone());
+        let mut enrichment = Enrichment::new(self.config);
         enrichment.look_up(vec![(change, &mut added)]).await?;
         Ok(added)
     }

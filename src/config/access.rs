@@ -1,38 +1,30 @@
-//! How a hook is let in at its endpoint: credentials, a client certificate, and the authority that the endpoint is trusted by.
+//! How a hook authenticates itself to its endpoint (credentials, a client certificate), and the authorities that the
+//! endpoint is trusted by.
 
-use crate::secret::Secret;
 use std::{fs::File, io::Read, path::Path};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header::HeaderValue;
+use percent_encoding::percent_decode_str;
+use url::Url;
 
-use super::reader::{Keys, Table, Value};
-use crate::send::tls::{BadTls, Tls};
-
-/// What a hook is let in with, in its Authorization header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Basic.
-    Basic {
-        /// Without a colon.
-        user: String,
-        /// Any text.
-        password: Secret,
-    },
-    /// A bearer token that can stand in a header.
-    Bearer(Secret),
-}
+use super::{
+    certificate::{BadTls, Tls},
+    reader::{Keys, Table, Value},
+};
 
 const AUTH: Keys = Keys {
     known: &["user", "password", "bearer"],
     later: &[],
 };
-const AUTH_MEND: &str = "{ user = \"…\", password = \"…\" } or { bearer = \"…\" }";
-/// No file of certificates is larger.
+const AUTH_EXAMPLE: &str = "{ user = \"…\", password = \"…\" } or { bearer = \"…\" }";
+/// The most bytes that are read of a PEM file.
 const LARGEST_FILE: u64 = 1 << 20;
 
-pub(super) fn credentials(value: &Value<'_>) -> Option<Credentials> {
+/// The value of the `Authorization` header that `auth` asks for.
+pub(super) fn authorization(value: &Value<'_>) -> Option<HeaderValue> {
     if !value.is_table() {
-        value.mistyped(AUTH_MEND);
+        value.mistyped(AUTH_EXAMPLE);
         return None;
     }
     let table = value.table(&AUTH)?;
@@ -40,14 +32,14 @@ pub(super) fn credentials(value: &Value<'_>) -> Option<Credentials> {
     match (user, password, table.find("bearer")) {
         (None, None, Some(bearer)) => {
             let token = bearer.secret()?;
-            if HeaderValue::try_from(token.expose()).is_err() {
+            let header = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+            if header.is_err() {
                 bearer.wrong(format!(
                     "{} holds a character that cannot be sent, such as the end of a line; remove it",
                     bearer.key
                 ));
-                return None;
             }
-            Some(Credentials::Bearer(token))
+            header.ok().map(sensitive)
         }
         (Some(user), Some(password), None) => {
             let name = user.string();
@@ -58,14 +50,11 @@ pub(super) fn credentials(value: &Value<'_>) -> Option<Credentials> {
                 ));
             }
             let password = password.secret();
-            Some(Credentials::Basic {
-                user: name?,
-                password: password?,
-            })
+            Some(basic(&name?, password?.expose()))
         }
         _ => {
             value.wrong(format!(
-                "{} is neither of the two; write {AUTH_MEND}",
+                "{} is neither of the two; write {AUTH_EXAMPLE}",
                 value.key
             ));
             None
@@ -73,7 +62,32 @@ pub(super) fn credentials(value: &Value<'_>) -> Option<Credentials> {
     }
 }
 
-/// What a hook's table says of its own TLS. Its files are named from `folder`.
+/// Takes user name and password out of a URL. Returns the `Authorization` header that they make, if the URL had any.
+pub(crate) fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = decoded(url.username());
+    let password = url.password().map(decoded);
+    if user.is_empty() && password.is_none() {
+        return None;
+    }
+    // Neither can fail for a URL that had credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(basic(&user, &password.unwrap_or_default()))
+}
+
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let value = HeaderValue::try_from(format!("Basic {pair}"));
+    sensitive(value.expect("base64 can stand in a header"))
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
+}
+
+/// The keys of a hook's table that are about TLS. Relative file names start at `folder`.
 pub(super) fn tls(table: &Table<'_>, folder: &Path) -> Option<Tls> {
     let [certificate, key, ca] =
         ["client_certificate", "client_key", "ca"].map(|name| table.find(name));
@@ -87,7 +101,7 @@ pub(super) fn tls(table: &Table<'_>, folder: &Path) -> Option<Tls> {
         value.wrong(format!("{} stands without {other}; name both", value.key));
         return None;
     }
-    // All of them are read, so that each can say what is wrong with it.
+    // All of them are read before any is given up, so that the mistakes of each are reported.
     let files = [certificate, key, ca].map(|value| value.map(|value| read(value, folder)));
     if files.iter().any(|file| matches!(file, Some(None))) {
         return None;

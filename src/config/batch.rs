@@ -1,15 +1,15 @@
-//! `batch`: how deliveries are gathered into one request.
+//! `batch`: how several deliveries are gathered into one request.
 
 use std::{num::NonZeroUsize, time::Duration};
 
 use super::reader::{Keys, Value};
 
-/// How deliveries are gathered into one request.
+/// How several deliveries are gathered into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batch {
-    /// At most so many, 1 to 200. Default 100.
+    /// The most deliveries of a request, from 1 to 200. Default 100.
     pub max: NonZeroUsize,
-    /// So long the oldest waits for others, up to a minute. Default 1 s.
+    /// The longest time that a delivery waits for others, up to a minute. Default 1 s.
     pub wait: Duration,
 }
 
@@ -17,12 +17,12 @@ const KEYS: Keys = Keys {
     known: &["max", "wait"],
     later: &[],
 };
-/// The ids of so many fit into a header of 8 KiB, which common servers allow.
+/// The most deliveries of a request. Their ids fit into a header of 8 KiB, which common servers allow.
 const MOST: usize = 200;
-/// What waits keeps the slot from going on.
+/// The longest `wait`. While deliveries wait, the slot cannot advance.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// `Some(None)` is `false`: each delivery goes alone.
+/// Reads `batch`. `Some(None)` stands for `false`: each delivery is sent alone. `None`: there was a mistake.
 pub(super) fn read(value: &Value<'_>) -> Option<Option<Batch>> {
     if value.is_false() {
         return Some(None);

@@ -1,16 +1,16 @@
-//! `[console]`: where `psql` can ask rowhook itself.
+//! `[console]`: where `psql` can connect to rowhook itself.
 
 use crate::secret::Secret;
 use std::net::SocketAddr;
 
 use super::reader::{Keys, Table, Value};
 
-/// `[console]`
+/// `[console]`: the admin console for `psql`.
 #[derive(Debug, Clone)]
 pub struct Console {
-    /// Where `psql` connects to: an address of this host alone.
+    /// The address to listen on, which is a loopback address.
     pub listen: std::net::SocketAddr,
-    /// What it is asked for; any user name will do.
+    /// The password. Any user name is accepted.
     pub password: Secret,
 }
 
@@ -19,6 +19,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
+/// The fewest characters of a password.
 const SHORTEST: usize = 8;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Console> {
@@ -42,7 +43,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Console> {
     })
 }
 
-/// There is no TLS here, so nobody else shall be on the way.
+/// A loopback address. The console has no TLS, so its connections must not leave the host.
 fn address(value: &Value<'_>) -> Option<SocketAddr> {
     let text = value.string()?;
     let address: Option<SocketAddr> = text.parse().ok();

@@ -1,26 +1,24 @@
-//! `[database]`: what is attached to.
+//! `[database]`: the database whose changes are read.
 
 use super::reader::{Keys, Table, Value};
 use crate::postgres::{address::Address, stream::Subscription};
-use crate::secret::Secret;
 
-/// `[database]`: what is attached to.
+/// `[database]`: the database whose changes are read, and the names of what rowhook makes in it.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// libpq URL; carries the password.
-    pub url: Secret,
-    /// Name of the replication slot. Default `rowhook`.
+    /// Where the database is, and how it is entered.
+    pub address: Address,
+    /// The name of the replication slot. Default `rowhook`.
     pub slot: String,
-    /// Name of the publication; tables without replica identity go into `<publication>_inserts`. Default `rowhook`.
+    /// The name of the publication. Tables without a replica identity go into `<publication>_inserts`. Default
+    /// `rowhook`.
     pub publication: String,
-    /// Schema of rowhook's own tables. Default `rowhook`.
+    /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
-    /// Another database for rowhook's own tables. Default: the same one.
-    pub store: Option<Secret>,
 }
 
 impl Database {
-    /// The publication of the tables that have no replica identity.
+    /// The name of the publication of the tables that have no replica identity.
     pub fn inserts_publication(&self) -> String {
         format!("{}_inserts", self.publication)
     }
@@ -39,31 +37,32 @@ pub(super) const KEYS: Keys = Keys {
     later: &["store"],
 };
 
-/// `<publication>_inserts` has to fit into the 63 bytes that Postgres keeps of a name.
+/// The most bytes of a publication's name: `<publication>_inserts` must fit into the 63 bytes of a Postgres name.
 const LONGEST_PUBLICATION: usize = 55;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Database> {
-    let url = section
+    let address = section
         .need("url", "url = \"${DATABASE_URL}\"")
-        .and_then(url);
+        .and_then(address);
     let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
     Some(Database {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
-        store: None,
-        url: url?,
+        address: address?,
     })
 }
 
-/// What is wrong with an address is said without repeating it.
-fn url(value: &Value<'_>) -> Option<Secret> {
+/// A libpq URL. Mistakes are reported without repeating any of it, because it may hold a password.
+fn address(value: &Value<'_>) -> Option<Address> {
     let url = value.secret()?;
-    if let Err(mistake) = Address::parse_with(url.expose(), value.reader.env) {
-        value.wrong(mistake.to_string());
-        return None;
+    match Address::parse_with(url.expose(), value.reader.env) {
+        Ok(address) => Some(address),
+        Err(mistake) => {
+            value.wrong(mistake.to_string());
+            None
+        }
     }
-    Some(url)
 }
 
 fn slot(value: &Value<'_>) -> Option<String> {

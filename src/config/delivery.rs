@@ -1,4 +1,4 @@
-//! `[delivery]`, its defaults, and what of it a hook may set for itself.
+//! `[delivery]`: its defaults, and the keys of it that a hook may set for itself.
 
 use super::batch::Batch;
 use std::{num::NonZeroUsize, time::Duration};
@@ -12,61 +12,61 @@ use super::{
 };
 use crate::signature::SignatureScheme;
 
-/// `[delivery]`, or what a hook makes of it.
+/// `[delivery]`, with what a hook sets for itself in place of it.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// From the start of connecting to the last byte of the answer. Default 15 s.
+    /// The time-out of a request, from the start of connecting to the last byte of the answer. Default 15 s.
     pub timeout: Duration,
-    /// The pauses between attempts; empty for `false`: one attempt. Default: Standard Webhooks' schedule.
+    /// The pauses between attempts; empty: there is only one attempt. Default: the schedule of Standard Webhooks.
     pub retries: Vec<Duration>,
-    /// Default `row`.
+    /// Which events must arrive in commit order. Default `row`.
     pub order: Order,
-    /// Requests in flight per hook. Default 16.
+    /// The most requests in flight of one hook. Default 16.
     pub concurrency: NonZeroUsize,
-    /// Bodies above this many bytes are replaced by a thin one. Default 20 MiB.
+    /// The most bytes of a body. A larger one is replaced by a thin one, which holds only the key. Default 20 MiB.
     pub max_body: usize,
-    /// How long dead deliveries and those of disabled hooks are kept. Default 30 days.
+    /// The time for which dead deliveries and those of disabled hooks are kept. Default 30 days.
     pub retention: Duration,
-    /// When a hook that only fails is disabled. Default: after 5 days.
+    /// When a failing hook is disabled. Default: after 5 days.
     pub disable_after: DisableAfter,
-    /// Default `rest-hooks`.
+    /// The format of bodies. Default `rest-hooks`.
     pub payload: PayloadFormat,
-    /// Default `standard`.
+    /// How bodies are signed. Default `standard`.
     pub signature: SignatureScheme,
-    /// Send several deliveries in one request. Default: each alone.
+    /// How deliveries are gathered into one request; `None`: each is sent alone, which is the default.
     pub batch: Option<Batch>,
-    /// Allow targets without TLS. Default false.
+    /// Are targets without TLS allowed? Default false.
     pub allow_http: bool,
-    /// Networks that targets may reach although they are not public. Default none.
+    /// Networks that targets may be in although they are not public. Default none.
     pub allow_networks: Vec<IpNet>,
-    /// Bytes of deliveries, and of large rows that are being read, that may be in memory at once. Default 64 MiB.
+    /// The most bytes of deliveries, and of large rows that are being read, that are in memory at once. Default 64 MiB.
     pub memory: usize,
-    /// How long SIGTERM waits for requests in flight. Default 20 s.
+    /// The time for which a shutdown waits for requests in flight. Default 20 s.
     pub grace: Duration,
 }
 
-/// What must not overtake what, within one hook.
+/// Which events of a hook must arrive in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// Events of one row arrive in commit order.
+    /// Events of the same row arrive in commit order.
     #[default]
     Row,
     /// All events of the hook arrive in commit order.
     Hook,
-    /// No order.
+    /// Events may arrive in any order.
     None,
 }
 
-/// When a hook that only fails is disabled.
+/// When a failing hook is disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisableAfter {
-    /// Failing for so long without one success.
+    /// After this time without a success.
     Time(Duration),
-    /// So many failures in a row.
+    /// After this many failures in a row.
     Failures(u32),
 }
 
-/// The shape of the body.
+/// The format of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PayloadFormat {
     /// `{"hook": {"id", "event", "target"}, "data": ROW}`
@@ -74,11 +74,11 @@ pub enum PayloadFormat {
     RestHooks,
     /// `{"type", "timestamp", "data", …}`
     Standard,
-    /// As django-rest-hooks sends a model without `serialize_hook`.
+    /// What django-rest-hooks sends for a model without `serialize_hook`.
     Django,
-    /// CloudEvents 1.0, structured JSON.
+    /// CloudEvents 1.0, in structured JSON.
     Cloudevents,
-    /// As NetBox sends its webhooks.
+    /// What NetBox sends as its webhooks.
     Netbox,
     /// The row alone.
     Row,
@@ -109,7 +109,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &["rate"],
 };
 
-/// Every default of `[delivery]`.
+/// The defaults of `[delivery]`.
 impl Default for Delivery {
     fn default() -> Self {
         let schedule = [
@@ -146,7 +146,7 @@ impl Default for Delivery {
 pub(super) fn read(table: &Table<'_>) -> Delivery {
     let mut delivery = overlay(table, &Delivery::default());
     if let Some(value) = table.find("retention") {
-        set(&mut delivery.retention, value.some_time());
+        set(&mut delivery.retention, value.positive_duration());
     }
     if let Some(value) = table.find("allow_http") {
         set(&mut delivery.allow_http, value.flag());
@@ -163,11 +163,11 @@ pub(super) fn read(table: &Table<'_>) -> Delivery {
     delivery
 }
 
-/// What a table sets of the keys that `[delivery]` and a hook share, over `base`.
+/// `base` with the keys that `table` sets, of those that `[delivery]` and a hook share.
 pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     let mut delivery = base.clone();
     if let Some(value) = table.find("timeout") {
-        set(&mut delivery.timeout, value.some_time());
+        set(&mut delivery.timeout, value.positive_duration());
     }
     if let Some(value) = table.find("retries") {
         set(&mut delivery.retries, retries::read(value));
@@ -237,13 +237,13 @@ fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
 }
 
 impl PayloadFormat {
-    /// `rest-hooks`, `standard`, `django`, `cloudevents`, `netbox` or `row`.
+    /// Reads `rest-hooks`, `standard`, `django`, `cloudevents`, `netbox` or `row`.
     pub fn parse(text: &str) -> Option<Self> {
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
     }
 
-    /// All that there are, with their names.
+    /// All formats with their names.
     pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
         PAYLOADS.into_iter()
     }
@@ -253,7 +253,7 @@ fn disable_after(value: &Value<'_>) -> Option<DisableAfter> {
     if value.is_integer() {
         value.count().map(DisableAfter::Failures)
     } else if value.is_string() {
-        value.some_time().map(DisableAfter::Time)
+        value.positive_duration().map(DisableAfter::Time)
     } else {
         value.mistyped("a duration such as \"5d\", or a number of failures");
         None

@@ -1,9 +1,10 @@
-//! `${NAME}` in a value: what the environment says, put in after the file is parsed, so that no value can break its syntax.
+//! `${NAME}` in a value stands for a variable of the environment. It is replaced after the file was parsed, so that no
+//! value can break the syntax.
 
-/// `text` with every `${NAME}` replaced; `$${` stands for a plain `${`.
+/// Replaces every `${NAME}` in `text`. `$${` stands for a plain `${`.
 ///
 /// # Errors
-/// What is wrong and its mend. It never quotes `text`, which may be a secret.
+/// What is wrong, with a remedy. The messages never quote `text`, which may be a secret.
 pub(super) fn replace(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,

@@ -1,6 +1,6 @@
-//! `[events]`: what makes which event happen.
+//! `[events]`: the events, and what causes each.
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::{
     model::Model,
     name,
@@ -8,40 +8,40 @@ use super::{
 };
 use crate::postgres::TableName;
 use crate::{expression::filter::Filter, nearest::nearest};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// One line of `[events]`.
 #[derive(Debug, Clone)]
 pub struct EventRule {
     /// The event's name: `book.added`.
     pub name: String,
-    /// What makes it happen.
+    /// What causes it.
     pub source: EventSource,
-    /// `+`: hooks of all owners hear it.
+    /// `+`: it is sent to the hooks of all owners.
     pub all_owners: bool,
-    /// Where the rule stands.
-    pub place: Place,
+    /// Where the rule stands in hooks.toml.
+    pub place: Location,
 }
 
-/// What makes an event happen.
+/// What causes an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventSource {
-    /// A row change, or an action of the user's own fired from SQL on a row.
+    /// A change of a row, or a user-defined action that SQL fired on a row.
     Row {
         /// The table.
         table: TableName,
-        /// What happens to its row.
+        /// What happens to the row.
         action: Action,
-        /// Only when one of these columns changed; empty: always. Only with `updated`.
+        /// With `updated`: only when one of these columns changed. Empty: always.
         changed: Vec<String>,
-        /// Only when this CEL expression is true.
-        when: Option<String>,
+        /// Only when this expression is true.
+        when: Option<Arc<Filter>>,
     },
-    /// Any payload, fired from SQL.
+    /// A message that SQL emitted, with any payload.
     Custom,
 }
 
-/// As a user writes it: `table.action`, or `custom`.
+/// Shows the source as a user writes it: `table.action` or `custom`.
 impl fmt::Display for EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,7 +52,7 @@ impl fmt::Display for EventSource {
 }
 
 impl EventSource {
-    /// The table whose rows it is about.
+    /// The table of the row; `None` for a message.
     pub fn table(&self) -> Option<&TableName> {
         match self {
             Self::Row { table, .. } => Some(table),
@@ -61,7 +61,7 @@ impl EventSource {
     }
 }
 
-/// The last word of `table.action`.
+/// What happens to a row: the last word of `table.action`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A row was inserted.
@@ -70,7 +70,7 @@ pub enum Action {
     Updated,
     /// A row was deleted.
     Deleted,
-    /// Fired from SQL on a row, by this name.
+    /// SQL fired the user-defined action of this name on a row.
     Named(String),
 }
 
@@ -90,22 +90,23 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// What `[events]` says, and what it names even where it is wrong, so that one mistake does not cause others.
+/// The rules of `[events]`, and the names that it uses even in lines with mistakes, so that one mistake does not cause
+/// others.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) rules: Vec<EventRule>,
     pub(super) names: Vec<String>,
     pub(super) tables: Vec<TableName>,
-    /// The tables of Django models: those that `[tables]` says otherwise of first.
+    /// The tables of Django models. Those that `[tables]` names come first, because they differ from Django's default.
     pub(super) models: Vec<(TableName, Model)>,
-    /// Not every event is among `names`.
+    /// Some event is not among `names`, because its line has a mistake.
     pub(super) names_unclear: bool,
-    /// Not every table is among `tables`.
+    /// Some table is not among `tables`, because its line has a mistake.
     pub(super) tables_unclear: bool,
 }
 
 impl Events {
-    /// Where there is no `[events]` to read, nothing can be held against it.
+    /// Stands for a missing or unreadable `[events]`, against which nothing can be checked.
     pub(super) fn unknown() -> Self {
         Self {
             names_unclear: true,
@@ -114,7 +115,7 @@ impl Events {
         }
     }
 
-    /// `models` are the tables of models, as far as `[tables]` names them.
+    /// Reads `[events]`. `models` are the tables of models that `[tables]` names.
     pub(super) fn read(table: &Table<'_>, models: Vec<(TableName, Model)>) -> Self {
         let mut events = Self {
             models,
@@ -146,10 +147,10 @@ impl Events {
             return;
         }
         self.names.push(value.name.to_owned());
-        if let Some(mend) = name::event_mistake(value.name) {
+        if let Some(remedy) = name::event_mistake(value.name) {
             value.reader.wrong(
                 value.key_place,
-                format!("{:?} cannot name an event; {mend}", value.name),
+                format!("{:?} cannot name an event; {remedy}", value.name),
             );
         }
         let Some((source, all_owners)) = self.source(value) else {
@@ -163,7 +164,7 @@ impl Events {
         });
     }
 
-    /// The source and its `+`.
+    /// The source of an event, and whether it has a `+`.
     fn source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
         if value.is_string() {
             return self.bare_source(value);
@@ -216,7 +217,7 @@ impl Events {
         Some((source, all_owners))
     }
 
-    /// `[schema.]table.action`, `app.Model.action` or `custom`, with or without its `+`.
+    /// Reads `[schema.]table.action`, `app.Model.action` or `custom`, with or without a `+`.
     fn bare_source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
         let Some(text) = value.string() else {
             self.tables_unclear = true;
@@ -292,7 +293,8 @@ impl Events {
     }
 }
 
-/// An action of the user's own. One that looks like one of ours is taken for a slip: it would never happen.
+/// The name of a user-defined action. One that resembles a built-in action is refused as a typing error, because its
+/// event would never happen.
 fn named(value: &Value<'_>, action: &str) -> Option<String> {
     if let Some(near) = nearest(action, ["created", "updated", "deleted"]) {
         value.wrong(format!(
@@ -312,11 +314,11 @@ fn named(value: &Value<'_>, action: &str) -> Option<String> {
     Some(action.to_owned())
 }
 
-/// A CEL expression that compiles.
-pub(super) fn expression(value: &Value<'_>) -> Option<String> {
+/// Reads a CEL expression, and compiles it.
+pub(super) fn expression(value: &Value<'_>) -> Option<Arc<Filter>> {
     let text = value.string()?;
     match Filter::compile(&text) {
-        Ok(_) => Some(text),
+        Ok(filter) => Some(Arc::new(filter)),
         Err(_) if value.is_filled() => {
             value.wrong(format!(
                 "{} is not a CEL expression over new, old, changed, event and owner once its ${{NAME}} is put in; correct either",
@@ -331,7 +333,7 @@ pub(super) fn expression(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// `book.added = …` without quotes, which TOML reads as the table `book`.
+/// Is it `book.added = …` without quotes, which TOML reads as the table `book`?
 fn is_unquoted(value: &Value<'_>) -> bool {
     value.has_no_key_of(KEYS.known)
 }

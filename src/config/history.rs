@@ -1,17 +1,17 @@
-//! `[history]`: what is remembered of attempts, and for how long.
+//! `[history]`: which attempts are remembered, and for how long.
 
 use std::time::Duration;
 
 use super::reader::{Keys, Table, Value};
 
-/// `[history]`: what is remembered of attempts.
+/// `[history]`: which attempts are remembered, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct History {
-    /// So many successes of each hook, the last ones. Default 100; 0 where it is `false`.
+    /// The number of successful attempts that are remembered of each hook, the last ones. 0 for `false`. Default 100.
     pub successes: u32,
-    /// How long failures are remembered. Default `30d`.
+    /// The time for which failed attempts are remembered. Default `30d`.
     pub failures_for: Duration,
-    /// Remember bodies too. Default true.
+    /// Are bodies remembered too? Default true.
     pub bodies: bool,
 }
 
@@ -20,7 +20,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// Every default of `[history]`.
+/// The defaults of `[history]`.
 impl Default for History {
     fn default() -> Self {
         Self {
@@ -33,7 +33,9 @@ impl Default for History {
 
 pub(super) fn read(section: &Table<'_>) -> History {
     let default = History::default();
-    let failures_for = section.find("failures_for").and_then(Value::some_time);
+    let failures_for = section
+        .find("failures_for")
+        .and_then(Value::positive_duration);
     let bodies = section.find("bodies").and_then(Value::flag);
     History {
         successes: section
@@ -45,7 +47,7 @@ pub(super) fn read(section: &Table<'_>) -> History {
     }
 }
 
-/// A number of them, or `false` for none.
+/// A number, or `false` for none.
 fn successes(value: &Value<'_>) -> Option<u32> {
     if value.is_integer() {
         return value.count();

@@ -1,52 +1,104 @@
-//! `[hook_table]`: a table of the application that holds the users' hooks.
+//! The table that holds the users' hooks: rowhook's own, or the application's that `[hook_table]` names.
 
-use super::mistake::Place;
 use super::{
+    mistake::Location,
     name,
     reader::{Keys, Table},
 };
 use crate::postgres::TableName;
 
-/// `[hook_table]`: a table of the application that holds the users' hooks. Each field is a column's name.
+/// The table that holds the users' hooks, and the names of its columns.
+///
+/// A column that is `None` does not exist: what it would say is then the same for all hooks.
 #[derive(Debug, Clone)]
-pub struct HookTable {
+pub struct HookColumns {
     /// The table.
     pub table: TableName,
-    /// Default `id`.
+    /// The hook's id.
     pub id: String,
-    /// Default `user_id`.
+    /// Whose rows the hook is sent.
     pub owner: String,
-    /// Default `event`.
+    /// An event or a pattern.
     pub event: String,
-    /// Default `target`.
+    /// The URL that it is sent to.
     pub target: String,
-    /// A boolean; hooks where it is not true hear nothing.
+    /// A boolean. A hook where it is not true is sent nothing.
     pub active: Option<String>,
     /// A signing secret.
     pub secret: Option<String>,
-    /// The signing secret before it, which signs too until it is removed.
+    /// The signing secret before it, which signs too until it is removed or expires.
     pub previous_secret: Option<String>,
+    /// When the previous secret stops signing. Only rowhook's own table has it.
+    pub previous_secret_expires_at: Option<String>,
     /// `standard`, or a JSON object, where it differs from `[delivery]`.
     pub signature: Option<String>,
-    /// A CEL expression.
+    /// A CEL expression. Only events for which it is true are sent.
     pub filter: Option<String>,
     /// A JSON object of the headers to add.
     pub headers: Option<String>,
-    /// The name of a payload, where it differs from `[delivery]`.
+    /// The name of a payload format, where it differs from `[delivery]`.
     pub payload: Option<String>,
     /// When the hook was made.
     pub created: Option<String>,
-    /// A note of whoever made it.
+    /// A note of whoever made the hook.
     pub description: Option<String>,
-    /// What a 410 does to the row. Default `disable` where `active` is named, else `delete`.
-    pub on_gone: OnGone,
-    /// Where the table stands.
-    pub place: Place,
+    /// Why the hook cannot be used, as rowhook found. Only rowhook's own table has it.
+    pub invalid: Option<String>,
+    /// Is it rowhook's own table?
+    pub is_own: bool,
 }
 
-impl HookTable {
-    /// The keys that name a column, and the columns.
-    pub fn columns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+impl HookColumns {
+    /// rowhook's own table in `schema`.
+    pub fn own(schema: &str) -> Self {
+        let named = |name: &str| Some(name.to_owned());
+        let table = TableName {
+            schema: schema.to_owned(),
+            name: "hook".to_owned(),
+        };
+        Self {
+            owner: "owner".to_owned(),
+            active: named("active"),
+            secret: named("secret"),
+            previous_secret: named("previous_secret"),
+            previous_secret_expires_at: named("previous_secret_expires_at"),
+            signature: named("signature"),
+            filter: named("filter"),
+            headers: named("headers"),
+            payload: named("payload"),
+            created: named("created_at"),
+            description: named("description"),
+            invalid: named("invalid"),
+            is_own: true,
+            ..Self::usual(table)
+        }
+    }
+
+    /// A table of the application with the columns that `[hook_table]` takes for granted, and no others.
+    pub fn usual(table: TableName) -> Self {
+        Self {
+            table,
+            id: "id".to_owned(),
+            owner: "user_id".to_owned(),
+            event: "event".to_owned(),
+            target: "target".to_owned(),
+            active: None,
+            secret: None,
+            previous_secret: None,
+            previous_secret_expires_at: None,
+            signature: None,
+            filter: None,
+            headers: None,
+            payload: None,
+            created: None,
+            description: None,
+            invalid: None,
+            is_own: false,
+        }
+    }
+
+    /// The keys of `[hook_table]` that name a column, each with its column.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let always = [
             ("id", &self.id),
             ("owner", &self.owner),
@@ -70,18 +122,29 @@ impl HookTable {
     }
 }
 
-/// `owner_exists = "auth_user.id"`: where the owners of hooks are kept. Hooks of others are disabled.
+/// `[hook_table]`: a table of the application that holds the users' hooks.
+#[derive(Debug, Clone)]
+pub struct HookTable {
+    /// The table and its columns.
+    pub columns: HookColumns,
+    /// What an answer of 410 does to the row. Default `disable` where `active` is named, else `delete`.
+    pub on_gone: OnGone,
+    /// Where the section stands in hooks.toml.
+    pub place: Location,
+}
+
+/// `owner_exists = "auth_user.id"`: the table of the owners. A hook whose owner is not in it is disabled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerExists {
     /// The table of the owners.
     pub table: TableName,
-    /// Its column with what hooks call their owner.
+    /// The column that holds what hooks have as their owner.
     pub column: String,
     /// Where the key stands.
-    pub place: Place,
+    pub place: Location,
 }
 
-/// What a 410 does to a row of `[hook_table]`.
+/// What an answer of 410 Gone does to a row of `[hook_table]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnGone {
     /// Sets its `active` column to false.
@@ -112,7 +175,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// `owner_exists`, which goes with rowhook's own table too.
+/// Reads `owner_exists`, which may be used with rowhook's own table too.
 pub(super) fn owner_exists(section: &Table<'_>) -> Option<OwnerExists> {
     let value = section.find("owner_exists")?;
     let text = value.string()?;
@@ -132,7 +195,7 @@ pub(super) fn owner_exists(section: &Table<'_>) -> Option<OwnerExists> {
     })
 }
 
-/// The application's table; none where the section is about rowhook's own.
+/// Reads the application's table. `None`: the section is about rowhook's own, or has mistakes.
 pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
     let about_ours = section.iter().all(|value| value.name == "owner_exists");
     if about_ours && section.find("owner_exists").is_some() {
@@ -152,26 +215,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
             table
         });
     let column = |key: &str| section.string(key);
-    let or = |key: &str, default: &str| column(key).unwrap_or_else(|| default.to_owned());
+    let [id, owner, event, target] = ["id", "owner", "event", "target"].map(column);
     let active = column("active");
-    let choices = [("disable", OnGone::Disable), ("delete", OnGone::Delete)];
-    let on_gone = section.find("on_gone");
-    let wanted = on_gone.and_then(|value| value.choice(&choices));
-    if wanted == Some(OnGone::Disable) && section.find("active").is_none() {
-        section.reader.wrong(
-            on_gone.map_or(section.place, |value| value.place),
-            "hook_table.on_gone = \"disable\" needs a column to clear; name it with active, or write \"delete\"",
-        );
-    }
-    let default = match active {
-        Some(_) => OnGone::Disable,
-        None => OnGone::Delete,
-    };
-    Some(HookTable {
-        id: or("id", "id"),
-        owner: or("owner", "user_id"),
-        event: or("event", "event"),
-        target: or("target", "target"),
+    let on_gone = on_gone(section, active.is_some());
+    let named = HookColumns {
         active,
         secret: column("secret"),
         previous_secret: column("previous_secret"),
@@ -181,8 +228,34 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         payload: column("payload"),
         created: column("created"),
         description: column("description"),
-        on_gone: wanted.unwrap_or(default),
+        ..HookColumns::usual(table?)
+    };
+    Some(HookTable {
+        columns: HookColumns {
+            id: id.unwrap_or(named.id),
+            owner: owner.unwrap_or(named.owner),
+            event: event.unwrap_or(named.event),
+            target: target.unwrap_or(named.target),
+            ..named
+        },
+        on_gone,
         place: section.place,
-        table: table?,
+    })
+}
+
+fn on_gone(section: &Table<'_>, has_active: bool) -> OnGone {
+    let choices = [("disable", OnGone::Disable), ("delete", OnGone::Delete)];
+    let value = section.find("on_gone");
+    let wanted = value.and_then(|value| value.choice(&choices));
+    if wanted == Some(OnGone::Disable) && section.find("active").is_none() {
+        section.reader.wrong(
+            value.map_or(section.place, |value| value.place),
+            "hook_table.on_gone = \"disable\" needs a column to clear; name it with active, or write \"delete\"",
+        );
+    }
+    wanted.unwrap_or(if has_active {
+        OnGone::Disable
+    } else {
+        OnGone::Delete
     })
 }

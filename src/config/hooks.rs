@@ -1,59 +1,62 @@
 //! `[[hooks]]`: the operator's own hooks.
 
-use super::{access::Credentials, mistake::Place};
-use crate::send::tls::Tls;
-use std::fmt;
-use std::path::Path;
+use std::{fmt, path::Path, sync::Arc};
 
+use http::{
+    Method,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+};
 use url::Url;
 
 use super::{
-    OWN_EVENTS, access,
+    access,
+    certificate::Tls,
     delivery::{self, Delivery},
     events::{Events, expression},
+    mistake::Location,
     name::Pattern,
     reader::{Keys, Table, Value},
 };
 use crate::{
+    expression::filter::Filter,
+    message::OWN_EVENTS,
     nearest::nearest,
-    signature::{SigningKey, scheme::is_reserved},
+    secret::Secret,
+    signature::{SignatureScheme, Signer, SigningKey, scheme::is_reserved},
 };
-use crate::{secret::Secret, signature::SignatureScheme};
 
-/// One `[[hooks]]`: a hook of the operator, known by its name.
+/// One `[[hooks]]`: a hook of the operator. Everything in it is checked and ready for use.
 #[derive(Clone)]
 pub struct FileHook {
     /// Its name, which is its id too.
     pub name: String,
     /// A note of the operator.
     pub description: Option<String>,
-    /// Events or patterns: `book.added`, `book.*`, `*`.
+    /// The events that it is sent: `book.added`, `book.*` or `*`.
     pub events: Vec<Pattern>,
-    /// Where it is sent.
+    /// Where it is sent. User name and password of the URL are in `headers` instead.
     pub target: Url,
-    /// Default `POST`.
+    /// POST, PUT or PATCH. Default `POST`.
     pub method: Method,
-    /// What it is let in with; `None` beside credentials in `target`, or a header of the hook.
-    pub auth: Option<Credentials>,
-    /// A certificate that it shows, and the authority of its endpoint.
+    /// The headers that it adds to its requests, its credentials among them. Values are marked as sensitive.
+    pub headers: HeaderMap,
+    /// The names in the key `headers`, as they are written there.
+    pub header_names: Vec<String>,
+    /// Its client certificate, and the authorities that its endpoint is trusted by.
     pub tls: Option<Tls>,
-    /// Key for signatures; `None`: unsigned.
-    pub secret: Option<Secret>,
-    /// The key before it, which signs too while it is being replaced.
-    pub previous_secret: Option<Secret>,
-    /// Whose rows it hears; `None`: everyone's.
+    /// What its requests are signed with; `None`: they are not signed.
+    pub signer: Option<Signer>,
+    /// Whose rows it is sent; `None`: everyone's.
     pub owner: Option<String>,
-    /// Headers to add, checked: names are not those that rowhook or HTTP sets.
-    pub headers: Vec<(String, Secret)>,
-    /// Only when this CEL expression is true.
-    pub filter: Option<String>,
-    /// What differs from `[delivery]`, already merged with it.
+    /// Only events for which this is true are sent.
+    pub filter: Option<Arc<Filter>>,
+    /// `[delivery]`, with the hook's own settings in place of those there.
     pub delivery: Delivery,
-    /// Where the hook stands.
-    pub place: Place,
+    /// Where the hook stands in hooks.toml.
+    pub place: Location,
 }
 
-/// Of the target only its origin: the rest may carry a password or a token.
+/// Shows only the origin of the target, because its path and query may carry a token.
 impl fmt::Debug for FileHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileHook")
@@ -62,29 +65,16 @@ impl fmt::Debug for FileHook {
             .field("events", &self.events)
             .field("target", &self.target.origin().ascii_serialization())
             .field("method", &self.method)
-            .field("auth", &self.auth)
-            .field("tls", &self.tls)
-            .field("secret", &self.secret)
-            .field("previous_secret", &self.previous_secret)
-            .field("owner", &self.owner)
             .field("headers", &self.headers)
+            .field("header_names", &self.header_names)
+            .field("tls", &self.tls)
+            .field("signer", &self.signer)
+            .field("owner", &self.owner)
             .field("filter", &self.filter)
             .field("delivery", &self.delivery)
             .field("place", &self.place)
             .finish()
     }
-}
-
-/// How a hook is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// POST
-    #[default]
-    Post,
-    /// PUT
-    Put,
-    /// PATCH
-    Patch,
 }
 
 pub(crate) const KEYS: Keys = Keys {
@@ -116,7 +106,7 @@ pub(crate) const KEYS: Keys = Keys {
     later: &["rate"],
 };
 
-/// Files that a hook names are named from `folder`.
+/// Reads `[[hooks]]`. Relative names of PEM files start at `folder`.
 pub(super) fn read(
     value: &Value<'_>,
     events: &Events,
@@ -138,7 +128,7 @@ pub(super) fn read(
         .collect()
 }
 
-/// `names` are those of the hooks before it.
+/// Reads one hook. `names` are the names of those before it.
 fn read_one(
     table: &Table<'_>,
     names: &mut Vec<String>,
@@ -152,54 +142,33 @@ fn read_one(
     let patterns = table
         .need("events", "events = [\"book.*\"]")
         .and_then(|value| patterns(value, events));
-    let target = table
+    let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target(value, base.allow_http));
-    let methods = [
-        ("POST", Method::Post),
-        ("PUT", Method::Put),
-        ("PATCH", Method::Patch),
-    ];
+    let methods = [Method::POST, Method::PUT, Method::PATCH];
+    let methods = methods.each_ref().map(|method| (method.as_str(), method));
     let method = table.find("method").map(|value| value.choice(&methods));
     let delivery = delivery::overlay(table, base);
-    let key = |name: &str| {
-        let value = table.find(name)?;
-        secret(value, &delivery.signature)
-    };
-    let (secret, previous_secret) = (key("secret"), key("previous_secret"));
-    if let (Some(previous), None) = (table.find("previous_secret"), table.find("secret")) {
-        previous.wrong(format!(
-            "{} stands without secret; write the new one beside it",
-            previous.key
-        ));
-    }
-    let owner = table.string("owner");
-    let headers = table.find("headers").map(headers).unwrap_or_default();
-    let auth = table.find("auth").and_then(|value| {
-        refuse_other_credentials(value, target.as_ref(), &headers);
-        access::credentials(value)
-    });
-    let tls = access::tls(table, folder);
-    let filter = table.find("filter").and_then(expression);
+    let signer = signer(table, &delivery.signature);
+    let (headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
     Some(FileHook {
         name: name?,
         description: table.string("description"),
         events: patterns?,
+        tls: access::tls(table, folder),
+        owner: table.string("owner"),
+        filter: table.find("filter").and_then(expression),
         target: target?,
-        method: method.flatten().unwrap_or_default(),
-        auth,
-        tls,
-        secret,
-        previous_secret,
-        owner,
+        method: method.flatten().cloned().unwrap_or_default(),
         headers,
-        filter,
+        header_names,
+        signer,
         delivery,
         place: table.place,
     })
 }
 
-/// The name of something of this kind; `names` are those of the ones before it.
+/// The name of something of this kind. `names` are the names of those before it.
 pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
@@ -222,8 +191,8 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Op
 }
 
 fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
-    let mend = "a list such as [\"book.*\"]";
-    let patterns = value.list_of(mend, |value| pattern(value, events))?;
+    let remedy = "a list such as [\"book.*\"]";
+    let patterns = value.list_of(remedy, |value| pattern(value, events))?;
     if patterns.is_empty() {
         value.wrong(format!(
             "{} is empty; name events, or write [\"*\"] for all of them",
@@ -246,19 +215,19 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
     let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);
-        let mend = match nearest(&text, names) {
+        let remedy = match nearest(&text, names) {
             Some(near) => format!("did you mean {near:?}?"),
             None => "add one to [events], or remove it here".into(),
         };
         value.wrong(format!(
-            "no event of [events] matches {}; {mend}",
+            "no event of [events] matches {}; {remedy}",
             value.quote(&text)
         ));
     }
     Some(pattern)
 }
 
-/// The URL stays out of the messages: targets often carry a token.
+/// The URL of a target. Messages do not show it, because targets often carry a token.
 pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok().filter(|url| {
@@ -280,24 +249,22 @@ pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
     Some(url)
 }
 
-/// Of two, nobody knows which one is meant.
-fn refuse_other_credentials(auth: &Value<'_>, target: Option<&Url>, headers: &[(String, Secret)]) {
-    let in_url = |url: &Url| !url.username().is_empty() || url.password().is_some();
-    let named = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("authorization");
-    let other = if target.is_some_and(in_url) {
-        "the credentials in target"
-    } else if headers.iter().any(named) {
-        "the header authorization"
-    } else {
-        return;
-    };
-    let key = &auth.key;
-    auth.reader.wrong(
-        auth.key_place,
-        format!("{key} stands beside {other}; keep one of the two"),
-    );
+/// What `secret` and `previous_secret` sign with.
+fn signer(table: &Table<'_>, scheme: &SignatureScheme) -> Option<Signer> {
+    let key = |name: &str| table.find(name).and_then(|value| secret(value, scheme));
+    let (newest, previous) = (key("secret"), key("previous_secret"));
+    if let (Some(previous), None) = (table.find("previous_secret"), table.find("secret")) {
+        previous.wrong(format!(
+            "{} stands without secret; write the new one beside it",
+            previous.key
+        ));
+    }
+    let previous = previous.as_ref().map(|secret| (secret, None));
+    // Secrets that cannot be used have been reported already.
+    Signer::new(scheme, &newest?, previous).ok()
 }
 
+/// A secret that can sign as `scheme` says.
 pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
     if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {
@@ -310,40 +277,77 @@ pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secr
     Some(secret)
 }
 
-fn headers(value: &Value<'_>) -> Vec<(String, Secret)> {
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    let Some(table) = value.open_table() else {
-        return headers;
-    };
-    for value in table.iter() {
-        let name = value.name;
-        let wrong = |text: String| value.reader.wrong(value.key_place, text);
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        let lower = name.to_ascii_lowercase();
-        if name.is_empty() || !name.chars().all(token) {
-            wrong(format!(
-                "{name:?} is no header; write a name such as \"x-api-key\""
-            ));
-        } else if is_reserved(name) {
-            wrong(format!(
-                "the header {name:?} is set by rowhook or HTTP itself; leave it out"
-            ));
-        } else if headers
-            .iter()
-            .any(|(other, _)| other.to_ascii_lowercase() == lower)
-        {
-            wrong(format!("the header {name:?} is named twice; remove one"));
-        }
-        let Some(secret) = value.secret() else {
+/// What a hook adds to its requests: the credentials of its target, `headers` and `auth`. Returns the names in
+/// `headers` too, as they are written.
+fn headers(
+    table: &Table<'_>,
+    target: Option<&mut Url>,
+    signer: Option<&Signer>,
+) -> (HeaderMap, Vec<String>) {
+    let mut headers = HeaderMap::new();
+    let mut names = Vec::new();
+    let in_target = target.and_then(access::take_credentials);
+    let mut other = in_target.as_ref().map(|_| "the credentials in target");
+    headers.extend(in_target.map(|credentials| (AUTHORIZATION, credentials)));
+    let own = table.find("headers").and_then(|value| value.open_table());
+    for value in own.iter().flat_map(Table::iter) {
+        let Some((name, content)) = header(value, &names, signer) else {
             continue;
         };
-        if secret.expose().chars().any(char::is_control) {
-            value.wrong(format!(
-                "{} holds a control character, such as the end of a line; remove it",
-                value.key
-            ));
+        names.push(value.name.to_owned());
+        if name == AUTHORIZATION {
+            other = other.or(Some("the header authorization"));
         }
-        headers.push((name.to_owned(), secret));
+        // A header is written more expressly than the credentials of a URL, and replaces those.
+        headers.insert(name, content);
     }
-    headers
+    if let Some(value) = table.find("auth") {
+        // Of two, nobody knows which is meant.
+        if let Some(other) = other {
+            value.reader.wrong(
+                value.key_place,
+                format!("{} stands beside {other}; keep one of the two", value.key),
+            );
+        }
+        headers.extend(access::authorization(value).map(|value| (AUTHORIZATION, value)));
+    }
+    (headers, names)
+}
+
+/// One header of `headers`. `names` are those before it.
+fn header(
+    value: &Value<'_>,
+    names: &[String],
+    signer: Option<&Signer>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let written = value.name;
+    let wrong = |text: String| value.reader.wrong(value.key_place, text);
+    let name = HeaderName::try_from(written);
+    if name.is_err() {
+        wrong(format!(
+            "{written:?} is no header; write a name such as \"x-api-key\""
+        ));
+    } else if is_reserved(written) {
+        wrong(format!(
+            "the header {written:?} is set by rowhook or HTTP itself; leave it out"
+        ));
+    } else if names.iter().any(|name| name.eq_ignore_ascii_case(written)) {
+        wrong(format!("the header {written:?} is named twice; remove one"));
+    } else if name.as_ref().ok() == signer.map(Signer::header) {
+        wrong(format!(
+            "the header {written:?} is that of the signature; choose another name for one of the two"
+        ));
+    }
+    let content = value.secret()?;
+    let mut sent = HeaderValue::try_from(content.expose()).ok();
+    if content.expose().chars().any(char::is_control) {
+        value.wrong(format!(
+            "{} holds a control character, such as the end of a line; remove it",
+            value.key
+        ));
+        sent = None;
+    }
+    let mut sent = sent?;
+    sent.set_sensitive(true);
+    Some((name.ok()?, sent))
 }

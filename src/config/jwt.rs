@@ -1,29 +1,29 @@
-//! `[server.jwt]`: the application's own logins, by which its users come to their hooks.
+//! `[server.jwt]`: the application's JSON Web Tokens, with which its users manage their hooks.
 
 use crate::secret::Secret;
 use std::path::PathBuf;
 
 use super::reader::{Keys, Table};
 
-/// `[server.jwt]`
+/// `[server.jwt]`: how JSON Web Tokens of the application are checked.
 #[derive(Debug, Clone)]
 pub struct Jwt {
-    /// What tokens may be signed with.
+    /// The algorithms that tokens may be signed with.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// What their signatures are checked with.
+    /// The keys that signatures are checked with.
     pub keys: JwtKeys,
-    /// The claim that says whose hooks a token opens: text or a whole number. Default `sub`.
+    /// The claim that holds the owner: a text or a whole number. Default `sub`.
     pub owner_claim: String,
-    /// What `iss` must be, if it is to be checked.
+    /// The value that `iss` must have; `None`: it is not checked.
     pub issuer: Option<String>,
-    /// What `aud` must hold, if it is to be checked.
+    /// A value that `aud` must contain; `None`: it is not checked.
     pub audience: Option<String>,
 }
 
-/// What JWTs are checked with.
+/// The keys that tokens are checked with.
 #[derive(Debug, Clone)]
 pub enum JwtKeys {
-    /// One secret for who signs and who checks.
+    /// A secret that signs and checks.
     Secret(Secret),
     /// A file with a public key in PEM.
     PublicKey(PathBuf),
@@ -31,7 +31,7 @@ pub enum JwtKeys {
     Jwks(PathBuf),
 }
 
-/// How a JWT is signed.
+/// A signature algorithm of RFC 7518.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what RFC 7518 calls them")]
 pub enum JwtAlgorithm {
@@ -50,7 +50,7 @@ pub enum JwtAlgorithm {
 }
 
 impl JwtAlgorithm {
-    /// Is the key a secret that both sides know?
+    /// Does the algorithm sign and check with the same secret?
     pub fn is_shared(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
@@ -84,18 +84,18 @@ const ALGORITHMS: [(&str, JwtAlgorithm); 12] = [
     ("EdDSA", JwtAlgorithm::EdDsa),
 ];
 
-/// A shorter secret could be guessed from any token.
+/// The fewest characters of a secret: a shorter one could be guessed from any token.
 const SHORTEST_SECRET: usize = 32;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Jwt> {
-    let mend = "algorithms = [\"RS256\"]";
-    let listed = section.need("algorithms", mend);
+    let remedy = "algorithms = [\"RS256\"]";
+    let listed = section.need("algorithms", remedy);
     let algorithms = listed.and_then(|value| {
         let algorithms = value.list_of("a list such as [\"RS256\"]", |value| {
             value.choice(&ALGORITHMS)
         })?;
         if algorithms.is_empty() {
-            value.wrong(format!("{} is empty; write {mend}", value.key));
+            value.wrong(format!("{} is empty; write {remedy}", value.key));
             return None;
         }
         Some(algorithms)
@@ -125,7 +125,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Jwt> {
         return None;
     }
     let (algorithms, keys) = (algorithms?, secret.or(public_key).or(jwks)?);
-    // A public key that is taken for a shared secret lets anyone in.
+    // Were a public key taken for a shared secret, anyone could sign tokens.
     let shared = matches!(keys, JwtKeys::Secret(_));
     let mixed = algorithms
         .iter()

@@ -1,18 +1,29 @@
-//! From the text of a hooks.toml to a [`Config`], or to everything that is wrong with it.
+//! Reads the text of a hooks.toml: into a [`Config`], or into the list of its mistakes.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use toml::de::DeTable;
 
 use super::{
-    Config, console, database,
+    console::{self, Console},
+    database::{self, Database},
     delivery::{self, Delivery},
-    events::{self, Events},
-    history, hook_table, hooks, jwt,
-    mistake::{Mistake, Mistakes, Place},
+    events::{self, EventRule, Events},
+    history::{self, History},
+    hook_table::{self, HookColumns, HookTable, OwnerExists},
+    hooks::{self, FileHook},
+    jwt,
+    mistake::{Location, Mistake, Mistakes},
+    model::Model,
     reader::{Keys, Reader, Table},
-    server, tables, tracing,
+    server::{self, Server},
+    tables::{self, TableRules},
+    tracing::{self, Tracing},
 };
+use crate::postgres::TableName;
 
 const SECTIONS: Keys = Keys {
     known: &[
@@ -30,7 +41,7 @@ const SECTIONS: Keys = Keys {
     later: &[],
 };
 
-/// Every section and the keys that this version reads in it, so that the manual can be held against them.
+/// Every section with the keys that this version reads in it. A test compares them with the manual.
 pub const KEYS: [(&str, &[&str]); 11] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
@@ -45,20 +56,59 @@ pub const KEYS: [(&str, &[&str]); 11] = [
     ("tracing", tracing::KEYS.known),
 ];
 
+/// A whole hooks.toml, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The path of the file, as the user wrote it.
+    pub path: PathBuf,
+    /// `[database]`
+    pub database: Database,
+    /// `[events]`, in the order of the file.
+    pub events: Vec<EventRule>,
+    /// `[tables]`, in the order of the file.
+    pub tables: Vec<TableRules>,
+    /// Tables and their Django models, which `[events]` and `model` in `[tables]` name.
+    pub models: Vec<(TableName, Model)>,
+    /// `[[hooks]]`, in the order of the file.
+    pub hooks: Vec<FileHook>,
+    /// `[hook_table]`; `None`: hooks are in rowhook's own table.
+    pub hook_table: Option<HookTable>,
+    /// `[hook_table] owner_exists`
+    pub owner_exists: Option<OwnerExists>,
+    /// `[delivery]`
+    pub delivery: Delivery,
+    /// `[history]`
+    pub history: History,
+    /// `[server]`; `None`: rowhook listens on no port.
+    pub server: Option<Server>,
+    /// `[console]`; `None`: there is no console.
+    pub console: Option<Console>,
+    /// `[tracing]`; `None`: no spans are sent.
+    pub tracing: Option<Tracing>,
+}
+
 impl Config {
-    /// Reads and checks the file at `path`. `env` answers what the environment says of a name.
+    /// The table that holds the users' hooks: that of `[hook_table]`, or rowhook's own.
+    pub fn hook_columns(&self) -> HookColumns {
+        match &self.hook_table {
+            Some(table) => table.columns.clone(),
+            None => HookColumns::own(&self.database.schema),
+        }
+    }
+
+    /// Reads and checks the file at `path`. `env` looks up a variable of the environment.
     ///
     /// # Errors
-    /// When the file cannot be read, and as [`Config::parse`].
+    /// When the file cannot be read, and when it has mistakes.
     pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
         Self::parse(path, &read_text(path)?, env)
     }
 
-    /// Checks `text`, which messages call by the name `path`.
+    /// Checks `text`. Messages name it by `path`.
     ///
     /// # Errors
-    /// Everything that is wrong with it, in the order of the file. A text that is not TOML is not looked at further: what
-    /// could be made of it would be a guess.
+    /// All mistakes, in the order of the file. Of a text that is not TOML only the syntax errors are reported, because
+    /// whatever else could be read from it would be a guess.
     pub fn parse(
         path: &Path,
         text: &str,
@@ -69,7 +119,7 @@ impl Config {
     }
 }
 
-/// The text of a file.
+/// The text of a file, which must be UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
     let wrong = |place, text| Err(Mistakes::new(path, vec![Mistake { place, text }]));
     let bytes = match fs::read(path) {
@@ -85,7 +135,8 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Mistakes> {
     })
 }
 
-/// What `read` makes of `text`, or everything that is wrong with it. `kind` is what messages call a file of this kind.
+/// Parses `text` as TOML and hands it to `read`. Returns its result, or all mistakes. `kind` is the name that messages
+/// have for a file of this kind.
 pub(crate) fn parse_text<T>(
     path: &Path,
     kind: &str,
@@ -102,7 +153,7 @@ pub(crate) fn parse_text<T>(
         reader.wrong(reader.place(start), text);
     }
     let found = if errors.is_empty() {
-        let start = Place { line: 1, column: 1 };
+        let start = Location { line: 1, column: 1 };
         read(&Table::new(&reader, "", start, root.get_ref()))
     } else {
         None
@@ -117,6 +168,7 @@ pub(crate) fn parse_text<T>(
 fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
     let folder = path.parent().unwrap_or(Path::new(""));
     file.refuse_unknown(&SECTIONS);
+    let section = |name: &str, keys: &Keys| file.find(name).and_then(|value| value.table(keys));
     let database = file
         .need("database", "[database] with url = \"${DATABASE_URL}\"")
         .and_then(|value| value.table(&database::KEYS))
@@ -127,52 +179,27 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .need("events", "[events] with \"book.added\" = \"book.created\"")
         .and_then(|value| value.open_table())
         .map_or_else(Events::unknown, |section| Events::read(&section, models));
-    let tables = tables
-        .map(|section| tables::read(&section, &events))
-        .unwrap_or_default();
-    let delivery = file
-        .find("delivery")
-        .and_then(|value| value.table(&delivery::KEYS))
-        .map_or_else(Delivery::default, |section| delivery::read(&section));
-    let hooks = file
-        .find("hooks")
-        .map(|value| hooks::read(value, &events, &delivery, folder))
-        .unwrap_or_default();
-    let hooks_in = file
-        .find("hook_table")
-        .and_then(|value| value.table(&hook_table::KEYS));
-    let hook_table = hooks_in.as_ref().and_then(hook_table::read);
-    let owner_exists = hooks_in.as_ref().and_then(hook_table::owner_exists);
-    let history = file
-        .find("history")
-        .and_then(|value| value.table(&history::KEYS))
-        .map(|section| history::read(&section))
-        .unwrap_or_default();
-    let server = file
-        .find("server")
-        .and_then(|value| value.table(&server::KEYS))
-        .and_then(|section| server::read(&section));
-    let console = file
-        .find("console")
-        .and_then(|value| value.table(&console::KEYS))
-        .and_then(|section| console::read(&section));
-    let tracing = file
-        .find("tracing")
-        .and_then(|value| value.table(&tracing::KEYS))
-        .and_then(|section| tracing::read(&section));
-    Some(Config {
+    let tables = tables.map(|section| tables::read(&section, &events));
+    let delivery = section("delivery", &delivery::KEYS).map(|section| delivery::read(&section));
+    let delivery = delivery.unwrap_or_default();
+    let hooks = file.find("hooks");
+    let hooks = hooks.map(|value| hooks::read(value, &events, &delivery, folder));
+    let hook_table = section("hook_table", &hook_table::KEYS);
+    let history = section("history", &history::KEYS).map(|section| history::read(&section));
+    let config = Config {
         path: path.to_owned(),
-        database: database?,
+        tables: tables.unwrap_or_default(),
+        hooks: hooks.unwrap_or_default(),
+        owner_exists: hook_table.as_ref().and_then(hook_table::owner_exists),
+        hook_table: hook_table.as_ref().and_then(hook_table::read),
+        history: history.unwrap_or_default(),
+        server: section("server", &server::KEYS).and_then(|section| server::read(&section)),
+        console: section("console", &console::KEYS).and_then(|section| console::read(&section)),
+        tracing: section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section)),
         events: events.rules,
-        tables,
         models: events.models,
-        hooks,
-        hook_table,
-        owner_exists,
         delivery,
-        history,
-        server,
-        console,
-        tracing,
-    })
+        database: database?,
+    };
+    Some(config)
 }

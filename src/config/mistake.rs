@@ -1,4 +1,4 @@
-//! What is wrong with a hooks.toml: all of it at once, each mistake on a line with its place and its mend.
+//! The mistakes in a hooks.toml: all of them at once, each on a line with its place and a remedy.
 
 use std::{
     error, fmt,
@@ -7,32 +7,32 @@ use std::{
 
 /// A line and column of hooks.toml, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
-    /// Line, from 1.
+pub struct Location {
+    /// The line, from 1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
 }
 
-/// Everything that is wrong with a file, in the order of its places. Never holds the value of a secret.
+/// All mistakes in a file, in the order of the file. They never hold the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes {
     path: PathBuf,
     list: Vec<Mistake>,
 }
 
-/// One thing that is wrong.
+/// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where; `None` when the file could not be read at all.
-    pub place: Option<Place>,
-    /// What is wrong and how to mend it, on one line.
+    /// Where it is; `None` when the file could not be read at all.
+    pub place: Option<Location>,
+    /// What is wrong and how to fix it, on one line.
     pub text: String,
 }
 
@@ -45,13 +45,13 @@ impl Mistakes {
         }
     }
 
-    /// The mistakes, in the order of their places.
+    /// The mistakes, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.list.iter()
     }
 }
 
-/// `hooks.toml:12:9: what is wrong; the mend`, one line for each.
+/// One line for each mistake: `hooks.toml:12:9: what is wrong; the remedy`.
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();

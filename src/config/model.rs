@@ -1,4 +1,4 @@
-//! Django's names of models, which hooks.toml takes in place of tables: `bookstore.Book`.
+//! Names of Django models, such as `bookstore.Book`, which hooks.toml accepts in place of tables.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use crate::postgres::TableName;
 /// A model of a Django application.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Model {
-    /// The application's label: `bookstore`.
+    /// The label of the application: `bookstore`.
     pub app: String,
-    /// The class: `Book`.
+    /// The name of the class: `Book`.
     pub name: String,
 }
 
@@ -28,15 +28,15 @@ impl Model {
         })
     }
 
-    /// Reads `app.Model.action`, and returns the action too. A table of a schema is told apart by its first letter, which is
-    /// small, or by quotes.
+    /// Reads `app.Model.action`. Returns the model and the action; `None` where the text is a qualified table, which
+    /// begins with a lower-case letter or is quoted.
     pub fn parse_with_action(text: &str) -> Option<(Self, &str)> {
         let (model, action) = text.rsplit_once('.')?;
         let model = Self::parse(model)?;
         (!action.is_empty() && !action.contains('"')).then_some((model, action))
     }
 
-    /// The table that Django makes for it unless the model says otherwise.
+    /// The table that Django makes for the model unless the model names another.
     pub fn table(&self) -> TableName {
         TableName::public(format!("{}_{}", self.app, self.name.to_lowercase()))
     }

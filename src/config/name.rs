@@ -4,19 +4,19 @@ use std::fmt;
 
 use crate::postgres::TableName;
 
-/// What a hook listens to.
+/// The events that a hook is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pattern {
-    /// `*`
+    /// `*`: every event.
     Any,
-    /// `book.*`, kept as `book.`: every event whose name begins so.
+    /// `book.*`, kept as `book.`: every event whose name begins with it.
     Prefix(String),
-    /// `book.added`
+    /// `book.added`: only this event.
     Exact(String),
 }
 
 impl Pattern {
-    /// Does a hook with this pattern hear `event`?
+    /// Is a hook with this pattern sent `event`?
     pub fn matches(&self, event: &str) -> bool {
         match self {
             Self::Any => true,
@@ -36,12 +36,13 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The most bytes that Postgres keeps of a name.
+/// The most bytes of a name in Postgres.
 const LONGEST: usize = 63;
 
-/// The parts of a dotted name, unquoted: `clinic."odd.table".created` has three. `None`: it is no such name.
+/// The parts of a dotted name, without their quotes: `clinic."odd.table".created` has three. `None`: it is not such a
+/// name.
 ///
-/// Parts are taken as they are written; nothing is folded to lower case.
+/// Unlike in SQL, parts without quotes are not folded to lower case.
 pub(super) fn parts(text: &str) -> Option<Vec<String>> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -66,7 +67,7 @@ pub(super) fn parts(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A quoted part without its quotes, and what follows it. `quoted` begins after the first quote.
+/// A quoted part without its quotes, and the text after it. `quoted` begins after the opening quote.
 fn unquote(quoted: &str) -> Option<(String, &str)> {
     let mut part = String::new();
     let mut rest = quoted;
@@ -84,7 +85,7 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
 }
 
 impl TableName {
-    /// `[schema.]table`, each part quoted or not.
+    /// Reads `[schema.]table`, with or without quotes around each part. The default schema is `public`.
     pub fn parse(text: &str) -> Option<Self> {
         Self::from_parts(parts(text)?)
     }
@@ -100,7 +101,7 @@ impl TableName {
     }
 }
 
-/// What is wrong with the name that a user gives an event.
+/// What is wrong with the name that a user gives an event; `None`: nothing.
 pub(crate) fn event_mistake(name: &str) -> Option<&'static str> {
     if name.starts_with("hook.") || name.starts_with("rowhook.") {
         return Some("names that begin with hook. or rowhook. are rowhook's own");
@@ -108,7 +109,7 @@ pub(crate) fn event_mistake(name: &str) -> Option<&'static str> {
     malformed(name)
 }
 
-/// What is wrong with the name of an event, be it a user's or rowhook's own.
+/// What is wrong with the name of an event, a user's or rowhook's own.
 fn malformed(name: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     if name.is_empty() || !name.chars().all(allowed) {
@@ -121,7 +122,7 @@ fn malformed(name: &str) -> Option<&'static str> {
 }
 
 impl Pattern {
-    /// `*`, `book.*` or the name of an event; `None` when it is none of these.
+    /// Reads `*`, `book.*` or the name of an event.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::Any);

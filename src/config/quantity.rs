@@ -1,11 +1,11 @@
-//! Durations and sizes: a whole number and its unit, without which neither is accepted.
+//! Durations and sizes: a whole number and its unit, both of which are required.
 
 use std::time::Duration;
 
-/// The longest duration: with more, the clock itself would overflow.
+/// The longest duration, ten years. A much longer one would overflow the clock.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// `500ms`, `15s`, `5m`, `2h` or `30d`, up to ten years.
+/// Reads `500ms`, `15s`, `5m`, `2h` or `30d`, up to ten years.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let milliseconds: u64 = match unit {
@@ -20,7 +20,7 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     (duration <= LONGEST).then_some(duration)
 }
 
-/// `100B`, `64KiB`, `20MiB` or `1GB`, in bytes.
+/// Reads `100B`, `64KiB`, `20MiB` or `1GB`. Returns bytes.
 pub(super) fn size(text: &str) -> Option<usize> {
     let (number, unit) = split(text)?;
     let bytes: u64 = match unit {

@@ -1,6 +1,6 @@
-//! Reads the parsed file value by value and keeps going past mistakes, so that all of them are told at once.
+//! Reads the parsed file value by value, and goes on after a mistake, so that all of them are reported at once.
 //!
-//! A reading function that gives `None` has already noted why; its caller only has to carry on with the next key.
+//! A reading function that returns `None` has recorded the mistake already. Its caller goes on with the next key.
 
 use std::{cell::RefCell, ops::Range, time::Duration};
 
@@ -8,16 +8,16 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     environment,
-    mistake::{Mistake, Place},
+    mistake::{Location, Mistake},
     quantity,
 };
 use crate::nearest::nearest;
 use crate::secret::Secret;
 
-/// The file that is being read, and what was noticed so far.
+/// The file that is being read, and the mistakes found so far.
 pub(crate) struct Reader<'a> {
     text: &'a str,
-    /// What messages call the file: `hooks.toml`.
+    /// The name that messages have for the file: `hooks.toml`.
     kind: &'a str,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
@@ -37,17 +37,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The place of a byte of the file.
-    pub(crate) fn place(&self, byte: usize) -> Place {
+    /// The line and column of a byte of the file.
+    pub(crate) fn place(&self, byte: usize) -> Location {
         let before = self.text.get(..byte).unwrap_or(self.text);
         let line = before.rsplit('\n').next().unwrap_or_default();
-        Place {
+        Location {
             line: before.matches('\n').count() + 1,
             column: line.chars().count() + 1,
         }
     }
 
-    pub(crate) fn wrong(&self, place: Place, text: impl Into<String>) {
+    /// Records a mistake.
+    pub(crate) fn wrong(&self, place: Location, text: impl Into<String>) {
         self.mistakes.borrow_mut().push(Mistake {
             place: Some(place),
             text: text.into(),
@@ -59,30 +60,30 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The keys that a section has.
+/// The keys of a section.
 pub(crate) struct Keys {
-    /// Those that this version reads.
+    /// The keys that this version reads.
     pub(crate) known: &'static [&'static str],
-    /// Those that a later version will read.
+    /// The keys that a later version will read. This one refuses them.
     pub(crate) later: &'static [&'static str],
 }
 
 /// A value, with the full name of its key.
 pub(crate) struct Value<'a> {
     pub(crate) reader: &'a Reader<'a>,
-    /// `delivery.timeout`; an element of a list has the name of its list.
+    /// The full name of the key, such as `delivery.timeout`. An element of a list has the name of the list.
     pub(crate) key: String,
-    /// The key's last part, unquoted.
+    /// The last part of the key, without quotes.
     pub(crate) name: &'a str,
     /// Where the key stands.
-    pub(crate) key_place: Place,
+    pub(crate) key_place: Location,
     /// Where the value stands.
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     value: &'a DeValue<'a>,
 }
 
 impl<'a> Value<'a> {
-    /// Notes a mistake at this value.
+    /// Records a mistake at this value.
     pub(crate) fn wrong(&self, text: impl Into<String>) {
         self.reader.wrong(self.place, text);
     }
@@ -95,7 +96,7 @@ impl<'a> Value<'a> {
         matches!(self.value, DeValue::Table(_))
     }
 
-    /// A table with none of `keys`: probably one that dots in an unquoted name made.
+    /// Is it a table with none of `keys`? Then it was probably made by the dots in an unquoted name.
     pub(crate) fn has_no_key_of(&self, keys: &[&str]) -> bool {
         let DeValue::Table(table) = self.value else {
             return false;
@@ -103,7 +104,7 @@ impl<'a> Value<'a> {
         !table.is_empty() && !table.keys().any(|key| keys.contains(&&**key.get_ref()))
     }
 
-    /// A table that holds tables.
+    /// Is it a table that holds tables?
     pub(crate) fn holds_tables(&self) -> bool {
         let DeValue::Table(table) = self.value else {
             return false;
@@ -112,7 +113,7 @@ impl<'a> Value<'a> {
         table.values().any(is_table)
     }
 
-    /// The string of a key, as it is written, where this is a table that has it. Notes no mistakes.
+    /// The string of a key in this table, as it is written. Records no mistakes.
     pub(crate) fn peek(&self, key: &str) -> Option<&str> {
         let DeValue::Table(table) = self.value else {
             return None;
@@ -123,7 +124,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The string, as it is written, if it is one of `words`.
+    /// The string as it is written, if it is one of `words`.
     pub(crate) fn text_of(&self, words: &[&'static str]) -> Option<&'static str> {
         let DeValue::String(text) = self.value else {
             return None;
@@ -139,13 +140,13 @@ impl<'a> Value<'a> {
         matches!(self.value, DeValue::Integer(_))
     }
 
-    /// Does the environment have a part in the string?
+    /// Does the string contain a variable of the environment?
     pub(crate) fn is_filled(&self) -> bool {
         matches!(self.value, DeValue::String(text) if text.contains("${"))
     }
 
-    /// `part` of the string, as a message may show it. What the environment put in may be a secret, so a string with
-    /// `${NAME}` is shown as it stands in the file.
+    /// Quotes `part` of the string for a message. A string with `${NAME}` is quoted as it is written in the file,
+    /// because the value of the variable may be a secret.
     pub(crate) fn quote(&self, part: &str) -> String {
         match self.value {
             DeValue::String(text) if self.is_filled() => format!("{text:?}"),
@@ -153,8 +154,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Notes that the value is of the wrong type; `mend` says what to write.
-    pub(crate) fn mistyped(&self, mend: &str) {
+    /// Records that the value is of the wrong type. `remedy` says what to write.
+    pub(crate) fn mistyped(&self, remedy: &str) {
         let kind = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -164,17 +165,17 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.wrong(format!("{} is {kind}; write {mend}", self.key));
+        self.wrong(format!("{} is {kind}; write {remedy}", self.key));
     }
 
-    /// A string that is not empty, with the environment put in.
+    /// A string that is not empty, with the variables of the environment replaced.
     pub(crate) fn string(&self) -> Option<String> {
         self.string_or("a string")
     }
 
-    fn string_or(&self, mend: &str) -> Option<String> {
+    fn string_or(&self, remedy: &str) -> Option<String> {
         let DeValue::String(text) = self.value else {
-            self.mistyped(mend);
+            self.mistyped(remedy);
             return None;
         };
         let text = match environment::replace(text, self.reader.env) {
@@ -224,32 +225,32 @@ impl<'a> Value<'a> {
         count
     }
 
-    /// A part of a whole, from 0 to 1.
+    /// A fraction from 0 to 1.
     pub(crate) fn share(&self) -> Option<f64> {
-        const MEND: &str = "a number from 0 to 1, such as 0.1";
+        const REMEDY: &str = "a number from 0 to 1, such as 0.1";
         let number = match self.value {
             DeValue::Float(number) => number.as_str(),
             DeValue::Integer(number) => number.as_str(),
             _ => {
-                self.mistyped(MEND);
+                self.mistyped(REMEDY);
                 return None;
             }
         };
         let share = number.parse().ok();
         let share = share.filter(|share| (0.0..=1.0).contains(share));
         if share.is_none() {
-            self.wrong(format!("{} is {number}; write {MEND}", self.key));
+            self.wrong(format!("{} is {number}; write {REMEDY}", self.key));
         }
         share
     }
 
     pub(crate) fn duration(&self) -> Option<Duration> {
-        const MEND: &str = "a number with its unit, ms, s, m, h or d, such as \"15s\"";
-        let text = self.string_or(MEND)?;
+        const REMEDY: &str = "a number with its unit, ms, s, m, h or d, such as \"15s\"";
+        let text = self.string_or(REMEDY)?;
         let duration = quantity::duration(&text);
         if duration.is_none() {
             self.wrong(format!(
-                "{} is not a duration; write {MEND}",
+                "{} is not a duration; write {REMEDY}",
                 self.quote(&text)
             ));
         }
@@ -257,7 +258,7 @@ impl<'a> Value<'a> {
     }
 
     /// A duration that is not zero.
-    pub(crate) fn some_time(&self) -> Option<Duration> {
+    pub(crate) fn positive_duration(&self) -> Option<Duration> {
         let duration = self.duration()?;
         if duration.is_zero() {
             self.wrong(format!(
@@ -269,13 +270,16 @@ impl<'a> Value<'a> {
         Some(duration)
     }
 
-    /// A size of at least `least` bytes; `shown` is how a user writes those.
+    /// A size of at least `least` bytes. `shown` is that minimum as a user writes it.
     pub(crate) fn size(&self, least: usize, shown: &str) -> Option<usize> {
-        const MEND: &str =
+        const REMEDY: &str =
             "a number with its unit, B, KB, MB, GB, KiB, MiB or GiB, such as \"20MiB\"";
-        let text = self.string_or(MEND)?;
+        let text = self.string_or(REMEDY)?;
         let Some(size) = quantity::size(&text) else {
-            self.wrong(format!("{} is not a size; write {MEND}", self.quote(&text)));
+            self.wrong(format!(
+                "{} is not a size; write {REMEDY}",
+                self.quote(&text)
+            ));
             return None;
         };
         if size < least {
@@ -299,16 +303,16 @@ impl<'a> Value<'a> {
                 "{} cannot be {}; {}",
                 self.key,
                 self.quote(&text),
-                meant(&text, &words)
+                suggest(&text, &words)
             ));
         }
         found.map(|(_, value)| value.clone())
     }
 
     /// The elements of a list.
-    pub(crate) fn list(&self, mend: &str) -> Option<Vec<Value<'a>>> {
+    pub(crate) fn list(&self, remedy: &str) -> Option<Vec<Value<'a>>> {
         let DeValue::Array(array) = self.value else {
-            self.mistyped(mend);
+            self.mistyped(remedy);
             return None;
         };
         let element = |element: &'a toml::Spanned<DeValue<'a>>| {
@@ -325,17 +329,18 @@ impl<'a> Value<'a> {
         Some(array.iter().map(element).collect())
     }
 
-    /// The elements of a list, each read with `read`; all of them are, so that each can say what is wrong with it.
+    /// The elements of a list, each read with `read`. All are read even if one has a mistake, so that each can report
+    /// its own.
     pub(crate) fn list_of<T>(
         &self,
-        mend: &str,
+        remedy: &str,
         read: impl Fn(&Value<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let elements: Vec<Option<T>> = self.list(mend)?.iter().map(read).collect();
+        let elements: Vec<Option<T>> = self.list(remedy)?.iter().map(read).collect();
         elements.into_iter().collect()
     }
 
-    /// A list with at least one string, each of them once.
+    /// A list of at least one string, none of them twice.
     pub(crate) fn strings(&self) -> Option<Vec<String>> {
         let mut strings = Vec::new();
         let elements = self.list("a list of strings")?;
@@ -370,7 +375,7 @@ impl<'a> Value<'a> {
         Some(Table::new(self.reader, &self.key, self.key_place, table))
     }
 
-    /// A table with no other keys than `keys`.
+    /// A table that has no keys other than `keys`.
     pub(crate) fn table(&self, keys: &Keys) -> Option<Table<'a>> {
         let table = self.open_table()?;
         table.refuse_unknown(keys);
@@ -378,13 +383,13 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A table, its entries in the order of the file.
+/// A table, with its entries in the order of the file.
 pub(crate) struct Table<'a> {
     pub(crate) reader: &'a Reader<'a>,
     /// Its full name; empty for the whole file.
     pub(crate) name: String,
     /// Where its name stands.
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     entries: Vec<Value<'a>>,
 }
 
@@ -392,7 +397,7 @@ impl<'a> Table<'a> {
     pub(crate) fn new(
         reader: &'a Reader<'a>,
         name: &str,
-        place: Place,
+        place: Location,
         table: &'a DeTable<'a>,
     ) -> Self {
         let entry =
@@ -426,18 +431,18 @@ impl<'a> Table<'a> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// What must be there. `mend` is how a user writes it.
-    pub(crate) fn need(&self, name: &str, mend: &str) -> Option<&Value<'a>> {
+    /// A value that must be there. `remedy` shows how to write it.
+    pub(crate) fn need(&self, name: &str, remedy: &str) -> Option<&Value<'a>> {
         let found = self.find(name);
         if found.is_none() {
             let key = join(&self.name, name);
             self.reader
-                .wrong(self.place, format!("{key} is missing; write {mend}"));
+                .wrong(self.place, format!("{key} is missing; write {remedy}"));
         }
         found
     }
 
-    /// The string of a key that may be absent.
+    /// The string of an optional key.
     pub(crate) fn string(&self, name: &str) -> Option<String> {
         self.find(name)?.string()
     }
@@ -462,7 +467,7 @@ impl<'a> Table<'a> {
                     format!(
                         "{owner} has no key {:?}; {}",
                         entry.name,
-                        meant(entry.name, keys.known)
+                        suggest(entry.name, keys.known)
                     ),
                 );
             }
@@ -470,8 +475,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// `did you mean "a"?`, or where nothing is near: `it is "a", "b" or "c"`.
-fn meant(wanted: &str, known: &[&str]) -> String {
+/// The remedy for an unknown word: `did you mean "a"?`, or where nothing is near: `write "a", "b" or "c"`.
+fn suggest(wanted: &str, known: &[&str]) -> String {
     if let Some(near) = nearest(wanted, known.iter().copied()) {
         return format!("did you mean {near:?}?");
     }
@@ -485,7 +490,7 @@ fn meant(wanted: &str, known: &[&str]) -> String {
     }
 }
 
-/// `table.key`, with quotes where TOML needs them.
+/// The name `table.key`, with quotes where TOML needs them.
 fn join(table: &str, key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key = if !key.is_empty() && key.chars().all(bare) {

@@ -1,4 +1,4 @@
-//! `retries`: the pauses between attempts, as a list, as a rule that makes one, or `false`.
+//! `retries`: the pauses between attempts, as a list, as a rule that makes a list, or `false`.
 
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ const RULE: Keys = Keys {
     known: &["max_tries", "max_time", "first"],
     later: &[],
 };
-/// No pause is longer.
+/// The longest pause that a rule makes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The first pause of a rule that names none.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// With pauses of a day, more tries take years.
+/// The most attempts of a rule. More, with pauses of a day, would take years.
 const MOST_TRIES: u32 = 1000;
 
+/// Reads the pauses between attempts; none where there is only one attempt.
 pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Duration>> {
     if value.is_false() {
         return Some(Vec::new());
@@ -21,8 +23,8 @@ pub(crate) fn read(value: &Value<'_>) -> Option<Vec<Duration>> {
     if value.is_table() {
         return rule(value);
     }
-    let mend = "a list such as [\"5s\", \"5m\"], a table such as { max_tries = 10 }, or false for one attempt";
-    let pauses = value.list_of(mend, Value::duration)?;
+    let remedy = "a list such as [\"5s\", \"5m\"], a table such as { max_tries = 10 }, or false for one attempt";
+    let pauses = value.list_of(remedy, Value::duration)?;
     if pauses.is_empty() {
         value.wrong(format!(
             "{} is empty; write false for one attempt",
@@ -44,8 +46,8 @@ fn rule(value: &Value<'_>) -> Option<Vec<Duration>> {
         }
         Some(tries.min(MOST_TRIES))
     });
-    let max_time = table.find("max_time").map(Value::some_time);
-    let first = table.find("first").map(Value::some_time);
+    let max_time = table.find("max_time").map(Value::positive_duration);
+    let first = table.find("first").map(Value::positive_duration);
     if max_tries.is_none() && max_time.is_none() {
         value.wrong(format!(
             "{} has no end; write max_tries = 10, max_time = \"1h\", or both",
@@ -53,7 +55,7 @@ fn rule(value: &Value<'_>) -> Option<Vec<Duration>> {
         ));
         return None;
     }
-    // What was wrong has been told.
+    // The outer `None` is an absent key, the inner one a mistake that was recorded.
     let known = |key: Option<Option<_>>| key.map_or(Some(None), |value| value.map(Some));
     let max_tries = max_tries.map_or(Some(None), |value| value.map(Some))?;
     Some(doubling(
@@ -63,7 +65,7 @@ fn rule(value: &Value<'_>) -> Option<Vec<Duration>> {
     ))
 }
 
-/// Pauses that double from `first`, up to a day each, for so many attempts in all, and for so long together at most.
+/// Pauses that double from `first` up to a day, for `max_tries` attempts in all, and with a sum of at most `max_time`.
 fn doubling(first: Duration, max_tries: u32, max_time: Option<Duration>) -> Vec<Duration> {
     let (mut pauses, mut together) = (Vec::new(), Duration::ZERO);
     let mut pause = first.min(LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! `[server]`: what rowhook itself listens on, and who may come.
+//! `[server]`: where rowhook itself listens, and who may use it.
 
 use super::{
     jwt::{self, Jwt},
@@ -6,34 +6,34 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// `[server]`
+/// `[server]`: the HTTP server of the API, the page, the metrics and the health checks.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Where the API, the page, metrics and health listen.
+    /// The address to listen on.
     pub listen: std::net::SocketAddr,
-    /// Token of the operator.
+    /// The operator's token; `None`: nobody has the operator's rights.
     pub admin_token: Option<Secret>,
-    /// How a target has to prove that it wants what it gets. Default: not at all.
+    /// How a target must prove that it wants to receive events. Default: it need not.
     pub verify: Verify,
-    /// So many requests of one caller are answered in a minute. Default 600.
+    /// The most requests of one caller that are answered in a minute. Default 600.
     pub requests_per_minute: u32,
     /// The most bytes that a request may have. Default 1 MiB.
     pub max_request: usize,
-    /// Origins whose pages may use the API from a browser. Default none.
+    /// The origins whose pages may use the API from a browser. Default none.
     pub cors: Vec<String>,
-    /// The application's own logins.
+    /// How tokens of the application's users are checked.
     pub jwt: Option<Jwt>,
 }
 
-/// How a target proves that it wants what it gets, before a hook is made through the API.
+/// How a target proves that it wants to receive events, before the API makes a hook for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verify {
-    /// It need not.
+    /// It need not prove anything.
     #[default]
     None,
-    /// It accepts a test.
+    /// It accepts a test event.
     Ping,
-    /// It answers with the `X-Hook-Secret` that it was sent.
+    /// It answers a test event with the `X-Hook-Secret` that it was sent.
     SecretEcho,
 }
 
@@ -50,7 +50,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// A shorter token could be guessed.
+/// The fewest characters of a token: a shorter one could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 const REQUESTS_PER_MINUTE: u32 = 600;
 const MAX_REQUEST: usize = 1 << 20;
@@ -106,10 +106,10 @@ fn token(value: &Value<'_>) -> Option<Secret> {
     Some(token)
 }
 
-/// Origins as browsers send them: scheme, host and port, and nothing after.
+/// Origins as browsers send them: scheme, host and port, and nothing after them.
 fn origins(value: &Value<'_>) -> Option<Vec<String>> {
-    let mend = "a list such as [\"https://app.example\"]";
-    value.list_of(mend, |value| {
+    let remedy = "a list such as [\"https://app.example\"]";
+    value.list_of(remedy, |value| {
         let text = value.string()?;
         let origin = url::Url::parse(&text).ok().map(|url| url.origin());
         let origin = origin.filter(url::Origin::is_tuple);

@@ -1,4 +1,4 @@
-//! `signature`: how a body is signed. It is written in hooks.toml, and in hook tables as JSON.
+//! `signature`: how bodies are signed. Hook tables hold the same as JSON, which [`SignatureScheme::parse`] reads.
 
 use super::reader::{Keys, Value};
 use crate::signature::{Algorithm, Encoding, HeaderSignature, SignatureScheme};

@@ -1,6 +1,6 @@
-//! `[tables.NAME]`: the owner, the identity and what is shown of a table.
+//! `[tables.NAME]`: the owner and the identity of a table's rows, and how payloads show them.
 
-use super::mistake::Place;
+use super::mistake::Location;
 use super::{
     events::Events,
     model::Model,
@@ -9,71 +9,71 @@ use super::{
 };
 use crate::postgres::TableName;
 use crate::{
-    expression::{question::Question, template::Template},
+    expression::{query::Query, template::Template},
     nearest::nearest,
 };
 
-/// `[tables.NAME]`
+/// `[tables.NAME]`: the rules for the rows of one table.
 #[derive(Debug, Clone)]
 pub struct TableRules {
     /// The table.
     pub table: TableName,
-    /// How its rows' owner is found; `None`: by `user_id` where the table has that column.
+    /// How the owner of a row is found; `None`: by the column `user_id`, where the table has it.
     pub owner: Option<OwnerRule>,
-    /// Let setup set REPLICA IDENTITY FULL.
+    /// Shall setup set REPLICA IDENTITY FULL?
     pub identity_full: bool,
-    /// Which columns a payload shows.
+    /// The columns that payloads show.
     pub columns: Columns,
-    /// Columns that are shown by another name: their own, and that one.
+    /// Columns that payloads show by another name: each with its own name and that one.
     pub rename: Vec<(String, String)>,
-    /// What is looked up for each of its rows, in the order of the file.
+    /// The queries whose results are added to a row, in the order of the file.
     pub enrich: Vec<Enrich>,
-    /// A template that is sent in place of the plain row.
+    /// The template that makes what is sent in place of the plain row.
     pub payload: Option<Template>,
-    /// Which owners may see a row; `None`: whoever hears of it.
-    pub visible: Option<Question>,
-    /// Where the table's rules begin.
-    pub place: Place,
+    /// The query that says which owners may see a row; `None`: every owner whose hook is sent it.
+    pub visible: Option<Query>,
+    /// Where the rules stand in hooks.toml.
+    pub place: Location,
 }
 
 /// One line of `[tables.NAME.enrich]`: `key = "query"`.
 #[derive(Debug, Clone)]
 pub struct Enrich {
-    /// The key under which what is found is shown.
+    /// The key under which payloads show the result.
     pub key: String,
     /// The query.
-    pub question: Question,
-    /// Where it stands.
-    pub place: Place,
+    pub query: Query,
+    /// Where it stands in hooks.toml.
+    pub place: Location,
 }
 
-/// Which columns of a table are shown.
+/// The columns of a table that payloads show.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Columns {
-    /// All of them, later ones included.
+    /// All columns, later ones included.
     #[default]
     All,
-    /// These.
+    /// Only these.
     Only(Vec<String>),
-    /// All but these.
+    /// All columns except these.
     Except(Vec<String>),
 }
 
 /// How the owner of a row is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerRule {
-    /// The row's own column: the owner itself when there are no steps, else the key that the first step looks up.
+    /// A column of the row. It holds the owner or, when there are steps, the key that the first step looks up.
     pub column: String,
-    /// Tables to go through, in order: `shelf_id -> shelf.user_id` has one step.
+    /// The tables on the path to the owner, in order: `shelf_id -> shelf.user_id` has one step.
     pub steps: Vec<OwnerStep>,
 }
 
-/// One `-> table.column` of an owner path. The table is entered by its primary key, which must be one column.
+/// One `-> table.column` of an owner path. Its rows are found by the table's primary key, which must be one column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OwnerStep {
-    /// The table that the key before points to.
+    /// The table that the previous key refers to.
     pub table: TableName,
-    /// Its column with the owner, or with the key of the next step.
+    /// The column that holds the owner, or the key of the next step.
     pub column: String,
 }
 
@@ -85,7 +85,7 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// The Django models that tables say they are of. What is wrong with them is told by [`read`].
+/// The Django models that the tables name. Their mistakes are reported by [`read`].
 pub(super) fn models(table: &Table<'_>) -> Vec<(TableName, Model)> {
     let models = table.iter().filter_map(|value| {
         let text = value.peek("model")?;
@@ -133,7 +133,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     let rename = table.find("rename").map(rename).unwrap_or_default();
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
     let payload = table.find("payload").and_then(template);
-    let visible = table.find("visible").and_then(question);
+    let visible = table.find("visible").and_then(query);
     if let Some(value) = table.find("model") {
         model(value, events);
     }
@@ -146,11 +146,11 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     };
     if !events.tables_unclear && !events.tables.contains(&name) {
         let known: Vec<String> = events.tables.iter().map(ToString::to_string).collect();
-        let mend = match nearest(&name.to_string(), known.iter().map(String::as_str)) {
+        let remedy = match nearest(&name.to_string(), known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),
             None => "name it in [events], or remove its rules".into(),
         };
-        wrong(format!("no event is about the table {name}; {mend}"));
+        wrong(format!("no event is about the table {name}; {remedy}"));
     }
     Some(TableRules {
         table: name,
@@ -165,7 +165,7 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
     })
 }
 
-/// `bookstore.Book`, as no other table is called.
+/// Checks `model`, such as `bookstore.Book`: no two tables may have the same one.
 fn model(value: &Value<'_>, events: &Events) {
     let Some(text) = value.string() else { return };
     match Model::parse(&text) {
@@ -185,7 +185,7 @@ fn model(value: &Value<'_>, events: &Events) {
     }
 }
 
-/// `{ user_id = "owner" }`
+/// Reads `{ user_id = "owner" }`.
 fn rename(value: &Value<'_>) -> Vec<(String, String)> {
     let mut names: Vec<(String, String)> = Vec::new();
     let Some(table) = value.open_table() else {
@@ -206,7 +206,7 @@ fn rename(value: &Value<'_>) -> Vec<(String, String)> {
     names
 }
 
-/// `{ author = "select name from author where id = $author_id" }`
+/// Reads `{ author = "select name from author where id = $author_id" }`.
 fn enrich(value: &Value<'_>) -> Vec<Enrich> {
     let Some(table) = value.open_table() else {
         return Vec::new();
@@ -214,18 +214,18 @@ fn enrich(value: &Value<'_>) -> Vec<Enrich> {
     let read = |value: &Value<'_>| {
         Some(Enrich {
             key: value.name.to_owned(),
-            question: question(value)?,
+            query: query(value)?,
             place: value.place,
         })
     };
     table.iter().filter_map(read).collect()
 }
 
-/// A query with `$column` in it.
-fn question(value: &Value<'_>) -> Option<Question> {
+/// Reads a query with `$column` in place of values.
+fn query(value: &Value<'_>) -> Option<Query> {
     let sql = value.string()?;
-    match Question::parse(&sql) {
-        Ok(question) => Some(question),
+    match Query::parse(&sql) {
+        Ok(query) => Some(query),
         Err(why) => {
             value.wrong(format!("{} cannot be asked: {why}", value.key));
             None
@@ -233,7 +233,7 @@ fn question(value: &Value<'_>) -> Option<Question> {
     }
 }
 
-/// A minijinja template that compiles.
+/// Reads a minijinja template, and compiles it.
 fn template(value: &Value<'_>) -> Option<Template> {
     match Template::compile(&value.string()?) {
         Ok(template) => Some(template),
@@ -260,7 +260,7 @@ fn columns(table: &Table<'_>) -> Columns {
     }
 }
 
-/// `user_id`, or a path: `shelf_id -> shelf.user_id`.
+/// Reads `user_id`, or a path such as `shelf_id -> shelf.user_id`.
 fn owner(value: &Value<'_>) -> Option<OwnerRule> {
     let text = value.string()?;
     let rule = owner_rule(&text);
@@ -287,7 +287,7 @@ fn owner_rule(text: &str) -> Option<OwnerRule> {
 }
 
 impl Columns {
-    /// Does a payload show the column `name`?
+    /// Do payloads show the column `name`?
     pub fn show(&self, name: &str) -> bool {
         match self {
             Self::All => true,

@@ -7,11 +7,11 @@ use super::reader::{Keys, Table, Value};
 /// `[tracing]`: where spans of attempts are sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tracing {
-    /// Where a collector takes traces, by OTLP over HTTP: `endpoint` with `/v1/traces` behind it.
+    /// The URL of a collector that takes traces by OTLP over HTTP: `endpoint` with `/v1/traces` appended.
     pub endpoint: Url,
-    /// The part of all traces that is sent, from 0 to 1. Default 1.
+    /// The fraction of all traces that is sent, from 0 to 1. Default 1.
     pub sample: f64,
-    /// What rowhook is called there. Default `rowhook`.
+    /// The name that rowhook has in traces. Default `rowhook`.
     pub service: String,
 }
 
@@ -24,8 +24,8 @@ const EXAMPLE: &str = "\"http://127.0.0.1:4318\"";
 const SERVICE: &str = "rowhook";
 
 pub(super) fn read(section: &Table<'_>) -> Option<Tracing> {
-    let mend = format!("endpoint = {EXAMPLE}, or remove [tracing]");
-    let endpoint = section.need("endpoint", &mend).and_then(endpoint);
+    let remedy = format!("endpoint = {EXAMPLE}, or remove [tracing]");
+    let endpoint = section.need("endpoint", &remedy).and_then(endpoint);
     let sample = section.find("sample").and_then(Value::share);
     let service = section.string("service");
     Some(Tracing {
@@ -35,7 +35,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Tracing> {
     })
 }
 
-/// The address of a collector, with the path that OTLP over HTTP has for traces.
+/// The URL of a collector, with the path for traces of OTLP over HTTP.
 fn endpoint(value: &Value<'_>) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok();

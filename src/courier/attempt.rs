@@ -165,7 +165,7 @@ impl Courier {
         // The last answer is moved and not cloned, which is all that happens to most requests.
         let answers = std::iter::repeat_n(asked.answer, deliveries.len());
         for (delivery, answer) in deliveries.iter().zip(answers) {
-            self.context.journal.tell(|| Entry::Attempted {
+            self.context.journal.record(|| Entry::Attempted {
                 id: Arc::clone(&delivery.id),
                 event: Arc::clone(&delivery.event),
                 hook: hook.id.clone(),

@@ -42,7 +42,7 @@ use crate::{
     delivery::{Delivery, backlog::Backlog, lane::Place},
     hook::{Hook, HookId},
     lock::lock,
-    send::{Door, answer::Failure},
+    send::{Endpoint, answer::Failure},
     store::Parker,
 };
 
@@ -60,7 +60,7 @@ struct State {
     /// Where to send; `None` where the target has said that it is gone, or the hook has not been seen.
     hook: Option<Arc<Hook>>,
     /// The endpoint that requests are made of, and the hook that it was opened for, which may have changed since.
-    endpoint: Option<(Arc<Hook>, Arc<Door>)>,
+    endpoint: Option<(Arc<Hook>, Arc<Endpoint>)>,
     /// Whether the hook is neither disabled nor removed. While it is, what is parked stays so; but what it was handed
     /// before that still gets its attempt.
     active: bool,
@@ -202,7 +202,7 @@ impl Courier {
     }
 
     /// The endpoint of the hook, opened once for all requests that are made of it in a row.
-    fn endpoint(&self, hook: &Arc<Hook>) -> Result<Arc<Door>, Failure> {
+    fn endpoint(&self, hook: &Arc<Hook>) -> Result<Arc<Endpoint>, Failure> {
         let mut state = self.state();
         if let Some((of, endpoint)) = &state.endpoint
             && Arc::ptr_eq(of, hook)

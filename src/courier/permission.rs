@@ -11,7 +11,7 @@ use super::{
 use crate::{
     delivery::Delivery,
     hook::Hook,
-    lookup::permission::{self, Asked},
+    lookup::permission::{self, VisibilityCheck},
     send::answer::{self, Answer},
     store::Fate,
 };
@@ -89,7 +89,7 @@ impl Courier {
 
     /// The answers for all of the deliveries; yes for those that need not be asked about.
     async fn ask_permission(&self, deliveries: &[Delivery]) -> Vec<permission::Answer> {
-        let questions: Vec<&Asked> = deliveries
+        let questions: Vec<&VisibilityCheck> = deliveries
             .iter()
             .filter_map(|delivery| delivery.asked.as_deref())
             .collect();

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::{lane::Place, ledger::Ticket, memory_budget::Permit};
-use crate::{event::Position, lookup::permission::Asked};
+use crate::{event::Position, lookup::permission::VisibilityCheck};
 
 /// One event for one hook.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Delivery {
     /// Why it is not sent as it comes from the stream; `None` where it is.
     pub unfit: Option<Unfit>,
     /// What the owner of the hook has to be allowed to see. It is asked again before each attempt from the table.
-    pub asked: Option<Arc<Asked>>,
+    pub asked: Option<Arc<VisibilityCheck>>,
     /// What it holds while the replication slot keeps it; `None` for one that the table keeps.
     pub held: Option<Held>,
 }

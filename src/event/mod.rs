@@ -1,4 +1,4 @@
-//! From a change to its events: which rules of hooks.toml it satisfies.
+//! Maps changes to events: which rules of hooks.toml a change satisfies.
 
 pub mod shape;
 
@@ -7,55 +7,52 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use self::shape::Shape;
 use crate::{
     change::{Change, RowChange},
-    config::{self, Action, Config, EventRule, EventSource, OwnerRule},
-    expression::filter::{self, Filter},
-    lookup::enrich::Added,
-    message::Message,
+    config::{Action, Config, EventRule, EventSource, OwnerRule},
+    expression::filter::Filter,
+    lookup::enrich::EnrichedField,
+    message::{GAP, HOOK_DISABLED, Message},
     postgres::{Lsn, TableName, tuple::Value},
 };
 
-/// The rules of hooks.toml: of rows by table, of messages by name.
+/// The rules of `[events]`: those of rows by table, and those of messages by name.
 #[derive(Debug)]
 pub struct EventMap {
     tables: HashMap<TableName, Arc<TableEvents>>,
-    /// Events that come as messages, and whether the hooks of all owners hear them.
+    /// The events of messages, and whether each is sent to the hooks of all owners.
     messages: HashMap<Arc<str>, bool>,
     names: Vec<Arc<str>>,
 }
 
-/// What the rows of one table give rise to.
+/// The events of one table's rows.
 #[derive(Debug, Default)]
 pub struct TableEvents {
     created: Vec<Rule>,
     updated: Vec<Rule>,
     deleted: Vec<Rule>,
-    /// By the name of the action.
+    /// The rules of user-defined actions, by the name of the action.
     fired: HashMap<String, Vec<Rule>>,
-    /// How a row's owner is found; `None`: by `user_id`, where the table has it.
+    /// How the owner of a row is found; `None`: by the column `user_id`, where the table has it.
     pub owner: Option<OwnerRule>,
-    /// How its rows are shown.
+    /// How payloads show a row.
     pub shape: Arc<Shape>,
 }
 
-/// One event of a table's rows.
+/// A rule by which changes of a table's rows cause an event.
 #[derive(Debug)]
 pub struct Rule {
     /// The event's name.
     pub name: Arc<str>,
-    /// `+`: hooks of all owners hear it.
+    /// `+`: the event is sent to the hooks of all owners.
     pub all_owners: bool,
-    /// Only when one of these columns changed; empty: always.
+    /// Only when one of these columns changed. Empty: always.
     changed: Vec<String>,
-    /// Only when this is true.
-    pub when: Option<Filter>,
+    /// Only when this expression is true.
+    pub when: Option<Arc<Filter>>,
 }
 
 impl EventMap {
     /// The rules of `config`.
-    ///
-    /// # Errors
-    /// When a `when` cannot be compiled.
-    pub fn new(config: &Config) -> Result<Self, filter::Error> {
+    pub fn new(config: &Config) -> Self {
         let mut tables: HashMap<TableName, TableEvents> = HashMap::new();
         for rule in &config.events {
             let EventSource::Row {
@@ -74,7 +71,7 @@ impl EventMap {
                 Action::Deleted => &mut events.deleted,
                 Action::Named(name) => events.fired.entry(name.clone()).or_default(),
             };
-            rules.push(Rule::new(rule, changed, when.as_deref())?);
+            rules.push(Rule::new(rule, changed, when.clone()));
         }
         for (table, events) in &mut tables {
             let rules = config.tables.iter().find(|rules| rules.table == *table);
@@ -88,9 +85,9 @@ impl EventMap {
             .iter()
             .filter(|rule| rule.source == EventSource::Custom)
             .map(|rule| (rule.name.as_str(), rule.all_owners));
-        let own = [(config::HOOK_DISABLED, false), (config::GAP, true)];
+        let own = [(HOOK_DISABLED, false), (GAP, true)];
         let named = config.events.iter().map(|rule| rule.name.as_str());
-        Ok(Self {
+        Self {
             tables: tables
                 .into_iter()
                 .map(|(table, events)| (table, Arc::new(events)))
@@ -103,18 +100,18 @@ impl EventMap {
                 .chain(own.map(|(name, _)| name))
                 .map(Arc::from)
                 .collect(),
-        })
+        }
     }
 
-    /// The name of the event that messages may call `name`, and whether the hooks of all owners hear it; `None` where
-    /// there is no such event, or it is one of rows.
+    /// The event that messages may name `name`, and whether it is sent to the hooks of all owners. `None`: there is no
+    /// such event, or it is one of rows.
     pub fn of_message(&self, name: &str) -> Option<(&Arc<str>, bool)> {
         self.messages
             .get_key_value(name)
             .map(|(name, all_owners)| (name, *all_owners))
     }
 
-    /// What rows of `table` give rise to; `None` where no event names it.
+    /// The events of the rows of `table`; `None` where no event names the table.
     pub fn of_table(&self, table: &TableName) -> Option<&Arc<TableEvents>> {
         self.tables.get(table)
     }
@@ -131,24 +128,24 @@ impl EventMap {
 }
 
 impl TableEvents {
-    /// The names of its events.
+    /// The names of the table's events.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let rules = [&self.created, &self.updated, &self.deleted];
         let rules = rules.into_iter().chain(self.fired.values());
         rules.flatten().map(|rule| &rule.name)
     }
 
-    /// The rules for a row that appeared.
+    /// The rules for an inserted row.
     pub fn created(&self) -> &[Rule] {
         &self.created
     }
 
-    /// The rules for a row that changed.
+    /// The rules for an updated row.
     pub fn updated(&self) -> &[Rule] {
         &self.updated
     }
 
-    /// The rules for an action of the user's own.
+    /// The rules for a user-defined action.
     pub fn fired(&self, action: &str) -> &[Rule] {
         self.fired.get(action).map_or(&[], Vec::as_slice)
     }
@@ -163,13 +160,13 @@ impl TableEvents {
         }
     }
 
-    /// The event that `rule` makes of a change, with what was looked up beside its row: the one with this number in its
-    /// transaction.
+    /// The event that `rule` makes of a change. `added` are the fields of `enrich`, and `index` is the number of the
+    /// event in its transaction.
     pub fn event(
         &self,
         rule: &Rule,
         change: &Arc<Change>,
-        added: Vec<Added>,
+        added: Vec<EnrichedField>,
         owner: Option<Arc<str>>,
         index: u64,
     ) -> Event {
@@ -191,22 +188,18 @@ impl TableEvents {
 }
 
 impl Rule {
-    fn new(
-        rule: &EventRule,
-        changed: &[String],
-        when: Option<&str>,
-    ) -> Result<Self, filter::Error> {
-        Ok(Self {
+    fn new(rule: &EventRule, changed: &[String], when: Option<Arc<Filter>>) -> Self {
+        Self {
             name: rule.name.as_str().into(),
             all_owners: rule.all_owners,
             changed: changed.to_vec(),
-            when: when.map(Filter::compile).transpose()?,
-        })
+            when,
+        }
     }
 
-    /// Did one of the rule's columns change, or could it have?
+    /// Did one of the rule's columns change, as far as this is known?
     ///
-    /// Without an old image nobody can tell, and then the answer is yes: an event too many is better than one too few.
+    /// Without an old image the answer is yes, because a superfluous event is better than a missing one.
     pub fn touches(&self, change: &Change) -> bool {
         self.changed.is_empty()
             || self
@@ -222,7 +215,7 @@ fn may_have_changed(change: &Change, name: &str) -> bool {
     };
     match change.changed_columns() {
         Some(changed) => changed.contains(&at),
-        // A large value that is left out of an update is one that it did not touch.
+        // The stream leaves out only large values that the update did not change.
         None => !matches!(
             change.after().and_then(|new| new.get(at)),
             Some(Value::Unchanged)
@@ -230,49 +223,49 @@ fn may_have_changed(change: &Change, name: &str) -> bool {
     }
 }
 
-/// Something that happened, with its name.
+/// An event: something that happened to a row, or a message.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// What it is called in hooks.toml.
+    /// Its name in hooks.toml.
     pub name: Arc<str>,
     /// What happened.
     pub subject: Subject,
-    /// Whose it is; `None` where it has no owner or nobody knows.
+    /// Its owner; `None` where it has none or it is unknown.
     pub owner: Option<Arc<str>>,
-    /// Where it stands among all events.
+    /// Its place among all events.
     pub position: Position,
-    /// When it was committed, by the database's clock.
+    /// When it was committed, by the clock of the database.
     pub commit_time: SystemTime,
 }
 
-/// What an event tells of.
+/// What an event is about.
 #[derive(Debug, Clone)]
 pub enum Subject {
-    /// A row.
+    /// A change of a row.
     Row {
-        /// What happened to it.
+        /// The change.
         change: Arc<Change>,
-        /// How it is shown.
+        /// How payloads show the row.
         shape: Arc<Shape>,
-        /// What was looked up beside it.
-        added: Vec<Added>,
+        /// The fields of `enrich`.
+        added: Vec<EnrichedField>,
     },
-    /// Whatever SQL had to say.
+    /// A message that SQL emitted, or rowhook itself.
     Message(Arc<Message>),
 }
 
-/// Where an event stands among all events of the database.
+/// The place of an event among all events of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// LSN of the transaction's commit record.
     pub commit_lsn: Lsn,
-    /// The event's number in its transaction. It counts the rules that could fire, whether they do or not, and so does
-    /// not depend on anything but the WAL and hooks.toml.
+    /// The number of the event in its transaction. It counts the rules that could apply, whether they do or not, so
+    /// that it depends only on the WAL and hooks.toml.
     pub index: u64,
 }
 
 impl Event {
-    /// The row change that it tells of.
+    /// The change of the row; `None` for a message.
     pub fn change(&self) -> Option<&Change> {
         match &self.subject {
             Subject::Row { change, .. } => Some(change),
@@ -280,8 +273,7 @@ impl Event {
         }
     }
 
-    /// The columns that changed, among those that a payload may show; `None` where the old row is not known, or there is no
-    /// row.
+    /// The columns that changed, of those that payloads show. `None`: the old row is unknown, or there is no row.
     pub fn changed(&self) -> Option<Vec<Shown<'_>>> {
         let changed = self.change()?.changed_columns()?;
         let mut shown = self.shown();
@@ -289,7 +281,7 @@ impl Event {
         Some(shown)
     }
 
-    /// The columns that a payload may show; none where there is no row.
+    /// The columns that payloads show; none where there is no row.
     pub fn shown(&self) -> Vec<Shown<'_>> {
         let Subject::Row { change, shape, .. } = &self.subject else {
             return Vec::new();
@@ -304,13 +296,13 @@ impl Event {
     }
 }
 
-/// A column that a payload may show.
+/// A column that payloads show.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
-    /// Its place in the relation.
+    /// The place of the column in the relation.
     pub at: usize,
     /// Its own name.
     pub column: &'a str,
-    /// The name that it is shown by.
+    /// The name that payloads show it by.
     pub name: &'a str,
 }

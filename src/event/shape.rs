@@ -1,11 +1,11 @@
-//! How the rows of a table are shown: which columns, by which names, or as what a template makes of them.
+//! How payloads show the rows of a table: which columns, by which names, or what a template makes of them.
 
 use std::collections::HashMap;
 
 use crate::config::{Columns, Model, TableRules};
 use crate::expression::template::Template;
 
-/// How rows are shown. The default shows them as they are.
+/// How payloads show rows. The default shows all columns by their own names.
 #[derive(Debug, Default)]
 pub struct Shape {
     columns: Columns,
@@ -15,7 +15,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// What `[tables]` says of a table.
+    /// The shape that the rules of a table describe.
     pub fn new(rules: &TableRules) -> Self {
         Self {
             columns: rules.columns.clone(),
@@ -25,23 +25,23 @@ impl Shape {
         }
     }
 
-    /// The same, of the rows of a Django model.
+    /// The same shape for rows of a Django model.
     pub fn of_model(self, model: Option<Model>) -> Self {
         Self { model, ..self }
     }
 
-    /// The Django model of the rows, where hooks.toml names it.
+    /// The Django model of the rows, if hooks.toml names one.
     pub fn model(&self) -> Option<&Model> {
         self.model.as_ref()
     }
 
-    /// The name by which a column is shown; `None` where it is not.
+    /// The name that a column is shown by; `None`: it is not shown.
     pub fn name<'a>(&'a self, column: &'a str) -> Option<&'a str> {
         let shown = self.rename.get(column).map_or(column, String::as_str);
         self.columns.show(column).then_some(shown)
     }
 
-    /// What is sent in place of the plain row.
+    /// The template that makes what is sent in place of the plain row.
     pub fn template(&self) -> Option<&Template> {
         self.template.as_ref()
     }

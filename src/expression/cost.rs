@@ -1,5 +1,5 @@
-//! What an expression may cost. The reader waits for it, so its time and memory are bounded before it is asked: by its own
-//! size, and by what its loops would make of the row.
+//! Bounds what a CEL expression may cost. The reader waits for every evaluation, so an expression is refused before it
+//! is evaluated if its own size, or its loops over the row, would take too much time or memory.
 
 use std::ops::Add;
 
@@ -9,38 +9,46 @@ use cel::{
 };
 use serde_json::Value;
 
-use super::filter::Error;
+use super::error::Error;
 
-/// An expression may be so many bytes long.
+/// The most bytes of an expression.
 pub(super) const LONGEST: usize = 4096;
-/// And have so many levels: parser and interpreter call themselves for each.
+/// The most levels of nesting of an expression. Parser and interpreter recurse for each.
 pub(super) const DEEPEST: usize = 64;
-/// The stack on which a text is parsed, before it is known how many levels it has.
+/// The bytes of stack on which an expression is parsed, because its depth is not known before.
 pub(super) const STACK: usize = 256 << 20;
-/// So many steps, or bytes in memory, an answer may take.
-const BEARABLE: f64 = 256e6;
+/// The most steps, or bytes of memory, that an evaluation may take.
+const MOST_WORK: f64 = 256e6;
 
-/// Refuses a text that is too large to be parsed.
+/// Refuses a text that is too long to be parsed.
 pub(super) fn refuse_too_long(text: &str) -> Result<(), Error> {
     if text.len() > LONGEST {
-        return Err(Error::TooLarge { how: "too long" });
+        return Err(too_large("too long"));
     }
     Ok(())
 }
 
-/// Refuses an expression that the interpreter could not follow on any stack.
+/// Refuses an expression whose evaluation would overflow the stack.
 pub(super) fn refuse_too_deep(expression: &IdedExpr) -> Result<(), Error> {
     if parts(expression).any(|part| is_deeper(part, DEEPEST)) {
-        return Err(Error::TooLarge { how: "too deep" });
+        return Err(too_large("too deep"));
     }
     Ok(())
+}
+
+fn too_large(how: &'static str) -> Error {
+    Error::TooLarge {
+        how,
+        bytes: LONGEST,
+        levels: DEEPEST,
+    }
 }
 
 fn is_deeper(expression: &IdedExpr, levels: usize) -> bool {
     levels == 0 || parts(expression).any(|part| is_deeper(part, levels - 1))
 }
 
-/// What an expression is directly made of.
+/// The direct subexpressions of an expression.
 fn parts(expression: &IdedExpr) -> impl Iterator<Item = &IdedExpr> {
     let parts: Vec<&IdedExpr> = match &expression.expr {
         Expr::Select(select) => vec![&select.operand],
@@ -80,16 +88,16 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
     }
 }
 
-/// How the work of an expression grows with a row.
+/// How the work of an expression grows with the size of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    /// Loops within each other; what looks through a whole text or list is one too.
+    /// The depth of nested loops. An operation that scans a whole text or list counts as a loop.
     loops: i32,
-    /// Additions, each of which may copy what there is.
+    /// The number of additions, each of which may copy its operands.
     additions: i32,
 }
 
-/// How large rows are.
+/// The size of the rows that an expression is evaluated on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
     values: f64,
@@ -103,14 +111,14 @@ impl Cost {
         Self { loops, additions }
     }
 
-    /// Is an answer within bounds for rows of this size?
-    pub(super) fn is_bearable(self, size: Size) -> bool {
+    /// Is an evaluation on rows of this size within bounds?
+    pub(super) fn is_affordable(self, size: Size) -> bool {
         let again = size.values.max(1.0).powi((self.loops - 1).max(0));
-        size.bytes * f64::from(self.additions.max(1)) * again <= BEARABLE
+        size.bytes * f64::from(self.additions.max(1)) * again <= MOST_WORK
     }
 }
 
-/// How many loops are within each other, and on the way how many additions there are.
+/// The depth of nested loops. Adds the number of additions to `additions`.
 fn loops(expression: &IdedExpr, additions: &mut i32) -> i32 {
     if let Expr::Comprehension(of) = &expression.expr {
         let range = loops(&of.iter_range, additions);

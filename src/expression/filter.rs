@@ -1,10 +1,11 @@
-//! CEL expressions over an event: `when` of an event, `filter` of a hook.
+//! CEL expressions over an event: the `when` of an event and the `filter` of a hook.
 //!
-//! `new` and `old` are the row as its JSON, so what an expression sees is what a receiver sees. An old image that holds
-//! only the key has only the key's fields: `has(old.price)` asks.
+//! `new` and `old` are the row as JSON, so an expression sees what a receiver sees. An old image that holds only the
+//! key has only the fields of the key, which `has(old.price)` can test.
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -13,18 +14,17 @@ use cel::{
     common::ast::{EntryExpr, Expr},
 };
 use serde_json::Value as Json;
-use thiserror::Error;
 
 use super::{
     cost::{self, Cost, Size},
+    error::Error,
     typing::{self, Columns},
 };
 
-/// The variables that an expression may use.
+/// The variables that an expression may use, in the order of [`Facts`].
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
-/// A compiled expression.
-#[derive(Debug)]
+/// A compiled CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
     program: Program,
@@ -32,62 +32,7 @@ pub struct Filter {
     pub(super) cost: Cost,
 }
 
-/// Why an expression cannot be used, or gave no answer.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// It is not CEL.
-    #[error("{expression:?} is not a CEL expression: {reason}")]
-    Syntax {
-        /// The expression.
-        expression: String,
-        /// What the parser says, on one line.
-        reason: String,
-    },
-    /// It uses something that is not there.
-    #[error("{expression:?} uses {name:?}; an expression sees new, old, changed, event and owner")]
-    UnknownVariable {
-        /// The expression.
-        expression: String,
-        /// The name.
-        name: String,
-    },
-    /// It is longer or deeper than it may be.
-    #[error(
-        "the expression is {how}; it may be of {} bytes and {} levels",
-        cost::LONGEST,
-        cost::DEEPEST
-    )]
-    TooLarge {
-        /// In which way.
-        how: &'static str,
-    },
-    /// It cannot be asked of rows of this table.
-    #[error("{expression:?} does not fit: {reason}")]
-    Misfit {
-        /// The expression.
-        expression: String,
-        /// What does not fit.
-        reason: String,
-    },
-    /// It failed on this event.
-    #[error("{expression:?} failed: {reason}")]
-    Failed {
-        /// The expression.
-        expression: String,
-        /// What the interpreter says.
-        reason: String,
-    },
-    /// It gave something that is neither true nor false.
-    #[error("{expression:?} gave {answer}, which is neither true nor false")]
-    NotBoolean {
-        /// The expression.
-        expression: String,
-        /// The type of what it gave.
-        answer: String,
-    },
-}
-
-/// What an expression is asked about. Made once for an event and shared by all expressions on it.
+/// The values of the variables for one event. They are made once and shared by all expressions on the event.
 #[derive(Debug, Clone)]
 pub struct Facts {
     values: [Value; 5],
@@ -95,7 +40,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The facts of one event. `new` and `old` are rows as JSON objects, or null; `changed` is null where it is unknown.
+    /// The values for one event. `new` and `old` are JSON objects or null. `changed` is `None` where it is unknown.
     pub fn new(
         new: &Json,
         old: &Json,
@@ -121,7 +66,7 @@ impl Facts {
     }
 }
 
-/// Whole numbers become CEL's int, so that a difference of two may be negative.
+/// Converts JSON to a CEL value. Whole numbers become `int`, so that the difference of two may be negative.
 fn from_json(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -146,17 +91,17 @@ impl Filter {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// When it is not CEL, or names a variable that is not one of [`VARIABLES`].
+    /// When it is not CEL, is too long or too deep, or names a variable that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
         cost::refuse_too_long(text)?;
-        // Parsing takes a piece of the stack for each level, and how many there are shows only afterwards.
+        // The parser recurses for each level, and the number of levels is known only afterwards.
         let parser = std::thread::Builder::new().stack_size(cost::STACK);
         std::thread::scope(|scope| {
             let parsing = parser.spawn_scoped(scope, || Self::parse(text));
             let parsed = parsing.map(|parsing| parsing.join());
             match parsed {
                 Ok(Ok(parsed)) => parsed,
-                // The expression may come from a stranger's row, and a parser's panic must not be ours.
+                // The expression may come from a user's row, so a panic of the parser must not end the process.
                 Ok(Err(_)) => Err(syntax(text, "the parser gave up on it")),
                 Err(error) => Err(syntax(
                     text,
@@ -187,8 +132,8 @@ impl Filter {
         })
     }
 
-    /// Can it be asked of rows with these columns, and does it say true or false? `None`: of messages, whose payload may be
-    /// anything.
+    /// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for
+    /// messages, whose payload may be anything.
     ///
     /// # Errors
     /// When it does not fit.
@@ -199,16 +144,16 @@ impl Filter {
         })
     }
 
-    /// Is the expression true of these facts?
+    /// Evaluates the expression.
     ///
     /// # Errors
-    /// When it fails, gives something else than true or false, or would take too long on a row so large.
+    /// When it fails, gives no boolean, or would take too long on a row of this size.
     pub fn accepts(&self, facts: &Facts) -> Result<bool, Error> {
         let failed = |reason: String| Error::Failed {
             expression: self.text.clone(),
             reason,
         };
-        if !self.cost.is_bearable(facts.size) {
+        if !self.cost.is_affordable(facts.size) {
             return Err(failed("it would look at too much in a row so large".into()));
         }
         let mut context = Context::default();
@@ -232,13 +177,25 @@ impl Filter {
         &self.text
     }
 
-    /// The columns that it reads of `new` and of `old`, so that they can be looked for in the table.
+    /// The columns of `new` and `old` that it reads.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(String::as_str)
     }
 }
 
-/// In one line.
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Filter").field(&self.text).finish()
+    }
+}
+
+/// The error for a text that is not CEL. The reason is put on one line.
 fn syntax(text: &str, reason: &str) -> Error {
     Error::Syntax {
         expression: text.to_owned(),
@@ -246,7 +203,7 @@ fn syntax(text: &str, reason: &str) -> Error {
     }
 }
 
-/// What an expression uses, gathered from its syntax tree.
+/// The names that an expression uses, gathered from its syntax tree.
 #[derive(Default)]
 struct Uses<'a> {
     columns: BTreeSet<&'a str>,

@@ -1,9 +1,10 @@
-//! The languages of hooks.toml and of hooks: CEL in `when` and `filter`, templates of payloads, and queries with variables.
+//! The languages that users write in: CEL in `when` and `filter`, templates of payloads, and queries with variables.
 //!
-//! An expression is compiled once, when it is read, and is checked against a table as soon as that is known.
+//! Each is compiled once, when it is read, and checked against a table as soon as the table is known.
 
 mod cost;
+pub mod error;
 pub mod filter;
-pub mod question;
+pub mod query;
 pub mod template;
 pub mod typing;

@@ -1,14 +1,14 @@
-//! `payload` of a table: a minijinja template that says what is sent in place of the plain row.
+//! `payload` of a table: a minijinja template that makes what is sent in place of the plain row.
 //!
-//! What a template prints is JSON or nothing: values print as JSON by themselves, quotes included, and the whole is looked at
-//! before anything is sent.
+//! A template prints JSON. Values print as JSON by themselves, quotes included, and the output is parsed before it is
+//! sent.
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-/// So many steps a template may take, which bounds its time and what it prints: the reader waits for it.
+/// The most steps of a template. This bounds its time and its output, because the reader waits for it.
 const FUEL: u64 = 100_000;
 /// The name of the only template of its environment.
 const NAME: &str = "payload";
@@ -19,42 +19,42 @@ pub struct Template {
     environment: Environment<'static>,
 }
 
-/// What a template may look at.
+/// The variables of a template.
 #[derive(Debug, Default, Serialize)]
 pub struct View<'a> {
-    /// What would be sent without the template: the columns that are shown, by the names they are shown by, and what
-    /// `enrich` adds.
+    /// What would be sent without the template: the shown columns by the names that they are shown by, and the fields
+    /// of `enrich`.
     pub data: Value,
-    /// The row after the change, by its columns' own names; null when it is gone.
+    /// The row after the change, by the columns' own names; null after a deletion.
     pub new: Value,
-    /// The row before, as far as it is known; else null.
+    /// The row before the change, as far as it is known; otherwise null.
     pub old: Value,
-    /// The columns that changed; null where nobody can tell.
+    /// The columns that changed; null where this is unknown.
     pub changed: Option<Vec<&'a str>>,
     /// The event's name.
     pub event: &'a str,
     /// Whose row it is.
     pub owner: Option<&'a str>,
-    /// The table, with its schema.
+    /// The qualified name of the table.
     pub table: String,
-    /// `insert`, `update`, `delete`, or an action of the user's own.
+    /// `insert`, `update`, `delete`, or the name of a user-defined action.
     pub op: &'a str,
-    /// When it was committed: RFC 3339, in UTC.
+    /// The time of the commit: RFC 3339, in UTC.
     pub timestamp: String,
 }
 
-/// Why a template cannot be used, or gave nothing that can be sent.
+/// Why a template cannot be used, or printed nothing that can be sent.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// It cannot be compiled or rendered.
+    /// The template cannot be compiled or rendered.
     #[error("{0}")]
     Template(String),
-    /// What it printed is not JSON.
+    /// The output is not JSON.
     #[error("what it prints is not JSON: {reason}, in {printed:?}")]
     NotJson {
-        /// What the parser says.
+        /// The message of the JSON parser.
         reason: String,
-        /// What it is about, shortened.
+        /// The output around the error.
         printed: String,
     },
 }
@@ -63,11 +63,11 @@ impl Template {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// When it is no template; the message names the line within it.
+    /// When it is not a template. The message names the line within the template.
     pub fn compile(text: &str) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Json);
-        // A column that is not there would otherwise print as nothing, and the body would not be JSON.
+        // By default an unknown column prints as nothing, and the output would not be JSON.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
         environment
@@ -76,10 +76,10 @@ impl Template {
         Ok(Self { environment })
     }
 
-    /// What it prints for one event.
+    /// Renders the template for one event. Returns its output, which is JSON.
     ///
     /// # Errors
-    /// When it fails, or prints something that is not JSON.
+    /// When rendering fails, or the output is not JSON.
     pub fn render(&self, view: &View<'_>) -> Result<Vec<u8>, Error> {
         let template = self.environment.get_template(NAME);
         let printed = template.and_then(|template| template.render(Serde(view)));
@@ -95,7 +95,7 @@ impl Template {
     }
 }
 
-/// In one line, with the line of the template where it is known.
+/// The error on one line, with the line of the template where that is known.
 fn explain(error: &minijinja::Error) -> Error {
     let what = error.detail().map_or_else(
         || error.kind().to_string(),
@@ -107,7 +107,7 @@ fn explain(error: &minijinja::Error) -> Error {
     )
 }
 
-/// The text about a place, both counted from 1, so that a person finds it.
+/// The text around a place, so that a person finds it. Line and column count from 1.
 fn around(json: &str, line: usize, column: usize) -> String {
     const SHOWN: usize = 20;
     let line = json.lines().nth(line.saturating_sub(1)).unwrap_or(json);

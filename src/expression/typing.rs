@@ -1,7 +1,7 @@
-//! Whether an expression fits the rows that it will see, found out before the first of them comes.
+//! Checks whether an expression fits the rows that it will be evaluated on, before the first of them comes.
 //!
-//! Kinds are those that matter to CEL. Where a kind is not known (json, a message's payload) everything is allowed: this finds
-//! mistakes, and proves nothing.
+//! Kinds are as coarse as CEL needs them. Where a kind is unknown (json, the payload of a message) everything is
+//! allowed: the check finds mistakes, but passing it proves nothing.
 
 use std::fmt;
 
@@ -15,28 +15,28 @@ use crate::{
     postgres::{relation::Relation, types::Type},
 };
 
-/// What a value is to an expression. Any of them may be null.
+/// The type of a value, as CEL sees it. A value of any kind may be null.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// True or false.
+    /// A boolean.
     Bool,
-    /// Whole or not.
+    /// A number, whole or not.
     Number,
-    /// What JSON writes in quotes: dates too.
+    /// What JSON writes in quotes, dates among it.
     Text,
     /// A list.
     List(Box<Kind>),
-    /// Fields by names that are not known.
+    /// An object whose fields are unknown.
     Map,
-    /// `new` or `old`.
+    /// `new` or `old`, whose fields are the columns of the table.
     Row,
-    /// null itself.
+    /// The literal `null`.
     Null,
-    /// Anything.
+    /// Unknown.
     Any,
 }
 
-/// The columns that an expression may look at.
+/// The columns that an expression may use, with their kinds.
 #[derive(Debug, Clone)]
 pub struct Columns {
     table: String,
@@ -44,7 +44,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Those of a table, as far as `shown` lets them be seen.
+    /// The columns of a table for which `shown` is true.
     pub fn of(relation: &Relation, shown: impl Fn(&str) -> bool) -> Self {
         let columns = relation.columns.iter().filter(|column| shown(&column.name));
         Self {
@@ -60,10 +60,10 @@ impl Columns {
             return Ok(kind.clone());
         }
         let near = nearest(name, self.columns.iter().map(|(column, _)| column.as_str()));
-        let mend = near.map(|near| format!("; did you mean {near}?"));
-        let mend = mend.unwrap_or_default();
+        let remedy = near.map(|near| format!("; did you mean {near}?"));
+        let remedy = remedy.unwrap_or_default();
         Err(format!(
-            "{} has no column {name} to look at{mend}",
+            "{} has no column {name} to look at{remedy}",
             self.table
         ))
     }
@@ -91,7 +91,7 @@ impl Kind {
         }
     }
 
-    /// May it be `other`?
+    /// May a value of this kind be of the kind `other` too?
     fn may_be(&self, other: &Self) -> bool {
         let unknown = |kind: &Self| matches!(kind, Self::Any);
         match (self, other) {
@@ -117,30 +117,30 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Can the expression be asked of rows with these columns, and does it say true or false? `None`: of a message, whose payload
-/// may be anything.
+/// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for a
+/// message, whose payload may be anything.
 ///
 /// # Errors
-/// In words, what does not fit.
+/// What does not fit, in words.
 pub(super) fn check(expression: &IdedExpr, columns: Option<&Columns>) -> Result<(), String> {
-    let mut reading = Reading {
+    let mut check = Check {
         columns,
         bound: Vec::new(),
     };
-    match reading.kind(expression)? {
+    match check.kind(expression)? {
         Kind::Bool | Kind::Any => Ok(()),
         other => Err(format!("it says {other}, which is neither true nor false")),
     }
 }
 
-/// An expression that is being read.
-struct Reading<'a> {
+/// The check of one expression.
+struct Check<'a> {
     columns: Option<&'a Columns>,
-    /// The names that macros such as `exists` bind, the innermost last.
+    /// The variables that macros such as `exists` bind, the innermost last.
     bound: Vec<(&'a str, Kind)>,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> Check<'a> {
     fn kind(&mut self, expression: &'a IdedExpr) -> Result<Kind, String> {
         match &expression.expr {
             Expr::Literal(literal) => Ok(match literal {
@@ -200,78 +200,17 @@ impl<'a> Reading<'a> {
         for argument in call.target.as_deref().into_iter().chain(&call.args) {
             given.push(self.kind(argument)?);
         }
-        match (call.func_name.as_str(), &given[..]) {
-            ("_&&_" | "_||_" | "!_" | "@not_strictly_false", all) => {
-                expect(all, &Kind::Bool).map(|()| Kind::Bool)
-            }
-            ("_?_:_", [condition, yes, no]) => {
-                expect(std::slice::from_ref(condition), &Kind::Bool)?;
-                one_of([Ok(yes.clone()), Ok(no.clone())])
-            }
-            ("_==_" | "_!=_", [left, right]) => {
-                if left.may_be(right) || [left, right].contains(&&Kind::Null) {
-                    Ok(Kind::Bool)
-                } else {
-                    Err(format!("{left} is never equal to {right}"))
-                }
-            }
-            ("_<_" | "_<=_" | "_>_" | "_>=_", [left, right]) => {
-                let ordered = |kind: &Kind| {
-                    matches!(kind, Kind::Number | Kind::Text | Kind::Bool | Kind::Any)
-                };
-                if ordered(left) && ordered(right) && left.may_be(right) {
-                    Ok(Kind::Bool)
-                } else {
-                    Err(format!("{left} is neither more nor less than {right}"))
-                }
-            }
-            ("_+_", [left, right]) => match (left, right) {
-                (Kind::Number | Kind::Text | Kind::List(_), Kind::Any) => Ok(left.clone()),
-                (Kind::Any, Kind::Number | Kind::Text | Kind::List(_) | Kind::Any) => {
-                    Ok(right.clone())
-                }
-                (Kind::Number, Kind::Number) | (Kind::Text, Kind::Text) => Ok(left.clone()),
-                (Kind::List(_), Kind::List(_)) => one_of([Ok(left.clone()), Ok(right.clone())]),
-                _ => Err(format!("{left} and {right} cannot be added")),
-            },
-            ("_-_" | "_*_" | "_/_" | "_%_" | "-_", all) => {
-                expect(all, &Kind::Number).map(|()| Kind::Number)
-            }
-            ("@in", [item, Kind::List(element)]) => {
-                if item.may_be(element) || **element == Kind::Null {
-                    Ok(Kind::Bool)
-                } else {
-                    Err(format!(
-                        "{item} is never in a list of which each is {element}"
-                    ))
-                }
-            }
-            ("@in", [_, Kind::Map | Kind::Row | Kind::Any]) => Ok(Kind::Bool),
-            ("@in", [_, other]) => Err(format!("nothing is in {other}")),
-            ("_[_]", [Kind::List(element), index]) => {
-                expect(std::slice::from_ref(index), &Kind::Number)?;
-                Ok((**element).clone())
-            }
-            ("_[_]", [Kind::Row, _]) => match (self.columns, call.args.last().map(|arg| &arg.expr))
-            {
-                (Some(columns), Some(Expr::Literal(LiteralValue::String(name)))) => {
-                    columns.kind(name.inner())
-                }
-                _ => Ok(Kind::Any),
-            },
-            ("_[_]", [Kind::Map | Kind::Any, _]) => Ok(Kind::Any),
-            ("_[_]", [other, _]) => Err(format!("{other} has no items")),
-            ("startsWith" | "endsWith" | "contains" | "matches", [text, part]) => {
-                expect(&[text.clone(), part.clone()], &Kind::Text).map(|()| Kind::Bool)
-            }
-            ("size", [Kind::Number | Kind::Bool]) => Err("a number has no size".into()),
-            ("size" | "int" | "uint" | "double", [_]) => Ok(Kind::Number),
-            ("string", [_]) => Ok(Kind::Text),
-            ("bytes" | "type" | "dyn", [_]) | ("max" | "min", _) => Ok(Kind::Any),
-            (operator, _) if operator.starts_with(['_', '@', '!', '-']) => Ok(Kind::Any),
-            (name, all) => Err(format!(
+        let name = call.func_name.as_str();
+        if let ("_[_]", [of, index]) = (name, &given[..]) {
+            return self.index(of, index, call.args.last());
+        }
+        let mut rules = OPERATORS.iter().filter(|(names, _)| names.contains(&name));
+        match rules.find_map(|(_, rule)| rule.apply(&given)) {
+            Some(kind) => kind,
+            None if name.starts_with(['_', '@', '!', '-']) => Ok(Kind::Any),
+            None => Err(format!(
                 "there is no function {name} of {}; there are size, contains, startsWith, endsWith, matches, string, int, uint, double, max and min",
-                match all.len() {
+                match given.len() {
                     1 => "one value".to_owned(),
                     many => format!("{many} values"),
                 }
@@ -279,7 +218,22 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What `exists`, `all`, `map` and the like come to.
+    /// `new['price']`, or `new.tags[0]`.
+    fn index(&self, of: &Kind, index: &Kind, written: Option<&IdedExpr>) -> Result<Kind, String> {
+        match (of, self.columns, written.map(|index| &index.expr)) {
+            (Kind::List(element), ..) => {
+                expect(std::slice::from_ref(index), &Kind::Number)?;
+                Ok((**element).clone())
+            }
+            (Kind::Row, Some(columns), Some(Expr::Literal(LiteralValue::String(name)))) => {
+                columns.kind(name.inner())
+            }
+            (Kind::Row | Kind::Map | Kind::Any, ..) => Ok(Kind::Any),
+            (other, ..) => Err(format!("{other} has no items")),
+        }
+    }
+
+    /// The result of `exists`, `all`, `map` and the other macros.
     fn comprehension(&mut self, of: &'a ComprehensionExpr) -> Result<Kind, String> {
         let item = match self.kind(&of.iter_range)? {
             Kind::List(element) => *element,
@@ -305,7 +259,111 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Are all of them of this kind, as far as is known?
+/// The kind of an operator's result, or in words why its operands do not fit.
+type Checked = Result<Kind, String>;
+
+/// What an operator or a function demands of its operands, by their number.
+enum Rule {
+    One(fn(&Kind) -> Checked),
+    Two(fn(&Kind, &Kind) -> Checked),
+    Three(fn(&Kind, &Kind, &Kind) -> Checked),
+    Any(fn(&[Kind]) -> Checked),
+}
+
+impl Rule {
+    /// `None`: the rule is for another number of operands.
+    fn apply(&self, given: &[Kind]) -> Option<Checked> {
+        match (self, given) {
+            (Self::One(rule), [one]) => Some(rule(one)),
+            (Self::Two(rule), [left, right]) => Some(rule(left, right)),
+            (Self::Three(rule), [one, two, three]) => Some(rule(one, two, three)),
+            (Self::Any(rule), all) => Some(rule(all)),
+            _ => None,
+        }
+    }
+}
+
+/// The operators and functions of CEL by their names in its syntax tree. `_[_]` is not among them: it may name a
+/// column.
+const OPERATORS: [(&[&str], Rule); 13] = [
+    (
+        &["_&&_", "_||_", "!_", "@not_strictly_false"],
+        Rule::Any(|all| expect(all, &Kind::Bool).map(|()| Kind::Bool)),
+    ),
+    (&["_?_:_"], Rule::Three(conditional)),
+    (&["_==_", "_!=_"], Rule::Two(equal)),
+    (&["_<_", "_<=_", "_>_", "_>=_"], Rule::Two(ordered)),
+    (&["_+_"], Rule::Two(added)),
+    (
+        &["_-_", "_*_", "_/_", "_%_", "-_"],
+        Rule::Any(|all| expect(all, &Kind::Number).map(|()| Kind::Number)),
+    ),
+    (&["@in"], Rule::Two(contained)),
+    (
+        &["startsWith", "endsWith", "contains", "matches"],
+        Rule::Two(|text, part| {
+            expect(&[text.clone(), part.clone()], &Kind::Text).map(|()| Kind::Bool)
+        }),
+    ),
+    (&["size"], Rule::One(size)),
+    (&["int", "uint", "double"], Rule::One(|_| Ok(Kind::Number))),
+    (&["string"], Rule::One(|_| Ok(Kind::Text))),
+    (&["bytes", "type", "dyn"], Rule::One(|_| Ok(Kind::Any))),
+    (&["max", "min"], Rule::Any(|_| Ok(Kind::Any))),
+];
+
+fn conditional(condition: &Kind, yes: &Kind, no: &Kind) -> Checked {
+    expect(std::slice::from_ref(condition), &Kind::Bool)?;
+    one_of([Ok(yes.clone()), Ok(no.clone())])
+}
+
+fn equal(left: &Kind, right: &Kind) -> Checked {
+    if left.may_be(right) || [left, right].contains(&&Kind::Null) {
+        Ok(Kind::Bool)
+    } else {
+        Err(format!("{left} is never equal to {right}"))
+    }
+}
+
+fn ordered(left: &Kind, right: &Kind) -> Checked {
+    let has_order =
+        |kind: &Kind| matches!(kind, Kind::Number | Kind::Text | Kind::Bool | Kind::Any);
+    if has_order(left) && has_order(right) && left.may_be(right) {
+        Ok(Kind::Bool)
+    } else {
+        Err(format!("{left} is neither more nor less than {right}"))
+    }
+}
+
+fn added(left: &Kind, right: &Kind) -> Checked {
+    match (left, right) {
+        (Kind::Number | Kind::Text | Kind::List(_), Kind::Any) => Ok(left.clone()),
+        (Kind::Any, Kind::Number | Kind::Text | Kind::List(_) | Kind::Any) => Ok(right.clone()),
+        (Kind::Number, Kind::Number) | (Kind::Text, Kind::Text) => Ok(left.clone()),
+        (Kind::List(_), Kind::List(_)) => one_of([Ok(left.clone()), Ok(right.clone())]),
+        _ => Err(format!("{left} and {right} cannot be added")),
+    }
+}
+
+fn contained(item: &Kind, of: &Kind) -> Checked {
+    match of {
+        Kind::List(element) if item.may_be(element) || **element == Kind::Null => Ok(Kind::Bool),
+        Kind::List(element) => Err(format!(
+            "{item} is never in a list of which each is {element}"
+        )),
+        Kind::Map | Kind::Row | Kind::Any => Ok(Kind::Bool),
+        other => Err(format!("nothing is in {other}")),
+    }
+}
+
+fn size(of: &Kind) -> Checked {
+    match of {
+        Kind::Number | Kind::Bool => Err("a number has no size".into()),
+        _ => Ok(Kind::Number),
+    }
+}
+
+/// Refuses operands that cannot be of the kind `wanted`.
 fn expect(given: &[Kind], wanted: &Kind) -> Result<(), String> {
     match given.iter().find(|kind| !kind.may_be(wanted)) {
         Some(other) => Err(format!("{other} stands where {wanted} is needed")),
@@ -313,7 +371,7 @@ fn expect(given: &[Kind], wanted: &Kind) -> Result<(), String> {
     }
 }
 
-/// The kind that all of them are.
+/// The kind that all of them have in common; [`Kind::Any`] where they differ.
 fn one_of(kinds: impl IntoIterator<Item = Result<Kind, String>>) -> Result<Kind, String> {
     let mut common: Option<Kind> = None;
     for kind in kinds {

@@ -1,7 +1,7 @@
-//! Finds the hooks that hear an event, in time that does not grow with the number of hooks.
+//! Finds the hooks that an event is sent to, in time that does not grow with the number of hooks.
 //!
-//! The reader owns the index and feeds it from the stream it reads, so a hook applies from exactly the place where its
-//! row stands among the other changes.
+//! The reader owns the index and updates it from the stream, so a hook applies from exactly the place of its row among
+//! the other changes.
 
 use std::{
     hash::{BuildHasher, Hash},
@@ -16,17 +16,18 @@ use crate::{
     hook::{Hook, HookId},
 };
 
-/// All active hooks, by what they hear.
+/// All active hooks, by event and owner.
 ///
-/// There may be a million: they are found by what stands in them, instead of by copies of it, and share owners and patterns.
+/// There may be a million. To save memory the tables hold no copies of their keys but compare the hooks' own fields,
+/// and hooks share equal owners and patterns.
 #[derive(Debug)]
 pub struct Index {
     hooks: HashTable<Arc<Hook>>,
     listeners: HashMap<Arc<str>, Listeners>,
     owners: HashSet<Arc<str>>,
-    /// No more than the events have beginnings.
+    /// There are few: no more than the names of events have prefixes.
     patterns: HashSet<Arc<[Pattern]>>,
-    /// Of ids, and of owners.
+    /// Hashes ids and owners.
     hasher: DefaultHashBuilder,
 }
 
@@ -37,11 +38,11 @@ struct Listeners {
     of_everyone: Vec<Arc<Hook>>,
 }
 
-/// The hooks of one owner, who is found by the name that stands in them. Nearly always there is one.
+/// The hooks of one owner on one event. The owner's name is that in the hooks. Nearly always there is only one hook.
 #[derive(Debug)]
 enum ByOwner {
     One(Arc<Hook>),
-    /// Never fewer than two.
+    /// At least two.
     #[expect(
         clippy::box_collection,
         reason = "a Vec would make every entry three words, and nearly all have one hook"
@@ -50,7 +51,7 @@ enum ByOwner {
 }
 
 impl Index {
-    /// An index without hooks for these events, which are all that can happen.
+    /// An empty index for these events, which are all that can happen.
     pub fn new(events: impl IntoIterator<Item = Arc<str>>) -> Self {
         Self {
             hooks: HashTable::new(),
@@ -64,9 +65,9 @@ impl Index {
         }
     }
 
-    /// Adds a hook, in place of one with the same id.
+    /// Adds a hook, or replaces the one with the same id.
     pub fn put(&mut self, mut hook: Arc<Hook>) {
-        // One that others hold already stays as it is, and only takes more room.
+        // A hook that others hold already cannot be changed. It then takes more memory, and nothing else.
         if let Some(own) = Arc::get_mut(&mut hook) {
             self.share(own);
         }
@@ -82,12 +83,12 @@ impl Index {
                 self.leave(&earlier);
             }
         }
-        for listeners in heard_by(&mut self.listeners, &hook.events) {
+        for listeners in listeners_of(&mut self.listeners, &hook.events) {
             listeners.add(Arc::clone(&hook), &self.hasher);
         }
     }
 
-    /// Takes a hook out. Returns it if there was one.
+    /// Removes a hook. Returns it if there was one.
     pub fn remove(&mut self, id: &HookId) -> Option<Arc<Hook>> {
         let hash = self.hasher.hash_one(id.as_str());
         let place = self.hooks.find_entry(hash, |hook| hook.id == *id).ok()?;
@@ -96,9 +97,9 @@ impl Index {
         Some(hook)
     }
 
-    /// Removes what there is of a hook beside itself.
+    /// Removes a hook from the lists of its events, and its owner if no other hook has it.
     fn leave(&mut self, hook: &Hook) {
-        for listeners in heard_by(&mut self.listeners, &hook.events) {
+        for listeners in listeners_of(&mut self.listeners, &hook.events) {
             listeners.remove(hook, &self.hasher);
         }
         if let Some(owner) = &hook.owner
@@ -112,7 +113,7 @@ impl Index {
         }
     }
 
-    /// Has the hook use the owner and the patterns that others have already.
+    /// Lets the hook share the owner and the patterns that other hooks have already.
     fn share(&mut self, hook: &mut Hook) {
         if let Some(owner) = &mut hook.owner {
             shared(&mut self.owners, owner);
@@ -126,7 +127,7 @@ impl Index {
         self.hooks.find(hash, |hook| hook.id == *id)
     }
 
-    /// The hooks that hear the rows of this owner, as theirs.
+    /// The hooks of this owner.
     pub fn of_owner(&self, owner: &str) -> Vec<Arc<Hook>> {
         let mut hooks: Vec<Arc<Hook>> = Vec::new();
         for listeners in self.listeners.values() {
@@ -139,24 +140,24 @@ impl Index {
         hooks
     }
 
-    /// How many hooks there are.
+    /// The number of hooks.
     pub fn len(&self) -> usize {
         self.hooks.len()
     }
 
-    /// Is there no hook?
+    /// Are there no hooks?
     pub fn is_empty(&self) -> bool {
         self.hooks.is_empty()
     }
 
-    /// Could any hook hear `event`?
-    pub fn hears(&self, event: &str) -> bool {
+    /// Is there a hook on `event`?
+    pub fn has_hooks_for(&self, event: &str) -> bool {
         self.listeners.get(event).is_some_and(|listeners| {
             !listeners.of_owner.is_empty() || !listeners.of_everyone.is_empty()
         })
     }
 
-    /// The hooks that hear `event` of a row of `owner`, committed at `commit_time`. Filters are not asked.
+    /// The hooks that `event` is sent to, if it was committed at `commit_time`. Filters are not evaluated.
     pub fn matches<'a>(
         &'a self,
         event: &str,
@@ -256,7 +257,7 @@ impl ByOwner {
     }
 }
 
-fn heard_by<'a>(
+fn listeners_of<'a>(
     listeners: &'a mut HashMap<Arc<str>, Listeners>,
     patterns: &[Pattern],
 ) -> Vec<&'a mut Listeners> {
@@ -271,7 +272,7 @@ fn heard_by<'a>(
         .collect()
 }
 
-/// Takes the equal that is in the set, or puts it there.
+/// Replaces `own` by the equal value of the set, or adds it to the set.
 fn shared<T: Hash + Eq + ?Sized>(set: &mut HashSet<Arc<T>>, own: &mut Arc<T>) {
     match set.get(&**own) {
         Some(equal) => *own = Arc::clone(equal),
@@ -281,12 +282,12 @@ fn shared<T: Hash + Eq + ?Sized>(set: &mut HashSet<Arc<T>>, own: &mut Arc<T>) {
     }
 }
 
-/// Who may hear an event, besides the hooks that hear everyone.
+/// Which hooks of owners an event is sent to. Hooks without an owner are sent it in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience<'a> {
-    /// The hooks of the row's owner; none where the owner is unknown.
+    /// Those of the row's owner; none where the owner is unknown.
     Owner(Option<&'a str>),
-    /// `+`: the hooks of all owners.
+    /// `+`: those of all owners.
     Everyone,
 }
 
@@ -373,7 +374,7 @@ mod tests {
         for id in ["1", "2", "3"] {
             assert!(index.remove(&HookId::new(id, true)).is_some());
         }
-        assert!(index.is_empty() && !index.hears("book.added"));
+        assert!(index.is_empty() && !index.has_hooks_for("book.added"));
         assert!(index.remove(&HookId::new("1", true)).is_none());
     }
 

@@ -1,4 +1,4 @@
-//! A subscription: who hears which events, and where they are sent.
+//! Hooks: who is sent which events, and where.
 
 pub mod index;
 pub mod off;
@@ -13,45 +13,43 @@ use crate::{
     config::{Delivery, FileHook, Pattern},
     expression::filter::Filter,
     send::target::Target,
-    signature::Signer,
 };
 
-/// A hook that is known to be good: its target, secret, pattern and filter have been checked.
+/// A hook whose target, secret, patterns and filter have been checked.
 ///
-/// There may be a million, so it is kept small, and the index has them share what many of them have.
+/// There may be a million hooks, so each is small, and the index lets them share what many of them have.
 #[derive(Debug)]
 pub struct Hook {
-    /// What it is known by.
+    /// Its id.
     pub id: HookId,
-    /// Whose rows it hears; `None`: everyone's.
+    /// Whose rows it is sent; `None`: everyone's.
     pub owner: Option<Arc<str>>,
-    /// What it listens to.
+    /// The events that it is sent.
     pub events: Arc<[Pattern]>,
-    /// Which of those it wants.
-    pub filter: Option<Box<Filter>>,
+    /// Only events for which this is true are sent.
+    pub filter: Option<Arc<Filter>>,
     /// Where and how it is sent.
     pub target: Target,
-    /// Time-outs, retries, order and the rest.
+    /// Its time-outs, retries, order and other settings.
     pub delivery: Arc<Delivery>,
-    /// It hears what was committed from this time on; `None`: everything. Set for hooks that were in the table at start:
-    /// those that come through the stream begin where they stand in it.
+    /// It is sent only what was committed from this time on; `None`: everything. This is set for hooks that were in the
+    /// table at the start. Those that come through the stream begin at their place in it.
     pub since: Option<SystemTime>,
-    /// Is it switched on by now? If not, it hears what was committed before it was switched off, and nothing is sent.
+    /// Is it enabled now? If not, events that were committed before it was disabled are still kept for it, but nothing
+    /// is sent.
     pub active: bool,
-    /// Where it is kept.
+    /// Where it is defined.
     pub origin: Origin,
 }
 
 impl Hook {
-    /// Does it hear what was committed at `commit_time`?
+    /// Is it sent what was committed at `commit_time`?
     pub fn existed_at(&self, commit_time: SystemTime) -> bool {
         self.since.is_none_or(|since| since <= commit_time)
     }
 }
 
-/// A hook's id: the key of its row, or its name in hooks.toml.
-///
-/// Two are the same when their texts are.
+/// The id of a hook: the key of its row, or its name in hooks.toml. Two ids are equal when their texts are.
 #[derive(Debug, Clone)]
 pub struct HookId {
     text: Arc<str>,
@@ -59,7 +57,7 @@ pub struct HookId {
 }
 
 impl HookId {
-    /// The id of a row. `numeric` says that the column is a number, and shows as one in JSON.
+    /// The id with this text. If `numeric`, JSON shows it as a number.
     pub fn new(text: impl Into<Arc<str>>, numeric: bool) -> Self {
         Self {
             text: text.into(),
@@ -67,7 +65,7 @@ impl HookId {
         }
     }
 
-    /// As text: unique among all hooks.
+    /// The text, which is unique among all hooks.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -102,7 +100,7 @@ impl Serialize for HookId {
     }
 }
 
-/// Where a hook is kept.
+/// Where a hook is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// In hooks.toml.
@@ -111,50 +109,17 @@ pub enum Origin {
     Table,
 }
 
-/// The operator's hook of hooks.toml, ready to be indexed.
-///
-/// # Errors
-/// When its filter, secret, header or target cannot be used; the message names what and why.
-pub fn from_file(hook: &FileHook) -> Result<Hook, String> {
-    let headers: Vec<_> = hook
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value))
-        .collect();
-    let previous = hook.previous_secret.as_ref().map(|secret| (secret, None));
-    let signer = hook.secret.as_ref();
-    let signer = signer.map(|secret| Signer::new(&hook.delivery.signature, secret, previous));
-    let signer = signer.transpose().map_err(|error| error.to_string())?;
-    let target = Target::new(&hook.target, None, &headers)
-        .and_then(|target| target.signed_by(signer))
-        .map_err(|error| error.to_string())?
-        .sent_by(hook.method)
-        .over(hook.tls.clone());
-    let target = match &hook.auth {
-        Some(credentials) => target.let_in_with(credentials),
-        None => target,
-    };
-    let filter = hook.filter.as_deref().map(Filter::compile).transpose();
-    Ok(Hook {
+/// The hook that hooks.toml defines so.
+pub fn from_file(hook: &FileHook) -> Hook {
+    Hook {
         id: HookId::new(hook.name.as_str(), false),
         owner: hook.owner.as_deref().map(Arc::from),
         events: hook.events.clone().into(),
-        filter: filter.map_err(|error| error.to_string())?.map(Box::new),
-        target,
+        filter: hook.filter.clone(),
+        target: Target::of_file(hook),
         delivery: Arc::new(hook.delivery.clone()),
         since: None,
         active: true,
         origin: Origin::File,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_million_hooks_fit_into_little_memory() {
-        // Beside what is behind pointers: id, URL and secret.
-        assert!(size_of::<Hook>() <= 160, "{} bytes", size_of::<Hook>());
     }
 }

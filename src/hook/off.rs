@@ -1,8 +1,8 @@
-//! Which hooks are off where the slot stands, so that after a crash a hook still hears what was committed before it was
-//! switched off, and nothing of what was committed before it was switched on again.
+//! Which hooks are disabled at the position of the slot. After a crash, a hook is therefore still sent what was
+//! committed before it was disabled, and nothing that was committed while it was disabled.
 //!
-//! The hook table says how hooks are now; the stream begins again somewhat before that. What lies between is noted
-//! together with the position.
+//! The hook table holds the present state of the hooks, while the stream begins again somewhat earlier. The state at
+//! the confirmed position is saved together with the position.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -12,14 +12,15 @@ use std::{
 use super::HookId;
 use crate::{lock::lock, postgres::Lsn};
 
-/// The hooks that are off where the reader is, and what of that is not noted yet. Clones are the same one.
+/// The hooks that are disabled at the position of the reader, and the changes that are not saved yet. Clones share one
+/// state.
 #[derive(Debug, Clone, Default)]
 pub struct OffHooks(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     off: HashSet<HookId>,
-    /// In the order of the stream.
+    /// The changes that are not saved yet, in the order of the stream.
     turned: Vec<Turn>,
 }
 
@@ -31,7 +32,7 @@ struct Turn {
 }
 
 impl OffHooks {
-    /// Begins where these are off, as is noted.
+    /// Starts from the saved state, in which these hooks are off.
     pub fn begin(&self, off: impl IntoIterator<Item = HookId>) {
         *self.lock() = State {
             off: off.into_iter().collect(),
@@ -39,20 +40,20 @@ impl OffHooks {
         };
     }
 
-    /// Is it off where the reader is?
+    /// Is the hook off at the position of the reader?
     pub fn contains(&self, hook: &HookId) -> bool {
         self.lock().off.contains(hook)
     }
 
-    /// The stream says in the transaction `at` that a hook is off, or not. One that is removed is not.
+    /// Records that the transaction `at` switched a hook off, or on. A hook that was removed counts as on.
     pub fn turn(&self, hook: &HookId, off: bool, at: Lsn) {
         let mut state = self.lock();
-        let news = if off {
+        let has_changed = if off {
             state.off.insert(hook.clone())
         } else {
             state.off.remove(hook)
         };
-        if news {
+        if has_changed {
             state.turned.push(Turn {
                 at,
                 hook: hook.clone(),
@@ -61,7 +62,8 @@ impl OffHooks {
         }
     }
 
-    /// What has changed up to `confirmed` and is not noted yet: the hooks that are off by then, and those that are so no more.
+    /// What changed up to `confirmed` and is not saved yet: the hooks that are off by then, and those that are on
+    /// again.
     pub fn turned(&self, confirmed: Lsn) -> (Vec<HookId>, Vec<HookId>) {
         let state = self.lock();
         let turned = state.turned.iter().take_while(|turn| turn.at < confirmed);
@@ -73,7 +75,7 @@ impl OffHooks {
         (of(true), of(false))
     }
 
-    /// What [`turned`](Self::turned) said of `confirmed` has been noted.
+    /// What [`turned`](Self::turned) returned for `confirmed` has been saved.
     pub fn noted(&self, confirmed: Lsn) {
         self.lock().turned.retain(|turn| turn.at >= confirmed);
     }

@@ -1,4 +1,4 @@
-//! All hooks as they are now, for people to look at: those that cannot be used too, with the reason.
+//! All hooks as they are now, for people to look at, including those that cannot be used, with the reason.
 
 use std::sync::Arc;
 
@@ -8,57 +8,61 @@ use tokio_postgres::Client;
 use super::{
     Hook, HookId, Origin, from_file,
     index::Index,
-    row::{self, HookColumns, HookRow, Known},
+    row::{self, Constraints, HookRow},
 };
-use crate::{config::Config, event::EventMap, postgres::quote};
+use crate::{
+    config::{Config, HookColumns},
+    event::EventMap,
+    postgres::quote,
+};
 
 /// The hooks of hooks.toml, in its order, and then those of the table.
 #[derive(Debug)]
 pub struct Roster {
-    /// All of them.
+    /// All hooks.
     pub hooks: Vec<Listed>,
 }
 
-/// A hook, be it good or not.
+/// A hook of the roster, which may be invalid.
 #[derive(Debug)]
 pub struct Listed {
-    /// What it is known by.
+    /// Its id.
     pub id: HookId,
-    /// Where it is kept.
+    /// Where it is defined.
     pub origin: Origin,
-    /// Whose rows it hears; `None`: everyone's.
+    /// Whose rows it is sent; `None`: everyone's.
     pub owner: Option<String>,
-    /// The events or patterns that it names, as they were written.
+    /// The events or patterns that it names, as they are written.
     pub events: Vec<String>,
-    /// Is it switched on?
+    /// Is it enabled?
     pub active: bool,
-    /// The hook, or why it cannot be one.
+    /// The checked hook, or why it is invalid.
     pub made: Result<Arc<Hook>, String>,
 }
 
 impl Roster {
-    /// Reads all hooks, and judges them as the reader does.
+    /// Reads all hooks, and checks them as the reader does.
     ///
     /// # Errors
-    /// When the hook table cannot be read. Where rowhook's own has not been made yet, it holds nothing.
+    /// When the hook table cannot be read. rowhook's own table is empty as long as it does not exist.
     pub async fn read(client: &Client, config: &Config, events: &EventMap) -> Result<Self> {
-        let mut known = Known::new(config, events);
+        let mut constraints = Constraints::new(config, events);
         let of_file = config.hooks.iter().map(|hook| Listed {
             id: HookId::new(hook.name.as_str(), false),
             origin: Origin::File,
             owner: hook.owner.clone(),
             events: hook.events.iter().map(ToString::to_string).collect(),
             active: true,
-            made: match known.guard.check_url(&hook.target) {
-                Ok(()) => from_file(hook).map(Arc::new),
+            made: match constraints.guard.check_url(&hook.target) {
+                Ok(()) => Ok(Arc::new(from_file(hook))),
                 Err(refusal) => Err(refusal.to_string()),
             },
         });
         let mut hooks: Vec<Listed> = of_file.collect();
-        known.learn_all(client, events).await?;
-        let columns = HookColumns::from_config(config);
+        constraints.learn_all(client, events).await?;
+        let columns = config.hook_columns();
         if config.hook_table.is_some() || exists(client, &columns).await? {
-            let take = |row| hooks.push(of_table(row, &known));
+            let take = |row| hooks.push(of_table(row, &constraints));
             row::load_all(client, &columns, |row| row, take).await?;
         }
         Ok(Self { hooks })
@@ -69,7 +73,7 @@ impl Roster {
         self.hooks.iter().find(|listed| listed.id.as_str() == id)
     }
 
-    /// The hooks that can hear something, indexed as the reader has them.
+    /// The hooks that can be sent something, indexed as in the reader.
     pub fn index(&self, events: &EventMap) -> Index {
         let mut index = Index::new(events.names().iter().cloned());
         let usable = self.hooks.iter().filter(|listed| listed.active);
@@ -80,14 +84,14 @@ impl Roster {
     }
 }
 
-fn of_table(row: HookRow, known: &Known) -> Listed {
+fn of_table(row: HookRow, constraints: &Constraints) -> Listed {
     Listed {
         id: row.id.clone(),
         origin: Origin::Table,
         owner: row.owner().map(str::to_owned),
         events: row.event().map(str::to_owned).into_iter().collect(),
         active: row.active,
-        made: row.into_hook(known).map(Arc::new),
+        made: row.into_hook(constraints).map(Arc::new),
     }
 }
 

@@ -1,6 +1,6 @@
-//! A row of the hook table, and what makes it a hook.
+//! Reads rows of the hook table, and makes hooks of them.
 //!
-//! The same row is read in two ways: all of them from the table at start, and each one from the stream when it changes.
+//! A row is read in two ways: from the table at the start, and from the stream when it changes.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,11 +17,11 @@ use url::Url;
 
 use super::{Hook, HookId, Origin};
 use crate::{
-    config::{self, Delivery, HookTable, Pattern, PayloadFormat},
+    config::{self, Delivery, HookColumns, Pattern, PayloadFormat},
     event::{EventMap, TableEvents},
     expression::{filter::Filter, typing::Columns},
     postgres::{
-        TableName, quote,
+        quote,
         relation::Relation,
         tuple::{Tuple, Value},
     },
@@ -30,152 +30,74 @@ use crate::{
     signature::{SignatureScheme, Signer},
 };
 
-/// So many rows are read together, and so many times that beside those that are taken.
-const PARCEL: usize = 512;
-const PARCELS: usize = 2;
+/// The number of rows that are read together.
+const CHUNK: usize = 512;
+/// The number of chunks that wait to be taken, beside the one that is being read.
+const CHUNKS: usize = 2;
+/// The number of columns that are read as text.
+const TEXTS: usize = 12;
 
-/// Which table holds the hooks, and which of its columns holds what.
-#[derive(Debug, Clone)]
-pub struct HookColumns {
-    /// The table.
-    pub table: TableName,
-    id: String,
-    owner: String,
-    event: String,
-    target: String,
-    active: Option<String>,
-    secret: Option<String>,
-    previous_secret: Option<String>,
-    previous_ends: Option<String>,
-    signature: Option<String>,
-    filter: Option<String>,
-    headers: Option<String>,
-    payload: Option<String>,
-    created_at: Option<String>,
-    invalid: Option<String>,
+/// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
+fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
+    [
+        Some(&columns.owner),
+        Some(&columns.event),
+        Some(&columns.target),
+        columns.active.as_ref(),
+        columns.secret.as_ref(),
+        columns.previous_secret.as_ref(),
+        columns.previous_secret_expires_at.as_ref(),
+        columns.signature.as_ref(),
+        columns.filter.as_ref(),
+        columns.headers.as_ref(),
+        columns.payload.as_ref(),
+        columns.invalid.as_ref(),
+    ]
+    .map(|column| column.map(String::as_str))
 }
 
-impl HookColumns {
-    /// rowhook's own table in `schema`.
-    pub fn own(schema: &str) -> Self {
-        let name = |name: &str| name.to_owned();
-        Self {
-            table: TableName {
-                schema: name(schema),
-                name: name("hook"),
-            },
-            id: name("id"),
-            owner: name("owner"),
-            event: name("event"),
-            target: name("target"),
-            active: Some(name("active")),
-            secret: Some(name("secret")),
-            previous_secret: Some(name("previous_secret")),
-            previous_ends: Some(name("previous_secret_expires_at")),
-            signature: Some(name("signature")),
-            filter: Some(name("filter")),
-            headers: Some(name("headers")),
-            payload: Some(name("payload")),
-            created_at: Some(name("created_at")),
-            invalid: Some(name("invalid")),
-        }
-    }
-
-    /// The application's table of `[hook_table]`.
-    pub fn of(table: &HookTable) -> Self {
-        Self {
-            table: table.table.clone(),
-            id: table.id.clone(),
-            owner: table.owner.clone(),
-            event: table.event.clone(),
-            target: table.target.clone(),
-            active: table.active.clone(),
-            secret: table.secret.clone(),
-            previous_secret: table.previous_secret.clone(),
-            previous_ends: None,
-            signature: table.signature.clone(),
-            filter: table.filter.clone(),
-            headers: table.headers.clone(),
-            payload: table.payload.clone(),
-            created_at: table.created.clone(),
-            invalid: None,
-        }
-    }
-
-    /// The one that `config` asks for.
-    pub fn from_config(config: &config::Config) -> Self {
-        match &config.hook_table {
-            Some(table) => Self::of(table),
-            None => Self::own(&config.database.schema),
-        }
-    }
-
-    /// The column of the key.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The column of the owner.
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
-
-    /// The SQL of a row's columns, in the order in which [`HookRow::from_sql`] reads them.
-    fn select(&self) -> String {
-        let text = |column: &str| format!("{}::text", quote::name(column));
-        let optional =
-            |column: &Option<String>| column.as_deref().map_or("null::text".to_owned(), text);
-        let created_at = match &self.created_at {
-            // Neither of the two infinities is a number.
-            Some(column) => format!(
-                "(extract(epoch from nullif(nullif({column}, 'infinity'), '-infinity')) * 1000000)::int8",
-                column = quote::name(column)
-            ),
-            None => "null::int8".to_owned(),
-        };
-        // As the stream writes it, whatever the session's settings are.
-        let previous_ends = match &self.previous_ends {
-            Some(column) => format!(
-                "case when isfinite({column}) then to_char({column} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') else {column}::text end",
-                column = quote::name(column)
-            ),
-            None => "null::text".to_owned(),
-        };
-        format!(
-            "select {}, pg_typeof({}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {}, {}, {}, {}, {}, {}, {}, {}, {created_at}, {}, {}, {previous_ends}, {} from {}",
-            text(&self.id),
-            quote::name(&self.id),
-            text(&self.owner),
-            text(&self.event),
-            text(&self.target),
-            optional(&self.active),
-            optional(&self.secret),
-            optional(&self.filter),
-            optional(&self.headers),
-            optional(&self.payload),
-            optional(&self.invalid),
-            optional(&self.previous_secret),
-            optional(&self.signature),
-            quote::table(&self.table),
-        )
-    }
+/// The SQL that reads rows for [`HookRow::from_sql`].
+fn select(columns: &HookColumns) -> String {
+    let id = quote::name(&columns.id);
+    let created = match &columns.created {
+        // Neither of the two infinities is a number.
+        Some(column) => format!(
+            "(extract(epoch from nullif(nullif({column}, 'infinity'), '-infinity')) * 1000000)::int8",
+            column = quote::name(column)
+        ),
+        None => "null::int8".to_owned(),
+    };
+    let texts = texts(columns).map(|column| match column {
+        // As the stream has it, whatever the session's settings are.
+        Some(column) if Some(column) == columns.previous_secret_expires_at.as_deref() => format!(
+            "case when isfinite({column}) then to_char({column} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') else {column}::text end",
+            column = quote::name(column)
+        ),
+        Some(column) => format!("{}::text", quote::name(column)),
+        None => "null::text".to_owned(),
+    });
+    format!(
+        "select {id}::text, pg_typeof({id}) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype), {created}, {} from {}",
+        texts.join(", "),
+        quote::table(&columns.table),
+    )
 }
 
-/// A row of the hook table as it stands there, unchecked.
+/// A row of the hook table, not checked yet.
 #[derive(Debug, Clone)]
 pub struct HookRow {
-    /// The row's key.
+    /// The key of the row.
     pub id: HookId,
-    /// Is it switched on?
+    /// Is it enabled?
     pub active: bool,
-    /// Why it could not be used when it was last looked at.
+    /// Why it was invalid when it was last checked.
     pub invalid: Option<String>,
     owner: Option<String>,
     event: Option<String>,
     target: Option<String>,
     secret: Option<Secret>,
     previous_secret: Option<Secret>,
-    previous_ends: Option<String>,
+    previous_secret_expires_at: Option<String>,
     signature: Option<String>,
     filter: Option<String>,
     headers: Option<String>,
@@ -183,12 +105,12 @@ pub struct HookRow {
     created_at: Option<SystemTime>,
 }
 
-/// What the stream says of a row of the hook table.
+/// A row of the hook table, as the stream carries it.
 #[derive(Debug)]
 pub enum Streamed {
     /// The whole row.
     Row(Box<HookRow>),
-    /// A column that we need was not sent; the row has to be read again.
+    /// The stream left out a column, so the row has to be read from the table.
     Partial(HookId),
 }
 
@@ -203,82 +125,81 @@ impl HookRow {
         tuple: &Tuple,
     ) -> Result<Streamed> {
         let id = id_from_stream(columns, relation, tuple)?;
-        let mut partial = false;
-        let mut text = |column: &str| -> Result<Option<String>> {
-            // The table had no such column yet when this was written. Whether it has it now is seen when it is read again.
-            let value = relation.column(column).and_then(|at| tuple.get(at));
-            Ok(match value {
+        let mut texts_of_row = [const { None }; TEXTS];
+        for (text, column) in texts_of_row.iter_mut().zip(texts(columns)) {
+            let Some(column) = column else { continue };
+            *text = match relation.column(column).and_then(|at| tuple.get(at)) {
                 Some(Value::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
-                Some(Value::Unchanged) | None => {
-                    partial = true;
-                    None
-                }
                 Some(Value::Null) => None,
-            })
-        };
-        let mut optional = |column: &Option<String>| column.as_deref().map_or(Ok(None), &mut text);
-        let active = optional(&columns.active)?;
-        let secret = optional(&columns.secret)?;
-        let previous_secret = optional(&columns.previous_secret)?;
-        let previous_ends = optional(&columns.previous_ends)?;
-        let signature = optional(&columns.signature)?;
-        let filter = optional(&columns.filter)?;
-        let headers = optional(&columns.headers)?;
-        let payload = optional(&columns.payload)?;
-        let invalid = optional(&columns.invalid)?;
-        let row = Self {
-            active: columns.active.is_none() || active.as_deref().is_some_and(is_true),
-            owner: text(&columns.owner)?,
-            event: text(&columns.event)?,
-            target: text(&columns.target)?,
-            secret: secret.map(Secret::new),
-            previous_secret: previous_secret.map(Secret::new),
-            previous_ends,
+                // The stream left it out, or the table had no such column when this was written. Whether it has one now
+                // is seen when the row is read again.
+                Some(Value::Unchanged) | None => return Ok(Streamed::Partial(id)),
+            };
+        }
+        let row = Self::from_texts(columns, id, texts_of_row, None);
+        Ok(Streamed::Row(Box::new(row)))
+    }
+
+    /// Reads a row that [`select`] gave.
+    fn from_sql(columns: &HookColumns, row: &tokio_postgres::Row) -> Result<Self> {
+        let id: Option<String> = row.try_get(0)?;
+        let id = HookId::new(id.context("a hook's id is null")?, row.try_get(1)?);
+        let created: Option<i64> = row.try_get(2)?;
+        let created = created
+            .map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs()));
+        let mut texts = [const { None }; TEXTS];
+        for (at, text) in texts.iter_mut().enumerate() {
+            *text = row.try_get(at + 3)?;
+        }
+        Ok(Self::from_texts(columns, id, texts, created))
+    }
+
+    /// A row with these values of the columns of [`texts`].
+    fn from_texts(
+        columns: &HookColumns,
+        id: HookId,
+        texts: [Option<String>; TEXTS],
+        created_at: Option<SystemTime>,
+    ) -> Self {
+        let [
+            owner,
+            event,
+            target,
+            active,
+            secret,
+            previous_secret,
+            previous_secret_expires_at,
             signature,
             filter,
             headers,
             payload,
-            created_at: None,
             invalid,
+        ] = texts;
+        let is_true = |text: &str| matches!(text, "t" | "true");
+        Self {
             id,
-        };
-        Ok(if partial {
-            Streamed::Partial(row.id)
-        } else {
-            Streamed::Row(Box::new(row))
-        })
-    }
-
-    fn from_sql(columns: &HookColumns, row: &tokio_postgres::Row) -> Result<Self> {
-        let text = |at: usize| row.try_get::<_, Option<String>>(at);
-        let active = text(5)?;
-        let created_at = row
-            .try_get::<_, Option<i64>>(10)?
-            .map(|micros| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs()));
-        Ok(Self {
-            id: HookId::new(text(0)?.context("a hook's id is null")?, row.try_get(1)?),
-            owner: text(2)?,
-            event: text(3)?,
-            target: text(4)?,
             active: columns.active.is_none() || active.as_deref().is_some_and(is_true),
-            secret: text(6)?.map(Secret::new),
-            filter: text(7)?,
-            headers: text(8)?,
-            payload: text(9)?,
+            invalid,
+            owner,
+            event,
+            target,
+            secret: secret.map(Secret::new),
+            previous_secret: previous_secret.map(Secret::new),
+            previous_secret_expires_at,
+            signature,
+            filter,
+            headers,
+            payload,
             created_at,
-            invalid: text(11)?,
-            previous_secret: text(12)?.map(Secret::new),
-            previous_ends: text(13)?,
-            signature: text(14)?,
-        })
+        }
     }
 
-    /// Whose rows it hears; `None`: everyone's.
+    /// Whose rows the hook is sent; `None`: everyone's.
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    /// The event or pattern that it names.
+    /// The event or pattern that the row names.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }
@@ -286,79 +207,38 @@ impl HookRow {
     /// Checks the row and makes it a hook.
     ///
     /// # Errors
-    /// The reason why it cannot be one, for its owner to read.
-    pub fn into_hook(self, known: &Known) -> Result<Hook, String> {
-        if known
-            .file_hooks
-            .iter()
-            .any(|name| *name == self.id.as_str())
-        {
-            return Err(format!(
-                "its id {:?} is the name of a hook in hooks.toml",
-                self.id.as_str()
-            ));
-        }
-        let event = self.event.ok_or("its event is null")?;
-        let pattern = Pattern::parse(&event)
-            .ok_or_else(|| format!("{event:?} is neither an event nor a pattern"))?;
-        if !known.events.iter().any(|name| pattern.matches(name)) {
-            return Err(format!(
-                "no event is called {event:?}; there are {}",
-                known.events.join(", ")
-            ));
-        }
-        let target = self.target.ok_or("its target is null")?;
+    /// Why it cannot be a hook, in words for its owner.
+    pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+        constraints.refuse_name_of_file(&self.id)?;
+        let pattern = constraints.pattern(self.event.as_deref())?;
+        let target = self.target.as_deref().ok_or("its target is null")?;
         let url =
-            Url::parse(&target).map_err(|error| format!("its target is not a URL: {error}"))?;
-        known
-            .guard
-            .check_url(&url)
-            .map_err(|refusal| refusal.to_string())?;
-        let headers = match self.headers.as_deref() {
-            Some(json) => parse_headers(json)?,
-            None => BTreeMap::new(),
-        };
+            Url::parse(target).map_err(|error| format!("its target is not a URL: {error}"))?;
+        let allowed = constraints.guard.check_url(&url);
+        allowed.map_err(|refusal| refusal.to_string())?;
+        let headers = parse_headers(self.headers.as_deref())?;
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value))
             .collect();
-        let signature = self.signature.as_deref();
-        let signature = signature.map(SignatureScheme::parse).transpose()?;
-        let signature = signature.unwrap_or_else(|| known.delivery.signature.clone());
-        let signer = signer(
-            &signature,
-            self.secret.as_ref(),
-            self.previous_secret.as_ref(),
-            self.previous_ends.as_deref(),
-        )?;
+        let signature = self.signature.as_deref().map(SignatureScheme::parse);
+        let signature = signature.transpose()?;
+        let signature = signature.unwrap_or_else(|| constraints.delivery.signature.clone());
+        let signer = self.signer(&signature)?;
         let target = Target::new(&url, None, &headers)
             .and_then(|target| target.signed_by(signer))
             .map_err(|error| error.to_string())?;
         let filter = self.filter.as_deref().map(Filter::compile).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
         if let Some(filter) = &filter {
-            known.fits(filter, &pattern)?;
+            constraints.fits(filter, &pattern)?;
         }
-        let payload = match self.payload.as_deref() {
-            None => known.delivery.payload,
-            Some(name) => PayloadFormat::parse(name)
-                .ok_or_else(|| format!("no payload is called {name:?}"))?,
-        };
-        let usual = &known.delivery;
-        let delivery = if (payload, &signature) == (usual.payload, &usual.signature) {
-            Arc::clone(usual)
-        } else {
-            Arc::new(Delivery {
-                payload,
-                signature,
-                ..(**usual).clone()
-            })
-        };
+        let delivery = constraints.delivery(self.payload.as_deref(), signature)?;
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
             events: [pattern].into(),
-            filter: filter.map(Box::new),
+            filter: filter.map(Arc::new),
             target,
             delivery,
             since: self.created_at,
@@ -366,25 +246,44 @@ impl HookRow {
             origin: Origin::Table,
         })
     }
+
+    /// What the row's secrets sign with; `None` where it has none.
+    fn signer(&self, scheme: &SignatureScheme) -> Result<Option<Signer>, String> {
+        let previous = self.previous_secret.as_ref();
+        let Some(secret) = &self.secret else {
+            return match previous {
+                Some(_) => Err("its previous secret stands without a secret".into()),
+                None => Ok(None),
+            };
+        };
+        let expires_at = self.previous_secret_expires_at.as_deref().map(parse_time);
+        let expires_at = expires_at.transpose()?.flatten();
+        let signer = Signer::new(
+            scheme,
+            secret,
+            previous.map(|previous| (previous, expires_at)),
+        );
+        signer.map(Some).map_err(|error| error.to_string())
+    }
 }
 
-/// What a row is checked against.
+/// What rows of the hook table are checked against.
 #[derive(Debug, Clone)]
-pub struct Known {
-    /// What applies where a row says nothing.
+pub struct Constraints {
+    /// The settings of hooks that say nothing else.
     pub delivery: Arc<Delivery>,
-    /// Which targets are allowed.
+    /// Refuses targets that may not be called.
     pub guard: Guard,
     /// All events that can happen.
     events: Vec<Arc<str>>,
     /// The names of the hooks in hooks.toml.
     file_hooks: Vec<String>,
-    /// What expressions may look at, by event, as far as the events' tables are known. Those of messages are not in it.
+    /// The columns that filters may use, by event, as far as the tables are known. Events of messages are not in it.
     rows: HashMap<Arc<str>, Columns>,
 }
 
-impl Known {
-    /// What `config` says. The tables of its events are not known yet.
+impl Constraints {
+    /// The constraints of `config`. The tables of its events are not known yet.
     pub fn new(config: &config::Config, events: &EventMap) -> Self {
         let delivery = &config.delivery;
         Self {
@@ -396,7 +295,7 @@ impl Known {
         }
     }
 
-    /// The table of these events looks like this, from now on.
+    /// Takes over the columns of the table of these events.
     pub fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
         for event in events.names() {
@@ -404,7 +303,7 @@ impl Known {
         }
     }
 
-    /// The tables of all events look as they do now.
+    /// Reads the columns of the tables of all events as they are now.
     ///
     /// # Errors
     /// When the catalog cannot be read.
@@ -419,7 +318,53 @@ impl Known {
         Ok(())
     }
 
-    /// Can the filter be asked of some event that the pattern matches? One that fits only some may be meant so.
+    /// Refuses the name of a hook in hooks.toml, because the id would stand for two hooks.
+    fn refuse_name_of_file(&self, id: &HookId) -> Result<(), String> {
+        let id = id.as_str();
+        if self.file_hooks.iter().any(|name| name == id) {
+            return Err(format!("its id {id:?} is the name of a hook in hooks.toml"));
+        }
+        Ok(())
+    }
+
+    /// The pattern that a row names, which must match an event.
+    fn pattern(&self, event: Option<&str>) -> Result<Pattern, String> {
+        let event = event.ok_or("its event is null")?;
+        let pattern = Pattern::parse(event)
+            .ok_or_else(|| format!("{event:?} is neither an event nor a pattern"))?;
+        if !self.events.iter().any(|name| pattern.matches(name)) {
+            return Err(format!(
+                "no event is called {event:?}; there are {}",
+                self.events.join(", ")
+            ));
+        }
+        Ok(pattern)
+    }
+
+    /// `[delivery]` with the payload format and the signature of a row; shared where they are the usual ones.
+    fn delivery(
+        &self,
+        payload: Option<&str>,
+        signature: SignatureScheme,
+    ) -> Result<Arc<Delivery>, String> {
+        let usual = &self.delivery;
+        let payload = match payload {
+            None => usual.payload,
+            Some(name) => PayloadFormat::parse(name)
+                .ok_or_else(|| format!("no payload is called {name:?}"))?,
+        };
+        if (payload, &signature) == (usual.payload, &usual.signature) {
+            return Ok(Arc::clone(usual));
+        }
+        Ok(Arc::new(Delivery {
+            payload,
+            signature,
+            ..(**usual).clone()
+        }))
+    }
+
+    /// Checks that the filter can be evaluated on at least one event that the pattern matches. One that fits only some
+    /// of them may be intended.
     fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
         let mut misfit = None;
         for event in self.events.iter().filter(|event| pattern.matches(event)) {
@@ -432,7 +377,7 @@ impl Known {
     }
 }
 
-/// The id of a streamed row, which is all that a deletion may carry.
+/// The id of a row in the stream, which is all that a deletion may carry.
 ///
 /// # Errors
 /// When the table has no such column, or the row has no id.
@@ -460,7 +405,8 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
     ))
 }
 
-/// Reads all rows of the hook table, makes something of each, and hands it to `take`: there may be a million.
+/// Reads all rows of the hook table, and passes what `make` makes of each to `take`. The rows are never all in memory,
+/// because there may be a million.
 ///
 /// # Errors
 /// When the table cannot be read.
@@ -472,23 +418,23 @@ pub async fn load_all<T: Send + 'static>(
 ) -> Result<()> {
     let what = || format!("read the hook table {}", columns.table);
     let none: [&str; 0] = [];
-    let rows = client.query_raw(&columns.select(), none).await;
+    let rows = client.query_raw(&select(columns), none).await;
     let rows = rows.with_context(what)?;
-    // It is as much work as taking them, and goes on beside it.
-    let (parcels, mut parcel) = mpsc::channel(PARCELS);
+    // Making them is as much work as taking them, so a task of its own does it meanwhile.
+    let (chunks, mut chunk) = mpsc::channel(CHUNKS);
     let columns = columns.clone();
     let reading = AbortOnDropHandle::new(tokio::spawn(async move {
-        let rows = rows.try_chunks(PARCEL);
+        let rows = rows.try_chunks(CHUNK);
         pin_mut!(rows);
         while let Some(rows) = rows.try_next().await.map_err(|error| error.1)? {
             let rows = rows.iter().map(|row| HookRow::from_sql(&columns, row));
             let rows = rows.map(|row| row.map(&make));
-            // Nobody takes them any more where the other side has been dropped.
-            let _ = parcels.send(rows.collect::<Result<Vec<_>>>()?).await;
+            // This fails only if the receiver was dropped, and then nobody needs the rows.
+            let _ = chunks.send(rows.collect::<Result<Vec<_>>>()?).await;
         }
         anyhow::Ok(())
     }));
-    while let Some(rows) = parcel.recv().await {
+    while let Some(rows) = chunk.recv().await {
         for row in rows {
             take(row);
         }
@@ -496,10 +442,10 @@ pub async fn load_all<T: Send + 'static>(
     reading.await.context("read hooks")?.with_context(what)
 }
 
-/// Reads one row of the hook table as it is now.
+/// Reads one row of the hook table as it is now; `None`: there is none with this id.
 ///
 /// # Errors
-/// When the table cannot be read. A row that is gone is `None`.
+/// When the table cannot be read.
 pub async fn load_one(
     client: &Client,
     columns: &HookColumns,
@@ -507,7 +453,7 @@ pub async fn load_one(
 ) -> Result<Option<HookRow>> {
     let sql = format!(
         "{} where {}::text = $1",
-        columns.select(),
+        select(columns),
         quote::name(&columns.id)
     );
     let row = client.query_opt(&sql, &[&id.as_str()]).await;
@@ -515,29 +461,7 @@ pub async fn load_one(
     row.map(|row| HookRow::from_sql(columns, &row)).transpose()
 }
 
-fn is_true(text: &str) -> bool {
-    matches!(text, "t" | "true")
-}
-
-/// What the row's secrets sign with; `None` where there is none.
-fn signer(
-    scheme: &SignatureScheme,
-    secret: Option<&Secret>,
-    previous: Option<&Secret>,
-    previous_ends: Option<&str>,
-) -> Result<Option<Signer>, String> {
-    let Some(secret) = secret else {
-        return match previous {
-            Some(_) => Err("its previous secret stands without a secret".into()),
-            None => Ok(None),
-        };
-    };
-    let ends = previous_ends.map(parse_time).transpose()?.flatten();
-    let signer = Signer::new(scheme, secret, previous.map(|previous| (previous, ends)));
-    signer.map(Some).map_err(|error| error.to_string())
-}
-
-/// A time as Postgres writes it in our sessions, in UTC; `None`: infinity.
+/// Reads a time as Postgres writes it in rowhook's sessions, in UTC. `None`: infinity.
 fn parse_time(text: &str) -> Result<Option<SystemTime>, String> {
     if text == "infinity" {
         return Ok(None);
@@ -548,7 +472,10 @@ fn parse_time(text: &str) -> Result<Option<SystemTime>, String> {
         .map_err(|_| format!("its previous secret expires at {text:?}, which is no time of ours"))
 }
 
-fn parse_headers(json: &str) -> Result<BTreeMap<String, Secret>, String> {
+fn parse_headers(json: Option<&str>) -> Result<BTreeMap<String, Secret>, String> {
+    let Some(json) = json else {
+        return Ok(BTreeMap::new());
+    };
     let headers: BTreeMap<String, String> = serde_json::from_str(json)
         .map_err(|_| "its headers are not a JSON object of texts".to_owned())?;
     Ok(headers

@@ -1,7 +1,7 @@
-//! What is looked up beside a row: `enrich` of a table.
+//! `enrich` of a table: what the user's queries add to a row.
 //!
-//! A query of the user's is asked for a whole batch of rows at once. It sees the present, which may be later than the row. What
-//! it does not answer is not known, and the payload says so; no row waits for another answer.
+//! A query runs for a whole batch of rows at once. It sees the present, which may be later than the row. What it does
+//! not answer is listed as unknown in the payload; no row waits until a query succeeds.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,46 +10,45 @@ use anyhow::{Context, Result};
 use crate::{
     change::Change,
     config::{Config, TableRules},
-    expression::question::Question,
-    lookup::asking::{Arguments, Asker, batched},
+    expression::query::Query,
+    lookup::query::{Arguments, QueryRunner, batch_sql},
     postgres::{
         TableName,
-        address::Address,
         relation::Relation,
         tuple::{Image, Value},
     },
 };
 
-/// What was looked up for one row under one key.
+/// The result of one `enrich` query for one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Added {
+pub struct EnrichedField {
     /// The key under which it is shown.
     pub key: Arc<str>,
-    /// The first row of the answer as a JSON object, `null` where there was none; `None`: it is not known.
+    /// The first row of the result as a JSON object, or `null` if there was none. `None`: the query failed.
     pub json: Option<String>,
 }
 
-/// Looks up what is shown beside rows.
+/// Runs the queries of `enrich`.
 pub struct Enrichment {
     tables: HashMap<TableName, Vec<Addition>>,
-    asker: Asker,
+    runner: QueryRunner,
 }
 
 /// One line of `[tables.NAME.enrich]`.
 struct Addition {
     key: Arc<str>,
-    question: Question,
+    query: Query,
 }
 
 impl Enrichment {
-    /// What `config` asks for, in the database at `address`.
-    pub fn new(config: &Config, address: Address) -> Self {
+    /// Runs the queries of each `[tables.NAME.enrich]`.
+    pub fn new(config: &Config) -> Self {
         let tables = config.tables.iter();
         let tables = tables.filter(|rules| !rules.enrich.is_empty());
         let additions = |rules: &TableRules| {
             let all = rules.enrich.iter().map(|enrich| Addition {
                 key: enrich.key.as_str().into(),
-                question: enrich.question.clone(),
+                query: enrich.query.clone(),
             });
             all.collect()
         };
@@ -57,16 +56,20 @@ impl Enrichment {
             tables: tables
                 .map(|rules| (rules.table.clone(), additions(rules)))
                 .collect(),
-            asker: Asker::new("rowhook enrich", address),
+            runner: QueryRunner::new("rowhook enrich", config.database.address.clone()),
         }
     }
 
-    /// Looks up what is shown beside each of these changes: one query for each table and key.
+    /// Adds to each change's fields what the queries find for its row, with one query for each table and key.
     ///
     /// # Errors
-    /// When the database cannot be reached. A query that fails is no error: what it was to find is not known.
-    pub async fn look_up(&mut self, changes: Vec<(&Change, &mut Vec<Added>)>) -> Result<()> {
-        let mut by_relation: HashMap<usize, Vec<(&Change, &mut Vec<Added>)>> = HashMap::new();
+    /// When the database cannot be reached. A query that fails is no error: its fields are unknown.
+    pub async fn look_up(
+        &mut self,
+        changes: Vec<(&Change, &mut Vec<EnrichedField>)>,
+    ) -> Result<()> {
+        let mut by_relation: HashMap<usize, Vec<(&Change, &mut Vec<EnrichedField>)>> =
+            HashMap::new();
         for (change, added) in changes {
             if self.tables.contains_key(&change.relation.table()) {
                 let key = Arc::as_ptr(&change.relation).addr();
@@ -79,12 +82,12 @@ impl Enrichment {
                 continue;
             };
             for addition in self.tables.get(&relation.table()).into_iter().flatten() {
-                let asked: Vec<Arguments<'_>> = rows
+                let rows_of_arguments: Vec<Arguments<'_>> = rows
                     .iter()
-                    .map(|(change, _)| arguments(change, &addition.question))
+                    .map(|(change, _)| arguments(change, &addition.query))
                     .collect();
-                let sql = sql(&addition.question, &relation);
-                let answers = self.asker.ask(&sql, &asked).await;
+                let sql = sql(&addition.query, &relation);
+                let answers = self.runner.run(&sql, &rows_of_arguments).await;
                 let answers = answers.context("look up what enrich adds")?;
                 if let Some(error) = answers.failed {
                     tracing::warn!(
@@ -96,7 +99,7 @@ impl Enrichment {
                 }
                 for ((_, added), json) in rows.iter_mut().zip(answers.texts) {
                     let key = Arc::clone(&addition.key);
-                    added.push(Added { key, json });
+                    added.push(EnrichedField { key, json });
                 }
             }
         }
@@ -104,14 +107,14 @@ impl Enrichment {
     }
 }
 
-/// The values of the row that the question asks with.
-fn arguments<'a>(change: &'a Change, question: &Question) -> Arguments<'a> {
-    let columns = question.columns().into_iter();
-    columns.map(|column| known(change, column)).collect()
+/// The arguments of the query for a row.
+fn arguments<'a>(change: &'a Change, query: &Query) -> Arguments<'a> {
+    let columns = query.columns().into_iter();
+    columns.map(|column| column_text(change, column)).collect()
 }
 
-/// The text of a column in what is shown of the row; `None` where it is not known.
-pub(crate) fn known<'a>(change: &'a Change, column: &str) -> Option<Option<&'a str>> {
+/// The text of a column of the shown row, or null; `None` where the value is unknown.
+pub(crate) fn column_text<'a>(change: &'a Change, column: &str) -> Option<Option<&'a str>> {
     let at = change.relation.column(column)?;
     let image = change.shown()?;
     if matches!(image, Image::Key(_)) && !change.relation.columns.get(at)?.identity_key {
@@ -124,17 +127,17 @@ pub(crate) fn known<'a>(change: &'a Change, column: &str) -> Option<Option<&'a s
     }
 }
 
-/// The SQL of the question for many rows: the first row that it finds as an object.
-pub(crate) fn sql(question: &Question, relation: &Relation) -> String {
-    let answer = |query: &str| {
+/// The SQL that runs the query for many rows, and gives the first row of each result as a JSON object.
+pub(crate) fn sql(query: &Query, relation: &Relation) -> String {
+    let answer = |inner: &str| {
         format!(
-            "coalesce((select row_to_json(asked)::text from ({query}) as asked limit 1), 'null')"
+            "coalesce((select row_to_json(asked)::text from ({inner}) as asked limit 1), 'null')"
         )
     };
-    batched(question, |column| sql_type(relation, column), answer)
+    batch_sql(query, |column| sql_type(relation, column), answer)
 }
 
-/// What a column is in SQL.
+/// The SQL type of a column.
 pub(crate) fn sql_type(relation: &Relation, column: &str) -> String {
     let at = relation.column(column);
     let column = at.and_then(|at| relation.columns.get(at));

@@ -1,8 +1,8 @@
-//! What a change lacks and the database is asked for: the owner of its row, values that the stream left out, what is shown
-//! beside the row, and who may see it.
+//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, the
+//! additions of `enrich`, and who may see the row.
 
-pub mod asking;
 pub mod enrich;
 pub mod owner;
 pub mod permission;
+pub mod query;
 pub mod toast;

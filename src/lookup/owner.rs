@@ -1,7 +1,7 @@
-//! Whose row it is: a column of the row, or a path over foreign keys.
+//! Finds the owner of a row: in a column of the row, or along a path of foreign keys.
 //!
-//! A path is looked up in batches. An answer is kept only where the stream keeps it right, that is for tables that are
-//! published; others are asked once for each batch, because a row that is sent to its former owner is a leak.
+//! Paths are looked up in batches. An answer is cached only for tables that are published, because the stream keeps
+//! those up to date. Other tables are queried for every batch: a row that is sent to its former owner would be a leak.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,27 +20,27 @@ use crate::{
     },
 };
 
-/// The default owner column.
+/// The column of the owner in tables that have no owner rule.
 pub const DEFAULT_COLUMN: &str = "user_id";
 
-/// Answers kept for one step are forgotten together when they are so many.
+/// The most answers that are cached of one step. When there are as many, all of them are dropped.
 const KEPT_AT_MOST: usize = 100_000;
 
-/// Finds owners.
+/// Finds the owners of rows, and caches what it looked up.
 #[derive(Debug)]
 pub struct Owners {
     published: HashSet<TableName>,
     steps: HashMap<OwnerStep, Answers>,
 }
 
-/// What is known of one step's table: key → value of the step's column.
+/// The cache of one step: the keys of its table, and the value of the step's column for each.
 #[derive(Debug, Default)]
 struct Answers {
     known: HashMap<Arc<str>, Option<Arc<str>>>,
     lookup: Option<Lookup>,
 }
 
-/// How a step's table is entered.
+/// How a step finds a row of its table: the primary key, and the query.
 #[derive(Debug, Clone)]
 struct Lookup {
     key: String,
@@ -48,7 +48,7 @@ struct Lookup {
 }
 
 impl Owners {
-    /// Nothing is known yet. The stream carries the changes of the `published` tables.
+    /// Finds owners by these rules, with empty caches. The stream carries the changes of the `published` tables.
     pub fn new<'a>(
         rules: impl IntoIterator<Item = &'a OwnerRule>,
         published: impl IntoIterator<Item = TableName>,
@@ -62,7 +62,7 @@ impl Owners {
         }
     }
 
-    /// Whose row it is, from what the change and the answers say; `None` where the row has no owner or it is not known.
+    /// The owner of a row, from the change and the cached answers; `None` where it has none or it is unknown.
     pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Arc<str>> {
         let column = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
         let mut key = shown_text(change, column)?;
@@ -72,7 +72,7 @@ impl Owners {
         Some(key)
     }
 
-    /// Looks up what [`owner`](Self::owner) will need for `changes`, one query for each step.
+    /// Looks up what [`owner`](Self::owner) will need for `changes`, with one query for each step.
     ///
     /// # Errors
     /// When a query fails.
@@ -86,7 +86,7 @@ impl Owners {
             .filter(|(rule, _)| !rule.steps.is_empty())
             .filter_map(|(rule, change)| Some((&rule.steps[..], shown_text(change, &rule.column)?)))
             .collect();
-        // All first steps are asked together, then all second ones.
+        // The first steps of all paths are looked up together, then the second ones.
         while !wanted.is_empty() {
             let mut missing: HashMap<&OwnerStep, HashSet<Arc<str>>> = HashMap::new();
             for (steps, key) in &wanted {
@@ -114,10 +114,10 @@ impl Owners {
         Ok(())
     }
 
-    /// Follows a change of a table that owners are looked up in.
+    /// Updates the caches with a change of a table that owners are looked up in.
     pub fn follow(&mut self, change: &Change) {
         let table = change.relation.table();
-        // A row that is gone still tells whose its children were, which the stream may delete after it.
+        // The answer of a deleted row is kept, because the stream may delete its children after it.
         let Some(Image::Whole(row)) = change.shown() else {
             return;
         };
@@ -141,7 +141,7 @@ impl Owners {
         }
     }
 
-    /// Forgets the answers that nobody keeps right. To be called after each batch.
+    /// Drops the answers about tables that are not published. Call it after each batch.
     pub fn forget(&mut self) {
         for (step, answers) in &mut self.steps {
             if !self.published.contains(&step.table) {
@@ -207,7 +207,7 @@ impl Lookup {
     }
 }
 
-/// The text of a column in what is shown of the row; `None` where it is null or unknown.
+/// The text of a column of the shown row; `None` where it is null or unknown.
 fn shown_text(change: &Change, column: &str) -> Option<Arc<str>> {
     let at = change.relation.column(column)?;
     let image = change.shown()?;

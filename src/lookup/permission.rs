@@ -1,14 +1,12 @@
-//! Who may see a row: `visible` of a table, asked for the hooks of owners before anything is sent to them.
+//! `visible` of a table: which owners may see a row. It is asked for each owner's hook before anything is sent to it.
 //!
-//! A no is a delivery that is not made, and counted. Where nobody can tell, nothing is sent either: the delivery waits, and is
-//! asked about again when its turn comes. The question goes with it into the table, for every attempt asks anew.
+//! When the answer is no, no delivery is made. When there is no answer, nothing is sent either: the delivery is parked,
+//! and the check is made again when its turn comes. It is kept in the table together with the delivery, because every
+//! attempt asks anew.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use anyhow::{Context, Result};
@@ -18,127 +16,120 @@ use tokio::sync::Mutex;
 use crate::{
     change::Change,
     config::Config,
-    expression::question::Question,
+    expression::query::Query,
     lookup::{
-        asking::{Arguments, Asker, batched},
-        enrich::{known, sql_type},
+        enrich::{column_text, sql_type},
+        query::{Arguments, QueryRunner, batch_sql},
     },
-    meters::Meters,
-    postgres::{TableName, address::Address, relation::Relation},
+    meters::{Counts, Meters},
+    postgres::{TableName, relation::Relation},
 };
 
-/// Stands for the hook's owner in a query.
+/// The variable of a query that stands for the hook's owner.
 pub const OWNER: &str = "owner";
-/// Stands for the row's primary key, where that is one column.
+/// The variable of a query that stands for the row's primary key, where that is one column.
 pub const KEY: &str = "key";
 
-/// Asks who may see what.
+/// Asks which owners may see which rows.
 pub struct Permission {
-    tables: HashMap<TableName, Question>,
-    asker: Mutex<Asker>,
+    tables: HashMap<TableName, Query>,
+    runner: Mutex<QueryRunner>,
     meters: Arc<Meters>,
 }
 
-/// What an owner is asked about: a row, by the values that the table's query names.
+/// The question whether an owner may see a row: the table, and the values that its query needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct VisibilityCheck {
     schema: String,
     table: String,
-    values: Vec<Named>,
+    values: Vec<Argument>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Named {
+struct Argument {
     name: String,
-    /// As SQL writes it.
+    /// The SQL type.
     ty: String,
     text: Option<String>,
 }
 
-/// What is known of an owner and a row.
+/// May an owner see a row?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The owner may see it.
+    /// The owner may see the row.
     Yes,
-    /// The owner may not.
+    /// The owner may not see the row.
     No,
-    /// Nobody can tell, for this reason.
+    /// There is no answer, for this reason.
     Unknown(String),
 }
 
-/// How often there was which answer, since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// May see it.
-    pub yes: AtomicU64,
-    /// May not.
-    pub no: AtomicU64,
-    /// Nobody could tell.
-    pub unknown: AtomicU64,
-}
-
 impl Permission {
-    /// What `config` asks, in the database at `address`. Answers are counted in `meters`.
-    pub fn new(config: &Config, address: Address, meters: Arc<Meters>) -> Self {
+    /// Asks what `visible` of `config` says. Answers are counted in `meters`.
+    pub fn new(config: &Config, meters: Arc<Meters>) -> Self {
+        let address = config.database.address.clone();
         let tables = config.tables.iter();
-        let asked = tables.filter_map(|rules| Some((rules.table.clone(), rules.visible.clone()?)));
+        let queries =
+            tables.filter_map(|rules| Some((rules.table.clone(), rules.visible.clone()?)));
         Self {
-            tables: asked.collect(),
-            asker: Mutex::new(Asker::new("rowhook permission", address)),
+            tables: queries.collect(),
+            runner: Mutex::new(QueryRunner::new("rowhook permission", address)),
             meters,
         }
     }
 
-    /// Is there something to ask about rows of this table?
+    /// Has this table a `visible`?
     pub fn concerns(&self, table: &TableName) -> bool {
         self.tables.contains_key(table)
     }
 
-    /// The question whether `owner` may see the row; `None` where the table has none.
-    pub fn question(&self, change: &Change, owner: &str) -> Option<Asked> {
+    /// The question whether `owner` may see the row; `None` where the table has no `visible`.
+    pub fn question(&self, change: &Change, owner: &str) -> Option<VisibilityCheck> {
         let relation = &change.relation;
-        let question = self.tables.get(&relation.table())?;
-        let values = question.columns().into_iter().filter_map(|name| {
+        let query = self.tables.get(&relation.table())?;
+        let values = query.columns().into_iter().filter_map(|name| {
             let (ty, text) = match column(name, relation) {
                 None => ("text".to_owned(), Some(owner)),
-                Some(column) => (sql_type(relation, column), known(change, column)?),
+                Some(column) => (sql_type(relation, column), column_text(change, column)?),
             };
-            Some(Named {
+            Some(Argument {
                 name: name.to_owned(),
                 ty,
                 text: text.map(str::to_owned),
             })
         });
-        Some(Asked {
+        Some(VisibilityCheck {
             schema: relation.schema.clone(),
             table: relation.name.clone(),
             values: values.collect(),
         })
     }
 
-    /// The answers, in the order of the questions: one query for all of a table.
+    /// The answers, in the order of the questions. All questions about a table are one query.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn ask(&self, questions: &[&Asked]) -> Result<Vec<Answer>> {
-        let mut answers = vec![Answer::Unknown(String::new()); questions.len()];
+    pub async fn ask(&self, checks: &[&VisibilityCheck]) -> Result<Vec<Answer>> {
+        let mut answers = vec![Answer::Unknown(String::new()); checks.len()];
         let mut by_sql: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut rows: Vec<Arguments<'_>> = vec![None; questions.len()];
-        for (at, asked) in questions.iter().enumerate() {
-            match self.todays(asked) {
-                Ok(question) => {
-                    by_sql.entry(asked.sql(question)).or_default().push(at);
-                    rows[at] = Some(asked.texts(question));
+        let mut rows: Vec<Arguments<'_>> = vec![None; checks.len()];
+        for (at, check) in checks.iter().enumerate() {
+            match self.current_query(check) {
+                Ok(query) => {
+                    by_sql.entry(check.sql(query)).or_default().push(at);
+                    rows[at] = Some(check.texts(query));
                 }
                 Err(reason) => answers[at] = Answer::Unknown(reason),
             }
         }
         for (sql, places) in by_sql {
             let rows: Vec<Arguments<'_>> = places.iter().map(|at| rows[*at].take()).collect();
-            let mut asker = self.asker.lock().await;
-            let told = asker.ask(&sql, &rows).await.context("ask who may see")?;
-            let reason = told.failed.unwrap_or_else(|| "it has no answer".to_owned());
-            for (at, text) in places.into_iter().zip(told.texts) {
+            let mut runner = self.runner.lock().await;
+            let found = runner.run(&sql, &rows).await.context("ask who may see")?;
+            let reason = found
+                .failed
+                .unwrap_or_else(|| "it has no answer".to_owned());
+            for (at, text) in places.into_iter().zip(found.texts) {
                 answers[at] = match text.as_deref() {
                     Some("true") => Answer::Yes,
                     Some(_) => Answer::No,
@@ -150,66 +141,69 @@ impl Permission {
             if let Answer::Unknown(reason) = answer {
                 *reason = format!("who may see it is not known: {reason}");
             }
-            self.meters.permission.note(answer);
+            answer.count(&self.meters.permission);
         }
         Ok(answers)
     }
 
-    /// What is asked today about a row of this table, if what is known of it is enough.
-    fn todays(&self, asked: &Asked) -> Result<&Question, String> {
+    /// The query that the table's `visible` is now: it may have been another when a delivery was parked.
+    ///
+    /// # Errors
+    /// Why it cannot be run: the table has none any more, or the check lacks a value that it needs.
+    fn current_query(&self, check: &VisibilityCheck) -> Result<&Query, String> {
         let name = TableName {
-            schema: asked.schema.clone(),
-            name: asked.table.clone(),
+            schema: check.schema.clone(),
+            name: check.table.clone(),
         };
-        let question = self.tables.get(&name);
-        let question = question.ok_or_else(|| format!("{name} has no visible any more"))?;
-        let missing = |column: &&str| asked.value(column).is_none();
-        if let Some(column) = question.columns().into_iter().find(missing) {
+        let query = self.tables.get(&name);
+        let query = query.ok_or_else(|| format!("{name} has no visible any more"))?;
+        let missing = |column: &&str| check.value(column).is_none();
+        if let Some(column) = query.columns().into_iter().find(missing) {
             return Err(format!("visible asks for {column}, which is not known"));
         }
-        Ok(question)
+        Ok(query)
     }
 }
 
-impl Asked {
-    /// As it is kept with a delivery.
+impl VisibilityCheck {
+    /// The form in which it is kept with a parked delivery.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts are JSON")
     }
 
-    fn value(&self, column: &str) -> Option<&Named> {
+    fn value(&self, column: &str) -> Option<&Argument> {
         self.values.iter().find(|value| value.name == column)
     }
 
-    /// The question as SQL, with the types of the columns that it asks with.
-    fn sql(&self, question: &Question) -> String {
-        sql(question, |column| {
+    /// The query as SQL, with the types of its arguments.
+    fn sql(&self, query: &Query) -> String {
+        sql(query, |column| {
             let value = self.value(column);
             value.map_or_else(|| "text".to_owned(), |value| value.ty.clone())
         })
     }
 
-    /// What the question asks with, in its order: it may have been another when the row was parked.
-    fn texts(&self, question: &Question) -> Vec<Option<&str>> {
-        let columns = question.columns().into_iter();
+    /// The arguments of the query, in its order.
+    fn texts(&self, query: &Query) -> Vec<Option<&str>> {
+        let columns = query.columns().into_iter();
         columns
             .map(|column| self.value(column)?.text.as_deref())
             .collect()
     }
 }
 
-impl Counts {
-    fn note(&self, answer: &Answer) {
-        let count = match answer {
-            Answer::Yes => &self.yes,
-            Answer::No => &self.no,
-            Answer::Unknown(_) => &self.unknown,
+impl Answer {
+    fn count(&self, counts: &Counts) {
+        let count = match self {
+            Self::Yes => &counts.yes,
+            Self::No => &counts.no,
+            Self::Unknown(_) => &counts.unknown,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The column that a name of a query stands for; `None`: for the owner.
+/// The column that a variable of a query stands for; `None`: it stands for the owner.
 pub(crate) fn column<'a>(name: &'a str, relation: &'a Relation) -> Option<&'a str> {
     let own = relation.column(name).map(|_| name);
     match (own, name) {
@@ -223,11 +217,12 @@ pub(crate) fn column<'a>(name: &'a str, relation: &'a Relation) -> Option<&'a st
     }
 }
 
-/// The SQL of the question for many rows: `true` where the query finds a row whose first value is neither null nor false.
-pub(crate) fn sql(question: &Question, ty: impl Fn(&str) -> String) -> String {
-    batched(question, ty, |query| {
+/// The SQL that runs the query for many rows. It gives `true` where the query finds a row whose first value is neither
+/// null nor false.
+pub(crate) fn sql(query: &Query, ty: impl Fn(&str) -> String) -> String {
+    batch_sql(query, ty, |inner| {
         format!(
-            "coalesce((select asked.c is not null and asked.c::text <> 'false' from ({query}) as asked (c) limit 1), false)::text"
+            "coalesce((select asked.c is not null and asked.c::text <> 'false' from ({inner}) as asked (c) limit 1), false)::text"
         )
     })
 }

@@ -1,7 +1,7 @@
-//! Values that the stream left out: large ones that an update did not touch, and stored generated columns.
+//! Reads the values that the stream left out: large ones that an update did not change, and stored generated columns.
 //!
-//! They are read again, and a reading counts only if the row is still the one that the transaction wrote: its xmin says
-//! so. A row that has been changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them.
+//! A value counts only if the row is still the one that the transaction wrote, which its xmin shows. A row that was
+//! changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,14 +15,15 @@ use crate::{
     postgres::tuple::{Tuple, Value},
 };
 
-/// The stream may show a commit a moment before other sessions see it; so often, and so long, do we ask again.
-const LOOKS: u32 = 50;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// So many bytes of a table are read at a time, or one row.
-const ROOM: usize = 4 << 20;
+/// The most times that rows are read. The stream may carry a commit a moment before other sessions see it.
+const TRIES: u32 = 50;
+/// The pause before rows are read again.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The most bytes that are read of a table at a time, unless a single row has more.
+const MOST_BYTES: usize = 4 << 20;
 
-/// Fills the gaps in the new rows of `changes`, as far as that can be done truly and there is room. Returns how many of them, from
-/// the first on, are done with: all where there is nothing, and one at least.
+/// Fills the gaps in the new rows of `changes`, as far as the rows have not changed since and `MOST_BYTES` allow.
+/// Returns the number of changes, from the first on, that are finished: at least one, if there are any.
 ///
 /// # Errors
 /// When a table cannot be read.
@@ -44,7 +45,7 @@ pub async fn fill(client: &Client, changes: &mut [&mut Change]) -> Result<usize>
     Ok(done)
 }
 
-/// Fills the gaps in changes of one table. Returns the number of the first for which there was no room.
+/// Fills the gaps in changes of one table. Returns the place of the first change for which there was no room.
 async fn fill_table(
     client: &Client,
     changes: &mut [(usize, &mut Change)],
@@ -57,7 +58,7 @@ async fn fill_table(
         return Ok(None);
     };
     let mut left = None;
-    for _ in 0..LOOKS {
+    for _ in 0..TRIES {
         let messages = client.simple_query(&sql).await;
         let messages = messages.with_context(|| {
             format!(
@@ -88,13 +89,13 @@ async fn fill_table(
         if !changes.iter().any(still_to_come) {
             break;
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(left)
 }
 
-/// Reads a snapshot first, and then, for each row that has a gap, its xmin, whether there is room for it, and all its columns.
-/// `None` without a key.
+/// The SQL that reads a snapshot and then, for each row with a gap, its xmin, whether there is room for it, and its
+/// columns. `None`: the table has no primary key, or no row has one.
 fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String> {
     if relation.primary_key.is_empty() {
         return None;
@@ -109,7 +110,7 @@ fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String
     if keys.is_empty() {
         return None;
     }
-    // Whole rows would drag every other large value along: only the columns that are missing somewhere are read.
+    // Only the columns that some row lacks are read: whole rows would carry every other large value too.
     let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
     for (at, column) in relation.columns.iter().enumerate() {
         let name = quote::name(&column.name);
@@ -133,7 +134,7 @@ fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String
         from (
             select
                 xmin,
-                sum({bytes}) over so_far <= {ROOM} or row_number() over so_far = 1,
+                sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
                 {inner}
             from {table}
             where ({key}) in ({keys})
@@ -157,7 +158,7 @@ fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
     Some(format!("({})", literals?.join(", ")))
 }
 
-/// Fills the gaps of a row that was read again. Returns its number where there was no room for it.
+/// Fills the gaps from a row that was read. Returns the place of its change if there was no room for it.
 fn fill_from(
     relation: &Relation,
     changes: &mut [(usize, &mut Change)],
@@ -209,7 +210,7 @@ fn is_gap(change: &Change, at: usize) -> bool {
     change.after().and_then(|new| new.get(at)) == Some(&Value::Unchanged)
 }
 
-/// What `pg_current_snapshot()` says: `xmin:xmax:running,…`, in 64 bits.
+/// A `pg_current_snapshot()`: `xmin:xmax:running,…`, with ids of 64 bits.
 #[derive(Debug, PartialEq, Eq)]
 struct Snapshot {
     xmax: u64,
@@ -226,7 +227,7 @@ impl Snapshot {
         Some(Self { xmax, running })
     }
 
-    /// Is the committed transaction `xid` visible? Of the 64-bit ids that end so, the one next to xmax is meant.
+    /// Is the committed transaction `xid` visible? `xid` has only the lower 32 bits; the id nearest to xmax is meant.
     fn shows(&self, xid: u32) -> bool {
         #[expect(
             clippy::cast_possible_truncation,

@@ -13,11 +13,11 @@ use tokio_postgres::Transaction;
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::{Error, Known, Office, Result, Who, begin, hooks::Hook};
+use super::{Constraints, Error, Office, Result, Who, begin, hooks::Hook};
 use crate::{
-    config::HOOK_DISABLED,
+    config::HookColumns,
     hook::{self, HookId, row},
-    message::PREFIX,
+    message::{Disabled, PREFIX},
     postgres::{quote, time::timestamp},
 };
 
@@ -118,25 +118,33 @@ impl Office {
         self.check_target(&new.target).await?;
         let known = self.known_now().await?;
         let mut row = Row::default();
-        row.set("owner", Some(&self.table.owner), owner)?;
-        row.set("event", Some(&self.table.event), Some(new.event))?;
-        row.set("target", Some(&self.table.target), Some(new.target))?;
-        row.set("filter", self.table.filter.as_ref(), new.filter)?;
-        let secret = match (&self.table.secret, new.secret) {
+        row.set("owner", Some(&self.table.columns.owner), owner)?;
+        row.set("event", Some(&self.table.columns.event), Some(new.event))?;
+        row.set("target", Some(&self.table.columns.target), Some(new.target))?;
+        row.set("filter", self.table.columns.filter.as_ref(), new.filter)?;
+        let secret = match (&self.table.columns.secret, new.secret) {
             (Some(_), given) => Some(given.unwrap_or_else(|| new_secret(None))),
             (None, Some(_)) => return Err(no_column("secret")),
             (None, None) => None,
         };
         if let Some(secret) = &secret {
-            row.set("secret", self.table.secret.as_ref(), Some(secret.clone()))?;
+            row.set(
+                "secret",
+                self.table.columns.secret.as_ref(),
+                Some(secret.clone()),
+            )?;
         }
-        row.set("payload", self.table.payload.as_ref(), new.payload)?;
+        row.set("payload", self.table.columns.payload.as_ref(), new.payload)?;
         if let Some(headers) = new.headers {
-            row.put("headers", self.table.headers.as_ref(), object(headers))?;
+            row.put(
+                "headers",
+                self.table.columns.headers.as_ref(),
+                object(headers),
+            )?;
         }
-        let description = self.table.description.as_ref();
+        let description = self.table.columns.description.as_ref();
         row.set("description", description, new.description)?;
-        if let (Some(active), false) = (&self.table.active, self.table.own) {
+        if let (Some(active), false) = (&self.table.columns.active, self.table.columns.is_own) {
             row.values.insert(active.clone(), Value::Bool(true));
         }
         let now = self.now_columns(&row.values).await?;
@@ -147,7 +155,7 @@ impl Office {
         let made = transaction.query_one(&sql, &[&json]).await;
         let made = made.map_err(|error| Error::of_postgres("make the hook", error))?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
-        check_row(&transaction, &self.columns, &known, &id).await?;
+        check_row(&transaction, &self.table.columns, &known, &id).await?;
         commit(transaction).await?;
         let hook = self.hook(&Who::Operator, &id).await?;
         Ok(Keyed { hook, secret })
@@ -164,23 +172,27 @@ impl Office {
         }
         let mut row = Row::default();
         if let Some(event) = change.event {
-            row.set("event", Some(&self.table.event), Some(event))?;
+            row.set("event", Some(&self.table.columns.event), Some(event))?;
         }
         if let Some(target) = change.target {
-            row.set("target", Some(&self.table.target), Some(target))?;
+            row.set("target", Some(&self.table.columns.target), Some(target))?;
         }
         if let Some(filter) = change.filter {
-            row.put("filter", self.table.filter.as_ref(), text(filter))?;
+            row.put("filter", self.table.columns.filter.as_ref(), text(filter))?;
         }
         if let Some(payload) = change.payload {
-            row.put("payload", self.table.payload.as_ref(), text(payload))?;
+            row.put(
+                "payload",
+                self.table.columns.payload.as_ref(),
+                text(payload),
+            )?;
         }
         if let Some(headers) = change.headers {
             let headers = headers.map_or(Value::Null, object);
-            row.put("headers", self.table.headers.as_ref(), headers)?;
+            row.put("headers", self.table.columns.headers.as_ref(), headers)?;
         }
         if let Some(description) = change.description {
-            let column = self.table.description.as_ref();
+            let column = self.table.columns.description.as_ref();
             row.put("description", column, text(description))?;
         }
         let values = row.values;
@@ -211,7 +223,7 @@ impl Office {
         if !before.active {
             return Ok(before);
         }
-        let own = match self.table.own {
+        let own = match self.table.columns.is_own {
             true => ", disabled_at = clock_timestamp(), disabled_reason = $2",
             false => "",
         };
@@ -224,7 +236,7 @@ impl Office {
         let transaction = begin(&mut self.client).await?;
         let failed = |error| Error::of_postgres("disable the hook", error);
         let key = HookId::new(id, false);
-        let row = row::load_one(transaction.client(), &self.columns, &key).await?;
+        let row = row::load_one(transaction.client(), &self.table.columns, &key).await?;
         transaction
             .execute(&sql, &[&id, &reason])
             .await
@@ -259,7 +271,7 @@ impl Office {
     /// When `who` has no such hook, or its table has no column for a secret.
     pub async fn rotate_secret(&mut self, who: &Who, id: &str) -> Result<Keyed> {
         self.of_table(who, id).await?;
-        let column = self.table.secret.clone();
+        let column = self.table.columns.secret.clone();
         let column = column.ok_or_else(|| no_column("secret"))?;
         let before = format!(
             "select {}::text from {} where {}::text = $1",
@@ -276,9 +288,9 @@ impl Office {
         let secret = new_secret(before.as_deref());
         let mut row = Row::default();
         row.put("secret", Some(&column), Value::String(secret.clone()))?;
-        if let (Some(previous), Some(before)) = (&self.table.previous_secret, before) {
+        if let (Some(previous), Some(before)) = (&self.table.columns.previous_secret, before) {
             row.put("previous_secret", Some(previous), Value::String(before))?;
-            if self.table.own {
+            if self.table.columns.is_own {
                 let until = timestamp(self.now().await? + OVERLAP);
                 row.values
                     .insert("previous_secret_expires_at".into(), Value::String(until));
@@ -296,9 +308,9 @@ impl Office {
     pub(super) async fn live_hook(&self, who: &Who, id: &str) -> Result<hook::Hook> {
         self.hook(who, id).await?;
         if let Some(of_file) = self.config.hooks.iter().find(|hook| hook.name == id) {
-            return hook::from_file(of_file).map_err(Error::Conflict);
+            return Ok(hook::from_file(of_file));
         }
-        let row = row::load_one(&self.client, &self.columns, &HookId::new(id, false)).await?;
+        let row = row::load_one(&self.client, &self.table.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
         row.into_hook(&self.rules.known)
             .map_err(|reason| Error::Conflict(format!("hook {id} cannot be used: {reason}")))
@@ -317,7 +329,11 @@ impl Office {
     }
 
     fn active_column(&self) -> Result<String> {
-        self.table.active.clone().ok_or_else(|| no_column("active"))
+        self.table
+            .columns
+            .active
+            .clone()
+            .ok_or_else(|| no_column("active"))
     }
 
     /// Writes columns of a row, if the row can still be used afterwards.
@@ -335,7 +351,7 @@ impl Office {
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
-        check_row(&transaction, &self.columns, &known, id).await?;
+        check_row(&transaction, &self.table.columns, &known, id).await?;
         commit(transaction).await
     }
 
@@ -366,7 +382,7 @@ impl Office {
 
     /// The columns that have to be filled with the present time, as an ORM would do it.
     async fn now_columns(&self, given: &Map<String, Value>) -> Result<Vec<String>> {
-        if self.table.own {
+        if self.table.columns.is_own {
             return Ok(Vec::new());
         }
         let sql = include_str!("../../sql/manage/now_columns.sql");
@@ -421,8 +437,8 @@ fn no_column(what: &str) -> Error {
 /// Reads the row as the stream will, and refuses what that would.
 async fn check_row(
     transaction: &Transaction<'_>,
-    columns: &row::HookColumns,
-    known: &Known,
+    columns: &HookColumns,
+    known: &Constraints,
     id: &str,
 ) -> Result<()> {
     let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;
@@ -437,17 +453,14 @@ async fn commit(transaction: Transaction<'_>) -> Result<()> {
 
 /// The event `hook.disabled`, as a message of the stream.
 fn told_disabled(hook: &Hook, id: &HookId, reason: &str) -> String {
-    serde_json::json!({
-        "event": HOOK_DISABLED,
-        "owner": hook.owner,
-        "about": hook.id,
-        "payload": {
-            "hook": id,
-            "target": hook.target,
-            "reason": reason,
-            "since": timestamp(std::time::SystemTime::now()),
-            "last_answer": hook.last.as_ref().map(|last| &last.answer),
-        },
-    })
-    .to_string()
+    Disabled {
+        owner: hook.owner.as_deref(),
+        id: &hook.id,
+        hook: serde_json::json!(id),
+        target: &hook.target,
+        reason,
+        since: &timestamp(std::time::SystemTime::now()),
+        last_answer: hook.last.as_ref().map(|last| last.answer.as_str()),
+    }
+    .to_json()
 }

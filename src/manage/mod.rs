@@ -32,11 +32,8 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::Config,
-    event::EventMap,
-    hook::row::{HookColumns, Known},
-    postgres::{address::Address, quote},
-    setup::migration,
+    config::Config, event::EventMap, expression::filter::Filter, hook::row::Constraints,
+    postgres::quote, setup::migration,
 };
 
 /// For whom something is done, and so what they may see and touch.
@@ -63,21 +60,20 @@ pub struct Office {
     client: Client,
     config: Arc<Config>,
     table: Table,
-    columns: HookColumns,
     rules: Arc<Rules>,
 }
 
 /// What the configuration says of events and of rows of the hook table.
 struct Rules {
     map: EventMap,
-    known: Known,
+    known: Constraints,
 }
 
 impl Rules {
-    fn of(config: &Config) -> anyhow::Result<Self> {
-        let map = EventMap::new(config)?;
-        let known = Known::new(config, &map);
-        Ok(Self { map, known })
+    fn of(config: &Config) -> Self {
+        let map = EventMap::new(config);
+        let known = Constraints::new(config, &map);
+        Self { map, known }
     }
 }
 
@@ -87,8 +83,7 @@ impl Office {
     /// # Errors
     /// When there is no connection, or the tables are not those of this version; the message says what to do.
     pub async fn open(config: Arc<Config>, name: &str) -> anyhow::Result<Self> {
-        let address = Address::parse(config.database.url.expose()).context("database.url")?;
-        let client = address.connect(name).await?;
+        let client = config.database.address.connect(name).await?;
         let schema = &config.database.schema;
         let path = format!("set search_path to {}, pg_temp", quote::name(schema));
         client
@@ -99,8 +94,7 @@ impl Office {
         Ok(Self {
             client,
             table: Table::from_config(&config),
-            columns: HookColumns::from_config(&config),
-            rules: Arc::new(Rules::of(&config)?),
+            rules: Arc::new(Rules::of(&config)),
             config,
         })
     }
@@ -111,7 +105,7 @@ impl Office {
     }
 
     /// What rows are checked against, with the tables as they are now.
-    async fn known_now(&self) -> Result<Known> {
+    async fn known_now(&self) -> Result<Constraints> {
         let mut known = self.rules.known.clone();
         known.learn_all(&self.client, &self.rules.map).await?;
         Ok(known)
@@ -132,17 +126,17 @@ impl Office {
         let rows = self.config.hooks.iter().map(|hook| {
             let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();
             let headers: serde_json::Map<String, Value> = hook
-                .headers
+                .header_names
                 .iter()
-                .map(|(name, _)| (name.clone(), Value::Null))
+                .map(|name| (name.clone(), Value::Null))
                 .collect();
             json!({
                 "id": hook.name,
                 "owner": hook.owner,
                 "event": events.join(", "),
                 "target": hook.target.as_str(),
-                "signed": hook.secret.is_some(),
-                "filter": hook.filter,
+                "signed": hook.signer.is_some(),
+                "filter": hook.filter.as_deref().map(Filter::text),
                 "headers": headers,
             })
         });

@@ -1,6 +1,9 @@
 //! The SQL that depends on which table holds the hooks: rowhook's own, or one of the application's.
 
-use crate::{config::Config, postgres::quote, setup::catalog::hook_table};
+use crate::{
+    config::{Config, HookColumns},
+    postgres::quote,
+};
 
 /// The hooks of the file, as rows like those that [`Table::select`] gives; its parameter is a JSON array.
 pub(super) const FILE_HOOKS: &str = "\
@@ -12,103 +15,63 @@ pub(super) const FILE_HOOKS: &str = "\
         id text, owner text, event text, target text, signed boolean, filter text, headers text
     )";
 
-/// The hook table. Names are quoted, and the table's carries its schema.
+/// The hook table.
 pub(super) struct Table {
+    /// Its name with its schema, quoted.
     pub(super) name: String,
+    /// The column of the id, quoted.
     pub(super) id: String,
-    /// The columns as they are called in the table, unquoted, by what they are to us.
-    pub(super) owner: String,
-    pub(super) event: String,
-    pub(super) target: String,
-    pub(super) active: Option<String>,
-    pub(super) secret: Option<String>,
-    pub(super) previous_secret: Option<String>,
-    pub(super) filter: Option<String>,
-    pub(super) headers: Option<String>,
-    pub(super) payload: Option<String>,
-    pub(super) description: Option<String>,
-    created: Option<String>,
-    /// It is rowhook's own, with more columns.
-    pub(super) own: bool,
+    /// Its columns as they are called there, unquoted.
+    pub(super) columns: HookColumns,
 }
 
 impl Table {
     pub(super) fn from_config(config: &Config) -> Self {
-        let name = quote::table(&hook_table(config));
-        let text = |text: &str| text.to_owned();
-        match &config.hook_table {
-            None => Self {
-                name,
-                id: quote::name("id"),
-                owner: text("owner"),
-                event: text("event"),
-                target: text("target"),
-                active: Some(text("active")),
-                secret: Some(text("secret")),
-                previous_secret: Some(text("previous_secret")),
-                filter: Some(text("filter")),
-                headers: Some(text("headers")),
-                payload: Some(text("payload")),
-                description: Some(text("description")),
-                created: Some(text("created_at")),
-                own: true,
-            },
-            Some(theirs) => Self {
-                name,
-                id: quote::name(&theirs.id),
-                owner: theirs.owner.clone(),
-                event: theirs.event.clone(),
-                target: theirs.target.clone(),
-                active: theirs.active.clone(),
-                secret: theirs.secret.clone(),
-                previous_secret: theirs.previous_secret.clone(),
-                filter: theirs.filter.clone(),
-                headers: theirs.headers.clone(),
-                payload: theirs.payload.clone(),
-                description: theirs.description.clone(),
-                created: theirs.created.clone(),
-                own: false,
-            },
+        let columns = config.hook_columns();
+        Self {
+            name: quote::table(&columns.table),
+            id: quote::name(&columns.id),
+            columns,
         }
     }
 
     /// All rows, with the same columns whichever table it is.
     pub(super) fn select(&self) -> String {
-        let Self { name, id, own, .. } = self;
+        let Self { name, id, columns } = self;
         let cast = |column: &Option<String>, to: &str| match column {
             Some(column) => format!("{}::{to}", quote::name(column)),
             None => format!("null::{to}"),
         };
         let text = |column: &str| format!("{}::text", quote::name(column));
-        let active = self.active.as_deref().map_or("true".into(), |column| {
+        let active = columns.active.as_deref().map_or("true".into(), |column| {
             format!("coalesce({}, false)", quote::name(column))
         });
-        let signed = self.secret.as_deref().map_or("false".into(), |column| {
+        let signed = columns.secret.as_deref().map_or("false".into(), |column| {
             format!("{} is not null", quote::name(column))
         });
-        let of_own = |column: &str, to: &str| match own {
+        let of_own = |column: &str, to: &str| match columns.is_own {
             true => column.to_owned(),
             false => format!("null::{to}"),
         };
-        let columns = [
+        let selected = [
             format!("{id}::text as id"),
             "'table' as origin".into(),
-            format!("{} as owner", text(&self.owner)),
-            format!("{} as event", text(&self.event)),
-            format!("{} as target", text(&self.target)),
+            format!("{} as owner", text(&columns.owner)),
+            format!("{} as event", text(&columns.event)),
+            format!("{} as target", text(&columns.target)),
             format!("{active} as active"),
             format!("{signed} as signed"),
-            format!("{} as filter", cast(&self.filter, "text")),
-            format!("{} as payload", cast(&self.payload, "text")),
-            format!("{} as headers", cast(&self.headers, "text")),
-            format!("{} as description", cast(&self.description, "text")),
+            format!("{} as filter", cast(&columns.filter, "text")),
+            format!("{} as payload", cast(&columns.payload, "text")),
+            format!("{} as headers", cast(&columns.headers, "text")),
+            format!("{} as description", cast(&columns.description, "text")),
             format!("{} as invalid", of_own("invalid", "text")),
             format!("{} as disabled_at", of_own("disabled_at", "timestamptz")),
             format!("{} as disabled_reason", of_own("disabled_reason", "text")),
-            format!("{} as created_at", cast(&self.created, "timestamptz")),
+            format!("{} as created_at", cast(&columns.created, "timestamptz")),
             format!("{} as updated_at", of_own("updated_at", "timestamptz")),
         ];
-        format!("select {} from {name}", columns.join(", "))
+        format!("select {} from {name}", selected.join(", "))
     }
 
     /// SQL that inserts a row with these columns, whose values are taken from the JSON object $1 as the columns' types want

@@ -1,18 +1,21 @@
-//! `cloudevents`: CloudEvents 1.0 in its structured JSON form.
+//! `cloudevents`: CloudEvents 1.0 in structured JSON.
 //!
-//! `source` is the table and `id` is where the event stands in its database, so the two together name it for ever: the same for
-//! all hooks, and in every attempt.
+//! `source` is the table and `id` the place of the event in its database. Together they identify the event for ever,
+//! and are the same for all hooks and attempts.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Parts, full_name, object::Object, operation};
+use super::{
+    object::Object,
+    parts::{Parts, full_name, operation},
+};
 use crate::postgres::time::timestamp;
 use crate::{change::Change, event::Event, postgres::tuple::Value};
 
-/// Everything that a path of a URI may not have as it is.
+/// The characters that must be escaped in the path of a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'-')
@@ -30,7 +33,7 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     body.field("time", &timestamp(event.commit_time));
     body.some("subject", change.and_then(subject));
     body.field("datacontenttype", "application/json");
-    // Extensions: their names are of lower-case letters and their values plain texts.
+    // Extensions: the names have only lower-case letters, and the values are texts.
     body.some("op", change.map(|change| operation(&change.row)));
     body.some("owner", event.owner.as_deref());
     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(","));
@@ -40,7 +43,8 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     body.finish()
 }
 
-/// The LSN, the commit time (LSNs begin anew where a cluster does) and the number in the transaction.
+/// The LSN, the commit time and the number in the transaction. The commit time is needed because LSNs begin anew in a
+/// new cluster.
 fn id(event: &Event) -> String {
     let since = event.commit_time.duration_since(SystemTime::UNIX_EPOCH);
     let micros = since.unwrap_or_default().as_micros();
@@ -53,7 +57,7 @@ fn source(change: Option<&Change>) -> String {
     format!("/rowhook/{}", utf8_percent_encode(&table, PATH))
 }
 
-/// The values of the row's key, as Postgres prints them; `None` where it has none.
+/// The values of the row's key in Postgres' text format; `None`: the row has no key.
 fn subject(change: &Change) -> Option<String> {
     let row = change.shown()?.tuple();
     let texts = change.relation.key.iter().map(|at| match row.get(*at)? {

@@ -1,19 +1,19 @@
-//! `django`: as django-rest-hooks sends a model that has no `serialize_hook`, byte for byte.
+//! `django`: byte for byte what django-rest-hooks sends for a model without `serialize_hook`.
 //! `{"hook": {"id", "event", "target"}, "data": {"model", "pk", "fields": {…}}}`
 //!
-//! It is Django's Python serializer and then `json.dumps` with DjangoJSONEncoder. The first makes texts of what is neither a
-//! number nor a time: a list becomes the text of its JSON, and a duration `1 02:03:04`.
+//! django-rest-hooks uses Django's Python serializer and then `json.dumps` with DjangoJSONEncoder. The serializer makes
+//! texts of all values but numbers and times: a list becomes the text of its JSON, and a duration `1 02:03:04`.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
-use super::{Parts, python};
+use super::{parts::Parts, python};
 use crate::event::shape::Shape;
 use crate::{
     change::Change,
     event::{Event, Subject},
     hook::Hook,
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     postgres::{
         json,
         relation::{Column, Relation},
@@ -26,7 +26,7 @@ use crate::{
 pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     let mut body = Vec::with_capacity(parts.data.len() + 160);
     body.extend_from_slice(br#"{"hook": {"id": "#);
-    // A number or a string.
+    // The id is a number or a string.
     let id = serde_json::to_vec(&hook.id).unwrap_or_default();
     python::redump(&id, &mut body);
     body.extend_from_slice(br#", "event": "#);
@@ -44,7 +44,8 @@ pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     body.into()
 }
 
-/// What the event tells of. `json` is that in the other dialects: what a message carries, or a template made.
+/// The `data` of the body. `json` is the `data` of the other formats, which is what a message carries or a template
+/// made.
 pub(super) fn data(event: &Event, json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + 100);
     match &event.subject {
@@ -58,7 +59,7 @@ pub(super) fn data(event: &Event, json: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The model and the key alone; of a message nothing.
+/// The `data` of a thin body: only the model and the key. For a message it is null.
 pub(super) fn thin(event: &Event) -> Vec<u8> {
     let Subject::Row { change, shape, .. } = &event.subject else {
         return b"null".to_vec();
@@ -69,7 +70,7 @@ pub(super) fn thin(event: &Event) -> Vec<u8> {
     out
 }
 
-/// The name of a column as a field of its model: without the `_id` of a foreign key. `None` where it is not shown.
+/// The name of a column as a field of its model, without the `_id` of a foreign key. `None`: the column is not shown.
 pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
     let shown = shape.name(&column.name)?;
     let own = shown == column.name && column.foreign_key;
@@ -79,7 +80,7 @@ pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
     })
 }
 
-/// `bookstore.book`, of the model that hooks.toml names, else of the table `bookstore_book`.
+/// The label `bookstore.book`, from the model that hooks.toml names, or else from the table `bookstore_book`.
 pub fn label(relation: &Relation, shape: &Shape) -> String {
     match shape.model() {
         Some(model) => format!("{}.{}", model.app, model.name.to_lowercase()),
@@ -87,7 +88,7 @@ pub fn label(relation: &Relation, shape: &Shape) -> String {
     }
 }
 
-fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
+fn model(change: &Change, shape: &Shape, added: &[EnrichedField], out: &mut Vec<u8>) {
     let Some(image) = change.shown() else {
         out.extend_from_slice(b"null");
         return;
@@ -105,7 +106,7 @@ fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
     };
     for (at, (column, value)) in relation.columns.iter().zip(image.tuple()).enumerate() {
         let known = matches!(image, Image::Whole(_)) || column.identity_key;
-        // Django tells a key of one column as `pk` and nowhere else.
+        // Django writes a key of one column as `pk` and not as a field.
         let is_pk = relation.primary_key == [at];
         let Some(name) = field(shape, column).filter(|_| known && !is_pk) else {
             continue;
@@ -115,7 +116,7 @@ fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
             write(column, value, out);
         }
     }
-    for Added { key, json } in added {
+    for EnrichedField { key, json } in added {
         if let Some(json) = json {
             begin(key, out);
             python::redump(json.as_bytes(), out);
@@ -124,7 +125,7 @@ fn model(change: &Change, shape: &Shape, added: &[Added], out: &mut Vec<u8>) {
     out.extend_from_slice(b"}}");
 }
 
-/// Everything before the fields.
+/// Writes everything before the fields.
 fn head(change: &Change, shape: &Shape, out: &mut Vec<u8>) {
     let relation = &change.relation;
     out.extend_from_slice(br#"{"model": "#);
@@ -172,7 +173,7 @@ fn write(column: &Column, value: &Value, out: &mut Vec<u8>) {
         Type::Json => python::redump(text.as_bytes(), out),
         Type::Timestamp | Type::TimestampTz => {
             let time = iso(&text, &column.ty);
-            // DjangoJSONEncoder cuts microseconds to milliseconds, and writes UTC as Z.
+            // DjangoJSONEncoder truncates microseconds to milliseconds, and writes UTC as Z.
             let (time, zone) = match time.strip_suffix("+00:00") {
                 Some(time) => (time, "Z"),
                 None => (time.as_str(), ""),
@@ -180,7 +181,7 @@ fn write(column: &Column, value: &Value, out: &mut Vec<u8>) {
             python::text(&(to_milliseconds(time).to_owned() + zone), out);
         }
         Type::Time => python::text(to_milliseconds(&iso(&text, &column.ty)), out),
-        ty => python::text(&told(ty, &text), out),
+        ty => python::text(&field_text(ty, &text), out),
     }
 }
 
@@ -188,8 +189,8 @@ fn is_true(text: &str) -> bool {
     matches!(text, "t" | "true")
 }
 
-/// The value as Django's fields make a text of it.
-fn told(ty: &Type, text: &str) -> String {
+/// The text that Django's field makes of a value.
+fn field_text(ty: &Type, text: &str) -> String {
     match ty {
         Type::Bool => if is_true(text) { "True" } else { "False" }.to_owned(),
         Type::Float => python::float(text),
@@ -213,8 +214,8 @@ fn told(ty: &Type, text: &str) -> String {
     }
 }
 
-/// `isoformat` of a time: all six digits of a fraction, if there is one. What Python has no time for stays as Postgres has
-/// it.
+/// `isoformat` of a time: with all six digits of a fraction, if there is one. A time that Python cannot represent stays
+/// as Postgres prints it.
 fn iso(text: &str, ty: &Type) -> String {
     let (time, zone) = match text.strip_suffix("+00") {
         Some(time) if *ty == Type::TimestampTz => (time, "+00:00"),
@@ -266,8 +267,8 @@ fn decimal(text: &str) -> String {
     format!("{sign}{first}{point}{rest}E{}", left - 1)
 }
 
-/// `duration_string` of an interval such as `1 year 2 mons -3 days +04:05:06.7`; `None` where it is not understood. A year has 365
-/// days and a month 30, as psycopg says.
+/// `duration_string` of an interval such as `1 year 2 mons -3 days +04:05:06.7`; `None`: it cannot be read. As in
+/// psycopg, a year has 365 days and a month 30.
 fn duration(text: &str) -> Option<String> {
     const SECOND: i128 = 1_000_000;
     const DAY: i128 = 24 * 60 * 60 * SECOND;
@@ -299,29 +300,27 @@ fn duration(text: &str) -> Option<String> {
     }
     let (days, rest) = (total.div_euclid(DAY), total.rem_euclid(DAY));
     let (seconds, micros) = (rest / SECOND, rest % SECOND);
-    let mut told = format!(
+    let mut written = format!(
         "{:02}:{:02}:{:02}",
         seconds / 3600,
         seconds / 60 % 60,
         seconds % 60
     );
     if days != 0 {
-        told = format!("{days} {told}");
+        written = format!("{days} {written}");
     }
     if micros != 0 {
-        told.push_str(&format!(".{micros:06}"));
+        written.push_str(&format!(".{micros:06}"));
     }
-    Some(told)
+    Some(written)
 }
 
-/// The bytes of `\x00ff`.
+/// Decodes `\x00ff`.
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("\\x")?.as_bytes();
-    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits.chunks(2).map(byte).collect()
+    hex::decode(text.strip_prefix("\\x")?).ok()
 }
 
-/// The text of a list: JSON in which each element is a text.
+/// The text of a list: the JSON of its elements as texts.
 fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
     let mut out = Vec::new();
     let items = match json::elements(text.as_bytes(), delimiter) {
@@ -339,10 +338,10 @@ fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
                 let item = String::from_utf8_lossy(item);
                 match element {
                     Type::Json => python::redump(item.as_bytes(), &mut out),
-                    _ => python::plain_text(&told(element, &item), &mut out),
+                    _ => python::plain_text(&field_text(element, &item), &mut out),
                 }
             }
-            // Another dimension is a list in a list, and so a text in it.
+            // An inner list is an element of the outer one, and so becomes a text in it.
             json::Element::Array(inner) => {
                 let inner = String::from_utf8_lossy(inner);
                 let inner = array(element, delimiter, &inner, dimension + 1);

@@ -1,10 +1,12 @@
-//! The bodies that receivers get, a file for each dialect. A body is rendered once and kept as bytes: attempts and
-//! signatures are over the same.
+//! Renders the bodies that are sent to receivers, with a file for each format. A body is rendered once and kept as
+//! bytes, so that all attempts send and sign the same.
 
 mod cloudevents;
 pub mod django;
+pub mod facts;
 mod netbox;
 mod object;
+mod parts;
 mod python;
 mod rest_hooks;
 mod row;
@@ -12,50 +14,38 @@ mod standard;
 
 use bytes::Bytes;
 
-pub use self::row::values;
+pub use self::parts::operation;
 use self::{
     object::Object,
-    row::{Row, Thin},
+    parts::{Parts, full_name},
+    row::{Row, Thin, values},
 };
 use crate::expression::template::{self, View};
 use crate::{
-    change::{Change, RowChange},
     config::PayloadFormat,
     event::{Event, Subject},
     hook::Hook,
     postgres::time::timestamp,
 };
 
-/// What stands around the row in a body, and a good deal more of it.
+/// An upper estimate of the bytes around the row in a body.
 const ENVELOPE: usize = 384;
 
-/// Renders one event for any number of hooks; what they share is rendered once.
+/// Renders one event for any number of hooks. What they share is rendered once.
 #[derive(Debug)]
 pub struct Renderer<'a> {
     event: &'a Event,
     data: Row,
-    /// Why the table's template made nothing of the row.
+    /// Why the table's template failed.
     flaw: Option<String>,
-    /// `data` in the words of Django, once it is needed.
+    /// `data` as Django serializes it, made when it is first needed.
     django: Option<Vec<u8>>,
-    /// Bodies that are the same for all hooks.
+    /// The bodies that are the same for all hooks.
     shared: Vec<(PayloadFormat, Bytes)>,
 }
 
-/// What bodies are made of, in any dialect.
-struct Parts<'a> {
-    /// What the event tells of, as JSON.
-    data: &'a [u8],
-    /// The row before an update; else null.
-    old: &'a [u8],
-    /// Columns that `data` lacks because nobody knows them.
-    unchanged: &'a [String],
-    /// Columns that `data` lacks because the body would be too large.
-    left_out: Option<&'a [&'a str]>,
-}
-
 impl<'a> Renderer<'a> {
-    /// Renders what is common to all payloads.
+    /// Renders what all bodies of the event have in common.
     pub fn new(event: &'a Event) -> Self {
         let mut data = Row::of_event(event);
         let flaw = match shaped(event, &data.json) {
@@ -75,17 +65,18 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// Why bodies are thin although they are not too large: the table has a template, which failed.
+    /// Why the table's template failed, if it did. All bodies are thin then.
     pub fn flaw(&self) -> Option<&str> {
         self.flaw.as_deref()
     }
 
-    /// How many bytes the body for `hook` will have, or a few more; in rare cases there are more than this.
+    /// An estimate of the bytes of the body for `hook`. It is rarely too low.
     pub fn expected(&self, hook: &Hook) -> usize {
         self.data.json.len().min(hook.delivery.max_body) + ENVELOPE
     }
 
-    /// The body for `hook`; a thin one, of the key and the names of what was left out, when it would be too large.
+    /// The body for `hook`. One that would be too large is replaced by a thin one, which holds the key and the names of
+    /// what was left out.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
         if self.flaw.is_none() {
             let body = self.render_whole(hook);
@@ -104,7 +95,7 @@ impl<'a> Renderer<'a> {
             unchanged: &self.data.unchanged,
             left_out: Some(&thin.left_out),
         };
-        dialect(self.event, hook, &parts)
+        format_body(self.event, hook, &parts)
     }
 
     fn render_whole(&mut self, hook: &Hook) -> Bytes {
@@ -131,7 +122,7 @@ impl<'a> Renderer<'a> {
             unchanged: &self.data.unchanged,
             left_out: None,
         };
-        let body = dialect(self.event, hook, &parts);
+        let body = format_body(self.event, hook, &parts);
         if !matches!(payload, PayloadFormat::RestHooks | PayloadFormat::Django) {
             self.shared.push((payload, body.clone()));
         }
@@ -139,8 +130,8 @@ impl<'a> Renderer<'a> {
     }
 }
 
-/// The body in the dialect of `hook`.
-fn dialect(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
+/// The body in the format of `hook`.
+fn format_body(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     match hook.delivery.payload {
         PayloadFormat::RestHooks | PayloadFormat::Django
             if is_bare(event) && parts.left_out.is_none() =>
@@ -163,7 +154,7 @@ fn dialect(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     }
 }
 
-/// A message may ask for its payload to be sent without the hook.
+/// Does the message ask for its payload to be sent without the `hook` around it?
 fn is_bare(event: &Event) -> bool {
     match &event.subject {
         Subject::Row { .. } => false,
@@ -171,7 +162,7 @@ fn is_bare(event: &Event) -> bool {
     }
 }
 
-/// What the template of the event's table makes of it; `None` where there is none.
+/// The output of the template of the event's table; `None`: the table has no template.
 fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>> {
     let Subject::Row { change, shape, .. } = &event.subject else {
         return None;
@@ -193,14 +184,8 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
     Some(template.render(&view))
 }
 
-/// The table of a change, with its schema.
-fn full_name(change: &Change) -> String {
-    let relation = &change.relation;
-    format!("{}.{}", relation.schema, relation.name)
-}
-
 impl PayloadFormat {
-    /// What bodies of this shape are sent as.
+    /// The `Content-Type` of bodies in this format.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Cloudevents => "application/cloudevents+json",
@@ -208,15 +193,5 @@ impl PayloadFormat {
                 "application/json"
             }
         }
-    }
-}
-
-/// The word of SQL for what happened, or the action that was fired.
-pub fn operation(row: &RowChange) -> &str {
-    match row {
-        RowChange::Insert { .. } => "insert",
-        RowChange::Update { .. } => "update",
-        RowChange::Delete { .. } => "delete",
-        RowChange::Fired { action, .. } => action,
     }
 }

@@ -1,11 +1,14 @@
-//! `netbox`: as NetBox sends its webhooks, for receivers that were written for those.
+//! `netbox`: what NetBox sends, for receivers that were written for its webhooks.
 //! `{"event", "timestamp", "model", "username", "request_id", "data", "snapshots": {"prechange", "postchange"}}`
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Parts, object::Object, operation};
-use crate::{change::RowChange, event::Event, postgres::time};
+use super::{
+    object::Object,
+    parts::{Parts, operation},
+};
+use crate::{change::RowChange, event::Event, postgres::time::timestamp};
 
 /// The body, which is the same for all hooks.
 pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
@@ -20,9 +23,9 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     };
     let mut body = Object::with_capacity(2 * parts.data.len() + parts.old.len() + 300);
     body.field("event", happened);
-    // With the offset that Python writes for UTC.
-    let timestamp = time::timestamp(event.commit_time);
-    body.field("timestamp", &timestamp.replace('Z', "+00:00"));
+    // Python writes UTC as an offset.
+    let time = timestamp(event.commit_time);
+    body.field("timestamp", &time.replace('Z', "+00:00"));
     body.field("model", &change.map(|change| model(&change.relation.name)));
     body.field("username", event.owner.as_deref().unwrap_or_default());
     body.field("request_id", &request_id(event));
@@ -35,22 +38,22 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     body.finish()
 }
 
-/// `dcim_site` is the model `site`: Django puts the name of the app before it.
+/// The model of a table: `dcim_site` is `site`, because Django puts the name of the app before it.
 fn model(table: &str) -> &str {
     table.rsplit('_').next().unwrap_or(table)
 }
 
-/// What a request was to NetBox is a transaction to us: a UUID that all of its events share.
+/// A UUID that all events of a transaction share. In NetBox it is that of the HTTP request which made the changes.
 fn request_id(event: &Event) -> String {
     let mut hash = Sha256::new();
     hash.update(event.position.commit_lsn.to_string());
-    hash.update(time::timestamp(event.commit_time));
+    hash.update(timestamp(event.commit_time));
     let mut id = <[u8; 16]>::default();
     id.copy_from_slice(&hash.finalize()[..16]);
-    // Version 8 of RFC 9562: of a making of one's own.
+    // Version 8 of RFC 9562, which is for custom formats.
     id[6] = id[6] & 0x0f | 0x80;
     id[8] = id[8] & 0x3f | 0x80;
-    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(id);
     [
         &hex[..8],
         &hex[8..12],

@@ -1,21 +1,21 @@
-//! A JSON object that is being written, field by field, into bytes that are sent as they are.
+//! Writes a JSON object field by field, into bytes that are sent as they are.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// An object that is not closed yet.
+/// A JSON object that is being written.
 #[derive(Debug)]
 pub(super) struct Object(Vec<u8>);
 
 impl Object {
-    /// `{`, with room for about so many bytes.
+    /// An empty object, with room for about this many bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         let mut open = Vec::with_capacity(bytes);
         open.push(b'{');
         Self(open)
     }
 
-    /// Goes on with an object that has been closed; with an empty one where `object` is none.
+    /// Goes on with an object that was closed. If `object` is not a JSON object, begins with an empty one.
     pub(super) fn reopen(mut object: Vec<u8>) -> Self {
         match object.pop() {
             Some(b'}') => Self(object),
@@ -42,13 +42,13 @@ impl Object {
         self.0.extend_from_slice(json);
     }
 
-    /// `}`
+    /// Closes the object.
     pub(super) fn close(mut self) -> Vec<u8> {
         self.0.push(b'}');
         self.0
     }
 
-    /// The whole object, to be shared.
+    /// Closes the object, as bytes that can be shared.
     pub(super) fn finish(self) -> Bytes {
         self.close().into()
     }

@@ -1,5 +1,5 @@
-//! JSON as Python's `json.dumps` writes it: a space after each comma and colon, everything that is not ASCII escaped, and
-//! floats as `repr` shows them.
+//! Writes JSON as Python's `json.dumps` does: with a space after each comma and colon, with escapes for all characters
+//! that are not ASCII, and with floats as `repr` shows them.
 
 /// Writes a string.
 pub(super) fn text(text: &str, out: &mut Vec<u8>) {
@@ -41,7 +41,7 @@ pub(super) fn plain_text(content: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// `repr` of the float that this text means; as it is where it means none.
+/// `repr` of the float in this text. A text that is not a float stays as it is.
 pub(super) fn float(text: &str) -> String {
     let Ok(value) = text.parse::<f64>() else {
         return text.to_owned();
@@ -52,7 +52,7 @@ pub(super) fn float(text: &str) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    // The shortest digits that read back as this value, as Python takes them too.
+    // The shortest digits that read back as this value, which Python uses too.
     let shortest = format!("{value:e}");
     let Some((digits, exponent)) = shortest.split_once('e') else {
         return shortest;
@@ -74,7 +74,7 @@ pub(super) fn float(text: &str) -> String {
     }
 }
 
-/// Writes JSON as it is after `json.loads` and `json.dumps`. `json` is JSON.
+/// Writes `json`, which must be JSON, as it is after `json.loads` and `json.dumps`.
 pub(super) fn redump(json: &[u8], out: &mut Vec<u8>) {
     let mut rest = json;
     while let Some(first) = rest.first() {
@@ -83,7 +83,7 @@ pub(super) fn redump(json: &[u8], out: &mut Vec<u8>) {
                 let length = string_length(rest);
                 match serde_json::from_slice::<String>(&rest[..length]) {
                     Ok(string) => text(&string, out),
-                    // Half of a surrogate pair: Python keeps it as it is written.
+                    // It holds half of a surrogate pair, which Python keeps as it is.
                     Err(_) => out.extend_from_slice(&rest[..length]),
                 }
                 length
@@ -113,7 +113,7 @@ pub(super) fn redump(json: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The length of the string that `json` begins with, quotes included.
+/// The length in bytes of the string that `json` begins with, quotes included.
 fn string_length(json: &[u8]) -> usize {
     let mut escaped = false;
     for (at, byte) in json.iter().enumerate().skip(1) {
@@ -127,7 +127,7 @@ fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-/// A whole number stays as it is, however long; any other becomes a float.
+/// Writes a number. A whole one stays as it is, however long; any other becomes a float.
 fn number(text: &[u8], out: &mut Vec<u8>) {
     let whole = text.iter().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
     match str::from_utf8(text) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Parts, object::Object};
+use super::{object::Object, parts::Parts};
 use crate::{
     event::Event,
     hook::{Hook, HookId},

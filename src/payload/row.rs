@@ -1,4 +1,4 @@
-//! The row that an event tells of, as a JSON object.
+//! The row of an event as a JSON object.
 
 use serde_json::Value;
 
@@ -7,30 +7,30 @@ use crate::event::shape::Shape;
 use crate::{
     change::RowChange,
     event::{Event, Subject},
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     postgres::{relation::Column, tuple::Image},
 };
 
 /// A row as a JSON object.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    /// The object, or whatever JSON a message carries.
+    /// The object, or any JSON that a message carries.
     pub(super) json: Vec<u8>,
-    /// Columns that it lacks because the stream did, and nobody could say.
+    /// The columns that it lacks, because the stream left them out and they could not be read.
     pub(super) unchanged: Vec<String>,
 }
 
-/// Which names columns have in a row.
+/// Which names the columns of a rendered row have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
-    /// Those that receivers see.
+    /// The names that receivers see.
     Shown,
-    /// Their own.
+    /// The columns' own names.
     Own,
 }
 
 impl Row {
-    /// What the event tells of: the row as it is now or, when it is gone, as it was. With what was looked up beside it.
+    /// The new row or, after a deletion, the old one, with the fields of `enrich`. For a message it is the payload.
     pub(super) fn of_event(event: &Event) -> Self {
         let (change, added) = match &event.subject {
             Subject::Row { change, added, .. } => (change, added),
@@ -44,7 +44,7 @@ impl Row {
             return row;
         }
         let mut object = Object::reopen(row.json);
-        for Added { key, json } in added {
+        for EnrichedField { key, json } in added {
             match json {
                 Some(json) => object.raw(key, json.as_bytes()),
                 None => row.unchanged.push(key.to_string()),
@@ -56,8 +56,8 @@ impl Row {
         }
     }
 
-    /// The row before an update, as far as it is known; null for everything else. What is known of a deleted row is told
-    /// already.
+    /// The row before an update, as far as it is known; null for everything else. A deleted row is shown by
+    /// [`of_event`](Self::of_event) already.
     pub(super) fn before_update(event: &Event) -> Self {
         let old = match event.change().map(|change| &change.row) {
             Some(RowChange::Update { old, .. }) => old.image(),
@@ -90,7 +90,7 @@ impl Row {
     }
 }
 
-/// The name of a column in an image, if it is shown and known there.
+/// The name of a column, if the column is shown and its value is known in the image.
 fn show<'a>(column: &'a Column, shape: &'a Shape, key_only: bool, names: Names) -> Option<&'a str> {
     let shown = shape.name(&column.name)?;
     if key_only && !column.identity_key {
@@ -102,16 +102,16 @@ fn show<'a>(column: &'a Column, shape: &'a Shape, key_only: bool, names: Names) 
     })
 }
 
-/// What stands in place of a row whose body would be too large.
+/// What is sent in place of a row whose body would be too large.
 pub(super) struct Thin<'a> {
-    /// Its key, as an object.
+    /// The key of the row, as a JSON object.
     pub(super) key: Vec<u8>,
-    /// The columns that are not in it, and what else is not.
+    /// The names of the columns and of the `enrich` fields that were left out.
     pub(super) left_out: Vec<&'a str>,
 }
 
 impl<'a> Thin<'a> {
-    /// The key of the event's row; of a message nothing.
+    /// The key of the event's row. For a message it is null.
     pub(super) fn of_event(event: &'a Event) -> Self {
         let Subject::Row { change, added, .. } = &event.subject else {
             return Self {
@@ -135,9 +135,9 @@ impl<'a> Thin<'a> {
     }
 }
 
-/// What expressions and templates may look at: the row after and before, as far as a payload shows it but by its own names, or
-/// the payload of a message.
-pub fn values(event: &Event) -> (Value, Value) {
+/// `new` and `old` for expressions and templates: the row after and before the change, with the columns that payloads
+/// show but by their own names; or the payload of a message and null.
+pub(super) fn values(event: &Event) -> (Value, Value) {
     let parse = |json: &[u8]| serde_json::from_slice(json).unwrap_or_default();
     match &event.subject {
         Subject::Row { change, .. } => {

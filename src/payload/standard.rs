@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Parts, full_name, object::Object, operation};
+use super::{
+    object::Object,
+    parts::{Parts, full_name, operation},
+};
 use crate::event::Event;
 use crate::postgres::time::timestamp;
 

@@ -4,7 +4,7 @@
 //! part of the text that could belong to a password: an unencoded `/` in a password moves the rest of it into other
 //! fields.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
@@ -19,7 +19,8 @@ pub struct Address {
     pub hosts: Vec<Host>,
     /// The role to log in as.
     pub user: String,
-    /// The role's password; `None` if the server is expected not to ask for one.
+    /// The role's password. `None`: the password file is read when a connection is made; without an entry there, the
+    /// server is expected not to ask for one.
     pub password: Option<Secret>,
     /// The name of the database.
     pub database: String,
@@ -103,17 +104,20 @@ fn mistake<T>(text: impl Into<String>) -> Result<T, ParseError> {
 }
 
 impl Address {
-    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment, and a
-    /// missing password from `~/.pgpass`.
+    /// Parses a URL (`postgresql://…`) or a key=value string. What it leaves out is taken from the environment.
     ///
     /// # Errors
     /// If the text is neither, has an unknown key, or asks for something that rowhook does not support.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let mut address = Self::parse_with(text, &|name| std::env::var(name).ok())?;
-        if address.password.is_none() {
-            address.password = address.login().as_ref().and_then(passfile::look_up);
+        Self::parse_with(text, &|name| std::env::var(name).ok())
+    }
+
+    /// The password to log in with: the address's own or, if it has none, that of the password file as it is now.
+    pub(super) fn find_password(&self) -> Option<Cow<'_, Secret>> {
+        match &self.password {
+            Some(password) => Some(Cow::Borrowed(password)),
+            None => passfile::look_up(&self.login()?).map(Cow::Owned),
         }
-        Ok(address)
     }
 
     /// The login that the password file is searched for: the one on the first host.
@@ -130,8 +134,7 @@ impl Address {
         })
     }
 
-    /// Parses a URL or a key=value string with the given environment variables, and does not look for a password in
-    /// files.
+    /// Parses a URL or a key=value string with other environment variables than those of the process.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).

@@ -10,7 +10,7 @@ use super::{Reader, messages::tuple, step::Step};
 use crate::{
     change::RowChange,
     event::TableEvents,
-    message::{Action, Refill},
+    message::{Action, BackfillRow},
     postgres::{TableName, tuple::Old},
 };
 
@@ -22,7 +22,7 @@ impl Reader {
         content: &Bytes,
         client: &Client,
     ) -> Result<Option<Step>> {
-        let told = match serde_json::from_slice::<Refill>(content) {
+        let told = match serde_json::from_slice::<BackfillRow>(content) {
             Ok(refill) if transactional => self.draft_of_refill(refill, client).await?,
             Ok(_) => Err("it is outside of any transaction".to_owned()),
             Err(error) => Err(error.to_string()),
@@ -40,10 +40,10 @@ impl Reader {
 
     async fn draft_of_refill(
         &mut self,
-        refill: Refill,
+        refill: BackfillRow,
         client: &Client,
     ) -> Result<Result<Step, String>> {
-        let Refill {
+        let BackfillRow {
             schema,
             table,
             event,

@@ -25,8 +25,8 @@ use crate::{
     expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
     journal::Entry,
-    lookup::permission::{Answer, Asked},
-    payload::{self, Renderer},
+    lookup::permission::{Answer, VisibilityCheck},
+    payload::{Renderer, facts::facts},
     postgres::{
         TableName,
         tuple::{Image, Tuple},
@@ -66,7 +66,7 @@ impl Reader {
             let (Some(rule), index) = (rules.get(number), draft.first_event + number as u64) else {
                 continue;
             };
-            if index < skip || !self.hooks.index.hears(&rule.name) {
+            if index < skip || !self.hooks.index.has_hooks_for(&rule.name) {
                 continue;
             }
             if owner.is_none() && !rule.all_owners {
@@ -75,7 +75,7 @@ impl Reader {
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
             let only = only.as_deref();
-            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen, only)
+            self.deliver(&event, rule.all_owners, rule.when.as_deref(), &seen, only)
                 .await?;
         }
         self.ledger.handed_on(after);
@@ -91,7 +91,7 @@ impl Reader {
             position,
             commit_time,
         } = note;
-        if position.index >= skip && self.hooks.index.hears(&name) {
+        if position.index >= skip && self.hooks.index.has_hooks_for(&name) {
             let event = Arc::new(Event {
                 name,
                 owner: message.owner.as_deref().map(Arc::from),
@@ -125,7 +125,7 @@ impl Reader {
             return Ok(());
         }
         self.desk.meters.events.fetch_add(1, Relaxed);
-        self.desk.journal.tell(|| Entry::Matched {
+        self.desk.journal.record(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
@@ -208,7 +208,7 @@ impl Reader {
         event: &Event,
         body: Bytes,
         unfit: Option<Unfit>,
-        asked: Option<Arc<Asked>>,
+        asked: Option<Arc<VisibilityCheck>>,
         memory: Permit,
     ) {
         let position = event.position;
@@ -283,21 +283,6 @@ fn weight(body: usize, hook: &Hook) -> usize {
         None => 0,
     };
     body + copies + memory::DELIVERY
-}
-
-/// What expressions are asked about an event.
-pub fn facts(event: &Event) -> Facts {
-    let (new, old) = payload::values(event);
-    let changed = event.changed();
-    let changed: Option<Vec<&str>> =
-        changed.map(|all| all.iter().map(|column| column.column).collect());
-    Facts::new(
-        &new,
-        &old,
-        changed.as_deref(),
-        &event.name,
-        event.owner.as_deref(),
-    )
 }
 
 /// Is the event wanted? An expression that fails says neither yes nor no, and why.

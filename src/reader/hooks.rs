@@ -8,13 +8,13 @@ use tokio_postgres::Client;
 use super::Reader;
 use crate::{
     change::Change,
-    config::OwnerExists,
+    config::{HookColumns, OwnerExists},
     event::TableEvents,
     hook::{
         Hook, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookColumns, HookRow, Known, Streamed},
+        row::{self, Constraints, HookRow, Streamed},
     },
     postgres::{relation::Relation, tuple::Image},
 };
@@ -24,7 +24,7 @@ pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
     pub(super) off: OffHooks,
-    pub(super) known: Arc<Known>,
+    pub(super) known: Arc<Constraints>,
     /// Where their owners are kept.
     pub(super) owner_exists: Option<OwnerExists>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    pub(super) fn of(row: HookRow, known: &Known) -> Self {
+    pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
         Self {
             id: row.id.clone(),
             active: row.active,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     change::RowChange,
     event::EventMap,
-    message::{Action, Message, Said},
+    message::{Action, Message, SqlMessage},
     postgres::{
         TableName, json,
         relation::Relation,
@@ -38,9 +38,9 @@ impl Reader {
             return Ok(None);
         };
         let commit_lsn = open.transaction.commit_lsn;
-        let step = match Said::parse(content) {
-            Ok(Said::Event(message)) => note(message, &self.events, open),
-            Ok(Said::Action(action)) => self.act(action, client).await?,
+        let step = match SqlMessage::parse(content) {
+            Ok(SqlMessage::Event(message)) => note(message, &self.events, open),
+            Ok(SqlMessage::Action(action)) => self.act(action, client).await?,
             Err(reason) => Err((1, reason)),
         };
         let (numbers, reason) = match step {

@@ -17,14 +17,13 @@ use std::{collections::HashSet, sync::Arc, time::SystemTime};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-pub use self::deliver::facts;
 use self::{
     hooks::{Hooks, Judged},
     step::{Draft, Note, Session, Step},
 };
 use crate::{
     change::Change,
-    config::{Config, GAP},
+    config::Config,
     courier::{context, couriers::Couriers},
     delivery::{
         backlog::Backlog,
@@ -35,11 +34,11 @@ use crate::{
         self, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, HookColumns, Known},
+        row::{self, Constraints},
     },
     lookup::{enrich::Enrichment, owner::Owners, toast},
-    message::Message,
-    postgres::{Lsn, TableName, address::Address, stream::Received},
+    message::{GAP, Message},
+    postgres::{Lsn, TableName, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -63,44 +62,40 @@ impl Reader {
     /// A reader for `config` that hands on to `desk` and books in `ledger`. It has the hooks of the file.
     ///
     /// # Errors
-    /// When a hook or an expression of the file cannot be used.
+    /// When the target of a hook of the file may not be called.
     pub fn new(
         config: &Config,
         desk: Arc<context::Context>,
         ledger: Ledger,
         off: OffHooks,
     ) -> Result<Self> {
-        let events = EventMap::new(config)?;
-        let address = Address::parse(config.database.url.expose()).context("database.url")?;
+        let events = EventMap::new(config);
         let owners = config
             .tables
             .iter()
             .filter_map(|rules| rules.owner.as_ref());
         let owners = Owners::new(owners, events.tables().cloned());
-        let known = Known::new(config, &events);
+        let known = Constraints::new(config, &events);
         let mut index = Index::new(events.names().iter().cloned());
         for hook in &config.hooks {
             known
                 .guard
                 .check_url(&hook.target)
                 .with_context(|| format!("hook {:?}", hook.name))?;
-            let checked = hook::from_file(hook).map_err(anyhow::Error::msg);
-            index.put(Arc::new(
-                checked.with_context(|| format!("hook {:?}", hook.name))?,
-            ));
+            index.put(Arc::new(hook::from_file(hook)));
         }
         desk.meters.live(&ledger, desk.memory.clone());
         Ok(Self {
             hooks: Hooks {
                 index,
-                columns: HookColumns::from_config(config),
+                columns: config.hook_columns(),
                 off,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
             events,
             owners,
-            enrichment: Enrichment::new(config, address),
+            enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&desk)),
             desk,
             ledger,
@@ -310,7 +305,7 @@ impl Reader {
             let heard = |draft: &Draft| {
                 draft
                     .rules()
-                    .any(|(_, rule)| self.hooks.index.hears(&rule.name))
+                    .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name))
             };
             drafts.retain(|(_, draft)| heard(draft));
         }

@@ -11,8 +11,8 @@ use tokio_postgres::Client;
 use super::Reader;
 use crate::{
     change::{Change, RowChange},
-    config::OwnerExists,
-    hook::{Hook, HookId, Origin, row::HookColumns},
+    config::{HookColumns, OwnerExists},
+    hook::{Hook, HookId, Origin},
     postgres::{
         quote,
         tuple::{Image, Value},
@@ -97,8 +97,8 @@ impl Reader {
 fn orphans(columns: &HookColumns, exists: &OwnerExists) -> String {
     let (hooks, owners) = (quote::table(&columns.table), quote::table(&exists.table));
     let (id, owner, column) = (
-        quote::name(columns.id()),
-        quote::name(columns.owner()),
+        quote::name(&columns.id),
+        quote::name(&columns.owner),
         quote::name(&exists.column),
     );
     format!(

@@ -11,7 +11,7 @@ use super::{Reader, step::Draft};
 use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
-    lookup::permission::{Answer, Asked},
+    lookup::permission::{Answer, VisibilityCheck},
 };
 
 /// What is known of owners and one row.
@@ -21,7 +21,7 @@ impl Reader {
     /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
     pub(super) async fn ask_who_may_see(&self, drafts: &mut [&mut Box<Draft>]) -> Result<()> {
         let mut places: Vec<(usize, Arc<str>)> = Vec::new();
-        let mut questions: Vec<Asked> = Vec::new();
+        let mut questions: Vec<VisibilityCheck> = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
             for owner in self.listeners(draft) {
                 if let Some(asked) = self.desk.permission.question(&draft.change, &owner) {
@@ -33,7 +33,7 @@ impl Reader {
         if questions.is_empty() {
             return Ok(());
         }
-        let asked: Vec<&Asked> = questions.iter().collect();
+        let asked: Vec<&VisibilityCheck> = questions.iter().collect();
         let answers = self.desk.permission.ask(&asked).await?;
         for ((at, owner), answer) in places.into_iter().zip(answers) {
             if let Some(draft) = drafts.get_mut(at) {
@@ -70,7 +70,7 @@ impl Reader {
         hook: &Hook,
         event: &Event,
         seen: &Seen,
-    ) -> Result<(Answer, Option<Arc<Asked>>)> {
+    ) -> Result<(Answer, Option<Arc<VisibilityCheck>>)> {
         let asked = match (&hook.owner, &event.subject) {
             (Some(owner), Subject::Row { change, .. }) => {
                 self.desk.permission.question(change, owner)

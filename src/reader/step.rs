@@ -10,7 +10,7 @@ use crate::{
     change::{Change, RowChange, Transaction},
     delivery::ledger::Opened,
     event::{Position, Rule, TableEvents},
-    lookup::enrich::Added,
+    lookup::enrich::EnrichedField,
     message::{self, Message},
     postgres::{Lsn, TableName, pgoutput, relation::Relation, stream::Received},
 };
@@ -67,7 +67,7 @@ pub(super) struct Draft {
     /// Which of its table's rules it satisfies, `when` not yet asked.
     pub(super) rules: Vec<usize>,
     /// What was looked up beside the row.
-    pub(super) added: Vec<Added>,
+    pub(super) added: Vec<EnrichedField>,
     /// Which owners may see it.
     pub(super) seen: Seen,
     /// The only hook that it is for; `None`: all that hear it.

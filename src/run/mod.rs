@@ -20,13 +20,12 @@ use crate::{
     config::Config,
     courier::context,
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
-    event::EventMap,
     history::History,
-    hook::{self, off::OffHooks},
+    hook::off::OffHooks,
     journal::Journal,
     lookup::permission::Permission,
     meters::{Link, Meters},
-    postgres::{Lsn, address::Address, connect, stream},
+    postgres::{Lsn, connect, stream},
     reader::Reader,
     send::{Sender, guard::Guard},
     setup,
@@ -69,16 +68,11 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
 /// # Errors
 /// What it is.
 pub fn rehearse(config: &Config) -> Result<()> {
-    Address::parse(config.database.url.expose()).context("database.url")?;
     Sender::new(&config.delivery)?;
     let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
-    EventMap::new(config)?;
     for hook in &config.hooks {
         let named = || format!("hook {:?}", hook.name);
         guard.check_url(&hook.target).with_context(named)?;
-        hook::from_file(hook)
-            .map_err(anyhow::Error::msg)
-            .with_context(named)?;
     }
     Ok(())
 }
@@ -91,7 +85,7 @@ enum Ended {
 
 /// From the first session on, as long as nobody but us has the slot of the same server.
 async fn live(config: &Config, options: &Options) -> Result<Ended> {
-    let address = Address::parse(config.database.url.expose()).context("database.url")?;
+    let address = config.database.address.clone();
     let name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
     let holder = Holder {
         slot: config.database.slot.clone(),
@@ -108,7 +102,7 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
         sender: Sender::new(&config.delivery)?,
         store,
         memory: MemoryBudget::new(config.delivery.memory),
-        permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
+        permission: Permission::new(config, Arc::clone(&options.meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(&options.meters),
         history: Arc::new(History::new(config.history)),

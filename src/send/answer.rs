@@ -1,51 +1,51 @@
-//! What came of a request. It shows in few words, and never shows a URL, a header or a credential.
+//! The outcome of a request. `Display` describes it in a few words, and never shows a URL, a header or credentials.
 
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::header::HeaderMap;
 
-/// An answer, or none.
+/// The outcome of a request: an answer, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The endpoint answered.
     Status {
         /// The status code.
         code: u16,
-        /// Its Retry-After, as it stands.
+        /// Its `Retry-After`, as it was sent.
         retry_after: Option<String>,
-        /// All of its headers.
+        /// All headers of the answer.
         headers: HeaderMap,
-        /// The first 4 KiB of its body at most.
+        /// At most the first 4 KiB of its body.
         body: Bytes,
     },
-    /// It did not.
+    /// There was no answer.
     Failed(Failure),
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// Not within this time.
+    /// The time-out passed.
     TimedOut(Duration),
-    /// Whether the owner may see it could not be asked, for this reason, and nothing was sent.
+    /// Nothing was sent, because it is unknown whether the hook's owner may see the row.
     Unasked(String),
-    /// The guard does not let us go there.
+    /// Nothing was sent, because the target may not be called.
     Refused(String),
-    /// The host's name has no address.
+    /// The name of the host cannot be resolved.
     Resolve(String),
-    /// Nobody accepts connections there.
+    /// The connection was not accepted.
     Connect(String),
-    /// TLS did not come about.
+    /// The TLS handshake failed.
     Tls(String),
     /// The connection was closed before an answer.
     Closed,
-    /// What came is not HTTP.
+    /// The endpoint did not answer in HTTP.
     Protocol(String),
 }
 
 impl Failure {
-    /// Its kind in a word.
+    /// The kind of failure, in a word.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TimedOut(_) => "timeout",
@@ -74,11 +74,11 @@ impl fmt::Display for Failure {
         match self {
             Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
             Self::Refused(reason) | Self::Unasked(reason) => f.write_str(reason),
-            Self::Resolve(told) => write!(f, "the name cannot be resolved: {told}"),
-            Self::Connect(told) => write!(f, "no connection: {told}"),
-            Self::Tls(told) => write!(f, "no TLS: {told}"),
+            Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
+            Self::Connect(error) => write!(f, "no connection: {error}"),
+            Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::Closed => f.write_str("the connection was closed before an answer"),
-            Self::Protocol(told) => write!(f, "the answer is not HTTP: {told}"),
+            Self::Protocol(error) => write!(f, "the answer is not HTTP: {error}"),
         }
     }
 }

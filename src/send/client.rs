@@ -1,5 +1,5 @@
-//! The HTTP client that requests are made with. Connections are kept and shared; a name is looked up for the connection that is
-//! made to it, and judged then.
+//! The HTTP client that requests are made with. Connections are pooled. The name of a host is resolved when a
+//! connection is made, and the guard checks the addresses then.
 
 use std::{
     error::Error as _,
@@ -29,19 +29,20 @@ use super::{
     guard::{Guard, Refusal},
 };
 
-/// Shorter than the time after which common servers close a connection that rests (Node's is 5 s).
-const IDLE: Duration = Duration::from_secs(4);
-/// An endpoint may take its time for an answer; what stands between us and it is to know that somebody waits.
+/// The time after which an idle connection is closed. Common servers close theirs later (Node.js after 5 s).
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The interval of TCP keepalives. They keep firewalls from dropping the connection while an endpoint takes long to
+/// answer.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// A connection is given up when what was sent has not been acknowledged for so long.
+/// A connection is given up when data that was sent stays unacknowledged for this time.
 #[cfg(target_os = "linux")]
-const UNHEARD: Duration = Duration::from_secs(30);
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes requests, and follows no redirect and no proxy.
+/// Makes requests. It follows no redirects and uses no proxy.
 pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>;
 
-/// A client that connects where the guard allows, over TLS as this says.
+/// A client that connects only where the guard allows, with these settings of TLS.
 pub(super) fn client(guard: &Arc<Guard>, tls: ClientConfig) -> Client {
     let mut tcp = HttpConnector::new_with_resolver(Guarded(Arc::clone(guard)));
     tcp.enforce_http(false);
@@ -49,9 +50,9 @@ pub(super) fn client(guard: &Arc<Guard>, tls: ClientConfig) -> Client {
     tcp.set_keepalive(Some(KEEPALIVE));
     tcp.set_keepalive_interval(Some(KEEPALIVE));
     tcp.set_keepalive_retries(Some(3));
-    // One that is shared over HTTP/2 would be handed out again and again after its peer has gone without a word.
+    // Without this the pool would go on using an HTTP/2 connection whose peer has vanished.
     #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(UNHEARD));
+    tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT));
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -60,11 +61,11 @@ pub(super) fn client(guard: &Arc<Guard>, tls: ClientConfig) -> Client {
     legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .build(connector)
 }
 
-/// Resolves a name once, and lets only through what the guard allows.
+/// Resolves a name once, and returns only the addresses that the guard allows.
 #[derive(Debug, Clone)]
 pub(super) struct Guarded(Arc<Guard>);
 
@@ -87,15 +88,15 @@ impl Service<Name> for Guarded {
             let found: Vec<SocketAddr> = found
                 .map_err(|error| Unresolved(error.to_string()))?
                 .collect();
-            let judged = |address: &SocketAddr| guard.check_address(address.ip());
+            let checked = |address: &SocketAddr| guard.check_address(address.ip());
             let allowed: Vec<SocketAddr> = found
                 .iter()
                 .copied()
-                .filter(|address| judged(address).is_ok())
+                .filter(|address| checked(address).is_ok())
                 .collect();
             if allowed.is_empty() {
                 return Err(
-                    match found.iter().find_map(|address| judged(address).err()) {
+                    match found.iter().find_map(|address| checked(address).err()) {
                         Some(refusal) => refusal.into(),
                         None => Unresolved("it has no address".into()).into(),
                     },
@@ -106,7 +107,7 @@ impl Service<Name> for Guarded {
     }
 }
 
-/// A name without an address.
+/// A name that cannot be resolved.
 #[derive(Debug)]
 struct Unresolved(String);
 
@@ -118,11 +119,11 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
-/// How rustls begins to tell that the other side has ended TLS. An endpoint that refuses our certificate does so after the
-/// handshake, and HTTP/2 keeps no more of that than the words.
+/// The beginning of rustls' message for a fatal alert. An endpoint refuses a client certificate only after the
+/// handshake, and HTTP/2 then keeps nothing of the error but its text.
 const ALERT: &str = "received fatal alert";
 
-/// What an error of the client means.
+/// The failure that an error of the client stands for.
 pub(super) fn explain(error: &legacy::Error) -> Failure {
     let mut innermost = error.to_string();
     let mut cause = error.source();
@@ -164,7 +165,7 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
     }
 }
 
-/// TLS errors travel inside of IO errors, where `source` does not show them.
+/// The TLS error in an error. IO errors carry it where `source` does not show it.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().and_then(|carried| tls_error(carried)),

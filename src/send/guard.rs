@@ -1,6 +1,8 @@
-//! Which addresses a target may have. Users choose targets, and must not reach what only we can reach.
+//! Protects the internal network from server-side request forgery: users choose targets, and must not reach with them
+//! what only rowhook's host can reach.
 //!
-//! What counts is the address that is connected to: a name is resolved once, and that answer is checked and used.
+//! What counts is the address that is connected to. A name is resolved once, and the resolved address is checked and
+//! used.
 
 use std::{
     fmt,
@@ -10,7 +12,7 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, Url};
 
-/// Refuses targets.
+/// Refuses targets that may not be called.
 #[derive(Debug, Clone)]
 pub struct Guard {
     allow_http: bool,
@@ -20,7 +22,7 @@ pub struct Guard {
 /// Why a target was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The URL is neither https nor an http that is allowed.
+    /// The scheme of the URL is neither https nor an allowed http.
     Scheme(String),
     /// The URL names no host.
     NoHost,
@@ -51,7 +53,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Guard {
-    /// A guard that lets through what is public, and what lies in `allowed`.
+    /// Allows public addresses, and those in the networks `allowed`.
     pub fn new(allow_http: bool, allowed: &[IpNet]) -> Self {
         Self {
             allow_http,
@@ -59,11 +61,10 @@ impl Guard {
         }
     }
 
-    /// Judges what a URL says by itself: its scheme, and its host where that is an address. A name is judged when it is
-    /// resolved.
+    /// Checks the scheme of a URL, and its host if that is an address. A name is checked when it is resolved.
     ///
     /// # Errors
-    /// The reason to refuse it.
+    /// Why it is refused.
     pub fn check_url(&self, url: &Url) -> Result<(), Refusal> {
         match url.scheme() {
             "https" => {}
@@ -78,12 +79,12 @@ impl Guard {
         }
     }
 
-    /// Judges an address that is about to be connected to.
+    /// Checks an address before it is connected to.
     ///
     /// # Errors
-    /// The reason to refuse it.
+    /// Why it is refused.
     pub fn check_address(&self, address: IpAddr) -> Result<(), Refusal> {
-        // A form of IPv6 that leads to an IPv4 address is judged as that, and only as that.
+        // An IPv6 address that leads to an IPv4 address is checked as that, and only as that.
         let meant = match address {
             IpAddr::V4(_) => address,
             IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
@@ -110,7 +111,7 @@ impl Guard {
 }
 
 fn is_metadata(address: IpAddr) -> bool {
-    // AWS, its containers and EKS, Google, Azure and most others; Alibaba.
+    // AWS, Google, Azure and most others; containers of AWS; EKS; Alibaba.
     const V4: [Ipv4Addr; 4] = [
         Ipv4Addr::new(169, 254, 169, 254),
         Ipv4Addr::new(169, 254, 170, 2),
@@ -128,7 +129,7 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that a packet to this one ends at: mapped, compatible, translated, NAT64 and 6to4 forms.
+/// The IPv4 address that packets to an IPv6 address arrive at: mapped, compatible, translated, NAT64 and 6to4 forms.
 fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match v6.segments() {
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_address_and_the_mend() {
+    fn a_refusal_names_the_address_and_the_remedy() {
         let told = |allow_http, url: &str| {
             Guard::new(allow_http, &[])
                 .check_url(&Url::parse(url).unwrap())

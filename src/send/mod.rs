@@ -1,13 +1,14 @@
-//! Makes a request and says what came of it.
+//! Makes requests and reports their outcome.
 //!
-//! What a client does by default and a sidecar must not: follow redirects, obey HTTP_PROXY, expand compressed answers,
-//! read an answer of any size, look a name up again after it was checked, or let a trickle restart the time-out.
+//! HTTP clients do some things by default that a sidecar must not do: follow redirects, obey `HTTP_PROXY`, decompress
+//! answers, read answers of any size, resolve a name again after it was checked, or restart the time-out with every
+//! byte.
 
 pub mod answer;
 mod client;
 pub mod guard;
 pub mod target;
-pub mod tls;
+mod tls;
 pub mod traceparent;
 
 use std::{
@@ -32,30 +33,36 @@ use self::{
     client::{Client, client, explain},
     guard::Guard,
     target::{Target, put},
-    tls::{Fingerprint, Tls, Trust},
+    tls::Trust,
 };
-use crate::{config::Delivery, lock::lock};
+use crate::{
+    config::{
+        Delivery,
+        certificate::{Fingerprint, Tls},
+    },
+    lock::lock,
+};
 
-/// So much of an answer's body is kept, and no more is read.
-const KEPT_OF_BODY: usize = 4096;
-/// The ids of the deliveries in a request that carries several.
+/// The most bytes of an answer's body that are read and kept.
+const MOST_OF_BODY: usize = 4096;
+/// The header with the ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Makes requests. Connections are kept and shared.
+/// Makes requests. Cheap to clone; all clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: Client,
-    /// Those of hooks with TLS of their own, made when they are first needed.
+    /// The clients of hooks with their own TLS, made when they are first needed.
     with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
     trust: Trust,
     guard: Arc<Guard>,
 }
 
-/// The way to a target.
+/// An open target: what all requests to it have in common.
 #[derive(Debug)]
-pub struct Door {
+pub struct Endpoint {
     client: Client,
     uri: Uri,
 }
@@ -63,33 +70,34 @@ pub struct Door {
 /// One request.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Where to.
+    /// Where it is sent.
     pub target: &'a Target,
     /// The `webhook-id`.
     pub id: &'a str,
-    /// The ids of its members, where the body is an array of theirs.
+    /// The ids of the deliveries in the body, if it is an array of several.
     pub batch: Option<&'a str>,
     /// The body.
     pub body: Bytes,
-    /// Of the body.
+    /// The `Content-Type` of the body.
     pub content_type: &'a str,
     /// The `webhook-timestamp`.
     pub at: SystemTime,
-    /// From the first step of connecting to the last byte of the answer.
+    /// The time-out, from the start of connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// Which span it is, for `traceparent`; a header of that name that the target has is left alone.
+    /// The span of the request, for the header `traceparent`. It does not replace a header of that name of the target's
+    /// own.
     pub span: Option<traceparent::Context>,
 }
 
 impl Request<'_> {
-    /// The headers that it is sent with, signed. Values that may be secret are marked as sensitive.
+    /// All headers of the request, including its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self) -> HeaderMap {
         signed(self)
     }
 }
 
 impl Sender {
-    /// A sender that goes where `delivery` allows.
+    /// Calls only targets that `delivery` allows.
     ///
     /// # Errors
     /// When the system's certificates cannot be read.
@@ -97,7 +105,7 @@ impl Sender {
         Self::trusting(delivery, Vec::new())
     }
 
-    /// The same, trusting also what these authorities have signed.
+    /// Calls only targets that `delivery` allows, and trusts these authorities in addition to those of the system.
     ///
     /// # Errors
     /// When the system's certificates cannot be read.
@@ -117,23 +125,23 @@ impl Sender {
         })
     }
 
-    /// Makes a request of a target that is asked now and then; one that is asked often has its door left open.
+    /// Makes a single request. For many requests to one target, [`open`](Self::open) it once.
     pub async fn send(&self, request: Request<'_>) -> Answer {
         match self.open(request.target) {
-            Ok(door) => door.send(request).await,
+            Ok(endpoint) => endpoint.send(request).await,
             Err(failure) => Answer::Failed(failure),
         }
     }
 
-    /// Makes ready what all requests of a target have in common, but for the target itself. It connects to nothing yet.
+    /// Prepares what all requests to a target have in common. No connection is made yet.
     ///
     /// # Errors
-    /// What every request would come to: the target may not be asked, or its TLS cannot be used.
-    pub fn open(&self, target: &Target) -> Result<Door, Failure> {
+    /// The failure of every request: the target may not be called, or its TLS cannot be used.
+    pub fn open(&self, target: &Target) -> Result<Endpoint, Failure> {
         let refused = |reason: String| Failure::Refused(reason);
         let url = Url::parse(target.display()).map_err(|error| refused(error.to_string()))?;
-        let judged = self.guard.check_url(&url);
-        judged.map_err(|refusal| refused(refusal.to_string()))?;
+        let allowed = self.guard.check_url(&url);
+        allowed.map_err(|refusal| refused(refusal.to_string()))?;
         let client = match target.tls() {
             None => self.client.clone(),
             Some(tls) => {
@@ -142,7 +150,7 @@ impl Sender {
             }
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
-        Ok(Door { client, uri })
+        Ok(Endpoint { client, uri })
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
@@ -156,11 +164,11 @@ impl Sender {
     }
 }
 
-impl Door {
-    /// Makes the request, signed anew over the same id and body.
+impl Endpoint {
+    /// Makes a request, with a new signature.
     ///
-    /// A kept connection that the server closes just as it is used gives no answer at all; the request is then made once
-    /// more at once, on a new connection.
+    /// The server may close a pooled connection just as it is used. The request is then made once more, on a new
+    /// connection.
     pub async fn send(&self, request: Request<'_>) -> Answer {
         let whole = async {
             match self.attempt(&request).await {
@@ -203,20 +211,20 @@ fn signed(request: &Request<'_>) -> HeaderMap {
     headers
 }
 
-/// Reads as much of the answer as is kept. A longer one costs the connection, which cannot be used again.
+/// Reads the answer, as much as is kept of it. The connection of a longer answer cannot be used again.
 async fn read(response: http::Response<Incoming>) -> Answer {
     let (head, mut rest) = response.into_parts();
     let retry_after = head.headers.get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(str::to_owned);
     let mut body = Vec::new();
-    while body.len() < KEPT_OF_BODY {
-        // The status has been said; a body that breaks off changes nothing about it.
+    while body.len() < MOST_OF_BODY {
+        // The status is known already; a body that breaks off does not change it.
         let Some(Ok(frame)) = rest.frame().await else {
             break;
         };
         if let Ok(chunk) = frame.into_data() {
-            body.extend_from_slice(&chunk[..chunk.len().min(KEPT_OF_BODY - body.len())]);
+            body.extend_from_slice(&chunk[..chunk.len().min(MOST_OF_BODY - body.len())]);
         }
     }
     Answer::Status {

@@ -1,8 +1,7 @@
-//! Where a hook is sent, and what its requests carry beside their bodies.
+//! Where a hook is sent, and what its requests carry besides their bodies.
 
 use std::time::SystemTime;
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     Method,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
@@ -10,9 +9,8 @@ use http::{
 use thiserror::Error;
 use url::Url;
 
-use super::tls::Tls;
 use crate::{
-    config::{self, Credentials},
+    config::{FileHook, Tls, access::take_credentials},
     secret::Secret,
     signature::{BadSecret, Signer, SigningKey, scheme::is_reserved, seconds},
 };
@@ -22,25 +20,27 @@ const ANYTHING: HeaderValue = HeaderValue::from_static("*/*");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 
-/// Where a hook is sent. There may be a million of them, so it is small: what few hooks have stands elsewhere, and what
-/// takes less than a microsecond is made for each request anew.
+/// Where and how a hook is sent.
+///
+/// There may be a million targets, so each is small: what only few have is kept in a box, and what can be made in less
+/// than a microsecond is made anew for each request.
 #[derive(Debug)]
 pub struct Target {
-    /// Without credentials.
+    /// The URL without credentials.
     url: Box<str>,
     signer: Option<Signer>,
-    special: Option<Box<Special>>,
+    uncommon: Option<Box<Uncommon>>,
 }
 
-/// What few targets have.
+/// What only few targets have.
 #[derive(Debug, Clone)]
-struct Special {
+struct Uncommon {
     headers: HeaderMap,
     method: Method,
     tls: Option<Tls>,
 }
 
-impl Default for Special {
+impl Default for Uncommon {
     fn default() -> Self {
         Self {
             headers: HeaderMap::new(),
@@ -50,31 +50,31 @@ impl Default for Special {
     }
 }
 
-/// Why a hook cannot be sent anywhere. It repeats no secret.
+/// Why a target cannot be used. The messages do not repeat secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadTarget {
     /// The secret cannot be used.
     #[error(transparent)]
     Secret(#[from] BadSecret),
-    /// A header's name is none.
+    /// The name of a header is not valid.
     #[error("{0:?} is not the name of a header")]
     HeaderName(String),
-    /// A header would change what rowhook or HTTP itself says.
+    /// A header is one that rowhook or HTTP itself sets.
     #[error("the header {0} is set by rowhook; choose another name")]
     ReservedHeader(String),
-    /// A header's value cannot be sent.
+    /// The value of a header is not valid.
     #[error(
         "the value of the header {0} has a line break or another character that cannot be sent"
     )]
     HeaderValue(String),
-    /// A header stands where the signature will.
+    /// A header has the name of the signature's header.
     #[error("the header {0} is that of the signature; choose another name for one of the two")]
     SignatureHeader(String),
 }
 
 impl Target {
-    /// Makes a target ready. Credentials in `url` go into an Authorization header and nowhere else, and with a secret it is
-    /// signed as Standard Webhooks says.
+    /// A target with these headers. Credentials in `url` are sent only in the `Authorization` header. With a secret,
+    /// requests are signed as Standard Webhooks describes.
     ///
     /// # Errors
     /// When the secret or a header cannot be used.
@@ -97,14 +97,14 @@ impl Target {
             let value = HeaderValue::try_from(value.expose());
             let mut value = value.map_err(|_| BadTarget::HeaderValue(name.to_string()))?;
             value.set_sensitive(true);
-            // Of two, that which the user wrote as a header is meant.
+            // A header is written more expressly than the credentials of the URL, and replaces those.
             if name == AUTHORIZATION {
                 sent.insert(name, value);
             } else {
                 sent.append(name, value);
             }
         }
-        let mut target = Self {
+        Ok(Self {
             url: url.as_str().into(),
             signer: match secret {
                 Some(secret) => Some(Signer::Standard {
@@ -113,67 +113,46 @@ impl Target {
                 }),
                 None => None,
             },
-            special: None,
+            uncommon: (!sent.is_empty()).then(|| {
+                Box::new(Uncommon {
+                    headers: sent,
+                    ..Uncommon::default()
+                })
+            }),
+        })
+    }
+
+    /// The target of a hook of hooks.toml.
+    pub fn of_file(hook: &FileHook) -> Self {
+        let is_usual = hook.headers.is_empty() && hook.method == Method::POST && hook.tls.is_none();
+        let uncommon = Uncommon {
+            headers: hook.headers.clone(),
+            method: hook.method.clone(),
+            tls: hook.tls.clone(),
         };
-        if !sent.is_empty() {
-            target.special().headers = sent;
+        Self {
+            url: hook.target.as_str().into(),
+            signer: hook.signer.clone(),
+            uncommon: (!is_usual).then(|| Box::new(uncommon)),
         }
-        Ok(target)
     }
 
-    /// The same, sent by another method than POST.
-    pub fn sent_by(mut self, method: config::Method) -> Self {
-        match method {
-            config::Method::Post => {}
-            config::Method::Put => self.special().method = Method::PUT,
-            config::Method::Patch => self.special().method = Method::PATCH,
-        }
-        self
-    }
-
-    /// The same, with an Authorization header of these credentials.
-    pub fn let_in_with(mut self, credentials: &Credentials) -> Self {
-        let value = match credentials {
-            Credentials::Basic { user, password } => basic(user, password.expose()),
-            Credentials::Bearer(token) => {
-                HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()
-            }
-        };
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            self.special().headers.insert(AUTHORIZATION, value);
-        }
-        self
-    }
-
-    /// The same, with TLS of its own.
-    pub fn over(mut self, tls: Option<Tls>) -> Self {
-        if tls.is_some() {
-            self.special().tls = tls;
-        }
-        self
-    }
-
-    /// The same, signed otherwise.
+    /// The same target, signed by `signer`.
     ///
     /// # Errors
-    /// When a header of the hook stands where the signature will.
+    /// When one of its headers has the name of the signature's header.
     pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
-        if let (Some(signer), Some(special)) = (&signer, &self.special)
-            && special.headers.contains_key(signer.header())
+        if let (Some(signer), Some(uncommon)) = (&signer, &self.uncommon)
+            && uncommon.headers.contains_key(signer.header())
         {
             return Err(BadTarget::SignatureHeader(signer.header().to_string()));
         }
         Ok(Self { signer, ..self })
     }
 
-    fn special(&mut self) -> &mut Special {
-        self.special.get_or_insert_default()
-    }
-
-    /// What a request of this id carries, but for its signature. Values that may be secret are marked as sensitive.
+    /// The headers of a request with this id, except its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
-        let own = self.special.as_ref().map(|special| &special.headers);
+        let own = self.uncommon.as_ref().map(|uncommon| &uncommon.headers);
         let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 6);
         headers.insert(USER_AGENT, OURS);
         if let Some(own) = own {
@@ -192,8 +171,8 @@ impl Target {
     /// The method of its requests.
     pub fn method(&self) -> &Method {
         static POST: Method = Method::POST;
-        let special = self.special.as_ref();
-        special.map_or(&POST, |special| &special.method)
+        let uncommon = self.uncommon.as_ref();
+        uncommon.map_or(&POST, |uncommon| &uncommon.method)
     }
 
     pub(super) fn signer(&self) -> Option<&Signer> {
@@ -201,37 +180,13 @@ impl Target {
     }
 
     pub(super) fn tls(&self) -> Option<&Tls> {
-        self.special.as_ref()?.tls.as_ref()
+        self.uncommon.as_ref()?.tls.as_ref()
     }
 
     /// The URL without credentials.
     pub fn display(&self) -> &str {
         &self.url
     }
-}
-
-fn take_credentials(url: &mut Url) -> Option<HeaderValue> {
-    let decoded = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    let user = decoded(url.username());
-    let password = url.password().map(decoded);
-    if user.is_empty() && password.is_none() {
-        return None;
-    }
-    // Neither can fail for a URL that had credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    basic(&user, &password.unwrap_or_default())
-}
-
-fn basic(user: &str, password: &str) -> Option<HeaderValue> {
-    let pair = BASE64_STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::try_from(format!("Basic {pair}")).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {

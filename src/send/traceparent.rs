@@ -1,26 +1,27 @@
-//! What a span is called, and whether it is kept. Plain functions of the `webhook-id`.
+//! Trace contexts for the header `traceparent`. The trace and whether it is sampled depend only on the `webhook-id`.
 
 use http::header::HeaderValue;
 use sha2::{Digest, Sha256};
 
-/// The name of a span, as W3C Trace Context has it.
+/// The context of a span, as W3C Trace Context defines it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
-    /// The same for all attempts of a delivery.
+    /// The id of the trace, which all attempts of a delivery share.
     pub trace: u128,
-    /// Another for each.
+    /// The id of the span, different for each attempt.
     pub span: u64,
-    /// Are the spans of this trace kept?
+    /// Are the spans of this trace sent?
     pub sampled: bool,
 }
 
 impl Context {
-    /// A span of the trace of `id`. Of all traces the part `sample` is kept, and of one trace all spans or none.
+    /// A span in the trace of the delivery `id`. The fraction `sample` of all traces is sampled, and of one trace all
+    /// spans or none.
     pub fn new(id: &str, span: u64, sample: f64) -> Self {
         let hash: [u8; 32] = Sha256::digest(id).into();
         let first = hash.iter().take(size_of::<u128>());
         let trace = first.fold(0_u128, |trace, byte| trace << 8 | u128::from(*byte));
-        // Zero is no name.
+        // Zero is not a valid id.
         let trace = trace.max(1);
         Self {
             trace,
@@ -29,7 +30,7 @@ impl Context {
         }
     }
 
-    /// The header `traceparent`.
+    /// The value of the header `traceparent`.
     pub fn header(&self) -> HeaderValue {
         let Self {
             trace,
@@ -41,7 +42,7 @@ impl Context {
     }
 }
 
-/// The lower 63 bits, which are as good as random, against the part that is kept.
+/// Compares the lower 63 bits of the id, which are as good as random, with the fraction to sample.
 fn is_sampled(trace: u128, sample: f64) -> bool {
     const RANGE: f64 = (1_u64 << 63) as f64;
     let random = (trace as u64) >> 1;

@@ -16,7 +16,6 @@ use self::{
     session::DdlSession,
 };
 use crate::config::Config;
-use crate::postgres::address::Address;
 
 pub use self::session::{Blocker, Error, LockPolicy};
 
@@ -33,8 +32,8 @@ pub async fn setup(
     policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
+    let address = &config.database.address;
+    let session = DdlSession::open(address, "rowhook setup", policy).await?;
     let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
     session
         .run_locking("wait for another rowhook setup to end", &turn)
@@ -61,8 +60,8 @@ pub async fn accept_gap(
     policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Gap>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = DdlSession::open(&address, "rowhook setup", policy).await?;
+    let address = &config.database.address;
+    let session = DdlSession::open(address, "rowhook setup", policy).await?;
     let Some(gap) = read(&session.client, config).await?.gap(config) else {
         return Ok(None);
     };
@@ -77,7 +76,7 @@ pub async fn accept_gap(
 /// # Errors
 /// If the database cannot be read, or a person must change something first.
 pub async fn print(config: &Config) -> Result<String, Error> {
-    let address = Address::parse(config.database.url.expose())?;
+    let address = &config.database.address;
     let client = address.connect("rowhook setup").await?;
     let facts = read(&client, config).await?;
     let steps = plan(config, &facts)?;

@@ -13,10 +13,7 @@ use super::plan::{
     problem::Refused,
     step::{Runs, Step},
 };
-use crate::postgres::{
-    address::{self, Address},
-    connect,
-};
+use crate::postgres::{address::Address, connect};
 
 /// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +39,6 @@ impl Default for LockPolicy {
 /// Why setup or teardown stopped. What was done before stays done, and the next run continues from there.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address of the database cannot be parsed.
-    #[error("[database] url: {0}")]
-    Address(#[from] address::ParseError),
     /// The connection could not be opened.
     #[error("{0}")]
     Connect(#[from] connect::Error),

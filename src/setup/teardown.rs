@@ -10,7 +10,7 @@ use super::{
     plan::{Problem, Refused, lock_key},
     session::{DdlSession, Error, LockPolicy},
 };
-use crate::postgres::{address::Address, quote};
+use crate::postgres::quote;
 use crate::{config::Config, postgres::TableName};
 
 /// How long a WAL sender of rowhook may take to end after it was terminated.
@@ -26,8 +26,8 @@ const STALE_READER: Duration = Duration::from_secs(10);
 /// If somebody else reads the slot or keeps relations in the schema (nothing has been done then), a lock cannot be
 /// acquired, or Postgres refuses a statement.
 pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>, Error> {
-    let address = Address::parse(config.database.url.expose())?;
-    let session = DdlSession::open(&address, "rowhook teardown", policy).await?;
+    let address = &config.database.address;
+    let session = DdlSession::open(address, "rowhook teardown", policy).await?;
     let turn = format!("select pg_advisory_lock({})", lock_key(config));
     session
         .run_locking("wait for a rowhook setup to end", &turn)

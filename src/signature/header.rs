@@ -1,4 +1,4 @@
-//! Signatures for receivers that exist: the HMAC of the body alone, in a header of their choice.
+//! Signatures for existing receivers: the HMAC of the body alone, in a header of their choice.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ use crate::{
     signature::{Algorithm, Encoding, HeaderSignature},
 };
 
-/// A secret and the rule by which it signs. It never prints its secret.
+/// A secret with the rule that it signs by. `Debug` never prints the secret.
 #[derive(Clone)]
 pub struct HeaderKey {
     rule: HeaderSignature,
     keyed: Keyed,
 }
 
-/// Keyed once; each signature begins with a copy.
+/// An HMAC that was keyed once. Each signature begins with a copy.
 #[derive(Clone)]
 enum Keyed {
     Sha1(Hmac<Sha1>),
@@ -29,7 +29,7 @@ enum Keyed {
 }
 
 impl HeaderKey {
-    /// The text of `secret`, whatever it begins with, is the key.
+    /// Signs with the text of `secret` as the key, whatever it begins with.
     pub fn new(rule: &HeaderSignature, secret: &Secret) -> Self {
         const ANY_LENGTH: &str = "HMAC takes keys of any length";
         let key = secret.expose().as_bytes();
@@ -44,12 +44,12 @@ impl HeaderKey {
         }
     }
 
-    /// The header that the signature stands in.
+    /// The name of the header that holds the signature.
     pub fn header(&self) -> &HeaderName {
         &self.rule.header
     }
 
-    /// What stands in the header.
+    /// The value of the header.
     pub fn sign(&self, body: &[u8]) -> String {
         let code = match &self.keyed {
             Keyed::Sha1(hmac) => digest(hmac, body),
@@ -57,7 +57,7 @@ impl HeaderKey {
             Keyed::Sha512(hmac) => digest(hmac, body),
         };
         let encoded = match self.rule.encoding {
-            Encoding::Hex => code.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Encoding::Hex => hex::encode(code),
             Encoding::Base64 => BASE64_STANDARD.encode(code),
         };
         format!("{}{encoded}", self.rule.prefix)

@@ -17,21 +17,21 @@ use crate::secret::Secret;
 
 static WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What the requests of a hook are signed with.
+/// Signs the requests of a hook.
 #[derive(Debug, Clone)]
 pub enum Signer {
-    /// `webhook-signature`, over id, time and body.
+    /// Standard Webhooks: `webhook-signature`, over id, time and body.
     Standard {
-        /// The secret.
+        /// The key of the secret.
         newest: SigningKey,
-        /// The secret before it, while it is being replaced.
+        /// The key of the previous secret, while that is being replaced.
         previous: Option<Box<Previous>>,
     },
     /// A header of the receiver's choice, over the body alone.
     Header(Box<HeaderKey>),
 }
 
-/// A secret that has been replaced, and signs beside the new one for receivers that have not heard of that yet.
+/// A secret that has been replaced. It signs beside the new one, for receivers that do not have the new one yet.
 #[derive(Debug, Clone)]
 pub struct Previous {
     key: SigningKey,
@@ -39,10 +39,10 @@ pub struct Previous {
 }
 
 impl Previous {
-    /// Signs until then; without a time, until it is taken away.
+    /// Reads a secret that signs until the given time; without one, until it is removed.
     ///
     /// # Errors
-    /// When the secret is none of Standard Webhooks.
+    /// When it is not a secret of Standard Webhooks.
     pub fn parse(secret: &Secret, until: Option<SystemTime>) -> Result<Self, BadSecret> {
         SigningKey::parse(secret).map(|key| Self { key, until })
     }
@@ -53,11 +53,11 @@ impl Previous {
 }
 
 impl Signer {
-    /// Reads a secret, and the one before it with the time at which that ends, as `scheme` has them. Two signatures fit into
-    /// `webhook-signature` only; elsewhere the newest signs alone.
+    /// Reads a secret, and the previous one with the time at which that expires, for `scheme`. Only `webhook-signature`
+    /// can hold two signatures; in other headers the newest secret signs alone.
     ///
     /// # Errors
-    /// When a secret is none of Standard Webhooks, where it has to be one.
+    /// When `scheme` is Standard Webhooks and a secret is not one of its secrets.
     pub fn new(
         scheme: &SignatureScheme,
         secret: &Secret,
@@ -77,7 +77,7 @@ impl Signer {
         }
     }
 
-    /// The header that the signature stands in.
+    /// The name of the header that holds the signature.
     pub fn header(&self) -> &HeaderName {
         match self {
             Self::Standard { .. } => &WEBHOOK_SIGNATURE,
@@ -85,7 +85,7 @@ impl Signer {
         }
     }
 
-    /// What stands in that header in an attempt at this time.
+    /// The value of the header, for an attempt at this time.
     pub fn sign(&self, id: &str, at: SystemTime, body: &[u8]) -> String {
         match self {
             Self::Standard { newest, previous } => {

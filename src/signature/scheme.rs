@@ -1,9 +1,9 @@
-//! How a hook is signed, as hooks.toml and hook tables name it.
+//! How the bodies of a hook are signed, as hooks.toml and hook tables say.
 
 use http::header::{AUTHORIZATION, HeaderName};
 use serde::Deserialize;
 
-/// As a hook table has it.
+/// The JSON object that hook tables hold.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -17,10 +17,10 @@ struct Written {
 }
 
 impl SignatureScheme {
-    /// `standard`, as a text or a JSON string, or a JSON object with the keys that the table in hooks.toml has.
+    /// Reads `standard`, as a text or a JSON string, or a JSON object with the keys that `signature` has in hooks.toml.
     ///
     /// # Errors
-    /// What is wrong with it, for the owner of the hook.
+    /// What is wrong with it, in words for the owner of the hook.
     pub fn parse(text: &str) -> Result<Self, String> {
         if matches!(text.trim(), "standard" | "\"standard\"") {
             return Ok(Self::Standard);
@@ -41,10 +41,10 @@ impl SignatureScheme {
 }
 
 impl HeaderSignature {
-    /// Checks what it is made of.
+    /// Checks the parts of a rule.
     ///
     /// # Errors
-    /// When the header is none, or is one that HTTP or rowhook sets; or when the prefix cannot stand in one.
+    /// When the header is not valid or is one that HTTP or rowhook sets, or when the prefix cannot stand in a header.
     pub fn new(
         header: &str,
         algorithm: Algorithm,
@@ -74,7 +74,7 @@ impl HeaderSignature {
     }
 }
 
-/// How a body is signed.
+/// How bodies are signed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SignatureScheme {
     /// Standard Webhooks 1.0.0: `webhook-signature`.
@@ -84,24 +84,24 @@ pub enum SignatureScheme {
     Header(HeaderSignature),
 }
 
-/// The HMAC of the body, in a header of the receiver's choice. Its key is the text of the secret.
+/// The HMAC of the body in a header of the receiver's choice. The key is the text of the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderSignature {
-    /// None that HTTP or rowhook sets.
+    /// The name of the header, which HTTP and rowhook do not set.
     pub header: HeaderName,
-    /// Default `sha256`.
+    /// The hash function. Default `sha256`.
     pub algorithm: Algorithm,
-    /// Default `hex`.
+    /// How the HMAC is encoded. Default `hex`.
     pub encoding: Encoding,
-    /// What stands before the code, such as `sha256=`. Default: nothing.
+    /// A text before the HMAC, such as `sha256=`. Default: none.
     pub prefix: String,
 }
 
-/// The hash that an HMAC is made of.
+/// The hash function of an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
-    /// For receivers that know nothing better.
+    /// SHA-1, for receivers that support nothing better.
     Sha1,
     /// SHA-256.
     #[default]
@@ -110,18 +110,18 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// How the bytes of an HMAC are written.
+/// How the bytes of an HMAC are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// Lower-case digits.
+    /// Hexadecimal digits in lower case.
     #[default]
     Hex,
-    /// With padding.
+    /// Base64 with padding.
     Base64,
 }
 
-/// Headers that a user must not set: they frame the request, or are rowhook's own word.
+/// Is it a header that users must not set? Such headers frame the request, or belong to rowhook.
 pub fn is_reserved(name: &str) -> bool {
     const NAMES: [&str; 12] = [
         "host",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused_with_its_mend() {
+    fn what_is_none_is_refused_with_its_remedy() {
         for (text, told) in [
             ("", "neither standard nor an object"),
             ("md5", "neither standard nor an object"),

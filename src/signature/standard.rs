@@ -1,4 +1,4 @@
-//! Standard Webhooks 1.0.0: a secret of whsec_ signs with HMAC-SHA256 (`v1`), one of whsk_ with ed25519 (`v1a`).
+//! Standard Webhooks 1.0.0: a secret `whsec_…` signs with HMAC-SHA256 (`v1`), a secret `whsk_…` with ed25519 (`v1a`).
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ use thiserror::Error;
 
 use crate::secret::Secret;
 
-/// A secret, ready to sign with. It never prints itself.
+/// The key of a secret. `Debug` never prints it.
 #[derive(Clone)]
 pub struct SigningKey(Key);
 
 #[derive(Clone)]
 enum Key {
-    /// Of a good length. HMAC is keyed with it for each signature, which costs less than a request by a factor of hundreds; a
-    /// keyed one is six times as large, and there may be a million.
+    /// A key of 24 to 64 bytes. HMAC is keyed anew for each signature, which costs a few hundredths of a request at
+    /// most. A keyed HMAC would be six times as large, and there may be a million keys.
     Shared(Box<[u8]>),
-    /// Half of it is public, and receivers verify with that.
+    /// A key pair, whose public half receivers verify with.
     Private(Box<ed25519_dalek::SigningKey>),
 }
 
-/// A secret that is none.
+/// The error for a text that is not a secret of Standard Webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
     "the secret is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)"
@@ -31,11 +31,11 @@ enum Key {
 pub struct BadSecret;
 
 impl SigningKey {
-    /// Reads whsec_ and the base64 of 24 to 64 bytes, or whsk_ and that of an ed25519 key: its seed of 32 bytes, or seed and
-    /// public key.
+    /// Reads `whsec_` with the base64 of 24 to 64 bytes, or `whsk_` with the base64 of an ed25519 key: the seed of 32
+    /// bytes, or the seed and the public key.
     ///
     /// # Errors
-    /// When it is neither, or when the two halves of a key do not belong together.
+    /// When it is neither, or when the public key is not that of the seed.
     pub fn parse(secret: &Secret) -> Result<Self, BadSecret> {
         let secret = secret.expose();
         let decode = |encoded: &str| BASE64_STANDARD.decode(encoded).map_err(|_| BadSecret);
@@ -49,7 +49,7 @@ impl SigningKey {
         Ok(Self(Key::Shared(key.into())))
     }
 
-    /// The signature of a body, as it stands in `webhook-signature`. `timestamp` counts seconds since 1970.
+    /// The signature of a body, as `webhook-signature` holds it. `timestamp` is in seconds since 1970.
     pub fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();
         let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
@@ -68,7 +68,7 @@ impl SigningKey {
         }
     }
 
-    /// What receivers verify with, as `whpk_…`; `None` for a shared secret, which has no public half.
+    /// The public key that receivers verify with, as `whpk_…`; `None` for a shared secret.
     pub fn public_key(&self) -> Option<String> {
         match &self.0 {
             Key::Shared(_) => None,

@@ -2,11 +2,10 @@
 
 use std::time::SystemTime;
 
-use serde_json::json;
-
 use crate::{
-    config::{HOOK_DISABLED, HookTable, OnGone},
+    config::{HookColumns, HookTable, OnGone},
     hook::{Hook, Origin},
+    message::Disabled,
     postgres::{quote, time::timestamp},
 };
 
@@ -27,19 +26,16 @@ pub struct Disabling<'a> {
 impl Disabling<'_> {
     /// The event `hook.disabled`, as a message of the stream.
     pub(super) fn message(&self) -> String {
-        json!({
-            "event": HOOK_DISABLED,
-            "owner": self.hook.owner.as_deref(),
-            "about": self.hook.id.as_str(),
-            "payload": {
-                "hook": self.hook.id,
-                "target": self.hook.target.display(),
-                "reason": self.reason,
-                "since": timestamp(self.since),
-                "last_answer": self.last_answer,
-            },
-        })
-        .to_string()
+        Disabled {
+            owner: self.hook.owner.as_deref(),
+            id: self.hook.id.as_str(),
+            hook: serde_json::json!(self.hook.id),
+            target: self.hook.target.display(),
+            reason: self.reason,
+            since: &timestamp(self.since),
+            last_answer: Some(self.last_answer),
+        }
+        .to_json()
     }
 
     /// The statement that switches the hook ($1) off for a reason ($2), in `table` where the application has a table of
@@ -59,8 +55,11 @@ impl Disabling<'_> {
 }
 
 fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
-    let (table, id) = (quote::table(&theirs.table), quote::name(&theirs.id));
-    match &theirs.active {
+    let HookColumns {
+        table, id, active, ..
+    } = &theirs.columns;
+    let (table, id) = (quote::table(table), quote::name(id));
+    match active {
         Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
             let active = quote::name(active);
             Some(format!(

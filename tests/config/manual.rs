@@ -1,9 +1,13 @@
 //! The repository's hooks.toml, which is the manual of all keys.
 
+use std::{sync::Arc, time::SystemTime};
+
 use rowhook::{
     config::{Action, Columns, DisableAfter, EventSource, KEYS, OnGone, Order, PayloadFormat},
+    expression::filter::Filter,
     postgres::TableName,
-    signature::SignatureScheme,
+    secret::Secret,
+    signature::{SignatureScheme, SigningKey},
 };
 
 use crate::file::{MANUAL, SECRET, parse};
@@ -31,7 +35,7 @@ fn the_manual_is_understood() {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,
             changed: vec!["price".into()],
-            when: Some("new.price < old.price".into()),
+            when: Some(Arc::new(Filter::compile("new.price < old.price").unwrap())),
         }
     );
     assert_eq!(
@@ -40,8 +44,17 @@ fn the_manual_is_understood() {
     );
     assert!(config.tables[0].identity_full);
     assert_eq!(config.tables[1].table.to_string(), "clinic.pet");
-    assert_eq!(config.hooks[0].secret.as_ref().unwrap().expose(), SECRET);
-    assert_eq!(config.hooks[1].headers[0].0, "x-team");
+    let at = SystemTime::UNIX_EPOCH;
+    let signer = config.hooks[0].signer.as_ref().unwrap();
+    let expected = SigningKey::parse(&Secret::new(SECRET)).unwrap();
+    // The previous secret signs too, after it.
+    assert!(
+        signer
+            .sign("msg_1", at, b"{}")
+            .starts_with(&format!("{} v1,", expected.sign("msg_1", 0, b"{}")))
+    );
+    assert_eq!(config.hooks[1].header_names[0], "x-team");
+    assert!(config.hooks[1].headers.contains_key("x-team"));
     assert!(config.hooks[1].delivery.retries.is_empty());
     assert_eq!(config.hooks[1].delivery.payload, PayloadFormat::Standard);
     assert_eq!(
@@ -67,8 +80,18 @@ fn every_default_in_the_manual_is_the_default() {
     assert_eq!(config.database.schema, small.database.schema);
     let (shown, default) = (config.hook_table.unwrap(), small.hook_table.unwrap());
     assert_eq!(
-        [shown.id, shown.owner, shown.event, shown.target],
-        [default.id, default.owner, default.event, default.target]
+        [
+            &shown.columns.id,
+            &shown.columns.owner,
+            &shown.columns.event,
+            &shown.columns.target
+        ],
+        [
+            &default.columns.id,
+            &default.columns.owner,
+            &default.columns.event,
+            &default.columns.target
+        ]
     );
     assert_eq!(default.on_gone, OnGone::Delete);
     let tracing = config.tracing.unwrap();

@@ -19,5 +19,5 @@ pub fn hooks_with(folder: &Path, url: &str, keys: &[&str]) -> Result<Vec<Hook>, 
         let folder = format!("{}/", folder.display());
         mistakes.to_string().replace(&folder, "")
     })?;
-    config.hooks.iter().map(hook::from_file).collect()
+    Ok(config.hooks.iter().map(hook::from_file).collect())
 }

@@ -10,12 +10,14 @@ use std::{
 
 use rowhook::{
     config::{
-        Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource, Order,
-        PayloadFormat, Place, TableRules,
+        Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource,
+        Location, Order, PayloadFormat, TableRules,
     },
     demo::cluster::Cluster,
-    postgres::{TableName, address::Address},
-    secret::Secret,
+    postgres::{
+        TableName,
+        address::{Address, Host},
+    },
     setup::{
         LockPolicy,
         check::{Level, check},
@@ -67,16 +69,24 @@ pub async fn connect(url: &str) -> Client {
     Address::parse(url).unwrap().connect("test").await.unwrap()
 }
 
+/// The address, as psql takes it.
+pub fn conninfo(address: &Address) -> String {
+    let Some(Host::Tcp { name, port }) = address.hosts.first() else {
+        unreachable!("the cluster listens on TCP: {address:?}");
+    };
+    let Address { user, database, .. } = address;
+    format!("host={name} port={port} user={user} dbname={database}")
+}
+
 /// The smallest configuration. The slot has the name of the database, because slots belong to the whole server.
 pub fn config(url: &str, slot: &str) -> Config {
     Config {
         path: "hooks.toml".into(),
         database: Database {
-            url: Secret::new(url),
+            address: Address::parse(url).unwrap(),
             slot: slot.into(),
             publication: "rowhook".into(),
             schema: "rowhook".into(),
-            store: None,
         },
         events: Vec::new(),
         tables: Vec::new(),
@@ -127,7 +137,7 @@ impl Build for Config {
                 when: None,
             },
             all_owners: false,
-            place: Place { line, column: 1 },
+            place: Location { line, column: 1 },
         });
         self
     }
@@ -142,7 +152,7 @@ impl Build for Config {
             enrich: Vec::new(),
             payload: None,
             visible: None,
-            place: Place {
+            place: Location {
                 line: 100,
                 column: 1,
             },

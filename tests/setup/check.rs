@@ -1,9 +1,11 @@
 //! What `rowhook check` finds.
 
+use std::sync::Arc;
+
 use rowhook::{
-    config::{Action, Columns, EventSource, HookTable, OwnerRule, OwnerStep},
-    postgres::TableName,
-    secret::Secret,
+    config::{Action, Columns, EventSource, HookColumns, OwnerRule, OwnerStep},
+    expression::filter::Filter,
+    postgres::{TableName, address::Host},
     setup::check::Level,
 };
 
@@ -83,7 +85,7 @@ async fn check_says_what_each_table_cannot_do_and_how_to_fix_it() {
         });
     if let EventSource::Row { changed, when, .. } = &mut config.events[4].source {
         *changed = vec!["price".into(), "prize".into()];
-        *when = Some("new.price < old.price".into());
+        *when = Some(Arc::new(Filter::compile("new.price < old.price").unwrap()));
     }
 
     let found = findings(&config, Level::Warn).await;
@@ -111,14 +113,16 @@ async fn check_says_which_columns_the_hook_table_lacks() {
         .await
         .unwrap();
     let column = |name: &str| Some(name.to_owned());
-    config.hook_table = Some(HookTable {
+    let mut hooks = rest_hooks();
+    hooks.columns = HookColumns {
         owner: "usr_id".into(),
         secret: column("shared_secret"),
         signature: column("signature"),
         headers: column("header_json"),
         created: column("created"),
-        ..rest_hooks()
-    });
+        ..hooks.columns
+    };
+    config.hook_table = Some(hooks);
 
     let found = findings(&config, Level::Fatal).await;
 
@@ -159,7 +163,7 @@ async fn check_says_which_hooks_never_work() {
 async fn check_names_what_a_weak_role_lacks() {
     let (client, mut config) = bookstore().await;
     client.batch_execute("create role feeble login; alter table log enable row level security; grant select on log to feeble").await.unwrap();
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "feeble@"));
+    config.database.address.user = "feeble".into();
 
     let found = findings(&config, Level::Warn).await;
 
@@ -190,14 +194,9 @@ async fn check_recognizes_a_pooler() {
         }
     });
     let (_client, mut config) = bookstore().await;
-    let direct = format!("127.0.0.1:{}", CLUSTER.port());
-    config.database.url = Secret::new(
-        config
-            .database
-            .url
-            .expose()
-            .replace(&direct, &at.to_string()),
-    );
+    let name = at.ip().to_string();
+    let port = at.port();
+    config.database.address.hosts = vec![Host::Tcp { name, port }];
 
     let found = findings(&config, Level::Warn).await;
 

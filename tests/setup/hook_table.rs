@@ -1,7 +1,7 @@
 //! A table of hooks that the application has already.
 
 use rowhook::{
-    config::{HookTable, OnGone, Place},
+    config::{HookColumns, HookTable, Location, OnGone},
     postgres::TableName,
 };
 
@@ -12,22 +12,9 @@ use crate::{
 
 pub fn rest_hooks() -> HookTable {
     HookTable {
-        table: TableName::public("rest_hooks_hook"),
-        id: "id".into(),
-        owner: "user_id".into(),
-        event: "event".into(),
-        target: "target".into(),
-        active: None,
-        secret: None,
-        previous_secret: None,
-        signature: None,
-        filter: None,
-        headers: None,
-        payload: None,
-        created: None,
-        description: None,
+        columns: HookColumns::usual(TableName::public("rest_hooks_hook")),
         on_gone: OnGone::Delete,
-        place: Place {
+        place: Location {
             line: 30,
             column: 1,
         },

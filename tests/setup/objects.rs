@@ -4,12 +4,11 @@ use std::process::{Command, Stdio};
 
 use rowhook::{
     config::{Action, Config},
-    secret::Secret,
     setup::{LockPolicy, check::Level, print, teardown::teardown},
 };
 
 use crate::{
-    bookstore::{Build, CLUSTER, bookstore, findings, refused, set_up},
+    bookstore::{Build, CLUSTER, bookstore, conninfo, findings, refused, set_up},
     queries::{published, traces},
 };
 
@@ -95,7 +94,7 @@ fn psql(config: &Config, script: &str) {
             "-q",
             "-v",
             "ON_ERROR_STOP=1",
-            config.database.url.expose(),
+            &conninfo(&config.database.address),
         ])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -123,7 +122,7 @@ async fn a_role_that_is_no_superuser_attaches_to_its_own_tables_and_detaches() {
         .await
         .unwrap();
     let before = traces(&client).await;
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "humble@"));
+    config.database.address.user = "humble".into();
     let config = config.full("log");
 
     set_up(&config).await;
@@ -151,7 +150,7 @@ async fn what_a_dba_set_up_from_the_print_can_be_used_by_the_role_that_printed_i
         .await
         .unwrap();
     let dba = config.clone();
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "modest@"));
+    config.database.address.user = "modest".into();
 
     psql(&dba, &print(&config).await.unwrap());
 

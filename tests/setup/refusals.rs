@@ -6,7 +6,6 @@ use rowhook::{
     config::Action,
     demo::cluster::Cluster,
     postgres::address::Address,
-    secret::Secret,
     setup::{LockPolicy, check::Level, print, setup, teardown::teardown},
 };
 use tokio::time::timeout;
@@ -97,7 +96,7 @@ async fn without_privileges_setup_names_each_that_is_missing() {
         .await
         .unwrap();
     let database = &config.database.slot;
-    config.database.url = Secret::new(config.database.url.expose().replace("postgres@", "weak@"));
+    config.database.address.user = "weak".into();
 
     assert_eq!(
         refused(&config).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rowhook::{
-    postgres::{Lsn, address::Address, stream::Stream},
+    postgres::{Lsn, stream::Stream},
     setup::{LockPolicy, teardown::teardown},
 };
 use tokio::time::timeout;
@@ -89,7 +89,7 @@ async fn teardown_does_not_take_what_others_put_into_the_schema() {
 async fn teardown_ends_our_own_reader_and_no_other() {
     let (client, config) = bookstore().await;
     set_up(&config).await;
-    let address = Address::parse(config.database.url.expose()).unwrap();
+    let address = config.database.address.clone();
     let read_as = async |name: &str| {
         let subscription = config.database.subscription();
         let stream = Stream::open(&address, &subscription, name, Lsn::ZERO).await;

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(config.events[5].source, EventSource::Custom);
         assert!(config.tables[0].identity_full);
         assert_eq!(config.tables[1].owner.as_ref().unwrap().column, "id");
-        assert_eq!(config.hook_table.unwrap().table.name, HOOKS);
+        assert_eq!(config.hook_table.unwrap().columns.table.name, HOOKS);
         assert_eq!(config.delivery.payload, PayloadFormat::Django);
     }
 

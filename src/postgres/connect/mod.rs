@@ -151,7 +151,7 @@ impl Address {
                 .port(*port)
                 .ssl_mode(tokio_postgres::config::SslMode::Disable),
         };
-        if let Some(password) = &self.password {
+        if let Some(password) = self.find_password() {
             config.password(password.expose());
         }
         if let Some(options) = &self.options {

@@ -30,8 +30,8 @@ impl Connection {
         ];
         self.send(|out| frontend::startup_message(who, out)).await?;
         let password = || {
-            let password = address.password.as_ref().ok_or(Failure::NoPassword)?;
-            Ok::<_, Failure>(password.expose().as_bytes())
+            let password = address.find_password().ok_or(Failure::NoPassword)?;
+            Ok::<_, Failure>(password.expose().as_bytes().to_vec())
         };
         loop {
             match self.receive().await? {
@@ -41,12 +41,12 @@ impl Connection {
                 | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
                     let password = password()?;
-                    self.send(|out| frontend::password_message(password, out))
+                    self.send(|out| frontend::password_message(&password, out))
                         .await?;
                 }
                 Message::AuthenticationMd5Password(asked) => {
                     let user = address.user.as_bytes();
-                    let hash = md5_hash(user, password()?, asked.salt());
+                    let hash = md5_hash(user, &password()?, asked.salt());
                     self.send(|out| frontend::password_message(hash.as_bytes(), out))
                         .await?;
                 }
@@ -56,7 +56,7 @@ impl Connection {
                     if !known.map_err(Failure::protocol)? {
                         return Err(Failure::protocol("it offers no SCRAM-SHA-256"));
                     }
-                    self.scram(password()?).await?;
+                    self.scram(&password()?).await?;
                 }
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => {

@@ -112,7 +112,11 @@ fn read(file: &Table<'_>) -> Option<Config> {
 
 fn options(file: &Table<'_>, verifier: Verifier) -> Options {
     let default = Options::new(Gate::new(verifier));
-    let time = |key, default| file.find(key).and_then(Value::some_time).unwrap_or(default);
+    let time = |key, default| {
+        file.find(key)
+            .and_then(Value::positive_duration)
+            .unwrap_or(default)
+    };
     let max_body = file.find("max_body").and_then(|value| value.size(1, "1B"));
     let queue_size = file
         .find("queue_size")

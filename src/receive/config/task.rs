@@ -53,7 +53,7 @@ fn read(table: &Table<'_>, names: &mut Vec<String>) -> Option<Task> {
     let models = table.find("model").and_then(patterns);
     let events = table.find("event").and_then(patterns);
     let action = action(table);
-    let timeout = table.find("timeout").and_then(Value::some_time);
+    let timeout = table.find("timeout").and_then(Value::positive_duration);
     let retries = table.find("retries").and_then(retries::read);
     let concurrency = table.find("concurrency").and_then(concurrency);
     let order_by = table.find("order_by").and_then(order_by);

@@ -17,7 +17,7 @@ pub(super) const KEYS: Keys = Keys {
 /// Reads the keys that decide which requests are believed. Returns `None` where there is a mistake, which the reader
 /// keeps.
 pub(super) fn read(file: &Table<'_>) -> Option<Verifier> {
-    let tolerance = file.find("tolerance").and_then(Value::some_time);
+    let tolerance = file.find("tolerance").and_then(Value::positive_duration);
     let signature = match file.find("signature") {
         Some(value) => signature(value)?,
         None => Signature::Standard,

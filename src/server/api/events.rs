@@ -11,8 +11,9 @@ use crate::server::{
     request::{Id, Json},
 };
 use crate::{
-    config::{Config, EventSource, OWN_EVENTS},
+    config::{Config, EventSource},
     manage::{self, events::Sent},
+    message::{GAP, OWN_EVENTS},
 };
 
 /// Something that hooks may listen to.
@@ -70,7 +71,7 @@ fn events(config: &Config) -> impl Iterator<Item = EventInfo> {
     let own = OWN_EVENTS.iter().map(|name| EventInfo {
         name: (*name).to_owned(),
         source: "rowhook".to_owned(),
-        all_owners: *name == crate::config::GAP,
+        all_owners: *name == GAP,
     });
     named.chain(own)
 }

@@ -272,13 +272,7 @@ pub struct Event {
 
 /// The table of the hooks: that of `[hook_table]`, or else rowhook's own.
 pub fn hook_table(config: &Config) -> TableName {
-    match &config.hook_table {
-        Some(theirs) => theirs.table.clone(),
-        None => TableName {
-            schema: config.database.schema.clone(),
-            name: "hook".into(),
-        },
-    }
+    config.hook_columns().table
 }
 
 impl Facts {

@@ -1,6 +1,6 @@
 //! The findings of a check.
 
-use crate::{config::Place, setup::plan::problem::Problem};
+use crate::{config::Location, setup::plan::problem::Problem};
 
 /// The result of checking one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Finding {
     /// What to do about it, if anything.
     pub remedy: Option<String>,
     /// The place in hooks.toml that it is about, if any.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 /// How bad a finding is.
@@ -95,7 +95,7 @@ impl Finding {
         }
     }
 
-    pub(super) fn at(self, place: Place) -> Self {
+    pub(super) fn at(self, place: Location) -> Self {
         Self {
             place: Some(place),
             ..self

@@ -7,7 +7,8 @@ use url::Url;
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{Config, HookTable, OWN_EVENTS, Pattern},
+    config::{Config, HookTable, Pattern},
+    message::OWN_EVENTS,
     nearest::nearest,
     postgres::quote,
     setup::catalog::{Facts, Table, hook_table},
@@ -112,7 +113,11 @@ pub(super) async fn in_table(
 /// Checks that the table of `[hook_table]` has the named columns, and that the stream carries the id of a deleted hook.
 fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (key, column) in hooks.columns().filter(|(_, column)| !table.has(column)) {
+    for (key, column) in hooks
+        .columns
+        .iter()
+        .filter(|(_, column)| !table.has(column))
+    {
         let finding = Finding::fatal(
             Topic::Hooks,
             format!(
@@ -128,13 +133,14 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
             },
         );
     }
-    if table.has(&hooks.id) && table.is_identified() && !table.is_in_identity(&hooks.id) {
+    let id = &hooks.columns.id;
+    if table.has(id) && table.is_identified() && !table.is_in_identity(id) {
         findings.push(
             Finding::fatal(
                 Topic::Hooks,
                 format!(
                     "which hook is deleted from {} is not known: the stream does not carry its {}",
-                    table.name, hooks.id
+                    table.name, id
                 ),
             )
             .remedy(format!(
@@ -160,25 +166,13 @@ async fn read(
     config: &Config,
     table: &Table,
 ) -> Result<Vec<Hook>, tokio_postgres::Error> {
-    let (id, event, target, invalid, active) = match &config.hook_table {
-        Some(hooks) => (
-            quote::name(&hooks.id),
-            quote::name(&hooks.event),
-            quote::name(&hooks.target),
-            "null",
-            hooks
-                .active
-                .as_deref()
-                .map_or_else(|| "true".into(), quote::name),
-        ),
-        None => (
-            "id".into(),
-            "event".into(),
-            "target".into(),
-            "invalid",
-            "active".into(),
-        ),
+    let columns = config.hook_columns();
+    let [id, event, target] =
+        [&columns.id, &columns.event, &columns.target].map(|c| quote::name(c));
+    let or = |column: Option<String>, default: &str| {
+        column.map_or_else(|| default.to_owned(), |column| quote::name(&column))
     };
+    let (invalid, active) = (or(columns.invalid, "null"), or(columns.active, "true"));
     let sql = format!(
         "select {id}::text, {event}::text, {target}::text, {invalid}::text from {} where {active} order by {id} limit {READ_AT_MOST}",
         quote::table(&table.name)

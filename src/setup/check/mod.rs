@@ -35,10 +35,7 @@ pub async fn check(
     config: &Config,
     refuses: &(dyn Fn(&Url) -> Option<String> + Sync),
 ) -> Vec<Finding> {
-    let address = match Address::parse(config.database.url.expose()) {
-        Ok(address) => address,
-        Err(error) => return vec![Finding::fatal(Topic::Connection, error.to_string())],
-    };
+    let address = &config.database.address;
     let client = match address.connect("rowhook check").await {
         Ok(client) => client,
         Err(error) => return vec![Finding::fatal(Topic::Connection, error.to_string())],
@@ -53,8 +50,8 @@ pub async fn check(
             return vec![Finding::fatal(Topic::Connection, what)];
         }
     };
-    let mut findings = server::connection(&address, &facts);
-    findings.push(replication(&address, &facts).await);
+    let mut findings = server::connection(address, &facts);
+    findings.push(replication(address, &facts).await);
     findings.extend(server::server(&facts));
     findings.extend(server::privileges(&facts));
     findings.extend(setup(config, &facts));

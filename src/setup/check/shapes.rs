@@ -10,11 +10,10 @@ use tokio_postgres::{Client, Error};
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{Action, Config, EventRule, EventSource, Pattern, Place, TableRules},
+    config::{Action, Config, EventRule, EventSource, Location, Pattern, TableRules},
     event::shape::Shape,
     expression::{
-        filter::Filter,
-        question::Question,
+        query::Query,
         template::{Template, View},
         typing::Columns,
     },
@@ -72,7 +71,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
             let EventSource::Row { table, when, .. } = &rule.source else {
                 return None;
             };
-            let filter = Filter::compile(when.as_deref()?).ok()?;
+            let filter = when.as_deref()?;
             let columns = visible(config, tables.get(table)?);
             let error = filter.check(Some(&columns)).err()?;
             let what = format!("{}: {error}", rule.name);
@@ -86,7 +85,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
 fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
-        let Some(Ok(filter)) = hook.filter.as_deref().map(Filter::compile) else {
+        let Some(filter) = &hook.filter else {
             continue;
         };
         let covers = |name: &str| {
@@ -151,7 +150,7 @@ fn unknown(
     relation: &Relation,
     who: &str,
     column: &str,
-    place: Place,
+    place: Location,
 ) -> Finding {
     let what = format!(
         "{who} names {column}, but {} has no such column",
@@ -174,7 +173,7 @@ async fn enrich_queries(
     let mut findings = Vec::new();
     for enrich in &rules.enrich {
         let who = format!("enrich.{}", enrich.key);
-        let columns = enrich.question.columns();
+        let columns = enrich.query.columns();
         let missing = columns
             .iter()
             .filter(|column| relation.column(column).is_none());
@@ -183,7 +182,7 @@ async fn enrich_queries(
         if findings.len() > before {
             continue;
         }
-        let sql = enrich::sql(&enrich.question, relation);
+        let sql = enrich::sql(&enrich.query, relation);
         findings.extend(unanswerable(client, &sql, &who, rules, enrich.place).await?);
     }
     Ok(findings)
@@ -192,7 +191,7 @@ async fn enrich_queries(
 /// Checks the query of `visible`.
 async fn visible_query(
     client: &Client,
-    visible: &Question,
+    visible: &Query,
     rules: &TableRules,
     relation: &Relation,
 ) -> Result<Vec<Finding>, Error> {
@@ -234,7 +233,7 @@ async fn unanswerable(
     sql: &str,
     who: &str,
     rules: &TableRules,
-    place: Place,
+    place: Location,
 ) -> Result<Option<Finding>, Error> {
     match client.prepare(sql).await {
         Ok(_) => Ok(None),

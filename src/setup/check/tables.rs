@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{Action, Columns, Config, EventRule, EventSource, OwnerRule, Place, TableRules},
+    config::{Action, Columns, Config, EventRule, EventSource, Location, OwnerRule, TableRules},
     nearest::nearest,
     postgres::quote,
     setup::{
@@ -56,7 +56,7 @@ fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
 }
 
 /// The place in the file of a table's rules, or else of the first event on it.
-fn place(config: &Config, table: &Table) -> Option<Place> {
+fn place(config: &Config, table: &Table) -> Option<Location> {
     let rules = config.tables.iter().find(|rules| rules.table == table.name);
     let event = config.events.iter().find(
         |rule| matches!(&rule.source, EventSource::Row { table: on, .. } if *on == table.name),
@@ -145,7 +145,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
 
 /// Checks that the role can read the table. Values that are not in the stream are read from there; if that is
 /// impossible, payloads lack them and name them in `unchanged`.
-fn read_access(table: &Table, facts: &Facts, place: &Option<Place>) -> Option<Finding> {
+fn read_access(table: &Table, facts: &Facts, place: &Option<Location>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
         Finding::warn(
@@ -187,7 +187,7 @@ fn listed_columns(rules: &TableRules, table: &Table) -> Vec<Finding> {
         .collect()
 }
 
-fn no_column(topic: Topic, table: &Table, column: &str, place: Place) -> Option<Finding> {
+fn no_column(topic: Topic, table: &Table, column: &str, place: Location) -> Option<Finding> {
     if table.has(column) {
         return None;
     }
@@ -276,7 +276,7 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     let is_full = table.is_full() || full_wanted(config, &table.name);
     if !is_full {
         findings.extend(unknown_change(rule, table, changed));
-        let asks_old = when.as_deref().is_some_and(mentions_old);
+        let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
         findings.extend((asks_old && needs_identity).then(|| partial_old_row(rule, table)));
     }
     if !rule.all_owners {

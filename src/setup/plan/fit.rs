@@ -2,7 +2,7 @@
 
 use super::{problem::Problem, publication::identified};
 use crate::{
-    config::{Action, Config, EventSource, Place},
+    config::{Action, Config, EventSource, Location},
     nearest::nearest,
     postgres::{TableName, quote},
     setup::{
@@ -23,7 +23,7 @@ pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
 
 fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
-    let mut look = |table: &TableName, place: Place, published: bool| {
+    let mut look = |table: &TableName, place: Location, published: bool| {
         let problem = match facts.table(table) {
             None => no_table(table, facts),
             Some(Table {
@@ -52,7 +52,7 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
         }
     }
     if let Some(hooks) = &config.hook_table {
-        look(&hooks.table, hooks.place, true);
+        look(&hooks.columns.table, hooks.place, true);
     }
     if let Some(exists) = &config.owner_exists {
         look(&exists.table, exists.place, true);
@@ -79,7 +79,7 @@ fn no_table(table: &TableName, facts: &Facts) -> Problem {
 /// ever.
 fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     let hooks = config.hook_table.as_ref()?;
-    let table = facts.table(&hooks.table)?;
+    let table = facts.table(&hooks.columns.table)?;
     let unfit = table.kind != Kind::Table || !identified(config, table);
     unfit.then(|| {
         Problem::new(

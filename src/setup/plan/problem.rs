@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::Place;
+use crate::config::Location;
 
 /// Something that a person must change before setup can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Problem {
     /// What to do about it; `None` if that is obvious.
     pub remedy: Option<String>,
     /// The place in hooks.toml that it is about, if any.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 impl Problem {
@@ -24,7 +24,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn at(self, place: Place) -> Self {
+    pub(super) fn at(self, place: Location) -> Self {
         Self {
             place: Some(place),
             ..self

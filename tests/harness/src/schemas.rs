@@ -17,8 +17,6 @@ use rowhook::{
 };
 use serde_json::Value;
 
-use crate::connect;
-
 /// What the rowhooks of one test may send.
 #[derive(Clone, Default)]
 pub(crate) struct Schemas(Arc<Mutex<Vec<Rowhook>>>);
@@ -140,8 +138,8 @@ fn looks_like(body: &Value, payload: &str) -> bool {
 }
 
 async fn schemas_of(config: &Config) -> Vec<Known> {
-    let client = connect(config.database.url.expose()).await;
-    let events = EventMap::new(config).unwrap();
+    let client = config.database.address.connect("test").await.unwrap();
+    let events = EventMap::new(config);
     let mut known = Vec::new();
     // `rowhook hooks test` sends an event that no configuration names.
     let test = Arc::from(rowhook::manage::ping::TEST_EVENT);

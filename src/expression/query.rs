@@ -1,10 +1,10 @@
-//! A query of the user's, with `$column` where a value of the row belongs: `select name from author where id = $author_id`.
+//! A user's query with `$column` in place of a value of the row: `select name from author where id = $author_id`.
 
 use std::fmt;
 
-/// A query, taken apart at its placeholders.
+/// A query, split at its placeholders.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct Query {
     pieces: Vec<Piece>,
 }
 
@@ -14,11 +14,12 @@ enum Piece {
     Column(String),
 }
 
-impl Question {
-    /// Takes `sql` apart. What stands in quotes and comments is left alone.
+impl Query {
+    /// Splits `sql` at its placeholders. Those in quotes and comments are not placeholders.
     ///
     /// # Errors
-    /// In words, when it is more than one statement, has a quote without an end, or a `$` that names no column.
+    /// When it is more than one statement, has a quote or comment without an end, or a `$` that names no column. The
+    /// error says so in words.
     pub fn parse(sql: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
@@ -42,7 +43,7 @@ impl Question {
                 ';' => {
                     return Err("it is more than one statement; keep one query".into());
                 }
-                // A name may hold a $ that is no placeholder.
+                // A $ within a name is no placeholder.
                 _ if first.is_alphanumeric() || first == '_' => rest
                     .find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$')
                     .unwrap_or(rest.len()),
@@ -51,13 +52,13 @@ impl Question {
             plain.push_str(&rest[..length]);
             rest = &rest[length..];
         }
-        // A comment at the end must not swallow what is written behind the query.
+        // The query may end with a comment, which must not swallow what is appended to it.
         plain.push('\n');
         pieces.push(Piece::Sql(plain));
         Ok(Self { pieces })
     }
 
-    /// The columns that it names, each once, in the order in which they come first.
+    /// The columns that it names, each once, in the order of their first use.
     pub fn columns(&self) -> Vec<&str> {
         let mut columns: Vec<&str> = Vec::new();
         for piece in &self.pieces {
@@ -70,7 +71,7 @@ impl Question {
         columns
     }
 
-    /// The SQL, with what `value` says in place of each column.
+    /// The SQL, with what `value` gives in place of each column.
     pub fn sql(&self, value: impl Fn(&str) -> String) -> String {
         let pieces = self.pieces.iter().map(|piece| match piece {
             Piece::Sql(sql) => sql.clone(),
@@ -80,20 +81,20 @@ impl Question {
     }
 }
 
-impl fmt::Debug for Question {
+impl fmt::Debug for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.sql(|column| format!("${column}")))
     }
 }
 
-/// How long the quoted text at the beginning is, its quotes included.
+/// The length in bytes of the quoted text at the beginning, quotes included.
 fn quoted(text: &str, quote: char) -> Result<usize, String> {
     let mut at = 1;
     loop {
         at += 1 + text[at..]
             .find(quote)
             .ok_or_else(|| format!("a {quote} has no end"))?;
-        // Two of them stand for one.
+        // A doubled quote stands for one quote within the text.
         match text[at..].strip_prefix(quote) {
             Some(_) => at += 1,
             None => return Ok(at),
@@ -101,7 +102,7 @@ fn quoted(text: &str, quote: char) -> Result<usize, String> {
     }
 }
 
-/// How long the comment at the beginning is; Postgres nests them.
+/// The length in bytes of the comment at the beginning. Comments nest in Postgres.
 fn comment(text: &str) -> Result<usize, String> {
     let (mut at, mut depth) = (2, 1);
     while depth > 0 {
@@ -115,9 +116,11 @@ fn comment(text: &str) -> Result<usize, String> {
     Ok(at)
 }
 
+/// What a `$` begins.
 enum Dollar<'a> {
+    /// `$column`
     Column(&'a str),
-    /// `$$…$$` or `$tag$…$tag$`, so long.
+    /// `$$…$$` or `$tag$…$tag$`, and its length in bytes.
     Quoted(usize),
 }
 
@@ -148,12 +151,12 @@ mod tests {
 
     #[test]
     fn columns_are_found_outside_of_quotes_and_comments() {
-        let question = Question::parse(
+        let query = Query::parse(
             "select '$a', \"$b\", $$ $c $$, $x$ $d $x$, a$e -- $f\n/* $g /* */ $h */ from t where id = $author_id and x=$größe or y = $author_id ;",
         )
         .unwrap();
-        assert_eq!(question.columns(), ["author_id", "größe"]);
-        let sql = question.sql(|column| format!("<{column}>"));
+        assert_eq!(query.columns(), ["author_id", "größe"]);
+        let sql = query.sql(|column| format!("<{column}>"));
         assert!(
             sql.ends_with("id = <author_id> and x=<größe> or y = <author_id>\n"),
             "{sql}"
@@ -180,16 +183,16 @@ mod tests {
                 "$ names no column; write $ and its name, such as $id",
             ),
         ] {
-            assert_eq!(Question::parse(sql).unwrap_err(), expected, "{sql}");
+            assert_eq!(Query::parse(sql).unwrap_err(), expected, "{sql}");
         }
-        assert!(Question::parse("select 'it''s', 1;").is_ok());
+        assert!(Query::parse("select 'it''s', 1;").is_ok());
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_panics_and_a_question_without_columns_is_what_was_written(sql in ".*") {
-            if let Ok(question) = Question::parse(&sql) {
-                let again = question.sql(|column| format!("${column}"));
+            if let Ok(query) = Query::parse(&sql) {
+                let again = query.sql(|column| format!("${column}"));
                 let trimmed = sql.trim();
                 let trimmed = trimmed.strip_suffix(';').unwrap_or(trimmed).trim_end();
                 proptest::prop_assert_eq!(again.trim_end(), trimmed);

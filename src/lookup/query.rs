@@ -1,4 +1,4 @@
-//! Asks the questions of hooks.toml: for many rows at once, in a session that cannot write and does not wait for long.
+//! Runs the queries of hooks.toml for many rows at once, in a read-only session with a short statement time-out.
 
 use std::{
     collections::HashMap,
@@ -8,17 +8,17 @@ use std::{
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, Error, Statement, error::SqlState, types::ToSql};
 
-use crate::{expression::question::Question, postgres::address::Address};
+use crate::{expression::query::Query, postgres::address::Address};
 
-/// So long a query may take, and so long rows are asked for one by one when one of a batch has no answer.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// The time-out of one query. After a batch fails, its rows are queried one by one for at most this long in all.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a question is asked with: the texts of its columns, in its order, or null. `None`: not all of them are known, and it is
-/// not asked.
+/// The arguments of a query for one row: a text or null for each of the query's columns, in its order. `None`: not all
+/// of them are known, and the query is not run for the row.
 pub type Arguments<'a> = Option<Vec<Option<&'a str>>>;
 
-/// Asks questions. Connects when there is one, and again when a connection breaks.
-pub struct Asker {
+/// Runs queries. Connects when the first one comes, and again after the connection broke.
+pub struct QueryRunner {
     name: &'static str,
     address: Address,
     session: Option<Session>,
@@ -26,28 +26,31 @@ pub struct Asker {
 
 struct Session {
     client: Client,
-    /// By their SQL.
+    /// Prepared statements by their SQL.
     prepared: HashMap<String, Statement>,
 }
 
-/// What came of asking.
+/// The answers to one query for many rows.
 pub struct Answers {
-    /// For each row the text that the query gave; `None`: it is not known.
+    /// The text that the query gave for each row; `None`: it is unknown.
     pub texts: Vec<Option<String>>,
-    /// Why some of them are not known, if it is the query that failed.
+    /// The error of the query, where it failed for some of the rows.
     pub failed: Option<String>,
 }
 
-/// The SQL of a question for many rows: the numbers of rows are `$1`, the texts of each of its columns those after. `ty` says
-/// what a column is in SQL, and `answer` makes a text of the query, which is an expression that may be put into `from (…)`.
-pub fn batched(
-    question: &Question,
+/// The SQL that runs a query for many rows: `$1` are the numbers of the rows, and each parameter after it the texts of
+/// one column.
+///
+/// `ty` gives the SQL type of a column. `answer` gives the expression that makes a text of the query, which may be put
+/// into `from (…)`.
+pub fn batch_sql(
+    query: &Query,
     ty: impl Fn(&str) -> String,
     answer: impl FnOnce(&str) -> String,
 ) -> String {
-    let columns = question.columns();
+    let columns = query.columns();
     let place = |name: &str| columns.iter().position(|column| *column == name);
-    let inner = question.sql(|name| {
+    let inner = query.sql(|name| {
         format!(
             "(rowhook.c{}::{})",
             place(name).unwrap_or_default(),
@@ -64,8 +67,8 @@ pub fn batched(
     )
 }
 
-impl Asker {
-    /// One that calls itself `name` in the database at `address`.
+impl QueryRunner {
+    /// Queries the database at `address`, in a session with the application name `name`.
     pub fn new(name: &'static str, address: Address) -> Self {
         Self {
             name,
@@ -74,16 +77,16 @@ impl Asker {
         }
     }
 
-    /// Asks `sql`, made by [`batched`], for rows.
+    /// Runs `sql`, which [`batch_sql`] made, for these rows.
     ///
     /// # Errors
-    /// When the database cannot be reached. A query that fails is no error: its answers are not known.
-    pub async fn ask(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
+    /// When the database cannot be reached. A query that fails is no error: its answers are unknown.
+    pub async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
         let session = match self.session.take().filter(|s| !s.client.is_closed()) {
             Some(session) => session,
             None => Session::open(self.name, &self.address).await?,
         };
-        self.session.insert(session).ask(sql, rows).await
+        self.session.insert(session).run(sql, rows).await
     }
 }
 
@@ -92,7 +95,7 @@ impl Session {
         let client = address.connect(name).await?;
         let settings = format!(
             "set default_transaction_read_only = on; set statement_timeout = {}",
-            PATIENCE.as_millis()
+            TIMEOUT.as_millis()
         );
         client
             .batch_execute(&settings)
@@ -104,35 +107,35 @@ impl Session {
         })
     }
 
-    async fn ask(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
+    async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
         let mut texts = vec![None; rows.len()];
         let all: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].is_some()).collect();
-        let failed = match self.ask_some(sql, rows, &all, &mut texts).await {
+        let failed = match self.run_some(sql, rows, &all, &mut texts).await {
             Ok(()) => {
                 let failed = None;
                 return Ok(Answers { texts, failed });
             }
-            Err(error) if is_answer(&error) => error,
+            Err(error) if is_about_query(&error) => error,
             Err(error) => return Err(error).context("ask a question of hooks.toml"),
         };
-        // One row may have spoilt it for all.
+        // A single row may have failed the whole batch.
         let begun = Instant::now();
-        let patient = failed.code() != Some(&SqlState::QUERY_CANCELED) && all.len() > 1;
-        for at in all.iter().filter(|_| patient) {
-            if begun.elapsed() > PATIENCE {
+        let one_by_one = failed.code() != Some(&SqlState::QUERY_CANCELED) && all.len() > 1;
+        for at in all.iter().filter(|_| one_by_one) {
+            if begun.elapsed() > TIMEOUT {
                 break;
             }
-            match self.ask_some(sql, rows, &[*at], &mut texts).await {
+            match self.run_some(sql, rows, &[*at], &mut texts).await {
                 Ok(()) => {}
-                Err(error) if is_answer(&error) => {}
+                Err(error) if is_about_query(&error) => {}
                 Err(error) => return Err(error).context("ask a question of hooks.toml"),
             }
         }
-        let failed = Some(told(&failed));
+        let failed = Some(message(&failed));
         Ok(Answers { texts, failed })
     }
 
-    async fn ask_some(
+    async fn run_some(
         &mut self,
         sql: &str,
         rows: &[Arguments<'_>],
@@ -154,13 +157,13 @@ impl Session {
             .iter()
             .map(|at| i32::try_from(*at).unwrap_or(-1))
             .collect();
-        let asked: Vec<&Vec<Option<&str>>> = places
+        let known: Vec<&Vec<Option<&str>>> = places
             .iter()
             .filter_map(|at| rows.get(*at)?.as_ref())
             .collect();
-        let width = asked.first().map_or(0, |row| row.len());
+        let width = known.first().map_or(0, |row| row.len());
         let columns: Vec<Vec<Option<&str>>> = (0..width)
-            .map(|column| asked.iter().map(|row| row[column]).collect())
+            .map(|column| known.iter().map(|row| row[column]).collect())
             .collect();
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&numbers];
         values.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
@@ -175,8 +178,8 @@ impl Session {
     }
 }
 
-/// Is it what the server says of the query, and not of the session?
-fn is_answer(error: &Error) -> bool {
+/// Does the error concern only the query, so that the session can go on?
+fn is_about_query(error: &Error) -> bool {
     let ended = [
         &SqlState::ADMIN_SHUTDOWN,
         &SqlState::CRASH_SHUTDOWN,
@@ -187,7 +190,7 @@ fn is_answer(error: &Error) -> bool {
         .is_some_and(|code| !ended.contains(&code) && !code.code().starts_with("08"))
 }
 
-fn told(error: &Error) -> String {
+fn message(error: &Error) -> String {
     error
         .as_db_error()
         .map_or_else(|| error.to_string(), |error| error.message().to_owned())

@@ -1,0 +1,19 @@
+//! What `when` and `filter` expressions see of an event.
+
+use super::row::values;
+use crate::{event::Event, expression::filter::Facts};
+
+/// The variables of expressions for this event: its row or message, what changed, its name and its owner.
+pub fn facts(event: &Event) -> Facts {
+    let (new, old) = values(event);
+    let changed = event.changed();
+    let changed: Option<Vec<&str>> =
+        changed.map(|all| all.iter().map(|column| column.column).collect());
+    Facts::new(
+        &new,
+        &old,
+        changed.as_deref(),
+        &event.name,
+        event.owner.as_deref(),
+    )
+}
