@@ -3,30 +3,17 @@
 //! Counting is a relaxed addition; nobody waits for a reader.
 
 use std::{
-    collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
-};
-
-use tokio::time::Instant;
-
-use crate::{
-    delivery::{ledger::Ledger, memory_budget::Memory},
-    lookup::permission::Counts,
-    postgres::Lsn,
-    setup::catalog::Slot,
 };
 
 /// The upper bounds of the histogram of attempts, in seconds.
 pub const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
 ];
-
-/// So few bytes of WAL are nothing that waits: where nothing happens, they are not worth a confirmation.
-const IDLE: i64 = 64 << 10;
 
 /// All figures.
 #[derive(Debug, Default)]
@@ -54,7 +41,17 @@ pub struct Meters {
     /// Requests that are being made, now.
     pub in_flight: AtomicI64,
     took: Histogram,
-    state: Mutex<State>,
+}
+
+/// How often there was which answer, since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// May see it.
+    pub yes: AtomicU64,
+    /// May not.
+    pub no: AtomicU64,
+    /// Nobody could tell.
+    pub unknown: AtomicU64,
 }
 
 /// How long attempts took.
@@ -62,68 +59,6 @@ pub struct Meters {
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS.len() + 1],
     micros: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    link: Link,
-    /// Said of the slot that nothing is confirmed although there is much to confirm.
-    stalled: bool,
-    slot: Option<Slot>,
-    /// Where the WAL ended, and when that was looked at; what is confirmed since is dropped.
-    ends: VecDeque<(Lsn, Instant)>,
-    life: Option<Life>,
-}
-
-/// What lives as long as a server with one past.
-#[derive(Debug)]
-struct Life {
-    ledger: Ledger,
-    memory: Memory,
-}
-
-/// How rowhook is connected to the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Link {
-    /// It has not been yet, or not since something went wrong.
-    #[default]
-    Down,
-    /// Another rowhook has the slot, and we wait for it to be free.
-    Standby,
-    /// Changes are read.
-    Attached,
-}
-
-impl Link {
-    /// In a word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Down => "not attached",
-            Self::Standby => "standby",
-            Self::Attached => "attached",
-        }
-    }
-}
-
-/// What is true just now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Now {
-    /// How rowhook is connected.
-    pub link: Link,
-    /// Nothing has been confirmed for long.
-    pub stalled: bool,
-    /// Bytes of WAL that are not confirmed.
-    pub lag_bytes: Option<i64>,
-    /// For how long the oldest of those have been written.
-    pub lag: Duration,
-    /// Bytes of WAL that may be written before the slot is lost.
-    pub safe_wal_bytes: Option<i64>,
-    /// The confirmed LSN.
-    pub confirmed: Option<Lsn>,
-    /// Deliveries of the stream that are not settled.
-    pub unsettled: u64,
-    /// Bytes of the memory budget that are taken, and how many there are.
-    pub memory: (usize, usize),
 }
 
 impl Meters {
@@ -150,64 +85,6 @@ impl Meters {
             meters: Arc::clone(self),
             gauge,
         }
-    }
-
-    /// A new life has begun: this is its ledger, and its memory.
-    pub fn live(&self, ledger: &Ledger, memory: Memory) {
-        self.state().life = Some(Life {
-            ledger: ledger.clone(),
-            memory,
-        });
-    }
-
-    /// How rowhook is connected, from now on.
-    pub fn link(&self, link: Link) {
-        self.state().link = link;
-    }
-
-    /// The slot has been looked at. `stalled`: it does not move although it should.
-    pub fn looked(&self, slot: Slot, stalled: bool, now: Instant) {
-        let mut state = self.state();
-        let unsettled = state
-            .life
-            .as_ref()
-            .map_or(0, |life| life.ledger.unsettled());
-        if slot.lag.is_some_and(|lag| lag <= IDLE) && unsettled == 0 {
-            state.ends.clear();
-        } else if let (Some(confirmed), Some(lag)) = (slot.confirmed, slot.lag) {
-            let end = Lsn(confirmed.0.saturating_add_signed(lag));
-            state.ends.retain(|(end, _)| *end > confirmed);
-            if end > confirmed && state.ends.back().is_none_or(|(last, _)| *last < end) {
-                state.ends.push_back((end, now));
-            }
-        }
-        state.stalled = stalled;
-        state.slot = Some(slot);
-    }
-
-    /// What is true just now.
-    pub fn now(&self, now: Instant) -> Now {
-        let state = self.state();
-        let slot = state.slot.as_ref();
-        let life = state.life.as_ref();
-        let oldest = state.ends.front().map(|(_, since)| now - *since);
-        Now {
-            link: state.link,
-            stalled: state.stalled,
-            lag_bytes: slot.and_then(|slot| slot.lag),
-            lag: oldest.unwrap_or_default(),
-            safe_wal_bytes: slot.and_then(|slot| slot.safe_wal_size),
-            confirmed: slot.and_then(|slot| slot.confirmed),
-            unsettled: life.map_or(0, |life| life.ledger.unsettled()),
-            memory: life.map_or((0, 0), |life| life.memory.used()),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic.
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -252,38 +129,6 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn slot(confirmed: u64, lag: i64) -> Slot {
-        Slot {
-            kind: "logical".into(),
-            plugin: None,
-            database: None,
-            temporary: false,
-            active_pid: None,
-            application_name: None,
-            wal_status: None,
-            invalidation_reason: None,
-            confirmed: Some(Lsn(confirmed)),
-            safe_wal_size: None,
-            lag: Some(lag),
-        }
-    }
-
-    #[test]
-    fn the_lag_in_seconds_is_the_age_of_the_oldest_wal_that_is_not_confirmed() {
-        let meters = Meters::default();
-        let start = Instant::now();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        meters.looked(slot(100, 0), false, after(0));
-        assert_eq!(meters.now(after(1)).lag, Duration::ZERO);
-        meters.looked(slot(100, 500_000), false, after(5));
-        meters.looked(slot(100, 900_000), false, after(10));
-        assert_eq!(meters.now(after(12)).lag, Duration::from_secs(7));
-        meters.looked(slot(500_100, 400_000), false, after(15));
-        assert_eq!(meters.now(after(15)).lag, Duration::from_secs(5));
-        meters.looked(slot(900_100, 10_000), false, after(20));
-        assert_eq!(meters.now(after(25)).lag, Duration::ZERO);
-    }
 
     #[test]
     fn a_histogram_cumulates_and_what_goes_on_is_counted_until_it_ends() {

@@ -5,10 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use anyhow::{Context, Result};
@@ -23,7 +20,7 @@ use crate::{
         asking::{Arguments, Asker, batched},
         enrich::{known, sql_type},
     },
-    meters::Meters,
+    meters::{Counts, Meters},
     postgres::{TableName, address::Address, relation::Relation},
 };
 
@@ -64,17 +61,6 @@ pub enum Answer {
     No,
     /// Nobody can tell, for this reason.
     Unknown(String),
-}
-
-/// How often there was which answer, since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// May see it.
-    pub yes: AtomicU64,
-    /// May not.
-    pub no: AtomicU64,
-    /// Nobody could tell.
-    pub unknown: AtomicU64,
 }
 
 impl Permission {
@@ -150,7 +136,7 @@ impl Permission {
             if let Answer::Unknown(reason) = answer {
                 *reason = format!("who may see it is not known: {reason}");
             }
-            self.meters.permission.note(answer);
+            answer.count(&self.meters.permission);
         }
         Ok(answers)
     }
@@ -198,12 +184,12 @@ impl Asked {
     }
 }
 
-impl Counts {
-    fn note(&self, answer: &Answer) {
-        let count = match answer {
-            Answer::Yes => &self.yes,
-            Answer::No => &self.no,
-            Answer::Unknown(_) => &self.unknown,
+impl Answer {
+    fn count(&self, counts: &Counts) {
+        let count = match self {
+            Self::Yes => &counts.yes,
+            Self::No => &counts.no,
+            Self::Unknown(_) => &counts.unknown,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -84,7 +84,6 @@ impl Reader {
                 checked.with_context(|| format!("hook {:?}", hook.name))?,
             ));
         }
-        desk.meters.live(&ledger, desk.memory.clone());
         Ok(Self {
             hooks: Hooks {
                 index,

@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use super::{
     Options, Pause,
     control::{self, end_own_walsender, until_free, until_lost, watch_slot},
+    health::{Health, Link},
     stop::LastWord,
 };
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     delivery::{Desk, ledger::Ledger},
     history::History,
     hook::off::OffHooks,
-    meters::{Link, Meters},
     postgres::{
         Lsn,
         address::Address,
@@ -63,7 +63,7 @@ pub(super) struct Attached<'a> {
     ledger: &'a Ledger,
     store: Arc<Store>,
     history: Arc<History>,
-    meters: &'a Meters,
+    health: &'a Health,
     /// Writes history, from the first session on: before that there may be no table.
     historian: Option<AbortOnDropHandle<()>>,
     stop: &'a CancellationToken,
@@ -103,7 +103,7 @@ impl<'a> Attached<'a> {
             ledger,
             store: Arc::clone(&desk.store),
             history: Arc::clone(&desk.history),
-            meters: &options.meters,
+            health: &options.health,
             historian: None,
             stop: &options.stop,
             name,
@@ -188,7 +188,7 @@ impl<'a> Attached<'a> {
         reader.begin_session(identity.system_identifier.clone());
         // Reset here, not on exit: a session that once ran counts as success.
         *pause = Pause::default();
-        self.meters.link(Link::Attached);
+        self.health.link(Link::Attached);
         tracing::info!(slot = self.config.database.slot, flushed = %identity.flushed, "attached");
         self.identity = Some(identity);
         self.follow(stream, reader, &client, notifications).await
@@ -299,7 +299,7 @@ impl<'a> Attached<'a> {
     ) -> Result<Option<Stream>> {
         let mut confirmed = self.noted.subscribe();
         let (lost, notes) = (until_lost(client), self.note_progress());
-        let watching = watch_slot(client, &self.config.database.slot, self.meters);
+        let watching = watch_slot(client, &self.config.database.slot, self.health);
         let overtaken = self.store.overtaken();
         tokio::pin!(lost, overtaken, notes, watching);
         let mut sweep = tokio::time::interval(SWEEP);

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
+use super::health::Health;
 use crate::{
-    meters::Meters,
     postgres::{address::Address, connect::Notifications, quote, stream, types},
     setup::{
         catalog::read_slot,
@@ -51,7 +51,7 @@ pub(super) async fn until_free(client: &Client, slot: &str) {
 }
 
 /// Warns before the slot loses WAL, for as long as it is polled.
-pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> Infallible {
+pub(super) async fn watch_slot(client: &Client, slot: &str, health: &Health) -> Infallible {
     let mut watch = Watch::default();
     let mut ticks = tokio::time::interval(SLOT_LOOK);
     loop {
@@ -65,7 +65,7 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> 
             Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
-        meters.looked(facts, watch.is_stalled(), Instant::now());
+        health.looked(facts, watch.is_stalled(), Instant::now());
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod attached;
 mod control;
+pub mod health;
 mod stop;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,10 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use self::attached::{Attached, Outlived};
+use self::{
+    attached::{Attached, Outlived},
+    health::{Health, Link},
+};
 use crate::{
     config::Config,
     delivery::{Desk, ledger::Ledger, memory_budget::Memory},
@@ -23,7 +27,7 @@ use crate::{
     hook::{self, off::OffHooks},
     journal::Journal,
     lookup::permission::Permission,
-    meters::{Link, Meters},
+    meters::Meters,
     postgres::{Lsn, address::Address, connect, stream},
     reader::Reader,
     send::{Sender, guard::Guard},
@@ -43,6 +47,8 @@ pub struct Options {
     pub journal: Journal,
     /// Counts what happens.
     pub meters: Arc<Meters>,
+    /// Says how we are attached.
+    pub health: Arc<Health>,
     /// Cancelled when it is time to stop: then nothing more is read, what is in flight is finished within the grace period,
     /// and what is settled is confirmed.
     pub stop: CancellationToken,
@@ -115,11 +121,12 @@ async fn live(config: &Config, options: &Options) -> Result<Ended> {
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
     let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
+    options.health.live(&ledger, desk.memory.clone());
     let mut session = Attached::new(config, &address, &desk, &ledger, off, options, name);
     let mut pause = Pause::default();
     let ended = loop {
         let ended = session.attach(&mut reader, &mut pause).await;
-        options.meters.link(match &ended {
+        options.health.link(match &ended {
             Err(error) if is_occupied(error) => Link::Standby,
             _ => Link::Down,
         });
