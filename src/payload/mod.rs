@@ -3,6 +3,7 @@
 
 mod cloudevents;
 pub mod django;
+mod facts;
 mod netbox;
 mod object;
 mod python;
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-pub use self::row::values;
+pub use self::{facts::facts, row::values};
 use self::{
     object::Object,
     row::{Row, Thin},

@@ -13,7 +13,7 @@ use crate::{
         index::{Audience, Index},
         roster::{Listed, Roster},
     },
-    reader::facts,
+    payload::facts,
 };
 
 /// One event of the table, and what came of the change.

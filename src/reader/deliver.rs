@@ -12,8 +12,7 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    permit::Seen,
-    step::{Draft, Note},
+    step::{Draft, Note, Seen},
 };
 use crate::{
     config::Order,
@@ -23,7 +22,7 @@ use crate::{
     hook::{Hook, index::Audience},
     journal::Entry,
     lookup::permission::{Answer, Asked},
-    payload::{self, Renderer},
+    payload::{Renderer, facts},
     postgres::{
         TableName,
         tuple::{Image, Tuple},
@@ -281,21 +280,6 @@ fn weight(body: usize, hook: &Hook) -> usize {
         None => 0,
     };
     body + copies + memory::DELIVERY
-}
-
-/// What expressions are asked about an event.
-pub fn facts(event: &Event) -> Facts {
-    let (new, old) = payload::values(event);
-    let changed = event.changed();
-    let changed: Option<Vec<&str>> =
-        changed.map(|all| all.iter().map(|column| column.column).collect());
-    Facts::new(
-        &new,
-        &old,
-        changed.as_deref(),
-        &event.name,
-        event.owner.as_deref(),
-    )
 }
 
 /// Is the event wanted? An expression that fails says neither yes nor no, and why.

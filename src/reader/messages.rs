@@ -8,7 +8,8 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    step::{Note, Open, Step, Table},
+    session::{Open, Table},
+    step::{Note, Step},
 };
 use crate::{
     change::RowChange,

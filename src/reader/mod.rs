@@ -6,10 +6,13 @@
 
 mod backfill;
 mod deliver;
+mod hook_table;
 mod hooks;
+mod interpret;
 mod messages;
 mod orphans;
-mod permit;
+mod permission;
+mod session;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
@@ -17,10 +20,10 @@ use std::{collections::HashSet, sync::Arc, time::SystemTime};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-pub use self::deliver::facts;
 use self::{
     hooks::{Hooks, Judged},
-    step::{Draft, Note, Session, Step},
+    session::Session,
+    step::{Draft, Note, Step},
 };
 use crate::{
     change::Change,

@@ -1,21 +1,18 @@
 //! Who may see what is about to be sent, asked for a whole batch before any of it is handed on.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::Result;
 
-use super::{Reader, step::Draft};
+use super::{
+    Reader,
+    step::{Draft, Seen},
+};
 use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
     lookup::permission::{Answer, Asked},
 };
-
-/// What is known of owners and one row.
-pub(super) type Seen = HashMap<Arc<str>, Answer>;
 
 impl Reader {
     /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
