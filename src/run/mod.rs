@@ -2,9 +2,13 @@
 //!
 //! The outer loop decides whether and when a session is opened again; the inner one reads a session to its end.
 
-mod attached;
+mod attaching;
+mod context;
 mod control;
+mod following;
 pub mod health;
+mod policy;
+mod progress;
 mod stop;
 
 use std::{sync::Arc, time::Duration};
@@ -16,8 +20,10 @@ use tokio_util::{
 };
 
 use self::{
-    attached::{Attached, Outlived},
+    attaching::Attaching,
+    context::SessionContext,
     health::{Health, Link},
+    policy::{Next, Superseded},
 };
 use crate::{
     config::Config,
@@ -28,10 +34,9 @@ use crate::{
     journal::Journal,
     lookup::permission::Permission,
     meters::Meters,
-    postgres::{Lsn, address::Address, connect, stream},
+    postgres::{Lsn, address::Address, stream::Stream},
     reader::Reader,
     send::{Sender, guard::Guard},
-    setup,
     store::{Holder, Store},
     trace::Traces,
 };
@@ -60,7 +65,7 @@ pub struct Options {
 /// When something needs a human; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
     // After that, nothing in memory fits what the server and its slot have come to.
-    while let Ended::Outlived(why) = live(config, &options).await? {
+    while let Some(why) = live(config, &options).await? {
         tracing::warn!("{why}; starting anew from the slot");
     }
     Ok(())
@@ -85,80 +90,136 @@ pub fn rehearse(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// How a life ended that nothing went wrong in.
-enum Ended {
-    Stopped,
-    Outlived(Outlived),
-}
-
-/// From the first session on, as long as nobody but us has the slot of the same server.
-async fn live(config: &Config, options: &Options) -> Result<Ended> {
+/// Runs with one state in memory, which stays true as long as nobody but us reads from the slot of the same server. Returns
+/// why it does not any more; `None`: it was time to stop.
+///
+/// # Errors
+/// When a person must act first.
+async fn live(config: &Config, options: &Options) -> Result<Option<Superseded>> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
-    let name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
+    let stream_name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
     let holder = Holder {
         slot: config.database.slot.clone(),
-        name: name.clone(),
+        name: stream_name.clone(),
     };
     let (store, writer) = Store::open(address.clone(), config, holder);
     let writer = tokio::spawn(writer);
-    let traces = traces(config, &options.meters)?;
-    let sending = traces.clone().map(|traces| {
+    let desk = Arc::new(desk(config, options, &address, store)?);
+    let sending = desk.traces.clone().map(|traces| {
         let sending = async move { traces.keep_sending().await };
         AbortOnDropHandle::new(tokio::spawn(sending))
-    });
-    let desk = Arc::new(Desk {
-        sender: Sender::new(&config.delivery)?,
-        store,
-        memory: Memory::new(config.delivery.memory),
-        permission: Permission::new(config, address.clone(), Arc::clone(&options.meters)),
-        journal: options.journal.clone(),
-        meters: Arc::clone(&options.meters),
-        history: Arc::new(History::new(config.history)),
-        traces,
-        stop: CancellationToken::new(),
-        tasks: TaskTracker::new(),
     });
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
     let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
     options.health.live(&ledger, desk.memory.clone());
-    let mut session = Attached::new(config, &address, &desk, &ledger, off, options, name);
-    let mut pause = Pause::default();
-    let ended = loop {
-        let ended = session.attach(&mut reader, &mut pause).await;
-        options.health.link(match &ended {
-            Err(error) if is_occupied(error) => Link::Standby,
-            _ => Link::Down,
-        });
-        match ended {
-            Ok(stream) => break Ok((Ended::Stopped, stream)),
-            Err(error) if options.stop.is_cancelled() => {
-                tracing::debug!(
-                    error = format!("{error:#}"),
-                    "the session ended while stopping"
-                );
-                break Ok((Ended::Stopped, None));
-            }
-            Err(error) => match error.downcast::<Outlived>() {
-                Ok(why) => break Ok((Ended::Outlived(why), None)),
-                Err(error) if !is_transient(&error) => break Err(error),
-                Err(error) => pause.tell(&error, &config.database.slot),
-            },
-        }
-        tokio::select! {
-            () = session.wait(pause.next()) => {}
-            () = options.stop.cancelled() => break Ok((Ended::Stopped, None)),
-        }
-    };
-    let mut last = session.into_last_word();
-    drop(reader);
-    let ended = ended.map(|(ended, stream)| {
-        last.stream = stream;
-        ended
+    let mut attaching = Attaching::new(SessionContext {
+        config,
+        address: &address,
+        setup: options.setup,
+        stream_name,
+        store: Arc::clone(&desk.store),
+        history: Arc::clone(&desk.history),
+        ledger: &ledger,
+        off,
+        health: &options.health,
+        stop: &options.stop,
     });
+    let ended = keep_attached(&mut attaching, &mut reader, options, &config.database.slot).await;
+    let (stream, ended) = match ended {
+        Ok(Ended::Stopped(stream)) => (stream, Ok(None)),
+        Ok(Ended::Superseded(why)) => (None, Ok(Some(why))),
+        Err(error) => (None, Err(error)),
+    };
+    let last = attaching.into_last_word(stream);
+    drop(reader);
     last.stop(config, desk, writer, &ledger).await;
     drop(sending);
     ended
+}
+
+/// How it ended that sessions are opened, without an error.
+enum Ended {
+    /// It was time to stop. The stream is still open if there was a session.
+    Stopped(Option<Stream>),
+    Superseded(Superseded),
+}
+
+/// Opens one session after the other, until it is time to stop or another one would not help.
+///
+/// # Errors
+/// When a person must act first.
+async fn keep_attached(
+    attaching: &mut Attaching<'_>,
+    reader: &mut Reader,
+    options: &Options,
+    slot: &str,
+) -> Result<Ended> {
+    let mut pause = Pause::default();
+    loop {
+        let error = match session(attaching, reader, &mut pause).await {
+            Ok(stream) => {
+                options.health.link(Link::Down);
+                return Ok(Ended::Stopped(stream));
+            }
+            Err(error) => error,
+        };
+        let next = policy::next(&error);
+        options.health.link(match next {
+            Next::StandBy => Link::Standby,
+            Next::Again | Next::StartAnew(_) | Next::ForPerson => Link::Down,
+        });
+        if options.stop.is_cancelled() {
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "the session ended while stopping"
+            );
+            return Ok(Ended::Stopped(None));
+        }
+        match next {
+            Next::ForPerson => return Err(error),
+            Next::StartAnew(why) => return Ok(Ended::Superseded(why)),
+            Next::Again | Next::StandBy => pause.tell(&error, next, slot),
+        }
+        tokio::select! {
+            () = attaching.wait(pause.next()) => {}
+            () = options.stop.cancelled() => return Ok(Ended::Stopped(None)),
+        }
+    }
+}
+
+/// One session, from connecting to its end. Returns the stream if it is time to stop; `None`: it was not open yet.
+///
+/// # Errors
+/// Whatever else ended the session.
+async fn session(
+    attaching: &mut Attaching<'_>,
+    reader: &mut Reader,
+    pause: &mut Pause,
+) -> Result<Option<Stream>> {
+    let Some(following) = attaching.attach(reader).await? else {
+        return Ok(None);
+    };
+    // Reset here, not on exit: a session that once ran counts as success.
+    *pause = Pause::default();
+    following.follow(reader).await.map(Some)
+}
+
+/// What all couriers share.
+fn desk(config: &Config, options: &Options, address: &Address, store: Arc<Store>) -> Result<Desk> {
+    let meters = &options.meters;
+    Ok(Desk {
+        traces: traces(config, meters)?,
+        sender: Sender::new(&config.delivery)?,
+        store,
+        memory: Memory::new(config.delivery.memory),
+        permission: Permission::new(config, address.clone(), Arc::clone(meters)),
+        journal: options.journal.clone(),
+        meters: Arc::clone(meters),
+        history: Arc::new(History::new(config.history)),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    })
 }
 
 /// Who gathers spans, where there are to be traces.
@@ -166,38 +227,6 @@ fn traces(config: &Config, meters: &Arc<Meters>) -> Result<Option<Arc<Traces>>> 
     let rules = config.tracing.as_ref();
     let traces = rules.map(|rules| Traces::new(rules, Arc::clone(meters)));
     Ok(traces.transpose().context("[tracing]")?.map(Arc::new))
-}
-
-/// Is it worth trying again? If not, a person must act first.
-fn is_transient(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        if let Some(error) = cause.downcast_ref::<stream::Error>() {
-            return error.is_transient();
-        }
-        if let Some(error) = cause.downcast_ref::<connect::Error>() {
-            return error.is_transient();
-        }
-        if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
-            return error.is_transient();
-        }
-        // Without a code of the server's it is the connection that failed, and with one of classes 08 and 57 too; 40 is for
-        // transactions that stood in each other's way.
-        cause
-            .downcast_ref::<tokio_postgres::Error>()
-            .is_some_and(|error| {
-                let code = error.code().map(|code| code.code());
-                code.is_none_or(|code| {
-                    ["08", "40", "57"]
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                })
-            })
-    })
-}
-
-/// Does another rowhook hold the slot?
-fn is_occupied(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(stream::Error::Occupied { .. }))
 }
 
 /// How long to wait before the next session.
@@ -208,8 +237,8 @@ struct Pause {
 }
 
 impl Pause {
-    fn tell(&mut self, error: &anyhow::Error, slot: &str) {
-        let standby = is_occupied(error);
+    fn tell(&mut self, error: &anyhow::Error, next: Next, slot: &str) {
+        let standby = next == Next::StandBy;
         if !standby {
             self.failures += 1;
             tracing::warn!(error = format!("{error:#}"), "not attached; trying again");

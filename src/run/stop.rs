@@ -20,16 +20,21 @@ const LAST_HISTORY: Duration = Duration::from_secs(2);
 
 /// What it takes to confirm for the last time.
 pub(super) struct LastWord {
-    /// The open stream, if there is one.
-    pub(super) stream: Option<Stream>,
-    /// The server of the last session.
-    pub(super) identity: Option<Identity>,
-    /// What events are numbered by.
-    pub(super) rules: String,
-    /// Which hooks are off.
+    /// The stream, if it is still open.
+    pub(super) open: Option<OpenStream>,
+    /// Which hooks are off where the reader is.
     pub(super) off: OffHooks,
-    /// What has been noted as confirmed.
-    pub(super) noted: Lsn,
+    /// What has been recorded as confirmed.
+    pub(super) recorded: Lsn,
+}
+
+/// A stream that is still open, and what its progress is recorded with.
+pub(super) struct OpenStream {
+    pub(super) stream: Stream,
+    /// The server.
+    pub(super) identity: Identity,
+    /// What the events of a transaction are numbered by.
+    pub(super) numbering: String,
 }
 
 impl LastWord {
@@ -46,16 +51,16 @@ impl LastWord {
         desk.tasks.close();
         let finished = async {
             desk.tasks.wait().await;
-            if let (Some(identity), true) = (&self.identity, self.stream.is_some()) {
+            if let Some(open) = &self.open {
                 let note = Note {
-                    identity,
+                    identity: &open.identity,
                     confirmed: ledger.confirmed(),
                     progress: ledger.progress(),
-                    rules: &self.rules,
+                    rules: &open.numbering,
                     off: &self.off,
                 };
                 desk.store.note(&config.database.slot, &note).await;
-                self.noted = note.confirmed;
+                self.recorded = note.confirmed;
             }
             if timeout(LAST_HISTORY, desk.history.write_all(&desk.store))
                 .await
@@ -80,9 +85,9 @@ impl LastWord {
                 "requests were still in flight at the end of the grace period; they will be made again"
             ),
         }
-        if let Some(stream) = self.stream {
-            stream.close(self.noted).await;
+        if let Some(open) = self.open {
+            open.stream.close(self.recorded).await;
         }
-        tracing::info!(confirmed = %self.noted, unsettled = ledger.unsettled(), "stopped");
+        tracing::info!(confirmed = %self.recorded, unsettled = ledger.unsettled(), "stopped");
     }
 }
