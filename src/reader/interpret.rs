@@ -7,18 +7,26 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    session::{Open, Table},
+    session::Table,
     step::{Draft, Seen, Step},
 };
 use crate::{
     change::{Change, RowChange, Transaction},
     message,
-    postgres::{pgoutput, relation::Relation, stream::Received},
+    postgres::{
+        pgoutput::{Message, RelationMessage},
+        relation::Relation,
+        stream::Received,
+    },
 };
 
 impl Reader {
-    /// What a message means, with what only the session knows: the table's columns, the transaction.
-    pub(super) async fn step(
+    /// What a message means, with what only the session knows: the table's columns, the transaction. `None`: nothing is to be
+    /// done about it.
+    ///
+    /// # Errors
+    /// When something cannot be looked up, or the message does not follow from those before it.
+    pub(super) async fn interpret(
         &mut self,
         received: Received,
         client: &Client,
@@ -27,96 +35,90 @@ impl Reader {
             Received::Keepalive { wal_end } => return Ok(Some(Step::Idle(wal_end))),
             Received::Message(message) => message,
         };
-        let (oid, row) = match message {
-            pgoutput::Message::Begin {
+        match message {
+            Message::Begin {
                 commit_lsn,
                 commit_time,
                 xid,
             } => {
-                let transaction = Arc::new(Transaction {
+                self.session.begin(Transaction {
                     commit_lsn,
                     commit_time,
                     xid,
                 });
-                self.session.transaction = Some(Open {
-                    transaction,
-                    next_event: 0,
-                });
-                return Ok(Some(Step::Begin(commit_lsn)));
+                Ok(Some(Step::Begin(commit_lsn)))
             }
-            pgoutput::Message::Commit { end_lsn, .. } => {
+            Message::Commit { end_lsn, .. } => {
                 self.session.transaction = None;
-                return Ok(Some(Step::Commit(end_lsn)));
+                Ok(Some(Step::Commit(end_lsn)))
             }
-            pgoutput::Message::Relation(message) => {
-                let relation = Relation::describe(client, message)
-                    .await
-                    .context("read what a table looks like")?;
-                let name = relation.table();
-                let events = self.events.of_table(&name).cloned();
-                if let Some(events) = &events {
-                    self.hooks.learn(events, &relation);
-                }
-                let table = Table {
-                    events,
-                    holds_hooks: name == self.hooks.columns.table,
-                    holds_owners: self
-                        .hooks
-                        .owner_exists
-                        .as_ref()
-                        .is_some_and(|exists| exists.table == name),
-                    relation: Arc::new(relation),
-                };
-                self.session
-                    .tables
-                    .insert(table.relation.oid, Arc::new(table));
-                return Ok(None);
+            Message::Relation(message) => {
+                self.add_table(message, client).await?;
+                Ok(None)
             }
-            pgoutput::Message::Insert { relation, new } => (relation, RowChange::Insert { new }),
-            pgoutput::Message::Update { relation, old, new } => {
-                (relation, RowChange::Update { old, new })
+            Message::Insert { relation, new } => self.row(relation, RowChange::Insert { new }),
+            Message::Update { relation, old, new } => {
+                self.row(relation, RowChange::Update { old, new })
             }
-            pgoutput::Message::Delete { relation, old } => (relation, RowChange::Delete { old }),
-            pgoutput::Message::Truncate { relations, .. } => {
-                let tables = relations
-                    .iter()
-                    .filter_map(|oid| self.session.tables.get(oid));
-                let names: Vec<String> = tables
-                    .map(|table| table.relation.table().to_string())
-                    .collect();
-                tracing::warn!(
-                    tables = names.join(", "),
-                    "truncated; no event tells of it, row by row or otherwise"
-                );
-                return Ok(None);
+            Message::Delete { relation, old } => self.row(relation, RowChange::Delete { old }),
+            Message::Truncate { relations, .. } => {
+                self.warn_truncated(&relations);
+                Ok(None)
             }
-            pgoutput::Message::Message {
+            Message::Message {
                 transactional,
                 prefix,
                 content,
                 ..
-            } => {
-                if prefix == message::BACKFILL {
-                    return self.refill(transactional, &content, client).await;
-                }
-                if prefix != message::PREFIX {
-                    return Ok(None);
-                }
-                return self.hear(transactional, &content, client).await;
-            }
-            pgoutput::Message::Origin { .. } | pgoutput::Message::Type { .. } => return Ok(None),
-        };
-        self.draft(oid, row)
-            .map(|draft| Some(Step::Row(Box::new(draft))))
+            } => match &*prefix {
+                message::BACKFILL => self.refill(transactional, &content, client).await,
+                message::PREFIX => self.hear(transactional, &content, client).await,
+                _ => Ok(None),
+            },
+            Message::Origin { .. } | Message::Type { .. } => Ok(None),
+        }
     }
 
-    fn draft(&mut self, oid: u32, row: RowChange) -> Result<Draft> {
+    /// Takes up what the stream says of a table, with what the catalog adds to it.
+    async fn add_table(&mut self, message: RelationMessage, client: &Client) -> Result<()> {
+        let relation = Relation::describe(client, message)
+            .await
+            .context("read what a table looks like")?;
+        let name = relation.table();
+        let events = self.events.of_table(&name).cloned();
+        if let Some(events) = &events {
+            self.hooks.learn(events, &relation);
+        }
+        let owners = self.hooks.owner_exists.as_ref();
+        let table = Table {
+            events,
+            holds_hooks: name == self.hooks.columns.table,
+            holds_owners: owners.is_some_and(|exists| exists.table == name),
+            relation: Arc::new(relation),
+        };
+        let tables = &mut self.session.tables;
+        tables.insert(table.relation.oid, Arc::new(table));
+        Ok(())
+    }
+
+    fn warn_truncated(&self, oids: &[u32]) {
+        let tables = oids.iter().filter_map(|oid| self.session.tables.get(oid));
+        let names: Vec<String> = tables
+            .map(|table| table.relation.table().to_string())
+            .collect();
+        tracing::warn!(
+            tables = names.join(", "),
+            "truncated; no event tells of it, row by row or otherwise"
+        );
+    }
+
+    /// A change of a row that the stream carries itself.
+    fn row(&mut self, oid: u32, row: RowChange) -> Result<Option<Step>> {
         let table = self.session.tables.get(&oid);
-        let table =
-            Arc::clone(table.with_context(|| {
-                format!("a row of table {oid}, of which the stream has not told")
-            })?);
-        self.draft_of(table, row)
+        let table = table
+            .with_context(|| format!("a row of table {oid}, of which the stream has not told"))?;
+        let draft = self.draft_of(Arc::clone(table), row)?;
+        Ok(Some(Step::Row(Box::new(draft))))
     }
 
     /// The draft of what happened to a row of `table`. It takes a number for each of the table's rules for that.

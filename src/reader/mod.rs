@@ -264,7 +264,7 @@ impl Reader {
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
         let mut steps = Vec::with_capacity(batch.len());
         for received in batch {
-            steps.extend(self.step(received, client).await?);
+            steps.extend(self.interpret(received, client).await?);
         }
         while !steps.is_empty() {
             let ready = self.complete(&mut steps, client).await?;

@@ -30,6 +30,16 @@ impl Default for Session {
     }
 }
 
+impl Session {
+    /// A transaction begins.
+    pub(super) fn begin(&mut self, transaction: Transaction) {
+        self.transaction = Some(Open {
+            transaction: Arc::new(transaction),
+            next_event: 0,
+        });
+    }
+}
+
 /// The transaction that is being read.
 pub(super) struct Open {
     pub(super) transaction: Arc<Transaction>,
