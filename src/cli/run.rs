@@ -112,7 +112,7 @@ async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Confi
 
 async fn renew(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
     let config = Arc::new(load(path)?);
-    run::rehearse(&config)?;
+    run::validate(&config)?;
     server.renew(&config).await?;
     Ok(config)
 }

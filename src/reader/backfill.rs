@@ -16,21 +16,21 @@ use crate::{
 
 impl Reader {
     /// The row of a backfill, as a change that its event would come of. One that nobody understands takes no number.
-    pub(super) async fn refill(
+    pub(super) async fn interpret_backfill(
         &mut self,
         transactional: bool,
         content: &Bytes,
         client: &Client,
     ) -> Result<Option<Step>> {
         let told = match serde_json::from_slice::<Refill>(content) {
-            Ok(refill) if transactional => self.draft_of_refill(refill, client).await?,
+            Ok(refill) if transactional => self.draft_backfill(refill, client).await?,
             Ok(_) => Err("it is outside of any transaction".to_owned()),
             Err(error) => Err(error.to_string()),
         };
         Ok(match told {
             Ok(step) => Some(step),
             Err(reason) => {
-                let before = self.desk.meters.misunderstood.fetch_add(1, Relaxed);
+                let before = self.context.meters.misunderstood.fetch_add(1, Relaxed);
                 let so_far = before + 1;
                 tracing::warn!(reason, so_far, "a row of a backfill is left out");
                 None
@@ -38,7 +38,7 @@ impl Reader {
         })
     }
 
-    async fn draft_of_refill(
+    async fn draft_backfill(
         &mut self,
         refill: Refill,
         client: &Client,
@@ -55,7 +55,7 @@ impl Reader {
             schema: schema.clone(),
             name: table.clone(),
         };
-        let Some(known) = self.acted_on(&name, &columns, client).await? else {
+        let Some(known) = self.catalog_table(&name, &columns, client).await? else {
             return Ok(Err(format!("there is no table {name} any more")));
         };
         let action = Action {

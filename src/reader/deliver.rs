@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    step::{Draft, Note, Seen},
+    step::{ChangeDraft, MessageDraft, Permissions},
 };
 use crate::{
     config::Order,
@@ -37,13 +37,18 @@ const LARGE_ROW: usize = 1 << 20;
 
 impl Reader {
     /// Makes the change's events and deliveries, but for those before `skip`, which an earlier session has handed on.
-    pub(super) async fn hand_on(&mut self, draft: Draft, skip: u64, client: &Client) -> Result<()> {
+    pub(super) async fn deliver_change(
+        &mut self,
+        draft: ChangeDraft,
+        skip: u64,
+        client: &Client,
+    ) -> Result<()> {
         let table = Arc::clone(&draft.table);
         if table.holds_hooks {
-            self.follow_hook(&draft.change, client).await?;
+            self.apply_hook_change(&draft.change, client).await?;
         }
         if table.holds_owners {
-            self.follow_owner(&draft.change);
+            self.apply_owner_change(&draft.change);
         }
         self.owners.follow(&draft.change);
         let Some(events) = &table.events else {
@@ -55,7 +60,7 @@ impl Reader {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
         let (numbered, added) = (draft.rules, draft.added);
-        let (seen, only) = (draft.seen, draft.only);
+        let (permissions, only) = (draft.permissions, draft.only);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -67,21 +72,27 @@ impl Reader {
                 continue;
             }
             if owner.is_none() && !rule.all_owners {
-                self.tell_ownerless(&change.relation.table());
+                self.warn_ownerless(&change.relation.table());
             }
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
             let event = Arc::new(event);
             let only = only.as_deref();
-            self.deliver(&event, rule.all_owners, rule.when.as_ref(), &seen, only)
-                .await?;
+            self.deliver_event(
+                &event,
+                rule.all_owners,
+                rule.when.as_ref(),
+                &permissions,
+                only,
+            )
+            .await?;
         }
         self.ledger.handed_on(after);
         Ok(())
     }
 
     /// Makes the message's deliveries, unless an earlier session has handed them on.
-    pub(super) async fn announce(&mut self, note: Note, skip: u64) -> Result<()> {
-        let Note {
+    pub(super) async fn deliver_message(&mut self, note: MessageDraft, skip: u64) -> Result<()> {
+        let MessageDraft {
             message,
             name,
             all_owners,
@@ -96,7 +107,7 @@ impl Reader {
                 position,
                 commit_time,
             });
-            self.deliver(&event, all_owners, None, &Seen::new(), None)
+            self.deliver_event(&event, all_owners, None, &Permissions::new(), None)
                 .await?;
         }
         self.ledger.handed_on(position.index + 1);
@@ -104,12 +115,12 @@ impl Reader {
     }
 
     /// Gives an event to all hooks that hear it and want it, or to `only` one of them.
-    async fn deliver(
+    async fn deliver_event(
         &mut self,
         event: &Arc<Event>,
         all_owners: bool,
         when: Option<&Filter>,
-        seen: &Seen,
+        permissions: &Permissions,
         only: Option<&str>,
     ) -> Result<()> {
         let audience = if all_owners {
@@ -117,19 +128,19 @@ impl Reader {
         } else {
             Audience::Owner(event.owner.as_deref())
         };
-        let hooks = self.choose(event, audience, when, only);
+        let hooks = self.choose_hooks(event, audience, when, only);
         if hooks.is_empty() {
             return Ok(());
         }
-        self.desk.meters.events.fetch_add(1, Relaxed);
-        self.desk.journal.tell(|| Entry::Matched {
+        self.context.meters.events.fetch_add(1, Relaxed);
+        self.context.journal.tell(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
         // All are asked about before any is handed on: what fails here is read again as a whole.
         let mut chosen = Vec::with_capacity(hooks.len());
         for (hook, flaw) in hooks {
-            let (answer, asked) = self.may_see(&hook, event, seen).await?;
+            let (answer, asked) = self.may_see(&hook, event, permissions).await?;
             let unfit = match (flaw, answer) {
                 (_, Answer::No) => {
                     tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
@@ -144,10 +155,10 @@ impl Reader {
         let row = self.reserve_for_row(event).await;
         let mut renderer = Renderer::new(event);
         for (hook, unfit, asked) in chosen {
-            let expected = weight(renderer.expected(&hook), &hook);
+            let expected = delivery_bytes(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
             let body = renderer.render(&hook);
-            let bytes = weight(body.len(), &hook);
+            let bytes = delivery_bytes(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
@@ -159,13 +170,13 @@ impl Reader {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
             };
-            self.hand(&hook, event, body, unfit, asked, memory);
+            self.dispatch(&hook, event, body, unfit, asked, memory);
         }
         Ok(())
     }
 
     /// The hooks that hear an event and want it; with the reason, where an expression could not tell.
-    fn choose(
+    fn choose_hooks(
         &self,
         event: &Event,
         audience: Audience<'_>,
@@ -199,7 +210,7 @@ impl Reader {
     }
 
     /// Hands a delivery to its courier, with the memory that it takes.
-    fn hand(
+    fn dispatch(
         &mut self,
         hook: &Arc<Hook>,
         event: &Event,
@@ -245,7 +256,7 @@ impl Reader {
         if bytes <= LARGE_ROW {
             return None;
         }
-        let half = self.desk.memory.stream.bytes() / 2;
+        let half = self.context.memory.stream.bytes() / 2;
         Some(self.reserve(None, (2 * bytes).min(half)).await)
     }
 
@@ -254,9 +265,11 @@ impl Reader {
     /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
     /// memory has them parked.
     async fn reserve(&mut self, row: Option<&Taken>, bytes: usize) -> Taken {
-        let Self { desk, couriers, .. } = self;
+        let Self {
+            context, couriers, ..
+        } = self;
         loop {
-            let waiting = desk.memory.stream.take_beside(row, bytes);
+            let waiting = context.memory.stream.take_beside(row, bytes);
             match timeout(MEMORY_PATIENCE, waiting).await {
                 Ok(memory) => return memory,
                 Err(_) => couriers.shed(),
@@ -264,7 +277,7 @@ impl Reader {
         }
     }
 
-    fn tell_ownerless(&mut self, table: &TableName) {
+    fn warn_ownerless(&mut self, table: &TableName) {
         if self.ownerless.insert(table.clone()) {
             tracing::warn!(%table, "a row has no owner, or none that is known: only hooks of everyone hear of it (said once; see rowhook check)");
         }
@@ -272,7 +285,7 @@ impl Reader {
 }
 
 /// How many bytes a delivery takes whose body has so many.
-fn weight(body: usize, hook: &Hook) -> usize {
+fn delivery_bytes(body: usize, hook: &Hook) -> usize {
     // A request of a batch has a copy, and the driver has some of a large body when it is parked.
     let copies = match hook.delivery.batch {
         Some(_) => body,

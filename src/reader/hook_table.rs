@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{Reader, hooks::Judged};
+use super::{Reader, hooks::CheckedRow};
 use crate::{
     change::Change,
     hook::{
@@ -16,7 +16,11 @@ use crate::{
 };
 
 impl Reader {
-    pub(super) async fn follow_hook(&mut self, change: &Change, client: &Client) -> Result<()> {
+    pub(super) async fn apply_hook_change(
+        &mut self,
+        change: &Change,
+        client: &Client,
+    ) -> Result<()> {
         let columns = &self.hooks.columns;
         let old = change.before().map(Image::tuple);
         let old = old
@@ -41,7 +45,7 @@ impl Reader {
         if let Some(row) = row {
             self.hooks.off.turn(&row.id, !row.active, at);
             if row.active {
-                self.put_hook(Judged::of(row, &self.hooks.known));
+                self.put_hook(CheckedRow::of(row, &self.hooks.known));
             } else {
                 self.drop_hook(&row.id);
             }
@@ -49,13 +53,13 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) fn put_hook(&mut self, judged: Judged) {
-        let Judged {
+    pub(super) fn put_hook(&mut self, row: CheckedRow) {
+        let CheckedRow {
             id,
             was_invalid,
             hook,
             ..
-        } = judged;
+        } = row;
         let invalid = match hook {
             Ok(hook) => {
                 if hook.active {
@@ -71,10 +75,10 @@ impl Reader {
             }
         };
         if invalid != was_invalid {
-            let desk = Arc::clone(&self.desk);
-            self.desk
+            let context = Arc::clone(&self.context);
+            self.context
                 .tasks
-                .spawn(async move { desk.store.judge(&id, invalid.as_deref()).await });
+                .spawn(async move { context.store.judge(&id, invalid.as_deref()).await });
         }
     }
 

@@ -25,14 +25,14 @@ pub(super) struct Hooks {
 }
 
 /// A row of the hook table, and the hook that it makes, or why it makes none.
-pub(super) struct Judged {
+pub(super) struct CheckedRow {
     pub(super) id: HookId,
     pub(super) active: bool,
     pub(super) was_invalid: Option<String>,
     pub(super) hook: Result<Arc<Hook>, String>,
 }
 
-impl Judged {
+impl CheckedRow {
     pub(super) fn of(row: HookRow, known: &Known) -> Self {
         Self {
             id: row.id.clone(),

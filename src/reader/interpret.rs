@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::{
     Reader,
     session::Table,
-    step::{Draft, Seen, Step},
+    step::{ChangeDraft, Permissions, Step},
 };
 use crate::{
     change::{Change, RowChange, Transaction},
@@ -71,8 +71,14 @@ impl Reader {
                 content,
                 ..
             } => match &*prefix {
-                message::BACKFILL => self.refill(transactional, &content, client).await,
-                message::PREFIX => self.hear(transactional, &content, client).await,
+                message::BACKFILL => {
+                    self.interpret_backfill(transactional, &content, client)
+                        .await
+                }
+                message::PREFIX => {
+                    self.interpret_message(transactional, &content, client)
+                        .await
+                }
                 _ => Ok(None),
             },
             Message::Origin { .. } | Message::Type { .. } => Ok(None),
@@ -122,7 +128,7 @@ impl Reader {
     }
 
     /// The draft of what happened to a row of `table`. It takes a number for each of the table's rules for that.
-    pub(super) fn draft_of(&mut self, table: Arc<Table>, row: RowChange) -> Result<Draft> {
+    pub(super) fn draft_of(&mut self, table: Arc<Table>, row: RowChange) -> Result<ChangeDraft> {
         let open = self
             .session
             .transaction
@@ -145,13 +151,13 @@ impl Reader {
             .filter(|(_, rule)| rule.touches(&change));
         let rules = touched.map(|(number, _)| number).collect();
         change.fill_from_old();
-        Ok(Draft {
+        Ok(ChangeDraft {
             change,
             table,
             first_event,
             rules,
             added: Vec::new(),
-            seen: Seen::new(),
+            permissions: Permissions::new(),
             only: None,
         })
     }

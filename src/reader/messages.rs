@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    session::{Open, Table},
-    step::{Note, Step},
+    session::{OpenTransaction, Table},
+    step::{MessageDraft, Step},
 };
 use crate::{
     change::RowChange,
@@ -25,7 +25,7 @@ use crate::{
 impl Reader {
     /// What SQL says. It takes a number among the events of its transaction whatever it says, or one for each rule that an
     /// action has, so that numbers depend on the WAL and hooks.toml alone.
-    pub(super) async fn hear(
+    pub(super) async fn interpret_message(
         &mut self,
         transactional: bool,
         content: &Bytes,
@@ -40,8 +40,8 @@ impl Reader {
         };
         let commit_lsn = open.transaction.commit_lsn;
         let step = match Said::parse(content) {
-            Ok(Said::Event(message)) => note(message, &self.events, open),
-            Ok(Said::Action(action)) => self.act(action, client).await?,
+            Ok(Said::Event(message)) => draft_message(message, &self.events, open),
+            Ok(Said::Action(action)) => self.draft_action(action, client).await?,
             Err(reason) => Err((1, reason)),
         };
         let (numbers, reason) = match step {
@@ -51,7 +51,7 @@ impl Reader {
         if let Some(open) = &mut self.session.transaction {
             open.take_numbers(numbers);
         }
-        let meters = &self.desk.meters;
+        let meters = &self.context.meters;
         let before = meters.misunderstood.fetch_add(1, Relaxed);
         tracing::warn!(
             reason,
@@ -63,7 +63,7 @@ impl Reader {
     }
 
     /// An action on a row, or how many numbers it takes and why it is none.
-    async fn act(
+    async fn draft_action(
         &mut self,
         action: Action,
         client: &Client,
@@ -75,7 +75,7 @@ impl Reader {
             let reason = format!("[events] has no action {:?} of {name}", action.action);
             return Ok(Err((1, reason)));
         }
-        let Some(table) = self.acted_on(&name, &action.columns, client).await? else {
+        let Some(table) = self.catalog_table(&name, &action.columns, client).await? else {
             return Ok(Err((rules, format!("there is no table {name} any more"))));
         };
         let new = match tuple(&action, &table.relation) {
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     /// A table that an action is on, as the catalog describes it: again when its columns are not those that are known.
-    pub(super) async fn acted_on(
+    pub(super) async fn catalog_table(
         &mut self,
         name: &TableName,
         columns: &[String],
@@ -104,7 +104,7 @@ impl Reader {
                     .iter()
                     .all(|column| relation.column(column).is_some())
         };
-        if let Some(table) = self.session.acted_on.get(name).filter(fits) {
+        if let Some(table) = self.session.catalog_tables.get(name).filter(fits) {
             return Ok(Some(Arc::clone(table)));
         }
         let relation = Relation::of(client, name)
@@ -119,19 +119,23 @@ impl Reader {
             holds_owners: false,
             relation: Arc::new(relation),
         });
-        let acted_on = &mut self.session.acted_on;
-        acted_on.insert(name.clone(), Arc::clone(&table));
+        let catalog_tables = &mut self.session.catalog_tables;
+        catalog_tables.insert(name.clone(), Arc::clone(&table));
         Ok(Some(table))
     }
 }
 
 /// An event without a row, or how many numbers it takes and why it is none.
-fn note(message: Message, events: &EventMap, open: &mut Open) -> Result<Step, (u64, String)> {
+fn draft_message(
+    message: Message,
+    events: &EventMap,
+    open: &mut OpenTransaction,
+) -> Result<Step, (u64, String)> {
     let Some((name, all_owners)) = events.of_message(&message.event) else {
         let reason = format!("[events] has no custom event {:?}", message.event);
         return Err((1, reason));
     };
-    Ok(Step::Message(Box::new(Note {
+    Ok(Step::Message(Box::new(MessageDraft {
         name: Arc::clone(name),
         all_owners,
         message,

@@ -21,9 +21,9 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use self::{
-    hooks::{Hooks, Judged},
-    session::Session,
-    step::{Draft, Note, Step},
+    hooks::{CheckedRow, Hooks},
+    session::SessionState,
+    step::{ChangeDraft, MessageDraft, Step},
 };
 use crate::{
     change::Change,
@@ -54,20 +54,20 @@ pub struct Reader {
     owners: Owners,
     enrichment: Enrichment,
     couriers: Couriers,
-    desk: Arc<Desk>,
+    context: Arc<Desk>,
     ledger: Ledger,
     system_identifier: String,
-    session: Session,
+    session: SessionState,
     /// Tables whose owner could not be told, so that it is said once.
     ownerless: HashSet<TableName>,
 }
 
 impl Reader {
-    /// A reader for `config` that hands on to `desk` and books in `ledger`. It has the hooks of the file.
+    /// A reader for `config` that hands on to `context` and books in `ledger`. It has the hooks of the file.
     ///
     /// # Errors
     /// When a hook or an expression of the file cannot be used.
-    pub fn new(config: &Config, desk: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
+    pub fn new(config: &Config, context: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
         let events = EventMap::new(config)?;
         let address = Address::parse(config.database.url.expose()).context("database.url")?;
         let owners = config
@@ -98,11 +98,11 @@ impl Reader {
             events,
             owners,
             enrichment: Enrichment::new(config, address),
-            couriers: Couriers::new(Arc::clone(&desk)),
-            desk,
+            couriers: Couriers::new(Arc::clone(&context)),
+            context,
             ledger,
             system_identifier: String::new(),
-            session: Session::default(),
+            session: SessionState::default(),
             ownerless: HashSet::new(),
         })
     }
@@ -114,13 +114,13 @@ impl Reader {
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
-        let off = self.desk.store.off_hooks(slot).await?;
+        let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
         let columns = self.hooks.columns.clone();
         let known = Arc::clone(&self.hooks.known);
-        let judge = move |row| Judged::of(row, &known);
-        row::load_all(client, &columns, judge, |row| {
+        let check = move |row| CheckedRow::of(row, &known);
+        row::load_all(client, &columns, check, |row| {
             if !is_noted && !row.active {
                 // The slot is new, and hooks are as they were when it was made.
                 self.hooks.off.turn(&row.id, true, Lsn::ZERO);
@@ -132,7 +132,7 @@ impl Reader {
             }
         })
         .await?;
-        self.dismiss_orphans(client).await?;
+        self.disable_orphans(client).await?;
         Ok(self.hooks.index.len())
     }
 
@@ -141,7 +141,7 @@ impl Reader {
     /// # Errors
     /// When the tables cannot be read; then nothing has been taken up.
     pub async fn load_backlog(&mut self) -> Result<()> {
-        let store = &self.desk.store;
+        let store = &self.context.store;
         store.take_over().await?;
         let (failing, backlog) = (store.failing().await?, store.backlog().await?);
         for (id, parked) in backlog {
@@ -162,8 +162,8 @@ impl Reader {
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn look_for_due(&mut self) -> Result<()> {
-        for (id, parked) in self.desk.store.backlog().await? {
+    pub async fn find_due(&mut self) -> Result<()> {
+        for (id, parked) in self.context.store.backlog().await? {
             let id = HookId::new(id, false);
             if self.couriers.expects_nothing(&id) {
                 let hook = self.hooks.index.get(&id).cloned();
@@ -176,7 +176,7 @@ impl Reader {
     }
 
     /// Sends a delivery that was made due by hand.
-    pub fn call(&mut self, due: Due) {
+    pub fn send_due(&mut self, due: Due) {
         if due.revived {
             let hook = self.hooks.index.get(&due.hook).cloned();
             let mut parked = Backlog::default();
@@ -191,10 +191,10 @@ impl Reader {
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn forget_old(&mut self) -> Result<()> {
+    pub async fn enforce_retention(&mut self) -> Result<()> {
         let retention = self.hooks.known.delivery.retention;
         let forgotten = self
-            .desk
+            .context
             .store
             .forget(&self.couriers.idle(), retention)
             .await?;
@@ -215,7 +215,7 @@ impl Reader {
     ///
     /// # Errors
     /// When something cannot be looked up.
-    pub async fn tell_gap(
+    pub async fn deliver_gap(
         &mut self,
         gap: &Gap,
         system_identifier: &str,
@@ -231,7 +231,7 @@ impl Reader {
         let Some((name, all_owners)) = self.events.of_message(GAP) else {
             return Ok(());
         };
-        let note = Note {
+        let note = MessageDraft {
             name: Arc::clone(name),
             all_owners,
             message: Message::own(GAP, payload),
@@ -244,13 +244,13 @@ impl Reader {
         self.begin_session(system_identifier.to_owned());
         // Opened and never closed: what a gap has to say is no position in the stream.
         self.ledger.open(gap.from);
-        self.announce(note, 0).await
+        self.deliver_message(note, 0).await
     }
 
     /// A new session begins, at the beginning of a transaction.
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
-        self.session = Session::default();
+        self.session = SessionState::default();
     }
 
     /// Reads a batch. When this returns, each of its deliveries is with a courier, and the ledger knows of it.
@@ -267,23 +267,25 @@ impl Reader {
             steps.extend(self.interpret(received, client).await?);
         }
         while !steps.is_empty() {
-            let ready = self.complete(&mut steps, client).await?;
-            self.pass_on(steps.drain(..ready), client).await?;
+            let ready = self.look_up_missing(&mut steps, client).await?;
+            self.apply(steps.drain(..ready), client).await?;
         }
         self.owners.forget();
         Ok(())
     }
 
     /// Hands on what has all that it needs.
-    async fn pass_on(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
+    async fn apply(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
                 (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
                 (Step::Row(draft), Opened::Read { skip }) => {
-                    self.hand_on(*draft, skip, client).await?
+                    self.deliver_change(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await?,
+                (Step::Message(note), Opened::Read { skip }) => {
+                    self.deliver_message(*note, skip).await?
+                }
                 (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
@@ -293,7 +295,7 @@ impl Reader {
 
     /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear. Returns how many of the
     /// steps, from the first on, have all of it: fewer than there are where large values would be too much at once.
-    async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
+    async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
         let all = steps.len();
         let drafts = steps
             .iter_mut()
@@ -302,9 +304,9 @@ impl Reader {
                 Step::Row(draft) => Some((at, draft)),
                 Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
             });
-        let mut drafts: Vec<(usize, &mut Box<Draft>)> = drafts.collect();
+        let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
         if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let heard = |draft: &Draft| {
+            let heard = |draft: &ChangeDraft| {
                 draft
                     .rules()
                     .any(|(_, rule)| self.hooks.index.hears(&rule.name))
@@ -320,14 +322,14 @@ impl Reader {
         let filled = toast::fill(client, &mut gaps).await?;
         let ready = places.get(filled).copied().unwrap_or(all);
         let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
-        let mut drafts: Vec<&mut Box<Draft>> = drafts.map(|(_, draft)| draft).collect();
+        let mut drafts: Vec<&mut Box<ChangeDraft>> = drafts.map(|(_, draft)| draft).collect();
         let owned = drafts.iter().filter_map(|draft| {
             Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
         });
         self.owners.look_up(client, owned).await?;
-        self.ask_who_may_see(&mut drafts).await?;
+        self.ask_permissions(&mut drafts).await?;
         let bare = drafts.into_iter().map(|draft| {
-            let Draft { change, added, .. } = &mut **draft;
+            let ChangeDraft { change, added, .. } = &mut **draft;
             (&*change, added)
         });
         self.enrichment.look_up(bare.collect()).await?;

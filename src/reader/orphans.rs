@@ -24,7 +24,7 @@ const REASON: &str = "its owner exists no more";
 
 impl Reader {
     /// Follows a change of the owners' table.
-    pub(super) fn follow_owner(&mut self, change: &Change) {
+    pub(super) fn apply_owner_change(&mut self, change: &Change) {
         let Some(exists) = &self.hooks.owner_exists else {
             return;
         };
@@ -47,7 +47,7 @@ impl Reader {
             for hook in self.hooks.index.of_owner(&owner) {
                 if hook.origin == Origin::Table {
                     self.drop_hook(&hook.id);
-                    self.dismiss(hook);
+                    self.disable_orphan(hook);
                 }
             }
         }
@@ -58,29 +58,29 @@ impl Reader {
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn dismiss_orphans(&mut self, client: &Client) -> Result<()> {
+    pub async fn disable_orphans(&mut self, client: &Client) -> Result<()> {
         let Some(exists) = &self.hooks.owner_exists else {
             return Ok(());
         };
         let rows = client
-            .query(&orphans(&self.hooks.columns, exists), &[])
+            .query(&orphans_query(&self.hooks.columns, exists), &[])
             .await;
         let rows = rows.context("look for hooks whose owners exist no more")?;
         for row in rows {
             let id = HookId::new(row.try_get::<_, String>(0)?, false);
             let hook = self.hooks.index.get(&id).cloned();
             if let Some(hook) = hook.filter(|hook| hook.origin == Origin::Table) {
-                self.dismiss(hook);
+                self.disable_orphan(hook);
             }
         }
         Ok(())
     }
 
     /// Has a hook switched off in its table. Those of the file are the operator's, whatever their owner is.
-    fn dismiss(&self, hook: Arc<Hook>) {
+    fn disable_orphan(&self, hook: Arc<Hook>) {
         tracing::warn!(hook = %hook.id, owner = hook.owner.as_deref(), "the hook is disabled: {REASON}");
-        let desk = Arc::clone(&self.desk);
-        self.desk.tasks.spawn(async move {
+        let context = Arc::clone(&self.context);
+        self.context.tasks.spawn(async move {
             let disabling = Disabling {
                 hook: &hook,
                 reason: REASON,
@@ -88,13 +88,13 @@ impl Reader {
                 since: std::time::SystemTime::now(),
                 last_answer: "",
             };
-            desk.store.disable(&disabling).await;
+            context.store.disable(&disabling).await;
         });
     }
 }
 
 /// The ids of active hooks whose owners are not in their table.
-fn orphans(columns: &HookColumns, exists: &OwnerExists) -> String {
+fn orphans_query(columns: &HookColumns, exists: &OwnerExists) -> String {
     let (hooks, owners) = (quote::table(&columns.table), quote::table(&exists.table));
     let (id, owner, column) = (
         quote::name(columns.id()),

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     Reader,
-    step::{Draft, Seen},
+    step::{ChangeDraft, Permissions},
 };
 use crate::{
     event::{Event, Subject},
@@ -16,12 +16,12 @@ use crate::{
 
 impl Reader {
     /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
-    pub(super) async fn ask_who_may_see(&self, drafts: &mut [&mut Box<Draft>]) -> Result<()> {
+    pub(super) async fn ask_permissions(&self, drafts: &mut [&mut Box<ChangeDraft>]) -> Result<()> {
         let mut places: Vec<(usize, Arc<str>)> = Vec::new();
         let mut questions: Vec<Asked> = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
-            for owner in self.listeners(draft) {
-                if let Some(asked) = self.desk.permission.question(&draft.change, &owner) {
+            for owner in self.owners_to_ask(draft) {
+                if let Some(asked) = self.context.permission.question(&draft.change, &owner) {
                     questions.push(asked);
                     places.push((at, owner));
                 }
@@ -31,19 +31,19 @@ impl Reader {
             return Ok(());
         }
         let asked: Vec<&Asked> = questions.iter().collect();
-        let answers = self.desk.permission.ask(&asked).await?;
+        let answers = self.context.permission.ask(&asked).await?;
         for ((at, owner), answer) in places.into_iter().zip(answers) {
             if let Some(draft) = drafts.get_mut(at) {
-                draft.seen.insert(owner, answer);
+                draft.permissions.insert(owner, answer);
             }
         }
         Ok(())
     }
 
     /// The owners of the hooks that may hear of a change, if there is something to ask them about.
-    fn listeners(&self, draft: &Draft) -> HashSet<Arc<str>> {
+    fn owners_to_ask(&self, draft: &ChangeDraft) -> HashSet<Arc<str>> {
         let change = &draft.change;
-        if !self.desk.permission.concerns(&change.relation.table()) {
+        if !self.context.permission.concerns(&change.relation.table()) {
             return HashSet::new();
         }
         let events = draft.table.events.as_ref();
@@ -66,22 +66,22 @@ impl Reader {
         &self,
         hook: &Hook,
         event: &Event,
-        seen: &Seen,
+        permissions: &Permissions,
     ) -> Result<(Answer, Option<Arc<Asked>>)> {
         let asked = match (&hook.owner, &event.subject) {
             (Some(owner), Subject::Row { change, .. }) => {
-                self.desk.permission.question(change, owner)
+                self.context.permission.question(change, owner)
             }
             (None, _) | (_, Subject::Message(_)) => None,
         };
         let Some(asked) = asked else {
             return Ok((Answer::Yes, None));
         };
-        let known = hook.owner.as_ref().and_then(|owner| seen.get(owner));
+        let known = hook.owner.as_ref().and_then(|owner| permissions.get(owner));
         let answer = match known {
             Some(answer) => answer.clone(),
             None => {
-                let answers = self.desk.permission.ask(&[&asked]).await?;
+                let answers = self.context.permission.ask(&[&asked]).await?;
                 let missing = || Answer::Unknown("it was not asked".to_owned());
                 answers.into_iter().next().unwrap_or_else(missing)
             }

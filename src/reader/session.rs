@@ -10,30 +10,30 @@ use crate::{
 };
 
 /// What one replication session has told.
-pub(super) struct Session {
+pub(super) struct SessionState {
     pub(super) tables: HashMap<u32, Arc<Table>>,
     /// Tables with actions that SQL fires, as the catalog described them.
-    pub(super) acted_on: HashMap<TableName, Arc<Table>>,
-    pub(super) transaction: Option<Open>,
+    pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
+    pub(super) transaction: Option<OpenTransaction>,
     /// What the ledger said of the transaction whose changes are handed on.
     pub(super) opened: Opened,
 }
 
-impl Default for Session {
+impl Default for SessionState {
     fn default() -> Self {
         Self {
             tables: HashMap::new(),
-            acted_on: HashMap::new(),
+            catalog_tables: HashMap::new(),
             transaction: None,
             opened: Opened::Known,
         }
     }
 }
 
-impl Session {
+impl SessionState {
     /// A transaction begins.
     pub(super) fn begin(&mut self, transaction: Transaction) {
-        self.transaction = Some(Open {
+        self.transaction = Some(OpenTransaction {
             transaction: Arc::new(transaction),
             next_event: 0,
         });
@@ -41,7 +41,7 @@ impl Session {
 }
 
 /// The transaction that is being read.
-pub(super) struct Open {
+pub(super) struct OpenTransaction {
     pub(super) transaction: Arc<Transaction>,
     /// The number of its next event.
     pub(super) next_event: u64,
@@ -55,7 +55,7 @@ pub(super) struct Table {
     pub(super) holds_owners: bool,
 }
 
-impl Open {
+impl OpenTransaction {
     /// Takes so many of the transaction's numbers for events, and says where they begin.
     pub(super) fn take_numbers(&mut self, numbers: u64) -> Position {
         let index = self.next_event;

@@ -14,14 +14,14 @@ use crate::{
 /// A message, as far as it matters.
 pub(super) enum Step {
     Begin(Lsn),
-    Row(Box<Draft>),
-    Message(Box<Note>),
+    Row(Box<ChangeDraft>),
+    Message(Box<MessageDraft>),
     Commit(Lsn),
     Idle(Lsn),
 }
 
 /// A message on its way to becoming an event.
-pub(super) struct Note {
+pub(super) struct MessageDraft {
     pub(super) message: Message,
     pub(super) name: Arc<str>,
     pub(super) all_owners: bool,
@@ -30,7 +30,7 @@ pub(super) struct Note {
 }
 
 /// A change on its way to becoming events.
-pub(super) struct Draft {
+pub(super) struct ChangeDraft {
     pub(super) change: Change,
     pub(super) table: Arc<Table>,
     /// The number of the first event that it may give rise to.
@@ -40,15 +40,15 @@ pub(super) struct Draft {
     /// What was looked up beside the row.
     pub(super) added: Vec<Added>,
     /// Which owners may see it.
-    pub(super) seen: Seen,
+    pub(super) permissions: Permissions,
     /// The only hook that it is for; `None`: all that hear it.
     pub(super) only: Option<Box<str>>,
 }
 
 /// What is known of owners and one row.
-pub(super) type Seen = HashMap<Arc<str>, Answer>;
+pub(super) type Permissions = HashMap<Arc<str>, Answer>;
 
-impl Draft {
+impl ChangeDraft {
     pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
         let rules = self
             .table

@@ -15,7 +15,7 @@ use super::{
     health::Link,
     policy::Superseded,
     progress::ProgressRecorder,
-    stop::{LastWord, OpenStream},
+    shutdown::{OpenStream, Shutdown},
 };
 use crate::{
     config::Config,
@@ -89,7 +89,7 @@ impl<'a> Attaching<'a> {
         let loaded = match &mut self.loaded {
             Some(loaded) => {
                 ensure!(self.context.store.holds().await?, Superseded::SlotTaken);
-                reader.look_for_due().await?;
+                reader.find_due().await?;
                 loaded.identity = identity;
                 loaded
             }
@@ -101,7 +101,7 @@ impl<'a> Attaching<'a> {
             ..
         } = loaded;
         reader.begin_session(identity.system_identifier.clone());
-        self.context.health.link(Link::Attached);
+        self.context.health.set_link(Link::Attached);
         tracing::info!(slot = self.context.slot(), flushed = %identity.flushed, "attached");
         Ok(Some(Following {
             context: &self.context,
@@ -126,13 +126,13 @@ impl<'a> Attaching<'a> {
     }
 
     /// Ends all sessions. What the historian was writing just now is lost, and only that.
-    pub(super) fn into_last_word(self, stream: Option<Stream>) -> LastWord {
+    pub(super) fn into_shutdown(self, stream: Option<Stream>) -> Shutdown {
         let open = stream.zip(self.loaded).map(|(stream, loaded)| OpenStream {
             stream,
             identity: loaded.identity,
             numbering: loaded.numbering,
         });
-        LastWord {
+        Shutdown {
             open,
             off: self.context.off,
             recorded: *self.recorded.borrow(),
@@ -188,7 +188,7 @@ impl<'a> Attaching<'a> {
                 reader.load_hooks(client, &gap.slot).await?;
             }
             reader
-                .tell_gap(gap, &facts.server.system_identifier, found)
+                .deliver_gap(gap, &facts.server.system_identifier, found)
                 .await?;
             self.until_settled().await;
         }

@@ -65,7 +65,7 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, health: &Health) -> 
             Some(Word::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
-        health.looked(facts, watch.is_stalled(), Instant::now());
+        health.record_slot(facts, watch.is_stalled(), Instant::now());
     }
 }
 

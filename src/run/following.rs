@@ -64,7 +64,7 @@ impl Following<'_> {
             let work = tokio::select! {
                 batch = stream.next_batch() => Work::Read(batch?),
                 _ = sweep.tick() => Work::Sweep,
-                Some(payload) = notifications.recv() => Work::Call(payload),
+                Some(payload) = notifications.recv() => Work::Due(payload),
                 _ = recorded.changed() => {
                     stream.confirm(*recorded.borrow_and_update());
                     continue;
@@ -91,7 +91,7 @@ enum Work {
     /// It is time to look for what is too old, and for hooks whose owners are gone.
     Sweep,
     /// A notification says that a delivery was made due by hand.
-    Call(String),
+    Due(String),
 }
 
 impl Work {
@@ -102,11 +102,11 @@ impl Work {
                 room: _held,
             }) => return reader.read(received, control).await,
             Self::Sweep => {
-                reader.dismiss_orphans(control).await?;
-                forget_old(reader).await;
+                reader.disable_orphans(control).await?;
+                enforce_retention(reader).await;
             }
-            Self::Call(payload) => match Due::parse(&payload) {
-                Ok(due) => reader.call(due),
+            Self::Due(payload) => match Due::parse(&payload) {
+                Ok(due) => reader.send_due(due),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),
             },
         }
@@ -115,8 +115,8 @@ impl Work {
 }
 
 /// Deletes what is older than the retention. A failure is only logged: the next sweep deletes it.
-async fn forget_old(reader: &mut Reader) {
-    match timeout(control::PROBE, reader.forget_old()).await {
+async fn enforce_retention(reader: &mut Reader) {
+    match timeout(control::PROBE, reader.enforce_retention()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(
             error = format!("{error:#}"),

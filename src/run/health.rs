@@ -31,12 +31,12 @@ struct State {
     slot: Option<Slot>,
     /// Where the WAL ended, and when that was looked at; what is confirmed since is dropped.
     ends: VecDeque<(Lsn, Instant)>,
-    life: Option<Life>,
+    sources: Option<Sources>,
 }
 
 /// What lives as long as a server with one past.
 #[derive(Debug)]
-struct Life {
+struct Sources {
     ledger: Ledger,
     memory: Memory,
 }
@@ -86,26 +86,26 @@ pub struct Now {
 }
 
 impl Health {
-    /// A new life has begun: this is its ledger, and its memory.
-    pub fn live(&self, ledger: &Ledger, memory: Memory) {
-        self.state().life = Some(Life {
+    /// A new sources has begun: this is its ledger, and its memory.
+    pub fn begin(&self, ledger: &Ledger, memory: Memory) {
+        self.state().sources = Some(Sources {
             ledger: ledger.clone(),
             memory,
         });
     }
 
     /// How rowhook is connected, from now on.
-    pub fn link(&self, link: Link) {
+    pub fn set_link(&self, link: Link) {
         self.state().link = link;
     }
 
     /// The slot has been looked at. `stalled`: it does not move although it should.
-    pub fn looked(&self, slot: Slot, stalled: bool, now: Instant) {
+    pub fn record_slot(&self, slot: Slot, stalled: bool, now: Instant) {
         let mut state = self.state();
         let unsettled = state
-            .life
+            .sources
             .as_ref()
-            .map_or(0, |life| life.ledger.unsettled());
+            .map_or(0, |sources| sources.ledger.unsettled());
         if slot.lag.is_some_and(|lag| lag <= IDLE) && unsettled == 0 {
             state.ends.clear();
         } else if let (Some(confirmed), Some(lag)) = (slot.confirmed, slot.lag) {
@@ -123,7 +123,7 @@ impl Health {
     pub fn now(&self, now: Instant) -> Now {
         let state = self.state();
         let slot = state.slot.as_ref();
-        let life = state.life.as_ref();
+        let sources = state.sources.as_ref();
         let oldest = state.ends.front().map(|(_, since)| now - *since);
         Now {
             link: state.link,
@@ -132,8 +132,8 @@ impl Health {
             lag: oldest.unwrap_or_default(),
             safe_wal_bytes: slot.and_then(|slot| slot.safe_wal_size),
             confirmed: slot.and_then(|slot| slot.confirmed),
-            unsettled: life.map_or(0, |life| life.ledger.unsettled()),
-            memory: life.map_or((0, 0), |life| life.memory.used()),
+            unsettled: sources.map_or(0, |sources| sources.ledger.unsettled()),
+            memory: sources.map_or((0, 0), |sources| sources.memory.used()),
         }
     }
 
@@ -170,14 +170,14 @@ mod tests {
         let health = Health::default();
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        health.looked(slot(100, 0), false, after(0));
+        health.record_slot(slot(100, 0), false, after(0));
         assert_eq!(health.now(after(1)).lag, Duration::ZERO);
-        health.looked(slot(100, 500_000), false, after(5));
-        health.looked(slot(100, 900_000), false, after(10));
+        health.record_slot(slot(100, 500_000), false, after(5));
+        health.record_slot(slot(100, 900_000), false, after(10));
         assert_eq!(health.now(after(12)).lag, Duration::from_secs(7));
-        health.looked(slot(500_100, 400_000), false, after(15));
+        health.record_slot(slot(500_100, 400_000), false, after(15));
         assert_eq!(health.now(after(15)).lag, Duration::from_secs(5));
-        health.looked(slot(900_100, 10_000), false, after(20));
+        health.record_slot(slot(900_100, 10_000), false, after(20));
         assert_eq!(health.now(after(25)).lag, Duration::ZERO);
     }
 }

@@ -9,7 +9,7 @@ mod following;
 pub mod health;
 mod policy;
 mod progress;
-mod stop;
+mod shutdown;
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +65,7 @@ pub struct Options {
 /// When something needs a human; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
     // After that, nothing in memory fits what the server and its slot have come to.
-    while let Some(why) = live(config, &options).await? {
+    while let Some(why) = run_once(config, &options).await? {
         tracing::warn!("{why}; starting anew from the slot");
     }
     Ok(())
@@ -75,7 +75,7 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
 ///
 /// # Errors
 /// What it is.
-pub fn rehearse(config: &Config) -> Result<()> {
+pub fn validate(config: &Config) -> Result<()> {
     Address::parse(config.database.url.expose()).context("database.url")?;
     Sender::new(&config.delivery)?;
     let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
@@ -95,7 +95,7 @@ pub fn rehearse(config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// When a person must act first.
-async fn live(config: &Config, options: &Options) -> Result<Option<Superseded>> {
+async fn run_once(config: &Config, options: &Options) -> Result<Option<Superseded>> {
     let address = Address::parse(config.database.url.expose()).context("database.url")?;
     let stream_name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
     let holder = Holder {
@@ -104,22 +104,22 @@ async fn live(config: &Config, options: &Options) -> Result<Option<Superseded>> 
     };
     let (store, writer) = Store::open(address.clone(), config, holder);
     let writer = tokio::spawn(writer);
-    let desk = Arc::new(desk(config, options, &address, store)?);
-    let sending = desk.traces.clone().map(|traces| {
+    let shared = Arc::new(courier_context(config, options, &address, store)?);
+    let sending = shared.traces.clone().map(|traces| {
         let sending = async move { traces.keep_sending().await };
         AbortOnDropHandle::new(tokio::spawn(sending))
     });
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
-    let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
-    options.health.live(&ledger, desk.memory.clone());
+    let mut reader = Reader::new(config, Arc::clone(&shared), ledger.clone(), off.clone())?;
+    options.health.begin(&ledger, shared.memory.clone());
     let mut attaching = Attaching::new(SessionContext {
         config,
         address: &address,
         setup: options.setup,
         stream_name,
-        store: Arc::clone(&desk.store),
-        history: Arc::clone(&desk.history),
+        store: Arc::clone(&shared.store),
+        history: Arc::clone(&shared.history),
         ledger: &ledger,
         off,
         health: &options.health,
@@ -131,9 +131,9 @@ async fn live(config: &Config, options: &Options) -> Result<Option<Superseded>> 
         Ok(Ended::Superseded(why)) => (None, Ok(Some(why))),
         Err(error) => (None, Err(error)),
     };
-    let last = attaching.into_last_word(stream);
+    let shutdown = attaching.into_shutdown(stream);
     drop(reader);
-    last.stop(config, desk, writer, &ledger).await;
+    shutdown.run(config, shared, writer, &ledger).await;
     drop(sending);
     ended
 }
@@ -155,17 +155,17 @@ async fn keep_attached(
     options: &Options,
     slot: &str,
 ) -> Result<Ended> {
-    let mut pause = Pause::default();
+    let mut delay = ReconnectDelay::default();
     loop {
-        let error = match session(attaching, reader, &mut pause).await {
+        let error = match session(attaching, reader, &mut delay).await {
             Ok(stream) => {
-                options.health.link(Link::Down);
+                options.health.set_link(Link::Down);
                 return Ok(Ended::Stopped(stream));
             }
             Err(error) => error,
         };
         let next = policy::next(&error);
-        options.health.link(match next {
+        options.health.set_link(match next {
             Next::StandBy => Link::Standby,
             Next::Again | Next::StartAnew(_) | Next::ForPerson => Link::Down,
         });
@@ -179,10 +179,10 @@ async fn keep_attached(
         match next {
             Next::ForPerson => return Err(error),
             Next::StartAnew(why) => return Ok(Ended::Superseded(why)),
-            Next::Again | Next::StandBy => pause.tell(&error, next, slot),
+            Next::Again | Next::StandBy => delay.record(&error, next, slot),
         }
         tokio::select! {
-            () = attaching.wait(pause.next()) => {}
+            () = attaching.wait(delay.next()) => {}
             () = options.stop.cancelled() => return Ok(Ended::Stopped(None)),
         }
     }
@@ -195,18 +195,23 @@ async fn keep_attached(
 async fn session(
     attaching: &mut Attaching<'_>,
     reader: &mut Reader,
-    pause: &mut Pause,
+    delay: &mut ReconnectDelay,
 ) -> Result<Option<Stream>> {
     let Some(following) = attaching.attach(reader).await? else {
         return Ok(None);
     };
     // Reset here, not on exit: a session that once ran counts as success.
-    *pause = Pause::default();
+    *delay = ReconnectDelay::default();
     following.follow(reader).await.map(Some)
 }
 
 /// What all couriers share.
-fn desk(config: &Config, options: &Options, address: &Address, store: Arc<Store>) -> Result<Desk> {
+fn courier_context(
+    config: &Config,
+    options: &Options,
+    address: &Address,
+    store: Arc<Store>,
+) -> Result<Desk> {
     let meters = &options.meters;
     Ok(Desk {
         traces: traces(config, meters)?,
@@ -231,13 +236,13 @@ fn traces(config: &Config, meters: &Arc<Meters>) -> Result<Option<Arc<Traces>>> 
 
 /// How long to wait before the next session.
 #[derive(Default)]
-struct Pause {
+struct ReconnectDelay {
     failures: u32,
     standby: bool,
 }
 
-impl Pause {
-    fn tell(&mut self, error: &anyhow::Error, next: Next, slot: &str) {
+impl ReconnectDelay {
+    fn record(&mut self, error: &anyhow::Error, next: Next, slot: &str) {
         let standby = next == Next::StandBy;
         if !standby {
             self.failures += 1;

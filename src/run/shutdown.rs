@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// So long the end waits for history, and for the collector of spans.
-const LAST_HISTORY: Duration = Duration::from_secs(2);
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// What it takes to confirm for the last time.
-pub(super) struct LastWord {
+pub(super) struct Shutdown {
     /// The stream, if it is still open.
     pub(super) open: Option<OpenStream>,
     /// Which hooks are off where the reader is.
@@ -37,20 +37,20 @@ pub(super) struct OpenStream {
     pub(super) numbering: String,
 }
 
-impl LastWord {
+impl Shutdown {
     /// Finishes what is in flight, within the grace period, and confirms what is settled.
-    pub(super) async fn stop(
+    pub(super) async fn run(
         mut self,
         config: &Config,
-        desk: Arc<Desk>,
+        shared: Arc<Desk>,
         writer: JoinHandle<()>,
         ledger: &Ledger,
     ) {
         tracing::info!(unsettled = ledger.unsettled(), "stopping");
-        desk.stop.cancel();
-        desk.tasks.close();
+        shared.stop.cancel();
+        shared.tasks.close();
         let finished = async {
-            desk.tasks.wait().await;
+            shared.tasks.wait().await;
             if let Some(open) = &self.open {
                 let note = Note {
                     identity: &open.identity,
@@ -59,22 +59,22 @@ impl LastWord {
                     rules: &open.numbering,
                     off: &self.off,
                 };
-                desk.store.note(&config.database.slot, &note).await;
+                shared.store.note(&config.database.slot, &note).await;
                 self.recorded = note.confirmed;
             }
-            if timeout(LAST_HISTORY, desk.history.write_all(&desk.store))
+            if timeout(FLUSH_LIMIT, shared.history.write_all(&shared.store))
                 .await
                 .is_err()
             {
                 tracing::warn!("the last of the history was not written in time");
             }
-            if let Some(traces) = &desk.traces
-                && timeout(LAST_HISTORY, traces.send()).await.is_err()
+            if let Some(traces) = &shared.traces
+                && timeout(FLUSH_LIMIT, traces.send()).await.is_err()
             {
                 tracing::warn!("the last spans were not sent in time");
             }
             // With the last door to the tables closed, the writer ends when it has written what it was given.
-            drop(desk);
+            drop(shared);
             writer.await
         };
         match timeout(config.delivery.grace, finished).await {
