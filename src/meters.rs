@@ -1,6 +1,6 @@
-//! Figures of what a running rowhook does, counted where it happens and read by whoever watches it.
+//! Counters and gauges of a running rowhook. They are counted where things happen, and read by `/metrics`.
 //!
-//! Counting is a relaxed addition; nobody waits for a reader.
+//! Counting is a relaxed atomic addition and never waits for a reader.
 
 use std::{
     sync::{
@@ -10,51 +10,52 @@ use std::{
     time::Duration,
 };
 
-/// The upper bounds of the histogram of attempts, in seconds.
+/// The upper bounds of the buckets of [`Histogram`], in seconds.
 pub const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
 ];
 
-/// All figures.
+/// All counters and gauges. Counters count from the start of the process.
 #[derive(Debug, Default)]
 pub struct Meters {
-    /// Events that some hook heard.
+    /// Events that matched at least one hook.
     pub events: AtomicU64,
-    /// Attempts that were accepted.
+    /// Attempts that the endpoint accepted. A request with a batch of deliveries is one attempt.
     pub delivered: AtomicU64,
-    /// Attempts that were not, and after which there is another.
+    /// Attempts that were not accepted, whether or not another one follows. A request with a batch of deliveries is one
+    /// attempt.
     pub failed: AtomicU64,
-    /// Deliveries that were given up.
+    /// Deliveries that were given up and are dead.
     pub dead: AtomicU64,
-    /// Deliveries that were parked.
+    /// Deliveries that were parked, which means written to the table to be sent later.
     pub parked: AtomicU64,
-    /// Hooks that were disabled.
+    /// Hooks that were disabled because their endpoint is gone or only fails.
     pub disabled: AtomicU64,
-    /// Whether owners might see rows, when they were asked about.
+    /// Answers to whether the owner of a hook may see a row.
     pub permission: Counts,
-    /// Messages of SQL that were no events.
+    /// Messages in the WAL that were meant for rowhook and could not be used, rows of backfills included.
     pub misunderstood: AtomicU64,
-    /// Spans that were not sent.
+    /// Spans that were dropped, because the collector did not take them or there was no room for them.
     pub spans_dropped: AtomicU64,
-    /// Endpoints that are left alone for a while, now.
+    /// Circuit breakers that are not closed at the moment.
     pub breakers_open: AtomicI64,
-    /// Requests that are being made, now.
+    /// Requests that are being made at the moment.
     pub in_flight: AtomicI64,
     took: Histogram,
 }
 
-/// How often there was which answer, since the start.
+/// How often a permission was answered in which way.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// May see it.
+    /// The owner may see the row.
     pub yes: AtomicU64,
-    /// May not.
+    /// The owner may not see the row.
     pub no: AtomicU64,
-    /// Nobody could tell.
+    /// It could not be found out.
     pub unknown: AtomicU64,
 }
 
-/// How long attempts took.
+/// How long attempts took, as a histogram.
 #[derive(Debug, Default)]
 pub struct Histogram {
     counts: [AtomicU64; BUCKETS.len() + 1],
@@ -62,7 +63,7 @@ pub struct Histogram {
 }
 
 impl Meters {
-    /// An attempt has ended.
+    /// Counts an attempt that has ended, accepted or not.
     pub fn attempted(&self, delivered: bool, took: Duration) {
         let counter = if delivered {
             &self.delivered
@@ -78,7 +79,7 @@ impl Meters {
         &self.took
     }
 
-    /// Counts one more of something that is going on, until what it returns is dropped.
+    /// Raises a gauge by one until the returned guard is dropped.
     pub fn going_on(self: &Arc<Self>, gauge: fn(&Self) -> &AtomicI64) -> Going {
         gauge(self).fetch_add(1, Relaxed);
         Going {
@@ -88,7 +89,7 @@ impl Meters {
     }
 }
 
-/// Something that goes on until this is dropped.
+/// Keeps a gauge raised by one until it is dropped.
 #[derive(Debug)]
 pub struct Going {
     meters: Arc<Meters>,
@@ -112,7 +113,8 @@ impl Histogram {
         self.micros.fetch_add(micros, Relaxed);
     }
 
-    /// For each bound, how many took no longer; then how many there were, and how many seconds in all.
+    /// The cumulative buckets: each bound of [`BUCKETS`] with the number of attempts that took no longer. Then the
+    /// number of all attempts, and the sum of their durations in seconds.
     pub fn cumulated(&self) -> (Vec<(f64, u64)>, u64, f64) {
         let mut sum = 0;
         let bounds = BUCKETS.iter().zip(&self.counts).map(|(bound, count)| {

@@ -1,4 +1,4 @@
-//! The hooks, as the stream changes them.
+//! Changes of the hook table. A hook changes exactly where its row changes in the stream, between the events around it.
 
 use std::sync::Arc;
 
@@ -16,6 +16,10 @@ use crate::{
 };
 
 impl Reader {
+    /// Applies a change of the hook table.
+    ///
+    /// # Errors
+    /// When the row has no id, or what the stream left out of it cannot be read.
     pub(super) async fn apply_hook_change(
         &mut self,
         change: &Change,
@@ -53,6 +57,7 @@ impl Reader {
         Ok(())
     }
 
+    /// Adds or replaces a hook. Where its row cannot be used, the hook is dropped and the reason written to the row.
     pub(super) fn put_hook(&mut self, row: CheckedRow) {
         let CheckedRow {
             id,
@@ -82,6 +87,7 @@ impl Reader {
         }
     }
 
+    /// Removes a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
         self.hooks.index.remove(id);
         self.couriers.halt(id);

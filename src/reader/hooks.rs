@@ -1,4 +1,4 @@
-//! The hooks as they are where the reader is.
+//! The hooks as they are at the reader's position in the stream.
 
 use std::sync::Arc;
 
@@ -14,21 +14,23 @@ use crate::{
     postgres::relation::Relation,
 };
 
-/// The hooks, and what it takes to make one of a row.
+/// The hooks, and what it takes to make a hook from a row of the hook table.
 pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
     pub(super) off: OffHooks,
     pub(super) known: Arc<Known>,
-    /// Where their owners are kept.
+    /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,
 }
 
-/// A row of the hook table, and the hook that it makes, or why it makes none.
+/// A row of the hook table after the check.
 pub(super) struct CheckedRow {
     pub(super) id: HookId,
     pub(super) active: bool,
+    /// The reason that the row holds for why it could not be used when it was last checked.
     pub(super) was_invalid: Option<String>,
+    /// The hook, or why the row cannot be used.
     pub(super) hook: Result<Arc<Hook>, String>,
 }
 
@@ -44,7 +46,7 @@ impl CheckedRow {
 }
 
 impl Hooks {
-    /// The table's columns are these, from now on.
+    /// Expressions are checked against these columns of the events' table from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         Arc::make_mut(&mut self.known).learn(events, relation);
     }

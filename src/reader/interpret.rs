@@ -1,4 +1,4 @@
-//! From messages of the stream to steps: what a message means, with what only the session knows.
+//! From messages of the stream to steps.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Reader {
-    /// What a message means, with what only the session knows: the table's columns, the transaction. `None`: nothing is to be
-    /// done about it.
+    /// Interprets a message with what only the session knows: the tables' columns, the open transaction. `None` where
+    /// nothing follows from the message.
     ///
     /// # Errors
     /// When something cannot be looked up, or the message does not follow from those before it.
@@ -85,7 +85,7 @@ impl Reader {
         }
     }
 
-    /// Takes up what the stream says of a table, with what the catalog adds to it.
+    /// Adds a table that the stream has described, completed from the catalog.
     async fn add_table(&mut self, message: RelationMessage, client: &Client) -> Result<()> {
         let relation = Relation::describe(client, message)
             .await
@@ -118,7 +118,7 @@ impl Reader {
         );
     }
 
-    /// A change of a row that the stream carries itself.
+    /// The change of a row.
     fn row(&mut self, oid: u32, row: RowChange) -> Result<Option<Step>> {
         let table = self.session.tables.get(&oid);
         let table = table
@@ -127,7 +127,11 @@ impl Reader {
         Ok(Some(Step::Row(Box::new(draft))))
     }
 
-    /// The draft of what happened to a row of `table`. It takes a number for each of the table's rules for that.
+    /// Drafts a change of `table`. It takes an event number for each rule of the table for this kind of change, whether
+    /// the rule applies or not, so that numbers depend on the WAL and hooks.toml alone.
+    ///
+    /// # Errors
+    /// When no transaction is open.
     pub(super) fn draft_of(&mut self, table: Arc<Table>, row: RowChange) -> Result<ChangeDraft> {
         let open = self
             .session

@@ -1,4 +1,4 @@
-//! What SQL says with messages: events without a row, and actions of the user's own on one.
+//! Messages that SQL has written into the WAL: events without a row, and actions of the application's own on a row.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -23,8 +23,12 @@ use crate::{
 };
 
 impl Reader {
-    /// What SQL says. It takes a number among the events of its transaction whatever it says, or one for each rule that an
-    /// action has, so that numbers depend on the WAL and hooks.toml alone.
+    /// Interprets a message. It takes one event number, or one for each rule of its action, whether it can be used or
+    /// not, so that numbers depend on the WAL and hooks.toml alone. A message that cannot be used is logged and left
+    /// out.
+    ///
+    /// # Errors
+    /// When the action's table cannot be looked up.
     pub(super) async fn interpret_message(
         &mut self,
         transactional: bool,
@@ -62,7 +66,8 @@ impl Reader {
         Ok(None)
     }
 
-    /// An action on a row, or how many numbers it takes and why it is none.
+    /// Drafts an action on a row. The inner error says how many event numbers the message takes, and why it is left
+    /// out.
     async fn draft_action(
         &mut self,
         action: Action,
@@ -90,7 +95,11 @@ impl Reader {
         Ok(Ok(Step::Row(Box::new(draft))))
     }
 
-    /// A table that an action is on, as the catalog describes it: again when its columns are not those that are known.
+    /// A table as the catalog describes it. The catalog is read again when `columns` are not those that are known.
+    /// `None` where there is no such table.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
     pub(super) async fn catalog_table(
         &mut self,
         name: &TableName,
@@ -125,7 +134,10 @@ impl Reader {
     }
 }
 
-/// An event without a row, or how many numbers it takes and why it is none.
+/// Drafts an event without a row.
+///
+/// # Errors
+/// How many event numbers the message takes, and why it is left out.
 fn draft_message(
     message: Message,
     events: &EventMap,
@@ -144,7 +156,11 @@ fn draft_message(
     })))
 }
 
-/// The row of an action, in the order of the relation's columns; a column that it does not name is not known.
+/// The row of an action, in the order of the relation's columns. A column that the action does not name is left
+/// unknown.
+///
+/// # Errors
+/// Why the row does not fit the relation.
 pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
     let fields = json::fields(action.row.as_bytes()).map_err(|error| error.to_string())?;
     if fields.len() != action.columns.len() {

@@ -1,8 +1,9 @@
 //! Reads the stream: change → event → hooks → deliveries, in commit order.
 //!
-//! A batch goes through three steps. Its messages become changes; what they lack (owners, values that were left out) is
-//! looked up for all of them at once; then each is mapped, matched, rendered and handed to its couriers, one after the
-//! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
+//! A batch is read in three passes. First its messages become steps. Then what their changes lack (owners, values that
+//! the stream left out, permissions) is looked up for all of them at once. Last, each change is matched, rendered and
+//! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
+//! in the stream.
 
 mod backfill;
 mod deliver;
@@ -47,7 +48,7 @@ use crate::{
     store::Due,
 };
 
-/// Turns the stream into deliveries. It outlives sessions: what an earlier one has handed on is not handed on again.
+/// Turns the stream into deliveries. It outlives sessions: what it delivered in an earlier one is not delivered again.
 pub struct Reader {
     events: EventMap,
     hooks: Hooks,
@@ -58,15 +59,16 @@ pub struct Reader {
     ledger: Ledger,
     system_identifier: String,
     session: SessionState,
-    /// Tables whose owner could not be told, so that it is said once.
+    /// Tables of which a row had no owner. The warning is logged once for each.
     ownerless: HashSet<TableName>,
 }
 
 impl Reader {
-    /// A reader for `config` that hands on to `context` and books in `ledger`. It has the hooks of the file.
+    /// A reader that has the hooks of hooks.toml. The couriers it starts share `context`; unsettled deliveries are
+    /// counted in `ledger`.
     ///
     /// # Errors
-    /// When a hook or an expression of the file cannot be used.
+    /// When a hook or an expression of hooks.toml cannot be used.
     pub fn new(config: &Config, context: Arc<Desk>, ledger: Ledger, off: OffHooks) -> Result<Self> {
         let events = EventMap::new(config)?;
         let address = Address::parse(config.database.url.expose()).context("database.url")?;
@@ -107,7 +109,8 @@ impl Reader {
         })
     }
 
-    /// Adds the hooks of the hook table, as they are where the slot stands. Returns how many hooks there are in all.
+    /// Loads the hooks of the hook table as they were at the slot's position. Returns how many hooks there are, with
+    /// those of hooks.toml.
     ///
     /// # Errors
     /// When a table cannot be read.
@@ -122,7 +125,7 @@ impl Reader {
         let check = move |row| CheckedRow::of(row, &known);
         row::load_all(client, &columns, check, |row| {
             if !is_noted && !row.active {
-                // The slot is new, and hooks are as they were when it was made.
+                // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
                 self.hooks.off.turn(&row.id, true, Lsn::ZERO);
             }
             if self.hooks.off.contains(&row.id) {
@@ -136,10 +139,10 @@ impl Reader {
         Ok(self.hooks.index.len())
     }
 
-    /// Takes up what is parked from before we started.
+    /// Makes us the holder of the slot, and resumes what earlier processes have parked.
     ///
     /// # Errors
-    /// When the tables cannot be read; then nothing has been taken up.
+    /// When the tables cannot be used; then nothing is resumed.
     pub async fn load_backlog(&mut self) -> Result<()> {
         let store = &self.context.store;
         store.take_over().await?;
@@ -158,7 +161,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Looks for what was made due by hand while nobody listened.
+    /// Resumes what was made due by hand while no session was open to receive the notification.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -175,7 +178,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Sends a delivery that was made due by hand.
+    /// Has the courier of a hook send what was made due by hand.
     pub fn send_due(&mut self, due: Due) {
         if due.revived {
             let hook = self.hooks.index.get(&due.hook).cloned();
@@ -187,7 +190,8 @@ impl Reader {
         }
     }
 
-    /// Deletes what is older than the retention.
+    /// Deletes deliveries that are older than the retention: dead ones, and parked ones of hooks that are disabled or
+    /// removed.
     ///
     /// # Errors
     /// When the tables cannot be written to.
@@ -211,7 +215,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
+    /// Delivers the event [`GAP`], for a gap that was found at `found`. The reader must not be used afterwards: the
+    /// stream has no position for this event.
     ///
     /// # Errors
     /// When something cannot be looked up.
@@ -231,7 +236,7 @@ impl Reader {
         let Some((name, all_owners)) = self.events.of_message(GAP) else {
             return Ok(());
         };
-        let note = MessageDraft {
+        let draft = MessageDraft {
             name: Arc::clone(name),
             all_owners,
             message: Message::own(GAP, payload),
@@ -242,25 +247,25 @@ impl Reader {
             commit_time: found,
         };
         self.begin_session(system_identifier.to_owned());
-        // Opened and never closed: what a gap has to say is no position in the stream.
+        // Opened and never closed, so that nothing is ever confirmed because of it.
         self.ledger.open(gap.from);
-        self.deliver_message(note, 0).await
+        self.deliver_message(draft, 0).await
     }
 
-    /// A new session begins, at the beginning of a transaction.
+    /// Begins a new session with the server of this system identifier. Its stream begins between two transactions.
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
     }
 
-    /// Reads a batch. When this returns, each of its deliveries is with a courier, and the ledger knows of it.
+    /// Reads a batch. When this returns, each of its deliveries is with a courier and counted in the ledger.
     ///
-    /// May be dropped while it waits, when the session is lost or everything ends. The event in hand is handed on again by the
-    /// next session, to those of its hooks too that have got it.
+    /// The future may be dropped before it completes, but then a new session must begin. That session delivers the
+    /// interrupted event again, also to hooks that have received it.
     ///
     /// # Errors
-    /// When something cannot be looked up. The ledger knows what has been handed on before, and a new session that sends the
-    /// batch again goes on from there.
+    /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
+    /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
         let mut steps = Vec::with_capacity(batch.len());
         for received in batch {
@@ -274,7 +279,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands on what has all that it needs.
+    /// Carries out steps that lack nothing any more.
     async fn apply(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
@@ -283,8 +288,8 @@ impl Reader {
                     self.deliver_change(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Message(note), Opened::Read { skip }) => {
-                    self.deliver_message(*note, skip).await?
+                (Step::Message(draft), Opened::Read { skip }) => {
+                    self.deliver_message(*draft, skip).await?
                 }
                 (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
@@ -293,8 +298,9 @@ impl Reader {
         Ok(())
     }
 
-    /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear. Returns how many of the
-    /// steps, from the first on, have all of it: fewer than there are where large values would be too much at once.
+    /// Looks up what the changes of a batch lack, if an event may come from them that a hook listens to. Returns how
+    /// many of the steps, from the first on, are complete. These are not all where large values would take too much
+    /// memory at once.
     async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
         let all = steps.len();
         let drafts = steps
@@ -305,13 +311,14 @@ impl Reader {
                 Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
             });
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
+        // A hook that the batch itself adds may listen to any of the changes after it.
         if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let heard = |draft: &ChangeDraft| {
+            let is_heard = |draft: &ChangeDraft| {
                 draft
                     .rules()
                     .any(|(_, rule)| self.hooks.index.hears(&rule.name))
             };
-            drafts.retain(|(_, draft)| heard(draft));
+            drafts.retain(|(_, draft)| is_heard(draft));
         }
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
         let gaps = drafts

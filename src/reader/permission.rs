@@ -1,4 +1,4 @@
-//! Who may see what is about to be sent, asked for a whole batch before any of it is handed on.
+//! Which owners may see the rows of a batch, asked for all of them before the first is delivered.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,7 +15,11 @@ use crate::{
 };
 
 impl Reader {
-    /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
+    /// Asks whether the owners of the hooks that listen to these changes may see the rows, with one query for each
+    /// table.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
     pub(super) async fn ask_permissions(&self, drafts: &mut [&mut Box<ChangeDraft>]) -> Result<()> {
         let mut places: Vec<(usize, Arc<str>)> = Vec::new();
         let mut questions: Vec<Asked> = Vec::new();
@@ -40,7 +44,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The owners of the hooks that may hear of a change, if there is something to ask them about.
+    /// The owners of the hooks that listen to a change; none where every owner may see its table.
     fn owners_to_ask(&self, draft: &ChangeDraft) -> HashSet<Arc<str>> {
         let change = &draft.change;
         if !self.context.permission.concerns(&change.relation.table()) {
@@ -60,8 +64,11 @@ impl Reader {
         heard.filter_map(|hook| hook.owner.clone()).collect()
     }
 
-    /// May the hook's owner see the event's row? With the question, where there is one. A hook that entered after the batch was
-    /// asked about is asked about now.
+    /// May the hook's owner see the event's row? Returns the question too, if there is one, because every later attempt
+    /// asks it anew. A hook that was added after the batch was asked about is asked about now.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
     pub(super) async fn may_see(
         &self,
         hook: &Hook,

@@ -1,4 +1,4 @@
-//! What the reader knows from one replication session alone: its tables, and the transaction that is being read.
+//! What the reader has learnt from the current replication session: the tables, and the transaction that is being read.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,13 +9,15 @@ use crate::{
     postgres::{TableName, relation::Relation},
 };
 
-/// What one replication session has told.
+/// The state of one replication session.
 pub(super) struct SessionState {
+    /// Tables by their oids, as the stream described them.
     pub(super) tables: HashMap<u32, Arc<Table>>,
-    /// Tables with actions that SQL fires, as the catalog described them.
+    /// Tables of actions and backfills, whose rows come in messages. The catalog described them.
     pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
+    /// The transaction whose messages are being interpreted.
     pub(super) transaction: Option<OpenTransaction>,
-    /// What the ledger said of the transaction whose changes are handed on.
+    /// What the ledger said of the transaction whose changes are being delivered.
     pub(super) opened: Opened,
 }
 
@@ -31,7 +33,7 @@ impl Default for SessionState {
 }
 
 impl SessionState {
-    /// A transaction begins.
+    /// Begins a transaction; its events are numbered from 0.
     pub(super) fn begin(&mut self, transaction: Transaction) {
         self.transaction = Some(OpenTransaction {
             transaction: Arc::new(transaction),
@@ -47,16 +49,8 @@ pub(super) struct OpenTransaction {
     pub(super) next_event: u64,
 }
 
-/// A table of the stream, and what its rows mean to us.
-pub(super) struct Table {
-    pub(super) relation: Arc<Relation>,
-    pub(super) events: Option<Arc<TableEvents>>,
-    pub(super) holds_hooks: bool,
-    pub(super) holds_owners: bool,
-}
-
 impl OpenTransaction {
-    /// Takes so many of the transaction's numbers for events, and says where they begin.
+    /// Takes the next `numbers` event numbers of the transaction, and returns the position of the first.
     pub(super) fn take_numbers(&mut self, numbers: u64) -> Position {
         let index = self.next_event;
         self.next_event += numbers;
@@ -65,4 +59,15 @@ impl OpenTransaction {
             index,
         }
     }
+}
+
+/// A table, and what its rows are to us.
+pub(super) struct Table {
+    pub(super) relation: Arc<Relation>,
+    /// The events of its rows; `None`: it has none.
+    pub(super) events: Option<Arc<TableEvents>>,
+    /// It is the hook table.
+    pub(super) holds_hooks: bool,
+    /// It is the table of `owner_exists`.
+    pub(super) holds_owners: bool,
 }

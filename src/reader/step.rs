@@ -1,4 +1,4 @@
-//! What the messages of the stream come to, before any of it is handed on.
+//! What a message of the stream means, before anything is done about it.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
@@ -11,44 +11,52 @@ use crate::{
     postgres::Lsn,
 };
 
-/// A message, as far as it matters.
+/// What is to be done about a message of the stream.
 pub(super) enum Step {
+    /// A transaction with this commit LSN begins.
     Begin(Lsn),
+    /// A row has changed.
     Row(Box<ChangeDraft>),
+    /// SQL has written an event without a row.
     Message(Box<MessageDraft>),
+    /// The transaction ends at this LSN.
     Commit(Lsn),
+    /// Up to this LSN there is nothing for us.
     Idle(Lsn),
 }
 
-/// A message on its way to becoming an event.
+/// A message that will become an event.
 pub(super) struct MessageDraft {
     pub(super) message: Message,
+    /// The event's name.
     pub(super) name: Arc<str>,
+    /// Hooks of every owner hear the event.
     pub(super) all_owners: bool,
     pub(super) position: Position,
     pub(super) commit_time: SystemTime,
 }
 
-/// A change on its way to becoming events.
+/// A change from which events may come.
 pub(super) struct ChangeDraft {
     pub(super) change: Change,
     pub(super) table: Arc<Table>,
-    /// The number of the first event that it may give rise to.
+    /// The event number of the first of its table's rules.
     pub(super) first_event: u64,
-    /// Which of its table's rules it satisfies, `when` not yet asked.
+    /// The rules of its table that apply to it, before their `when` expressions are evaluated.
     pub(super) rules: Vec<usize>,
-    /// What was looked up beside the row.
+    /// What was looked up for the row in other tables.
     pub(super) added: Vec<Added>,
-    /// Which owners may see it.
+    /// Which owners may see the row, as far as they have been asked about.
     pub(super) permissions: Permissions,
-    /// The only hook that it is for; `None`: all that hear it.
+    /// The id of the only hook that it is for; `None`: it is for all that listen.
     pub(super) only: Option<Box<str>>,
 }
 
-/// What is known of owners and one row.
+/// Whether owners may see one row.
 pub(super) type Permissions = HashMap<Arc<str>, Answer>;
 
 impl ChangeDraft {
+    /// The rules that apply to the change, with their numbers.
     pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
         let rules = self
             .table

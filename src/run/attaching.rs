@@ -40,8 +40,8 @@ const SETTLED_LOOK: Duration = Duration::from_millis(50);
 /// Opens sessions, and remembers from one to the next what they have in common.
 pub(super) struct Attaching<'a> {
     context: SessionContext<'a>,
-    /// The tables match the configuration. Checked only once: an application that changes its tables while we run must not
-    /// stop its own webhooks.
+    /// The tables match the configuration. Checked only once: an application that changes its tables while we run must
+    /// not stop its own webhooks.
     tables_checked: bool,
     /// `None` until the first session has attached.
     loaded: Option<Loaded>,
@@ -165,7 +165,8 @@ impl<'a> Attaching<'a> {
         Ok(())
     }
 
-    /// Delivers the gap to the hooks that listen to it, unless that has been done before. Returns the error to end with.
+    /// Delivers the gap to the hooks that listen to it, unless that has been done before. Returns the error to end
+    /// with.
     ///
     /// # Errors
     /// When the hooks cannot be read, or the delivery not recorded.
@@ -209,8 +210,8 @@ impl<'a> Attaching<'a> {
         }
     }
 
-    /// Opens the stream. Where another session holds the slot, ends it if it is our own last one, and keeps the control session
-    /// to wait with if it is not.
+    /// Opens the stream. Where another session holds the slot, ends it if it is our own last one, and keeps the control
+    /// session to wait with if it is not.
     async fn take_slot(&mut self, control: Client) -> Result<(Client, Stream, Identity)> {
         let SessionContext {
             config,
@@ -298,8 +299,8 @@ fn recorded_here(facts: &Facts) -> Option<Lsn> {
     is_here.then_some(known.confirmed)
 }
 
-/// A name for everything that the numbers of events depend on: with other rules, or on another server, the same number is
-/// another event.
+/// A name for everything that the numbers of events depend on: with other rules, or on another server, the same number
+/// is another event.
 fn numbering(config: &Config, identity: &Identity) -> String {
     let rules: Vec<_> = config
         .events

@@ -21,7 +21,7 @@ pub(super) struct SessionContext<'a> {
     pub(super) store: Arc<Store>,
     pub(super) history: Arc<History>,
     pub(super) ledger: &'a Ledger,
-    /// Which hooks are off where the reader is. Recorded together with the position.
+    /// Which hooks are off at the reader's position. Recorded together with that position.
     pub(super) off: OffHooks,
     pub(super) health: &'a Health,
     /// Cancelled when it is time to stop.

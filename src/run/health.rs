@@ -14,10 +14,10 @@ use crate::{
     setup::catalog::Slot,
 };
 
-/// So few bytes of WAL are nothing that waits: where nothing happens, they are not worth a confirmation.
+/// Up to this many bytes of unconfirmed WAL are no lag: in an idle database they are not worth a confirmation.
 const IDLE: i64 = 64 << 10;
 
-/// The state of the attachment. A run writes it; the server and the console read it.
+/// How rowhook is attached. A run writes it; the server and the console read it.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
@@ -26,15 +26,15 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     link: Link,
-    /// Said of the slot that nothing is confirmed although there is much to confirm.
+    /// Nothing has been confirmed for long although there is much to confirm.
     stalled: bool,
     slot: Option<Slot>,
-    /// Where the WAL ended, and when that was looked at; what is confirmed since is dropped.
+    /// Where the WAL ended each time the slot was read, and when that was. Ends that have been confirmed are dropped.
     ends: VecDeque<(Lsn, Instant)>,
     sources: Option<Sources>,
 }
 
-/// What lives as long as a server with one past.
+/// What the figures are read from.
 #[derive(Debug)]
 struct Sources {
     ledger: Ledger,
@@ -44,17 +44,17 @@ struct Sources {
 /// How rowhook is connected to the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
-    /// It has not been yet, or not since something went wrong.
+    /// It is not connected: it has not been yet, or the last session has ended.
     #[default]
     Down,
-    /// Another rowhook has the slot, and we wait for it to be free.
+    /// Another rowhook holds the slot, and this one waits until it is free.
     Standby,
     /// Changes are read.
     Attached,
 }
 
 impl Link {
-    /// In a word.
+    /// For people to read: `not attached`, `standby` or `attached`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Down => "not attached",
@@ -64,29 +64,29 @@ impl Link {
     }
 }
 
-/// What is true just now.
+/// The state of the attachment at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Now {
     /// How rowhook is connected.
     pub link: Link,
-    /// Nothing has been confirmed for long.
+    /// Nothing has been confirmed for long although there is much to confirm.
     pub stalled: bool,
-    /// Bytes of WAL that are not confirmed.
+    /// Bytes of WAL that are not confirmed; `None`: not known.
     pub lag_bytes: Option<i64>,
-    /// For how long the oldest of those have been written.
+    /// How long ago the oldest WAL was written that is not confirmed.
     pub lag: Duration,
-    /// Bytes of WAL that may be written before the slot is lost.
+    /// Bytes of WAL that may be written before the slot is lost; `None`: no limit, or not known.
     pub safe_wal_bytes: Option<i64>,
-    /// The confirmed LSN.
+    /// The LSN that the slot has confirmed; `None`: not known.
     pub confirmed: Option<Lsn>,
-    /// Deliveries of the stream that are not settled.
+    /// Deliveries of the stream that are neither delivered nor on record.
     pub unsettled: u64,
-    /// Bytes of the memory budget that are taken, and how many there are.
+    /// Bytes of the memory budget that are taken, and all that there are.
     pub memory: (usize, usize),
 }
 
 impl Health {
-    /// A new sources has begun: this is its ledger, and its memory.
+    /// Reads figures from this ledger and this memory budget from now on.
     pub fn begin(&self, ledger: &Ledger, memory: Memory) {
         self.state().sources = Some(Sources {
             ledger: ledger.clone(),
@@ -94,12 +94,12 @@ impl Health {
         });
     }
 
-    /// How rowhook is connected, from now on.
+    /// Sets how rowhook is connected.
     pub fn set_link(&self, link: Link) {
         self.state().link = link;
     }
 
-    /// The slot has been looked at. `stalled`: it does not move although it should.
+    /// Records the state of the slot. `stalled`: nothing has been confirmed for long although there is much to confirm.
     pub fn record_slot(&self, slot: Slot, stalled: bool, now: Instant) {
         let mut state = self.state();
         let unsettled = state
@@ -119,7 +119,7 @@ impl Health {
         state.slot = Some(slot);
     }
 
-    /// What is true just now.
+    /// The state at `now`.
     pub fn now(&self, now: Instant) -> Now {
         let state = self.state();
         let slot = state.slot.as_ref();

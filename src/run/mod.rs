@@ -1,6 +1,6 @@
-//! `rowhook run`: attaches, and stays attached until it is told to stop.
+//! `rowhook run`: attaches, and stays attached until it is time to stop.
 //!
-//! The outer loop decides whether and when a session is opened again; the inner one reads a session to its end.
+//! The outer loop decides whether and when another session is opened; the inner one reads a session to its end.
 
 mod attaching;
 mod context;
@@ -44,37 +44,36 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What is handed in from outside.
+/// What the caller provides.
 pub struct Options {
-    /// Make what is missing in the database.
+    /// Create what is missing in the database.
     pub setup: bool,
-    /// Who is told of what happens.
+    /// Receives what happens to events and deliveries.
     pub journal: Journal,
     /// Counts what happens.
     pub meters: Arc<Meters>,
-    /// Says how we are attached.
+    /// Shows how we are attached.
     pub health: Arc<Health>,
-    /// Cancelled when it is time to stop: then nothing more is read, what is in flight is finished within the grace period,
-    /// and what is settled is confirmed.
+    /// Cancelled when it is time to stop. Then nothing more is read, requests in flight are finished within the grace
+    /// period, and what is settled is confirmed.
     pub stop: CancellationToken,
 }
 
-/// Runs until `options.stop` is cancelled, or something needs a human.
+/// Runs until `options.stop` is cancelled.
 ///
 /// # Errors
-/// When something needs a human; the message says what to do.
+/// When a person must act first; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
-    // After that, nothing in memory fits what the server and its slot have come to.
     while let Some(why) = run_once(config, &options).await? {
         tracing::warn!("{why}; starting anew from the slot");
     }
     Ok(())
 }
 
-/// Finds what would keep [`run`] from beginning with this configuration, as far as that can be told without a database.
+/// Checks what can be checked of a configuration without a database, so that [`run`] can begin with it.
 ///
 /// # Errors
-/// What it is.
+/// The first thing that [`run`] would refuse.
 pub fn validate(config: &Config) -> Result<()> {
     Address::parse(config.database.url.expose()).context("database.url")?;
     Sender::new(&config.delivery)?;
@@ -90,8 +89,7 @@ pub fn validate(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// Runs with one state in memory, which stays true as long as nobody but us reads from the slot of the same server. Returns
-/// why it does not any more; `None`: it was time to stop.
+/// Runs until what is in memory is superseded, and returns why it was. `None`: it was time to stop.
 ///
 /// # Errors
 /// When a person must act first.
@@ -138,14 +136,15 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     ended
 }
 
-/// How it ended that sessions are opened, without an error.
+/// Why no more sessions are opened, where that is no error.
 enum Ended {
-    /// It was time to stop. The stream is still open if there was a session.
+    /// It was time to stop. The stream of the last session is still open, if there was one.
     Stopped(Option<Stream>),
+    /// What is in memory is of no use to another session.
     Superseded(Superseded),
 }
 
-/// Opens one session after the other, until it is time to stop or another one would not help.
+/// Opens one session after the other.
 ///
 /// # Errors
 /// When a person must act first.
@@ -188,10 +187,10 @@ async fn keep_attached(
     }
 }
 
-/// One session, from connecting to its end. Returns the stream if it is time to stop; `None`: it was not open yet.
+/// One session, from connecting to its end. Returns at the time to stop, with the stream if that is open.
 ///
 /// # Errors
-/// Whatever else ended the session.
+/// Whatever else has ended the session.
 async fn session(
     attaching: &mut Attaching<'_>,
     reader: &mut Reader,
@@ -227,7 +226,7 @@ fn courier_context(
     })
 }
 
-/// Who gathers spans, where there are to be traces.
+/// Gathers spans, if the configuration has `[tracing]`.
 fn traces(config: &Config, meters: &Arc<Meters>) -> Result<Option<Arc<Traces>>> {
     let rules = config.tracing.as_ref();
     let traces = rules.map(|rules| Traces::new(rules, Arc::clone(meters)));
@@ -242,6 +241,7 @@ struct ReconnectDelay {
 }
 
 impl ReconnectDelay {
+    /// Counts a session that ended with `error`, and logs it.
     fn record(&mut self, error: &anyhow::Error, next: Next, slot: &str) {
         let standby = next == Next::StandBy;
         if !standby {
@@ -256,7 +256,7 @@ impl ReconnectDelay {
         self.standby = standby;
     }
 
-    /// Doubled for each failure, and spread so that several do not come at once.
+    /// Doubled with each failure, and spread at random so that several processes do not connect at once.
     fn next(&self) -> Duration {
         let pause = FIRST_PAUSE
             .saturating_mul(1 << self.failures.saturating_sub(1).min(10))

@@ -61,8 +61,8 @@ fn is_transient(cause: &(dyn Error + 'static)) -> bool {
     }
 }
 
-/// SQLSTATE classes of what passes: connections (08), transactions that collided (40), and what operators do (57). An error
-/// of the driver without any SQLSTATE means that the connection broke.
+/// SQLSTATE classes of what passes: connections (08), transactions that collided (40), and what operators do (57). An
+/// error of the driver without any SQLSTATE means that the connection broke.
 fn is_transient_state(state: &SqlState) -> bool {
     matches!(state.code().get(..2), Some("08" | "40" | "57"))
 }

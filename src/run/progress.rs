@@ -13,8 +13,8 @@ use crate::{
 
 /// How often to look whether there is progress to record.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// How many bytes of WAL without events are worth a record. A record is itself WAL: without a threshold an idle database
-/// would never come to rest.
+/// How many bytes of WAL without events are worth a record. A record is itself WAL: without a threshold an idle
+/// database would never come to rest.
 const IDLE_WAL: u64 = 16 << 10;
 
 /// Records the progress of one session.

@@ -1,4 +1,4 @@
-//! The end: what is in flight is finished, and what is settled is confirmed.
+//! The orderly end: requests in flight are finished, and what is settled is confirmed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,20 +15,20 @@ use crate::{
     store::Note,
 };
 
-/// So long the end waits for history, and for the collector of spans.
+/// How long the shutdown waits until history is written, and as long again until the last spans are sent.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// What it takes to confirm for the last time.
+/// What sessions leave to the shutdown.
 pub(super) struct Shutdown {
-    /// The stream, if it is still open.
+    /// The stream, if it is still open. Without it nothing can be confirmed.
     pub(super) open: Option<OpenStream>,
-    /// Which hooks are off where the reader is.
+    /// Which hooks are off at the reader's position.
     pub(super) off: OffHooks,
-    /// What has been recorded as confirmed.
+    /// The LSN that has been recorded as confirmed.
     pub(super) recorded: Lsn,
 }
 
-/// A stream that is still open, and what its progress is recorded with.
+/// A stream that is still open, and what its last progress is recorded with.
 pub(super) struct OpenStream {
     pub(super) stream: Stream,
     /// The server.
@@ -73,7 +73,7 @@ impl Shutdown {
             {
                 tracing::warn!("the last spans were not sent in time");
             }
-            // With the last door to the tables closed, the writer ends when it has written what it was given.
+            // With this the store is dropped, and the writer ends when it has written what it was given.
             drop(shared);
             writer.await
         };
