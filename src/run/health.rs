@@ -87,7 +87,7 @@ pub struct Now {
 
 impl Health {
     /// Reads figures from this ledger and this memory budget from now on.
-    pub fn begin(&self, ledger: &Ledger, memory: Memory) {
+    pub fn observe(&self, ledger: &Ledger, memory: Memory) {
         self.state().sources = Some(Sources {
             ledger: ledger.clone(),
             memory,

@@ -110,7 +110,7 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
     let mut reader = Reader::new(config, Arc::clone(&shared), ledger.clone(), off.clone())?;
-    options.health.begin(&ledger, shared.memory.clone());
+    options.health.observe(&ledger, shared.memory.clone());
     let mut attaching = Attaching::new(SessionContext {
         config,
         address: &address,
