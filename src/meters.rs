@@ -44,7 +44,7 @@ pub struct Meters {
     took: Histogram,
 }
 
-/// How often a permission was answered in which way.
+/// Counters of the answers to one question: may this owner see this row?
 #[derive(Debug, Default)]
 pub struct Counts {
     /// The owner may see the row.

@@ -166,8 +166,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Leaves out the hooks whose owners may not see the event's row, and says of the others why they cannot be sent it
-    /// yet.
+    /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is known.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
     async fn permitted(
         &self,
         event: &Event,

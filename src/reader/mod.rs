@@ -313,12 +313,12 @@ impl Reader {
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
         // A hook that the batch itself adds may listen to any of the changes after it.
         if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let is_heard = |draft: &ChangeDraft| {
+            let has_listener = |draft: &ChangeDraft| {
                 draft
                     .rules()
                     .any(|(_, rule)| self.hooks.index.hears(&rule.name))
             };
-            drafts.retain(|(_, draft)| is_heard(draft));
+            drafts.retain(|(_, draft)| has_listener(draft));
         }
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
         let gaps = drafts

@@ -52,7 +52,7 @@ impl Reader {
         }
         let events = draft.table.events.as_ref();
         let owner = events.and_then(|events| self.owners.owner(events.owner.as_ref(), change));
-        let heard = draft.rules().flat_map(|(_, rule)| {
+        let hooks = draft.rules().flat_map(|(_, rule)| {
             let audience = if rule.all_owners {
                 Audience::Everyone
             } else {
@@ -61,7 +61,7 @@ impl Reader {
             let commit_time = change.transaction.commit_time;
             self.hooks.index.matches(&rule.name, audience, commit_time)
         });
-        heard.filter_map(|hook| hook.owner.clone()).collect()
+        hooks.filter_map(|hook| hook.owner.clone()).collect()
     }
 
     /// May the hook's owner see the event's row? Returns the question too, if there is one, because every later attempt

@@ -30,7 +30,7 @@ pub(super) struct MessageDraft {
     pub(super) message: Message,
     /// The event's name.
     pub(super) name: Arc<str>,
-    /// Hooks of every owner hear the event.
+    /// Hooks of every owner receive the event.
     pub(super) all_owners: bool,
     pub(super) position: Position,
     pub(super) commit_time: SystemTime,

@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// How often to look whether the deliveries about a gap are settled.
+/// The interval between looks whether the deliveries about a gap are settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(50);
 
 /// Opens sessions, and remembers from one to the next what they have in common.
@@ -158,7 +158,7 @@ impl<'a> Attaching<'a> {
             self.tables_checked = true;
         }
         if let (Some(confirmed), None) = (recorded_here(&facts), &self.loaded) {
-            // The slot may be behind our record: it hears of it later, and loses the newest of it in a crash.
+            // The slot may be behind our record: it is confirmed later, and a crash loses its newest confirmations.
             self.context.ledger.idle(confirmed);
             self.recorded.send_replace(confirmed);
         }

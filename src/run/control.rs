@@ -15,13 +15,13 @@ use crate::{
     },
 };
 
-/// How often to look whether the control session is still open.
+/// The interval between looks whether the control session is still open.
 const CLOSED_INTERVAL: Duration = Duration::from_millis(500);
-/// How often a standby looks whether the slot is free.
+/// The interval at which a standby looks whether the slot is free.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(100);
-/// How often to read the state of the slot.
+/// The interval at which the state of the slot is read.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often to check that the server still answers, and how long to wait for an answer.
+/// The interval at which the server is asked for an answer, and the longest wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
 /// Opens the control session. Its notifications name what is made due by hand in the tables of `schema`.

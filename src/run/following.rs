@@ -21,7 +21,7 @@ use crate::{
     store::Due,
 };
 
-/// How often to delete deliveries that are older than the retention.
+/// The interval at which deliveries older than the retention are deleted, and hooks of missing owners looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// A session that holds the slot.

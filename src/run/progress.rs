@@ -11,7 +11,7 @@ use crate::{
     store::Note,
 };
 
-/// How often to look whether there is progress to record.
+/// The interval between looks whether there is progress to record.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// How many bytes of WAL without events are worth a record. A record is itself WAL: without a threshold an idle
 /// database would never come to rest.
