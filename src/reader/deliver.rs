@@ -166,7 +166,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is known.
+    /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is
+    /// known.
     ///
     /// # Errors
     /// When the database cannot be asked.
