@@ -20,7 +20,7 @@ use crate::{
     console::Console,
     journal::Journal,
     meters::Meters,
-    run,
+    run::{self, health::Health},
     server::{Handles, Server},
 };
 
@@ -29,10 +29,12 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
     let path = path.as_path();
     let mut config = Arc::new(load(path)?);
     let (journal, meters) = (Journal::default(), Arc::new(Meters::default()));
+    let health = Arc::new(Health::default());
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     let handles = Handles {
         journal: journal.clone(),
         meters: Arc::clone(&meters),
+        health: Arc::clone(&health),
         reload: Arc::clone(&reload),
         paused: watch::Sender::new(false),
     };
@@ -45,6 +47,7 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
             setup,
             journal: journal.clone(),
             meters: Arc::clone(&meters),
+            health: Arc::clone(&health),
             stop: life.clone(),
         };
         let turn = {
@@ -109,7 +112,7 @@ async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Confi
 
 async fn renew(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
     let config = Arc::new(load(path)?);
-    run::rehearse(&config)?;
+    run::validate(&config)?;
     server.renew(&config).await?;
     Ok(config)
 }

@@ -134,7 +134,7 @@ impl Desk {
     }
 
     async fn lag(&self, office: &Office) -> Result<Rows> {
-        let now = self.handles.meters.now(Instant::now());
+        let now = self.handles.health.now(Instant::now());
         let status = office.status().await?;
         let slot = status.slot;
         let paused = *self.handles.paused.borrow();

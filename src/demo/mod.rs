@@ -68,6 +68,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         setup: false,
         journal: journal.clone(),
         meters: Arc::default(),
+        health: Arc::default(),
         stop: detach.clone(),
     };
     let sidecar = async { run::run(&config, options).await.context("rowhook run") };

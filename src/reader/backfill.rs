@@ -1,4 +1,5 @@
-//! Rows that a backfill has put into the stream, each for one hook. They are handed on like changes, in their place among them.
+//! Rows that a backfill has written into the stream, each for one hook. They become deliveries like changes do, in
+//! stream order.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,22 +16,26 @@ use crate::{
 };
 
 impl Reader {
-    /// The row of a backfill, as a change that its event would come of. One that nobody understands takes no number.
-    pub(super) async fn refill(
+    /// Interprets a row of a backfill as the change that its event would come from. A row that cannot be used is logged
+    /// and left out; it takes no event number.
+    ///
+    /// # Errors
+    /// When the table cannot be looked up.
+    pub(super) async fn interpret_backfill(
         &mut self,
         transactional: bool,
         content: &Bytes,
         client: &Client,
     ) -> Result<Option<Step>> {
-        let told = match serde_json::from_slice::<BackfillRow>(content) {
-            Ok(refill) if transactional => self.draft_of_refill(refill, client).await?,
+        let step = match serde_json::from_slice::<BackfillRow>(content) {
+            Ok(refill) if transactional => self.draft_backfill(refill, client).await?,
             Ok(_) => Err("it is outside of any transaction".to_owned()),
             Err(error) => Err(error.to_string()),
         };
-        Ok(match told {
+        Ok(match step {
             Ok(step) => Some(step),
             Err(reason) => {
-                let before = self.desk.meters.misunderstood.fetch_add(1, Relaxed);
+                let before = self.context.meters.misunderstood.fetch_add(1, Relaxed);
                 let so_far = before + 1;
                 tracing::warn!(reason, so_far, "a row of a backfill is left out");
                 None
@@ -38,7 +43,8 @@ impl Reader {
         })
     }
 
-    async fn draft_of_refill(
+    /// The row as a step, or the reason why it is left out.
+    async fn draft_backfill(
         &mut self,
         refill: BackfillRow,
         client: &Client,
@@ -55,7 +61,7 @@ impl Reader {
             schema: schema.clone(),
             name: table.clone(),
         };
-        let Some(known) = self.acted_on(&name, &columns, client).await? else {
+        let Some(known) = self.catalog_table(&name, &columns, client).await? else {
             return Ok(Err(format!("there is no table {name} any more")));
         };
         let action = Action {
@@ -90,12 +96,13 @@ impl Reader {
     }
 }
 
+/// The kinds of change that a backfill can stand for.
 enum Kind {
     Created,
     Updated,
 }
 
-/// Which kind of change an event comes of, and which of the rules for that it is.
+/// The kind of change that an event comes from, and the number of its rule among the rules for that kind.
 fn rule(events: &TableEvents, event: &str) -> Option<(Kind, usize)> {
     let at = |rules: &[crate::event::Rule]| rules.iter().position(|rule| &*rule.name == event);
     let created = at(events.created()).map(|at| (Kind::Created, at));

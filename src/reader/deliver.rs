@@ -1,4 +1,4 @@
-//! From a change to its deliveries: events are named, matched, rendered and handed to couriers.
+//! From a change to its deliveries: its events are matched with hooks, rendered, and handed to couriers.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -12,8 +12,7 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    permit::Seen,
-    step::{Draft, Note},
+    step::{ChangeDraft, MessageDraft, Permissions},
 };
 use crate::{
     config::Order,
@@ -33,20 +32,51 @@ use crate::{
     },
 };
 
-/// So long the reader waits for memory before it has somebody's deliveries parked.
+/// How long the reader waits for memory before it makes a courier park deliveries.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
-/// A row with more than this takes memory itself while it is handed on. What is smaller has its room in the stream.
+/// A row of more bytes than this is charged to the memory budget while it is delivered. Smaller rows are covered by
+/// what the stream may read ahead.
 const LARGE_ROW: usize = 1 << 20;
 
+/// Which of the hooks that listen to an event receive it.
+struct Recipients<'a> {
+    /// Hooks of every owner, and not only those of the event's owner.
+    all_owners: bool,
+    /// The expression of the event's rule.
+    when: Option<&'a Filter>,
+    /// Whether owners may see the event's row.
+    permissions: &'a Permissions,
+    /// The id of the only hook; `None`: all that listen.
+    only: Option<&'a str>,
+}
+
+/// A hook that is to receive an event.
+struct Permitted {
+    hook: Arc<Hook>,
+    /// Why the delivery cannot be sent as it comes from the stream.
+    unfit: Option<Unfit>,
+    /// What later attempts ask about the owner.
+    asked: Option<Arc<VisibilityCheck>>,
+}
+
 impl Reader {
-    /// Makes the change's events and deliveries, but for those before `skip`, which an earlier session has handed on.
-    pub(super) async fn hand_on(&mut self, draft: Draft, skip: u64, client: &Client) -> Result<()> {
+    /// Delivers the events of a change, except those with numbers below `skip`, which an earlier session has delivered.
+    /// Changes of the hook table and of the owners' table take effect here too.
+    ///
+    /// # Errors
+    /// When something cannot be looked up.
+    pub(super) async fn deliver_change(
+        &mut self,
+        draft: ChangeDraft,
+        skip: u64,
+        client: &Client,
+    ) -> Result<()> {
         let table = Arc::clone(&draft.table);
         if table.holds_hooks {
-            self.follow_hook(&draft.change, client).await?;
+            self.apply_hook_change(&draft.change, client).await?;
         }
         if table.holds_owners {
-            self.follow_owner(&draft.change);
+            self.apply_owner_change(&draft.change);
         }
         self.owners.follow(&draft.change);
         let Some(events) = &table.events else {
@@ -58,7 +88,7 @@ impl Reader {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
         let (numbered, added) = (draft.rules, draft.added);
-        let (seen, only) = (draft.seen, draft.only);
+        let (permissions, only) = (draft.permissions, draft.only);
         let rules = events.rules(&draft.change.row);
         let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
@@ -70,27 +100,33 @@ impl Reader {
                 continue;
             }
             if owner.is_none() && !rule.all_owners {
-                self.tell_ownerless(&change.relation.table());
+                self.warn_ownerless(&change.relation.table());
             }
             let event = events.event(rule, &change, added.clone(), owner.clone(), index);
-            let event = Arc::new(event);
-            let only = only.as_deref();
-            self.deliver(&event, rule.all_owners, rule.when.as_deref(), &seen, only)
-                .await?;
+            let recipients = Recipients {
+                all_owners: rule.all_owners,
+                when: rule.when.as_deref(),
+                permissions: &permissions,
+                only: only.as_deref(),
+            };
+            self.deliver_event(&Arc::new(event), recipients).await?;
         }
         self.ledger.handed_on(after);
         Ok(())
     }
 
-    /// Makes the message's deliveries, unless an earlier session has handed them on.
-    pub(super) async fn announce(&mut self, note: Note, skip: u64) -> Result<()> {
-        let Note {
+    /// Delivers the event of a message, unless its number is below `skip`: then an earlier session has delivered it.
+    ///
+    /// # Errors
+    /// When something cannot be looked up.
+    pub(super) async fn deliver_message(&mut self, draft: MessageDraft, skip: u64) -> Result<()> {
+        let MessageDraft {
             message,
             name,
             all_owners,
             position,
             commit_time,
-        } = note;
+        } = draft;
         if position.index >= skip && self.hooks.index.has_hooks_for(&name) {
             let event = Arc::new(Event {
                 name,
@@ -99,40 +135,53 @@ impl Reader {
                 position,
                 commit_time,
             });
-            self.deliver(&event, all_owners, None, &Seen::new(), None)
-                .await?;
+            let recipients = Recipients {
+                all_owners,
+                when: None,
+                permissions: &Permissions::new(),
+                only: None,
+            };
+            self.deliver_event(&event, recipients).await?;
         }
         self.ledger.handed_on(position.index + 1);
         Ok(())
     }
 
-    /// Gives an event to all hooks that hear it and want it, or to `only` one of them.
-    async fn deliver(
+    /// Delivers an event to its recipients.
+    async fn deliver_event(
         &mut self,
         event: &Arc<Event>,
-        all_owners: bool,
-        when: Option<&Filter>,
-        seen: &Seen,
-        only: Option<&str>,
+        recipients: Recipients<'_>,
     ) -> Result<()> {
-        let audience = if all_owners {
-            Audience::Everyone
-        } else {
-            Audience::Owner(event.owner.as_deref())
-        };
-        let hooks = self.choose(event, audience, when, only);
+        let hooks = self.choose_hooks(event, &recipients);
         if hooks.is_empty() {
             return Ok(());
         }
-        self.desk.meters.events.fetch_add(1, Relaxed);
-        self.desk.journal.record(|| Entry::Matched {
+        self.context.meters.events.fetch_add(1, Relaxed);
+        self.context.journal.record(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
-        // All are asked about before any is handed on: what fails here is read again as a whole.
-        let mut chosen = Vec::with_capacity(hooks.len());
+        // All are asked about before the first delivery: an event that fails here is read again as a whole.
+        let permitted = self.permitted(event, hooks, recipients.permissions).await?;
+        self.render(event, permitted).await;
+        Ok(())
+    }
+
+    /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is
+    /// known.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    async fn permitted(
+        &self,
+        event: &Event,
+        hooks: Vec<(Arc<Hook>, Option<String>)>,
+        permissions: &Permissions,
+    ) -> Result<Vec<Permitted>> {
+        let mut permitted = Vec::with_capacity(hooks.len());
         for (hook, flaw) in hooks {
-            let (answer, asked) = self.may_see(&hook, event, seen).await?;
+            let (answer, asked) = self.may_see(&hook, event, permissions).await?;
             let unfit = match (flaw, answer) {
                 (_, Answer::No) => {
                     tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
@@ -142,15 +191,20 @@ impl Reader {
                 (None, Answer::Unknown(reason)) => Some(Unfit::Doubtful(reason.into())),
                 (None, Answer::Yes) => None,
             };
-            chosen.push((hook, unfit, asked));
+            permitted.push(Permitted { hook, unfit, asked });
         }
+        Ok(permitted)
+    }
+
+    /// Renders the event for each hook, as soon as there is memory for the body, and hands the deliveries to couriers.
+    async fn render(&mut self, event: &Event, permitted: Vec<Permitted>) {
         let row = self.reserve_for_row(event).await;
         let mut renderer = Renderer::new(event);
-        for (hook, unfit, asked) in chosen {
-            let expected = weight(renderer.expected(&hook), &hook);
+        for Permitted { hook, unfit, asked } in permitted {
+            let expected = delivery_bytes(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
             let body = renderer.render(&hook);
-            let bytes = weight(body.len(), &hook);
+            let bytes = delivery_bytes(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
@@ -162,19 +216,28 @@ impl Reader {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
             };
-            self.hand(&hook, event, body, unfit, asked, memory);
+            self.dispatch(&hook, event, body, unfit, asked, memory);
         }
-        Ok(())
     }
 
-    /// The hooks that hear an event and want it; with the reason, where an expression could not tell.
-    fn choose(
+    /// The hooks that listen to an event and whose expressions accept it. A hook whose expression failed is among them,
+    /// with the reason.
+    fn choose_hooks(
         &self,
         event: &Event,
-        audience: Audience<'_>,
-        when: Option<&Filter>,
-        only: Option<&str>,
+        recipients: &Recipients<'_>,
     ) -> Vec<(Arc<Hook>, Option<String>)> {
+        let Recipients {
+            all_owners,
+            when,
+            only,
+            ..
+        } = *recipients;
+        let audience = if all_owners {
+            Audience::Everyone
+        } else {
+            Audience::Owner(event.owner.as_deref())
+        };
         let about = match &event.subject {
             Subject::Message(message) => message.about.as_deref(),
             Subject::Row { .. } => None,
@@ -201,8 +264,8 @@ impl Reader {
         chosen.collect()
     }
 
-    /// Hands a delivery to its courier, with the memory that it takes.
-    fn hand(
+    /// Hands a delivery to its courier, together with its share of the memory budget.
+    fn dispatch(
         &mut self,
         hook: &Arc<Hook>,
         event: &Event,
@@ -238,8 +301,8 @@ impl Reader {
         self.couriers.hand(hook, delivery);
     }
 
-    /// Memory for the event's row, if that is large: as it came, and as JSON. At most half of what there is, so that there can
-    /// be bodies beside it.
+    /// Reserves memory for the event's row if that is large: once for the row itself, once for its JSON. Takes at most
+    /// half of the budget, so that there is room for bodies beside it.
     async fn reserve_for_row(&mut self, event: &Event) -> Option<Permit> {
         let bytes = match &event.subject {
             Subject::Row { change, .. } => change.bytes(),
@@ -248,18 +311,20 @@ impl Reader {
         if bytes <= LARGE_ROW {
             return None;
         }
-        let half = self.desk.memory.stream.bytes() / 2;
+        let half = self.context.memory.stream.bytes() / 2;
         Some(self.reserve(None, (2 * bytes).min(half)).await)
     }
 
-    /// Waits until there is memory for so many bytes, beside what is taken for the row.
+    /// Waits until `bytes` can be reserved beside what the row has taken.
     ///
-    /// Endpoints that answer free memory all the time. When none is freed for a while, the hook with the most deliveries in
-    /// memory has them parked.
+    /// Every delivery that is settled frees memory. When none is freed for a while, the courier with the most
+    /// deliveries in memory has to park them.
     async fn reserve(&mut self, row: Option<&Permit>, bytes: usize) -> Permit {
-        let Self { desk, couriers, .. } = self;
+        let Self {
+            context, couriers, ..
+        } = self;
         loop {
-            let waiting = desk.memory.stream.acquire_beside(row, bytes);
+            let waiting = context.memory.stream.acquire_beside(row, bytes);
             match timeout(MEMORY_PATIENCE, waiting).await {
                 Ok(memory) => return memory,
                 Err(_) => couriers.relieve_memory(),
@@ -267,16 +332,16 @@ impl Reader {
         }
     }
 
-    fn tell_ownerless(&mut self, table: &TableName) {
+    fn warn_ownerless(&mut self, table: &TableName) {
         if self.ownerless.insert(table.clone()) {
             tracing::warn!(%table, "a row has no owner, or none that is known: only hooks of everyone hear of it (said once; see rowhook check)");
         }
     }
 }
 
-/// How many bytes a delivery takes whose body has so many.
-fn weight(body: usize, hook: &Hook) -> usize {
-    // A request of a batch has a copy, and the driver has some of a large body when it is parked.
+/// The memory that a delivery takes whose body has `body` bytes.
+fn delivery_bytes(body: usize, hook: &Hook) -> usize {
+    // A batch copies the body into its request, and the database driver copies part of a large body when it is parked.
     let copies = match hook.delivery.batch {
         Some(_) => body,
         None if body > LARGE_ROW => body / 2,
@@ -285,7 +350,10 @@ fn weight(body: usize, hook: &Hook) -> usize {
     body + copies + memory::DELIVERY
 }
 
-/// Is the event wanted? An expression that fails says neither yes nor no, and why.
+/// Does the expression accept the event? Without an expression it does.
+///
+/// # Errors
+/// Why the expression failed.
 fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String> {
     match (filter, facts) {
         (Some(filter), Some(facts)) => filter.accepts(facts).map_err(|error| error.to_string()),
@@ -293,9 +361,9 @@ fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String>
     }
 }
 
-/// What a delivery of this event must not overtake.
+/// The lanes in which a delivery of this event keeps its order.
 fn place(order: Order, event: &Event) -> Place {
-    // A lane that is its own: it waits for nothing, but can still be recognized in the table.
+    // A lane of its own: the delivery waits for no other, but can still be recognized in the table.
     let Position { commit_lsn, index } = event.position;
     let alone = || Place::One(commit_lsn.0.rotate_left(24) ^ index);
     if order != Order::Row {

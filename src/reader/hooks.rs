@@ -1,43 +1,40 @@
-//! The hooks, as the stream changes them.
+//! The hooks as they are at the reader's position in the stream.
 
 use std::sync::Arc;
 
-use anyhow::Result;
-use tokio_postgres::Client;
-
-use super::Reader;
 use crate::{
-    change::Change,
     config::{HookColumns, OwnerExists},
     event::TableEvents,
     hook::{
         Hook, HookId,
         index::Index,
         off::OffHooks,
-        row::{self, Constraints, HookRow, Streamed},
+        row::{Constraints, HookRow},
     },
-    postgres::{relation::Relation, tuple::Image},
+    postgres::relation::Relation,
 };
 
-/// The hooks, and what it takes to make one of a row.
+/// The hooks, and what it takes to make a hook from a row of the hook table.
 pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
     pub(super) off: OffHooks,
     pub(super) known: Arc<Constraints>,
-    /// Where their owners are kept.
+    /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,
 }
 
-/// A row of the hook table, and the hook that it makes, or why it makes none.
-pub(super) struct Judged {
+/// A row of the hook table after the check.
+pub(super) struct CheckedRow {
     pub(super) id: HookId,
     pub(super) active: bool,
-    was_invalid: Option<String>,
-    hook: Result<Arc<Hook>, String>,
+    /// The reason that the row holds for why it could not be used when it was last checked.
+    pub(super) was_invalid: Option<String>,
+    /// The hook, or why the row cannot be used.
+    pub(super) hook: Result<Arc<Hook>, String>,
 }
 
-impl Judged {
+impl CheckedRow {
     pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
         Self {
             id: row.id.clone(),
@@ -49,77 +46,8 @@ impl Judged {
 }
 
 impl Hooks {
-    /// The table's columns are these, from now on.
+    /// Expressions are checked against these columns of the events' table from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         Arc::make_mut(&mut self.known).learn(events, relation);
-    }
-}
-
-impl Reader {
-    pub(super) async fn follow_hook(&mut self, change: &Change, client: &Client) -> Result<()> {
-        let columns = &self.hooks.columns;
-        let old = change.before().map(Image::tuple);
-        let old = old
-            .map(|old| row::id_from_stream(columns, &change.relation, old))
-            .transpose()?;
-        let at = change.transaction.commit_lsn;
-        let Some(new) = change.after() else {
-            if let Some(id) = old {
-                self.drop_hook(&id);
-                self.hooks.off.turn(&id, false, at);
-            }
-            return Ok(());
-        };
-        let row = match HookRow::from_stream(columns, &change.relation, new)? {
-            Streamed::Row(row) => Some(*row),
-            Streamed::Partial(id) => row::load_one(client, columns, &id).await?,
-        };
-        if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
-            self.drop_hook(&old);
-            self.hooks.off.turn(&old, false, at);
-        }
-        if let Some(row) = row {
-            self.hooks.off.turn(&row.id, !row.active, at);
-            if row.active {
-                self.put_hook(Judged::of(row, &self.hooks.known));
-            } else {
-                self.drop_hook(&row.id);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn put_hook(&mut self, judged: Judged) {
-        let Judged {
-            id,
-            was_invalid,
-            hook,
-            ..
-        } = judged;
-        let invalid = match hook {
-            Ok(hook) => {
-                if hook.active {
-                    self.couriers.follow(&hook);
-                }
-                self.hooks.index.put(hook);
-                None
-            }
-            Err(reason) => {
-                tracing::warn!(hook = %id, reason, "a hook cannot be used");
-                self.drop_hook(&id);
-                Some(reason)
-            }
-        };
-        if invalid != was_invalid {
-            let desk = Arc::clone(&self.desk);
-            self.desk
-                .tasks
-                .spawn(async move { desk.store.mark_invalid(&id, invalid.as_deref()).await });
-        }
-    }
-
-    pub(super) fn drop_hook(&mut self, id: &HookId) {
-        self.hooks.index.remove(id);
-        self.couriers.halt(id);
     }
 }

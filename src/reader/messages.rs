@@ -1,4 +1,4 @@
-//! What SQL says with messages: events without a row, and actions of the user's own on one.
+//! Messages that SQL has written into the WAL: events without a row, and actions of the application's own on a row.
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
@@ -8,7 +8,8 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    step::{Note, Open, Step, Table},
+    session::{OpenTransaction, Table},
+    step::{MessageDraft, Step},
 };
 use crate::{
     change::RowChange,
@@ -22,9 +23,13 @@ use crate::{
 };
 
 impl Reader {
-    /// What SQL says. It takes a number among the events of its transaction whatever it says, or one for each rule that an
-    /// action has, so that numbers depend on the WAL and hooks.toml alone.
-    pub(super) async fn hear(
+    /// Interprets a message. It takes one event number, or one for each rule of its action, whether it can be used or
+    /// not, so that numbers depend on the WAL and hooks.toml alone. A message that cannot be used is logged and left
+    /// out.
+    ///
+    /// # Errors
+    /// When the action's table cannot be looked up.
+    pub(super) async fn interpret_message(
         &mut self,
         transactional: bool,
         content: &Bytes,
@@ -39,8 +44,8 @@ impl Reader {
         };
         let commit_lsn = open.transaction.commit_lsn;
         let step = match SqlMessage::parse(content) {
-            Ok(SqlMessage::Event(message)) => note(message, &self.events, open),
-            Ok(SqlMessage::Action(action)) => self.act(action, client).await?,
+            Ok(SqlMessage::Event(message)) => draft_message(message, &self.events, open),
+            Ok(SqlMessage::Action(action)) => self.draft_action(action, client).await?,
             Err(reason) => Err((1, reason)),
         };
         let (numbers, reason) = match step {
@@ -50,7 +55,7 @@ impl Reader {
         if let Some(open) = &mut self.session.transaction {
             open.take_numbers(numbers);
         }
-        let meters = &self.desk.meters;
+        let meters = &self.context.meters;
         let before = meters.misunderstood.fetch_add(1, Relaxed);
         tracing::warn!(
             reason,
@@ -61,8 +66,9 @@ impl Reader {
         Ok(None)
     }
 
-    /// An action on a row, or how many numbers it takes and why it is none.
-    async fn act(
+    /// Drafts an action on a row. The inner error says how many event numbers the message takes, and why it is left
+    /// out.
+    async fn draft_action(
         &mut self,
         action: Action,
         client: &Client,
@@ -74,7 +80,7 @@ impl Reader {
             let reason = format!("[events] has no action {:?} of {name}", action.action);
             return Ok(Err((1, reason)));
         }
-        let Some(table) = self.acted_on(&name, &action.columns, client).await? else {
+        let Some(table) = self.catalog_table(&name, &action.columns, client).await? else {
             return Ok(Err((rules, format!("there is no table {name} any more"))));
         };
         let new = match tuple(&action, &table.relation) {
@@ -89,8 +95,12 @@ impl Reader {
         Ok(Ok(Step::Row(Box::new(draft))))
     }
 
-    /// A table that an action is on, as the catalog describes it: again when its columns are not those that are known.
-    pub(super) async fn acted_on(
+    /// A table as the catalog describes it. The catalog is read again when `columns` are not those that are known.
+    /// `None` where there is no such table.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(super) async fn catalog_table(
         &mut self,
         name: &TableName,
         columns: &[String],
@@ -103,7 +113,7 @@ impl Reader {
                     .iter()
                     .all(|column| relation.column(column).is_some())
         };
-        if let Some(table) = self.session.acted_on.get(name).filter(fits) {
+        if let Some(table) = self.session.catalog_tables.get(name).filter(fits) {
             return Ok(Some(Arc::clone(table)));
         }
         let relation = Relation::find(client, name)
@@ -118,19 +128,26 @@ impl Reader {
             holds_owners: false,
             relation: Arc::new(relation),
         });
-        let acted_on = &mut self.session.acted_on;
-        acted_on.insert(name.clone(), Arc::clone(&table));
+        let catalog_tables = &mut self.session.catalog_tables;
+        catalog_tables.insert(name.clone(), Arc::clone(&table));
         Ok(Some(table))
     }
 }
 
-/// An event without a row, or how many numbers it takes and why it is none.
-fn note(message: Message, events: &EventMap, open: &mut Open) -> Result<Step, (u64, String)> {
+/// Drafts an event without a row.
+///
+/// # Errors
+/// How many event numbers the message takes, and why it is left out.
+fn draft_message(
+    message: Message,
+    events: &EventMap,
+    open: &mut OpenTransaction,
+) -> Result<Step, (u64, String)> {
     let Some((name, all_owners)) = events.of_message(&message.event) else {
         let reason = format!("[events] has no custom event {:?}", message.event);
         return Err((1, reason));
     };
-    Ok(Step::Message(Box::new(Note {
+    Ok(Step::Message(Box::new(MessageDraft {
         name: Arc::clone(name),
         all_owners,
         message,
@@ -139,7 +156,11 @@ fn note(message: Message, events: &EventMap, open: &mut Open) -> Result<Step, (u
     })))
 }
 
-/// The row of an action, in the order of the relation's columns; a column that it does not name is not known.
+/// The row of an action, in the order of the relation's columns. A column that the action does not name is left
+/// unknown.
+///
+/// # Errors
+/// Why the row does not fit the relation.
 pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
     let fields = json::fields(action.row.as_bytes()).map_err(|error| error.to_string())?;
     if fields.len() != action.columns.len() {

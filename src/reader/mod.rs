@@ -1,15 +1,19 @@
 //! Reads the stream: change → event → hooks → deliveries, in commit order.
 //!
-//! A batch goes through three steps. Its messages become changes; what they lack (owners, values that were left out) is
-//! looked up for all of them at once; then each is mapped, matched, rendered and handed to its couriers, one after the
-//! other. Hooks change in that last step too, and so exactly between the changes where their rows stand.
+//! A batch is read in three passes. First its messages become steps. Then what their changes lack (owners, values that
+//! the stream left out, permissions) is looked up for all of them at once. Last, each change is matched, rendered and
+//! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
+//! in the stream.
 
 mod backfill;
 mod deliver;
+mod hook_table;
 mod hooks;
+mod interpret;
 mod messages;
 mod orphans;
-mod permit;
+mod permission;
+mod session;
 mod step;
 
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
@@ -18,8 +22,9 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use self::{
-    hooks::{Hooks, Judged},
-    step::{Draft, Note, Session, Step},
+    hooks::{CheckedRow, Hooks},
+    session::SessionState,
+    step::{ChangeDraft, MessageDraft, Step},
 };
 use crate::{
     change::Change,
@@ -43,29 +48,30 @@ use crate::{
     store::Due,
 };
 
-/// Turns the stream into deliveries. It outlives sessions: what an earlier one has handed on is not handed on again.
+/// Turns the stream into deliveries. It outlives sessions: what it delivered in an earlier one is not delivered again.
 pub struct Reader {
     events: EventMap,
     hooks: Hooks,
     owners: Owners,
     enrichment: Enrichment,
     couriers: Couriers,
-    desk: Arc<context::Context>,
+    context: Arc<context::Context>,
     ledger: Ledger,
     system_identifier: String,
-    session: Session,
-    /// Tables whose owner could not be told, so that it is said once.
+    session: SessionState,
+    /// Tables of which a row had no owner. The warning is logged once for each.
     ownerless: HashSet<TableName>,
 }
 
 impl Reader {
-    /// A reader for `config` that hands on to `desk` and books in `ledger`. It has the hooks of the file.
+    /// A reader that has the hooks of hooks.toml. The couriers it starts share `context`; unsettled deliveries are
+    /// counted in `ledger`.
     ///
     /// # Errors
-    /// When the target of a hook of the file may not be called.
+    /// When the target of a hook of hooks.toml may not be called.
     pub fn new(
         config: &Config,
-        desk: Arc<context::Context>,
+        context: Arc<context::Context>,
         ledger: Ledger,
         off: OffHooks,
     ) -> Result<Self> {
@@ -84,7 +90,6 @@ impl Reader {
                 .with_context(|| format!("hook {:?}", hook.name))?;
             index.put(Arc::new(hook::from_file(hook)));
         }
-        desk.meters.live(&ledger, desk.memory.clone());
         Ok(Self {
             hooks: Hooks {
                 index,
@@ -96,31 +101,32 @@ impl Reader {
             events,
             owners,
             enrichment: Enrichment::new(config),
-            couriers: Couriers::new(Arc::clone(&desk)),
-            desk,
+            couriers: Couriers::new(Arc::clone(&context)),
+            context,
             ledger,
             system_identifier: String::new(),
-            session: Session::default(),
+            session: SessionState::default(),
             ownerless: HashSet::new(),
         })
     }
 
-    /// Adds the hooks of the hook table, as they are where the slot stands. Returns how many hooks there are in all.
+    /// Loads the hooks of the hook table as they were at the slot's position. Returns how many hooks there are, with
+    /// those of hooks.toml.
     ///
     /// # Errors
     /// When a table cannot be read.
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
-        let off = self.desk.store.off_hooks(slot).await?;
+        let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
         let columns = self.hooks.columns.clone();
         let known = Arc::clone(&self.hooks.known);
-        let judge = move |row| Judged::of(row, &known);
-        row::load_all(client, &columns, judge, |row| {
+        let check = move |row| CheckedRow::of(row, &known);
+        row::load_all(client, &columns, check, |row| {
             if !is_noted && !row.active {
-                // The slot is new, and hooks are as they were when it was made.
+                // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
                 self.hooks.off.turn(&row.id, true, Lsn::ZERO);
             }
             if self.hooks.off.contains(&row.id) {
@@ -130,16 +136,16 @@ impl Reader {
             }
         })
         .await?;
-        self.dismiss_orphans(client).await?;
+        self.disable_orphans(client).await?;
         Ok(self.hooks.index.len())
     }
 
-    /// Takes up what is parked from before we started.
+    /// Makes us the holder of the slot, and resumes what earlier processes have parked.
     ///
     /// # Errors
-    /// When the tables cannot be read; then nothing has been taken up.
+    /// When the tables cannot be used; then nothing is resumed.
     pub async fn load_backlog(&mut self) -> Result<()> {
-        let store = &self.desk.store;
+        let store = &self.context.store;
         store.take_over().await?;
         let (failing, backlog) = (store.failing().await?, store.backlog().await?);
         for (id, parked) in backlog {
@@ -156,12 +162,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Looks for what was made due by hand while nobody listened.
+    /// Resumes what was made due by hand while no session was open to receive the notification.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn look_for_due(&mut self) -> Result<()> {
-        for (id, parked) in self.desk.store.backlog().await? {
+    pub async fn find_due(&mut self) -> Result<()> {
+        for (id, parked) in self.context.store.backlog().await? {
             let id = HookId::new(id, false);
             if self.couriers.is_drained(&id) {
                 let hook = self.hooks.index.get(&id).cloned();
@@ -173,8 +179,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Sends a delivery that was made due by hand.
-    pub fn call(&mut self, due: Due) {
+    /// Has the courier of a hook send what was made due by hand.
+    pub fn send_due(&mut self, due: Due) {
         if due.revived {
             let hook = self.hooks.index.get(&due.hook).cloned();
             let mut parked = Backlog::default();
@@ -185,14 +191,15 @@ impl Reader {
         }
     }
 
-    /// Deletes what is older than the retention.
+    /// Deletes deliveries that are older than the retention: dead ones, and parked ones of hooks that are disabled or
+    /// removed.
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn forget_old(&mut self) -> Result<()> {
+    pub async fn enforce_retention(&mut self) -> Result<()> {
         let retention = self.hooks.known.delivery.retention;
         let forgotten = self
-            .desk
+            .context
             .store
             .forget(&self.couriers.orphaned(), retention)
             .await?;
@@ -209,11 +216,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Tells the hooks on [`GAP`] of a gap that was found at `found`. Nothing else is read afterwards.
+    /// Delivers the event [`GAP`], for a gap that was found at `found`. The reader must not be used afterwards: the
+    /// stream has no position for this event.
     ///
     /// # Errors
     /// When something cannot be looked up.
-    pub async fn tell_gap(
+    pub async fn deliver_gap(
         &mut self,
         gap: &Gap,
         system_identifier: &str,
@@ -229,7 +237,7 @@ impl Reader {
         let Some((name, all_owners)) = self.events.of_message(GAP) else {
             return Ok(());
         };
-        let note = Note {
+        let draft = MessageDraft {
             name: Arc::clone(name),
             all_owners,
             message: Message::own(GAP, payload),
@@ -240,48 +248,50 @@ impl Reader {
             commit_time: found,
         };
         self.begin_session(system_identifier.to_owned());
-        // Opened and never closed: what a gap has to say is no position in the stream.
+        // Opened and never closed, so that nothing is ever confirmed because of it.
         self.ledger.open(gap.from);
-        self.announce(note, 0).await
+        self.deliver_message(draft, 0).await
     }
 
-    /// A new session begins, at the beginning of a transaction.
+    /// Begins a new session with the server of this system identifier. Its stream begins between two transactions.
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
-        self.session = Session::default();
+        self.session = SessionState::default();
     }
 
-    /// Reads a batch. When this returns, each of its deliveries is with a courier, and the ledger knows of it.
+    /// Reads a batch. When this returns, each of its deliveries is with a courier and counted in the ledger.
     ///
-    /// May be dropped while it waits, when the session is lost or everything ends. The event in hand is handed on again by the
-    /// next session, to those of its hooks too that have got it.
+    /// The future may be dropped before it completes, but then a new session must begin. That session delivers the
+    /// interrupted event again, also to hooks that have received it.
     ///
     /// # Errors
-    /// When something cannot be looked up. The ledger knows what has been handed on before, and a new session that sends the
-    /// batch again goes on from there.
+    /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
+    /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
         let mut steps = Vec::with_capacity(batch.len());
         for received in batch {
-            steps.extend(self.step(received, client).await?);
+            steps.extend(self.interpret(received, client).await?);
         }
         while !steps.is_empty() {
-            let ready = self.complete(&mut steps, client).await?;
-            self.pass_on(steps.drain(..ready), client).await?;
+            let ready = self.look_up_missing(&mut steps, client).await?;
+            self.apply(steps.drain(..ready), client).await?;
         }
         self.owners.forget();
         Ok(())
     }
 
-    /// Hands on what has all that it needs.
-    async fn pass_on(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
+    /// Carries out steps that lack nothing any more.
+    async fn apply(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
                 (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
                 (Step::Row(draft), Opened::Read { skip }) => {
-                    self.hand_on(*draft, skip, client).await?
+                    self.deliver_change(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Message(note), Opened::Read { skip }) => self.announce(*note, skip).await?,
+                (Step::Message(draft), Opened::Read { skip }) => {
+                    self.deliver_message(*draft, skip).await?
+                }
                 (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
@@ -289,9 +299,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Looks up what the changes of a batch lack, as far as they will become events that a hook may hear. Returns how many of the
-    /// steps, from the first on, have all of it: fewer than there are where large values would be too much at once.
-    async fn complete(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
+    /// Looks up what the changes of a batch lack, if an event may come from them that a hook listens to. Returns how
+    /// many of the steps, from the first on, are complete. These are not all where large values would take too much
+    /// memory at once.
+    async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
         let all = steps.len();
         let drafts = steps
             .iter_mut()
@@ -300,14 +311,15 @@ impl Reader {
                 Step::Row(draft) => Some((at, draft)),
                 Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
             });
-        let mut drafts: Vec<(usize, &mut Box<Draft>)> = drafts.collect();
+        let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
+        // A hook that the batch itself adds may listen to any of the changes after it.
         if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let heard = |draft: &Draft| {
+            let has_listener = |draft: &ChangeDraft| {
                 draft
                     .rules()
                     .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name))
             };
-            drafts.retain(|(_, draft)| heard(draft));
+            drafts.retain(|(_, draft)| has_listener(draft));
         }
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
         let gaps = drafts
@@ -318,14 +330,14 @@ impl Reader {
         let filled = toast::fill(client, &mut gaps).await?;
         let ready = places.get(filled).copied().unwrap_or(all);
         let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
-        let mut drafts: Vec<&mut Box<Draft>> = drafts.map(|(_, draft)| draft).collect();
+        let mut drafts: Vec<&mut Box<ChangeDraft>> = drafts.map(|(_, draft)| draft).collect();
         let owned = drafts.iter().filter_map(|draft| {
             Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
         });
         self.owners.look_up(client, owned).await?;
-        self.ask_who_may_see(&mut drafts).await?;
+        self.ask_permissions(&mut drafts).await?;
         let bare = drafts.into_iter().map(|draft| {
-            let Draft { change, added, .. } = &mut **draft;
+            let ChangeDraft { change, added, .. } = &mut **draft;
             (&*change, added)
         });
         self.enrichment.look_up(bare.collect()).await?;

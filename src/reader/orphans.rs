@@ -1,7 +1,8 @@
-//! Hooks of owners that exist no more: `owner_exists` of `[hook_table]`.
+//! Hooks whose owners no longer exist: `owner_exists` of `[hook_table]`.
 //!
-//! The owners' table is read from the stream too, so a hook stops exactly where its owner was removed. What was missed (while
-//! nobody listened, or because the table's deletions do not tell) is looked for now and then.
+//! The owners' table is part of the stream, so a hook stops exactly where its owner was removed. A query now and then
+//! finds the hooks that were missed: those of owners removed before the slot was made, or whose removal the stream does
+//! not identify.
 
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ use crate::{
 const REASON: &str = "its owner exists no more";
 
 impl Reader {
-    /// Follows a change of the owners' table.
-    pub(super) fn follow_owner(&mut self, change: &Change) {
+    /// Applies a change of the owners' table: the hooks of an owner that it removes stop here.
+    pub(super) fn apply_owner_change(&mut self, change: &Change) {
         let Some(exists) = &self.hooks.owner_exists else {
             return;
         };
@@ -47,40 +48,41 @@ impl Reader {
             for hook in self.hooks.index.of_owner(&owner) {
                 if hook.origin == Origin::Table {
                     self.drop_hook(&hook.id);
-                    self.dismiss(hook);
+                    self.disable_orphan(hook);
                 }
             }
         }
     }
 
-    /// Looks for hooks whose owners are gone. Their rows say so from then on, and they stop where the stream comes to that: what
-    /// was committed while there was an owner is theirs.
+    /// Looks for hooks whose owners no longer exist, and disables them in their table. They stop where the stream comes
+    /// to that change, since they may still receive what was committed while there was an owner.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn dismiss_orphans(&mut self, client: &Client) -> Result<()> {
+    pub async fn disable_orphans(&mut self, client: &Client) -> Result<()> {
         let Some(exists) = &self.hooks.owner_exists else {
             return Ok(());
         };
         let rows = client
-            .query(&orphans(&self.hooks.columns, exists), &[])
+            .query(&orphans_query(&self.hooks.columns, exists), &[])
             .await;
         let rows = rows.context("look for hooks whose owners exist no more")?;
         for row in rows {
             let id = HookId::new(row.try_get::<_, String>(0)?, false);
             let hook = self.hooks.index.get(&id).cloned();
             if let Some(hook) = hook.filter(|hook| hook.origin == Origin::Table) {
-                self.dismiss(hook);
+                self.disable_orphan(hook);
             }
         }
         Ok(())
     }
 
-    /// Has a hook switched off in its table. Those of the file are the operator's, whatever their owner is.
-    fn dismiss(&self, hook: Arc<Hook>) {
+    /// Disables a hook of the hook table, in a task of its own. Hooks of hooks.toml must not come here: they are the
+    /// operator's, whatever their owner is.
+    fn disable_orphan(&self, hook: Arc<Hook>) {
         tracing::warn!(hook = %hook.id, owner = hook.owner.as_deref(), "the hook is disabled: {REASON}");
-        let desk = Arc::clone(&self.desk);
-        self.desk.tasks.spawn(async move {
+        let context = Arc::clone(&self.context);
+        self.context.tasks.spawn(async move {
             let disabling = Disabling {
                 hook: &hook,
                 reason: REASON,
@@ -88,13 +90,13 @@ impl Reader {
                 since: std::time::SystemTime::now(),
                 last_answer: "",
             };
-            desk.store.disable(&disabling).await;
+            context.store.disable(&disabling).await;
         });
     }
 }
 
-/// The ids of active hooks whose owners are not in their table.
-fn orphans(columns: &HookColumns, exists: &OwnerExists) -> String {
+/// The query for the ids of hooks whose owners are not in their table.
+fn orphans_query(columns: &HookColumns, exists: &OwnerExists) -> String {
     let (hooks, owners) = (quote::table(&columns.table), quote::table(&exists.table));
     let (id, owner, column) = (
         quote::name(&columns.id),

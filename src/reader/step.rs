@@ -1,242 +1,62 @@
-//! From messages of the stream to steps: what a message means, with what only the session knows.
+//! What a message of the stream means, before anything is done about it.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
-use anyhow::{Context, Result};
-use tokio_postgres::Client;
-
-use super::{Reader, permit::Seen};
+use super::session::Table;
 use crate::{
-    change::{Change, RowChange, Transaction},
-    delivery::ledger::Opened,
-    event::{Position, Rule, TableEvents},
-    lookup::enrich::EnrichedField,
-    message::{self, Message},
-    postgres::{Lsn, TableName, pgoutput, relation::Relation, stream::Received},
+    change::Change,
+    event::{Position, Rule},
+    lookup::{enrich::EnrichedField, permission::Answer},
+    message::Message,
+    postgres::Lsn,
 };
 
-/// What one replication session has told.
-pub(super) struct Session {
-    pub(super) tables: HashMap<u32, Arc<Table>>,
-    /// Tables with actions that SQL fires, as the catalog described them.
-    pub(super) acted_on: HashMap<TableName, Arc<Table>>,
-    pub(super) transaction: Option<Open>,
-    /// What the ledger said of the transaction whose changes are handed on.
-    pub(super) opened: Opened,
-}
-
-/// The transaction that is being read.
-pub(super) struct Open {
-    pub(super) transaction: Arc<Transaction>,
-    /// The number of its next event.
-    pub(super) next_event: u64,
-}
-
-/// A table of the stream, and what its rows mean to us.
-pub(super) struct Table {
-    pub(super) relation: Arc<Relation>,
-    pub(super) events: Option<Arc<TableEvents>>,
-    pub(super) holds_hooks: bool,
-    pub(super) holds_owners: bool,
-}
-
-/// A message, as far as it matters.
+/// What is to be done about a message of the stream.
 pub(super) enum Step {
+    /// A transaction with this commit LSN begins.
     Begin(Lsn),
-    Row(Box<Draft>),
-    Message(Box<Note>),
+    /// A row has changed.
+    Row(Box<ChangeDraft>),
+    /// SQL has written an event without a row.
+    Message(Box<MessageDraft>),
+    /// The transaction ends at this LSN.
     Commit(Lsn),
+    /// Up to this LSN there is nothing for us.
     Idle(Lsn),
 }
 
-/// A message on its way to becoming an event.
-pub(super) struct Note {
+/// A message that will become an event.
+pub(super) struct MessageDraft {
     pub(super) message: Message,
+    /// The event's name.
     pub(super) name: Arc<str>,
+    /// Hooks of every owner receive the event.
     pub(super) all_owners: bool,
     pub(super) position: Position,
     pub(super) commit_time: SystemTime,
 }
 
-/// A change on its way to becoming events.
-pub(super) struct Draft {
+/// A change from which events may come.
+pub(super) struct ChangeDraft {
     pub(super) change: Change,
     pub(super) table: Arc<Table>,
-    /// The number of the first event that it may give rise to.
+    /// The event number of the first of its table's rules.
     pub(super) first_event: u64,
-    /// Which of its table's rules it satisfies, `when` not yet asked.
+    /// The rules of its table that apply to it, before their `when` expressions are evaluated.
     pub(super) rules: Vec<usize>,
-    /// What was looked up beside the row.
+    /// What was looked up for the row in other tables.
     pub(super) added: Vec<EnrichedField>,
-    /// Which owners may see it.
-    pub(super) seen: Seen,
-    /// The only hook that it is for; `None`: all that hear it.
+    /// Which owners may see the row, as far as they have been asked about.
+    pub(super) permissions: Permissions,
+    /// The id of the only hook that it is for; `None`: it is for all that listen.
     pub(super) only: Option<Box<str>>,
 }
 
-impl Open {
-    /// Takes so many of the transaction's numbers for events, and says where they begin.
-    pub(super) fn take_numbers(&mut self, numbers: u64) -> Position {
-        let index = self.next_event;
-        self.next_event += numbers;
-        Position {
-            commit_lsn: self.transaction.commit_lsn,
-            index,
-        }
-    }
-}
+/// Whether owners may see one row.
+pub(super) type Permissions = HashMap<Arc<str>, Answer>;
 
-impl Reader {
-    /// What a message means, with what only the session knows: the table's columns, the transaction.
-    pub(super) async fn step(
-        &mut self,
-        received: Received,
-        client: &Client,
-    ) -> Result<Option<Step>> {
-        let message = match received {
-            Received::Keepalive { wal_end } => return Ok(Some(Step::Idle(wal_end))),
-            Received::Message(message) => message,
-        };
-        let (oid, row) = match message {
-            pgoutput::Message::Begin {
-                commit_lsn,
-                commit_time,
-                xid,
-            } => {
-                let transaction = Arc::new(Transaction {
-                    commit_lsn,
-                    commit_time,
-                    xid,
-                });
-                self.session.transaction = Some(Open {
-                    transaction,
-                    next_event: 0,
-                });
-                return Ok(Some(Step::Begin(commit_lsn)));
-            }
-            pgoutput::Message::Commit { end_lsn, .. } => {
-                self.session.transaction = None;
-                return Ok(Some(Step::Commit(end_lsn)));
-            }
-            pgoutput::Message::Relation(message) => {
-                let relation = Relation::describe(client, message)
-                    .await
-                    .context("read what a table looks like")?;
-                let name = relation.table();
-                let events = self.events.of_table(&name).cloned();
-                if let Some(events) = &events {
-                    self.hooks.learn(events, &relation);
-                }
-                let table = Table {
-                    events,
-                    holds_hooks: name == self.hooks.columns.table,
-                    holds_owners: self
-                        .hooks
-                        .owner_exists
-                        .as_ref()
-                        .is_some_and(|exists| exists.table == name),
-                    relation: Arc::new(relation),
-                };
-                self.session
-                    .tables
-                    .insert(table.relation.oid, Arc::new(table));
-                return Ok(None);
-            }
-            pgoutput::Message::Insert { relation, new } => (relation, RowChange::Insert { new }),
-            pgoutput::Message::Update { relation, old, new } => {
-                (relation, RowChange::Update { old, new })
-            }
-            pgoutput::Message::Delete { relation, old } => (relation, RowChange::Delete { old }),
-            pgoutput::Message::Truncate { relations, .. } => {
-                let tables = relations
-                    .iter()
-                    .filter_map(|oid| self.session.tables.get(oid));
-                let names: Vec<String> = tables
-                    .map(|table| table.relation.table().to_string())
-                    .collect();
-                tracing::warn!(
-                    tables = names.join(", "),
-                    "truncated; no event tells of it, row by row or otherwise"
-                );
-                return Ok(None);
-            }
-            pgoutput::Message::Message {
-                transactional,
-                prefix,
-                content,
-                ..
-            } => {
-                if prefix == message::BACKFILL {
-                    return self.refill(transactional, &content, client).await;
-                }
-                if prefix != message::PREFIX {
-                    return Ok(None);
-                }
-                return self.hear(transactional, &content, client).await;
-            }
-            pgoutput::Message::Origin { .. } | pgoutput::Message::Type { .. } => return Ok(None),
-        };
-        self.draft(oid, row)
-            .map(|draft| Some(Step::Row(Box::new(draft))))
-    }
-
-    fn draft(&mut self, oid: u32, row: RowChange) -> Result<Draft> {
-        let table = self.session.tables.get(&oid);
-        let table =
-            Arc::clone(table.with_context(|| {
-                format!("a row of table {oid}, of which the stream has not told")
-            })?);
-        self.draft_of(table, row)
-    }
-
-    /// The draft of what happened to a row of `table`. It takes a number for each of the table's rules for that.
-    pub(super) fn draft_of(&mut self, table: Arc<Table>, row: RowChange) -> Result<Draft> {
-        let open = self
-            .session
-            .transaction
-            .as_mut()
-            .context("a row outside of any transaction")?;
-        let mut change = Change {
-            relation: Arc::clone(&table.relation),
-            row,
-            transaction: Arc::clone(&open.transaction),
-        };
-        change.pad();
-        let rules = table
-            .events
-            .as_ref()
-            .map_or(&[][..], |events| events.rules(&change.row));
-        let first_event = open.take_numbers(rules.len() as u64).index;
-        let touched = rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.touches(&change));
-        let rules = touched.map(|(number, _)| number).collect();
-        change.fill_from_old();
-        Ok(Draft {
-            change,
-            table,
-            first_event,
-            rules,
-            added: Vec::new(),
-            seen: Seen::new(),
-            only: None,
-        })
-    }
-}
-
-impl Default for Session {
-    fn default() -> Self {
-        Self {
-            tables: HashMap::new(),
-            acted_on: HashMap::new(),
-            transaction: None,
-            opened: Opened::Known,
-        }
-    }
-}
-
-impl Draft {
+impl ChangeDraft {
+    /// The rules that apply to the change, with their numbers.
     pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
         let rules = self
             .table

@@ -1,4 +1,4 @@
-//! The control session: an ordinary one beside the stream, on whose life the stream depends.
+//! The control session: an ordinary session beside the stream. When it is lost, the stream is ended too.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
+use super::health::Health;
 use crate::{
-    meters::Meters,
     postgres::{address::Address, connect::Notifications, quote, stream, types},
     setup::{
         catalog::Slot,
@@ -15,21 +15,24 @@ use crate::{
     },
 };
 
-/// How often we look whether the session is still open.
-const LOOK: Duration = Duration::from_millis(500);
-/// A standby looks so often whether the slot is free.
-const STANDBY_LOOK: Duration = Duration::from_millis(100);
-/// How often we look at the slot.
-const SLOT_LOOK: Duration = Duration::from_secs(5);
-/// How often we ask it for an answer, and how long we wait for one.
+/// The interval between looks whether the control session is still open.
+const CLOSED_INTERVAL: Duration = Duration::from_millis(500);
+/// The interval at which a standby looks whether the slot is free.
+const STANDBY_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval at which the state of the slot is read.
+const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval at which the server is asked for an answer, and the longest wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
-/// Opens the control session, which listens to what is made due by hand in the tables of `schema`.
+/// Opens the control session. Its notifications name what is made due by hand in the tables of `schema`.
+///
+/// # Errors
+/// When the session cannot be opened or prepared.
 pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
     let (client, notifications) = address.connect_listening("rowhook control").await?;
     let listen = format!("listen {}", quote::name(schema));
     let prepared = async {
-        // Values that are looked up have to read as those of the stream do.
+        // Values that are looked up must be printed as those of the stream are.
         types::pin_settings(&client).await?;
         client.batch_execute(&listen).await
     };
@@ -37,10 +40,10 @@ pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Not
     Ok((client, notifications))
 }
 
-/// Waits until nobody holds the slot, or the session can tell no more.
+/// Waits until nobody holds the slot, or the session is lost.
 pub(super) async fn until_free(client: &Client, slot: &str) {
     let held = "select from pg_replication_slots where slot_name = $1 and active";
-    let mut ticks = tokio::time::interval(STANDBY_LOOK);
+    let mut ticks = tokio::time::interval(STANDBY_INTERVAL);
     loop {
         ticks.tick().await;
         let holders = timeout(PROBE, client.query(held, &[&slot])).await;
@@ -50,13 +53,13 @@ pub(super) async fn until_free(client: &Client, slot: &str) {
     }
 }
 
-/// Warns before the slot loses WAL, for as long as it is polled.
-pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> Infallible {
+/// Watches the slot for as long as it is polled: records its state, and warns before it loses WAL.
+pub(super) async fn watch_slot(client: &Client, slot: &str, health: &Health) -> Infallible {
     let mut watch = LagWatch::default();
-    let mut ticks = tokio::time::interval(SLOT_LOOK);
+    let mut ticks = tokio::time::interval(SLOT_INTERVAL);
     loop {
         ticks.tick().await;
-        // If this fails the session is lost, and others say so.
+        // If this fails, the session is lost, which `until_lost` finds.
         let Ok(Some(facts)) = Slot::read(client, slot).await else {
             continue;
         };
@@ -65,35 +68,38 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, meters: &Meters) -> 
             Some(Alert::Over) => tracing::info!(slot, "the slot is out of danger"),
             None => {}
         }
-        meters.looked(facts, watch.is_stalled(), Instant::now());
+        health.record_slot(facts, watch.is_stalled(), Instant::now());
     }
 }
 
-/// Watches the control session, and says when it is lost.
+/// Waits until the control session is lost, and returns the error for it.
 ///
-/// Our stream ends with it, for two reasons. A server that shuts down ends ordinary sessions at once, but waits for
-/// walsenders until all that they sent is confirmed, however long an endpoint takes; nobody shall wait for us. And a network
-/// that has gone silent is not noticed on an idle stream, where the server has no reason to say anything.
+/// The stream must end with the control session, for two reasons. A server that shuts down closes ordinary sessions at
+/// once, but waits for a walsender until all that it sent is confirmed, which takes as long as the slowest endpoint.
+/// And on an idle stream the server sends nothing, so that a dead network would not be noticed there.
 pub(super) async fn until_lost(client: &Client) -> stream::Error {
-    let mut last_heard = Instant::now();
-    let mut look = tokio::time::interval(LOOK);
+    let mut last_answer = Instant::now();
+    let mut look = tokio::time::interval(CLOSED_INTERVAL);
     loop {
         look.tick().await;
         if client.is_closed() {
             return stream::Error::Lost("the server has closed the control session".into());
         }
-        if last_heard.elapsed() < PROBE {
+        if last_answer.elapsed() < PROBE {
             continue;
         }
         if timeout(PROBE, client.simple_query("")).await.is_err() {
             return stream::Error::Lost(format!("the server has not answered for {PROBE:?}"));
         }
-        last_heard = Instant::now();
+        last_answer = Instant::now();
     }
 }
 
-/// Ends the walsender of our own last session, which holds the slot until it notices that nobody listens any more. That of
-/// another rowhook is not ours to end. Says whether there was one.
+/// Ends the walsender of our own last session, if it still holds the slot because it has not noticed yet that the
+/// connection is gone. Returns whether there was one. The walsender of another rowhook is left alone.
+///
+/// # Errors
+/// When the server cannot be asked.
 pub(super) async fn end_own_walsender(client: &Client, slot: &str, name: &str) -> Result<bool> {
     let sql = include_str!("../../sql/catalog/end_walsender.sql");
     let ended = client

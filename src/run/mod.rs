@@ -1,10 +1,15 @@
-//! `rowhook run`: attaches, and stays attached until it is told to stop.
+//! `rowhook run`: attaches, and stays attached until it is time to stop.
 //!
-//! The outer loop decides whether and when a session is opened again; the inner one reads a session to its end.
+//! The outer loop decides whether and when another session is opened; the inner one reads a session to its end.
 
-mod attached;
+mod attaching;
+mod context;
 mod control;
-mod stop;
+mod following;
+pub mod health;
+mod policy;
+mod progress;
+mod shutdown;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,21 +19,25 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-use self::attached::{Attached, Outlived};
+use self::{
+    attaching::Attaching,
+    context::SessionContext,
+    health::{Health, Link},
+    policy::{Next, Superseded},
+};
 use crate::{
     backoff::{Backoff, spread},
     config::Config,
-    courier::context,
+    courier,
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     history::History,
     hook::off::OffHooks,
     journal::Journal,
     lookup::permission::Permission,
-    meters::{Link, Meters},
-    postgres::{Lsn, connect, stream},
+    meters::Meters,
+    postgres::{Lsn, stream::Stream},
     reader::Reader,
     send::{Sender, guard::Guard},
-    setup,
     store::{Holder, Store},
     trace::Traces,
 };
@@ -38,36 +47,37 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_
 /// By which share of it such a pause is spread to either side.
 const SPREAD: f64 = 0.2;
 
-/// What is handed in from outside.
+/// What the caller provides.
 pub struct Options {
-    /// Make what is missing in the database.
+    /// Create what is missing in the database.
     pub setup: bool,
-    /// Who is told of what happens.
+    /// Receives what happens to events and deliveries.
     pub journal: Journal,
     /// Counts what happens.
     pub meters: Arc<Meters>,
-    /// Cancelled when it is time to stop: then nothing more is read, what is in flight is finished within the grace period,
-    /// and what is settled is confirmed.
+    /// Shows how we are attached.
+    pub health: Arc<Health>,
+    /// Cancelled when it is time to stop. Then nothing more is read, requests in flight are finished within the grace
+    /// period, and what is settled is confirmed.
     pub stop: CancellationToken,
 }
 
-/// Runs until `options.stop` is cancelled, or something needs a human.
+/// Runs until `options.stop` is cancelled.
 ///
 /// # Errors
-/// When something needs a human; the message says what to do.
+/// When a person must act first; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
-    // After that, nothing in memory fits what the server and its slot have come to.
-    while let Ended::Outlived(why) = live(config, &options).await? {
+    while let Some(why) = run_once(config, &options).await? {
         tracing::warn!("{why}; starting anew from the slot");
     }
     Ok(())
 }
 
-/// Finds what would keep [`run`] from beginning with this configuration, as far as that can be told without a database.
+/// Checks what can be checked of a configuration without a database, so that [`run`] can begin with it.
 ///
 /// # Errors
-/// What it is.
-pub fn rehearse(config: &Config) -> Result<()> {
+/// The first thing that [`run`] would refuse.
+pub fn validate(config: &Config) -> Result<()> {
     Sender::new(&config.delivery)?;
     let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
     for hook in &config.hooks {
@@ -77,130 +87,160 @@ pub fn rehearse(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// How a life ended that nothing went wrong in.
-enum Ended {
-    Stopped,
-    Outlived(Outlived),
-}
-
-/// From the first session on, as long as nobody but us has the slot of the same server.
-async fn live(config: &Config, options: &Options) -> Result<Ended> {
+/// Runs until what is in memory is superseded, and returns why it was. `None`: it was time to stop.
+///
+/// # Errors
+/// When a person must act first.
+async fn run_once(config: &Config, options: &Options) -> Result<Option<Superseded>> {
     let address = config.database.address.clone();
-    let name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
+    let stream_name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
     let holder = Holder {
         slot: config.database.slot.clone(),
-        name: name.clone(),
+        name: stream_name.clone(),
     };
     let (store, writer) = Store::open(address.clone(), config, holder);
     let writer = tokio::spawn(writer);
-    let traces = traces(config, &options.meters)?;
-    let sending = traces.clone().map(|traces| {
+    let shared = Arc::new(courier_context(config, options, store)?);
+    let sending = shared.traces.clone().map(|traces| {
         let sending = async move { traces.keep_sending().await };
         AbortOnDropHandle::new(tokio::spawn(sending))
     });
-    let desk = Arc::new(context::Context {
-        sender: Sender::new(&config.delivery)?,
-        store,
-        memory: MemoryBudget::new(config.delivery.memory),
-        permission: Permission::new(config, Arc::clone(&options.meters)),
-        journal: options.journal.clone(),
-        meters: Arc::clone(&options.meters),
-        history: Arc::new(History::new(config.history)),
-        traces,
-        stop: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    });
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
-    let mut reader = Reader::new(config, Arc::clone(&desk), ledger.clone(), off.clone())?;
-    let mut session = Attached::new(config, &address, &desk, &ledger, off, options, name);
-    let mut pause = Pause::default();
-    let ended = loop {
-        let ended = session.attach(&mut reader, &mut pause).await;
-        options.meters.link(match &ended {
-            Err(error) if is_occupied(error) => Link::Standby,
-            _ => Link::Down,
-        });
-        match ended {
-            Ok(stream) => break Ok((Ended::Stopped, stream)),
-            Err(error) if options.stop.is_cancelled() => {
-                tracing::debug!(
-                    error = format!("{error:#}"),
-                    "the session ended while stopping"
-                );
-                break Ok((Ended::Stopped, None));
-            }
-            Err(error) => match error.downcast::<Outlived>() {
-                Ok(why) => break Ok((Ended::Outlived(why), None)),
-                Err(error) if !is_transient(&error) => break Err(error),
-                Err(error) => pause.tell(&error, &config.database.slot),
-            },
-        }
-        tokio::select! {
-            () = session.wait(pause.next()) => {}
-            () = options.stop.cancelled() => break Ok((Ended::Stopped, None)),
-        }
-    };
-    let mut last = session.into_last_word();
-    drop(reader);
-    let ended = ended.map(|(ended, stream)| {
-        last.stream = stream;
-        ended
+    let mut reader = Reader::new(config, Arc::clone(&shared), ledger.clone(), off.clone())?;
+    options.health.observe(&ledger, shared.memory.clone());
+    let mut attaching = Attaching::new(SessionContext {
+        config,
+        address: &address,
+        setup: options.setup,
+        stream_name,
+        store: Arc::clone(&shared.store),
+        history: Arc::clone(&shared.history),
+        ledger: &ledger,
+        off,
+        health: &options.health,
+        stop: &options.stop,
     });
-    last.stop(config, desk, writer, &ledger).await;
+    let ended = keep_attached(&mut attaching, &mut reader, options, &config.database.slot).await;
+    let (stream, ended) = match ended {
+        Ok(Ended::Stopped(stream)) => (stream, Ok(None)),
+        Ok(Ended::Superseded(why)) => (None, Ok(Some(why))),
+        Err(error) => (None, Err(error)),
+    };
+    let shutdown = attaching.into_shutdown(stream);
+    drop(reader);
+    shutdown.run(config, shared, writer, &ledger).await;
     drop(sending);
     ended
 }
 
-/// Who gathers spans, where there are to be traces.
+/// Why no more sessions are opened, where that is no error.
+enum Ended {
+    /// It was time to stop. The stream of the last session is still open, if there was one.
+    Stopped(Option<Stream>),
+    /// What is in memory is of no use to another session.
+    Superseded(Superseded),
+}
+
+/// Opens one session after the other.
+///
+/// # Errors
+/// When a person must act first.
+async fn keep_attached(
+    attaching: &mut Attaching<'_>,
+    reader: &mut Reader,
+    options: &Options,
+    slot: &str,
+) -> Result<Ended> {
+    let mut delay = ReconnectDelay::default();
+    loop {
+        let error = match session(attaching, reader, &mut delay).await {
+            Ok(stream) => {
+                options.health.set_link(Link::Down);
+                return Ok(Ended::Stopped(stream));
+            }
+            Err(error) => error,
+        };
+        let next = policy::next(&error);
+        options.health.set_link(match next {
+            Next::StandBy => Link::Standby,
+            Next::Again | Next::StartAnew(_) | Next::ForPerson => Link::Down,
+        });
+        if options.stop.is_cancelled() {
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "the session ended while stopping"
+            );
+            return Ok(Ended::Stopped(None));
+        }
+        match next {
+            Next::ForPerson => return Err(error),
+            Next::StartAnew(why) => return Ok(Ended::Superseded(why)),
+            Next::Again | Next::StandBy => delay.record(&error, next, slot),
+        }
+        tokio::select! {
+            () = attaching.wait(delay.next()) => {}
+            () = options.stop.cancelled() => return Ok(Ended::Stopped(None)),
+        }
+    }
+}
+
+/// One session, from connecting to its end. Returns at the time to stop, with the stream if that is open.
+///
+/// # Errors
+/// Whatever else has ended the session.
+async fn session(
+    attaching: &mut Attaching<'_>,
+    reader: &mut Reader,
+    delay: &mut ReconnectDelay,
+) -> Result<Option<Stream>> {
+    let Some(following) = attaching.attach(reader).await? else {
+        return Ok(None);
+    };
+    // Reset here, not on exit: a session that once ran counts as success.
+    *delay = ReconnectDelay::default();
+    following.follow(reader).await.map(Some)
+}
+
+/// What all couriers share.
+fn courier_context(
+    config: &Config,
+    options: &Options,
+    store: Arc<Store>,
+) -> Result<courier::context::Context> {
+    let meters = &options.meters;
+    Ok(courier::context::Context {
+        traces: traces(config, meters)?,
+        sender: Sender::new(&config.delivery)?,
+        store,
+        memory: MemoryBudget::new(config.delivery.memory),
+        permission: Permission::new(config, Arc::clone(meters)),
+        journal: options.journal.clone(),
+        meters: Arc::clone(meters),
+        history: Arc::new(History::new(config.history)),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    })
+}
+
+/// Gathers spans, if the configuration has `[tracing]`.
 fn traces(config: &Config, meters: &Arc<Meters>) -> Result<Option<Arc<Traces>>> {
     let rules = config.tracing.as_ref();
     let traces = rules.map(|rules| Traces::new(rules, Arc::clone(meters)));
     Ok(traces.transpose().context("[tracing]")?.map(Arc::new))
 }
 
-/// Is it worth trying again? If not, a person must act first.
-fn is_transient(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        if let Some(error) = cause.downcast_ref::<stream::Error>() {
-            return error.is_transient();
-        }
-        if let Some(error) = cause.downcast_ref::<connect::Error>() {
-            return error.is_transient();
-        }
-        if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
-            return error.is_transient();
-        }
-        // Without a code of the server's it is the connection that failed, and with one of classes 08 and 57 too; 40 is for
-        // transactions that stood in each other's way.
-        cause
-            .downcast_ref::<tokio_postgres::Error>()
-            .is_some_and(|error| {
-                let code = error.code().map(|code| code.code());
-                code.is_none_or(|code| {
-                    ["08", "40", "57"]
-                        .iter()
-                        .any(|class| code.starts_with(class))
-                })
-            })
-    })
-}
-
-/// Does another rowhook hold the slot?
-fn is_occupied(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(stream::Error::Occupied { .. }))
-}
-
 /// How long to wait before the next session.
 #[derive(Default)]
-struct Pause {
+struct ReconnectDelay {
     failures: u32,
     standby: bool,
 }
 
-impl Pause {
-    fn tell(&mut self, error: &anyhow::Error, slot: &str) {
-        let standby = is_occupied(error);
+impl ReconnectDelay {
+    /// Counts a session that ended with `error`, and logs it.
+    fn record(&mut self, error: &anyhow::Error, next: Next, slot: &str) {
+        let standby = next == Next::StandBy;
         if !standby {
             self.failures += 1;
             tracing::warn!(error = format!("{error:#}"), "not attached; trying again");
@@ -213,7 +253,7 @@ impl Pause {
         self.standby = standby;
     }
 
-    /// Doubled for each failure, and spread so that several do not come at once.
+    /// Doubled with each failure, and spread at random so that several processes do not connect at once.
     fn next(&self) -> Duration {
         spread(PAUSES.pause(self.failures), SPREAD, rand::random())
     }

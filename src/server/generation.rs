@@ -23,6 +23,7 @@ use crate::{
     lock::lock,
     manage::Office,
     meters::Meters,
+    run::health::Health,
 };
 
 /// So many requests speak to the database at a time.
@@ -35,6 +36,8 @@ pub struct Handles {
     pub journal: Journal,
     /// What is counted.
     pub meters: Arc<Meters>,
+    /// How rowhook is attached.
+    pub health: Arc<Health>,
     /// Rung when hooks.toml is to be read again.
     pub reload: Bell,
     /// True while nothing is to be read and sent.

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{generation::Home, request::Json};
-use crate::meters::Link;
+use crate::run::health::Link;
 
 /// It answers, so it is alive.
 pub(super) async fn live() -> &'static str {
@@ -16,7 +16,7 @@ pub(super) async fn live() -> &'static str {
 
 /// It is at work: attached and going on, or standing by.
 pub(super) async fn ready(State(home): State<Arc<Home>>) -> impl IntoResponse {
-    let now = home.now().handles.meters.now(Instant::now());
+    let now = home.now().handles.health.now(Instant::now());
     let (ready, state) = match (now.link, now.stalled) {
         (Link::Attached, false) => (true, "attached"),
         (Link::Attached, true) => (false, "attached, but nothing has been confirmed for long"),

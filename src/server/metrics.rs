@@ -9,12 +9,15 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use tokio::time::Instant;
 
 use super::generation::Home;
-use crate::meters::{Link, Meters};
+use crate::{
+    meters::Meters,
+    run::health::{Health, Link},
+};
 
 /// What is counted here, and what the tables say, where they can be asked.
 pub(super) async fn metrics(State(home): State<Arc<Home>>) -> impl IntoResponse {
     let house = home.now();
-    let mut text = render(&house.handles.meters);
+    let mut text = render(&house.handles.meters, &house.handles.health);
     if let Ok(office) = house.office().await
         && let Ok(status) = office.status().await
     {
@@ -47,10 +50,10 @@ pub(super) async fn metrics(State(home): State<Arc<Home>>) -> impl IntoResponse 
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
-fn render(meters: &Meters) -> String {
+fn render(meters: &Meters, health: &Health) -> String {
     let mut text = String::new();
     let mut page = Page(&mut text);
-    let now = meters.now(Instant::now());
+    let now = health.now(Instant::now());
     page.head("rowhook_info", "Which rowhook this is.", "gauge");
     page.line(
         "rowhook_info",

@@ -68,7 +68,7 @@ async fn seen(home: &Arc<Home>, visitor: &Visitor) -> Result<Value, Problem> {
             let now = visitor
                 .house
                 .handles
-                .meters
+                .health
                 .now(tokio::time::Instant::now());
             Ok(context! {
                 status => of(&status),

@@ -1,30 +1,31 @@
-//! Who may see what is about to be sent, asked for a whole batch before any of it is handed on.
+//! Which owners may see the rows of a batch, asked for all of them before the first is delivered.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::Result;
 
-use super::{Reader, step::Draft};
+use super::{
+    Reader,
+    step::{ChangeDraft, Permissions},
+};
 use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
     lookup::permission::{Answer, VisibilityCheck},
 };
 
-/// What is known of owners and one row.
-pub(super) type Seen = HashMap<Arc<str>, Answer>;
-
 impl Reader {
-    /// Asks whether the owners of hooks that hear of these changes may see the rows: one query for each table.
-    pub(super) async fn ask_who_may_see(&self, drafts: &mut [&mut Box<Draft>]) -> Result<()> {
+    /// Asks whether the owners of the hooks that listen to these changes may see the rows, with one query for each
+    /// table.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(super) async fn ask_permissions(&self, drafts: &mut [&mut Box<ChangeDraft>]) -> Result<()> {
         let mut places: Vec<(usize, Arc<str>)> = Vec::new();
         let mut questions: Vec<VisibilityCheck> = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
-            for owner in self.listeners(draft) {
-                if let Some(asked) = self.desk.permission.question(&draft.change, &owner) {
+            for owner in self.owners_to_ask(draft) {
+                if let Some(asked) = self.context.permission.question(&draft.change, &owner) {
                     questions.push(asked);
                     places.push((at, owner));
                 }
@@ -34,24 +35,24 @@ impl Reader {
             return Ok(());
         }
         let asked: Vec<&VisibilityCheck> = questions.iter().collect();
-        let answers = self.desk.permission.ask(&asked).await?;
+        let answers = self.context.permission.ask(&asked).await?;
         for ((at, owner), answer) in places.into_iter().zip(answers) {
             if let Some(draft) = drafts.get_mut(at) {
-                draft.seen.insert(owner, answer);
+                draft.permissions.insert(owner, answer);
             }
         }
         Ok(())
     }
 
-    /// The owners of the hooks that may hear of a change, if there is something to ask them about.
-    fn listeners(&self, draft: &Draft) -> HashSet<Arc<str>> {
+    /// The owners of the hooks that listen to a change; none where every owner may see its table.
+    fn owners_to_ask(&self, draft: &ChangeDraft) -> HashSet<Arc<str>> {
         let change = &draft.change;
-        if !self.desk.permission.concerns(&change.relation.table()) {
+        if !self.context.permission.concerns(&change.relation.table()) {
             return HashSet::new();
         }
         let events = draft.table.events.as_ref();
         let owner = events.and_then(|events| self.owners.owner(events.owner.as_ref(), change));
-        let heard = draft.rules().flat_map(|(_, rule)| {
+        let hooks = draft.rules().flat_map(|(_, rule)| {
             let audience = if rule.all_owners {
                 Audience::Everyone
             } else {
@@ -60,31 +61,34 @@ impl Reader {
             let commit_time = change.transaction.commit_time;
             self.hooks.index.matches(&rule.name, audience, commit_time)
         });
-        heard.filter_map(|hook| hook.owner.clone()).collect()
+        hooks.filter_map(|hook| hook.owner.clone()).collect()
     }
 
-    /// May the hook's owner see the event's row? With the question, where there is one. A hook that entered after the batch was
-    /// asked about is asked about now.
+    /// May the hook's owner see the event's row? Returns the question too, if there is one, because every later attempt
+    /// asks it anew. A hook that was added after the batch was asked about is asked about now.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
     pub(super) async fn may_see(
         &self,
         hook: &Hook,
         event: &Event,
-        seen: &Seen,
+        permissions: &Permissions,
     ) -> Result<(Answer, Option<Arc<VisibilityCheck>>)> {
         let asked = match (&hook.owner, &event.subject) {
             (Some(owner), Subject::Row { change, .. }) => {
-                self.desk.permission.question(change, owner)
+                self.context.permission.question(change, owner)
             }
             (None, _) | (_, Subject::Message(_)) => None,
         };
         let Some(asked) = asked else {
             return Ok((Answer::Yes, None));
         };
-        let known = hook.owner.as_ref().and_then(|owner| seen.get(owner));
+        let known = hook.owner.as_ref().and_then(|owner| permissions.get(owner));
         let answer = match known {
             Some(answer) => answer.clone(),
             None => {
-                let answers = self.desk.permission.ask(&[&asked]).await?;
+                let answers = self.context.permission.ask(&[&asked]).await?;
                 let missing = || Answer::Unknown("it was not asked".to_owned());
                 answers.into_iter().next().unwrap_or_else(missing)
             }

@@ -1,0 +1,73 @@
+//! What the reader has learnt from the current replication session: the tables, and the transaction that is being read.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    change::Transaction,
+    delivery::ledger::Opened,
+    event::{Position, TableEvents},
+    postgres::{TableName, relation::Relation},
+};
+
+/// The state of one replication session.
+pub(super) struct SessionState {
+    /// Tables by their oids, as the stream described them.
+    pub(super) tables: HashMap<u32, Arc<Table>>,
+    /// Tables of actions and backfills, whose rows come in messages. The catalog described them.
+    pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
+    /// The transaction whose messages are being interpreted.
+    pub(super) transaction: Option<OpenTransaction>,
+    /// What the ledger said of the transaction whose changes are being delivered.
+    pub(super) opened: Opened,
+}
+
+impl Default for SessionState {
+    fn default() -> Self {
+        Self {
+            tables: HashMap::new(),
+            catalog_tables: HashMap::new(),
+            transaction: None,
+            opened: Opened::Known,
+        }
+    }
+}
+
+impl SessionState {
+    /// Begins a transaction; its events are numbered from 0.
+    pub(super) fn begin(&mut self, transaction: Transaction) {
+        self.transaction = Some(OpenTransaction {
+            transaction: Arc::new(transaction),
+            next_event: 0,
+        });
+    }
+}
+
+/// The transaction that is being read.
+pub(super) struct OpenTransaction {
+    pub(super) transaction: Arc<Transaction>,
+    /// The number of its next event.
+    pub(super) next_event: u64,
+}
+
+impl OpenTransaction {
+    /// Takes the next `numbers` event numbers of the transaction, and returns the position of the first.
+    pub(super) fn take_numbers(&mut self, numbers: u64) -> Position {
+        let index = self.next_event;
+        self.next_event += numbers;
+        Position {
+            commit_lsn: self.transaction.commit_lsn,
+            index,
+        }
+    }
+}
+
+/// A table, and what its rows are to us.
+pub(super) struct Table {
+    pub(super) relation: Arc<Relation>,
+    /// The events of its rows; `None`: it has none.
+    pub(super) events: Option<Arc<TableEvents>>,
+    /// It is the hook table.
+    pub(super) holds_hooks: bool,
+    /// It is the table of `owner_exists`.
+    pub(super) holds_owners: bool,
+}

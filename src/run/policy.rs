@@ -1,0 +1,177 @@
+//! What follows from an error that ended a session, or kept one from beginning.
+
+use std::error::Error;
+
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    postgres::{connect, stream},
+    setup,
+};
+
+/// What is in memory no longer describes the server or the slot. No later session can go on from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Superseded {
+    /// This server has another history of WAL than the one that was read before.
+    #[error("the server was replaced by a standby or a backup")]
+    ServerReplaced,
+    /// Another rowhook has read on from our position. It may have read changes of hooks that we do not know.
+    #[error("another rowhook has had the slot meanwhile")]
+    SlotTaken,
+}
+
+/// What to do after a session has ended with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Open another session, after a pause.
+    Again,
+    /// Another session holds the slot: open another one when the slot is free.
+    StandBy,
+    /// Drop what is in memory, and begin at the slot like a new process.
+    StartAnew(Superseded),
+    /// End with the error: a person must act first.
+    ForPerson,
+}
+
+/// What to do after a session has ended with `error`.
+pub(super) fn next(error: &anyhow::Error) -> Next {
+    if let Some(superseded) = error.downcast_ref::<Superseded>() {
+        Next::StartAnew(*superseded)
+    } else if let Some(stream::Error::Occupied { .. }) = error.downcast_ref() {
+        Next::StandBy
+    } else if error.chain().any(is_transient) {
+        Next::Again
+    } else {
+        Next::ForPerson
+    }
+}
+
+/// Can this cause of an error go away by itself?
+fn is_transient(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<stream::Error>() {
+        error.is_transient()
+    } else if let Some(error) = cause.downcast_ref::<connect::Error>() {
+        error.is_transient()
+    } else if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
+        error.is_transient()
+    } else if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
+        error.code().is_none_or(is_transient_state)
+    } else {
+        false
+    }
+}
+
+/// SQLSTATE classes of what passes: connections (08), transactions that collided (40), and what operators do (57). An
+/// error of the driver without any SQLSTATE means that the connection broke.
+fn is_transient_state(state: &SqlState) -> bool {
+    matches!(state.code().get(..2), Some("08" | "40" | "57"))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+    use crate::postgres::{connect::Reason, pgoutput};
+
+    fn connect(reason: Reason) -> connect::Error {
+        connect::Error {
+            at: "db:5432".into(),
+            reason,
+        }
+    }
+
+    #[test]
+    fn every_error_says_what_to_do_next() {
+        let occupied = || stream::Error::Occupied {
+            slot: "rowhook".into(),
+        };
+        let refused = || stream::Error::Refused {
+            message: "it has no publication".into(),
+            remedy: "run rowhook setup".into(),
+        };
+        let lost = || stream::Error::Lost("the server is shutting down".into());
+        let cases: [(anyhow::Error, Next); 16] = [
+            (
+                Superseded::ServerReplaced.into(),
+                Next::StartAnew(Superseded::ServerReplaced),
+            ),
+            (
+                Superseded::SlotTaken.into(),
+                Next::StartAnew(Superseded::SlotTaken),
+            ),
+            (occupied().into(), Next::StandBy),
+            (
+                anyhow::Error::new(occupied()).context("open the stream"),
+                Next::StandBy,
+            ),
+            (lost().into(), Next::Again),
+            (
+                anyhow::Error::new(lost()).context("read the stream"),
+                Next::Again,
+            ),
+            (refused().into(), Next::ForPerson),
+            (
+                stream::Error::Garbled(pgoutput::decode(bytes::Bytes::new()).unwrap_err()).into(),
+                Next::ForPerson,
+            ),
+            (
+                stream::Error::Connect(connect(Reason::Full)).into(),
+                Next::Again,
+            ),
+            (
+                stream::Error::Connect(connect(Reason::Tls("no certificate".into()))).into(),
+                Next::ForPerson,
+            ),
+            (
+                connect(Reason::Unreachable("connection refused".into())).into(),
+                Next::Again,
+            ),
+            (
+                connect(Reason::NoRole { user: "app".into() }).into(),
+                Next::ForPerson,
+            ),
+            (
+                setup::Error::Connect(connect(Reason::ReadOnly)).into(),
+                Next::Again,
+            ),
+            (
+                setup::Error::Failed {
+                    action: "make the slot".into(),
+                    message: "permission denied".into(),
+                }
+                .into(),
+                Next::ForPerson,
+            ),
+            (
+                Err::<(), _>(connect(Reason::NoSender))
+                    .context("look up owners")
+                    .unwrap_err(),
+                Next::Again,
+            ),
+            (anyhow!("the slot rowhook is gone"), Next::ForPerson),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(next(&error), expected, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_database_passes_by_the_class_of_its_sqlstate() {
+        for (code, transient) in [
+            ("08006", true),
+            ("40001", true),
+            ("40P01", true),
+            ("57P01", true),
+            ("57014", true),
+            ("53300", false),
+            ("42501", false),
+            ("42P01", false),
+            ("55006", false),
+            ("", false),
+        ] {
+            let state = SqlState::from_code(code);
+            assert_eq!(is_transient_state(&state), transient, "{code}");
+        }
+    }
+}
