@@ -224,3 +224,128 @@ impl Page<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{postgres::Lsn, setup::catalog::Slot};
+
+    #[test]
+    fn scrapers_see_the_same_names_types_labels_and_values_as_ever() {
+        let meters = Meters::default();
+        meters.link(Link::Attached);
+        let slot = Slot {
+            kind: "logical".into(),
+            plugin: None,
+            database: None,
+            temporary: false,
+            active_pid: None,
+            application_name: None,
+            wal_status: None,
+            invalidation_reason: None,
+            confirmed: Some(Lsn(0x16B_3748)),
+            safe_wal_size: Some(1 << 30),
+            lag: Some(4096),
+        };
+        meters.looked(slot, false, Instant::now());
+        meters.events.store(7, Relaxed);
+        meters.dead.store(1, Relaxed);
+        meters.parked.store(2, Relaxed);
+        meters.disabled.store(3, Relaxed);
+        meters.misunderstood.store(4, Relaxed);
+        meters.spans_dropped.store(5, Relaxed);
+        meters.breakers_open.store(6, Relaxed);
+        meters.in_flight.store(8, Relaxed);
+        meters.permission.yes.store(9, Relaxed);
+        meters.permission.no.store(10, Relaxed);
+        meters.permission.unknown.store(11, Relaxed);
+        meters.attempted(true, Duration::from_micros(2500));
+        meters.attempted(false, Duration::from_millis(750));
+        meters.attempted(false, Duration::from_secs(20));
+        let text = render(&meters).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        insta::assert_snapshot!(text, @r#"
+        # HELP rowhook_info Which rowhook this is.
+        # TYPE rowhook_info gauge
+        rowhook_info{version="VERSION"} 1
+        # HELP rowhook_attached 1 while changes are read.
+        # TYPE rowhook_attached gauge
+        rowhook_attached 1
+        # HELP rowhook_standby 1 while another rowhook holds the slot.
+        # TYPE rowhook_standby gauge
+        rowhook_standby 0
+        # HELP rowhook_lag_bytes Bytes of WAL that are not confirmed.
+        # TYPE rowhook_lag_bytes gauge
+        rowhook_lag_bytes 4096
+        # HELP rowhook_lag_seconds For how long the oldest WAL that is not confirmed has been there.
+        # TYPE rowhook_lag_seconds gauge
+        rowhook_lag_seconds 0
+        # HELP rowhook_safe_wal_bytes Bytes of WAL that may be written before Postgres gives the slot up.
+        # TYPE rowhook_safe_wal_bytes gauge
+        rowhook_safe_wal_bytes 1073741824
+        # HELP rowhook_confirmed_lsn The confirmed LSN, as a number.
+        # TYPE rowhook_confirmed_lsn gauge
+        rowhook_confirmed_lsn 23803720
+        # HELP rowhook_unsettled_deliveries Deliveries of the stream that are neither delivered nor on record.
+        # TYPE rowhook_unsettled_deliveries gauge
+        rowhook_unsettled_deliveries 0
+        # HELP rowhook_memory_bytes Memory that deliveries hold, and large rows that are being read.
+        # TYPE rowhook_memory_bytes gauge
+        rowhook_memory_bytes 0
+        # HELP rowhook_memory_limit_bytes Memory that they may hold.
+        # TYPE rowhook_memory_limit_bytes gauge
+        rowhook_memory_limit_bytes 0
+        # HELP rowhook_requests_in_flight Requests that are being made.
+        # TYPE rowhook_requests_in_flight gauge
+        rowhook_requests_in_flight 8
+        # HELP rowhook_breakers_open Endpoints that only fail and are left alone for a while.
+        # TYPE rowhook_breakers_open gauge
+        rowhook_breakers_open 6
+        # HELP rowhook_events_total Events that some hook heard.
+        # TYPE rowhook_events_total counter
+        rowhook_events_total 7
+        # HELP rowhook_attempts_total Requests, by how they ended.
+        # TYPE rowhook_attempts_total counter
+        rowhook_attempts_total{outcome="delivered"} 1
+        rowhook_attempts_total{outcome="failed"} 2
+        # HELP rowhook_permission_answers_total Whether owners might see rows, when they were asked about.
+        # TYPE rowhook_permission_answers_total counter
+        rowhook_permission_answers_total{answer="yes"} 9
+        rowhook_permission_answers_total{answer="no"} 10
+        rowhook_permission_answers_total{answer="unknown"} 11
+        # HELP rowhook_messages_refused_total Messages of SQL that were no events.
+        # TYPE rowhook_messages_refused_total counter
+        rowhook_messages_refused_total 4
+        # HELP rowhook_parked_total Deliveries that were parked.
+        # TYPE rowhook_parked_total counter
+        rowhook_parked_total 2
+        # HELP rowhook_dead_total Deliveries that were given up.
+        # TYPE rowhook_dead_total counter
+        rowhook_dead_total 1
+        # HELP rowhook_hooks_disabled_total Hooks that were disabled because their endpoint is gone or only fails.
+        # TYPE rowhook_hooks_disabled_total counter
+        rowhook_hooks_disabled_total 3
+        # HELP rowhook_spans_dropped_total Spans that no collector took, or that there was no room for.
+        # TYPE rowhook_spans_dropped_total counter
+        rowhook_spans_dropped_total 5
+        # HELP rowhook_attempt_duration_seconds How long requests took.
+        # TYPE rowhook_attempt_duration_seconds histogram
+        rowhook_attempt_duration_seconds_bucket{le="0.001"} 0
+        rowhook_attempt_duration_seconds_bucket{le="0.0025"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.005"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.01"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.025"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.05"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.1"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.25"} 1
+        rowhook_attempt_duration_seconds_bucket{le="0.5"} 1
+        rowhook_attempt_duration_seconds_bucket{le="1"} 2
+        rowhook_attempt_duration_seconds_bucket{le="5"} 2
+        rowhook_attempt_duration_seconds_bucket{le="15"} 2
+        rowhook_attempt_duration_seconds_bucket{le="+Inf"} 3
+        rowhook_attempt_duration_seconds_sum 20.7525
+        rowhook_attempt_duration_seconds_count 3
+        "#);
+    }
+}
