@@ -1,227 +1,319 @@
-//! `/metrics`, in the text format of Prometheus.
+//! `/metrics`, in the text format of Prometheus, version 0.0.4.
+//!
+//! The text is written here and not by `prometheus-client`, which writes OpenMetrics: there, the HELP and TYPE lines of a
+//! counter lack its `_total`, and a histogram's bound of one second is `le="1.0"`. Either would start new series for everyone
+//! who scrapes rowhook today.
 
 use std::{
-    fmt::{Display, Write as _},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    fmt::{self, Display},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use axum::{extract::State, http::header, response::IntoResponse};
 use tokio::time::Instant;
 
 use super::generation::Home;
-use crate::meters::{Link, Meters};
+use crate::{
+    manage::status::Status,
+    meters::{Histogram, Link, Meters, Now},
+};
 
-/// What is counted here, and what the tables say, where they can be asked.
+/// `GET /metrics`: what this process counts and, where the database can be reached, what its tables hold.
 pub(super) async fn metrics(State(home): State<Arc<Home>>) -> impl IntoResponse {
     let house = home.now();
-    let mut text = render(&house.handles.meters);
+    let mut text = render(&process_metrics(&house.handles.meters));
     if let Ok(office) = house.office().await
         && let Ok(status) = office.status().await
     {
-        let mut page = Page(&mut text);
-        let (kept, hooks) = (&status.deliveries, &status.hooks);
-        page.gauges(
-            "rowhook_deliveries",
-            "Deliveries in the table, by what has become of them.",
-            "state",
-            &[("parked", kept.parked), ("dead", kept.dead)],
-        );
-        page.gauges(
-            "rowhook_hooks",
-            "Hooks, by how they are. Those that fail are active too.",
-            "state",
-            &[
-                ("active", hooks.active),
-                ("failing", hooks.failing),
-                ("disabled", hooks.inactive),
-                ("invalid", hooks.invalid),
-            ],
-        );
-        page.gauge(
-            "rowhook_oldest_parked_seconds",
-            "For how long the oldest parked delivery has been committed.",
-            kept.oldest_parked_seconds.unwrap_or(0.0),
-        );
+        text.push_str(&render(&table_metrics(&status)));
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text)
 }
 
-fn render(meters: &Meters) -> String {
-    let mut text = String::new();
-    let mut page = Page(&mut text);
-    let now = meters.now(Instant::now());
-    page.head("rowhook_info", "Which rowhook this is.", "gauge");
-    page.line(
-        "rowhook_info",
-        &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")),
-        1,
-    );
-    page.gauge(
-        "rowhook_attached",
-        "1 while changes are read.",
-        i64::from(now.link == Link::Attached),
-    );
-    page.gauge(
-        "rowhook_standby",
-        "1 while another rowhook holds the slot.",
-        i64::from(now.link == Link::Standby),
-    );
-    page.gauge(
-        "rowhook_lag_bytes",
-        "Bytes of WAL that are not confirmed.",
-        now.lag_bytes.unwrap_or(0),
-    );
-    page.gauge(
-        "rowhook_lag_seconds",
-        "For how long the oldest WAL that is not confirmed has been there.",
-        now.lag.as_secs_f64(),
-    );
-    if let Some(safe) = now.safe_wal_bytes {
-        page.gauge(
-            "rowhook_safe_wal_bytes",
-            "Bytes of WAL that may be written before Postgres gives the slot up.",
-            safe,
-        );
-    }
-    if let Some(confirmed) = now.confirmed {
-        page.gauge(
-            "rowhook_confirmed_lsn",
-            "The confirmed LSN, as a number.",
-            confirmed.0,
-        );
-    }
-    page.gauge(
-        "rowhook_unsettled_deliveries",
-        "Deliveries of the stream that are neither delivered nor on record.",
-        now.unsettled,
-    );
-    page.gauge(
-        "rowhook_memory_bytes",
-        "Memory that deliveries hold, and large rows that are being read.",
-        now.memory.0,
-    );
-    page.gauge(
-        "rowhook_memory_limit_bytes",
-        "Memory that they may hold.",
-        now.memory.1,
-    );
-    page.gauge(
-        "rowhook_requests_in_flight",
-        "Requests that are being made.",
-        meters.in_flight.load(Relaxed),
-    );
-    page.gauge(
-        "rowhook_breakers_open",
-        "Endpoints that only fail and are left alone for a while.",
-        meters.breakers_open.load(Relaxed),
-    );
-    page.counter(
-        "rowhook_events_total",
-        "Events that some hook heard.",
-        &meters.events.load(Relaxed),
-    );
-    page.head(
-        "rowhook_attempts_total",
-        "Requests, by how they ended.",
-        "counter",
-    );
-    for (outcome, counter) in [("delivered", &meters.delivered), ("failed", &meters.failed)] {
-        page.line(
-            "rowhook_attempts_total",
-            &format!("{{outcome=\"{outcome}\"}}"),
-            counter.load(Relaxed),
-        );
-    }
-    page.head(
-        "rowhook_permission_answers_total",
-        "Whether owners might see rows, when they were asked about.",
-        "counter",
-    );
-    let asked = &meters.permission;
-    for (answer, counter) in [
-        ("yes", &asked.yes),
-        ("no", &asked.no),
-        ("unknown", &asked.unknown),
-    ] {
-        page.line(
-            "rowhook_permission_answers_total",
-            &format!("{{answer=\"{answer}\"}}"),
-            counter.load(Relaxed),
-        );
-    }
-    page.counter(
-        "rowhook_messages_refused_total",
-        "Messages of SQL that were no events.",
-        &meters.misunderstood.load(Relaxed),
-    );
-    page.counter(
-        "rowhook_parked_total",
-        "Deliveries that were parked.",
-        &meters.parked.load(Relaxed),
-    );
-    page.counter(
-        "rowhook_dead_total",
-        "Deliveries that were given up.",
-        &meters.dead.load(Relaxed),
-    );
-    page.counter(
-        "rowhook_hooks_disabled_total",
-        "Hooks that were disabled because their endpoint is gone or only fails.",
-        &meters.disabled.load(Relaxed),
-    );
-    page.counter(
-        "rowhook_spans_dropped_total",
-        "Spans that no collector took, or that there was no room for.",
-        &meters.spans_dropped.load(Relaxed),
-    );
-    let name = "rowhook_attempt_duration_seconds";
-    let (bounds, count, seconds) = meters.took().cumulated();
-    page.head(name, "How long requests took.", "histogram");
-    for (bound, below) in bounds {
-        page.line(
-            "rowhook_attempt_duration_seconds_bucket",
-            &format!("{{le=\"{bound}\"}}"),
-            below,
-        );
-    }
-    page.line(
-        "rowhook_attempt_duration_seconds_bucket",
-        "{le=\"+Inf\"}",
-        count,
-    );
-    page.line("rowhook_attempt_duration_seconds_sum", "", seconds);
-    page.line("rowhook_attempt_duration_seconds_count", "", count);
-    text
+fn process_metrics(meters: &Meters) -> Vec<Metric> {
+    let mut metrics = stream_metrics(&meters.now(Instant::now()));
+    metrics.extend(delivery_metrics(meters));
+    metrics
 }
 
-/// Lines of the text format. Writing to a String cannot fail.
-struct Page<'a>(&'a mut String);
+/// How rowhook is attached to the stream, how far it lags, and what it holds in memory.
+fn stream_metrics(now: &Now) -> Vec<Metric> {
+    vec![
+        gauge(
+            "rowhook_info",
+            "Which rowhook this is.",
+            labels("version", [(env!("CARGO_PKG_VERSION"), 1)]),
+        ),
+        gauge(
+            "rowhook_attached",
+            "1 while changes are read.",
+            value(i64::from(now.link == Link::Attached)),
+        ),
+        gauge(
+            "rowhook_standby",
+            "1 while another rowhook holds the slot.",
+            value(i64::from(now.link == Link::Standby)),
+        ),
+        gauge(
+            "rowhook_lag_bytes",
+            "Bytes of WAL that are not confirmed.",
+            value(now.lag_bytes.unwrap_or(0)),
+        ),
+        gauge(
+            "rowhook_lag_seconds",
+            "For how long the oldest WAL that is not confirmed has been there.",
+            value(now.lag.as_secs_f64()),
+        ),
+        gauge(
+            "rowhook_safe_wal_bytes",
+            "Bytes of WAL that may be written before Postgres gives the slot up.",
+            now.safe_wal_bytes.map(value).unwrap_or_default(),
+        ),
+        gauge(
+            "rowhook_confirmed_lsn",
+            "The confirmed LSN, as a number.",
+            now.confirmed.map(|lsn| value(lsn.0)).unwrap_or_default(),
+        ),
+        gauge(
+            "rowhook_unsettled_deliveries",
+            "Deliveries of the stream that are neither delivered nor on record.",
+            value(now.unsettled),
+        ),
+        gauge(
+            "rowhook_memory_bytes",
+            "Memory that deliveries hold, and large rows that are being read.",
+            value(now.memory.0),
+        ),
+        gauge(
+            "rowhook_memory_limit_bytes",
+            "Memory that they may hold.",
+            value(now.memory.1),
+        ),
+    ]
+}
 
-impl Page<'_> {
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+/// What is being delivered, and what came of it since the process started.
+fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
+    let count = |counter: &AtomicU64| counter.load(Relaxed);
+    let permission = &meters.permission;
+    vec![
+        gauge(
+            "rowhook_requests_in_flight",
+            "Requests that are being made.",
+            value(meters.in_flight.load(Relaxed)),
+        ),
+        gauge(
+            "rowhook_breakers_open",
+            "Endpoints that only fail and are left alone for a while.",
+            value(meters.breakers_open.load(Relaxed)),
+        ),
+        counter(
+            "rowhook_events_total",
+            "Events that some hook heard.",
+            value(count(&meters.events)),
+        ),
+        counter(
+            "rowhook_attempts_total",
+            "Requests, by how they ended.",
+            labels(
+                "outcome",
+                [
+                    ("delivered", count(&meters.delivered)),
+                    ("failed", count(&meters.failed)),
+                ],
+            ),
+        ),
+        counter(
+            "rowhook_permission_answers_total",
+            "Whether owners might see rows, when they were asked about.",
+            labels(
+                "answer",
+                [
+                    ("yes", count(&permission.yes)),
+                    ("no", count(&permission.no)),
+                    ("unknown", count(&permission.unknown)),
+                ],
+            ),
+        ),
+        counter(
+            "rowhook_messages_refused_total",
+            "Messages of SQL that were no events.",
+            value(count(&meters.misunderstood)),
+        ),
+        counter(
+            "rowhook_parked_total",
+            "Deliveries that were parked.",
+            value(count(&meters.parked)),
+        ),
+        counter(
+            "rowhook_dead_total",
+            "Deliveries that were given up.",
+            value(count(&meters.dead)),
+        ),
+        counter(
+            "rowhook_hooks_disabled_total",
+            "Hooks that were disabled because their endpoint is gone or only fails.",
+            value(count(&meters.disabled)),
+        ),
+        counter(
+            "rowhook_spans_dropped_total",
+            "Spans that no collector took, or that there was no room for.",
+            value(count(&meters.spans_dropped)),
+        ),
+        Metric {
+            name: "rowhook_attempt_duration_seconds",
+            help: "How long requests took.",
+            kind: "histogram",
+            samples: buckets(meters.took()),
+        },
+    ]
+}
+
+/// The deliveries and hooks that the tables hold.
+fn table_metrics(status: &Status) -> Vec<Metric> {
+    let (deliveries, hooks) = (&status.deliveries, &status.hooks);
+    vec![
+        gauge(
+            "rowhook_deliveries",
+            "Deliveries in the table, by what has become of them.",
+            labels(
+                "state",
+                [("parked", deliveries.parked), ("dead", deliveries.dead)],
+            ),
+        ),
+        gauge(
+            "rowhook_hooks",
+            "Hooks, by how they are. Those that fail are active too.",
+            labels(
+                "state",
+                [
+                    ("active", hooks.active),
+                    ("failing", hooks.failing),
+                    ("disabled", hooks.inactive),
+                    ("invalid", hooks.invalid),
+                ],
+            ),
+        ),
+        gauge(
+            "rowhook_oldest_parked_seconds",
+            "For how long the oldest parked delivery has been committed.",
+            value(deliveries.oldest_parked_seconds.unwrap_or(0.0)),
+        ),
+    ]
+}
+
+/// A metric with its samples. One that has none is left out of the text.
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    kind: &'static str,
+    samples: Vec<Sample>,
+}
+
+/// One line below a metric's HELP and TYPE.
+struct Sample {
+    /// What a histogram adds to the metric's name; empty for other types.
+    suffix: &'static str,
+    label: Option<(&'static str, String)>,
+    value: String,
+}
+
+fn gauge(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metric {
+    let kind = "gauge";
+    Metric {
+        name,
+        help,
+        kind,
+        samples,
     }
+}
 
-    fn line(&mut self, name: &str, labels: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
+fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metric {
+    let kind = "counter";
+    Metric {
+        name,
+        help,
+        kind,
+        samples,
     }
+}
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.head(name, help, "gauge");
-        self.line(name, "", value);
+/// A single sample without a label.
+fn value(value: impl Display) -> Vec<Sample> {
+    vec![Sample {
+        suffix: "",
+        label: None,
+        value: value.to_string(),
+    }]
+}
+
+/// A sample for each value of a label.
+fn labels<const N: usize>(label: &'static str, samples: [(&str, impl Display); N]) -> Vec<Sample> {
+    let samples = samples.into_iter().map(|(of, value)| Sample {
+        suffix: "",
+        label: Some((label, of.to_owned())),
+        value: value.to_string(),
+    });
+    samples.collect()
+}
+
+/// The samples of a histogram: its cumulative buckets, then the sum and the count.
+fn buckets(histogram: &Histogram) -> Vec<Sample> {
+    let (bounds, count, seconds) = histogram.cumulated();
+    let bounds = bounds
+        .into_iter()
+        .map(|(bound, below)| (bound.to_string(), below));
+    let bounds = bounds.chain([("+Inf".to_owned(), count)]);
+    let mut samples: Vec<Sample> = bounds
+        .map(|(bound, below)| Sample {
+            suffix: "_bucket",
+            label: Some(("le", bound)),
+            value: below.to_string(),
+        })
+        .collect();
+    for (suffix, value) in [("_sum", seconds.to_string()), ("_count", count.to_string())] {
+        samples.push(Sample {
+            suffix,
+            label: None,
+            value,
+        });
     }
+    samples
+}
 
-    fn counter(&mut self, name: &str, help: &str, value: &dyn Display) {
-        self.head(name, help, "counter");
-        self.line(name, "", value);
-    }
+fn render(metrics: &[Metric]) -> String {
+    metrics.iter().map(ToString::to_string).collect()
+}
 
-    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, i64)]) {
-        self.head(name, help, "gauge");
-        for (of, value) in values {
-            self.line(name, &format!("{{{label}=\"{of}\"}}"), value);
+impl Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            help,
+            kind,
+            samples,
+        } = self;
+        if samples.is_empty() {
+            return Ok(());
         }
+        writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+        for Sample {
+            suffix,
+            label,
+            value,
+        } in samples
+        {
+            write!(f, "{name}{suffix}")?;
+            if let Some((label, of)) = label {
+                write!(f, "{{{label}=\"{of}\"}}")?;
+            }
+            writeln!(f, " {value}")?;
+        }
+        Ok(())
     }
 }
 
@@ -264,7 +356,7 @@ mod tests {
         meters.attempted(true, Duration::from_micros(2500));
         meters.attempted(false, Duration::from_millis(750));
         meters.attempted(false, Duration::from_secs(20));
-        let text = render(&meters).replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        let text = render(&process_metrics(&meters)).replace(env!("CARGO_PKG_VERSION"), "VERSION");
         insta::assert_snapshot!(text, @r#"
         # HELP rowhook_info Which rowhook this is.
         # TYPE rowhook_info gauge
