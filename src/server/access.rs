@@ -17,10 +17,10 @@ use subtle::ConstantTimeEq;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Peer,
     generation::{Home, House, Lent},
     idempotency,
     problem::Problem,
+    request::Peer,
 };
 use crate::manage::{Who, tokens::Scope};
 

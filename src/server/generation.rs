@@ -8,15 +8,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Bell,
-    jwt::Verifier,
-    limit::Limits,
-    page::{Samples, Sessions},
-};
+use super::{jwt::Verifier, limit::Limits, samples::Samples, sessions::Sessions};
 use crate::{
     config::{self, Config},
     journal::Journal,
@@ -35,7 +30,7 @@ pub struct Handles {
     /// What is counted.
     pub meters: Arc<Meters>,
     /// Rung when hooks.toml is to be read again.
-    pub reload: Bell,
+    pub reload: Arc<Notify>,
     /// True while nothing is to be read and sent.
     pub paused: watch::Sender<bool>,
 }

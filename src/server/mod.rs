@@ -14,12 +14,14 @@ mod metrics;
 mod page;
 mod problem;
 mod request;
+mod samples;
+mod sessions;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::{Router, extract::ConnectInfo, middleware, routing::get};
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
+use axum::{Router, middleware, routing::get};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::generation::Handles;
@@ -124,7 +126,7 @@ impl Listening {
 
 /// Gathers what the page's charts are made of, for as long as it is listened.
 async fn sample(home: Arc<Home>) {
-    let mut ticks = tokio::time::interval(page::PAUSE);
+    let mut ticks = tokio::time::interval(samples::INTERVAL);
     loop {
         tokio::select! {
             _ = ticks.tick() => home.samples.take(&home.now().handles.meters),
@@ -146,9 +148,3 @@ fn router(home: &Arc<Home>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(home), cors::cors))
         .with_state(Arc::clone(home))
 }
-
-/// Who a request comes from, as far as the network tells.
-type Peer = ConnectInfo<SocketAddr>;
-
-/// Rings when hooks.toml is to be read again.
-type Bell = Arc<Notify>;

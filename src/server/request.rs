@@ -1,14 +1,19 @@
 //! Reads requests. What cannot be read is told as a problem, as everything else is.
 
+use std::net::SocketAddr;
+
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::problem::Problem;
+
+/// Who a request comes from, as far as the network tells.
+pub(super) type Peer = ConnectInfo<SocketAddr>;
 
 /// A body in JSON.
 pub(super) struct Json<T>(pub(super) T);

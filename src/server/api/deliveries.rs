@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Part, time};
+use super::params::{Part, time};
 use crate::manage::{
     Page,
     deliveries::{Delivery, DeliveryDetail, DeliveryQuery, State},

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Part;
+use super::params::Part;
 use crate::manage::{
     Page,
     hook_input::{HookChange, Keyed, NewHook},

@@ -5,18 +5,16 @@ mod deliveries;
 mod document;
 mod events;
 mod hooks;
+mod params;
 mod status;
 mod tokens;
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use axum::{Router, middleware, routing::get, routing::post};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 pub use self::document::document;
-use super::{access, generation::Home, problem::Problem};
-use crate::manage::PageRequest;
+use super::{access, generation::Home};
 
 pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
     let guarded = Router::new()
@@ -57,39 +55,4 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
     Router::new()
         .route("/api/openapi.json", get(document::serve))
         .merge(guarded)
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Part {
-    /// Where to begin: `next` of the page before.
-    cursor: Option<String>,
-    /// So many at most; 50 without it.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-}
-
-impl Part {
-    fn page(&self) -> Result<PageRequest, Problem> {
-        if self.limit.is_some_and(|limit| !(1..=200).contains(&limit)) {
-            return Err(Problem::bad_request("limit is not from 1 to 200"));
-        }
-        Ok(PageRequest {
-            cursor: self.cursor.clone(),
-            limit: self.limit,
-        })
-    }
-}
-
-/// A time as RFC 3339 has it.
-fn time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
-    text.map(|text| {
-        humantime::parse_rfc3339_weak(text).map_err(|_| {
-            Problem::bad_request(format!(
-                "{name} is no time; write it in UTC, as in 2026-01-31T12:00:00Z"
-            ))
-        })
-    })
-    .transpose()
 }

@@ -10,10 +10,7 @@ use minijinja::{Value, context};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{
-    session::Visitor,
-    template::{self, of},
-};
+use super::{session::Visitor, template::of};
 use crate::{
     manage::{hook_input::NewHook, replay::Range},
     server::{problem::Problem, request::Id},
@@ -27,12 +24,9 @@ enum Done {
 
 fn answer(visitor: &Visitor, done: Result<Done, Problem>) -> Response {
     match done {
-        Ok(Done::Page(name, values)) => {
-            let common = template::common(visitor, "hooks");
-            template::page(name, context! { ..values, ..common })
-        }
+        Ok(Done::Page(name, values)) => visitor.page(name, "hooks", values),
         Ok(Done::See(path)) => Redirect::to(&path).into_response(),
-        Err(problem) => template::problem(Some(visitor), &problem),
+        Err(problem) => visitor.problem(&problem),
     }
 }
 

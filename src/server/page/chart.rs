@@ -1,74 +1,12 @@
 //! Small charts of the last minutes, as SVG that a template can show.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Duration,
-};
-
 use serde::Serialize;
 
-use crate::meters::Meters;
+use crate::server::samples::{KEPT, Sample};
 
-/// How often a sample is taken, and how many are kept: ten minutes.
-pub(in crate::server) const PAUSE: Duration = Duration::from_secs(10);
-const KEPT: usize = 60;
+/// The height of a chart, and the width of a bar with its gap, in pixels.
 const HEIGHT: f64 = 40.0;
 const STEP: usize = 4;
-
-/// What happened between two looks.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sample {
-    pub(super) delivered_per_second: f64,
-    pub(super) failed_per_second: f64,
-    pub(super) mean_ms: f64,
-}
-
-/// The last samples.
-#[derive(Default)]
-pub(in crate::server) struct Samples(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    samples: VecDeque<Sample>,
-    last: Option<[f64; 4]>,
-}
-
-impl Samples {
-    /// Takes a sample of what was counted since the last.
-    pub(in crate::server) fn take(&self, meters: &Meters) {
-        let (_, count, seconds) = meters.took().cumulated();
-        let now = [
-            meters.delivered.load(Relaxed) as f64,
-            meters.failed.load(Relaxed) as f64,
-            count as f64,
-            seconds,
-        ];
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = state.last {
-            let since: Vec<f64> = now.iter().zip(last).map(|(now, last)| now - last).collect();
-            let pause = PAUSE.as_secs_f64();
-            state.samples.push_back(Sample {
-                delivered_per_second: since[0] / pause,
-                failed_per_second: since[1] / pause,
-                mean_ms: if since[2] > 0.0 {
-                    since[3] / since[2] * 1000.0
-                } else {
-                    0.0
-                },
-            });
-            if state.samples.len() > KEPT {
-                state.samples.pop_front();
-            }
-        }
-        state.last = Some(now);
-    }
-
-    pub(super) fn read(&self) -> Vec<Sample> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.samples.iter().copied().collect()
-    }
-}
 
 /// A chart: its bars, and what to say of it.
 #[derive(Debug, Serialize)]

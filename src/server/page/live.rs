@@ -13,7 +13,10 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
 use super::session::Visitor;
-use crate::{manage::attempts::News, server::generation::Home};
+use crate::{
+    manage::attempts::News,
+    server::{generation::Home, problem::Problem},
+};
 
 /// History is written once a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,7 +39,7 @@ pub(super) async fn live(State(home): State<Arc<Home>>, visitor: Visitor) -> Res
     };
     let last = match office.newest_attempt().await {
         Ok(last) => last,
-        Err(error) => return super::Problem::from(error).into_response(),
+        Err(error) => return Problem::from(error).into_response(),
     };
     drop(office);
     let now = Instant::now();

@@ -24,12 +24,8 @@ use minijinja::context;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use self::session::{Visitor, cookie_of};
-pub(super) use self::{
-    chart::{PAUSE, Samples},
-    session::Sessions,
-};
-use super::{Peer, access, generation::Home, problem::Problem};
+use self::session::Visitor;
+use super::{access, generation::Home, problem::Problem, request::Peer, sessions::cookie_of};
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -119,7 +115,7 @@ async fn login(
             let page = template::page("login.html", context! { refused => true });
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
-        Err(problem) => template::problem(None, &problem),
+        Err(problem) => template::problem(&problem, context! {}),
     }
 }
 
@@ -134,7 +130,7 @@ async fn logout(
     Form(logout): Form<Logout>,
 ) -> Response {
     if let Err(problem) = visitor.check(&logout.csrf) {
-        return template::problem(Some(&visitor), &problem);
+        return visitor.problem(&problem);
     }
     home.sessions.close(&visitor.key);
     let mut response = Redirect::to("/login").into_response();

@@ -1,20 +1,14 @@
-//! Who has logged in. A session holds the token that opened it, which is looked at again with each request: a token that is
-//! revoked ends its sessions.
+//! Who has logged in.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderValue, header, request::Parts},
+    http::{header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use minijinja::{Value, context};
 use subtle::ConstantTimeEq;
-use tokio::time::Instant;
 
 use super::template;
 use crate::{
@@ -23,78 +17,9 @@ use crate::{
         access::{self, Caller},
         generation::{Home, House, Lent},
         problem::Problem,
+        sessions::COOKIE,
     },
 };
-
-const COOKIE: &str = "rowhook_session";
-/// A session that nobody uses for so long ends.
-const IDLE: Duration = Duration::from_secs(8 * 60 * 60);
-/// No more are kept; the ones that were used longest ago go.
-const MOST: usize = 1000;
-
-/// All sessions.
-#[derive(Default)]
-pub(in crate::server) struct Sessions(Mutex<HashMap<String, Session>>);
-
-#[derive(Clone)]
-struct Session {
-    token: String,
-    csrf: String,
-    used: Instant,
-}
-
-impl Sessions {
-    /// Opens a session, and gives the cookie that it is known by.
-    pub(super) fn open(&self, token: &str) -> HeaderValue {
-        let key = random();
-        let mut sessions = self.lock();
-        let now = Instant::now();
-        sessions.retain(|_, session| now - session.used < IDLE);
-        if sessions.len() >= MOST {
-            let oldest = sessions.iter().min_by_key(|(_, session)| session.used);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                sessions.remove(&oldest);
-            }
-        }
-        let session = Session {
-            token: token.to_owned(),
-            csrf: random(),
-            used: now,
-        };
-        sessions.insert(key.clone(), session);
-        cookie_of(&key, IDLE.as_secs())
-    }
-
-    pub(super) fn close(&self, key: &str) {
-        self.lock().remove(key);
-    }
-
-    fn find(&self, key: &str) -> Option<Session> {
-        let mut sessions = self.lock();
-        let session = sessions.get_mut(key)?;
-        let now = Instant::now();
-        if now - session.used >= IDLE {
-            sessions.remove(key);
-            return None;
-        }
-        session.used = now;
-        Some(session.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn random() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-/// Scripts cannot read it, and no other site can have it sent.
-pub(super) fn cookie_of(key: &str, seconds: u64) -> HeaderValue {
-    let cookie = format!("{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-    HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static(""))
-}
 
 /// A request of somebody who has logged in.
 pub(super) struct Visitor {
@@ -118,6 +43,33 @@ impl Visitor {
             .office()
             .await
             .map_err(|error| Problem::failed(&error))
+    }
+
+    /// Renders a page, with what every page of somebody who has logged in shows.
+    pub(super) fn page(&self, name: &str, here: &str, values: Value) -> Response {
+        let common = self.common(here);
+        template::page(name, context! { ..values, ..common })
+    }
+
+    /// Renders a problem as a page.
+    pub(super) fn problem(&self, problem: &Problem) -> Response {
+        template::problem(problem, self.common(""))
+    }
+
+    /// What every page shows; `here` is the part of the menu that it belongs to.
+    fn common(&self, here: &str) -> Value {
+        let (operator, name) = match self.who() {
+            Who::Operator => (true, "operator".to_owned()),
+            Who::Owner(owner) => (false, owner.clone()),
+        };
+        context! {
+            operator,
+            name,
+            here,
+            csrf => self.csrf.clone(),
+            may_write => self.may_write(),
+            version => env!("CARGO_PKG_VERSION"),
+        }
     }
 
     /// Was the form that was sent one of ours, and may they change things?
@@ -168,7 +120,7 @@ impl FromRequestParts<Arc<Home>> for Visitor {
                 home.sessions.close(&key);
                 Err(Redirect::to("/login").into_response())
             }
-            Err(problem) => Err(template::problem(None, &problem)),
+            Err(problem) => Err(template::problem(&problem, context! {})),
         }
     }
 }

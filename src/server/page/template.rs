@@ -8,8 +8,7 @@ use axum::{
 };
 use minijinja::{Environment, Value, context, value::Serde};
 
-use super::session::Visitor;
-use crate::{manage::Who, server::problem::Problem, setup::lag::size};
+use crate::{server::problem::Problem, setup::lag::size};
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
@@ -64,25 +63,8 @@ pub(super) fn page(name: &str, values: Value) -> Response {
     }
 }
 
-/// What every page of somebody who has logged in knows.
-pub(super) fn common(visitor: &Visitor, here: &str) -> Value {
-    let (operator, name) = match visitor.who() {
-        Who::Operator => (true, "operator".to_owned()),
-        Who::Owner(owner) => (false, owner.clone()),
-    };
-    context! {
-        operator,
-        name,
-        here,
-        csrf => visitor.csrf.clone(),
-        may_write => visitor.may_write(),
-        version => env!("CARGO_PKG_VERSION"),
-    }
-}
-
-/// What went wrong, as a page.
-pub(super) fn problem(visitor: Option<&Visitor>, problem: &Problem) -> Response {
-    let common = visitor.map_or_else(|| context! {}, |visitor| common(visitor, ""));
+/// Renders a problem, with `common` for the parts that every page shows; empty where nobody is logged in.
+pub(super) fn problem(problem: &Problem, common: Value) -> Response {
     let values = context! { problem => of(problem), ..common };
     (problem.status(), page("problem.html", values)).into_response()
 }

@@ -6,11 +6,7 @@ use axum::{extract::State, response::Response};
 use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::{
-    chart,
-    session::Visitor,
-    template::{self, of},
-};
+use super::{chart, session::Visitor, template::of};
 use crate::{
     manage::{
         Error, PageRequest, Who,
@@ -31,11 +27,8 @@ const LOOKS: u32 = 12;
 /// Renders what was found, or what went wrong.
 fn answer(visitor: &Visitor, name: &str, here: &str, found: Result<Value, Problem>) -> Response {
     match found {
-        Ok(values) => {
-            let common = template::common(visitor, here);
-            template::page(name, context! { ..values, ..common })
-        }
-        Err(problem) => template::problem(Some(visitor), &problem),
+        Ok(values) => visitor.page(name, here, values),
+        Err(problem) => visitor.problem(&problem),
     }
 }
 
