@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::Config,
     manage::{
-        Office,
+        Admin,
         backfill::{Backfill, NewBackfill},
     },
 };
@@ -45,23 +45,23 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook backfill").await?;
+    let mut admin = Admin::open(Arc::new(config), "rowhook backfill").await?;
     if args.list {
-        let all = office.backfills().await?;
+        let all = admin.backfills().await?;
         return match json {
             true => show::json(&all),
             false => list(&all),
         };
     }
     if let Some(id) = args.cancel {
-        let cancelled = office.cancel_backfill(id).await?;
+        let cancelled = admin.cancel_backfill(id).await?;
         return match json {
             true => show::json(&cancelled),
             false => show::line(&format!("backfill {id} is {}", cancelled.state)),
         };
     }
     let begun = match (args.resume, args.event, args.hook) {
-        (Some(id), ..) => office.resume_backfill(id).await?,
+        (Some(id), ..) => admin.resume_backfill(id).await?,
         (None, Some(event), Some(hook)) => {
             let since = args.since.as_deref().map(show::time).transpose()?;
             let new = NewBackfill {
@@ -71,15 +71,15 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
                 since: since.map(crate::payload::timestamp),
                 rate: Some(args.rate),
             };
-            office.begin_backfill(new).await?
+            admin.start_backfill(new).await?
         }
         _ => bail!("name an event and a hook, or one of --resume, --cancel and --list"),
     };
     let id = begun.id;
     eprintln!("backfill {id}; if it is interrupted, go on with: rowhook backfill --resume {id}");
     let mut progress = Progress::new("rows");
-    let ended = office
-        .carry_backfill(id, &mut |now| {
+    let ended = admin
+        .run_backfill(id, &mut |now| {
             let of = now.estimate.and_then(|rows| u64::try_from(rows).ok());
             progress.at(now.sent.unsigned_abs(), of);
         })

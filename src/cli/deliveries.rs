@@ -12,9 +12,9 @@ use super::{
 use crate::{
     config::Config,
     manage::{
-        Office, PageRequest, Who,
+        Actor, Admin, PageRequest,
         deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryQuery, State},
-        replay::{Range, Replayed},
+        replay::{Range, ReplayCounts},
     },
 };
 
@@ -84,8 +84,8 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook deliveries").await?;
-    let who = Who::Operator;
+    let mut admin = Admin::open(Arc::new(config), "rowhook deliveries").await?;
+    let actor = Actor::Operator;
     match command {
         Command::List {
             hook,
@@ -98,14 +98,14 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 state: state.as_deref().and_then(State::parse),
                 event,
             };
-            let deliveries = first(&office, &query, limit).await?;
+            let deliveries = first(&admin, &query, limit).await?;
             match json {
                 true => show::json(&deliveries),
                 false => list(&deliveries),
             }
         }
         Command::Show { id } => {
-            let detail = office.delivery(&who, &id).await?;
+            let detail = admin.delivery(&actor, &id).await?;
             match json {
                 true => show::json(&detail),
                 false => one(&detail),
@@ -116,7 +116,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
         } => {
             let mut done = Vec::new();
             for id in &ids {
-                done.push(office.retry(&who, id).await?);
+                done.push(admin.retry(&actor, id).await?);
             }
             match json {
                 true => show::json(&done),
@@ -136,8 +136,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 until: None,
             };
             let mut progress = Progress::new("sent again");
-            let replayed = office
-                .retry_dead(&who, &range, &mut |done| progress.at(done, None))
+            let replayed = admin
+                .retry_dead(&actor, &range, &mut |done| progress.at(done, None))
                 .await?;
             drop(progress);
             tell(&replayed, json)
@@ -158,8 +158,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 bail!("--until is before --since");
             }
             let mut progress = Progress::new("sent again");
-            let replayed = office
-                .replay(&who, &range, &mut |done| progress.at(done, None))
+            let replayed = admin
+                .replay(&actor, &range, &mut |done| progress.at(done, None))
                 .await?;
             drop(progress);
             tell(&replayed, json)
@@ -167,13 +167,13 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
     }
 }
 
-async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
+async fn first(admin: &Admin, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
     let mut deliveries = Vec::new();
     let mut page = PageRequest::largest();
     while deliveries.len() < limit {
         let left = limit - deliveries.len();
         page.limit = Some(u32::try_from(left).unwrap_or(u32::MAX));
-        let found = office.deliveries(&Who::Operator, query, &page).await?;
+        let found = admin.deliveries(&Actor::Operator, query, &page).await?;
         deliveries.extend(found.data);
         match found.next {
             Some(next) => page.cursor = Some(next),
@@ -267,11 +267,11 @@ fn answer(attempt: &Attempt) -> String {
     }
 }
 
-fn tell(replayed: &Replayed, json: bool) -> Result<()> {
+fn tell(replayed: &ReplayCounts, json: bool) -> Result<()> {
     if json {
         return show::json(replayed);
     }
-    let Replayed {
+    let ReplayCounts {
         revived,
         repeated,
         unrecorded,

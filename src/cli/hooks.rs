@@ -12,10 +12,10 @@ use super::{
 use crate::{
     config::Config,
     manage::{
-        Office, PageRequest, Who,
-        hook_input::{Keyed, NewHook},
+        Actor, Admin, PageRequest,
+        hook_input::{HookWithSecret, NewHook},
         hooks::{Hook, HookQuery},
-        ping::Tested,
+        ping::TestResult,
     },
 };
 
@@ -101,11 +101,11 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook hooks").await?;
-    let who = Who::Operator;
+    let mut admin = Admin::open(Arc::new(config), "rowhook hooks").await?;
+    let actor = Actor::Operator;
     match command {
         Command::List { owner, event } => {
-            let hooks = all(&office, &HookQuery { event, owner }).await?;
+            let hooks = all(&admin, &HookQuery { event, owner }).await?;
             if json {
                 return show::json(&hooks);
             }
@@ -139,31 +139,31 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
                 description,
             };
-            keyed(&office.add_hook(&who, new).await?, json, "made")
+            keyed(&admin.add_hook(&actor, new).await?, json, "made")
         }
-        Command::Show { id } => one(&office.hook(&who, &id).await?, json),
-        Command::Enable { id } => one(&office.enable_hook(&who, &id).await?, json),
+        Command::Show { id } => one(&admin.hook(&actor, &id).await?, json),
+        Command::Enable { id } => one(&admin.enable_hook(&actor, &id).await?, json),
         Command::Disable { id, reason } => {
-            one(&office.disable_hook(&who, &id, &reason).await?, json)
+            one(&admin.disable_hook(&actor, &id, &reason).await?, json)
         }
         Command::Remove { id } => {
-            office.remove_hook(&who, &id).await?;
+            admin.remove_hook(&actor, &id).await?;
             match json {
                 true => show::json(&serde_json::json!({"removed": id})),
                 false => show::line(&format!("removed hook {id}")),
             }
         }
-        Command::Rotate { id } => keyed(&office.rotate_secret(&who, &id).await?, json, "rotated"),
-        Command::Test { id } => tested(&office.test_hook(&who, &id).await?, json),
+        Command::Rotate { id } => keyed(&admin.rotate_secret(&actor, &id).await?, json, "rotated"),
+        Command::Test { id } => tested(&admin.test_hook(&actor, &id).await?, json),
     }
 }
 
 /// All pages of a list.
-async fn all(office: &Office, query: &HookQuery) -> Result<Vec<Hook>> {
+async fn all(admin: &Admin, query: &HookQuery) -> Result<Vec<Hook>> {
     let mut hooks = Vec::new();
     let mut page = PageRequest::largest();
     loop {
-        let found = office.hooks(&Who::Operator, query, &page).await?;
+        let found = admin.hooks(&Actor::Operator, query, &page).await?;
         hooks.extend(found.data);
         match found.next {
             Some(next) => page.cursor = Some(next),
@@ -244,7 +244,7 @@ fn one(hook: &Hook, json: bool) -> Result<()> {
     ])
 }
 
-fn keyed(keyed: &Keyed, json: bool, done: &str) -> Result<()> {
+fn keyed(keyed: &HookWithSecret, json: bool, done: &str) -> Result<()> {
     if json {
         return show::json(keyed);
     }
@@ -257,7 +257,7 @@ fn keyed(keyed: &Keyed, json: bool, done: &str) -> Result<()> {
     }
 }
 
-fn tested(tested: &Tested, json: bool) -> Result<()> {
+fn tested(tested: &TestResult, json: bool) -> Result<()> {
     if json {
         show::json(tested)?;
     } else {

@@ -110,6 +110,6 @@ async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Confi
 async fn renew(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
     let config = Arc::new(load(path)?);
     run::rehearse(&config)?;
-    server.renew(&config).await?;
+    server.reload(&config).await?;
     Ok(config)
 }

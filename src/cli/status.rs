@@ -10,12 +10,12 @@ use super::{
 };
 use crate::{
     config::Config,
-    manage::{Office, status::Status},
+    manage::{Admin, status::Status},
 };
 
 pub(super) async fn run(config: Config, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook status").await?;
-    let status = office.status().await?;
+    let admin = Admin::open(Arc::new(config), "rowhook status").await?;
+    let status = admin.status().await?;
     match json {
         true => show::json(&status),
         false => print(&status),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{table as show, table::Tone};
 use crate::{
     config::Config,
-    manage::{Office, Who, attempts::News},
+    manage::{Actor, Admin, attempts::AttemptSummary},
 };
 
 /// History is written once a second.
@@ -25,16 +25,16 @@ pub(super) struct Args {
 
 /// Prints attempts as they are noted, a line each, until it is interrupted.
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook tail").await?;
-    let mut last = office.newest_attempt().await?;
+    let admin = Admin::open(Arc::new(config), "rowhook tail").await?;
+    let mut last = admin.newest_attempt_id().await?;
     let mut left = args.count.unwrap_or(u64::MAX);
     // Said, so that whoever waits for something knows from when on it is heard.
     eprintln!("listening");
     let mut looks = tokio::time::interval(LOOK);
     while left > 0 {
         looks.tick().await;
-        for news in office
-            .news(&Who::Operator, args.hook.as_deref(), last)
+        for news in admin
+            .attempts_after(&Actor::Operator, args.hook.as_deref(), last)
             .await?
         {
             last = news.id;
@@ -51,7 +51,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn told(news: &News, colour: bool) -> String {
+fn told(news: &AttemptSummary, colour: bool) -> String {
     let tone = if news.delivered {
         Tone::Good
     } else {

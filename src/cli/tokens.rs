@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::Config,
     manage::{
-        Office,
+        Admin,
         tokens::{NewToken, Scope, Token},
     },
 };
@@ -48,10 +48,10 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook tokens").await?;
+    let admin = Admin::open(Arc::new(config), "rowhook tokens").await?;
     match command {
         Command::List => {
-            let tokens = office.tokens().await?;
+            let tokens = admin.tokens().await?;
             match json {
                 true => show::json(&tokens),
                 false => list(&tokens),
@@ -64,8 +64,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             expires_in,
         } => {
             let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
-            let made = office
-                .make_token(NewToken {
+            let made = admin
+                .issue_token(NewToken {
                     owner,
                     name,
                     scope: if read_only { Scope::Read } else { Scope::Write },
@@ -82,7 +82,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             show::line(&format!("token, shown this once: {}", made.token))
         }
         Command::Revoke { id } => {
-            let token = office.revoke_token(id).await?;
+            let token = admin.revoke_token(id).await?;
             match json {
                 true => show::json(&token),
                 false => show::line(&format!("revoked token {id} of {}", token.owner)),

@@ -8,7 +8,7 @@ use tokio::{sync::Mutex, time::Instant};
 use super::command::{Command, KNOWN};
 use crate::{
     config::Config,
-    manage::{Office, PageRequest, Who, deliveries::DeliveryQuery, hooks::HookQuery},
+    manage::{Actor, Admin, PageRequest, deliveries::DeliveryQuery, hooks::HookQuery},
     server::Handles,
 };
 
@@ -19,7 +19,7 @@ pub(super) type Rows = Vec<Vec<Option<String>>>;
 pub(super) struct Desk {
     config: Arc<Config>,
     handles: Handles,
-    office: Mutex<Option<Office>>,
+    admin: Mutex<Option<Admin>>,
 }
 
 impl Desk {
@@ -27,7 +27,7 @@ impl Desk {
         Self {
             config,
             handles,
-            office: Mutex::new(None),
+            admin: Mutex::new(None),
         }
     }
 
@@ -55,18 +55,18 @@ impl Desk {
             }
             _ => {}
         }
-        let mut kept = self.office.lock().await;
-        let office = match kept.take() {
-            Some(office) if office.is_open() => office,
-            _ => Office::open(Arc::clone(&self.config), "rowhook console").await?,
+        let mut kept = self.admin.lock().await;
+        let admin = match kept.take() {
+            Some(admin) if admin.is_open() => admin,
+            _ => Admin::open(Arc::clone(&self.config), "rowhook console").await?,
         };
-        let office = kept.insert(office);
-        let who = Who::Operator;
+        let admin = kept.insert(admin);
+        let actor = Actor::Operator;
         let page = PageRequest::largest();
         let text = |text: &str| Some(text.to_owned());
         Ok(match command {
             Command::Hooks => {
-                let hooks = office.hooks(&who, &HookQuery::default(), &page).await?;
+                let hooks = admin.hooks(&actor, &HookQuery::default(), &page).await?;
                 let rows = hooks.data.into_iter().map(|hook| {
                     vec![
                         Some(hook.id),
@@ -82,8 +82,8 @@ impl Desk {
                 rows.collect()
             }
             Command::Deliveries => {
-                let found = office
-                    .deliveries(&who, &DeliveryQuery::default(), &page)
+                let found = admin
+                    .deliveries(&actor, &DeliveryQuery::default(), &page)
                     .await?;
                 let rows = found.data.into_iter().map(|one| {
                     vec![
@@ -100,7 +100,7 @@ impl Desk {
                 rows.collect()
             }
             Command::Lanes => {
-                let rows = office.lanes().await?.into_iter().map(|lane| {
+                let rows = admin.lanes().await?.into_iter().map(|lane| {
                     vec![
                         Some(lane.hook),
                         Some(lane.lane.to_string()),
@@ -111,17 +111,17 @@ impl Desk {
                 });
                 rows.collect()
             }
-            Command::Lag => self.lag(office).await?,
+            Command::Lag => self.lag(admin).await?,
             Command::Retry(id) => {
-                office.retry(&who, id).await?;
+                admin.retry(&actor, id).await?;
                 Vec::new()
             }
             Command::Disable(id) => {
-                office.disable_hook(&who, id, "disabled by hand").await?;
+                admin.disable_hook(&actor, id, "disabled by hand").await?;
                 Vec::new()
             }
             Command::Enable(id) => {
-                office.enable_hook(&who, id).await?;
+                admin.enable_hook(&actor, id).await?;
                 Vec::new()
             }
             Command::Config
@@ -133,9 +133,9 @@ impl Desk {
         })
     }
 
-    async fn lag(&self, office: &Office) -> Result<Rows> {
+    async fn lag(&self, admin: &Admin) -> Result<Rows> {
         let now = self.handles.meters.now(Instant::now());
-        let status = office.status().await?;
+        let status = admin.status().await?;
         let slot = status.slot;
         let paused = *self.handles.paused.borrow();
         let number = |number: Option<i64>| number.map(|number| number.to_string());

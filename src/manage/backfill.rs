@@ -1,8 +1,9 @@
-//! Backfills: the rows that a table has, sent to a hook.
+//! Backfills: sending the rows that a table already has to a hook.
 //!
 //! Each chunk is one transaction that locks its rows against changes, writes a message for each into the stream, and notes how
-//! far it is. So a row is never sent older after newer, and a crash repeats nothing. Rows that somebody is changing just then
-//! are passed over and looked at again, one at a time: whoever waits holds nothing that others wait for.
+//! far the backfill is. So an older version of a row is never sent after a newer one, and a crash repeats nothing. Rows that
+//! another transaction is changing are skipped and tried again one at a time, so that a backfill that waits for a lock holds
+//! none that others wait for.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +11,10 @@ use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, error::SqlState};
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result, Who, begin};
+use super::{Actor, Admin, Error, Result, begin};
 use crate::{
     config::{Action, EventSource, Pattern},
     payload::timestamp,
@@ -21,66 +22,67 @@ use crate::{
     setup::catalog::read_slot,
 };
 
-/// So many rows are locked at a time.
+/// The rows that a chunk locks, at most.
 const CHUNK: i64 = 200;
-/// So long a row that somebody is changing is waited for.
-const ROW_PATIENCE: &str = "2s";
-/// No more is written while so much WAL is not confirmed.
-const MOST_LAG: i64 = 64 << 20;
-const LAG_LOOK: Duration = Duration::from_millis(250);
-/// Rows a second, where nobody says otherwise.
-const RATE: u32 = 1000;
+/// How long the lock of a skipped row is waited for, as Postgres writes it.
+const ROW_LOCK_TIMEOUT: &str = "2s";
+/// Bytes of WAL that may be unconfirmed when a chunk is begun.
+const MAX_LAG: i64 = 64 << 20;
+/// The time between two looks at the lag while it is above that.
+const LAG_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The default rate, in rows a second.
+const DEFAULT_RATE: u32 = 1000;
 
-/// A backfill that is to be made.
+/// A backfill that is to be started.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackfill {
-    /// What the rows are sent as: an event of a table's rows, made of created or updated.
+    /// The event that the rows are sent as. Its source has to be a table, with the action created or updated.
     pub event: String,
-    /// The hook that gets them. It has to hear the event, and its owner and filter count.
+    /// The hook that gets them. It has to be subscribed to the event, and its owner and filter apply.
     pub hook: String,
-    /// SQL over the table's columns; only rows for which it is true.
+    /// A condition in SQL over the table's columns. Only rows for which it is true are sent.
     #[serde(rename = "where")]
     pub condition: Option<String>,
-    /// Only rows that were committed since then; needs track_commit_timestamp.
+    /// Only rows committed since this time are sent. Needs track_commit_timestamp.
     pub since: Option<String>,
-    /// Rows a second, at most; 1000 without it.
+    /// The most rows to send a second; 1000 if left out.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub rate: Option<u32>,
 }
 
-/// A backfill, and how far it is.
+/// A backfill, and how far it has come.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Backfill {
     /// Its number.
     pub id: i64,
-    /// What the rows are sent as.
+    /// The event that the rows are sent as.
     pub event: String,
     /// The hook that gets them.
     pub hook: String,
-    /// Only rows for which this SQL is true.
+    /// Only rows for which this SQL is true are sent.
     #[serde(rename = "where")]
     pub condition: Option<String>,
-    /// Only rows that were committed since then.
+    /// Only rows committed since this time are sent.
     pub since: Option<String>,
-    /// Rows a second, at most.
+    /// The most rows to send a second.
     pub rate: i32,
     /// `running`, `done`, `cancelled` or `failed`.
     pub state: String,
-    /// Rows that have been put into the stream.
+    /// How many rows have been written into the stream.
     pub sent: i64,
-    /// About so many the table had when it began.
+    /// About how many rows the table had when it began.
     pub estimate: Option<i64>,
     /// Why it failed.
     pub error: Option<String>,
     /// When it began.
     pub created_at: String,
-    /// When it came further last.
+    /// When it last made progress.
     pub updated_at: String,
 }
 
 impl Backfill {
-    /// Is there more to do?
+    /// Whether there is more to send.
     pub fn is_running(&self) -> bool {
         self.state == "running"
     }
@@ -104,23 +106,34 @@ impl Backfill {
     }
 }
 
-/// What a backfill knows of its table.
+/// How far a backfill has come.
+struct Progress {
+    /// The key of the last row that was looked at, as a JSON object.
+    position: Option<String>,
+    /// The keys of the rows that were being changed when their turn came.
+    skipped: Vec<Value>,
+    at_end: bool,
+}
+
+/// The table that a backfill reads.
 struct Source {
     table: TableName,
     key: Vec<String>,
     columns: Vec<String>,
     estimate: i64,
+    /// Whether the server runs with track_commit_timestamp = on.
     knows_commit_times: bool,
 }
 
-impl Office {
-    /// Begins a backfill. The operator alone may, since its SQL is run as it is.
+impl Admin {
+    /// Starts a backfill: notes it, and sends nothing yet; see [`Self::run_backfill`]. Callers let only the operator do this,
+    /// because the condition is run as it is.
     ///
     /// # Errors
-    /// When the hook does not hear the event, or the table cannot be gone through.
-    pub async fn begin_backfill(&mut self, new: NewBackfill) -> Result<Backfill> {
+    /// When the hook is not subscribed to the event, or the table has no primary key, or the condition cannot be used.
+    pub async fn start_backfill(&mut self, new: NewBackfill) -> Result<Backfill> {
         let invalid = |text: String| Err(Error::Invalid(text));
-        let hook = self.live_hook(&Who::Operator, &new.hook).await?;
+        let hook = self.runtime_hook(&Actor::Operator, &new.hook).await?;
         if !hook
             .events
             .iter()
@@ -128,7 +141,7 @@ impl Office {
         {
             return invalid(format!("hook {} does not hear {}", new.hook, new.event));
         }
-        let source = self.source(&new.event).await?;
+        let source = self.backfill_source(&new.event).await?;
         let since = match &new.since {
             None => None,
             Some(_) if !source.knows_commit_times => {
@@ -144,9 +157,9 @@ impl Office {
             })?),
         };
         if let Some(condition) = &new.condition {
-            self.try_condition(&source.table, condition).await?;
+            self.check_condition(&source.table, condition).await?;
         }
-        let rate = i32::try_from(new.rate.unwrap_or(RATE).max(1)).unwrap_or(i32::MAX);
+        let rate = i32::try_from(new.rate.unwrap_or(DEFAULT_RATE).max(1)).unwrap_or(i32::MAX);
         let sql = "insert into backfill (event, hook, condition, since, rate, estimate) \
                    values ($1, $2, $3, $4, $5, $6) returning *";
         let row = self
@@ -163,7 +176,7 @@ impl Office {
                 ],
             )
             .await
-            .map_err(|error| Error::of_postgres("begin the backfill", error))?;
+            .map_err(|error| Error::from_postgres("begin the backfill", error))?;
         Ok(Backfill::read(&row)?)
     }
 
@@ -188,7 +201,7 @@ impl Office {
         self.one_backfill(sql, id).await
     }
 
-    /// Ends a backfill where it is. What it has put into the stream is sent.
+    /// Cancels a backfill. What it has written into the stream is still sent.
     ///
     /// # Errors
     /// When there is none of this number.
@@ -198,7 +211,7 @@ impl Office {
         self.one_backfill(sql, id).await
     }
 
-    /// Lets a backfill that was cancelled or has failed go on where it was.
+    /// Sets a backfill that was cancelled or has failed back to running, where it was; see [`Self::run_backfill`].
     ///
     /// # Errors
     /// When there is none of this number.
@@ -210,20 +223,21 @@ impl Office {
 
     async fn one_backfill(&self, sql: &str, id: i64) -> Result<Backfill> {
         let row = self.client.query_opt(sql, &[&id]).await;
-        let row = row.map_err(|error| Error::of_postgres("read the backfill", error))?;
+        let row = row.map_err(|error| Error::from_postgres("read the backfill", error))?;
         let row = row.ok_or_else(|| Error::not_found("backfill", &id.to_string()))?;
         Ok(Backfill::read(&row)?)
     }
 
-    /// Carries a backfill on until it is done, cancelled or has failed, no faster than its rate and no faster than what is sent
-    /// is confirmed. `told` hears how far it is. May be dropped at any point, and carried on by anybody.
+    /// Runs a backfill until it is done or cancelled, at its rate and no faster than what is sent is confirmed.
+    /// `on_progress` is called before each chunk. The future may be dropped at any point; whoever calls this again goes on
+    /// where it was.
     ///
     /// # Errors
-    /// When it has failed; that is noted with it.
-    pub async fn carry_backfill(
+    /// When the backfill has failed. That is noted in its row, with the reason.
+    pub async fn run_backfill(
         &mut self,
         id: i64,
-        told: &mut (dyn FnMut(&Backfill) + Send),
+        on_progress: &mut (dyn FnMut(&Backfill) + Send),
     ) -> Result<Backfill> {
         types::pin(&self.client)
             .await
@@ -231,13 +245,13 @@ impl Office {
         let mut next = Instant::now();
         loop {
             let before = self.backfill(id).await?;
-            told(&before);
+            on_progress(&before);
             if !before.is_running() {
                 return Ok(before);
             }
-            self.until_confirmed().await?;
+            self.wait_for_confirmation().await?;
             tokio::time::sleep_until(next).await;
-            let after = match self.step_backfill(&before).await {
+            let after = match self.step(&before).await {
                 Ok(()) => self.backfill(id).await?,
                 Err(error) => {
                     let sql = "update backfill set state = 'failed', error = $2 where id = $1";
@@ -252,44 +266,63 @@ impl Office {
         }
     }
 
-    /// One chunk, or the rows that were passed over.
-    async fn step_backfill(&mut self, backfill: &Backfill) -> Result<()> {
-        let source = self.source(&backfill.event).await?;
-        let failed = |error| Error::of_postgres("read the table", error);
-        let sql = "select position::text as position, passed_over::text as passed_over, at_end from backfill where id = $1";
-        let state = self.client.query_one(sql, &[&backfill.id]).await;
-        let state = state.context("read the backfill")?;
-        let text = |name| state.try_get::<_, Option<String>>(name);
-        let position = text("position").context("read the backfill")?;
-        let passed_over = text("passed_over").context("read the backfill")?;
-        let passed_over: Vec<Value> = serde_json::from_str(passed_over.as_deref().unwrap_or("[]"))
-            .context("read the backfill")?;
-        let at_end: bool = state.try_get("at_end").context("read the backfill")?;
+    /// Sends one chunk, or one of the rows that were skipped, or finds that nothing is left.
+    async fn step(&mut self, backfill: &Backfill) -> Result<()> {
+        let source = self.backfill_source(&backfill.event).await?;
+        let progress = self.backfill_progress(backfill.id).await?;
         let condition = condition(backfill)?;
-        if at_end || passed_over.len() as i64 >= CHUNK {
-            let Some((first, rest)) = passed_over.split_first() else {
+        if !progress.at_end && (progress.skipped.len() as i64) < CHUNK {
+            let position = progress.position.as_deref();
+            return self
+                .send_chunk(backfill, &source, &condition, position)
+                .await;
+        }
+        match progress.skipped.split_first() {
+            Some((first, rest)) => {
+                self.send_skipped(backfill, &source, &condition, first, rest)
+                    .await
+            }
+            None => {
                 let sql = "update backfill set state = 'done', updated_at = clock_timestamp() where id = $1 and state = 'running'";
                 let done = self.client.execute(sql, &[&backfill.id]).await;
                 done.context("end the backfill")?;
-                return Ok(());
-            };
-            return self
-                .look_again(backfill, &source, &condition, first, rest)
-                .await;
+                Ok(())
+            }
         }
-        let sql = fill(
-            include_str!("../../sql/manage/backfill_chunk.sql"),
-            &source,
-            &condition,
-            position.is_some(),
-        );
-        let position = position.unwrap_or_else(|| "{}".to_owned());
+    }
+
+    async fn backfill_progress(&self, id: i64) -> Result<Progress> {
+        let sql = "select position::text as position, passed_over::text as passed_over, at_end from backfill where id = $1";
+        let row = self.client.query_one(sql, &[&id]).await;
+        let read = |row: Row| -> anyhow::Result<Progress> {
+            let skipped: Option<String> = row.try_get("passed_over")?;
+            Ok(Progress {
+                position: row.try_get("position")?,
+                skipped: serde_json::from_str(skipped.as_deref().unwrap_or("[]"))?,
+                at_end: row.try_get("at_end")?,
+            })
+        };
+        let row = row.context("read the backfill")?;
+        Ok(read(row).context("read the backfill")?)
+    }
+
+    /// Sends the next rows after `position`; `None` is the beginning of the table.
+    async fn send_chunk(
+        &mut self,
+        backfill: &Backfill,
+        source: &Source,
+        condition: &str,
+        position: Option<&str>,
+    ) -> Result<()> {
+        let failed = |error| Error::from_postgres("read the table", error);
+        let sql = include_str!("../../sql/manage/backfill_chunk.sql");
+        let sql = fill_in(sql, source, condition, position.is_some());
         let transaction = begin(&mut self.client).await?;
         let row = transaction
             .query_one(
                 &sql,
                 &[
-                    &position,
+                    &position.unwrap_or("{}"),
                     &CHUNK,
                     &source.table.schema,
                     &source.table.name,
@@ -302,32 +335,30 @@ impl Office {
             .map_err(failed)?;
         let read = || -> std::result::Result<_, tokio_postgres::Error> {
             Ok((
-                row.try_get::<_, i64>("looked_at")?,
-                row.try_get::<_, i64>("told")?,
+                row.try_get::<_, i64>("selected")?,
+                row.try_get::<_, i64>("emitted")?,
                 row.try_get::<_, Option<String>>("last")?,
-                row.try_get::<_, String>("passed_over")?,
+                row.try_get::<_, String>("skipped")?,
             ))
         };
-        let (looked_at, rows, last, passed) = read().context("read the table")?;
+        let (selected, emitted, last, skipped) = read().context("read the table")?;
         let sql = "update backfill set sent = sent + $2, position = coalesce($3::text::jsonb, position), \
                    passed_over = passed_over || $4::text::jsonb, at_end = $5, updated_at = clock_timestamp() \
                    where id = $1 and state = 'running'";
+        let at_end = selected < CHUNK;
         let noted = transaction
-            .execute(
-                sql,
-                &[&backfill.id, &rows, &last, &passed, &(looked_at < CHUNK)],
-            )
+            .execute(sql, &[&backfill.id, &emitted, &last, &skipped, &at_end])
             .await
             .map_err(failed)?;
-        // Cancelled meanwhile: then nothing of the chunk is in the stream.
+        // If the backfill was cancelled meanwhile, the transaction is rolled back, and nothing of the chunk is in the stream.
         if noted == 1 {
             transaction.commit().await.context("commit a chunk")?;
         }
         Ok(())
     }
 
-    /// The first of the rows that were passed over.
-    async fn look_again(
+    /// Sends the first of the rows that were skipped. One that is still being changed goes to the end of the list.
+    async fn send_skipped(
         &mut self,
         backfill: &Backfill,
         source: &Source,
@@ -335,15 +366,11 @@ impl Office {
         first: &Value,
         rest: &[Value],
     ) -> Result<()> {
-        let sql = fill(
-            include_str!("../../sql/manage/backfill_row.sql"),
-            source,
-            condition,
-            true,
-        );
-        let failed = |error| Error::of_postgres("read a row", error);
+        let failed = |error| Error::from_postgres("read a row", error);
+        let sql = include_str!("../../sql/manage/backfill_row.sql");
+        let sql = fill_in(sql, source, condition, true);
         let transaction = begin(&mut self.client).await?;
-        let limit = format!("set local lock_timeout = '{ROW_PATIENCE}'");
+        let limit = format!("set local lock_timeout = '{ROW_LOCK_TIMEOUT}'");
         transaction.batch_execute(&limit).await.map_err(failed)?;
         let row = transaction
             .query_one(
@@ -358,17 +385,14 @@ impl Office {
                 ],
             )
             .await;
-        let mut left = rest.to_vec();
-        let told: i64 = match row {
-            Ok(row) => row.try_get("told").context("read a row")?,
-            // Still being changed: the others have their turn first.
-            Err(error)
-                if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) =>
-            {
+        let emitted: i64 = match row {
+            Ok(row) => row.try_get("emitted").context("read a row")?,
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 transaction.rollback().await.context("let a row be")?;
+                let mut left = rest.to_vec();
                 left.push(first.clone());
-                let sql = "update backfill set passed_over = $2::text::jsonb, updated_at = clock_timestamp() where id = $1";
                 let left = Value::Array(left).to_string();
+                let sql = "update backfill set passed_over = $2::text::jsonb, updated_at = clock_timestamp() where id = $1";
                 let noted = self.client.execute(sql, &[&backfill.id, &left]).await;
                 noted.map_err(failed)?;
                 return Ok(());
@@ -377,9 +401,9 @@ impl Office {
         };
         let sql = "update backfill set sent = sent + $2, passed_over = $3::text::jsonb, updated_at = clock_timestamp() \
                    where id = $1 and state = 'running'";
-        let left = Value::Array(left).to_string();
+        let left = Value::Array(rest.to_vec()).to_string();
         let noted = transaction
-            .execute(sql, &[&backfill.id, &told, &left])
+            .execute(sql, &[&backfill.id, &emitted, &left])
             .await
             .map_err(failed)?;
         if noted == 1 {
@@ -388,21 +412,21 @@ impl Office {
         Ok(())
     }
 
-    /// Waits until not too much is on its way.
-    async fn until_confirmed(&self) -> Result<()> {
+    /// Waits while more than [`MAX_LAG`] is unconfirmed.
+    async fn wait_for_confirmation(&self) -> Result<()> {
         let slot = &self.config.database.slot;
         loop {
             let found = read_slot(&self.client, slot).await;
             let lag = found.context("look at the slot")?.and_then(|slot| slot.lag);
-            if lag.is_none_or(|lag| lag < MOST_LAG) {
+            if lag.is_none_or(|lag| lag < MAX_LAG) {
                 return Ok(());
             }
-            tokio::time::sleep(LAG_LOOK).await;
+            tokio::time::sleep(LAG_POLL_INTERVAL).await;
         }
     }
 
-    /// The table whose rows an event is of, and how it can be gone through.
-    async fn source(&self, event: &str) -> Result<Source> {
+    /// The table that an event is made of, with what reading it in the order of its key takes.
+    async fn backfill_source(&self, event: &str) -> Result<Source> {
         let rule = self.config.events.iter().find(|rule| rule.name == event);
         let rule = rule.ok_or_else(|| Error::Invalid(format!("there is no event {event:?}")))?;
         let EventSource::Row { table, action, .. } = &rule.source else {
@@ -438,8 +462,8 @@ impl Office {
         })
     }
 
-    /// Has the server read a condition, and run nothing.
-    async fn try_condition(&self, table: &TableName, condition: &str) -> Result<()> {
+    /// Has Postgres parse a condition, without running it.
+    async fn check_condition(&self, table: &TableName, condition: &str) -> Result<()> {
         let sql = format!(
             "select from {} as one where ({condition}\n)",
             quote::table(table)
@@ -453,7 +477,7 @@ impl Office {
     }
 }
 
-/// The condition that rows have to meet.
+/// The condition that rows have to meet, in SQL.
 fn condition(backfill: &Backfill) -> Result<String> {
     let mut conditions = Vec::new();
     if let Some(condition) = &backfill.condition {
@@ -474,8 +498,8 @@ fn condition(backfill: &Backfill) -> Result<String> {
     })
 }
 
-/// Puts names of columns into a query.
-fn fill(sql: &str, source: &Source, condition: &str, begun: bool) -> String {
+/// Puts names of columns into a query. With `after_position`, it begins after the key in $1.
+fn fill_in(sql: &str, source: &Source, condition: &str, after_position: bool) -> String {
     let list = |each: &dyn Fn(&str) -> String| {
         let parts: Vec<String> = source.key.iter().map(|name| each(name)).collect();
         parts.join(", ")
@@ -489,7 +513,7 @@ fn fill(sql: &str, source: &Source, condition: &str, begun: bool) -> String {
     };
     let one = |name: &str| format!("one.{}", quote::name(name));
     let pairs = list(&|name| format!("{}::text, {}", quote::text(name), one(name)));
-    let after = match begun {
+    let after = match after_position {
         true => format!("row({}) > row({})", list(&one), list(&given)),
         false => "$1::text is not null".to_owned(),
     };
@@ -509,6 +533,6 @@ fn fill(sql: &str, source: &Source, condition: &str, begun: bool) -> String {
     let filled = names.iter().fold(sql.to_owned(), |sql, (name, value)| {
         sql.replace(name, value)
     });
-    // Last, because what a person writes is not ours to fill in.
+    // The condition comes last: braces in it are the user's and no names of ours.
     filled.replace("{condition}", condition)
 }

@@ -1,8 +1,8 @@
-//! The SQL that depends on which table holds the hooks: rowhook's own, or one of the application's.
+//! The SQL that depends on which table holds the hooks: rowhook's own or the application's.
 
 use crate::{config::Config, postgres::quote, setup::catalog::hook_table};
 
-/// The hooks of the file, as rows like those that [`Table::select`] gives; its parameter is a JSON array.
+/// Selects the hooks of the file, given as the JSON array $1, with the same columns as [`Table::select`].
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, null::text as payload, headers,
@@ -12,11 +12,12 @@ pub(super) const FILE_HOOKS: &str = "\
         id text, owner text, event text, target text, signed boolean, filter text, headers text
     )";
 
-/// The hook table. Names are quoted, and the table's carries its schema.
+/// The hook table.
 pub(super) struct Table {
+    /// Its name with its schema, and the name of its key, both quoted.
     pub(super) name: String,
     pub(super) id: String,
-    /// The columns as they are called in the table, unquoted, by what they are to us.
+    /// The names of its columns, not quoted, each under the name that the column has in rowhook's own table.
     pub(super) owner: String,
     pub(super) event: String,
     pub(super) target: String,
@@ -28,7 +29,7 @@ pub(super) struct Table {
     pub(super) payload: Option<String>,
     pub(super) description: Option<String>,
     created: Option<String>,
-    /// It is rowhook's own, with more columns.
+    /// Whether it is rowhook's own, which has more columns than these.
     pub(super) own: bool,
 }
 
@@ -72,7 +73,7 @@ impl Table {
         }
     }
 
-    /// All rows, with the same columns whichever table it is.
+    /// Selects all rows, with the same columns whichever table it is.
     pub(super) fn select(&self) -> String {
         let Self { name, id, own, .. } = self;
         let cast = |column: &Option<String>, to: &str| match column {
@@ -111,8 +112,8 @@ impl Table {
         format!("select {} from {name}", columns.join(", "))
     }
 
-    /// SQL that inserts a row with these columns, whose values are taken from the JSON object $1 as the columns' types want
-    /// them. `now` are columns that get the present time. Returns the new row's id as text.
+    /// Inserts a row. The values of `columns` are taken from the JSON object $1 and converted to their types; the columns of
+    /// `now` get the current time. Returns the new row's id as text.
     pub(super) fn insert(&self, columns: &[&str], now: &[String]) -> String {
         let names = columns.iter().map(|column| quote::name(column));
         let names: Vec<String> = names
@@ -134,7 +135,7 @@ impl Table {
         )
     }
 
-    /// SQL that sets these columns of the row $2, as [`Self::insert`] does.
+    /// Sets columns of the row $2 to values of the JSON object $1, as [`Self::insert`] does.
     pub(super) fn update(&self, columns: &[&str]) -> String {
         let sets: Vec<String> = columns
             .iter()
@@ -149,7 +150,7 @@ impl Table {
         )
     }
 
-    /// SQL that deletes the row $1.
+    /// Deletes the row $1.
     pub(super) fn delete(&self) -> String {
         format!("delete from {} where {}::text = $1", self.name, self.id)
     }

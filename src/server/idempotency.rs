@@ -1,6 +1,4 @@
-//! `Idempotency-Key`: a POST that is made again with the same key is answered as before, and done once.
-
-use std::sync::Arc;
+//! `Idempotency-Key`: a POST that is repeated with the same key is done once, and answered as it was the first time.
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -11,20 +9,24 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{generation::House, problem::Problem};
-use crate::manage::idempotency::Once;
+use super::{generation::Generation, problem::Problem};
+use crate::manage::idempotency::KeyState;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The longest key, in bytes.
 const LONGEST_KEY: usize = 255;
-/// Answers are small; one that is not is given and not kept.
-const LARGEST_ANSWER: usize = 1 << 20;
-/// A token is shown once, and kept nowhere.
+/// The largest response, in bytes. Responses to a POST are small.
+const LARGEST_RESPONSE: usize = 1 << 20;
+/// Responses of this path hold a new token, which is kept nowhere.
 const NEVER_KEPT: &str = "/api/tokens";
 
-/// Does a request, unless it was done before.
-pub(super) async fn once(
-    house: &Arc<House>,
+/// Runs a request, unless its key says that it has been run before.
+///
+/// # Errors
+/// When the key is malformed, in use, or was used for another request, or the database cannot be asked.
+pub(super) async fn run_once(
+    generation: &Generation,
     caller: &str,
     parts: Parts,
     body: Bytes,
@@ -45,22 +47,21 @@ pub(super) async fn once(
         hash.update(part);
     }
     let fingerprint = hash.finalize();
-    let failed = |error: anyhow::Error| Problem::failed(&error);
-    // Given back before the request is done, which wants one of its own.
+    // The connection is returned before the request is run, which borrows one of its own.
     let known = {
-        let office = house.office().await.map_err(failed)?;
-        office.begin_once(caller, &key, &fingerprint).await?
+        let admin = generation.admin().await?;
+        admin.claim_key(caller, &key, &fingerprint).await?
     };
     match known {
-        Once::New => {}
-        Once::Done { status, body } => return Ok(again(status, body)),
-        Once::Doing => {
+        KeyState::Claimed => {}
+        KeyState::Completed { status, body } => return Ok(replay(status, body)),
+        KeyState::InProgress => {
             return Err(Problem::new(
                 StatusCode::CONFLICT,
                 "the request with this Idempotency-Key is still being done",
             ));
         }
-        Once::Other => {
+        KeyState::Mismatch => {
             return Err(Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "this Idempotency-Key was used for another request",
@@ -69,22 +70,22 @@ pub(super) async fn once(
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     let (head, body) = response.into_parts();
-    let body = to_bytes(body, LARGEST_ANSWER).await;
-    let office = house.office().await.map_err(failed)?;
+    let body = to_bytes(body, LARGEST_RESPONSE).await;
+    let admin = generation.admin().await?;
     let Ok(body) = body else {
-        office.end_once(caller, &key, None).await?;
+        admin.finish_key(caller, &key, None).await?;
         return Err(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the answer could not be made",
         ));
     };
-    // What failed for reasons of ours may be tried again.
+    // A request that failed on our side may be tried again.
     let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &body[..]));
-    office.end_once(caller, &key, kept).await?;
+    admin.finish_key(caller, &key, kept).await?;
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-fn again(status: u16, body: Vec<u8>) -> Response {
+fn replay(status: u16, body: Vec<u8>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = match status.is_client_error() {
         true => "application/problem+json",

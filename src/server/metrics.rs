@@ -15,18 +15,18 @@ use std::{
 use axum::{extract::State, http::header, response::IntoResponse};
 use tokio::time::Instant;
 
-use super::generation::Home;
+use super::state::AppState;
 use crate::{
     manage::status::Status,
     meters::{Histogram, Link, Meters, Now},
 };
 
 /// `GET /metrics`: what this process counts and, where the database can be reached, what its tables hold.
-pub(super) async fn metrics(State(home): State<Arc<Home>>) -> impl IntoResponse {
-    let house = home.now();
-    let mut text = render(&process_metrics(&house.handles.meters));
-    if let Ok(office) = house.office().await
-        && let Ok(status) = office.status().await
+pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+    let generation = state.current();
+    let mut text = render(&process_metrics(&generation.handles.meters));
+    if let Ok(admin) = generation.admin().await
+        && let Ok(status) = admin.status().await
     {
         text.push_str(&render(&table_metrics(&status)));
     }

@@ -6,13 +6,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::server::{
-    access::Visit,
+    access::Caller,
     problem::Problem,
-    request::{Id, Json},
+    request::{Json, Path},
 };
 use crate::{
     config::{Config, EventSource, OWN_EVENTS},
-    manage::{self, events::Sent},
+    manage::{self, events::PayloadSchema},
 };
 
 /// Something that hooks may listen to.
@@ -34,27 +34,27 @@ pub(super) struct EventDetail {
     #[serde(flatten)]
     event: EventInfo,
     /// What a hook is sent, by the name of its payload.
-    payloads: BTreeMap<&'static str, Sent>,
+    payloads: BTreeMap<&'static str, PayloadSchema>,
 }
 
 /// List the events.
 #[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [EventInfo])))]
-pub(super) async fn list(visit: Visit) -> Json<Vec<EventInfo>> {
-    Json(events(&visit.house.config).collect())
+pub(super) async fn list(caller: Caller) -> Json<Vec<EventInfo>> {
+    Json(events(&caller.generation.config).collect())
 }
 
 /// Show an event, with the JSON Schema of what each payload sends.
 #[utoipa::path(get, path = "/api/events/{name}", tag = "events",
     params(("name" = String, Path, description = "The event's name")),
     responses((status = 200, body = EventDetail)))]
-pub(super) async fn show(visit: Visit, Id(name): Id) -> Result<Json<EventDetail>, Problem> {
-    let event = events(&visit.house.config).find(|event| event.name == name);
+pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<EventDetail>, Problem> {
+    let event = events(&caller.generation.config).find(|event| event.name == name);
     let event = event.ok_or_else(|| manage::Error::NotFound {
         what: "event",
         id: name.clone(),
     })?;
-    let office = visit.office().await?;
-    let payloads = office.sent_of(&name).await?;
+    let admin = caller.admin().await?;
+    let payloads = admin.payload_schemas(&name).await?;
     Ok(Json(EventDetail { event, payloads }))
 }
 

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use axum::{Router, middleware, routing::get, routing::post};
 
 pub use self::document::document;
-use super::{access, generation::Home};
+use super::{access, state::AppState};
 
-pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
+pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
     let guarded = Router::new()
         .route("/api/status", get(status::show))
         .route("/api/events", get(events::list))
@@ -49,8 +49,8 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
         .route("/api/tokens", get(tokens::list).post(tokens::add))
         .route("/api/tokens/{id}", axum::routing::delete(tokens::revoke))
         .layer(middleware::from_fn_with_state(
-            Arc::clone(home),
-            access::access,
+            Arc::clone(state),
+            access::require_caller,
         ));
     Router::new()
         .route("/api/openapi.json", get(document::serve))

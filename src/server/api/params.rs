@@ -7,10 +7,10 @@ use utoipa::IntoParams;
 
 use crate::{manage::PageRequest, server::problem::Problem};
 
-/// Which part of a list is wanted.
+/// Which pagination of a list is wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Part {
+pub(super) struct Pagination {
     /// Where to begin: `next` of the page before.
     cursor: Option<String>,
     /// So many at most; 50 without it.
@@ -18,7 +18,7 @@ pub(super) struct Part {
     limit: Option<u32>,
 }
 
-impl Part {
+impl Pagination {
     pub(super) fn page(&self) -> Result<PageRequest, Problem> {
         if self.limit.is_some_and(|limit| !(1..=200).contains(&limit)) {
             return Err(Problem::bad_request("limit is not from 1 to 200"));
@@ -31,7 +31,7 @@ impl Part {
 }
 
 /// A time as RFC 3339 has it.
-pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
+pub(super) fn parse_time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
     text.map(|text| {
         humantime::parse_rfc3339_weak(text).map_err(|_| {
             Problem::bad_request(format!(

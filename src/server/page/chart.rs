@@ -1,4 +1,4 @@
-//! Small charts of the last minutes, as SVG that a template can show.
+//! Small bar charts of the last minutes, in the measures that a template draws SVG with.
 
 use serde::Serialize;
 
@@ -8,13 +8,15 @@ use crate::server::samples::{KEPT, Sample};
 const HEIGHT: f64 = 40.0;
 const STEP: usize = 4;
 
-/// A chart: its bars, and what to say of it.
+/// The bars of a chart, and the texts beside it.
 #[derive(Debug, Serialize)]
 pub(super) struct Chart {
     width: usize,
     height: f64,
     bars: Vec<Bar>,
+    /// The newest value.
     now: String,
+    /// The highest value.
     most: String,
 }
 
@@ -25,7 +27,7 @@ struct Bar {
     height: f64,
 }
 
-/// Bars of one figure of the samples, the newest at the right.
+/// Draws one figure of the samples, the newest at the right. The highest bar is as high as the chart.
 pub(super) fn bars(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Chart {
     let values: Vec<f64> = samples.iter().map(of).collect();
     let most = values.iter().copied().fold(0.0, f64::max);

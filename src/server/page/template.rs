@@ -1,4 +1,4 @@
-//! The templates. What they show is escaped, because their names end in .html.
+//! The templates of the page. MiniJinja escapes what they show, because their names end in `.html`.
 
 use std::sync::LazyLock;
 
@@ -38,18 +38,18 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates
 });
 
-/// A time without its date's century and its microseconds, for tables.
+/// A time for tables: without fractions of a second, and with a space in place of the T.
 fn brief(time: &str) -> String {
     let time = time.split('.').next().unwrap_or(time);
     time.replace('T', " ")
 }
 
-/// What a template sees of a value.
+/// A value as a template sees it.
 pub(super) fn of(value: &impl serde::Serialize) -> Value {
     Value::from(Serde(value))
 }
 
-/// Renders a page.
+/// Renders a template. One that fails is logged, and answered with status 500.
 pub(super) fn page(name: &str, values: Value) -> Response {
     let rendered = TEMPLATES
         .get_template(name)
@@ -63,7 +63,7 @@ pub(super) fn page(name: &str, values: Value) -> Response {
     }
 }
 
-/// Renders a problem, with `common` for the parts that every page shows; empty where nobody is logged in.
+/// Renders a problem. `common` is what the layout shows, and empty where nobody is logged in.
 pub(super) fn problem(problem: &Problem, common: Value) -> Response {
     let values = context! { problem => of(problem), ..common };
     (problem.status(), page("problem.html", values)).into_response()
