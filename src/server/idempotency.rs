@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -33,20 +33,13 @@ pub(super) async fn run_once(
     next: Next,
 ) -> Result<Response, Problem> {
     let named = parts.headers.get(&KEY);
-    if parts.method != Method::POST || named.is_none() || parts.uri.path() == NEVER_KEPT {
+    let Some(named) =
+        named.filter(|_| parts.method == Method::POST && parts.uri.path() != NEVER_KEPT)
+    else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
-    }
-    let key = named.and_then(|key| key.to_str().ok()).map(str::to_owned);
-    let key = key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
-    let key = key.ok_or_else(|| {
-        Problem::bad_request("the Idempotency-Key is not of 1 to 255 plain characters")
-    })?;
-    let mut hash = Sha256::new();
-    for part in [parts.uri.to_string().as_bytes(), &body[..]] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let fingerprint = hash.finalize();
+    };
+    let key = read_key(named)?;
+    let fingerprint = fingerprint(&parts.uri, &body);
     // The connection is returned before the request is run, which borrows one of its own.
     let known = {
         let admin = generation.admin().await?;
@@ -85,6 +78,27 @@ pub(super) async fn run_once(
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
+/// Reads the key of a request.
+fn read_key(header: &HeaderValue) -> Result<String, Problem> {
+    let key = header.to_str().ok();
+    let key = key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.map(str::to_owned).ok_or_else(|| {
+        Problem::bad_request("the Idempotency-Key is not of 1 to 255 plain characters")
+    })
+}
+
+/// A hash that two requests share only if they ask for the same. Lengths are part of it, so that no byte can move from one
+/// part into the other.
+fn fingerprint(uri: &Uri, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in [uri.to_string().as_bytes(), body] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
+}
+
+/// The response that was kept, marked as a repetition.
 fn replay(status: u16, body: Vec<u8>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = match status.is_client_error() {

@@ -1,8 +1,8 @@
 //! `/metrics`, in the text format of Prometheus, version 0.0.4.
 //!
-//! The text is written here and not by `prometheus-client`, which writes OpenMetrics: there, the HELP and TYPE lines of a
-//! counter lack its `_total`, and a histogram's bound of one second is `le="1.0"`. Either would start new series for everyone
-//! who scrapes rowhook today.
+//! The text is written here and not by `prometheus-client`, which writes OpenMetrics. There, the HELP and TYPE lines of a
+//! counter lack its `_total`, so that this format has a counter without a type, and the bound of a histogram at one second is
+//! `le="1.0"` in place of `le="1"`, which is a new series for every Prometheus that scrapes rowhook today.
 
 use std::{
     fmt::{self, Display},

@@ -1,4 +1,4 @@
-//! `/api/backfills`: the rows that a table has, sent to a hook. The operator's alone.
+//! `/api/backfills`: sending the rows that a table already has to a hook. For the operator only.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Backfill>>, Problem>
     Ok(Json(admin.backfills().await?))
 }
 
-/// Begin a backfill.
+/// Start a backfill.
 #[utoipa::path(post, path = "/api/backfills", tag = "backfills", request_body = NewBackfill,
     responses((status = 202, body = Backfill)))]
 pub(super) async fn begin(
@@ -34,7 +34,7 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 
-/// Show a backfill, and how far it is.
+/// Show a backfill and its progress.
 #[utoipa::path(get, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
 pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
@@ -43,7 +43,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Bac
     Ok(Json(admin.backfill(id).await?))
 }
 
-/// End a backfill where it is.
+/// Cancel a backfill.
 #[utoipa::path(delete, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
 pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
@@ -52,7 +52,7 @@ pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<B
     Ok(Json(admin.cancel_backfill(id).await?))
 }
 
-/// Go on with a backfill that was interrupted, cancelled or has failed.
+/// Resume a backfill that was interrupted, was cancelled or has failed.
 #[utoipa::path(post, path = "/api/backfills/{id}/resume", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 202, body = Backfill)))]
 pub(super) async fn resume(
@@ -66,7 +66,7 @@ pub(super) async fn resume(
     Ok((StatusCode::ACCEPTED, Json(resumed)))
 }
 
-/// Carries a backfill on, until it ends or rowhook does. Two that spawn_backfill the same one take turns.
+/// Runs a backfill in a task of its own, until it ends or rowhook does. If two tasks run the same one, they take turns.
 fn spawn_backfill(generation: &Arc<Generation>, id: i64) {
     let generation = Arc::clone(generation);
     tokio::spawn(async move {

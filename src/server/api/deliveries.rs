@@ -1,4 +1,4 @@
-//! `/api/deliveries`: what is and was on its way, and sending it again.
+//! `/api/deliveries`: deliveries, and sending them again.
 
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -16,31 +16,31 @@ use crate::server::{
     request::{Json, OptionalJson, Path, Query},
 };
 
-/// Which deliveries are wanted.
+/// Which deliveries to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeliveryFilter {
     /// Those of this hook.
     hook: Option<String>,
-    /// Those that this has become of.
+    /// Those in this state.
     #[param(inline)]
     state: Option<State>,
     /// Those of this event.
     event: Option<String>,
 }
 
-/// Which deliveries of a hook are wanted.
+/// Which deliveries of a hook to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OfHookFilter {
-    /// Those that this has become of.
+    /// Those in this state.
     #[param(inline)]
     state: Option<State>,
     /// Those of this event.
     event: Option<String>,
 }
 
-/// List deliveries, newest first: parked and dead ones, and delivered ones as far as history remembers.
+/// List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones.
 #[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", params(DeliveryFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn list(
@@ -58,7 +58,7 @@ pub(super) async fn list(
     Ok(Json(admin.deliveries(caller.actor(), &query, &page).await?))
 }
 
-/// List the deliveries of a hook.
+/// List the deliveries of a hook, newest first.
 #[utoipa::path(get, path = "/api/hooks/{id}/deliveries", tag = "deliveries",
     params(("id" = String, Path, description = "The hook's id"), OfHookFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
@@ -88,7 +88,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Delivery
     Ok(Json(admin.delivery(caller.actor(), &id).await?))
 }
 
-/// Have a delivery sent at once.
+/// Send a delivery at once.
 #[utoipa::path(post, path = "/api/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "The webhook-id")),
     responses((status = 202, body = Delivery)))]
@@ -101,20 +101,20 @@ pub(super) async fn retry(
     Ok((StatusCode::ACCEPTED, Json(delivery)))
 }
 
-/// Which dead deliveries are sent again.
+/// Which dead deliveries to send again.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RetryDead {
-    /// Those of this hook; only the operator may leave it out.
+    /// Those of this hook. Only the operator may leave it out.
     hook: Option<String>,
     /// Those of this event.
     event: Option<String>,
-    /// Those that were given up since then.
+    /// Those given up at this time or later.
     #[schema(example = "2026-01-31T12:00:00Z")]
     since: Option<String>,
 }
 
-/// Have dead deliveries sent again, each row's in their order.
+/// Send dead deliveries again, those of each row in order.
 #[utoipa::path(post, path = "/api/retry-dead", tag = "deliveries", request_body = Option<RetryDead>,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn retry_dead(
@@ -134,23 +134,23 @@ pub(super) async fn retry_dead(
     Ok((StatusCode::ACCEPTED, Json(replayed)))
 }
 
-/// Which range is sent again.
+/// Which deliveries to send again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Replay {
-    /// Of this hook; only the operator may leave it out.
+    /// Those of this hook. Only the operator may leave it out.
     hook: Option<String>,
-    /// Of this event.
+    /// Those of this event.
     event: Option<String>,
-    /// What arrived, or was given up, since then.
+    /// Those delivered or given up at this time or later.
     #[schema(example = "2026-01-31T12:00:00Z")]
     since: String,
-    /// What arrived, or was given up, before then.
+    /// Those delivered or given up before this time.
     #[schema(example = "2026-01-31T13:00:00Z")]
     until: Option<String>,
 }
 
-/// Have a range sent again with the ids it had, as far as history remembers.
+/// Send delivered and dead deliveries of a span of time again, with their ids, as far as history goes back.
 #[utoipa::path(post, path = "/api/replay", tag = "deliveries", request_body = Replay,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn replay(

@@ -1,4 +1,4 @@
-//! `/api/hooks`, as REST Hooks wish it.
+//! `/api/hooks`: subscriptions, in the manner of REST Hooks.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -18,13 +18,13 @@ use crate::server::{
     request::{Json, OptionalJson, Path, Query},
 };
 
-/// Which hooks are wanted.
+/// Which hooks to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HookFilter {
-    /// Those on exactly this event or pattern.
+    /// Those subscribed to exactly this event or pattern.
     event: Option<String>,
-    /// Those of this owner. Owners see their own only, whatever they ask for.
+    /// Those of this owner. Owners see only their own, whatever they ask for.
     owner: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn list(
     Ok(Json(admin.hooks(caller.actor(), &query, &page).await?))
 }
 
-/// Make a hook. Its secret is shown this once.
+/// Create a hook. Its secret is shown only in this response.
 #[utoipa::path(post, path = "/api/hooks", tag = "hooks", request_body = NewHook,
     responses((status = 201, body = HookWithSecret, headers(("location" = String, description = "The hook's address")))))]
 pub(super) async fn add(
@@ -75,7 +75,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Hook>, P
     Ok(Json(admin.hook(caller.actor(), &id).await?))
 }
 
-/// Change a hook. What is left out stays.
+/// Change a hook. What is left out stays as it is.
 #[utoipa::path(patch, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     request_body = HookChange, responses((status = 200, body = Hook)))]
 pub(super) async fn change(
@@ -84,7 +84,7 @@ pub(super) async fn change(
     Json(change): Json<HookChange>,
 ) -> Result<Json<Hook>, Problem> {
     let mut admin = caller.admin().await?;
-    // Nobody has a target asked on behalf of a hook that is not theirs.
+    // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
     admin.hook(caller.actor(), &id).await?;
     if let Some(target) = &change.target {
         let verify = caller.generation.server.verify;
@@ -93,7 +93,7 @@ pub(super) async fn change(
     Ok(Json(admin.change_hook(caller.actor(), &id, change).await?))
 }
 
-/// Remove a hook.
+/// Delete a hook.
 #[utoipa::path(delete, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(caller: Caller, Path(id): Path) -> Result<StatusCode, Problem> {
@@ -102,7 +102,7 @@ pub(super) async fn remove(caller: Caller, Path(id): Path) -> Result<StatusCode,
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Switch a hook on. What waited while it was off is sent.
+/// Enable a hook. What was parked while it was disabled is sent.
 #[utoipa::path(post, path = "/api/hooks/{id}/enable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = Hook)))]
 pub(super) async fn enable(caller: Caller, Path(id): Path) -> Result<Json<Hook>, Problem> {
@@ -110,15 +110,15 @@ pub(super) async fn enable(caller: Caller, Path(id): Path) -> Result<Json<Hook>,
     Ok(Json(admin.enable_hook(caller.actor(), &id).await?))
 }
 
-/// Why a hook is switched off.
+/// Why a hook is disabled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Disabling {
-    /// For a person to read.
+    /// A reason for people to read.
     reason: Option<String>,
 }
 
-/// Switch a hook off. What waits is kept for the retention.
+/// Disable a hook. What is parked is kept for the retention.
 #[utoipa::path(post, path = "/api/hooks/{id}/disable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     request_body = Option<Disabling>, responses((status = 200, body = Hook)))]
 pub(super) async fn disable(
@@ -131,7 +131,7 @@ pub(super) async fn disable(
     Ok(Json(admin.disable_hook(caller.actor(), &id, reason).await?))
 }
 
-/// Give a hook a new secret, which is shown this once. For a day the old one signs too.
+/// Give a hook a new secret, which is shown only in this response. For a day, the old one signs too.
 #[utoipa::path(post, path = "/api/hooks/{id}/rotate", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = HookWithSecret)))]
 pub(super) async fn rotate(
@@ -142,7 +142,7 @@ pub(super) async fn rotate(
     Ok(Json(admin.rotate_secret(caller.actor(), &id).await?))
 }
 
-/// Send a test to a hook now, and say what came of it.
+/// Send a test request to a hook, and return how it was answered.
 #[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = TestResult)))]
 pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {

@@ -1,4 +1,4 @@
-//! The REST API, under `/api`. Its OpenAPI document is made of this code, and served beside it.
+//! The REST API, under `/api`. Its OpenAPI document is derived from this code, and served at `/api/openapi.json`.
 
 mod backfills;
 mod deliveries;

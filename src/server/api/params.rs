@@ -1,4 +1,4 @@
-//! What stands in the query of several operations.
+//! Query parameters that several operations share.
 
 use std::time::SystemTime;
 
@@ -7,13 +7,13 @@ use utoipa::IntoParams;
 
 use crate::{manage::PageRequest, server::problem::Problem};
 
-/// Which pagination of a list is wanted.
+/// Which page of a list to return.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Pagination {
-    /// Where to begin: `next` of the page before.
+    /// Where the page begins: `next` of the page before.
     cursor: Option<String>,
-    /// So many at most; 50 without it.
+    /// The most entries to return; 50 if left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
 }
@@ -30,7 +30,7 @@ impl Pagination {
     }
 }
 
-/// A time as RFC 3339 has it.
+/// Parses a time as in RFC 3339; `name` is the parameter that a mistake is reported for.
 pub(super) fn parse_time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
     text.map(|text| {
         humantime::parse_rfc3339_weak(text).map_err(|_| {

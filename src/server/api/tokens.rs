@@ -1,4 +1,4 @@
-//! `/api/tokens`: tokens of owners, made by the operator.
+//! `/api/tokens`: tokens of owners. For the operator only.
 
 use axum::http::StatusCode;
 
@@ -9,7 +9,7 @@ use crate::server::{
     request::{Json, Path},
 };
 
-/// List tokens, the newest first. The operator's alone, as all of this.
+/// List tokens, the newest first.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = [Token])))]
 pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Token>>, Problem> {
     caller.require_operator()?;
@@ -17,7 +17,7 @@ pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Token>>, Problem> {
     Ok(Json(admin.tokens().await?))
 }
 
-/// Make a token for an owner. It is shown this once.
+/// Issue a token for an owner. It is shown only in this response.
 #[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewToken,
     responses((status = 201, body = IssuedToken)))]
 pub(super) async fn add(
