@@ -1,5 +1,5 @@
--- Attempts with ids after $4, oldest first, of an owner ($2) or a hook ($3) where they are given. `all_hooks` stands before
--- this: the hooks of hooks.toml ($1) and those of the hook table.
+-- Attempts with ids after $4, oldest first, of an owner ($2) or a hook ($3) where they are given. `all_hooks` stands
+-- before this: the hooks of hooks.toml ($1) and those of the hook table.
 
 -- The owner's hooks.
 mine as (

@@ -1,8 +1,9 @@
 -- Writes the next rows of a table, in the order of its key, into the stream as messages. Names in braces are filled in.
 --
--- A row stays locked against changes until its message is committed. Whoever changed it before has committed before, and whoever
--- changes it next commits after. So the message stands between the two changes in the stream, and never after a newer version.
--- No lock is waited for: rows that another transaction is changing are skipped, and their keys returned.
+-- A row stays locked against changes until its message is committed. Whoever changed it before has committed before,
+-- and whoever changes it next commits after. So the message stands between the two changes in the stream, and never
+-- after a newer version. No lock is waited for: rows that another transaction is changing are skipped, and their keys
+-- returned.
 
 -- The keys of the next rows.
 with chunk as materialized (

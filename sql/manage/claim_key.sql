@@ -1,5 +1,5 @@
--- Claims a caller's ($1) idempotency key ($2) for the request with this fingerprint ($3), if it is free: it was never claimed, it
--- was claimed more than a day ago, or its request has had no response for a minute and will have none.
+-- Claims a caller's ($1) idempotency key ($2) for the request with this fingerprint ($3), if it is free: it was never
+-- claimed, it was claimed more than a day ago, or its request has had no response for a minute and will have none.
 
 -- Keys that are a day old are deleted, a few at a time.
 with old as (

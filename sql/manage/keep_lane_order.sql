@@ -1,5 +1,5 @@
--- Keeps the lanes of the deliveries that were just revived ($1) in order: only the first of each lane stays due, and the others
--- wait behind it. A delivery that is being sent is left alone.
+-- Keeps the lanes of the deliveries that were just revived ($1) in order: only the first of each lane stays due, and
+-- the others wait behind it. A delivery that is being sent is left alone.
 
 -- Their lanes.
 with touched as (

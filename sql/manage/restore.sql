@@ -1,6 +1,6 @@
--- Makes rows of deliveries that were delivered, so that they can be sent again: those of a hook ($1), delivered from a time
--- ($2) until another ($3), of an event ($4), or with an id ($7), each where it is given. Looks at no more than $6 attempts,
--- those after the id $5. Returns the ids of the new rows and the last attempt that was looked at.
+-- Makes rows of deliveries that were delivered, so that they can be sent again: those of a hook ($1), delivered from a
+-- time ($2) until another ($3), of an event ($4), or with an id ($7), each where it is given. Looks at no more than $6
+-- attempts, those after the id $5. Returns the ids of the new rows and the last attempt that was looked at.
 
 -- The attempts that delivered them.
 with found as (

@@ -1,6 +1,6 @@
--- Parks dead deliveries, so that they are sent again: the $5 that were committed first, of a hook ($1), given up from a time
--- ($2) until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The trigger of migration
--- 0010 notifies a running rowhook.
+-- Parks dead deliveries, so that they are sent again: the $5 that were committed first, of a hook ($1), given up from a
+-- time ($2) until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The trigger of
+-- migration 0010 notifies a running rowhook.
 with chosen as (
     select id
     from delivery

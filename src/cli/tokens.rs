@@ -77,7 +77,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             }
             show::line(&format!(
                 "made token {} for {}",
-                made.known.id, made.known.owner
+                made.details.id, made.details.owner
             ))?;
             show::line(&format!("token, shown this once: {}", made.token))
         }

@@ -42,7 +42,8 @@ impl Admin {
             .map_err(|error| Error::from_postgres("read the history", error))
     }
 
-    /// The attempts with ids after `after` that `actor` may see, oldest first and at most 500; `hook` limits them to one hook.
+    /// The attempts with ids after `after` that `actor` may see, oldest first and at most 500; `hook` limits them to
+    /// one hook.
     ///
     /// # Errors
     /// When the tables cannot be read.

@@ -1,9 +1,9 @@
 //! Backfills: sending the rows that a table already has to a hook.
 //!
-//! Each chunk is one transaction that locks its rows against changes, writes a message for each into the stream, and notes how
-//! far the backfill is. So an older version of a row is never sent after a newer one, and a crash repeats nothing. Rows that
-//! another transaction is changing are skipped and tried again one at a time, so that a backfill that waits for a lock holds
-//! none that others wait for.
+//! Each chunk is one transaction that locks its rows against changes, writes a message for each into the stream, and
+//! notes how far the backfill is. So an older version of a row is never sent after a newer one, and a crash repeats
+//! nothing. Rows that another transaction is changing are skipped and tried again one at a time, so that a backfill
+//! that waits for a lock holds none that others wait for.
 
 use std::time::{Duration, SystemTime};
 
@@ -126,8 +126,8 @@ struct Source {
 }
 
 impl Admin {
-    /// Starts a backfill: notes it, and sends nothing yet; see [`Self::run_backfill`]. Callers let only the operator do this,
-    /// because the condition is run as it is.
+    /// Starts a backfill: notes it, and sends nothing yet; see [`Self::run_backfill`]. Callers let only the operator do
+    /// this, because the condition is run as it is.
     ///
     /// # Errors
     /// When the hook is not subscribed to the event, or the table has no primary key, or the condition cannot be used.
@@ -229,8 +229,8 @@ impl Admin {
     }
 
     /// Runs a backfill until it is done or cancelled, at its rate and no faster than what is sent is confirmed.
-    /// `on_progress` is called before each chunk. The future may be dropped at any point; whoever calls this again goes on
-    /// where it was.
+    /// `on_progress` is called before each chunk. The future may be dropped at any point; whoever calls this again goes
+    /// on where it was.
     ///
     /// # Errors
     /// When the backfill has failed. That is noted in its row, with the reason.
@@ -350,7 +350,8 @@ impl Admin {
             .execute(sql, &[&backfill.id, &emitted, &last, &skipped, &at_end])
             .await
             .map_err(failed)?;
-        // If the backfill was cancelled meanwhile, the transaction is rolled back, and nothing of the chunk is in the stream.
+        // If the backfill was cancelled meanwhile, the transaction is rolled back, and nothing of the chunk is in the
+        // stream.
         if noted == 1 {
             transaction.commit().await.context("commit a chunk")?;
         }

@@ -1,4 +1,5 @@
-//! Deliveries as people see them: those that are parked or dead and, as far as history goes back, those that were delivered.
+//! Deliveries as people see them: those that are parked or dead and, as far as history goes back, those that were
+//! delivered.
 
 use std::time::SystemTime;
 

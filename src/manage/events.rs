@@ -38,7 +38,7 @@ impl Admin {
         let rule = self.config.events.iter().find(|rule| rule.name == event);
         let source = match rule {
             Some(rule) => &rule.source,
-            None if self.rules.map.of_message(event).is_some() => &EventSource::Custom,
+            None if self.rules.events.of_message(event).is_some() => &EventSource::Custom,
             None => return Err(Error::not_found("event", event)),
         };
         let EventSource::Row { table, action, .. } = source else {
@@ -51,7 +51,7 @@ impl Admin {
                 "the table {table} of the event {event} is not there; make it, or remove the event from hooks.toml"
             ))
         })?;
-        let events = self.rules.map.of_table(table);
+        let events = self.rules.events.of_table(table);
         let shape = events.map(|events| Arc::clone(&events.shape));
         let about = About::Row {
             relation: &relation,
@@ -62,16 +62,15 @@ impl Admin {
     }
 }
 
+/// The schema of each payload format.
 fn schemas_of(event: &str, about: About<'_>) -> BTreeMap<&'static str, PayloadSchema> {
     let subject = Subject { event, about };
-    let sent = |(name, format): (_, PayloadFormat)| {
-        let content_type = format.content_type();
-        let schema = schema(subject, format);
-        let sent = PayloadSchema {
-            content_type,
-            schema,
+    let formats = PayloadFormat::all().map(|(name, format)| {
+        let schema = PayloadSchema {
+            content_type: format.content_type(),
+            schema: schema(subject, format),
         };
-        (name, sent)
-    };
-    PayloadFormat::all().map(sent).collect()
+        (name, schema)
+    });
+    formats.collect()
 }

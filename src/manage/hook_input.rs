@@ -1,7 +1,7 @@
 //! Hooks as people make and change them.
 //!
-//! A row is read back in the transaction that writes it, in the way the stream will read it. So nothing is committed that a
-//! running rowhook would refuse, whichever table holds the hooks.
+//! A row is read back in the transaction that writes it, in the way the stream will read it. So nothing is committed
+//! that a running rowhook would refuse, whichever table holds the hooks.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -37,8 +37,8 @@ pub struct NewHook {
     pub event: String,
     /// The URL that events are POSTed to.
     pub target: String,
-    /// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator without
-    /// it gets the events of all owners.
+    /// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator
+    /// without it gets the events of all owners.
     pub owner: Option<String>,
     /// The key of its signatures, `whsec_…`. Without it, one is generated.
     pub secret: Option<String>,
@@ -207,8 +207,8 @@ impl Admin {
         self.hook(actor, id).await
     }
 
-    /// Disables a hook. What is parked is kept for the retention. If the operator does it, the event `hook.disabled` is sent to
-    /// the owner's hooks that are subscribed to it.
+    /// Disables a hook. What is parked is kept for the retention. If the operator does it, the event `hook.disabled` is
+    /// sent to the owner's hooks that are subscribed to it.
     ///
     /// # Errors
     /// When `actor` has no such hook, or its table has no column for this.
@@ -259,8 +259,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Gives a hook a new secret. If the table has a column for the previous one, that signs too, in rowhook's own table for a
-    /// day, so that the receiver has time to switch.
+    /// Gives a hook a new secret. If the table has a column for the previous secret, that signs too, so that the
+    /// receiver has time to switch. In rowhook's own table, this ends after a day.
     ///
     /// # Errors
     /// When `actor` has no such hook, or its table has no column for a secret.

@@ -1,8 +1,8 @@
-//! The operations on hooks and deliveries: list, create, change, send again. The command line, the API, the page and the
-//! console all use [`Admin`], so that they agree.
+//! The operations on hooks and deliveries: list, create, change, send again. The command line, the API, the page and
+//! the console all use [`Admin`], so that they agree.
 //!
-//! Every operation works on the tables, whether a rowhook is running or not. A running one learns of it from the stream and
-//! from the trigger of `delivery`, and nothing here waits for that.
+//! Every operation works on the tables, whether a rowhook is running or not. A running one learns of it from the stream
+//! and from the trigger of `delivery`, and nothing here waits for that.
 
 pub mod attempts;
 pub mod backfill;
@@ -44,7 +44,8 @@ use crate::{
 pub enum Actor {
     /// The operator, who may see and change everything.
     Operator,
-    /// An owner, who may see and change their own hooks and what is sent to those. Everything else does not exist for them.
+    /// An owner, who may see and change their own hooks and what is sent to those. Everything else does not exist for
+    /// them.
     Owner(String),
 }
 
@@ -69,15 +70,15 @@ pub struct Admin {
 
 /// What the configuration says of events, and what rows of the hook table are checked against.
 struct Rules {
-    map: EventMap,
+    events: EventMap,
     known: Known,
 }
 
 impl Rules {
     fn of(config: &Config) -> anyhow::Result<Self> {
-        let map = EventMap::new(config)?;
-        let known = Known::new(config, &map);
-        Ok(Self { map, known })
+        let events = EventMap::new(config)?;
+        let known = Known::new(config, &events);
+        Ok(Self { events, known })
     }
 }
 
@@ -113,12 +114,12 @@ impl Admin {
     /// What rows of the hook table are checked against, with the tables as they are now.
     async fn fresh_known(&self) -> Result<Known> {
         let mut known = self.rules.known.clone();
-        known.learn_all(&self.client, &self.rules.map).await?;
+        known.learn_all(&self.client, &self.rules.events).await?;
         Ok(known)
     }
 
-    /// Puts a CTE `all_hooks` before a query: the hooks of the file and those of the table. The query's first parameter has
-    /// to be [`Self::file_hooks`].
+    /// Puts a CTE `all_hooks` before a query: the hooks of the file and those of the table. The query's first parameter
+    /// has to be [`Self::file_hooks`].
     fn with_all_hooks(&self, rest: &str) -> String {
         format!(
             "with all_hooks as (\n{}\nunion all\n{}\n),\n\n{rest}",

@@ -55,8 +55,8 @@ impl PageRequest {
 }
 
 impl<T> Page<T> {
-    /// Makes a page of at most `limit` entries. If more than that were found, there is another page, and its cursor holds
-    /// the `position` of this page's last entry.
+    /// Makes a page of at most `limit` entries. If more than that were found, there is another page, and its cursor
+    /// holds the `position` of this page's last entry.
     pub(super) fn of<P: Serialize>(
         mut found: Vec<T>,
         limit: usize,

@@ -22,7 +22,7 @@ use crate::{
     send::{Request, Sender, answer::Answer, target::Target},
 };
 
-/// The event that a test sends. No hook can subscribe to it.
+/// The event that a test sends. No hook gets it otherwise.
 pub const TEST_EVENT: &str = "hook.test";
 
 /// The header with a secret that a target has to echo, as in REST Hooks.
@@ -51,8 +51,8 @@ pub struct TestResult {
 }
 
 impl Admin {
-    /// Sends a test to a hook, rendered and signed as its deliveries are. It is not retried, and its outcome does not count
-    /// towards disabling the hook.
+    /// Sends a test to a hook, rendered and signed as its deliveries are. It is not retried, and its outcome does not
+    /// count towards disabling the hook.
     ///
     /// # Errors
     /// When `actor` has no such hook, or it cannot be used.

@@ -1,7 +1,8 @@
-//! Sending deliveries again: parked ones at once, dead ones anew, and delivered ones a second time, each with its old id.
+//! Sending deliveries again: parked ones at once, dead ones anew, and delivered ones a second time, each with its old
+//! id.
 //!
-//! A replay is a repetition: it comes after newer events, and its receiver recognizes it by the id. Deliveries of one lane
-//! that are sent again stay in order.
+//! A replay is a repetition: it comes after newer events, and its receiver recognizes it by the id. Deliveries of one
+//! lane that are sent again stay in order.
 
 use std::time::SystemTime;
 
@@ -44,7 +45,8 @@ pub struct ReplayCounts {
 }
 
 impl Admin {
-    /// Has a delivery sent at once, unless it is being sent already. The retries of a dead or a delivered one start over.
+    /// Has a delivery sent at once, unless it is being sent already. The retries of a dead or a delivered one start
+    /// over.
     ///
     /// # Errors
     /// When `actor` has no such delivery, or it cannot be sent now; the message says why.
@@ -92,7 +94,8 @@ impl Admin {
     /// Has the dead deliveries of a range sent again. `on_progress` is called with their number so far.
     ///
     /// # Errors
-    /// When `actor` may not do this, or the tables cannot be written to. What was revived before that is sent all the same.
+    /// When `actor` may not do this, or the tables cannot be written to. What was revived before that is sent all the
+    /// same.
     pub async fn retry_dead(
         &mut self,
         actor: &Actor,
@@ -186,7 +189,8 @@ struct Restored {
     unrecorded: u64,
 }
 
-/// Makes rows of a chunk of delivered deliveries, from the attempts after `after`. They are dead until they are revived.
+/// Makes rows of a chunk of delivered deliveries, from the attempts after `after`. They are dead until they are
+/// revived.
 async fn restore(
     transaction: &Transaction<'_>,
     range: &Range,

@@ -61,7 +61,7 @@ pub struct HookCounts {
     pub inactive: i64,
     /// Those that cannot be used.
     pub invalid: i64,
-    /// Those that have had no success since their first failure. They are active too.
+    /// Those whose latest attempts have all failed. They are active too.
     pub failing: i64,
 }
 

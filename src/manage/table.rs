@@ -112,8 +112,8 @@ impl Table {
         format!("select {} from {name}", columns.join(", "))
     }
 
-    /// Inserts a row. The values of `columns` are taken from the JSON object $1 and converted to their types; the columns of
-    /// `now` get the current time. Returns the new row's id as text.
+    /// Inserts a row. The values of `columns` are taken from the JSON object $1 and converted to their types; the
+    /// columns of `now` get the current time. Returns the new row's id as text.
     pub(super) fn insert(&self, columns: &[&str], now: &[String]) -> String {
         let names = columns.iter().map(|column| quote::name(column));
         let names: Vec<String> = names

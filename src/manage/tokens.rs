@@ -85,7 +85,7 @@ pub struct NewToken {
 pub struct IssuedToken {
     /// What is stored of it.
     #[serde(flatten)]
-    pub known: Token,
+    pub details: Token,
     /// The token itself.
     pub token: String,
 }
@@ -152,7 +152,7 @@ impl Admin {
             .await
             .map_err(|error| Error::from_postgres("make the token", error))?;
         Ok(IssuedToken {
-            known: Token::read(&row)?,
+            details: Token::read(&row)?,
             token,
         })
     }

@@ -1,7 +1,7 @@
 //! Who makes a request, and whether they may. Every request to the API passes here first.
 //!
-//! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by their
-//! hashes, so the time of a comparison says nothing about a token.
+//! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
+//! their hashes, so the time of a comparison says nothing about a token.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

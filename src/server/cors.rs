@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::state::AppState;
 
-/// The layer for requests of an allowed origin; `cors` has checked it.
+/// The layer for requests whose origin is known to be allowed.
 static ALLOW: LazyLock<CorsLayer> = LazyLock::new(|| {
     CorsLayer::new()
         .allow_origin(AllowOrigin::mirror_request())
@@ -34,8 +34,8 @@ static ALLOW: LazyLock<CorsLayer> = LazyLock::new(|| {
 
 /// Middleware that answers preflights and marks responses for origins that are allowed.
 ///
-/// Requests of other origins, and those that are not of a page, pass as they are: the layer would answer every OPTIONS request,
-/// and would let a cache take responses for different ones by their origin.
+/// The layer answers every OPTIONS request, and adds `Vary: origin` to every response. So only requests of an allowed
+/// origin go through it, and all others are answered as if there were no CORS.
 pub(super) async fn cors(
     State(state): State<Arc<AppState>>,
     request: Request,

@@ -16,7 +16,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 255;
-/// The largest response, in bytes. Responses to a POST are small.
+/// The largest response, in bytes. Responses to a POST are small, and a larger one is an error.
 const LARGEST_RESPONSE: usize = 1 << 20;
 /// Responses of this path hold a new token, which is kept nowhere.
 const NEVER_KEPT: &str = "/api/tokens";
@@ -87,8 +87,8 @@ fn read_key(header: &HeaderValue) -> Result<String, Problem> {
     })
 }
 
-/// A hash that two requests share only if they ask for the same. Lengths are part of it, so that no byte can move from one
-/// part into the other.
+/// A hash that two requests share only if they ask for the same. Lengths are part of it, so that no byte can move from
+/// one part into the other.
 fn fingerprint(uri: &Uri, body: &[u8]) -> Vec<u8> {
     let mut hash = Sha256::new();
     for part in [uri.to_string().as_bytes(), body] {

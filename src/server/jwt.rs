@@ -115,8 +115,8 @@ impl Keys {
         }
     }
 
-    /// The key that a token with this header has to be signed with. In a set, it is the key with the header's `kid`; the `kid`
-    /// may be left out only if there is a single key.
+    /// The key that a token with this header has to be signed with. In a set, it is the key with the header's `kid`;
+    /// the `kid` may be left out only if there is a single key.
     fn find(&self, header: &Header) -> Option<&DecodingKey> {
         let keys = match self {
             Self::One(key) => return Some(key),

@@ -1,8 +1,8 @@
 //! `/metrics`, in the text format of Prometheus, version 0.0.4.
 //!
-//! The text is written here and not by `prometheus-client`, which writes OpenMetrics. There, the HELP and TYPE lines of a
-//! counter lack its `_total`, so that this format has a counter without a type, and the bound of a histogram at one second is
-//! `le="1.0"` in place of `le="1"`, which is a new series for every Prometheus that scrapes rowhook today.
+//! The text is written here because `prometheus-client` writes OpenMetrics. Its HELP and TYPE lines name a counter
+//! without the `_total`, which leaves the counter untyped in this format, and its histograms have `le="1.0"` where
+//! scrapers of rowhook know `le="1"`.
 
 use std::{
     fmt::{self, Display},

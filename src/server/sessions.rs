@@ -1,7 +1,7 @@
 //! The sessions of the page, and the cookie that they are known by.
 //!
-//! A session holds the token that opened it, and that token is checked again with each request: a token that is revoked ends
-//! its sessions.
+//! A session holds the token that opened it, and that token is checked again with each request: a token that is revoked
+//! ends its sessions.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,8 @@
-//! The page at `/`: hooks and deliveries for people. It is rendered here, works without JavaScript, and is live with it.
+//! The page at `/`: hooks and deliveries for people. It is rendered here, works without JavaScript, and is live with
+//! it.
 //!
-//! A token shows what the API would give for it: to the operator everything, to an owner what is theirs. The templates escape
-//! everything, and no page has a script or a style inline.
+//! A token shows what the API would give for it: to the operator everything, to an owner what is theirs. The templates
+//! escape everything, and no page has a script or a style inline.
 
 mod actions;
 mod chart;
