@@ -5,22 +5,20 @@
 //! nothing. Rows that another transaction is changing are skipped and tried again one at a time, so that a backfill
 //! that waits for a lock holds none that others wait for.
 
+mod source;
+
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::{Row, error::SqlState};
 use utoipa::ToSchema;
 
+use self::source::{Source, condition};
 use super::{Actor, Admin, Error, Result, begin};
-use crate::{
-    config::{Action, EventSource, Pattern},
-    payload::timestamp,
-    postgres::{TableName, quote, types},
-    setup::catalog::read_slot,
-};
+use crate::{config::Pattern, payload::timestamp, postgres::types, setup::catalog::read_slot};
 
 /// The rows that a chunk locks, at most.
 const CHUNK: i64 = 200;
@@ -113,16 +111,6 @@ struct Progress {
     /// The keys of the rows that were being changed when their turn came.
     skipped: Vec<Value>,
     at_end: bool,
-}
-
-/// The table that a backfill reads.
-struct Source {
-    table: TableName,
-    key: Vec<String>,
-    columns: Vec<String>,
-    estimate: i64,
-    /// Whether the server runs with track_commit_timestamp = on.
-    knows_commit_times: bool,
 }
 
 impl Admin {
@@ -270,7 +258,7 @@ impl Admin {
     async fn step(&mut self, backfill: &Backfill) -> Result<()> {
         let source = self.backfill_source(&backfill.event).await?;
         let progress = self.backfill_progress(backfill.id).await?;
-        let condition = condition(backfill)?;
+        let condition = condition(backfill.condition.as_deref(), backfill.since.as_deref())?;
         if !progress.at_end && (progress.skipped.len() as i64) < CHUNK {
             let position = progress.position.as_deref();
             return self
@@ -315,8 +303,8 @@ impl Admin {
         position: Option<&str>,
     ) -> Result<()> {
         let failed = |error| Error::from_postgres("read the table", error);
-        let sql = include_str!("../../sql/manage/backfill_chunk.sql");
-        let sql = fill_in(sql, source, condition, position.is_some());
+        let sql = include_str!("../../../sql/manage/backfill_chunk.sql");
+        let sql = source.fill_in(sql, condition, position.is_some());
         let transaction = begin(&mut self.client).await?;
         let row = transaction
             .query_one(
@@ -368,8 +356,8 @@ impl Admin {
         rest: &[Value],
     ) -> Result<()> {
         let failed = |error| Error::from_postgres("read a row", error);
-        let sql = include_str!("../../sql/manage/backfill_row.sql");
-        let sql = fill_in(sql, source, condition, true);
+        let sql = include_str!("../../../sql/manage/backfill_row.sql");
+        let sql = source.fill_in(sql, condition, true);
         let transaction = begin(&mut self.client).await?;
         let limit = format!("set local lock_timeout = '{ROW_LOCK_TIMEOUT}'");
         transaction.batch_execute(&limit).await.map_err(failed)?;
@@ -425,115 +413,4 @@ impl Admin {
             tokio::time::sleep(LAG_POLL_INTERVAL).await;
         }
     }
-
-    /// The table that an event is made of, with what reading it in the order of its key takes.
-    async fn backfill_source(&self, event: &str) -> Result<Source> {
-        let rule = self.config.events.iter().find(|rule| rule.name == event);
-        let rule = rule.ok_or_else(|| Error::Invalid(format!("there is no event {event:?}")))?;
-        let EventSource::Row { table, action, .. } = &rule.source else {
-            return Err(Error::Invalid(format!("{event} is not of a table's rows")));
-        };
-        if !matches!(action, Action::Created | Action::Updated) {
-            return Err(Error::Invalid(format!(
-                "{event} is made of {action}; rows that are there can be sent as one of created or updated"
-            )));
-        }
-        let sql = include_str!("../../sql/manage/backfill_table.sql");
-        let found = self.client.query_opt(sql, &[&quote::table(table)]).await;
-        let found = found.context("look at the table")?;
-        let row = found.ok_or_else(|| Error::Invalid(format!("there is no table {table}")))?;
-        let read = || -> std::result::Result<_, tokio_postgres::Error> {
-            Ok((
-                row.try_get::<_, Option<Vec<String>>>("key")?,
-                row.try_get("columns")?,
-                row.try_get("estimate")?,
-                row.try_get("knows_commit_times")?,
-            ))
-        };
-        let (key, columns, estimate, knows_commit_times) = read().context("look at the table")?;
-        let key = key.ok_or_else(|| {
-            Error::Invalid(format!("{table} has no primary key to go through it by"))
-        })?;
-        Ok(Source {
-            table: table.clone(),
-            key,
-            columns,
-            estimate,
-            knows_commit_times,
-        })
-    }
-
-    /// Has Postgres parse a condition, without running it.
-    async fn check_condition(&self, table: &TableName, condition: &str) -> Result<()> {
-        let sql = format!(
-            "select from {} as one where ({condition}\n)",
-            quote::table(table)
-        );
-        self.client.prepare(&sql).await.map(drop).map_err(|error| {
-            Error::Invalid(format!(
-                "where cannot be used: {}",
-                crate::postgres::told(&error)
-            ))
-        })
-    }
-}
-
-/// The condition that rows have to meet, in SQL.
-fn condition(backfill: &Backfill) -> Result<String> {
-    let mut conditions = Vec::new();
-    if let Some(condition) = &backfill.condition {
-        // On a line of its own: it may end in a comment.
-        conditions.push(format!("({condition}\n)"));
-    }
-    if let Some(since) = &backfill.since {
-        let since = humantime::parse_rfc3339_weak(since)
-            .map_err(|error| Error::Failed(anyhow!("read the backfill: {error}")))?;
-        conditions.push(format!(
-            "pg_xact_commit_timestamp(one.xmin) >= {}::timestamptz",
-            quote::text(&timestamp(since))
-        ));
-    }
-    Ok(match conditions.is_empty() {
-        true => "true".to_owned(),
-        false => conditions.join(" and "),
-    })
-}
-
-/// Puts names of columns into a query. With `after_position`, it begins after the key in $1.
-fn fill_in(sql: &str, source: &Source, condition: &str, after_position: bool) -> String {
-    let list = |each: &dyn Fn(&str) -> String| {
-        let parts: Vec<String> = source.key.iter().map(|name| each(name)).collect();
-        parts.join(", ")
-    };
-    let table = quote::table(&source.table);
-    let given = |name: &str| {
-        format!(
-            "(select {} from jsonb_populate_record(null::{table}, $1::text::jsonb))",
-            quote::name(name)
-        )
-    };
-    let one = |name: &str| format!("one.{}", quote::name(name));
-    let pairs = list(&|name| format!("{}::text, {}", quote::text(name), one(name)));
-    let after = match after_position {
-        true => format!("row({}) > row({})", list(&one), list(&given)),
-        false => "$1::text is not null".to_owned(),
-    };
-    let names = [
-        ("{key_pairs_of_chunk}", pairs.clone()),
-        ("{key_pairs}", pairs),
-        ("{key_desc}", list(&|name| format!("{} desc", one(name)))),
-        (
-            "{one_key_is}",
-            format!("row({}) = row({})", list(&one), list(&given)),
-        ),
-        ("{one_key}", list(&one)),
-        ("{key}", list(&quote::name)),
-        ("{after}", after),
-        ("{table}", table.clone()),
-    ];
-    let filled = names.iter().fold(sql.to_owned(), |sql, (name, value)| {
-        sql.replace(name, value)
-    });
-    // The condition comes last: braces in it are the user's and no names of ours.
-    filled.replace("{condition}", condition)
 }
