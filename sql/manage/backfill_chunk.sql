@@ -1,8 +1,11 @@
--- The next rows of a table in the order of its key, as messages of the stream. Names in braces are filled in.
+-- Writes the next rows of a table, in the order of its key, into the stream as messages. Names in braces are filled in.
 --
--- A row is locked against changes until the message about it is committed. Who changed it before has committed before, and who
--- changes it next commits after; so in the stream the message stands between the two, and is never older than what was sent.
--- Nobody is waited for: rows that somebody is changing just now are passed over, and their keys returned.
+-- A row stays locked against changes until its message is committed. Whoever changed it before has committed before,
+-- and whoever changes it next commits after. So the message stands between the two changes in the stream, and never
+-- after a newer version. No lock is waited for: rows that another transaction is changing are skipped, and their keys
+-- returned.
+
+-- The keys of the next rows.
 with chunk as materialized (
     select {key}
     from {table} as one
@@ -12,6 +15,7 @@ with chunk as materialized (
     limit $2
 ),
 
+-- Those of them that can be locked. The condition is checked again, on the version that is locked.
 locked as materialized (
     select {one_key}, jsonb_build_object({key_pairs}) as its_key, one::text as printed
     from {table} as one
@@ -20,7 +24,8 @@ locked as materialized (
     for share of one skip locked
 ),
 
-told as (
+-- A message for each.
+emitted as (
     select count(
         pg_logical_emit_message(
             true,
@@ -39,11 +44,11 @@ told as (
 )
 
 select
-    (select count(*) from chunk) as looked_at,
-    (select rows from told) as told,
+    (select count(*) from chunk) as selected,
+    (select rows from emitted) as emitted,
     (select jsonb_build_object({key_pairs_of_chunk})::text from chunk as one order by {key_desc} limit 1) as last,
     (
         select coalesce(jsonb_agg(jsonb_build_object({key_pairs_of_chunk})), '[]')::text
         from chunk as one
         where jsonb_build_object({key_pairs_of_chunk}) not in (select its_key from locked)
-    ) as passed_over
+    ) as skipped

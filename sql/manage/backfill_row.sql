@@ -1,4 +1,4 @@
--- One row that was passed over, when whoever was changing it has ended. It is waited for: nothing else is locked meanwhile.
+-- Writes one row that was skipped into the stream. Its lock is waited for, since nothing else is locked meanwhile.
 with locked as materialized (
     select one::text as printed
     from {table} as one
@@ -20,5 +20,5 @@ select count(
             'row', printed
         )::text
     )
-) as told
+) as emitted
 from locked

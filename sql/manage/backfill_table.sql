@@ -1,4 +1,4 @@
--- What a backfill has to know of a table: its key, its columns, and about how many rows it has.
+-- What a backfill needs of a table ($1): its primary key, its columns, and about how many rows it has.
 select
     (
         select array_agg(a.attname::text order by k.place)

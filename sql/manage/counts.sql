@@ -1,5 +1,5 @@
--- How much waits, how much was given up, and how hooks are. `known` stands before this: all hooks, of the file ($1) and of
--- the table.
+-- Counts deliveries and hooks by state. `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of
+-- the hook table.
 waiting as (
     select
         count(*) filter (where state = 'parked') as parked,
@@ -13,10 +13,10 @@ select
     waiting.parked,
     waiting.dead,
     waiting.oldest_parked_seconds,
-    count(*) filter (where known.active and known.invalid is null) as active,
-    count(*) filter (where not known.active) as inactive,
-    count(*) filter (where known.invalid is not null) as invalid,
+    count(*) filter (where all_hooks.active and all_hooks.invalid is null) as active,
+    count(*) filter (where not all_hooks.active) as inactive,
+    count(*) filter (where all_hooks.invalid is not null) as invalid,
     (select count(*) from failing) as failing
 from waiting
-left join known on true
+left join all_hooks on true
 group by waiting.parked, waiting.dead, waiting.oldest_parked_seconds

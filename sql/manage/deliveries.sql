@@ -1,11 +1,16 @@
--- Deliveries, newest first: those that are parked or dead, and of the delivered ones those that history remembers.
--- `known` stands before this: all hooks, of the file ($1) and of the table.
+-- Deliveries, newest first: those that are parked or dead and, as far as history goes back, those that were delivered.
+-- Limited to an owner ($2), a hook ($3), an id ($4), a state ($5) or an event ($6), each where it is given, and to what
+-- comes after a position in the list ($7, $8). `all_hooks` stands before this: the hooks of hooks.toml ($1) and those
+-- of the hook table.
+
+-- The owner's hooks.
 mine as (
     select id
-    from known
+    from all_hooks
     where owner = $2
 ),
 
+-- Parked and dead ones are rows of their own.
 kept as (
     select
         id, hook, event, state, reason, attempts, next_attempt, claimed, commit_time,
@@ -21,6 +26,7 @@ kept as (
     limit $9
 ),
 
+-- Delivered ones are known from their last attempt.
 arrived as (
     select
         delivery as id, hook, event, 'delivered' as state, null as reason, number as attempts,
@@ -33,7 +39,8 @@ arrived as (
         and ($4::text is null or delivery = $4)
         and ($6::text is null or event = $6)
         and ($7::timestamptz is null or (started_at, delivery) < ($7, $8::text))
-        -- One that is sent again is what it is now, and one that has arrived twice is shown once.
+        -- A delivery that is being sent again is listed as what it is now, and one that was delivered twice is listed
+        -- once.
         and not exists (select from delivery as again where again.id = attempt.delivery)
         and not exists (
             select

@@ -1,11 +1,13 @@
--- Hooks with what is to be said of them. `known` stands before this: all hooks, of the file ($1) and of the table.
+-- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
+-- each where it is given, and to what comes after an id ($5). `all_hooks` stands before this: the hooks of hooks.toml
+-- ($1) and those of the hook table.
 page as (
     select *
-    from known
+    from all_hooks
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
         and ($4::text is null or event = $4)
-        -- Numbers in their order, and everything else in some order.
+        -- Ordered by length first, which puts numbers in their numeric order.
         and ($5::text is null or (length(id), id collate "C") > (length($5), $5 collate "C"))
     order by length(id), id collate "C"
     limit $6

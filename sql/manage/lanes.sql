@@ -1,4 +1,4 @@
--- The lanes in which deliveries wait, the fullest first.
+-- The lanes in which deliveries are parked, fullest first.
 select
     hook,
     lane,

@@ -1,4 +1,5 @@
--- The columns of a table ($1) that an ORM would fill with the present time: without a default, and not allowed to be null.
+-- The columns of a table ($1) that an ORM would fill with the current time: dates and timestamps that are not null and
+-- have no default.
 select attname::text
 from pg_attribute
 where attrelid = $1::text::regclass

@@ -1,6 +1,6 @@
--- Has deliveries sent again that were given up, the first of all first, at most so many ($5): those of a hook ($1), given up
--- since a time ($2) and until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The
--- trigger of 0010 tells a rowhook that is running.
+-- Parks dead deliveries, so that they are sent again: the $5 that were committed first, of a hook ($1), given up from a
+-- time ($2) until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The trigger of
+-- migration 0010 notifies a running rowhook.
 with chosen as (
     select id
     from delivery

@@ -1,4 +1,4 @@
-//! `rowhook deliveries`: looks at deliveries, and has them sent again.
+//! `rowhook deliveries`: lists and shows deliveries, and sends them again.
 
 use std::sync::Arc;
 
@@ -6,86 +6,88 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use super::{
-    table as show,
-    table::{Cell, Progress, Table, Tone},
+    output,
+    progress::Progress,
+    quantity,
+    table::{self, Cell, Table, Tone},
 };
 use crate::{
     config::Config,
     manage::{
-        Office, PageRequest, Who,
+        Actor, Admin, PageRequest,
         deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryQuery, State},
-        replay::{Range, Replayed},
+        replay::{Range, ReplayCounts},
     },
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List deliveries, newest first: parked and dead ones, and delivered ones as far as history remembers.
+    /// List deliveries, newest first: parked and dead ones, and delivered ones as far back as history goes.
     #[command(after_help = "Example: rowhook deliveries list --state dead --hook 7")]
     List {
-        /// Those of this hook.
+        /// Only those of this hook.
         #[arg(long)]
         hook: Option<String>,
-        /// Those in this state.
+        /// Only those in this state.
         #[arg(long, value_parser = ["parked", "dead", "delivered"])]
         state: Option<String>,
-        /// Those of this event.
+        /// Only those of this event.
         #[arg(long)]
         event: Option<String>,
-        /// So many at most.
+        /// At most this many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
     /// Show a delivery with its body and its attempts.
     #[command(after_help = "Example: rowhook deliveries show msg_57d71c7ec22173418dbd4a1ee2a38cf8")]
     Show {
-        /// The webhook-id.
+        /// The webhook-id of the delivery.
         id: String,
     },
-    /// Have deliveries sent at once: by id, or all dead ones.
+    /// Send deliveries again now: by id, or all dead ones.
     #[command(
         after_help = "Examples:\n  rowhook deliveries retry msg_57d71c7ec22173418dbd4a1ee2a38cf8\n  rowhook deliveries retry --dead --hook 7 --since 2h"
     )]
     Retry {
-        /// The webhook-ids.
+        /// The webhook-ids of the deliveries.
         #[arg(required_unless_present = "dead", conflicts_with = "dead")]
         ids: Vec<String>,
-        /// All that were given up.
+        /// All that are dead.
         #[arg(long)]
         dead: bool,
-        /// Of these, those of this hook.
+        /// Of these, only those of this hook.
         #[arg(long, requires = "dead")]
         hook: Option<String>,
-        /// Of these, those of this event.
+        /// Of these, only those of this event.
         #[arg(long, requires = "dead")]
         event: Option<String>,
-        /// Of these, those that were given up since then: an age such as 2h, or a time.
+        /// Of these, only those that have been given up since then: an age such as 2h, or a time.
         #[arg(long, requires = "dead")]
         since: Option<String>,
     },
-    /// Have a range sent again with their ids: what arrived, as far as history remembers, and what was given up.
+    /// Send the deliveries of a period again, with the same ids: delivered ones as far back as history goes, and dead
+    /// ones.
     #[command(
         after_help = "Example: rowhook deliveries replay --hook 7 --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z"
     )]
     Replay {
-        /// Those of this hook.
+        /// Only those of this hook.
         #[arg(long)]
         hook: Option<String>,
-        /// Those of this event.
+        /// Only those of this event.
         #[arg(long)]
         event: Option<String>,
-        /// Those since then: an age such as 2h, or a time.
+        /// Only those since then: an age such as 2h, or a time.
         #[arg(long)]
         since: String,
-        /// Those before then.
+        /// Only those before then.
         #[arg(long)]
         until: Option<String>,
     },
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook deliveries").await?;
-    let who = Who::Operator;
+    let mut admin = Admin::open(Arc::new(config), "rowhook deliveries").await?;
     match command {
         Command::List {
             hook,
@@ -98,49 +100,22 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 state: state.as_deref().and_then(State::parse),
                 event,
             };
-            let deliveries = first(&office, &query, limit).await?;
-            match json {
-                true => show::json(&deliveries),
-                false => list(&deliveries),
-            }
+            list(&admin, &query, limit, json).await
         }
-        Command::Show { id } => {
-            let detail = office.delivery(&who, &id).await?;
-            match json {
-                true => show::json(&detail),
-                false => one(&detail),
-            }
-        }
+        Command::Show { id } => show(&admin, &id, json).await,
         Command::Retry {
             ids, dead: false, ..
-        } => {
-            let mut done = Vec::new();
-            for id in &ids {
-                done.push(office.retry(&who, id).await?);
-            }
-            match json {
-                true => show::json(&done),
-                false => show::line(&match ids.len() {
-                    1 => "one delivery is sent again".into(),
-                    several => format!("{several} deliveries are sent again"),
-                }),
-            }
-        }
+        } => retry(&mut admin, &ids, json).await,
         Command::Retry {
             hook, event, since, ..
         } => {
             let range = Range {
                 hook,
                 event,
-                since: since.as_deref().map(show::time).transpose()?,
+                since: since.as_deref().map(quantity::time).transpose()?,
                 until: None,
             };
-            let mut progress = Progress::new("sent again");
-            let replayed = office
-                .retry_dead(&who, &range, &mut |done| progress.at(done, None))
-                .await?;
-            drop(progress);
-            tell(&replayed, json)
+            retry_dead(&mut admin, &range, json).await
         }
         Command::Replay {
             hook,
@@ -151,29 +126,78 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             let range = Range {
                 hook,
                 event,
-                since: Some(show::time(&since)?),
-                until: until.as_deref().map(show::time).transpose()?,
+                since: Some(quantity::time(&since)?),
+                until: until.as_deref().map(quantity::time).transpose()?,
             };
-            if range.until.is_some() && range.until < range.since {
-                bail!("--until is before --since");
-            }
-            let mut progress = Progress::new("sent again");
-            let replayed = office
-                .replay(&who, &range, &mut |done| progress.at(done, None))
-                .await?;
-            drop(progress);
-            tell(&replayed, json)
+            replay(&mut admin, &range, json).await
         }
     }
 }
 
-async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
+async fn list(admin: &Admin, query: &DeliveryQuery, limit: usize, json: bool) -> Result<()> {
+    let deliveries = newest(admin, query, limit).await?;
+    match json {
+        true => output::json(&deliveries),
+        false => print_list(&deliveries),
+    }
+}
+
+async fn show(admin: &Admin, id: &str, json: bool) -> Result<()> {
+    let detail = admin.delivery(&Actor::Operator, id).await?;
+    match json {
+        true => output::json(&detail),
+        false => print_detail(&detail),
+    }
+}
+
+/// Sends deliveries again, one after the other. Stops at the first one that cannot be sent.
+async fn retry(admin: &mut Admin, ids: &[String], json: bool) -> Result<()> {
+    let mut retried = Vec::new();
+    for id in ids {
+        retried.push(admin.retry(&Actor::Operator, id).await?);
+    }
+    match json {
+        true => output::json(&retried),
+        false => output::line(&match ids.len() {
+            1 => "one delivery is sent again".into(),
+            several => format!("{several} deliveries are sent again"),
+        }),
+    }
+}
+
+async fn retry_dead(admin: &mut Admin, range: &Range, json: bool) -> Result<()> {
+    let mut progress = Progress::new("sent again");
+    let replayed = admin
+        .retry_dead(&Actor::Operator, range, &mut |done| {
+            progress.update(done, None)
+        })
+        .await?;
+    drop(progress);
+    report(&replayed, json)
+}
+
+async fn replay(admin: &mut Admin, range: &Range, json: bool) -> Result<()> {
+    if range.until.is_some() && range.until < range.since {
+        bail!("--until is before --since");
+    }
+    let mut progress = Progress::new("sent again");
+    let replayed = admin
+        .replay(&Actor::Operator, range, &mut |done| {
+            progress.update(done, None)
+        })
+        .await?;
+    drop(progress);
+    report(&replayed, json)
+}
+
+/// The newest deliveries, at most `limit`, read page by page.
+async fn newest(admin: &Admin, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
     let mut deliveries = Vec::new();
     let mut page = PageRequest::largest();
     while deliveries.len() < limit {
         let left = limit - deliveries.len();
         page.limit = Some(u32::try_from(left).unwrap_or(u32::MAX));
-        let found = office.deliveries(&Who::Operator, query, &page).await?;
+        let found = admin.deliveries(&Actor::Operator, query, &page).await?;
         deliveries.extend(found.data);
         match found.next {
             Some(next) => page.cursor = Some(next),
@@ -183,7 +207,7 @@ async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<V
     Ok(deliveries)
 }
 
-fn list(deliveries: &[Delivery]) -> Result<()> {
+fn print_list(deliveries: &[Delivery]) -> Result<()> {
     let mut table = Table::new(&[
         "at",
         "id",
@@ -202,14 +226,15 @@ fn list(deliveries: &[Delivery]) -> Result<()> {
             delivery.event.as_str().into(),
             Cell::state(delivery.state.as_str()),
             delivery.attempts.to_string().into(),
-            next(delivery).into(),
+            next_attempt(delivery).into(),
             delivery.reason.as_deref().unwrap_or("-").into(),
         ]);
     }
     table.print("no deliveries")
 }
 
-fn next(delivery: &Delivery) -> &str {
+/// When the next attempt is due, or why there is no time for it.
+fn next_attempt(delivery: &Delivery) -> &str {
     match (&delivery.next_attempt, delivery.state) {
         _ if delivery.in_flight => "in flight",
         (Some(at), _) => at,
@@ -218,48 +243,43 @@ fn next(delivery: &Delivery) -> &str {
     }
 }
 
-fn one(detail: &DeliveryDetail) -> Result<()> {
+fn print_detail(detail: &DeliveryDetail) -> Result<()> {
     let delivery = &detail.delivery;
-    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
-    show::facts(&[
+    let body = detail.body.as_ref().map(|body| body.text.as_str());
+    table::print_facts(&[
         ("id", delivery.id.as_str().into()),
         ("hook", delivery.hook.as_str().into()),
         ("event", delivery.event.as_str().into()),
         ("state", Cell::state(delivery.state.as_str())),
-        ("reason", text(&delivery.reason)),
+        ("reason", Cell::optional(delivery.reason.as_deref())),
         ("attempts", delivery.attempts.to_string().into()),
-        ("next attempt", next(delivery).into()),
-        ("committed at", text(&delivery.commit_time)),
-        ("position", text(&delivery.position)),
+        ("next attempt", next_attempt(delivery).into()),
         (
-            "body",
-            detail.body.as_ref().map_or("", |body| &body.text).into(),
+            "committed at",
+            Cell::optional(delivery.commit_time.as_deref()),
         ),
+        ("position", Cell::optional(delivery.position.as_deref())),
+        ("body", Cell::optional(body)),
     ])?;
     if detail.attempt_list.is_empty() {
         return Ok(());
     }
-    show::line("")?;
+    output::line("")?;
     let mut table = Table::new(&["attempt", "at", "took", "answer", "answered"]);
     for attempt in &detail.attempt_list {
-        let tone = if attempt.delivered {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let said = attempt.response_body.as_ref();
+        let body = attempt.response_body.as_ref();
         table.row([
             attempt.number.to_string().into(),
             attempt.started_at.as_str().into(),
             format!("{:.1} ms", attempt.took_ms).into(),
-            Cell::toned(answer(attempt), tone),
-            said.map_or("", |body| &body.text).into(),
+            Cell::toned(answer(attempt), Tone::of_delivery(attempt.delivered)),
+            Cell::optional(body.map(|body| body.text.as_str())),
         ]);
     }
     table.print("")
 }
 
-/// What came of an attempt, in a few words.
+/// The status of the answer, or the error if there was none.
 fn answer(attempt: &Attempt) -> String {
     match (attempt.status, &attempt.error) {
         (Some(status), _) => status.to_string(),
@@ -267,21 +287,21 @@ fn answer(attempt: &Attempt) -> String {
     }
 }
 
-fn tell(replayed: &Replayed, json: bool) -> Result<()> {
+fn report(replayed: &ReplayCounts, json: bool) -> Result<()> {
     if json {
-        return show::json(replayed);
+        return output::json(replayed);
     }
-    let Replayed {
+    let ReplayCounts {
         revived,
         repeated,
         unrecorded,
     } = replayed;
-    show::line(&format!(
+    output::line(&format!(
         "sent again: {revived} that were dead, {repeated} that had arrived"
     ))?;
     match unrecorded {
         0 => Ok(()),
-        some => show::line(&format!(
+        some => output::line(&format!(
             "not sent again: {some} of which history does not know enough"
         )),
     }

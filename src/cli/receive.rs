@@ -1,7 +1,8 @@
-//! `rowhook receive`: the other end. Prints what arrives, or queues it for tasks; and shows what was given up.
+//! `rowhook receive`: the other end. It prints the webhooks that arrive or queues them for tasks, and lists the tasks
+//! that were given up.
 
 use std::{
-    io::{IsTerminal, stdout},
+    io::stdout,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::{environment, output};
 use crate::receive::{
     config::{Config, FILE},
     gate::Gate,
@@ -27,29 +29,30 @@ use crate::receive::{
 };
 use crate::signature::{Algorithm, Encoding};
 
-/// What `rowhook receive` is asked for.
+/// The options of `rowhook receive`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Print what arrives: rowhook receive --port 9000 --secret whsec_…\n\
                   Run tasks on it:    rowhook receive --config receive.toml"
 )]
 pub(super) struct ReceiveArgs {
-    /// Print what arrives at this port of 127.0.0.1; no receive.toml is read.
+    /// Print what arrives at this port of 127.0.0.1, without a receive.toml.
     #[arg(long)]
     port: Option<u16>,
-    /// Believe who knows this secret; several while one is replaced. Without it everything is printed, unverified.
+    /// Accept what is signed with this secret; give several while one is replaced. Without it, everything is printed,
+    /// unverified.
     #[arg(long, env = "ROWHOOK_RECEIVE_SECRET", hide_env_values = true)]
     secret: Vec<String>,
-    /// Look for an HMAC of the body in this header, such as X-Hook-Signature, instead of Standard Webhooks' signature.
+    /// Verify an HMAC of the body in this header, such as X-Hook-Signature, instead of a Standard Webhooks signature.
     #[arg(long, requires = "secret")]
     header: Option<String>,
-    /// The hash of that HMAC: sha1, sha256 or sha512.
+    /// The hash function of that HMAC: sha1, sha256 or sha512.
     #[arg(long, requires = "header", default_value = "sha256")]
     algorithm: AlgorithmArg,
-    /// How that HMAC is written: hex or base64.
+    /// The encoding of that HMAC: hex or base64.
     #[arg(long, requires = "header", default_value = "hex")]
     encoding: EncodingArg,
-    /// What stands before that HMAC, such as sha256=
+    /// The text before that HMAC, such as sha256=
     #[arg(long, requires = "header", default_value = "")]
     prefix: String,
     #[command(subcommand)]
@@ -71,7 +74,7 @@ enum EncodingArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tasks that were given up.
+    /// List the tasks that were given up, or begin them anew.
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
@@ -80,24 +83,24 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum DeadCommand {
-    /// Show them, the latest first.
+    /// List them, latest first.
     List,
-    /// Have them begin anew; a receiver that is running sees it within a second.
+    /// Begin them anew; a running receiver notices within a second.
     #[command(after_help = "Example: rowhook receive dead retry 17 18")]
     Retry {
-        /// What the list calls them by.
+        /// Their numbers in the list.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         numbers: Vec<u64>,
         /// All of them.
         #[arg(long)]
         all: bool,
-        /// Those of this task only.
+        /// Only those of this task.
         #[arg(long)]
         task: Option<String>,
     },
 }
 
-/// Does what it is asked for. `config` is the file that the user named.
+/// Prints what arrives, runs tasks on it, or lists or revives dead tasks. `config` is the value of `--config`.
 pub(super) async fn receive(
     args: ReceiveArgs,
     config: Option<&Path>,
@@ -117,11 +120,11 @@ pub(super) async fn receive(
             "there is no {FILE} here; write one, or look at what arrives with: rowhook receive --port 9000 --secret whsec_…"
         );
     }
-    let config = Config::load(path, &|name| std::env::var(name).ok())?;
+    let config = Config::load(path, &environment::variable)?;
     match args.command {
         Some(Command::Dead {
             command: DeadCommand::List,
-        }) => show(&list_dead(&config.options.queue).await?, json),
+        }) => print_dead(&list_dead(&config.options.queue).await?, json),
         Some(Command::Dead {
             command: DeadCommand::Retry { numbers, task, .. },
         }) => retry(&config.options.queue, &numbers, task.as_deref(), json).await,
@@ -136,6 +139,7 @@ pub(super) async fn receive(
     }
 }
 
+/// The verifier that the options ask for.
 fn verifier(args: &ReceiveArgs) -> Result<Verifier> {
     let Some(header) = &args.header else {
         return if args.secret.is_empty() {
@@ -168,9 +172,9 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
+/// Prints what arrives at `address`, until `stop`.
 async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationToken) -> Result<()> {
-    let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let style = match (json, colour) {
+    let style = match (json, output::has_colour()) {
         (true, _) => Style::Json,
         (false, true) => Style::Colour,
         (false, false) => Style::Plain,
@@ -181,6 +185,8 @@ async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationTo
     Ok(())
 }
 
+/// Runs the tasks of receive.toml and of its plugins, until `stop`. A plugin that cannot be used is logged and left
+/// out.
 async fn work(config: Config, stop: CancellationToken) -> Result<()> {
     let mut tasks = config.tasks;
     let (plugins, broken) = plugin::find(&config.plugins).await;
@@ -221,17 +227,16 @@ async fn work(config: Config, stop: CancellationToken) -> Result<()> {
     receiver.run(listen(config.listen).await?, stop).await
 }
 
-fn show(dead: &[Dead], json: bool) -> Result<()> {
+fn print_dead(dead: &[Dead], json: bool) -> Result<()> {
     if json {
         let dead: Vec<_> = dead.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&dead)?);
-        return Ok(());
+        return output::json(&dead);
     }
     if dead.is_empty() {
-        println!("nothing is dead");
+        output::line("nothing is dead")?;
     }
     for dead in dead {
-        println!(
+        output::line(&format!(
             "{}  {}  {}  {}  {} attempts, the last {}",
             dead.number,
             dead.task,
@@ -239,8 +244,10 @@ fn show(dead: &[Dead], json: bool) -> Result<()> {
             dead.id,
             dead.attempts,
             humantime::format_rfc3339_seconds(dead.at)
-        );
-        dead.error.lines().for_each(|line| println!("    {line}"));
+        ))?;
+        for line in dead.error.lines() {
+            output::line(&format!("    {line}"))?;
+        }
     }
     Ok(())
 }
@@ -258,6 +265,7 @@ fn as_json(dead: &Dead) -> serde_json::Value {
     })
 }
 
+/// Begins dead tasks anew: those with these numbers, or all if there are none; only those of `task`, if it is given.
 async fn retry(storage: &Storage, numbers: &[u64], task: Option<&str>, json: bool) -> Result<()> {
     let all = list_dead(storage).await?;
     if let Some(missing) = numbers
@@ -273,9 +281,8 @@ async fn retry(storage: &Storage, numbers: &[u64], task: Option<&str>, json: boo
     let chosen: Vec<Dead> = all.into_iter().filter(chosen).collect();
     let revived = retry_dead(storage, &chosen).await?;
     if json {
-        println!("{}", json!({ "retried": revived }));
+        output::json_line(&json!({ "retried": revived }))
     } else {
-        println!("{revived} will begin anew");
+        output::line(&format!("{revived} will begin anew"))
     }
-    Ok(())
 }

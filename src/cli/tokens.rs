@@ -1,4 +1,4 @@
-//! `rowhook tokens`: tokens with which owners come to the API and the page.
+//! `rowhook tokens`: the tokens with which owners log in to the API and the page.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,55 +6,55 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use super::{
-    table as show,
+    output,
     table::{Cell, Table, Tone},
 };
 use crate::{
     config::Config,
     manage::{
-        Office,
+        Admin,
         tokens::{NewToken, Scope, Token},
     },
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List tokens, the newest first. What they are is not kept and cannot be shown.
+    /// List tokens, newest first. The tokens themselves are not stored and cannot be shown.
     #[command(after_help = "Example: rowhook tokens list --json")]
     List,
-    /// Make a token for an owner. It is shown this once.
+    /// Add a token for an owner. It is shown this once.
     #[command(
         after_help = "Examples:\n  rowhook tokens add 42 --name laptop --expires-in 90days\n  rowhook tokens add 42 --read-only"
     )]
     Add {
-        /// Whose hooks it opens.
+        /// The owner whose hooks it gives access to.
         owner: String,
-        /// A note.
+        /// A note for people.
         #[arg(long, default_value = "")]
         name: String,
-        /// It may look, and change nothing.
+        /// Give access for reading only.
         #[arg(long)]
         read_only: bool,
-        /// For how long it is good; without it, until it is revoked.
+        /// How long it is valid, such as 90days; without it, until it is revoked.
         #[arg(long)]
         expires_in: Option<String>,
     },
-    /// Revoke a token. It opens nothing from now on.
+    /// Revoke a token. It is refused from now on.
     #[command(after_help = "Example: rowhook tokens revoke 3")]
     Revoke {
-        /// The token's number.
+        /// The token's id.
         id: i64,
     },
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook tokens").await?;
+    let admin = Admin::open(Arc::new(config), "rowhook tokens").await?;
     match command {
         Command::List => {
-            let tokens = office.tokens().await?;
+            let tokens = admin.tokens().await?;
             match json {
-                true => show::json(&tokens),
-                false => list(&tokens),
+                true => output::json(&tokens),
+                false => print_list(&tokens),
             }
         }
         Command::Add {
@@ -64,8 +64,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             expires_in,
         } => {
             let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
-            let made = office
-                .make_token(NewToken {
+            let made = admin
+                .issue_token(NewToken {
                     owner,
                     name,
                     scope: if read_only { Scope::Read } else { Scope::Write },
@@ -73,30 +73,31 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 })
                 .await?;
             if json {
-                return show::json(&made);
+                return output::json(&made);
             }
-            show::line(&format!(
+            output::line(&format!(
                 "made token {} for {}",
-                made.known.id, made.known.owner
+                made.details.id, made.details.owner
             ))?;
-            show::line(&format!("token, shown this once: {}", made.token))
+            output::line(&format!("token, shown this once: {}", made.token))
         }
         Command::Revoke { id } => {
-            let token = office.revoke_token(id).await?;
+            let token = admin.revoke_token(id).await?;
             match json {
-                true => show::json(&token),
-                false => show::line(&format!("revoked token {id} of {}", token.owner)),
+                true => output::json(&token),
+                false => output::line(&format!("revoked token {id} of {}", token.owner)),
             }
         }
     }
 }
 
+/// Parses how long a token is valid, such as `90days`.
 fn lifetime(text: &str) -> Result<Duration> {
     humantime::parse_duration(text)
         .with_context(|| format!("--expires-in {text:?} is no duration; write such as 90days"))
 }
 
-fn list(tokens: &[Token]) -> Result<()> {
+fn print_list(tokens: &[Token]) -> Result<()> {
     let mut table = Table::new(&[
         "id", "owner", "scope", "name", "made", "expires", "used", "state",
     ]);

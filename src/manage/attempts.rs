@@ -1,60 +1,66 @@
-//! What has happened since: the attempts that history has noted.
+//! The attempts that history has noted, as a feed.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result, Who};
+use super::{Actor, Admin, Error, Result};
 use crate::postgres::time::timestamp;
 
-/// An attempt, in a line.
+/// An attempt, short enough for one line.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct News {
-    /// Higher than that of everything that was noted before.
+pub struct AttemptSummary {
+    /// Its number in history. Later attempts have higher ones.
     pub id: i64,
-    /// When it was begun.
+    /// When it began.
     pub at: String,
-    /// The hook.
+    /// The hook's id.
     pub hook: String,
     /// The event's name.
     pub event: String,
-    /// The `webhook-id`.
+    /// The delivery's `webhook-id`.
     pub delivery: String,
-    /// Which attempt of the delivery, from 1.
+    /// The number of the attempt in its delivery, from 1.
     pub attempt: i32,
-    /// Was it accepted?
+    /// Whether it was accepted.
     pub delivered: bool,
-    /// The status, or why there was none.
+    /// The HTTP status, or why there was none.
     pub answer: String,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
 }
 
-impl Office {
-    /// The number of the newest attempt; 0 where there is none.
+impl Admin {
+    /// The id of the newest attempt; 0 if there is none.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn newest_attempt(&self) -> Result<i64> {
+    pub async fn newest_attempt_id(&self) -> Result<i64> {
         let sql = "select coalesce(max(id), 0) from attempt";
         let row = self.client.query_one(sql, &[]).await;
-        let row = row.map_err(|error| Error::of_postgres("read the history", error))?;
+        let row = row.map_err(|error| Error::from_postgres("read the history", error))?;
         row.try_get(0)
-            .map_err(|error| Error::of_postgres("read the history", error))
+            .map_err(|error| Error::from_postgres("read the history", error))
     }
 
-    /// The attempts after number `after` that `who` may see, oldest first, 500 at most.
+    /// The attempts with ids after `after` that `actor` may see, oldest first and at most 500; `hook` limits them to
+    /// one hook.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn news(&self, who: &Who, hook: Option<&str>, after: i64) -> Result<Vec<News>> {
-        let sql = self.known(include_str!("../../sql/manage/news.sql"));
+    pub async fn attempts_after(
+        &self,
+        actor: &Actor,
+        hook: Option<&str>,
+        after: i64,
+    ) -> Result<Vec<AttemptSummary>> {
+        let sql = self.with_all_hooks(include_str!("../../sql/manage/attempts_after.sql"));
         let rows = self
             .client
-            .query(&sql, &[&self.hooks_of_file(), &who.owner(), &hook, &after])
+            .query(&sql, &[&self.file_hooks(), &actor.owner(), &hook, &after])
             .await
-            .map_err(|error| Error::of_postgres("read the history", error))?;
+            .map_err(|error| Error::from_postgres("read the history", error))?;
         let news = rows.iter().map(|row| {
-            Ok(News {
+            Ok(AttemptSummary {
                 id: row.try_get("id")?,
                 at: timestamp(row.try_get("started_at")?),
                 hook: row.try_get("hook")?,
@@ -67,6 +73,6 @@ impl Office {
             })
         });
         news.collect::<std::result::Result<_, tokio_postgres::Error>>()
-            .map_err(|error| Error::of_postgres("read the history", error))
+            .map_err(|error| Error::from_postgres("read the history", error))
     }
 }

@@ -1,4 +1,5 @@
-//! Deliveries, as people look at them: what is parked or dead, and of what has arrived as much as history remembers.
+//! Deliveries as people see them: those that are parked or dead and, as far as history goes back, those that were
+//! delivered.
 
 use std::time::SystemTime;
 
@@ -8,13 +9,13 @@ use serde_json::{Map, Value};
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Page, PageRequest, Result, Who};
+use super::{Actor, Admin, Error, Page, PageRequest, Result};
 use crate::postgres::time::timestamp;
 
-/// So much of a body is shown.
+/// The most bytes of a body that are shown.
 const SHOWN: usize = 256 << 10;
 
-/// One event for one hook.
+/// One event on its way to one hook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Delivery {
     /// The `webhook-id`.
@@ -25,20 +26,21 @@ pub struct Delivery {
     pub event: String,
     /// What has become of it.
     pub state: State,
-    /// How the last attempt ended, or why it was given up.
+    /// How the last attempt failed, or why the delivery was given up.
     pub reason: Option<String>,
-    /// How many requests have been made.
+    /// How many requests have been made for it.
     pub attempts: i32,
-    /// When the next one may be made; null where it waits behind another of its lane, or for none.
+    /// When the next request is due; null if it waits behind another delivery of its lane, or no request will be made.
     pub next_attempt: Option<String>,
-    /// A request is being made just now.
+    /// Whether a request is being made.
     pub in_flight: bool,
-    /// When the event was committed, where that is known.
+    /// When the event was committed, if that is known.
     pub commit_time: Option<String>,
-    /// Where it stands among all events, where that is known: commit LSN and number in its transaction.
+    /// The position of the event in the stream, if that is known: commit LSN and index in the transaction.
     pub position: Option<String>,
-    /// When it was parked, or when it arrived.
+    /// When it was parked or delivered.
     pub at: String,
+    /// What the list is sorted by, for the cursor.
     #[serde(skip)]
     sort: Option<SystemTime>,
 }
@@ -51,12 +53,12 @@ pub enum State {
     Parked,
     /// It was given up.
     Dead,
-    /// It has arrived.
+    /// It was delivered.
     Delivered,
 }
 
 impl State {
-    /// As it stands in the tables.
+    /// The state's name in the tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Parked => "parked",
@@ -65,69 +67,69 @@ impl State {
         }
     }
 
-    /// Reads a state's name.
+    /// The state of this name.
     pub fn parse(name: &str) -> Option<Self> {
         let all = [Self::Parked, Self::Dead, Self::Delivered];
         all.into_iter().find(|state| state.as_str() == name)
     }
 }
 
-/// A delivery with all that is known of it.
+/// A delivery with its body and its attempts.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DeliveryDetail {
     /// The delivery.
     #[serde(flatten)]
     pub delivery: Delivery,
-    /// The body; null where it is not kept.
+    /// The body; null if it is not kept.
     pub body: Option<Content>,
-    /// Its requests that history remembers, in their order.
+    /// Its attempts, as far as history goes back, oldest first.
     pub attempt_list: Vec<Attempt>,
 }
 
-/// One request, and what came of it.
+/// One request, and how it was answered.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Attempt {
-    /// Which of the delivery's, from 1.
+    /// The number of the attempt in its delivery, from 1.
     pub number: i32,
-    /// When it was begun.
+    /// When it began.
     pub started_at: String,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
-    /// Was it accepted?
+    /// Whether it was accepted.
     pub delivered: bool,
-    /// The status; null: there was no answer.
+    /// The HTTP status; null if there was no response.
     pub status: Option<i32>,
-    /// Why there was no answer.
+    /// Why there was no response.
     pub error: Option<String>,
     /// The URL, without credentials.
     pub url: String,
-    /// What was sent, but for the signature and values that may be secret.
+    /// The headers of the request, without the signature and without values that may be secret.
     #[schema(value_type = Object)]
     pub request_headers: Map<String, Value>,
-    /// What was sent; null where it is not kept.
+    /// The body of the request; null if it is not kept.
     pub request_body: Option<Content>,
-    /// What was answered.
+    /// The headers of the response.
     #[schema(value_type = Option<Object>)]
     pub response_headers: Option<Map<String, Value>>,
-    /// The beginning of what was answered; null where it is not kept.
+    /// The beginning of the response's body; null if it is not kept.
     pub response_body: Option<Content>,
 }
 
-/// Bytes, as text where they are that.
+/// A body, as text.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Content {
-    /// What they say; what is no UTF-8 shows as the replacement character.
+    /// The text. Bytes that are not UTF-8 are shown as replacement characters.
     pub text: String,
-    /// There is more than is shown.
+    /// Whether the body is longer than what is shown.
     pub cut: bool,
 }
 
-/// Which deliveries are wanted.
+/// Which deliveries to list. Fields that are `None` do not limit the list.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
     /// Those of this hook.
     pub hook: Option<String>,
-    /// Those that this has become of.
+    /// Those in this state.
     pub state: Option<State>,
     /// Those of this event.
     pub event: Option<String>,
@@ -159,7 +161,7 @@ impl Delivery {
                 .with_context(|| format!("a delivery is in the state {state:?}"))?,
             reason: row.try_get("reason")?,
             attempts: row.try_get("attempts")?,
-            // While a request is made, it is the time at which somebody else may make it.
+            // While a request is being made, the column holds the time from which another process may make it.
             next_attempt: time("next_attempt")?.filter(|_| !claimed).map(timestamp),
             in_flight: claimed,
             commit_time: time("commit_time")?.map(timestamp),
@@ -196,20 +198,20 @@ impl Attempt {
     }
 }
 
-impl Office {
-    /// The deliveries that `who` may see, newest first.
+impl Admin {
+    /// A page of the deliveries that `actor` may see, newest first.
     ///
     /// # Errors
-    /// When the cursor is none of ours, or the tables cannot be read.
+    /// When the cursor is invalid, or the tables cannot be read.
     pub async fn deliveries(
         &self,
-        who: &Who,
+        actor: &Actor,
         query: &DeliveryQuery,
         page: &PageRequest,
     ) -> Result<Page<Delivery>> {
         let after: Option<(u64, u32, String)> = page.position()?;
         let found = self
-            .find_deliveries(who, query, None, after, page.limit())
+            .find_deliveries(actor, query, None, after, page.limit())
             .await?;
         Ok(Page::of(found, page.limit(), |last| {
             let since = last
@@ -223,16 +225,19 @@ impl Office {
     /// One delivery, with its body and its attempts.
     ///
     /// # Errors
-    /// When there is none of this id that `who` may see, or the tables cannot be read.
-    pub async fn delivery(&self, who: &Who, id: &str) -> Result<DeliveryDetail> {
+    /// When there is no delivery of this id that `actor` may see, or the tables cannot be read.
+    pub async fn delivery(&self, actor: &Actor, id: &str) -> Result<DeliveryDetail> {
         let all = DeliveryQuery::default();
-        let found = self.find_deliveries(who, &all, Some(id), None, 1).await?;
+        let found = self.find_deliveries(actor, &all, Some(id), None, 1).await?;
         let mut delivery = found.into_iter().next();
         let rows = self
             .client
-            .query(include_str!("../../sql/manage/attempts.sql"), &[&id])
+            .query(
+                include_str!("../../sql/manage/delivery_attempts.sql"),
+                &[&id],
+            )
             .await
-            .map_err(|error| Error::of_postgres("read the attempts", error))?;
+            .map_err(|error| Error::from_postgres("read the attempts", error))?;
         let attempts: anyhow::Result<Vec<Attempt>> = rows.iter().map(Attempt::read).collect();
         let attempts = attempts?;
         let delivery = delivery
@@ -242,7 +247,7 @@ impl Office {
             .client
             .query_opt("select body from delivery where id = $1", &[&id])
             .await
-            .map_err(|error| Error::of_postgres("read the body", error))?;
+            .map_err(|error| Error::from_postgres("read the body", error))?;
         let kept: Option<Vec<u8>> = kept
             .map(|row| row.try_get(0))
             .transpose()
@@ -260,16 +265,16 @@ impl Office {
         })
     }
 
-    /// One more than `limit`, where there are so many.
+    /// Finds up to `limit` deliveries and one more, which says that there is another page.
     async fn find_deliveries(
         &self,
-        who: &Who,
+        actor: &Actor,
         query: &DeliveryQuery,
         id: Option<&str>,
         after: Option<(u64, u32, String)>,
         limit: usize,
     ) -> Result<Vec<Delivery>> {
-        let sql = self.known(include_str!("../../sql/manage/deliveries.sql"));
+        let sql = self.with_all_hooks(include_str!("../../sql/manage/deliveries.sql"));
         let (before, before_id) = match after {
             Some((seconds, nanos, id)) => (
                 SystemTime::UNIX_EPOCH
@@ -285,8 +290,8 @@ impl Office {
             .query(
                 &sql,
                 &[
-                    &self.hooks_of_file(),
-                    &who.owner(),
+                    &self.file_hooks(),
+                    &actor.owner(),
                     &query.hook,
                     &id,
                     &state,
@@ -297,7 +302,7 @@ impl Office {
                 ],
             )
             .await
-            .map_err(|error| Error::of_postgres("read the deliveries", error))?;
+            .map_err(|error| Error::from_postgres("read the deliveries", error))?;
         let deliveries: anyhow::Result<_> = rows.iter().map(Delivery::read).collect();
         Ok(deliveries?)
     }

@@ -1,33 +1,33 @@
-//! Why something could not be done, in a way that both a person and an HTTP status can be made of.
+//! Why an operation failed, precisely enough to make both a message and an HTTP status of it.
 
 use tokio_postgres::error::SqlState;
 
 use crate::postgres::error_message;
 
-/// What can come of asking for something.
+/// The result of an operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why something was not done.
+/// Why an operation was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing, or it is not theirs: nobody shall learn which.
+    /// There is no such thing, or it belongs to somebody else. Which of the two is not said, on purpose.
     #[error("there is no {what} {id:?}")]
     NotFound {
-        /// What was looked for.
+        /// The kind of thing.
         what: &'static str,
-        /// By which id.
+        /// Its id.
         id: String,
     },
-    /// What was given cannot be used.
+    /// A value that was given cannot be used.
     #[error("{0}")]
     Invalid(String),
-    /// They may not do this.
+    /// The actor may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// It cannot be done as things stand.
+    /// It cannot be done in the current state.
     #[error("{0}")]
     Conflict(String),
-    /// It is not their fault.
+    /// Something failed that is not the actor's fault.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
@@ -40,14 +40,14 @@ impl Error {
         }
     }
 
-    /// What Postgres says of a value that somebody has given is for them to read, and everything else is a failure.
-    pub(super) fn of_postgres(doing: &'static str, error: tokio_postgres::Error) -> Self {
-        let theirs = error.code().is_some_and(|code| {
-            // Data exceptions, and constraints that do not hold.
+    /// Sorts an error of Postgres: one about a value that was given is [`Self::Invalid`], every other [`Self::Failed`].
+    pub(super) fn from_postgres(doing: &'static str, error: tokio_postgres::Error) -> Self {
+        let is_about_value = error.code().is_some_and(|code| {
+            // Classes 22 and 23: data exceptions, and violations of constraints.
             let class = &code.code()[..2];
             class == "22" || class == "23" || *code == SqlState::RAISE_EXCEPTION
         });
-        if theirs {
+        if is_about_value {
             Self::Invalid(error_message(&error))
         } else {
             Self::Failed(anyhow::Error::new(error).context(doing))

@@ -1,7 +1,7 @@
-//! Hooks, as people make and change them.
+//! Hooks as people make and change them.
 //!
-//! What is written is read again in the same transaction as the stream will read it. So nothing gets in that a running
-//! rowhook would then refuse, whichever table it is.
+//! A row is read back in the transaction that writes it, in the way the stream will read it. So nothing is committed
+//! that a running rowhook would refuse, whichever table holds the hooks.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio_postgres::Transaction;
 use url::{Host, Url};
 use utoipa::ToSchema;
 
-use super::{Constraints, Error, Office, Result, Who, begin, hooks::Hook};
+use super::{Actor, Admin, Constraints, Error, Result, begin, hooks::Hook};
 use crate::{
     config::HookColumns,
     hook::{self, HookId, row},
@@ -21,29 +21,29 @@ use crate::{
     postgres::{quote, time::timestamp},
 };
 
-/// How long a name of a target may take to be looked up.
-const RESOLVE: Duration = Duration::from_secs(5);
-/// The bytes of a secret that we make.
+/// How long resolving the name of a target may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The bytes of a secret that is generated.
 const SECRET_BYTES: usize = 32;
-/// For how long the secret before a new one signs too.
-const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the previous secret signs beside a new one.
+const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A hook that is to be made.
+/// A hook to be made.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewHook {
-    /// An event of hooks.toml, or a pattern: `book.*` or `*`.
+    /// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`.
     pub event: String,
     /// The URL that events are POSTed to.
     pub target: String,
-    /// Whose events it hears. An owner makes hooks of their own and may leave it out; without it, the operator's hear
-    /// everyone's.
+    /// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator
+    /// without it gets the events of all owners.
     pub owner: Option<String>,
-    /// The key of its signatures, `whsec_…`. Without it one is made.
+    /// The key of its signatures, `whsec_…`. Without it, one is generated.
     pub secret: Option<String>,
-    /// A CEL expression; only events for which it is true are sent.
+    /// A CEL expression. Only events for which it is true are sent.
     pub filter: Option<String>,
-    /// The shape of the body, where it differs from hooks.toml.
+    /// The payload format, if it is to differ from that of hooks.toml.
     pub payload: Option<String>,
     /// Headers to add to each request.
     pub headers: Option<BTreeMap<String, String>>,
@@ -51,46 +51,47 @@ pub struct NewHook {
     pub description: Option<String>,
 }
 
-/// What is to be changed of a hook: what is left out stays, what is null is cleared.
+/// A change of a hook. What is left out stays, and what is null is cleared.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HookChange {
-    /// An event of hooks.toml, or a pattern.
+    /// The event of hooks.toml to subscribe to, or a pattern.
     pub event: Option<String>,
     /// The URL that events are POSTed to.
     pub target: Option<String>,
-    /// A CEL expression.
-    #[serde(deserialize_with = "said")]
+    /// A CEL expression. Only events for which it is true are sent.
+    #[serde(deserialize_with = "double_option")]
     pub filter: Option<Option<String>>,
-    /// The shape of the body.
-    #[serde(deserialize_with = "said")]
+    /// The payload format.
+    #[serde(deserialize_with = "double_option")]
     pub payload: Option<Option<String>>,
-    /// Headers to add, in place of all that it adds now.
-    #[serde(deserialize_with = "said")]
+    /// The headers to add to each request, in place of all that it adds now.
+    #[serde(deserialize_with = "double_option")]
     pub headers: Option<Option<BTreeMap<String, String>>>,
     /// A note.
-    #[serde(deserialize_with = "said")]
+    #[serde(deserialize_with = "double_option")]
     pub description: Option<Option<String>>,
 }
 
-/// A hook that was made, or has a new secret, which is shown this once.
+/// A hook with its new secret, which is shown this once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Keyed {
+#[schema(as = Keyed)]
+pub struct HookWithSecret {
     /// The hook.
     #[serde(flatten)]
     pub hook: Hook,
-    /// The key of its signatures; null where the hook table has no column for it.
+    /// The key of its signatures; null if the hook table has no column for it.
     pub secret: Option<String>,
 }
 
-/// Null is something that was said; only what is left out is not.
-fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// Tells null from a field that is left out, which is `None` by its default.
+fn double_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
 ) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
 
-/// A key for signatures, of the same kind as the one before it.
+/// Generates a key for signatures: symmetric or asymmetric, as the key `before` it.
 pub(super) fn new_secret(before: Option<&str>) -> String {
     let key: [u8; SECRET_BYTES] = rand::random();
     let kind = match before {
@@ -100,24 +101,24 @@ pub(super) fn new_secret(before: Option<&str>) -> String {
     format!("{kind}{}", BASE64_STANDARD.encode(key))
 }
 
-impl Office {
-    /// Makes a hook. It applies from the commit that makes it on.
+impl Admin {
+    /// Makes a hook. It gets what is committed after it.
     ///
     /// # Errors
-    /// When something of it cannot be used, or `who` may not make it.
-    pub async fn add_hook(&mut self, who: &Who, new: NewHook) -> Result<Keyed> {
-        let owner = match (who, new.owner) {
-            (Who::Owner(own), Some(other)) if *own != other => {
+    /// When a value of it cannot be used, or `actor` may not make it.
+    pub async fn add_hook(&mut self, actor: &Actor, new: NewHook) -> Result<HookWithSecret> {
+        let owner = match (actor, new.owner) {
+            (Actor::Owner(own), Some(other)) if *own != other => {
                 return Err(Error::Forbidden(format!(
                     "hooks of {other:?} are not yours to make; leave owner out"
                 )));
             }
-            (Who::Owner(own), _) => Some(own.clone()),
-            (Who::Operator, owner) => owner,
+            (Actor::Owner(own), _) => Some(own.clone()),
+            (Actor::Operator, owner) => owner,
         };
         self.check_target(&new.target).await?;
-        let known = self.known_now().await?;
-        let mut row = Row::default();
+        let known = self.fresh_constraints().await?;
+        let mut row = ColumnValues::default();
         row.set("owner", Some(&self.table.columns.owner), owner)?;
         row.set("event", Some(&self.table.columns.event), Some(new.event))?;
         row.set("target", Some(&self.table.columns.target), Some(new.target))?;
@@ -153,24 +154,29 @@ impl Office {
         let json = Value::Object(row.values).to_string();
         let transaction = begin(&mut self.client).await?;
         let made = transaction.query_one(&sql, &[&json]).await;
-        let made = made.map_err(|error| Error::of_postgres("make the hook", error))?;
+        let made = made.map_err(|error| Error::from_postgres("make the hook", error))?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
         check_row(&transaction, &self.table.columns, &known, &id).await?;
         commit(transaction).await?;
-        let hook = self.hook(&Who::Operator, &id).await?;
-        Ok(Keyed { hook, secret })
+        let hook = self.hook(&Actor::Operator, &id).await?;
+        Ok(HookWithSecret { hook, secret })
     }
 
-    /// Changes a hook. What is committed from now on is judged and sent by it as it is then; what waits goes where it points.
+    /// Changes a hook, for events that are committed after the change. Parked deliveries go to its new target too.
     ///
     /// # Errors
-    /// When `who` has no such hook, or something of it cannot be used.
-    pub async fn change_hook(&mut self, who: &Who, id: &str, change: HookChange) -> Result<Hook> {
-        self.of_table(who, id).await?;
+    /// When `actor` has no such hook, or a value of the change cannot be used.
+    pub async fn change_hook(
+        &mut self,
+        actor: &Actor,
+        id: &str,
+        change: HookChange,
+    ) -> Result<Hook> {
+        self.editable_hook(actor, id).await?;
         if let Some(target) = &change.target {
             self.check_target(target).await?;
         }
-        let mut row = Row::default();
+        let mut row = ColumnValues::default();
         if let Some(event) = change.event {
             row.set("event", Some(&self.table.columns.event), Some(event))?;
         }
@@ -197,28 +203,28 @@ impl Office {
         }
         let values = row.values;
         self.write(id, &values).await?;
-        self.hook(who, id).await
+        self.hook(actor, id).await
     }
 
-    /// Switches a hook on. What waited while it was off is sent.
+    /// Enables a hook. What was parked while it was disabled is sent.
     ///
     /// # Errors
-    /// When `who` has no such hook, or it cannot be switched.
-    pub async fn enable_hook(&mut self, who: &Who, id: &str) -> Result<Hook> {
-        self.of_table(who, id).await?;
+    /// When `actor` has no such hook, or its table has no column for this.
+    pub async fn enable_hook(&mut self, actor: &Actor, id: &str) -> Result<Hook> {
+        self.editable_hook(actor, id).await?;
         let active = self.active_column()?;
         self.write(id, &Map::from_iter([(active, Value::Bool(true))]))
             .await?;
-        self.hook(who, id).await
+        self.hook(actor, id).await
     }
 
-    /// Switches a hook off. What waits is kept for the retention. When it is the operator who does it, hooks of its owner on
-    /// `hook.disabled` are told.
+    /// Disables a hook. What is parked is kept for the retention. If the operator does it, the event `hook.disabled` is
+    /// sent to the owner's hooks that are subscribed to it.
     ///
     /// # Errors
-    /// When `who` has no such hook, or it cannot be switched.
-    pub async fn disable_hook(&mut self, who: &Who, id: &str, reason: &str) -> Result<Hook> {
-        let before = self.of_table(who, id).await?;
+    /// When `actor` has no such hook, or its table has no column for this.
+    pub async fn disable_hook(&mut self, actor: &Actor, id: &str, reason: &str) -> Result<Hook> {
+        let before = self.editable_hook(actor, id).await?;
         let active = self.active_column()?;
         if !before.active {
             return Ok(before);
@@ -234,15 +240,15 @@ impl Office {
             self.table.id
         );
         let transaction = begin(&mut self.client).await?;
-        let failed = |error| Error::of_postgres("disable the hook", error);
+        let failed = |error| Error::from_postgres("disable the hook", error);
         let key = HookId::new(id, false);
         let row = row::load_one(transaction.client(), &self.table.columns, &key).await?;
         transaction
             .execute(&sql, &[&id, &reason])
             .await
             .map_err(failed)?;
-        if let (Who::Operator, Some(row)) = (who, row) {
-            let message = told_disabled(&before, &row.id, reason);
+        if let (Actor::Operator, Some(row)) = (actor, row) {
+            let message = disabled_message(&before, &row.id, reason);
             let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
             transaction
                 .execute(sql, &[&PREFIX, &message])
@@ -250,27 +256,27 @@ impl Office {
                 .map_err(failed)?;
         }
         commit(transaction).await?;
-        self.hook(who, id).await
+        self.hook(actor, id).await
     }
 
-    /// Removes a hook. It hears nothing that is committed from now on.
+    /// Removes a hook. It gets nothing that is committed after that.
     ///
     /// # Errors
-    /// When `who` has no such hook, or it stands in hooks.toml.
-    pub async fn remove_hook(&mut self, who: &Who, id: &str) -> Result<()> {
-        self.of_table(who, id).await?;
+    /// When `actor` has no such hook, or it is one of hooks.toml.
+    pub async fn remove_hook(&mut self, actor: &Actor, id: &str) -> Result<()> {
+        self.editable_hook(actor, id).await?;
         let removed = self.client.execute(&self.table.delete(), &[&id]).await;
-        removed.map_err(|error| Error::of_postgres("remove the hook", error))?;
+        removed.map_err(|error| Error::from_postgres("remove the hook", error))?;
         Ok(())
     }
 
-    /// Gives a hook a new secret, from the commit on. Where the table has room for it, the old one signs too for a day, so that
-    /// the receiver has time to learn the new one.
+    /// Gives a hook a new secret. If the table has a column for the previous secret, that signs too, so that the
+    /// receiver has time to switch. In rowhook's own table, this ends after a day.
     ///
     /// # Errors
-    /// When `who` has no such hook, or its table has no column for a secret.
-    pub async fn rotate_secret(&mut self, who: &Who, id: &str) -> Result<Keyed> {
-        self.of_table(who, id).await?;
+    /// When `actor` has no such hook, or its table has no column for a secret.
+    pub async fn rotate_secret(&mut self, actor: &Actor, id: &str) -> Result<HookWithSecret> {
+        self.editable_hook(actor, id).await?;
         let column = self.table.columns.secret.clone();
         let column = column.ok_or_else(|| no_column("secret"))?;
         let before = format!(
@@ -286,39 +292,39 @@ impl Office {
             None => return Err(Error::not_found("hook", id)),
         };
         let secret = new_secret(before.as_deref());
-        let mut row = Row::default();
+        let mut row = ColumnValues::default();
         row.put("secret", Some(&column), Value::String(secret.clone()))?;
         if let (Some(previous), Some(before)) = (&self.table.columns.previous_secret, before) {
             row.put("previous_secret", Some(previous), Value::String(before))?;
             if self.table.columns.is_own {
-                let until = timestamp(self.now().await? + OVERLAP);
+                let until = timestamp(self.database_now().await? + SECRET_OVERLAP);
                 row.values
                     .insert("previous_secret_expires_at".into(), Value::String(until));
             }
         }
         self.write(id, &row.values).await?;
-        let hook = self.hook(who, id).await?;
-        Ok(Keyed {
+        let hook = self.hook(actor, id).await?;
+        Ok(HookWithSecret {
             hook,
             secret: Some(secret),
         })
     }
 
-    /// The hook as it is sent to, with its secret.
-    pub(super) async fn live_hook(&self, who: &Who, id: &str) -> Result<hook::Hook> {
-        self.hook(who, id).await?;
+    /// The hook as deliveries use it, with its secret.
+    pub(super) async fn runtime_hook(&self, actor: &Actor, id: &str) -> Result<hook::Hook> {
+        self.hook(actor, id).await?;
         if let Some(of_file) = self.config.hooks.iter().find(|hook| hook.name == id) {
             return Ok(hook::from_file(of_file));
         }
         let row = row::load_one(&self.client, &self.table.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-        row.into_hook(&self.rules.known)
+        row.into_hook(&self.rules.constraints)
             .map_err(|reason| Error::Conflict(format!("hook {id} cannot be used: {reason}")))
     }
 
-    /// A hook that `who` may change: theirs, and not one of the file.
-    async fn of_table(&self, who: &Who, id: &str) -> Result<Hook> {
-        let hook = self.hook(who, id).await?;
+    /// The hook, if `actor` may change it: it is theirs, and not one of the file.
+    async fn editable_hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
+        let hook = self.hook(actor, id).await?;
         if hook.origin == "file" {
             return Err(Error::Conflict(format!(
                 "hook {id} stands in {}; change it there",
@@ -336,7 +342,7 @@ impl Office {
             .ok_or_else(|| no_column("active"))
     }
 
-    /// Writes columns of a row, if the row can still be used afterwards.
+    /// Writes columns of a row, unless that would leave a hook that cannot be used.
     async fn write(&mut self, id: &str, values: &Map<String, Value>) -> Result<()> {
         if values.is_empty() {
             return Ok(());
@@ -344,10 +350,10 @@ impl Office {
         let columns: Vec<&str> = values.keys().map(String::as_str).collect();
         let sql = self.table.update(&columns);
         let json = Value::Object(values.clone()).to_string();
-        let known = self.known_now().await?;
+        let known = self.fresh_constraints().await?;
         let transaction = begin(&mut self.client).await?;
         let changed = transaction.execute(&sql, &[&json, &id]).await;
-        let changed = changed.map_err(|error| Error::of_postgres("change the hook", error))?;
+        let changed = changed.map_err(|error| Error::from_postgres("change the hook", error))?;
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
@@ -355,24 +361,28 @@ impl Office {
         commit(transaction).await
     }
 
-    /// Refuses a target that would not be called: by what its URL says, and by where its name leads now.
+    /// Refuses a target that the guard would not let be called, by its URL and by what its name resolves to now.
     pub(super) async fn check_target(&self, target: &str) -> Result<()> {
         let url = Url::parse(target)
             .map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
         let refused = |refusal: crate::send::guard::Refusal| Error::Invalid(refusal.to_string());
-        self.rules.known.guard.check_url(&url).map_err(refused)?;
+        self.rules
+            .constraints
+            .guard
+            .check_url(&url)
+            .map_err(refused)?;
         let Some(Host::Domain(name)) = url.host() else {
             return Ok(());
         };
-        // A name that nobody knows yet may be known when there is something to send; where it leads is judged then too.
-        let looking = tokio::time::timeout(RESOLVE, tokio::net::lookup_host((name, 0)));
-        let Ok(Ok(found)) = looking.await else {
+        // A name that does not resolve now may do so later. Its addresses are checked again with each request.
+        let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, 0)));
+        let Ok(Ok(found)) = lookup.await else {
             return Ok(());
         };
-        let judged = |address: SocketAddr| self.rules.known.guard.check_address(address.ip());
-        let judged: Vec<_> = found.map(judged).collect();
-        match judged.iter().all(std::result::Result::is_err) {
-            true => judged
+        let check = |address: SocketAddr| self.rules.constraints.guard.check_address(address.ip());
+        let checked: Vec<_> = found.map(check).collect();
+        match checked.iter().all(std::result::Result::is_err) {
+            true => checked
                 .into_iter()
                 .next()
                 .map_or(Ok(()), |first| first.map_err(refused)),
@@ -380,7 +390,7 @@ impl Office {
         }
     }
 
-    /// The columns that have to be filled with the present time, as an ORM would do it.
+    /// The columns that an insert has to fill with the current time, as the application's ORM does.
     async fn now_columns(&self, given: &Map<String, Value>) -> Result<Vec<String>> {
         if self.table.columns.is_own {
             return Ok(Vec::new());
@@ -396,14 +406,17 @@ impl Office {
     }
 }
 
-/// The columns of a row that are to be written.
+/// Values to be written to a row, by column.
 #[derive(Default)]
-struct Row {
+struct ColumnValues {
     values: Map<String, Value>,
 }
 
-impl Row {
-    /// Sets what was given; a column that the table lacks must not be.
+impl ColumnValues {
+    /// Sets a column if a value is given.
+    ///
+    /// # Errors
+    /// When a value is given and the table has no such column.
     fn set(&mut self, what: &str, column: Option<&String>, value: Option<String>) -> Result<()> {
         match value {
             Some(_) => self.put(what, column, text(value)),
@@ -411,7 +424,10 @@ impl Row {
         }
     }
 
-    /// Sets a column, to null too.
+    /// Sets a column, possibly to null.
+    ///
+    /// # Errors
+    /// When the table has no such column.
     fn put(&mut self, what: &str, column: Option<&String>, value: Value) -> Result<()> {
         let column = column.ok_or_else(|| no_column(what))?;
         self.values.insert(column.clone(), value);
@@ -434,7 +450,7 @@ fn no_column(what: &str) -> Error {
     ))
 }
 
-/// Reads the row as the stream will, and refuses what that would.
+/// Reads the row as the stream will, and refuses one that the stream would.
 async fn check_row(
     transaction: &Transaction<'_>,
     columns: &HookColumns,
@@ -448,11 +464,11 @@ async fn check_row(
 
 async fn commit(transaction: Transaction<'_>) -> Result<()> {
     let committed = transaction.commit().await;
-    committed.map_err(|error| Error::of_postgres("commit", error))
+    committed.map_err(|error| Error::from_postgres("commit", error))
 }
 
-/// The event `hook.disabled`, as a message of the stream.
-fn told_disabled(hook: &Hook, id: &HookId, reason: &str) -> String {
+/// The event `hook.disabled`, as a message in the stream.
+fn disabled_message(hook: &Hook, id: &HookId, reason: &str) -> String {
     Disabled {
         owner: hook.owner.as_deref(),
         id: &hook.id,

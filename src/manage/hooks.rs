@@ -1,4 +1,4 @@
-//! Hooks, as people look at them.
+//! Hooks as people see them.
 
 use std::collections::BTreeMap;
 
@@ -7,78 +7,78 @@ use tokio_postgres::Row;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Page, PageRequest, Result, Who};
+use super::{Actor, Admin, Error, Page, PageRequest, Result};
 use crate::postgres::time::timestamp;
 
-/// A hook, with what is to be said of it. Its secret is never shown.
+/// A hook, and how it is doing. Its secret is not part of this.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Hook {
     /// The key of its row, or its name in hooks.toml.
     pub id: String,
-    /// `table`: a row of the hook table; `file`: written in hooks.toml, and changed only there.
+    /// `table` for a row of the hook table; `file` for a hook of hooks.toml, which can be changed only there.
     pub origin: String,
-    /// Whose events it hears; null: everyone's.
+    /// The owner whose events it gets; null for the events of all owners.
     pub owner: Option<String>,
-    /// An event or a pattern; several, with commas between them, for hooks of the file.
+    /// The event or pattern that it is subscribed to. A hook of the file may have several, separated by commas.
     pub event: String,
-    /// Where it is POSTed to, without credentials.
+    /// The URL that events are sent to, without credentials.
     pub target: String,
-    /// Is it switched on?
+    /// Whether it is enabled.
     pub active: bool,
-    /// How it is, in a word: `active`, `failing`, `disabled` or `invalid`.
+    /// `active`, `failing`, `disabled` or `invalid`.
     pub state: &'static str,
-    /// Are its requests signed?
+    /// Whether its requests are signed.
     pub signed: bool,
-    /// A CEL expression; only events for which it is true are sent.
+    /// A CEL expression. Only events for which it is true are sent.
     pub filter: Option<String>,
-    /// The shape of the body, where it differs from hooks.toml.
+    /// The payload format, if it differs from that of hooks.toml.
     pub payload: Option<String>,
-    /// Names of the headers that it adds; the values may be secret.
+    /// The names of the headers that it adds. Their values may be secret.
     pub headers: Vec<String>,
-    /// A note of whoever made it.
+    /// A note by whoever made it.
     pub description: Option<String>,
-    /// Why it cannot be used.
+    /// Why it cannot be used; null if it can.
     pub invalid: Option<String>,
     /// When it was disabled.
     pub disabled_at: Option<String>,
     /// Why it was disabled.
     pub disabled_reason: Option<String>,
-    /// When it was made, where that is known.
+    /// When it was made, if that is known.
     pub created_at: Option<String>,
-    /// When it was changed last, where that is known.
+    /// When it was last changed, if that is known.
     pub updated_at: Option<String>,
-    /// Since when there has been no success; null: the last attempt was one.
+    /// When its failures began; null if the last attempt succeeded.
     pub failing_since: Option<String>,
     /// Deliveries that wait for another attempt.
     pub parked: i64,
     /// Deliveries that were given up.
     pub dead: i64,
-    /// The last request that history remembers.
+    /// Its last request, as far as history goes back.
     pub last: Option<LastAnswer>,
 }
 
-/// What came of a hook's last request.
+/// The answer to a hook's last request.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LastAnswer {
-    /// When it was made.
+    /// When the request was made.
     pub at: String,
-    /// Was it accepted?
+    /// Whether it was accepted.
     pub delivered: bool,
-    /// The status, or why there was none.
+    /// The HTTP status, or why there was none.
     pub answer: String,
 }
 
-/// Which hooks are wanted.
+/// Which hooks to list. Fields that are `None` do not limit the list.
 #[derive(Debug, Clone, Default)]
 pub struct HookQuery {
-    /// Those on exactly this event or pattern.
+    /// Those subscribed to exactly this event or pattern.
     pub event: Option<String>,
     /// Those of this owner.
     pub owner: Option<String>,
 }
 
 impl Hook {
-    fn judge(&self) -> &'static str {
+    fn current_state(&self) -> &'static str {
         match self {
             Self {
                 invalid: Some(_), ..
@@ -117,7 +117,7 @@ impl Hook {
             origin: row.try_get("origin")?,
             owner: text("owner")?,
             event: text("event")?.unwrap_or_default(),
-            target: shown(text("target")?.as_deref().unwrap_or_default()),
+            target: without_credentials(text("target")?.as_deref().unwrap_or_default()),
             active: row.try_get("active")?,
             signed: row.try_get("signed")?,
             filter: text("filter")?,
@@ -134,35 +134,35 @@ impl Hook {
             dead: row.try_get("dead")?,
             last: last.transpose()?,
         };
-        hook.state = hook.judge();
+        hook.state = hook.current_state();
         Ok(hook)
     }
 }
 
-/// A target without its credentials. What is no URL is shown as it is: nothing is ever sent there.
-fn shown(target: &str) -> String {
+/// A target without its credentials. A text that is not a URL is returned as it is, since nothing is ever sent there.
+fn without_credentials(target: &str) -> String {
     let Ok(mut url) = Url::parse(target) else {
         return target.to_owned();
     };
-    // Neither can fail for a URL that had credentials.
+    // These fail only for URLs that cannot have credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
 }
 
-impl Office {
-    /// The hooks that `who` may see, in the order of their ids.
+impl Admin {
+    /// A page of the hooks that `actor` may see, in the order of their ids.
     ///
     /// # Errors
-    /// When the cursor is none of ours, or the tables cannot be read.
+    /// When the cursor is invalid, or the tables cannot be read.
     pub async fn hooks(
         &self,
-        who: &Who,
+        actor: &Actor,
         query: &HookQuery,
         page: &PageRequest,
     ) -> Result<Page<Hook>> {
         let after: Option<String> = page.position()?;
-        let owner = match (who.owner(), query.owner.as_deref()) {
+        let owner = match (actor.owner(), query.owner.as_deref()) {
             (Some(own), Some(asked)) if own != asked => {
                 return Ok(Page::of(Vec::new(), 1, |hook: &Hook| hook.id.clone()));
             }
@@ -183,16 +183,16 @@ impl Office {
     /// One hook.
     ///
     /// # Errors
-    /// When there is none of this id that `who` may see, or the tables cannot be read.
-    pub async fn hook(&self, who: &Who, id: &str) -> Result<Hook> {
+    /// When there is no hook of this id that `actor` may see, or the tables cannot be read.
+    pub async fn hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
         let found = self
-            .find_hooks(who.owner(), Some(id), None, None, 1)
+            .find_hooks(actor.owner(), Some(id), None, None, 1)
             .await?;
         let hook = found.into_iter().next();
         hook.ok_or_else(|| Error::not_found("hook", id))
     }
 
-    /// One more than `limit`, where there are so many.
+    /// Finds up to `limit` hooks and one more, which says that there is another page.
     async fn find_hooks(
         &self,
         owner: Option<&str>,
@@ -201,16 +201,16 @@ impl Office {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Hook>> {
-        let sql = self.known(include_str!("../../sql/manage/hooks.sql"));
+        let sql = self.with_all_hooks(include_str!("../../sql/manage/hooks.sql"));
         let limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let rows = self
             .client
             .query(
                 &sql,
-                &[&self.hooks_of_file(), &owner, &id, &event, &after, &limit],
+                &[&self.file_hooks(), &owner, &id, &event, &after, &limit],
             )
             .await
-            .map_err(|error| Error::of_postgres("read the hooks", error))?;
+            .map_err(|error| Error::from_postgres("read the hooks", error))?;
         let hooks: anyhow::Result<_> = rows.iter().map(Hook::read).collect();
         Ok(hooks?)
     }
@@ -227,7 +227,7 @@ mod tests {
             ("https://example.com/x?y=1", "https://example.com/x?y=1"),
             ("nonsense", "nonsense"),
         ] {
-            assert_eq!(shown(target), expected);
+            assert_eq!(without_credentials(target), expected);
         }
     }
 }

@@ -1,67 +1,67 @@
-//! Requests that are made twice and done once: who repeats a request with the same key gets the same answer.
+//! Idempotency keys: a request that is repeated with the same key is done once, and gets the same response.
 
 use anyhow::Context;
 
-use super::{Office, Result};
+use super::{Admin, Result};
 
-/// What is known of a key.
+/// What is known of a key when a request comes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Once {
-    /// It is new, and now theirs: do it, then say how it went.
-    New,
-    /// It was done; this was the answer.
-    Done {
+pub enum KeyState {
+    /// It was free, and is now claimed for this request. Do the request, then call [`Admin::finish_key`].
+    Claimed,
+    /// Its request was done, with this response.
+    Completed {
         /// Its status.
         status: u16,
         /// Its body.
         body: Vec<u8>,
     },
-    /// It is being done.
-    Doing,
+    /// Its request is being done.
+    InProgress,
     /// The key was used for another request.
-    Other,
+    Mismatch,
 }
 
-impl Office {
-    /// Takes a key for a request, which is told from others by its fingerprint.
+impl Admin {
+    /// Claims a key for a request. The fingerprint tells requests apart.
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn begin_once(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<Once> {
-        let sql = include_str!("../../sql/manage/once_begin.sql");
+    pub async fn claim_key(&self, caller: &str, key: &str, fingerprint: &[u8]) -> Result<KeyState> {
+        let sql = include_str!("../../sql/manage/claim_key.sql");
         let taken = self
             .client
             .query_opt(sql, &[&caller, &key, &fingerprint])
             .await;
         if taken.context("take a key")?.is_some() {
-            return Ok(Once::New);
+            return Ok(KeyState::Claimed);
         }
         let sql =
             "select fingerprint, status, body from idempotency where caller = $1 and key = $2";
         let row = self.client.query_one(sql, &[&caller, &key]).await;
         let row = row.context("look a key up")?;
-        let read = || -> std::result::Result<Once, tokio_postgres::Error> {
+        let read = || -> std::result::Result<KeyState, tokio_postgres::Error> {
             if row.try_get::<_, &[u8]>("fingerprint")? != fingerprint {
-                return Ok(Once::Other);
+                return Ok(KeyState::Mismatch);
             }
             let status: Option<i32> = row.try_get("status")?;
             let body: Option<Vec<u8>> = row.try_get("body")?;
             Ok(match status.zip(body) {
-                Some((status, body)) => Once::Done {
+                Some((status, body)) => KeyState::Completed {
                     status: u16::try_from(status).unwrap_or(500),
                     body,
                 },
-                None => Once::Doing,
+                None => KeyState::InProgress,
             })
         };
         Ok(read().context("look a key up")?)
     }
 
-    /// Notes the answer to a request; `None`: nothing was done, and the key is free again.
+    /// Notes the response to a request, for repetitions of it. `None` frees the key, because nothing was done.
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn end_once(
+    pub async fn finish_key(
         &self,
         caller: &str,
         key: &str,

@@ -1,8 +1,8 @@
-//! Lanes in which something waits.
+//! Lanes with parked deliveries.
 
 use std::time::SystemTime;
 
-use super::{Error, Office, Result};
+use super::{Admin, Error, Result};
 use crate::postgres::time::timestamp;
 
 /// A lane of a hook, with what is parked in it.
@@ -10,23 +10,23 @@ use crate::postgres::time::timestamp;
 pub struct ParkedLane {
     /// The hook's id.
     pub hook: String,
-    /// The lane's number: by default a hash of the row's key.
+    /// The lane's number; by default, a hash of the row's key.
     pub lane: i64,
-    /// So many deliveries wait in it.
+    /// How many deliveries are parked in it.
     pub parked: i64,
-    /// When its first may be tried.
+    /// When the first of them is due.
     pub next_attempt: Option<String>,
-    /// When its oldest was committed.
+    /// When the event of the oldest was committed.
     pub oldest: Option<String>,
 }
 
-impl Office {
-    /// The 200 fullest lanes.
+impl Admin {
+    /// The 200 lanes with the most parked deliveries, fullest first.
     ///
     /// # Errors
     /// When the tables cannot be read.
     pub async fn lanes(&self) -> Result<Vec<ParkedLane>> {
-        let failed = |error| Error::of_postgres("read the lanes", error);
+        let failed = |error| Error::from_postgres("read the lanes", error);
         let sql = include_str!("../../sql/manage/lanes.sql");
         let rows = self.client.query(sql, &[]).await.map_err(failed)?;
         let lanes = rows.iter().map(|row| {

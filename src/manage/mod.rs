@@ -1,8 +1,8 @@
-//! What people do with hooks and deliveries: look, make, change, send again. The command line, the API and the console all
-//! come here, so that they agree.
+//! The operations on hooks and deliveries: list, create, change, send again. The command line, the API, the page and
+//! the console all use [`Admin`], so that they agree.
 //!
-//! Everything is done in the tables, whether a rowhook is running or not. One that runs hears of it through the stream and
-//! the trigger of `delivery`, and nothing here waits for it.
+//! Every operation works on the tables, whether a rowhook is running or not. A running one learns of it from the stream
+//! and from the trigger of `delivery`, and nothing here waits for that.
 
 pub mod attempts;
 pub mod backfill;
@@ -36,17 +36,18 @@ use crate::{
     postgres::quote, setup::migration,
 };
 
-/// For whom something is done, and so what they may see and touch.
+/// On whose behalf something is done, which decides what they may see and change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
-    /// The operator: everything.
+pub enum Actor {
+    /// The operator, who may see and change everything.
     Operator,
-    /// An owner: their own hooks and what is sent to those. For all else it is as if it were not there.
+    /// An owner, who may see and change their own hooks and what is sent to those. Everything else does not exist for
+    /// them.
     Owner(String),
 }
 
-impl Who {
-    /// The owner whose things they are, as queries want it; `None`: everyone's.
+impl Actor {
+    /// The owner that queries are limited to; `None` for the operator.
     fn owner(&self) -> Option<&str> {
         match self {
             Self::Operator => None,
@@ -55,33 +56,36 @@ impl Who {
     }
 }
 
-/// A session with rowhook's tables, and what is known from hooks.toml.
-pub struct Office {
+/// A connection to rowhook's tables, with the configuration that operations need.
+pub struct Admin {
     client: Client,
     config: Arc<Config>,
     table: Table,
     rules: Arc<Rules>,
 }
 
-/// What the configuration says of events and of rows of the hook table.
+/// What the configuration says of events, and what rows of the hook table are checked against.
 struct Rules {
-    map: EventMap,
-    known: Constraints,
+    events: EventMap,
+    constraints: Constraints,
 }
 
 impl Rules {
     fn of(config: &Config) -> Self {
-        let map = EventMap::new(config);
-        let known = Constraints::new(config, &map);
-        Self { map, known }
+        let events = EventMap::new(config);
+        let constraints = Constraints::new(config, &events);
+        Self {
+            events,
+            constraints,
+        }
     }
 }
 
-impl Office {
-    /// Opens a session, which is called `name` in pg_stat_activity.
+impl Admin {
+    /// Connects to the database; `name` is the application name in pg_stat_activity.
     ///
     /// # Errors
-    /// When there is no connection, or the tables are not those of this version; the message says what to do.
+    /// When the connection fails, or the tables are missing or too old; the message says what to do.
     pub async fn open(config: Arc<Config>, name: &str) -> anyhow::Result<Self> {
         let client = config.database.address.connect(name).await?;
         let schema = &config.database.schema;
@@ -90,7 +94,7 @@ impl Office {
             .batch_execute(&path)
             .await
             .context("prepare the session")?;
-        refuse_other_tables(&client, schema).await?;
+        check_migrations(&client, schema).await?;
         Ok(Self {
             client,
             table: Table::from_config(&config),
@@ -99,30 +103,32 @@ impl Office {
         })
     }
 
-    /// Is the session still open?
+    /// Whether the connection is still open.
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
     }
 
-    /// What rows are checked against, with the tables as they are now.
-    async fn known_now(&self) -> Result<Constraints> {
-        let mut known = self.rules.known.clone();
-        known.learn_all(&self.client, &self.rules.map).await?;
-        Ok(known)
+    /// What rows of the hook table are checked against, with the tables as they are now.
+    async fn fresh_constraints(&self) -> Result<Constraints> {
+        let mut constraints = self.rules.constraints.clone();
+        constraints
+            .learn_all(&self.client, &self.rules.events)
+            .await?;
+        Ok(constraints)
     }
 
-    /// The beginning of a query over all hooks, those of the file and those of the table. Its first parameter is
-    /// [`Self::hooks_of_file`].
-    fn known(&self, rest: &str) -> String {
+    /// Puts a CTE `all_hooks` before a query: the hooks of the file and those of the table. The query's first parameter
+    /// has to be [`Self::file_hooks`].
+    fn with_all_hooks(&self, rest: &str) -> String {
         format!(
-            "with known as (\n{}\nunion all\n{}\n),\n\n{rest}",
+            "with all_hooks as (\n{}\nunion all\n{}\n),\n\n{rest}",
             self.table.select(),
             table::FILE_HOOKS
         )
     }
 
-    /// The hooks of hooks.toml as rows of the query that [`Self::known`] begins.
-    fn hooks_of_file(&self) -> String {
+    /// The hooks of hooks.toml as a JSON array, for the query that [`Self::with_all_hooks`] begins.
+    fn file_hooks(&self) -> String {
         let rows = self.config.hooks.iter().map(|hook| {
             let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();
             let headers: serde_json::Map<String, Value> = hook
@@ -148,8 +154,8 @@ async fn begin(client: &mut Client) -> Result<Transaction<'_>> {
     Ok(client.transaction().await.context("begin a transaction")?)
 }
 
-/// The tables of another version have other columns, or are not there at all.
-async fn refuse_other_tables(client: &Client, schema: &str) -> anyhow::Result<()> {
+/// Refuses tables that are missing, or that lack migrations of this version.
+async fn check_migrations(client: &Client, schema: &str) -> anyhow::Result<()> {
     let exists = client
         .query_one("select to_regclass('migration') is not null", &[])
         .await

@@ -1,4 +1,4 @@
-//! Lists come in pages. A cursor says where the next one begins, and means nothing to whoever carries it.
+//! Lists are read in pages. A cursor says where the next page begins, and is opaque to clients.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,42 +6,42 @@ use utoipa::ToSchema;
 
 use super::{Error, Result};
 
-/// The most that a page holds.
-const MOST: u32 = 200;
-const DEFAULT: u32 = 50;
+/// The largest page, and the one without a limit, in entries.
+const MAX_LIMIT: u32 = 200;
+const DEFAULT_LIMIT: u32 = 50;
 
-/// Which page is wanted.
+/// Which page of a list to read.
 #[derive(Debug, Clone, Default)]
 pub struct PageRequest {
-    /// Where it begins, as an earlier page has said; `None`: at the beginning.
+    /// Where it begins: `next` of the page before, or `None` for the first page.
     pub cursor: Option<String>,
-    /// So many at most; default 50, and never more than 200.
+    /// The most entries to return: 50 by default, and never more than 200.
     pub limit: Option<u32>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// What is in it.
+    /// The entries.
     pub data: Vec<T>,
-    /// Where the next page begins; null on the last one.
+    /// The cursor of the next page; null on the last one.
     pub next: Option<String>,
 }
 
 impl PageRequest {
-    /// All that a page can hold.
+    /// The first page, as large as a page can be.
     pub fn largest() -> Self {
         Self {
             cursor: None,
-            limit: Some(MOST),
+            limit: Some(MAX_LIMIT),
         }
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.limit.unwrap_or(DEFAULT).clamp(1, MOST) as usize
+        self.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT) as usize
     }
 
-    /// What the cursor says.
+    /// The position that the cursor holds; `None` at the beginning of the list.
     pub(super) fn position<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let Some(cursor) = &self.cursor else {
             return Ok(None);
@@ -55,8 +55,8 @@ impl PageRequest {
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` of what was found; one more than that says that there is another page, which begins after
-    /// what `position` says of the last of this one.
+    /// Makes a page of at most `limit` entries. If more than that were found, there is another page, and its cursor
+    /// holds the `position` of this page's last entry.
     pub(super) fn of<P: Serialize>(
         mut found: Vec<T>,
         limit: usize,

@@ -1,4 +1,4 @@
-//! A test: one request to a hook's target, made now, with what came of it.
+//! Test requests: one that a person sends to a hook, and one that a target has to accept before a hook is made.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,7 @@ use serde_json::json;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result, Who, deliveries::Content};
+use super::{Actor, Admin, Error, Result, deliveries::Content};
 use crate::{
     config::Verify,
     delivery::load::Load,
@@ -22,40 +22,42 @@ use crate::{
     send::{Request, Sender, answer::Answer, target::Target},
 };
 
-/// The event that a test sends. Nobody can hear it otherwise.
+/// The event that a test sends. No hook gets it otherwise.
 pub const TEST_EVENT: &str = "hook.test";
 
-/// What a target is sent and answers with, as REST Hooks have it.
+/// The header with a secret that a target has to echo, as in REST Hooks.
 const HOOK_SECRET: &str = "x-hook-secret";
-/// So long a target may take to prove something, while somebody waits.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a target may take to answer while a person waits for it.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came of a test.
+/// How a target answered a test.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Tested {
-    /// Did the target accept it?
+#[schema(as = Tested)]
+pub struct TestResult {
+    /// Whether the target accepted it.
     pub delivered: bool,
     /// The answer in a few words: `200`, `timed out after 15s`.
     pub answer: String,
-    /// The status; null: there was no answer.
+    /// The HTTP status; null if there was no response.
     pub status: Option<u16>,
     /// How long it took, in milliseconds.
     pub took_ms: f64,
     /// The `webhook-id` of the test.
     pub id: String,
-    /// What was sent.
+    /// The body of the request.
     pub request_body: Content,
-    /// The beginning of what was answered.
+    /// The beginning of the response's body.
     pub response_body: Option<Content>,
 }
 
-impl Office {
-    /// Sends a test to a hook, made and signed as its deliveries are. Nothing is retried, and the hook is not judged by it.
+impl Admin {
+    /// Sends a test to a hook, rendered and signed as its deliveries are. It is not retried, and its outcome does not
+    /// count towards disabling the hook.
     ///
     /// # Errors
-    /// When `who` has no such hook, or it cannot be used.
-    pub async fn test_hook(&self, who: &Who, id: &str) -> Result<Tested> {
-        let hook = self.live_hook(who, id).await?;
+    /// When `actor` has no such hook, or it cannot be used.
+    pub async fn test_hook(&self, actor: &Actor, id: &str) -> Result<TestResult> {
+        let hook = self.runtime_hook(actor, id).await?;
         let now = SystemTime::now();
         let payload = json!({"test": true, "sent_at": timestamp(now)});
         let event = Event {
@@ -86,16 +88,14 @@ impl Office {
                 span: None,
             })
             .await;
-        Ok(Tested::of(id, &answer, started.elapsed(), &load.body))
+        Ok(TestResult::of(id, &answer, started.elapsed(), &load.body))
     }
-}
 
-impl Office {
-    /// Has a target prove that it wants what it would get.
+    /// Verifies that a target wants to be called, in the way that `[server] verify` asks for.
     ///
     /// # Errors
-    /// When it may not be called, or does not prove it.
-    pub async fn prove(&self, target: &str, how: Verify) -> Result<()> {
+    /// When it may not be called, or does not answer as it has to.
+    pub async fn verify_target(&self, target: &str, how: Verify) -> Result<()> {
         if how == Verify::None {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Office {
                 body: body.to_string().into(),
                 content_type: "application/json",
                 at: SystemTime::now(),
-                timeout: PROOF_TIMEOUT.min(self.config.delivery.timeout),
+                timeout: VERIFY_TIMEOUT.min(self.config.delivery.timeout),
                 span: None,
             })
             .await;
@@ -133,7 +133,7 @@ impl Office {
                 Verify::SecretEcho
                     if headers
                         .get(HOOK_SECRET)
-                        .is_none_or(|said| said.as_bytes() != secret.as_bytes()) =>
+                        .is_none_or(|echo| echo.as_bytes() != secret.as_bytes()) =>
                 {
                     Err(invalid(format!(
                         "the target did not answer with the {HOOK_SECRET} that it was sent"
@@ -148,9 +148,9 @@ impl Office {
     }
 }
 
-impl Tested {
+impl TestResult {
     fn of(id: String, answer: &Answer, took: Duration, sent: &[u8]) -> Self {
-        let (status, said) = match answer {
+        let (status, response) = match answer {
             Answer::Status { code, body, .. } => (Some(*code), Some(Content::of(body))),
             Answer::Failed(_) => (None, None),
         };
@@ -161,7 +161,7 @@ impl Tested {
             took_ms: took.as_secs_f64() * 1000.0,
             id,
             request_body: Content::of(sent),
-            response_body: said,
+            response_body: response,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Sending again: what was given up, what waits, and what has arrived, each with the id that it had.
+//! Sending deliveries again: parked ones at once, dead ones anew, and delivered ones a second time, each with its old
+//! id.
 //!
-//! A replay is a repetition. It comes after what is newer, and its receiver knows it by its id. What is sent again of one
-//! lane goes in its order.
+//! A replay is a repetition: it comes after newer events, and its receiver recognizes it by the id. Deliveries of one
+//! lane that are sent again stay in order.
 
 use std::time::SystemTime;
 
@@ -11,44 +12,46 @@ use tokio_postgres::Transaction;
 use utoipa::ToSchema;
 
 use super::{
-    Error, Office, Result, Who, begin,
+    Actor, Admin, Error, Result, begin,
     deliveries::{Delivery, State},
 };
 
-/// So many are sent again in one transaction.
+/// The deliveries that one transaction revives or restores, at most.
 const CHUNK: i64 = 500;
 
-/// Which deliveries are sent again.
+/// Which deliveries to send again. Fields that are `None` do not limit them.
 #[derive(Debug, Clone, Default)]
 pub struct Range {
-    /// Those of this hook; `None`: of all.
+    /// Those of this hook.
     pub hook: Option<String>,
     /// Those of this event.
     pub event: Option<String>,
-    /// Those that were given up, or arrived, since then.
+    /// Those given up or delivered at this time or later.
     pub since: Option<SystemTime>,
-    /// Those that were given up, or arrived, before then.
+    /// Those given up or delivered before this time.
     pub until: Option<SystemTime>,
 }
 
-/// What was sent again.
+/// How many deliveries are sent again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Replayed {
-    /// Dead deliveries that are on their way again.
+#[schema(as = Replayed)]
+pub struct ReplayCounts {
+    /// Dead deliveries that are being sent again.
     pub revived: u64,
-    /// Deliveries that had arrived and are on their way again.
+    /// Delivered ones that are being sent again.
     pub repeated: u64,
-    /// Deliveries of which history does not know enough to send them again.
+    /// Delivered ones that cannot be sent again, because history did not keep their body or their position.
     pub unrecorded: u64,
 }
 
-impl Office {
-    /// Has one delivery sent at once, unless it is being sent just now. Of a dead or a delivered one the schedule begins anew.
+impl Admin {
+    /// Has a delivery sent at once, unless it is being sent already. The retries of a dead or a delivered one start
+    /// over.
     ///
     /// # Errors
-    /// When `who` has no such delivery, or it cannot be sent now; the message says why.
-    pub async fn retry(&mut self, who: &Who, id: &str) -> Result<Delivery> {
-        let delivery = self.delivery(who, id).await?.delivery;
+    /// When `actor` has no such delivery, or it cannot be sent now; the message says why.
+    pub async fn retry(&mut self, actor: &Actor, id: &str) -> Result<Delivery> {
+        let delivery = self.delivery(actor, id).await?.delivery;
         match delivery.state {
             State::Parked if delivery.in_flight => {}
             State::Parked if delivery.next_attempt.is_none() => {
@@ -60,7 +63,7 @@ impl Office {
                 let sql = "update delivery set next_attempt = clock_timestamp() \
                            where id = $1 and state = 'parked' and next_attempt > clock_timestamp() and not claimed";
                 let sent = self.client.execute(sql, &[&id]).await;
-                sent.map_err(|error| Error::of_postgres("retry the delivery", error))?;
+                sent.map_err(|error| Error::from_postgres("retry the delivery", error))?;
             }
             State::Dead => {
                 let transaction = begin(&mut self.client).await?;
@@ -70,38 +73,39 @@ impl Office {
             }
             State::Delivered => {
                 let transaction = begin(&mut self.client).await?;
-                let put = record(&transaction, &Range::default(), 0, Some(id)).await?;
-                if put.ids.is_empty() {
+                let restored = restore(&transaction, &Range::default(), 0, Some(id)).await?;
+                if restored.ids.is_empty() {
                     return Err(Error::Conflict(format!(
                         "history does not know enough of {id} to send it again"
                     )));
                 }
-                revive(&transaction, &Range::default(), Some(&put.ids)).await?;
+                revive(&transaction, &Range::default(), Some(&restored.ids)).await?;
                 transaction.commit().await.context("repeat the delivery")?;
             }
         }
-        // It may have arrived and been forgotten in the meantime.
-        match self.delivery(who, id).await {
+        // It may have been delivered meanwhile, and history may not have noted that yet.
+        match self.delivery(actor, id).await {
             Ok(now) => Ok(now.delivery),
             Err(Error::NotFound { .. }) => Ok(delivery),
             Err(error) => Err(error),
         }
     }
 
-    /// Has the dead deliveries of a range sent again. `done` hears how many there are by now.
+    /// Has the dead deliveries of a range sent again. `on_progress` is called with their number so far.
     ///
     /// # Errors
-    /// When `who` may not, or the tables cannot be written to; what was sent again before stays so.
+    /// When `actor` may not do this, or the tables cannot be written to. What was revived before that is sent all the
+    /// same.
     pub async fn retry_dead(
         &mut self,
-        who: &Who,
+        actor: &Actor,
         range: &Range,
-        done: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Replayed> {
-        self.allow(who, range).await?;
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<ReplayCounts> {
+        self.authorize(actor, range).await?;
         let mut revived = 0;
-        // What fails again meanwhile is not meant.
-        let until = self.now().await?;
+        // Limited to what is dead now: what fails again meanwhile must not be revived a second time.
+        let until = self.database_now().await?;
         let range = Range {
             until: Some(range.until.map_or(until, |asked| asked.min(until))),
             ..range.clone()
@@ -111,89 +115,91 @@ impl Office {
             let ids = revive(&transaction, &range, None::<&[&str]>).await?;
             transaction.commit().await.context("retry the dead")?;
             revived += ids.len() as u64;
-            done(revived);
+            on_progress(revived);
             if i64::try_from(ids.len()).is_ok_and(|count| count < CHUNK) {
-                return Ok(Replayed {
+                return Ok(ReplayCounts {
                     revived,
-                    ..Replayed::default()
+                    ..ReplayCounts::default()
                 });
             }
         }
     }
 
-    /// Has a range sent again: what arrived in it, as far as history remembers, and what was given up in it. `done` hears how
-    /// many there are by now.
+    /// Has a range sent again: what was given up in it and, as far as history goes back, what was delivered in it.
+    /// `on_progress` is called with the number of deliveries so far.
     ///
     /// # Errors
     /// As [`Self::retry_dead`].
     pub async fn replay(
         &mut self,
-        who: &Who,
+        actor: &Actor,
         range: &Range,
-        done: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<Replayed> {
-        self.allow(who, range).await?;
-        let until = self.now().await?;
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<ReplayCounts> {
+        self.authorize(actor, range).await?;
+        let until = self.database_now().await?;
         let range = Range {
             until: Some(range.until.map_or(until, |asked| asked.min(until))),
             ..range.clone()
         };
-        // The dead first: those that are put on record would be among them.
-        let mut replayed = self.retry_dead(who, &range, done).await?;
+        // The dead first: the rows that are restored next begin as dead ones.
+        let mut replayed = self.retry_dead(actor, &range, on_progress).await?;
         let mut after = 0;
         loop {
             let transaction = begin(&mut self.client).await?;
-            let put = record(&transaction, &range, after, None).await?;
-            if !put.ids.is_empty() {
-                revive(&transaction, &Range::default(), Some(&put.ids)).await?;
+            let restored = restore(&transaction, &range, after, None).await?;
+            if !restored.ids.is_empty() {
+                revive(&transaction, &Range::default(), Some(&restored.ids)).await?;
             }
             transaction.commit().await.context("replay the range")?;
-            replayed.repeated += put.ids.len() as u64;
-            replayed.unrecorded += put.unrecorded;
-            done(replayed.revived + replayed.repeated);
-            match put.last {
+            replayed.repeated += restored.ids.len() as u64;
+            replayed.unrecorded += restored.unrecorded;
+            on_progress(replayed.revived + replayed.repeated);
+            match restored.last {
                 Some(last) => after = last,
                 None => return Ok(replayed),
             }
         }
     }
 
-    /// An owner sends again what is theirs, one hook at a time.
-    async fn allow(&self, who: &Who, range: &Range) -> Result<()> {
-        match (who, &range.hook) {
-            (_, Some(hook)) => self.hook(who, hook).await.map(drop),
-            (Who::Operator, None) => Ok(()),
-            (Who::Owner(_), None) => Err(Error::Forbidden(
+    /// An owner has to name one of their hooks; the operator may leave the hook out.
+    async fn authorize(&self, actor: &Actor, range: &Range) -> Result<()> {
+        match (actor, &range.hook) {
+            (_, Some(hook)) => self.hook(actor, hook).await.map(drop),
+            (Actor::Operator, None) => Ok(()),
+            (Actor::Owner(_), None) => Err(Error::Forbidden(
                 "only the operator may send again for all hooks; name one of yours".into(),
             )),
         }
     }
 
     /// The database's clock.
-    pub(super) async fn now(&self) -> Result<SystemTime> {
+    pub(super) async fn database_now(&self) -> Result<SystemTime> {
         let row = self.client.query_one("select clock_timestamp()", &[]).await;
         let row = row.context("ask for the time")?;
         Ok(row.try_get(0).context("ask for the time")?)
     }
 }
 
-/// What was put on record.
-struct Put {
+/// A chunk of history whose deliveries have rows again.
+struct Restored {
     ids: Vec<String>,
-    /// The last of history that was looked at; `None`: there is no more.
+    /// The last attempt that was looked at; `None` at the end of history.
     last: Option<i64>,
     unrecorded: u64,
 }
 
-async fn record(
+/// Makes rows of a chunk of delivered deliveries, from the attempts after `after`. They are dead until they are
+/// revived.
+async fn restore(
     transaction: &Transaction<'_>,
     range: &Range,
     after: i64,
     id: Option<&str>,
-) -> Result<Put> {
+) -> Result<Restored> {
     let row = transaction
         .query_one(
-            include_str!("../../sql/manage/record.sql"),
+            include_str!("../../sql/manage/restore.sql"),
             &[
                 &range.hook,
                 &range.since,
@@ -205,10 +211,10 @@ async fn record(
             ],
         )
         .await
-        .map_err(|error| Error::of_postgres("put deliveries on record", error))?;
-    let read = || -> std::result::Result<Put, tokio_postgres::Error> {
-        Ok(Put {
-            ids: row.try_get("put")?,
+        .map_err(|error| Error::from_postgres("put deliveries on record", error))?;
+    let read = || -> std::result::Result<Restored, tokio_postgres::Error> {
+        Ok(Restored {
+            ids: row.try_get("restored")?,
             last: row.try_get("last")?,
             unrecorded: row.try_get::<_, i64>("unrecorded")?.unsigned_abs(),
         })
@@ -216,14 +222,14 @@ async fn record(
     Ok(read().context("put deliveries on record")?)
 }
 
-/// Revives a chunk, and lets each of its lanes keep its order. Returns what was revived.
+/// Revives a chunk of dead deliveries, in the order of their lanes. Returns their ids.
 async fn revive(
     transaction: &Transaction<'_>,
     range: &Range,
     ids: Option<&[impl AsRef<str> + Sync]>,
 ) -> Result<Vec<String>> {
     let ids: Option<Vec<&str>> = ids.map(|ids| ids.iter().map(AsRef::as_ref).collect());
-    let failed = |error| Error::of_postgres("send again", error);
+    let failed = |error| Error::from_postgres("send again", error);
     let rows = transaction
         .query(
             include_str!("../../sql/manage/revive.sql"),
@@ -242,7 +248,10 @@ async fn revive(
         rows.iter().map(|row| row.try_get(0)).collect();
     let revived = revived.context("read what was revived")?;
     transaction
-        .execute(include_str!("../../sql/manage/queue.sql"), &[&revived])
+        .execute(
+            include_str!("../../sql/manage/keep_lane_order.sql"),
+            &[&revived],
+        )
         .await
         .map_err(failed)?;
     Ok(revived)

@@ -1,24 +1,24 @@
-//! How rowhook is, at a glance.
+//! The status of rowhook at a glance.
 
 use anyhow::Context;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result};
+use super::{Admin, Error, Result};
 use crate::{postgres::time::timestamp, setup::catalog::Slot};
 
-/// How rowhook is.
+/// The status of rowhook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Status {
-    /// Of the rowhook that answers.
+    /// The version of the rowhook that answers.
     pub version: &'static str,
-    /// The replication slot; null where there is none.
+    /// The replication slot; null if there is none.
     pub slot: Option<SlotStatus>,
-    /// When it was last noted how far everything is settled.
+    /// When it was last noted up to where everything is settled.
     pub noted_at: Option<String>,
-    /// The deliveries that are in the table.
+    /// The deliveries in the table, counted.
     pub deliveries: DeliveryCounts,
-    /// The hooks.
+    /// The hooks, counted.
     pub hooks: HookCounts,
 }
 
@@ -27,46 +27,46 @@ pub struct Status {
 pub struct SlotStatus {
     /// Its name.
     pub name: String,
-    /// Is a rowhook attached to it?
+    /// Whether a session reads from it.
     pub attached: bool,
-    /// What that session calls itself.
+    /// The application name of that session.
     pub session: Option<String>,
-    /// Up to where everything is settled.
+    /// The LSN up to which everything is settled.
     pub confirmed: Option<String>,
-    /// Bytes of WAL since then.
+    /// Bytes of WAL after that.
     pub lag_bytes: Option<i64>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
-    /// Bytes of WAL that may still be written before Postgres gives the slot up; null: there is no limit.
+    /// Bytes of WAL that may still be written before Postgres invalidates the slot; null if there is no limit.
     pub safe_wal_bytes: Option<i64>,
 }
 
-/// Deliveries in the table.
+/// How many deliveries the table holds.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DeliveryCounts {
     /// Those that wait for another attempt.
     pub parked: i64,
     /// Those that were given up.
     pub dead: i64,
-    /// For how long the oldest parked one has been committed, in seconds.
+    /// The age of the oldest parked one since its commit, in seconds.
     pub oldest_parked_seconds: Option<f64>,
 }
 
-/// Hooks, by how they are.
+/// How many hooks there are, by state.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct HookCounts {
-    /// Those that hear.
+    /// Those that get events.
     pub active: i64,
     /// Those that are switched off.
     pub inactive: i64,
     /// Those that cannot be used.
     pub invalid: i64,
-    /// Those whose last attempts have all failed.
+    /// Those whose latest attempts have all failed. They are active too.
     pub failing: i64,
 }
 
-impl Office {
-    /// How rowhook is.
+impl Admin {
+    /// Reads the status.
     ///
     /// # Errors
     /// When the tables cannot be read.
@@ -102,9 +102,9 @@ impl Office {
     }
 
     async fn counts(&self) -> Result<(DeliveryCounts, HookCounts)> {
-        let sql = self.known(include_str!("../../sql/manage/counts.sql"));
-        let row = self.client.query_one(&sql, &[&self.hooks_of_file()]).await;
-        let row = row.map_err(|error| Error::of_postgres("count", error))?;
+        let sql = self.with_all_hooks(include_str!("../../sql/manage/counts.sql"));
+        let row = self.client.query_one(&sql, &[&self.file_hooks()]).await;
+        let row = row.map_err(|error| Error::from_postgres("count", error))?;
         let read = || -> std::result::Result<_, tokio_postgres::Error> {
             let deliveries = DeliveryCounts {
                 parked: row.try_get("parked")?,

@@ -1,11 +1,11 @@
-//! The SQL that depends on which table holds the hooks: rowhook's own, or one of the application's.
+//! The SQL that depends on which table holds the hooks: rowhook's own or the application's.
 
 use crate::{
     config::{Config, HookColumns},
     postgres::quote,
 };
 
-/// The hooks of the file, as rows like those that [`Table::select`] gives; its parameter is a JSON array.
+/// Selects the hooks of the file, given as the JSON array $1, with the same columns as [`Table::select`].
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, null::text as payload, headers,
@@ -21,7 +21,7 @@ pub(super) struct Table {
     pub(super) name: String,
     /// The column of the id, quoted.
     pub(super) id: String,
-    /// Its columns as they are called there, unquoted.
+    /// The names of its columns, not quoted.
     pub(super) columns: HookColumns,
 }
 
@@ -35,7 +35,7 @@ impl Table {
         }
     }
 
-    /// All rows, with the same columns whichever table it is.
+    /// Selects all rows, with the same columns whichever table it is.
     pub(super) fn select(&self) -> String {
         let Self { name, id, columns } = self;
         let cast = |column: &Option<String>, to: &str| match column {
@@ -74,8 +74,8 @@ impl Table {
         format!("select {} from {name}", selected.join(", "))
     }
 
-    /// SQL that inserts a row with these columns, whose values are taken from the JSON object $1 as the columns' types want
-    /// them. `now` are columns that get the present time. Returns the new row's id as text.
+    /// Inserts a row. The values of `columns` are taken from the JSON object $1 and converted to their types; the
+    /// columns of `now` get the current time. Returns the new row's id as text.
     pub(super) fn insert(&self, columns: &[&str], now: &[String]) -> String {
         let names = columns.iter().map(|column| quote::name(column));
         let names: Vec<String> = names
@@ -97,7 +97,7 @@ impl Table {
         )
     }
 
-    /// SQL that sets these columns of the row $2, as [`Self::insert`] does.
+    /// Sets columns of the row $2 to values of the JSON object $1, as [`Self::insert`] does.
     pub(super) fn update(&self, columns: &[&str]) -> String {
         let sets: Vec<String> = columns
             .iter()
@@ -112,7 +112,7 @@ impl Table {
         )
     }
 
-    /// SQL that deletes the row $1.
+    /// Deletes the row $1.
     pub(super) fn delete(&self) -> String {
         format!("delete from {} where {}::text = $1", self.name, self.id)
     }

@@ -1,4 +1,4 @@
-//! Tokens with which owners come to the API and the page. A token is shown once; only its hash is kept.
+//! Tokens that give owners access to the API and the page. A token is shown once; only its hash is stored.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,24 +9,24 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Error, Office, Result};
+use super::{Admin, Error, Result};
 use crate::postgres::time::timestamp;
 
-/// What every token begins with, so that one that leaks is recognized.
+/// The prefix of every token, so that scanners for leaked secrets recognize one.
 const PREFIX: &str = "rowhook_";
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Looking.
+    /// To read.
     Read,
-    /// Making and changing too.
+    /// To read and to change.
     Write,
 }
 
 impl Scope {
-    /// As it stands in the table.
+    /// The scope's name in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -34,7 +34,7 @@ impl Scope {
         }
     }
 
-    /// Reads a scope's name.
+    /// The scope of this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Read, Self::Write]
             .into_iter()
@@ -42,32 +42,32 @@ impl Scope {
     }
 }
 
-/// A token, as far as it is known.
+/// A token, without the token itself.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Token {
     /// Its number.
     pub id: i64,
-    /// A note of whoever made it.
+    /// A note by whoever issued it.
     pub name: String,
-    /// Whose hooks it opens.
+    /// The owner whose hooks it gives access to.
     pub owner: String,
     /// What it may be used for.
     pub scope: Scope,
-    /// When it was made.
+    /// When it was issued.
     pub created_at: String,
-    /// From when on it opens nothing; null: it does not expire.
+    /// When it expires; null if it does not.
     pub expires_at: Option<String>,
-    /// Since when it opens nothing any more.
+    /// When it was revoked; null if it was not.
     pub revoked_at: Option<String>,
-    /// When it was last used, to the hour.
+    /// When it was last used, to the hour; null if it never was.
     pub used_at: Option<String>,
 }
 
-/// A token that is to be made.
+/// A token that is to be issued.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
-    /// Whose hooks it opens.
+    /// The owner whose hooks it gives access to.
     pub owner: String,
     /// A note.
     #[serde(default)]
@@ -75,16 +75,17 @@ pub struct NewToken {
     /// What it may be used for; default: `write`.
     #[serde(default = "write")]
     pub scope: Scope,
-    /// For how long it is good, in seconds; without it, until it is revoked.
+    /// How long it is valid, in seconds; without this, until it is revoked.
     pub expires_in: Option<u64>,
 }
 
-/// A token that was just made, and is shown this once.
+/// A token that was just issued. It is shown this once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct MadeToken {
-    /// What is known of it from now on.
+#[schema(as = MadeToken)]
+pub struct IssuedToken {
+    /// What is stored of it.
     #[serde(flatten)]
-    pub known: Token,
+    pub details: Token,
     /// The token itself.
     pub token: String,
 }
@@ -114,12 +115,12 @@ impl Token {
     }
 }
 
-impl Office {
-    /// Makes a token. The operator alone may.
+impl Admin {
+    /// Issues a token for an owner. Callers let only the operator do this.
     ///
     /// # Errors
-    /// When the tables cannot be written to, or the token would never expire in a time that can be told.
-    pub async fn make_token(&self, new: NewToken) -> Result<MadeToken> {
+    /// When the owner is empty, or the tables cannot be written to.
+    pub async fn issue_token(&self, new: NewToken) -> Result<IssuedToken> {
         if new.owner.is_empty() {
             return Err(Error::Invalid(
                 "owner is empty; say whose token it is".into(),
@@ -130,9 +131,9 @@ impl Office {
         let expires_at = match new.expires_in {
             None => None,
             Some(seconds) => {
-                // Postgres' calendar ends.
+                // At most a hundred years: the calendar of Postgres ends.
                 let far = Duration::from_secs(seconds.min(100 * 365 * 24 * 3600));
-                Some(self.now().await? + far)
+                Some(self.database_now().await? + far)
             }
         };
         let sql = "insert into token (name, owner, hash, scope, expires_at) values ($1, $2, $3, $4, $5) returning *";
@@ -149,9 +150,9 @@ impl Office {
                 ],
             )
             .await
-            .map_err(|error| Error::of_postgres("make the token", error))?;
-        Ok(MadeToken {
-            known: Token::read(&row)?,
+            .map_err(|error| Error::from_postgres("make the token", error))?;
+        Ok(IssuedToken {
+            details: Token::read(&row)?,
             token,
         })
     }
@@ -170,7 +171,7 @@ impl Office {
         Ok(tokens?)
     }
 
-    /// Revokes a token. It opens nothing from now on.
+    /// Revokes a token, from now on.
     ///
     /// # Errors
     /// When there is no such token.
@@ -182,19 +183,22 @@ impl Office {
         Ok(Token::read(&row)?)
     }
 
-    /// What a token opens: whose hooks, and for what. `None`: nothing, or nothing any more.
+    /// The owner and the scope of a token; `None` if it is unknown, expired or revoked.
     ///
-    /// It is looked up by its hash, so how long that takes tells nothing about tokens that exist.
+    /// It is looked up by its hash, so the time that this takes reveals nothing about tokens that exist.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn admit(&self, token: &str) -> Result<Option<(String, Scope)>> {
+    pub async fn authenticate(&self, token: &str) -> Result<Option<(String, Scope)>> {
         if !token.starts_with(PREFIX) {
             return Ok(None);
         }
         let row = self
             .client
-            .query_opt(include_str!("../../sql/manage/admit.sql"), &[&hash(token)])
+            .query_opt(
+                include_str!("../../sql/manage/authenticate.sql"),
+                &[&hash(token)],
+            )
             .await
             .context("look a token up")?;
         let Some(row) = row else { return Ok(None) };
@@ -208,7 +212,7 @@ fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token).to_vec()
 }
 
-/// Could it be one of ours? If not, nobody need be asked.
-pub fn looks_like_one(token: &str) -> bool {
+/// Whether it has the form of a token that rowhook issues. If not, it need not be looked up.
+pub fn looks_like_token(token: &str) -> bool {
     token.starts_with(PREFIX)
 }

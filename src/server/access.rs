@@ -1,12 +1,12 @@
-//! Who comes, and whether they may. Every request for something of value passes here first.
+//! Who makes a request, and whether they may. Every request to the API passes here first.
 //!
-//! A token is the operator's, an owner's, or one of the application's own. Tokens are compared by their hashes, so that
-//! how long a comparison takes says nothing about a token.
+//! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
+//! their hashes, so the time of a comparison says nothing about a token.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{ConnectInfo, FromRequestParts, Request, State},
     http::{Method, StatusCode, header, request::Parts},
     middleware::Next,
@@ -17,127 +17,130 @@ use subtle::ConstantTimeEq;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Peer,
-    generation::{Home, House, Lent},
-    idempotency,
-    problem::Problem,
+    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, request::Peer,
+    state::AppState,
 };
-use crate::manage::{Who, tokens::Scope};
+use crate::manage::{
+    Actor,
+    tokens::{self, Scope},
+};
 
-/// So long a request may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
+/// How long the body of a request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Somebody who was let in.
+/// Whose token a request carries, and what the token allows.
 #[derive(Debug, Clone)]
-pub(super) struct Caller {
-    pub(super) who: Who,
+pub(super) struct Identity {
+    pub(super) actor: Actor,
     pub(super) scope: Scope,
 }
 
-impl Caller {
+impl Identity {
     /// A name that no other caller has.
-    pub(super) fn name(&self) -> String {
-        match &self.who {
-            Who::Operator => "operator".to_owned(),
-            Who::Owner(owner) => format!("owner {owner}"),
+    fn name(&self) -> String {
+        match &self.actor {
+            Actor::Operator => "operator".to_owned(),
+            Actor::Owner(owner) => format!("owner {owner}"),
         }
     }
+
+    pub(super) fn may_write(&self) -> bool {
+        self.scope == Scope::Write
+    }
 }
 
-/// A request of somebody who was let in.
-pub(super) struct Visit {
-    pub(super) house: Arc<House>,
-    pub(super) caller: Caller,
+/// Refuses what a token of read scope must not do.
+pub(super) fn read_only() -> Problem {
+    Problem::forbidden("this token may look, and change nothing")
 }
 
-impl Visit {
-    pub(super) fn who(&self) -> &Who {
-        &self.caller.who
+/// Whoever made an authenticated request, with the generation that answers it.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) generation: Arc<Generation>,
+    pub(super) identity: Identity,
+}
+
+impl Caller {
+    pub(super) fn actor(&self) -> &Actor {
+        &self.identity.actor
     }
 
-    /// A session with the database.
-    pub(super) async fn office(&self) -> Result<Lent, Problem> {
-        self.house
-            .office()
-            .await
-            .map_err(|error| Problem::failed(&error))
+    /// Borrows a connection to the database.
+    pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
+        self.generation.admin().await
     }
 
     /// Refuses everyone but the operator.
-    pub(super) fn operator(&self) -> Result<(), Problem> {
-        match self.caller.who {
-            Who::Operator => Ok(()),
-            Who::Owner(_) => Err(Problem::forbidden("only the operator may do this")),
+    pub(super) fn require_operator(&self) -> Result<(), Problem> {
+        match self.actor() {
+            Actor::Operator => Ok(()),
+            Actor::Owner(_) => Err(Problem::forbidden("only the operator may do this")),
         }
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visit {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let house = parts.extensions.get::<Arc<House>>().cloned();
-        let caller = parts.extensions.get::<Caller>().cloned();
-        let visit = house.zip(caller);
-        let visit = visit.map(|(house, caller)| Self { house, caller });
-        visit.ok_or_else(Problem::unauthorized)
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(Problem::unauthorized)
     }
 }
 
-/// Lets those in who may come, as often as they may.
-pub(super) async fn access(
-    State(home): State<Arc<Home>>,
+/// Middleware that lets authenticated requests pass, within their caller's rate limit.
+pub(super) async fn require_caller(
+    State(state): State<Arc<AppState>>,
     ConnectInfo(peer): Peer,
     request: Request,
     next: Next,
 ) -> Response {
-    let house = home.now();
-    match admitted(&house, peer, request, next).await {
+    match authorize(&state.current(), peer, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn admitted(
-    house: &Arc<House>,
+async fn authorize(
+    generation: &Arc<Generation>,
     peer: SocketAddr,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let limited = |caller: &str| {
-        let taken = house.limits.take(caller, Instant::now());
-        taken.map_err(Problem::too_many)
+    let limit = |caller: &str| {
+        let taken = generation.limits.take(caller, Instant::now());
+        taken.map_err(Problem::too_many_requests)
     };
-    let token = bearer(&request);
-    let caller = match token {
-        Some(token) => recognize(house, &token).await?,
+    let identity = match bearer_token(&request) {
+        Some(token) => identify(generation, token).await?,
         None => None,
     };
-    let Some(caller) = caller else {
-        limited(&format!("stranger {}", peer.ip()))?;
+    let Some(identity) = identity else {
+        limit(&format!("stranger {}", peer.ip()))?;
         return Err(Problem::unauthorized());
     };
-    let name = caller.name();
-    limited(&name)?;
+    let name = identity.name();
+    limit(&name)?;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && caller.scope != Scope::Write {
-        return Err(Problem::forbidden(
-            "this token may look, and change nothing",
-        ));
+    if changes && !identity.may_write() {
+        return Err(read_only());
     }
     let (mut parts, body) = request.into_parts();
     let body = match changes {
-        true => arrived(body, house.server.max_request).await?,
-        false => axum::body::Bytes::new(),
+        true => read_body(body, generation.server.max_request).await?,
+        false => Bytes::new(),
     };
-    parts.extensions.insert(Arc::clone(house));
-    parts.extensions.insert(caller);
-    idempotency::once(house, &name, parts, body, next).await
+    parts.extensions.insert(Caller {
+        generation: Arc::clone(generation),
+        identity,
+    });
+    idempotency::run_once(generation, &name, parts, body, next).await
 }
 
-/// The whole body, if it is not too large and not too slow.
-async fn arrived(body: Body, most: usize) -> Result<axum::body::Bytes, Problem> {
-    match timeout(ARRIVAL, to_bytes(body, most)).await {
+/// Reads the whole body, unless it is too large or too slow.
+async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+    match timeout(BODY_TIMEOUT, to_bytes(body, most)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -152,42 +155,46 @@ async fn arrived(body: Body, most: usize) -> Result<axum::body::Bytes, Problem> 
     }
 }
 
-fn bearer(request: &Request) -> Option<String> {
+fn bearer_token(request: &Request) -> Option<&str> {
     let header = request.headers().get(header::AUTHORIZATION)?;
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
-    let is_one = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
-    is_one.then(|| token.to_owned())
+    let is_bearer = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
+    is_bearer.then_some(token)
 }
 
-/// Whose token it is; `None`: nobody's.
-pub(super) async fn recognize(house: &Arc<House>, token: &str) -> Result<Option<Caller>, Problem> {
+/// Finds out whose token it is; `None` if it is nobody's.
+///
+/// # Errors
+/// When the database has to be asked and cannot be.
+pub(super) async fn identify(
+    generation: &Generation,
+    token: &str,
+) -> Result<Option<Identity>, Problem> {
     let hash: [u8; 32] = Sha256::digest(token).into();
-    if let Some(admin) = &house.admin
-        && bool::from(admin.ct_eq(&hash))
+    if let Some(operator) = &generation.operator_token
+        && bool::from(operator.ct_eq(&hash))
     {
-        return Ok(Some(Caller {
-            who: Who::Operator,
+        return Ok(Some(Identity {
+            actor: Actor::Operator,
             scope: Scope::Write,
         }));
     }
-    if let Some(jwt) = &house.jwt
+    if let Some(jwt) = &generation.jwt
         && token.matches('.').count() == 2
     {
         let owner = jwt.owner(token);
-        return Ok(owner.map(|owner| Caller {
-            who: Who::Owner(owner),
+        return Ok(owner.map(|owner| Identity {
+            actor: Actor::Owner(owner),
             scope: Scope::Write,
         }));
     }
-    if !crate::manage::tokens::looks_like_one(token) {
+    if !tokens::looks_like_token(token) {
         return Ok(None);
     }
-    let office = house.office().await;
-    let office = office.map_err(|error| Problem::failed(&error))?;
-    let known = office.admit(token).await?;
-    Ok(known.map(|(owner, scope)| Caller {
-        who: Who::Owner(owner),
+    let found = generation.admin().await?.authenticate(token).await?;
+    Ok(found.map(|(owner, scope)| Identity {
+        actor: Actor::Owner(owner),
         scope,
     }))
 }

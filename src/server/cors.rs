@@ -1,50 +1,58 @@
-//! Pages of other origins: none may use the API, unless `[server] cors` names theirs.
+//! CORS: pages of other origins may use the API only if `[server] cors` names their origin.
 
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, Method, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_layer::Layer;
+use tower_service::Service;
 
-use super::generation::Home;
+use super::state::AppState;
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE");
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key");
+/// The layer for requests whose origin is known to be allowed.
+static ALLOW: LazyLock<CorsLayer> = LazyLock::new(|| {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .max_age(Duration::from_secs(600))
+        .vary([header::ORIGIN])
+});
 
-pub(super) async fn cors(State(home): State<Arc<Home>>, request: Request, next: Next) -> Response {
-    let house = home.now();
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let allowed = origin.filter(|origin| {
-        let named = house.server.cors.iter();
-        named
-            .map(String::as_bytes)
-            .any(|name| name == origin.as_bytes())
+/// Middleware that answers preflights and marks responses for origins that are allowed.
+///
+/// The layer answers every OPTIONS request, and adds `Vary: origin` to every response. So only requests of an allowed
+/// origin go through it, and all others are answered as if there were no CORS.
+pub(super) async fn cors(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let generation = state.current();
+    let origin = request.headers().get(header::ORIGIN);
+    let is_allowed = origin.is_some_and(|origin| {
+        let mut allowed = generation.server.cors.iter();
+        allowed.any(|allowed| allowed.as_bytes() == origin.as_bytes())
     });
-    let Some(origin) = allowed else {
+    if !is_allowed {
         return next.run(request).await;
-    };
-    let asks = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = match asks {
-        true => StatusCode::NO_CONTENT.into_response(),
-        false => next.run(request).await,
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::VARY, HeaderValue::from_static("origin"));
-    if asks {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
-        headers.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("600"),
-        );
     }
-    response
+    let answered: Result<Response, Infallible> = ALLOW.layer(next).call(request).await;
+    match answered {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }

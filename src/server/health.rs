@@ -1,4 +1,4 @@
-//! For whoever starts and stops rowhook: is it alive, and is it at work?
+//! Health checks for supervisors: `/health/live` and `/health/ready`.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use axum::{extract::State, http::StatusCode, response::IntoResponse};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{generation::Home, request::Json};
+use super::{request::Json, state::AppState};
 use crate::run::health::Link;
 
-/// It answers, so it is alive.
+/// `GET /health/live`: a process that answers is alive.
 pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
-/// It is at work: attached and going on, or standing by.
-pub(super) async fn ready(State(home): State<Arc<Home>>) -> impl IntoResponse {
-    let now = home.now().handles.health.now(Instant::now());
-    let (ready, state) = match (now.link, now.stalled) {
+/// `GET /health/ready`: ready while attached and confirming, or while standing by for another rowhook.
+pub(super) async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+    let now = state.current().handles.health.now(Instant::now());
+    let (ready, word) = match (now.link, now.stalled) {
         (Link::Attached, false) => (true, "attached"),
         (Link::Attached, true) => (false, "attached, but nothing has been confirmed for long"),
         (Link::Standby, _) => (true, "standby"),
@@ -27,5 +27,5 @@ pub(super) async fn ready(State(home): State<Arc<Home>>) -> impl IntoResponse {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(json!({"ready": ready, "state": state})))
+    (status, Json(json!({"ready": ready, "state": word})))
 }

@@ -1,66 +1,60 @@
-//! `Idempotency-Key`: a POST that is made again with the same key is answered as before, and done once.
-
-use std::sync::Arc;
+//! `Idempotency-Key`: a POST that is repeated with the same key is done once, and answered as it was the first time.
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use sha2::{Digest, Sha256};
 
-use super::{generation::House, problem::Problem};
-use crate::manage::idempotency::Once;
+use super::{generation::Generation, problem::Problem};
+use crate::manage::idempotency::KeyState;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The longest key, in bytes.
 const LONGEST_KEY: usize = 255;
-/// Answers are small; one that is not is given and not kept.
-const LARGEST_ANSWER: usize = 1 << 20;
-/// A token is shown once, and kept nowhere.
+/// The largest response, in bytes. Responses to a POST are small, and a larger one is an error.
+const LARGEST_RESPONSE: usize = 1 << 20;
+/// Responses of this path hold a new token, which is kept nowhere.
 const NEVER_KEPT: &str = "/api/tokens";
 
-/// Does a request, unless it was done before.
-pub(super) async fn once(
-    house: &Arc<House>,
+/// Runs a request, unless its key says that it has been run before.
+///
+/// # Errors
+/// When the key is malformed, in use, or was used for another request, or the database cannot be asked.
+pub(super) async fn run_once(
+    generation: &Generation,
     caller: &str,
     parts: Parts,
     body: Bytes,
     next: Next,
 ) -> Result<Response, Problem> {
     let named = parts.headers.get(&KEY);
-    if parts.method != Method::POST || named.is_none() || parts.uri.path() == NEVER_KEPT {
+    let Some(named) =
+        named.filter(|_| parts.method == Method::POST && parts.uri.path() != NEVER_KEPT)
+    else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
-    }
-    let key = named.and_then(|key| key.to_str().ok()).map(str::to_owned);
-    let key = key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
-    let key = key.ok_or_else(|| {
-        Problem::bad_request("the Idempotency-Key is not of 1 to 255 plain characters")
-    })?;
-    let mut hash = Sha256::new();
-    for part in [parts.uri.to_string().as_bytes(), &body[..]] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let fingerprint = hash.finalize();
-    let failed = |error: anyhow::Error| Problem::failed(&error);
-    // Given back before the request is done, which wants one of its own.
+    };
+    let key = read_key(named)?;
+    let fingerprint = fingerprint(&parts.uri, &body);
+    // The connection is returned before the request is run, which borrows one of its own.
     let known = {
-        let office = house.office().await.map_err(failed)?;
-        office.begin_once(caller, &key, &fingerprint).await?
+        let admin = generation.admin().await?;
+        admin.claim_key(caller, &key, &fingerprint).await?
     };
     match known {
-        Once::New => {}
-        Once::Done { status, body } => return Ok(again(status, body)),
-        Once::Doing => {
+        KeyState::Claimed => {}
+        KeyState::Completed { status, body } => return Ok(replay(status, body)),
+        KeyState::InProgress => {
             return Err(Problem::new(
                 StatusCode::CONFLICT,
                 "the request with this Idempotency-Key is still being done",
             ));
         }
-        Once::Other => {
+        KeyState::Mismatch => {
             return Err(Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "this Idempotency-Key was used for another request",
@@ -69,22 +63,43 @@ pub(super) async fn once(
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     let (head, body) = response.into_parts();
-    let body = to_bytes(body, LARGEST_ANSWER).await;
-    let office = house.office().await.map_err(failed)?;
+    let body = to_bytes(body, LARGEST_RESPONSE).await;
+    let admin = generation.admin().await?;
     let Ok(body) = body else {
-        office.end_once(caller, &key, None).await?;
+        admin.finish_key(caller, &key, None).await?;
         return Err(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the answer could not be made",
         ));
     };
-    // What failed for reasons of ours may be tried again.
+    // A request that failed on our side may be tried again.
     let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &body[..]));
-    office.end_once(caller, &key, kept).await?;
+    admin.finish_key(caller, &key, kept).await?;
     Ok(Response::from_parts(head, Body::from(body)))
 }
 
-fn again(status: u16, body: Vec<u8>) -> Response {
+/// Reads the key of a request.
+fn read_key(header: &HeaderValue) -> Result<String, Problem> {
+    let key = header.to_str().ok();
+    let key = key.filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.map(str::to_owned).ok_or_else(|| {
+        Problem::bad_request("the Idempotency-Key is not of 1 to 255 plain characters")
+    })
+}
+
+/// A hash that two requests share only if they ask for the same. Lengths are part of it, so that no byte can move from
+/// one part into the other.
+fn fingerprint(uri: &Uri, body: &[u8]) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for part in [uri.to_string().as_bytes(), body] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().to_vec()
+}
+
+/// The response that was kept, marked as a repetition.
+fn replay(status: u16, body: Vec<u8>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let kind = match status.is_client_error() {
         true => "application/problem+json",

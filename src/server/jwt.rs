@@ -1,17 +1,17 @@
-//! The application's own logins: JWTs, checked with a key or a key set.
+//! JWTs of the application, which are verified with a key or a key set.
 
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
 use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
+    Algorithm, DecodingKey, Header, Validation, decode, decode_header,
     jwk::{Jwk, JwkSet},
 };
 use serde_json::{Map, Value};
 
 use crate::config::{Jwt, JwtAlgorithm, JwtKeys};
 
-/// Checks JWTs.
+/// Verifies JWTs.
 pub(super) struct Verifier {
     algorithms: Vec<Algorithm>,
     keys: Keys,
@@ -20,28 +20,80 @@ pub(super) struct Verifier {
     audience: Option<String>,
 }
 
+/// The keys that a signature may be made with.
 enum Keys {
     One(Box<DecodingKey>),
     Set(Vec<(Jwk, DecodingKey)>),
 }
 
 impl Verifier {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or holds no key for the algorithms.
     pub(super) fn new(jwt: &Jwt) -> Result<Self> {
         let algorithms: Vec<Algorithm> = jwt.algorithms.iter().copied().map(algorithm).collect();
-        let keys = match &jwt.keys {
-            JwtKeys::Secret(secret) => Keys::One(Box::new(DecodingKey::from_secret(
-                secret.expose().as_bytes(),
-            ))),
+        Ok(Self {
+            keys: Keys::read(&jwt.keys, &algorithms)?,
+            algorithms,
+            owner_claim: jwt.owner_claim.clone(),
+            issuer: jwt.issuer.clone(),
+            audience: jwt.audience.clone(),
+        })
+    }
+
+    /// The owner that a token names; `None` if the token is not valid now.
+    pub(super) fn owner(&self, token: &str) -> Option<String> {
+        let header = decode_header(token).ok()?;
+        // The algorithm in a token's header is chosen by whoever made the token, so only configured ones are accepted.
+        if !self.algorithms.contains(&header.alg) {
+            return None;
+        }
+        let key = self.keys.find(&header)?;
+        let validation = self.validation(header.alg);
+        let claims = decode::<Map<String, Value>>(token, key, &validation).ok()?;
+        match claims.claims.get(&self.owner_claim)? {
+            Value::String(owner) if !owner.is_empty() => Some(owner.clone()),
+            Value::Number(owner) if owner.is_i64() || owner.is_u64() => Some(owner.to_string()),
+            _ => None,
+        }
+    }
+
+    /// What is required of the claims.
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+}
+
+impl Keys {
+    fn read(keys: &JwtKeys, algorithms: &[Algorithm]) -> Result<Self> {
+        match keys {
+            JwtKeys::Secret(secret) => {
+                let key = DecodingKey::from_secret(secret.expose().as_bytes());
+                Ok(Self::One(Box::new(key)))
+            }
             JwtKeys::PublicKey(path) => {
                 let pem = fs::read(path)
                     .with_context(|| format!("read public_key_file {}", path.display()))?;
-                let key = public_key(&pem, &algorithms);
-                Keys::One(Box::new(key.with_context(|| {
+                let key = public_key(&pem, algorithms).with_context(|| {
                     format!(
                         "public_key_file {} holds no public key for {algorithms:?}",
                         path.display()
                     )
-                })?))
+                })?;
+                Ok(Self::One(Box::new(key)))
             }
             JwtKeys::Jwks(path) => {
                 let text =
@@ -58,64 +110,30 @@ impl Verifier {
                     "jwks_file {} holds no key that can be used",
                     path.display()
                 );
-                Keys::Set(keys)
+                Ok(Self::Set(keys))
             }
-        };
-        Ok(Self {
-            algorithms,
-            keys,
-            owner_claim: jwt.owner_claim.clone(),
-            issuer: jwt.issuer.clone(),
-            audience: jwt.audience.clone(),
-        })
+        }
     }
 
-    /// The owner that a token names, if it is good now.
-    pub(super) fn owner(&self, token: &str) -> Option<String> {
-        let header = decode_header(token).ok()?;
-        // What a token says of itself decides nothing that the configuration does not allow.
-        if !self.algorithms.contains(&header.alg) {
-            return None;
-        }
-        let key = match &self.keys {
-            Keys::One(key) => key.as_ref(),
-            Keys::Set(keys) => {
-                let named = keys.iter().find(|(jwk, _)| jwk.common.key_id == header.kid);
-                let (jwk, key) = match (named, keys.as_slice()) {
-                    (Some(named), _) => named,
-                    (None, [only]) if header.kid.is_none() => only,
-                    _ => return None,
-                };
-                // A key is used as its kind and its own word have it.
-                if key.family() != algorithm_family(header.alg)
-                    || jwk
-                        .common
-                        .key_algorithm
-                        .is_some_and(|named| named.to_string() != format!("{:?}", header.alg))
-                {
-                    return None;
-                }
-                key
-            }
+    /// The key that a token with this header has to be signed with. In a set, it is the key with the header's `kid`;
+    /// the `kid` may be left out only if there is a single key.
+    fn find(&self, header: &Header) -> Option<&DecodingKey> {
+        let keys = match self {
+            Self::One(key) => return Some(key),
+            Self::Set(keys) => keys,
         };
-        let mut validation = Validation::new(header.alg);
-        validation.validate_nbf = true;
-        let mut required = vec!["exp"];
-        if let Some(issuer) = &self.issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
-        }
-        if let Some(audience) = &self.audience {
-            validation.set_audience(&[audience]);
-            required.push("aud");
-        }
-        validation.set_required_spec_claims(&required);
-        let claims = decode::<Map<String, Value>>(token, key, &validation).ok()?;
-        match claims.claims.get(&self.owner_claim)? {
-            Value::String(owner) if !owner.is_empty() => Some(owner.clone()),
-            Value::Number(owner) if owner.is_i64() || owner.is_u64() => Some(owner.to_string()),
-            _ => None,
-        }
+        let named = keys.iter().find(|(jwk, _)| jwk.common.key_id == header.kid);
+        let (jwk, key) = match (named, keys.as_slice()) {
+            (Some(named), _) => named,
+            (None, [only]) if header.kid.is_none() => only,
+            _ => return None,
+        };
+        // A key is used only with algorithms of its family, and only with its own one if it names one.
+        let fits = jwk
+            .common
+            .key_algorithm
+            .is_none_or(|own| own.to_string() == format!("{:?}", header.alg));
+        (fits && key.family() == algorithm_family(header.alg)).then_some(key)
     }
 }
 
@@ -144,7 +162,7 @@ fn algorithm(algorithm: JwtAlgorithm) -> Algorithm {
     }
 }
 
-/// A PEM says itself what it holds, but not whether that fits.
+/// Reads a public key from a PEM, of the one family that all `algorithms` belong to.
 fn public_key(pem: &[u8], algorithms: &[Algorithm]) -> Result<DecodingKey> {
     let read = [
         DecodingKey::from_rsa_pem,
@@ -179,7 +197,7 @@ mod tests {
         },
     };
     use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
-    use jsonwebtoken::{EncodingKey, Header, encode};
+    use jsonwebtoken::{EncodingKey, encode};
     use serde_json::json;
     use tempfile::NamedTempFile;
 
@@ -199,7 +217,7 @@ mod tests {
         file
     }
 
-    /// A key to sign with, and the public one in PEM.
+    /// A key to sign with, and its public key in PEM.
     fn ed() -> (EncodingKey, String) {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
@@ -282,7 +300,7 @@ mod tests {
             let mut bad = good.clone();
             bad.replace_range(good.len() - 8..good.len() - 4, "AAAA");
             assert_eq!(verifier.owner(&bad), None, "{algorithm:?}");
-            // The public key is no secret, and must not be taken for one.
+            // The public key is known to everyone, and must not be used as a shared secret.
             let shared = EncodingKey::from_secret(public.as_bytes());
             let forged = token(Algorithm::HS256, None, &shared, anna());
             assert_eq!(verifier.owner(&forged), None, "{algorithm:?}");

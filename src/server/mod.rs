@@ -1,6 +1,6 @@
-//! What rowhook itself listens on: the API, metrics and health.
+//! The HTTP server of rowhook: the API, the page, metrics and health.
 //!
-//! It lives beside the stream and neither waits for it nor holds it up: whatever is asked of it is done in the tables.
+//! It runs beside the stream and neither waits for it nor holds it up. Everything it changes, it changes in the tables.
 
 mod access;
 pub mod api;
@@ -9,112 +9,118 @@ mod generation;
 mod health;
 mod idempotency;
 mod jwt;
-mod limit;
 mod metrics;
 mod page;
+mod pool;
 mod problem;
+mod rate_limit;
 mod request;
+mod samples;
+mod sessions;
+mod state;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::{Router, extract::ConnectInfo, middleware, routing::get};
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
+use axum::{Router, middleware, routing::get};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::generation::Handles;
-use self::generation::{Home, House};
+use self::{generation::Generation, state::AppState};
 use crate::config::Config;
 
-/// So long the end waits for answers.
+/// How long stopping waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What listens, if something does.
+/// The server, listening or not as the configuration has it.
 pub struct Server {
-    home: Option<Arc<Home>>,
-    listening: Option<Listening>,
+    running: Option<Running>,
     handles: Handles,
 }
 
-struct Listening {
-    at: SocketAddr,
-    stop: CancellationToken,
+/// A listening server.
+struct Running {
+    address: SocketAddr,
+    state: Arc<AppState>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Begins to listen, where `[server]` says so.
+    /// Starts to listen if the configuration has a `[server]` section.
     ///
     /// # Errors
-    /// When the address is taken, or what JWTs are checked with cannot be read.
+    /// When the address is taken, or the keys that JWTs are verified with cannot be read.
     pub async fn start(config: &Arc<Config>, handles: &Handles) -> Result<Self> {
         let mut server = Self {
-            home: None,
-            listening: None,
+            running: None,
             handles: handles.clone(),
         };
-        server.renew(config).await?;
+        server.reload(config).await?;
         Ok(server)
     }
 
-    /// Goes on with another configuration. Requests that have begun end with the old one.
+    /// Goes on with another configuration. Requests that have begun are answered with the old one.
     ///
     /// # Errors
-    /// As [`Self::start`]; then everything stays as it was.
-    pub async fn renew(&mut self, config: &Arc<Config>) -> Result<()> {
+    /// As for [`Self::start`]; everything then stays as it was.
+    pub async fn reload(&mut self, config: &Arc<Config>) -> Result<()> {
         let Some(wanted) = &config.server else {
-            self.home = None;
-            if let Some(listening) = self.listening.take() {
-                listening.end().await;
+            if let Some(running) = self.running.take() {
+                running.stop().await;
             }
             return Ok(());
         };
-        let house = House::build(config, wanted, &self.handles)?;
-        let same = self.listening.as_ref().map(|listening| listening.at) == Some(wanted.listen);
-        match (&self.home, same) {
-            (Some(home), true) => home.renew(house),
+        let generation = Generation::build(config, wanted, &self.handles)?;
+        match &self.running {
+            Some(running) if running.address == wanted.listen => {
+                running.state.replace(generation);
+            }
             _ => {
-                let home = Arc::new(Home::new(house, CancellationToken::new()));
-                let listening = Listening::begin(wanted.listen, &home).await?;
-                self.home = Some(home);
-                if let Some(old) = self.listening.replace(listening) {
-                    old.end().await;
+                let next = Running::start(wanted.listen, generation).await?;
+                if let Some(old) = self.running.replace(next) {
+                    old.stop().await;
                 }
             }
         }
         Ok(())
     }
 
-    /// Stops to listen, and waits a while for what is being answered.
+    /// Stops to listen, and waits a while for requests that are being answered.
     pub async fn stop(self) {
-        if let Some(listening) = self.listening {
-            listening.end().await;
+        if let Some(running) = self.running {
+            running.stop().await;
         }
     }
 }
 
-impl Listening {
-    async fn begin(at: SocketAddr, home: &Arc<Home>) -> Result<Self> {
-        let listener = TcpListener::bind(at).await;
+impl Running {
+    async fn start(address: SocketAddr, generation: Generation) -> Result<Self> {
+        let listener = TcpListener::bind(address).await;
         let listener =
-            listener.with_context(|| format!("listen on {at}, as [server] listen says"))?;
+            listener.with_context(|| format!("listen on {address}, as [server] listen says"))?;
         let bound = listener.local_addr().context("read the address")?;
         tracing::info!(address = %bound, "listening");
-        let stop = home.end.clone();
-        let ended = stop.clone().cancelled_owned();
-        let service = router(home).into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(sample(Arc::clone(home)));
+        let stop = CancellationToken::new();
+        let state = Arc::new(AppState::new(generation, stop.clone()));
+        let service = router(&state).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(take_samples(Arc::clone(&state)));
         let task = tokio::spawn(async move {
-            let serving = axum::serve(listener, service).with_graceful_shutdown(ended);
+            let stopped = stop.cancelled_owned();
+            let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the server ended badly");
             }
         });
-        Ok(Self { at, stop, task })
+        Ok(Self {
+            address,
+            state,
+            task,
+        })
     }
 
-    async fn end(self) {
-        self.stop.cancel();
+    async fn stop(self) {
+        self.state.stop.cancel();
         let abort = self.task.abort_handle();
         if timeout(GRACE, self.task).await.is_err() {
             abort.abort();
@@ -122,33 +128,30 @@ impl Listening {
     }
 }
 
-/// Gathers what the page's charts are made of, for as long as it is listened.
-async fn sample(home: Arc<Home>) {
-    let mut ticks = tokio::time::interval(page::PAUSE);
+/// Takes the samples of the page's charts until the server stops.
+async fn take_samples(state: Arc<AppState>) {
+    let mut ticks = tokio::time::interval(samples::INTERVAL);
     loop {
         tokio::select! {
-            _ = ticks.tick() => home.samples.take(&home.now().handles.meters),
-            () = home.end.cancelled() => return,
+            _ = ticks.tick() => state.samples.take(&state.current().handles.meters),
+            () = state.stop.cancelled() => return,
         }
     }
 }
 
-/// All that is answered.
-fn router(home: &Arc<Home>) -> Router {
+/// The routes of everything that is served.
+fn router(state: &Arc<AppState>) -> Router {
     Router::new()
-        .merge(api::router(home))
-        .merge(page::router(home))
+        .merge(api::router(state))
+        .merge(page::router(state))
         .route("/metrics", get(metrics::metrics))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .fallback(problem::nothing_here)
-        .method_not_allowed_fallback(problem::not_so)
-        .layer(middleware::from_fn_with_state(Arc::clone(home), cors::cors))
-        .with_state(Arc::clone(home))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(state),
+            cors::cors,
+        ))
+        .with_state(Arc::clone(state))
 }
-
-/// Who a request comes from, as far as the network tells.
-type Peer = ConnectInfo<SocketAddr>;
-
-/// Rings when hooks.toml is to be read again.
-type Bell = Arc<Notify>;

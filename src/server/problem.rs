@@ -1,4 +1,4 @@
-//! What goes wrong, as RFC 9457 has it: `application/problem+json`.
+//! Errors as RFC 9457 describes them: `application/problem+json`.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use utoipa::ToSchema;
 
 use crate::manage;
 
-/// Why a request was not answered as it wished.
+/// Why a request failed.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// `about:blank`: the status says it all.
+    /// Always `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     #[schema(example = "about:blank")]
     kind: &'static str,
-    /// The status in words.
+    /// The reason phrase of the status.
     #[schema(example = "Not Found")]
     title: String,
     /// The HTTP status.
     #[schema(example = 404)]
     status: u16,
-    /// What is wrong, and how to mend it.
+    /// What is wrong, and how to fix it.
     detail: String,
+    /// Sent as the `Retry-After` header.
     #[serde(skip)]
     retry_after: Option<Duration>,
 }
@@ -52,6 +53,10 @@ impl Problem {
         )
     }
 
+    pub(super) fn no_such_address() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+    }
+
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
@@ -60,7 +65,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(super) fn too_many(wait: Duration) -> Self {
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
             ..Self::new(
@@ -70,8 +75,8 @@ impl Problem {
         }
     }
 
-    /// Something went wrong that the caller can do nothing about. The log has it, and they have not.
-    pub(super) fn failed(error: &anyhow::Error) -> Self {
+    /// The caller can do nothing about this error. It is logged, and kept from them.
+    pub(super) fn unavailable(error: &anyhow::Error) -> Self {
         tracing::error!(error = format!("{error:#}"), "a request failed");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -87,7 +92,7 @@ impl From<manage::Error> for Problem {
             manage::Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             manage::Error::Forbidden(_) => StatusCode::FORBIDDEN,
             manage::Error::Conflict(_) => StatusCode::CONFLICT,
-            manage::Error::Failed(error) => return Self::failed(error),
+            manage::Error::Failed(error) => return Self::unavailable(error),
         };
         Self::new(status, error.to_string())
     }
@@ -113,11 +118,13 @@ impl IntoResponse for Problem {
     }
 }
 
-pub(super) async fn nothing_here() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+/// Answers for paths that have no route.
+pub(super) async fn not_found() -> Problem {
+    Problem::no_such_address()
 }
 
-pub(super) async fn not_so() -> Problem {
+/// Answers for methods that a route does not have.
+pub(super) async fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this address does not know the method",

@@ -1,8 +1,10 @@
-//! Reads requests. What cannot be read is told as a problem, as everything else is.
+//! Extractors of requests. They refuse with a [`Problem`], as everything else here does.
+
+use std::net::SocketAddr;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -10,7 +12,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::problem::Problem;
 
-/// A body in JSON.
+/// The address that a request comes from. Behind a proxy, it is the proxy's.
+pub(super) type Peer = ConnectInfo<SocketAddr>;
+
+/// A body in JSON, which has to say so in its content type.
 pub(super) struct Json<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -33,7 +38,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body in JSON that may be left out.
+/// A body in JSON that may be empty. Its content type is not looked at.
 pub(super) struct OptionalJson<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
@@ -51,7 +56,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    // A text in Postgres has no zero characters.
+    // Postgres cannot store U+0000 in a text.
     if body.windows(6).any(|part| part == br"\u0000") {
         return Err(Problem::bad_request(
             "the body has a zero character, which Postgres cannot keep",
@@ -67,10 +72,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// What stands after the question mark.
-pub(super) struct Asked<T>(pub(super) T);
+/// The query string.
+pub(super) struct Query<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
@@ -79,16 +84,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
                 "the query has a zero character, which Postgres cannot keep",
             ));
         }
-        Query::<T>::try_from_uri(&parts.uri)
+        axum::extract::Query::<T>::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|error| Problem::bad_request(error.body_text()))
     }
 }
 
-/// The id in the path.
-pub(super) struct Id<T = String>(pub(super) T);
+/// The parameters of the path, by default one id.
+pub(super) struct Path<T = String>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Id<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

@@ -384,7 +384,7 @@ async fn tail_tells_what_happens_and_tokens_are_shown_once() {
         let config = config.clone();
         async move { run(&config, &["tail", "--count", "1", "--json"]).await }
     });
-    let listening = "select count(*) > 0 from pg_stat_activity where application_name = 'rowhook tail' and query like 'with known%'";
+    let listening = "select count(*) > 0 from pg_stat_activity where application_name = 'rowhook tail' and query like 'with all_hooks%'";
     database.until("tail listens", listening).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")

@@ -1,29 +1,29 @@
-//! HOOK_EVENTS of django-rest-hooks, and the hooks.toml that goes on with it.
+//! Translates HOOK_EVENTS, the setting of django-rest-hooks, into a hooks.toml.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Found, toml_key, toml_text};
+use super::{found::Found, toml};
 use crate::{
     config::{Model, event_mistake},
     nearest::nearest,
     postgres::TableName,
 };
 
-/// The table of django-rest-hooks.
+/// The table in which django-rest-hooks keeps hooks.
 const HOOKS: &str = "rest_hooks_hook";
 
 /// One entry of HOOK_EVENTS.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HookEvent {
     name: String,
-    /// `None`: fired by hand, with any payload.
+    /// What fires the event; `None` if the application does, with any payload.
     source: Option<Source>,
 }
 
-/// `bookstore.Book.updated+`
+/// An action on a model, such as `bookstore.Book.updated+`. The `+` means the hooks of all owners.
 #[derive(Debug, PartialEq, Eq)]
 struct Source {
     model: Model,
@@ -31,7 +31,10 @@ struct Source {
     all_owners: bool,
 }
 
-/// Reads a JSON dump of the setting.
+/// Parses a JSON dump of the setting.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
 pub(super) fn parse(json: &str) -> Result<Vec<HookEvent>> {
     let dump: Value = serde_json::from_str(json)
         .context("it is not JSON; dump it with json.dumps(HOOK_EVENTS)")?;
@@ -42,8 +45,8 @@ pub(super) fn parse(json: &str) -> Result<Vec<HookEvent>> {
     let mut events = Vec::new();
     let mut wrong = Vec::new();
     for (name, value) in entries {
-        if let Some(mend) = event_mistake(&name) {
-            wrong.push(format!("{name:?} cannot name an event; {mend}"));
+        if let Some(hint) = event_mistake(&name) {
+            wrong.push(format!("{name:?} cannot name an event; {hint}"));
         }
         match source(&value) {
             Ok(source) => events.push(HookEvent { name, source }),
@@ -73,7 +76,8 @@ fn source(value: &Value) -> Result<Option<Source>, String> {
     }))
 }
 
-/// The file, and what is still to be done about it. `found` are the tables, where a database has been looked at.
+/// Writes the text of the hooks.toml, and notes on what is still to be done by hand. `found` are the tables of the
+/// database, if one was given.
 pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, Vec<String>) {
     let mut text = String::from(
         "# What becomes a webhook, as HOOK_EVENTS of django-rest-hooks says. Every key is explained in the hooks.toml of\n\
@@ -86,7 +90,12 @@ pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, 
             None => "custom".to_owned(),
             Some(source) => source.to_string(),
         };
-        let _ = writeln!(text, "{} = {}", toml_text(&event.name), toml_text(&source));
+        let _ = writeln!(
+            text,
+            "{} = {}",
+            toml::text(&event.name),
+            toml::text(&source)
+        );
     }
     let mut notes = Vec::new();
     for model in models(events) {
@@ -123,7 +132,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Each model once, in the order of the dump.
+/// The models of the events, each once, in the order of the dump.
 fn models(events: &[HookEvent]) -> Vec<&Model> {
     let mut seen = BTreeSet::new();
     let models = events
@@ -134,7 +143,8 @@ fn models(events: &[HookEvent]) -> Vec<&Model> {
         .collect()
 }
 
-/// `[tables]` of a model: what Django knew and the table alone does not say.
+/// The entry in `[tables]` of a model: what Django knows and the table alone does not say. Empty if there is nothing to
+/// say.
 fn rules(
     model: &Model,
     events: &[HookEvent],
@@ -166,7 +176,7 @@ fn rules(
     } else if !has_owner && of_model.clone().any(|source| !source.all_owners) {
         notes.push(format!(
             "{table} has no user_id: say under [tables.{}] whose its rows are",
-            toml_key(&table)
+            toml::key(&table)
         ));
         lines.push("# owner = \"…\"         # It has no user_id: whose are its rows? A column, or a path: \"shelf_id -> shelf.user_id\"".to_owned());
     }
@@ -179,7 +189,7 @@ fn rules(
     };
     format!(
         "\n{head}[tables.{}]\n{}\n",
-        toml_key(&table),
+        toml::key(&table),
         lines.join("\n")
     )
 }
@@ -208,7 +218,7 @@ mod tests {
         let env =
             |name: &str| (name == "DATABASE_URL").then(|| "postgresql://localhost/shop".to_owned());
         let config = Config::parse(Path::new("hooks.toml"), &text, &env).unwrap();
-        let told: Vec<String> = config
+        let sources: Vec<String> = config
             .events
             .iter()
             .map(|event| {
@@ -217,7 +227,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            sources,
             [
                 "book.added = bookstore_book.created",
                 "book.changed = bookstore_book.updated+",
@@ -279,10 +289,10 @@ mod tests {
                 r#""a": 7 is neither "app.Model.action" nor null"#,
             ),
         ] {
-            let told = format!("{:#}", parse(dump).unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let message = format!("{:#}", parse(dump).unwrap_err());
+            assert!(message.contains(expected), "{message}");
         }
-        let told = parse(r#"{"a": 7, "b": "x"}"#).unwrap_err().to_string();
-        assert_eq!(told.lines().count(), 2, "{told}");
+        let message = parse(r#"{"a": 7, "b": "x"}"#).unwrap_err().to_string();
+        assert_eq!(message.lines().count(), 2, "{message}");
     }
 }

@@ -1,6 +1,8 @@
-//! `rowhook init`: writes a hooks.toml from the tables of a database, as a place to begin.
+//! `rowhook init`: writes a hooks.toml to start from.
 
 mod django;
+mod found;
+mod toml;
 
 use std::{
     fmt::Write as _,
@@ -11,28 +13,34 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::postgres::{TableName, address::Address};
+use self::found::{Found, find};
+use super::output;
+use crate::postgres::TableName;
 
-struct Found {
-    table: TableName,
-    identified: bool,
-    has_user_id: bool,
+/// Writes a hooks.toml from the tables of the database at `url`, or from a dump of django-rest-hooks' HOOK_EVENTS. A
+/// file that exists already stays as it is, and is an error.
+pub(super) async fn run(url: Option<&str>, hook_events: Option<&Path>, path: &Path) -> Result<()> {
+    match hook_events {
+        Some(dump) => init_from_django(dump, url, path).await,
+        None => {
+            let url = url.context("name the database, or set DATABASE_URL")?;
+            init(url, path).await
+        }
+    }
 }
 
-/// Writes the file, unless there is one. The database is only read.
-pub(super) async fn init(url: &str, path: &Path) -> Result<()> {
+async fn init(url: &str, path: &Path) -> Result<()> {
     let found = find(url).await?;
     write(path, &render(&found))?;
-    println!(
+    output::line(&format!(
         "wrote {} with the events of {} tables; next: edit it, then `rowhook check` and `rowhook run`",
         path.display(),
         found.len()
-    );
-    Ok(())
+    ))
 }
 
-/// The same, with the events of a dump of django-rest-hooks' HOOK_EVENTS. Where there is a URL, the tables are looked for.
-pub(super) async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
+/// Looks for the tables of the events in the database at `url`, if there is one, and notes what is missing there.
+async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
     let json = fs::read_to_string(dump);
     let json = json.with_context(|| format!("read {}", dump.display()))?;
     let events = django::parse(&json).with_context(|| dump.display().to_string())?;
@@ -42,33 +50,14 @@ pub(super) async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path
     };
     let (text, notes) = django::render(&events, found.as_deref());
     write(path, &text)?;
-    println!(
+    output::line(&format!(
         "wrote {} with {} events; next: read it, then `rowhook check` and `rowhook run`",
         path.display(),
         events.len()
-    );
-    notes.iter().for_each(|note| println!("note: {note}"));
-    Ok(())
-}
-
-async fn find(url: &str) -> Result<Vec<Found>> {
-    let address = Address::parse(url).context("the database's URL")?;
-    let client = address.connect("rowhook init").await?;
-    let rows = client
-        .query(include_str!("../../../sql/catalog/user_tables.sql"), &[])
-        .await;
-    let mut found = Vec::new();
-    for row in rows.context("list the tables")? {
-        found.push(Found {
-            table: TableName {
-                schema: row.try_get("schema")?,
-                name: row.try_get("name")?,
-            },
-            identified: row.try_get("identified")?,
-            has_user_id: row.try_get("has_user_id")?,
-        });
-    }
-    Ok(found)
+    ))?;
+    notes
+        .iter()
+        .try_for_each(|note| output::line(&format!("note: {note}")))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -78,6 +67,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("write {}", path.display()))
 }
 
+/// The text of a hooks.toml with the events of these tables.
 fn render(found: &[Found]) -> String {
     let mut text = String::from(
         "# What becomes a webhook. Every key is explained in the hooks.toml of rowhook's repository.\n\n\
@@ -88,7 +78,7 @@ fn render(found: &[Found]) -> String {
     } in found
     {
         let key = event_prefix(table);
-        let source = source(table);
+        let source = toml::source(table);
         // Writing to a String cannot fail.
         for (event, action) in [
             ("added", "created"),
@@ -103,7 +93,7 @@ fn render(found: &[Found]) -> String {
             let _ = writeln!(
                 text,
                 "{comment}\"{key}.{event}\" = {}",
-                toml_text(&format!("{source}.{action}"))
+                toml::text(&format!("{source}.{action}"))
             );
         }
         if !identified {
@@ -121,7 +111,7 @@ fn render(found: &[Found]) -> String {
             let _ = writeln!(
                 text,
                 "\n# [tables.{}]\n# owner = \"…\"   # it has no user_id: whose are its rows? A column, or a path: \"shelf_id -> shelf.user_id\"",
-                toml_key(table)
+                toml::key(table)
             );
         }
     }
@@ -131,7 +121,8 @@ fn render(found: &[Found]) -> String {
     text
 }
 
-/// `shop_book` is told as `shop_book.added`: a name that can be kept when others come.
+/// The first part of the names of a table's events, as in `shop_book.added`. It has the schema in it unless that is
+/// public, so that it stays unique when other tables follow.
 fn event_prefix(table: &TableName) -> String {
     let clean = |text: &str| {
         text.replace(
@@ -143,33 +134,6 @@ fn event_prefix(table: &TableName) -> String {
         "public" => clean(&table.name),
         schema => format!("{}.{}", clean(schema), clean(&table.name)),
     }
-}
-
-fn source(table: &TableName) -> String {
-    let part = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if plain {
-            text.to_owned()
-        } else {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-    };
-    match table.schema.as_str() {
-        "public" => part(&table.name),
-        schema => format!("{}.{}", part(schema), part(&table.name)),
-    }
-}
-
-fn toml_key(table: &TableName) -> String {
-    let source = source(table);
-    let bare = source
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { source } else { toml_text(&source) }
-}
-
-fn toml_text(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/api/backfills`: the rows that a table has, sent to a hook. The operator's alone.
+//! `/api/backfills`: sending the rows that a table already has to a hook. For the operator only.
 
 use std::sync::Arc;
 
@@ -6,73 +6,73 @@ use axum::http::StatusCode;
 
 use crate::manage::backfill::{Backfill, NewBackfill};
 use crate::server::{
-    access::Visit,
-    generation::House,
+    access::Caller,
+    generation::Generation,
     problem::Problem,
-    request::{Id, Json},
+    request::{Json, Path},
 };
 
 /// List backfills, the newest first.
 #[utoipa::path(get, path = "/api/backfills", tag = "backfills", responses((status = 200, body = [Backfill])))]
-pub(super) async fn list(visit: Visit) -> Result<Json<Vec<Backfill>>, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok(Json(office.backfills().await?))
+pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Backfill>>, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.backfills().await?))
 }
 
-/// Begin a backfill.
+/// Start a backfill.
 #[utoipa::path(post, path = "/api/backfills", tag = "backfills", request_body = NewBackfill,
     responses((status = 202, body = Backfill)))]
 pub(super) async fn begin(
-    visit: Visit,
+    caller: Caller,
     Json(new): Json<NewBackfill>,
 ) -> Result<(StatusCode, Json<Backfill>), Problem> {
-    visit.operator()?;
-    let mut office = visit.office().await?;
-    let begun = office.begin_backfill(new).await?;
-    carry(&visit.house, begun.id);
+    caller.require_operator()?;
+    let mut admin = caller.admin().await?;
+    let begun = admin.start_backfill(new).await?;
+    spawn_backfill(&caller.generation, begun.id);
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 
-/// Show a backfill, and how far it is.
+/// Show a backfill and its progress.
 #[utoipa::path(get, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
-pub(super) async fn show(visit: Visit, Id(id): Id<i64>) -> Result<Json<Backfill>, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok(Json(office.backfill(id).await?))
+pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.backfill(id).await?))
 }
 
-/// End a backfill where it is.
+/// Cancel a backfill.
 #[utoipa::path(delete, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
-pub(super) async fn cancel(visit: Visit, Id(id): Id<i64>) -> Result<Json<Backfill>, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok(Json(office.cancel_backfill(id).await?))
+pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.cancel_backfill(id).await?))
 }
 
-/// Go on with a backfill that was interrupted, cancelled or has failed.
+/// Resume a backfill that was interrupted, was cancelled or has failed.
 #[utoipa::path(post, path = "/api/backfills/{id}/resume", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 202, body = Backfill)))]
 pub(super) async fn resume(
-    visit: Visit,
-    Id(id): Id<i64>,
+    caller: Caller,
+    Path(id): Path<i64>,
 ) -> Result<(StatusCode, Json<Backfill>), Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    let resumed = office.resume_backfill(id).await?;
-    carry(&visit.house, id);
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    let resumed = admin.resume_backfill(id).await?;
+    spawn_backfill(&caller.generation, id);
     Ok((StatusCode::ACCEPTED, Json(resumed)))
 }
 
-/// Carries a backfill on, until it ends or rowhook does. Two that carry the same one take turns.
-fn carry(house: &Arc<House>, id: i64) {
-    let house = Arc::clone(house);
+/// Runs a backfill in a task of its own, until it ends or rowhook does. If two tasks run the same one, they take turns.
+fn spawn_backfill(generation: &Arc<Generation>, id: i64) {
+    let generation = Arc::clone(generation);
     tokio::spawn(async move {
         let carried = async {
-            let mut office = house.own_office().await?;
-            anyhow::Ok(office.carry_backfill(id, &mut |_| {}).await?)
+            let mut admin = generation.dedicated_admin().await?;
+            anyhow::Ok(admin.run_backfill(id, &mut |_| {}).await?)
         };
         match carried.await {
             Ok(ended) => tracing::info!(

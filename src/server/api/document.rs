@@ -46,7 +46,7 @@ use crate::server::problem::Problem;
 )]
 struct Document;
 
-/// The document, with what all operations have in common: who may call, what goes wrong, and keys of requests.
+/// The document, with what all operations share: authentication, problems, and idempotency keys.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({
@@ -86,6 +86,7 @@ pub fn document() -> Value {
     document
 }
 
+/// `GET /api/openapi.json`.
 pub(super) async fn serve() -> impl IntoResponse {
     (
         [(header::CONTENT_TYPE, "application/json")],

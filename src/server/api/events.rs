@@ -1,4 +1,4 @@
-//! `/api/events`: what a hook may listen to.
+//! `/api/events`: the events that hooks may subscribe to.
 
 use std::collections::BTreeMap;
 
@@ -6,56 +6,56 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::server::{
-    access::Visit,
+    access::Caller,
     problem::Problem,
-    request::{Id, Json},
+    request::{Json, Path},
 };
 use crate::{
     config::{Config, EventSource},
-    manage::{self, events::Sent},
+    manage::{self, events::PayloadSchema},
     message::{GAP, OWN_EVENTS},
 };
 
-/// Something that hooks may listen to.
+/// An event that hooks may subscribe to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventInfo {
     /// Its name.
     #[schema(example = "book.added")]
     name: String,
-    /// What makes it happen: `table.action`, `custom`, or `rowhook` itself.
+    /// What it is made of: `table.action` for changes of rows, `custom` for messages, `rowhook` for its own events.
     #[schema(example = "book.created")]
     source: String,
-    /// Hooks of all owners hear it, and not only those of the row's.
+    /// Whether hooks of all owners get it, and not only those of the row's owner.
     all_owners: bool,
 }
 
-/// The same, with what is sent of it.
+/// An event with the schemas of its payloads.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventDetail {
     #[serde(flatten)]
     event: EventInfo,
-    /// What a hook is sent, by the name of its payload.
-    payloads: BTreeMap<&'static str, Sent>,
+    /// What hooks are sent, by the name of the payload format.
+    payloads: BTreeMap<&'static str, PayloadSchema>,
 }
 
 /// List the events.
 #[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [EventInfo])))]
-pub(super) async fn list(visit: Visit) -> Json<Vec<EventInfo>> {
-    Json(events(&visit.house.config).collect())
+pub(super) async fn list(caller: Caller) -> Json<Vec<EventInfo>> {
+    Json(events(&caller.generation.config).collect())
 }
 
-/// Show an event, with the JSON Schema of what each payload sends.
+/// Show an event, with the JSON Schema of its body in each payload format.
 #[utoipa::path(get, path = "/api/events/{name}", tag = "events",
     params(("name" = String, Path, description = "The event's name")),
     responses((status = 200, body = EventDetail)))]
-pub(super) async fn show(visit: Visit, Id(name): Id) -> Result<Json<EventDetail>, Problem> {
-    let event = events(&visit.house.config).find(|event| event.name == name);
+pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<EventDetail>, Problem> {
+    let event = events(&caller.generation.config).find(|event| event.name == name);
     let event = event.ok_or_else(|| manage::Error::NotFound {
         what: "event",
         id: name.clone(),
     })?;
-    let office = visit.office().await?;
-    let payloads = office.sent_of(&name).await?;
+    let admin = caller.admin().await?;
+    let payloads = admin.payload_schemas(&name).await?;
     Ok(Json(EventDetail { event, payloads }))
 }
 

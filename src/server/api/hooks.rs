@@ -1,65 +1,65 @@
-//! `/api/hooks`, as REST Hooks wish it.
+//! `/api/hooks`: subscriptions, in the manner of REST Hooks.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Part;
+use super::params::Pagination;
 use crate::manage::{
     Page,
-    hook_input::{HookChange, Keyed, NewHook},
+    hook_input::{HookChange, HookWithSecret, NewHook},
     hooks::{Hook, HookQuery},
-    ping::Tested,
+    ping::TestResult,
 };
 use crate::server::{
-    access::Visit,
+    access::Caller,
     problem::Problem,
-    request::{Asked, Id, Json, OptionalJson},
+    request::{Json, OptionalJson, Path, Query},
 };
 
-/// Which hooks are wanted.
+/// Which hooks to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HookFilter {
-    /// Those on exactly this event or pattern.
+    /// Those subscribed to exactly this event or pattern.
     event: Option<String>,
-    /// Those of this owner. Owners see their own only, whatever they ask for.
+    /// Those of this owner. Owners see only their own, whatever they ask for.
     owner: Option<String>,
 }
 
 /// List hooks.
-#[utoipa::path(get, path = "/api/hooks", tag = "hooks", params(HookFilter, Part),
+#[utoipa::path(get, path = "/api/hooks", tag = "hooks", params(HookFilter, Pagination),
     responses((status = 200, body = Page<Hook>)))]
 pub(super) async fn list(
-    visit: Visit,
-    Asked(filter): Asked<HookFilter>,
-    Asked(part): Asked<Part>,
+    caller: Caller,
+    Query(filter): Query<HookFilter>,
+    Query(pagination): Query<Pagination>,
 ) -> Result<Json<Page<Hook>>, Problem> {
     let query = HookQuery {
         event: filter.event,
         owner: filter.owner,
     };
-    let page = part.page()?;
-    let office = visit.office().await?;
-    Ok(Json(office.hooks(visit.who(), &query, &page).await?))
+    let page = pagination.page()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.hooks(caller.actor(), &query, &page).await?))
 }
 
-/// Make a hook. Its secret is shown this once.
+/// Create a hook. Its secret is shown only in this response.
 #[utoipa::path(post, path = "/api/hooks", tag = "hooks", request_body = NewHook,
-    responses((status = 201, body = Keyed, headers(("location" = String, description = "The hook's address")))))]
+    responses((status = 201, body = HookWithSecret, headers(("location" = String, description = "The hook's address")))))]
 pub(super) async fn add(
-    visit: Visit,
+    caller: Caller,
     Json(new): Json<NewHook>,
 ) -> Result<impl IntoResponse, Problem> {
-    let mut office = visit.office().await?;
-    let verify = visit.house.server.verify;
-    office.prove(&new.target, verify).await?;
-    let made = office.add_hook(visit.who(), new).await?;
+    let mut admin = caller.admin().await?;
+    let verify = caller.generation.server.verify;
+    admin.verify_target(&new.target, verify).await?;
+    let made = admin.add_hook(caller.actor(), new).await?;
     let id =
         percent_encoding::utf8_percent_encode(&made.hook.id, percent_encoding::NON_ALPHANUMERIC);
     let location = HeaderValue::try_from(format!("/api/hooks/{id}"))
-        .map_err(|error| Problem::failed(&error.into()))?;
+        .map_err(|error| Problem::unavailable(&error.into()))?;
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
@@ -70,79 +70,82 @@ pub(super) async fn add(
 /// Show a hook.
 #[utoipa::path(get, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = Hook)))]
-pub(super) async fn show(visit: Visit, Id(id): Id) -> Result<Json<Hook>, Problem> {
-    let office = visit.office().await?;
-    Ok(Json(office.hook(visit.who(), &id).await?))
+pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Hook>, Problem> {
+    let admin = caller.admin().await?;
+    Ok(Json(admin.hook(caller.actor(), &id).await?))
 }
 
-/// Change a hook. What is left out stays.
+/// Change a hook. What is left out stays as it is.
 #[utoipa::path(patch, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     request_body = HookChange, responses((status = 200, body = Hook)))]
 pub(super) async fn change(
-    visit: Visit,
-    Id(id): Id,
+    caller: Caller,
+    Path(id): Path,
     Json(change): Json<HookChange>,
 ) -> Result<Json<Hook>, Problem> {
-    let mut office = visit.office().await?;
-    // Nobody has a target asked on behalf of a hook that is not theirs.
-    office.hook(visit.who(), &id).await?;
+    let mut admin = caller.admin().await?;
+    // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
+    admin.hook(caller.actor(), &id).await?;
     if let Some(target) = &change.target {
-        let verify = visit.house.server.verify;
-        office.prove(target, verify).await?;
+        let verify = caller.generation.server.verify;
+        admin.verify_target(target, verify).await?;
     }
-    Ok(Json(office.change_hook(visit.who(), &id, change).await?))
+    Ok(Json(admin.change_hook(caller.actor(), &id, change).await?))
 }
 
-/// Remove a hook.
+/// Delete a hook.
 #[utoipa::path(delete, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 204, description = "It is gone")))]
-pub(super) async fn remove(visit: Visit, Id(id): Id) -> Result<StatusCode, Problem> {
-    let mut office = visit.office().await?;
-    office.remove_hook(visit.who(), &id).await?;
+pub(super) async fn remove(caller: Caller, Path(id): Path) -> Result<StatusCode, Problem> {
+    let mut admin = caller.admin().await?;
+    admin.remove_hook(caller.actor(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Switch a hook on. What waited while it was off is sent.
+/// Enable a hook. What was parked while it was disabled is sent.
 #[utoipa::path(post, path = "/api/hooks/{id}/enable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = Hook)))]
-pub(super) async fn enable(visit: Visit, Id(id): Id) -> Result<Json<Hook>, Problem> {
-    let mut office = visit.office().await?;
-    Ok(Json(office.enable_hook(visit.who(), &id).await?))
+pub(super) async fn enable(caller: Caller, Path(id): Path) -> Result<Json<Hook>, Problem> {
+    let mut admin = caller.admin().await?;
+    Ok(Json(admin.enable_hook(caller.actor(), &id).await?))
 }
 
-/// Why a hook is switched off.
+/// Why a hook is disabled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Disabling {
-    /// For a person to read.
+    /// A reason for people to read.
     reason: Option<String>,
 }
 
-/// Switch a hook off. What waits is kept for the retention.
+/// Disable a hook. What is parked is kept for the retention.
 #[utoipa::path(post, path = "/api/hooks/{id}/disable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     request_body = Option<Disabling>, responses((status = 200, body = Hook)))]
 pub(super) async fn disable(
-    visit: Visit,
-    Id(id): Id,
+    caller: Caller,
+    Path(id): Path,
     OptionalJson(disabling): OptionalJson<Disabling>,
 ) -> Result<Json<Hook>, Problem> {
-    let mut office = visit.office().await?;
+    let mut admin = caller.admin().await?;
     let reason = disabling.reason.as_deref().unwrap_or("disabled by hand");
-    Ok(Json(office.disable_hook(visit.who(), &id, reason).await?))
+    Ok(Json(admin.disable_hook(caller.actor(), &id, reason).await?))
 }
 
-/// Give a hook a new secret, which is shown this once. For a day the old one signs too.
+/// Give a hook a new secret, which is shown only in this response. For a day, the old one signs too.
 #[utoipa::path(post, path = "/api/hooks/{id}/rotate", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
-    responses((status = 200, body = Keyed)))]
-pub(super) async fn rotate(visit: Visit, Id(id): Id) -> Result<Json<Keyed>, Problem> {
-    let mut office = visit.office().await?;
-    Ok(Json(office.rotate_secret(visit.who(), &id).await?))
+    responses((status = 200, body = HookWithSecret)))]
+pub(super) async fn rotate(
+    caller: Caller,
+    Path(id): Path,
+) -> Result<Json<HookWithSecret>, Problem> {
+    let mut admin = caller.admin().await?;
+    Ok(Json(admin.rotate_secret(caller.actor(), &id).await?))
 }
 
-/// Send a test to a hook now, and say what came of it.
+/// Send a test request to a hook, and return how it was answered.
 #[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
-    responses((status = 200, body = Tested)))]
-pub(super) async fn test(visit: Visit, Id(id): Id) -> Result<Json<Tested>, Problem> {
-    let office = visit.office().await?;
-    Ok(Json(office.test_hook(visit.who(), &id).await?))
+    responses((status = 200, body = TestResult)))]
+pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {
+    let admin = caller.admin().await?;
+    Ok(Json(admin.test_hook(caller.actor(), &id).await?))
 }

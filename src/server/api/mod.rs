@@ -1,24 +1,22 @@
-//! The REST API, under `/api`. Its OpenAPI document is made of this code, and served beside it.
+//! The REST API, under `/api`. Its OpenAPI document is derived from this code, and served at `/api/openapi.json`.
 
 mod backfills;
 mod deliveries;
 mod document;
 mod events;
 mod hooks;
+mod params;
 mod status;
 mod tokens;
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use axum::{Router, middleware, routing::get, routing::post};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 pub use self::document::document;
-use super::{access, generation::Home, problem::Problem};
-use crate::manage::PageRequest;
+use super::{access, state::AppState};
 
-pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
+pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
     let guarded = Router::new()
         .route("/api/status", get(status::show))
         .route("/api/events", get(events::list))
@@ -51,45 +49,10 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
         .route("/api/tokens", get(tokens::list).post(tokens::add))
         .route("/api/tokens/{id}", axum::routing::delete(tokens::revoke))
         .layer(middleware::from_fn_with_state(
-            Arc::clone(home),
-            access::access,
+            Arc::clone(state),
+            access::require_caller,
         ));
     Router::new()
         .route("/api/openapi.json", get(document::serve))
         .merge(guarded)
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Part {
-    /// Where to begin: `next` of the page before.
-    cursor: Option<String>,
-    /// So many at most; 50 without it.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-}
-
-impl Part {
-    fn page(&self) -> Result<PageRequest, Problem> {
-        if self.limit.is_some_and(|limit| !(1..=200).contains(&limit)) {
-            return Err(Problem::bad_request("limit is not from 1 to 200"));
-        }
-        Ok(PageRequest {
-            cursor: self.cursor.clone(),
-            limit: self.limit,
-        })
-    }
-}
-
-/// A time as RFC 3339 has it.
-fn time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
-    text.map(|text| {
-        humantime::parse_rfc3339_weak(text).map_err(|_| {
-            Problem::bad_request(format!(
-                "{name} is no time; write it in UTC, as in 2026-01-31T12:00:00Z"
-            ))
-        })
-    })
-    .transpose()
 }

@@ -1,22 +1,22 @@
-//! `/api/status`: how rowhook is.
+//! `/api/status` and `/api/reload`. For the operator only.
 
 use axum::http::StatusCode;
 
 use crate::manage::status::Status;
-use crate::server::{access::Visit, problem::Problem, request::Json};
+use crate::server::{access::Caller, problem::Problem, request::Json};
 
-/// Say how rowhook is. The operator's alone: it tells of everyone's deliveries.
+/// Show the status of rowhook. For the operator only, because it counts everyone's deliveries.
 #[utoipa::path(get, path = "/api/status", tag = "status", responses((status = 200, body = Status)))]
-pub(super) async fn show(visit: Visit) -> Result<Json<Status>, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok(Json(office.status().await?))
+pub(super) async fn show(caller: Caller) -> Result<Json<Status>, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.status().await?))
 }
 
-/// Read hooks.toml again, as SIGHUP does. A file with mistakes is told in the log and changes nothing.
+/// Read hooks.toml again, as SIGHUP does. The mistakes of a bad file are logged, and the old configuration stays.
 #[utoipa::path(post, path = "/api/reload", tag = "status", responses((status = 202, description = "It will be read")))]
-pub(super) async fn reload(visit: Visit) -> Result<StatusCode, Problem> {
-    visit.operator()?;
-    visit.house.handles.reload.notify_one();
+pub(super) async fn reload(caller: Caller) -> Result<StatusCode, Problem> {
+    caller.require_operator()?;
+    caller.generation.handles.reload.notify_one();
     Ok(StatusCode::ACCEPTED)
 }

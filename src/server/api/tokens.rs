@@ -1,40 +1,40 @@
-//! `/api/tokens`: tokens of owners, made by the operator.
+//! `/api/tokens`: tokens of owners. For the operator only.
 
 use axum::http::StatusCode;
 
-use crate::manage::tokens::{MadeToken, NewToken, Token};
+use crate::manage::tokens::{IssuedToken, NewToken, Token};
 use crate::server::{
-    access::Visit,
+    access::Caller,
     problem::Problem,
-    request::{Id, Json},
+    request::{Json, Path},
 };
 
-/// List tokens, the newest first. The operator's alone, as all of this.
+/// List tokens, the newest first.
 #[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = [Token])))]
-pub(super) async fn list(visit: Visit) -> Result<Json<Vec<Token>>, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok(Json(office.tokens().await?))
+pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Token>>, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok(Json(admin.tokens().await?))
 }
 
-/// Make a token for an owner. It is shown this once.
+/// Issue a token for an owner. It is shown only in this response.
 #[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewToken,
-    responses((status = 201, body = MadeToken)))]
+    responses((status = 201, body = IssuedToken)))]
 pub(super) async fn add(
-    visit: Visit,
+    caller: Caller,
     Json(new): Json<NewToken>,
-) -> Result<(StatusCode, Json<MadeToken>), Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    Ok((StatusCode::CREATED, Json(office.make_token(new).await?)))
+) -> Result<(StatusCode, Json<IssuedToken>), Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    Ok((StatusCode::CREATED, Json(admin.issue_token(new).await?)))
 }
 
 /// Revoke a token.
 #[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(("id" = i64, Path, description = "The token's number")),
     responses((status = 204, description = "It opens nothing any more")))]
-pub(super) async fn revoke(visit: Visit, Id(id): Id<i64>) -> Result<StatusCode, Problem> {
-    visit.operator()?;
-    let office = visit.office().await?;
-    office.revoke_token(id).await?;
+pub(super) async fn revoke(caller: Caller, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
+    caller.require_operator()?;
+    let admin = caller.admin().await?;
+    admin.revoke_token(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

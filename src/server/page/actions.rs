@@ -1,4 +1,4 @@
-//! What the buttons do. Each form carries a word that only our own pages know.
+//! What the buttons of the page do. Each form carries the CSRF token of the session.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,38 +10,40 @@ use minijinja::{Value, context};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{
-    session::Visitor,
-    template::{self, of},
-};
+use super::{template::of, user::User};
 use crate::{
     manage::{hook_input::NewHook, replay::Range},
-    server::{problem::Problem, request::Id},
+    server::{problem::Problem, request::Path},
 };
 
-/// A page that is shown once, or the way to one.
-enum Done {
+/// What the replay button goes back.
+const REPLAY_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How an action answers: with a page, or with a redirect to one.
+enum Outcome {
     Page(&'static str, Value),
-    See(String),
+    Redirect(String),
 }
 
-fn answer(visitor: &Visitor, done: Result<Done, Problem>) -> Response {
-    match done {
-        Ok(Done::Page(name, values)) => {
-            let common = template::common(visitor, "hooks");
-            template::page(name, context! { ..values, ..common })
-        }
-        Ok(Done::See(path)) => Redirect::to(&path).into_response(),
-        Err(problem) => template::problem(Some(visitor), &problem),
+impl Outcome {
+    /// A redirect to the page of a hook or a delivery.
+    fn to(kind: &str, id: &str) -> Self {
+        let id = utf8_percent_encode(id, NON_ALPHANUMERIC);
+        Self::Redirect(format!("/{kind}/{id}"))
     }
 }
 
-fn address(of: &str, id: &str) -> String {
-    format!("/{of}/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+fn respond(user: &User, outcome: Result<Outcome, Problem>) -> Response {
+    match outcome {
+        Ok(Outcome::Page(name, values)) => user.page(name, "hooks", values),
+        Ok(Outcome::Redirect(path)) => Redirect::to(&path).into_response(),
+        Err(problem) => user.problem(&problem),
+    }
 }
 
+/// The form that adds a hook.
 #[derive(Deserialize)]
-pub(super) struct New {
+pub(super) struct NewHookForm {
     csrf: String,
     event: String,
     target: String,
@@ -51,98 +53,98 @@ pub(super) struct New {
     description: String,
 }
 
-pub(super) async fn add(visitor: Visitor, Form(new): Form<New>) -> Response {
-    let done = async {
-        visitor.check_change(&new.csrf)?;
-        let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let mut office = visitor.office().await?;
-        office
-            .prove(new.target.trim(), visitor.house.server.verify)
-            .await?;
-        let hook = NewHook {
-            event: new.event.trim().to_owned(),
-            target: new.target.trim().to_owned(),
-            owner: given(new.owner),
-            description: given(new.description),
-            ..NewHook::default()
-        };
-        let made = office.add_hook(visitor.who(), hook).await?;
-        Ok(Done::Page(
-            "secret.html",
-            context! { hook => of(&made.hook), secret => made.secret, made => true },
-        ))
-    };
-    let done = done.await;
-    answer(&visitor, done)
+/// `POST /hooks`: adds a hook, and shows its secret this once.
+pub(super) async fn add(user: User, Form(form): Form<NewHookForm>) -> Response {
+    let outcome = add_hook(&user, form).await;
+    respond(&user, outcome)
 }
 
+async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
+    user.check_change(&form.csrf)?;
+    let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let mut admin = user.admin().await?;
+    let verify = user.caller.generation.server.verify;
+    admin.verify_target(form.target.trim(), verify).await?;
+    let hook = NewHook {
+        event: form.event.trim().to_owned(),
+        target: form.target.trim().to_owned(),
+        owner: given(form.owner),
+        description: given(form.description),
+        ..NewHook::default()
+    };
+    let made = admin.add_hook(user.actor(), hook).await?;
+    Ok(Outcome::Page(
+        "secret.html",
+        context! { hook => of(&made.hook), secret => made.secret, made => true },
+    ))
+}
+
+/// A form that is nothing but a button.
 #[derive(Deserialize)]
-pub(super) struct Pressed {
+pub(super) struct ButtonForm {
     csrf: String,
 }
 
+/// `POST /hooks/{id}/{action}`: does something with a hook.
 pub(super) async fn hook(
-    visitor: Visitor,
-    Id((id, action)): Id<(String, String)>,
-    Form(pressed): Form<Pressed>,
+    user: User,
+    Path((id, action)): Path<(String, String)>,
+    Form(form): Form<ButtonForm>,
 ) -> Response {
-    let done = async {
-        visitor.check_change(&pressed.csrf)?;
-        let who = visitor.who();
-        let mut office = visitor.office().await?;
-        match action.as_str() {
-            "enable" => drop(office.enable_hook(who, &id).await?),
-            "disable" => drop(office.disable_hook(who, &id, "disabled by hand").await?),
-            "retry-dead" | "replay" => {
-                let since = SystemTime::now().checked_sub(Duration::from_secs(24 * 60 * 60));
-                let range = Range {
-                    hook: Some(id.clone()),
-                    since: since.filter(|_| action == "replay"),
-                    ..Range::default()
-                };
-                match action == "replay" {
-                    true => office.replay(who, &range, &mut |_| {}).await?,
-                    false => office.retry_dead(who, &range, &mut |_| {}).await?,
-                };
-            }
-            "remove" => {
-                office.remove_hook(who, &id).await?;
-                return Ok(Done::See("/hooks".to_owned()));
-            }
-            "rotate" => {
-                let rotated = office.rotate_secret(who, &id).await?;
-                return Ok(Done::Page(
-                    "secret.html",
-                    context! { hook => of(&rotated.hook), secret => rotated.secret },
-                ));
-            }
-            "test" => {
-                let tested = office.test_hook(who, &id).await?;
-                return Ok(Done::Page(
-                    "tested.html",
-                    context! { id, tested => of(&tested) },
-                ));
-            }
-            _ => {
-                return Err(Problem::new(
-                    axum::http::StatusCode::NOT_FOUND,
-                    "there is nothing at this address",
-                ));
-            }
-        }
-        Ok(Done::See(address("hooks", &id)))
-    };
-    let done = done.await;
-    answer(&visitor, done)
+    let outcome = act_on_hook(&user, &id, &action, &form.csrf).await;
+    respond(&user, outcome)
 }
 
-pub(super) async fn retry(visitor: Visitor, Id(id): Id, Form(pressed): Form<Pressed>) -> Response {
-    let done = async {
-        visitor.check_change(&pressed.csrf)?;
-        let mut office = visitor.office().await?;
-        office.retry(visitor.who(), &id).await?;
-        Ok(Done::See(address("deliveries", &id)))
+async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<Outcome, Problem> {
+    user.check_change(csrf)?;
+    let actor = user.actor();
+    let mut admin = user.admin().await?;
+    let range = |since: Option<SystemTime>| Range {
+        hook: Some(id.to_owned()),
+        since,
+        ..Range::default()
     };
-    let done = done.await;
-    answer(&visitor, done)
+    match action {
+        "enable" => drop(admin.enable_hook(actor, id).await?),
+        "disable" => drop(admin.disable_hook(actor, id, "disabled by hand").await?),
+        "retry-dead" => {
+            admin.retry_dead(actor, &range(None), &mut |_| {}).await?;
+        }
+        "replay" => {
+            let range = range(SystemTime::now().checked_sub(REPLAY_SPAN));
+            admin.replay(actor, &range, &mut |_| {}).await?;
+        }
+        "remove" => {
+            admin.remove_hook(actor, id).await?;
+            return Ok(Outcome::Redirect("/hooks".to_owned()));
+        }
+        "rotate" => {
+            let rotated = admin.rotate_secret(actor, id).await?;
+            return Ok(Outcome::Page(
+                "secret.html",
+                context! { hook => of(&rotated.hook), secret => rotated.secret },
+            ));
+        }
+        "test" => {
+            let tested = admin.test_hook(actor, id).await?;
+            return Ok(Outcome::Page(
+                "tested.html",
+                context! { id, tested => of(&tested) },
+            ));
+        }
+        _ => return Err(Problem::no_such_address()),
+    }
+    Ok(Outcome::to("hooks", id))
+}
+
+/// `POST /deliveries/{id}/retry`: has a delivery sent at once.
+pub(super) async fn retry(user: User, Path(id): Path, Form(form): Form<ButtonForm>) -> Response {
+    let outcome = async {
+        user.check_change(&form.csrf)?;
+        let mut admin = user.admin().await?;
+        admin.retry(user.actor(), &id).await?;
+        Ok(Outcome::to("deliveries", &id))
+    };
+    let outcome = outcome.await;
+    respond(&user, outcome)
 }

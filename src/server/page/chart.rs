@@ -1,82 +1,22 @@
-//! Small charts of the last minutes, as SVG that a template can show.
-
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+//! Small bar charts of the last minutes, in the measures that a template draws SVG with.
 
 use serde::Serialize;
 
-use crate::{lock::lock, meters::Meters};
+use crate::server::samples::{KEPT, Sample};
 
-/// How often a sample is taken, and how many are kept: ten minutes.
-pub(in crate::server) const PAUSE: Duration = Duration::from_secs(10);
-const KEPT: usize = 60;
+/// The height of a chart, and the width of a bar with its gap, in pixels.
 const HEIGHT: f64 = 40.0;
 const STEP: usize = 4;
 
-/// What happened between two looks.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sample {
-    pub(super) delivered_per_second: f64,
-    pub(super) failed_per_second: f64,
-    pub(super) mean_ms: f64,
-}
-
-/// The last samples.
-#[derive(Default)]
-pub(in crate::server) struct Samples(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    samples: VecDeque<Sample>,
-    last: Option<[f64; 4]>,
-}
-
-impl Samples {
-    /// Takes a sample of what was counted since the last.
-    pub(in crate::server) fn take(&self, meters: &Meters) {
-        let (_, count, seconds) = meters.took().cumulated();
-        let now = [
-            meters.delivered.load(Relaxed) as f64,
-            meters.failed.load(Relaxed) as f64,
-            count as f64,
-            seconds,
-        ];
-        let mut state = lock(&self.0);
-        if let Some(last) = state.last {
-            let since: Vec<f64> = now.iter().zip(last).map(|(now, last)| now - last).collect();
-            let pause = PAUSE.as_secs_f64();
-            state.samples.push_back(Sample {
-                delivered_per_second: since[0] / pause,
-                failed_per_second: since[1] / pause,
-                mean_ms: if since[2] > 0.0 {
-                    since[3] / since[2] * 1000.0
-                } else {
-                    0.0
-                },
-            });
-            if state.samples.len() > KEPT {
-                state.samples.pop_front();
-            }
-        }
-        state.last = Some(now);
-    }
-
-    pub(super) fn read(&self) -> Vec<Sample> {
-        let state = lock(&self.0);
-        state.samples.iter().copied().collect()
-    }
-}
-
-/// A chart: its bars, and what to say of it.
+/// The bars of a chart, and the texts beside it.
 #[derive(Debug, Serialize)]
 pub(super) struct Chart {
     width: usize,
     height: f64,
     bars: Vec<Bar>,
+    /// The newest value.
     now: String,
+    /// The highest value.
     most: String,
 }
 
@@ -87,7 +27,7 @@ struct Bar {
     height: f64,
 }
 
-/// Bars of one figure of the samples, the newest at the right.
+/// Draws one figure of the samples, the newest at the right. The highest bar is as high as the chart.
 pub(super) fn bars(samples: &[Sample], of: impl Fn(&Sample) -> f64) -> Chart {
     let values: Vec<f64> = samples.iter().map(of).collect();
     let most = values.iter().copied().fold(0.0, f64::max);

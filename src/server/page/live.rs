@@ -1,6 +1,6 @@
-//! What happens, as server-sent events: each attempt that history notes, and now and then a word to look at the figures again.
+//! Server-sent events: each attempt that history notes, and every few seconds a hint to load the figures again.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -11,78 +11,82 @@ use axum::{
 };
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::session::Visitor;
-use crate::{manage::attempts::News, server::generation::Home};
+use super::user::User;
+use crate::{
+    manage::attempts::AttemptSummary,
+    server::{problem::Problem, state::AppState},
+};
 
-/// History is written once a second.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often the figures are worth a look.
-const GLANCE: Duration = Duration::from_secs(5);
+/// History is written once a second, so it is polled as often.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The time between two hints to load the figures again.
+const GLANCE_INTERVAL: Duration = Duration::from_secs(5);
 
-struct Watching {
-    visitor: Visitor,
+/// The events of one open page.
+struct Feed {
+    user: User,
+    /// The id of the last attempt that was read.
     last: i64,
-    pending: Vec<News>,
-    look: Instant,
-    glance: Instant,
-    end: tokio_util::sync::CancellationToken,
+    pending: VecDeque<AttemptSummary>,
+    next_poll: Instant,
+    next_glance: Instant,
+    stop: CancellationToken,
 }
 
-pub(super) async fn live(State(home): State<Arc<Home>>, visitor: Visitor) -> Response {
-    let office = match visitor.office().await {
-        Ok(office) => office,
+/// `GET /live`: the attempts from now on, until the page is closed or the server stops.
+pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Response {
+    let newest = async {
+        let admin = user.admin().await?;
+        admin.newest_attempt_id().await.map_err(Problem::from)
+    };
+    let last = match newest.await {
+        Ok(last) => last,
         Err(problem) => return problem.into_response(),
     };
-    let last = match office.newest_attempt().await {
-        Ok(last) => last,
-        Err(error) => return super::Problem::from(error).into_response(),
-    };
-    drop(office);
     let now = Instant::now();
-    let watching = Watching {
-        visitor,
+    let feed = Feed {
+        user,
         last,
-        pending: Vec::new(),
-        look: now,
-        glance: now + GLANCE,
-        end: home.end.clone(),
+        pending: VecDeque::new(),
+        next_poll: now,
+        next_glance: now + GLANCE_INTERVAL,
+        stop: state.stop.clone(),
     };
-    let events = stream::unfold(watching, |watching| async move { watching.next().await });
+    let events = stream::unfold(feed, |feed| async move { feed.next().await });
     Sse::new(events)
         .keep_alive(KeepAlive::default())
         .into_response()
 }
 
-impl Watching {
-    /// The next event; `None` where there is nobody to look for it any more.
+impl Feed {
+    /// The next event; `None` ends the stream, because the server stops or the database cannot be asked.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         loop {
-            if !self.pending.is_empty() {
-                let news = self.pending.remove(0);
-                let event = Event::default().event("attempt").json_data(&news).ok()?;
+            if let Some(attempt) = self.pending.pop_front() {
+                let event = Event::default().event("attempt").json_data(&attempt).ok()?;
                 return Some((Ok(event), self));
             }
-            let next = self.look.min(self.glance);
             tokio::select! {
-                () = sleep_until(next) => {}
-                () = self.end.cancelled() => return None,
+                () = sleep_until(self.next_poll.min(self.next_glance)) => {}
+                () = self.stop.cancelled() => return None,
             }
             let now = Instant::now();
-            if now >= self.glance {
-                self.glance = now + GLANCE;
+            if now >= self.next_glance {
+                self.next_glance = now + GLANCE_INTERVAL;
                 return Some((Ok(Event::default().event("glance").data("look")), self));
             }
-            self.look = now + LOOK;
-            let office = self.visitor.house.office().await.ok()?;
-            let news = office
-                .news(self.visitor.who(), None, self.last)
+            self.next_poll = now + POLL_INTERVAL;
+            let admin = self.user.admin().await.ok()?;
+            let attempts = admin
+                .attempts_after(self.user.actor(), None, self.last)
                 .await
                 .ok()?;
-            if let Some(newest) = news.last() {
+            if let Some(newest) = attempts.last() {
                 self.last = newest.id;
             }
-            self.pending = news;
+            self.pending = attempts.into();
         }
     }
 }

@@ -1,13 +1,14 @@
-//! The page at `/`: hooks and deliveries for people. Rendered here, readable without JavaScript, live with it.
+//! The page at `/`: hooks and deliveries for people. It is rendered here, works without JavaScript, and is live with
+//! it.
 //!
-//! Whoever logs in with a token sees what the API would give them: the operator everything, an owner their own. Everything
-//! that is shown is escaped by the templates; no page has a script or a style inside of it.
+//! A token shows what the API would give for it: to the operator everything, to an owner what is theirs. The templates
+//! escape everything, and no page has a script or a style inline.
 
 mod actions;
 mod chart;
 mod live;
-mod session;
 mod template;
+mod user;
 mod views;
 
 use std::sync::Arc;
@@ -24,17 +25,14 @@ use minijinja::context;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use self::session::{Visitor, cookie_of};
-pub(super) use self::{
-    chart::{PAUSE, Samples},
-    session::Sessions,
-};
-use super::{Peer, access, generation::Home, problem::Problem};
+use self::user::User;
+use super::{access, problem::Problem, request::Peer, sessions, state::AppState};
 
+/// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
+pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
     Router::new()
         .route("/", get(views::home))
         .route("/glance", get(views::glance))
@@ -49,13 +47,13 @@ pub(super) fn router(home: &Arc<Home>) -> Router<Arc<Home>> {
         .route("/logout", post(logout))
         .route("/style.css", get(style))
         .route("/live.js", get(script))
-        .layer(middleware::from_fn(guarded))
-        .with_state(Arc::clone(home))
+        .layer(middleware::from_fn(secure_headers))
+        .with_state(Arc::clone(state))
 }
 
-/// What every page tells the browser not to do.
-async fn guarded(request: Request, next: Next) -> Response {
-    let fixed = matches!(request.uri().path(), "/style.css" | "/live.js");
+/// Middleware that sets the headers which restrict what a browser may do with a page.
+async fn secure_headers(request: Request, next: Next) -> Response {
+    let is_asset = matches!(request.uri().path(), "/style.css" | "/live.js");
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
@@ -66,7 +64,7 @@ async fn guarded(request: Request, next: Next) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let cache = if fixed { "max-age=300" } else { "no-store" };
+    let cache = if is_asset { "max-age=300" } else { "no-store" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }
@@ -90,56 +88,51 @@ async fn login_page() -> Response {
 }
 
 #[derive(Deserialize)]
-struct Login {
+struct LoginForm {
     token: String,
 }
 
+/// `POST /login`: opens a session for a token that is good.
 async fn login(
-    State(home): State<Arc<Home>>,
+    State(state): State<Arc<AppState>>,
     ConnectInfo(peer): Peer,
-    Form(login): Form<Login>,
+    Form(form): Form<LoginForm>,
 ) -> Response {
-    let house = home.now();
-    // Before the token is looked at: guessing has an end.
-    if let Err(wait) = house
-        .limits
-        .take(&format!("login {}", peer.ip()), Instant::now())
-    {
-        return Problem::too_many(wait).into_response();
+    let generation = state.current();
+    // Limited before the token is looked at, so that nobody can guess tokens for long.
+    let caller = format!("login {}", peer.ip());
+    if let Err(wait) = generation.limits.take(&caller, Instant::now()) {
+        return Problem::too_many_requests(wait).into_response();
     }
-    let token = login.token.trim();
-    match access::recognize(&house, token).await {
+    let token = form.token.trim();
+    match access::identify(&generation, token).await {
         Ok(Some(_)) => {
-            let cookie = home.sessions.open(token);
-            let mut response = Redirect::to("/").into_response();
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
-            response
+            let cookie = state.sessions.open(token);
+            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
         Ok(None) => {
             let page = template::page("login.html", context! { refused => true });
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
-        Err(problem) => template::problem(None, &problem),
+        Err(problem) => template::problem(&problem, context! {}),
     }
 }
 
 #[derive(Deserialize)]
-struct Logout {
+struct LogoutForm {
     csrf: String,
 }
 
+/// `POST /logout`: ends the session.
 async fn logout(
-    State(home): State<Arc<Home>>,
-    visitor: Visitor,
-    Form(logout): Form<Logout>,
+    State(state): State<Arc<AppState>>,
+    user: User,
+    Form(form): Form<LogoutForm>,
 ) -> Response {
-    if let Err(problem) = visitor.check(&logout.csrf) {
-        return template::problem(Some(&visitor), &problem);
+    if let Err(problem) = user.check_csrf(&form.csrf) {
+        return user.problem(&problem);
     }
-    home.sessions.close(&visitor.key);
-    let mut response = Redirect::to("/login").into_response();
-    response
-        .headers_mut()
-        .insert(header::SET_COOKIE, cookie_of("", 0));
-    response
+    state.sessions.close(&user.session);
+    let cookie = sessions::clear_cookie();
+    ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
 }

@@ -1,4 +1,4 @@
-//! The templates. What they show is escaped, because their names end in .html.
+//! The templates of the page. MiniJinja escapes what they show, because their names end in `.html`.
 
 use std::sync::LazyLock;
 
@@ -8,8 +8,7 @@ use axum::{
 };
 use minijinja::{Environment, Value, context, value::Serde};
 
-use super::session::Visitor;
-use crate::{manage::Who, server::problem::Problem, setup::lag::human_size};
+use crate::{server::problem::Problem, setup::lag::human_size};
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
@@ -39,18 +38,18 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates
 });
 
-/// A time without its date's century and its microseconds, for tables.
+/// A time for tables: without fractions of a second, and with a space in place of the T.
 fn brief(time: &str) -> String {
     let time = time.split('.').next().unwrap_or(time);
     time.replace('T', " ")
 }
 
-/// What a template sees of a value.
+/// A value as a template sees it.
 pub(super) fn of(value: &impl serde::Serialize) -> Value {
     Value::from(Serde(value))
 }
 
-/// Renders a page.
+/// Renders a template. One that fails is logged, and answered with status 500.
 pub(super) fn page(name: &str, values: Value) -> Response {
     let rendered = TEMPLATES
         .get_template(name)
@@ -64,25 +63,8 @@ pub(super) fn page(name: &str, values: Value) -> Response {
     }
 }
 
-/// What every page of somebody who has logged in knows.
-pub(super) fn common(visitor: &Visitor, here: &str) -> Value {
-    let (operator, name) = match visitor.who() {
-        Who::Operator => (true, "operator".to_owned()),
-        Who::Owner(owner) => (false, owner.clone()),
-    };
-    context! {
-        operator,
-        name,
-        here,
-        csrf => visitor.csrf.clone(),
-        may_write => visitor.may_write(),
-        version => env!("CARGO_PKG_VERSION"),
-    }
-}
-
-/// What went wrong, as a page.
-pub(super) fn problem(visitor: Option<&Visitor>, problem: &Problem) -> Response {
-    let common = visitor.map_or_else(|| context! {}, |visitor| common(visitor, ""));
+/// Renders a problem. `common` is what the layout shows, and empty where nobody is logged in.
+pub(super) fn problem(problem: &Problem, common: Value) -> Response {
     let values = context! { problem => of(problem), ..common };
     (problem.status(), page("problem.html", values)).into_response()
 }

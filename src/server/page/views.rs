@@ -1,75 +1,77 @@
-//! Pages to look at.
+//! The pages that show something and change nothing.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use minijinja::{Value, context};
 use serde::Deserialize;
+use tokio::time::Instant;
 
-use super::{
-    chart,
-    session::Visitor,
-    template::{self, of},
-};
+use super::{chart, template::of, user::User};
 use crate::{
     manage::{
-        Error, PageRequest, Who,
+        Actor, Admin, Error, PageRequest,
         deliveries::{DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
     },
     server::{
-        generation::Home,
         problem::Problem,
-        request::{Asked, Id},
+        request::{Path, Query},
+        state::AppState,
     },
 };
 
-/// How often, and how many times, it is looked whether a delivery can be shown.
-const LOOK: Duration = Duration::from_millis(250);
-const LOOKS: u32 = 12;
+/// A delivery that is not found is looked for again after this time, and at most this many times.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const MAX_POLLS: u32 = 12;
+/// How many attempts the home page shows, and of how many of the newest ones it picks those that the user may see.
+const SHOWN_ATTEMPTS: usize = 20;
+const SEARCHED_ATTEMPTS: i64 = 500;
+/// How many deliveries the page of a hook shows.
+const SHOWN_DELIVERIES: u32 = 20;
 
-/// Renders what was found, or what went wrong.
-fn answer(visitor: &Visitor, name: &str, here: &str, found: Result<Value, Problem>) -> Response {
+/// Renders what was found, or the problem.
+fn respond(user: &User, name: &str, here: &str, found: Result<Value, Problem>) -> Response {
     match found {
-        Ok(values) => {
-            let common = template::common(visitor, here);
-            template::page(name, context! { ..values, ..common })
-        }
-        Err(problem) => template::problem(Some(visitor), &problem),
+        Ok(values) => user.page(name, here, values),
+        Err(problem) => user.problem(&problem),
     }
 }
 
-pub(super) async fn home(State(home): State<Arc<Home>>, visitor: Visitor) -> Response {
+/// `GET /`: the figures and the newest attempts.
+pub(super) async fn home(State(state): State<Arc<AppState>>, user: User) -> Response {
     let found = async {
-        let office = visitor.office().await?;
-        let newest = office.newest_attempt().await?;
-        let mut news = office.news(visitor.who(), None, newest - 500).await?;
-        news.reverse();
-        news.truncate(20);
-        let glance = seen(&home, &visitor).await?;
-        Ok(context! { news => of(&news), ..glance })
+        let admin = user.admin().await?;
+        let newest = admin.newest_attempt_id().await?;
+        let mut attempts = admin
+            .attempts_after(user.actor(), None, newest - SEARCHED_ATTEMPTS)
+            .await?;
+        attempts.reverse();
+        attempts.truncate(SHOWN_ATTEMPTS);
+        let figures = figures(&state, &user, &admin).await?;
+        Ok(context! { attempts => of(&attempts), ..figures })
     };
     let found = found.await;
-    answer(&visitor, "home.html", "home", found)
+    respond(&user, "home.html", "home", found)
 }
 
-/// The part of the home page that a script asks for again and again.
-pub(super) async fn glance(State(home): State<Arc<Home>>, visitor: Visitor) -> Response {
-    let found = seen(&home, &visitor).await;
-    answer(&visitor, "glance.html", "home", found)
+/// `GET /glance`: the figures alone, which the script of the home page loads again and again.
+pub(super) async fn glance(State(state): State<Arc<AppState>>, user: User) -> Response {
+    let found = async {
+        let admin = user.admin().await?;
+        figures(&state, &user, &admin).await
+    };
+    let found = found.await;
+    respond(&user, "glance.html", "home", found)
 }
 
-async fn seen(home: &Arc<Home>, visitor: &Visitor) -> Result<Value, Problem> {
-    match visitor.who() {
-        Who::Operator => {
-            let office = visitor.office().await?;
-            let status = office.status().await?;
-            let samples = home.samples.read();
-            let now = visitor
-                .house
-                .handles
-                .health
-                .now(tokio::time::Instant::now());
+/// The operator sees how rowhook is; an owner, how their hooks are.
+async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, Problem> {
+    match user.actor() {
+        Actor::Operator => {
+            let status = admin.status().await?;
+            let samples = state.samples.read();
+            let now = user.caller.generation.handles.health.now(Instant::now());
             Ok(context! {
                 status => of(&status),
                 lag_seconds => now.lag.as_secs(),
@@ -79,67 +81,64 @@ async fn seen(home: &Arc<Home>, visitor: &Visitor) -> Result<Value, Problem> {
                 latency => of(&chart::bars(&samples, |sample| sample.mean_ms)),
             })
         }
-        Who::Owner(_) => {
-            let office = visitor.office().await?;
-            let hooks = office
-                .hooks(
-                    visitor.who(),
-                    &HookQuery::default(),
-                    &PageRequest::largest(),
-                )
-                .await?;
+        owner @ Actor::Owner(_) => {
+            let (query, page) = (HookQuery::default(), PageRequest::largest());
+            let hooks = admin.hooks(owner, &query, &page).await?;
             Ok(context! { hooks => of(&hooks.data) })
         }
     }
 }
 
+/// Where in a list a page begins. A form sends a field that was left empty as an empty text.
 #[derive(Deserialize)]
-pub(super) struct Part {
+pub(super) struct Position {
     cursor: Option<String>,
 }
 
-impl Part {
-    fn page(self) -> PageRequest {
-        PageRequest {
-            cursor: self.cursor.filter(|cursor| !cursor.is_empty()),
-            limit: None,
-        }
-    }
+fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
-pub(super) async fn hooks(visitor: Visitor, Asked(part): Asked<Part>) -> Response {
+/// `GET /hooks`: a page of hooks, and the form that adds one.
+pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Response {
     let found = async {
-        let office = visitor.office().await?;
-        let page = office
-            .hooks(visitor.who(), &HookQuery::default(), &part.page())
+        let page = PageRequest {
+            cursor: non_empty(position.cursor),
+            limit: None,
+        };
+        let admin = user.admin().await?;
+        let hooks = admin
+            .hooks(user.actor(), &HookQuery::default(), &page)
             .await?;
-        let events = visitor.house.config.events.iter();
+        let events = user.caller.generation.config.events.iter();
         let events: Vec<String> = events.map(|rule| rule.name.clone()).collect();
-        Ok(context! { hooks => of(&page.data), next => page.next, events })
+        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events })
     };
     let found = found.await;
-    answer(&visitor, "hooks.html", "hooks", found)
+    respond(&user, "hooks.html", "hooks", found)
 }
 
-pub(super) async fn hook(visitor: Visitor, Id(id): Id) -> Response {
+/// `GET /hooks/{id}`: a hook with its newest deliveries.
+pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     let found = async {
-        let office = visitor.office().await?;
-        let hook = office.hook(visitor.who(), &id).await?;
+        let admin = user.admin().await?;
+        let hook = admin.hook(user.actor(), &id).await?;
         let query = DeliveryQuery {
             hook: Some(id),
             ..DeliveryQuery::default()
         };
         let page = PageRequest {
-            limit: Some(20),
+            limit: Some(SHOWN_DELIVERIES),
             cursor: None,
         };
-        let deliveries = office.deliveries(visitor.who(), &query, &page).await?;
+        let deliveries = admin.deliveries(user.actor(), &query, &page).await?;
         Ok(context! { hook => of(&hook), deliveries => of(&deliveries.data) })
     };
     let found = found.await;
-    answer(&visitor, "hook.html", "hooks", found)
+    respond(&user, "hook.html", "hooks", found)
 }
 
+/// Which deliveries are listed, and where the page begins.
 #[derive(Deserialize)]
 pub(super) struct Filter {
     hook: Option<String>,
@@ -148,14 +147,13 @@ pub(super) struct Filter {
     cursor: Option<String>,
 }
 
-pub(super) async fn deliveries(visitor: Visitor, Asked(filter): Asked<Filter>) -> Response {
+/// `GET /deliveries`: a page of deliveries.
+pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Response {
     let found = async {
-        // What a form leaves empty is not asked for.
-        let asked = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (hook, state, event) = (
-            asked(&filter.hook),
-            asked(&filter.state),
-            asked(&filter.event),
+            non_empty(filter.hook),
+            non_empty(filter.state),
+            non_empty(filter.event),
         );
         let query = DeliveryQuery {
             hook: hook.clone(),
@@ -163,34 +161,37 @@ pub(super) async fn deliveries(visitor: Visitor, Asked(filter): Asked<Filter>) -
             event: event.clone(),
         };
         let page = PageRequest {
-            cursor: asked(&filter.cursor),
+            cursor: non_empty(filter.cursor),
             limit: None,
         };
-        let office = visitor.office().await?;
-        let found = office.deliveries(visitor.who(), &query, &page).await?;
+        let admin = user.admin().await?;
+        let found = admin.deliveries(user.actor(), &query, &page).await?;
         Ok(context! { deliveries => of(&found.data), next => found.next, hook, state, event })
     };
     let found = found.await;
-    answer(&visitor, "deliveries.html", "deliveries", found)
+    respond(&user, "deliveries.html", "deliveries", found)
 }
 
-pub(super) async fn delivery(visitor: Visitor, Id(id): Id) -> Response {
+/// `GET /deliveries/{id}`: a delivery with its body and its attempts.
+pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
     let found = async {
-        let office = visitor.office().await?;
-        // One that has just arrived is shown when history has noted it, which is a moment later.
-        let mut looks = tokio::time::interval(LOOK);
-        let mut left = LOOKS;
+        let admin = user.admin().await?;
+        // One that has just been delivered is found once history has noted it, which is a moment later.
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
+        let mut left = MAX_POLLS;
         let detail = loop {
-            looks.tick().await;
-            match office.delivery(visitor.who(), &id).await {
+            polls.tick().await;
+            match admin.delivery(user.actor(), &id).await {
                 Err(Error::NotFound { .. }) if left > 0 => left -= 1,
                 found => break found?,
             }
         };
-        Ok(
-            context! { delivery => of(&detail.delivery), body => of(&detail.body), attempts => of(&detail.attempt_list) },
-        )
+        Ok(context! {
+            delivery => of(&detail.delivery),
+            body => of(&detail.body),
+            attempts => of(&detail.attempt_list),
+        })
     };
     let found = found.await;
-    answer(&visitor, "delivery.html", "deliveries", found)
+    respond(&user, "delivery.html", "deliveries", found)
 }

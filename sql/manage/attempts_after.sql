@@ -1,8 +1,10 @@
--- Attempts after a number ($4), of a hook ($3) or of all. `known` stands before this: all hooks, of the file ($1) and of the
--- table.
+-- Attempts with ids after $4, oldest first, of an owner ($2) or a hook ($3) where they are given. `all_hooks` stands
+-- before this: the hooks of hooks.toml ($1) and those of the hook table.
+
+-- The owner's hooks.
 mine as (
     select id
-    from known
+    from all_hooks
     where owner = $2
 )
 

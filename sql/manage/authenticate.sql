@@ -1,4 +1,5 @@
--- What the token with this hash opens, if it still does; and notes that it was used, once an hour at most.
+-- The owner and the scope of the token with this hash, if it is still good. Notes that it was used, at most once an
+-- hour.
 with good as (
     select id, owner, scope, used_at
     from token

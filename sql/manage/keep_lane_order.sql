@@ -1,5 +1,7 @@
--- Lets wait, of the lanes of what was just revived ($1), everything but the first: each lane keeps its order. What somebody is
--- sending just now is not called back.
+-- Keeps the lanes of the deliveries that were just revived ($1) in order: only the first of each lane stays due, and
+-- the others wait behind it. A delivery that is being sent is left alone.
+
+-- Their lanes.
 with touched as (
     select hook, lane from delivery where id = any($1)
     union

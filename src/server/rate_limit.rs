@@ -1,4 +1,4 @@
-//! How often a caller may ask: a bucket that fills evenly over a minute.
+//! How many requests a caller may make: a token bucket that refills evenly over a minute.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
@@ -6,23 +6,23 @@ use tokio::time::Instant;
 
 use crate::lock::lock;
 
-/// Buckets of callers who have not come for so long are forgotten: they are full again.
-const FORGET: Duration = Duration::from_secs(60);
-/// Look for those when there are so many.
+/// A bucket that was not used for this time is full again, and need not be kept.
+const REFILL: Duration = Duration::from_secs(60);
+/// From this number of buckets on, full ones are removed.
 const MANY: usize = 10_000;
 
-/// The buckets of all callers.
-pub(super) struct Limits {
+/// The buckets of all callers, by their names.
+pub(super) struct RateLimits {
     per_minute: f64,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
 struct Bucket {
     left: f64,
-    at: Instant,
+    filled_at: Instant,
 }
 
-impl Limits {
+impl RateLimits {
     pub(super) fn per_minute(requests: u32) -> Self {
         Self {
             per_minute: f64::from(requests),
@@ -30,20 +30,23 @@ impl Limits {
         }
     }
 
-    /// Takes one request of `caller`. If there is none left, says when there will be.
+    /// Takes one token of `caller`.
+    ///
+    /// # Errors
+    /// When there is none left: the time until there is one.
     pub(super) fn take(&self, caller: &str, now: Instant) -> Result<(), Duration> {
         let mut buckets = lock(&self.buckets);
         if buckets.len() >= MANY {
-            buckets.retain(|_, bucket| now - bucket.at < FORGET);
+            buckets.retain(|_, bucket| now - bucket.filled_at < REFILL);
         }
         let per_second = self.per_minute / 60.0;
         let bucket = buckets.entry(caller.to_owned()).or_insert(Bucket {
             left: self.per_minute,
-            at: now,
+            filled_at: now,
         });
-        let filled = (now - bucket.at).as_secs_f64() * per_second;
+        let filled = (now - bucket.filled_at).as_secs_f64() * per_second;
         bucket.left = (bucket.left + filled).min(self.per_minute);
-        bucket.at = now;
+        bucket.filled_at = now;
         if bucket.left < 1.0 {
             let wait = (1.0 - bucket.left) / per_second;
             return Err(Duration::from_secs_f64(wait));
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_so_many_a_minute_and_shares_them_with_nobody() {
-        let limits = Limits::per_minute(60);
+        let limits = RateLimits::per_minute(60);
         let start = Instant::now();
         for _ in 0..60 {
             limits.take("anna", start).unwrap();

@@ -1,6 +1,8 @@
--- Puts deliveries on record again that have arrived, at most so many ($6), so that they can be sent again: those of a
--- hook ($1), delivered since a time ($2) and until another ($3), of an event ($4), later in history than what was looked at
--- before ($5), or one of them by its id ($7). Says what was put, and the last that was looked at.
+-- Makes rows of deliveries that were delivered, so that they can be sent again: those of a hook ($1), delivered from a
+-- time ($2) until another ($3), of an event ($4), or with an id ($7), each where it is given. Looks at no more than $6
+-- attempts, those after the id $5. Returns the ids of the new rows and the last attempt that was looked at.
+
+-- The attempts that delivered them.
 with found as (
     select *
     from attempt
@@ -15,15 +17,15 @@ with found as (
     limit $6
 ),
 
--- Dead at first: a delivery that comes to life is what the trigger of 0010 tells a running rowhook.
-put as (
+-- The rows are dead at first. Reviving them is what the trigger of migration 0010 notifies a running rowhook of.
+restored as (
     insert into delivery (
         id, hook, event, state, reason, attempts, lane, other_lane, commit_lsn, event_index, commit_time, body, content_type
     )
     select distinct on (delivery)
         delivery, hook, event, 'dead', 'to be sent again', 0, lane, other_lane, commit_lsn, event_index, commit_time,
         request_body,
-        -- What was sent in an array of CloudEvents goes alone again, or in another array.
+        -- What was sent as part of a CloudEvents batch is sent alone, or in another batch.
         replace(coalesce(request_headers ->> 'content-type', 'application/json'), 'cloudevents-batch', 'cloudevents')
     from found
     where commit_lsn is not null
@@ -34,7 +36,7 @@ put as (
 )
 
 select
-    (select coalesce(array_agg(id), '{}') from put) as put,
+    (select coalesce(array_agg(id), '{}') from restored) as restored,
     max(id) as last,
     count(*) filter (where commit_lsn is null or request_body is null) as unrecorded
 from found

@@ -1,4 +1,4 @@
--- What came of a delivery, oldest attempt first.
+-- The attempts of a delivery, oldest first.
 select
     number, started_at, took_ms, delivered, status, error, url, request_headers::text as request_headers, request_body,
     response_headers::text as response_headers, response_body

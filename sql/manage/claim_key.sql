@@ -1,5 +1,7 @@
--- Takes a key ($2) of a caller ($1) for a request ($3), if it is free: it never was taken, or so long ago that no answer can come
--- any more. What is a day old goes, a part at a time.
+-- Claims a caller's ($1) idempotency key ($2) for the request with this fingerprint ($3), if it is free: it was never
+-- claimed, it was claimed more than a day ago, or its request has had no response for a minute and will have none.
+
+-- Keys that are a day old are deleted, a few at a time.
 with old as (
     delete from idempotency
     where ctid = any(array(

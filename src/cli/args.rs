@@ -1,0 +1,142 @@
+//! The command line: the options of all commands, and the commands.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::{backfill, deliveries, explain, hooks, logs, receive, tail, tokens, trigger};
+use crate::demo;
+
+/// Webhooks from any Postgres database, with zero changes to the application.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
+)]
+pub struct Args {
+    /// The configuration file: which changes are events, and where they go [default: hooks.toml; receive.toml for
+    /// receive].
+    #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// The format of the log, which goes to standard error.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "human",
+        env = "ROWHOOK_LOG_FORMAT"
+    )]
+    pub(super) log_format: logs::Format,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a hooks.toml for the tables of a database.
+    #[command(
+        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
+    )]
+    Init {
+        /// The libpq URL of the database; default: $DATABASE_URL.
+        #[arg(
+            env = "DATABASE_URL",
+            hide_env_values = true,
+            required_unless_present = "from_django_hook_events"
+        )]
+        url: Option<String>,
+        /// Take the events from a JSON dump of django-rest-hooks' HOOK_EVENTS. A database is then only read to find the
+        /// tables.
+        #[arg(long, value_name = "FILE")]
+        from_django_hook_events: Option<PathBuf>,
+    },
+    /// Find what is wrong in the configuration and the database, and say what to do about it.
+    Check,
+    /// Create what is missing in the database: rowhook's tables, the publications, the slot.
+    Setup {
+        /// Change nothing; print the SQL for someone with more privileges.
+        #[arg(long)]
+        print: bool,
+        /// Go on without the changes that were lost with the slot.
+        #[arg(long, conflicts_with = "print")]
+        accept_gap: bool,
+    },
+    /// Attach to the database, and deliver until stopped.
+    Run {
+        /// Create nothing in the database, and fail if something is missing.
+        #[arg(long)]
+        no_setup: bool,
+    },
+    /// List the events: what fires each, whose hooks receive it, and how many hooks do.
+    #[command(after_help = "Example: rowhook events --json")]
+    Events,
+    /// Print the JSON Schema of what the receivers of an event get, and its content type.
+    #[command(
+        after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
+    )]
+    Schema {
+        /// An event of hooks.toml.
+        event: String,
+        /// Print the schema of this payload alone; default: of each.
+        #[arg(long, value_name = "NAME")]
+        payload: Option<String>,
+    },
+    /// Send an event to a hook or a URL for real, and show the request, the answer and the timing.
+    ///
+    /// Without --row and --key, any row of the table is sent. The webhook-id begins with msg_test_.
+    #[command(after_help = "Example: rowhook trigger book.added warehouse --key 7")]
+    Trigger(trigger::Args),
+    /// Say which events and hooks a change of a row would fire, and why not the others.
+    #[command(
+        after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
+    )]
+    Explain(explain::Args),
+    /// Show whether rowhook is attached, how far it is behind, what is parked and what is dead.
+    #[command(after_help = "Example: rowhook status --json")]
+    Status,
+    /// List, add and change hooks.
+    #[command(subcommand)]
+    Hooks(hooks::Command),
+    /// List deliveries, and send them again.
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Send the existing rows of a table to a hook, through the stream and so in order with changes.
+    #[command(
+        after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
+    )]
+    Backfill(backfill::Args),
+    /// Show requests and their answers live, as history records them.
+    #[command(after_help = "Example: rowhook tail --hook 7")]
+    Tail(tail::Args),
+    /// Add, list and revoke the tokens with which owners log in to the API and the page.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write the pages of all commands into a folder.
+    #[command(
+        after_help = "Examples:\n  rowhook man | man -l -\n  rowhook man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// The folder.
+        folder: Option<PathBuf>,
+    },
+    /// Show the main job on a throwaway Postgres; touches no database of yours.
+    Demo(demo::Args),
+    /// Be the other end: print the webhooks that arrive, or run tasks on them.
+    Receive(receive::ReceiveArgs),
+    /// Remove rowhook's tables, publications and slot from the database.
+    Teardown {
+        /// Confirm that the hooks and the dead deliveries are removed too.
+        #[arg(long)]
+        yes: bool,
+    },
+}

@@ -1,0 +1,120 @@
+//! Somebody who is logged in to the page, and what every page of theirs shows.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::request::Parts,
+    response::{IntoResponse, Redirect, Response},
+};
+use minijinja::{Value, context};
+use subtle::ConstantTimeEq;
+
+use super::template;
+use crate::{
+    manage::Actor,
+    server::{
+        access::{self, Caller},
+        pool::PooledAdmin,
+        problem::Problem,
+        sessions,
+        state::AppState,
+    },
+};
+
+/// Whoever made a request with the cookie of an open session.
+pub(super) struct User {
+    pub(super) caller: Caller,
+    /// The key of the session, as the cookie carries it.
+    pub(super) session: String,
+    csrf: String,
+}
+
+impl User {
+    pub(super) fn actor(&self) -> &Actor {
+        self.caller.actor()
+    }
+
+    /// Borrows a connection to the database.
+    pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
+        self.caller.admin().await
+    }
+
+    /// Renders a page; `here` is the entry of the menu that it belongs to.
+    pub(super) fn page(&self, name: &str, here: &str, values: Value) -> Response {
+        let common = self.common(here);
+        template::page(name, context! { ..values, ..common })
+    }
+
+    /// Renders a problem as a page.
+    pub(super) fn problem(&self, problem: &Problem) -> Response {
+        template::problem(problem, self.common(""))
+    }
+
+    /// What the layout shows on every page.
+    fn common(&self, here: &str) -> Value {
+        let (operator, name) = match self.actor() {
+            Actor::Operator => (true, "operator".to_owned()),
+            Actor::Owner(owner) => (false, owner.clone()),
+        };
+        context! {
+            operator,
+            name,
+            here,
+            csrf => self.csrf.clone(),
+            may_write => self.caller.identity.may_write(),
+            version => env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Refuses a form that does not carry the CSRF token of this session.
+    pub(super) fn check_csrf(&self, csrf: &str) -> Result<(), Problem> {
+        match bool::from(self.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
+            true => Ok(()),
+            false => Err(Problem::forbidden(
+                "the form is too old, or not one of this page; go back, reload, and try again",
+            )),
+        }
+    }
+
+    /// As [`Self::check_csrf`], and refuses a token of read scope.
+    pub(super) fn check_change(&self, csrf: &str) -> Result<(), Problem> {
+        self.check_csrf(csrf)?;
+        match self.caller.identity.may_write() {
+            true => Ok(()),
+            false => Err(access::read_only()),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for User {
+    type Rejection = Response;
+
+    /// Whoever is not logged in, or whose token is no longer good, is sent to the login page.
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, Response> {
+        let key = sessions::key_of(&parts.headers);
+        let found = key.and_then(|key| Some((state.sessions.find(&key)?, key)));
+        let Some((session, key)) = found else {
+            return Err(Redirect::to("/login").into_response());
+        };
+        let generation = state.current();
+        match access::identify(&generation, &session.token).await {
+            Ok(Some(identity)) => Ok(Self {
+                caller: Caller {
+                    generation,
+                    identity,
+                },
+                session: key,
+                csrf: session.csrf,
+            }),
+            Ok(None) => {
+                state.sessions.close(&key);
+                Err(Redirect::to("/login").into_response())
+            }
+            Err(problem) => Err(template::problem(&problem, context! {})),
+        }
+    }
+}
