@@ -5,8 +5,10 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::{
-    table as show,
-    table::{Cell, Progress, Table},
+    output,
+    progress::Progress,
+    quantity,
+    table::{Cell, Table},
 };
 use crate::{
     config::Config,
@@ -14,6 +16,7 @@ use crate::{
         Office,
         backfill::{Backfill, NewBackfill},
     },
+    payload::timestamp,
 };
 
 #[derive(Debug, clap::Args)]
@@ -45,72 +48,82 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook backfill").await?;
+    let mut admin = Office::open(Arc::new(config), "rowhook backfill").await?;
     if args.list {
-        let all = office.backfills().await?;
+        let all = admin.backfills().await?;
         return match json {
-            true => show::json(&all),
-            false => list(&all),
+            true => output::json(&all),
+            false => print_list(&all),
         };
     }
     if let Some(id) = args.cancel {
-        let cancelled = office.cancel_backfill(id).await?;
+        let cancelled = admin.cancel_backfill(id).await?;
         return match json {
-            true => show::json(&cancelled),
-            false => show::line(&format!("backfill {id} is {}", cancelled.state)),
+            true => output::json(&cancelled),
+            false => output::line(&format!("backfill {id} is {}", cancelled.state)),
         };
     }
-    let begun = match (args.resume, args.event, args.hook) {
-        (Some(id), ..) => office.resume_backfill(id).await?,
+    let begun = begin(&mut admin, args).await?;
+    send(&mut admin, begun.id, json).await
+}
+
+/// Begins a backfill, or resumes one that has stopped.
+async fn begin(admin: &mut Office, args: Args) -> Result<Backfill> {
+    Ok(match (args.resume, args.event, args.hook) {
+        (Some(id), ..) => admin.resume_backfill(id).await?,
         (None, Some(event), Some(hook)) => {
-            let since = args.since.as_deref().map(show::time).transpose()?;
+            let since = args.since.as_deref().map(quantity::time).transpose()?;
             let new = NewBackfill {
                 event,
                 hook,
                 condition: args.condition,
-                since: since.map(crate::payload::timestamp),
+                since: since.map(timestamp),
                 rate: Some(args.rate),
             };
-            office.begin_backfill(new).await?
+            admin.begin_backfill(new).await?
         }
         _ => bail!("name an event and a hook, or one of --resume, --cancel and --list"),
-    };
-    let id = begun.id;
+    })
+}
+
+/// Sends the rows of a backfill to its end, and shows the progress.
+async fn send(admin: &mut Office, id: i64, json: bool) -> Result<()> {
     eprintln!("backfill {id}; if it is interrupted, go on with: rowhook backfill --resume {id}");
     let mut progress = Progress::new("rows");
-    let ended = office
+    let ended = admin
         .carry_backfill(id, &mut |now| {
-            let of = now.estimate.and_then(|rows| u64::try_from(rows).ok());
-            progress.at(now.sent.unsigned_abs(), of);
+            let total = now.estimate.and_then(|rows| u64::try_from(rows).ok());
+            progress.update(now.sent.unsigned_abs(), total);
         })
         .await;
     drop(progress);
     let ended = ended?;
     match json {
-        true => show::json(&ended),
-        false => show::line(&format!(
+        true => output::json(&ended),
+        false => output::line(&format!(
             "backfill {id} is {}: {} rows are on their way to hook {}",
             ended.state, ended.sent, ended.hook
         )),
     }
 }
 
-fn list(all: &[Backfill]) -> Result<()> {
+fn print_list(backfills: &[Backfill]) -> Result<()> {
     let mut table = Table::new(&[
         "id", "event", "hook", "state", "rows", "of about", "since", "error",
     ]);
-    for one in all {
+    for backfill in backfills {
         table.row([
-            one.id.to_string().into(),
-            one.event.as_str().into(),
-            one.hook.as_str().into(),
-            Cell::state(&one.state),
-            one.sent.to_string().into(),
-            one.estimate
+            backfill.id.to_string().into(),
+            backfill.event.as_str().into(),
+            backfill.hook.as_str().into(),
+            Cell::state(&backfill.state),
+            backfill.sent.to_string().into(),
+            backfill
+                .estimate
                 .map_or("-".into(), |rows| rows.to_string())
                 .into(),
-            one.updated_at.as_str().into(),
-            one.error.as_deref().unwrap_or("-").into(),
+            backfill.updated_at.as_str().into(),
+            backfill.error.as_deref().unwrap_or("-").into(),
         ]);
     }
     table.print("no backfills")

@@ -1,4 +1,4 @@
-//! `rowhook check`: prints the doctor's findings.
+//! `rowhook check`: examines the configuration and the database, and prints the findings.
 
 use anyhow::{Result, bail};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::{
     setup::check::{Finding, Level, Topic, check as examine},
 };
 
-/// Examines, prints, and fails if something is fatal.
+/// Prints all findings, and fails if one of them is fatal.
 pub(super) async fn check(config: &Config, json: bool) -> Result<()> {
     let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
     let refuses = |url: &url::Url| {
@@ -28,11 +28,10 @@ pub(super) async fn check(config: &Config, json: bool) -> Result<()> {
     } else {
         findings.iter().for_each(|finding| print(config, finding));
     }
-    match findings
+    let fatal = findings
         .iter()
-        .filter(|finding| finding.level == Level::Fatal)
-        .count()
-    {
+        .filter(|finding| finding.level == Level::Fatal);
+    match fatal.count() {
         0 => Ok(()),
         1 => bail!("one finding is fatal"),
         fatal => bail!("{fatal} findings are fatal"),
@@ -45,27 +44,27 @@ fn print(config: &Config, finding: &Finding) {
         .map(|place| format!(" ({}:{place})", config.path.display()));
     println!(
         "{:<5} {}: {}{}",
-        word(finding.level),
-        about(finding.topic),
+        level(finding.level),
+        topic(finding.topic),
         finding.what,
         place.unwrap_or_default()
     );
-    if let Some(mend) = &finding.mend {
-        println!("      → {mend}");
+    if let Some(remedy) = &finding.mend {
+        println!("      → {remedy}");
     }
 }
 
 fn as_json(config: &Config, finding: &Finding) -> serde_json::Value {
     json!({
-        "level": word(finding.level),
-        "topic": about(finding.topic),
+        "level": level(finding.level),
+        "topic": topic(finding.topic),
         "what": finding.what,
-        "mend": finding.mend,
+        "remedy": finding.mend,
         "place": finding.place.map(|place| format!("{}:{place}", config.path.display())),
     })
 }
 
-fn word(level: Level) -> &'static str {
+fn level(level: Level) -> &'static str {
     match level {
         Level::Ok => "ok",
         Level::Note => "note",
@@ -74,7 +73,7 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-fn about(topic: Topic) -> &'static str {
+fn topic(topic: Topic) -> &'static str {
     match topic {
         Topic::Connection => "connection",
         Topic::Server => "server",

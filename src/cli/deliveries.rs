@@ -6,8 +6,10 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 
 use super::{
-    table as show,
-    table::{Cell, Progress, Table, Tone},
+    output,
+    progress::Progress,
+    quantity,
+    table::{self, Cell, Table, Tone},
 };
 use crate::{
     config::Config,
@@ -84,8 +86,7 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook deliveries").await?;
-    let who = Who::Operator;
+    let mut admin = Office::open(Arc::new(config), "rowhook deliveries").await?;
     match command {
         Command::List {
             hook,
@@ -98,49 +99,22 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 state: state.as_deref().and_then(State::parse),
                 event,
             };
-            let deliveries = first(&office, &query, limit).await?;
-            match json {
-                true => show::json(&deliveries),
-                false => list(&deliveries),
-            }
+            list(&admin, &query, limit, json).await
         }
-        Command::Show { id } => {
-            let detail = office.delivery(&who, &id).await?;
-            match json {
-                true => show::json(&detail),
-                false => one(&detail),
-            }
-        }
+        Command::Show { id } => show(&admin, &id, json).await,
         Command::Retry {
             ids, dead: false, ..
-        } => {
-            let mut done = Vec::new();
-            for id in &ids {
-                done.push(office.retry(&who, id).await?);
-            }
-            match json {
-                true => show::json(&done),
-                false => show::line(&match ids.len() {
-                    1 => "one delivery is sent again".into(),
-                    several => format!("{several} deliveries are sent again"),
-                }),
-            }
-        }
+        } => retry(&mut admin, &ids, json).await,
         Command::Retry {
             hook, event, since, ..
         } => {
             let range = Range {
                 hook,
                 event,
-                since: since.as_deref().map(show::time).transpose()?,
+                since: since.as_deref().map(quantity::time).transpose()?,
                 until: None,
             };
-            let mut progress = Progress::new("sent again");
-            let replayed = office
-                .retry_dead(&who, &range, &mut |done| progress.at(done, None))
-                .await?;
-            drop(progress);
-            tell(&replayed, json)
+            retry_dead(&mut admin, &range, json).await
         }
         Command::Replay {
             hook,
@@ -151,29 +125,78 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             let range = Range {
                 hook,
                 event,
-                since: Some(show::time(&since)?),
-                until: until.as_deref().map(show::time).transpose()?,
+                since: Some(quantity::time(&since)?),
+                until: until.as_deref().map(quantity::time).transpose()?,
             };
-            if range.until.is_some() && range.until < range.since {
-                bail!("--until is before --since");
-            }
-            let mut progress = Progress::new("sent again");
-            let replayed = office
-                .replay(&who, &range, &mut |done| progress.at(done, None))
-                .await?;
-            drop(progress);
-            tell(&replayed, json)
+            replay(&mut admin, &range, json).await
         }
     }
 }
 
-async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
+async fn list(admin: &Office, query: &DeliveryQuery, limit: usize, json: bool) -> Result<()> {
+    let deliveries = newest(admin, query, limit).await?;
+    match json {
+        true => output::json(&deliveries),
+        false => print_list(&deliveries),
+    }
+}
+
+async fn show(admin: &Office, id: &str, json: bool) -> Result<()> {
+    let detail = admin.delivery(&Who::Operator, id).await?;
+    match json {
+        true => output::json(&detail),
+        false => print_detail(&detail),
+    }
+}
+
+/// Sends deliveries again, one after the other. Stops at the first one that cannot be sent.
+async fn retry(admin: &mut Office, ids: &[String], json: bool) -> Result<()> {
+    let mut retried = Vec::new();
+    for id in ids {
+        retried.push(admin.retry(&Who::Operator, id).await?);
+    }
+    match json {
+        true => output::json(&retried),
+        false => output::line(&match ids.len() {
+            1 => "one delivery is sent again".into(),
+            several => format!("{several} deliveries are sent again"),
+        }),
+    }
+}
+
+async fn retry_dead(admin: &mut Office, range: &Range, json: bool) -> Result<()> {
+    let mut progress = Progress::new("sent again");
+    let replayed = admin
+        .retry_dead(&Who::Operator, range, &mut |done| {
+            progress.update(done, None)
+        })
+        .await?;
+    drop(progress);
+    report(&replayed, json)
+}
+
+async fn replay(admin: &mut Office, range: &Range, json: bool) -> Result<()> {
+    if range.until.is_some() && range.until < range.since {
+        bail!("--until is before --since");
+    }
+    let mut progress = Progress::new("sent again");
+    let replayed = admin
+        .replay(&Who::Operator, range, &mut |done| {
+            progress.update(done, None)
+        })
+        .await?;
+    drop(progress);
+    report(&replayed, json)
+}
+
+/// The newest deliveries, at most `limit`, read page by page.
+async fn newest(admin: &Office, query: &DeliveryQuery, limit: usize) -> Result<Vec<Delivery>> {
     let mut deliveries = Vec::new();
     let mut page = PageRequest::largest();
     while deliveries.len() < limit {
         let left = limit - deliveries.len();
         page.limit = Some(u32::try_from(left).unwrap_or(u32::MAX));
-        let found = office.deliveries(&Who::Operator, query, &page).await?;
+        let found = admin.deliveries(&Who::Operator, query, &page).await?;
         deliveries.extend(found.data);
         match found.next {
             Some(next) => page.cursor = Some(next),
@@ -183,7 +206,7 @@ async fn first(office: &Office, query: &DeliveryQuery, limit: usize) -> Result<V
     Ok(deliveries)
 }
 
-fn list(deliveries: &[Delivery]) -> Result<()> {
+fn print_list(deliveries: &[Delivery]) -> Result<()> {
     let mut table = Table::new(&[
         "at",
         "id",
@@ -202,14 +225,15 @@ fn list(deliveries: &[Delivery]) -> Result<()> {
             delivery.event.as_str().into(),
             Cell::state(delivery.state.as_str()),
             delivery.attempts.to_string().into(),
-            next(delivery).into(),
+            next_attempt(delivery).into(),
             delivery.reason.as_deref().unwrap_or("-").into(),
         ]);
     }
     table.print("no deliveries")
 }
 
-fn next(delivery: &Delivery) -> &str {
+/// When the next attempt is due, or why there is no time for it.
+fn next_attempt(delivery: &Delivery) -> &str {
     match (&delivery.next_attempt, delivery.state) {
         _ if delivery.in_flight => "in flight",
         (Some(at), _) => at,
@@ -218,48 +242,43 @@ fn next(delivery: &Delivery) -> &str {
     }
 }
 
-fn one(detail: &DeliveryDetail) -> Result<()> {
+fn print_detail(detail: &DeliveryDetail) -> Result<()> {
     let delivery = &detail.delivery;
-    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
-    show::facts(&[
+    let body = detail.body.as_ref().map(|body| body.text.as_str());
+    table::print_facts(&[
         ("id", delivery.id.as_str().into()),
         ("hook", delivery.hook.as_str().into()),
         ("event", delivery.event.as_str().into()),
         ("state", Cell::state(delivery.state.as_str())),
-        ("reason", text(&delivery.reason)),
+        ("reason", Cell::optional(delivery.reason.as_deref())),
         ("attempts", delivery.attempts.to_string().into()),
-        ("next attempt", next(delivery).into()),
-        ("committed at", text(&delivery.commit_time)),
-        ("position", text(&delivery.position)),
+        ("next attempt", next_attempt(delivery).into()),
         (
-            "body",
-            detail.body.as_ref().map_or("", |body| &body.text).into(),
+            "committed at",
+            Cell::optional(delivery.commit_time.as_deref()),
         ),
+        ("position", Cell::optional(delivery.position.as_deref())),
+        ("body", Cell::optional(body)),
     ])?;
     if detail.attempt_list.is_empty() {
         return Ok(());
     }
-    show::line("")?;
+    output::line("")?;
     let mut table = Table::new(&["attempt", "at", "took", "answer", "answered"]);
     for attempt in &detail.attempt_list {
-        let tone = if attempt.delivered {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        let said = attempt.response_body.as_ref();
+        let body = attempt.response_body.as_ref();
         table.row([
             attempt.number.to_string().into(),
             attempt.started_at.as_str().into(),
             format!("{:.1} ms", attempt.took_ms).into(),
-            Cell::toned(answer(attempt), tone),
-            said.map_or("", |body| &body.text).into(),
+            Cell::toned(answer(attempt), Tone::of_delivery(attempt.delivered)),
+            Cell::optional(body.map(|body| body.text.as_str())),
         ]);
     }
     table.print("")
 }
 
-/// What came of an attempt, in a few words.
+/// The status of the answer, or the error if there was none.
 fn answer(attempt: &Attempt) -> String {
     match (attempt.status, &attempt.error) {
         (Some(status), _) => status.to_string(),
@@ -267,21 +286,21 @@ fn answer(attempt: &Attempt) -> String {
     }
 }
 
-fn tell(replayed: &Replayed, json: bool) -> Result<()> {
+fn report(replayed: &Replayed, json: bool) -> Result<()> {
     if json {
-        return show::json(replayed);
+        return output::json(replayed);
     }
     let Replayed {
         revived,
         repeated,
         unrecorded,
     } = replayed;
-    show::line(&format!(
+    output::line(&format!(
         "sent again: {revived} that were dead, {repeated} that had arrived"
     ))?;
     match unrecorded {
         0 => Ok(()),
-        some => show::line(&format!(
+        some => output::line(&format!(
             "not sent again: {some} of which history does not know enough"
         )),
     }

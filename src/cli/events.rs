@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde_json::json;
 
-use super::preview::{Stage, aligned, print_json};
+use super::{output, preview::Preview, table};
 use crate::{
     config::{Config, EventSource},
     hook::index::Audience,
@@ -13,18 +13,18 @@ use crate::{
 
 /// Prints the events in the order of the file, rowhook's own last.
 pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
-    let stage = Stage::open(config).await?;
-    let index = stage.roster().await?.index(&stage.events);
+    let preview = Preview::open(config).await?;
+    let index = preview.roster().await?.index(&preview.events);
     let mut listed = Vec::new();
-    for name in stage.events.names() {
-        let rule = stage.rule(name)?;
+    for name in preview.events.names() {
+        let rule = preview.rule(name)?;
         let (source, condition) = match rule.map(|rule| &rule.source) {
             Some(source) => (source.to_string(), condition(source)),
             None => ("rowhook".into(), String::new()),
         };
         let all_owners = match rule {
             Some(rule) => rule.all_owners,
-            None => stage
+            None => preview
                 .events
                 .of_message(name)
                 .is_some_and(|(_, all_owners)| all_owners),
@@ -42,25 +42,21 @@ pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
                 json!({"event": &***event, "source": source, "heard_by": heard_by, "hooks": hooks, "only": condition})
             })
             .collect();
-        return print_json(&json!(listed));
+        return output::json(&listed);
     }
     let head = ["event", "source", "heard by", "hooks", "only"].map(str::to_owned);
-    let mut rows = vec![head.to_vec()];
-    rows.extend(
-        listed
-            .into_iter()
-            .map(|(event, source, heard_by, hooks, condition)| {
-                vec![
-                    event.to_string(),
-                    source,
-                    heard_by.to_owned(),
-                    hooks.to_string(),
-                    condition,
-                ]
-            }),
-    );
-    print!("{}", aligned(&rows));
-    Ok(())
+    let rows = listed
+        .into_iter()
+        .map(|(event, source, heard_by, hooks, condition)| {
+            [
+                event.to_string(),
+                source,
+                heard_by.to_owned(),
+                hooks.to_string(),
+                condition,
+            ]
+        });
+    table::print_rows([head].into_iter().chain(rows).map(Vec::from))
 }
 
 /// What else must hold, as a person reads it.

@@ -1,11 +1,11 @@
-//! `rowhook explain`: which events and hooks a change would fire, and why not the others.
+//! `rowhook explain`: which events a change of a row would fire, which hooks would receive them, and why not the others.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::preview::{Stage, action, aligned, print_json};
+use super::{output, preview::Preview, table};
 use crate::{
     change::Change,
     config::{Action, Config, EventSource},
@@ -34,58 +34,56 @@ pub(super) struct Args {
     old: Option<String>,
 }
 
-/// Asks, and prints the answers.
+/// Judges the change, and prints what each event and each hook would do.
 pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<()> {
-    let (table, action) = (table(config, &args.table)?, action(&args.action));
-    check(config, &table, &action)?;
+    let table = known_table(config, &args.table)?;
+    let action = known_action(config, &table, &args.action)?;
     ensure!(
         args.old.is_none() || action == Action::Updated,
         "--old does not fit {action}; only an update has a row before and one after"
     );
-    let stage = Stage::open(config).await?;
-    let relation = stage.relation(&table).await?;
-    let row = rehearsal::row_of_json(&stage.client, &relation, &args.row).await?;
+    let preview = Preview::open(config).await?;
+    let relation = preview.relation(&table).await?;
+    let row = rehearsal::row_of_json(&preview.client, &relation, &args.row).await?;
     let old = match &args.old {
-        Some(old) => Some(rehearsal::row_of_json(&stage.client, &relation, old).await?),
+        Some(old) => Some(rehearsal::row_of_json(&preview.client, &relation, old).await?),
         None => None,
     };
     let notes = notes(&relation, &action, old.is_some());
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
-    let owner = stage.owner(&change).await?;
-    let roster = stage.roster().await?;
-    let mut outcomes = ask(config, &stage.events, &change, owner.as_ref(), &roster);
-    look(&stage, &change, &roster, &mut outcomes).await?;
+    let owner = preview.owner(&change).await?;
+    let roster = preview.roster().await?;
+    let mut outcomes = ask(config, &preview.events, &change, owner.as_ref(), &roster);
+    check_visibility(&preview, &change, &roster, &mut outcomes).await?;
     if json {
-        let told: Vec<_> = outcomes.iter().map(as_json).collect();
-        return print_json(&json!({
+        let events: Vec<_> = outcomes.iter().map(as_json).collect();
+        return output::json(&json!({
             "table": table.to_string(),
             "action": action.to_string(),
             "owner": owner.as_deref(),
-            "events": told,
+            "events": events,
             "notes": notes,
         }));
     }
-    match &owner {
-        Some(owner) => println!("a row of {table} is {action}; its owner is {owner}"),
-        None => {
-            println!("a row of {table} is {action}; it has no owner, or none that is known");
-        }
+    let owner = match &owner {
+        Some(owner) => format!("its owner is {owner}"),
+        None => "it has no owner, or none that is known".to_owned(),
+    };
+    output::line(&format!("a row of {table} is {action}; {owner}"))?;
+    for note in notes {
+        output::line(&format!("note: {note}"))?;
     }
-    notes.iter().for_each(|note| println!("note: {note}"));
-    let mut rows = Vec::new();
-    outcomes.iter().for_each(|outcome| put(outcome, &mut rows));
-    print!("{}", aligned(&rows));
-    Ok(())
+    table::print_rows(outcomes.iter().flat_map(as_rows))
 }
 
-/// Asks whether the owners of the hooks that would hear of the row may see it.
-async fn look(
-    stage: &Stage<'_>,
+/// Asks, for each hook that would receive the event, whether its owner may see the row.
+async fn check_visibility(
+    preview: &Preview<'_>,
     change: &Change,
     roster: &Roster,
     outcomes: &mut [Outcome],
 ) -> Result<()> {
-    let permission = Permission::new(stage.config, stage.address.clone(), Arc::default());
+    let permission = Permission::new(preview.config, preview.address.clone(), Arc::default());
     let hooks = outcomes.iter_mut().flat_map(|outcome| &mut outcome.hooks);
     for (id, deaf) in hooks.filter(|(_, deaf)| deaf.is_none()) {
         let owner = roster
@@ -103,7 +101,8 @@ async fn look(
     Ok(())
 }
 
-fn table(config: &Config, text: &str) -> Result<TableName> {
+/// Parses the name of a table that some event is about.
+fn known_table(config: &Config, text: &str) -> Result<TableName> {
     let table = TableName::parse(text)
         .with_context(|| format!("{text:?} is no table; write [schema.]table"))?;
     let about = config.events.iter().filter_map(|rule| match &rule.source {
@@ -120,22 +119,25 @@ fn table(config: &Config, text: &str) -> Result<TableName> {
     Ok(table)
 }
 
-/// An action of the user's own has to be one that some event names.
-fn check(config: &Config, table: &TableName, action: &Action) -> Result<()> {
-    let Action::Named(name) = action else {
-        return Ok(());
+/// Parses an action. One of the user's own has to be named by some event of the table.
+fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action> {
+    let action = match text {
+        "created" => return Ok(Action::Created),
+        "updated" => return Ok(Action::Updated),
+        "deleted" => return Ok(Action::Deleted),
+        named => Action::Named(named.to_owned()),
     };
     let named = config.events.iter().any(|rule| {
-        matches!(&rule.source, EventSource::Row { table: on, action: known, .. } if on == table && known == action)
+        matches!(&rule.source, EventSource::Row { table: on, action: known, .. } if on == table && *known == action)
     });
     ensure!(
         named,
-        "{name:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
+        "{text:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
     );
-    Ok(())
+    Ok(action)
 }
 
-/// What somebody might wonder about.
+/// Explains what the answers leave out because not all of the old row is known.
 fn notes(relation: &Relation, action: &Action, has_old: bool) -> Vec<String> {
     let full = relation.identity == ReplicaIdentity::Full;
     let note = match action {
@@ -174,17 +176,19 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn put(outcome: &Outcome, rows: &mut Vec<Vec<String>>) {
-    let told = match &outcome.silent {
+/// The lines of an event: its own, and one for each hook.
+fn as_rows(outcome: &Outcome) -> Vec<Vec<String>> {
+    let result = match &outcome.silent {
         None if outcome.hooks.is_empty() => "fires, but there is no hook".to_owned(),
         None => "fires".to_owned(),
         Some(silent) => silent.to_string(),
     };
-    rows.push(vec![outcome.event.clone(), told]);
-    for (id, deaf) in &outcome.hooks {
-        let told = deaf
+    let event = vec![outcome.event.clone(), result];
+    let hooks = outcome.hooks.iter().map(|(id, deaf)| {
+        let result = deaf
             .as_ref()
             .map_or("hears it".to_owned(), ToString::to_string);
-        rows.push(vec![format!("  hook {id}"), told]);
-    }
+        vec![format!("  hook {id}"), result]
+    });
+    [event].into_iter().chain(hooks).collect()
 }

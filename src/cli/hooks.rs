@@ -1,13 +1,13 @@
 //! `rowhook hooks`: looks at hooks, makes and changes them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use super::{
-    table as show,
-    table::{Cell, Table, Tone},
+    output,
+    table::{self, Cell, Table, Tone},
 };
 use crate::{
     config::Config,
@@ -101,15 +101,15 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut office = Office::open(Arc::new(config), "rowhook hooks").await?;
-    let who = Who::Operator;
+    let mut admin = Office::open(Arc::new(config), "rowhook hooks").await?;
+    let operator = Who::Operator;
     match command {
         Command::List { owner, event } => {
-            let hooks = all(&office, &HookQuery { event, owner }).await?;
-            if json {
-                return show::json(&hooks);
+            let hooks = all(&admin, &HookQuery { event, owner }).await?;
+            match json {
+                true => output::json(&hooks),
+                false => print_list(&hooks),
             }
-            list(&hooks)
         }
         Command::Add {
             event,
@@ -121,14 +121,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             headers,
             description,
         } => {
-            let pairs = headers.iter().map(|header| {
-                let pair = header.split_once('=');
-                let (name, value) =
-                    pair.with_context(|| format!("--header {header:?} is not name=value"))?;
-                Ok((name.trim().to_owned(), value.trim().to_owned()))
-            });
-            let headers: std::collections::BTreeMap<String, String> =
-                pairs.collect::<Result<_>>()?;
+            let headers = parse_headers(&headers)?;
             let new = NewHook {
                 event,
                 target,
@@ -139,31 +132,44 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
                 description,
             };
-            keyed(&office.add_hook(&who, new).await?, json, "made")
+            print_keyed(&admin.add_hook(&operator, new).await?, json, "made")
         }
-        Command::Show { id } => one(&office.hook(&who, &id).await?, json),
-        Command::Enable { id } => one(&office.enable_hook(&who, &id).await?, json),
+        Command::Show { id } => print_hook(&admin.hook(&operator, &id).await?, json),
+        Command::Enable { id } => print_hook(&admin.enable_hook(&operator, &id).await?, json),
         Command::Disable { id, reason } => {
-            one(&office.disable_hook(&who, &id, &reason).await?, json)
+            print_hook(&admin.disable_hook(&operator, &id, &reason).await?, json)
         }
         Command::Remove { id } => {
-            office.remove_hook(&who, &id).await?;
+            admin.remove_hook(&operator, &id).await?;
             match json {
-                true => show::json(&serde_json::json!({"removed": id})),
-                false => show::line(&format!("removed hook {id}")),
+                true => output::json(&serde_json::json!({"removed": id})),
+                false => output::line(&format!("removed hook {id}")),
             }
         }
-        Command::Rotate { id } => keyed(&office.rotate_secret(&who, &id).await?, json, "rotated"),
-        Command::Test { id } => tested(&office.test_hook(&who, &id).await?, json),
+        Command::Rotate { id } => {
+            print_keyed(&admin.rotate_secret(&operator, &id).await?, json, "rotated")
+        }
+        Command::Test { id } => print_test(&admin.test_hook(&operator, &id).await?, json),
     }
 }
 
-/// All pages of a list.
-async fn all(office: &Office, query: &HookQuery) -> Result<Vec<Hook>> {
+/// Parses headers that are given as `name=value`.
+fn parse_headers(headers: &[String]) -> Result<BTreeMap<String, String>> {
+    let pairs = headers.iter().map(|header| {
+        let pair = header.split_once('=');
+        let (name, value) =
+            pair.with_context(|| format!("--header {header:?} is not name=value"))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    });
+    pairs.collect()
+}
+
+/// All hooks that match, read page by page.
+async fn all(admin: &Office, query: &HookQuery) -> Result<Vec<Hook>> {
     let mut hooks = Vec::new();
     let mut page = PageRequest::largest();
     loop {
-        let found = office.hooks(&Who::Operator, query, &page).await?;
+        let found = admin.hooks(&Who::Operator, query, &page).await?;
         hooks.extend(found.data);
         match found.next {
             Some(next) => page.cursor = Some(next),
@@ -172,7 +178,7 @@ async fn all(office: &Office, query: &HookQuery) -> Result<Vec<Hook>> {
     }
 }
 
-fn list(hooks: &[Hook]) -> Result<()> {
+fn print_list(hooks: &[Hook]) -> Result<()> {
     let mut table = Table::new(&[
         "id",
         "owner",
@@ -199,30 +205,22 @@ fn list(hooks: &[Hook]) -> Result<()> {
     table.print("no hooks")
 }
 
-fn one(hook: &Hook, json: bool) -> Result<()> {
+fn print_hook(hook: &Hook, json: bool) -> Result<()> {
     if json {
-        return show::json(hook);
+        return output::json(hook);
     }
-    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
+    let text = |text: &Option<String>| Cell::optional(text.as_deref());
+    let kept_in = match hook.origin == "file" {
+        true => "hooks.toml",
+        false => "the hook table",
+    };
     let last = hook.last.as_ref().map(|last| {
-        let tone = if last.delivered {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
+        let tone = Tone::of_delivery(last.delivered);
         Cell::toned(format!("{} at {}", last.answer, last.at), tone)
     });
-    show::facts(&[
+    table::print_facts(&[
         ("id", hook.id.as_str().into()),
-        (
-            "kept in",
-            if hook.origin == "file" {
-                "hooks.toml"
-            } else {
-                "the hook table"
-            }
-            .into(),
-        ),
+        ("kept in", kept_in.into()),
         ("owner", hook.owner.as_deref().unwrap_or("everyone").into()),
         ("event", hook.event.as_str().into()),
         ("target", hook.target.as_str().into()),
@@ -244,35 +242,36 @@ fn one(hook: &Hook, json: bool) -> Result<()> {
     ])
 }
 
-fn keyed(keyed: &Keyed, json: bool, done: &str) -> Result<()> {
+/// Prints a hook that has a new secret.
+fn print_keyed(keyed: &Keyed, json: bool, done: &str) -> Result<()> {
     if json {
-        return show::json(keyed);
+        return output::json(keyed);
     }
-    show::line(&format!("{done} hook {}", keyed.hook.id))?;
+    output::line(&format!("{done} hook {}", keyed.hook.id))?;
     match &keyed.secret {
-        Some(secret) => show::line(&format!("secret, shown this once: {secret}")),
+        Some(secret) => output::line(&format!("secret, shown this once: {secret}")),
         None => {
-            show::line("its requests are not signed: the hook table has no column for a secret")
+            output::line("its requests are not signed: the hook table has no column for a secret")
         }
     }
 }
 
-fn tested(tested: &Tested, json: bool) -> Result<()> {
+/// Prints the outcome of a test delivery, and fails if it was not accepted.
+fn print_test(tested: &Tested, json: bool) -> Result<()> {
     if json {
-        show::json(tested)?;
+        output::json(tested)?;
     } else {
-        let tone = if tested.delivered {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
+        let tone = Tone::of_delivery(tested.delivered);
         let answered = tested.response_body.as_ref();
-        show::facts(&[
+        table::print_facts(&[
             ("answer", Cell::toned(tested.answer.as_str(), tone)),
             ("took", format!("{:.1} ms", tested.took_ms).into()),
             ("webhook-id", tested.id.as_str().into()),
             ("sent", tested.request_body.text.as_str().into()),
-            ("answered", answered.map_or("", |body| &body.text).into()),
+            (
+                "answered",
+                Cell::optional(answered.map(|body| body.text.as_str())),
+            ),
         ])?;
     }
     if !tested.delivered {

@@ -1,17 +1,17 @@
-//! What a shell and `man` want to know of the commands.
+//! `rowhook completions` and `rowhook man`: the command line, described for shells and for `man`.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 
-use super::{Args, table as show};
+use super::{args::Args, output};
 
 /// Prints a completion script.
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "rowhook", &mut script);
-    show::put(&String::from_utf8_lossy(&script))
+    output::text(&String::from_utf8_lossy(&script))
 }
 
 /// Prints the man page, or writes one for each command into `folder`.
@@ -22,7 +22,7 @@ pub(super) fn man(folder: Option<&Path>) -> Result<()> {
         clap_mangen::Man::new(command)
             .render(&mut page)
             .context("write the man page")?;
-        return show::put(&String::from_utf8_lossy(&page));
+        return output::text(&String::from_utf8_lossy(&page));
     };
     clap_mangen::generate_to(command, folder)
         .with_context(|| format!("write man pages into {}", folder.display()))

@@ -1,14 +1,14 @@
-//! What the commands need that show what would happen: the rules, the tables as they are, and the hooks.
+//! What `events`, `schema`, `trigger` and `explain` have in common: they read the rules, the tables and the hooks of a
+//! database, without setting anything up in it.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use tokio_postgres::Client;
 
 use crate::{
     change::Change,
-    config::{Action, Config, EventRule},
+    config::{Config, EventRule},
     event::EventMap,
     hook::roster::Roster,
     lookup::{
@@ -19,16 +19,16 @@ use crate::{
     postgres::{TableName, address::Address, relation::Relation, types},
 };
 
-/// A session that reads, and the rules of hooks.toml.
-pub(super) struct Stage<'a> {
+/// A session for reading, and the events of hooks.toml.
+pub(super) struct Preview<'a> {
     pub(super) config: &'a Config,
     pub(super) client: Client,
     pub(super) address: Address,
     pub(super) events: EventMap,
 }
 
-impl<'a> Stage<'a> {
-    /// Opens it.
+impl<'a> Preview<'a> {
+    /// Connects to the database of the configuration.
     pub(super) async fn open(config: &'a Config) -> Result<Self> {
         let address = Address::parse(config.database.url.expose()).context("database.url")?;
         let client = address.connect("rowhook").await?;
@@ -41,12 +41,15 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// All hooks.
+    /// Reads all hooks, those of hooks.toml included.
     pub(super) async fn roster(&self) -> Result<Roster> {
         Roster::read(&self.client, self.config, &self.events).await
     }
 
-    /// The rule of an event; `None`: the event is one of rowhook's own.
+    /// The rule of an event. It is `None` for an event of rowhook's own, which has no rule in hooks.toml.
+    ///
+    /// # Errors
+    /// When there is no such event.
     pub(super) fn rule(&self, event: &str) -> Result<Option<&'a EventRule>> {
         let rule = self.config.events.iter().find(|rule| rule.name == event);
         if rule.is_none() && self.events.of_message(event).is_none() {
@@ -62,7 +65,10 @@ impl<'a> Stage<'a> {
         Ok(rule)
     }
 
-    /// A table as it is now.
+    /// Reads what a table looks like now.
+    ///
+    /// # Errors
+    /// When there is no such table.
     pub(super) async fn relation(&self, table: &TableName) -> Result<Relation> {
         let relation = Relation::of(&self.client, table).await;
         relation
@@ -70,7 +76,7 @@ impl<'a> Stage<'a> {
             .with_context(|| format!("there is no table {table} in this database"))
     }
 
-    /// What is shown beside the row of a change.
+    /// Looks up what `enrich` adds to the row of a change.
     pub(super) async fn added(&self, change: &Change) -> Result<Vec<Added>> {
         let mut added = Vec::new();
         let mut enrichment = Enrichment::new(self.config, self.address.clone());
@@ -78,7 +84,7 @@ impl<'a> Stage<'a> {
         Ok(added)
     }
 
-    /// Whose row a change is about.
+    /// Looks up the owner of the row of a change; `None` if it has none.
     pub(super) async fn owner(&self, change: &Change) -> Result<Option<Arc<str>>> {
         let rule = self
             .events
@@ -88,53 +94,5 @@ impl<'a> Stage<'a> {
         let asked = rule.map(|rule| (rule, change));
         owners.look_up(&self.client, asked).await?;
         Ok(owners.owner(rule, change))
-    }
-}
-
-/// The action that a person means.
-pub(super) fn action(text: &str) -> Action {
-    match text {
-        "created" => Action::Created,
-        "updated" => Action::Updated,
-        "deleted" => Action::Deleted,
-        other => Action::Named(other.to_owned()),
-    }
-}
-
-/// Prints JSON for a person or a program to read.
-pub(super) fn print_json(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
-
-/// Lines whose cells stand below each other.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |at: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(at));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths);
-        let line: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_stand_below_each_other_and_lines_end_without_spaces() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let text = aligned(&[row(["event", "hooks", ""]), row(["ä", "12", "x"])]);
-        assert_eq!(text, "event  hooks\nä      12     x\n");
     }
 }

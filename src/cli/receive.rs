@@ -1,7 +1,7 @@
 //! `rowhook receive`: the other end. Prints what arrives, or queues it for tasks; and shows what was given up.
 
 use std::{
-    io::{IsTerminal, stdout},
+    io::stdout,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::{environment, output};
 use crate::receive::{
     config::{FILE, Receive},
     gate::Gate,
@@ -116,11 +117,11 @@ pub(super) async fn receive(
             "there is no {FILE} here; write one, or look at what arrives with: rowhook receive --port 9000 --secret whsec_…"
         );
     }
-    let config = Receive::load(path, &|name| std::env::var(name).ok())?;
+    let config = Receive::load(path, &environment::variable)?;
     match args.command {
         Some(Command::Dead {
             command: DeadCommand::List,
-        }) => show(&list_dead(&config.options.queue).await?, json),
+        }) => print_dead(&list_dead(&config.options.queue).await?, json),
         Some(Command::Dead {
             command: DeadCommand::Retry { numbers, task, .. },
         }) => retry(&config.options.queue, &numbers, task.as_deref(), json).await,
@@ -168,8 +169,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationToken) -> Result<()> {
-    let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let style = match (json, colour) {
+    let style = match (json, output::has_colour()) {
         (true, _) => Style::Json,
         (false, true) => Style::Colour,
         (false, false) => Style::Plain,
@@ -220,17 +220,16 @@ async fn work(config: Receive, stop: CancellationToken) -> Result<()> {
     receiver.run(listen(config.listen).await?, stop).await
 }
 
-fn show(dead: &[Dead], json: bool) -> Result<()> {
+fn print_dead(dead: &[Dead], json: bool) -> Result<()> {
     if json {
         let dead: Vec<_> = dead.iter().map(as_json).collect();
-        println!("{}", serde_json::to_string_pretty(&dead)?);
-        return Ok(());
+        return output::json(&dead);
     }
     if dead.is_empty() {
-        println!("nothing is dead");
+        output::line("nothing is dead")?;
     }
     for dead in dead {
-        println!(
+        output::line(&format!(
             "{}  {}  {}  {}  {} attempts, the last {}",
             dead.number,
             dead.task,
@@ -238,8 +237,10 @@ fn show(dead: &[Dead], json: bool) -> Result<()> {
             dead.id,
             dead.attempts,
             humantime::format_rfc3339_seconds(dead.at)
-        );
-        dead.error.lines().for_each(|line| println!("    {line}"));
+        ))?;
+        for line in dead.error.lines() {
+            output::line(&format!("    {line}"))?;
+        }
     }
     Ok(())
 }
@@ -272,9 +273,8 @@ async fn retry(place: &Place, numbers: &[u64], task: Option<&str>, json: bool) -
     let chosen: Vec<Dead> = all.into_iter().filter(chosen).collect();
     let revived = retry_dead(place, &chosen).await?;
     if json {
-        println!("{}", json!({ "retried": revived }));
+        output::json_line(&json!({ "retried": revived }))
     } else {
-        println!("{revived} will begin anew");
+        output::line(&format!("{revived} will begin anew"))
     }
-    Ok(())
 }

@@ -1,7 +1,7 @@
-//! `rowhook run`: attaches, and listens for people and programs beside that.
+//! `rowhook run`: delivers, and serves the API, the page and the console beside that.
 //!
-//! A new hooks.toml takes the place of the old one between two lives: what is in flight is finished and what is settled is
-//! confirmed, as at the end, and then rowhook begins again where it was.
+//! It runs in generations. A new hooks.toml or a pause ends one as a stop would: what is in flight is finished, and what is
+//! settled is confirmed. The next generation goes on from there.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,92 +13,124 @@ use tokio::{
     pin,
     sync::{Notify, watch},
 };
+use tokio_util::sync::CancellationToken;
 
-use super::{load, signals};
+use super::{environment, signals};
 use crate::{
     config::Config,
     console::Console,
     journal::Journal,
-    meters::Meters,
     run,
     server::{Handles, Server},
 };
 
-/// Runs until it is told to stop, or something needs a person.
+/// Runs until a signal asks to stop, or an error needs a person.
 pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
-    let path = path.as_path();
-    let mut config = Arc::new(load(path)?);
-    let (journal, meters) = (Journal::default(), Arc::new(Meters::default()));
+    let config = Arc::new(environment::load(&path)?);
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     let handles = Handles {
-        journal: journal.clone(),
-        meters: Arc::clone(&meters),
-        reload: Arc::clone(&reload),
+        journal: Journal::default(),
+        meters: Arc::default(),
+        reload,
         paused: watch::Sender::new(false),
     };
-    let mut paused = handles.paused.subscribe();
-    let mut server = Server::start(&config, &handles).await?;
-    let mut console = Console::start(&config, &handles).await?;
-    let ended = loop {
-        let life = stop.child_token();
-        let options = run::Options {
-            setup,
-            journal: journal.clone(),
-            meters: Arc::clone(&meters),
-            stop: life.clone(),
-        };
-        let turn = {
-            let running = run::run(&config, options);
-            pin!(running);
-            let turn = tokio::select! {
-                ended = &mut running => Err(ended),
-                next = renewed(path, &reload, &mut server) => Ok(Turn::Renewed(next)),
-                Ok(_) = paused.wait_for(|paused| *paused) => Ok(Turn::Paused),
-            };
-            match turn {
-                // Finished as at the end, and then begun anew.
-                Ok(turn) => {
-                    life.cancel();
-                    running.await.map(|()| turn).map_err(Err)
-                }
-                Err(ended) => Err(ended),
-            }
-        };
-        match turn {
-            Ok(_) if stop.is_cancelled() => break Ok(()),
-            Ok(Turn::Renewed(next)) => {
-                config = next;
-                if let Err(error) = console.renew(&config, &handles).await {
-                    tracing::error!(error = format!("{error:#}"), "there is no console now");
-                }
-                tracing::info!(config = %path.display(), "reloaded");
-            }
-            Ok(Turn::Paused) => {
-                tracing::warn!("paused; Postgres keeps its WAL until RESUME");
-                tokio::select! {
-                    _ = paused.wait_for(|paused| !*paused) => tracing::info!("resumed"),
-                    () = stop.cancelled() => break Ok(()),
-                }
-            }
-            Err(ended) => break ended,
-        }
+    let server = Server::start(&config, &handles).await?;
+    let console = Console::start(&config, &handles).await?;
+    let mut service = Service {
+        path,
+        config,
+        setup,
+        handles,
+        stop,
+        server,
+        console,
     };
-    console.stop().await;
-    server.stop().await;
+    let ended = service.run().await;
+    service.console.stop().await;
+    service.server.stop().await;
     ended
 }
 
-/// Why a life ended, and another begins.
-enum Turn {
-    Renewed(Arc<Config>),
-    Paused,
+struct Service {
+    /// Where hooks.toml is read again.
+    path: PathBuf,
+    config: Arc<Config>,
+    /// Whether to create what is missing in the database.
+    setup: bool,
+    handles: Handles,
+    stop: CancellationToken,
+    server: Server,
+    console: Console,
 }
 
-/// Waits until the file is to be read again and can be used, and has been taken up by the server.
-async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Config> {
+/// What to do after a generation.
+enum Next {
+    Stop,
+    /// Go on with this configuration, which the server already has.
+    Reload(Arc<Config>),
+    /// Wait until nothing is paused any more, and go on.
+    Pause,
+}
+
+impl Service {
+    /// Runs one generation after the other.
+    async fn run(&mut self) -> Result<()> {
+        loop {
+            match self.generation().await? {
+                Next::Stop => return Ok(()),
+                Next::Reload(config) => self.reload(config).await,
+                Next::Pause => {
+                    tracing::warn!("paused; Postgres keeps its WAL until RESUME");
+                    let mut paused = self.handles.paused.subscribe();
+                    tokio::select! {
+                        _ = paused.wait_for(|paused| !*paused) => tracing::info!("resumed"),
+                        () = self.stop.cancelled() => return Ok(()),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one generation to its end.
+    async fn generation(&mut self) -> Result<Next> {
+        let stop = self.stop.child_token();
+        let options = run::Options {
+            setup: self.setup,
+            journal: self.handles.journal.clone(),
+            meters: Arc::clone(&self.handles.meters),
+            stop: stop.clone(),
+        };
+        let mut paused = self.handles.paused.subscribe();
+        let running = run::run(&self.config, options);
+        pin!(running);
+        let next = tokio::select! {
+            ended = &mut running => return ended.map(|()| Next::Stop),
+            config = reloaded(&self.path, &self.handles.reload, &mut self.server) => Next::Reload(config),
+            Ok(_) = paused.wait_for(|paused| *paused) => Next::Pause,
+        };
+        stop.cancel();
+        running.await?;
+        match self.stop.is_cancelled() {
+            true => Ok(Next::Stop),
+            false => Ok(next),
+        }
+    }
+
+    async fn reload(&mut self, config: Arc<Config>) {
+        self.config = config;
+        if let Err(error) = self.console.renew(&self.config, &self.handles).await {
+            tracing::error!(error = format!("{error:#}"), "there is no console now");
+        }
+        tracing::info!(config = %self.path.display(), "reloaded");
+    }
+}
+
+/// Waits until a reload is asked for and succeeds, and returns the new configuration. The server then has it too. If it
+/// cannot be used, that is logged, and the old one stays.
+async fn reloaded(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Config> {
     loop {
         reload.notified().await;
-        match renew(path, server).await {
+        match load(path, server).await {
             Ok(config) => return config,
             Err(error) => {
                 tracing::error!("hooks.toml is not reloaded, and the old one stays: {error:#}");
@@ -107,8 +139,8 @@ async fn renewed(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Confi
     }
 }
 
-async fn renew(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
-    let config = Arc::new(load(path)?);
+async fn load(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
+    let config = Arc::new(environment::load(path)?);
     run::rehearse(&config)?;
     server.renew(&config).await?;
     Ok(config)

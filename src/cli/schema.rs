@@ -1,35 +1,37 @@
-//! `rowhook schema`: what a receiver of an event may rely on.
+//! `rowhook schema`: the JSON Schema of what the receivers of an event get.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Map, json};
 
-use super::preview::{Stage, print_json};
+use super::{output, preview::Preview};
 use crate::{
     config::{Config, EventSource, PayloadFormat},
+    event::shape::Shape,
     preview::schema::{About, Subject, schema},
 };
 
-/// Prints the schema of one payload, for a file, or those of all of them.
+/// Prints the schemas of an event. With `payload`, standard output is that one schema and nothing else, ready for a file;
+/// without, it is the schemas of all payloads.
 pub(super) async fn print(
     config: &Config,
     event: &str,
     payload: Option<&str>,
     json: bool,
 ) -> Result<()> {
-    let stage = Stage::open(config).await?;
-    let wanted = payload.map(super::payload).transpose()?;
-    let relation = match stage.rule(event)?.map(|rule| &rule.source) {
+    let preview = Preview::open(config).await?;
+    let wanted = payload.map(format_named).transpose()?;
+    let relation = match preview.rule(event)?.map(|rule| &rule.source) {
         Some(EventSource::Row { table, action, .. }) => {
-            Some((stage.relation(table).await?, table, action))
+            Some((preview.relation(table).await?, table, action))
         }
         Some(EventSource::Custom) | None => None,
     };
-    let plain = Default::default();
+    let plain = Shape::default();
     let about = match &relation {
         Some((relation, table, action)) => About::Row {
             relation,
             action,
-            shape: match stage.events.of_table(table) {
+            shape: match preview.events.of_table(table) {
                 Some(events) => &events.shape,
                 None => &plain,
             },
@@ -41,23 +43,32 @@ pub(super) async fn print(
         .filter(|(_, format)| wanted.is_none_or(|wanted| wanted == *format))
         .collect();
     if json {
-        let told = payloads.iter().map(|(name, format)| {
-            let told =
+        let payloads = payloads.iter().map(|(name, format)| {
+            let described =
                 json!({"content_type": format.content_type(), "schema": schema(subject, *format)});
-            ((*name).to_owned(), told)
+            ((*name).to_owned(), described)
         });
-        let payloads: Map<_, _> = told.collect();
-        return print_json(&json!({"event": event, "payloads": payloads}));
+        let payloads: Map<_, _> = payloads.collect();
+        return output::json(&json!({"event": event, "payloads": payloads}));
     }
     for (name, format) in payloads {
         let head = format!("{event} as {name}, content-type: {}", format.content_type());
-        if wanted.is_some() {
-            // Standard output is the schema and nothing else.
-            eprintln!("{head}");
-        } else {
-            println!("{head}");
+        match wanted {
+            Some(_) => eprintln!("{head}"),
+            None => output::line(&head)?,
         }
-        print_json(&schema(subject, format))?;
+        output::json(&schema(subject, format))?;
     }
     Ok(())
+}
+
+/// The payload of this name.
+fn format_named(name: &str) -> Result<PayloadFormat> {
+    let names: Vec<&str> = PayloadFormat::all().map(|(name, _)| name).collect();
+    PayloadFormat::parse(name).with_context(|| {
+        format!(
+            "there is no payload {name:?}; there are {}",
+            names.join(", ")
+        )
+    })
 }

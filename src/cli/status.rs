@@ -1,12 +1,12 @@
-//! `rowhook status`: how rowhook is, at a glance.
+//! `rowhook status`: the state of the slot, the hooks and the deliveries, at a glance.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
 use super::{
-    table as show,
-    table::{Cell, Tone},
+    output, quantity,
+    table::{self, Cell, Tone},
 };
 use crate::{
     config::Config,
@@ -14,10 +14,10 @@ use crate::{
 };
 
 pub(super) async fn run(config: Config, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook status").await?;
-    let status = office.status().await?;
+    let admin = Office::open(Arc::new(config), "rowhook status").await?;
+    let status = admin.status().await?;
     match json {
-        true => show::json(&status),
+        true => output::json(&status),
         false => print(&status),
     }
 }
@@ -35,7 +35,7 @@ fn print(status: &Status) -> Result<()> {
         Some(_) => Cell::toned("no rowhook is attached", Tone::Bad),
     };
     let slot = slot.as_ref();
-    let lag = slot.and_then(|slot| slot.lag_bytes).map(show::size);
+    let lag = slot.and_then(|slot| slot.lag_bytes).map(quantity::size);
     let wal = slot.and_then(|slot| slot.wal_status.clone());
     let wal = wal.map_or_else(
         || "".into(),
@@ -45,11 +45,15 @@ fn print(status: &Status) -> Result<()> {
             _ => Cell::toned(status, Tone::Warn),
         },
     );
-    let left = slot.and_then(|slot| slot.safe_wal_bytes).map(show::size);
-    let count = |count: i64, bad: Tone| {
-        Cell::toned(count.to_string(), if count > 0 { bad } else { Tone::Plain })
+    let left = slot
+        .and_then(|slot| slot.safe_wal_bytes)
+        .map(quantity::size);
+    let oldest = deliveries.oldest_parked_seconds.map(quantity::seconds);
+    let count = |count: i64, tone: Tone| {
+        let tone = if count > 0 { tone } else { Tone::Plain };
+        Cell::toned(count.to_string(), tone)
     };
-    show::facts(&[
+    table::print_facts(&[
         ("slot", slot.map_or("", |slot| &slot.name).into()),
         ("state", attached),
         ("lag", lag.unwrap_or_default().into()),
@@ -57,27 +61,15 @@ fn print(status: &Status) -> Result<()> {
         ("wal left", left.unwrap_or_default().into()),
         (
             "confirmed",
-            slot.and_then(|slot| slot.confirmed.as_deref())
-                .unwrap_or_default()
-                .into(),
+            Cell::optional(slot.and_then(|slot| slot.confirmed.as_deref())),
         ),
-        (
-            "noted at",
-            status.noted_at.as_deref().unwrap_or_default().into(),
-        ),
+        ("noted at", Cell::optional(status.noted_at.as_deref())),
         ("hooks active", hooks.active.to_string().into()),
         ("hooks failing", count(hooks.failing, Tone::Warn)),
         ("hooks disabled", count(hooks.inactive, Tone::Warn)),
         ("hooks invalid", count(hooks.invalid, Tone::Bad)),
         ("parked", count(deliveries.parked, Tone::Warn)),
-        (
-            "oldest parked",
-            deliveries
-                .oldest_parked_seconds
-                .map(show::seconds)
-                .unwrap_or_default()
-                .into(),
-        ),
+        ("oldest parked", oldest.unwrap_or_default().into()),
         ("dead", count(deliveries.dead, Tone::Bad)),
     ])
 }

@@ -1,14 +1,10 @@
-//! What people read: aligned columns, in colour only on a terminal; or JSON for programs.
+//! Aligned columns on standard output, coloured only on a terminal.
 
-use std::{
-    io::{IsTerminal, Write, stderr, stdout},
-    time::{Duration, SystemTime},
-};
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-use serde::Serialize;
+use super::output;
 
-/// How something is meant.
+/// What a cell means to the reader, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Plain,
@@ -19,7 +15,7 @@ pub(super) enum Tone {
 }
 
 impl Tone {
-    /// Of a state of a hook or a delivery.
+    /// The tone of a state of a hook, a delivery or a backfill.
     pub(super) fn of(state: &str) -> Self {
         match state {
             "active" | "delivered" => Self::Good,
@@ -27,6 +23,11 @@ impl Tone {
             "disabled" | "invalid" | "dead" => Self::Bad,
             _ => Self::Plain,
         }
+    }
+
+    /// The tone of an attempt that was delivered, or was not.
+    pub(super) fn of_delivery(delivered: bool) -> Self {
+        if delivered { Self::Good } else { Self::Bad }
     }
 
     fn code(self) -> &'static str {
@@ -39,6 +40,7 @@ impl Tone {
         }
     }
 
+    /// Puts the escape codes of the tone around `text`, if `colour` is on.
     pub(super) fn paint(self, text: &str, colour: bool) -> String {
         match self {
             Self::Plain => text.to_owned(),
@@ -55,9 +57,10 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// A cell in this tone. Control characters become spaces: what an endpoint answered must not start a line of its own
+    /// or send escape codes to the terminal.
     pub(super) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self {
-            // Whatever an endpoint has answered, it writes no line and no escape of its own.
             text: clean(&text.into()),
             tone,
         }
@@ -67,6 +70,23 @@ impl Cell {
     pub(super) fn state(state: &str) -> Self {
         Self::toned(state, Tone::of(state))
     }
+
+    /// Optional text; empty if there is none.
+    pub(super) fn optional(text: Option<&str>) -> Self {
+        text.unwrap_or_default().into()
+    }
+
+    /// Plain text that is printed as it is, line breaks included.
+    fn verbatim(text: String) -> Self {
+        Self {
+            text,
+            tone: Tone::Plain,
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
 }
 
 impl<T: Into<String>> From<T> for Cell {
@@ -75,21 +95,22 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Text without control characters.
+/// Replaces control characters by spaces.
 pub(super) fn clean(text: &str) -> String {
     text.replace(|c: char| c.is_control(), " ")
 }
 
-/// Lines with columns.
+/// A table with a head.
 pub(super) struct Table {
-    head: Vec<&'static str>,
+    head: Vec<Cell>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     pub(super) fn new(head: &[&'static str]) -> Self {
+        let head = head.iter().map(|title| Cell::toned(*title, Tone::Faint));
         Self {
-            head: head.to_vec(),
+            head: head.collect(),
             rows: Vec::new(),
         }
     }
@@ -98,46 +119,31 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub(super) fn render(&self, colour: bool) -> String {
-        let width = |at: usize, head: &str| {
-            let cells = self.rows.iter().filter_map(|row| row.get(at));
-            let widths = cells.map(|cell| cell.text.chars().count());
-            widths.chain([head.chars().count()]).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = self
-            .head
-            .iter()
-            .enumerate()
-            .map(|(at, head)| width(at, head))
-            .collect();
-        let head = self.head.iter().map(|head| Cell::toned(*head, Tone::Faint));
-        let head: Vec<Cell> = head.collect();
-        let mut text = String::new();
-        for row in std::iter::once(&head).chain(&self.rows) {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let padding = width.saturating_sub(cell.text.chars().count());
-                line.push_str(&cell.tone.paint(&cell.text, colour));
-                line.extend(std::iter::repeat_n(' ', padding + 2));
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-
-    /// Prints it; `nothing` where it has no rows.
+    /// Prints the table, or the line `nothing` if it has no rows.
     pub(super) fn print(&self, nothing: &str) -> Result<()> {
         match self.rows.is_empty() {
-            true => line(nothing),
-            false => put(&self.render(coloured())),
+            true => output::line(nothing),
+            false => output::text(&self.render(output::has_colour())),
         }
+    }
+
+    fn render(&self, colour: bool) -> String {
+        align(std::iter::once(&self.head).chain(&self.rows), colour)
     }
 }
 
-/// Prints names and values, one pair on each line; values that are empty are left out.
-pub(super) fn facts(facts: &[(&str, Cell)]) -> Result<()> {
-    let colour = coloured();
+/// Prints rows in aligned columns, without a head or colours, and each text as it is.
+pub(super) fn print_rows(rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+    let rows = rows.into_iter();
+    let rows: Vec<Vec<Cell>> = rows
+        .map(|row| row.into_iter().map(Cell::verbatim).collect())
+        .collect();
+    output::text(&align(rows.iter(), false))
+}
+
+/// Prints names and values, one pair a line. Empty values are left out.
+pub(super) fn print_facts(facts: &[(&str, Cell)]) -> Result<()> {
+    let colour = output::has_colour();
     let shown = facts.iter().filter(|(_, value)| !value.text.is_empty());
     let width = shown.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
@@ -148,103 +154,29 @@ pub(super) fn facts(facts: &[(&str, Cell)]) -> Result<()> {
         text.push_str(&value.tone.paint(&value.text, colour));
         text.push('\n');
     }
-    put(&text)
+    output::text(&text)
 }
 
-/// Prints a line.
-pub(super) fn line(text: &str) -> Result<()> {
-    put(&format!("{text}\n"))
-}
-
-/// Prints JSON.
-pub(super) fn json(value: &impl Serialize) -> Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
-}
-
-/// Prints text as it is. Whoever reads may have read enough.
-pub(super) fn put(text: &str) -> Result<()> {
-    match stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        done => Ok(done?),
-    }
-}
-
-pub(super) fn coloured() -> bool {
-    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// How far long work has come, shown on a terminal while it lasts.
-pub(super) struct Progress {
-    what: &'static str,
-    shown: bool,
-}
-
-impl Progress {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self { what, shown: false }
-    }
-
-    /// So many are done, of so many where that is known.
-    pub(super) fn at(&mut self, done: u64, of: Option<u64>) {
-        if !stderr().is_terminal() {
-            return;
+/// Lays out rows as lines. Columns are two spaces apart, and no line ends with spaces.
+fn align<'a>(rows: impl Iterator<Item = &'a Vec<Cell>> + Clone, colour: bool) -> String {
+    let columns = rows.clone().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| {
+        let cells = rows.clone().filter_map(|row| row.get(at));
+        cells.map(Cell::width).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let padding = width - cell.width();
+            line.push_str(&cell.tone.paint(&cell.text, colour));
+            line.extend(std::iter::repeat_n(' ', padding + 2));
         }
-        self.shown = true;
-        let what = self.what;
-        match of.filter(|of| *of > 0) {
-            Some(of) => {
-                const WIDTH: u64 = 30;
-                let filled = (done.min(of) * WIDTH / of) as usize;
-                let bar = "█".repeat(filled) + &"░".repeat(WIDTH as usize - filled);
-                eprint!("\r\x1b[K{bar} {done}/{of} {what}");
-            }
-            None => eprint!("\r\x1b[K{done} {what}"),
-        }
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
-/// A point in time, as a user writes it: `2h` ago, or as in RFC 3339.
-pub(super) fn time(text: &str) -> Result<SystemTime> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(SystemTime::now()
-            .checked_sub(ago)
-            .unwrap_or(SystemTime::UNIX_EPOCH));
-    }
-    match humantime::parse_rfc3339_weak(text) {
-        Ok(time) => Ok(time),
-        Err(_) => bail!(
-            "{text:?} is no time; write how long ago, such as 2h or 3days, or a time such as 2026-01-31T12:00:00Z"
-        ),
-    }
-}
-
-/// Bytes, as people say them.
-pub(super) fn size(bytes: i64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{size:.1} {}", UNITS[unit]),
-    }
-}
-
-/// Seconds, as people say them.
-pub(super) fn seconds(seconds: f64) -> String {
-    let whole = Duration::from_secs(seconds.max(0.0) as u64);
-    humantime::format_duration(whole).to_string()
+    text
 }
 
 #[cfg(test)]
@@ -264,29 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_an_age_or_a_date() {
-        assert!(time("2h").unwrap() < SystemTime::now());
-        assert_eq!(
-            time("1970-01-01T00:01:00Z").unwrap(),
-            SystemTime::UNIX_EPOCH + Duration::from_secs(60)
-        );
-        assert!(
-            time("yesterday")
-                .unwrap_err()
-                .to_string()
-                .contains("such as 2h")
-        );
-    }
-
-    #[test]
-    fn sizes_have_a_unit() {
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1536, "1.5 KiB"),
-            (3 << 30, "3.0 GiB"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
+    fn cells_stand_below_each_other_and_lines_end_without_spaces() {
+        let row = |cells: [&str; 3]| Vec::from(cells.map(|text| Cell::verbatim(text.to_owned())));
+        let rows = [row(["event", "hooks", ""]), row(["ä", "12", "x"])];
+        let text = align(rows.iter(), false);
+        assert_eq!(text, "event  hooks\nä      12     x\n");
     }
 }

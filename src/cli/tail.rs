@@ -1,17 +1,20 @@
-//! `rowhook tail`: what happens, as it happens.
+//! `rowhook tail`: prints each attempt, as soon as history has it.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 
-use super::{table as show, table::Tone};
+use super::{
+    output,
+    table::{Tone, clean},
+};
 use crate::{
     config::Config,
     manage::{Office, Who, attempts::News},
 };
 
-/// History is written once a second.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often history is read. It is written once a second.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,24 +26,24 @@ pub(super) struct Args {
     count: Option<u64>,
 }
 
-/// Prints attempts as they are noted, a line each, until it is interrupted.
+/// Prints attempts as history notes them, a line each, until it is interrupted or has printed `--count` lines.
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook tail").await?;
-    let mut last = office.newest_attempt().await?;
+    let admin = Office::open(Arc::new(config), "rowhook tail").await?;
+    let mut last = admin.newest_attempt().await?;
     let mut left = args.count.unwrap_or(u64::MAX);
-    // Said, so that whoever waits for something knows from when on it is heard.
+    // A script that waits for this line misses nothing that happens after it.
     eprintln!("listening");
-    let mut looks = tokio::time::interval(LOOK);
+    let mut ticks = tokio::time::interval(INTERVAL);
     while left > 0 {
-        looks.tick().await;
-        for news in office
+        ticks.tick().await;
+        for attempt in admin
             .news(&Who::Operator, args.hook.as_deref(), last)
             .await?
         {
-            last = news.id;
+            last = attempt.id;
             match json {
-                true => show::line(&serde_json::to_string(&news)?)?,
-                false => show::line(&told(&news, show::coloured()))?,
+                true => output::json_line(&attempt)?,
+                false => output::line(&describe(&attempt, output::has_colour()))?,
             }
             left -= 1;
             if left == 0 {
@@ -51,23 +54,20 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn told(news: &News, colour: bool) -> String {
-    let tone = if news.delivered {
-        Tone::Good
-    } else {
-        Tone::Bad
-    };
-    let attempt = match news.attempt {
+/// An attempt on one line.
+fn describe(attempt: &News, colour: bool) -> String {
+    let tone = Tone::of_delivery(attempt.delivered);
+    let number = match attempt.attempt {
         1 => String::new(),
-        several => format!("  attempt {several}"),
+        number => format!("  attempt {number}"),
     };
     format!(
-        "{}  {}  {} → hook {}  {:.1} ms  {}{attempt}",
-        news.at,
-        tone.paint(&show::clean(&news.answer), colour),
-        news.event,
-        news.hook,
-        news.took_ms,
-        news.delivery,
+        "{}  {}  {} → hook {}  {:.1} ms  {}{number}",
+        attempt.at,
+        tone.paint(&clean(&attempt.answer), colour),
+        attempt.event,
+        attempt.hook,
+        attempt.took_ms,
+        attempt.delivery,
     )
 }

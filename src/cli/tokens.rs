@@ -1,4 +1,4 @@
-//! `rowhook tokens`: tokens with which owners come to the API and the page.
+//! `rowhook tokens`: the tokens with which owners log in to the API and the page.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use super::{
-    table as show,
+    output,
     table::{Cell, Table, Tone},
 };
 use crate::{
@@ -48,13 +48,13 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let office = Office::open(Arc::new(config), "rowhook tokens").await?;
+    let admin = Office::open(Arc::new(config), "rowhook tokens").await?;
     match command {
         Command::List => {
-            let tokens = office.tokens().await?;
+            let tokens = admin.tokens().await?;
             match json {
-                true => show::json(&tokens),
-                false => list(&tokens),
+                true => output::json(&tokens),
+                false => print_list(&tokens),
             }
         }
         Command::Add {
@@ -64,7 +64,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             expires_in,
         } => {
             let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
-            let made = office
+            let made = admin
                 .make_token(NewToken {
                     owner,
                     name,
@@ -73,30 +73,31 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 })
                 .await?;
             if json {
-                return show::json(&made);
+                return output::json(&made);
             }
-            show::line(&format!(
+            output::line(&format!(
                 "made token {} for {}",
                 made.known.id, made.known.owner
             ))?;
-            show::line(&format!("token, shown this once: {}", made.token))
+            output::line(&format!("token, shown this once: {}", made.token))
         }
         Command::Revoke { id } => {
-            let token = office.revoke_token(id).await?;
+            let token = admin.revoke_token(id).await?;
             match json {
-                true => show::json(&token),
-                false => show::line(&format!("revoked token {id} of {}", token.owner)),
+                true => output::json(&token),
+                false => output::line(&format!("revoked token {id} of {}", token.owner)),
             }
         }
     }
 }
 
+/// Parses how long a token is valid, such as `90days`.
 fn lifetime(text: &str) -> Result<Duration> {
     humantime::parse_duration(text)
         .with_context(|| format!("--expires-in {text:?} is no duration; write such as 90days"))
 }
 
-fn list(tokens: &[Token]) -> Result<()> {
+fn print_list(tokens: &[Token]) -> Result<()> {
     let mut table = Table::new(&[
         "id", "owner", "scope", "name", "made", "expires", "used", "state",
     ]);

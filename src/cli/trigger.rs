@@ -1,4 +1,4 @@
-//! `rowhook trigger`: sends an event for real, and shows what was said and answered.
+//! `rowhook trigger`: sends an event for real, and shows the request and the answer.
 
 use std::{
     sync::Arc,
@@ -6,25 +6,26 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use http::header::HeaderMap;
 use serde_json::{Map, Value, json, value::RawValue};
 use url::Url;
 
-use super::preview::{Stage, print_json};
+use super::preview::Preview;
 use crate::{
-    config::{Config, EventRule, EventSource},
+    config::{Action, Config, EventRule, EventSource},
     courier::batch::Load,
     event::{Event, Position, Subject},
     hook::{Hook, HookId, Origin},
     message::Message,
     payload::Renderer,
-    postgres::Lsn,
+    postgres::{Lsn, TableName},
     preview::{explain::listen, rehearsal},
     send::{Request, Sender, answer::Answer, target::Target},
 };
 
-/// Ids of what was sent by hand begin so.
-const PREFIX: &str = "msg_test_";
+/// The prefix of the `webhook-id` of an event that was sent by hand.
+const ID_PREFIX: &str = "msg_test_";
 
 /// What is sent where.
 #[derive(Debug, clap::Args)]
@@ -42,113 +43,67 @@ pub(super) struct Args {
     key: Option<String>,
 }
 
-/// Sends once, prints, and fails unless it arrived.
+/// Sends the event once and prints the exchange. Fails unless the endpoint accepted it.
 pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<()> {
-    let stage = Stage::open(config).await?;
-    let rule = stage.rule(&args.event)?;
-    let event = match rule {
-        Some(
-            rule @ EventRule {
-                source: EventSource::Row { .. },
-                ..
-            },
-        ) => of_row(&stage, rule, args).await?,
-        _ => of_message(args)?,
-    };
-    let roster = stage.roster().await?;
-    let (hook, note) = match Url::parse(&args.to) {
-        Ok(url) if url.has_host() => (Arc::new(stranger(config, &url)?), None),
-        _ => {
-            let listed = roster.get(&args.to).with_context(|| {
-                format!(
-                    "there is no hook {:?}; name one by its id, or write a URL",
-                    args.to
-                )
-            })?;
-            let hook = match &listed.made {
-                Ok(hook) => Arc::clone(hook),
-                Err(reason) => bail!("the hook {} cannot be used: {reason}", args.to),
-            };
-            let all_owners = rule.is_some_and(|rule| rule.all_owners);
-            let index = roster.index(&stage.events);
-            let heard = listen(&event, all_owners, &index, &roster);
-            let deaf = heard
-                .into_iter()
-                .find(|(id, _)| *id == hook.id)
-                .and_then(|(_, deaf)| deaf);
-            (hook, deaf.map(|deaf| deaf.to_string()))
-        }
-    };
-    let id = format!("{PREFIX}{:032x}", rand::random::<u128>());
-    let mut renderer = Renderer::new(&event);
-    let body = renderer.render(&hook);
-    if let Some(flaw) = renderer.flaw() {
-        bail!("nothing was sent: {flaw}");
-    }
-    let content_type = hook.delivery.payload.content_type();
-    let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
-    let request = Request {
-        target: &hook.target,
-        id: &id,
-        batch: load.members.as_deref(),
-        body: load.body.clone(),
-        content_type: &load.content_type,
-        at: SystemTime::now(),
-        timeout: hook.delivery.timeout,
-        span: None,
-    };
-    let headers = request.headers();
-    let sender = Sender::new(&config.delivery)?;
-    let started = Instant::now();
-    let answer = sender.send(request).await;
-    let exchange = Exchange {
-        method: hook.target.method().as_str(),
-        url: hook.target.display(),
-        headers,
-        body: &load.body,
-        answer: &answer,
-        took: started.elapsed(),
-        note,
-    };
+    let preview = Preview::open(config).await?;
+    let rule = preview.rule(&args.event)?;
+    let event = event(&preview, rule, args).await?;
+    let all_owners = rule.is_some_and(|rule| rule.all_owners);
+    let (hook, note) = recipient(&preview, &event, all_owners, &args.to).await?;
+    let exchange = send(config, &event, &hook, note).await?;
     if json {
-        print_json(&exchange.as_json())?;
+        println!("{}", serde_json::to_string_pretty(&exchange.as_json())?);
     } else {
         exchange.print();
     }
     let arrived = matches!(
-        answer,
+        exchange.answer,
         Answer::Status {
             code: 200..=299,
             ..
         }
     );
-    ensure!(arrived, "it did not arrive: {answer}");
+    ensure!(arrived, "it did not arrive: {}", exchange.answer);
     Ok(())
 }
 
-/// The event of a row: the one that is given, the one with the key, or any.
-async fn of_row(stage: &Stage<'_>, rule: &EventRule, args: &Args) -> Result<Event> {
-    let EventSource::Row { table, action, .. } = &rule.source else {
-        bail!("{:?} has no row", rule.name);
-    };
-    let relation = stage.relation(table).await?;
-    let row = match (&args.row, &args.key) {
-        (Some(row), _) => rehearsal::row_of_json(&stage.client, &relation, row).await?,
-        (None, Some(key)) => rehearsal::row_of_key(&stage.client, &relation, key).await?,
-        (None, None) => rehearsal::any_row(&stage.client, &relation).await?,
-    };
-    let change = Arc::new(rehearsal::change(Arc::new(relation), action, row, None));
-    let owner = stage.owner(&change).await?;
-    let events = stage.events.of_table(table);
-    let events = events.with_context(|| format!("no event is about the table {table}"))?;
-    let mut rules = events.rules(&change.row).iter();
-    let made = rules.find(|made| *made.name == *rule.name);
-    let made = made.with_context(|| format!("{:?} is not fired by a row", rule.name))?;
-    Ok(events.event(made, &change, stage.added(&change).await?, owner, 0))
+/// Makes the event: from a row if its rule is about one, else from the payload that the user gave.
+async fn event(preview: &Preview<'_>, rule: Option<&EventRule>, args: &Args) -> Result<Event> {
+    match rule.map(|rule| (rule, &rule.source)) {
+        Some((rule, EventSource::Row { table, action, .. })) => {
+            event_of_row(preview, rule, table, action, args).await
+        }
+        Some((_, EventSource::Custom)) | None => event_of_message(args),
+    }
 }
 
-/// A custom event.
-fn of_message(args: &Args) -> Result<Event> {
+/// The event of a row: of the one that is given, of the one with the key, or else of any.
+async fn event_of_row(
+    preview: &Preview<'_>,
+    rule: &EventRule,
+    table: &TableName,
+    action: &Action,
+    args: &Args,
+) -> Result<Event> {
+    let relation = preview.relation(table).await?;
+    let row = match (&args.row, &args.key) {
+        (Some(row), _) => rehearsal::row_of_json(&preview.client, &relation, row).await?,
+        (None, Some(key)) => rehearsal::row_of_key(&preview.client, &relation, key).await?,
+        (None, None) => rehearsal::any_row(&preview.client, &relation).await?,
+    };
+    let change = Arc::new(rehearsal::change(Arc::new(relation), action, row, None));
+    let owner = preview.owner(&change).await?;
+    let events = preview.events.of_table(table);
+    let events = events.with_context(|| format!("no event is about the table {table}"))?;
+    let mut rules = events.rules(&change.row).iter();
+    let compiled = rules.find(|compiled| *compiled.name == *rule.name);
+    let compiled = compiled.with_context(|| format!("{:?} is not fired by a row", rule.name))?;
+    let added = preview.added(&change).await?;
+    Ok(events.event(compiled, &change, added, owner, 0))
+}
+
+/// A custom event, with the payload that is given.
+fn event_of_message(args: &Args) -> Result<Event> {
     ensure!(
         args.key.is_none(),
         "{:?} has no table to look for a key in; give its payload with --row",
@@ -173,8 +128,76 @@ fn of_message(args: &Args) -> Result<Event> {
     })
 }
 
-/// A hook for a URL that is nobody's: with the settings of `[delivery]`, and unsigned.
-fn stranger(config: &Config, url: &Url) -> Result<Hook> {
+/// Finds the hook to send to, and the reason why it would not receive the event by itself, if there is one. For a URL it is
+/// a hook made up for this.
+async fn recipient(
+    preview: &Preview<'_>,
+    event: &Event,
+    all_owners: bool,
+    to: &str,
+) -> Result<(Arc<Hook>, Option<String>)> {
+    let roster = preview.roster().await?;
+    if let Ok(url) = Url::parse(to)
+        && url.has_host()
+    {
+        return Ok((Arc::new(hook_for(preview.config, &url)?), None));
+    }
+    let listed = roster
+        .get(to)
+        .with_context(|| format!("there is no hook {to:?}; name one by its id, or write a URL"))?;
+    let hook = match &listed.made {
+        Ok(hook) => Arc::clone(hook),
+        Err(reason) => bail!("the hook {to} cannot be used: {reason}"),
+    };
+    let index = roster.index(&preview.events);
+    let mut hooks = listen(event, all_owners, &index, &roster).into_iter();
+    let deaf = hooks
+        .find(|(id, _)| *id == hook.id)
+        .and_then(|(_, deaf)| deaf);
+    Ok((hook, deaf.map(|deaf| deaf.to_string())))
+}
+
+/// Sends the event to the hook, once.
+async fn send<'a>(
+    config: &Config,
+    event: &Event,
+    hook: &'a Hook,
+    note: Option<String>,
+) -> Result<Exchange<'a>> {
+    let id = format!("{ID_PREFIX}{:032x}", rand::random::<u128>());
+    let mut renderer = Renderer::new(event);
+    let body = renderer.render(hook);
+    if let Some(flaw) = renderer.flaw() {
+        bail!("nothing was sent: {flaw}");
+    }
+    let content_type = hook.delivery.payload.content_type();
+    let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
+    let request = Request {
+        target: &hook.target,
+        id: &id,
+        batch: load.members.as_deref(),
+        body: load.body.clone(),
+        content_type: &load.content_type,
+        at: SystemTime::now(),
+        timeout: hook.delivery.timeout,
+        span: None,
+    };
+    let headers = request.headers();
+    let sender = Sender::new(&config.delivery)?;
+    let started = Instant::now();
+    let answer = sender.send(request).await;
+    Ok(Exchange {
+        target: &hook.target,
+        headers,
+        body: load.body,
+        answer,
+        took: started.elapsed(),
+        note,
+    })
+}
+
+/// A hook made up for a URL: with the settings of `[delivery]`, and unsigned.
+fn hook_for(config: &Config, url: &Url) -> Result<Hook> {
     Ok(Hook {
         id: HookId::new("trigger", false),
         owner: None,
@@ -188,15 +211,14 @@ fn stranger(config: &Config, url: &Url) -> Result<Hook> {
     })
 }
 
-/// What was said, and what was answered.
+/// A request and its answer.
 struct Exchange<'a> {
-    method: &'a str,
-    url: &'a str,
+    target: &'a Target,
     headers: HeaderMap,
-    body: &'a [u8],
-    answer: &'a Answer,
+    body: Bytes,
+    answer: Answer,
     took: Duration,
-    /// Why the hook would not have heard of it by itself.
+    /// Why the hook would not have received the event by itself.
     note: Option<String>,
 }
 
@@ -205,16 +227,16 @@ impl Exchange<'_> {
         if let Some(note) = &self.note {
             println!("note: by itself the hook would not hear of this. {note}\n");
         }
-        println!("{} {}", self.method, self.url);
-        print_message(&self.headers, self.body);
+        println!("{} {}", self.target.method(), self.target.display());
+        print_message(&self.headers, &self.body);
         println!("{} after {:.1?}", self.answer, self.took);
-        if let Answer::Status { headers, body, .. } = self.answer {
+        if let Answer::Status { headers, body, .. } = &self.answer {
             print_message(headers, body);
         }
     }
 
     fn as_json(&self) -> Value {
-        let answer = match self.answer {
+        let answer = match &self.answer {
             Answer::Status {
                 code,
                 headers,
@@ -227,10 +249,10 @@ impl Exchange<'_> {
         };
         json!({
             "request": {
-                "method": self.method,
-                "url": self.url,
+                "method": self.target.method().as_str(),
+                "url": self.target.display(),
                 "headers": headers_json(&self.headers),
-                "body": String::from_utf8_lossy(self.body),
+                "body": String::from_utf8_lossy(&self.body),
             },
             "answer": answer,
             "took_ms": self.took.as_secs_f64() * 1000.0,
@@ -239,6 +261,7 @@ impl Exchange<'_> {
     }
 }
 
+/// Prints the headers and the body of a request or an answer.
 fn print_message(headers: &HeaderMap, body: &[u8]) {
     for (name, value) in shown(headers) {
         println!("{name}: {value}");
@@ -256,7 +279,7 @@ fn headers_json(headers: &HeaderMap) -> Value {
     headers.into()
 }
 
-/// Headers by name, without what may be a secret.
+/// The headers by name. Values that may be secret are hidden.
 fn shown(headers: &HeaderMap) -> impl Iterator<Item = (&str, String)> {
     headers.iter().map(|(name, value)| {
         let value = match value.is_sensitive() {

@@ -1,4 +1,4 @@
-//! `rowhook init`: writes a hooks.toml from the tables of a database, as a place to begin.
+//! `rowhook init`: writes a hooks.toml to start from.
 
 mod django;
 
@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::output;
 use crate::postgres::{TableName, address::Address};
 
 struct Found {
@@ -19,20 +20,30 @@ struct Found {
     has_user_id: bool,
 }
 
-/// Writes the file, unless there is one. The database is only read.
-pub(super) async fn init(url: &str, path: &Path) -> Result<()> {
+/// Writes a hooks.toml from the tables of the database at `url`, or from a dump of django-rest-hooks' HOOK_EVENTS. A file
+/// that exists already stays as it is, and is an error.
+pub(super) async fn run(url: Option<&str>, hook_events: Option<&Path>, path: &Path) -> Result<()> {
+    match hook_events {
+        Some(dump) => init_from_django(dump, url, path).await,
+        None => {
+            let url = url.context("name the database, or set DATABASE_URL")?;
+            init(url, path).await
+        }
+    }
+}
+
+async fn init(url: &str, path: &Path) -> Result<()> {
     let found = find(url).await?;
     write(path, &render(&found))?;
-    println!(
+    output::line(&format!(
         "wrote {} with the events of {} tables; next: edit it, then `rowhook check` and `rowhook run`",
         path.display(),
         found.len()
-    );
-    Ok(())
+    ))
 }
 
-/// The same, with the events of a dump of django-rest-hooks' HOOK_EVENTS. Where there is a URL, the tables are looked for.
-pub(super) async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
+/// If there is a URL, the tables of the events are looked for in its database.
+async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
     let json = fs::read_to_string(dump);
     let json = json.with_context(|| format!("read {}", dump.display()))?;
     let events = django::parse(&json).with_context(|| dump.display().to_string())?;
@@ -42,13 +53,14 @@ pub(super) async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path
     };
     let (text, notes) = django::render(&events, found.as_deref());
     write(path, &text)?;
-    println!(
+    output::line(&format!(
         "wrote {} with {} events; next: read it, then `rowhook check` and `rowhook run`",
         path.display(),
         events.len()
-    );
-    notes.iter().for_each(|note| println!("note: {note}"));
-    Ok(())
+    ))?;
+    notes
+        .iter()
+        .try_for_each(|note| output::line(&format!("note: {note}")))
 }
 
 async fn find(url: &str) -> Result<Vec<Found>> {
