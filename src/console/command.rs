@@ -1,12 +1,31 @@
-//! What can be asked, and how it is written.
+//! The commands of the console: their syntax, and the columns of their answers.
 
-/// What the console understands, for whoever writes something else.
+/// All commands, for whoever has typed something else.
 pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
                                 PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
+    /// Answers with rows.
+    Show(Show),
+    /// Stops reading and sending.
+    Pause,
+    /// Ends a pause.
+    Resume,
+    /// Reads hooks.toml again.
+    Reload,
+    /// Sends the delivery with this `webhook-id` again.
+    Retry(String),
+    /// Switches the hook with this id off.
+    Disable(String),
+    /// Switches the hook with this id on.
+    Enable(String),
+}
+
+/// What SHOW can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Show {
     Hooks,
     Lanes,
     Lag,
@@ -14,48 +33,73 @@ pub(super) enum Command {
     Config,
     Version,
     Help,
-    Pause,
-    Resume,
-    Reload,
-    Retry(String),
-    Disable(String),
-    Enable(String),
 }
 
 impl Command {
-    /// Reads a command; letters of any case, a semicolon at the end, ids in quotes or without.
+    /// Parses a command. Upper and lower case are the same, a semicolon may end it, and an id may stand in quotes.
+    ///
+    /// # Errors
+    /// A message that lists the commands, when `text` is none of them.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim().trim_end_matches(';').trim();
         let words: Vec<&str> = text.split_whitespace().collect();
         let upper: Vec<String> = words.iter().map(|word| word.to_ascii_uppercase()).collect();
         let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
         let id = || {
-            words
-                .get(1)
-                .map(|id| id.trim_matches(['\'', '"']).to_owned())
+            let id = words.get(1)?;
+            Some(id.trim_matches(['\'', '"']).to_owned())
         };
-        let with_id = |make: fn(String) -> Self| id().map(make);
         let command = match upper.as_slice() {
-            ["SHOW", "HOOKS"] => Some(Self::Hooks),
-            ["SHOW", "LANES"] => Some(Self::Lanes),
-            ["SHOW", "LAG"] => Some(Self::Lag),
-            ["SHOW", "DELIVERIES"] => Some(Self::Deliveries),
-            ["SHOW", "CONFIG"] => Some(Self::Config),
-            ["SHOW", "VERSION"] => Some(Self::Version),
-            ["SHOW", "HELP"] | ["SHOW"] | ["HELP"] => Some(Self::Help),
+            ["SHOW"] | ["HELP"] => Some(Self::Show(Show::Help)),
+            ["SHOW", what] => Show::parse(what).map(Self::Show),
             ["PAUSE"] => Some(Self::Pause),
             ["RESUME"] => Some(Self::Resume),
             ["RELOAD"] => Some(Self::Reload),
-            ["RETRY", _] => with_id(Self::Retry),
-            ["DISABLE", _] => with_id(Self::Disable),
-            ["ENABLE", _] => with_id(Self::Enable),
+            ["RETRY", _] => id().map(Self::Retry),
+            ["DISABLE", _] => id().map(Self::Disable),
+            ["ENABLE", _] => id().map(Self::Enable),
             _ => None,
         };
         command.ok_or_else(|| format!("{text:?} is no command of rowhook's; there are {KNOWN}"))
     }
 
-    /// The columns of its answer; none where it answers with a word.
+    /// The columns of the answer; none if the command answers with its tag alone.
     pub(super) fn columns(&self) -> &'static [&'static str] {
+        match self {
+            Self::Show(show) => show.columns(),
+            _ => &[],
+        }
+    }
+
+    /// The command tag that ends the answer.
+    pub(super) fn tag(&self) -> &'static str {
+        match self {
+            Self::Show(_) => "SHOW",
+            Self::Pause => "PAUSE",
+            Self::Resume => "RESUME",
+            Self::Reload => "RELOAD",
+            Self::Retry(_) => "RETRY",
+            Self::Disable(_) => "DISABLE",
+            Self::Enable(_) => "ENABLE",
+        }
+    }
+}
+
+impl Show {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "HOOKS" => Self::Hooks,
+            "LANES" => Self::Lanes,
+            "LAG" => Self::Lag,
+            "DELIVERIES" => Self::Deliveries,
+            "CONFIG" => Self::Config,
+            "VERSION" => Self::Version,
+            "HELP" => Self::Help,
+            _ => return None,
+        })
+    }
+
+    fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Hooks => &[
                 "id",
@@ -82,31 +126,6 @@ impl Command {
             Self::Config => &["key", "value"],
             Self::Version => &["version"],
             Self::Help => &["command"],
-            Self::Pause
-            | Self::Resume
-            | Self::Reload
-            | Self::Retry(_)
-            | Self::Disable(_)
-            | Self::Enable(_) => &[],
-        }
-    }
-
-    /// The word that it ends with.
-    pub(super) fn tag(&self) -> &'static str {
-        match self {
-            Self::Pause => "PAUSE",
-            Self::Resume => "RESUME",
-            Self::Reload => "RELOAD",
-            Self::Retry(_) => "RETRY",
-            Self::Disable(_) => "DISABLE",
-            Self::Enable(_) => "ENABLE",
-            Self::Hooks
-            | Self::Lanes
-            | Self::Lag
-            | Self::Deliveries
-            | Self::Config
-            | Self::Version
-            | Self::Help => "SHOW",
         }
     }
 }
@@ -118,17 +137,17 @@ mod tests {
     #[test]
     fn commands_are_read_as_people_write_them() {
         for (text, expected) in [
-            ("SHOW HOOKS;", Command::Hooks),
-            ("  show   lag ", Command::Lag),
+            ("SHOW HOOKS;", Command::Show(Show::Hooks)),
+            ("  show   lag ", Command::Show(Show::Lag)),
             ("Retry 'msg_1';", Command::Retry("msg_1".into())),
             ("disable 7", Command::Disable("7".into())),
-            ("help", Command::Help),
+            ("help", Command::Show(Show::Help)),
         ] {
             assert_eq!(Command::parse(text).unwrap(), expected, "{text}");
         }
         for text in ["select 1", "show", "retry", "disable 7 8", "drop table x"] {
             match Command::parse(text) {
-                Ok(command) => assert_eq!((text, command), ("show", Command::Help)),
+                Ok(command) => assert_eq!((text, command), ("show", Command::Show(Show::Help))),
                 Err(error) => assert!(error.contains("SHOW HOOKS"), "{error}"),
             }
         }

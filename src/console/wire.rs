@@ -1,4 +1,4 @@
-//! Postgres' protocol around the commands, for `psql` (which asks simply) and for drivers (which prepare first).
+//! Postgres' wire protocol: the simple query protocol for `psql`, the extended one for drivers, and the login by password.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -27,50 +27,56 @@ use pgwire::{
     messages::PgWireBackendMessage,
 };
 
-use super::{answer::Desk, command::Command};
+use super::{answers::Answers, command::Command};
 use crate::secret::Secret;
 
+/// SQLSTATE `internal_error`.
+const INTERNAL_ERROR: &str = "XX000";
+/// SQLSTATE `syntax_error`.
+const SYNTAX_ERROR: &str = "42601";
+/// The iteration count of SCRAM, as Postgres' own default.
 const ITERATIONS: usize = 4096;
 
-/// What a session of the console is made of.
-pub(super) struct Doors {
-    clerk: Arc<Clerk>,
-    porter: Arc<Porter>,
+/// What pgwire asks for to serve one session.
+pub(super) struct Handlers {
+    queries: Arc<Queries>,
+    password: Arc<StoredPassword>,
 }
 
-struct Clerk {
-    desk: Arc<Desk>,
+/// Runs the queries of a session.
+struct Queries {
+    answers: Arc<Answers>,
     parser: Arc<NoopQueryParser>,
 }
 
-/// Knows the password.
+/// The password of `[console]`, which is the same for every user name.
 #[derive(Debug)]
-struct Porter(Secret);
+struct StoredPassword(Secret);
 
-impl Doors {
-    pub(super) fn new(desk: Arc<Desk>, password: Secret) -> Self {
+impl Handlers {
+    pub(super) fn new(answers: Arc<Answers>, password: Secret) -> Self {
         Self {
-            clerk: Arc::new(Clerk {
-                desk,
+            queries: Arc::new(Queries {
+                answers,
                 parser: Arc::new(NoopQueryParser::new()),
             }),
-            porter: Arc::new(Porter(password)),
+            password: Arc::new(StoredPassword(password)),
         }
     }
 }
 
-impl PgWireServerHandlers for Doors {
+impl PgWireServerHandlers for Handlers {
     fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        Arc::clone(&self.clerk)
+        Arc::clone(&self.queries)
     }
 
     fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        Arc::clone(&self.clerk)
+        Arc::clone(&self.queries)
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        let porter: Arc<dyn AuthSource> = Arc::clone(&self.porter) as _;
-        let mut scram = ScramAuth::new(porter);
+        let password: Arc<dyn AuthSource> = Arc::clone(&self.password) as _;
+        let mut scram = ScramAuth::new(password);
         scram.set_iterations(ITERATIONS);
         let parameters = DefaultServerParameterProvider::default();
         Arc::new(SASLAuthStartupHandler::new(Arc::new(parameters)).with_scram(scram))
@@ -78,7 +84,7 @@ impl PgWireServerHandlers for Doors {
 }
 
 #[async_trait]
-impl AuthSource for Porter {
+impl AuthSource for StoredPassword {
     async fn get_password(&self, _login: &LoginInfo) -> PgWireResult<Password> {
         let salt: [u8; 16] = rand::random();
         let hash = gen_salted_password(self.0.expose(), &salt, ITERATIONS);
@@ -86,15 +92,16 @@ impl AuthSource for Porter {
     }
 }
 
-impl Clerk {
+impl Queries {
+    /// Runs one command. `format` says how the client wants each column.
     async fn respond(
         &self,
         text: &str,
         format: impl Fn(usize) -> FieldFormat,
     ) -> PgWireResult<Response> {
-        let command = read(text)?;
-        let rows = self.desk.answer(&command).await;
-        let rows = rows.map_err(|error| refusal("XX000", format!("{error:#}")))?;
+        let command = parse(text)?;
+        let rows = self.answers.answer(&command).await;
+        let rows = rows.map_err(|error| user_error(INTERNAL_ERROR, format!("{error:#}")))?;
         if command.columns().is_empty() {
             return Ok(Response::Execution(Tag::new(command.tag())));
         }
@@ -113,11 +120,11 @@ impl Clerk {
     }
 }
 
-fn read(text: &str) -> PgWireResult<Command> {
-    Command::parse(text).map_err(|error| refusal("42601", error))
+fn parse(text: &str) -> PgWireResult<Command> {
+    Command::parse(text).map_err(|message| user_error(SYNTAX_ERROR, message))
 }
 
-fn refusal(code: &str, message: String) -> PgWireError {
+fn user_error(code: &str, message: String) -> PgWireError {
     let info = ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message);
     PgWireError::UserError(Box::new(info))
 }
@@ -130,7 +137,7 @@ fn fields(command: &Command, format: impl Fn(usize) -> FieldFormat) -> Vec<Field
 }
 
 #[async_trait]
-impl SimpleQueryHandler for Clerk {
+impl SimpleQueryHandler for Queries {
     async fn do_query<C>(&self, _client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -147,7 +154,7 @@ impl SimpleQueryHandler for Clerk {
 }
 
 #[async_trait]
-impl ExtendedQueryHandler for Clerk {
+impl ExtendedQueryHandler for Queries {
     type Statement = String;
     type QueryParser = NoopQueryParser;
 
@@ -166,7 +173,7 @@ impl ExtendedQueryHandler for Clerk {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let command = read(&target.statement)?;
+        let command = parse(&target.statement)?;
         let fields = fields(&command, |_| FieldFormat::Text);
         Ok(DescribeStatementResponse::new(Vec::new(), fields))
     }
@@ -182,7 +189,7 @@ impl ExtendedQueryHandler for Clerk {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let command = read(&target.statement.statement)?;
+        let command = parse(&target.statement.statement)?;
         let format = |at| target.result_column_format.format_for(at);
         Ok(DescribePortalResponse::new(fields(&command, format)))
     }
