@@ -1,4 +1,4 @@
-//! The demo's live account: row change → event → hooks → answer, with the time since the commit.
+//! What the demo prints live: row change → event → hooks → answer, with the time since the commit.
 
 use std::{
     io::{IsTerminal, stdout},
@@ -11,14 +11,16 @@ use tokio::sync::broadcast::{Receiver, error::RecvError, error::TryRecvError};
 use super::receivers::{Receivers, latency};
 use crate::{change::Change, journal::Entry, payload::operation, postgres::tuple::Value};
 
-/// Listens, tells, and counts.
+/// Prints the entries of the journal, and counts them.
 pub(super) struct Account<'a> {
     entries: Receiver<Entry>,
     receivers: &'a Receivers,
     colour: bool,
     events: u64,
     deliveries: u64,
-    again: u64,
+    /// Attempts that failed and are tried again.
+    retried: u64,
+    /// Deliveries that were accepted although their signature was not verified.
     unverified: u64,
     latencies: Vec<Duration>,
 }
@@ -31,35 +33,35 @@ impl<'a> Account<'a> {
             colour: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             events: 0,
             deliveries: 0,
-            again: 0,
+            retried: 0,
             unverified: 0,
             latencies: Vec::new(),
         }
     }
 
-    /// Tells what is heard, until the journal is closed.
-    pub(super) async fn tell(&mut self) {
+    /// Prints entries as they come, until the journal is closed.
+    pub(super) async fn follow(&mut self) {
         loop {
             match self.entries.recv().await {
-                Ok(entry) => self.note(&entry),
+                Ok(entry) => self.print(&entry),
                 Err(RecvError::Lagged(missed)) => println!("  … {missed} entries went by too fast"),
                 Err(RecvError::Closed) => return,
             }
         }
     }
 
-    /// Tells what has been heard and not told yet.
+    /// Prints the entries that have come and are not printed yet.
     pub(super) fn catch_up(&mut self) {
         loop {
             match self.entries.try_recv() {
-                Ok(entry) => self.note(&entry),
+                Ok(entry) => self.print(&entry),
                 Err(TryRecvError::Lagged(_)) => {}
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
         }
     }
 
-    fn note(&mut self, entry: &Entry) {
+    fn print(&mut self, entry: &Entry) {
         match entry {
             Entry::Matched { event, hooks } => {
                 self.events += 1;
@@ -82,10 +84,10 @@ impl<'a> Account<'a> {
                 commit_time,
                 ..
             } => {
-                let who = target.rsplit('/').next().unwrap_or_default();
+                let name = target.rsplit('/').next().unwrap_or_default();
                 let (mark, rest) = match (delivered, self.receivers.verified_at(id)) {
-                    (true, Some(came)) => {
-                        let latency = latency(*commit_time, came);
+                    (true, Some(arrived_at)) => {
+                        let latency = latency(*commit_time, arrived_at);
                         self.deliveries += 1;
                         self.latencies.push(latency);
                         (
@@ -104,19 +106,19 @@ impl<'a> Account<'a> {
                         )
                     }
                     (false, _) => {
-                        self.again += 1;
+                        self.retried += 1;
                         (self.paint("33", "↻"), "it will be tried again".to_owned())
                     }
                 };
-                println!("    {mark} {event} to {who} (hook {hook}): {answer}, {rest}");
+                println!("    {mark} {event} to {name} (hook {hook}): {answer}, {rest}");
             }
         }
     }
 
-    /// The figures.
+    /// Prints the figures.
     ///
     /// # Errors
-    /// When nothing was delivered, or something without a good signature.
+    /// When nothing was delivered, or a request came without a good signature.
     pub(super) fn sum_up(mut self, changes: u64) -> Result<()> {
         self.latencies.sort_unstable();
         let at = |share: f64| {
@@ -131,7 +133,7 @@ impl<'a> Account<'a> {
         };
         println!(
             "\n{changes} row changes → {} events → {} deliveries, all answered and with verified signatures; {} requests were tried again.",
-            self.events, self.deliveries, self.again
+            self.events, self.deliveries, self.retried
         );
         println!(
             "From commit to receiver: median {:.1} ms, 99 % within {:.1} ms, longest {:.1} ms (with the retries).",

@@ -1,4 +1,4 @@
-//! The application of the demo: it keeps changing rows, and knows nothing of webhooks.
+//! The application of the demo: a bookstore that keeps changing rows, and knows nothing of webhooks.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TITLES: [&str; 8] = [
     "The Cyberiad",
 ];
 
-/// Makes the tables and their first rows.
+/// Creates the tables and their first rows.
 pub(super) async fn open(client: &Client) -> Result<()> {
     client
         .batch_execute(include_str!("bookstore.sql"))
@@ -28,7 +28,7 @@ pub(super) async fn open(client: &Client) -> Result<()> {
         .context("make the bookstore")
 }
 
-/// Changes a row now and then, until `stop`. Returns how many statements have changed something.
+/// Changes a row every [`BETWEEN_CHANGES`], until `stop`. Returns how many statements have changed something.
 pub(super) async fn trade(client: &Client, stop: &CancellationToken) -> Result<u64> {
     let mut changes = 0;
     let mut ticks = tokio::time::interval(BETWEEN_CHANGES);
@@ -43,7 +43,8 @@ pub(super) async fn trade(client: &Client, stop: &CancellationToken) -> Result<u
     }
 }
 
-/// Books are added first and then treated in turn, so that every event is seen within a few seconds.
+/// The SQL after so many changes. Books are added first, and the kinds of change take turns, so that every event shows up
+/// within a few seconds.
 fn next_statement(changes: u64) -> String {
     let mut rng = rand::rng();
     let title = TITLES.choose(&mut rng).copied().unwrap_or("Dune");

@@ -1,7 +1,8 @@
 //! A throwaway Postgres: a cluster of its own in a temporary folder, on a free port, gone when it is dropped.
 //!
-//! It is gone too when the process is killed: a small shell waits on a pipe that we hold, and sweeps up when the pipe
-//! closes. initdb refuses to run as root, so a root process runs the server as `postgres`, or else as `nobody`.
+//! It does not outlive a process that is killed either: a small shell, the reaper, waits on a pipe that we hold, and cleans
+//! up when the pipe closes. Postgres refuses to run as root, so a root process runs the server as `postgres`, or else as
+//! `nobody`.
 
 use std::{
     fs,
@@ -22,15 +23,16 @@ pub struct Cluster {
     bin: PathBuf,
     port: u16,
     settings: Vec<String>,
-    broom: Child,
+    /// Its standard input is the pipe.
+    reaper: Child,
 }
 
-/// How [`Cluster::stop`] ends the server, in pg_ctl's words.
+/// How [`Cluster::stop`] ends the server. The names are those of pg_ctl's modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Disconnects everyone and shuts down cleanly. The walsenders are waited for.
+    /// Disconnects all clients and shuts down cleanly, after the walsenders have sent everything.
     Fast,
-    /// As in a crash: the next start recovers from the WAL.
+    /// Stops as a crash would: the next start recovers from the WAL.
     Immediate,
 }
 
@@ -38,7 +40,7 @@ impl Cluster {
     /// Creates and starts a cluster with `wal_level = logical`. Each of `settings` is a `name=value` that overrides it.
     ///
     /// # Errors
-    /// When no Postgres is installed, or the server does not start; the error then ends with its log.
+    /// When no Postgres is installed, or the server does not start. In the latter case the error ends with its log.
     pub fn start(settings: &[&str]) -> Result<Self> {
         let bin = find_bin()?;
         let folder = tempfile::Builder::new()
@@ -68,13 +70,13 @@ impl Cluster {
             "initdb failed: {}",
             String::from_utf8_lossy(&made.stderr).trim()
         );
-        let broom = broom(folder.path(), &bin)?;
+        let reaper = start_reaper(folder.path(), &bin)?;
         let mut cluster = Self {
             folder,
             bin,
             port: free_port()?,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
-            broom,
+            reaper,
         };
         cluster.start_again()?;
         Ok(cluster)
@@ -136,7 +138,7 @@ impl Cluster {
         Ok(status.success())
     }
 
-    /// URL of `database` for the superuser, over TCP.
+    /// The URL of `database` for the superuser, over TCP.
     pub fn url(&self, database: &str) -> String {
         format!(
             "postgresql://postgres@127.0.0.1:{}/{database}?sslmode=disable",
@@ -144,7 +146,7 @@ impl Cluster {
         )
     }
 
-    /// The port on 127.0.0.1.
+    /// The port of the server on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -159,12 +161,12 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
-    /// The server's binaries.
+    /// The folder of the server's programs.
     pub fn bin(&self) -> &Path {
         &self.bin
     }
 
-    /// What the server has logged.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log"))
             .unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
@@ -173,13 +175,14 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        drop(self.broom.stdin.take());
-        // An error has nowhere to go, and the broom sweeps without us too.
-        let _ = self.broom.wait();
+        drop(self.reaper.stdin.take());
+        // An error has nowhere to go, and the reaper works without us.
+        let _ = self.reaper.wait();
     }
 }
 
-/// The newest server among PG_BIN, Debian's folders and the PATH.
+/// Finds the folder of the server's programs: PG_BIN if it is set, else the newest version in Debian's folders, else the
+/// first on the PATH.
 fn find_bin() -> Result<PathBuf> {
     if let Some(bin) = std::env::var_os("PG_BIN") {
         let bin = PathBuf::from(bin);
@@ -204,7 +207,7 @@ fn find_bin() -> Result<PathBuf> {
         .context("no Postgres server is installed here (initdb was not found): apt-get install postgresql, or set PG_BIN")
 }
 
-/// Who the server runs as, where we are root.
+/// The user and group ids to run the server as, if we are root; `None` if we are not.
 fn server_user() -> Result<Option<(u32, u32)>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -223,13 +226,13 @@ fn as_server_user(mut command: Command) -> Result<Command> {
     if let Some((uid, gid)) = server_user()? {
         command.uid(uid).gid(gid);
     }
-    // A group of its own: Ctrl-C in the terminal is for us, and we stop the server when we are done.
+    // In a process group of its own, so that Ctrl-C in the terminal reaches only us. We stop the server when we are done.
     command.process_group(0);
     Ok(command)
 }
 
-/// Starts the shell that stops the server and removes `folder` when we are gone.
-fn broom(folder: &Path, bin: &Path) -> Result<Child> {
+/// Starts the shell that stops the server and removes `folder` once the pipe to its standard input closes.
+fn start_reaper(folder: &Path, bin: &Path) -> Result<Child> {
     let script =
         r#"read -r _; "$1/pg_ctl" stop --silent --mode=immediate --pgdata "$0/data"; rm -rf "$0""#;
     as_server_user(Command::new("sh"))?

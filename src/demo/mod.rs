@@ -1,4 +1,4 @@
-//! `rowhook demo`: the main job on a throwaway Postgres, told live in the terminal.
+//! `rowhook demo`: the main job, on a throwaway Postgres and live in the terminal.
 
 mod account;
 mod bookstore;
@@ -14,12 +14,27 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use self::{account::Account, cluster::Cluster, receivers::Receivers};
-use crate::{config::Config, journal::Journal, postgres::address::Address, run};
+use crate::{
+    config::Config,
+    journal::Journal,
+    postgres::address::Address,
+    run,
+    setup::{self, Patience},
+};
 
-/// How long the last deliveries may take; the busy endpoint is tried again within a second.
+/// How long the last deliveries may take. The busy endpoint is tried again within a second.
 const LAST_DELIVERIES: Duration = Duration::from_secs(15);
 
-/// How the demo is run.
+/// The configuration of the demo, which it also prints.
+const HOOKS_TOML: &str = include_str!("hooks.toml");
+
+/// Those who receive webhooks: three users of the bookstore, and its warehouse.
+const RECEIVERS: [&str; 4] = ["anna", "ben", "cleo", "warehouse"];
+
+/// The receiver whose endpoint is busy now and then.
+const BUSY: &str = "ben";
+
+/// The options of the demo.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End by itself after so many seconds; default: at Ctrl-C.
@@ -42,28 +57,19 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
     let shop = Address::parse(&url)?.connect("bookstore").await?;
     bookstore::open(&shop).await?;
 
-    let users = [
-        ("anna", secret()),
-        ("ben", secret()),
-        ("cleo", secret()),
-        ("warehouse", secret()),
-    ];
-    let receivers = Receivers::open(&users, "ben").await?;
-    let config = config(&url, &receivers, &users)?;
+    let secrets = RECEIVERS.map(|name| (name, secret()));
+    let receivers = Receivers::open(&secrets, BUSY).await?;
+    let config = config(&url, &receivers, &secrets)?;
     println!("The bookstore's hooks.toml:\n");
-    include_str!("hooks.toml")
-        .lines()
-        .for_each(|line| println!("    {line}"));
+    HOOKS_TOML.lines().for_each(|line| println!("    {line}"));
     println!("\nattached to {url}\n");
 
     let journal = Journal::default();
     let mut account = Account::new(journal.listen(), &receivers);
+    setup::setup(&config, Patience::default(), &|text| println!("{text}")).await?;
+    subscribe(&shop, &receivers, &secrets).await?;
+
     let detach = CancellationToken::new();
-    crate::setup::setup(&config, crate::setup::Patience::default(), &|text| {
-        println!("{text}")
-    })
-    .await?;
-    subscribe(&shop, &receivers, &users).await?;
     let options = run::Options {
         setup: false,
         journal: journal.clone(),
@@ -71,37 +77,53 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         stop: detach.clone(),
     };
     let sidecar = async { run::run(&config, options).await.context("rowhook run") };
-
-    let closing_time = async {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = after(args.seconds) => {}
-        }
-    };
     let story = async {
-        let open = CancellationToken::new();
-        let (changes, ()) = tokio::join!(bookstore::trade(&shop, &open), async {
-            closing_time.await;
-            open.cancel();
-        });
-        let settled = timeout(LAST_DELIVERIES, until_settled(&shop)).await;
+        let changes = trade(&shop, closing_time(args.seconds, &stop)).await;
         detach.cancel();
-        settled.context("the last deliveries did not arrive")??;
         changes
     };
     let (changes, ran) = tokio::select! {
-        // The account ends with the journal, which stays open as long as we hold it.
         both = async { tokio::join!(story, sidecar) } => both,
-        () = account.tell() => bail!("the account has ended before the demo"),
+        // The journal stays open as long as we hold it, so the account cannot end first.
+        () = account.follow() => bail!("the account has ended before the demo"),
     };
     ran?;
     account.catch_up();
     account.sum_up(changes?)
 }
 
-fn config(url: &str, receivers: &Receivers, users: &[(&str, String)]) -> Result<Config> {
+/// Trades until `closing`, and then waits until everything has been delivered. Returns how many statements have changed
+/// something.
+async fn trade(shop: &Client, closing: impl Future<Output = ()>) -> Result<u64> {
+    let close = CancellationToken::new();
+    let (changes, ()) = tokio::join!(bookstore::trade(shop, &close), async {
+        closing.await;
+        close.cancel();
+    });
+    timeout(LAST_DELIVERIES, until_settled(shop))
+        .await
+        .context("the last deliveries did not arrive")??;
+    changes
+}
+
+/// Waits for `stop`, or for so many seconds if a number is given.
+async fn closing_time(seconds: Option<u64>, stop: &CancellationToken) {
+    let elapsed = async {
+        match seconds {
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = elapsed => {}
+    }
+}
+
+/// Parses the demo's hooks.toml, with the variables that it refers to.
+fn config(url: &str, receivers: &Receivers, secrets: &[(&str, String)]) -> Result<Config> {
     let secret = |wanted: &str| {
-        users
+        secrets
             .iter()
             .find(|(name, _)| *name == wanted)
             .map(|(_, secret)| secret.clone())
@@ -114,16 +136,16 @@ fn config(url: &str, receivers: &Receivers, users: &[(&str, String)]) -> Result<
     };
     Ok(Config::parse(
         Path::new("the demo's hooks.toml"),
-        include_str!("hooks.toml"),
+        HOOKS_TOML,
         &env,
     )?)
 }
 
-/// Makes the users' hooks as their application would: by inserting rows.
-async fn subscribe(shop: &Client, receivers: &Receivers, users: &[(&str, String)]) -> Result<()> {
+/// Creates the hooks of the users as an application would: by inserting rows.
+async fn subscribe(shop: &Client, receivers: &Receivers, secrets: &[(&str, String)]) -> Result<()> {
     let insert = "insert into rowhook.hook (owner, event, target, secret) \
                   select id::text, event, $2, $3 from app_user, unnest(array['book.*', 'shelf.added']) as event where name = $1";
-    for (name, secret) in users {
+    for (name, secret) in secrets {
         let made = shop
             .execute(insert, &[name, &receivers.url(name), secret])
             .await;
@@ -132,13 +154,13 @@ async fn subscribe(shop: &Client, receivers: &Receivers, users: &[(&str, String)
     Ok(())
 }
 
-/// Waits until everything that was committed is settled.
+/// Waits until all that is committed by now is settled.
 async fn until_settled(shop: &Client) -> Result<()> {
     let row = shop
         .query_one("select pg_current_wal_insert_lsn()::text", &[])
         .await
         .context("read the WAL's end")?;
-    // A few bytes of WAL without events, such as those of history, are not worth a confirmation; so many are.
+    // A few bytes of WAL without events, such as those of history, are not confirmed at once. This many are.
     shop.execute(
         "select pg_logical_emit_message(true, 'demo', repeat('-', 20000))",
         &[],
@@ -161,13 +183,7 @@ async fn until_settled(shop: &Client) -> Result<()> {
     }
 }
 
-async fn after(seconds: Option<u64>) {
-    match seconds {
-        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
-        None => std::future::pending().await,
-    }
-}
-
+/// A new signing secret.
 fn secret() -> String {
     format!(
         "whsec_{}",

@@ -1,5 +1,5 @@
-//! The endpoints of the demo. They verify every signature with the official Standard Webhooks library, which shares no
-//! code with what signs.
+//! The endpoints of the demo. They verify each signature with the official Standard Webhooks library, which shares no code
+//! with our signing.
 
 use std::{
     collections::HashMap,
@@ -18,17 +18,18 @@ use axum::{
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
-/// More than any body of the demo has.
+/// The largest body that is accepted, in bytes; none of the demo comes near it.
 const LARGEST_BODY: usize = 1 << 20;
-/// Every so many requests one endpoint is busy, to show a delivery that is tried again.
+/// The busy endpoint refuses one of so many requests, to show a delivery that is tried again.
 const BUSY_EVERY: usize = 12;
 
-/// All endpoints: one path for each name.
+/// One server for all endpoints. Each receiver has a path.
 pub(super) struct Receivers {
     address: SocketAddr,
     seen: Arc<Seen>,
 }
 
+/// What the endpoints know and have seen.
 struct Seen {
     keys: HashMap<String, Webhook>,
     busy: String,
@@ -39,11 +40,11 @@ struct Seen {
 struct Requests {
     verified: HashMap<String, SystemTime>,
     refused: u64,
-    of_the_busy_one: usize,
+    to_busy: usize,
 }
 
 impl Receivers {
-    /// Opens endpoints for these names and secrets on a free port. The one called `busy` is so now and then.
+    /// Opens endpoints for these names and secrets, on a free port. The one called `busy` answers 503 now and then.
     pub(super) async fn open(secrets: &[(&str, String)], busy: &str) -> Result<Self> {
         let key = |(name, secret): &(&str, String)| {
             Ok((
@@ -71,17 +72,17 @@ impl Receivers {
         Ok(Self { address, seen })
     }
 
-    /// The endpoint of `name`.
+    /// The URL of the endpoint of `name`.
     pub(super) fn url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
     }
 
-    /// When the delivery with this `webhook-id` came with a good signature.
+    /// When the delivery with this `webhook-id` first arrived with a good signature; `None` if it has not.
     pub(super) fn verified_at(&self, id: &str) -> Option<SystemTime> {
         self.seen.requests().verified.get(id).copied()
     }
 
-    /// How many requests came with a bad signature.
+    /// The number of requests without a good signature.
     pub(super) fn refused(&self) -> u64 {
         self.seen.requests().refused
     }
@@ -92,7 +93,8 @@ impl Seen {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, name: &str, headers: &HeaderMap, body: &Bytes) -> StatusCode {
+    /// Verifies and counts a request. Returns the status to answer.
+    fn accept(&self, name: &str, headers: &HeaderMap, body: &Bytes) -> StatusCode {
         let now = SystemTime::now();
         let verified = self
             .keys
@@ -104,8 +106,8 @@ impl Seen {
             return StatusCode::UNAUTHORIZED;
         }
         if name == self.busy {
-            requests.of_the_busy_one += 1;
-            if requests.of_the_busy_one.is_multiple_of(BUSY_EVERY) {
+            requests.to_busy += 1;
+            if requests.to_busy.is_multiple_of(BUSY_EVERY) {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
         }
@@ -121,7 +123,7 @@ impl Seen {
 async fn receive(State(seen): State<Arc<Seen>>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     match to_bytes(body, LARGEST_BODY).await {
-        Ok(body) => seen.judge(
+        Ok(body) => seen.accept(
             parts.uri.path().trim_start_matches('/'),
             &parts.headers,
             &body,
@@ -130,7 +132,7 @@ async fn receive(State(seen): State<Arc<Seen>>, request: Request) -> StatusCode 
     }
 }
 
-/// How long after `commit_time` something came; the clocks are one, but may step.
-pub(super) fn latency(commit_time: SystemTime, came: SystemTime) -> Duration {
-    came.duration_since(commit_time).unwrap_or_default()
+/// The time from the commit to the arrival. It is zero if the clock was set back in between.
+pub(super) fn latency(commit_time: SystemTime, arrived_at: SystemTime) -> Duration {
+    arrived_at.duration_since(commit_time).unwrap_or_default()
 }
