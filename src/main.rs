@@ -5,28 +5,27 @@ use std::process::ExitCode;
 use clap::Parser;
 use rowhook::cli::{Args, BAD_CONFIGURATION, run};
 
-/// A delivery is some dozens of small allocations, made on one thread and freed on another; docs/benchmarks says what this
-/// one saves beside the system's.
+/// Each delivery makes dozens of small allocations, often on one thread and freed on another. jemalloc handles this better
+/// than the system's allocator; docs/benchmarks has the figures.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(told) => {
-            // Help and version come this way too, and are no failure.
-            let code = if told.use_stderr() {
-                BAD_CONFIGURATION
-            } else {
-                0
-            };
-            return if told.print().is_ok() {
-                ExitCode::from(code)
-            } else {
-                ExitCode::FAILURE
-            };
-        }
-    };
-    run(args)
+    match Args::try_parse() {
+        Ok(args) => run(args),
+        Err(message) => print(&message),
+    }
+}
+
+/// Prints what clap answers in place of arguments: help or the version, which is a success, or what is wrong with the
+/// command line.
+fn print(message: &clap::Error) -> ExitCode {
+    if message.print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    match message.use_stderr() {
+        true => ExitCode::from(BAD_CONFIGURATION),
+        false => ExitCode::SUCCESS,
+    }
 }
