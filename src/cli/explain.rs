@@ -14,7 +14,7 @@ use crate::{
     nearest::nearest,
     postgres::{TableName, pgoutput::ReplicaIdentity, relation::Relation},
     preview::{
-        explain::{Deaf, Outcome, explain as ask},
+        explain::{Outcome, Skipped, explain as judge},
         rehearsal,
     },
 };
@@ -53,7 +53,7 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
     let owner = preview.owner(&change).await?;
     let roster = preview.roster().await?;
-    let mut outcomes = ask(config, &preview.events, &change, owner.as_ref(), &roster);
+    let mut outcomes = judge(config, &preview.events, &change, owner.as_ref(), &roster);
     check_visibility(&preview, &change, &roster, &mut outcomes).await?;
     if json {
         let events: Vec<_> = outcomes.iter().map(as_json).collect();
@@ -84,17 +84,20 @@ async fn check_visibility(
     outcomes: &mut [Outcome],
 ) -> Result<()> {
     let permission = Permission::new(preview.config, preview.address.clone(), Arc::default());
-    let hooks = outcomes.iter_mut().flat_map(|outcome| &mut outcome.hooks);
-    for (id, deaf) in hooks.filter(|(_, deaf)| deaf.is_none()) {
+    let fired = outcomes.iter_mut().flat_map(|outcome| &mut outcome.result);
+    for recipient in fired.flatten() {
+        if recipient.skipped.is_some() {
+            continue;
+        }
         let owner = roster
-            .get(id.as_str())
+            .get(recipient.hook.as_str())
             .and_then(|listed| listed.owner.as_deref());
-        let Some(asked) = owner.and_then(|owner| permission.question(change, owner)) else {
+        let Some(question) = owner.and_then(|owner| permission.question(change, owner)) else {
             continue;
         };
-        *deaf = match permission.ask(&[&asked]).await?.pop() {
-            Some(Answer::No) => Some(Deaf::MayNotSee),
-            Some(Answer::Unknown(reason)) => Some(Deaf::VisibleFailed(reason)),
+        recipient.skipped = match permission.ask(&[&question]).await?.pop() {
+            Some(Answer::No) => Some(Skipped::MayNotSee),
+            Some(Answer::Unknown(reason)) => Some(Skipped::VisibleFailed(reason)),
             Some(Answer::Yes) | None => None,
         };
     }
@@ -156,39 +159,43 @@ fn notes(relation: &Relation, action: &Action, has_old: bool) -> Vec<String> {
 }
 
 fn as_json(outcome: &Outcome) -> serde_json::Value {
-    let because = |reason: Option<String>| reason.map_or(serde_json::Value::Null, Into::into);
-    let hooks: Vec<_> = outcome
-        .hooks
+    let hooks = outcome.result.as_ref().map_or(&[][..], Vec::as_slice);
+    let hooks: Vec<_> = hooks
         .iter()
-        .map(|(id, deaf)| {
+        .map(|recipient| {
             json!({
-                "hook": id,
-                "hears": deaf.is_none(),
-                "because": because(deaf.as_ref().map(ToString::to_string)),
+                "hook": recipient.hook,
+                "hears": recipient.skipped.is_none(),
+                "because": recipient.skipped.as_ref().map(ToString::to_string),
             })
         })
         .collect();
     json!({
         "event": outcome.event,
-        "fires": outcome.silent.is_none(),
-        "because": because(outcome.silent.as_ref().map(ToString::to_string)),
+        "fires": outcome.result.is_ok(),
+        "because": outcome.result.as_ref().err().map(ToString::to_string),
         "hooks": hooks,
     })
 }
 
-/// The lines of an event: its own, and one for each hook.
+/// The lines of an event: its own, and one for each hook if it is fired.
 fn as_rows(outcome: &Outcome) -> Vec<Vec<String>> {
-    let result = match &outcome.silent {
-        None if outcome.hooks.is_empty() => "fires, but there is no hook".to_owned(),
-        None => "fires".to_owned(),
-        Some(silent) => silent.to_string(),
-    };
-    let event = vec![outcome.event.clone(), result];
-    let hooks = outcome.hooks.iter().map(|(id, deaf)| {
-        let result = deaf
-            .as_ref()
-            .map_or("hears it".to_owned(), ToString::to_string);
-        vec![format!("  hook {id}"), result]
-    });
-    [event].into_iter().chain(hooks).collect()
+    let event = |result: String| vec![outcome.event.clone(), result];
+    match &outcome.result {
+        Err(reason) => vec![event(reason.to_string())],
+        Ok(hooks) if hooks.is_empty() => vec![event("fires, but there is no hook".to_owned())],
+        Ok(hooks) => {
+            let hooks = hooks.iter().map(|recipient| {
+                let result = match &recipient.skipped {
+                    Some(reason) => reason.to_string(),
+                    None => "hears it".to_owned(),
+                };
+                vec![format!("  hook {}", recipient.hook), result]
+            });
+            [event("fires".to_owned())]
+                .into_iter()
+                .chain(hooks)
+                .collect()
+        }
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     message::Message,
     payload::Renderer,
     postgres::{Lsn, TableName},
-    preview::{explain::listen, rehearsal},
+    preview::{explain::recipients, rehearsal},
     send::{Request, Sender, answer::Answer, target::Target},
 };
 
@@ -150,11 +150,11 @@ async fn recipient(
         Err(reason) => bail!("the hook {to} cannot be used: {reason}"),
     };
     let index = roster.index(&preview.events);
-    let mut hooks = listen(event, all_owners, &index, &roster).into_iter();
-    let deaf = hooks
-        .find(|(id, _)| *id == hook.id)
-        .and_then(|(_, deaf)| deaf);
-    Ok((hook, deaf.map(|deaf| deaf.to_string())))
+    let mut recipients = recipients(event, all_owners, &index, &roster).into_iter();
+    let skipped = recipients
+        .find(|recipient| recipient.hook == hook.id)
+        .and_then(|recipient| recipient.skipped);
+    Ok((hook, skipped.map(|reason| reason.to_string())))
 }
 
 /// Sends the event to the hook, once.

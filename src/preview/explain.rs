@@ -1,5 +1,5 @@
-//! Why a change is an event or not, and why a hook hears of it or not. It asks what the reader asks, one question after the
-//! other, and keeps the answers.
+//! Which events a change fires and which hooks receive them, and why not the others. It checks the same conditions as the
+//! reader does, in the same order, and keeps the reasons.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -16,31 +16,38 @@ use crate::{
     reader::facts,
 };
 
-/// One event of the table, and what came of the change.
+/// What a change means for one event of its table.
 #[derive(Debug)]
 pub struct Outcome {
     /// The event's name.
     pub event: String,
-    /// Why it does not happen; `None`: it does.
-    pub silent: Option<Silent>,
-    /// What each hook makes of it; empty where it does not happen.
-    pub hooks: Vec<(HookId, Option<Deaf>)>,
+    /// What each hook makes of the event, or why the change does not fire it.
+    pub result: Result<Vec<Recipient>, NotFired>,
 }
 
-/// Why a change is not this event.
+/// A hook, and whether it receives an event.
+#[derive(Debug)]
+pub struct Recipient {
+    /// The hook's id.
+    pub hook: HookId,
+    /// Why the hook does not receive the event; `None` if it does.
+    pub skipped: Option<Skipped>,
+}
+
+/// Why a change does not fire an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Silent {
-    /// It is about something else that happens to rows.
+pub enum NotFired {
+    /// The event is fired by this action, and the change is another.
     Action(Action),
-    /// None of these columns changed.
+    /// None of these columns, which the event watches, has changed.
     Unchanged(Vec<String>),
-    /// This expression is not true.
+    /// The event's `when`, which is this expression, is false.
     When(String),
-    /// The expression gave no answer.
+    /// The event's `when` failed with this error.
     WhenFailed(String),
 }
 
-impl fmt::Display for Silent {
+impl fmt::Display for NotFired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Action(action) => write!(f, "action: it fires when a row is {action}"),
@@ -53,48 +60,48 @@ impl fmt::Display for Silent {
     }
 }
 
-/// Why a hook does not hear an event.
+/// Why a hook does not receive an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deaf {
-    /// It cannot be used.
+pub enum Skipped {
+    /// The hook cannot be used, for this reason.
     Invalid(String),
-    /// It is switched off.
+    /// The hook is switched off.
     Inactive,
-    /// It listens to other events.
+    /// The hook receives the events of these patterns, and this is none of them.
     Pattern(Vec<String>),
     /// The row belongs to somebody else.
     Owner {
-        /// Whose rows the hook hears.
-        hears: String,
-        /// Whose row it is; `None`: nobody knows.
+        /// The owner whose rows the hook receives.
+        wanted: String,
+        /// The owner of the row; `None` if it has none or none is known.
         row: Option<String>,
     },
-    /// This expression is not true.
+    /// The hook's filter, which is this expression, is false.
     Filter(String),
-    /// The expression gave no answer.
+    /// The hook's filter failed with this error.
     FilterFailed(String),
-    /// Its owner may not see the row.
+    /// The hook's owner may not see the row.
     MayNotSee,
-    /// Nobody can tell whether its owner may see the row, for this reason.
+    /// It cannot be known whether the hook's owner may see the row, for this reason.
     VisibleFailed(String),
 }
 
-impl fmt::Display for Deaf {
+impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(reason) => write!(f, "invalid: {reason}"),
             Self::Inactive => f.write_str("inactive: it is switched off"),
             Self::Pattern(events) => write!(f, "pattern: it hears {}", events.join(", ")),
             Self::Owner {
-                hears,
+                wanted,
                 row: Some(row),
             } => write!(
                 f,
-                "owner: it hears rows of {hears}, and this one is of {row}"
+                "owner: it hears rows of {wanted}, and this one is of {row}"
             ),
-            Self::Owner { hears, row: None } => write!(
+            Self::Owner { wanted, row: None } => write!(
                 f,
-                "owner: it hears rows of {hears}, and this one has no owner"
+                "owner: it hears rows of {wanted}, and this one has no owner"
             ),
             Self::Filter(text) => write!(f, "filter: {text} is false"),
             Self::FilterFailed(error) => write!(f, "filter: {error}"),
@@ -104,7 +111,7 @@ impl fmt::Display for Deaf {
     }
 }
 
-/// What comes of a change, event by event, in the order of the file. `owner` is the row's.
+/// Explains a change to all events of its table, in the order of hooks.toml. `owner` is the owner of the row.
 pub fn explain(
     config: &Config,
     events: &EventMap,
@@ -119,108 +126,101 @@ pub fn explain(
     let index = roster.index(events);
     let about = |rule: &&EventRule| matches!(&rule.source, EventSource::Row { table: on, .. } if *on == table);
     let of_file = config.events.iter().filter(about);
+    let outcome = |written: &EventRule| {
+        let mut rules = of_table.rules(&change.row).iter();
+        let rule = rules
+            .find(|rule| *rule.name == *written.name)
+            .ok_or_else(|| other_action(written))?;
+        let event = of_table.event(rule, change, Vec::new(), owner.cloned(), 0);
+        check_conditions(rule, &event, written)?;
+        Ok(recipients(&event, rule.all_owners, &index, roster))
+    };
     of_file
-        .map(|written| {
-            let mut rules = of_table.rules(&change.row).iter();
-            let Some(rule) = rules.find(|rule| *rule.name == *written.name) else {
-                return Outcome::silent(written, other_action(written));
-            };
-            let event = of_table.event(rule, change, Vec::new(), owner.cloned(), 0);
-            match silence(rule, &event, written) {
-                Some(silent) => Outcome::silent(written, silent),
-                None => Outcome {
-                    event: written.name.clone(),
-                    silent: None,
-                    hooks: listen(&event, rule.all_owners, &index, roster),
-                },
-            }
+        .map(|written| Outcome {
+            event: written.name.clone(),
+            result: outcome(written),
         })
         .collect()
 }
 
-impl Outcome {
-    fn silent(rule: &EventRule, silent: Silent) -> Self {
-        Self {
-            event: rule.name.clone(),
-            silent: Some(silent),
-            hooks: Vec::new(),
-        }
-    }
-}
-
-fn other_action(rule: &EventRule) -> Silent {
+fn other_action(rule: &EventRule) -> NotFired {
     match &rule.source {
-        EventSource::Row { action, .. } => Silent::Action(action.clone()),
-        EventSource::Custom => Silent::Action(Action::Named("custom".into())),
+        EventSource::Row { action, .. } => NotFired::Action(action.clone()),
+        EventSource::Custom => NotFired::Action(Action::Named("custom".into())),
     }
 }
 
-fn silence(rule: &Rule, event: &Event, written: &EventRule) -> Option<Silent> {
+/// Checks `changed` and `when` of an event whose action fits.
+fn check_conditions(rule: &Rule, event: &Event, written: &EventRule) -> Result<(), NotFired> {
     if let (Some(change), EventSource::Row { changed, .. }) = (event.change(), &written.source)
         && !rule.touches(change)
     {
-        return Some(Silent::Unchanged(changed.clone()));
+        return Err(NotFired::Unchanged(changed.clone()));
     }
-    let when = rule.when.as_ref()?;
+    let Some(when) = &rule.when else {
+        return Ok(());
+    };
     match when.accepts(&facts(event)) {
-        Ok(true) => None,
-        Ok(false) => Some(Silent::When(when.text().to_owned())),
-        Err(error) => Some(Silent::WhenFailed(error.to_string())),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(NotFired::When(when.text().to_owned())),
+        Err(error) => Err(NotFired::WhenFailed(error.to_string())),
     }
 }
 
-/// What each hook makes of an event that happens.
-pub fn listen(
+/// All hooks, each with whether it receives an event that is fired. Who may see the row is not asked here.
+pub fn recipients(
     event: &Event,
     all_owners: bool,
     index: &Index,
     roster: &Roster,
-) -> Vec<(HookId, Option<Deaf>)> {
+) -> Vec<Recipient> {
     let reached = |audience| -> HashSet<&HookId> {
         let hooks = index.matches(&event.name, audience, event.commit_time);
         hooks.map(|hook| &hook.id).collect()
     };
-    // What everyone's rows would reach is a question of patterns alone.
+    // An event for everyone reaches all hooks whose patterns fit.
     let by_pattern = reached(Audience::Everyone);
     let by_owner = match all_owners {
         true => by_pattern.clone(),
         false => reached(Audience::Owner(event.owner.as_deref())),
     };
     let facts = facts(event);
-    let judged = roster.hooks.iter().map(|listed| {
-        let deaf = judge(listed, event, &by_pattern, &by_owner, &facts);
-        (listed.id.clone(), deaf)
-    });
-    judged.collect()
+    let hooks = roster.hooks.iter();
+    hooks
+        .map(|listed| Recipient {
+            hook: listed.id.clone(),
+            skipped: why_skipped(listed, event, &by_pattern, &by_owner, &facts),
+        })
+        .collect()
 }
 
-fn judge(
+fn why_skipped(
     listed: &Listed,
     event: &Event,
     by_pattern: &HashSet<&HookId>,
     by_owner: &HashSet<&HookId>,
     facts: &Facts,
-) -> Option<Deaf> {
+) -> Option<Skipped> {
     let hook = match &listed.made {
         Ok(hook) => hook,
-        Err(reason) => return Some(Deaf::Invalid(reason.clone())),
+        Err(reason) => return Some(Skipped::Invalid(reason.clone())),
     };
     if !listed.active {
-        return Some(Deaf::Inactive);
+        return Some(Skipped::Inactive);
     }
     if !by_pattern.contains(&listed.id) {
-        return Some(Deaf::Pattern(listed.events.clone()));
+        return Some(Skipped::Pattern(listed.events.clone()));
     }
     if !by_owner.contains(&listed.id) {
-        return Some(Deaf::Owner {
-            hears: listed.owner.clone().unwrap_or_default(),
+        return Some(Skipped::Owner {
+            wanted: listed.owner.clone().unwrap_or_default(),
             row: event.owner.as_deref().map(str::to_owned),
         });
     }
     let filter = hook.filter.as_ref()?;
     match filter.accepts(facts) {
         Ok(true) => None,
-        Ok(false) => Some(Deaf::Filter(filter.text().to_owned())),
-        Err(error) => Some(Deaf::FilterFailed(error.to_string())),
+        Ok(false) => Some(Skipped::Filter(filter.text().to_owned())),
+        Err(error) => Some(Skipped::FilterFailed(error.to_string())),
     }
 }

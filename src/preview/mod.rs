@@ -1,4 +1,4 @@
-//! What rowhook would do, told without doing it: how a row is judged, what a hook would be sent, and what bodies look like.
+//! What rowhook would do, without doing it: which events and hooks a change would fire, and what the bodies look like.
 
 pub mod explain;
 pub mod rehearsal;

@@ -1,4 +1,4 @@
-//! A change that did not happen, made of a row that a person gives or that is in the table, as the stream would bring it.
+//! Makes up a change that did not happen, just as the stream would bring it. Its row is in the table, or a person gives it.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// The row that a JSON object says, its values printed by Postgres; a column that it does not name is null. The session has
-/// the settings of [`types::pin`](crate::postgres::types::pin).
+/// Makes a row from a JSON object. Columns that it does not name are null. Postgres parses the values and prints them as the
+/// stream would, so the session must have the settings of [`types::pin`](crate::postgres::types::pin).
 ///
 /// # Errors
-/// When it is no object, names a column that there is not, or a value does not fit its column.
+/// When `json` is not an object, names a column that does not exist, or has a value that does not fit its column.
 pub async fn row_of_json(client: &Client, relation: &Relation, json: &str) -> Result<Tuple> {
     let row: Json = serde_json::from_str(json).with_context(|| format!("{json:?} is not JSON"))?;
     let Json::Object(fields) = &row else {
@@ -53,10 +53,10 @@ pub async fn row_of_json(client: &Client, relation: &Relation, json: &str) -> Re
     row.context("Postgres made no row of it")
 }
 
-/// The row with this key: the value of a primary key of one column, else a JSON object with those of all of them.
+/// Reads the row with this primary key. `key` is its value, or a JSON object if the primary key has several columns.
 ///
 /// # Errors
-/// When there is no such row, no primary key, or the value does not fit it.
+/// When there is no such row, the table has no primary key, or the value does not fit it.
 pub async fn row_of_key(client: &Client, relation: &Relation, key: &str) -> Result<Tuple> {
     let columns: Vec<&Column> = relation
         .primary_key
@@ -72,17 +72,17 @@ pub async fn row_of_key(client: &Client, relation: &Relation, key: &str) -> Resu
                 .iter()
                 .map(|column| format!("{:?}: …", column.name))
                 .collect();
-            let mend = || {
+            let hint = || {
                 format!(
                     "the primary key of {table} has several columns; write --key '{{{}}}'",
                     names.join(", ")
                 )
             };
             let object: serde_json::Map<String, Json> =
-                serde_json::from_str(key).with_context(mend)?;
+                serde_json::from_str(key).with_context(hint)?;
             let part = |column| -> Result<_> {
                 let column: &&Column = column;
-                let value = object.get(&column.name).with_context(mend)?;
+                let value = object.get(&column.name).with_context(hint)?;
                 let text = value
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned);
@@ -106,10 +106,10 @@ pub async fn row_of_key(client: &Client, relation: &Relation, key: &str) -> Resu
     row.with_context(|| format!("{table} has no row with the key {key:?}"))
 }
 
-/// Any row of the table.
+/// Reads any row of the table.
 ///
 /// # Errors
-/// When it has none.
+/// When the table is empty.
 pub async fn any_row(client: &Client, relation: &Relation) -> Result<Tuple> {
     let table = relation.table();
     let from = format!("{} as r limit 1", quote::table(&table));
@@ -119,6 +119,7 @@ pub async fn any_row(client: &Client, relation: &Relation) -> Result<Tuple> {
     row.with_context(|| format!("{table} has no row to take as a sample; give one with --row"))
 }
 
+/// Reads the first row of `from`, the part of a query that follows the word. It calls the row `r`.
 async fn read(client: &Client, relation: &Relation, from: &str) -> Result<Option<Tuple>> {
     let columns: Vec<String> = relation
         .columns
@@ -139,8 +140,8 @@ async fn read(client: &Client, relation: &Relation, from: &str) -> Result<Option
     Ok(Some((0..columns.len()).map(value).collect()))
 }
 
-/// The change that `action` would be on a row, committed now, with as much of the old row as the table's replica identity
-/// lets the stream tell.
+/// The change that `action` makes of a row, committed now. `before` is the row before an update. The change has as much of
+/// the old row as the table's replica identity puts into the stream.
 pub fn change(
     relation: Arc<Relation>,
     action: &Action,
@@ -159,7 +160,7 @@ pub fn change(
                     .key
                     .iter()
                     .all(|at| before.get(*at) == row.get(*at));
-                match told(&relation, before) {
+                match old_row(&relation, before) {
                     Old::Key(_) if same => Old::SameKey,
                     old => old,
                 }
@@ -167,7 +168,7 @@ pub fn change(
             new: row,
         },
         Action::Deleted => RowChange::Delete {
-            old: told(&relation, row),
+            old: old_row(&relation, row),
         },
     };
     Change {
@@ -181,8 +182,8 @@ pub fn change(
     }
 }
 
-/// An old row, as far as the stream tells of it.
-fn told(relation: &Relation, row: Tuple) -> Old {
+/// The part of an old row that the stream has.
+fn old_row(relation: &Relation, row: Tuple) -> Old {
     if relation.identity == ReplicaIdentity::Full {
         return Old::Full(row);
     }
