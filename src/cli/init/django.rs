@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{Found, toml_key, toml_text};
+use super::{found::Found, toml};
 use crate::{
     config::{Model, event_mistake},
     nearest::nearest,
@@ -42,8 +42,8 @@ pub(super) fn parse(json: &str) -> Result<Vec<HookEvent>> {
     let mut events = Vec::new();
     let mut wrong = Vec::new();
     for (name, value) in entries {
-        if let Some(mend) = event_mistake(&name) {
-            wrong.push(format!("{name:?} cannot name an event; {mend}"));
+        if let Some(hint) = event_mistake(&name) {
+            wrong.push(format!("{name:?} cannot name an event; {hint}"));
         }
         match source(&value) {
             Ok(source) => events.push(HookEvent { name, source }),
@@ -86,7 +86,12 @@ pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, 
             None => "custom".to_owned(),
             Some(source) => source.to_string(),
         };
-        let _ = writeln!(text, "{} = {}", toml_text(&event.name), toml_text(&source));
+        let _ = writeln!(
+            text,
+            "{} = {}",
+            toml::text(&event.name),
+            toml::text(&source)
+        );
     }
     let mut notes = Vec::new();
     for model in models(events) {
@@ -166,7 +171,7 @@ fn rules(
     } else if !has_owner && of_model.clone().any(|source| !source.all_owners) {
         notes.push(format!(
             "{table} has no user_id: say under [tables.{}] whose its rows are",
-            toml_key(&table)
+            toml::key(&table)
         ));
         lines.push("# owner = \"…\"         # It has no user_id: whose are its rows? A column, or a path: \"shelf_id -> shelf.user_id\"".to_owned());
     }
@@ -179,7 +184,7 @@ fn rules(
     };
     format!(
         "\n{head}[tables.{}]\n{}\n",
-        toml_key(&table),
+        toml::key(&table),
         lines.join("\n")
     )
 }

@@ -1,6 +1,8 @@
 //! `rowhook init`: writes a hooks.toml to start from.
 
 mod django;
+mod found;
+mod toml;
 
 use std::{
     fmt::Write as _,
@@ -11,14 +13,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use self::found::{Found, find};
 use super::output;
-use crate::postgres::{TableName, address::Address};
-
-struct Found {
-    table: TableName,
-    identified: bool,
-    has_user_id: bool,
-}
+use crate::postgres::TableName;
 
 /// Writes a hooks.toml from the tables of the database at `url`, or from a dump of django-rest-hooks' HOOK_EVENTS. A file
 /// that exists already stays as it is, and is an error.
@@ -63,26 +60,6 @@ async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result
         .try_for_each(|note| output::line(&format!("note: {note}")))
 }
 
-async fn find(url: &str) -> Result<Vec<Found>> {
-    let address = Address::parse(url).context("the database's URL")?;
-    let client = address.connect("rowhook init").await?;
-    let rows = client
-        .query(include_str!("../../../sql/catalog/user_tables.sql"), &[])
-        .await;
-    let mut found = Vec::new();
-    for row in rows.context("list the tables")? {
-        found.push(Found {
-            table: TableName {
-                schema: row.try_get("schema")?,
-                name: row.try_get("name")?,
-            },
-            identified: row.try_get("identified")?,
-            has_user_id: row.try_get("has_user_id")?,
-        });
-    }
-    Ok(found)
-}
-
 fn write(path: &Path, text: &str) -> Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = file.with_context(|| format!("create {}", path.display()))?;
@@ -100,7 +77,7 @@ fn render(found: &[Found]) -> String {
     } in found
     {
         let key = event_prefix(table);
-        let source = source(table);
+        let source = toml::source(table);
         // Writing to a String cannot fail.
         for (event, action) in [
             ("added", "created"),
@@ -115,7 +92,7 @@ fn render(found: &[Found]) -> String {
             let _ = writeln!(
                 text,
                 "{comment}\"{key}.{event}\" = {}",
-                toml_text(&format!("{source}.{action}"))
+                toml::text(&format!("{source}.{action}"))
             );
         }
         if !identified {
@@ -133,7 +110,7 @@ fn render(found: &[Found]) -> String {
             let _ = writeln!(
                 text,
                 "\n# [tables.{}]\n# owner = \"…\"   # it has no user_id: whose are its rows? A column, or a path: \"shelf_id -> shelf.user_id\"",
-                toml_key(table)
+                toml::key(table)
             );
         }
     }
@@ -155,33 +132,6 @@ fn event_prefix(table: &TableName) -> String {
         "public" => clean(&table.name),
         schema => format!("{}.{}", clean(schema), clean(&table.name)),
     }
-}
-
-fn source(table: &TableName) -> String {
-    let part = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if plain {
-            text.to_owned()
-        } else {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-    };
-    match table.schema.as_str() {
-        "public" => part(&table.name),
-        schema => format!("{}.{}", part(schema), part(&table.name)),
-    }
-}
-
-fn toml_key(table: &TableName) -> String {
-    let source = source(table);
-    let bare = source
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare { source } else { toml_text(&source) }
-}
-
-fn toml_text(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
-//! The schema of `django`: what Django's serializer makes of the columns of a table.
+//! The schema of `django`: the row as Django's serializer writes it.
 
 use serde_json::{Map, Value, json};
 
-use super::{About, Subject, is_always_there, with_hook};
+use super::{
+    rest_hooks::with_hook,
+    row::is_always_there,
+    subject::{About, Subject},
+};
 use crate::{payload::django, postgres::types::Type};
 
 pub(super) fn schema(subject: Subject<'_>) -> Value {

@@ -1,4 +1,4 @@
-//! The JSON Schema of one value: what `to_jsonb` makes of a type.
+//! The JSON Schema of one value, as Postgres' `to_jsonb` writes it.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ pub(super) fn nullable(ty: &Type) -> Value {
             schema["type"] = json!([word, "null"]);
             schema
         }
-        // Whatever JSON is allowed, null is.
+        // A schema without conditions allows null already.
         None if schema.as_object().is_some_and(serde_json::Map::is_empty) => schema,
         _ => json!({"anyOf": [schema, {"type": "null"}]}),
     }
@@ -33,11 +33,11 @@ pub(super) fn of(ty: &Type) -> Value {
             json!({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
         }
         Type::Json => json!({}),
-        // Without an offset it is no date-time.
+        // It has no offset, so it is not a `date-time`.
         Type::Timestamp => {
             json!({"type": "string", "pattern": r"^(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?( BC)?|-?infinity)$"})
         }
-        // What Postgres has and RFC 3339 has not: long years, those before Christ, and infinity.
+        // Postgres has times that RFC 3339 has not: years of five digits, years before Christ, and infinity.
         Type::TimestampTz => {
             json!({"type": "string", "anyOf": [{"format": "date-time"}, {"pattern": r"^\d{5}| BC$|infinity$"}]})
         }
@@ -49,7 +49,7 @@ pub(super) fn of(ty: &Type) -> Value {
         Type::Bytes => json!({"type": "string", "pattern": r"^\\x([0-9a-f]{2})*$"}),
         Type::Enum(labels) => json!({"type": "string", "enum": labels}),
         Type::Interval | Type::Text => json!({"type": "string"}),
-        // The type does not say how many dimensions there are.
+        // The type does not say how many dimensions an array has.
         Type::Array { element, .. } => {
             json!({"type": "array", "items": {"anyOf": [nullable(element), {"type": "array"}]}})
         }
