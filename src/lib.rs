@@ -2,16 +2,16 @@
 //!
 //! # The path of a row
 //!
-//! 1. [`postgres::stream`] receives a committed change from the replication slot, and [`postgres::pgoutput`] decodes it into
-//!    a [`change`]. An event that SQL fires itself comes the same way, as a [`message`].
+//! 1. [`postgres::stream`] receives a committed change from the replication slot, and [`postgres::pgoutput`] decodes it
+//!    into a [`change`]. An event that SQL fires itself comes the same way, as a [`message`].
 //! 2. [`event`] decides which events of hooks.toml the change is. Conditions are CEL, which [`expression`] evaluates.
-//! 3. [`lookup`] reads from the database what the change does not say: values that the stream left out, the row's owner,
-//!    columns of other tables, and who may see the row.
-//! 4. [`hook`] finds the hooks that receive the event, and [`payload`] renders its body for each of them. With its hook,
-//!    that is a [`delivery`].
-//! 5. [`courier`] is a task for each hook. It carries the deliveries: it signs them with [`signature`], makes the requests
-//!    with [`send`], and decides what is tried again and when. What cannot be delivered now is parked in the database by
-//!    [`store`], and [`history`] records the attempts.
+//! 3. [`lookup`] reads from the database what the change does not say: values that the stream left out, the row's
+//!    owner, columns of other tables, and who may see the row.
+//! 4. [`hook`] finds the hooks that receive the event, and [`payload`] renders its body for each of them. With its
+//!    hook, that is a [`delivery`].
+//! 5. [`courier`] is a task for each hook. It carries the deliveries: it signs them with [`signature`], makes the
+//!    requests with [`send`], and decides what is tried again and when. What cannot be delivered now is parked in the
+//!    database by [`store`], and [`history`] records the attempts.
 //! 6. [`delivery::ledger`] keeps account of what is settled: delivered, or durably parked. Only that is confirmed to
 //!    Postgres, which sends everything else again after a restart.
 //!
@@ -19,11 +19,13 @@
 //!
 //! # Around it
 //!
-//! [`config`] reads hooks.toml, and [`setup`] creates what rowhook needs in the database. [`preview`] answers what would
-//! happen without doing it. [`manage`] is what people do with hooks and deliveries; [`cli`], [`server`] (the API and the
-//! page) and [`console`] (`psql`) offer it to them. [`meters`], [`trace`] and [`journal`] make visible what happens.
+//! [`config`] reads hooks.toml, and [`setup`] creates what rowhook needs in the database. [`preview`] answers what
+//! would happen without doing it. [`manage`] is what people do with hooks and deliveries; [`cli`], [`server`] (the API
+//! and the page) and [`console`] (`psql`) offer it to them. [`meters`], [`trace`] and [`journal`] make visible what
+//! happens.
 //!
-//! [`receive`] is the other end, and independent of the rest: it verifies webhooks, queues them, and runs tasks on them.
+//! [`receive`] is the other end, and independent of the rest: it verifies webhooks, queues them, and runs tasks on
+//! them.
 
 pub mod change;
 pub mod cli;

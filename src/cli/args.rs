@@ -15,13 +15,14 @@ use crate::demo;
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]
 pub struct Args {
-    /// The file that says which changes are events, and where they go [default: hooks.toml; receive.toml for receive].
+    /// The configuration file: which changes are events, and where they go [default: hooks.toml; receive.toml for
+    /// receive].
     #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
     pub(super) config: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// How the log is written, which goes to standard error.
+    /// The format of the log, which goes to standard error.
     #[arg(
         long,
         global = true,
@@ -36,57 +37,57 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Write a hooks.toml from what is in a database.
+    /// Write a hooks.toml for the tables of a database.
     #[command(
         after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
     )]
     Init {
-        /// The database's libpq URL; default: $DATABASE_URL.
+        /// The libpq URL of the database; default: $DATABASE_URL.
         #[arg(
             env = "DATABASE_URL",
             hide_env_values = true,
             required_unless_present = "from_django_hook_events"
         )]
         url: Option<String>,
-        /// Take the events of django-rest-hooks from a JSON dump of HOOK_EVENTS; a database is then looked at only to find
-        /// the tables.
+        /// Take the events from a JSON dump of django-rest-hooks' HOOK_EVENTS. A database is then only read to find the
+        /// tables.
         #[arg(long, value_name = "FILE")]
         from_django_hook_events: Option<PathBuf>,
     },
-    /// Look for what is wrong in the configuration and the database, and say what to do about it.
+    /// Find what is wrong in the configuration and the database, and say what to do about it.
     Check,
-    /// Make what is missing in the database: rowhook's tables, the publications, the slot.
+    /// Create what is missing in the database: rowhook's tables, the publications, the slot.
     Setup {
-        /// Do nothing; print the SQL for someone with more privileges.
+        /// Change nothing; print the SQL for someone with more privileges.
         #[arg(long)]
         print: bool,
-        /// Changes were lost to the slot; go on from now, without them.
+        /// Go on without the changes that were lost with the slot.
         #[arg(long, conflicts_with = "print")]
         accept_gap: bool,
     },
-    /// Attach, and deliver until told to stop.
+    /// Attach to the database, and deliver until stopped.
     Run {
-        /// Leave the database as it is, and fail if something is missing.
+        /// Create nothing in the database, and fail if something is missing.
         #[arg(long)]
         no_setup: bool,
     },
-    /// List the events: what makes each happen, whose hooks hear it, and how many there are.
+    /// List the events: what fires each, whose hooks receive it, and how many hooks do.
     #[command(after_help = "Example: rowhook events --json")]
     Events,
-    /// Print the JSON Schema of what receivers of an event get, and its content type.
+    /// Print the JSON Schema of what the receivers of an event get, and its content type.
     #[command(
         after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
     )]
     Schema {
         /// An event of hooks.toml.
         event: String,
-        /// The schema of this payload alone; default: of each.
+        /// Print the schema of this payload alone; default: of each.
         #[arg(long, value_name = "NAME")]
         payload: Option<String>,
     },
-    /// Send an event to a hook or a URL for real, and show request, answer and timing.
+    /// Send an event to a hook or a URL for real, and show the request, the answer and the timing.
     ///
-    /// Without --row and --key any row of the table is sent. The webhook-id begins with msg_test_.
+    /// Without --row and --key, any row of the table is sent. The webhook-id begins with msg_test_.
     #[command(after_help = "Example: rowhook trigger book.added warehouse --key 7")]
     Trigger(trigger::Args),
     /// Say which events and hooks a change of a row would fire, and why not the others.
@@ -94,33 +95,33 @@ pub(super) enum Command {
         after_help = "Example: rowhook explain book updated --old '{\"id\": 1, \"price\": 9}' --row '{\"id\": 1, \"price\": 8}'"
     )]
     Explain(explain::Args),
-    /// Say how rowhook is: attached or not, how far behind, what waits, what was given up.
+    /// Show whether rowhook is attached, how far it is behind, what is parked and what is dead.
     #[command(after_help = "Example: rowhook status --json")]
     Status,
-    /// Look at hooks, make and change them.
+    /// List, add and change hooks.
     #[command(subcommand)]
     Hooks(hooks::Command),
-    /// Look at deliveries, and have them sent again.
+    /// List deliveries, and send them again.
     #[command(subcommand)]
     Deliveries(deliveries::Command),
-    /// Send the rows that a table has to a hook, in the stream and so in order with changes.
+    /// Send the existing rows of a table to a hook, through the stream and so in order with changes.
     #[command(
         after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
     )]
     Backfill(backfill::Args),
-    /// Show what happens, as it happens: every request and its answer, as history notes them.
+    /// Show requests and their answers live, as history records them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),
-    /// Make, list and revoke tokens with which owners come to the API and the page.
+    /// Add, list and revoke the tokens with which owners log in to the API and the page.
     #[command(subcommand)]
     Tokens(tokens::Command),
-    /// Print a script that completes rowhook's commands in a shell.
+    /// Print a completion script for a shell.
     #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the man page, or write those of all commands into a folder.
+    /// Print the man page, or write the pages of all commands into a folder.
     #[command(
         after_help = "Examples:\n  rowhook man | man -l -\n  rowhook man /usr/local/share/man/man1"
     )]
@@ -130,11 +131,11 @@ pub(super) enum Command {
     },
     /// Show the main job on a throwaway Postgres; touches no database of yours.
     Demo(demo::Args),
-    /// Be the other end: print webhooks that arrive, or run tasks on them.
+    /// Be the other end: print the webhooks that arrive, or run tasks on them.
     Receive(receive::ReceiveArgs),
     /// Remove rowhook's tables, publications and slot from the database.
     Teardown {
-        /// Yes, remove the hooks and the record of dead deliveries too.
+        /// Confirm that the hooks and the dead deliveries are removed too.
         #[arg(long)]
         yes: bool,
     },

@@ -1,4 +1,4 @@
-//! `rowhook backfill`: sends the rows that a table has to a hook.
+//! `rowhook backfill`: sends the existing rows of a table to a hook.
 
 use std::sync::Arc;
 
@@ -21,28 +21,28 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What the rows are sent as: an event of a table's rows.
+    /// The event that the rows are sent as; one of a table's rows.
     #[arg(required_unless_present_any = ["resume", "cancel", "list"])]
     event: Option<String>,
-    /// The hook that gets them; its owner and filter count.
+    /// The hook that receives them; its owner and its filter apply.
     #[arg(requires = "event", required_unless_present_any = ["resume", "cancel", "list"])]
     hook: Option<String>,
-    /// Only rows for which this SQL is true.
+    /// Only rows for which this SQL condition is true.
     #[arg(long = "where", value_name = "SQL", requires = "hook")]
     condition: Option<String>,
-    /// Only rows that were committed since then: an age such as 2h, or a time. Needs track_commit_timestamp.
+    /// Only rows committed since then: an age such as 2h, or a time. Needs track_commit_timestamp.
     #[arg(long, requires = "hook")]
     since: Option<String>,
-    /// Rows a second, at most.
+    /// At most this many rows a second.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// Go on with a backfill that was interrupted, cancelled or has failed.
+    /// Go on with a backfill that was interrupted or cancelled, or has failed.
     #[arg(long, value_name = "ID", conflicts_with_all = ["event", "cancel", "list"])]
     resume: Option<i64>,
-    /// End a backfill where it is.
+    /// Cancel a backfill where it is.
     #[arg(long, value_name = "ID", conflicts_with_all = ["event", "list"])]
     cancel: Option<i64>,
-    /// List backfills, the newest first.
+    /// List backfills, newest first.
     #[arg(long, conflicts_with = "event")]
     list: bool,
 }

@@ -1,4 +1,4 @@
-//! `rowhook deliveries`: looks at deliveries, and has them sent again.
+//! `rowhook deliveries`: lists and shows deliveries, and sends them again.
 
 use std::sync::Arc;
 
@@ -22,64 +22,65 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List deliveries, newest first: parked and dead ones, and delivered ones as far as history remembers.
+    /// List deliveries, newest first: parked and dead ones, and delivered ones as far back as history goes.
     #[command(after_help = "Example: rowhook deliveries list --state dead --hook 7")]
     List {
-        /// Those of this hook.
+        /// Only those of this hook.
         #[arg(long)]
         hook: Option<String>,
-        /// Those in this state.
+        /// Only those in this state.
         #[arg(long, value_parser = ["parked", "dead", "delivered"])]
         state: Option<String>,
-        /// Those of this event.
+        /// Only those of this event.
         #[arg(long)]
         event: Option<String>,
-        /// So many at most.
+        /// At most this many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
     /// Show a delivery with its body and its attempts.
     #[command(after_help = "Example: rowhook deliveries show msg_57d71c7ec22173418dbd4a1ee2a38cf8")]
     Show {
-        /// The webhook-id.
+        /// The webhook-id of the delivery.
         id: String,
     },
-    /// Have deliveries sent at once: by id, or all dead ones.
+    /// Send deliveries again now: by id, or all dead ones.
     #[command(
         after_help = "Examples:\n  rowhook deliveries retry msg_57d71c7ec22173418dbd4a1ee2a38cf8\n  rowhook deliveries retry --dead --hook 7 --since 2h"
     )]
     Retry {
-        /// The webhook-ids.
+        /// The webhook-ids of the deliveries.
         #[arg(required_unless_present = "dead", conflicts_with = "dead")]
         ids: Vec<String>,
-        /// All that were given up.
+        /// All that are dead.
         #[arg(long)]
         dead: bool,
-        /// Of these, those of this hook.
+        /// Of these, only those of this hook.
         #[arg(long, requires = "dead")]
         hook: Option<String>,
-        /// Of these, those of this event.
+        /// Of these, only those of this event.
         #[arg(long, requires = "dead")]
         event: Option<String>,
-        /// Of these, those that were given up since then: an age such as 2h, or a time.
+        /// Of these, only those that have been given up since then: an age such as 2h, or a time.
         #[arg(long, requires = "dead")]
         since: Option<String>,
     },
-    /// Have a range sent again with their ids: what arrived, as far as history remembers, and what was given up.
+    /// Send the deliveries of a period again, with the same ids: delivered ones as far back as history goes, and dead
+    /// ones.
     #[command(
         after_help = "Example: rowhook deliveries replay --hook 7 --since 2026-01-31T12:00:00Z --until 2026-01-31T13:00:00Z"
     )]
     Replay {
-        /// Those of this hook.
+        /// Only those of this hook.
         #[arg(long)]
         hook: Option<String>,
-        /// Those of this event.
+        /// Only those of this event.
         #[arg(long)]
         event: Option<String>,
-        /// Those since then: an age such as 2h, or a time.
+        /// Only those since then: an age such as 2h, or a time.
         #[arg(long)]
         since: String,
-        /// Those before then.
+        /// Only those before then.
         #[arg(long)]
         until: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! `rowhook events`: what can happen, and how many hooks hear it.
+//! `rowhook events`: lists the events, and how many hooks receive each.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use crate::{
     hook::index::Audience,
 };
 
-/// Prints the events in the order of the file, rowhook's own last.
+/// Prints the events in the order of hooks.toml, rowhook's own last.
 pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     let preview = Preview::open(config).await?;
     let index = preview.roster().await?.index(&preview.events);
@@ -59,7 +59,7 @@ pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     table::print_rows([head].into_iter().chain(rows).map(Vec::from))
 }
 
-/// What else must hold, as a person reads it.
+/// The conditions of an event beyond its action, as text.
 fn condition(source: &EventSource) -> String {
     let EventSource::Row { changed, when, .. } = source else {
         return String::new();

@@ -1,4 +1,5 @@
-//! `rowhook explain`: which events a change of a row would fire, which hooks would receive them, and why not the others.
+//! `rowhook explain`: which events a change of a row would fire, which hooks would receive them, and why not the
+//! others.
 
 use std::sync::Arc;
 
@@ -19,17 +20,17 @@ use crate::{
     },
 };
 
-/// What is asked about.
+/// The change to explain.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The table, with its schema unless that is public.
+    /// The table, with its schema unless it is public.
     table: String,
     /// What happens to the row: created, updated, deleted, or an action of your own.
     action: String,
-    /// The row as it is after that (as it was, for deleted), as a JSON object; columns that it does not name are null.
+    /// The row after the change (before it, if deleted), as a JSON object; columns that it does not name are null.
     #[arg(long, value_name = "JSON")]
     row: String,
-    /// The row as it was before an update.
+    /// The row before an update, as a JSON object.
     #[arg(long, value_name = "JSON")]
     old: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `rowhook hooks`: looks at hooks, makes and changes them.
+//! `rowhook hooks`: lists, adds and changes hooks.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,17 +21,17 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List hooks, those of hooks.toml too.
+    /// List hooks, including those of hooks.toml.
     #[command(after_help = "Example: rowhook hooks list --owner 42")]
     List {
-        /// Those of this owner.
+        /// Only those of this owner.
         #[arg(long)]
         owner: Option<String>,
-        /// Those on exactly this event or pattern.
+        /// Only those on exactly this event or pattern.
         #[arg(long)]
         event: Option<String>,
     },
-    /// Make a hook. Its secret is shown this once.
+    /// Add a hook. Its secret is shown this once.
     #[command(
         after_help = "Examples:\n  rowhook hooks add book.added https://example.com/hook --owner 42\n  rowhook hooks add 'book.*' https://example.com/hook --filter 'new.price > 100'"
     )]
@@ -40,47 +40,48 @@ pub(super) enum Command {
         event: String,
         /// The URL that events are POSTed to.
         target: String,
-        /// Whose events it hears; without it, everyone's.
+        /// The owner whose events it receives; without it, everyone's.
         #[arg(long)]
         owner: Option<String>,
-        /// The key of its signatures; without it one is made.
+        /// The key of its signatures; without it, one is generated.
         #[arg(long, env = "ROWHOOK_HOOK_SECRET", hide_env_values = true)]
         secret: Option<String>,
         /// A CEL expression; only events for which it is true are sent.
         #[arg(long)]
         filter: Option<String>,
-        /// The shape of the body, where it differs from hooks.toml.
+        /// The payload format, if it is another than that of hooks.toml.
         #[arg(long)]
         payload: Option<String>,
-        /// A header to add to each request, as name=value; may be given several times.
+        /// A header to add to each request, as name=value; can be given several times.
         #[arg(long = "header", value_name = "NAME=VALUE")]
         headers: Vec<String>,
-        /// A note.
+        /// A note for people.
         #[arg(long)]
         description: Option<String>,
     },
-    /// Show all that is known of a hook.
+    /// Show a hook with its settings and its state.
     #[command(after_help = "Example: rowhook hooks show 7")]
     Show {
         /// The hook's id.
         id: String,
     },
-    /// Switch a hook on. What waited while it was off is sent.
+    /// Switch a hook on. What was parked while it was off is sent.
     #[command(after_help = "Example: rowhook hooks enable 7")]
     Enable {
         /// The hook's id.
         id: String,
     },
-    /// Switch a hook off. What waits is kept for the retention, and hooks on hook.disabled of its owner are told.
+    /// Switch a hook off. What is parked is kept for the retention, and its owner's hooks on hook.disabled are
+    /// notified.
     #[command(after_help = "Example: rowhook hooks disable 7 --reason 'asked for by mail'")]
     Disable {
         /// The hook's id.
         id: String,
-        /// Why.
+        /// The reason to record.
         #[arg(long, default_value = "disabled by hand")]
         reason: String,
     },
-    /// Remove a hook. It hears nothing any more; what waits is deleted after the retention.
+    /// Remove a hook. It receives nothing any more, and what is parked is deleted after the retention.
     #[command(after_help = "Example: rowhook hooks remove 7")]
     Remove {
         /// The hook's id.
@@ -92,7 +93,7 @@ pub(super) enum Command {
         /// The hook's id.
         id: String,
     },
-    /// Send a test to a hook now, and show what comes of it; fails if it is not accepted.
+    /// Send a test event to a hook now, and show the answer; fails if it is not accepted.
     #[command(after_help = "Example: rowhook hooks test 7")]
     Test {
         /// The hook's id.

@@ -4,20 +4,20 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged where RUST_LOG says nothing. The libraries tell each end of a session too, and we tell it ourselves, once,
-/// where it is handled.
+/// The filter if RUST_LOG is not set. tokio-postgres and async-nats also log each session that ends; we log that
+/// ourselves, once, where it is handled.
 const DEFAULT: &str = "info,tokio_postgres=warn,async_nats=warn";
 
-/// How a line of the log is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
     /// For people.
     Human,
-    /// A JSON object for each line.
+    /// One JSON object a line.
     Json,
 }
 
-/// Starts logging.
+/// Starts logging. Must be called once, before anything is logged.
 pub(super) fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

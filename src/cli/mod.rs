@@ -75,8 +75,8 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Check => check::check(&config()?, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
         Command::Setup { accept_gap, .. } => setup::setup(&config()?, accept_gap, json).await,
-        // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system call
-        // each time.
+        // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
+        // call each time.
         Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
         Command::Events => events::events(&config()?, json).await,
         Command::Schema { event, payload } => {

@@ -1,4 +1,5 @@
-//! `rowhook receive`: the other end. Prints what arrives, or queues it for tasks; and shows what was given up.
+//! `rowhook receive`: the other end. It prints the webhooks that arrive or queues them for tasks, and lists the tasks
+//! that were given up.
 
 use std::{
     io::stdout,
@@ -27,29 +28,30 @@ use crate::receive::{
     verify::{Algorithm, Encoding, HmacScheme, Verifier},
 };
 
-/// What `rowhook receive` is asked for.
+/// The options of `rowhook receive`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Print what arrives: rowhook receive --port 9000 --secret whsec_…\n\
                   Run tasks on it:    rowhook receive --config receive.toml"
 )]
 pub(super) struct ReceiveArgs {
-    /// Print what arrives at this port of 127.0.0.1; no receive.toml is read.
+    /// Print what arrives at this port of 127.0.0.1, without a receive.toml.
     #[arg(long)]
     port: Option<u16>,
-    /// Believe who knows this secret; several while one is replaced. Without it everything is printed, unverified.
+    /// Accept what is signed with this secret; give several while one is replaced. Without it, everything is printed,
+    /// unverified.
     #[arg(long, env = "ROWHOOK_RECEIVE_SECRET", hide_env_values = true)]
     secret: Vec<String>,
-    /// Look for an HMAC of the body in this header, such as X-Hook-Signature, instead of Standard Webhooks' signature.
+    /// Verify an HMAC of the body in this header, such as X-Hook-Signature, instead of a Standard Webhooks signature.
     #[arg(long, requires = "secret")]
     header: Option<String>,
-    /// The hash of that HMAC: sha1, sha256 or sha512.
+    /// The hash function of that HMAC: sha1, sha256 or sha512.
     #[arg(long, requires = "header", default_value = "sha256")]
     algorithm: AlgorithmArg,
-    /// How that HMAC is written: hex or base64.
+    /// The encoding of that HMAC: hex or base64.
     #[arg(long, requires = "header", default_value = "hex")]
     encoding: EncodingArg,
-    /// What stands before that HMAC, such as sha256=
+    /// The text before that HMAC, such as sha256=
     #[arg(long, requires = "header", default_value = "")]
     prefix: String,
     #[command(subcommand)]
@@ -71,7 +73,7 @@ enum EncodingArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tasks that were given up.
+    /// List the tasks that were given up, or begin them anew.
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
@@ -80,24 +82,24 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum DeadCommand {
-    /// Show them, the latest first.
+    /// List them, latest first.
     List,
-    /// Have them begin anew; a receiver that is running sees it within a second.
+    /// Begin them anew; a running receiver notices within a second.
     #[command(after_help = "Example: rowhook receive dead retry 17 18")]
     Retry {
-        /// What the list calls them by.
+        /// Their numbers in the list.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         numbers: Vec<u64>,
         /// All of them.
         #[arg(long)]
         all: bool,
-        /// Those of this task only.
+        /// Only those of this task.
         #[arg(long)]
         task: Option<String>,
     },
 }
 
-/// Does what it is asked for. `config` is the file that the user named.
+/// Prints what arrives, runs tasks on it, or lists or revives dead tasks. `config` is the value of `--config`.
 pub(super) async fn receive(
     args: ReceiveArgs,
     config: Option<&Path>,
@@ -136,6 +138,7 @@ pub(super) async fn receive(
     }
 }
 
+/// The verifier that the options ask for.
 fn verifier(args: &ReceiveArgs) -> Result<Verifier> {
     let Some(header) = &args.header else {
         return if args.secret.is_empty() {
@@ -168,6 +171,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener> {
     Ok(listener)
 }
 
+/// Prints what arrives at `address`, until `stop`.
 async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationToken) -> Result<()> {
     let style = match (json, output::has_colour()) {
         (true, _) => Style::Json,
@@ -180,6 +184,8 @@ async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationTo
     Ok(())
 }
 
+/// Runs the tasks of receive.toml and of its plugins, until `stop`. A plugin that cannot be used is logged and left
+/// out.
 async fn work(config: Receive, stop: CancellationToken) -> Result<()> {
     let mut tasks = config.tasks;
     let (plugins, broken) = plugin::find(&config.plugins).await;
@@ -258,6 +264,7 @@ fn as_json(dead: &Dead) -> serde_json::Value {
     })
 }
 
+/// Begins dead tasks anew: those with these numbers, or all if there are none; only those of `task`, if it is given.
 async fn retry(place: &Place, numbers: &[u64], task: Option<&str>, json: bool) -> Result<()> {
     let all = list_dead(place).await?;
     if let Some(missing) = numbers

@@ -1,7 +1,7 @@
 //! `rowhook run`: delivers, and serves the API, the page and the console beside that.
 //!
-//! It runs in generations. A new hooks.toml or a pause ends one as a stop would: what is in flight is finished, and what is
-//! settled is confirmed. The next generation goes on from there.
+//! It runs in generations. A new hooks.toml or a pause ends one as a stop would: what is in flight is finished, and
+//! what is settled is confirmed. The next generation goes on from there.
 
 use std::{
     path::{Path, PathBuf},

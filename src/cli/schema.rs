@@ -10,8 +10,8 @@ use crate::{
     preview::schema::{About, Subject, schema},
 };
 
-/// Prints the schemas of an event. With `payload`, standard output is that one schema and nothing else, ready for a file;
-/// without, it is the schemas of all payloads.
+/// Prints the schemas of an event. With `payload`, standard output is that one schema and nothing else, ready for a
+/// file; without, it is the schemas of all payloads.
 pub(super) async fn print(
     config: &Config,
     event: &str,

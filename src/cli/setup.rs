@@ -13,7 +13,8 @@ pub(super) async fn print(config: &Config) -> Result<()> {
     output::line(&setup::print(config).await?)
 }
 
-/// Creates what is missing, and prints each step. With `accept_gap`, first gives up the changes that a lost slot took along.
+/// Creates what is missing, and prints each step. With `accept_gap`, first gives up the changes that a lost slot took
+/// along.
 pub(super) async fn setup(config: &Config, accept_gap: bool, json: bool) -> Result<()> {
     let warn = |text: &str| tracing::warn!("{text}");
     let gap = match accept_gap {

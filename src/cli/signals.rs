@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks to stop, the second ends at once. SIGHUP asks to read hooks.toml again.
+//! Signals. The first SIGTERM or SIGINT asks to stop, the second ends the process at once. SIGHUP asks to read
+//! hooks.toml again.
 
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A token that the first signal cancels.
+/// Returns a token that the first SIGTERM or SIGINT cancels. The second ends the process with exit code 1.
 pub(super) fn stop() -> Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let stop = CancellationToken::new();
     let first = stop.clone();
     tokio::spawn(async move {
-        for again in [false, true] {
+        for is_second in [false, true] {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if again {
+            if is_second {
                 tracing::warn!(
                     "a second signal; ending at once, and what was in flight will be sent again"
                 );
@@ -33,14 +34,14 @@ pub(super) fn stop() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Rings at each SIGHUP.
+/// Returns a notifier that each SIGHUP triggers.
 pub(super) fn reload() -> Result<Arc<Notify>> {
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let reload = Arc::new(Notify::new());
-    let bell = Arc::clone(&reload);
+    let notify = Arc::clone(&reload);
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            bell.notify_one();
+            notify.notify_one();
         }
     });
     Ok(reload)

@@ -57,8 +57,8 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A cell in this tone. Control characters become spaces: what an endpoint answered must not start a line of its own
-    /// or send escape codes to the terminal.
+    /// A cell in this tone. Control characters become spaces: what an endpoint answered must not start a line of its
+    /// own or send escape codes to the terminal.
     pub(super) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self {
             text: clean(&text.into()),

@@ -18,10 +18,10 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only what is sent to this hook.
+    /// Only requests to this hook.
     #[arg(long)]
     hook: Option<String>,
-    /// End after so many lines.
+    /// End after this many lines.
     #[arg(long, value_name = "LINES")]
     count: Option<u64>,
 }

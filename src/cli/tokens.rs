@@ -19,30 +19,30 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List tokens, the newest first. What they are is not kept and cannot be shown.
+    /// List tokens, newest first. The tokens themselves are not stored and cannot be shown.
     #[command(after_help = "Example: rowhook tokens list --json")]
     List,
-    /// Make a token for an owner. It is shown this once.
+    /// Add a token for an owner. It is shown this once.
     #[command(
         after_help = "Examples:\n  rowhook tokens add 42 --name laptop --expires-in 90days\n  rowhook tokens add 42 --read-only"
     )]
     Add {
-        /// Whose hooks it opens.
+        /// The owner whose hooks it gives access to.
         owner: String,
-        /// A note.
+        /// A note for people.
         #[arg(long, default_value = "")]
         name: String,
-        /// It may look, and change nothing.
+        /// Give access for reading only.
         #[arg(long)]
         read_only: bool,
-        /// For how long it is good; without it, until it is revoked.
+        /// How long it is valid, such as 90days; without it, until it is revoked.
         #[arg(long)]
         expires_in: Option<String>,
     },
-    /// Revoke a token. It opens nothing from now on.
+    /// Revoke a token. It is refused from now on.
     #[command(after_help = "Example: rowhook tokens revoke 3")]
     Revoke {
-        /// The token's number.
+        /// The token's id.
         id: i64,
     },
 }

@@ -27,7 +27,7 @@ use crate::{
 /// The prefix of the `webhook-id` of an event that was sent by hand.
 const ID_PREFIX: &str = "msg_test_";
 
-/// What is sent where.
+/// What to send, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An event of hooks.toml.
@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// The row, as a JSON object; columns that it does not name are null. For a custom event: its payload, any JSON.
     #[arg(long, value_name = "JSON", conflicts_with = "key")]
     row: Option<String>,
-    /// The primary key of a row of the table; where that has several columns, a JSON object of them.
+    /// The primary key of a row of the table; a JSON object if it has several columns.
     #[arg(long)]
     key: Option<String>,
 }
@@ -128,8 +128,8 @@ fn event_of_message(args: &Args) -> Result<Event> {
     })
 }
 
-/// Finds the hook to send to, and the reason why it would not receive the event by itself, if there is one. For a URL it is
-/// a hook made up for this.
+/// Finds the hook to send to, and the reason why it would not receive the event by itself, if there is one. For a URL
+/// it is a hook made up for this.
 async fn recipient(
     preview: &Preview<'_>,
     event: &Event,

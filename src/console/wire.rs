@@ -1,4 +1,5 @@
-//! Postgres' wire protocol: the simple query protocol for `psql`, the extended one for drivers, and the login by password.
+//! Postgres' wire protocol: the simple query protocol for `psql`, the extended one for drivers, and the login by
+//! password.
 
 use std::{fmt::Debug, sync::Arc};
 

@@ -43,8 +43,8 @@ pub(super) async fn trade(client: &Client, stop: &CancellationToken) -> Result<u
     }
 }
 
-/// The SQL after so many changes. Books are added first, and the kinds of change take turns, so that every event shows up
-/// within a few seconds.
+/// The SQL after so many changes. Books are added first, and the kinds of change take turns, so that every event shows
+/// up within a few seconds.
 fn next_statement(changes: u64) -> String {
     let mut rng = rand::rng();
     let title = TITLES.choose(&mut rng).copied().unwrap_or("Dune");

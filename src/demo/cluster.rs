@@ -1,8 +1,8 @@
 //! A throwaway Postgres: a cluster of its own in a temporary folder, on a free port, gone when it is dropped.
 //!
-//! It does not outlive a process that is killed either: a small shell, the reaper, waits on a pipe that we hold, and cleans
-//! up when the pipe closes. Postgres refuses to run as root, so a root process runs the server as `postgres`, or else as
-//! `nobody`.
+//! It does not outlive a process that is killed either: a small shell, the reaper, waits on a pipe that we hold, and
+//! cleans up when the pipe closes. Postgres refuses to run as root, so a root process runs the server as `postgres`, or
+//! else as `nobody`.
 
 use std::{
     fs,
@@ -181,8 +181,8 @@ impl Drop for Cluster {
     }
 }
 
-/// Finds the folder of the server's programs: PG_BIN if it is set, else the newest version in Debian's folders, else the
-/// first on the PATH.
+/// Finds the folder of the server's programs: PG_BIN if it is set, else the newest version in Debian's folders, else
+/// the first on the PATH.
 fn find_bin() -> Result<PathBuf> {
     if let Some(bin) = std::env::var_os("PG_BIN") {
         let bin = PathBuf::from(bin);
@@ -226,7 +226,8 @@ fn as_server_user(mut command: Command) -> Result<Command> {
     if let Some((uid, gid)) = server_user()? {
         command.uid(uid).gid(gid);
     }
-    // In a process group of its own, so that Ctrl-C in the terminal reaches only us. We stop the server when we are done.
+    // In a process group of its own, so that Ctrl-C in the terminal reaches only us. We stop the server when we are
+    // done.
     command.process_group(0);
     Ok(command)
 }

@@ -37,7 +37,7 @@ const BUSY: &str = "ben";
 /// The options of the demo.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// End by itself after so many seconds; default: at Ctrl-C.
+    /// End after this many seconds; default: at Ctrl-C.
     #[arg(long)]
     seconds: Option<u64>,
 }

@@ -1,5 +1,5 @@
-//! The endpoints of the demo. They verify each signature with the official Standard Webhooks library, which shares no code
-//! with our signing.
+//! The endpoints of the demo. They verify each signature with the official Standard Webhooks library, which shares no
+//! code with our signing.
 
 use std::{
     collections::HashMap,

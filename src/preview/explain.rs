@@ -1,5 +1,5 @@
-//! Which events a change fires and which hooks receive them, and why not the others. It checks the same conditions as the
-//! reader does, in the same order, and keeps the reasons.
+//! Which events a change fires and which hooks receive them, and why not the others. It checks the same conditions as
+//! the reader does, in the same order, and keeps the reasons.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 

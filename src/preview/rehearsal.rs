@@ -1,4 +1,5 @@
-//! Makes up a change that did not happen, just as the stream would bring it. Its row is in the table, or a person gives it.
+//! Makes up a change that did not happen, just as the stream would bring it. Its row is in the table, or a person gives
+//! it.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -20,8 +21,8 @@ use crate::{
     },
 };
 
-/// Makes a row from a JSON object. Columns that it does not name are null. Postgres parses the values and prints them as the
-/// stream would, so the session must have the settings of [`types::pin`](crate::postgres::types::pin).
+/// Makes a row from a JSON object. Columns that it does not name are null. Postgres parses the values and prints them
+/// as the stream would, so the session must have the settings of [`types::pin`](crate::postgres::types::pin).
 ///
 /// # Errors
 /// When `json` is not an object, names a column that does not exist, or has a value that does not fit its column.
@@ -140,8 +141,8 @@ async fn read(client: &Client, relation: &Relation, from: &str) -> Result<Option
     Ok(Some((0..columns.len()).map(value).collect()))
 }
 
-/// The change that `action` makes of a row, committed now. `before` is the row before an update. The change has as much of
-/// the old row as the table's replica identity puts into the stream.
+/// The change that `action` makes of a row, committed now. `before` is the row before an update. The change has as much
+/// of the old row as the table's replica identity puts into the stream.
 pub fn change(
     relation: Arc<Relation>,
     action: &Action,

@@ -1,4 +1,4 @@
-//! HOOK_EVENTS of django-rest-hooks, and the hooks.toml that goes on with it.
+//! Translates HOOK_EVENTS, the setting of django-rest-hooks, into a hooks.toml.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -12,18 +12,18 @@ use crate::{
     postgres::TableName,
 };
 
-/// The table of django-rest-hooks.
+/// The table in which django-rest-hooks keeps hooks.
 const HOOKS: &str = "rest_hooks_hook";
 
 /// One entry of HOOK_EVENTS.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HookEvent {
     name: String,
-    /// `None`: fired by hand, with any payload.
+    /// What fires the event; `None` if the application does, with any payload.
     source: Option<Source>,
 }
 
-/// `bookstore.Book.updated+`
+/// An action on a model, such as `bookstore.Book.updated+`. The `+` means the hooks of all owners.
 #[derive(Debug, PartialEq, Eq)]
 struct Source {
     model: Model,
@@ -31,7 +31,10 @@ struct Source {
     all_owners: bool,
 }
 
-/// Reads a JSON dump of the setting.
+/// Parses a JSON dump of the setting.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
 pub(super) fn parse(json: &str) -> Result<Vec<HookEvent>> {
     let dump: Value = serde_json::from_str(json)
         .context("it is not JSON; dump it with json.dumps(HOOK_EVENTS)")?;
@@ -73,7 +76,8 @@ fn source(value: &Value) -> Result<Option<Source>, String> {
     }))
 }
 
-/// The file, and what is still to be done about it. `found` are the tables, where a database has been looked at.
+/// Writes the text of the hooks.toml, and notes on what is still to be done by hand. `found` are the tables of the
+/// database, if one was given.
 pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, Vec<String>) {
     let mut text = String::from(
         "# What becomes a webhook, as HOOK_EVENTS of django-rest-hooks says. Every key is explained in the hooks.toml of\n\
@@ -128,7 +132,7 @@ impl std::fmt::Display for Source {
     }
 }
 
-/// Each model once, in the order of the dump.
+/// The models of the events, each once, in the order of the dump.
 fn models(events: &[HookEvent]) -> Vec<&Model> {
     let mut seen = BTreeSet::new();
     let models = events
@@ -139,7 +143,8 @@ fn models(events: &[HookEvent]) -> Vec<&Model> {
         .collect()
 }
 
-/// `[tables]` of a model: what Django knew and the table alone does not say.
+/// The entry in `[tables]` of a model: what Django knows and the table alone does not say. Empty if there is nothing to
+/// say.
 fn rules(
     model: &Model,
     events: &[HookEvent],

@@ -7,7 +7,7 @@ use crate::postgres::{TableName, address::Address};
 /// A table that was found in the database.
 pub(super) struct Found {
     pub(super) table: TableName,
-    /// It has a key, so updates and deletes can be published.
+    /// It has a replica identity, so updates and deletes can be published.
     pub(super) identified: bool,
     /// It has a column `user_id`, which says whose its rows are.
     pub(super) has_user_id: bool,

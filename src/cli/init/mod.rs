@@ -17,8 +17,8 @@ use self::found::{Found, find};
 use super::output;
 use crate::postgres::TableName;
 
-/// Writes a hooks.toml from the tables of the database at `url`, or from a dump of django-rest-hooks' HOOK_EVENTS. A file
-/// that exists already stays as it is, and is an error.
+/// Writes a hooks.toml from the tables of the database at `url`, or from a dump of django-rest-hooks' HOOK_EVENTS. A
+/// file that exists already stays as it is, and is an error.
 pub(super) async fn run(url: Option<&str>, hook_events: Option<&Path>, path: &Path) -> Result<()> {
     match hook_events {
         Some(dump) => init_from_django(dump, url, path).await,
@@ -39,7 +39,7 @@ async fn init(url: &str, path: &Path) -> Result<()> {
     ))
 }
 
-/// If there is a URL, the tables of the events are looked for in its database.
+/// Looks for the tables of the events in the database at `url`, if there is one, and notes what is missing there.
 async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result<()> {
     let json = fs::read_to_string(dump);
     let json = json.with_context(|| format!("read {}", dump.display()))?;
@@ -67,6 +67,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("write {}", path.display()))
 }
 
+/// The text of a hooks.toml with the events of these tables.
 fn render(found: &[Found]) -> String {
     let mut text = String::from(
         "# What becomes a webhook. Every key is explained in the hooks.toml of rowhook's repository.\n\n\
@@ -120,7 +121,8 @@ fn render(found: &[Found]) -> String {
     text
 }
 
-/// `shop_book` is told as `shop_book.added`: a name that can be kept when others come.
+/// The first part of the names of a table's events, as in `shop_book.added`. It has the schema in it unless that is
+/// public, so that it stays unique when other tables follow.
 fn event_prefix(table: &TableName) -> String {
     let clean = |text: &str| {
         text.replace(

@@ -1,7 +1,7 @@
 //! The JSON Schema (draft 2020-12) of what is sent: what the receivers of an event may rely on.
 //!
-//! A schema follows from what the table looks like now, and allows every body that is sent until the table is altered. Where
-//! the stream may leave out a value, or `max_body` cuts a body down to the row's key, the schema says so.
+//! A schema follows from what the table looks like now, and allows every body that is sent until the table is altered.
+//! Where the stream may leave out a value, or `max_body` cuts a body down to the row's key, the schema says so.
 
 mod cloudevents;
 mod django;

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// The schema of `row`: the row, or, if the body would be larger than `max_body`, its key and the names of the columns that
-/// are left out.
+/// The schema of `row`: the row, or, if the body would be larger than `max_body`, its key and the names of the columns
+/// that are left out.
 pub(super) fn schema(subject: Subject<'_>) -> Value {
     if let About::Anything = subject.about {
         return json!({});
@@ -60,8 +60,8 @@ fn row(subject: Subject<'_>) -> Value {
     fields(subject, &always_there)
 }
 
-/// Whether every body of this event has the column, unless it has the key alone. A large value may be missing from an update
-/// because the stream leaves out what did not change.
+/// Whether every body of this event has the column, unless it has the key alone. A large value may be missing from an
+/// update because the stream leaves out what did not change.
 pub(super) fn is_always_there(relation: &Relation, action: &Action, column: &Column) -> bool {
     match action {
         Action::Created => !column.generated,
