@@ -3,60 +3,82 @@
 use std::time::SystemTime;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{output, preview::Preview, table};
 use crate::{
     config::{Config, EventSource},
-    hook::index::Audience,
+    hook::index::{Audience, Index},
 };
+
+/// An event of the list.
+struct Listed {
+    event: String,
+    source: String,
+    heard_by: &'static str,
+    /// The number of active hooks whose patterns fit, whoever owns them.
+    hooks: usize,
+    condition: String,
+}
 
 /// Prints the events in the order of hooks.toml, rowhook's own last.
 pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     let preview = Preview::open(config).await?;
     let index = preview.roster().await?.index(&preview.events);
-    let mut listed = Vec::new();
-    for name in preview.events.names() {
-        let rule = preview.rule(name)?;
-        let (source, condition) = match rule.map(|rule| &rule.source) {
-            Some(source) => (source.to_string(), condition(source)),
-            None => ("rowhook".into(), String::new()),
-        };
-        let all_owners = match rule {
-            Some(rule) => rule.all_owners,
-            None => preview
-                .events
-                .of_message(name)
-                .is_some_and(|(_, all_owners)| all_owners),
-        };
-        let heard_by = if all_owners { "everyone" } else { "owner" };
-        let hooks = index
-            .matches(name, Audience::Everyone, SystemTime::now())
-            .count();
-        listed.push((name, source, heard_by, hooks, condition));
-    }
+    let events = preview.events.names().iter();
+    let listed: Vec<Listed> = events
+        .map(|name| list(&preview, &index, name))
+        .collect::<Result<_>>()?;
     if json {
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|(event, source, heard_by, hooks, condition)| {
-                json!({"event": &***event, "source": source, "heard_by": heard_by, "hooks": hooks, "only": condition})
-            })
-            .collect();
+        let listed: Vec<_> = listed.iter().map(as_json).collect();
         return output::json(&listed);
     }
     let head = ["event", "source", "heard by", "hooks", "only"].map(str::to_owned);
-    let rows = listed
-        .into_iter()
-        .map(|(event, source, heard_by, hooks, condition)| {
-            [
-                event.to_string(),
-                source,
-                heard_by.to_owned(),
-                hooks.to_string(),
-                condition,
-            ]
-        });
+    let rows = listed.into_iter().map(as_row);
     table::print_rows([head].into_iter().chain(rows).map(Vec::from))
+}
+
+fn list(preview: &Preview<'_>, index: &Index, name: &str) -> Result<Listed> {
+    let rule = preview.rule(name)?;
+    let (source, condition) = match rule.map(|rule| &rule.source) {
+        Some(source) => (source.to_string(), condition(source)),
+        None => ("rowhook".into(), String::new()),
+    };
+    let all_owners = match rule {
+        Some(rule) => rule.all_owners,
+        None => preview
+            .events
+            .of_message(name)
+            .is_some_and(|(_, all_owners)| all_owners),
+    };
+    let hooks = index.matches(name, Audience::Everyone, SystemTime::now());
+    Ok(Listed {
+        event: name.to_owned(),
+        source,
+        heard_by: if all_owners { "everyone" } else { "owner" },
+        hooks: hooks.count(),
+        condition,
+    })
+}
+
+fn as_json(listed: &Listed) -> Value {
+    json!({
+        "event": listed.event,
+        "source": listed.source,
+        "heard_by": listed.heard_by,
+        "hooks": listed.hooks,
+        "only": listed.condition,
+    })
+}
+
+fn as_row(listed: Listed) -> [String; 5] {
+    [
+        listed.event,
+        listed.source,
+        listed.heard_by.to_owned(),
+        listed.hooks.to_string(),
+        listed.condition,
+    ]
 }
 
 /// The conditions of an event beyond its action, as text.

@@ -15,7 +15,7 @@ use crate::{
     nearest::nearest,
     postgres::{TableName, pgoutput::ReplicaIdentity, relation::Relation},
     preview::{
-        explain::{Outcome, Skipped, explain as judge},
+        explain::{self, Outcome, Skipped},
         rehearsal,
     },
 };
@@ -35,7 +35,7 @@ pub(super) struct Args {
     old: Option<String>,
 }
 
-/// Judges the change, and prints what each event and each hook would do.
+/// Prints what a change would mean for each event of its table and for each hook.
 pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<()> {
     let table = known_table(config, &args.table)?;
     let action = known_action(config, &table, &args.action)?;
@@ -54,7 +54,7 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
     let owner = preview.owner(&change).await?;
     let roster = preview.roster().await?;
-    let mut outcomes = judge(config, &preview.events, &change, owner.as_ref(), &roster);
+    let mut outcomes = explain::explain(config, &preview.events, &change, owner.as_ref(), &roster);
     check_visibility(&preview, &change, &roster, &mut outcomes).await?;
     if json {
         let events: Vec<_> = outcomes.iter().map(as_json).collect();
@@ -109,12 +109,12 @@ async fn check_visibility(
 fn known_table(config: &Config, text: &str) -> Result<TableName> {
     let table = TableName::parse(text)
         .with_context(|| format!("{text:?} is no table; write [schema.]table"))?;
-    let about = config.events.iter().filter_map(|rule| match &rule.source {
+    let tables = config.events.iter().filter_map(|rule| match &rule.source {
         EventSource::Row { table, .. } => Some(table),
         EventSource::Custom => None,
     });
-    if !about.clone().any(|known| *known == table) {
-        let known: Vec<String> = about.map(ToString::to_string).collect();
+    if !tables.clone().any(|known| *known == table) {
+        let known: Vec<String> = tables.map(ToString::to_string).collect();
         match nearest(text, known.iter().map(String::as_str)) {
             Some(near) => bail!("no event is about the table {table}; did you mean {near}?"),
             None => bail!("no event is about the table {table}; name it in [events]"),
@@ -141,7 +141,7 @@ fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action
     Ok(action)
 }
 
-/// Explains what the answers leave out because not all of the old row is known.
+/// Remarks on what the old row does not have, which affects the answers.
 fn notes(relation: &Relation, action: &Action, has_old: bool) -> Vec<String> {
     let full = relation.identity == ReplicaIdentity::Full;
     let note = match action {

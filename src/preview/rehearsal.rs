@@ -1,5 +1,5 @@
-//! Makes up a change that did not happen, just as the stream would bring it. Its row is in the table, or a person gives
-//! it.
+//! A change that did not happen, as the stream would bring it. It is made up from a row that a person gives, or from
+//! one of the table.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -120,7 +120,7 @@ pub async fn any_row(client: &Client, relation: &Relation) -> Result<Tuple> {
     row.with_context(|| format!("{table} has no row to take as a sample; give one with --row"))
 }
 
-/// Reads the first row of `from`, the part of a query that follows the word. It calls the row `r`.
+/// Reads the first row of `select … from {from}`, in which `from` names the row `r`.
 async fn read(client: &Client, relation: &Relation, from: &str) -> Result<Option<Tuple>> {
     let columns: Vec<String> = relation
         .columns

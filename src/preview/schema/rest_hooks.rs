@@ -11,7 +11,7 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
     let whole = with_hook(subject, json!(true));
     match subject.about {
         About::Row { .. } => whole_or_thin(whole, subject),
-        // A message may ask to be sent bare, as with `send_hook_meta` of django-rest-hooks.
+        // A message may ask to be sent without the hook, by `send_hook_meta`.
         About::Anything => json!({"anyOf": [whole, true]}),
     }
 }

@@ -82,7 +82,7 @@ fn key(subject: Subject<'_>) -> Value {
     object(key.map(|column| (column.name.as_str(), column)), &|_| true)
 }
 
-/// The row as an object of the columns that bodies show, of which those are required that `required` says.
+/// The row as an object of the columns that bodies show. `required` says which of them every body has.
 pub(super) fn fields(subject: Subject<'_>, required: &dyn Fn(&Column) -> bool) -> Value {
     let About::Row {
         relation, shape, ..

@@ -20,7 +20,7 @@ pub enum About<'a> {
         relation: &'a Relation,
         /// What happens to the row.
         action: &'a Action,
-        /// The columns that bodies show of the row.
+        /// How bodies show the row: which columns, or by which template.
         shape: &'a Shape,
     },
     /// A payload that SQL passes, which can be any JSON.
