@@ -54,12 +54,13 @@ fn print(config: &Config, finding: &Finding) {
     }
 }
 
+/// A finding for programs. Its keys are an interface, so they stay as they are.
 fn as_json(config: &Config, finding: &Finding) -> serde_json::Value {
     json!({
         "level": level(finding.level),
         "topic": topic(finding.topic),
         "what": finding.what,
-        "remedy": finding.mend,
+        "mend": finding.mend,
         "place": finding.place.map(|place| format!("{}:{place}", config.path.display())),
     })
 }
