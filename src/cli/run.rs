@@ -51,6 +51,7 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
     ended
 }
 
+/// Everything that lasts from one generation to the next.
 struct Service {
     /// Where hooks.toml is read again.
     path: PathBuf,
