@@ -218,7 +218,7 @@ mod tests {
         let env =
             |name: &str| (name == "DATABASE_URL").then(|| "postgresql://localhost/shop".to_owned());
         let config = Config::parse(Path::new("hooks.toml"), &text, &env).unwrap();
-        let told: Vec<String> = config
+        let sources: Vec<String> = config
             .events
             .iter()
             .map(|event| {
@@ -227,7 +227,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            told,
+            sources,
             [
                 "book.added = bookstore_book.created",
                 "book.changed = bookstore_book.updated+",
@@ -289,10 +289,10 @@ mod tests {
                 r#""a": 7 is neither "app.Model.action" nor null"#,
             ),
         ] {
-            let told = format!("{:#}", parse(dump).unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let message = format!("{:#}", parse(dump).unwrap_err());
+            assert!(message.contains(expected), "{message}");
         }
-        let told = parse(r#"{"a": 7, "b": "x"}"#).unwrap_err().to_string();
-        assert_eq!(told.lines().count(), 2, "{told}");
+        let message = parse(r#"{"a": 7, "b": "x"}"#).unwrap_err().to_string();
+        assert_eq!(message.lines().count(), 2, "{message}");
     }
 }
