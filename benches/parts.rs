@@ -1,5 +1,5 @@
-//! What the pure parts cost, so that a change shows its price: decoding a message, writing a row's JSON, finding its
-//! hooks, naming and signing its delivery. `cargo bench --bench parts`.
+//! Micro-benchmarks of the pure parts: decoding a message, writing a row's JSON, rendering its body, finding its hooks,
+//! and naming and signing its delivery. `cargo bench --bench parts`.
 
 use std::{hint::black_box, sync::Arc, time::SystemTime};
 
@@ -75,7 +75,7 @@ fn render(criterion: &mut Criterion) {
 fn find_hooks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("match");
     for hooks in [10, 10_000, 1_000_000] {
-        // A hundred hooks of each owner, as far as there are so many.
+        // A hundred hooks for each owner, or fewer if there are not enough for ten owners.
         let owners = (hooks / 100).max(10);
         let names: Vec<String> = (0..hooks / owners)
             .map(|number| format!("{EVENT}.{number}"))
@@ -91,7 +91,7 @@ fn find_hooks(criterion: &mut Criterion) {
         let mut turn = 0;
         group.bench_function(BenchmarkId::from_parameter(hooks), |bencher| {
             bencher.iter(|| {
-                // A step that is prime to all of these numbers visits owners in no order.
+                // A large prime step visits all owners in a scattered order.
                 turn = (turn + 7919) % owners.len();
                 let audience = Audience::Owner(Some(&owners[turn]));
                 index
@@ -120,7 +120,7 @@ fn sign(criterion: &mut Criterion) {
     });
 }
 
-/// The values of a row, as texts of Postgres.
+/// The columns of a row: name, type, and the value as Postgres prints it.
 const VALUES: [(&str, Type, &str); 6] = [
     ("id", Type::Integer, "123456"),
     ("user_id", Type::Integer, "42"),
@@ -134,7 +134,7 @@ const VALUES: [(&str, Type, &str); 6] = [
     ("in_print", Type::Bool, "t"),
 ];
 
-/// An Insert message of such a row, with a note of 270 bytes at its end.
+/// The pgoutput message for an insert of such a row, with a note of 270 bytes as its last column.
 fn insert() -> Bytes {
     let note = "x".repeat(270);
     let mut message = BytesMut::new();

@@ -1,4 +1,5 @@
--- Which of these files have been applied here. They only go forward: what was applied is never edited.
+-- The files of this folder that have been applied here. There is no way back: a change comes in a new file, and the
+-- statements of a released one are never edited.
 --
 -- Each file runs once, in one transaction, with rowhook's schema as its search_path.
 

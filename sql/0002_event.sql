@@ -1,5 +1,5 @@
--- The events that a hook may name: a copy of [events] in hooks.toml, so that a mistyped event is refused when
--- the hook is inserted, by whoever inserts it. rowhook itself reads the file, not this table.
+-- The events that a hook may name. This is a copy of [events] in hooks.toml, so that a hook with a mistyped event is
+-- refused when it is inserted, whoever inserts it. rowhook itself reads the file, not this table.
 
 create table event (
     name text primary key,

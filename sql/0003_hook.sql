@@ -1,6 +1,6 @@
--- A hook: where the events of an owner go. Inserting here, by hand or by the application, is a supported door.
+-- A hook: where the events of an owner go. Inserting rows here, by hand or by the application, is supported.
 --
--- rowhook reads this table from the replication stream, so a hook applies from exactly the commit that made it. An
+-- rowhook reads this table from the replication stream, so a hook applies from exactly the commit that created it. An
 -- application needs `usage` on the schema and `insert` on this table, and nothing else.
 
 create table hook (
@@ -33,7 +33,7 @@ create table hook (
         check (disabled_reason is null or disabled_at is not null)
 );
 
--- The stream then carries the whole row when a hook is removed, whatever its primary key becomes.
+-- With this, the stream has the whole row when a hook is removed, even if the primary key is changed.
 alter table hook replica identity full;
 
 comment on table hook is 'A hook: where the events of an owner go.';
@@ -50,8 +50,9 @@ comment on column hook.disabled_at is 'When rowhook disabled it; cleared when it
 comment on column hook.disabled_reason is 'Why rowhook disabled it.';
 comment on column hook.description is 'A note of whoever made it.';
 
--- A mistyped event would never fire and nobody would notice. Looked up when the event is written and not later: hooks on
--- an event that leaves hooks.toml stay as they are. Runs as its owner, since whoever inserts hooks may not read `event`.
+-- A mistyped event would never fire, and nobody would notice. The check is made only when the event is written, so
+-- hooks on an event that is removed from hooks.toml stay as they are. The function runs as its owner, because a role
+-- that inserts hooks may lack the right to read `event`.
 create function refuse_unknown_event() returns trigger
     language plpgsql
     security definer
@@ -82,7 +83,7 @@ create trigger hook_event_exists
     for each row
     execute function refuse_unknown_event();
 
--- A hook that was changed deserves a new look, and one that was made active again is not disabled any more.
+-- A hook that was changed is checked again, and one that was made active again is no longer disabled.
 create function touch_hook() returns trigger
     language plpgsql
     set search_path from current

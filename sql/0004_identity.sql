@@ -1,4 +1,4 @@
--- What `identity = "full"` replaced: the replica identity that a table had before, so that teardown can give it back.
+-- What `identity = "full"` replaced: the replica identity that a table had before, so that teardown can restore it.
 
 create table identity (
     relation regclass primary key,

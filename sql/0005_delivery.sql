@@ -1,8 +1,9 @@
--- Deliveries that could not be made at once. A parked one waits for its next attempt and survives any crash; a dead one was
--- given up, and is kept to be looked at and sent again. What is on its way for the first time is not here: the slot keeps it.
+-- Deliveries that could not be made at once. A parked one waits for its next attempt, and survives any crash. A dead
+-- one was given up, and is kept so that people can look at it and send it again. A delivery on its first attempt is not
+-- here: the slot still has it.
 --
--- The deliveries of one lane go one after the other. Only the first of a lane has a time for its next attempt; those behind
--- it have none until it is gone.
+-- The deliveries of a lane are made one after the other. Only the first of a lane has a time for its next attempt.
+-- Those behind it have none until it is gone.
 
 create table delivery (
     id text primary key
@@ -46,20 +47,20 @@ comment on column delivery.other_lane is 'That of the row''s old key, where an u
 comment on column delivery.commit_lsn is 'With event_index, the position of the event among all events of the database.';
 comment on column delivery.body is 'The exact bytes; signatures are made anew for each attempt.';
 
--- For "what of this hook is due": the first of each lane, soonest first.
+-- Finds what is due for a hook: the first of each lane, soonest first.
 create index delivery_due on delivery (hook, next_attempt)
     where state = 'parked' and next_attempt is not null;
 
--- For "who is next in this lane".
+-- Finds the next delivery of a lane.
 create index delivery_in_lane on delivery (hook, lane, commit_lsn, event_index)
     where state = 'parked';
 
 create index delivery_in_other_lane on delivery (hook, other_lane, commit_lsn, event_index)
     where state = 'parked' and other_lane is not null;
 
--- For forgetting what nothing has happened to for the retention.
+-- Finds what has not changed for the retention, to delete it.
 create index delivery_age on delivery (updated_at);
 
--- For "what of this hook was given up, oldest first".
+-- Finds the dead deliveries of a hook, oldest first.
 create index delivery_dead on delivery (hook, commit_lsn, event_index)
     where state = 'dead';

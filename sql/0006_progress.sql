@@ -1,6 +1,6 @@
--- Where rowhook is in the WAL. `confirmed` is written before the slot hears of it, so a slot that is further was moved by
--- somebody else. The slot knows whole transactions only; the rest says how far rowhook is in the one at which it stands, so
--- that a crash in a large one repeats seconds of it and not all.
+-- How far rowhook is in the WAL. `confirmed` is written before it is confirmed to the slot, so a slot that is further
+-- ahead was moved by somebody else. The slot knows whole transactions only. The other columns say how far rowhook is
+-- within the transaction at that position, so that a crash in a large one repeats seconds of it rather than all of it.
 
 create table progress (
     slot text primary key,

@@ -1,7 +1,8 @@
--- Custom events: what SQL has to say that is no row change. The event is part of the transaction: a rollback takes it back,
--- and it stands among the row changes where it was called.
+-- Custom events: those that SQL fires itself, without a change of a row. The event is part of the transaction: a
+-- rollback takes it back, and its place among the row changes is where the function was called.
 --
--- Runs as its owner, because whoever emits may not read `event`. An application needs `usage` on the schema, nothing else.
+-- The function runs as its owner, because a role that emits may lack the right to read `event`. An application needs
+-- `usage` on the schema, and nothing else.
 create function emit(event text, payload jsonb default null, owner text default null) returns pg_lsn
     language plpgsql
     security definer

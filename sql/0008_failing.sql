@@ -1,5 +1,5 @@
--- Hooks that have only failed for a while, so that `disable_after` outlives a restart of rowhook. Written when a hook begins to
--- fail and when it has its next success, and not in between.
+-- Hooks whose deliveries have all failed for a while, so that `disable_after` survives a restart of rowhook. A row is
+-- written when a hook begins to fail and when it next succeeds, and not in between.
 
 create table failing (
     hook text primary key,

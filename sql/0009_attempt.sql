@@ -1,5 +1,5 @@
--- What came of requests: history, to be looked at. Deliveries do not depend on it. It is written behind them, in batches, and
--- where there is more than can be written some of it is left out.
+-- The history of requests, for people to look at. Deliveries do not depend on it: it is written after them, in batches,
+-- and if there is more than can be written, some of it is left out.
 
 create table attempt (
     id bigint generated always as identity primary key,
@@ -48,15 +48,15 @@ comment on column attempt.request_body is 'The exact bytes; null where they are 
 comment on column attempt.response_headers is 'Those within the first 4 KiB; cookies show as an ellipsis.';
 comment on column attempt.response_body is 'Its first 4 KiB; null where [history] keeps no bodies.';
 
--- For "what came of this hook, newest first".
+-- Finds the attempts of a hook, newest first.
 create index attempt_of_hook on attempt (hook, id desc);
 
--- For forgetting all but the last successes of a hook, however many failures it has.
+-- Finds all but the last successes of a hook, to delete them, however many failures it has.
 create index attempt_success on attempt (hook, id desc)
     where delivered;
 
--- For "what came of this delivery", in order.
+-- Finds the attempts of a delivery, in order.
 create index attempt_of_delivery on attempt (delivery, number);
 
--- For forgetting what is too old.
+-- Finds what is too old, to delete it.
 create index attempt_started on attempt (started_at);

@@ -1,5 +1,6 @@
--- A delivery that is made due by hand is sent at once: a dead one that is parked again, or a parked one that is to be tried
--- earlier. `update delivery set state = 'parked' where id = …` is all it takes; `attempts = 0` begins its schedule anew.
+-- A delivery that is made due by hand is sent at once, be it a dead one that is parked again, or a parked one that is
+-- to be tried earlier. `update delivery set state = 'parked' where id = …` is all that it takes. `attempts = 0`
+-- restarts its schedule.
 
 create function call_courier() returns trigger
     language plpgsql
@@ -23,7 +24,7 @@ $$;
 comment on function call_courier is 'Tells rowhook at once of a delivery that was made due by hand.';
 revoke all on function call_courier from public;
 
--- What rowhook itself does is neither: it postpones what it has claimed, and gives a time to what had none.
+-- What rowhook itself does is neither: it postpones what it has claimed, and sets a time where there was none.
 create trigger delivery_is_due
     before update of state, next_attempt on delivery
     for each row

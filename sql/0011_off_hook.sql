@@ -1,5 +1,5 @@
--- The hooks that were switched off where the slot stands. The hook table says how hooks are now; after a crash the stream
--- begins somewhat before that, and a hook hears what was committed while it was on.
+-- The hooks that were switched off at the position of the slot. The hook table has their present state. After a crash
+-- the stream begins a little earlier, and a hook receives what was committed while it was switched on.
 
 create table off_hook (
     slot text not null,

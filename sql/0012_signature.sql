@@ -1,7 +1,8 @@
 -- Signatures of other kinds, and secrets that are being replaced.
 --
--- A secret that looks like one of Standard Webhooks has to be one. Any other text is the key of a `signature` in a header of
--- the receiver's choice; rowhook marks the hook as invalid where it would have to sign as Standard Webhooks with it.
+-- A secret that begins like one of Standard Webhooks must be one. Any other text is the key of a `signature` in a
+-- header of the receiver's choice. rowhook marks a hook as invalid if it should sign as Standard Webhooks with such a
+-- key.
 alter table hook
     add column signature jsonb
         constraint signature_is_standard_or_an_object
@@ -31,7 +32,7 @@ comment on column hook.signature is '"standard", or {"header", "algorithm", "enc
 comment on column hook.previous_secret is 'The secret before it, which signs too while receivers learn the new one.';
 comment on column hook.previous_secret_expires_at is 'When the previous secret signs no more; null: when it is removed.';
 
--- What a hook is made of has grown by these columns.
+-- As before, with the new columns.
 create or replace function touch_hook() returns trigger
     language plpgsql
     set search_path from current

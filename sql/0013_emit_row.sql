@@ -1,9 +1,9 @@
--- Actions of the application's own on a row: "book.read" = "bookstore_book.read" in hooks.toml, and
--- select rowhook.emit_row('bookstore_book', 'read', 7) in the transaction in which it was read.
+-- Actions of the application's own on a row: with "book.read" = "bookstore_book.read" in hooks.toml, the application
+-- runs select rowhook.emit_row('bookstore_book', 'read', 7) in the transaction in which the book was read.
 --
--- The row goes along as it is where the function is called, so what is sent is what that transaction saw.
+-- The event carries the row as it is when the function is called, so what is sent is what that transaction saw.
 
--- What rows of a table, and events, are called in hooks.toml.
+-- Whether hooks.toml has an event with this source, such as bookstore_book.read.
 create function is_row_event(source text) returns boolean
     language sql
     stable
@@ -15,7 +15,8 @@ $$;
 
 comment on function is_row_event is 'Has hooks.toml an event with this table and action?';
 
--- Runs as its caller, who must be allowed to read the row. The settings are those in which rowhook reads values.
+-- Runs as its caller, who must have the right to read the row. With these settings, values are printed as rowhook reads
+-- them.
 create function emit_row(source regclass, action text, key text) returns pg_lsn
     language plpgsql
     set search_path from current

@@ -1,5 +1,5 @@
--- Several deliveries may go in one request, whose webhook-id is then that of all of them together. What is kept stays one row for
--- each delivery, and is described anew.
+-- Several deliveries may go in one request, which then has one webhook-id for all of them. The tables still have a row
+-- for each delivery. Their columns are described anew.
 comment on column delivery.id is 'The webhook-id, or with batch one of the ids in rowhook-batch: the same in every attempt and after every restart.';
 comment on column delivery.body is 'The exact bytes, or with batch those of its member of the array; signatures are made anew for each attempt.';
 comment on column attempt.delivery is 'Its id in delivery, where one that has arrived has no row.';

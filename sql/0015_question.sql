@@ -1,5 +1,5 @@
--- What has to be asked before a delivery may be sent: `visible` of its table in hooks.toml, with the values of the row that
--- the query names. A permission that was taken back since the row was committed is then respected.
+-- What to ask before a delivery is sent: the query `visible` of its table in hooks.toml, with the values of the row
+-- that the query refers to. So a permission that was revoked after the commit is respected.
 alter table delivery
     add column question jsonb
         constraint question_is_an_object

@@ -1,5 +1,5 @@
--- What it takes to send something again that has arrived: where its event stands, and the lane it goes in. Attempts that were
--- noted before this have none of it, and cannot be replayed.
+-- What it takes to send again what has been delivered: the position of its event, and its lane. Attempts that were
+-- recorded before this have neither, and cannot be replayed.
 
 alter table attempt
     add column commit_lsn pg_lsn,
@@ -12,5 +12,5 @@ alter table attempt
 
 comment on column attempt.commit_lsn is 'As in delivery, with event_index, commit_time, lane and other_lane: for replays.';
 
--- For "what was parked or given up, newest first", page by page.
+-- Finds what is parked or dead, newest first, page by page.
 create index delivery_newest on delivery (created_at, id);

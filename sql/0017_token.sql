@@ -1,5 +1,5 @@
--- Tokens with which the owner of hooks comes to the API and the page. Only a hash is kept: whoever reads this table cannot use
--- what is in it. A token is as long as a key, so one round of SHA-256 is enough.
+-- Tokens with which the owners of hooks log in to the API and the page. Only a hash is stored, so that nobody who reads
+-- this table can use a token. A token is as long as a key, so one round of SHA-256 is enough.
 
 create table token (
     id bigint generated always as identity primary key,

@@ -1,5 +1,6 @@
--- Requests that made or changed something and named a key: when one comes again, it gets the same answer and nothing is done
--- twice. Kept for a day. An answer that has not come yet has no status; after a minute it is taken for lost.
+-- Requests with an Idempotency-Key that created or changed something. A repeated request gets the same answer, and
+-- nothing is done twice. Rows are kept for a day. While there is no answer yet, there is no status. After a minute
+-- without one, the first request is taken for lost.
 
 create table idempotency (
     caller text not null,
@@ -19,5 +20,5 @@ comment on table idempotency is 'Answers to requests that named an Idempotency-K
 comment on column idempotency.caller is 'Who asked: keys of one caller mean nothing to another.';
 comment on column idempotency.fingerprint is 'Hash of method, address and body: the same key with another request is a mistake.';
 
--- For forgetting what is a day old.
+-- Finds what is a day old, to delete it.
 create index idempotency_age on idempotency (created_at);

@@ -1,6 +1,6 @@
--- A backfill sends the rows that a table has to a hook, as if they happened now. It goes through the table in the order of its
--- key, a chunk in each transaction, and notes here how far it is in that same transaction: so it goes on after a crash where it
--- was, and sends no row twice.
+-- A backfill sends the existing rows of a table to a hook, as if they happened now. It goes through the table in the
+-- order of its key, a chunk in each transaction, and records its position here in the same transaction. So after a
+-- crash it goes on where it was, and sends no row twice.
 
 create table backfill (
     id bigint generated always as identity primary key,

@@ -1,10 +1,11 @@
--- What an endpoint that fails costs the database is mostly the upkeep of indexes. Two of them are read once a minute, for what is
--- too old to keep, and do not need every row.
+-- Most of what a failing endpoint costs the database is the upkeep of indexes. Two of these are read only once a
+-- minute, to find what is too old to keep, and they do not need every row.
 
--- Of what is parked, only that of hooks which are disabled or gone is forgotten; delivery_in_lane finds it by its hook.
+-- Of the parked deliveries, only those of hooks that are disabled or gone are deleted. delivery_in_lane finds them by
+-- hook.
 drop index delivery_age;
 create index delivery_age on delivery (updated_at)
     where state = 'dead';
 
--- Attempts are numbered as they are written: the oldest are the first by their key.
+-- Attempts are numbered in the order in which they are written, so the primary key finds the oldest.
 drop index attempt_started;

@@ -1,5 +1,5 @@
--- Which rowhook holds a slot. One that has lost it, and does not know yet, must not write down what its successor has in hand:
--- every transaction that parks deliveries looks here first, and holds the row until it ends.
+-- The rowhook that holds a slot. One that has lost it, and does not know that yet, must not write deliveries that its
+-- successor is making. So every transaction that parks deliveries reads this row first, and locks it until it ends.
 create table holder (
     slot text primary key,
     name text not null,

@@ -1,5 +1,7 @@
-// Debezium's embedded engine with an HTTP POST for each event: DATABASE_PORT, DATABASE, SLOT, PUBLICATION and TARGET say from
-// where to where. A batch is handed to the engine as done when each of its events was answered.
+// Debezium's embedded engine with an HTTP POST for each event. A batch is marked as finished once each of its events has been
+// answered.
+//
+// DATABASE_PORT, DATABASE, SLOT and PUBLICATION name the source, and TARGET the URL to post to.
 
 import io.debezium.engine.ChangeEvent;
 import io.debezium.engine.DebeziumEngine;
@@ -15,7 +17,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Semaphore;
 
 public class Debezium {
-    /** As many as a hook of rowhook has by default. */
+    /** Requests in flight, as many as for a hook of rowhook by default. */
     static final int AT_ONCE = 16;
 
     public static void main(String[] args) throws Exception {

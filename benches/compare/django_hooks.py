@@ -1,6 +1,6 @@
 """django-rest-hooks as its README has it: HOOK_EVENTS, a hook, and models that are saved. It sends with its own threads.
 
-DATABASE_PORT, DATABASE, TARGET and ROWS say from where to where and how much.
+DATABASE_PORT and DATABASE name the source, TARGET the URL to post to, and ROWS the number of rows to save.
 """
 
 import os
@@ -50,7 +50,7 @@ user = User.objects.create(username="reader")
 Hook.objects.create(user=user, event="book.added", target=os.environ["TARGET"])
 for _ in range(int(os.environ["ROWS"])):
     Book.objects.create(user=user)
-# What is not sent when the process ends is lost; its threads are waited for.
+# Wait for its threads: what they have not sent when the process ends is lost.
 for thread in client.flush_threads:
     if thread.is_alive():
         thread.join()

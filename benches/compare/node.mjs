@@ -1,7 +1,7 @@
-// What a Node programmer would write: pg-logical-replication and a POST for each inserted row, as many at a time as a hook of
-// rowhook has by default. The WAL is acknowledged as it is read, so a crash loses what is in flight.
+// What a Node programmer would write: pg-logical-replication and a POST for each inserted row, as many at a time as for a hook
+// of rowhook by default. The WAL is acknowledged as it is read, so a crash loses what is in flight.
 //
-// DATABASE_PORT, DATABASE, SLOT, PUBLICATION and TARGET say from where to where.
+// DATABASE_PORT, DATABASE, SLOT and PUBLICATION name the source, and TARGET the URL to post to.
 
 import { LogicalReplicationService, PgoutputPlugin } from "pg-logical-replication";
 import { Agent, request } from "undici";

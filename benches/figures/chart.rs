@@ -1,15 +1,15 @@
-//! Bars, as SVG. It is text, so it is written as such.
+//! Bar charts, written as the text of an SVG.
 
 use std::fmt::Write;
 
-/// One bar, with a whisker from its least to its most.
+/// A bar, with a whisker from its least to its greatest sample.
 pub struct Bar {
     pub name: String,
     pub value: f64,
     pub least: f64,
     pub most: f64,
-    /// What stands behind it.
-    pub told: String,
+    /// The text to the right of the bar.
+    pub label: String,
     pub good: bool,
 }
 
@@ -18,7 +18,7 @@ const NAMES: f64 = 470.0;
 const BARS: f64 = 420.0;
 const WIDTH: f64 = NAMES + BARS + 300.0;
 
-/// One bar below the other, with a mark at `mark`; what is longer than `most` is cut off.
+/// Draws bars, one below the other. A dashed line marks the value `mark`, and bars beyond `most` are cut off.
 pub fn bars(title: &str, bars: &[Bar], mark: Option<f64>, most: Option<f64>) -> String {
     let height = (bars.len() + 2) * LINE + 10;
     let longest = bars
@@ -52,7 +52,7 @@ pub fn bars(title: &str, bars: &[Bar], mark: Option<f64>, most: Option<f64>) -> 
             place(bar.value) - NAMES,
             LINE - 7,
             to + 8.0,
-            escaped(&bar.told),
+            escaped(&bar.label),
         );
     }
     if let Some(mark) = mark {

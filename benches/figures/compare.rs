@@ -1,5 +1,5 @@
-//! Others on the same machine: rows are committed while each is attached, and arrive one POST each.
-//! benches/compare/install has to be run first; COMPARE says where it has installed them.
+//! Other programs on the same machine. Rows are committed while each of them is attached, and arrive one POST each.
+//! benches/compare/install has to be run first, and COMPARE names the folder that it installed into.
 
 use std::{
     env, fs,
@@ -19,16 +19,17 @@ use super::{
     source::{BOOK, EVENTS, Source},
 };
 
-/// What came of one run.
+/// The result of one run.
 struct Run {
-    /// Events in a second, from the first arrival to the last.
+    /// Events a second, from the first arrival to the last.
     rate: f64,
-    /// Microseconds of processors for each event, without the start.
+    /// Processor time for each event, in microseconds. For a program that reads a slot, its start is left out.
     cpu: f64,
-    /// The most memory, in MiB.
+    /// Peak memory, in MiB.
     memory: f64,
 }
 
+/// A program: its name, the rows that it gets, and how to run it.
 type Contestant = (
     &'static str,
     u64,
@@ -41,7 +42,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let home = PathBuf::from(home);
     let mut source = Source::new("compare", BOOK, EVENTS)?;
     let mut receivers = Receivers::open(1)?;
-    // Enough for a compiler that learns as it goes. What is slow gets fewer.
+    // Enough rows for a just-in-time compiler to warm up. What is slow gets fewer.
     let rows = scale.events / 2;
     let contestants: [Contestant; 4] = [
         ("rowhook", rows, rowhook),
@@ -65,7 +66,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
                 .with("most memory", "MiB", memory),
         );
     }
-    source.leave()?;
+    source.finish()?;
     Ok(figures)
 }
 
@@ -90,7 +91,7 @@ fn debezium(source: &mut Source, receivers: &mut Receivers, rows: u64, home: &Pa
     let classpath = fs::read_to_string(home.join("classpath")).context("it is not installed")?;
     let mut command = Command::new("java");
     command.args(["-cp", classpath.trim(), "Debezium"]);
-    reading(command, source, receivers, rows, home)
+    measure_reader(command, source, receivers, rows, home)
 }
 
 fn node(source: &mut Source, receivers: &mut Receivers, rows: u64, home: &Path) -> Result<Run> {
@@ -100,11 +101,11 @@ fn node(source: &mut Source, receivers: &mut Receivers, rows: u64, home: &Path) 
         home.join("node/node.mjs"),
         include_str!("../compare/node.mjs"),
     )?;
-    reading(command, source, receivers, rows, &home.join("node"))
+    measure_reader(command, source, receivers, rows, &home.join("node"))
 }
 
-/// A contestant that reads a slot, run in `folder`.
-fn reading(
+/// Measures a program that reads a slot, run in `folder`.
+fn measure_reader(
     mut command: Command,
     source: &mut Source,
     receivers: &mut Receivers,
@@ -112,7 +113,7 @@ fn reading(
     folder: &Path,
 ) -> Result<Run> {
     let slot = source.new_slot()?;
-    command.envs(source.place()?).envs([
+    command.envs(source.variables()?).envs([
         ("SLOT", &*slot),
         ("PUBLICATION", "rowhook"),
         ("TARGET", &receivers.url(0)),
@@ -133,13 +134,13 @@ fn reading(
     Ok(run)
 }
 
-/// It writes the rows itself, because that is where it has its place.
+/// Measures django-rest-hooks. It writes the rows itself, because it works inside the application.
 fn django(source: &mut Source, receivers: &mut Receivers, rows: u64, home: &Path) -> Result<Run> {
     let mut command = Command::new(home.join("django/bin/python"));
     source.sql("drop schema if exists django cascade; create schema django; alter role postgres set search_path = django, public")?;
     command
         .args(["-c", include_str!("../compare/django_hooks.py")])
-        .envs(source.place()?)
+        .envs(source.variables()?)
         .envs([("ROWS", &*rows.to_string()), ("TARGET", &receivers.url(0))]);
     let mut child = start(command, home)?;
     let rate = arrivals(receivers, rows)?;
@@ -164,6 +165,7 @@ fn start(mut command: Command, folder: &Path) -> Result<Child> {
     started.with_context(|| format!("start {command:?}"))
 }
 
+/// Waits until all rows have arrived. Returns how many arrived in a second.
 fn arrivals(receivers: &mut Receivers, rows: u64) -> Result<f64> {
     let started = Instant::now();
     let last = receivers.until(rows)?;
@@ -172,6 +174,7 @@ fn arrivals(receivers: &mut Receivers, rows: u64) -> Result<f64> {
     Ok((rows - 1) as f64 / span.as_secs_f64())
 }
 
+/// Processor time for each event, in microseconds.
 fn per_event(cpu: Duration, rows: u64) -> f64 {
     cpu.as_secs_f64() * 1e6 / rows as f64
 }

@@ -1,5 +1,4 @@
-//! Draining a backlog: one signed POST for each row, beside what reqwest posts to the same receivers when it has
-//! nothing else to do.
+//! Draining a backlog with one signed POST for each row, beside a client that only posts to the same receivers.
 
 use anyhow::{Result, ensure};
 
@@ -13,16 +12,16 @@ use super::{
     source::{BOOK, Backlog, EVENTS, SECRET, Source},
 };
 
-/// Requests in flight in all, of rowhook and of the raw client.
+/// Requests in flight at a time, of rowhook and of the raw client alike.
 const AT_ONCE: usize = 64;
 
-/// What one drain took.
+/// The cost of a drain.
 pub struct Drained {
-    /// Events in a second, from attaching to the last arrival.
+    /// Events a second, from attaching to the last arrival.
     pub rate: f64,
-    /// Microseconds of processors for each event, of rowhook alone.
+    /// Processor time of rowhook for each event, in microseconds.
     pub cpu: f64,
-    /// Bytes of WAL that rowhook has caused for each event.
+    /// Bytes of WAL that rowhook wrote for each event.
     pub written: f64,
 }
 
@@ -77,12 +76,12 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         if hooks == 1 {
             figures.push(batched(scale, &mut source, &backlog, &mut receivers)?);
         }
-        source.leave()?;
+        source.finish()?;
     }
     Ok(figures)
 }
 
-/// The same backlog, 100 events in a POST.
+/// Drains the same backlog with 100 events in a POST.
 fn batched(
     scale: &Scale,
     source: &mut Source,
@@ -91,8 +90,8 @@ fn batched(
 ) -> Result<Figure> {
     let name = "drain to one hook, 100 events in a POST";
     let hooks = hooks_by_owner(receivers, 1, "batch = { max = 100, wait = \"1s\" }");
-    if let Err(told) = sidecar::rowhook(&source.config("any", &hooks), &["events"])? {
-        ensure!(told.contains("batch"), "{told}");
+    if let Err(message) = sidecar::rowhook(&source.config("any", &hooks), &["events"])? {
+        ensure!(message.contains("batch"), "{message}");
         return Ok(Figure::missing(name, "this version has no batch"));
     }
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
@@ -108,7 +107,8 @@ fn batched(
     Ok(Figure::ratio(name, "events/s", ours, theirs).at_least(0.7))
 }
 
-/// So many hooks, each of an owner and for a port of its own; one hears everyone.
+/// The configuration of so many hooks, each with an owner and a port of its own. A single hook receives the rows of all
+/// owners. `more` is added to each hook.
 pub fn hooks_by_owner(receivers: &Receivers, hooks: usize, more: &str) -> String {
     let at_once = AT_ONCE.div_ceil(hooks);
     let mut config = EVENTS.to_owned();
@@ -135,7 +135,7 @@ pub fn drain(
     drain_in(source, backlog, receivers, hooks, backlog.rows)
 }
 
-/// Drains a backlog in at least so many requests; in exactly so many, where each has one row.
+/// Drains a backlog in this many requests.
 pub fn drain_in(
     source: &mut Source,
     backlog: &Backlog,
@@ -150,7 +150,7 @@ pub fn drain_in(
     let before = sidecar.cpu()?;
     let done = receivers.until(requests)?;
     let cpu = sidecar.cpu()? - before;
-    // Before it ends: what it writes then is once, and not for each delivery.
+    // Measured before it ends: what it writes at its end is not per delivery.
     let written = source.wal()? - wal;
     sidecar.stop()?;
     let came = receivers.count()?;

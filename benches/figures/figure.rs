@@ -1,10 +1,10 @@
-//! One line of the report: what was measured, how often, against what, and whether that is good enough.
+//! A figure of the report: the samples of a measurement, its target, and whether it is met.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What a figure should be.
+/// What the median of a figure should be.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -12,23 +12,23 @@ pub enum Target {
     AtMost(f64),
 }
 
-/// A figure.
+/// One measured quantity.
 #[derive(Debug, Serialize)]
 pub struct Figure {
-    /// In a few words.
+    /// What was measured, in a few words.
     pub name: String,
-    /// What `samples` are: `×`, `ms`, `MiB`.
+    /// The unit of `samples`, such as `×`, `ms` or `MiB`.
     pub unit: &'static str,
-    /// One for each round.
+    /// One sample for each round.
     pub samples: Samples,
     pub target: Option<Target>,
-    /// What it was made of, or what helps to read it.
+    /// Other numbers that the figure was computed from, or that help to read it.
     pub details: Vec<Detail>,
-    /// Why it could not be measured.
+    /// Why it could not be measured; `None` if it was.
     pub missing: Option<String>,
 }
 
-/// A number beside a figure.
+/// A number printed below a figure.
 #[derive(Debug, Serialize)]
 pub struct Detail {
     pub what: String,
@@ -36,17 +36,17 @@ pub struct Detail {
     pub samples: Samples,
 }
 
-/// What came of the rounds.
+/// The samples of the rounds.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Samples(pub Vec<f64>);
 
-/// What a figure's target says of it.
+/// Whether a figure meets its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Met,
     Missed,
-    /// It has no target.
+    /// The figure has no target.
     Shown,
     NotAvailable,
 }
@@ -63,7 +63,7 @@ impl Figure {
         }
     }
 
-    /// `ours` as a part of `theirs`, round by round; both are told beside it.
+    /// The ratio of `ours` to `theirs`, round by round. Both are its details.
     pub fn ratio(
         name: impl Into<String>,
         unit: &'static str,
@@ -80,7 +80,7 @@ impl Figure {
             .with(their_name, unit, theirs.clone())
     }
 
-    /// A line that cannot be measured here.
+    /// A figure that could not be measured.
     pub fn missing(name: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             missing: Some(why.into()),
@@ -111,7 +111,7 @@ impl Figure {
         self
     }
 
-    /// The median is what counts.
+    /// Compares the median with the target.
     pub fn verdict(&self) -> Verdict {
         let median = self.samples.median();
         match self.target {
@@ -145,7 +145,7 @@ impl Samples {
         self.part(1.0)
     }
 
-    /// The sample below which this part of all lies.
+    /// The quantile: the sample below which this part of all samples lies.
     pub fn part(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -186,7 +186,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 1000.0 => thousands(number.round() as i64),

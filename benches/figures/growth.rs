@@ -1,4 +1,4 @@
-//! How cost grows: rows, hooks, columns, row size and endpoints are doubled twice, one at a time.
+//! How the cost grows when there are four times the rows, hooks, columns, bytes in a row or endpoints, one at a time.
 
 use anyhow::Result;
 
@@ -10,20 +10,21 @@ use super::{
     source::{BOOK, EVENTS, SECRET, Source},
 };
 
-/// Twice doubled.
+/// By how much each case is larger than the base.
 const FACTOR: u64 = 4;
-/// What measuring itself may add.
+/// The allowance for inaccurate measurements.
 const TOLERANCE: f64 = 1.1;
 
-/// What is measured, in its own measure.
+/// The sizes of a measurement.
 struct Case {
     name: &'static str,
     rows: u64,
-    /// All hear all rows.
+    /// Each of them receives all rows.
     hooks: u64,
     columns: u64,
+    /// Bytes of the note in each row.
     text: u64,
-    /// Each has its part of the rows.
+    /// Each of them receives its share of the rows.
     endpoints: u64,
 }
 
@@ -71,14 +72,14 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         for ((source, backlog, receivers), case, samples) in &mut prepared {
             let config = config(case, receivers);
             let drained = drain_in(source, backlog, receivers, &config, case.rows * case.hooks)?;
-            // In all, and not for each event.
+            // In all, rather than for each event.
             samples.push(drained.cpu * case.rows as f64 / 1000.0);
         }
     }
     let mut figures = Vec::new();
     let mut cost_of_base = Samples::default();
     for ((source, ..), case, samples) in prepared {
-        source.leave()?;
+        source.finish()?;
         if case.name == "base" {
             cost_of_base = samples;
             continue;
@@ -95,7 +96,7 @@ type Prepared = (Source, super::source::Backlog, Receivers);
 
 fn prepare(number: usize, case: &Case) -> Result<Prepared> {
     let mut table = BOOK.replace("270", &case.text.to_string());
-    // Those of the table are seven.
+    // The table itself has seven.
     for column in 7..case.columns {
         table.push_str(&format!(
             "alter table book add extra_{column} integer not null default {column};"

@@ -1,5 +1,5 @@
-//! From a commit, by Postgres' own time of it, to the receiver's handler: one machine, one clock. The time in which
-//! Postgres makes the commit durable is in it.
+//! The latency from a commit, as Postgres stamps it, to the receiver's handler, on one machine and by one clock. It
+//! includes the time in which Postgres makes the commit durable.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::{
     writer,
 };
 
-/// At the second pace, so many rows are committed together: this machine has no room for so many commits beside
-/// everything else.
+/// Rows in each commit at the higher of the two rates. With one row in each, the commits alone would keep the machine
+/// busy.
 const TOGETHER: i64 = 10;
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
@@ -46,7 +46,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         commits,
         TOGETHER,
     )?);
-    source.leave()?;
+    source.finish()?;
     Ok(figures)
 }
 
@@ -54,7 +54,7 @@ fn watch(
     scale: &Scale,
     source: &mut Source,
     receivers: &mut Receivers,
-    pace: &str,
+    rate: &str,
     commits: f64,
     rows: i64,
 ) -> Result<Vec<Figure>> {
@@ -71,7 +71,7 @@ payload = \"standard\"
 "
     );
     let (sidecar, _) = Sidecar::attach(&source.config(&slot, &hooks))?;
-    // The first connections, statements and pages are not what is measured.
+    // Opens the connections and warms the caches, which is not to be measured.
     writer::write(source, commits, rows, Duration::from_secs(1))?;
     let [mut median, mut late, mut latest, mut took] = [(); 4].map(|()| Samples::default());
     for _ in 0..scale.rounds {
@@ -86,7 +86,7 @@ payload = \"standard\"
     }
     sidecar.stop()?;
     source.drop_slot(&slot)?;
-    let name = |what: &str| format!("latency at {pace}, {what}");
+    let name = |what: &str| format!("latency at {rate}, {what}");
     Ok(vec![
         Figure::new(name("p50"), "ms", median).at_most(2.0).with(
             "the commit itself, as its session sees it, p50",

@@ -1,4 +1,4 @@
-//! Where the figures come from.
+//! The machine and the versions that the figures were taken with.
 
 use std::{fs, process::Command};
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::source::{self, SETTINGS};
 
+/// Everything that the figures depend on.
 #[derive(Debug, Serialize)]
 pub struct Machine {
     pub processor: String,
@@ -19,7 +20,7 @@ pub struct Machine {
     pub postgres: String,
     pub postgres_settings: Vec<String>,
     pub taken_at: String,
-    /// Others that wanted the processors when the run ended: the load of the last 15 minutes has the run itself in it.
+    /// /proc/loadavg at the end of the run. It includes the run itself.
     pub load: String,
 }
 

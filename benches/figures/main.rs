@@ -1,7 +1,7 @@
 //! `make bench`: the figures of docs/benchmarks, each beside a reference that is taken in the same run.
 //!
-//! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, and the receivers
-//! and the raw client, which are this very program with another first word.
+//! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, the receivers and
+//! the raw client. The latter two are this program, with another first argument.
 
 #![allow(
     unreachable_pub,
@@ -38,17 +38,17 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::figure::Figure;
 
-/// How much is measured.
+/// The size of a run.
 pub struct Scale {
-    /// How often; the median is told.
+    /// Repetitions of each measurement. The report has their median.
     pub rounds: usize,
     /// Rows of a backlog.
     pub events: u64,
     /// Rows of the one large transaction.
     pub large: u64,
-    /// Hooks that the matching has to get through.
+    /// Hooks to find matches among.
     pub hooks: u64,
-    /// How long something is watched that goes on.
+    /// How long each measurement of a steady load takes.
     pub watch: Duration,
 }
 
@@ -68,7 +68,7 @@ const QUICK: Scale = Scale {
     watch: Duration::from_secs(3),
 };
 
-/// What is measured together.
+/// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
 const CHAPTERS: [Chapter; 8] = [
@@ -85,7 +85,7 @@ const CHAPTERS: [Chapter; 8] = [
 const COMPARE: Chapter = ("compare", compare::measure);
 
 fn main() -> Result<()> {
-    // Cargo adds --bench.
+    // Cargo passes --bench.
     let args: Vec<String> = std::env::args()
         .skip(1)
         .filter(|arg| arg != "--bench")
@@ -122,7 +122,7 @@ fn main() -> Result<()> {
         }
     }
     let (mut figures, mut failed) = (Vec::new(), Vec::new());
-    // Only when it is asked for: others have to be installed first.
+    // The comparison runs only when it is chosen, because its programs have to be installed first.
     let chapters = CHAPTERS
         .into_iter()
         .chain(only.contains(&COMPARE.0.to_owned()).then_some(COMPARE));
@@ -132,7 +132,7 @@ fn main() -> Result<()> {
         }
         eprintln!("measuring: {name}");
         let began = Instant::now();
-        // One that cannot be measured takes none of the others along.
+        // A chapter that fails must not stop the others.
         match measure(scale) {
             Ok(measured) => figures.extend(measured),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! What a million hooks cost: a row's time on processors, each hook's memory, and the time to load them.
+//! The cost of a million hooks: processor time for each event, memory for each hook, and the time to load them.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,16 +12,18 @@ use super::{
     source::{BOOK, Backlog, Source},
 };
 
-/// Each owner has a hook on each of so many events, and the rows are one of them.
+/// Each owner has a hook on each of these events. The rows are one of them.
 const EVENTS: u64 = 100;
+/// Hooks to compare with: one for each of this many owners.
 const FEW: u64 = 10;
 
-/// What a run with so many hooks took.
+/// The cost of a run.
 struct Run {
-    /// From the start of the process until it was attached.
+    /// The time from the start of the process until it was attached.
     start: Duration,
+    /// Resident memory in MiB, once attached.
     resident: f64,
-    /// Microseconds of processors for each event.
+    /// Processor time for each event, in microseconds.
     cpu: f64,
 }
 
@@ -38,8 +40,8 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             .push((with_many.resident - with_few.resident) * (1 << 20) as f64 / scale.hooks as f64);
         load.push(with_many.start.saturating_sub(with_few.start).as_secs_f64());
     }
-    few.source.leave()?;
-    many.source.leave()?;
+    few.source.finish()?;
+    many.source.finish()?;
     let hooks = scale.hooks;
     let (dear, cheap) = ((&*format!("{hooks} hooks"), &dear), ("10 hooks", &cheap));
     Ok(vec![
@@ -78,7 +80,7 @@ fn prepare(name: &str, owners: u64, events: u64, scale: &Scale) -> Result<Prepar
              'whsec_' || encode(sha256((owner || '/' || event)::bytea), 'base64')
          from generate_series(0, {owners} - 1) owner, generate_series(0, {events} - 1) event"
     ))?;
-    // It stands behind the hooks: they are loaded, and not read.
+    // The slot is created after the hooks, so that they are loaded from the table and not read from the stream.
     let slot_before = source.new_slot()?;
     let backlog = source.write(scale.events / 10, 1, owners)?;
     Ok(Prepared {

@@ -1,4 +1,4 @@
-//! What it costs the source: pgbench's own transactions while rowhook sends each of them, beside pgbench while
+//! The cost to the source: the rate of pgbench while rowhook sends each of its transactions, beside its rate while
 //! pg_recvlogical reads the same publication.
 
 use std::{
@@ -22,16 +22,16 @@ use super::{
     source::{SECRET, Source},
 };
 
-/// pgbench notes each transaction in a table without a key. Publishing that table's inserts is all that is needed.
+/// pgbench inserts a row into its history for each transaction. The table has no key, but inserts need none.
 const EVENTS: &str = "\n[events]\n\"transaction.made\" = \"pgbench_history.created+\"\n";
-/// As `pgbench --initialize` makes it, which fills it too.
+/// The history table as `pgbench --initialize` creates it.
 const HISTORY: &str = "create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))";
 const BRANCHES: &str = "10";
 const CLIENTS: &str = "4";
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let mut source = Source::new("pgbench", HISTORY, EVENTS)?;
-    // All but the tables, one of which is published already.
+    // pgbench only fills the tables; it must not create them anew, because one of them is published already.
     source.sql(
         "create table pgbench_branches (bid int not null primary key, bbalance int, filler char(88));
          create table pgbench_tellers (tid int not null primary key, bid int, tbalance int, filler char(84));
@@ -72,7 +72,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         sidecar.stop()?;
         source.drop_slot(&slot)?;
     }
-    source.leave()?;
+    source.finish()?;
     let (ours, theirs) = (
         ("rowhook, sending each", &ours),
         ("pg_recvlogical", &theirs),
@@ -90,10 +90,10 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Commits in a second, and all of them.
+/// Runs pgbench. Returns the commits a second, and the number of commits.
 fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
     let seconds = long.as_secs().to_string();
-    let told = pgbench(
+    let output = pgbench(
         source,
         &[
             "--no-vacuum",
@@ -105,9 +105,9 @@ fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
         ],
     )?;
     let number = |key: &str| {
-        let line = told.lines().find_map(|line| line.strip_prefix(key));
+        let line = output.lines().find_map(|line| line.strip_prefix(key));
         line.and_then(|line| line.split([' ', '/']).find(|word| !word.is_empty()))
-            .with_context(|| format!("pgbench did not tell {key:?}: {told}"))
+            .with_context(|| format!("pgbench did not tell {key:?}: {output}"))
     };
     let rate = number("tps = ")?.parse()?;
     let transactions = number("number of transactions actually processed: ")?.parse()?;
@@ -128,6 +128,7 @@ fn pgbench(source: &Source, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Interrupts a process and waits for its end.
 fn end(child: &mut Child) -> Result<()> {
     kill(Pid::from_raw(child.id().try_into()?), Signal::SIGINT)?;
     child.wait()?;

@@ -1,27 +1,27 @@
-//! What the kernel knows of a process: its time on processors and its memory.
+//! The processor time and the memory of a process, from /proc.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// User and system time of a process, its ended children left out.
+/// User and system time of a process, without its children.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    // The name, in brackets, may have anything in it.
+    // The name in brackets can contain spaces and brackets itself.
     let (_, after) = stat.rsplit_once(')').context("a stat without a name")?;
     let fields: Vec<&str> = after.split_whitespace().collect();
     let ticks = |at: usize| -> Result<u64> { Ok(fields.get(at).context("a short stat")?.parse()?) };
-    // Linux counts in hundredths of a second here, whatever the kernel's own clock.
+    // The unit here is always a hundredth of a second, whatever the tick of the kernel.
     Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
 }
 
-/// What it has in memory now, in MiB.
+/// Resident memory now, in MiB.
 pub fn resident(pid: u32) -> Result<f64> {
     status(pid, "VmRSS:")
 }
 
-/// The most that it has had, in MiB.
+/// Peak resident memory, in MiB.
 pub fn peak(pid: u32) -> Result<f64> {
     status(pid, "VmHWM:")
 }

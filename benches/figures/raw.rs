@@ -1,4 +1,4 @@
-//! The raw client: what reqwest posts when it has nothing else to do. A process of its own, as rowhook is.
+//! The raw client: posts signed bodies and does nothing else. It is a process of its own, as rowhook is.
 
 use std::{
     process::Command,
@@ -25,23 +25,23 @@ use rowhook::{
 
 use super::{process, receiver::Receivers, source::SECRET};
 
-/// A body of rowhook's size.
+/// The size of a body in bytes, about that of rowhook's.
 const BODY: usize = 500;
 
-/// What the raw client did.
+/// The result of the raw client.
 pub struct Posted {
-    /// Requests in a second.
+    /// Requests a second.
     pub rate: f64,
-    /// Microseconds of processors for each request.
+    /// Processor time for each request, in microseconds.
     pub cpu: f64,
 }
 
-/// Which client posts.
+/// The HTTP client that posts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum With {
-    /// The one that rowhook is built on.
+    /// reqwest, on which rowhook is built.
     Reqwest,
-    /// What reqwest is built on.
+    /// hyper-util, on which reqwest is built.
     HyperUtil,
 }
 
@@ -54,7 +54,7 @@ impl With {
     }
 }
 
-/// Has the raw client post `requests` to each of the receivers in turn, so many at a time.
+/// Runs the raw client: it posts `requests` requests to the receivers in turn, `at_once` at a time.
 pub fn measure(receivers: &Receivers, requests: u64, at_once: usize, with: With) -> Result<Posted> {
     let mut command = Command::new(std::env::current_exe()?);
     let (requests_word, at_once) = (requests.to_string(), at_once.to_string());
@@ -107,7 +107,7 @@ pub fn post(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// What is to be posted.
+/// The work that the tasks of the client share.
 struct Load {
     left: AtomicU64,
     urls: Vec<Url>,
@@ -116,7 +116,7 @@ struct Load {
     body: Bytes,
 }
 
-/// One request, but for what all have in common.
+/// What differs from one request to the next.
 struct Post {
     id: String,
     at: u64,
@@ -138,7 +138,7 @@ impl Load {
         }))
     }
 
-    /// Posts until nothing is left, so many at a time.
+    /// Posts until no request is left, `at_once` at a time.
     async fn post<C, F>(
         self: Arc<Self>,
         at_once: usize,
@@ -171,6 +171,7 @@ impl Load {
         Ok(())
     }
 
+    /// Takes one request off those that are left; false if there is none.
     fn take(&self) -> bool {
         let less = |left: u64| left.checked_sub(1);
         let taken = self

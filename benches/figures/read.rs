@@ -1,4 +1,4 @@
-//! Reading and matching, when no hook wants the rows: how close it comes to a client that throws them away.
+//! Reading and matching when no hook wants the rows, beside a client that throws them away.
 
 use anyhow::Result;
 
@@ -28,7 +28,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             source.drop_slot(&slot)?;
             ours.push(read(&mut source, &backlog, &mut receivers)?);
         }
-        source.leave()?;
+        source.finish()?;
         let name = format!("read and match, no hook interested, {what}");
         let (ours, theirs) = (("rowhook", &ours), ("pg_recvlogical", &theirs));
         Ok(Figure::ratio(name, "rows/s", ours, theirs).at_least(0.9))
@@ -37,7 +37,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     .collect()
 }
 
-/// Rows in a second. A hook on the same event, of an owner who has none of the rows, has each of them matched.
+/// Rows a second. There is a hook on the same event, of an owner without rows, so each row is matched.
 fn read(source: &mut Source, backlog: &Backlog, receivers: &mut Receivers) -> Result<f64> {
     let slot = source.copy_slot()?;
     let target = receivers.url(0);

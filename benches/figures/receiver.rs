@@ -1,6 +1,6 @@
-//! The receivers: one process with one thread and as many ports as are asked for, which answers 200 and counts.
+//! The receivers: one process with one thread and any number of ports, which answers 200 and counts requests.
 //!
-//! The first half is the process, the second the handle on it. They talk in lines.
+//! The first half of this file is the process, the second half the handle on it. They talk through pipes, in lines.
 
 use std::{
     convert::Infallible,
@@ -24,21 +24,23 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{figure::Samples, sidecar::DEADLINE};
 
-/// How often the process looks whether enough has come.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often the process checks whether enough requests have arrived.
+const INTERVAL: Duration = Duration::from_millis(1);
 
-/// What has come.
+/// The requests that have arrived.
 #[derive(Default)]
 struct Seen {
     requests: AtomicU64,
-    /// When the first and the last request came, in nanoseconds since 1970.
+    /// When the first request arrived, in nanoseconds since 1970.
     first: AtomicU64,
+    /// When the last request arrived, in nanoseconds since 1970.
     last: AtomicU64,
-    /// Microseconds from commit to the request, where the body tells of its commit.
+    /// Microseconds from the commit to the arrival, of requests whose bodies have the time of the commit.
     latencies: Mutex<Vec<u64>>,
 }
 
-/// Serves on `args[0]` ports, waiting for `args[1]` milliseconds before each answer, until its standard input ends.
+/// The process: serves on `args[0]` ports, and waits `args[1]` milliseconds before each answer. It ends when its
+/// standard input ends.
 pub fn serve(args: &[String]) -> Result<()> {
     let [ports, pause] = args else {
         bail!("receive needs a number of ports and a pause in ms");
@@ -46,7 +48,7 @@ pub fn serve(args: &[String]) -> Result<()> {
     let (ports, pause): (usize, u64) = (ports.parse()?, pause.parse()?);
     let pause = Duration::from_millis(pause);
     let seen = Arc::new(Seen::default());
-    let told = Arc::clone(&seen);
+    let counted = Arc::clone(&seen);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -59,8 +61,8 @@ pub fn serve(args: &[String]) -> Result<()> {
         println!();
         let (ended, end) = tokio::sync::oneshot::channel();
         thread::spawn(move || {
-            let done = answer_questions(&told);
-            // The other end waits for as long as it lives.
+            let done = answer_questions(&counted);
+            // The receiver of this channel lives until it gets this.
             let _ = ended.send(done);
         });
         end.await?
@@ -68,17 +70,17 @@ pub fn serve(args: &[String]) -> Result<()> {
 }
 
 async fn accept(listener: TcpListener, seen: Arc<Seen>, pause: Duration) {
-    // An error here is one of the process, such as too many open files, and then nothing is measured at all.
+    // An error concerns the whole process, such as too many open files. Nothing can be measured then.
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(converse(stream, Arc::clone(&seen), pause));
+        tokio::spawn(serve_connection(stream, Arc::clone(&seen), pause));
     }
 }
 
-async fn converse(stream: TcpStream, seen: Arc<Seen>, pause: Duration) {
-    // Without it answers wait for acknowledgements; the connection works all the same.
+async fn serve_connection(stream: TcpStream, seen: Arc<Seen>, pause: Duration) {
+    // Without this, answers wait for acknowledgements. The connection works all the same, so an error does not matter.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| receive(request, &seen, pause));
-    // A client that goes away ends the conversation, which is no concern of ours.
+    // A client that goes away is no error here.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
@@ -91,7 +93,7 @@ async fn receive(
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let now = SystemTime::now();
     let is_timed = request.uri().path() == "/timed";
-    // A body that breaks off was no request.
+    // A body that breaks off does not count.
     if let Ok(body) = request.into_body().collect().await {
         if is_timed && let Some(committed) = commit_time(&body.to_bytes()) {
             let micros = now
@@ -115,7 +117,7 @@ async fn receive(
     Ok(Response::new(Empty::new()))
 }
 
-/// The `timestamp` of a body in the shape `standard`: Postgres' own time of the commit.
+/// The `timestamp` of a body in the payload `standard`: the time of the commit, as Postgres has it.
 fn commit_time(body: &[u8]) -> Option<SystemTime> {
     const KEY: &[u8] = b"\"timestamp\":\"";
     let at = body.windows(KEY.len()).position(|part| part == KEY)? + KEY.len();
@@ -123,6 +125,7 @@ fn commit_time(body: &[u8]) -> Option<SystemTime> {
     humantime::parse_rfc3339(std::str::from_utf8(text).ok()?).ok()
 }
 
+/// Answers the questions of the handle, each of them one line, until standard input ends.
 fn answer_questions(seen: &Seen) -> Result<()> {
     for line in std::io::stdin().lines() {
         let line = line?;
@@ -139,7 +142,7 @@ fn answer_questions(seen: &Seen) -> Result<()> {
                 let (wanted, started) = (wanted.parse()?, Instant::now());
                 while seen.requests.load(Ordering::Acquire) < wanted && started.elapsed() < DEADLINE
                 {
-                    thread::sleep(LOOK);
+                    thread::sleep(INTERVAL);
                 }
                 let requests = seen.requests.load(Ordering::Acquire);
                 println!("{requests} {}", seen.last.load(Ordering::Relaxed));
@@ -167,7 +170,7 @@ fn nanos(at: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The running receivers.
+/// A handle on the process.
 pub struct Receivers {
     child: Child,
     questions: ChildStdin,
@@ -176,12 +179,12 @@ pub struct Receivers {
 }
 
 impl Receivers {
-    /// Opens so many, which answer at once.
+    /// Starts receivers on this many ports. They answer at once.
     pub fn open(ports: usize) -> Result<Self> {
         Self::slow(ports, Duration::ZERO)
     }
 
-    /// Opens so many, which answer after this pause.
+    /// Starts receivers on this many ports. They wait before each answer.
     pub fn slow(ports: usize, pause: Duration) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([
@@ -213,18 +216,18 @@ impl Receivers {
         })
     }
 
-    /// The URL of one of them.
+    /// The URL of a receiver. Numbers beyond the last port begin again with the first.
     pub fn url(&self, number: usize) -> String {
         let address = self.addresses[number % self.addresses.len()];
         format!("http://{address}/")
     }
 
-    /// Begins to count anew.
+    /// Starts to count from zero.
     pub fn reset(&mut self) -> Result<()> {
         self.ask("reset").map(drop)
     }
 
-    /// Waits for so many requests in all. Returns when the last one came.
+    /// Waits until this many requests have arrived since the last reset. Returns the time of the last one.
     pub fn until(&mut self, requests: u64) -> Result<SystemTime> {
         let answer = self.ask(&format!("until {requests}"))?;
         let (came, last) = answer.split_once(' ').context("half an answer")?;
@@ -233,20 +236,20 @@ impl Receivers {
         Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(last.parse()?))
     }
 
-    /// When the first one came.
+    /// The time of the first request since the last reset.
     pub fn first(&mut self) -> Result<SystemTime> {
         let nanos = self.ask("first")?.parse()?;
         Ok(SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos))
     }
 
-    /// How many have come.
+    /// The number of requests since the last reset.
     pub fn count(&mut self) -> Result<u64> {
         let answer = self.ask("until 0")?;
         let (came, _) = answer.split_once(' ').context("half an answer")?;
         Ok(came.parse()?)
     }
 
-    /// From commit to request, in ms, of all that came on /timed.
+    /// The times from commit to arrival, in ms, of the requests to /timed.
     pub fn latencies(&mut self) -> Result<Samples> {
         let answer = self.ask("latencies")?;
         let micros = answer.split_whitespace().map(str::parse::<f64>);
@@ -264,7 +267,7 @@ impl Receivers {
 
 impl Drop for Receivers {
     fn drop(&mut self) {
-        // It ends by itself when its standard input does.
+        // If this fails, the process still ends together with its standard input.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! pg_recvlogical: what a client reads from the same WAL when it does nothing with it.
+//! The reference: pg_recvlogical, a client that reads the same WAL and does nothing with it.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,24 +10,24 @@ use anyhow::{Context, Result, ensure};
 
 use super::source::Source;
 
-/// How long it reads the slot up to `end`.
+/// Reads the slot up to `end`, and returns how long that took.
 pub fn read(source: &Source, slot: &str, end: &str) -> Result<Duration> {
     let mut reading = follow(source, slot, &["--endpos", end, "--verbose"])?;
     let stderr = reading.stderr.take().context("no stderr")?;
     let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
     let began = lines.any(|line| line.contains("streaming initiated"));
     let started = Instant::now();
-    let said: Vec<String> = lines.collect();
+    let rest: Vec<String> = lines.collect();
     let status = reading.wait()?;
     ensure!(
         began && status.success(),
         "pg_recvlogical failed: {}",
-        said.join("\n")
+        rest.join("\n")
     );
     Ok(started.elapsed())
 }
 
-/// Reads the slot until it is ended.
+/// Starts reading the slot. It goes on until the process is ended.
 pub fn follow(source: &Source, slot: &str, more: &[&str]) -> Result<Child> {
     Command::new(source.bin().join("pg_recvlogical"))
         .args([

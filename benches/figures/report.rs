@@ -1,4 +1,4 @@
-//! What came of it: as a table for people, as JSON for programs, and as plots.
+//! The report: a table for people, JSON for programs, and charts.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -11,7 +11,7 @@ use super::{
     machine::Machine,
 };
 
-/// A table in Markdown.
+/// The report as Markdown.
 pub fn table(machine: &Machine, figures: &[Figure], quick: bool) -> String {
     let Machine {
         processor,
@@ -70,10 +70,10 @@ fn line(text: &mut String, cells: &[&str]) {
     let _ = writeln!(text, "| {} |", cells.join(" | "));
 }
 
-/// Writes results.md, results.json and the plots.
+/// Writes results.md, results.json and the charts into `folder`.
 pub fn write(folder: &Path, machine: &Machine, figures: &[Figure], quick: bool) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let told: Vec<_> = figures
+    let summaries: Vec<_> = figures
         .iter()
         .map(|figure| {
             json!({
@@ -85,7 +85,7 @@ pub fn write(folder: &Path, machine: &Machine, figures: &[Figure], quick: bool) 
             })
         })
         .collect();
-    let json = json!({ "machine": machine, "quick": quick, "figures": told });
+    let json = json!({ "machine": machine, "quick": quick, "figures": summaries });
     let files = [
         (
             "results.md",
@@ -118,7 +118,7 @@ pub fn write(folder: &Path, machine: &Machine, figures: &[Figure], quick: bool) 
     Ok(())
 }
 
-/// Each figure as a part of its target: what is right of the line is as it should be.
+/// A chart of each figure in relation to its target. Figures that meet it reach beyond the line.
 fn targets(figures: &[Figure]) -> String {
     let bars = figures
         .iter()
@@ -136,7 +136,7 @@ fn targets(figures: &[Figure]) -> String {
                 value: part(figure.samples.median()),
                 least: one.min(other),
                 most: one.max(other),
-                told: format!("{} {} ({target})", figure.samples, figure.unit),
+                label: format!("{} {} ({target})", figure.samples, figure.unit),
                 good: figure.verdict() == Verdict::Met,
             })
         });
@@ -144,7 +144,7 @@ fn targets(figures: &[Figure]) -> String {
     chart::bars(title, &bars.collect::<Vec<_>>(), Some(1.0), Some(3.0))
 }
 
-/// The details in this unit, each figure's together.
+/// A chart of all details in this unit, grouped by figure.
 fn details(figures: &[Figure], unit: &str, title: &str) -> String {
     let details = figures.iter().flat_map(|figure| {
         let with_unit = figure.details.iter().filter(|detail| detail.unit == unit);
@@ -155,7 +155,7 @@ fn details(figures: &[Figure], unit: &str, title: &str) -> String {
         value: detail.samples.median(),
         least: detail.samples.min(),
         most: detail.samples.max(),
-        told: detail.samples.to_string(),
+        label: detail.samples.to_string(),
         good: detail.what.starts_with("rowhook"),
     });
     chart::bars(title, &bars.collect::<Vec<_>>(), None, None)
@@ -170,7 +170,7 @@ fn latencies(figures: &[Figure]) -> String {
         value: figure.samples.median(),
         least: figure.samples.min(),
         most: figure.samples.max(),
-        told: figure.samples.to_string(),
+        label: figure.samples.to_string(),
         good: figure.verdict() != Verdict::Missed,
     });
     chart::bars(

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::process;
 
-/// Longer than anything takes.
+/// The longest wait for anything. Nothing that works takes so long.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running `rowhook run`.
@@ -26,12 +26,13 @@ pub struct Sidecar {
     child: Child,
     _folder: TempDir,
     log: Receiver<(SystemTime, String)>,
-    said: Vec<String>,
+    /// The lines of the log that have been read.
+    lines: Vec<String>,
     ended: bool,
 }
 
 impl Sidecar {
-    /// Starts it on this hooks.toml.
+    /// Starts it with this hooks.toml.
     pub fn start(config: &str) -> Result<Self> {
         let folder = folder(config)?;
         let mut child = command(&folder, &["run"])
@@ -39,67 +40,68 @@ impl Sidecar {
             .spawn()
             .context("start rowhook")?;
         let stderr = child.stderr.take().context("rowhook has no stderr")?;
-        let (lines, log) = mpsc::channel();
+        let (sender, log) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                // Nobody listens any more when it is being stopped.
-                let _ = lines.send((SystemTime::now(), line));
+                // The other end is gone once the sidecar is being stopped.
+                let _ = sender.send((SystemTime::now(), line));
             }
         });
         Ok(Self {
             child,
             _folder: folder,
             log,
-            said: Vec::new(),
+            lines: Vec::new(),
             ended: false,
         })
     }
 
-    /// Starts it and waits until it is attached. Returns when that was.
+    /// Starts it and waits until it is attached. Returns the time of that.
     pub fn attach(config: &str) -> Result<(Self, SystemTime)> {
         let mut sidecar = Self::start(config)?;
         let attached = sidecar.until("attached")?;
         Ok((sidecar, attached))
     }
 
-    /// Waits until its log says this. Returns when it did.
+    /// Waits until a line of its log contains `part`. Returns the time of that line.
     pub fn until(&mut self, part: &str) -> Result<SystemTime> {
         loop {
             match self.log.recv_timeout(DEADLINE) {
                 Ok((at, line)) => {
-                    let met = line.contains(part);
-                    self.said.push(line);
-                    if met {
+                    let found = line.contains(part);
+                    self.lines.push(line);
+                    if found {
                         return Ok(at);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => bail!("rowhook never said {part:?}"),
                 Err(RecvTimeoutError::Disconnected) => {
-                    bail!("rowhook ended:\n{}", self.said.join("\n"))
+                    bail!("rowhook ended:\n{}", self.lines.join("\n"))
                 }
             }
         }
     }
 
-    /// Its time on processors so far.
+    /// The processor time that it has used so far.
     pub fn cpu(&self) -> Result<Duration> {
         process::cpu(self.child.id())
     }
 
-    /// What it has in memory now, in MiB.
+    /// Its resident memory now, in MiB.
     pub fn resident(&self) -> Result<f64> {
         process::resident(self.child.id())
     }
 
-    /// The most that it has had, in MiB.
+    /// Its peak resident memory, in MiB.
     pub fn peak(&self) -> Result<f64> {
         process::peak(self.child.id())
     }
 
-    /// SIGTERM, and waits for its end. A log with warnings or errors in it makes the figure worthless.
+    /// Sends SIGTERM and waits for the end. Fails if the log has warnings or errors, because the figure is then
+    /// worthless.
     pub fn stop(mut self) -> Result<()> {
         self.end()?;
-        let complaint = self.said.iter().find(|line| complains(line));
+        let complaint = self.lines.iter().find(|line| is_complaint(line));
         ensure!(
             complaint.is_none(),
             "rowhook complained: {}",
@@ -108,8 +110,8 @@ impl Sidecar {
         Ok(())
     }
 
-    /// The same, whatever it has complained of.
-    pub fn stop_complaining(mut self) -> Result<()> {
+    /// Stops it in the same way, whatever its log has.
+    pub fn stop_despite_warnings(mut self) -> Result<()> {
         self.end()
     }
 
@@ -118,11 +120,11 @@ impl Sidecar {
         kill(pid, Signal::SIGTERM).context("stop rowhook")?;
         let status = self.child.wait().context("wait for rowhook")?;
         self.ended = true;
-        self.said.extend(self.log.iter().map(|(_, line)| line));
+        self.lines.extend(self.log.iter().map(|(_, line)| line));
         ensure!(
             status.success(),
             "rowhook ended with {status}:\n{}",
-            self.said.join("\n")
+            self.lines.join("\n")
         );
         Ok(())
     }
@@ -133,27 +135,27 @@ impl Drop for Sidecar {
         if self.ended {
             return;
         }
-        // Something has gone wrong, and it may have ended already.
+        // Something has gone wrong, and the process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.said.extend(self.log.iter().map(|(_, line)| line));
-        eprintln!("--- rowhook said:\n{}\n---", self.said.join("\n"));
+        self.lines.extend(self.log.iter().map(|(_, line)| line));
+        eprintln!("--- rowhook said:\n{}\n---", self.lines.join("\n"));
     }
 }
 
-fn complains(line: &str) -> bool {
+fn is_complaint(line: &str) -> bool {
     line.contains(" WARN ") || line.contains(" ERROR ")
 }
 
-/// Runs a command that ends by itself, and says whether it did well.
+/// Runs a command of rowhook to its end. The inner error is its standard error, if it failed.
 pub fn rowhook(config: &str, args: &[&str]) -> Result<Result<(), String>> {
     let folder = folder(config)?;
     let ended = command(&folder, args).output().context("run rowhook")?;
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let message = String::from_utf8_lossy(&ended.stderr).into_owned();
     Ok(if ended.status.success() {
         Ok(())
     } else {
-        Err(told)
+        Err(message)
     })
 }
 
@@ -164,7 +166,8 @@ fn folder(config: &str) -> Result<TempDir> {
 }
 
 fn command(folder: &TempDir, args: &[&str]) -> Command {
-    // The binary that users get. Cargo's own for benchmarks has in it what dev-dependencies ask of the libraries.
+    // ROWHOOK is a binary as users get it. The one that Cargo builds for benchmarks has features that only
+    // dev-dependencies ask for.
     let binary =
         std::env::var_os("ROWHOOK").unwrap_or_else(|| env!("CARGO_BIN_EXE_rowhook").into());
     let mut command = Command::new(binary);

@@ -1,6 +1,6 @@
-//! The source: a cluster with the settings of a careful operator, and a database for each chapter.
+//! The source: a Postgres cluster with the settings of a careful operator, and a database for each chapter.
 //!
-//! A backlog is written once and read many times: each round gets a copy of the slot that stood before it.
+//! A backlog is written once and read in every round. Each round gets a copy of the slot that was created before it.
 
 use std::{
     path::PathBuf,
@@ -18,7 +18,7 @@ use super::sidecar::{self, DEADLINE};
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// The table that events are of. With a text of 270 bytes, bodies have about 500.
+/// The table whose rows become events. With a note of 270 bytes, a body has about 500.
 pub const BOOK: &str = "
     create table book (
         id bigint generated always as identity primary key,
@@ -32,14 +32,14 @@ pub const BOOK: &str = "
     create table mark (id bigint primary key, user_id bigint);
 ";
 
-/// A row of `mark` ends a backlog: whoever has seen it has read all that came before.
+/// The events. A row of `mark` ends a backlog: a reader that has seen it has read everything before it.
 pub const EVENTS: &str = r#"
 [events]
 "book.added" = "book.created"
 "mark.made" = "mark.created+"
 "#;
 
-/// What differs from Postgres' own settings. `fsync` is on, where the cluster of tests has it off.
+/// The settings that differ from Postgres' defaults, and `fsync`, which [`Cluster`] turns off by default.
 pub const SETTINGS: [&str; 8] = [
     "fsync=on",
     "shared_buffers=1GB",
@@ -51,7 +51,7 @@ pub const SETTINGS: [&str; 8] = [
     "autovacuum=off",
 ];
 
-/// A database of its own.
+/// A database in the cluster, with a session.
 pub struct Source {
     runtime: Runtime,
     pub client: Client,
@@ -60,10 +60,10 @@ pub struct Source {
     slots: u32,
 }
 
-/// A backlog that has been written.
+/// Rows that have been written, for a slot before them to read.
 pub struct Backlog {
     pub rows: u64,
-    /// Where it ends in the WAL.
+    /// The LSN after the last row.
     pub end: String,
 }
 
@@ -76,17 +76,17 @@ fn cluster() -> Result<&'static Cluster> {
     Ok(CLUSTER.get_or_init(|| cluster))
 }
 
-/// What the server calls itself.
+/// The version of the server, as it prints it.
 pub fn version() -> Result<String> {
     let postgres = Command::new(cluster()?.bin().join("postgres"))
         .arg("--version")
         .output();
-    let told = postgres.context("run postgres --version")?.stdout;
-    Ok(String::from_utf8_lossy(&told).trim().to_owned())
+    let output = postgres.context("run postgres --version")?.stdout;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
 }
 
 impl Source {
-    /// An empty database of this name, with these tables. rowhook is set up in it.
+    /// Creates a database of this name with these tables, and sets up rowhook in it.
     pub fn new(name: &str, tables: &str, events: &str) -> Result<Self> {
         let cluster = cluster()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -114,13 +114,13 @@ impl Source {
     }
 
     pub fn bin(&self) -> PathBuf {
-        // There is one, or there were no source.
+        // A source exists only if the cluster does.
         cluster()
             .map(|cluster| cluster.bin().to_owned())
             .unwrap_or_default()
     }
 
-    /// A hooks.toml that reads `slot`, with `rest` after its `[delivery]`.
+    /// A hooks.toml for `slot`. `rest` follows its `[delivery]`.
     pub fn config(&self, slot: &str, rest: &str) -> String {
         format!(
             "[database]\nurl = \"{}\"\nslot = \"{slot}\"\n\n[delivery]\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n{rest}",
@@ -128,15 +128,15 @@ impl Source {
         )
     }
 
-    /// Where others find it: the port on 127.0.0.1, and the database.
-    pub fn place(&self) -> Result<[(&'static str, String); 2]> {
+    /// Environment variables that say where the database is: the port on 127.0.0.1, and the name.
+    pub fn variables(&self) -> Result<[(&'static str, String); 2]> {
         Ok([
             ("DATABASE_PORT", cluster()?.port().to_string()),
             ("DATABASE", self.name.clone()),
         ])
     }
 
-    /// Waits until somebody reads the slot.
+    /// Waits until a client reads the slot.
     pub fn until_read(&self, slot: &str) -> Result<()> {
         self.until_active(slot, "1")
     }
@@ -176,8 +176,8 @@ impl Source {
         row.with_context(|| format!("{sql}: no row"))
     }
 
-    /// Writes `rows` of these columns, so many in a transaction, and a mark behind them. Their owners are 0 to
-    /// `owners`, in turn.
+    /// Writes `rows` books, `in_transaction` of them in each transaction, and a mark after them. The owners 0 to
+    /// `owners` - 1 take turns.
     pub fn write(&self, rows: u64, in_transaction: u64, owners: u64) -> Result<Backlog> {
         let times = rows / in_transaction;
         self.sql("set synchronous_commit = off")?;
@@ -199,13 +199,13 @@ impl Source {
         })
     }
 
-    /// A slot that stands where the one of [`new`](Self::new) does.
+    /// Creates a slot at the position of the one that setup created.
     pub fn copy_slot(&mut self) -> Result<String> {
         self.copy_slot_of(&self.name.clone())
     }
 
-    /// A slot that stands where `slot` does. Its name is new, because rowhook remembers how far it has come with a
-    /// slot.
+    /// Creates a slot at the position of `slot`. Its name is new each time, because rowhook remembers its position by
+    /// name.
     pub fn copy_slot_of(&mut self, slot: &str) -> Result<String> {
         self.slots += 1;
         let copy = format!("{}_{}", self.name, self.slots);
@@ -215,7 +215,7 @@ impl Source {
         Ok(copy)
     }
 
-    /// A slot that stands at the end of the WAL.
+    /// Creates a slot at the end of the WAL.
     pub fn new_slot(&mut self) -> Result<String> {
         self.slots += 1;
         let slot = format!("{}_{}", self.name, self.slots);
@@ -231,23 +231,23 @@ impl Source {
         self.sql(&format!("select pg_drop_replication_slot('{slot}')"))
     }
 
-    /// How much WAL has been written in all, in bytes.
+    /// The bytes of WAL that have ever been written.
     pub fn wal(&self) -> Result<f64> {
         Ok(self
             .ask("select pg_current_wal_insert_lsn() - '0/0'")?
             .parse()?)
     }
 
-    /// Drops the slot that copies are made of, so that the WAL may go.
-    pub fn leave(self) -> Result<()> {
+    /// Drops the slot that copies were made of, so that Postgres can remove the WAL.
+    pub fn finish(self) -> Result<()> {
         self.drop_slot(&self.name)
     }
 }
 
-/// Another session.
+/// Opens a session.
 pub async fn open(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // A connection that breaks fails the next query, which tells of it.
+    // If the connection breaks, the next query fails and reports it.
     tokio::spawn(async move { drop(connection.await) });
     Ok(client)
 }

@@ -1,4 +1,4 @@
-//! One dead and one slow endpoint among a hundred: what the others notice of them, and what the slot keeps.
+//! One dead and one slow endpoint among a hundred: what they cost the others, and how much WAL the slot keeps.
 
 use std::{
     net::TcpListener,
@@ -22,12 +22,13 @@ use super::{
 };
 
 const HOOKS: usize = 100;
-/// Those that are healthy in each run.
+/// The endpoints that are healthy in every run.
 const HEALTHY: usize = 98;
 const SLOW: Duration = Duration::from_secs(5);
-/// The pace at which the WAL is looked at.
+/// Commits a second while the WAL is watched.
 const COMMITS: f64 = 500.0;
-const LOOK: Duration = Duration::from_millis(200);
+/// How often the slot is read.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let mut source = Source::new("strangers", BOOK, EVENTS)?;
@@ -42,7 +43,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let (mut alone, mut beside) = (Samples::default(), Samples::default());
     for round in 0..scale.rounds {
         let mut runs = [(&good, &mut alone), (&bad, &mut beside)];
-        // What comes second would have warmer caches, or a warmer machine.
+        // The second run has warmer caches and a warmer machine, so they take turns.
         if round % 2 == 1 {
             runs.reverse();
         }
@@ -51,16 +52,16 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             healthy.reset()?;
             let (sidecar, attached) = Sidecar::attach(&source.config(&slot, config))?;
             let done = healthy.until(healthy_rows)?;
-            sidecar.stop_complaining()?;
+            sidecar.stop_despite_warnings()?;
             source.drop_slot(&slot)?;
-            // What was parked is not to be sent in the next round.
+            // What was parked must not be sent in the next round.
             source.sql("truncate rowhook.delivery")?;
             samples.push(healthy_rows as f64 / done.duration_since(attached)?.as_secs_f64());
         }
     }
     let (kept_anyway, _) = wal_kept(scale, &mut source, &good)?;
     let (kept, unconfirmed) = wal_kept(scale, &mut source, &bad)?;
-    source.leave()?;
+    source.finish()?;
     Ok(vec![
         Figure::ratio(
             "rate of 98 hooks beside a dead and a 5-second one",
@@ -80,10 +81,10 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     ])
 }
 
+/// The configuration: the last two hooks go to `others`.
 fn hooks(healthy: &Receivers, others: [&str; 2]) -> String {
-    let all = drain::hooks_by_owner(healthy, HOOKS, "");
-    // The last two have no port of their own among the healthy ones: they begin again with the first.
-    let mut config = all;
+    let mut config = drain::hooks_by_owner(healthy, HOOKS, "");
+    // The last two hooks have no healthy port of their own and share the first two. Point them to the other URLs.
     for (number, other) in (HEALTHY..HOOKS).zip(others) {
         let (name, url) = (format!("name = \"h{number}\""), healthy.url(number));
         if let Some(at) = config.find(&name) {
@@ -94,7 +95,7 @@ fn hooks(healthy: &Receivers, others: [&str; 2]) -> String {
     config
 }
 
-/// The most WAL that the slot kept in each window, and how much of that was not confirmed, in MB.
+/// The most WAL that the slot kept in each round, and the most that was not yet confirmed, in MB.
 fn wal_kept(scale: &Scale, source: &mut Source, config: &str) -> Result<(Samples, Samples)> {
     let slot = source.new_slot()?;
     let (sidecar, _) = Sidecar::attach(&source.config(&slot, config))?;
@@ -102,21 +103,22 @@ fn wal_kept(scale: &Scale, source: &mut Source, config: &str) -> Result<(Samples
     for _ in 0..scale.rounds {
         let done = Arc::new(AtomicBool::new(false));
         let (stop, url, slot) = (Arc::clone(&done), source.url.clone(), slot.clone());
-        let looking = thread::spawn(move || look(&url, &slot, &stop));
+        let watching = thread::spawn(move || watch_slot(&url, &slot, &stop));
         writer::write(source, COMMITS, 1, scale.watch)?;
         done.store(true, Ordering::Relaxed);
-        let (most, most_unconfirmed) = looking
+        let (most, most_unconfirmed) = watching
             .join()
             .map_err(|_| anyhow!("the look at the slot failed"))??;
         kept.push(most);
         unconfirmed.push(most_unconfirmed);
     }
-    sidecar.stop_complaining()?;
+    sidecar.stop_despite_warnings()?;
     source.drop_slot(&slot)?;
     Ok((kept, unconfirmed))
 }
 
-fn look(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
+/// Reads the slot until `stop`. Returns the most WAL that it kept, and the most that was not yet confirmed, in MB.
+fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
     let sql = "select (pg_current_wal_lsn() - restart_lsn)::float8, (pg_current_wal_lsn() - confirmed_flush_lsn)::float8
                from pg_replication_slots where slot_name = $1";
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -129,13 +131,13 @@ fn look(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
             let row = client.query_one(sql, &[&slot]).await?;
             most = most.max(row.try_get::<_, f64>(0)? / 1e6);
             most_unconfirmed = most_unconfirmed.max(row.try_get::<_, f64>(1)? / 1e6);
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(INTERVAL).await;
         }
         Ok((most, most_unconfirmed))
     })
 }
 
-/// A URL that nobody listens on.
+/// A URL on whose port nobody listens.
 fn dead_url() -> Result<String> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     Ok(format!("http://{address}/"))

@@ -1,4 +1,4 @@
-//! Writes rows at a given pace, whatever comes of them.
+//! Commits rows at a given rate, however far rowhook is behind.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
 
 const SESSIONS: u32 = 4;
 
-/// Commits `commits` in each second, of `rows` rows each, for so long. Returns how long each of them took, in ms.
+/// Makes `commits` a second, of `rows` rows each, for the time `long`. Returns how long each of them took, in ms.
 pub fn write(source: &Source, commits: f64, rows: i64, long: Duration) -> Result<Samples> {
     source.block_on(async {
         let mut sessions = JoinSet::new();
@@ -24,7 +24,7 @@ pub fn write(source: &Source, commits: f64, rows: i64, long: Duration) -> Result
             let url = source.url.clone();
             sessions.spawn(async move {
                 let client = source::open(&url).await?;
-                // All owners in turn.
+                // The owners take turns.
                 let insert = "insert into book (user_id) select ($2::bigint + n) % 100 from generate_series(1, $1::bigint) n";
                 let insert = client.prepare(insert).await?;
                 let mut took = Vec::new();
