@@ -151,18 +151,22 @@ fn read_one(
     let delivery = delivery::overlay(table, base);
     let signer = signer(table, &delivery.signature);
     let (headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let tls = access::tls(table, folder);
+    let filter = table.find("filter").and_then(expression);
+    let (owner, description) = (table.string("owner"), table.string("description"));
+    // Everything has been read by now, so that all mistakes of the hook are reported.
     Some(FileHook {
         name: name?,
-        description: table.string("description"),
+        description,
         events: patterns?,
-        tls: access::tls(table, folder),
-        owner: table.string("owner"),
-        filter: table.find("filter").and_then(expression),
         target: target?,
         method: method.flatten().cloned().unwrap_or_default(),
         headers,
         header_names,
+        tls,
         signer,
+        owner,
+        filter,
         delivery,
         place: table.place,
     })
