@@ -151,18 +151,22 @@ fn read_one(
     let delivery = delivery::overlay(table, base);
     let signer = signer(table, &delivery.signature);
     let (headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let tls = access::tls(table, folder);
+    let filter = table.find("filter").and_then(expression);
+    let (owner, description) = (table.string("owner"), table.string("description"));
+    // Everything has been read by now, so that all mistakes of the hook are reported.
     Some(FileHook {
         name: name?,
-        description: table.string("description"),
+        description,
         events: patterns?,
-        tls: access::tls(table, folder),
-        owner: table.string("owner"),
-        filter: table.find("filter").and_then(expression),
         target: target?,
-        method: method.flatten().cloned().unwrap_or_default(),
+        method: method.flatten().cloned().unwrap_or(Method::POST),
         headers,
         header_names,
+        tls,
         signer,
+        owner,
+        filter,
         delivery,
         place: table.place,
     })
@@ -350,4 +354,44 @@ fn header(
     let mut sent = sent?;
     sent.set_sensitive(true);
     Some((name.ok()?, sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::Config;
+    use super::*;
+
+    fn hook(keys: &str) -> Result<FileHook, String> {
+        let text = format!(
+            "database.url = \"host=h\"\nevents.a = \"b.created\"\n[[hooks]]\nname = \"h\"\nevents = [\"*\"]\n{keys}"
+        );
+        let config = Config::parse(Path::new("hooks.toml"), &text, &|_| None);
+        let config = config.map_err(|mistakes| mistakes.to_string())?;
+        Ok(config.hooks[0].clone())
+    }
+
+    #[test]
+    fn a_header_cannot_have_the_name_of_the_signatures() {
+        let target =
+            "target = \"https://h.example\"\nsecret = \"s\"\nsignature = { header = \"X-Sig\" }\n";
+        let error = hook(&format!("{target}headers = {{ x-sig = \"1\" }}")).unwrap_err();
+        assert_eq!(
+            error,
+            "hooks.toml:9:13: the header \"x-sig\" is that of the signature; choose another name for one of the two"
+        );
+        assert!(hook(&format!("{target}headers = {{ x-other = \"1\" }}")).is_ok());
+    }
+
+    #[test]
+    fn credentials_leave_the_target_for_a_header_that_does_not_print_them() {
+        let hook = hook("target = \"https://anna:secret@h.example/x?y=1\"").unwrap();
+        assert_eq!(hook.target.as_str(), "https://h.example/x?y=1");
+        assert_eq!(hook.method, Method::POST);
+        assert_eq!(hook.headers[AUTHORIZATION], "Basic YW5uYTpzZWNyZXQ=");
+        let shown = format!("{hook:?}");
+        assert!(
+            !shown.contains("YW5uYTpzZWNyZXQ=") && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
 }

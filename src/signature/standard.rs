@@ -16,8 +16,8 @@ pub struct SigningKey(Key);
 
 #[derive(Clone)]
 enum Key {
-    /// A key of 24 to 64 bytes. HMAC is keyed anew for each signature, which costs a few hundredths of a request at
-    /// most. A keyed HMAC would be six times as large, and there may be a million keys.
+    /// A key of 24 to 64 bytes. HMAC is keyed anew for each signature, which costs hundreds of times less than a
+    /// request. A keyed HMAC would be six times as large, and there may be a million keys.
     Shared(Box<[u8]>),
     /// A key pair, whose public half receivers verify with.
     Private(Box<ed25519_dalek::SigningKey>),
