@@ -23,7 +23,7 @@ where class.relkind in ('r', 'p')
     and not class.relispartition
     and namespace.nspname not in ('information_schema', 'rowhook')
     and namespace.nspname not like 'pg\_%'
-    -- Tables of extensions and of frameworks' migrations are left out: nobody wants events of those.
+    -- Without the tables of extensions, and those in which frameworks keep their own records.
     and not exists (select from pg_depend where objid = class.oid and deptype = 'e')
     and class.relname !~ '^(django_|auth_permission|schema_migrations|ar_internal_metadata|alembic_version|_prisma_|flyway_|knex_)'
 order by namespace.nspname, class.relname

@@ -89,7 +89,7 @@ pub enum Message {
         transactional: bool,
         /// Its LSN.
         lsn: Lsn,
-        /// Its prefix, which says whom it is for.
+        /// Its prefix, which names the application that it is for.
         prefix: String,
         /// Its content.
         content: Bytes,

@@ -117,7 +117,7 @@ fn list(blockers: &[Blocker]) -> String {
     all.join(" and ")
 }
 
-/// Two connections: one runs the statements, and the other finds out what they wait for.
+/// Two connections to one database: one runs the statements, and the other finds out what they wait for.
 pub(super) struct DdlSession {
     pub(super) client: Client,
     watcher: Client,
