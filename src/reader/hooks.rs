@@ -99,7 +99,7 @@ impl Reader {
         let invalid = match hook {
             Ok(hook) => {
                 if hook.active {
-                    self.couriers.follow(&hook);
+                    self.couriers.update(&hook);
                 }
                 self.hooks.index.put(hook);
                 None
@@ -120,6 +120,6 @@ impl Reader {
 
     pub(super) fn drop_hook(&mut self, id: &HookId) {
         self.hooks.index.remove(id);
-        self.couriers.halt(id);
+        self.couriers.deactivate(id);
     }
 }
