@@ -1,8 +1,8 @@
--- Gives those their turn that have become the first in all of their lanes: of each lane that something has left or entered,
--- the first, and if that stands in another lane too, only when it is the first there.
+-- Makes due the first delivery of each lane ($1, $2) that something has left or entered. One that stands in another
+-- lane too becomes due only when it is the first there as well.
 --
--- Each lane is looked at through an index and to its first delivery only, however many wait in it, or in others. Returns who has
--- its turn now and did not before.
+-- Each lane is read through an index up to its first delivery only, however many wait in it or in others. Returns the
+-- ids of those that were not due before.
 update delivery
 set next_attempt = clock_timestamp()
 from unnest($1::text[], $2::bigint[]) as touched (hook, lane)

@@ -1,4 +1,4 @@
--- What is parked, by hook and lane.
+-- Counts what is parked, by hook and lane.
 select hook, lane, other_lane, count(*) as deliveries
 from delivery
 where state = 'parked'

@@ -1,7 +1,8 @@
--- What waits for nothing but the claimed deliveries $1, and so can go along with them: in the lane of each, those behind it up
--- to the first that stands in two lanes or has a time of its own. At most so many of a lane ($2), and so many bytes ($3).
+-- Reads what waits for nothing but the claimed deliveries ($1), and so can go along with them: in the lane of each,
+-- those behind it up to the first that stands in two lanes or has a time of its own. At most $2 of a lane, and $3 bytes
+-- in all.
 --
--- They are not claimed: as long as the one before them is here, nobody else takes them.
+-- They are not claimed: while the one before them is in the table, nobody else takes them.
 select
     id,
     event,
@@ -17,7 +18,7 @@ select
 from (
     select
         next_in_lane.*,
-        -- How much there is up to each of them.
+        -- The sums up to each of them.
         sum(octet_length(next_in_lane.body)) over (
             order by next_in_lane.commit_lsn, next_in_lane.event_index rows unbounded preceding
         ) as bytes
@@ -41,7 +42,7 @@ from (
     where head.id = any($1::text[])
         and head.other_lane is null
         and next_in_lane.follows
-        -- One that has left this lane for another stands in it too.
+        -- An update that moved a row out of this lane stands in it too.
         and not exists (
             select
             from delivery as beside

@@ -1,13 +1,13 @@
--- Takes what is due of a hook, what has waited longest first, up to so many deliveries ($2) and bytes ($4): of a lane only the
--- first is due; to one who does not hold the slot ($5, $6) nothing is. It is lent, not removed: what a crash leaves behind is
--- due again when the lease is over. A body of more bytes than $7 is not returned. What was due before $8, if that is not null, is
--- passed over.
+-- Claims what is due of a hook ($1), what has waited longest first, up to $2 deliveries and $4 bytes. Of a lane, only
+-- the first is due. For a name ($6) that is not that of the holder of the slot ($5), nothing is. Claims are leases of
+-- $3 seconds: what a crash leaves behind is due again when its lease ends. A body of more than $7 bytes is not
+-- returned. What was due before $8, if that is not null, is passed over.
 with due as (
     select id, next_attempt, octet_length(body) as bytes
     from delivery
     where hook = $1
         and state = 'parked'
-        -- It is the same for all rows, and so ends the way through the index.
+        -- This is the same for all rows, and so ends the scan of the index.
         and next_attempt <= statement_timestamp()
         and next_attempt >= coalesce($8, '-infinity'::timestamptz)
         and exists (select from holder where slot = $5 and name = $6)
@@ -16,7 +16,7 @@ with due as (
     for update skip locked
 ),
 
--- How much there is up to each of them.
+-- The sums up to each of them.
 counted as (
     select
         id,

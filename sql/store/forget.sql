@@ -1,5 +1,5 @@
--- Forgets dead deliveries, and parked ones of hooks that are disabled or gone ($2), when nothing has happened to them for so
--- many seconds ($1). A part at a time, so that nobody waits for it.
+-- Deletes dead deliveries, and parked ones of hooks that are disabled or gone ($2), when nothing has happened to them
+-- for $1 seconds. At most a thousand of each at a time, so that nobody waits for it.
 with dead as (
     select id
     from delivery

@@ -1,4 +1,4 @@
--- Forgets attempts that are older than so many seconds. At most so many at a time, those that were written first.
+-- Deletes attempts that are older than $1 seconds. At most $2 at a time, those first that were written first.
 delete from attempt
 where id in (
     select id

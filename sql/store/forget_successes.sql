@@ -1,10 +1,10 @@
--- Forgets all but the last successes of some hooks.
+-- Deletes all but the last $2 successes of each of these hooks ($1).
 delete from attempt
 using (
     select touched.hook, oldest.id
     from unnest($1::text[]) as touched (hook)
     cross join lateral (
-        -- The newest of those that are one too many.
+        -- The newest success that is one too many.
         select candidate.id
         from attempt as candidate
         where candidate.hook = touched.hook

@@ -1,4 +1,4 @@
--- Makes us ($2) the holder of slot $1. It waits for a transaction of an earlier holder that parks.
+-- Makes us ($2) the holder of a slot ($1). Waits for a transaction in which an earlier holder parks.
 insert into holder (slot, name)
 values ($1, $2)
 on conflict (slot) do update

@@ -1,5 +1,5 @@
--- In how many seconds something of a hook is due, when that is, and how many bytes its body has; no row where nothing waits.
--- What was due before $2, if that is not null, is passed over.
+-- Finds the delivery of a hook ($1) that is due first: in how many seconds, at which time, and with how many bytes of a
+-- body. No row where nothing waits. What was due before $2, if that is not null, is passed over.
 select
     next_attempt,
     greatest(extract(epoch from next_attempt - clock_timestamp()), 0)::double precision as wait,

@@ -1,4 +1,5 @@
--- Keeps deliveries, and returns the ids of those that were not here yet: the stream repeats what was parked before a crash.
+-- Keeps deliveries, and returns the ids of those that are new: after a crash, the stream repeats what was parked before
+-- it.
 insert into delivery (
     id, hook, event, state, reason, attempts, next_attempt, lane, other_lane,
     commit_lsn, event_index, commit_time, body, content_type, question

@@ -1,5 +1,5 @@
--- Notes attempts that failed, and what becomes of each delivery: one that is still parked has a time for its next attempt, or
--- waits behind another of its lane without one.
+-- Records attempts that failed, and what becomes of each delivery: one that is still parked has a time for its next
+-- attempt, or waits without a time behind another of its lane.
 update delivery
 set
     state = failed.state,

@@ -1,4 +1,4 @@
--- Makes due at once what somebody has claimed who is not here any more: only the holder of the slot claims.
+-- Makes due at once what an earlier holder of the slot has claimed: only the holder claims, and that is us now.
 update delivery
 set
     next_attempt = clock_timestamp(),

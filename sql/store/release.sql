@@ -1,4 +1,4 @@
--- Makes due at once what was claimed and has not been tried.
+-- Makes due at once what was claimed and has not been attempted.
 update delivery
 set
     next_attempt = clock_timestamp(),

@@ -63,16 +63,16 @@ impl Couriers {
     }
 
     /// Lets the hook's courier, if there is one, know that the hook has been made, changed or enabled.
-    pub fn follow(&mut self, hook: &Arc<Hook>) {
+    pub fn update(&mut self, hook: &Arc<Hook>) {
         if let Some(courier) = self.by_hook.get(&hook.id) {
-            courier.follow(Arc::clone(hook));
+            courier.update(Arc::clone(hook));
         }
     }
 
     /// Lets the hook's courier, if there is one, know that the hook has been disabled or removed.
-    pub fn halt(&mut self, id: &HookId) {
+    pub fn deactivate(&mut self, id: &HookId) {
         if let Some(courier) = self.by_hook.get(id) {
-            courier.halt();
+            courier.deactivate();
         }
     }
 

@@ -176,28 +176,62 @@ pub(super) fn decide(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        Mode::{Flowing, Overwhelmed, Yielding},
+        *,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn first(late_at: Option<Instant>) -> First {
+    /// A time that is the same everywhere in these tests.
+    fn now() -> Instant {
+        static NOW: LazyLock<Instant> = LazyLock::new(|| Instant::now() + 60 * SECOND);
+        *NOW
+    }
+
+    fn in_time() -> First {
         First {
-            late_at,
+            late_at: Some(now() + SECOND),
             is_blocked: false,
             is_slow: false,
         }
     }
 
-    fn view(in_flight: usize, candidate: Option<Candidate>) -> View {
+    fn late() -> First {
+        First {
+            late_at: Some(now()),
+            ..in_time()
+        }
+    }
+
+    fn slow() -> First {
+        First {
+            is_slow: true,
+            ..in_time()
+        }
+    }
+
+    /// The endpoint may be asked, and this could go.
+    fn ready(candidate: Option<Candidate>) -> View {
         View {
             concurrency: Some(2),
-            in_flight,
+            in_flight: 1,
             pause: Duration::ZERO,
             is_probing: false,
             slow_at: None,
             candidate,
+        }
+    }
+
+    /// All requests that the hook allows are on their way.
+    fn busy() -> View {
+        View {
+            in_flight: 2,
+            ..ready(None)
         }
     }
 
@@ -209,211 +243,95 @@ mod tests {
         })
     }
 
+    fn next(first: First, view: View, mode: Mode) -> (Next, Mode) {
+        decide(&first, view, mode, false, now())
+    }
+
+    const SEND: Next = Next::Send(Vec::new());
+    const PARK: Next = Next::ParkFor(AT_ONCE);
+
     #[test]
-    fn each_situation_has_its_decision() {
-        use Mode::{Flowing, Overwhelmed, Yielding};
-        use Next::{FillUntil, ParkBehind, ParkFor, Send, WaitUntil};
-        let now = Instant::now();
-        let (past, later) = (now, now + SECOND);
-        let yielding = Yielding { until: later };
-        let over = Yielding { until: past };
-        let ready = || candidate(past, false);
-        let in_time = first(Some(later));
-        let late = first(Some(past));
-        let slow = First {
-            is_slow: true,
-            ..in_time
-        };
-        let blocked = First {
-            is_blocked: true,
-            ..in_time
-        };
-        let disabled = View {
-            concurrency: None,
-            pause: SECOND,
-            ..view(9, None)
-        };
-        let paused = |in_flight| View {
-            pause: SECOND,
-            ..view(in_flight, None)
-        };
-        let probing = View {
-            is_probing: true,
-            ..view(0, ready())
-        };
-        let measured = View {
-            slow_at: Some(now + SECOND / 2),
-            ..view(2, None)
-        };
-        for (name, first, view, mode, urgent, expected) in [
-            (
-                "it is sent",
-                in_time,
-                view(1, ready()),
-                Flowing,
-                false,
-                (Send(vec![]), Flowing),
-            ),
-            (
-                "nobody is left",
-                in_time,
-                view(0, None),
-                Flowing,
-                false,
-                (WaitUntil(None), Flowing),
-            ),
-            // All requests are on their way.
-            (
-                "it waits for one",
-                in_time,
-                view(2, None),
-                Flowing,
-                false,
-                (WaitUntil(Some(later)), Flowing),
-            ),
-            (
-                "or until it is slow",
-                in_time,
-                measured,
-                Flowing,
-                false,
-                (WaitUntil(Some(now + SECOND / 2)), Flowing),
-            ),
-            (
-                "behind what is parked",
-                blocked,
-                view(2, None),
-                Flowing,
-                false,
-                (ParkBehind, Flowing),
-            ),
-            (
-                "it yields",
-                in_time,
-                view(2, None),
-                yielding,
-                false,
-                (ParkFor(AT_ONCE), yielding),
-            ),
-            (
-                "it yields no more",
-                in_time,
-                view(2, None),
-                over,
-                false,
-                (WaitUntil(Some(later)), over),
-            ),
-            (
-                "it is overwhelmed",
-                in_time,
-                view(2, None),
-                Overwhelmed,
-                false,
-                (ParkFor(AT_ONCE), Overwhelmed),
-            ),
-            (
-                "it is late",
-                late,
-                view(2, None),
-                Flowing,
-                false,
-                (ParkFor(AT_ONCE), Overwhelmed),
-            ),
-            (
-                "it is slow",
-                slow,
-                view(2, None),
-                yielding,
-                false,
-                (ParkFor(AT_ONCE), Overwhelmed),
-            ),
-            // The endpoint may not be asked.
-            (
-                "it keeps the pause",
-                in_time,
-                paused(0),
-                Flowing,
-                false,
-                (ParkFor(SECOND), Flowing),
-            ),
-            (
-                "parked with the pause",
-                in_time,
-                paused(2),
-                Overwhelmed,
-                false,
-                (ParkFor(SECOND), Overwhelmed),
-            ),
-            (
-                "disabled",
-                first_of_disabled(),
-                disabled,
-                Flowing,
-                false,
-                (ParkFor(AT_ONCE), Flowing),
-            ),
-            (
-                "a probe decides",
-                in_time,
-                probing,
-                Flowing,
-                false,
-                (ParkFor(AT_ONCE), Flowing),
-            ),
-            // Others could come along, or stand behind.
-            (
-                "it fills up",
-                in_time,
-                view(0, candidate(later, false)),
-                Flowing,
-                false,
-                (FillUntil(later), Flowing),
-            ),
-            (
-                "it is urgent",
-                in_time,
-                view(0, candidate(later, false)),
-                Flowing,
-                true,
-                (Send(vec![]), Flowing),
-            ),
-            (
-                "late and not full",
-                late,
-                view(0, candidate(later, false)),
-                Flowing,
-                false,
-                (Send(vec![]), Overwhelmed),
-            ),
-            (
-                "followed",
-                in_time,
-                view(0, candidate(past, true)),
-                Flowing,
-                false,
-                (Send(vec![]), Flowing),
-            ),
-            (
-                "followed and slow",
-                in_time,
-                view(0, candidate(past, true)),
-                Overwhelmed,
-                false,
-                (ParkFor(AT_ONCE), Overwhelmed),
-            ),
+    fn what_may_go_is_sent_as_soon_as_its_request_is_full() {
+        let (full, filling) = (candidate(now(), false), candidate(now() + SECOND, false));
+        let fill = Next::FillUntil(now() + SECOND);
+        for (first, candidate, urgent, expected) in [
+            (in_time(), full.clone(), false, (SEND, Flowing)),
+            (in_time(), filling.clone(), false, (fill, Flowing)),
+            (in_time(), filling.clone(), true, (SEND, Flowing)),
+            (late(), filling, false, (SEND, Overwhelmed)),
+            (slow(), full, false, (SEND, Overwhelmed)),
+            (in_time(), None, false, (Next::WaitUntil(None), Flowing)),
         ] {
-            assert_eq!(decide(&first, view, mode, urgent, now), expected, "{name}");
+            let decided = decide(&first, ready(candidate), Flowing, urgent, now());
+            assert_eq!(decided, expected, "{first:?} {urgent}");
         }
     }
 
-    fn first_of_disabled() -> First {
-        first(None)
+    #[test]
+    fn while_all_requests_are_on_their_way_it_waits_unless_waiting_does_harm() {
+        let (until, half) = (now() + SECOND, now() + SECOND / 2);
+        let (yielding, yielded) = (Yielding { until }, Yielding { until: now() });
+        let wait = || Next::WaitUntil(Some(now() + SECOND));
+        for (name, first, mode, expected) in [
+            ("it waits", in_time(), Flowing, (wait(), Flowing)),
+            ("it has yielded", in_time(), yielded, (wait(), yielded)),
+            ("it yields", in_time(), yielding, (PARK, yielding)),
+            ("overwhelmed", in_time(), Overwhelmed, (PARK, Overwhelmed)),
+            ("late", late(), Flowing, (PARK, Overwhelmed)),
+            ("slow", slow(), yielding, (PARK, Overwhelmed)),
+        ] {
+            assert_eq!(next(first, busy(), mode), expected, "{name}");
+        }
+        let measured = View {
+            slow_at: Some(half),
+            ..busy()
+        };
+        let (decided, _) = next(in_time(), measured, Flowing);
+        assert_eq!(decided, Next::WaitUntil(Some(half)));
+        let blocked = First {
+            is_blocked: true,
+            ..in_time()
+        };
+        let (decided, _) = next(blocked, busy(), Flowing);
+        assert_eq!(decided, Next::ParkBehind);
+    }
+
+    #[test]
+    fn what_may_not_be_sent_now_is_parked_until_it_may() {
+        let paused = |view| View {
+            pause: SECOND,
+            ..view
+        };
+        let disabled = View {
+            concurrency: None,
+            ..paused(ready(None))
+        };
+        let probing = View {
+            is_probing: true,
+            ..ready(candidate(now(), false))
+        };
+        let wait = || Next::ParkFor(SECOND);
+        for (name, view, mode, expected) in [
+            ("paused", paused(ready(None)), Flowing, wait()),
+            ("paused and busy", paused(busy()), Overwhelmed, wait()),
+            ("disabled", disabled, Flowing, PARK),
+            ("a probe decides", probing, Flowing, PARK),
+        ] {
+            assert_eq!(next(in_time(), view, mode), (expected, mode), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_others_would_have_to_wait_for_is_parked_where_the_mode_parks() {
+        let followed = || ready(candidate(now(), true));
+        assert_eq!(next(in_time(), followed(), Flowing), (SEND, Flowing));
+        let parked = (PARK, Overwhelmed);
+        assert_eq!(next(in_time(), followed(), Overwhelmed), parked);
     }
 
     #[test]
     fn a_round_begins_in_the_mode_that_its_backlog_and_others_want() {
-        use Mode::{Flowing, Overwhelmed, Yielding};
-        let now = Instant::now();
+        let now = now();
         let (earlier, until) = (now + SECOND, now + YIELDING);
         for (mode, memory_wanted, has_backlog, expected) in [
             (Flowing, false, false, Flowing),
@@ -488,13 +406,6 @@ mod tests {
                     view
                 },
             )
-    }
-
-    /// A time that is the same in the strategies and in the properties.
-    fn now() -> Instant {
-        static NOW: std::sync::LazyLock<Instant> =
-            std::sync::LazyLock::new(|| Instant::now() + 60 * SECOND);
-        *NOW
     }
 
     proptest! {

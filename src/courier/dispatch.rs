@@ -39,9 +39,10 @@ impl Courier {
             urgent |= first.is_late(now);
             match next {
                 Next::Send(turns) => {
-                    if let Some(hook) = hook.filter(|_| round.availability.breaker().allows(now)) {
-                        self.send(round, hook, turns);
-                    }
+                    let Some(hook) = hook else { break };
+                    // The decision has seen that the breaker lets it through. Where that is open, this is the probe.
+                    round.availability.breaker().allows(now);
+                    self.send(round, hook, turns);
                 }
                 Next::ParkBehind => self.park_first(round, Fate::Behind),
                 Next::ParkFor(wait) => self.park_first(round, Fate::Retry(wait)),

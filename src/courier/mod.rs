@@ -5,8 +5,8 @@
 //! Nothing overtakes what is parked: whatever comes later in its lane is parked behind it. What is due is claimed back
 //! from the table.
 //!
-//! The courier's task lives only while there is something to deliver. What decides (lanes, backlog, breaker, verdicts,
-//! and the [decision](decision) between sending, parking and waiting) are plain values; the task only asks them.
+//! The courier's task lives only while there is something to deliver. What decides are plain values that the task asks:
+//! lanes, backlog, breaker, verdicts, and the decision between sending, parking and waiting.
 
 pub mod batch;
 pub mod breaker;
@@ -136,7 +136,7 @@ impl Courier {
     }
 
     /// The hook has been made, changed or enabled. What waits goes where the hook points now.
-    pub fn follow(self: &Arc<Self>, hook: Arc<Hook>) {
+    pub fn update(self: &Arc<Self>, hook: Arc<Hook>) {
         self.change(|state| {
             state.hook = Some(hook);
             state.active = true;
@@ -145,7 +145,7 @@ impl Courier {
     }
 
     /// The hook has been disabled or removed. What was handed over before gets its one attempt.
-    pub fn halt(self: &Arc<Self>) {
+    pub fn deactivate(self: &Arc<Self>) {
         self.change(|state| state.active = false);
     }
 

@@ -68,7 +68,7 @@ impl Reader {
         let invalid = match hook {
             Ok(hook) => {
                 if hook.active {
-                    self.couriers.follow(&hook);
+                    self.couriers.update(&hook);
                 }
                 self.hooks.index.put(hook);
                 None
@@ -90,6 +90,6 @@ impl Reader {
     /// Removes a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
         self.hooks.index.remove(id);
-        self.couriers.halt(id);
+        self.couriers.deactivate(id);
     }
 }

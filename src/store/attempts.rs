@@ -26,7 +26,7 @@ const PART: i64 = 5000;
 const HIDDEN: &str = "…";
 
 row! {
-    /// An attempt, as `note_attempts.sql` takes it.
+    /// An attempt, as `record_attempts.sql` takes it.
     struct Recorded<'a> {
         delivery: &'a str,
         hook: &'a str,
@@ -115,7 +115,7 @@ pub(super) async fn record(
 ) -> Result<()> {
     let rows = attempts.iter().map(|attempt| Recorded::new(attempt, rules));
     let columns: Columns<'_> = rows.collect();
-    let sql = include_str!("../../sql/store/note_attempts.sql");
+    let sql = include_str!("../../sql/store/record_attempts.sql");
     let written = client.execute(sql, &columns.parameters()).await;
     written.context("write attempts")?;
     let delivered = attempts.iter().filter(|attempt| attempt.delivered);

@@ -40,7 +40,7 @@ impl Session {
             client.prepare(include_str!("../../sql/store/postpone.sql")),
             client.prepare(include_str!("../../sql/store/release.sql")),
             client.prepare(include_str!("../../sql/store/advance.sql")),
-            client.prepare(include_str!("../../sql/store/note_failing.sql")),
+            client.prepare(include_str!("../../sql/store/record_failing.sql")),
         )?;
         Ok(Self {
             client,

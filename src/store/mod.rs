@@ -218,7 +218,7 @@ impl Store {
         let ids = |hooks: &[HookId]| -> Vec<String> {
             hooks.iter().map(|hook| hook.as_str().to_owned()).collect()
         };
-        let sql = include_str!("../../sql/store/note_progress.sql");
+        let sql = include_str!("../../sql/store/save_checkpoint.sql");
         self.execute(
             &self.checkpoints,
             "note the progress",

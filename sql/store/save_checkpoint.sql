@@ -1,5 +1,5 @@
--- Notes what the slot is about to hear, how far the transaction at which it stands is settled, and which hooks have been
--- switched off ($8) or are so no more ($9) by then.
+-- Saves a checkpoint: what is about to be confirmed to the slot, how far the transaction at which it stands is settled,
+-- and which hooks have been switched off ($8) and on ($9) by then.
 with switched_off as (
     insert into off_hook (slot, hook)
     select $1, hook
@@ -19,7 +19,7 @@ on conflict (slot) do update
 set
     system_identifier = excluded.system_identifier,
     timeline = excluded.timeline,
-    -- A session begins where the slot stands, which may be before what was noted.
+    -- A session begins where the slot stands, which may be before the last checkpoint.
     confirmed = case
         when (progress.system_identifier, progress.timeline) = (excluded.system_identifier, excluded.timeline)
             then greatest(progress.confirmed, excluded.confirmed)

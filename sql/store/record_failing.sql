@@ -1,9 +1,9 @@
--- Notes since when hooks have been failing, and forgets it of those that have had a success.
+-- Records since when hooks have been failing, and deletes that of hooks that have had a success.
 with word as (
     select hook, since
     from unnest($1::text[], $2::timestamptz[]) as said (hook, since)
 ),
--- One statement never touches a row twice: a hook is in one of the two.
+-- No statement may touch a row twice, and none does: a hook is either deleted here or inserted below.
 recovered as (
     delete from failing
     using word

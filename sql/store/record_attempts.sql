@@ -1,4 +1,4 @@
--- Writes a batch of history.
+-- Writes attempts to the history.
 insert into attempt (
     delivery, hook, event, number, started_at, took_ms, delivered, status, error, url, request_headers, request_body,
     response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane
