@@ -1,4 +1,4 @@
-//! What lies under deploy/ speaks of metrics, paths and settings that exist.
+//! The files under deploy/ name only metrics, paths and settings that exist.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -10,7 +10,7 @@ const DASHBOARD: &str = include_str!("../deploy/grafana/rowhook.json");
 const KUBERNETES: &str = include_str!("../deploy/kubernetes/rowhook.yaml");
 const UNIT: &str = include_str!("../deploy/systemd/rowhook.service");
 
-/// Every name of a metric in a text, without what a histogram adds.
+/// Every metric that a text names, without the suffixes of histograms.
 fn metrics(text: &str) -> BTreeSet<&str> {
     let name = |c: char| c.is_ascii_lowercase() || c == '_';
     text.match_indices("rowhook_")
@@ -71,7 +71,7 @@ fn the_configuration_for_kubernetes_is_one() {
     for path in ["/health/live", "/health/ready"] {
         assert!(KUBERNETES.contains(&format!("path: {path}\n")));
     }
-    // Both give a rowhook that stops longer than it takes.
+    // Both give rowhook more time to stop than it takes.
     let grace = config.delivery.grace.as_secs();
     for (text, key) in [
         (KUBERNETES, "terminationGracePeriodSeconds: "),

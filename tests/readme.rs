@@ -1,4 +1,4 @@
-//! The README, held against the repository: what it links to as proven has to be there.
+//! Every test that the README links to exists.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs};
 
 const README: &str = include_str!("../README.md");
 
-/// Every `[name](tests/….rs)`.
+/// The name and the path of every `[name](tests/….rs)`.
 fn stories() -> Vec<(&'static str, &'static str)> {
     let links = README.split("](tests/").skip(1);
     let before = README

@@ -1,6 +1,6 @@
-//! The oracle of row JSON is Postgres itself: what we write of a decoded row has to equal `to_jsonb(row)`.
+//! The oracle of row JSON is Postgres itself: the JSON of a decoded row has to equal `to_jsonb(row)`.
 //!
-//! Rows go through a real logical slot and our own decoder, so this proves the whole way from the WAL to the JSON.
+//! Rows go through a real logical slot and rowhook's own decoder, so this tests the whole way from the WAL to the JSON.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is a test")]
 
@@ -16,7 +16,7 @@ use rowhook::{
 };
 use tokio_postgres::{Client, NoTls};
 
-/// A column's type, and how random values of it are written in SQL.
+/// The type of a column, and random values of it in SQL.
 struct Typed {
     sql: &'static str,
     value: BoxedStrategy<String>,
@@ -37,7 +37,7 @@ fn literal(text: impl AsRef<str>) -> String {
     format!("'{}'", text.as_ref().replace('\'', "''"))
 }
 
-/// Texts with everything that some quoting treats in a special way.
+/// Texts with all characters that some kind of quoting treats specially.
 fn awkward() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         prop::sample::select(vec![
@@ -265,7 +265,7 @@ async fn a_row_of_the_stream_is_written_as_to_jsonb_writes_it() {
     assert_eq!(seen, ROWS);
 }
 
-/// Postgres compares, because it alone compares numbers of any size exactly.
+/// Postgres compares, because it compares numbers of any size exactly.
 async fn compare(client: &Client, ours: &str, id: usize) {
     let id = i32::try_from(id).unwrap();
     let sql = "

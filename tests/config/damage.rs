@@ -1,4 +1,4 @@
-//! No text makes the reader panic.
+//! The reader does not panic, whatever the text.
 
 use proptest::prelude::*;
 

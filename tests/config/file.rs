@@ -1,4 +1,4 @@
-//! The files that are read, and their environment.
+//! The files that these tests read, and the environment.
 
 use std::path::Path;
 

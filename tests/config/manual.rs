@@ -1,4 +1,4 @@
-//! hooks.toml of the repository, which is the manual.
+//! The repository's hooks.toml, which is the manual of all keys.
 
 use rowhook::{
     config::{Action, Columns, DisableAfter, EventSource, KEYS, OnGone, Order, PayloadFormat},

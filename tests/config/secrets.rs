@@ -1,4 +1,4 @@
-//! Secrets, which are never shown.
+//! Secrets and values from the environment are never shown.
 
 use crate::file::{MANUAL, SECRET, mistakes, parse};
 

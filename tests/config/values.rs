@@ -1,4 +1,4 @@
-//! What is read, and its defaults.
+//! Values, defaults, and derived values.
 
 use rowhook::{
     config::Delivery,

@@ -161,8 +161,8 @@ impl<'a> File<'a> {
     }
 }
 
-/// The same path from the root of the crate, or nothing if it begins elsewhere: with another crate, a type, or a module that
-/// the file itself declares.
+/// The same path from the root of the crate, or nothing if it begins elsewhere: with another crate, a type, or a module
+/// that the file itself declares.
 fn from_root<'a>(module: &[&'a str], path: Path<'a>) -> Option<Path<'a>> {
     let supers = path.iter().take_while(|part| **part == "super").count();
     let (base, rest) = match path[0] {
@@ -177,8 +177,8 @@ fn from_root<'a>(module: &[&'a str], path: Path<'a>) -> Option<Path<'a>> {
     Some(base.iter().chain(rest).copied().collect())
 }
 
-/// Reads one tree of a `use` with what stands before its braces, adds its leaves to `found` as the name that each brings and
-/// its path, and returns the tokens behind the tree.
+/// Reads one tree of a `use` with what stands before its braces, adds its leaves to `found` as the name that each
+/// brings and its path, and returns the tokens behind the tree.
 fn read_use<'t, 'a>(
     mut tokens: &'t [&'a str],
     before: &[&'a str],
@@ -239,8 +239,8 @@ fn paths<'a>(tokens: &[&'a str]) -> Vec<Path<'a>> {
     found
 }
 
-/// The file that defines what a path leads to, and the name of that, through all re-exports. Nothing for a path that ends at
-/// a module: only what is named by way of the module counts.
+/// The file that defines what a path leads to, and the name of that, through all re-exports. Nothing for a path that
+/// ends at a module: only what is named by way of the module counts.
 fn resolve<'a>(files: &Files<'a>, mut path: Path<'a>) -> Option<(&'a str, &'a str)> {
     // A name that is re-exported under itself would lead on without end.
     for _ in 0..8 {

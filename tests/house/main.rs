@@ -1,8 +1,11 @@
 //! The plan of the house: which file of src may import from which.
 //!
-//! src has floors, and a file imports only from its own floor and from lower ones. Imports never go in a circle, so each
-//! file can be read with nothing but the files below it in mind. `pub use` counts as an import. What is behind
-//! `#[cfg(test)]` does not.
+//! src has floors, and a file imports only from its own floor and from lower ones. Imports never go in a circle, so
+//! each file can be read with nothing but the files below it in mind.
+//!
+//! An import is every path that begins with `crate`, `self` or `super`, or with a name that such a `use` brings in, and
+//! every `pub use`. A name that is re-exported is followed to the file that defines it. What is behind `#[cfg(test)]`
+//! does not count, nor does a call that names a module which the file itself declares.
 
 #![allow(
     unreachable_pub,

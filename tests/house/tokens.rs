@@ -1,7 +1,7 @@
 //! The tokens of a Rust file, as far as imports need them.
 
-/// The names and the punctuation of a file, each character of punctuation by itself. Comments and literals are left out,
-/// and so is every item behind `#[cfg(test)]`, except that `mod name;` of such an item is returned apart.
+/// The names and the punctuation of a file, each character of punctuation by itself. Comments and literals are left
+/// out, and so is every item behind `#[cfg(test)]`, except that `mod name;` of such an item is returned apart.
 pub struct Tokens<'a> {
     pub all: Vec<&'a str>,
     /// The modules with a file of their own that only tests have.

@@ -1,4 +1,4 @@
-//! Answers that are late, endless, false or none.
+//! Answers that are late, endless or malformed, or never come.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ async fn what_is_not_an_answer_is_a_failure_in_few_words() {
         send(&sender(), &target(&headers)).await,
         Answer::Failed(_)
     ));
-    // A port that nobody listens on any more.
+    // Nobody listens on this port any more.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://anna:secret@{}/", listener.local_addr().unwrap());
     drop(listener);

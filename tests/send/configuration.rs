@@ -1,10 +1,10 @@
-//! Hooks of a file.
+//! Hooks from a hooks.toml.
 
 use std::path::Path;
 
 use rowhook::{config::Config, hook, hook::Hook};
 
-/// The hooks of a hooks.toml in `folder`, with these keys each.
+/// The hooks of a hooks.toml in `folder`, one for each of `keys`. Or its mistakes.
 pub fn hooks_with(folder: &Path, url: &str, keys: &[&str]) -> Result<Vec<Hook>, String> {
     let mut text = "[database]\nurl = \"host=localhost\"\n[events]\na = \"b.created\"\n[delivery]\nallow_http = true\n"
         .to_owned();

@@ -57,7 +57,7 @@ pub async fn send(sender: &Sender, target: &Target) -> Answer {
     send_within(sender, target, Duration::from_secs(20)).await
 }
 
-/// A server that does with each connection what `serve` says, and counts them.
+/// Starts a server that handles each connection with `serve`. Returns its URL and the count of connections.
 pub async fn raw<F, S>(serve: S) -> (String, Arc<AtomicUsize>)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -75,7 +75,7 @@ where
     (url, connections)
 }
 
-/// Reads one request of ours, which ends with its body.
+/// Reads one request, up to the end of its body, which is `{"n":1}`.
 pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     while !request.ends_with(b"{\"n\":1}") {
@@ -90,7 +90,7 @@ pub async fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 pub async fn answer_with(stream: &mut TcpStream, answer: &[u8]) {
     read_request(stream).await;
-    // An answer that nobody waits for any more is not the server's concern.
+    // The client may be gone already.
     let _ = stream.write_all(answer).await;
 }
 
@@ -101,7 +101,7 @@ pub fn code(answer: &Answer) -> u16 {
     }
 }
 
-/// Serves `app`, and returns where.
+/// Serves `app`, and returns its URL.
 pub async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! What a request has in it, and where it goes.
+//! The parts of a request, and where it is sent.
 
 use std::sync::atomic::Ordering;
 
@@ -39,7 +39,7 @@ async fn a_request_has_these_bytes() {
     assert_eq!(code(&answer), 204);
     let request = heard.recv().await.unwrap();
     let mut lines: Vec<String> = request.lines().map(str::to_owned).collect();
-    // What changes from run to run.
+    // These change from run to run.
     for line in &mut lines {
         for name in ["host: ", "webhook-timestamp: ", "webhook-signature: v1,"] {
             if line.starts_with(name) {
@@ -70,7 +70,7 @@ async fn a_request_has_these_bytes() {
 
 #[tokio::test]
 async fn a_kept_connection_that_is_closed_as_it_is_used_costs_no_attempt() {
-    // The first connection answers once, and closes at the second request without a word.
+    // The first connection answers once, and is closed without an answer to the second request.
     let (url, connections) = raw(|mut stream, connection| async move {
         answer_with(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         if connection == 0 {

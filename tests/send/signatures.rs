@@ -1,4 +1,4 @@
-//! Signatures, verified by others.
+//! Signatures, verified by other implementations.
 
 use std::{
     io::Write as _,
@@ -36,7 +36,7 @@ async fn the_official_library_verifies_what_is_sent() {
     assert_eq!(heard.recv().await, Some(true));
 }
 
-/// What a request signed so says in `header`. Its body is `{"n":1}`.
+/// The headers of a request with the body `{"n":1}` that is signed by this scheme, which has to set `header`.
 async fn signature_of(scheme: &str, header: &str, secrets: [&str; 2]) -> HeaderMap {
     let (said, mut heard) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |request: Received| {
@@ -92,7 +92,7 @@ async fn an_ed25519_signature_is_verified_with_the_public_key_that_is_printed() 
     public.verify_strict(signed.as_bytes(), &signature).unwrap();
 }
 
-/// GitHub's receivers, NetBox's (`X-Hook-Signature`) and those of servo-webhooks compute it so; here openssl does.
+/// Receivers of GitHub, NetBox (`X-Hook-Signature`) and servo-webhooks compute these signatures. Here openssl does.
 #[tokio::test]
 async fn signatures_for_receivers_that_exist_are_what_openssl_computes() {
     for (scheme, header, algorithm, prefix) in [

@@ -1,4 +1,4 @@
-//! TLS, with certificates on either side.
+//! TLS, with certificates of servers and of clients.
 
 use std::{path::Path, process::Command, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     endpoint::{code, delivery, send, sender, target},
 };
 
-/// Makes `name.pem`, a certificate that is its own authority, and `name.key`.
+/// Makes `name.pem`, a self-signed certificate, and `name.key`.
 fn certify(folder: &Path, name: &str) {
     let openssl = Command::new("openssl")
         .args([
@@ -54,7 +54,8 @@ fn certify(folder: &Path, name: &str) {
     assert!(openssl.status.success(), "{told}");
 }
 
-/// A receiver with the certificate of `server`, which demands that of `client`. It says of each request its version of HTTP.
+/// Starts a receiver with the certificate of `server`, which demands that of `client` if there is one. Returns its URL,
+/// and the HTTP version of each request.
 async fn receive_over_tls(
     folder: &Path,
     client: Option<&str>,
@@ -98,7 +99,7 @@ async fn receive_over_tls(
         while let Ok((stream, _)) = listener.accept().await {
             let (acceptor, app) = (acceptor.clone(), app.clone());
             tokio::spawn(async move {
-                // A client that does not trust us, or that we do not trust, ends the handshake.
+                // The handshake fails where one side does not trust the other.
                 let Ok(stream) = acceptor.accept(stream).await else {
                     return;
                 };

@@ -25,7 +25,7 @@ use rowhook::{
 };
 use tokio_postgres::Client;
 
-/// One server for all tests of this file. It is never dropped; its broom sweeps up when the process ends.
+/// One server for all of these tests. A static is never dropped; the cluster removes itself when the process ends.
 pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     let settings = [
         "max_replication_slots=60",
@@ -40,7 +40,7 @@ pub const BOOKSTORE: &str = "
     create table log (line text);
 ";
 
-/// A database of its own, with a bookstore in it.
+/// A new database with a bookstore in it, and the configuration of its events.
 pub async fn bookstore() -> (Client, Config) {
     let database = new_database(&CLUSTER, "shop").await;
     let client = connect(&CLUSTER.url(&database)).await;
@@ -67,7 +67,7 @@ pub async fn connect(url: &str) -> Client {
     Address::parse(url).unwrap().connect("test").await.unwrap()
 }
 
-/// The smallest configuration; the slot is called like the database, as slots belong to the whole server.
+/// The smallest configuration. The slot has the name of the database, because slots belong to the whole server.
 pub fn config(url: &str, slot: &str) -> Config {
     Config {
         path: "hooks.toml".into(),
@@ -153,13 +153,14 @@ impl Build for Config {
     }
 }
 
+/// Runs setup, and returns the reason of each step.
 pub async fn set_up(config: &Config) -> Vec<String> {
     let steps = setup(config, Patience::default(), &|_| {}).await;
     let reasons = steps.unwrap().into_iter().map(|step| step.reason);
     reasons.collect()
 }
 
-/// What setup says when it refuses.
+/// The message with which setup refuses.
 pub async fn refused(config: &Config) -> String {
     let impatient = Patience {
         lock_timeout: Duration::from_millis(100),
@@ -172,7 +173,7 @@ pub async fn refused(config: &Config) -> String {
         .to_string()
 }
 
-/// What check finds that is worse than a note, or all of it: `Level what; mend`.
+/// What check finds at this level and above, a line each: `Level place what; remedy`.
 pub async fn findings(config: &Config, from: Level) -> Vec<String> {
     let refuses =
         |target: &url::Url| (target.scheme() == "http").then(|| "it has no TLS".to_owned());
@@ -184,11 +185,11 @@ pub async fn findings(config: &Config, from: Level) -> Vec<String> {
                 .place
                 .map(|place| format!("{place} "))
                 .unwrap_or_default();
-            let mend = finding
+            let remedy = finding
                 .mend
-                .map(|mend| format!("; {mend}"))
+                .map(|remedy| format!("; {remedy}"))
                 .unwrap_or_default();
-            format!("{:?} {place}{}{mend}", finding.level, finding.what)
+            format!("{:?} {place}{}{remedy}", finding.level, finding.what)
         });
     let database = &config.database.slot;
     shown

@@ -54,7 +54,7 @@ async fn check_finds_nothing_wrong_after_setup() {
 }
 
 #[tokio::test]
-async fn check_says_what_each_table_cannot_do_and_how_to_mend_it() {
+async fn check_says_what_each_table_cannot_do_and_how_to_fix_it() {
     let (client, config) = bookstore().await;
     client
         .batch_execute(
@@ -207,7 +207,7 @@ async fn check_recognizes_a_pooler() {
     );
 }
 
-/// As PgBouncer does: passes on ordinary sessions, and refuses the start-up parameter of the other kind.
+/// Forwards ordinary sessions and refuses replication sessions, as PgBouncer does.
 async fn pool(mut client: tokio::net::TcpStream, server: &str) -> std::io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
     let length = client.read_u32().await?;

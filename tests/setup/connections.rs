@@ -1,4 +1,4 @@
-//! Ways to connect: sockets, passwords, TLS.
+//! Connections over sockets, with passwords, and with TLS.
 
 use std::{
     fs,
@@ -62,7 +62,7 @@ async fn a_password_is_asked_for_and_checked() {
         Err(error) => error.to_string().replace(&at, "HOST"),
     };
 
-    // The server reads its file a moment after the reload was asked for.
+    // The server reads pg_hba.conf a moment after pg_reload_conf() has returned.
     let asked = async {
         while told(url("")).await == "in" {
             tokio::task::yield_now().await
@@ -149,7 +149,7 @@ async fn tls_is_verified_as_far_as_the_mode_says() {
     );
 }
 
-/// Opens a replication session and asks it who it is.
+/// Opens a replication session, and runs IDENTIFY_SYSTEM in it.
 async fn replicate(url: &str) -> Result<(), String> {
     let address = Address::parse(url).unwrap();
     let session = Session::open(&address, "test", &[]).await;
@@ -201,7 +201,7 @@ async fn serve_tls(cluster: &Cluster, folder: &Path, host: &str) {
         .expect("the server never turned TLS on");
 }
 
-/// Makes `name.pem` and `name.key` for `subject`: an authority, or signed by one.
+/// Makes `name.pem` and `name.key` for `subject`: an authority, or a server signed by `authority`.
 fn certify(folder: &Path, name: &str, subject: &str, authority: Option<&str>) {
     let mut openssl = Command::new("openssl");
     openssl

@@ -1,4 +1,4 @@
-//! What setup makes, and that it makes it once.
+//! What setup creates, and that it creates it once.
 
 use std::process::{Command, Stdio};
 
@@ -82,7 +82,7 @@ async fn what_print_prints_does_the_same_in_psql() {
 
 fn psql(config: &Config, script: &str) {
     use std::io::Write;
-    // Some packages bring the server alone; any psql will do then.
+    // Some packages have only the server. Any psql will do then.
     let beside = CLUSTER.bin().join("psql");
     let psql = if beside.exists() {
         beside

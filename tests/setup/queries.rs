@@ -1,8 +1,8 @@
-//! What tests ask the database.
+//! Queries of the catalog.
 
 use tokio_postgres::Client;
 
-/// Rows of one text column.
+/// The rows of a query with one text column.
 pub async fn texts(client: &Client, sql: &str) -> Vec<String> {
     let rows = client.query(sql, &[]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
@@ -23,12 +23,13 @@ pub async fn traces(client: &Client) -> Vec<String> {
     texts(client, &sql).await
 }
 
+/// The tables of each publication.
 pub async fn published(client: &Client) -> Vec<String> {
     let sql = "select pubname || ' ' || tablename from pg_publication_tables order by 1";
     texts(client, sql).await
 }
 
-/// How Postgres refuses a statement: message and hint.
+/// The message and the hint with which Postgres refuses a statement.
 pub async fn refusal(client: &Client, sql: &str) -> String {
     let error = client.batch_execute(sql).await.unwrap_err();
     let error = error.as_db_error().unwrap();

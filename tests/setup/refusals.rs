@@ -1,4 +1,4 @@
-//! What stands in the way of setup, and what it says then.
+//! What setup refuses, and with which message.
 
 use std::{sync::Mutex, time::Duration};
 

@@ -139,7 +139,7 @@ async fn partitions_are_heard_as_their_table_and_one_without_key_is_never_in_dan
             "rowhook_inserts visit"
         ]
     );
-    // A partition that comes later has the default identity, and no key to go with it.
+    // A later partition has the default replica identity, and no key for it.
     client
         .batch_execute(
             "create table visit_2 partition of visit for values from (10) to (20);

@@ -1,4 +1,5 @@
-//! A backfill sends what a table has, among the changes that go on, and never older after newer.
+//! A backfill sends the rows that a table has already, among the changes that go on meanwhile, and never an older state
+//! of a row after a newer one.
 
 use harness::{BOOK_EVENTS, Call, Database, Receiver, Rowhook};
 use std::collections::HashMap;
@@ -8,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::managing::{ask, refused};
 
-/// Changes rows again and again, some of them several in a transaction and in no order, until it is told to stop.
+/// Changes rows again and again, some of them several at once and in no order, until `stop` is true.
 fn write(url: &str, seed: u64, mut stop: tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
     let url = url.to_owned();
     tokio::spawn(async move {
@@ -29,7 +30,7 @@ fn write(url: &str, seed: u64, mut stop: tokio::sync::watch::Receiver<bool>) -> 
                 .iter()
                 .map(|id| format!("update book set price = price + 1 where id = {id};"))
                 .collect();
-            // Two that change the same rows in another order may be in each other's way; that is their own affair.
+            // Two writers that change the same rows in a different order may deadlock. Nothing follows from that.
             if client
                 .batch_execute(&format!("begin; {sql} commit"))
                 .await
@@ -115,7 +116,7 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
     rowhook.until_log("attached").await;
-    // Of Anna's 1500 books those that cost more than 1000.
+    // Of Anna's 1500 books, only those that cost more than 1000.
     let hook = database
         .hook(Some("7"), "book.added", &receiver.url())
         .await;
@@ -184,7 +185,7 @@ async fn a_row_that_somebody_is_changing_is_waited_for_and_blocks_nobody() {
     });
     let calls = receiver.expect(9).await;
     assert!(calls.iter().all(|call| call.data()["id"] != json!(5)));
-    // The others can be changed meanwhile.
+    // The other rows can be changed meanwhile.
     database
         .sql("update book set price = 3 where id <> 5")
         .await;

@@ -1,4 +1,4 @@
-//! What is wrong is said in one line that says what to do.
+//! Every mistake is reported in one line, which says how to correct it.
 
 use harness::{BOOK_EVENTS, BOOKSTORE, Database, connect, rowhook};
 use rowhook::demo::cluster::Cluster;
@@ -172,7 +172,7 @@ async fn a_column_that_was_dropped_is_named() {
         .lines()
         .filter(|line| line.starts_with("fatal") && line.contains("price"))
         .collect();
-    // By `changed` and by `when`.
+    // One for `changed`, and one for `when`.
     assert_eq!(told.len(), 2, "{}", ended.out);
     let ended = rowhook(&config, &["run"]);
     assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);

@@ -1,11 +1,11 @@
-//! Several deliveries in one request: an array, in which each keeps its own id, order, attempts and parking.
+//! Several deliveries in one request. Each member of the array keeps its own id, order, attempts and parking.
 
 use harness::{BOOK_EVENTS, Call, Database, Receiver, Rowhook, SECRET, rowhook};
 use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-/// A hook on everything, with these keys more.
+/// A hook on all events, with these additional keys.
 fn hook(receiver: &Receiver, keys: &str) -> String {
     format!(
         "{BOOK_EVENTS}\n[[hooks]]\nname = \"batched\"\nevents = [\"*\"]\ntarget = \"{}\"\nsecret = \"{SECRET}\"\n{keys}\n",
@@ -28,7 +28,7 @@ fn accepted(calls: &[Call]) -> impl Iterator<Item = &Call> {
     calls.iter().filter(|call| call.status == 200)
 }
 
-/// What arrived, each delivery when it came first: the id of its row, and its event.
+/// The id of the row and the event of each delivery, in the order of first arrival.
 fn arrived(calls: &[Call]) -> Vec<(i64, String)> {
     let mut seen = HashSet::new();
     let mut arrived = Vec::new();
@@ -88,7 +88,7 @@ async fn events_of_one_row_stand_in_one_array_in_order() {
         .sql("insert into book values (1, 7, 1, 'Dune', 1)")
         .await;
     database.sql("update book set price = 2").await;
-    // The row moves to another key, and both of its lanes come along.
+    // The key of the row changes, and both of its lanes join the batch.
     database.sql("update book set id = 2").await;
     assert!(receiver.calls().is_empty(), "they wait for a fourth");
     database.sql("delete from book").await;
@@ -146,7 +146,7 @@ async fn a_batch_that_fails_is_parked_whole_and_its_lane_comes_again_in_runs() {
     assert_eq!(rows, (1..=100).collect::<Vec<_>>(), "in commit order");
     let requests = accepted(&calls).count();
     assert!(requests <= 20, "{requests} requests for what was parked");
-    // The first is the same again: the same members, and so the same id.
+    // Each repetition of the first request begins with the same delivery.
     let first = |call: &Call| members(call)[0].0.clone();
     assert!(
         calls[..5]
@@ -169,7 +169,7 @@ async fn rows_that_failed_together_come_again_together() {
     let calls = receiver.until("all of it", |calls| arrived(calls).len() == 50);
     let calls = calls.await;
     database.until_all_has_arrived().await;
-    // Their times may be some milliseconds apart, and then it takes a few arrays.
+    // The deliveries may be due some milliseconds apart, and then take more than one request.
     let again = calls.len() - 1;
     assert!(again < 10, "{again} requests for fifty rows");
     if again == 1 {
@@ -279,7 +279,7 @@ async fn members_that_have_arrived_are_sent_again_each_by_its_id() {
 #[tokio::test]
 async fn nothing_is_lost_or_out_of_order_when_rowhook_is_killed() {
     let database = Database::bookstore().await;
-    // Every third request fails, whoever asks.
+    // Every third request fails, whichever deliveries it has.
     let receiver = Receiver::answering(|_, before| if before % 3 == 1 { 500 } else { 200 }).await;
     let config = hook(
         &receiver,

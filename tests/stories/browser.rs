@@ -1,4 +1,4 @@
-//! A headless Chromium, driven as the WebDriver standard says. It ends when it is dropped.
+//! A headless Chromium, driven through WebDriver.
 
 use harness::DEADLINE;
 use std::{
@@ -87,7 +87,7 @@ impl Browser {
         self.ask(Method::POST, "/url", json!({ "url": url })).await;
     }
 
-    /// Waits for an element, and gives its reference.
+    /// Waits for an element, and returns its reference.
     async fn find(&self, xpath: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
@@ -104,7 +104,7 @@ impl Browser {
         }
     }
 
-    /// Waits until the page has such an element, and gives its text.
+    /// Waits for an element, and returns its text.
     pub async fn see(&self, xpath: &str) -> String {
         let element = self.find(xpath).await;
         let text = self
@@ -169,7 +169,7 @@ impl Browser {
         .await;
     }
 
-    /// Light or dark, and so wide.
+    /// Sets the colour scheme, `light` or `dark`, and the size of the window in pixels.
     pub async fn look(&self, scheme: &str, width: u32, height: u32) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await;
@@ -178,7 +178,7 @@ impl Browser {
             .await;
     }
 
-    /// A picture of the page. It is kept under docs/page where ROWHOOK_SCREENSHOTS is set.
+    /// Takes a picture of the page. If ROWHOOK_SCREENSHOTS is set, it is also written to docs/page.
     pub async fn picture(&self, name: &str) -> Vec<u8> {
         let png = self.ask(Method::GET, "/screenshot", Value::Null).await;
         let png = BASE64_STANDARD.decode(png.as_str().unwrap()).unwrap();
@@ -189,7 +189,7 @@ impl Browser {
         png
     }
 
-    /// What the browser complained of: broken scripts, refused styles.
+    /// What the browser has logged: broken scripts, refused styles.
     pub async fn complaints(&self) -> Vec<Value> {
         let log = self
             .ask(Method::POST, "/se/log", json!({"type": "browser"}))
@@ -204,7 +204,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Chromedriver ends its browsers when it is asked to end.
+        // On SIGTERM, Chromedriver ends its browsers too.
         let pid = nix::unistd::Pid::from_raw(self.driver.id().try_into().unwrap());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.driver.wait();

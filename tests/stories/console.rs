@@ -1,4 +1,4 @@
-//! The console, asked with psql and with a driver.
+//! The console, through psql and through a driver.
 
 use harness::{BOOK_EVENTS, Database, Receiver, Rowhook};
 use std::process::Command;
@@ -75,7 +75,7 @@ async fn psql_and_a_driver_ask_rowhook_and_tell_it_what_to_do() {
     assert!(good && told.trim() == "RETRY", "{told}");
     receiver.expect(2).await;
 
-    // A driver prepares first.
+    // A driver prepares its statements first.
     let (host, port) = at.split_once(':').unwrap();
     let url = format!(
         "host={host} port={port} user=x dbname=rowhook password='{PASSWORD}' sslmode=disable"

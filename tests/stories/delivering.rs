@@ -111,7 +111,7 @@ async fn a_failing_delivery_is_tried_again_with_the_same_id_and_body_until_it_su
 #[tokio::test]
 async fn a_later_event_of_a_row_waits_for_the_earlier_and_other_rows_do_not() {
     let database = Database::bookstore().await;
-    // Each first attempt at row 1 fails.
+    // The first attempt at each delivery of row 1 fails.
     let failed = Arc::new(std::sync::Mutex::new(HashMap::new()));
     let receiver = Receiver::answering(move |call, _| {
         let mut failed = failed.lock().unwrap();
@@ -233,7 +233,7 @@ async fn no_more_requests_are_in_flight_than_the_hook_allows() {
         let (flying, most) = (Arc::clone(&flying), Arc::clone(&most));
         axum::Router::new().fallback(move || async move {
             most.fetch_max(flying.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            // Hold the request until others have had every chance to come beside it.
+            // Hold the request until other requests have had every chance to arrive beside it.
             for _ in 0..50 {
                 tokio::task::yield_now().await;
             }
@@ -301,7 +301,7 @@ async fn gone_disables_the_hook_at_once() {
         .await;
     database.until_all_is_confirmed().await;
     assert_eq!(receiver.calls().len(), 1);
-    // Enabled again, it gets what was kept for it, and hears again.
+    // Once it is enabled again, the hook gets what was kept for it, and new events too.
     receiver.answer(|_, _| 200);
     let enable = format!("update rowhook.hook set active = true where id = {hook}");
     database.sql(&enable).await;
@@ -365,13 +365,13 @@ async fn an_endpoint_that_fails_is_parked_and_holds_neither_the_slot_nor_the_oth
         "select count(*) = 600 from rowhook.delivery where state = 'parked' and hook = '{hook}'"
     );
     database.until("all of it is parked", &parked).await;
-    // The breaker spares an endpoint that only fails.
+    // The breaker spares an endpoint that keeps failing.
     assert!(bad.calls().len() < 100, "{}", bad.calls().len());
     // Of each row, the second waits behind the first.
     let behind = "select count(*) from rowhook.delivery where next_attempt is null";
     assert_eq!(database.ask(behind).await, "300");
 
-    // An hour later, and with the endpoint mended, everything arrives in order.
+    // An hour later, with the endpoint working again, everything arrives in order.
     bad.answer(|_, _| 200);
     rowhook.stop();
     let before = bad.calls().len();
@@ -418,7 +418,7 @@ async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
     database.until("all of it is parked", parked).await;
 }
 
-/// A rowhook with one hook, which has these keys too.
+/// A rowhook with one hook on the slow endpoint, which has these additional keys.
 async fn attached_to(slow: &Slow, database: &Database, keys: &str) -> Rowhook {
     let hook = format!(
         "name = \"slow\"\nevents = [\"*\"]\ntarget = \"{}\"",
@@ -430,7 +430,7 @@ async fn attached_to(slow: &Slow, database: &Database, keys: &str) -> Rowhook {
 
 #[tokio::test]
 async fn a_slow_endpoint_holds_the_slot_for_less_than_its_time_out() {
-    // With `order`, all wait behind one.
+    // With `order = "hook"`, all deliveries wait behind the first one.
     for one_by_one in ["concurrency = 1", "order = \"hook\""] {
         let database = Database::bookstore().await;
         let slow = Slow::refusing(Duration::from_secs(1), 0).await;
@@ -449,7 +449,7 @@ async fn a_slow_endpoint_holds_the_slot_for_less_than_its_time_out() {
 #[tokio::test]
 async fn an_endpoint_busy_with_what_was_parked_holds_the_slot_no_longer_than_its_time_out() {
     let database = Database::bookstore().await;
-    // The tenth failure opens the breaker, and what is parked then takes ten seconds.
+    // The tenth failure opens the breaker. What is parked then waits for ten seconds.
     let mut slow = Slow::refusing(Duration::from_millis(100), 10).await;
     let keys = "concurrency = 1\ntimeout = \"3s\"";
     let _rowhook = attached_to(&slow, &database, keys).await;
@@ -485,7 +485,7 @@ async fn what_an_endpoint_asks_for_in_retry_after_is_kept() {
         .await;
     let asked = "select count(*) = 1 from rowhook.delivery where next_attempt between now() + interval '59 min' and now() + interval '61 min'";
     database.until("it waits for an hour", asked).await;
-    // The whole hook keeps the pause: the next one is not even tried.
+    // The pause is that of the whole hook, so the next delivery is not even tried.
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;
@@ -572,8 +572,8 @@ async fn what_is_made_due_among_many_comes_before_those_that_were_due_later() {
     assert!(at.is_some_and(|at| at < 1300), "{at:?}");
 }
 
-/// Of the book with this id in the schema public, by the hash that `Relation::lane` documents. Two of these share a bucket of the
-/// backlog, which a unit test there holds against the same numbers.
+/// Ids of two books in the schema public whose lanes share a bucket of the backlog, by the hash that `Relation::lane`
+/// documents. A unit test of the backlog checks the same numbers.
 const SHARE_A_BUCKET: [u64; 2] = [698, 2660];
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use cloudevents::{AttributesReader, Data, Event};
 use harness::{Database, Receiver};
 use serde_json::json;
 
-/// A hook of the operator on everything, in this dialect and with more of its own.
+/// A hook of the operator on all events, with this payload and these additional keys.
 fn hook(receiver: &Receiver, payload: &str, more: &str) -> String {
     format!(
         "[[hooks]]\nname = \"{payload}\"\nevents = [\"*\"]\npayload = \"{payload}\"\ntarget = \"{}\"\n{more}\n",
@@ -60,8 +60,8 @@ async fn cloudevents_are_read_by_the_cloudevents_sdk() {
     assert_eq!(ids.len(), 4);
 }
 
-/// What a receiver written for NetBox does: verifies X-Hook-Signature over the raw body, and looks at event, model, data and
-/// snapshots.
+/// What a receiver written for NetBox does: verifies X-Hook-Signature over the raw body, and looks at event, model,
+/// data and snapshots.
 #[tokio::test]
 async fn a_receiver_written_for_netbox_accepts_what_it_gets() {
     let database = Database::new().await;

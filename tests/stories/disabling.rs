@@ -1,4 +1,4 @@
-//! A hook that is gone or only fails is disabled, its owner is told, and what it has not got is kept.
+//! A hook whose endpoint is gone or keeps failing is disabled, its owner gets an event, and its deliveries are kept.
 
 use harness::{BOOK_EVENTS, Database, Receiver, Rowhook};
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn the_owner_of_a_disabled_hook_is_told_and_nobody_else() {
     let hook = database.hook(Some("7"), "*", &gone.url()).await;
     database.hook(Some("7"), "hook.disabled", &anna.url()).await;
     database.hook(Some("8"), "hook.disabled", &ben.url()).await;
-    // Requests on their way together come to the same, and one word is enough.
+    // Several requests in flight get the same answer; the event is sent once.
     database
         .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 8) n")
         .await;
@@ -35,7 +35,7 @@ async fn the_owner_of_a_disabled_hook_is_told_and_nobody_else() {
     assert_eq!(data["last_answer"], json!("410"));
     assert!(data["since"].as_str().unwrap().ends_with('Z'));
 
-    // Enabled again, it gets its books, and no word of itself.
+    // Once it is enabled again, the hook gets its books, and no event about itself.
     gone.answer(|_, _| 200);
     database
         .sql(&format!(
@@ -70,7 +70,7 @@ async fn so_many_failures_in_a_row_disable_a_hook_and_keep_what_it_has_not_got()
         .await;
     bad.expect(3).await;
     database.until_all_has_arrived().await;
-    // Two failures and a success are no reason; three failures are.
+    // Two failures and a success do not disable a hook; three failures do.
     bad.answer(|_, _| 500);
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
@@ -147,7 +147,7 @@ async fn what_is_older_than_the_retention_is_forgotten_and_what_is_not_is_kept()
         database.ask("select count(*) from rowhook.delivery").await,
         "2"
     );
-    // Nothing stands in the way of what comes later in the lane of a delivery that was forgotten.
+    // A delivery that was deleted does not hold up later ones of its lane.
     gone.answer(|_, _| 200);
     database
         .sql("update rowhook.hook set active = true; update book set price = 1")

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// The application, running. It says nothing unless it is spoken to.
+/// The running application. It answers each line on its standard input with one line.
 struct Application {
     child: Child,
     input: ChildStdin,
@@ -19,7 +19,7 @@ struct Application {
 }
 
 impl Application {
-    /// Starts it on a database, where it makes its tables.
+    /// Starts the application on a database, in which it creates its tables.
     async fn start(database: &Database, env: &[(&str, &str)]) -> Self {
         database.sql("create extension hstore").await;
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -42,7 +42,7 @@ impl Application {
         application
     }
 
-    /// Has it run these lines of Python, and returns what the last one gives.
+    /// Runs these lines of Python in the application, and returns the value of the last one.
     fn run(&mut self, python: &str) -> String {
         writeln!(self.input, "{}", json!(python)).unwrap();
         self.input.flush().unwrap();
@@ -56,7 +56,7 @@ impl Application {
     }
 
     fn hear(&mut self) -> String {
-        // The endpoint that it waits for is one of ours.
+        // The application may wait for an endpoint of this process, which has to answer meanwhile.
         tokio::task::block_in_place(|| {
             let mut line = String::new();
             self.output.read_line(&mut line).unwrap();
@@ -72,7 +72,7 @@ impl Drop for Application {
     }
 }
 
-/// The virtual environment, which is made once.
+/// The virtual environment. It is made once.
 fn environment() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     let made = MADE.get_or_init(|| {
@@ -112,13 +112,13 @@ fn config(hooks: &str) -> String {
     format!("{RULES}\n[hook_table]\n{hooks}\n")
 }
 
-/// The calls of one of the two.
+/// The calls of one of the two senders.
 fn of(calls: &[Call], sender: &str) -> Vec<Call> {
     let sent_by = |call: &&Call| call.header("user-agent").starts_with(sender);
     calls.iter().filter(sent_by).cloned().collect()
 }
 
-/// The bodies by event and row, each in the order of arrival: between rows there is none.
+/// The bodies by event and row, in the order of arrival. There is no order between rows.
 fn bodies(calls: &[Call]) -> BTreeMap<String, Vec<String>> {
     let mut bodies: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for call in calls {
@@ -159,7 +159,7 @@ async fn the_payload_django_is_byte_for_byte_what_django_rest_hooks_sends() {
              Hook.objects.create(user=anna, event=event, target='{}')\n",
         receiver.url()
     ));
-    // Nothing but defaults and NULLs; then everything, at its edges.
+    // First only defaults and NULLs, then the extremes of every type.
     app.run("Thing.objects.create(user=anna)");
     app.run(
         r#"
@@ -180,7 +180,7 @@ full = Thing.objects.create(
     tokens=[uuid.UUID(int=7)], pairs={'a': 'b', 'c': None, 'é': '"'}, legacy_id=7)
 "#,
     );
-    // As they come from the database, changed again and again.
+    // Now with values that Django has read from the database, changed again and again.
     for change in [
         "thing.ratio, thing.span = 0.1, dt.timedelta(days=-1, hours=22)",
         "thing.ratio, thing.span, thing.tiny = 1e15, dt.timedelta(0), Decimal('0.0000000000')",
@@ -226,12 +226,12 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
         receiver.url()
     ));
     app.run("author = Author.objects.create(name='Herbert')");
-    // A + reaches anna, whoever owns it.
+    // An event with a + reaches anna, whoever owns the row.
     app.run("book = Book.objects.create(user=ben, author=author, written_by=author)");
     app.run("Book.objects.create(user=ben, first=book)");
     app.run("book.tags.add(Tag.objects.create(name='sand'))");
     app.run("Book.objects.get(pk=book.pk).delete()");
-    // What the application holds at the moment of its save is not always what comes to stand in the row.
+    // At the moment of a save, the application may hold something else than what the row gets.
     app.run("Thing.objects.create(user=anna, extra={'long': 1, 'b': 2}, moment=dt.datetime(2024, 5, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2))))");
     let (django, rowhook) = both(&receiver, 4).await;
     let (django, rowhook) = (bodies(&django), bodies(&rowhook));
@@ -240,7 +240,7 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
         let fields = expected["data"]["fields"].as_object_mut().unwrap();
         let told: Value = serde_json::from_str(&rowhook[row][0]).unwrap();
         if row.contains("book") {
-            // The list of a many-to-many field is in rows of another table.
+            // The values of a many-to-many field are rows of another table.
             assert!(fields.shift_remove("tags").is_some());
             assert_eq!(told.to_string(), expected.to_string(), "{row}");
         } else {

@@ -1,10 +1,10 @@
-//! A slot that does not go on from where rowhook was is never passed over in silence.
+//! Where the slot does not go on from rowhook's last position, changes are missing. rowhook reports that.
 
 use harness::{BOOK_EVENTS, BOOKSTORE, Database, Gate, Receiver, Rowhook, connect, rowhook};
 use rowhook::demo::cluster::{Cluster, Stop};
 use serde_json::json;
 
-/// A database where a book has been told of and rowhook has been stopped, with a hook on `rowhook.gap` beside that on books.
+/// A database with a hook on books and one on `rowhook.gap`. One book has been delivered, and rowhook is stopped.
 async fn told_of_one_book(books: &Receiver, alarm: &Receiver) -> Database {
     let database = Database::bookstore().await;
     tell_of_one_book(&database, books, alarm).await;
@@ -21,7 +21,7 @@ async fn tell_of_one_book(database: &Database, books: &Receiver, alarm: &Receive
     books.expect(1).await;
     database.until_all_has_arrived().await;
     assert!(rowhook.stop().success());
-    // The server may take a moment to notice.
+    // The server may take a moment to notice that its client is gone.
     let free = format!(
         "select not active from pg_replication_slots where slot_name = '{}'",
         database.name
@@ -29,7 +29,7 @@ async fn tell_of_one_book(database: &Database, books: &Receiver, alarm: &Receive
     database.until("the slot is free", &free).await;
 }
 
-/// rowhook stops with this word, tells of the gap once, and goes on when it is accepted.
+/// Checks that rowhook stops with this message, sends `rowhook.gap` once, and goes on once the gap is accepted.
 async fn it_stops_and_goes_on_when_told(
     database: &Database,
     books: &Receiver,
@@ -71,7 +71,7 @@ async fn it_stops_and_goes_on_when_told(
     assert_eq!(alarm.calls().len(), 1, "{:#?}", alarm.calls());
 }
 
-// The receiver answers while the test waits for a process to end.
+// Two threads, so that the receiver answers while the test waits for a process to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_dropped_is_not_replaced_in_silence() {
     let (books, alarm) = (Receiver::start().await, Receiver::start().await);
@@ -88,7 +88,7 @@ async fn a_slot_that_was_dropped_is_not_replaced_in_silence() {
     it_stops_and_goes_on_when_told(&database, &books, &alarm, "is gone", "slot_dropped").await;
 }
 
-// The receiver answers while the test waits for a process to end.
+// Two threads, so that the receiver answers while the test waits for a process to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_made_again_is_noticed() {
     let (books, alarm) = (Receiver::start().await, Receiver::start().await);
@@ -112,7 +112,7 @@ async fn a_slot_that_was_made_again_is_noticed() {
     .await;
 }
 
-// The receiver answers while the test waits for a process to end.
+// Two threads, so that the receiver answers while the test waits for a process to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_advanced_is_noticed() {
     let (books, alarm) = (Receiver::start().await, Receiver::start().await);
@@ -136,7 +136,7 @@ async fn a_slot_that_was_advanced_is_noticed() {
     .await;
 }
 
-// The receiver answers while the test waits for a process to end.
+// Two threads, so that the receiver answers while the test waits for a process to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_vanishes_while_rowhook_runs_stops_it() {
     let database = Database::bookstore().await;
@@ -159,7 +159,7 @@ async fn a_slot_that_vanishes_while_rowhook_runs_stops_it() {
     assert!(log.contains("is gone"), "{log}");
 }
 
-/// A database on a standby that was promoted, with its slot or without it. A book was told of before, and one was not.
+/// A database on a promoted standby, with the slot or without it. One book was delivered before, and one was not.
 async fn promoted(
     cluster: &mut Cluster,
     books: &Receiver,
@@ -225,7 +225,7 @@ async fn the_loss_of_wal_is_warned_of_before_it_comes() {
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
-    // 40 of the 64 MB.
+    // 40 MB of the 64 MB that are kept.
     for _ in 0..40 {
         database
             .sql("select pg_logical_emit_message(false, 'filler', repeat('-', 1000000))")
@@ -246,7 +246,7 @@ async fn a_reconnect_confirms_nothing_that_is_not_noted() {
         .hook(Some("7"), "book.added", &receiver.url())
         .await;
     database.until_all_is_confirmed().await;
-    // Settled, but it cannot be noted.
+    // The next position is settled, but it cannot be written down.
     let mut other = connect(&database.url).await;
     let lock = other.transaction().await.unwrap();
     lock.batch_execute("lock table rowhook.progress in share mode")

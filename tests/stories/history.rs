@@ -1,9 +1,9 @@
-//! What came of requests is remembered, and remembering it delays nothing.
+//! The outcome of each request is recorded, and recording it delays nothing.
 
 use harness::{BOOK_EVENTS, Database, Receiver, Rowhook, SECRET};
 use serde_json::{Value, json};
 
-/// All that is remembered of a hook, oldest first.
+/// All attempts on record for a hook, oldest first.
 async fn attempts(database: &Database, hook: &str) -> Vec<Value> {
     let sql = format!(
         "select coalesce(jsonb_agg(to_jsonb(a) || jsonb_build_object('request_body', convert_from(request_body, 'utf8')) order by id), '[]')
@@ -99,7 +99,7 @@ async fn nothing_waits_for_a_history_that_cannot_be_written() {
     database
         .hook(Some("7"), "book.added", &receiver.url())
         .await;
-    // One writer waits for a lock that is never given, the next finds no table.
+    // First the table is locked, then it is gone.
     database
         .sql("begin; lock table rowhook.attempt in access exclusive mode")
         .await;

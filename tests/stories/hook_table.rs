@@ -1,9 +1,9 @@
-//! A hook table that the application has already: what it says applies from the commit that says it.
+//! A hook table that the application has already. A change of it applies from its commit on.
 
 use harness::{BOOK_EVENTS, Call, Database, Receiver, SECRET};
 use serde_json::{Value, json};
 
-/// What Django makes of the model of django-rest-hooks.
+/// The table that Django makes for the model of django-rest-hooks.
 const REST_HOOKS: &str = "
     create table rest_hooks_hook (
         id serial primary key,
@@ -16,7 +16,7 @@ const REST_HOOKS: &str = "
     create index on rest_hooks_hook (event);
 ";
 
-/// A model of an application's own, as HOOK_CUSTOM_MODEL names one.
+/// The table of a model that HOOK_CUSTOM_MODEL names.
 const CUSTOM: &str = "
     create table crm_webhook (
         key uuid primary key default gen_random_uuid(),
@@ -53,7 +53,7 @@ created = "made"
 description = "note"
 "#;
 
-/// Those that arrived: rows do not wait for each other.
+/// The ids of the books that arrived, sorted, because there is no order between rows.
 fn books(calls: &[Call]) -> Vec<Value> {
     let mut books: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
     books.sort_by_key(Value::as_i64);
@@ -95,7 +95,7 @@ async fn hooks_of_rest_hooks_are_added_changed_and_removed_by_the_application() 
             ))
             .await;
     }
-    // 410 deletes it, because the table has no column to clear.
+    // 410 deletes the hook, because the table has no column to clear.
     let none = "select count(*) = 0 from rest_hooks_hook";
     database.until("the hook is deleted", none).await;
     database

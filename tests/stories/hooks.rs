@@ -1,4 +1,4 @@
-//! Hooks are rows of the same stream: they begin and end exactly where they stand in it.
+//! Hooks are rows of the same stream, and begin and end at their place in it.
 
 use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook, SECRET};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn a_hook_that_is_changed_switched_off_or_removed_stops_exactly_there() {
         format!("delete from rowhook.hook where id = {hook}"),
     ] {
         number += 1;
-        // One transaction: the row comes right after the change of the hook, with nothing to wait for in between.
+        // Both are one transaction, so the row comes right after the change of the hook.
         database
             .sql(&format!(
                 "{step}; insert into book values ({number}, 7, 1, 'book', 1)"
@@ -107,7 +107,7 @@ async fn a_filter_lets_through_what_it_is_true_of() {
     database.until_all_is_confirmed().await;
     assert_eq!(ids(&receiver.calls()), [json!(2)]);
     assert_eq!(receiver.calls()[0].path, "/hook/cheap");
-    // Whether null is less than 5 is no answer, and so it is on record and not forgotten.
+    // The filter has no result for null, and so the delivery is on record instead of being skipped.
     let dead = database.ask("select string_agg(state || ' ' || reason, ';') from rowhook.delivery");
     let dead = dead.await;
     assert!(
@@ -117,7 +117,7 @@ async fn a_filter_lets_through_what_it_is_true_of() {
 }
 
 #[tokio::test]
-async fn a_hook_that_cannot_be_used_says_why_in_its_row_until_it_is_mended() {
+async fn a_hook_that_cannot_be_used_says_why_in_its_row_until_it_is_fixed() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
@@ -157,7 +157,7 @@ async fn a_hook_that_cannot_be_used_says_why_in_its_row_until_it_is_mended() {
             .await;
         database
             .until(
-                "mended",
+                "fixed",
                 &format!("select invalid is null from rowhook.hook where id = {hook}"),
             )
             .await;

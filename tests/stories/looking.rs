@@ -1,4 +1,4 @@
-//! What is said before anything happens: events, schemas, explanations, and deliveries by hand.
+//! Looking before anything happens: events, schemas, explanations, and deliveries by hand.
 
 use harness::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 use serde_json::{Value, json};
@@ -17,14 +17,14 @@ owner = "shelf_id -> shelf.user_id"
 exclude = ["title"]
 "#;
 
-/// Runs a command that must end well, and reads its JSON.
+/// Runs a command that has to succeed, and returns its JSON.
 fn ask(config: &str, args: &[&str]) -> Value {
     let ended = rowhook(config, &[args, &["--json"]].concat());
     assert_eq!(ended.code, 0, "{}", ended.err);
     serde_json::from_str(&ended.out).unwrap()
 }
 
-/// Runs a command that must fail, and returns what it says.
+/// Runs a command that has to fail, and returns its message.
 fn refused(config: &str, args: &[&str]) -> String {
     let ended = rowhook(config, args);
     assert_eq!(ended.code, 1, "{}", ended.out);
@@ -179,7 +179,7 @@ book.removed     action: it fires when a row is deleted
             .starts_with("without --old")
     );
     assert_eq!(blind["owner"], "7");
-    for (args, mend) in [
+    for (args, remedy) in [
         (
             ["boook", "created", row],
             "no event is about the table boook; did you mean book?",
@@ -200,7 +200,7 @@ book.removed     action: it fires when a row is deleted
     ] {
         let [table, action, row] = args;
         let told = refused(&config, &["explain", table, action, "--row", row]);
-        assert!(told.contains(mend), "{told}");
+        assert!(told.contains(remedy), "{told}");
     }
 }
 
@@ -298,7 +298,7 @@ async fn trigger_sends_one_for_real_with_the_hooks_own_settings_and_shows_it() {
     assert!(shown["took_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(shown["note"], "filter: new.price > 100.0 is false");
 
-    // A URL that is nobody's hook, a row of any kind, a custom event; and an answer that is no success.
+    // A URL that no hook has, a row from the command line, a custom event, and an answer that is no success.
     receiver.answer(|_, _| 503);
     let url = receiver.url();
     let row = r#"{"id": 9, "price": 1.50}"#;
@@ -326,7 +326,7 @@ async fn trigger_sends_one_for_real_with_the_hooks_own_settings_and_shows_it() {
         "all that a deletion tells"
     );
     assert_eq!(calls[2].data(), json!([1]));
-    for (args, mend) in [
+    for (args, remedy) in [
         (vec!["book.added", "nobody"], r#"there is no hook "nobody""#),
         (
             vec!["book.added", "warehouse", "--key", "3"],
@@ -346,7 +346,7 @@ async fn trigger_sends_one_for_real_with_the_hooks_own_settings_and_shows_it() {
         ),
     ] {
         let told = refused(&config, &[&["trigger"], &args[..]].concat());
-        assert!(told.contains(mend), "{told}");
+        assert!(told.contains(remedy), "{told}");
     }
     assert_eq!(receiver.calls().len(), 3);
 }

@@ -1,10 +1,10 @@
-//! What an operator does from the command line, with and without a rowhook that runs.
+//! What an operator does on the command line, while rowhook runs and while it does not.
 
 use harness::{self, BOOK_EVENTS, Database, Ended, Receiver, Rowhook};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-/// Runs a command without keeping receivers from answering meanwhile.
+/// Runs a command in another thread, so that receivers can answer meanwhile.
 async fn run(config: &str, args: &[&str]) -> Ended {
     let config = config.to_owned();
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
@@ -16,14 +16,14 @@ async fn run(config: &str, args: &[&str]) -> Ended {
     .unwrap()
 }
 
-/// What a command that succeeds says in JSON.
+/// Runs a command that has to succeed, and returns its JSON.
 pub async fn ask(config: &str, args: &[&str]) -> Value {
     let ended = run(config, &[args, &["--json"]].concat()).await;
     assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
     serde_json::from_str(&ended.out).unwrap_or_else(|error| panic!("{error}: {}", ended.out))
 }
 
-/// How a command that fails says why.
+/// Runs a command that has to fail, and returns its message.
 pub async fn refused(config: &str, args: &[&str]) -> String {
     let ended = run(config, args).await;
     assert_eq!(ended.code, 1, "{args:?}: {}", ended.out);
@@ -236,7 +236,7 @@ async fn dead_deliveries_are_sent_again_with_their_ids_and_in_their_order() {
         .map(|call| call.id().to_owned())
         .collect();
 
-    // Nobody is there yet, and the table says who goes first.
+    // No rowhook runs, so the table decides which delivery of each row goes first.
     let replayed = ask(&config, &["deliveries", "retry", "--dead", "--hook", &hook]).await;
     assert_eq!(
         replayed,

@@ -1,5 +1,5 @@
-//! Memory has a budget, however large transactions and rows are and however slow endpoints. The figures are printed; those
-//! of `make torture` are of a million rows.
+//! Memory stays within its budget, with large transactions, large rows and slow endpoints. The figures are printed;
+//! those of `make torture` are for a million rows.
 
 use harness::{BOOK_EVENTS, DEADLINE, Database, Rowhook};
 use std::{
@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// An endpoint that takes its time over each request, and keeps nothing of them but their number.
+/// An endpoint that answers each request after a pause, and keeps only the number of requests.
 pub struct Slow {
     address: SocketAddr,
     taken: watch::Receiver<usize>,
@@ -28,7 +28,7 @@ impl Slow {
         Self::refusing(pause, 0).await
     }
 
-    /// One that refuses so many requests before it takes any.
+    /// Refuses the first `refused` requests, and accepts all later ones after `pause`.
     pub async fn refusing(pause: Duration, refused: usize) -> Self {
         let (count, taken) = watch::channel(0);
         let (count, largest) = (Arc::new(count), Arc::new(AtomicUsize::new(0)));
@@ -59,12 +59,12 @@ impl Slow {
         format!("http://{}/", self.address)
     }
 
-    /// How many requests it has taken.
+    /// The number of requests it has accepted.
     pub fn taken(&self) -> usize {
         *self.taken.borrow()
     }
 
-    /// Waits for so many requests, as long as it takes, while there are more and more.
+    /// Waits until it has accepted this many requests. There is no deadline while requests keep coming.
     pub async fn until_taken(&mut self, requests: usize) {
         let mut taken = 0;
         while taken < requests {
@@ -75,7 +75,7 @@ impl Slow {
     }
 }
 
-/// Prints and returns by how many MiB the process has grown at its worst since `before`.
+/// Prints and returns the growth of the process in MiB, from `before` to its peak.
 fn growth(what: &str, rowhook: &Rowhook, before: u64) -> u64 {
     let peak = rowhook.peak_memory();
     let grown = peak.saturating_sub(before) / MEBIBYTE;
@@ -107,7 +107,7 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
         ))
         .await;
     fast.until_taken(rows).await;
-    // A million of them are parked in some minutes.
+    // It takes some minutes to park a million deliveries.
     let deadline = DEADLINE + Duration::from_millis(rows as u64 / 2);
     database.until_all_is_confirmed_within(deadline).await;
     let at_the_slow = slow.taken();
@@ -117,7 +117,7 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
     assert!(grown < 64, "{grown} MiB");
 }
 
-/// A table of pages of so many bytes, which stand beside their rows, and a hook on them.
+/// Makes a table of pages whose bodies of `bytes` bytes are stored out of line, and starts rowhook with a hook on it.
 async fn pages(database: &Database, bytes: usize, delivery: &str, endpoint: &Slow) -> Rowhook {
     database
         .sql(&format!(

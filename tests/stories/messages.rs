@@ -1,4 +1,4 @@
-//! Events that are no row changes: SQL fires them.
+//! Events that are not row changes, sent from SQL.
 
 use harness::{Database, Receiver};
 use serde_json::json;

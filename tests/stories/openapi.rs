@@ -1,4 +1,4 @@
-//! The API keeps what its OpenAPI document says, whatever it is asked: Schemathesis makes the requests.
+//! The API does what its OpenAPI document says, for all requests that Schemathesis makes up.
 
 use harness::{BOOK_EVENTS, Database, Receiver};
 use std::{path::Path, process::Command};
@@ -9,7 +9,7 @@ use crate::api::{Api, server};
 async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not_know() {
     let tool = Path::new("target/schemathesis/bin/st").canonicalize();
     let tool = tool.expect("Schemathesis is not here; run scripts/install-schemathesis");
-    // It keeps what it has found where it runs.
+    // Schemathesis keeps its findings in its working directory.
     let folder = tempfile::tempdir().unwrap();
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
@@ -32,7 +32,7 @@ async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not
             .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance,ignored_auth"])
             .args(["--phases", "examples,coverage,fuzzing"])
             .args(["--max-examples", "25", "--seed", "1", "--workers", "2", "--no-color"])
-            // It would have hooks of any targets called, and sessions ended all the while.
+            // These would call the targets of hooks, and end sessions all the time.
             .args(["--exclude-path", "/api/hooks/{id}/test", "--exclude-path", "/api/reload"])
             .output()
             .unwrap()
@@ -45,6 +45,6 @@ async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not
         "{told}\n{}",
         String::from_utf8_lossy(&ended.stderr)
     );
-    // It says so too where it has found nothing to ask.
+    // Without this line, it might have found nothing to test.
     assert!(told.contains("✅ Fuzzing"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! The page, in a browser, and as it comes over the wire.
+//! The page, in a browser and as raw HTML.
 
 use harness::{BOOK_EVENTS, Database, Receiver};
 use reqwest::{Client, redirect};
@@ -51,7 +51,7 @@ async fn a_hook_is_made_a_delivery_seen_live_and_a_dead_one_retried_in_the_brows
     let secret = browser.see("//p[@class='secret']/code").await;
     assert!(secret.starts_with("whsec_"), "{secret}");
 
-    // A request that is answered while the page is open stands on it at once.
+    // The open page shows a new attempt at once.
     browser.click("//nav/a[.='Overview']").await;
     browser.see("//span[@id='live'][.='live']").await;
     database
@@ -119,7 +119,7 @@ async fn a_hook_is_made_a_delivery_seen_live_and_a_dead_one_retried_in_the_brows
         .script("return getComputedStyle(document.body).backgroundColor")
         .await;
     assert_eq!(back, json!("rgb(22, 24, 27)"));
-    // But for the refused token, whose answer is a 401.
+    // The only complaint is about the refused token, whose answer was a 401.
     let complaints = browser.complaints().await;
     let complaints: Vec<_> = complaints
         .iter()
@@ -261,7 +261,7 @@ async fn a_page_shows_owners_their_own_and_takes_no_form_but_its_own() {
         .await,
         403
     );
-    // A token that is revoked ends its sessions, and nobody comes without one.
+    // Revoking a token ends its sessions, and there is no access without one.
     database
         .sql("update rowhook.token set revoked_at = now()")
         .await;

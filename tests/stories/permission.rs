@@ -1,11 +1,12 @@
-//! Who may see: permission is asked before anything is sent, and hooks of owners that are gone end.
+//! Permission is checked before anything is sent, and the hooks of owners that are gone end.
 
 use harness::{BOOK_EVENTS, Database, Receiver, Rowhook, rowhook};
 use serde_json::{Value, json};
 
 const VISIBLE: &str = "[tables.book]\nvisible = \"select 1 from grants where book = $key and reader = $owner::bigint and not broken($title)\"\n";
 
-/// Users 7 and 8 hear of all books, and may see those that they were granted. A book named broken cannot be asked about.
+/// Users 7 and 8 have hooks on all books, and may see those that they were granted. The check fails for a book named
+/// broken.
 async fn library() -> Database {
     let database = Database::bookstore().await;
     database
@@ -33,7 +34,7 @@ fn ids(receiver: &Receiver) -> Vec<Value> {
     ids
 }
 
-/// Each once: after a crash some come again.
+/// The ids without repetitions, since after a crash some deliveries come again.
 fn different(receiver: &Receiver) -> Vec<Value> {
     let mut ids = ids(receiver);
     ids.dedup();
@@ -60,7 +61,7 @@ async fn an_owner_gets_what_they_may_see_and_the_operator_everything() {
     let _rowhook = database.rowhook(&config).await;
     database.hook(Some("7"), "book.added", &anna.url()).await;
     database.hook(Some("8"), "book.added", &ben.url()).await;
-    // One hook enters among the rows that it hears.
+    // One of the hooks is added between rows that it gets.
     database
         .sql(&format!(
             "begin;
@@ -162,7 +163,7 @@ async fn hooks_end_where_their_owner_is_removed() {
     );
     let config = format!("{BOOK_EVENTS}[hook_table]\nowner_exists = \"auth_user.id\"\n");
     assert_eq!(rowhook(&database.config(&config), &["setup"]).code, 0);
-    // Of somebody who was removed before anybody listened.
+    // The owner of this hook was removed before rowhook ran.
     database.hook(Some("9"), "book.added", &orphan.url()).await;
     for (owner, receiver) in [("7", &anna), ("8", &ben)] {
         database

@@ -1,4 +1,4 @@
-//! Nothing is lost when something dies, and what is repeated can be recognized.
+//! Nothing is lost when a process dies, and repetitions can be recognized.
 
 use harness::{BOOK_EVENTS, BOOKSTORE, Call, Database, Gate, Receiver, Rowhook, connect};
 use std::{
@@ -15,7 +15,7 @@ use rowhook::demo::cluster::{Cluster, Stop};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-/// All of `ids` have come, and one webhook-id has never had two bodies.
+/// Checks that all of `ids` have arrived, and that no webhook-id came with two bodies.
 fn nothing_is_lost(calls: &[Call], ids: impl Iterator<Item = i64>) {
     let told: HashSet<i64> = calls
         .iter()
@@ -155,7 +155,8 @@ async fn a_second_rowhook_stands_by_and_takes_over() {
     nothing_is_lost(&calls, 1..=2);
 }
 
-/// The first is out, as in a pause of its machine, until it is told to go on; its session is lost, and the second takes over.
+/// Suspends the first rowhook, as a pause of its machine does, until SIGCONT. Its session is lost, and the second takes
+/// over.
 async fn pass_the_slot(database: &Database, first: &Rowhook, second: &mut Rowhook) {
     first.signal(Signal::SIGSTOP);
     let slot = format!(
@@ -206,7 +207,7 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
 #[tokio::test]
 async fn one_that_lost_the_slot_parks_nothing_that_its_successor_has_in_hand() {
     let database = Database::bookstore().await;
-    // Two requests are held until it is their turn to fail; all others are answered well.
+    // Two requests are held until the test lets them fail; all others succeed.
     let gates: [Arc<Semaphore>; 2] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
     let (requests, arrived) = (
         Arc::new(AtomicUsize::new(0)),
@@ -253,7 +254,7 @@ async fn one_that_lost_the_slot_parks_nothing_that_its_successor_has_in_hand() {
         database.ask("select count(*) from rowhook.delivery").await,
         "0"
     );
-    // If the first had parked it, the second would not count it as parked, and send the update before it.
+    // If the first had parked the delivery, the second would not know, and send the update before it.
     database.sql("update book set price = 1").await;
     gates[1].add_permits(1);
     database.until_all_has_arrived().await;
@@ -333,9 +334,9 @@ async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
     rowhook.until_log("attached").await;
     let pid = "select pid from pg_stat_replication";
     let first = database.ask(pid).await;
-    // Far more than the memory budget: the reader is stuck too.
+    // This is far more than the memory budget, so the reader is stuck too.
     database.sql("insert into book select n, 7, 1, repeat('x', 1000), 1 from generate_series(1, 20000) n").await;
-    // The server would have ended the session by now, had nobody answered.
+    // Without answers, the server would have ended the session by now.
     database
         .until(
             "three wal_sender_timeouts have passed",
@@ -362,7 +363,7 @@ async fn a_server_that_shuts_down_does_not_wait_for_a_stuck_endpoint() {
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
     receiver.expect(1).await;
-    // pg_ctl gives up after a minute; a server that waited for us would never end.
+    // pg_ctl gives up after a minute. A server that waited for rowhook would never end.
     cluster.stop(Stop::Fast).unwrap();
     rowhook.until_log("not attached; trying again").await;
     cluster.start_again().unwrap();
@@ -394,14 +395,14 @@ async fn killed_in_a_large_transaction_it_repeats_a_little_and_not_all() {
         .parse()
         .unwrap();
     rowhook.kill();
-    // A note that is behind the slot would look as if somebody had advanced the slot.
+    // A recorded position behind the slot's would look as if somebody had advanced the slot.
     let sound = format!(
         "select confirmed >= confirmed_flush_lsn from rowhook.progress, pg_replication_slots where slot_name = '{}'",
         database.name
     );
     assert_eq!(database.ask(&sound).await, "t");
     let before = receiver.calls().len();
-    // On a busy machine some of what is noted is not delivered but parked.
+    // On a busy machine, some of what is confirmed is not delivered but parked.
     let parked = "select count(*) from rowhook.delivery";
     let parked: usize = database.ask(parked).await.parse().unwrap();
     let _rowhook = database.rowhook(BOOK_EVENTS).await;

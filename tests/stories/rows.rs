@@ -3,7 +3,7 @@
 use harness::{BOOK_EVENTS, BOOKSTORE, Call, Database, Receiver};
 use serde_json::{Value, json};
 
-/// `event` and the data's `id`, in the order of arrival.
+/// The event and the `id` of the row of each call, in the order of arrival.
 fn told(calls: &[Call]) -> Vec<(String, Value)> {
     calls
         .iter()
@@ -275,7 +275,7 @@ async fn each_replica_identity_tells_what_it_knows() {
     }
     let _rowhook = database.rowhook(&format!("{events}\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\npayload = \"standard\"\n", receiver.url())).await;
     for table in ["of_default", "of_index", "of_full", "of_nothing"] {
-        // The application's own writes work, whatever the identity.
+        // The application's own writes work with every replica identity.
         database.sql(&format!("insert into {table} values (1, 'x', 7); update {table} set user_id = 8; delete from {table}")).await;
     }
     let calls = receiver.expect(10).await;
@@ -377,7 +377,7 @@ async fn an_owner_is_found_over_foreign_keys() {
             .await;
         database.sql("insert into book select n, null, 1 + n % 2, 'book ' || n, 1 from generate_series(1, 100) n").await;
         receiver.expect(100).await;
-        // The shelf moves to another owner, and with it what is added from then on.
+        // The shelf gets another owner, and so do the books that are added from now on.
         database
             .sql("update shelf set user_id = 9 where id = 1")
             .await;
@@ -431,7 +431,7 @@ async fn a_large_value_that_an_update_did_not_touch_is_told_all_the_same() {
     database.until_all_has_arrived().await;
     rowhook.stop();
 
-    // Two updates while nobody reads: of the first, the value as it was then cannot be had any more.
+    // Two updates while nobody reads. The value after the first one cannot be read any more.
     database.sql("update page set views = 2").await;
     database
         .sql("update page set views = 3, body = 'short'")

@@ -1,9 +1,9 @@
-//! What a row is sent as: columns, names, what is looked up beside it, templates; and expressions that do not fit it.
+//! The body of a row: columns, names, queries, templates, and expressions that do not fit the table.
 
 use harness::{BOOK_EVENTS, Database, Receiver, rowhook};
 use serde_json::json;
 
-/// A hook of the operator on everything, in this dialect.
+/// A hook of the operator on all events, with this payload.
 fn audit(receiver: &Receiver, payload: &str) -> String {
     format!(
         "\n[[hooks]]\nname = \"audit\"\nevents = [\"*\"]\npayload = \"{payload}\"\ntarget = \"{}\"\n",
@@ -168,7 +168,7 @@ async fn what_a_template_or_a_filter_fails_on_goes_on_record_as_dead_and_can_be_
     );
     assert!(reasons.contains("templated book.added: the template failed: "));
     rowhook.until_log("a delivery is dead").await;
-    // The template hides what the plain row would show, and so it does in what is sent later.
+    // The template hides what the plain row would show, also in a delivery that was parked.
     database
         .sql("update rowhook.delivery set state = 'parked' where hook = 'templated'")
         .await;

@@ -1,4 +1,4 @@
-//! What is signed with which secret, as hooks say it in the table.
+//! Signatures: secrets and headers of hooks in the table.
 
 use harness::{BOOK_EVENTS, Database, Receiver, SECRET, rowhook};
 
@@ -74,7 +74,7 @@ async fn the_overlap_of_two_secrets_outlives_a_restart() {
     let calls = receiver.expect(1).await;
     let signatures = calls[0].header("webhook-signature");
     assert_eq!(signatures.split(' ').count(), 2, "{signatures}");
-    // The library looks for one that fits.
+    // The library accepts any signature that fits.
     calls[0].verify();
 }
 

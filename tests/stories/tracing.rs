@@ -1,4 +1,4 @@
-//! Spans of OpenTelemetry: what a collector gets, and that deliveries do without one.
+//! Spans of OpenTelemetry: what a collector gets, and that deliveries work without one.
 
 use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook};
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ fn tracing(collector: &str, more: &str) -> String {
     format!("[tracing]\nendpoint = \"{collector}\"\n{more}\n")
 }
 
-/// The spans of all requests, in the order of their begin.
+/// The spans of all requests, by their start.
 fn spans(calls: &[Call]) -> Vec<Value> {
     let mut spans = Vec::new();
     for call in calls {

@@ -1,4 +1,4 @@
-//! Endpoints that answer well, badly, late, in crumbs, or not at all; and what they got.
+//! Endpoints that answer well, badly, late, slowly, or not at all, and what they got.
 
 use harness::SECRET;
 use std::{
@@ -31,17 +31,17 @@ use tokio::net::TcpListener;
 
 use crate::HOOKS;
 
-/// All endpoints, and what they got.
+/// All endpoints, and the deliveries that they accepted.
 pub struct Endpoints {
-    /// Everyone but the last is well from now on.
+    /// From now on, all endpoints but the last answer well.
     pub healthy: AtomicBool,
-    /// The last is well too.
+    /// From now on, the last endpoint answers well too.
     pub all_healthy: AtomicBool,
     pub heard: Mutex<Vec<Heard>>,
     random: Mutex<StdRng>,
 }
 
-/// A delivery of a request that was answered with 200.
+/// A delivery that was answered with 200.
 pub struct Heard {
     pub hook: usize,
     pub id: String,
@@ -49,7 +49,7 @@ pub struct Heard {
     pub at: SystemTime,
 }
 
-/// What an endpoint does with a request, by chance.
+/// What an endpoint does with a request. It is chosen at random.
 enum Mood {
     Well,
     Status(u16),
@@ -65,7 +65,7 @@ impl Endpoints {
         self.random.lock().unwrap().random_range(0..chances)
     }
 
-    /// The first few are always well, the last one never until the end; the others are so now and then.
+    /// The first four endpoints always answer well, the last one only at the end, and the others at random.
     fn mood(&self, hook: usize) -> Mood {
         if hook == HOOKS - 1 && !self.all_healthy.load(Ordering::SeqCst) {
             return Mood::Status(500);
@@ -87,7 +87,7 @@ impl Endpoints {
     }
 }
 
-/// Opens the endpoints, `/h0` and so on. One connection in thirty is cut without a word.
+/// Serves the endpoints at `/h0`, `/h1` and so on. One connection in thirty is closed at once.
 pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
     let endpoints = Arc::new(Endpoints {
         healthy: AtomicBool::new(false),
@@ -120,7 +120,7 @@ pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
 async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let hook: usize = parts.uri.path().trim_start_matches("/h").parse().unwrap();
-    // A client that is killed in the middle of a request has not made it.
+    // The client was killed in the middle of its request, which does not count.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
@@ -136,7 +136,7 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
         }
         Mood::Redirect => return (StatusCode::FOUND, [("location", "/h0")]).into_response(),
         Mood::Late => {
-            // Longer than the time-out: whoever asked is gone by then.
+            // This is longer than the timeout, so the client is gone by then.
             tokio::time::sleep(Duration::from_secs(3)).await;
             return StatusCode::OK.into_response();
         }
@@ -147,7 +147,7 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
             });
             return Body::from_stream(crumbs).into_response();
         }
-        // Fewer bytes than it says; the connection breaks.
+        // The body is shorter than its content-length, and the connection breaks.
         Mood::Lie => {
             return Response::builder()
                 .status(StatusCode::INTERNAL_SERVER_ERROR)
@@ -173,7 +173,7 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
     StatusCode::OK.into_response()
 }
 
-/// The deliveries of a request: it, or those of its array.
+/// The deliveries of a request: its one delivery, or the members of its array.
 fn members(headers: &HeaderMap, body: &Bytes) -> Vec<(String, Bytes)> {
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     if !headers.contains_key("rowhook-batch") {

@@ -1,9 +1,9 @@
-//! Nothing lost, nothing out of order, nothing made up: under kill -9, crashes of Postgres, tables that cannot be reached,
-//! and endpoints of all kinds.
+//! Nothing is lost, out of order or made up, under kill -9, crashes of Postgres, tables that cannot be reached, and bad
+//! endpoints.
 //!
-//! Writers commit and roll back changes. Two rowhooks are alive, one attached and one standing by. Meanwhile they and
-//! Postgres are killed. In the end everyone is well, and an oracle compares what was committed with what arrived.
-//! `TORTURE_KILLS`, `TORTURE_CRASHES` and `TORTURE_SEED` make it longer, or the same again.
+//! Writers commit and roll back changes. Two rowhooks run, one attached and one standing by. Meanwhile they and
+//! Postgres are killed. In the end all endpoints answer well, and an oracle compares what was committed with what
+//! arrived. `TORTURE_KILLS` and `TORTURE_CRASHES` set the length, and `TORTURE_SEED` repeats a run.
 
 #![allow(
     unreachable_pub,
@@ -43,13 +43,13 @@ fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// Is this one of the hooks of hooks.toml, whose deliveries come in batches? None of them has an endpoint that answers 410:
-/// nobody would switch it on again.
+/// Is this one of the hooks of hooks.toml, whose deliveries come in batches? None of their endpoints answers 410, since
+/// nobody could enable such a hook again.
 fn is_batched(hook: usize) -> bool {
     hook % 3 == 2 && hook % 10 != 5
 }
 
-/// hooks.toml for a database behind a proxy. There are enough attempts to outlast the bad days, each within a moment.
+/// hooks.toml for a database behind a proxy, with enough retries to outlast all failures.
 fn config(database: &Database, proxy: &Proxy, port: u16, url: &str) -> String {
     let retries = vec!["\"200ms\""; 2000].join(", ");
     let events = r#"
@@ -76,7 +76,7 @@ fn config(database: &Database, proxy: &Proxy, port: u16, url: &str) -> String {
     config
 }
 
-/// Waits for as long as it gets less.
+/// Waits until nothing is parked. There is no deadline while the number of parked deliveries falls.
 async fn until_nothing_is_parked(database: &Database) {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     let sql = "select count(*) from rowhook.delivery where state = 'parked'";
@@ -91,12 +91,12 @@ async fn until_nothing_is_parked(database: &Database) {
                 database.ask(rest).await
             );
         }
-        // It counts them all, which a busy server has to spare for.
+        // Counting takes time on a busy server, so not too often.
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// What its endpoint heard of the row of a delivery that was overtaken, around it.
+/// Prints what the endpoint got for the row of a delivery that was overtaken.
 fn tell_overtaken(heard: &[Heard], hook: usize, overtaken: &str) {
     let row = |heard: &Heard| {
         let body: serde_json::Value = serde_json::from_slice(&heard.body).unwrap();

@@ -1,5 +1,5 @@
-//! What should have arrived, asked of Postgres itself: a second slot, read with another plugin, says in commit order which
-//! rows changed and when each hook was on.
+//! What should have arrived, by Postgres itself: a second slot with another plugin returns in commit order which rows
+//! changed and when each hook was active.
 
 use harness::Database;
 use std::collections::{HashMap, HashSet};
@@ -11,10 +11,10 @@ use crate::{HOOKS, endpoints::Heard};
 /// One committed change of a row: its id, and the number of the change of that row.
 pub type Change = (i64, i64);
 
-/// What a hook should hear: a row, its number, and the name of the event.
+/// An event that a hook should get: a row, the number of its change, and the name of the event.
 type Told = (i64, i64, &'static str);
 
-/// What each hook should have heard, and all that was committed.
+/// The events that each hook should have got, and all that were committed.
 pub struct Truth {
     owed: Vec<HashSet<Told>>,
     pub committed: HashSet<Told>,
@@ -28,11 +28,11 @@ pub struct Figures {
     pub made_up: usize,
     pub two_bodies: usize,
     pub repeated: usize,
-    /// Of each that is out of order: the hook's number, and the id before which another of its row had arrived.
+    /// For each delivery that is out of order: the number of the hook, and the id of the delivery that came too late.
     pub overtaken: Vec<(usize, String)>,
 }
 
-/// Begins to keep what is committed from here on.
+/// Creates the slot of the oracle, which keeps what is committed from here on.
 pub async fn begin(database: &Database) {
     database
         .sql("select pg_create_logical_replication_slot('oracle', 'test_decoding')")
@@ -40,11 +40,11 @@ pub async fn begin(database: &Database) {
 }
 
 impl Truth {
-    /// Everything since [`begin`]; `hooks` are the ids of the hooks, by number.
+    /// Reads all changes since [`begin`]. `hooks` are the ids of the hooks, by number.
     pub async fn read(database: &Database, hooks: &[String]) -> Self {
         let sql = "select data from pg_logical_slot_get_changes('oracle', null, null, 'include-xids', '0')";
         let rows = database.client.query(sql, &[]).await.unwrap();
-        // A hook of hooks.toml is on all the time.
+        // A hook of hooks.toml is active all the time.
         let mut on: [bool; HOOKS] = std::array::from_fn(crate::is_batched);
         let mut truth = Self {
             owed: vec![HashSet::new(); HOOKS],
@@ -76,7 +76,7 @@ impl Truth {
         truth
     }
 
-    /// Compares it with what the endpoints got.
+    /// Compares what should have arrived with what the endpoints got.
     pub fn judge(&self, heard: &[Heard]) -> Figures {
         let mut figures = Figures {
             deliveries: heard.len(),
@@ -114,7 +114,7 @@ impl Truth {
     }
 }
 
-/// The events that a writer's changes are. Every seventh change of a row is an update and a deletion in one.
+/// The events of the changes of a writer. Every seventh change of a row is an update and a deletion in one.
 pub fn events(changes: &[Change]) -> HashSet<Told> {
     let events = |&(id, number): &Change| {
         let removed = (number % 7 == 0).then_some((id, number, "item.removed"));
@@ -140,7 +140,7 @@ fn told(body: &[u8]) -> Told {
     (number("id"), number("number"), event)
 }
 
-/// The value of a column in a line of test_decoding. Of an update it is the new one, which comes last.
+/// The value of a column in a line of test_decoding. For an update it is the new value, which comes last.
 fn column<'a>(change: &'a str, name: &str) -> &'a str {
     let (_, value) = change
         .rsplit_once(&format!(" {name}:"))

@@ -1,4 +1,4 @@
-//! Stands between rowhook and Postgres, and cuts rowhook off from its own tables while the stream goes on.
+//! A proxy between rowhook and Postgres, which cuts rowhook off from its own tables while the stream goes on.
 
 use std::net::SocketAddr;
 
@@ -26,7 +26,7 @@ impl Proxy {
         Self { address, cut }
     }
 
-    /// Breaks the sessions that write to the tables, and lets no other of them in, until it is said otherwise.
+    /// If `cut`, breaks the sessions that write to the tables, and refuses new ones until the next call.
     pub fn cut(&self, cut: bool) {
         self.cut.send_replace(cut);
     }
@@ -34,7 +34,7 @@ impl Proxy {
 
 async fn carry(mut client: TcpStream, port: u16, mut cut: watch::Receiver<bool>) -> Option<()> {
     let mut server = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    // The first message names the session, and comes in one piece over loopback.
+    // The first message names the session. Over loopback it comes in one piece.
     let mut first = vec![0; 4096];
     let length = client.read(&mut first).await.ok()?;
     let first = &first[..length];

@@ -1,4 +1,4 @@
-//! Those who commit and roll back changes, whatever happens to the server.
+//! Writers that commit and roll back changes, whatever happens to the server.
 
 use std::{
     collections::HashMap,
@@ -16,8 +16,8 @@ use crate::oracle::Change;
 
 const ROWS: i64 = 25;
 
-/// Writes transactions until it is told to stop, and returns what was committed, in order. Each transaction leaves a mark,
-/// by which it is known after a crash whether it was committed.
+/// Writes transactions until `stop` is set, and returns what was committed, in order. Each transaction inserts a mark,
+/// which tells after a crash whether it was committed.
 pub async fn write(url: String, writer: i64, seed: u64, stop: Arc<AtomicBool>) -> Vec<Change> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut client: Option<Client> = None;
@@ -32,7 +32,7 @@ pub async fn write(url: String, writer: i64, seed: u64, stop: Arc<AtomicBool>) -
         let mut changes = Vec::new();
         for _ in 0..random.random_range(1..8) {
             let id = writer * 1000 + random.random_range(0..ROWS);
-            // A row that is gone goes on counting when it comes again.
+            // A row that was deleted and comes again goes on counting.
             let number = after.get(&id).copied().unwrap_or(0) + 1;
             sql += &match (number.rem_euclid(7), number) {
                 (1, _) => format!("insert into item values ({id}, {number}, {mark});"),
@@ -51,21 +51,21 @@ pub async fn write(url: String, writer: i64, seed: u64, stop: Arc<AtomicBool>) -
             rows = after;
             committed.extend(changes);
         }
-        // A breath, so that all of the time is written in and not only its beginning, and no faster than can be delivered
-        // between two kills: what is asked for is how it recovers, and not how much a machine can do.
+        // The pause spreads the writes over the whole run, and leaves time to deliver between two kills. This tests
+        // recovery, not throughput.
         tokio::time::sleep(Duration::from_millis(random.random_range(0..800))).await;
     }
     committed
 }
 
-/// Runs a transaction, and says whether it was committed. Postgres may die at any point of it.
+/// Runs a transaction, and returns whether it was committed. Postgres may die at any point of it.
 async fn execute(url: &str, slot: &mut Option<Client>, sql: &str, mark: i64) -> bool {
     if let Some(client) = slot
         && client.batch_execute(sql).await.is_ok()
     {
         return sql.ends_with("commit");
     }
-    // Either there was no session yet, or it died over the transaction.
+    // Either there was no session yet, or it died during the transaction.
     let first = slot.is_none();
     loop {
         let Ok((client, connection)) = tokio_postgres::connect(url, NoTls).await else {
@@ -88,7 +88,7 @@ async fn execute(url: &str, slot: &mut Option<Client>, sql: &str, mark: i64) -> 
     }
 }
 
-/// Switches on again, now and then, the hooks that were disabled, until it is told to stop. Returns how many there were.
+/// Enables disabled hooks again, five times a second, until `stop` is set. Returns the number of hooks that it enabled.
 pub async fn enable(url: String, stop: Arc<AtomicBool>) -> u64 {
     let mut client: Option<Client> = None;
     let mut enabled = 0;

@@ -15,7 +15,7 @@ use rowhook::config::Config;
 use crate::file::{environment, mistakes, parse};
 
 #[test]
-fn each_mistake_has_its_place_and_its_mend() {
+fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
         delivery::CASES,
         events::CASES,
@@ -171,7 +171,7 @@ fn a_character_is_one_column_whatever_its_bytes_or_the_end_of_the_line() {
 }
 
 #[test]
-fn a_quoted_table_without_its_action_stays_quoted_in_the_mend() {
+fn a_quoted_table_without_its_action_stays_quoted_in_the_remedy() {
     assert_eq!(
         mistakes(r#"x = '"odd.table"'"#),
         r#"hooks.toml:5:5: "\"odd.table\"" names no action; write "\"odd.table\".created", "\"odd.table\".updated" or "\"odd.table\".deleted""#

@@ -1,4 +1,4 @@
-//! Mistakes in the names of sections and in those of few keys.
+//! Mistakes in the names of sections, and in sections with few keys.
 
 /// What stands after the beginning of the file, and the message after `hooks.toml:`.
 pub const CASES: &[(&str, &str)] = &[

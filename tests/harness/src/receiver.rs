@@ -93,8 +93,8 @@ impl Receiver {
     /// Waits until `met` is true of all calls so far, and returns them.
     ///
     /// # Panics
-    /// When no call has come for [`DEADLINE`], or after five times that in all. The message contains `fact` and the last
-    /// calls. Also when a body does not match its schema.
+    /// When no call has come for [`DEADLINE`], or after five times that in all. The message contains `fact` and the
+    /// last calls. Also when a body does not match its schema.
     pub async fn until(&self, fact: &str, met: impl Fn(&[Call]) -> bool) -> Vec<Call> {
         let mut calls = self.kept.calls.subscribe();
         let end = Instant::now() + 5 * DEADLINE;

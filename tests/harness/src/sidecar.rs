@@ -16,7 +16,8 @@ use crate::{
     schemas::Schemas,
 };
 
-/// The real binary in a folder of its own. It is killed when this is dropped, and its log is printed if the test has failed.
+/// The real binary in a folder of its own. It is killed when this is dropped, and its log is printed if the test has
+/// failed.
 #[derive(Debug)]
 #[must_use = "it is killed when it is dropped"]
 pub struct Rowhook {

@@ -1,24 +1,21 @@
-//! A client of the API, and the rowhook that it asks.
+//! A client of the API, and the rowhook that it talks to.
 
-use std::time::Duration;
-
-use harness::{DEADLINE, Rowhook};
+use harness::{DEADLINE, Rowhook, until_within};
 use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 pub const ADMIN: &str = "admin-admin-admin-admin";
 
 pub const JWT_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// The server of a rowhook that runs.
+/// A running rowhook, and a client of its API.
 pub struct Api {
     pub base: String,
     client: Client,
     pub rowhook: Rowhook,
 }
 
-/// What was answered.
+/// A response.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -37,7 +34,7 @@ impl Answer {
     }
 }
 
-/// `[server]` on a free port.
+/// `[server]` on a free port, with these additional keys.
 pub fn server(more: &str) -> String {
     format!("[server]\nlisten = \"127.0.0.1:0\"\nadmin_token = \"{ADMIN}\"\n{more}")
 }
@@ -104,12 +101,8 @@ impl Api {
 
     /// Waits until it is attached.
     pub async fn until_ready(&self) {
-        let deadline = Instant::now() + DEADLINE;
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        while self.get("/health/ready", "").await.status != 200 {
-            assert!(Instant::now() < deadline, "never came true: it is ready");
-            ticks.tick().await;
-        }
+        let ready = async || self.get("/health/ready", "").await.status == 200;
+        until_within(DEADLINE, "it is ready", ready).await;
     }
 
     /// A token for an owner, made by the operator.

@@ -48,7 +48,7 @@ async fn what_happens_is_counted_and_health_is_told() {
             metrics.text
         );
     }
-    // A line of HELP and of TYPE for each, once.
+    // Each metric has one TYPE line.
     let types: Vec<&str> = metrics
         .text
         .lines()
@@ -63,7 +63,7 @@ async fn what_happens_is_counted_and_health_is_told() {
         (ready.status, &ready.json()["state"]),
         (200, &json!("attached"))
     );
-    // A second one stands by, and is ready to.
+    // A second rowhook stands by, and counts as ready too.
     let mut second = Rowhook::start(&config);
     second.until_log("standing by").await;
     let log = second.log();
@@ -105,7 +105,7 @@ async fn a_new_file_is_taken_up_without_losing_a_place_and_a_broken_one_is_not()
     assert_eq!(api.get("/health/ready", "").await.status, 200);
     let more = "\"shelf.added\" = \"shelf.created\"\n";
     api.rowhook.write_config(&hook(new.url(), more));
-    // Rows go on being written all the while.
+    // Rows are written all the while.
     let writing = async {
         for id in 2..=200 {
             database

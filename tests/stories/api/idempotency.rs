@@ -51,7 +51,7 @@ async fn a_request_with_a_key_is_done_once_and_answered_again() {
     assert_eq!((first.status, again.status), (422, 422));
     assert_eq!(again.header("content-type"), "application/problem+json");
     assert_eq!(database.ask("select count(*) from rowhook.hook").await, "2");
-    // A token is shown once.
+    // A token is shown only once, so the answer that shows it is not kept.
     let token = |key| {
         let body = json!({"owner": "7"});
         let api = &api;

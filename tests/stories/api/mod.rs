@@ -1,4 +1,4 @@
-//! The REST API: what owners and operators do with it, and what nobody may.
+//! The REST API: what owners and operators can do with it, and what is refused.
 
 mod client;
 mod events;

@@ -1,4 +1,4 @@
-//! What is refused, and with which words.
+//! Refused requests, each with a problem that says why.
 
 use harness::{BOOK_EVENTS, Database};
 use reqwest::Method;

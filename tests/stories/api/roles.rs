@@ -49,8 +49,8 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
         delivery(&everyones).await,
         delivery("mine").await,
     );
-    // What each request comes to: for strangers with no, a wrong, a revoked and an expired token; for a reader, for Anna with
-    // her token and with her login; for Ben; for the operator.
+    // The status of each request: for a read-only token of Anna's, for her write token, for her JWT, for Ben, and for
+    // the operator. Requests with no, a wrong, a revoked or an expired token are refused.
     let new = json!({"event": "book.added", "target": target});
     let for_ben = json!({"event": "book.added", "target": target, "owner": "8"});
     let none = Value::Null;
@@ -355,7 +355,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             }
         }
     }
-    // The lists hold their own and nothing else.
+    // Each owner's lists hold what is theirs and nothing else.
     let listed = api.get("/api/hooks", &ben).await.json();
     let owners: Vec<&Value> = listed["data"]
         .as_array()
@@ -375,7 +375,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
         api.get("/api/deliveries", &ben).await.json()["data"],
         json!([])
     );
-    // All of the document's operations stand in the matrix.
+    // The matrix has every operation of the OpenAPI document.
     let document = api.get("/api/openapi.json", "").await.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut operations = 0;
