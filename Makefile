@@ -8,7 +8,7 @@ help:
 	@echo "make test                all tests"
 	@echo "make torture             200 kills and 20 crashes; SEED=n for the same ones again"
 	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
-	@echo "make lint                format, clippy, documentation"
+	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
 
 # Unoptimized, because it builds in a third of the time and nothing in it takes long.
@@ -35,6 +35,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed, so deny.toml was not checked: cargo install --locked cargo-deny"; \
+	fi
 
 build:
 	cargo build --release --locked
