@@ -2,6 +2,7 @@
 //! to do.
 
 use anyhow::{Result, ensure};
+use harness::SECRET;
 
 use super::{
     Scale,
@@ -10,7 +11,7 @@ use super::{
     receiver::Receivers,
     reference, sidecar,
     sidecar::Sidecar,
-    source::{BOOK, Backlog, EVENTS, SECRET, Source},
+    source::{BOOK, Backlog, EVENTS, Source},
 };
 
 /// Requests in flight in all, of rowhook and of the raw client.

@@ -1,13 +1,14 @@
 //! How cost grows: rows, hooks, columns, row size and endpoints are doubled twice, one at a time.
 
 use anyhow::Result;
+use harness::SECRET;
 
 use super::{
     Scale,
     drain::{self, drain_in},
     figure::{Figure, Samples},
     receiver::Receivers,
-    source::{BOOK, EVENTS, SECRET, Source},
+    source::{BOOK, EVENTS, Source},
 };
 
 /// Twice doubled.
