@@ -5,6 +5,7 @@ use std::{hint::black_box, sync::Arc, time::SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use criterion::{BenchmarkId, Criterion, Throughput};
+use harness::SECRET;
 use rowhook::{
     change::{Change, RowChange, Transaction},
     config::{Delivery, Pattern},
@@ -28,7 +29,6 @@ use rowhook::{
 };
 use url::Url;
 
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const EVENT: &str = "book.added";
 
 fn main() {

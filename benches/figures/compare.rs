@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use harness::DEADLINE;
 
 use super::{
     Scale, drain,
     figure::{Figure, Samples},
     process,
     receiver::Receivers,
-    sidecar::{DEADLINE, Sidecar},
+    sidecar::Sidecar,
     source::{BOOK, EVENTS, Source},
 };
 

@@ -1,6 +1,7 @@
 //! Draining a backlog with one signed POST for each row, beside a client that only posts to the same receivers.
 
 use anyhow::{Result, ensure};
+use harness::SECRET;
 
 use super::{
     Scale,
@@ -9,7 +10,7 @@ use super::{
     receiver::Receivers,
     reference, sidecar,
     sidecar::Sidecar,
-    source::{BOOK, Backlog, EVENTS, SECRET, Source},
+    source::{BOOK, Backlog, EVENTS, Source},
 };
 
 /// Requests in flight at a time, of rowhook and of the raw client alike.

@@ -1,13 +1,14 @@
 //! How the cost grows when there are four times the rows, hooks, columns, bytes in a row or endpoints, one at a time.
 
 use anyhow::Result;
+use harness::SECRET;
 
 use super::{
     Scale,
     drain::{self, drain_in},
     figure::{Figure, Samples},
     receiver::Receivers,
-    source::{BOOK, EVENTS, SECRET, Source},
+    source::{BOOK, EVENTS, Source},
 };
 
 /// By how much each case is larger than the base.

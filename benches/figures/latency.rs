@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use harness::SECRET;
 
 use super::{
     Scale, drain,
     figure::{Figure, Samples},
     receiver::Receivers,
     sidecar::Sidecar,
-    source::{BOOK, EVENTS, SECRET, Source},
+    source::{BOOK, EVENTS, Source},
     writer,
 };
 

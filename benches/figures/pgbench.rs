@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use harness::SECRET;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -19,7 +20,7 @@ use super::{
     receiver::Receivers,
     reference,
     sidecar::Sidecar,
-    source::{SECRET, Source},
+    source::Source,
 };
 
 /// pgbench inserts a row into its history for each transaction. The table has no key, but inserts need none.

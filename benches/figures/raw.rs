@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use harness::SECRET;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Uri};
 use hyper_util::{
@@ -23,7 +24,7 @@ use rowhook::{
     signature::{SigningKey, seconds},
 };
 
-use super::{process, receiver::Receivers, source::SECRET};
+use super::{process, receiver::Receivers};
 
 /// The size of a body in bytes, about that of rowhook's.
 const BODY: usize = 500;

@@ -17,12 +17,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use harness::DEADLINE;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{figure::Samples, sidecar::DEADLINE};
+use super::figure::Samples;
 
 /// How often the process checks whether enough requests have arrived.
 const INTERVAL: Duration = Duration::from_millis(1);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use harness::DEADLINE;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -17,9 +18,6 @@ use nix::{
 use tempfile::TempDir;
 
 use super::process;
-
-/// The longest wait for anything. Nothing that works takes so long.
-pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running `rowhook run`.
 pub struct Sidecar {

@@ -10,13 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use harness::DEADLINE;
 use rowhook::demo::cluster::Cluster;
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::sidecar::{self, DEADLINE};
-
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+use super::sidecar;
 
 /// The table whose rows become events. With a note of 270 bytes, a body has about 500.
 pub const BOOK: &str = "
