@@ -12,17 +12,17 @@
 //! 5. [`courier`] is a task for each hook. It carries the deliveries: it signs them with [`signature`], makes the
 //!    requests with [`send`], and decides what is tried again and when. What cannot be delivered now is parked in the
 //!    database by [`store`], and [`history`] records the attempts.
-//! 6. [`delivery::ledger`] keeps account of what is settled: delivered, or durably parked or dead. Only that is confirmed
-//!    to Postgres, which sends everything else again after a restart.
+//! 6. [`delivery::ledger`] keeps account of what is settled: delivered, or durably parked or dead. Only that is
+//!    confirmed to Postgres, which sends everything else again after a restart.
 //!
 //! [`reader`] drives steps 2 to 4, and [`run`] opens sessions with the database and keeps all of this going.
 //!
 //! # Around it
 //!
-//! [`config`] reads hooks.toml, and [`setup`] creates what rowhook needs in the database. [`preview`] answers what would
-//! happen without doing it. [`manage`] is what people do with hooks and deliveries; [`cli`], [`server`] (the API and the
-//! page) and [`console`] (`psql`) offer it to them. [`meters`], [`trace`] and [`journal`] make visible what happens, and
-//! [`demo`] shows it on a throwaway Postgres.
+//! [`config`] reads hooks.toml, and [`setup`] creates what rowhook needs in the database. [`preview`] answers what
+//! would happen without doing it. [`manage`] is what people do with hooks and deliveries; [`cli`], [`server`] (the API
+//! and the page) and [`console`] (`psql`) offer it to them. [`meters`], [`trace`] and [`journal`] make visible what
+//! happens, and [`demo`] shows it on a throwaway Postgres.
 //!
 //! [`receive`] is the other end: it verifies webhooks, queues them, and runs tasks on them.
 

@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Makes a row from a JSON object. Columns that it does not name are null. Postgres parses the values and prints them
-/// as the stream would, so the session must have the settings of [`types::pin_settings`](crate::postgres::types::pin_settings).
+/// as the stream would, so the session must have the settings of
+/// [`types::pin_settings`](crate::postgres::types::pin_settings).
 ///
 /// # Errors
 /// When `json` is not an object, names a column that does not exist, or has a value that does not fit its column.
