@@ -4,23 +4,25 @@
 //! take, is dropped and counted.
 
 mod otlp;
+mod span;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use reqwest::{Client, header::CONTENT_TYPE, redirect};
 use tokio::sync::Notify;
 
+pub use self::span::Ended;
+use self::span::{Of, Span};
 use crate::{
     config,
     delivery::{Delivery, load::Load},
-    hook::Hook,
     lock::lock,
     meters::Meters,
-    send::{answer::Answer, traceparent},
+    send::traceparent,
 };
 
 /// The longest time between two requests to the collector.
@@ -31,84 +33,6 @@ const SPANS: usize = 8192;
 const TOGETHER: usize = 2048;
 /// How long the collector may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// One attempt of a delivery, or of an array of them.
-#[derive(Debug)]
-struct Span {
-    /// The trace that it belongs to, and its own id there.
-    context: traceparent::Context,
-    /// Where the delivery was sent in an array, the span of that request.
-    request: Option<traceparent::Context>,
-    /// The hook, as it was when the request was made.
-    hook: Arc<Hook>,
-    /// The `webhook-id`.
-    id: Arc<str>,
-    /// What was sent.
-    of: Of,
-    /// When the request was begun.
-    started_at: SystemTime,
-    /// The time from there to the end of the answer.
-    took: Duration,
-    /// The status, if there was an answer.
-    status: Option<u16>,
-    /// The kind of the error; `None` for a success.
-    error: Option<Arc<str>>,
-}
-
-/// What was sent.
-#[derive(Debug)]
-enum Of {
-    /// A single delivery.
-    Delivery {
-        /// The event's name.
-        event: Arc<str>,
-        /// Which attempt of the delivery, from 1.
-        number: u32,
-    },
-    /// An array of this many deliveries.
-    Array(usize),
-}
-
-/// A request that has ended, and what came of it.
-#[derive(Debug)]
-pub struct Ended<'a> {
-    /// The hook, as it was when the request was made.
-    pub hook: &'a Arc<Hook>,
-    /// The answer, or why there was none.
-    pub answer: &'a Answer,
-    /// Whether the endpoint has taken what was sent.
-    pub delivered: bool,
-    /// When the request was begun.
-    pub started_at: SystemTime,
-    /// The time from there to the end of the answer.
-    pub took: Duration,
-}
-
-impl Ended<'_> {
-    fn span(
-        &self,
-        context: traceparent::Context,
-        request: Option<traceparent::Context>,
-        id: &Arc<str>,
-        of: Of,
-    ) -> Span {
-        let (status, error) = match self.answer {
-            Answer::Status { code, .. } => (Some(*code), code.to_string().into()),
-            Answer::Failed(failure) => (None, failure.kind().into()),
-        };
-        Span {
-            context,
-            request,
-            hook: Arc::clone(self.hook),
-            id: Arc::clone(id),
-            of,
-            started_at: self.started_at,
-            took: self.took,
-            status,
-            error: (!self.delivered).then_some(error),
-        }
-    }
-}
 
 /// Gathers spans until they are sent.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::{Of, Span};
+use super::span::{Of, Span};
 
 /// The kind of a span that a client makes.
 const CLIENT: u8 = 3;

@@ -147,7 +147,10 @@ impl<'a> File<'a> {
                 code.push(*first);
             }
         }
-        for path in paths(&code) {
+        for mut path in paths(&code) {
+            if own_modules.contains(path[0]) {
+                path.insert(0, "self");
+            }
             let path = match file.uses.get(path[0]) {
                 Some(used) => used.iter().chain(&path[1..]).copied().collect(),
                 None => match from_root(module, path) {
@@ -161,8 +164,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// The same path from the root of the crate, or nothing if it begins elsewhere: with another crate, a type, or a module
-/// that the file itself declares.
+/// The same path from the root of the crate, or nothing if it begins elsewhere: with another crate or a type.
 fn from_root<'a>(module: &[&'a str], path: Path<'a>) -> Option<Path<'a>> {
     let supers = path.iter().take_while(|part| **part == "super").count();
     let (base, rest) = match path[0] {

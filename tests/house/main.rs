@@ -3,9 +3,9 @@
 //! src has floors, and a file imports only from its own floor and from lower ones. Imports never go in a circle, so
 //! each file can be read with nothing but the files below it in mind.
 //!
-//! An import is every path that begins with `crate`, `self` or `super`, or with a name that such a `use` brings in, and
-//! every `pub use`. A name that is re-exported is followed to the file that defines it. What is behind `#[cfg(test)]`
-//! does not count, nor does a call that names a module which the file itself declares.
+//! An import is every path that begins with `crate`, `self` or `super`, with a module that the file itself declares, or
+//! with a name that such a `use` brings in, and every `pub use`. A name that is re-exported is followed to the file that
+//! defines it. What is behind `#[cfg(test)]` does not count.
 
 #![allow(
     unreachable_pub,
@@ -294,6 +294,7 @@ fn a_re_export_and_a_path_through_a_module_are_imports_too() {
     for facade in [
         "mod inner; pub use inner::Inner; pub struct Own;",
         "mod inner; pub struct Own; fn make() { self::inner::Inner::new() }",
+        "mod inner; pub struct Own; fn make() { inner::Inner::new() }",
         "use crate::low::inner as renamed; pub struct Own; fn make() { renamed::Inner::new() }",
     ] {
         let found = findings(&[
