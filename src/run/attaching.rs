@@ -314,5 +314,5 @@ fn numbering(config: &Config, identity: &Identity) -> String {
         ..
     } = identity;
     let hash = Sha256::digest(format!("{system_identifier} {timeline} {rules:?}"));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash)
 }
