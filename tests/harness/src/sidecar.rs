@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
 };
 
@@ -34,12 +34,22 @@ impl Rowhook {
         Self::start_in(&Arc::new(folder(config)), &["run"])
     }
 
+    /// Starts `rowhook run` with this hooks.toml, and a log that is filtered by `filter`, as RUST_LOG is written.
+    pub fn start_logging(config: &str, filter: &str) -> Self {
+        Schemas::of_test().add(config);
+        let folder = Arc::new(folder(config));
+        let mut command = command(&folder, &["run"]);
+        command.env("RUST_LOG", filter);
+        Self::spawn(&folder, command)
+    }
+
     /// Starts rowhook with these arguments in this folder.
     pub fn start_in(folder: &Arc<TempDir>, args: &[&str]) -> Self {
-        let mut child = command(folder, args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(folder, command(folder, args))
+    }
+
+    fn spawn(folder: &Arc<TempDir>, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = lines(child.stdout.take().unwrap());
         let folder = Arc::clone(folder);
