@@ -111,17 +111,24 @@ impl Guard {
 }
 
 fn is_metadata(address: IpAddr) -> bool {
-    // AWS, Google, Azure and most others; containers of AWS; EKS; Alibaba.
-    const V4: [Ipv4Addr; 4] = [
+    // AWS, Google, Azure and most others; containers of AWS; EKS; Alibaba; Azure's platform, which is a public address;
+    // Scaleway; Tencent; Oracle.
+    const V4: [Ipv4Addr; 8] = [
         Ipv4Addr::new(169, 254, 169, 254),
         Ipv4Addr::new(169, 254, 170, 2),
         Ipv4Addr::new(169, 254, 170, 23),
         Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(168, 63, 129, 16),
+        Ipv4Addr::new(169, 254, 42, 42),
+        Ipv4Addr::new(169, 254, 0, 23),
+        Ipv4Addr::new(192, 0, 0, 192),
     ];
-    const V6: [Ipv6Addr; 3] = [
+    // AWS; EKS; Google; Scaleway.
+    const V6: [Ipv6Addr; 4] = [
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
         Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+        Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
     ];
     match address {
         IpAddr::V4(v4) => V4.contains(&v4),
@@ -288,6 +295,11 @@ mod tests {
             ("100.64.0.0/10", "100.100.100.200"),
             ("fd00::/8", "[fd00:ec2::254]"),
             ("::/0", "[::ffff:169.254.169.254]"),
+            ("169.254.0.0/16", "169.254.42.42"),
+            ("169.254.0.0/16", "169.254.0.23"),
+            ("192.0.0.0/24", "192.0.0.192"),
+            ("fd00:42::/32", "[fd00:42::42]"),
+            ("10.0.0.0/8", "168.63.129.16"),
         ] {
             let refused = judge(&[net], &format!("http://{host}/")).unwrap_err();
             assert!(refused.to_string().contains("metadata"), "{refused}");
