@@ -126,9 +126,8 @@ impl Permission {
             let rows: Vec<Arguments<'_>> = places.iter().map(|at| rows[*at].take()).collect();
             let mut runner = self.runner.lock().await;
             let found = runner.run(&sql, &rows).await.context("ask who may see")?;
-            let reason = found
-                .failed
-                .unwrap_or_else(|| "it has no answer".to_owned());
+            let reason = found.failed.map(|refusal| refusal.reason);
+            let reason = reason.unwrap_or_else(|| "it has no answer".to_owned());
             for (at, text) in places.into_iter().zip(found.texts) {
                 answers[at] = match text.as_deref() {
                     Some("true") => Answer::Yes,

@@ -125,6 +125,30 @@ impl Relation {
         })
     }
 
+    /// The table with these columns, which it had when they were named. Of a column that it no longer has, nothing but
+    /// the name is known.
+    #[must_use]
+    pub fn with_columns(self, names: &[String]) -> Self {
+        let place = |at: &usize| {
+            let name = &self.columns.get(*at)?.name;
+            names.iter().position(|other| other == name)
+        };
+        // All or none: part of a key does not identify a row.
+        let places = |key: &[usize]| key.iter().map(place).collect::<Option<Vec<_>>>();
+        let (primary_key, key) = (places(&self.primary_key), places(&self.key));
+        let mut known = self.columns;
+        let columns = names.iter().map(|name| {
+            let at = known.iter().position(|column| column.name == *name);
+            at.map_or_else(|| Column::unknown(name), |at| known.swap_remove(at))
+        });
+        Self {
+            columns: columns.collect(),
+            primary_key: primary_key.unwrap_or_default(),
+            key: key.unwrap_or_default(),
+            ..self
+        }
+    }
+
     /// The table's name, with its schema.
     pub fn table(&self) -> TableName {
         TableName {
@@ -314,6 +338,26 @@ fn write_object<'a>(
 }
 
 impl Column {
+    /// A column of which only the name is known.
+    fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty: Arc::new(Type::Text),
+            type_oid: 0,
+            sql_type: "text".to_owned(),
+            nullable: true,
+            identity_key: false,
+            generated: false,
+            toastable: true,
+            foreign_key: false,
+        }
+    }
+
+    /// Is only its name known?
+    pub fn is_unknown(&self) -> bool {
+        self.type_oid == 0
+    }
+
     /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
     /// written as a string: an event with a value in another form is better than none.
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {

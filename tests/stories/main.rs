@@ -22,6 +22,7 @@ mod history;
 mod hook_table;
 mod hooks;
 mod looking;
+mod lookups;
 mod managing;
 mod memory;
 mod messages;

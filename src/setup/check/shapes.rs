@@ -19,7 +19,7 @@ use crate::{
     },
     lookup::{enrich, permission},
     nearest::nearest,
-    postgres::{TableName, quote, relation::Relation, types::Type},
+    postgres::{TableName, fault::Fault, quote, relation::Relation, types::Type},
 };
 
 /// Checks all expressions, templates and queries.
@@ -237,6 +237,8 @@ async fn unanswerable(
 ) -> Result<Option<Finding>, Error> {
     match client.prepare(sql).await {
         Ok(_) => Ok(None),
+        // The answer may be another one in a moment.
+        Err(error) if Fault::of(&error).is_transient() => Err(error),
         Err(error) if error.code().is_some() => {
             let cause = crate::postgres::error_message(&error);
             let what = format!("{who} of {} cannot be asked: {cause}", rules.table);
