@@ -50,6 +50,14 @@ impl Refusal {
         }
     }
 
+    /// That nothing has been asked yet, because others stand before it.
+    pub fn behind_others() -> Self {
+        Self {
+            fault: Fault::ForNow,
+            reason: "others of its table wait".to_owned(),
+        }
+    }
+
     /// Is it worth while to ask again?
     pub fn is_for_now(&self) -> bool {
         self.fault == Fault::ForNow

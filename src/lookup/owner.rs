@@ -108,9 +108,6 @@ impl Owners {
         client: &Client,
         changes: impl IntoIterator<Item = (&'a OwnerRule, &'a Change)>,
     ) -> Result<(), Error> {
-        for answers in self.steps.values_mut() {
-            answers.refused.clear();
-        }
         let mut wanted: Vec<(&[OwnerStep], Arc<str>)> = changes
             .into_iter()
             .filter(|(rule, _)| !rule.steps.is_empty())
@@ -171,7 +168,7 @@ impl Owners {
         }
     }
 
-    /// Drops the answers about tables that are not published. Call it after each batch.
+    /// Drops the answers about tables that are not published, and all refusals. Call it after each batch.
     pub fn forget(&mut self) {
         for (step, answers) in &mut self.steps {
             answers.refused.clear();
@@ -189,11 +186,12 @@ impl Owners {
     ) -> Result<(), Error> {
         let answers = self.steps.entry(step.clone()).or_default();
         let keys: Vec<Arc<str>> = keys.into_iter().collect();
+        answers.forgive(&keys);
         if let Some(lookup) = answers.lookup.clone()
             && answers.ask(client, &lookup, &keys).await? == Asked::OfAnotherTable
         {
             answers.lookup = None;
-            answers.refused.retain(|key, _| !keys.contains(key));
+            answers.forgive(&keys);
         }
         if answers.lookup.is_none() {
             match Lookup::prepare(client, step).await? {
@@ -226,6 +224,13 @@ impl Answers {
             self.known.clear();
         }
         self.known.insert(key, value);
+    }
+
+    /// Forgets why these keys were refused.
+    fn forgive(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.refused.remove(key);
+        }
     }
 
     async fn ask(

@@ -59,6 +59,8 @@ pub struct Column {
     pub generated: bool,
     /// Whether its values can be TOASTed. The stream leaves out a TOASTed value that an update did not change.
     pub toastable: bool,
+    /// Whether the database takes any bytes for its texts. Those that are not UTF-8 are unknown to us.
+    pub unchecked: bool,
     /// Whether it alone is a foreign key.
     pub foreign_key: bool,
 }
@@ -236,6 +238,7 @@ struct CatalogColumn {
     sql_type: String,
     nullable: bool,
     toastable: bool,
+    unchecked: bool,
     foreign_key: bool,
     /// Its position in the primary key.
     key_place: Option<i32>,
@@ -257,6 +260,7 @@ impl CatalogColumn {
             sql_type: row.try_get("sql_type")?,
             nullable: row.try_get("nullable")?,
             toastable: row.try_get("toastable")?,
+            unchecked: row.try_get("unchecked")?,
             foreign_key: row.try_get("foreign_key")?,
             key_place: row.try_get("key_place")?,
         })
@@ -291,6 +295,7 @@ async fn columns(
             identity_key,
             generated: now.is_some_and(|now| now.generated),
             toastable: now.is_none_or(|now| now.toastable),
+            unchecked: now.is_some_and(|now| now.unchecked),
             foreign_key: now.is_some_and(|now| now.foreign_key),
         }
     };
@@ -349,6 +354,7 @@ impl Column {
             identity_key: false,
             generated: false,
             toastable: true,
+            unchecked: false,
             foreign_key: false,
         }
     }

@@ -45,6 +45,7 @@ use crate::{
     },
     lookup::{
         enrich::Enrichment,
+        halves::Refusal,
         owner::{Owners, Ownership},
         toast,
     },
@@ -353,7 +354,11 @@ impl Reader {
         }
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
         // What stands behind others is asked about when its turn comes.
-        drafts.retain(|(_, draft)| !self.waiting.has(&draft.change.relation.table()));
+        drafts.retain_mut(|(_, draft)| {
+            let waits = self.waiting.has(&draft.change.relation.table());
+            draft.unanswered = waits.then(Refusal::behind_others);
+            !waits
+        });
         let (places, mut drafts): (Vec<usize>, Vec<&mut ChangeDraft>) = drafts
             .into_iter()
             .map(|(at, draft)| (at, &mut **draft))

@@ -245,10 +245,15 @@ impl Reader {
     /// # Errors
     /// When the connection is lost.
     pub async fn look_again(&mut self, client: &Client) -> Result<()> {
+        self.look_at_due(client).await?;
+        self.owners.forget();
+        Ok(())
+    }
+
+    async fn look_at_due(&mut self, client: &Client) -> Result<()> {
         for table in self.waiting.due() {
             self.look_again_at(&table, client).await?;
         }
-        self.owners.forget();
         Ok(())
     }
 
@@ -258,7 +263,8 @@ impl Reader {
             && (self.waiting.is_full() || self.orders_hooks)
         {
             tokio::time::sleep_until(next).await;
-            self.look_again(client).await?;
+            // The owners that have been found for the rest of the batch are kept.
+            self.look_at_due(client).await?;
         }
         Ok(())
     }

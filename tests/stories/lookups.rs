@@ -414,3 +414,151 @@ async fn an_action_on_a_row_whose_table_has_lost_a_column_is_still_heard() {
     assert_eq!(body["data"], json!({"id": 1, "pages": 412, "price": 9}));
     assert_eq!(body["unchanged"], json!([]));
 }
+
+#[tokio::test]
+async fn a_row_of_a_backfill_whose_table_has_lost_a_column_still_arrives() {
+    let database = Database::new().await;
+    database.sql("create table book (id int primary key, title text, pages int); insert into book values (1, 'Dune', 412)").await;
+    let receiver = Receiver::start().await;
+    let config = format!(
+        "[events]\n\"book.added\" = \"book.created\"\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\n",
+        receiver.url()
+    );
+    let rowhook = database.rowhook(&config).await;
+    database.until_all_is_confirmed().await;
+    rowhook.kill();
+    let message = r#"{"schema": "public", "table": "book", "event": "book.added", "hook": "all", "columns": ["id", "title", "pages"], "row": "(1,Dune,412)"}"#;
+    database
+        .sql(&format!(
+            "select pg_logical_emit_message(true, 'rowhook.backfill', '{message}'); alter table book drop column title"
+        ))
+        .await;
+    let _rowhook = database.rowhook(&config).await;
+    let calls = receiver.expect(1).await;
+    assert_eq!(calls[0].data(), json!({"id": 1, "pages": 412}));
+}
+
+#[tokio::test]
+async fn enrichment_waits_for_a_locked_table_and_gives_up_after_a_while() {
+    let database = Database::new().await;
+    database.sql(PATH).await;
+    let all = Receiver::start().await;
+    let tables = "[tables.book]\nenrich = { shelf = \"select user_id from shelf where id = $id\" }";
+    let mut rowhook = database.rowhook(&everything(&all, tables)).await;
+    let locker = connect(&database.url).await;
+    let lock = "begin; lock table shelf";
+    locker.batch_execute(lock).await.unwrap();
+    database
+        .sql("insert into book values (1); insert into pen values (1)")
+        .await;
+    let calls = all.expect(1).await;
+    assert_eq!(calls[0].json()["type"], "pen.added");
+    locker.batch_execute("commit").await.unwrap();
+    let body = last(&all, "book.added", 2).await;
+    assert_eq!(body["data"]["shelf"], json!({"user_id": 7}));
+    locker.batch_execute(lock).await.unwrap();
+    database.sql("insert into book values (2)").await;
+    let body = last(&all, "book.added", 3).await;
+    assert_eq!(body["data"]["id"], 2);
+    assert_eq!(body["unchanged"], json!(["shelf"]));
+    rowhook
+        .until_log("the database gave no answer for a row in 30s")
+        .await;
+    database.until_all_is_confirmed().await;
+}
+
+#[tokio::test]
+async fn an_owner_behind_a_lock_that_stays_is_unknown_after_a_while() {
+    let database = Database::new().await;
+    database.sql(PATH).await;
+    let (all, anna) = (Receiver::start().await, Receiver::start().await);
+    let mut rowhook = database.rowhook(&everything(&all, OWNED)).await;
+    database.hook(Some("7"), "book.added", &anna.url()).await;
+    let locker = connect(&database.url).await;
+    locker
+        .batch_execute("begin; lock table shelf")
+        .await
+        .unwrap();
+    database
+        .sql("insert into book values (1, '1'), (2, '1')")
+        .await;
+    let calls = all.expect(2).await;
+    assert_eq!(calls[1].json()["owner"], Value::Null);
+    rowhook.until_log("find out what locks the tables").await;
+    locker.batch_execute("commit").await.unwrap();
+    database.sql("insert into book values (3, '1')").await;
+    let calls = anna.expect(1).await;
+    assert_eq!(calls[0].data()["id"], 3);
+}
+
+#[tokio::test]
+async fn where_a_hook_wants_all_its_events_in_order_everybody_waits() {
+    let database = Database::new().await;
+    database.sql(PATH).await;
+    let all = Receiver::start().await;
+    let config = everything(&all, OWNED).replace("payload = ", "order = \"hook\"\npayload = ");
+    let mut rowhook = database.rowhook(&config).await;
+    let locker = connect(&database.url).await;
+    locker
+        .batch_execute("begin; lock table shelf")
+        .await
+        .unwrap();
+    database
+        .sql("begin; insert into book values (1, '1'); insert into pen values (1); insert into book values (2, 'n/a'), (3, '2'); commit")
+        .await;
+    rowhook
+        .until_log("cannot answer for rows of this table now")
+        .await;
+    assert_eq!(all.calls().len(), 0);
+    locker.batch_execute("commit").await.unwrap();
+    let told: Vec<(Value, Value)> = all
+        .expect(4)
+        .await
+        .iter()
+        .map(|call| (call.json()["type"].clone(), call.json()["owner"].clone()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (json!("book.added"), json!("7")),
+            (json!("pen.added"), Value::Null),
+            (json!("book.added"), Value::Null),
+            (json!("book.added"), json!("8")),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_hook_that_changes_into_one_that_cannot_be_read_stops_alone() {
+    let database = Database::new().await;
+    database
+        .sql(
+            "create table book (id int primary key, user_id int);
+             create table subscription (id int primary key, owner int, event text, target text, made timestamptz default now(), head text);
+             alter table subscription alter column head set storage external",
+        )
+        .await;
+    let (bad, good) = (Receiver::start().await, Receiver::start().await);
+    let head = format!("'{{\"x-filler\": \"' || repeat('n', 3000) || '\"}}'");
+    database
+        .sql(&format!(
+            "insert into subscription values (1, 7, 'book.added', '{}', now(), {head}), (2, 7, 'book.added', '{}', now(), {head})",
+            bad.url(),
+            good.url()
+        ))
+        .await;
+    let config = "[events]\n\"book.added\" = \"book.created\"\n[hook_table]\ntable = \"subscription\"\nid = \"id\"\nowner = \"owner\"\nevent = \"event\"\ntarget = \"target\"\ncreated = \"made\"\nheaders = \"head\"\n";
+    let mut rowhook = database.rowhook(config).await;
+    database
+        .sql("update subscription set made = '294276-12-31' where id = 1; insert into book values (1, 7)")
+        .await;
+    rowhook.until_log("its row cannot be read").await;
+    good.expect(1).await;
+    assert_eq!(bad.calls().len(), 0);
+    database
+        .sql("update subscription set made = now() where id = 1; insert into book values (2, 7)")
+        .await;
+    good.expect(2).await;
+    let calls = bad.expect(1).await;
+    assert_eq!(calls[0].data()["id"], 2);
+}
