@@ -83,19 +83,39 @@ impl QueryRunner {
     /// Runs `sql`, which [`batch_sql`] made, for these rows.
     ///
     /// # Errors
-    /// When the database cannot be reached. A query that fails is no error: its answers are unknown.
+    /// When the connection is lost. A query that fails is no error: its answers are unknown.
     pub async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
         let session = match self.session.take().filter(|s| !s.client.is_closed()) {
             Some(session) => session,
-            None => Session::open(self.name, &self.address).await?,
+            None => match Session::open(self.name, &self.address).await? {
+                Ok(session) => session,
+                Err(refusal) => {
+                    return Ok(Answers {
+                        texts: vec![None; rows.len()],
+                        failed: Some(refusal),
+                    });
+                }
+            },
         };
         self.session.insert(session).run(sql, rows).await
     }
 }
 
 impl Session {
-    async fn open(name: &'static str, address: &Address) -> Result<Self> {
-        let client = address.connect(name).await?;
+    /// Opens a session. The inner error says why there is none, where others may go on without it: all connections may
+    /// be in use.
+    async fn open(name: &'static str, address: &Address) -> Result<Result<Self, Refusal>> {
+        let client = match address.connect(name).await {
+            Ok(client) => client,
+            Err(error) => {
+                let fault = match error.is_transient() {
+                    true => Fault::ForNow,
+                    false => Fault::ForGood,
+                };
+                let reason = error.to_string();
+                return Ok(Err(Refusal { fault, reason }));
+            }
+        };
         let settings = format!(
             "set default_transaction_read_only = on; set statement_timeout = {}; set lock_timeout = {}",
             TIMEOUT.as_millis(),
@@ -105,10 +125,10 @@ impl Session {
             .batch_execute(&settings)
             .await
             .context("prepare a session that asks")?;
-        Ok(Self {
+        Ok(Ok(Self {
             client,
             prepared: HashMap::new(),
-        })
+        }))
     }
 
     async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {

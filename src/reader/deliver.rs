@@ -314,14 +314,21 @@ impl Reader {
         };
         let index = &self.hooks.index;
         let listening = index.matches(&event.name, audience, event.commit_time);
-        let mut listening: Vec<Arc<Hook>> = listening.cloned().collect();
-        if let Some(waited) = recipients.waited {
-            listening = self.waiting.hooks_then(waited, listening, |hook| {
-                hook.hears(&event.name, audience) && hook.existed_at(event.commit_time)
-            });
-        }
+        let then: Vec<Arc<Hook>>;
+        let listening: Vec<&Arc<Hook>> = match recipients.waited {
+            None => listening.collect(),
+            Some(waited) => {
+                let hears = |hook: &Hook| {
+                    hook.hears(&event.name, audience) && hook.existed_at(event.commit_time)
+                };
+                then = self
+                    .waiting
+                    .hooks_then(waited, listening.cloned().collect(), hears);
+                then.iter().collect()
+            }
+        };
         let hooks: Vec<&Arc<Hook>> = listening
-            .iter()
+            .into_iter()
             .filter(|hook| about != Some(hook.id.as_str()))
             .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
             .collect();

@@ -166,8 +166,8 @@ fn draft_message(
     })))
 }
 
-/// The row of an action, in the order of the relation's columns. A column that the action does not name is left unknown,
-/// and so is one that the table no longer has: its type is not known any more.
+/// The row of an action, in the order of the relation's columns. A column that the action does not name is left
+/// unknown, and so is one that the table no longer has: its type is not known any more.
 ///
 /// # Errors
 /// Why the row does not fit the relation.

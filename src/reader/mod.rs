@@ -5,6 +5,7 @@
 //! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
 //! in the stream.
 
+mod aside;
 mod backfill;
 mod deliver;
 mod hook_table;
@@ -17,7 +18,11 @@ mod session;
 mod step;
 mod waiting;
 
-use std::{collections::HashSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -355,7 +360,7 @@ impl Reader {
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
         // What stands behind others is asked about when its turn comes.
         drafts.retain_mut(|(_, draft)| {
-            let waits = self.waiting.has(&draft.change.relation.table());
+            let waits = self.waiting.has(&draft.change.relation);
             draft.unanswered = waits.then(Refusal::behind_others);
             !waits
         });
@@ -392,19 +397,23 @@ impl Reader {
             (&*change, added)
         });
         let not_now = self.enrichment.look_up(bare.collect()).await?;
+        let is_all_there = filled.refused.is_empty() && not_now.is_empty();
         for draft in &mut *drafts {
-            let table = draft.change.relation.table();
-            let gap = filled.refused.get(&table);
+            let refused = |all: &HashMap<TableName, Refusal>| match is_all_there {
+                true => None,
+                false => all.get(&draft.change.relation.table()).cloned(),
+            };
+            let gap = refused(&filled.refused);
             let gap = gap.filter(|gap| gap.is_for_now() && toast::has_gap(&draft.change));
+            let not_now = refused(&not_now);
             let owner = match &draft.table.events {
                 Some(events) => self.owners.owner(events.owner.as_ref(), &draft.change),
                 None => Ownership::Nobody,
             };
-            draft.unanswered = match (gap.or(not_now.get(&table)), owner) {
-                (Some(refusal), _) => Some(refusal.clone()),
-                (None, Ownership::Unknown(refusal)) if refusal.is_for_now() => Some(refusal),
-                (None, _) => None,
-            };
+            draft.unanswered = gap.or(not_now).or(match owner {
+                Ownership::Unknown(refusal) if refusal.is_for_now() => Some(refusal),
+                Ownership::Unknown(_) | Ownership::Owner(_) | Ownership::Nobody => None,
+            });
         }
         for (table, refusal) in filled.refused {
             if !refusal.is_for_now() {

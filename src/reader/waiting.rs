@@ -10,22 +10,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
-use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
-use super::{Reader, step::ChangeDraft};
+use super::step::ChangeDraft;
 use crate::{
     backoff::Backoff,
     delivery::ledger::Ticket,
     hook::{Hook, HookId},
     meters::Meters,
-    postgres::{TableName, tuple::Value},
+    postgres::{TableName, relation::Relation},
 };
 
-/// How long a change waits. This is as long as a migration should hold its lock.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait between two looks.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// By how much the pause is longer than the look, which everybody waits for.
@@ -55,23 +50,24 @@ struct Line {
 }
 
 /// A change that waits.
-struct Held {
+pub(super) struct Held {
     draft: ChangeDraft,
     /// The number of the first event that no earlier session has delivered.
-    skip: u64,
+    pub(super) skip: u64,
     /// Its place among all changes that have waited.
-    number: u64,
-    since: Instant,
+    pub(super) number: Waited,
+    pub(super) since: Instant,
     ticket: Ticket,
 }
 
-/// The number of a change whose turn has come after it had waited. It stays in its line until all of it is handed on, so
+/// The number of a change that waits. It stays in its line until all of it is handed on, so
 /// that a session which ends meanwhile loses nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waited(u64);
 
 impl Waiting {
     pub(super) fn new(meters: Arc<Meters>) -> Self {
+        meters.changes_waiting.store(0, Relaxed);
         Self {
             lines: HashMap::new(),
             former: Vec::new(),
@@ -91,9 +87,9 @@ impl Waiting {
         self.changes >= MOST || self.bytes >= MOST_BYTES
     }
 
-    /// Do changes of this table wait?
-    pub(super) fn has(&self, table: &TableName) -> bool {
-        self.lines.contains_key(table)
+    /// Do changes of this relation's table wait?
+    pub(super) fn has(&self, relation: &Relation) -> bool {
+        !self.lines.is_empty() && self.lines.contains_key(&relation.table())
     }
 
     /// When to look again; `None`: nothing waits.
@@ -127,14 +123,20 @@ impl Waiting {
         hooks
     }
 
+    /// The first change of a table.
+    pub(super) fn first(&self, table: &TableName) -> Option<&Held> {
+        self.lines.get(table)?.changes.front()
+    }
+
     /// A ticket for a delivery of a change that has waited; `None`: it waits no more.
     pub(super) fn ticket(&self, waited: Waited, event: u64) -> Option<Ticket> {
         let mut first = self.lines.values().filter_map(|line| line.changes.front());
-        let held = first.find(|held| held.number == waited.0)?;
+        let held = first.find(|held| held.number == waited)?;
         Some(held.ticket.of_event(event))
     }
 
-    fn push(&mut self, draft: ChangeDraft, skip: u64, ticket: Ticket) {
+    /// Adds a change behind the others of its table.
+    pub(super) fn push(&mut self, draft: ChangeDraft, skip: u64, ticket: Ticket) {
         self.changes += 1;
         self.bytes += draft.change.bytes();
         let line = self.lines.entry(draft.change.relation.table());
@@ -146,7 +148,7 @@ impl Waiting {
         line.changes.push_back(Held {
             draft,
             skip,
-            number: self.next,
+            number: Waited(self.next),
             since: Instant::now(),
             ticket,
         });
@@ -155,7 +157,7 @@ impl Waiting {
     }
 
     /// Takes off the first change of a table, which has been delivered.
-    fn pop(&mut self, table: &TableName) {
+    pub(super) fn pop(&mut self, table: &TableName) {
         let Some(line) = self.lines.get_mut(table) else {
             return;
         };
@@ -176,7 +178,7 @@ impl Waiting {
     }
 
     /// Puts off the next look at a table after one that took so long.
-    fn postpone(&mut self, table: &TableName, took: Duration) {
+    pub(super) fn postpone(&mut self, table: &TableName, took: Duration) {
         if let Some(line) = self.lines.get_mut(table) {
             line.looks = line.looks.saturating_add(1);
             let pause = PAUSES.pause(line.looks).max(took * SHARE);
@@ -184,13 +186,15 @@ impl Waiting {
         }
     }
 
-    fn due(&self) -> Vec<TableName> {
+    /// The tables that it is time to look at again.
+    pub(super) fn due(&self) -> Vec<TableName> {
         let now = Instant::now();
         let due = self.lines.iter().filter(|(_, line)| line.next_look <= now);
         due.map(|(table, _)| table.clone()).collect()
     }
 
-    fn front(&self, table: &TableName) -> Vec<ChangeDraft> {
+    /// The first changes of a table, which are asked about together.
+    pub(super) fn front(&self, table: &TableName) -> Vec<ChangeDraft> {
         let changes = self
             .lines
             .get(table)
@@ -202,103 +206,5 @@ impl Waiting {
     fn measure(&self) {
         let changes = i64::try_from(self.changes).unwrap_or(i64::MAX);
         self.meters.changes_waiting.store(changes, Relaxed);
-    }
-}
-
-impl Reader {
-    /// Must a change wait: because it was not answered, or because one of the same table waits before it?
-    pub(super) fn has_to_wait(&self, draft: &ChangeDraft) -> bool {
-        let has_listener = draft
-            .rules()
-            .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name));
-        let waits = draft.unanswered.is_some() || self.waiting.has(&draft.change.relation.table());
-        waits && has_listener
-    }
-
-    /// Sets a change aside until the database answers for it.
-    pub(super) fn set_aside(&mut self, mut draft: ChangeDraft, skip: u64) {
-        if let Some(refusal) = &draft.unanswered
-            && !self.waiting.has(&draft.change.relation.table())
-        {
-            tracing::warn!(
-                table = %draft.change.relation.table(),
-                reason = refusal.reason,
-                "the database cannot answer for rows of this table now; they wait for it, for {PATIENCE:?} at most"
-            );
-        }
-        // The values are slices of what the stream has received, which would stay in memory with them.
-        draft.change.map_values(|value| match value {
-            Value::Text(text) => *value = Value::Text(Bytes::copy_from_slice(text)),
-            Value::Null | Value::Unchanged => {}
-        });
-        let ticket = self.ledger.ticket(draft.first_event);
-        self.waiting.push(draft, skip, ticket);
-    }
-
-    /// When to call [`look_again`](Self::look_again); `None`: nothing waits.
-    pub fn next_look(&self) -> Option<Instant> {
-        self.waiting.next_look()
-    }
-
-    /// Asks again about the changes that wait, and delivers those that are answered or have waited long enough.
-    ///
-    /// # Errors
-    /// When the connection is lost.
-    pub async fn look_again(&mut self, client: &Client) -> Result<()> {
-        self.look_at_due(client).await?;
-        self.owners.forget();
-        Ok(())
-    }
-
-    async fn look_at_due(&mut self, client: &Client) -> Result<()> {
-        for table in self.waiting.due() {
-            self.look_again_at(&table, client).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until there is room for more changes that wait, or until none waits where hooks want all events in order.
-    pub(super) async fn wait_for_room(&mut self, client: &Client) -> Result<()> {
-        while let Some(next) = self.waiting.next_look()
-            && (self.waiting.is_full() || self.orders_hooks)
-        {
-            tokio::time::sleep_until(next).await;
-            // The owners that have been found for the rest of the batch are kept.
-            self.look_at_due(client).await?;
-        }
-        Ok(())
-    }
-
-    async fn look_again_at(&mut self, table: &TableName, client: &Client) -> Result<()> {
-        let begun = Instant::now();
-        let mut drafts = self.waiting.front(table);
-        let ready = self
-            .look_up(&mut drafts.iter_mut().collect::<Vec<_>>(), client)
-            .await?;
-        drafts.truncate(ready);
-        let took = begun.elapsed();
-        for mut draft in drafts {
-            let line = self.waiting.lines.get(table);
-            let Some(held) = line.and_then(|line| line.changes.front()) else {
-                return Ok(());
-            };
-            let (skip, number, since) = (held.skip, held.number, held.since);
-            if let Some(refusal) = &draft.unanswered {
-                if since.elapsed() < PATIENCE {
-                    self.waiting.postpone(table, took);
-                    return Ok(());
-                }
-                let what = format!(
-                    "the database gave no answer for a row in {PATIENCE:?}, and what was asked for is left out: {}",
-                    refusal.reason
-                );
-                self.tell_once(table, "waited", &what);
-                draft.added = self.enrichment.unknown(table);
-            }
-            self.deliver_events(draft, skip, Some(Waited(number)))
-                .await?;
-            self.waiting.pop(table);
-        }
-        Ok(())
     }
 }

@@ -111,8 +111,8 @@ impl Connection {
             };
             let encoding = connection.log_in(address, name, options).await?;
             if encoding.as_deref() == Some("SQL_ASCII") {
-                // Such a database checks no encoding. Asked for UTF-8, the server would end the stream at the first text
-                // that is not, each time anew.
+                // Such a database checks no encoding. Asked for UTF-8, the server would end the stream at the first
+                // text that is not, each time anew.
                 connection
                     .row("select set_config('client_encoding', 'SQL_ASCII', false)")
                     .await?;
