@@ -174,6 +174,7 @@ fn book() -> Relation {
             identity_key: name == "id",
             generated: false,
             toastable: false,
+            unchecked: false,
             foreign_key: false,
         });
     Relation {

@@ -117,6 +117,28 @@ impl Change {
         )
     }
 
+    /// Calls `each` with every value of all images.
+    pub fn map_values(&mut self, each: impl FnMut(&mut Value)) {
+        let (new, old) = match &mut self.row {
+            RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
+            RowChange::Update { new, old } => (Some(new), Some(old)),
+            RowChange::Delete { old } => (None, Some(old)),
+        };
+        let old = match old {
+            Some(Old::Key(tuple) | Old::Full(tuple)) => Some(tuple),
+            Some(Old::SameKey) | None => None,
+        };
+        new.into_iter().chain(old).flatten().for_each(each);
+    }
+
+    /// Makes unknown what is not UTF-8, which JSON cannot hold. Only a database that checks no encoding has such texts.
+    pub fn leave_out_what_is_not_utf8(&mut self) {
+        self.map_values(|value| match value {
+            Value::Text(text) if std::str::from_utf8(text).is_err() => *value = Value::Unchanged,
+            Value::Text(_) | Value::Null | Value::Unchanged => {}
+        });
+    }
+
     /// Adds to all images the columns that the stream leaves out.
     pub fn pad(&mut self) {
         let relation = Arc::clone(&self.relation);

@@ -33,6 +33,10 @@ pub struct Meters {
     pub disabled: AtomicU64,
     /// Answers to whether the owner of a hook may see a row.
     pub permission: Counts,
+    /// Events whose owner could not be found out, so that only hooks of everyone heard them.
+    pub owner_unknown: AtomicU64,
+    /// Changes that wait at the moment, because the database cannot answer for their table.
+    pub changes_waiting: AtomicI64,
     /// Messages in the WAL that were meant for rowhook and could not be used, rows of backfills included.
     pub misunderstood: AtomicU64,
     /// Spans that were dropped, because the collector did not take them or there was no room for them.

@@ -1,5 +1,6 @@
 -- The columns of the table with the oid $1, with what the stream does not describe: generated columns, types in SQL,
--- which columns may be null, can be TOASTed or are foreign keys, and the primary key.
+-- which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding, and the primary
+-- key.
 select
     attribute.attname::text as name,
     attribute.atttypid as type_oid,
@@ -8,6 +9,12 @@ select
     format_type(attribute.atttypid, attribute.atttypmod) as sql_type,
     not attribute.attnotnull as nullable,
     attribute.attstorage <> 'p' as toastable,
+    -- Of the encodings, only SQL_ASCII has the number 0.
+    attribute.attstorage <> 'p' and (
+        select encoding = 0
+        from pg_database
+        where datname = current_database()
+    ) as unchecked,
     exists (
         select
         from pg_constraint as c

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio_postgres::Client;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     hook::roster::Roster,
     lookup::{
         enrich::{EnrichedField, Enrichment},
-        owner::Owners,
+        owner::{Owners, Ownership},
     },
     nearest::nearest,
     postgres::{TableName, relation::Relation, types},
@@ -92,6 +92,13 @@ impl<'a> Preview<'a> {
         let mut owners = Owners::new(rule, []);
         let asked = rule.map(|rule| (rule, change));
         owners.look_up(&self.client, asked).await?;
-        Ok(owners.owner(rule, change))
+        match owners.owner(rule, change) {
+            Ownership::Owner(owner) => Ok(Some(owner)),
+            Ownership::Nobody => Ok(None),
+            Ownership::Unknown(refusal) => Err(anyhow!(
+                "the owner of the row cannot be found out: {}",
+                refusal.reason
+            )),
+        }
     }
 }

@@ -287,6 +287,20 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Issues a ticket for a delivery of this or another event of the same transaction.
+    pub fn of_event(&self, event: u64) -> Self {
+        let mut account = self.ledger.lock();
+        if let Some(entry) = account.entries.get_mut(&self.number) {
+            entry.unsettled += 1;
+            entry.count(event);
+        }
+        Self {
+            ledger: self.ledger.clone(),
+            number: self.number,
+            event,
+        }
+    }
+
     /// Settles the delivery: it has arrived, is parked durably, or was dropped by a decision that is on record.
     pub fn settle(self) {
         self.ledger.settle(self.number, self.event);

@@ -291,6 +291,17 @@ pub enum Audience<'a> {
     Everyone,
 }
 
+impl Hook {
+    /// Is it sent `event`, if that is for this audience? Its filter is not evaluated.
+    pub fn hears(&self, event: &str, audience: Audience<'_>) -> bool {
+        let is_for_it = match (&self.owner, audience) {
+            (None, _) | (_, Audience::Everyone) => true,
+            (Some(own), Audience::Owner(owner)) => owner == Some(&**own),
+        };
+        is_for_it && self.events.iter().any(|pattern| pattern.matches(event))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -20,6 +20,7 @@ use crate::{
     config::{self, Delivery, HookColumns, Pattern, PayloadFormat},
     event::{EventMap, TableEvents},
     expression::{filter::Filter, typing::Columns},
+    lookup::halves::Refusal,
     postgres::{
         quote,
         relation::Relation,
@@ -440,6 +441,50 @@ pub async fn load_all<T: Send + 'static>(
         }
     }
     reading.await.context("read hooks")?.with_context(what)
+}
+
+/// Reads the rows of the hook table one after the other, which takes longer than [`load_all`], but a row that cannot be
+/// read spoils no other. `take` receives each row, or the reason why it cannot be read with its id, where that can.
+///
+/// # Errors
+/// When the connection is lost, or the table as a whole cannot be read.
+pub async fn load_each(
+    client: &Client,
+    columns: &HookColumns,
+    mut take: impl FnMut(Result<HookRow, (Option<HookId>, Refusal)>),
+) -> Result<()> {
+    let what = || format!("read the hook table {}", columns.table);
+    let table = quote::table(&columns.table);
+    let places = format!("select tableoid, ctid::text from {table}");
+    let places = client.query(&places, &[]).await.with_context(what)?;
+    let at = "where tableoid = $1 and ctid = $2::text::tid";
+    let whole = format!("{} {at}", select(columns));
+    let id = format!(
+        "select {}::text from {table} {at}",
+        quote::name(&columns.id)
+    );
+    for place in places {
+        let (oid, place): (u32, &str) = (place.try_get(0)?, place.try_get(1)?);
+        let read = async {
+            let row = client.query_opt(&whole, &[&oid, &place]).await?;
+            row.map(|row| HookRow::from_sql(columns, &row)).transpose()
+        };
+        let refusal = match read.await {
+            Ok(Some(row)) => {
+                take(Ok(row));
+                continue;
+            }
+            // It is gone since, or has another place, which the stream tells.
+            Ok(None) => continue,
+            Err(error) => Refusal::of_any(error).with_context(what)?,
+        };
+        let id = match client.query_opt(&id, &[&oid, &place]).await {
+            Ok(row) => row.and_then(|row| row.try_get::<_, String>(0).ok()),
+            Err(error) => Refusal::of(error).map(|_| None).with_context(what)?,
+        };
+        take(Err((id.map(|id| HookId::new(id, false)), refusal)));
+    }
+    Ok(())
 }
 
 /// Reads one row of the hook table as it is now; `None`: there is none with this id.

@@ -11,7 +11,10 @@ use crate::{
     change::Change,
     config::{Config, TableRules},
     expression::query::Query,
-    lookup::query::{Arguments, QueryRunner, batch_sql},
+    lookup::{
+        halves::Refusal,
+        query::{Arguments, QueryRunner, batch_sql},
+    },
     postgres::{
         TableName,
         relation::Relation,
@@ -60,14 +63,15 @@ impl Enrichment {
         }
     }
 
-    /// Adds to each change's fields what the queries find for its row, with one query for each table and key.
+    /// Adds to each change's fields what the queries find for its row, with one query for each table and key. Returns
+    /// the tables for which the database could not answer now, whose changes it has added nothing to.
     ///
     /// # Errors
-    /// When the database cannot be reached. A query that fails is no error: its fields are unknown.
+    /// When the database cannot be reached. A query that fails for good is no error: its fields are unknown.
     pub async fn look_up(
         &mut self,
         changes: Vec<(&Change, &mut Vec<EnrichedField>)>,
-    ) -> Result<()> {
+    ) -> Result<HashMap<TableName, Refusal>> {
         let mut by_relation: HashMap<usize, Vec<(&Change, &mut Vec<EnrichedField>)>> =
             HashMap::new();
         for (change, added) in changes {
@@ -76,6 +80,7 @@ impl Enrichment {
                 by_relation.entry(key).or_default().push((change, added));
             }
         }
+        let mut not_now = HashMap::new();
         for mut rows in by_relation.into_values() {
             let Some(relation) = rows.first().map(|(change, _)| Arc::clone(&change.relation))
             else {
@@ -89,13 +94,21 @@ impl Enrichment {
                 let sql = sql(&addition.query, &relation);
                 let answers = self.runner.run(&sql, &rows_of_arguments).await;
                 let answers = answers.context("look up what enrich adds")?;
-                if let Some(error) = answers.failed {
-                    tracing::warn!(
-                        table = %relation.table(),
-                        key = &*addition.key,
-                        error,
-                        "a query of enrich failed; what it was to add is left out"
-                    );
+                match answers.failed {
+                    Some(refusal) if refusal.is_for_now() => {
+                        rows.iter_mut().for_each(|(_, added)| added.clear());
+                        not_now.insert(relation.table(), refusal);
+                        break;
+                    }
+                    Some(refusal) => {
+                        tracing::warn!(
+                            table = %relation.table(),
+                            key = &*addition.key,
+                            error = refusal.reason,
+                            "a query of enrich failed; what it was to add is left out"
+                        );
+                    }
+                    None => {}
                 }
                 for ((_, added), json) in rows.iter_mut().zip(answers.texts) {
                     let key = Arc::clone(&addition.key);
@@ -103,7 +116,17 @@ impl Enrichment {
                 }
             }
         }
-        Ok(())
+        Ok(not_now)
+    }
+
+    /// The fields of a table's rows where nothing can be looked up for them.
+    pub fn unknown(&self, table: &TableName) -> Vec<EnrichedField> {
+        let additions = self.tables.get(table).into_iter().flatten();
+        let unknown = additions.map(|addition| EnrichedField {
+            key: Arc::clone(&addition.key),
+            json: None,
+        });
+        unknown.collect()
     }
 }
 

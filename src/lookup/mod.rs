@@ -2,7 +2,9 @@
 //! additions of `enrich`, and who may see the row.
 
 pub mod enrich;
+pub mod halves;
 pub mod owner;
 pub mod permission;
+mod present;
 pub mod query;
 pub mod toast;

@@ -2,20 +2,23 @@
 //!
 //! Paths are looked up in batches. An answer is cached only for tables that are published, because the stream keeps
 //! those up to date. Other tables are queried for every batch: a row that is sent to its former owner would be a leak.
+//! A key that the database gives no answer for makes the owners of its own rows unknown, and no others.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error, Row};
 
 use crate::{
     change::Change,
     config::{OwnerRule, OwnerStep},
+    lookup::halves::{Halves, Refusal},
     postgres::{
-        TableName, quote,
+        TableName,
+        fault::Fault,
+        quote,
         tuple::{Image, Value},
     },
 };
@@ -33,10 +36,23 @@ pub struct Owners {
     steps: HashMap<OwnerStep, Answers>,
 }
 
+/// Whose a row is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// This owner's.
+    Owner(Arc<str>),
+    /// Nobody's: the column or the row that the path leads to is null or missing, or the stream does not carry it.
+    Nobody,
+    /// Somebody's perhaps: the database did not answer.
+    Unknown(Refusal),
+}
+
 /// The cache of one step: the keys of its table, and the value of the step's column for each.
 #[derive(Debug, Default)]
 struct Answers {
     known: HashMap<Arc<str>, Option<Arc<str>>>,
+    /// The keys that the database gave no answer for when they were looked up last.
+    refused: HashMap<Arc<str>, Refusal>,
     lookup: Option<Lookup>,
 }
 
@@ -62,25 +78,36 @@ impl Owners {
         }
     }
 
-    /// The owner of a row, from the change and the cached answers; `None` where it has none or it is unknown.
-    pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Arc<str>> {
+    /// Whose a row is, from the change and the cached answers.
+    pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Ownership {
         let column = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
-        let mut key = shown_text(change, column)?;
+        let Some(mut key) = shown_text(change, column) else {
+            return Ownership::Nobody;
+        };
         for step in rule.map_or(&[][..], |rule| &rule.steps) {
-            key = self.steps.get(step)?.known.get(&key)?.clone()?;
+            let Some(answers) = self.steps.get(step) else {
+                return Ownership::Nobody;
+            };
+            if let Some(refusal) = answers.refused.get(&key) {
+                return Ownership::Unknown(refusal.clone());
+            }
+            match answers.known.get(&key) {
+                Some(Some(next)) => key = Arc::clone(next),
+                Some(None) | None => return Ownership::Nobody,
+            }
         }
-        Some(key)
+        Ownership::Owner(key)
     }
 
     /// Looks up what [`owner`](Self::owner) will need for `changes`, with one query for each step.
     ///
     /// # Errors
-    /// When a query fails.
+    /// When the connection is lost. A query that fails is no error: then owners are unknown.
     pub async fn look_up<'a>(
         &mut self,
         client: &Client,
         changes: impl IntoIterator<Item = (&'a OwnerRule, &'a Change)>,
-    ) -> Result<()> {
+    ) -> Result<(), Error> {
         let mut wanted: Vec<(&[OwnerStep], Arc<str>)> = changes
             .into_iter()
             .filter(|(rule, _)| !rule.steps.is_empty())
@@ -141,9 +168,10 @@ impl Owners {
         }
     }
 
-    /// Drops the answers about tables that are not published. Call it after each batch.
+    /// Drops the answers about tables that are not published, and all refusals. Call it after each batch.
     pub fn forget(&mut self) {
         for (step, answers) in &mut self.steps {
+            answers.refused.clear();
             if !self.published.contains(&step.table) {
                 answers.known.clear();
             }
@@ -155,25 +183,39 @@ impl Owners {
         client: &Client,
         step: &OwnerStep,
         keys: HashSet<Arc<str>>,
-    ) -> Result<()> {
+    ) -> Result<(), Error> {
         let answers = self.steps.entry(step.clone()).or_default();
-        let lookup = match &answers.lookup {
-            Some(lookup) => lookup.clone(),
-            None => answers
-                .lookup
-                .insert(Lookup::prepare(client, step).await?)
-                .clone(),
-        };
-        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let rows = client.query(&lookup.sql, &[&keys]).await;
-        for row in
-            rows.with_context(|| format!("look up {}.{} for owners", step.table, step.column))?
+        let keys: Vec<Arc<str>> = keys.into_iter().collect();
+        answers.forgive(&keys);
+        if let Some(lookup) = answers.lookup.clone()
+            && answers.ask(client, &lookup, &keys).await? == Asked::OfAnotherTable
         {
-            let value: Option<&str> = row.try_get(1)?;
-            answers.keep(Arc::from(row.try_get::<_, &str>(0)?), value.map(Arc::from));
+            answers.lookup = None;
+            answers.forgive(&keys);
+        }
+        if answers.lookup.is_none() {
+            match Lookup::prepare(client, step).await? {
+                Ok(lookup) => {
+                    answers.ask(client, &lookup, &keys).await?;
+                    answers.lookup = Some(lookup);
+                }
+                Err(refusal) => {
+                    let refused = keys.into_iter().map(|key| (key, refusal.clone()));
+                    answers.refused.extend(refused);
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// What came of a query for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Each key was answered or refused.
+    Done,
+    /// The table is no longer the one that the query was made for.
+    OfAnotherTable,
 }
 
 impl Answers {
@@ -183,27 +225,88 @@ impl Answers {
         }
         self.known.insert(key, value);
     }
+
+    /// Forgets why these keys were refused.
+    fn forgive(&mut self, keys: &[Arc<str>]) {
+        for key in keys {
+            self.refused.remove(key);
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        client: &Client,
+        lookup: &Lookup,
+        keys: &[Arc<str>],
+    ) -> Result<Asked, Error> {
+        let mut halves = Halves::of(keys.len());
+        while let Some(part) = halves.next() {
+            let some = keys.get(part.clone()).unwrap_or_default();
+            match lookup.values(client, some).await {
+                Ok(found) => found
+                    .into_iter()
+                    .for_each(|(key, value)| self.keep(key, value)),
+                Err(error) => halves.refuse(part, Refusal::of(error)?),
+            }
+        }
+        let refused = halves.refused();
+        let is_of_another = |(_, refusal): &(usize, Refusal)| refusal.fault == Fault::Renamed;
+        let asked = match refused.iter().any(is_of_another) {
+            true => Asked::OfAnotherTable,
+            false => Asked::Done,
+        };
+        let refused = refused
+            .into_iter()
+            .filter_map(|(at, refusal)| Some((Arc::clone(keys.get(at)?), refusal)));
+        self.refused.extend(refused);
+        Ok(asked)
+    }
 }
 
 impl Lookup {
-    async fn prepare(client: &Client, step: &OwnerStep) -> Result<Self> {
+    /// The query for a step, from the catalog as it is now. The inner error says why there is none.
+    async fn prepare(client: &Client, step: &OwnerStep) -> Result<Result<Self, Refusal>, Error> {
         let table = quote::table(&step.table);
         let sql = include_str!("../../sql/catalog/primary_key.sql");
-        let keys = client.query(sql, &[&table]).await;
-        let keys = keys.with_context(|| format!("find the primary key of {}", step.table))?;
-        let [key] = &keys[..] else {
-            anyhow::bail!(
-                "an owner path goes through {}, whose primary key is not one column",
-                step.table
-            );
+        let read = async {
+            let keys = client.query(sql, &[&table]).await?;
+            let key = |row: &Row| Ok::<_, Error>((row.try_get(0)?, row.try_get(1)?));
+            keys.iter()
+                .map(key)
+                .collect::<Result<Vec<(String, String)>, _>>()
         };
-        let (key, ty): (String, String) = (key.try_get(0)?, key.try_get(1)?);
-        let quoted = quote::name(&key);
+        let keys = match read.await {
+            Ok(keys) => keys,
+            Err(error) => return Ok(Err(Refusal::of(error)?)),
+        };
+        let [(key, ty)] = &keys[..] else {
+            return Ok(Err(Refusal {
+                fault: Fault::ForGood,
+                reason: format!("the primary key of {} is not one column", step.table),
+            }));
+        };
+        let quoted = quote::name(key);
         let sql = format!(
             "select {quoted}::text, {}::text from {table} where {quoted} = any($1::text[]::{ty}[])",
             quote::name(&step.column),
         );
-        Ok(Self { key, sql })
+        let key = key.clone();
+        Ok(Ok(Self { key, sql }))
+    }
+
+    /// The value of the step's column for each of these keys that there is a row of.
+    async fn values(
+        &self,
+        client: &Client,
+        keys: &[Arc<str>],
+    ) -> Result<Vec<(Arc<str>, Option<Arc<str>>)>, Error> {
+        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+        let rows = client.query(&self.sql, &[&keys]).await?;
+        let value = |row: &Row| {
+            let value: Option<&str> = row.try_get(1)?;
+            Ok((Arc::from(row.try_get::<_, &str>(0)?), value.map(Arc::from)))
+        };
+        rows.iter().map(value).collect()
     }
 }
 

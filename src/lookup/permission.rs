@@ -7,11 +7,12 @@
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     change::Change,
@@ -25,6 +26,8 @@ use crate::{
     postgres::{TableName, relation::Relation},
 };
 
+/// How long a query is not asked that waits for a lock: the reader waits with it, for other tables too.
+const REST: Duration = Duration::from_secs(1);
 /// The variable of a query that stands for the hook's owner.
 pub const OWNER: &str = "owner";
 /// The variable of a query that stands for the row's primary key, where that is one column.
@@ -34,6 +37,8 @@ pub const KEY: &str = "key";
 pub struct Permission {
     tables: HashMap<TableName, Query>,
     runner: Mutex<QueryRunner>,
+    /// The queries that the database could not answer, until when they are not asked again, and why.
+    resting: Mutex<HashMap<String, (Instant, String)>>,
     meters: Arc<Meters>,
 }
 
@@ -74,6 +79,7 @@ impl Permission {
         Self {
             tables: queries.collect(),
             runner: Mutex::new(QueryRunner::new("rowhook permission", address)),
+            resting: Mutex::default(),
             meters,
         }
     }
@@ -124,11 +130,24 @@ impl Permission {
         }
         for (sql, places) in by_sql {
             let rows: Vec<Arguments<'_>> = places.iter().map(|at| rows[*at].take()).collect();
+            let mut resting = self.resting.lock().await;
+            resting.retain(|_, (until, _)| *until > Instant::now());
+            if let Some((_, reason)) = resting.get(&sql) {
+                places
+                    .iter()
+                    .for_each(|at| answers[*at] = Answer::Unknown(reason.clone()));
+                continue;
+            }
+            drop(resting);
             let mut runner = self.runner.lock().await;
             let found = runner.run(&sql, &rows).await.context("ask who may see")?;
-            let reason = found
-                .failed
-                .unwrap_or_else(|| "it has no answer".to_owned());
+            drop(runner);
+            if let Some(refusal) = found.failed.as_ref().filter(|refusal| refusal.is_for_now()) {
+                let mut resting = self.resting.lock().await;
+                resting.insert(sql, (Instant::now() + REST, refusal.reason.clone()));
+            }
+            let reason = found.failed.map(|refusal| refusal.reason);
+            let reason = reason.unwrap_or_else(|| "it has no answer".to_owned());
             for (at, text) in places.into_iter().zip(found.texts) {
                 answers[at] = match text.as_deref() {
                     Some("true") => Answer::Yes,

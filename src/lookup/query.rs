@@ -1,17 +1,20 @@
 //! Runs the queries of hooks.toml for many rows at once, in a read-only session with a short statement time-out.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio_postgres::{Client, Error, Statement, error::SqlState, types::ToSql};
 
-use crate::{expression::query::Query, postgres::address::Address};
+use crate::{
+    expression::query::Query,
+    lookup::halves::{Halves, Refusal},
+    postgres::{address::Address, fault::Fault},
+};
 
-/// The time-out of one query. After a batch fails, its rows are queried one by one for at most this long in all.
+/// The time-out of one query.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a query waits for a lock. Others wait with it, and it is asked again later.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The arguments of a query for one row: a text or null for each of the query's columns, in its order. `None`: not all
 /// of them are known, and the query is not run for the row.
@@ -34,8 +37,8 @@ struct Session {
 pub struct Answers {
     /// The text that the query gave for each row; `None`: it is unknown.
     pub texts: Vec<Option<String>>,
-    /// The error of the query, where it failed for some of the rows.
-    pub failed: Option<String>,
+    /// Why the query failed, where it failed for some of the rows.
+    pub failed: Option<Refusal>,
 }
 
 /// The SQL that runs a query for many rows: `$1` are the numbers of the rows, and each parameter after it the texts of
@@ -80,58 +83,76 @@ impl QueryRunner {
     /// Runs `sql`, which [`batch_sql`] made, for these rows.
     ///
     /// # Errors
-    /// When the database cannot be reached. A query that fails is no error: its answers are unknown.
+    /// When the connection is lost. A query that fails is no error: its answers are unknown.
     pub async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
         let session = match self.session.take().filter(|s| !s.client.is_closed()) {
             Some(session) => session,
-            None => Session::open(self.name, &self.address).await?,
+            None => match Session::open(self.name, &self.address).await? {
+                Ok(session) => session,
+                Err(refusal) => {
+                    return Ok(Answers {
+                        texts: vec![None; rows.len()],
+                        failed: Some(refusal),
+                    });
+                }
+            },
         };
         self.session.insert(session).run(sql, rows).await
     }
 }
 
 impl Session {
-    async fn open(name: &'static str, address: &Address) -> Result<Self> {
-        let client = address.connect(name).await?;
+    /// Opens a session. The inner error says why there is none, where others may go on without it: all connections may
+    /// be in use.
+    async fn open(name: &'static str, address: &Address) -> Result<Result<Self, Refusal>> {
+        let client = match address.connect(name).await {
+            Ok(client) => client,
+            Err(error) => {
+                let fault = match error.is_transient() {
+                    true => Fault::ForNow,
+                    false => Fault::ForGood,
+                };
+                let reason = error.to_string();
+                return Ok(Err(Refusal { fault, reason }));
+            }
+        };
         let settings = format!(
-            "set default_transaction_read_only = on; set statement_timeout = {}",
-            TIMEOUT.as_millis()
+            "set default_transaction_read_only = on; set statement_timeout = {}; set lock_timeout = {}",
+            TIMEOUT.as_millis(),
+            LOCK_TIMEOUT.as_millis(),
         );
         client
             .batch_execute(&settings)
             .await
             .context("prepare a session that asks")?;
-        Ok(Self {
+        Ok(Ok(Self {
             client,
             prepared: HashMap::new(),
-        })
+        }))
     }
 
     async fn run(&mut self, sql: &str, rows: &[Arguments<'_>]) -> Result<Answers> {
         let mut texts = vec![None; rows.len()];
-        let all: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].is_some()).collect();
-        let failed = match self.run_some(sql, rows, &all, &mut texts).await {
-            Ok(()) => {
-                let failed = None;
-                return Ok(Answers { texts, failed });
-            }
-            Err(error) if is_about_query(&error) => error,
-            Err(error) => return Err(error).context("ask a question of hooks.toml"),
-        };
-        // A single row may have failed the whole batch.
-        let begun = Instant::now();
-        let one_by_one = failed.code() != Some(&SqlState::QUERY_CANCELED) && all.len() > 1;
-        for at in all.iter().filter(|_| one_by_one) {
-            if begun.elapsed() > TIMEOUT {
-                break;
-            }
-            match self.run_some(sql, rows, &[*at], &mut texts).await {
-                Ok(()) => {}
-                Err(error) if is_about_query(&error) => {}
-                Err(error) => return Err(error).context("ask a question of hooks.toml"),
+        let known: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].is_some()).collect();
+        let mut halves = Halves::of(known.len());
+        while let Some(part) = halves.next() {
+            let some = known.get(part.clone()).unwrap_or_default();
+            if let Err(error) = self.run_some(sql, rows, some, &mut texts).await {
+                let is_too_slow = error.code() == Some(&SqlState::QUERY_CANCELED);
+                let mut refusal = Refusal::of(error).context("ask a question of hooks.toml")?;
+                if is_too_slow {
+                    // The time-out is ours, and asked again the query would be as slow.
+                    refusal.fault = Fault::ForGood;
+                }
+                if refusal.fault == Fault::Renamed {
+                    // It may have been prepared for columns that were renamed since.
+                    self.prepared.remove(sql);
+                }
+                halves.refuse(part, refusal);
             }
         }
-        let failed = Some(message(&failed));
+        let failed = halves.refused().into_iter().next();
+        let failed = failed.map(|(_, refusal)| refusal);
         Ok(Answers { texts, failed })
     }
 
@@ -176,22 +197,4 @@ impl Session {
         }
         Ok(())
     }
-}
-
-/// Does the error concern only the query, so that the session can go on?
-fn is_about_query(error: &Error) -> bool {
-    let ended = [
-        &SqlState::ADMIN_SHUTDOWN,
-        &SqlState::CRASH_SHUTDOWN,
-        &SqlState::CANNOT_CONNECT_NOW,
-    ];
-    error
-        .code()
-        .is_some_and(|code| !ended.contains(&code) && !code.code().starts_with("08"))
-}
-
-fn message(error: &Error) -> String {
-    error
-        .as_db_error()
-        .map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }

@@ -5,14 +5,22 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
 use bytes::Bytes;
-use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::postgres::{quote, relation::Relation};
 use crate::{
     change::{Change, RowChange},
-    postgres::tuple::{Tuple, Value},
+    lookup::{
+        halves::{Halves, Refusal},
+        present::Present,
+    },
+    postgres::{
+        TableName,
+        fault::Fault,
+        quote,
+        relation::Relation,
+        tuple::{Tuple, Value},
+    },
 };
 
 /// The most times that rows are read. The stream may carry a commit a moment before other sessions see it.
@@ -22,131 +30,226 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The most bytes that are read of a table at a time, unless a single row has more.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Fills the gaps in the new rows of `changes`, as far as the rows have not changed since and `MOST_BYTES` allow.
-/// Returns the number of changes, from the first on, that are finished: at least one, if there are any.
+/// What came of filling the gaps in changes.
+#[derive(Debug, Default)]
+pub struct Filled {
+    /// The number of changes, from the first on, that are finished: at least one, if there are any.
+    pub done: usize,
+    /// The tables that could not be read, or not all of their rows, and why.
+    pub refused: HashMap<TableName, Refusal>,
+}
+
+/// Fills the gaps in the new rows of `changes`, as far as the rows have not changed since, can be read, and
+/// `MOST_BYTES` allow.
 ///
 /// # Errors
-/// When a table cannot be read.
-pub async fn fill(client: &Client, changes: &mut [&mut Change]) -> Result<usize> {
+/// When the connection is lost. Where a table cannot be read, its gaps stay.
+pub async fn fill(client: &Client, changes: &mut [&mut Change]) -> Result<Filled, Error> {
     let mut by_relation: HashMap<usize, Vec<(usize, &mut Change)>> = HashMap::new();
-    let mut done = changes.len();
+    let mut filled = Filled {
+        done: changes.len(),
+        refused: HashMap::new(),
+    };
     for (number, change) in changes.iter_mut().enumerate() {
         let key = Arc::as_ptr(&change.relation).addr();
         by_relation.entry(key).or_default().push((number, change));
     }
     for mut changes in by_relation.into_values() {
-        let left = fill_table(client, &mut changes).await?;
-        done = left.map_or(done, |left| done.min(left));
+        let left = fill_table(client, &mut changes, &mut filled.refused).await?;
+        filled.done = left.map_or(filled.done, |left| filled.done.min(left));
     }
-    if let (0, Some(first)) = (done, changes.first_mut()) {
-        fill_table(client, &mut [(0, first)]).await?;
-        return Ok(1);
+    if let (0, Some(first)) = (filled.done, changes.first_mut()) {
+        fill_table(client, &mut [(0, first)], &mut filled.refused).await?;
+        filled.done = 1;
     }
-    Ok(done)
+    Ok(filled)
 }
 
 /// Fills the gaps in changes of one table. Returns the place of the first change for which there was no room.
 async fn fill_table(
     client: &Client,
     changes: &mut [(usize, &mut Change)],
-) -> Result<Option<usize>> {
+    refused: &mut HashMap<TableName, Refusal>,
+) -> Result<Option<usize>, Error> {
     let Some((_, first)) = changes.first() else {
         return Ok(None);
     };
     let relation = Arc::clone(&first.relation);
-    let Some(sql) = query(&relation, changes) else {
-        return Ok(None);
+    let mut source = Source {
+        relation: &relation,
+        present: Present::as_streamed(&relation),
     };
-    let mut left = None;
-    for _ in 0..TRIES {
-        let messages = client.simple_query(&sql).await;
-        let messages = messages.with_context(|| {
-            format!(
-                "read again what the stream left out of {}",
-                relation.table()
-            )
-        })?;
-        let mut rows = messages.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let snapshot = rows.next();
-        let snapshot = snapshot
-            .as_ref()
-            .and_then(|row| row.get(0))
-            .and_then(Snapshot::parse);
-        left = None;
-        for row in rows {
-            let no_room = fill_from(&relation, changes, &row);
-            left = left.into_iter().chain(no_room).min();
-        }
-        let still_to_come = |(_, change): &(usize, &mut Change)| {
-            has_gap(change)
-                && snapshot
-                    .as_ref()
-                    .is_some_and(|snapshot| !snapshot.shows(change.transaction.xid))
-        };
-        if !changes.iter().any(still_to_come) {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
+    let (mut left, mut refusal) = source.fill_rows(client, changes).await?;
+    if matches!(&refusal, Some(refusal) if refusal.fault == Fault::Renamed)
+        && let Some(present) = Present::read(client, &relation).await?
+        && present != source.present
+    {
+        source.present = present;
+        (left, refusal) = source.fill_rows(client, changes).await?;
     }
+    refused.extend(refusal.map(|refusal| (relation.table(), refusal)));
     Ok(left)
 }
 
-/// The SQL that reads a snapshot and then, for each row with a gap, its xmin, whether there is room for it, and its
-/// columns. `None`: the table has no primary key, or no row has one.
-fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String> {
-    if relation.primary_key.is_empty() {
-        return None;
-    }
-    let key = relation.primary_key.iter();
-    let key = key.map(|at| Some(quote::name(&relation.columns.get(*at)?.name)));
-    let key = key.collect::<Option<Vec<String>>>()?.join(", ");
-    let keys: Vec<String> = changes
-        .iter()
-        .filter_map(|(_, change)| key_literal(relation, change.after()?))
-        .collect();
-    if keys.is_empty() {
-        return None;
-    }
-    // Only the columns that some row lacks are read: whole rows would carry every other large value too.
-    let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
-    for (at, column) in relation.columns.iter().enumerate() {
-        let name = quote::name(&column.name);
-        names.push(format!("c{at}"));
-        if relation.primary_key.contains(&at) {
-            outer.push(format!("c{at}"));
-            inner.push(name);
-        } else if changes.iter().any(|(_, change)| is_gap(change, at)) {
-            outer.push(format!("case when has_room then c{at} end"));
-            bytes.push(format!("coalesce(octet_length({name}::text), 0)"));
-            inner.push(name);
-        } else {
-            outer.push("null".to_owned());
-            inner.push("null".to_owned());
+/// Where the rows of a relation are read again.
+struct Source<'a> {
+    relation: &'a Relation,
+    /// What the table and its columns are called now.
+    present: Present,
+}
+
+impl Source<'_> {
+    /// Fills the gaps, as far as the rows can be read. Returns the place of the first change for which there was no
+    /// room, and why rows could not be read.
+    async fn fill_rows(
+        &self,
+        client: &Client,
+        changes: &mut [(usize, &mut Change)],
+    ) -> Result<(Option<usize>, Option<Refusal>), Error> {
+        let mut halves = Halves::of(changes.len());
+        let mut left: Option<usize> = None;
+        while let Some(part) = halves.next() {
+            let some = changes.get_mut(part.clone()).unwrap_or_default();
+            match self.fill_some(client, some, None).await {
+                Ok(no_room) => left = left.into_iter().chain(no_room).min(),
+                Err(error) => {
+                    let refusal = Refusal::of(error)?;
+                    if let (Fault::Row, [_]) = (refusal.fault, &*some) {
+                        self.fill_columns(client, some).await?;
+                    }
+                    halves.refuse(part, refusal);
+                }
+            }
         }
+        let refusal = halves.refused().into_iter().next();
+        Ok((left, refusal.map(|(_, refusal)| refusal)))
     }
-    bytes.push("0".to_owned());
-    Some(format!(
-        "select pg_current_snapshot();
-        select written_by, has_room, {outer}
-        from (
-            select
-                xmin,
-                sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
-                {inner}
-            from {table}
-            where ({key}) in ({keys})
-            window so_far as (order by {key} rows unbounded preceding)
-        ) as again (written_by, has_room, {names})",
-        outer = outer.join(", "),
-        bytes = bytes.join(" + "),
-        inner = inner.join(", "),
-        table = quote::table(&relation.table()),
-        keys = keys.join(", "),
-        names = names.join(", "),
-    ))
+
+    /// Fills the gaps of a row column by column, because one of them cannot be read.
+    async fn fill_columns(
+        &self,
+        client: &Client,
+        row: &mut [(usize, &mut Change)],
+    ) -> Result<(), Error> {
+        for at in 0..self.relation.columns.len() {
+            if row.iter().any(|(_, change)| is_gap(change, at))
+                && let Err(error) = self.fill_some(client, row, Some(at)).await
+            {
+                Refusal::of(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the gaps of these rows, or only those of the column at `only`. Returns the place of the first change for
+    /// which there was no room.
+    async fn fill_some(
+        &self,
+        client: &Client,
+        changes: &mut [(usize, &mut Change)],
+        only: Option<usize>,
+    ) -> Result<Option<usize>, Error> {
+        let wanted =
+            |at: usize, change: &Change| only.is_none_or(|only| only == at) && is_gap(change, at);
+        let mut columns: Vec<usize> = (0..self.relation.columns.len()).collect();
+        columns.retain(|at| {
+            let is_there = matches!(self.present.columns.get(*at), Some(Some(_)));
+            is_there && changes.iter().any(|(_, change)| wanted(*at, change))
+        });
+        let Some(sql) = self.query(changes, &columns) else {
+            return Ok(None);
+        };
+        let mut left = None;
+        for _ in 0..TRIES {
+            let messages = client.simple_query(&sql).await?;
+            let mut rows = messages.into_iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            });
+            let snapshot = rows.next();
+            let snapshot = snapshot
+                .as_ref()
+                .and_then(|row| row.get(0))
+                .and_then(Snapshot::parse);
+            left = None;
+            for row in rows {
+                let no_room = fill_from(self.relation, changes, &columns, &row);
+                left = left.into_iter().chain(no_room).min();
+            }
+            let still_to_come = |(_, change): &(usize, &mut Change)| {
+                has_gap(change)
+                    && snapshot
+                        .as_ref()
+                        .is_some_and(|snapshot| !snapshot.shows(change.transaction.xid))
+            };
+            if !changes.iter().any(still_to_come) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(left)
+    }
+
+    /// The SQL that reads a snapshot and then, for each row, its xmin, whether there is room for it, its key, and those
+    /// of `wanted` that the table still has. `None`: the table has no primary key, no row has one, or nothing can be
+    /// read.
+    fn query(&self, changes: &[(usize, &mut Change)], wanted: &[usize]) -> Option<String> {
+        let Self { relation, present } = self;
+        let name_of = |at: usize| Some(quote::name(present.columns.get(at)?.as_ref()?));
+        if relation.primary_key.is_empty() || !wanted.iter().any(|at| name_of(*at).is_some()) {
+            return None;
+        }
+        let key = relation.primary_key.iter();
+        let key = key.map(|at| name_of(*at));
+        let key = key.collect::<Option<Vec<String>>>()?.join(", ");
+        let keys: Vec<String> = changes
+            .iter()
+            .filter_map(|(_, change)| key_literal(relation, change.after()?))
+            .collect();
+        if keys.is_empty() {
+            return None;
+        }
+        // Only the columns that some row lacks are read: whole rows would carry every other large value too.
+        let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
+        for at in 0..relation.columns.len() {
+            names.push(format!("c{at}"));
+            match name_of(at) {
+                Some(name) if relation.primary_key.contains(&at) => {
+                    outer.push(format!("c{at}"));
+                    inner.push(name);
+                }
+                Some(name) if wanted.contains(&at) => {
+                    outer.push(format!("case when has_room then c{at} end"));
+                    bytes.push(format!("coalesce(octet_length({name}::text), 0)"));
+                    inner.push(name);
+                }
+                Some(_) | None => {
+                    outer.push("null".to_owned());
+                    inner.push("null".to_owned());
+                }
+            }
+        }
+        bytes.push("0".to_owned());
+        Some(format!(
+            "select pg_current_snapshot();
+            select written_by, has_room, {outer}
+            from (
+                select
+                    xmin,
+                    sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
+                    {inner}
+                from {table}
+                where ({key}) in ({keys})
+                window so_far as (order by {key} rows unbounded preceding)
+            ) as again (written_by, has_room, {names})",
+            outer = outer.join(", "),
+            bytes = bytes.join(" + "),
+            inner = inner.join(", "),
+            table = quote::table(&present.table),
+            keys = keys.join(", "),
+            names = names.join(", "),
+        ))
+    }
 }
 
 fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
@@ -158,10 +261,12 @@ fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
     Some(format!("({})", literals?.join(", ")))
 }
 
-/// Fills the gaps from a row that was read. Returns the place of its change if there was no room for it.
+/// Fills the gaps in these columns from a row that was read. Returns the place of its change if there was no room for
+/// it.
 fn fill_from(
     relation: &Relation,
     changes: &mut [(usize, &mut Change)],
+    columns: &[usize],
     row: &SimpleQueryRow,
 ) -> Option<usize> {
     let xmin = row.get(0).and_then(|xmin| xmin.parse::<u32>().ok());
@@ -188,7 +293,7 @@ fn fill_from(
         for (at, value) in new
             .iter_mut()
             .enumerate()
-            .filter(|(_, value)| **value == Value::Unchanged)
+            .filter(|(at, value)| **value == Value::Unchanged && columns.contains(at))
         {
             *value = match row.get(at + 2) {
                 Some(text) => Value::Text(Bytes::copy_from_slice(text.as_bytes())),

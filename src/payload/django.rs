@@ -404,6 +404,7 @@ mod tests {
             identity_key: false,
             generated: false,
             toastable: false,
+            unchecked: false,
             foreign_key: false,
         }
     }

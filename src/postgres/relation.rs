@@ -59,6 +59,8 @@ pub struct Column {
     pub generated: bool,
     /// Whether its values can be TOASTed. The stream leaves out a TOASTed value that an update did not change.
     pub toastable: bool,
+    /// Whether the database takes any bytes for its texts. Those that are not UTF-8 are unknown to us.
+    pub unchecked: bool,
     /// Whether it alone is a foreign key.
     pub foreign_key: bool,
 }
@@ -123,6 +125,30 @@ impl Relation {
             primary_key,
             key,
         })
+    }
+
+    /// The table with these columns, which it had when they were named. Of a column that it no longer has, nothing but
+    /// the name is known.
+    #[must_use]
+    pub fn with_columns(self, names: &[String]) -> Self {
+        let place = |at: &usize| {
+            let name = &self.columns.get(*at)?.name;
+            names.iter().position(|other| other == name)
+        };
+        // All or none: part of a key does not identify a row.
+        let places = |key: &[usize]| key.iter().map(place).collect::<Option<Vec<_>>>();
+        let (primary_key, key) = (places(&self.primary_key), places(&self.key));
+        let mut known = self.columns;
+        let columns = names.iter().map(|name| {
+            let at = known.iter().position(|column| column.name == *name);
+            at.map_or_else(|| Column::unknown(name), |at| known.swap_remove(at))
+        });
+        Self {
+            columns: columns.collect(),
+            primary_key: primary_key.unwrap_or_default(),
+            key: key.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// The table's name, with its schema.
@@ -212,6 +238,7 @@ struct CatalogColumn {
     sql_type: String,
     nullable: bool,
     toastable: bool,
+    unchecked: bool,
     foreign_key: bool,
     /// Its position in the primary key.
     key_place: Option<i32>,
@@ -233,6 +260,7 @@ impl CatalogColumn {
             sql_type: row.try_get("sql_type")?,
             nullable: row.try_get("nullable")?,
             toastable: row.try_get("toastable")?,
+            unchecked: row.try_get("unchecked")?,
             foreign_key: row.try_get("foreign_key")?,
             key_place: row.try_get("key_place")?,
         })
@@ -267,6 +295,7 @@ async fn columns(
             identity_key,
             generated: now.is_some_and(|now| now.generated),
             toastable: now.is_none_or(|now| now.toastable),
+            unchecked: now.is_some_and(|now| now.unchecked),
             foreign_key: now.is_some_and(|now| now.foreign_key),
         }
     };
@@ -314,6 +343,27 @@ fn write_object<'a>(
 }
 
 impl Column {
+    /// A column of which only the name is known.
+    fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty: Arc::new(Type::Text),
+            type_oid: 0,
+            sql_type: "text".to_owned(),
+            nullable: true,
+            identity_key: false,
+            generated: false,
+            toastable: true,
+            unchecked: false,
+            foreign_key: false,
+        }
+    }
+
+    /// Is only its name known?
+    pub fn is_unknown(&self) -> bool {
+        self.type_oid == 0
+    }
+
     /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
     /// written as a string: an event with a value in another form is better than none.
     fn write(&self, text: &[u8], out: &mut Vec<u8>) {

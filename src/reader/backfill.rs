@@ -61,8 +61,9 @@ impl Reader {
             schema: schema.clone(),
             name: table.clone(),
         };
-        let Some(known) = self.catalog_table(&name, &columns, client).await? else {
-            return Ok(Err(format!("there is no table {name} any more")));
+        let known = match self.catalog_table(&name, &columns, client).await? {
+            Ok(known) => known,
+            Err(reason) => return Ok(Err(reason)),
         };
         let action = Action {
             schema,

@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 use super::{
     Reader,
     step::{ChangeDraft, MessageDraft, Permissions},
+    waiting::Waited,
 };
 use crate::{
     config::Order,
@@ -20,14 +21,18 @@ use crate::{
         Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
         memory_budget::Permit,
     },
-    event::{Event, Position, Subject},
+    event::{Event, Position, Rule, Subject},
     expression::filter::{Facts, Filter},
     hook::{Hook, index::Audience},
     journal::Entry,
-    lookup::permission::{Answer, VisibilityCheck},
+    lookup::{
+        owner::Ownership,
+        permission::{Answer, VisibilityCheck},
+    },
     payload::{Renderer, facts::facts},
     postgres::{
         TableName,
+        fault::Fault,
         tuple::{Image, Tuple},
     },
 };
@@ -48,6 +53,8 @@ struct Recipients<'a> {
     permissions: &'a Permissions,
     /// The id of the only hook; `None`: all that listen.
     only: Option<&'a str>,
+    /// The event had to wait; `None`: it is delivered at its place in the stream.
+    waited: Option<Waited>,
 }
 
 /// A hook that is to receive an event.
@@ -82,37 +89,91 @@ impl Reader {
         let Some(events) = &table.events else {
             return Ok(());
         };
+        let after = draft.first_event + events.rules(&draft.change.row).len() as u64;
+        if self.has_to_wait(&draft) {
+            self.set_aside(draft, skip);
+            self.ledger.handed_on(after);
+            return self.wait_for_room(client).await;
+        }
+        self.deliver_events(draft, skip, None).await?;
+        self.ledger.handed_on(after);
+        Ok(())
+    }
+
+    /// Delivers the events of a change, except those with numbers below `skip`. `waited` says that it was set aside
+    /// before.
+    ///
+    /// # Errors
+    /// When something cannot be looked up.
+    pub(super) async fn deliver_events(
+        &mut self,
+        draft: ChangeDraft,
+        skip: u64,
+        waited: Option<Waited>,
+    ) -> Result<()> {
+        let Some(events) = draft.table.events.clone() else {
+            return Ok(());
+        };
         let owner = if draft.rules.is_empty() {
-            None
+            Ownership::Nobody
         } else {
             self.owners.owner(events.owner.as_ref(), &draft.change)
         };
         let (numbered, added) = (draft.rules, draft.added);
         let (permissions, only) = (draft.permissions, draft.only);
         let rules = events.rules(&draft.change.row);
-        let after = draft.first_event + rules.len() as u64;
         let change = Arc::new(draft.change);
         for number in numbered {
             let (Some(rule), index) = (rules.get(number), draft.first_event + number as u64) else {
                 continue;
             };
-            if index < skip || !self.hooks.index.has_hooks_for(&rule.name) {
+            if index < skip || (waited.is_none() && !self.hooks.index.has_hooks_for(&rule.name)) {
                 continue;
             }
-            if owner.is_none() && !rule.all_owners {
-                self.warn_ownerless(&change.relation.table());
-            }
-            let event = events.event(rule, &change, added.clone(), owner.clone(), index);
+            let owner = self.known_owner(&owner, rule, &change.relation.table());
+            let event = events.event(rule, &change, added.clone(), owner, index);
             let recipients = Recipients {
                 all_owners: rule.all_owners,
                 when: rule.when.as_deref(),
                 permissions: &permissions,
                 only: only.as_deref(),
+                waited,
             };
             self.deliver_event(&Arc::new(event), recipients).await?;
         }
-        self.ledger.handed_on(after);
         Ok(())
+    }
+
+    /// The owner of an event. Where it is unknown or there is none, this goes on record.
+    fn known_owner(
+        &mut self,
+        owner: &Ownership,
+        rule: &Rule,
+        table: &TableName,
+    ) -> Option<Arc<str>> {
+        match owner {
+            Ownership::Owner(owner) => return Some(Arc::clone(owner)),
+            Ownership::Nobody if rule.all_owners => {}
+            Ownership::Nobody => self.tell_once(
+                table,
+                "nobody's",
+                "a row has no owner, or none that is known: only hooks of everyone hear of it; see rowhook check",
+            ),
+            Ownership::Unknown(refusal) => {
+                self.context.meters.owner_unknown.fetch_add(1, Relaxed);
+                let heard = match rule.all_owners {
+                    true => "the event says that it has none",
+                    false => "only hooks of everyone hear of it",
+                };
+                let what = format!(
+                    "whose row it is cannot be found out, so {heard}: {}; {}",
+                    refusal.reason,
+                    remedy(refusal.fault)
+                );
+                self.tell_once(table, "unknown owner", &what);
+            }
+        }
+        None
     }
 
     /// Delivers the event of a message, unless its number is below `skip`: then an earlier session has delivered it.
@@ -140,6 +201,7 @@ impl Reader {
                 when: None,
                 permissions: &Permissions::new(),
                 only: None,
+                waited: None,
             };
             self.deliver_event(&event, recipients).await?;
         }
@@ -164,7 +226,7 @@ impl Reader {
         });
         // All are asked about before the first delivery: an event that fails here is read again as a whole.
         let permitted = self.permitted(event, hooks, recipients.permissions).await?;
-        self.render(event, permitted).await;
+        self.render(event, permitted, recipients.waited).await;
         Ok(())
     }
 
@@ -197,7 +259,7 @@ impl Reader {
     }
 
     /// Renders the event for each hook, as soon as there is memory for the body, and hands the deliveries to couriers.
-    async fn render(&mut self, event: &Event, permitted: Vec<Permitted>) {
+    async fn render(&mut self, event: &Event, permitted: Vec<Permitted>, waited: Option<Waited>) {
         let row = self.reserve_for_row(event).await;
         let mut renderer = Renderer::new(event);
         for Permitted { hook, unfit, asked } in permitted {
@@ -216,7 +278,15 @@ impl Reader {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
             };
-            self.dispatch(&hook, event, body, unfit, asked, memory);
+            let index = event.position.index;
+            let held = Held {
+                ticket: waited
+                    .and_then(|waited| self.waiting.ticket(waited, index))
+                    .unwrap_or_else(|| self.ledger.ticket(index)),
+                memory,
+                since: Instant::now(),
+            };
+            self.dispatch(&hook, event, body, unfit, asked, held);
         }
     }
 
@@ -243,28 +313,50 @@ impl Reader {
             Subject::Row { .. } => None,
         };
         let index = &self.hooks.index;
-        let hooks: Vec<&Arc<Hook>> = index
-            .matches(&event.name, audience, event.commit_time)
+        let listening = index.matches(&event.name, audience, event.commit_time);
+        let then: Vec<Arc<Hook>>;
+        let listening: Vec<&Arc<Hook>> = match recipients.waited {
+            None => listening.collect(),
+            Some(waited) => {
+                let hears = |hook: &Hook| {
+                    hook.hears(&event.name, audience) && hook.existed_at(event.commit_time)
+                };
+                then = self
+                    .waiting
+                    .hooks_then(waited, listening.cloned().collect(), hears);
+                then.iter().collect()
+            }
+        };
+        let hooks: Vec<&Arc<Hook>> = listening
+            .into_iter()
             .filter(|hook| about != Some(hook.id.as_str()))
             .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
             .collect();
         let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
         let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
         let event_wants = wants(when, facts.as_ref());
+        // A hook that was changed while the event waited is sent it as the hook is now, if it still is that owner's.
+        let now = |hook: &Arc<Hook>| match recipients.waited {
+            Some(_) => index
+                .get(&hook.id)
+                .filter(|now| now.owner == hook.owner)
+                .cloned(),
+            None => Some(Arc::clone(hook)),
+        };
         let chosen = hooks.into_iter().filter_map(|hook| {
             let wants = match &event_wants {
                 Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
                 other => other.clone(),
             };
             match wants {
-                Ok(wanted) => wanted.then(|| (Arc::clone(hook), None)),
-                Err(flaw) => Some((Arc::clone(hook), Some(flaw))),
+                Ok(wanted) => wanted.then(|| Some((now(hook)?, None)))?,
+                Err(flaw) => Some((now(hook)?, Some(flaw))),
             }
         });
         chosen.collect()
     }
 
-    /// Hands a delivery to its courier, together with its share of the memory budget.
+    /// Hands a delivery to its courier, together with its ticket and its share of the memory budget.
     fn dispatch(
         &mut self,
         hook: &Arc<Hook>,
@@ -272,7 +364,7 @@ impl Reader {
         body: Bytes,
         unfit: Option<Unfit>,
         asked: Option<Arc<VisibilityCheck>>,
-        memory: Permit,
+        held: Held,
     ) {
         let position = event.position;
         let id = message_id(
@@ -292,11 +384,7 @@ impl Reader {
             attempts: 0,
             unfit,
             asked,
-            held: Some(Held {
-                ticket: self.ledger.ticket(position.index),
-                memory,
-                since: Instant::now(),
-            }),
+            held: Some(held),
         };
         self.couriers.hand(hook, delivery);
     }
@@ -331,10 +419,22 @@ impl Reader {
             }
         }
     }
+}
 
-    fn warn_ownerless(&mut self, table: &TableName) {
-        if self.ownerless.insert(table.clone()) {
-            tracing::warn!(%table, "a row has no owner, or none that is known: only hooks of everyone hear of it (said once; see rowhook check)");
+/// What a person can do where owners cannot be found out.
+fn remedy(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Row => {
+            "correct the value, or give the column of the path the type of the key that it refers to"
+        }
+        Fault::Renamed => {
+            "name in [tables] what the tables and columns of the owner's path are called now"
+        }
+        Fault::ForNow | Fault::Lost => {
+            "find out what locks the tables of the owner's path, or what slows them down"
+        }
+        Fault::ForGood => {
+            "let rowhook's role read the tables of the owner's path; rowhook check says what is missing"
         }
     }
 }

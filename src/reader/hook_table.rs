@@ -1,35 +1,42 @@
 //! Changes of the hook table. A hook changes exactly where its row changes in the stream, between the events around it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::{Reader, hooks::CheckedRow};
 use crate::{
+    backoff::Backoff,
     change::Change,
+    config::HookColumns,
     hook::{
         HookId,
         row::{self, HookRow, Streamed},
     },
+    lookup::halves::Refusal,
     postgres::tuple::Image,
 };
 
+/// How long a row that cannot be read now is asked for, and the pauses between.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+
 impl Reader {
-    /// Applies a change of the hook table.
+    /// Applies a change of the hook table. A row that cannot be read stops its own hook, and nothing else.
     ///
     /// # Errors
-    /// When the row has no id, or what the stream left out of it cannot be read.
+    /// When the connection is lost.
     pub(super) async fn apply_hook_change(
         &mut self,
         change: &Change,
         client: &Client,
     ) -> Result<()> {
-        let columns = &self.hooks.columns;
+        let columns = self.hooks.columns.clone();
+        let id_of = |tuple| row::id_from_stream(&columns, &change.relation, tuple);
         let old = change.before().map(Image::tuple);
-        let old = old
-            .map(|old| row::id_from_stream(columns, &change.relation, old))
-            .transpose()?;
+        let old = old.and_then(|old| id_of(old).map_err(warn_nameless).ok());
         let at = change.transaction.commit_lsn;
         let Some(new) = change.after() else {
             if let Some(id) = old {
@@ -38,9 +45,19 @@ impl Reader {
             }
             return Ok(());
         };
-        let row = match HookRow::from_stream(columns, &change.relation, new)? {
-            Streamed::Row(row) => Some(*row),
-            Streamed::Partial(id) => row::load_one(client, columns, &id).await?,
+        let row = match HookRow::from_stream(&columns, &change.relation, new) {
+            Ok(Streamed::Row(row)) => Some(*row),
+            Ok(Streamed::Partial(id)) => match self.load_again(client, &columns, &id).await? {
+                Ok(row) => row,
+                Err(refusal) => {
+                    self.put_unreadable(id, &refusal);
+                    return Ok(());
+                }
+            },
+            Err(error) => {
+                warn_nameless(error);
+                return Ok(());
+            }
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
             self.drop_hook(&old);
@@ -57,6 +74,28 @@ impl Reader {
         Ok(())
     }
 
+    /// Reads a row of the hook table, again and again for a while where the database cannot answer now. What comes
+    /// after it in the stream waits, because the hook may hear it.
+    async fn load_again(
+        &self,
+        client: &Client,
+        columns: &HookColumns,
+        id: &HookId,
+    ) -> Result<Result<Option<HookRow>, Refusal>> {
+        let until = Instant::now() + PATIENCE;
+        for look in 1.. {
+            let refusal = match row::load_one(client, columns, id).await {
+                Ok(row) => return Ok(Ok(row)),
+                Err(error) => Refusal::of_any(error)?,
+            };
+            if !refusal.is_for_now() || Instant::now() >= until {
+                return Ok(Err(refusal));
+            }
+            tokio::time::sleep(PAUSES.pause(look)).await;
+        }
+        Ok(Ok(None))
+    }
+
     /// Adds or replaces a hook. Where its row cannot be used, the hook is dropped and the reason written to the row.
     pub(super) fn put_hook(&mut self, row: CheckedRow) {
         let CheckedRow {
@@ -67,6 +106,7 @@ impl Reader {
         } = row;
         let invalid = match hook {
             Ok(hook) => {
+                self.waiting.note(&id, self.hooks.index.get(&id));
                 if hook.active {
                     self.couriers.update(&hook);
                 }
@@ -87,9 +127,28 @@ impl Reader {
         }
     }
 
+    /// Drops a hook whose row cannot be read, and writes the reason to the row. When that is changed, it is read again.
+    pub(super) fn put_unreadable(&mut self, id: HookId, refusal: &Refusal) {
+        self.put_hook(CheckedRow {
+            id,
+            active: true,
+            was_invalid: None,
+            hook: Err(format!("its row cannot be read: {}", refusal.reason)),
+        });
+    }
+
     /// Removes a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
+        self.waiting.note(id, self.hooks.index.get(id));
         self.hooks.index.remove(id);
         self.couriers.deactivate(id);
     }
+}
+
+/// Warns of a row without an id, which is no hook.
+fn warn_nameless(error: anyhow::Error) {
+    tracing::warn!(
+        error = format!("{error:#}"),
+        "a row of the hook table is left out; [hook_table] says which column is its id"
+    );
 }

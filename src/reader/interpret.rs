@@ -155,12 +155,14 @@ impl Reader {
             .filter(|(_, rule)| rule.touches(&change));
         let rules = touched.map(|(number, _)| number).collect();
         change.fill_from_old();
+        change.leave_out_what_is_not_utf8();
         Ok(ChangeDraft {
             change,
             table,
             first_event,
             rules,
             added: Vec::new(),
+            unanswered: None,
             permissions: Permissions::new(),
             only: None,
         })

@@ -16,7 +16,9 @@ use crate::{
     event::EventMap,
     message::{Action, Message, SqlMessage},
     postgres::{
-        TableName, json,
+        TableName, error_message,
+        fault::Fault,
+        json,
         relation::Relation,
         tuple::{Tuple, Value},
     },
@@ -80,8 +82,9 @@ impl Reader {
             let reason = format!("[events] has no action {:?} of {name}", action.action);
             return Ok(Err((1, reason)));
         }
-        let Some(table) = self.catalog_table(&name, &action.columns, client).await? else {
-            return Ok(Err((rules, format!("there is no table {name} any more"))));
+        let table = match self.catalog_table(&name, &action.columns, client).await? {
+            Ok(table) => table,
+            Err(reason) => return Ok(Err((rules, reason))),
         };
         let new = match tuple(&action, &table.relation) {
             Ok(new) => new,
@@ -95,32 +98,39 @@ impl Reader {
         Ok(Ok(Step::Row(Box::new(draft))))
     }
 
-    /// A table as the catalog describes it. The catalog is read again when `columns` are not those that are known.
-    /// `None` where there is no such table.
+    /// A table with these columns, as the catalog describes it. The catalog is read again when they are not those that
+    /// are known. The inner error says why the table is not known.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// When the connection is lost, or the catalog cannot be read now.
     pub(super) async fn catalog_table(
         &mut self,
         name: &TableName,
         columns: &[String],
         client: &Client,
-    ) -> Result<Option<Arc<Table>>> {
-        let fits = |table: &&Arc<Table>| {
-            let relation = &table.relation;
+    ) -> Result<Result<Arc<Table>, String>> {
+        let fits = |relation: &Relation| {
             relation.columns.len() == columns.len()
                 && columns
                     .iter()
                     .all(|column| relation.column(column).is_some())
         };
-        if let Some(table) = self.session.catalog_tables.get(name).filter(fits) {
-            return Ok(Some(Arc::clone(table)));
+        if let Some(table) = self.session.catalog_tables.get(name)
+            && fits(&table.relation)
+        {
+            return Ok(Ok(Arc::clone(table)));
         }
-        let relation = Relation::find(client, name)
-            .await
-            .context("read what a table looks like")?;
-        let Some(relation) = relation else {
-            return Ok(None);
+        let relation = match Relation::find(client, name).await {
+            Ok(Some(relation)) => relation,
+            Ok(None) => return Ok(Err(format!("there is no table {name} any more"))),
+            Err(error) if Fault::of(&error).is_transient() => {
+                return Err(error).context("read what a table looks like");
+            }
+            Err(error) => return Ok(Err(error_message(&error))),
+        };
+        let relation = match fits(&relation) {
+            true => relation,
+            false => relation.with_columns(columns),
         };
         let table = Arc::new(Table {
             events: self.events.of_table(name).cloned(),
@@ -130,7 +140,7 @@ impl Reader {
         });
         let catalog_tables = &mut self.session.catalog_tables;
         catalog_tables.insert(name.clone(), Arc::clone(&table));
-        Ok(Some(table))
+        Ok(Ok(table))
     }
 }
 
@@ -157,7 +167,7 @@ fn draft_message(
 }
 
 /// The row of an action, in the order of the relation's columns. A column that the action does not name is left
-/// unknown.
+/// unknown, and so is one that the table no longer has: its type is not known any more.
 ///
 /// # Errors
 /// Why the row does not fit the relation.
@@ -172,8 +182,13 @@ pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, Strin
     }
     let mut row = vec![Value::Unchanged; relation.columns.len()];
     for (column, field) in action.columns.iter().zip(fields) {
-        let at = relation.column(column).and_then(|at| row.get_mut(at));
-        let value = at.ok_or_else(|| format!("{} has no column {column:?}", action.table()))?;
+        let at = relation.column(column);
+        let value = at.and_then(|at| row.get_mut(at));
+        let value = value.ok_or_else(|| format!("{} has no column {column:?}", action.table()))?;
+        let known = at.and_then(|at| relation.columns.get(at));
+        if known.is_some_and(|column| column.is_unknown()) {
+            continue;
+        }
         *value = match field {
             Some(text) => Value::Text(Bytes::copy_from_slice(&text)),
             None => Value::Null,

@@ -5,6 +5,7 @@
 //! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
 //! in the stream.
 
+mod aside;
 mod backfill;
 mod deliver;
 mod hook_table;
@@ -15,8 +16,13 @@ mod orphans;
 mod permission;
 mod session;
 mod step;
+mod waiting;
 
-use std::{collections::HashSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -25,10 +31,11 @@ use self::{
     hooks::{CheckedRow, Hooks},
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
+    waiting::Waiting,
 };
 use crate::{
     change::Change,
-    config::Config,
+    config::{Config, Order},
     courier::{context, couriers::Couriers},
     delivery::{
         backlog::Backlog,
@@ -41,9 +48,14 @@ use crate::{
         off::OffHooks,
         row::{self, Constraints},
     },
-    lookup::{enrich::Enrichment, owner::Owners, toast},
+    lookup::{
+        enrich::Enrichment,
+        halves::Refusal,
+        owner::{Owners, Ownership},
+        toast,
+    },
     message::{GAP, Message},
-    postgres::{Lsn, TableName, stream::Received},
+    postgres::{Lsn, TableName, fault::Fault, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -59,8 +71,11 @@ pub struct Reader {
     ledger: Ledger,
     system_identifier: String,
     session: SessionState,
-    /// Tables of which a row had no owner. The warning is logged once for each.
-    ownerless: HashSet<TableName>,
+    /// What was logged of tables, each once: the table, and the kind of warning.
+    told: HashSet<(TableName, &'static str)>,
+    waiting: Waiting,
+    /// A hook wants all of its events in order, those of several tables too.
+    orders_hooks: bool,
 }
 
 impl Reader {
@@ -102,11 +117,13 @@ impl Reader {
             owners,
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
+            waiting: Waiting::new(Arc::clone(&context.meters)),
+            orders_hooks: orders_hooks(config),
             context,
             ledger,
             system_identifier: String::new(),
             session: SessionState::default(),
-            ownerless: HashSet::new(),
+            told: HashSet::new(),
         })
     }
 
@@ -124,20 +141,39 @@ impl Reader {
         let columns = self.hooks.columns.clone();
         let known = Arc::clone(&self.hooks.known);
         let check = move |row| CheckedRow::of(row, &known);
-        row::load_all(client, &columns, check, |row| {
-            if !is_noted && !row.active {
-                // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
-                self.hooks.off.turn(&row.id, true, Lsn::ZERO);
+        let loaded = row::load_all(client, &columns, check, |row| {
+            self.put_loaded(row, is_noted)
+        });
+        if let Err(error) = loaded.await {
+            if Fault::of_any(&error) != Fault::Row {
+                return Err(error);
             }
-            if self.hooks.off.contains(&row.id) {
-                self.drop_hook(&row.id);
-            } else {
-                self.put_hook(row);
-            }
-        })
-        .await?;
-        self.disable_orphans(client).await?;
+            let known = Arc::clone(&self.hooks.known);
+            let each = row::load_each(client, &columns, |row| match row {
+                Ok(row) => self.put_loaded(CheckedRow::of(row, &known), is_noted),
+                Err((Some(id), refusal)) => self.put_unreadable(id, &refusal),
+                Err((None, refusal)) => tracing::warn!(
+                    reason = refusal.reason,
+                    "a row of the hook table is left out: not even its id can be read"
+                ),
+            });
+            each.await?;
+        }
+        self.disable_orphans(client).await;
         Ok(self.hooks.index.len())
+    }
+
+    /// Takes a hook of the table into account. `is_noted` says that it is recorded which hooks were off.
+    fn put_loaded(&mut self, row: CheckedRow, is_noted: bool) {
+        if !is_noted && !row.active {
+            // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
+            self.hooks.off.turn(&row.id, true, Lsn::ZERO);
+        }
+        if self.hooks.off.contains(&row.id) {
+            self.drop_hook(&row.id);
+        } else {
+            self.put_hook(row);
+        }
     }
 
     /// Makes us the holder of the slot, and resumes what earlier processes have parked.
@@ -322,25 +358,83 @@ impl Reader {
             drafts.retain(|(_, draft)| has_listener(draft));
         }
         drafts.retain(|(_, draft)| !draft.rules.is_empty());
-        let gaps = drafts
+        // What stands behind others is asked about when its turn comes.
+        drafts.retain_mut(|(_, draft)| {
+            let waits = self.waiting.has(&draft.change.relation);
+            draft.unanswered = waits.then(Refusal::behind_others);
+            !waits
+        });
+        let (places, mut drafts): (Vec<usize>, Vec<&mut ChangeDraft>) = drafts
+            .into_iter()
+            .map(|(at, draft)| (at, &mut **draft))
+            .unzip();
+        let ready = self.look_up(&mut drafts, client).await?;
+        Ok(places.get(ready).copied().unwrap_or(all))
+    }
+
+    /// Looks up what these changes lack, and notes with each whether the database could not answer for it now. Returns
+    /// how many, from the first on, are complete.
+    async fn look_up(&mut self, drafts: &mut [&mut ChangeDraft], client: &Client) -> Result<usize> {
+        let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = drafts
             .iter_mut()
-            .map(|(at, draft)| (*at, &mut draft.change))
-            .filter(|(_, change)| toast::has_gap(change));
-        let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = gaps.unzip();
-        let filled = toast::fill(client, &mut gaps).await?;
-        let ready = places.get(filled).copied().unwrap_or(all);
-        let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
-        let mut drafts: Vec<&mut Box<ChangeDraft>> = drafts.map(|(_, draft)| draft).collect();
+            .enumerate()
+            .map(|(at, draft)| (at, &mut draft.change))
+            .filter(|(_, change)| toast::has_gap(change))
+            .unzip();
+        let filled = toast::fill(client, &mut gaps).await;
+        let filled = filled.context("read again what the stream left out")?;
+        let ready = places.get(filled.done).copied().unwrap_or(drafts.len());
+        let drafts = drafts.get_mut(..ready).unwrap_or_default();
         let owned = drafts.iter().filter_map(|draft| {
             Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
         });
-        self.owners.look_up(client, owned).await?;
-        self.ask_permissions(&mut drafts).await?;
-        let bare = drafts.into_iter().map(|draft| {
+        let found = self.owners.look_up(client, owned).await;
+        found.context("look up owners")?;
+        self.ask_permissions(drafts).await?;
+        let bare = drafts.iter_mut().map(|draft| {
             let ChangeDraft { change, added, .. } = &mut **draft;
+            added.clear();
             (&*change, added)
         });
-        self.enrichment.look_up(bare.collect()).await?;
+        let not_now = self.enrichment.look_up(bare.collect()).await?;
+        let is_all_there = filled.refused.is_empty() && not_now.is_empty();
+        for draft in &mut *drafts {
+            let refused = |all: &HashMap<TableName, Refusal>| match is_all_there {
+                true => None,
+                false => all.get(&draft.change.relation.table()).cloned(),
+            };
+            let gap = refused(&filled.refused);
+            let gap = gap.filter(|gap| gap.is_for_now() && toast::has_gap(&draft.change));
+            let not_now = refused(&not_now);
+            let owner = match &draft.table.events {
+                Some(events) => self.owners.owner(events.owner.as_ref(), &draft.change),
+                None => Ownership::Nobody,
+            };
+            draft.unanswered = gap.or(not_now).or(match owner {
+                Ownership::Unknown(refusal) if refusal.is_for_now() => Some(refusal),
+                Ownership::Unknown(_) | Ownership::Owner(_) | Ownership::Nobody => None,
+            });
+        }
+        for (table, refusal) in filled.refused {
+            if !refusal.is_for_now() {
+                let what = "what the stream left out of a row cannot be read; it is named in \"unchanged\"";
+                self.tell_once(&table, "gap", &format!("{what}: {}", refusal.reason));
+            }
+        }
         Ok(ready)
     }
+
+    /// Warns of something about a table, the first time that this kind of thing is the matter with it.
+    fn tell_once(&mut self, table: &TableName, kind: &'static str, what: &str) {
+        if self.told.insert((table.clone(), kind)) {
+            tracing::warn!(%table, "{what} (said once)");
+        }
+    }
+}
+
+/// Does a hook want all of its events in order?
+fn orders_hooks(config: &Config) -> bool {
+    let file = config.hooks.iter().map(|hook| hook.delivery.order);
+    file.chain([config.delivery.order])
+        .any(|order| order == Order::Hook)
 }

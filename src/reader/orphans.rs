@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use super::Reader;
@@ -15,7 +14,7 @@ use crate::{
     config::{HookColumns, OwnerExists},
     hook::{Hook, HookId, Origin},
     postgres::{
-        quote,
+        error_message, quote,
         tuple::{Image, Value},
     },
     store::Disabling,
@@ -57,24 +56,31 @@ impl Reader {
     /// Looks for hooks whose owners no longer exist, and disables them in their table. They stop where the stream comes
     /// to that change, since they may still receive what was committed while there was an owner.
     ///
-    /// # Errors
-    /// When the tables cannot be read.
-    pub async fn disable_orphans(&mut self, client: &Client) -> Result<()> {
+    /// Where the tables cannot be read, nothing happens but a warning.
+    pub async fn disable_orphans(&mut self, client: &Client) {
         let Some(exists) = &self.hooks.owner_exists else {
-            return Ok(());
+            return;
         };
-        let rows = client
-            .query(&orphans_query(&self.hooks.columns, exists), &[])
-            .await;
-        let rows = rows.context("look for hooks whose owners exist no more")?;
-        for row in rows {
-            let id = HookId::new(row.try_get::<_, String>(0)?, false);
+        let sql = orphans_query(&self.hooks.columns, exists);
+        let found = async {
+            let rows = client.query(&sql, &[]).await?;
+            let ids = rows.iter().map(|row| row.try_get::<_, String>(0));
+            ids.collect::<Result<Vec<_>, _>>()
+        };
+        let ids = found.await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = error_message(&error),
+                "hooks whose owners exist no more could not be looked for; tried again later"
+            );
+            Vec::new()
+        });
+        for id in ids {
+            let id = HookId::new(id, false);
             let hook = self.hooks.index.get(&id).cloned();
             if let Some(hook) = hook.filter(|hook| hook.origin == Origin::Table) {
                 self.disable_orphan(hook);
             }
         }
-        Ok(())
     }
 
     /// Disables a hook of the hook table, in a task of its own. Hooks of hooks.toml must not come here: they are the

@@ -11,7 +11,10 @@ use super::{
 use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
-    lookup::permission::{Answer, VisibilityCheck},
+    lookup::{
+        owner::Ownership,
+        permission::{Answer, VisibilityCheck},
+    },
 };
 
 impl Reader {
@@ -20,7 +23,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be asked.
-    pub(super) async fn ask_permissions(&self, drafts: &mut [&mut Box<ChangeDraft>]) -> Result<()> {
+    pub(super) async fn ask_permissions(&self, drafts: &mut [&mut ChangeDraft]) -> Result<()> {
         let mut places: Vec<(usize, Arc<str>)> = Vec::new();
         let mut questions: Vec<VisibilityCheck> = Vec::new();
         for (at, draft) in drafts.iter().enumerate() {
@@ -51,7 +54,11 @@ impl Reader {
             return HashSet::new();
         }
         let events = draft.table.events.as_ref();
-        let owner = events.and_then(|events| self.owners.owner(events.owner.as_ref(), change));
+        let owner = events.map(|events| self.owners.owner(events.owner.as_ref(), change));
+        let owner = match owner {
+            Some(Ownership::Owner(owner)) => Some(owner),
+            Some(Ownership::Nobody | Ownership::Unknown(_)) | None => None,
+        };
         let hooks = draft.rules().flat_map(|(_, rule)| {
             let audience = if rule.all_owners {
                 Audience::Everyone

@@ -6,7 +6,7 @@ use super::session::Table;
 use crate::{
     change::Change,
     event::{Position, Rule},
-    lookup::{enrich::EnrichedField, permission::Answer},
+    lookup::{enrich::EnrichedField, halves::Refusal, permission::Answer},
     message::Message,
     postgres::Lsn,
 };
@@ -37,6 +37,7 @@ pub(super) struct MessageDraft {
 }
 
 /// A change from which events may come.
+#[derive(Clone)]
 pub(super) struct ChangeDraft {
     pub(super) change: Change,
     pub(super) table: Arc<Table>,
@@ -46,6 +47,8 @@ pub(super) struct ChangeDraft {
     pub(super) rules: Vec<usize>,
     /// What was looked up for the row in other tables.
     pub(super) added: Vec<EnrichedField>,
+    /// Why the database could not answer for the row now.
+    pub(super) unanswered: Option<Refusal>,
     /// Which owners may see the row, as far as they have been asked about.
     pub(super) permissions: Permissions,
     /// The id of the only hook that it is for; `None`: it is for all that listen.

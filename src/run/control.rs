@@ -21,6 +21,9 @@ const CLOSED_INTERVAL: Duration = Duration::from_millis(500);
 const STANDBY_INTERVAL: Duration = Duration::from_millis(100);
 /// The interval at which the state of the slot is read.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a look-up waits for a lock, and how long it takes at most. After that it is made again later.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The interval at which the server is asked for an answer, and the longest wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
@@ -38,6 +41,20 @@ pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Not
     };
     prepared.await.context("prepare the control session")?;
     Ok((client, notifications))
+}
+
+/// Limits what the session waits for from now on, when it looks up what events lack: everybody waits with it.
+///
+/// # Errors
+/// When the session is lost.
+pub(super) async fn limit_waits(client: &Client) -> Result<()> {
+    let limits = format!(
+        "set lock_timeout = {}; set statement_timeout = {}",
+        LOCK_TIMEOUT.as_millis(),
+        LOOK_UP_TIMEOUT.as_millis()
+    );
+    let limited = client.batch_execute(&limits).await;
+    limited.context("limit the waits of the control session")
 }
 
 /// Waits until nobody holds the slot, or the session is lost.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
 use super::{
@@ -65,6 +65,7 @@ impl Following<'_> {
                 batch = stream.next_batch() => Work::Read(batch?),
                 _ = sweep.tick() => Work::Sweep,
                 Some(payload) = notifications.recv() => Work::Due(payload),
+                () = at(reader.next_look()) => Work::LookAgain,
                 _ = recorded.changed() => {
                     stream.confirm(*recorded.borrow_and_update());
                     continue;
@@ -90,6 +91,8 @@ enum Work {
     Read(Batch),
     /// It is time to look for what is too old, and for hooks whose owners are gone.
     Sweep,
+    /// It is time to ask again about changes that wait for an answer of the database.
+    LookAgain,
     /// A notification says that a delivery was made due by hand.
     Due(String),
 }
@@ -102,15 +105,24 @@ impl Work {
                 room: _held,
             }) => return reader.read(received, control).await,
             Self::Sweep => {
-                reader.disable_orphans(control).await?;
+                reader.disable_orphans(control).await;
                 enforce_retention(reader).await;
             }
+            Self::LookAgain => return reader.look_again(control).await,
             Self::Due(payload) => match Due::parse(&payload) {
                 Ok(due) => reader.send_due(due),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),
             },
         }
         Ok(())
+    }
+}
+
+/// Waits for this moment, for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::error::Error;
 
-use tokio_postgres::error::SqlState;
-
 use crate::{
-    postgres::{connect, stream},
+    postgres::{connect, fault::Fault, stream},
     setup,
 };
 
@@ -55,16 +53,10 @@ fn is_transient(cause: &(dyn Error + 'static)) -> bool {
     } else if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
         error.is_transient()
     } else if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
-        error.code().is_none_or(is_transient_state)
+        Fault::of(error).is_transient()
     } else {
         false
     }
-}
-
-/// SQLSTATE classes of what passes: connections (08), transactions that collided (40), and what operators do (57). An
-/// error of the driver without any SQLSTATE means that the connection broke.
-fn is_transient_state(state: &SqlState) -> bool {
-    matches!(state.code().get(..2), Some("08" | "40" | "57"))
 }
 
 #[cfg(test)]
@@ -153,25 +145,6 @@ mod tests {
         ];
         for (error, expected) in cases {
             assert_eq!(next(&error), expected, "{error:#}");
-        }
-    }
-
-    #[test]
-    fn an_error_of_the_database_passes_by_the_class_of_its_sqlstate() {
-        for (code, transient) in [
-            ("08006", true),
-            ("40001", true),
-            ("40P01", true),
-            ("57P01", true),
-            ("57014", true),
-            ("53300", false),
-            ("42501", false),
-            ("42P01", false),
-            ("55006", false),
-            ("", false),
-        ] {
-            let state = SqlState::from_code(code);
-            assert_eq!(is_transient_state(&state), transient, "{code}");
         }
     }
 }

@@ -115,6 +115,11 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             "Endpoints that only fail and are left alone for a while.",
             value(meters.breakers_open.load(Relaxed)),
         ),
+        gauge(
+            "rowhook_changes_waiting",
+            "Changes that wait for an answer of the database about their table.",
+            value(meters.changes_waiting.load(Relaxed)),
+        ),
         counter(
             "rowhook_events_total",
             "Events that some hook heard.",
@@ -142,6 +147,11 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
                     ("unknown", count(&permission.unknown)),
                 ],
             ),
+        ),
+        counter(
+            "rowhook_owner_unknown_total",
+            "Events whose owner could not be found out, so that only hooks of everyone heard them.",
+            value(count(&meters.owner_unknown)),
         ),
         counter(
             "rowhook_messages_refused_total",
@@ -351,6 +361,8 @@ mod tests {
         meters.parked.store(2, Relaxed);
         meters.disabled.store(3, Relaxed);
         meters.misunderstood.store(4, Relaxed);
+        meters.owner_unknown.store(12, Relaxed);
+        meters.changes_waiting.store(13, Relaxed);
         meters.spans_dropped.store(5, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
@@ -399,6 +411,9 @@ mod tests {
         # HELP rowhook_breakers_open Endpoints that only fail and are left alone for a while.
         # TYPE rowhook_breakers_open gauge
         rowhook_breakers_open 6
+        # HELP rowhook_changes_waiting Changes that wait for an answer of the database about their table.
+        # TYPE rowhook_changes_waiting gauge
+        rowhook_changes_waiting 13
         # HELP rowhook_events_total Events that some hook heard.
         # TYPE rowhook_events_total counter
         rowhook_events_total 7
@@ -411,6 +426,9 @@ mod tests {
         rowhook_permission_answers_total{answer="yes"} 9
         rowhook_permission_answers_total{answer="no"} 10
         rowhook_permission_answers_total{answer="unknown"} 11
+        # HELP rowhook_owner_unknown_total Events whose owner could not be found out, so that only hooks of everyone heard them.
+        # TYPE rowhook_owner_unknown_total counter
+        rowhook_owner_unknown_total 12
         # HELP rowhook_messages_refused_total Messages of SQL that were no events.
         # TYPE rowhook_messages_refused_total counter
         rowhook_messages_refused_total 4

@@ -23,6 +23,7 @@ mod hook_table;
 mod hooks;
 mod logs;
 mod looking;
+mod lookups;
 mod managing;
 mod memory;
 mod messages;

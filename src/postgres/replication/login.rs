@@ -13,13 +13,15 @@ use super::Connection;
 use crate::postgres::{address::Address, failure::Failure};
 
 impl Connection {
-    /// Sends the startup message, and authenticates in the way that the server asks for.
+    /// Sends the startup message, and authenticates in the way that the server asks for. Returns the encoding of the
+    /// database.
     pub(super) async fn log_in(
         &mut self,
         address: &Address,
         name: &str,
         options: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
+        let mut encoding = None;
         let who = [
             ("user", address.user.as_str()),
             ("database", &address.database),
@@ -35,8 +37,12 @@ impl Connection {
         };
         loop {
             match self.receive().await? {
+                Message::ParameterStatus(told) => {
+                    if told.name().map_err(Failure::protocol)? == "server_encoding" {
+                        encoding = Some(told.value().map_err(Failure::protocol)?.to_owned());
+                    }
+                }
                 Message::AuthenticationOk
-                | Message::ParameterStatus(_)
                 | Message::BackendKeyData(_)
                 | Message::NoticeResponse(_) => {}
                 Message::AuthenticationCleartextPassword => {
@@ -58,7 +64,7 @@ impl Connection {
                     }
                     self.scram(&password()?).await?;
                 }
-                Message::ReadyForQuery(_) => return Ok(()),
+                Message::ReadyForQuery(_) => return Ok(encoding),
                 _ => {
                     return Err(Failure::protocol(
                         "it asks for a way to log in that rowhook has not",

@@ -109,7 +109,14 @@ impl Connection {
                 socket: socket::open(address, host).await?,
                 unread: BytesMut::new(),
             };
-            connection.log_in(address, name, options).await?;
+            let encoding = connection.log_in(address, name, options).await?;
+            if encoding.as_deref() == Some("SQL_ASCII") {
+                // Such a database checks no encoding. Asked for UTF-8, the server would end the stream at the first
+                // text that is not, each time anew.
+                connection
+                    .row("select set_config('client_encoding', 'SQL_ASCII', false)")
+                    .await?;
+            }
             if address.read_write {
                 let row = connection.row("show transaction_read_only").await?;
                 if row.first().is_some_and(|setting| setting == "on") {

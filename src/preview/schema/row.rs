@@ -61,8 +61,11 @@ fn row(subject: Subject<'_>) -> Value {
 }
 
 /// Whether every body of this event has the column, unless it has the key alone. A large value may be missing from an
-/// update because the stream leaves out what did not change.
+/// update because the stream leaves out what did not change, and a text because it is not UTF-8.
 pub(super) fn is_always_there(relation: &Relation, action: &Action, column: &Column) -> bool {
+    if column.unchecked {
+        return false;
+    }
     match action {
         Action::Created => !column.generated,
         Action::Updated => !column.generated && !column.toastable,

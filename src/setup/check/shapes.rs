@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, types::Type as BuiltIn};
 
 use super::finding::{Finding, Topic};
 use crate::{
@@ -19,7 +19,13 @@ use crate::{
     },
     lookup::{enrich, permission},
     nearest::nearest,
-    postgres::{TableName, quote, relation::Relation, types::Type},
+    postgres::{
+        TableName,
+        fault::Fault,
+        quote,
+        relation::{Column, Relation},
+        types::Type,
+    },
 };
 
 /// Checks all expressions, templates and queries.
@@ -43,6 +49,7 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
             continue;
         };
         findings.extend(invalid_names(rules, relation));
+        findings.extend(owner_types(client, rules, relation).await?);
         findings.extend(enrich_queries(client, rules, relation).await?);
         if let Some(visible) = &rules.visible {
             findings.extend(visible_query(client, visible, rules, relation).await?);
@@ -53,6 +60,60 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         }
     }
     Ok(findings)
+}
+
+/// Findings on columns of an owner path that can hold what is no key of the next table.
+async fn owner_types(
+    client: &Client,
+    rules: &TableRules,
+    relation: &Relation,
+) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    let Some(owner) = &rules.owner else {
+        return Ok(findings);
+    };
+    let mut before: Option<Relation> = None;
+    let mut name = &owner.column;
+    for step in &owner.steps {
+        // That a table, a column or a key is missing is another finding.
+        let Some(next) = Relation::find(client, &step.table).await? else {
+            break;
+        };
+        let table = before.as_ref().unwrap_or(relation);
+        let column = table.column(name).and_then(|at| table.columns.get(at));
+        let key = match next.primary_key[..] {
+            [at] => next.columns.get(at),
+            _ => None,
+        };
+        if let (Some(column), Some(key)) = (column, key)
+            && may_be_no_key(column, key)
+        {
+            let what = format!(
+                "{name} of {} is {}, and the key of {} that it refers to is {}: where a value is none, the owner of the row is unknown, and only hooks of everyone hear of it",
+                table.table(),
+                column.sql_type,
+                step.table,
+                key.sql_type
+            );
+            let remedy = format!(
+                "give {name} the type {}, or another owner to [tables.{}]",
+                key.sql_type, rules.table
+            );
+            let finding = Finding::warn(Topic::Owners, what).remedy(remedy);
+            findings.push(finding.at(rules.place));
+        }
+        (before, name) = (Some(next), &step.column);
+    }
+    Ok(findings)
+}
+
+/// Can a value of `column` be no value of the type of `key`?
+fn may_be_no_key(column: &Column, key: &Column) -> bool {
+    let takes_all = [BuiltIn::TEXT, BuiltIn::VARCHAR]
+        .iter()
+        .any(|ty| ty.oid() == key.type_oid);
+    let is_same = column.type_oid == key.type_oid || (column.ty == key.ty && *key.ty != Type::Text);
+    !takes_all && !is_same
 }
 
 /// The columns that expressions on events of this table may use: those that are shown.
@@ -237,6 +298,8 @@ async fn unanswerable(
 ) -> Result<Option<Finding>, Error> {
     match client.prepare(sql).await {
         Ok(_) => Ok(None),
+        // The answer may be another one in a moment.
+        Err(error) if Fault::of(&error).is_transient() => Err(error),
         Err(error) if error.code().is_some() => {
             let cause = crate::postgres::error_message(&error);
             let what = format!("{who} of {} cannot be asked: {cause}", rules.table);

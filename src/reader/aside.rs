@@ -1,0 +1,110 @@
+//! Setting changes aside for which the database cannot answer now, and asking about them again.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+use super::{Reader, step::ChangeDraft};
+use crate::postgres::{TableName, tuple::Value};
+
+/// How long a change waits. This is as long as a migration should hold its lock.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Reader {
+    /// Must a change wait: because it was not answered, or because one of the same table waits before it?
+    pub(super) fn has_to_wait(&self, draft: &ChangeDraft) -> bool {
+        let has_listener = draft
+            .rules()
+            .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name));
+        let waits = draft.unanswered.is_some() || self.waiting.has(&draft.change.relation);
+        waits && has_listener
+    }
+
+    /// Sets a change aside until the database answers for it.
+    pub(super) fn set_aside(&mut self, mut draft: ChangeDraft, skip: u64) {
+        if let Some(refusal) = &draft.unanswered
+            && !self.waiting.has(&draft.change.relation)
+        {
+            tracing::warn!(
+                table = %draft.change.relation.table(),
+                reason = refusal.reason,
+                "the database cannot answer for rows of this table now; they wait for it, for {PATIENCE:?} at most"
+            );
+        }
+        // The values are slices of what the stream has received, which would stay in memory with them.
+        draft.change.map_values(|value| match value {
+            Value::Text(text) => *value = Value::Text(Bytes::copy_from_slice(text)),
+            Value::Null | Value::Unchanged => {}
+        });
+        let ticket = self.ledger.ticket(draft.first_event);
+        self.waiting.push(draft, skip, ticket);
+    }
+
+    /// When to call [`look_again`](Self::look_again); `None`: nothing waits.
+    pub fn next_look(&self) -> Option<Instant> {
+        self.waiting.next_look()
+    }
+
+    /// Asks again about the changes that wait, and delivers those that are answered or have waited long enough.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn look_again(&mut self, client: &Client) -> Result<()> {
+        self.look_at_due(client).await?;
+        self.owners.forget();
+        Ok(())
+    }
+
+    async fn look_at_due(&mut self, client: &Client) -> Result<()> {
+        for table in self.waiting.due() {
+            self.look_again_at(&table, client).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for more changes that wait, or until none waits where hooks want all events in order.
+    pub(super) async fn wait_for_room(&mut self, client: &Client) -> Result<()> {
+        while let Some(next) = self.waiting.next_look()
+            && (self.waiting.is_full() || self.orders_hooks)
+        {
+            tokio::time::sleep_until(next).await;
+            // The owners that have been found for the rest of the batch are kept.
+            self.look_at_due(client).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_again_at(&mut self, table: &TableName, client: &Client) -> Result<()> {
+        let begun = Instant::now();
+        let mut drafts = self.waiting.front(table);
+        let ready = self
+            .look_up(&mut drafts.iter_mut().collect::<Vec<_>>(), client)
+            .await?;
+        drafts.truncate(ready);
+        let took = begun.elapsed();
+        for mut draft in drafts {
+            let Some(held) = self.waiting.first(table) else {
+                return Ok(());
+            };
+            let (skip, number, since) = (held.skip, held.number, held.since);
+            if let Some(refusal) = &draft.unanswered {
+                if since.elapsed() < PATIENCE {
+                    self.waiting.postpone(table, took);
+                    return Ok(());
+                }
+                let what = format!(
+                    "the database gave no answer for a row in {PATIENCE:?}, and what was asked for is left out: {}",
+                    refusal.reason
+                );
+                self.tell_once(table, "waited", &what);
+                draft.added = self.enrichment.unknown(table);
+            }
+            self.deliver_events(draft, skip, Some(number)).await?;
+            self.waiting.pop(table);
+        }
+        Ok(())
+    }
+}
