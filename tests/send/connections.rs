@@ -311,7 +311,7 @@ async fn requests_on_a_connection_of_http_2_that_falls_silent_go_out_on_another(
     for answer in sent.join_all().await {
         assert_eq!(code(&answer), 200, "after {:?}", begun.elapsed());
     }
-    assert_eq!(relayed.connections(), 2);
+    assert!(relayed.connections() > 1);
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod looking;
 mod managing;
 mod memory;
 mod messages;
+mod network;
 mod openapi;
 mod page;
 mod permission;

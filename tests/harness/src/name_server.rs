@@ -77,14 +77,17 @@ fn answer(names: &HashMap<Vec<u8>, Vec<Ipv4Addr>>, question: &[u8]) -> Option<Ve
     let kind = &question[end..end + 2];
     let addresses: &[Ipv4Addr] = if kind == A { addresses } else { &[] };
     let count = u8::try_from(addresses.len()).unwrap();
-    // The same id, an answer with recursion, one question, so many answers, and nothing else.
+    // The same id, an answer with recursion, one question, so many answers, and an authority.
     let mut answer = question[..2].to_vec();
-    answer.extend([0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0]);
+    answer.extend([0x81, 0x80, 0, 1, 0, count, 0, 1, 0, 0]);
     answer.extend(&question[HEADER..end + 4]);
     for address in addresses {
         // The name of the question, A, IN, an hour, four bytes.
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0x0e, 0x10, 0, 4]);
         answer.extend(address.octets());
     }
+    // An SOA of the root says that this may be kept for an hour too, as it does where there is no address.
+    answer.extend([0, 0, 6, 0, 1, 0, 0, 0x0e, 0x10, 0, 22, 0, 0]);
+    answer.extend([[0, 0, 0x0e, 0x10]; 5].concat());
     Some(answer)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
 };
 
@@ -34,12 +34,30 @@ impl Rowhook {
         Self::start_in(&Arc::new(folder(config)), &["run"])
     }
 
+    /// Starts `rowhook run` with this hooks.toml. It may have no more than this many files open.
+    pub fn start_with_files(config: &str, files: u32) -> Self {
+        Schemas::of_test().add(config);
+        let folder = Arc::new(folder(config));
+        let rowhook = command(&folder, &["run"]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")])
+            .arg(rowhook.get_program())
+            .args(rowhook.get_args())
+            .current_dir(folder.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        Self::spawn(limited, &folder)
+    }
+
     /// Starts rowhook with these arguments in this folder.
     pub fn start_in(folder: &Arc<TempDir>, args: &[&str]) -> Self {
-        let mut child = command(folder, args)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::spawn(command(folder, args), folder)
+    }
+
+    fn spawn(mut command: Command, folder: &Arc<TempDir>) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = lines(child.stdout.take().unwrap());
         let folder = Arc::clone(folder);

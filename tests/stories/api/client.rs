@@ -41,7 +41,11 @@ pub fn server(more: &str) -> String {
 
 impl Api {
     pub async fn start(config: &str) -> Self {
-        let mut rowhook = Rowhook::start(config);
+        Self::of(Rowhook::start(config)).await
+    }
+
+    /// A client of a rowhook that was started. Waits until it is attached.
+    pub async fn of(mut rowhook: Rowhook) -> Self {
         rowhook.until_log("attached").await;
         let log = rowhook.log();
         let address = log.split("listening address=").nth(1).unwrap();

@@ -9,4 +9,4 @@ mod limits;
 mod problems;
 mod roles;
 
-pub use self::client::{Api, server};
+pub use self::client::{ADMIN, Api, server};
