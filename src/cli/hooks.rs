@@ -16,7 +16,9 @@ use crate::{
         hook_input::{HookWithSecret, NewHook},
         hooks::{Hook, HookQuery},
         ping::TestResult,
+        ping::check_target,
     },
+    send::Sender,
 };
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +104,7 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
+    let sender = Sender::new(&config.delivery)?;
     let mut admin = Admin::open(Arc::new(config), "rowhook hooks").await?;
     let operator = Actor::Operator;
     match command {
@@ -123,6 +126,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             description,
         } => {
             let headers = parse_headers(&headers)?;
+            check_target(&sender, &target).await?;
             let new = NewHook {
                 event,
                 target,
@@ -150,7 +154,10 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
         Command::Rotate { id } => {
             print_keyed(&admin.rotate_secret(&operator, &id).await?, json, "rotated")
         }
-        Command::Test { id } => print_test(&admin.test_hook(&operator, &id).await?, json),
+        Command::Test { id } => {
+            let prepared = admin.prepare_test(&operator, &id).await?;
+            print_test(&prepared.send(&sender).await, json)
+        }
     }
 }
 

@@ -19,7 +19,6 @@ use super::{environment, output};
 use crate::receive::{
     config::{Config, FILE},
     gate::Gate,
-    http::serve,
     plugin,
     print::{Printer, Style},
     queue::{Dead, Storage, list_dead, retry_dead},
@@ -28,6 +27,7 @@ use crate::receive::{
     verify::{HmacScheme, Verifier},
 };
 use crate::signature::{Algorithm, Encoding};
+use crate::{files, listen::http::serve};
 
 /// The options of `rowhook receive`.
 #[derive(Debug, Args)]
@@ -107,6 +107,7 @@ pub(super) async fn receive(
     json: bool,
     stop: CancellationToken,
 ) -> Result<()> {
+    files::raise_limit();
     if let Some(port) = args.port {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         return print(Gate::new(verifier(&args)?), address, json, stop).await;
@@ -181,7 +182,7 @@ async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationTo
     };
     let grace = gate.timeout;
     let router = Printer::new(gate, style, stdout()).router();
-    serve(listen(address).await?, router, stop, grace).await;
+    serve(listen(address).await?, router, None, stop, grace).await;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use super::{environment, signals};
 use crate::{
     config::Config,
     console::Console,
+    files,
     journal::Journal,
     run,
     server::{Handles, Server},
@@ -27,6 +28,7 @@ use crate::{
 /// Runs until a signal asks to stop, or an error needs a person.
 pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
     let config = Arc::new(environment::load(&path)?);
+    files::raise_limit();
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     let handles = Handles {
         journal: Journal::default(),

@@ -1,7 +1,11 @@
 //! `[delivery]`: its defaults, and the keys of it that a hook may set for itself.
 
 use super::batch::Batch;
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -39,6 +43,8 @@ pub struct Delivery {
     pub allow_http: bool,
     /// Networks that targets may be in although they are not public. Default none.
     pub allow_networks: Vec<IpNet>,
+    /// The name servers that are asked for the hosts of targets. Default: those of the system.
+    pub resolver: Vec<SocketAddr>,
     /// The most bytes of deliveries, and of large rows that are being read, that are in memory at once. Default 64 MiB.
     pub memory: usize,
     /// The time for which a shutdown waits for requests in flight. Default 20 s.
@@ -84,6 +90,7 @@ pub enum PayloadFormat {
     Row,
 }
 
+const DNS_PORT: u16 = 53;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -103,6 +110,7 @@ pub(super) const KEYS: Keys = Keys {
         "batch",
         "allow_http",
         "allow_networks",
+        "resolver",
         "memory",
         "grace",
     ],
@@ -136,6 +144,7 @@ impl Default for Delivery {
             batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
+            resolver: Vec::new(),
             memory: 64 * MEBIBYTE,
             grace: Duration::from_secs(20),
         }
@@ -153,6 +162,9 @@ pub(super) fn read(table: &Table<'_>) -> Delivery {
     }
     if let Some(value) = table.find("allow_networks") {
         set(&mut delivery.allow_networks, networks(value));
+    }
+    if let Some(value) = table.find("resolver") {
+        set(&mut delivery.resolver, name_servers(value));
     }
     if let Some(value) = table.find("memory") {
         set(&mut delivery.memory, value.size(MEBIBYTE, "1MiB"));
@@ -221,6 +233,24 @@ fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
         network.map(|network| network.trunc())
     };
     value.list_of("a list such as [\"127.0.0.0/8\"]", network)
+}
+
+/// Addresses of name servers, with or without a port.
+fn name_servers(value: &Value<'_>) -> Option<Vec<SocketAddr>> {
+    let server = |value: &Value<'_>| {
+        let text = value.string()?;
+        let alone = text.parse::<IpAddr>().ok();
+        let server = alone.map(|address| SocketAddr::from((address, DNS_PORT)));
+        let server = server.or_else(|| text.parse().ok());
+        if server.is_none() {
+            value.wrong(format!(
+                "{} is no name server; write an IP address, with a port if it is not {DNS_PORT}",
+                value.quote(&text)
+            ));
+        }
+        server
+    };
+    value.list_of("a list such as [\"10.0.0.53\"]", server)
 }
 
 const PAYLOADS: [(&str, PayloadFormat); 6] = [

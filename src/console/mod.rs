@@ -5,19 +5,22 @@
 
 mod answers;
 mod command;
+mod session;
 mod wire;
 
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::{answers::Answers, wire::Handlers};
-use crate::{config::Config, secret::Secret, server::Handles};
+use crate::{config::Config, files, listen, secret::Secret, server::Handles};
 
-/// The most sessions that are open at a time.
+/// The most sessions that are open at a time, if there are files enough.
 const MAX_SESSIONS: usize = 20;
+/// The console takes one of so many parts of the files that may be open.
+const PARTS: usize = 16;
 
 /// The listener of the console; idle if the configuration has no `[console]`.
 pub struct Console {
@@ -69,35 +72,27 @@ impl Console {
     }
 }
 
-/// Accepts sessions until `stop`. While [`MAX_SESSIONS`] are open, further connections are closed at once.
+/// Serves sessions until `stop`.
 async fn accept(
     listener: TcpListener,
     answers: Arc<Answers>,
     password: Secret,
     stop: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(MAX_SESSIONS));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
-        };
-        let Ok((socket, _)) = accepted else { continue };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            continue;
-        };
+    let seats = files::share(MAX_SESSIONS, PARTS);
+    listen::accept(&listener, seats, &stop, |socket, _, guest| {
         let handlers = Handlers::new(Arc::clone(&answers), password.clone());
         let stop = stop.clone();
-        tokio::spawn(async move {
+        async move {
             tokio::select! {
-                served = pgwire::tokio::process_socket(socket, None, handlers) => {
+                served = session::serve(socket, handlers, guest) => {
                     if let Err(error) = served {
                         tracing::debug!(%error, "a session of the console ended");
                     }
                 }
                 () = stop.cancelled() => {}
             }
-            drop(permit);
-        });
-    }
+        }
+    })
+    .await;
 }

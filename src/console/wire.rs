@@ -45,7 +45,7 @@ pub(super) struct Handlers {
 }
 
 /// Runs the queries of a session.
-struct Queries {
+pub(super) struct Queries {
     answers: Arc<Answers>,
     parser: Arc<NoopQueryParser>,
 }
@@ -63,6 +63,11 @@ impl Handlers {
             }),
             password: Arc::new(StoredPassword(password)),
         }
+    }
+
+    /// What runs the queries, of both protocols.
+    pub(super) fn queries(&self) -> Arc<Queries> {
+        Arc::clone(&self.queries)
     }
 }
 

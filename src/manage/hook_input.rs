@@ -3,14 +3,14 @@
 //! A row is read back in the transaction that writes it, in the way the stream will read it. So nothing is committed
 //! that a running rowhook would refuse, whichever table holds the hooks.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use tokio_postgres::Transaction;
-use url::{Host, Url};
+use url::Url;
 use utoipa::ToSchema;
 
 use super::{Actor, Admin, Constraints, Error, Result, begin, hooks::Hook};
@@ -21,8 +21,6 @@ use crate::{
     postgres::{quote, time::timestamp},
 };
 
-/// How long resolving the name of a target may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bytes of a secret that is generated.
 const SECRET_BYTES: usize = 32;
 /// How long the previous secret signs beside a new one.
@@ -102,7 +100,8 @@ pub(super) fn new_secret(before: Option<&str>) -> String {
 }
 
 impl Admin {
-    /// Makes a hook. It gets what is committed after it.
+    /// Makes a hook. It gets what is committed after it. What the name of its target resolves to is checked before, by
+    /// [`check_target`](super::ping::check_target).
     ///
     /// # Errors
     /// When a value of it cannot be used, or `actor` may not make it.
@@ -116,7 +115,7 @@ impl Admin {
             (Actor::Owner(own), _) => Some(own.clone()),
             (Actor::Operator, owner) => owner,
         };
-        self.check_target(&new.target).await?;
+        self.check_url(&new.target)?;
         let known = self.fresh_constraints().await?;
         let mut row = ColumnValues::default();
         row.set("owner", Some(&self.table.columns.owner), owner)?;
@@ -163,6 +162,7 @@ impl Admin {
     }
 
     /// Changes a hook, for events that are committed after the change. Parked deliveries go to its new target too.
+    /// What the name of that resolves to is checked before, by [`check_target`](super::ping::check_target).
     ///
     /// # Errors
     /// When `actor` has no such hook, or a value of the change cannot be used.
@@ -174,7 +174,7 @@ impl Admin {
     ) -> Result<Hook> {
         self.editable_hook(actor, id).await?;
         if let Some(target) = &change.target {
-            self.check_target(target).await?;
+            self.check_url(target)?;
         }
         let mut row = ColumnValues::default();
         if let Some(event) = change.event {
@@ -361,33 +361,12 @@ impl Admin {
         commit(transaction).await
     }
 
-    /// Refuses a target that the guard would not let be called, by its URL and by what its name resolves to now.
-    pub(super) async fn check_target(&self, target: &str) -> Result<()> {
+    /// Refuses a target that may never be called, whatever its name resolves to.
+    fn check_url(&self, target: &str) -> Result<()> {
         let url = Url::parse(target)
             .map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
-        let refused = |refusal: crate::send::guard::Refusal| Error::Invalid(refusal.to_string());
-        self.rules
-            .constraints
-            .guard
-            .check_url(&url)
-            .map_err(refused)?;
-        let Some(Host::Domain(name)) = url.host() else {
-            return Ok(());
-        };
-        // A name that does not resolve now may do so later. Its addresses are checked again with each request.
-        let lookup = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name, 0)));
-        let Ok(Ok(found)) = lookup.await else {
-            return Ok(());
-        };
-        let check = |address: SocketAddr| self.rules.constraints.guard.check_address(address.ip());
-        let checked: Vec<_> = found.map(check).collect();
-        match checked.iter().all(std::result::Result::is_err) {
-            true => checked
-                .into_iter()
-                .next()
-                .map_or(Ok(()), |first| first.map_err(refused)),
-            false => Ok(()),
-        }
+        let checked = self.rules.constraints.guard.check_url(&url);
+        checked.map_err(|refusal| Error::Invalid(refusal.to_string()))
     }
 
     /// The columns that an insert has to fill with the current time, as the application's ORM does.

@@ -7,14 +7,16 @@ use std::{
 
 use serde::Serialize;
 use serde_json::json;
+use tokio::time::timeout;
 use url::Url;
 use utoipa::ToSchema;
 
 use super::{Actor, Admin, Error, Result, deliveries::Content};
 use crate::{
-    config::Verify,
+    config::{Delivery, Verify},
     delivery::load::Load,
     event::{Event, Position, Subject},
+    hook::Hook,
     message::Message,
     payload::Renderer,
     postgres::{Lsn, time::timestamp},
@@ -29,6 +31,8 @@ pub const TEST_EVENT: &str = "hook.test";
 const HOOK_SECRET: &str = "x-hook-secret";
 /// How long a target may take to answer while a person waits for it.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long resolving the name of a target may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a target answered a test.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -50,13 +54,20 @@ pub struct TestResult {
     pub response_body: Option<Content>,
 }
 
+/// A test that is ready to be sent. It holds no session with the database, however long its target takes.
+pub struct Test {
+    hook: Hook,
+    id: String,
+    load: Load,
+    at: SystemTime,
+}
+
 impl Admin {
-    /// Sends a test to a hook, rendered and signed as its deliveries are. It is not retried, and its outcome does not
-    /// count towards disabling the hook.
+    /// Prepares a test of a hook, rendered and signed as its deliveries are.
     ///
     /// # Errors
     /// When `actor` has no such hook, or it cannot be used.
-    pub async fn test_hook(&self, actor: &Actor, id: &str) -> Result<TestResult> {
+    pub async fn prepare_test(&self, actor: &Actor, id: &str) -> Result<Test> {
         let hook = self.runtime_hook(actor, id).await?;
         let now = SystemTime::now();
         let payload = json!({"test": true, "sent_at": timestamp(now)});
@@ -74,77 +85,108 @@ impl Admin {
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
         let content_type = hook.delivery.payload.content_type();
         let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
-        let sender = Sender::new(&self.config.delivery)?;
+        Ok(Test {
+            hook,
+            id,
+            load,
+            at: now,
+        })
+    }
+}
+
+impl Test {
+    /// Sends the test. It is not retried, and its outcome does not count towards disabling the hook.
+    pub async fn send(self, sender: &Sender) -> TestResult {
         let started = std::time::Instant::now();
         let answer = sender
             .send(Request {
-                target: &hook.target,
-                id: &id,
-                batch: load.members.as_deref(),
-                body: load.body.clone(),
-                content_type: &load.content_type,
-                at: now,
-                timeout: hook.delivery.timeout,
+                target: &self.hook.target,
+                id: &self.id,
+                batch: self.load.members.as_deref(),
+                body: self.load.body.clone(),
+                content_type: &self.load.content_type,
+                at: self.at,
+                timeout: self.hook.delivery.timeout,
                 span: None,
             })
             .await;
-        Ok(TestResult::of(id, &answer, started.elapsed(), &load.body))
+        TestResult::of(self.id, &answer, started.elapsed(), &self.load.body)
     }
+}
 
-    /// Verifies that a target wants to be called, in the way that `[server] verify` asks for.
-    ///
-    /// # Errors
-    /// When it may not be called, or does not answer as it has to.
-    pub async fn verify_target(&self, target: &str, how: Verify) -> Result<()> {
-        if how == Verify::None {
-            return Ok(());
-        }
-        self.check_target(target).await?;
-        let invalid = |text: String| Error::Invalid(text);
-        let url = Url::parse(target).map_err(|error| invalid(error.to_string()))?;
-        let secret = format!("{:032x}", rand::random::<u128>());
-        let echo = Secret::new(secret.as_str());
-        let headers = [(HOOK_SECRET, &echo)];
-        let headers = match how {
-            Verify::SecretEcho => &headers[..],
-            Verify::Ping | Verify::None => &[],
-        };
-        let target = Target::new(&url, None, headers).map_err(|bad| invalid(bad.to_string()))?;
-        let sender = Sender::new(&self.config.delivery)?;
-        let body = json!({"hook": {"event": TEST_EVENT, "target": target.display()}, "data": {"test": true}});
-        let answer = sender
-            .send(Request {
-                target: &target,
-                id: &format!("msg_test_{:032x}", rand::random::<u128>()),
-                batch: None,
-                body: body.to_string().into(),
-                content_type: "application/json",
-                at: SystemTime::now(),
-                timeout: VERIFY_TIMEOUT.min(self.config.delivery.timeout),
-                span: None,
-            })
-            .await;
-        match &answer {
-            Answer::Status {
-                code: 200..=299,
-                headers,
-                ..
-            } => match how {
-                Verify::SecretEcho
-                    if headers
-                        .get(HOOK_SECRET)
-                        .is_none_or(|echo| echo.as_bytes() != secret.as_bytes()) =>
-                {
-                    Err(invalid(format!(
-                        "the target did not answer with the {HOOK_SECRET} that it was sent"
-                    )))
-                }
-                _ => Ok(()),
-            },
-            answer => Err(invalid(format!(
-                "the target did not accept a test, and has to before a hook is made: {answer}"
-            ))),
-        }
+/// Refuses a target that may not be called, by its URL and by what its name resolves to now.
+///
+/// # Errors
+/// When it may not be called.
+pub async fn check_target(sender: &Sender, target: &str) -> Result<()> {
+    let url = Url::parse(target);
+    let url = url.map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
+    // A name that does not resolve now may do so later. Its addresses are checked again with each request.
+    match timeout(RESOLVE_TIMEOUT, sender.check(&url)).await {
+        Ok(Err(refusal)) => Err(Error::Invalid(refusal.to_string())),
+        Ok(Ok(())) | Err(_) => Ok(()),
+    }
+}
+
+/// Checks a target as [`check_target`] does, and verifies that it wants to be called, in the way that `[server] verify`
+/// asks for. It holds no session with the database meanwhile.
+///
+/// # Errors
+/// When it may not be called, or does not answer as it has to.
+pub async fn verify_target(
+    sender: &Sender,
+    delivery: &Delivery,
+    target: &str,
+    how: Verify,
+) -> Result<()> {
+    check_target(sender, target).await?;
+    if how == Verify::None {
+        return Ok(());
+    }
+    let invalid = |text: String| Error::Invalid(text);
+    let url = Url::parse(target).map_err(|error| invalid(error.to_string()))?;
+    let secret = format!("{:032x}", rand::random::<u128>());
+    let echo = Secret::new(secret.as_str());
+    let headers = [(HOOK_SECRET, &echo)];
+    let headers = match how {
+        Verify::SecretEcho => &headers[..],
+        Verify::Ping | Verify::None => &[],
+    };
+    let target = Target::new(&url, None, headers).map_err(|bad| invalid(bad.to_string()))?;
+    let body =
+        json!({"hook": {"event": TEST_EVENT, "target": target.display()}, "data": {"test": true}});
+    let answer = sender
+        .send(Request {
+            target: &target,
+            id: &format!("msg_test_{:032x}", rand::random::<u128>()),
+            batch: None,
+            body: body.to_string().into(),
+            content_type: "application/json",
+            at: SystemTime::now(),
+            timeout: VERIFY_TIMEOUT.min(delivery.timeout),
+            span: None,
+        })
+        .await;
+    match &answer {
+        Answer::Status {
+            code: 200..=299,
+            headers,
+            ..
+        } => match how {
+            Verify::SecretEcho
+                if headers
+                    .get(HOOK_SECRET)
+                    .is_none_or(|echo| echo.as_bytes() != secret.as_bytes()) =>
+            {
+                Err(invalid(format!(
+                    "the target did not answer with the {HOOK_SECRET} that it was sent"
+                )))
+            }
+            _ => Ok(()),
+        },
+        answer => Err(invalid(format!(
+            "the target did not accept a test, and has to before a hook is made: {answer}"
+        ))),
     }
 }
 

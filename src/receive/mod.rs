@@ -52,7 +52,6 @@ pub mod config;
 mod endpoint;
 pub mod envelope;
 pub mod gate;
-pub mod http;
 pub mod layer;
 pub mod options;
 pub mod plugin;

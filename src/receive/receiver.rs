@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     attempt::Runner,
     endpoint::Endpoint,
-    http::serve,
     options::Options,
     queue::{Disk, Nats, Queue, Storage, Workers, lock},
     reaper::Reaper,
     task::Task,
 };
+use crate::listen::http::serve;
 
 /// How long to wait for the reaper of a receiver that was killed, which still holds the lock of the queue.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ impl Receiver {
     /// When the queue cannot be used.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let stop = stop.child_token();
-        let serving = serve(listener, self.router(), stop.clone(), self.grace);
+        let serving = serve(listener, self.router(), None, stop.clone(), self.grace);
         let working = async {
             let worked = self.work(stop.clone()).await;
             // Without workers there is no use in accepting more.

@@ -6,32 +6,40 @@
 
 pub mod answer;
 mod client;
+mod connect;
 pub mod guard;
+mod resolve;
 pub mod target;
 mod tls;
 pub mod traceparent;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
 use bytes::Bytes;
 use http::{
-    Uri,
+    Uri, Version,
     header::{HeaderMap, HeaderName, RETRY_AFTER},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use rustls::pki_types::CertificateDer;
-use url::Url;
+use url::{Host, Url};
 
 use self::{
     answer::{Answer, Failure},
     client::{Client, client, explain},
-    guard::Guard,
+    connect::Connector,
+    guard::{Guard, Refusal},
+    resolve::Resolver,
     target::{Target, put},
     tls::Trust,
 };
@@ -58,6 +66,7 @@ pub struct Sender {
     with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
     trust: Trust,
     guard: Arc<Guard>,
+    connector: Connector,
 }
 
 /// An open target: what all requests to it have in common.
@@ -65,6 +74,8 @@ pub struct Sender {
 pub struct Endpoint {
     client: Client,
     uri: Uri,
+    /// Whether it may speak HTTP/2, so that many requests share one connection.
+    may_share: AtomicBool,
 }
 
 /// One request.
@@ -117,11 +128,13 @@ impl Sender {
         let trust = trust.context("read the system's certificates")?;
         let guard = Arc::new(Guard::new(delivery.allow_http, &delivery.allow_networks));
         let tls = trust.configure(None).context("make the HTTP client")?;
+        let connector = Connector::new(&guard, &Resolver::new(&delivery.resolver));
         Ok(Self {
-            client: client(&guard, tls),
+            client: client(connector.clone(), tls),
             with_tls: Arc::default(),
             trust,
             guard,
+            connector,
         })
     }
 
@@ -150,7 +163,25 @@ impl Sender {
             }
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
-        Ok(Endpoint { client, uri })
+        let may_share = AtomicBool::new(uri.scheme_str() == Some("https"));
+        Ok(Endpoint {
+            client,
+            uri,
+            may_share,
+        })
+    }
+
+    /// Refuses a URL that may not be called, also because of what its host resolves to now. A host that cannot be
+    /// resolved is not refused.
+    ///
+    /// # Errors
+    /// Why it may not be called.
+    pub async fn check(&self, url: &Url) -> Result<(), Refusal> {
+        self.guard.check_url(url)?;
+        match url.host() {
+            Some(Host::Domain(name)) => self.connector.check(name).await,
+            _ => Ok(()),
+        }
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
@@ -158,7 +189,7 @@ impl Sender {
         if let Some(client) = clients.get(&tls.fingerprint()) {
             return Ok(client.clone());
         }
-        let client = client(&self.guard, self.trust.configure(Some(tls))?);
+        let client = client(self.connector.clone(), self.trust.configure(Some(tls))?);
         clients.insert(tls.fingerprint(), client.clone());
         Ok(client)
     }
@@ -168,27 +199,49 @@ impl Endpoint {
     /// Makes a request, with a new signature.
     ///
     /// The server may close a pooled connection just as it is used. The request is then made once more, on a new
-    /// connection.
+    /// connection. After a time-out, the connection is not used for another request.
     pub async fn send(&self, request: Request<'_>) -> Answer {
+        let mut shared = None;
         let whole = async {
-            match self.attempt(&request).await {
-                Answer::Failed(Failure::Closed) => self.attempt(&request).await,
+            match self.attempt(&request, &mut shared).await {
+                Answer::Failed(Failure::Closed) => self.attempt(&request, &mut shared).await,
                 answer => answer,
             }
         };
-        match tokio::time::timeout(request.timeout, whole).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::Failed(Failure::TimedOut(request.timeout)),
-        }
+        let ended = tokio::time::timeout(request.timeout, whole).await;
+        ended.unwrap_or_else(|_| {
+            // A connection of HTTP/1 is closed with its request. One of HTTP/2 goes on for the others that wait on it,
+            // and gets no more.
+            let shared = shared.as_ref().map(CaptureConnection::connection_metadata);
+            if let Some(connected) = shared.as_deref().and_then(Option::as_ref) {
+                connected.poison();
+            }
+            Answer::Failed(Failure::TimedOut(request.timeout))
+        })
     }
 
-    async fn attempt(&self, request: &Request<'_>) -> Answer {
+    /// Makes the request once. `shared` is told the connection, if others may use it at the same time.
+    async fn attempt(
+        &self,
+        request: &Request<'_>,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Answer {
         let mut made = http::Request::new(Full::new(request.body.clone()));
         *made.method_mut() = request.target.method().clone();
         *made.uri_mut() = self.uri.clone();
         *made.headers_mut() = signed(request);
+        *shared = match self.may_share.load(Ordering::Relaxed) {
+            true => Some(capture_connection(&mut made)),
+            false => None,
+        };
         match self.client.request(made).await {
-            Ok(response) => read(response).await,
+            Ok(response) => {
+                let may_share = response.version() == Version::HTTP_2;
+                if self.may_share.load(Ordering::Relaxed) != may_share {
+                    self.may_share.store(may_share, Ordering::Relaxed);
+                }
+                read(response).await
+            }
             Err(error) => Answer::Failed(explain(&error)),
         }
     }

@@ -3,7 +3,7 @@
 //! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
 //! their hashes, so the time of a comparison says nothing about a token.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -14,19 +14,19 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, request::Peer,
     state::AppState,
 };
-use crate::manage::{
-    Actor,
-    tokens::{self, Scope},
+use crate::{
+    listen::Guest,
+    manage::{
+        Actor,
+        tokens::{self, Scope},
+    },
 };
-
-/// How long the body of a request may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whose token a request carries, and what the token allows.
 #[derive(Debug, Clone)]
@@ -120,6 +120,9 @@ async fn authorize(
         limit(&format!("stranger {}", peer.ip()))?;
         return Err(Problem::unauthorized());
     };
+    if let Some(guest) = request.extensions().get::<Guest>() {
+        guest.recognize();
+    }
     let name = identity.name();
     limit(&name)?;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
@@ -138,21 +141,16 @@ async fn authorize(
     idempotency::run_once(generation, &name, parts, body, next).await
 }
 
-/// Reads the whole body, unless it is too large or too slow.
+/// Reads the whole body, unless it is too large or breaks off, as it also does when it is too slow.
 async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
-    match timeout(BODY_TIMEOUT, to_bytes(body, most)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(Problem::new(
+    to_bytes(body, most).await.map_err(|_| {
+        Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!(
                 "the body is larger than {most} bytes, or broke off; see max_request under [server]"
             ),
-        )),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body did not arrive in time",
-        )),
-    }
+        )
+    })
 }
 
 fn bearer_token(request: &Request) -> Option<&str> {

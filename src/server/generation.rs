@@ -15,9 +15,10 @@ use super::{
 use crate::{
     config::{self, Config},
     journal::Journal,
-    manage::Admin,
+    manage::{Admin, Error, ping},
     meters::Meters,
     run::health::Health,
+    send::Sender,
 };
 
 /// The parts of a running rowhook that the server and the console read and switch.
@@ -44,6 +45,8 @@ pub(super) struct Generation {
     pub(super) jwt: Option<Verifier>,
     pub(super) limits: RateLimits,
     pub(super) handles: Handles,
+    /// Sends tests to the targets of hooks.
+    pub(super) sender: Sender,
     pool: AdminPool,
 }
 
@@ -51,7 +54,7 @@ impl Generation {
     /// Derives everything from a configuration.
     ///
     /// # Errors
-    /// When the keys that JWTs are verified with cannot be read.
+    /// When the keys that JWTs are verified with, or the system's certificates, cannot be read.
     pub(super) fn build(
         config: &Arc<Config>,
         server: &config::Server,
@@ -66,6 +69,7 @@ impl Generation {
             limits: RateLimits::per_minute(server.requests_per_minute),
             server: server.clone(),
             handles: handles.clone(),
+            sender: Sender::new(&config.delivery)?,
             pool: AdminPool::new(config),
         })
     }
@@ -74,6 +78,13 @@ impl Generation {
     pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
         let admin = self.pool.acquire().await;
         admin.map_err(|error| Problem::unavailable(&error))
+    }
+
+    /// Verifies a target before a hook is made for it, as `[server] verify` asks for. To be called while no connection
+    /// is borrowed, for the target may take its time.
+    pub(super) async fn verify_target(&self, target: &str) -> Result<(), Error> {
+        let (sender, delivery) = (&self.sender, &self.config.delivery);
+        ping::verify_target(sender, delivery, target, self.server.verify).await
     }
 
     /// Opens a connection outside of the pool, for long work that must not keep requests waiting.

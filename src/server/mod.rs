@@ -23,15 +23,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::{Router, middleware, routing::get};
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::generation::Handles;
 use self::{generation::Generation, state::AppState};
-use crate::config::Config;
+use crate::{config::Config, listen::http::serve};
 
 /// How long stopping waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the body of a request may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server, listening or not as the configuration has it.
 pub struct Server {
@@ -103,15 +105,9 @@ impl Running {
         tracing::info!(address = %bound, "listening");
         let stop = CancellationToken::new();
         let state = Arc::new(AppState::new(generation, stop.clone()));
-        let service = router(&state).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(take_samples(Arc::clone(&state)));
-        let task = tokio::spawn(async move {
-            let stopped = stop.cancelled_owned();
-            let serving = axum::serve(listener, service).with_graceful_shutdown(stopped);
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the server ended badly");
-            }
-        });
+        let routes = router(&state);
+        let task = tokio::spawn(serve(listener, routes, Some(BODY_TIMEOUT), stop, GRACE));
         Ok(Self {
             address,
             state,
@@ -121,10 +117,8 @@ impl Running {
 
     async fn stop(self) {
         self.state.stop.cancel();
-        let abort = self.task.abort_handle();
-        if timeout(GRACE, self.task).await.is_err() {
-            abort.abort();
-        }
+        // It ends within the grace period, and there is nobody to report a panic of it to.
+        let _ = self.task.await;
     }
 }
 

@@ -47,7 +47,9 @@ const FLOORS: &[&[&str]] = &[
     &["change", "message"],
     &["postgres"],
     &["signature"],
-    &["backoff", "lock", "meters", "nearest", "secret"],
+    &[
+        "backoff", "files", "listen", "lock", "meters", "nearest", "secret",
+    ],
 ];
 
 /// The widest that a line of comment may be, in characters.

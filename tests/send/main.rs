@@ -9,6 +9,7 @@
 
 mod answers;
 mod configuration;
+mod connections;
 mod endpoint;
 mod requests;
 mod signatures;

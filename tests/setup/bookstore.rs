@@ -108,6 +108,7 @@ pub fn config(url: &str, slot: &str) -> Config {
             batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
+            resolver: Vec::new(),
             memory: 64 << 20,
             grace: Duration::from_secs(20),
         },

@@ -27,6 +27,7 @@ mod lookups;
 mod managing;
 mod memory;
 mod messages;
+mod network;
 mod openapi;
 mod page;
 mod permission;

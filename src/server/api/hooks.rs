@@ -52,9 +52,8 @@ pub(super) async fn add(
     caller: Caller,
     Json(new): Json<NewHook>,
 ) -> Result<impl IntoResponse, Problem> {
+    caller.generation.verify_target(&new.target).await?;
     let mut admin = caller.admin().await?;
-    let verify = caller.generation.server.verify;
-    admin.verify_target(&new.target, verify).await?;
     let made = admin.add_hook(caller.actor(), new).await?;
     let id =
         percent_encoding::utf8_percent_encode(&made.hook.id, percent_encoding::NON_ALPHANUMERIC);
@@ -83,13 +82,12 @@ pub(super) async fn change(
     Path(id): Path,
     Json(change): Json<HookChange>,
 ) -> Result<Json<Hook>, Problem> {
-    let mut admin = caller.admin().await?;
-    // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
-    admin.hook(caller.actor(), &id).await?;
     if let Some(target) = &change.target {
-        let verify = caller.generation.server.verify;
-        admin.verify_target(target, verify).await?;
+        // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
+        caller.admin().await?.hook(caller.actor(), &id).await?;
+        caller.generation.verify_target(target).await?;
     }
+    let mut admin = caller.admin().await?;
     Ok(Json(admin.change_hook(caller.actor(), &id, change).await?))
 }
 
@@ -146,6 +144,10 @@ pub(super) async fn rotate(
 #[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = TestResult)))]
 pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {
-    let admin = caller.admin().await?;
-    Ok(Json(admin.test_hook(caller.actor(), &id).await?))
+    let prepared = caller
+        .admin()
+        .await?
+        .prepare_test(caller.actor(), &id)
+        .await?;
+    Ok(Json(prepared.send(&caller.generation.sender).await))
 }

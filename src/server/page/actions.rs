@@ -62,9 +62,8 @@ pub(super) async fn add(user: User, Form(form): Form<NewHookForm>) -> Response {
 async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
     user.check_change(&form.csrf)?;
     let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let mut admin = user.admin().await?;
-    let verify = user.caller.generation.server.verify;
-    admin.verify_target(form.target.trim(), verify).await?;
+    let generation = &user.caller.generation;
+    generation.verify_target(form.target.trim()).await?;
     let hook = NewHook {
         event: form.event.trim().to_owned(),
         target: form.target.trim().to_owned(),
@@ -72,6 +71,7 @@ async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
         description: given(form.description),
         ..NewHook::default()
     };
+    let mut admin = user.admin().await?;
     let made = admin.add_hook(user.actor(), hook).await?;
     Ok(Outcome::Page(
         "secret.html",
@@ -126,7 +126,9 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
             ));
         }
         "test" => {
-            let tested = admin.test_hook(actor, id).await?;
+            let prepared = admin.prepare_test(actor, id).await?;
+            drop(admin);
+            let tested = prepared.send(&user.caller.generation.sender).await;
             return Ok(Outcome::Page(
                 "tested.html",
                 context! { id, tested => of(&tested) },

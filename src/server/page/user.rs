@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::template;
 use crate::{
+    listen::Guest,
     manage::Actor,
     server::{
         access::{self, Caller},
@@ -102,14 +103,19 @@ impl FromRequestParts<Arc<AppState>> for User {
         };
         let generation = state.current();
         match access::identify(&generation, &session.token).await {
-            Ok(Some(identity)) => Ok(Self {
-                caller: Caller {
-                    generation,
-                    identity,
-                },
-                session: key,
-                csrf: session.csrf,
-            }),
+            Ok(Some(identity)) => {
+                if let Some(guest) = parts.extensions.get::<Guest>() {
+                    guest.recognize();
+                }
+                Ok(Self {
+                    caller: Caller {
+                        generation,
+                        identity,
+                    },
+                    session: key,
+                    csrf: session.csrf,
+                })
+            }
             Ok(None) => {
                 state.sessions.close(&key);
                 Err(Redirect::to("/login").into_response())

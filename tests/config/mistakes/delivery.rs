@@ -9,7 +9,7 @@ timout = "1s""#,
     ),
     (
         "[delivery]\ncolour = 1",
-        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "batch", "allow_http", "allow_networks", "memory" or "grace""#,
+        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "signature", "batch", "allow_http", "allow_networks", "resolver", "memory" or "grace""#,
     ),
     (
         "[delivery]\ntimeout = 15",
@@ -146,6 +146,16 @@ signature = "md5""#,
         r#"[delivery]
 allow_networks = ["10.0.0.1"]"#,
         r#"6:19: "10.0.0.1" is no network; write an address and a prefix, such as "127.0.0.0/8""#,
+    ),
+    (
+        r#"[delivery]
+resolver = ["10.0.0.53", "dns.example"]"#,
+        r#"6:26: "dns.example" is no name server; write an IP address, with a port if it is not 53"#,
+    ),
+    (
+        r#"[delivery]
+resolver = "10.0.0.53""#,
+        r#"6:12: delivery.resolver is a string; write a list such as ["10.0.0.53"]"#,
     ),
     (
         r#"[delivery]

@@ -1,6 +1,12 @@
 //! An endpoint that keeps its clients waiting.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::{net::TcpListener, sync::watch};
 
@@ -9,6 +15,7 @@ use tokio::{net::TcpListener, sync::watch};
 pub struct Gate {
     address: SocketAddr,
     open: watch::Sender<bool>,
+    waiting: Arc<AtomicUsize>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -16,9 +23,12 @@ impl Gate {
     /// Listens, and lets every request wait.
     pub async fn closed() -> Self {
         let (open, opened) = watch::channel(false);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&waiting);
         let app = axum::Router::new().fallback(move || {
-            let mut opened = opened.clone();
+            let (mut opened, count) = (opened.clone(), Arc::clone(&count));
             async move {
+                count.fetch_add(1, Ordering::SeqCst);
                 let _ = opened.wait_for(|open| *open).await;
             }
         });
@@ -28,8 +38,14 @@ impl Gate {
         Self {
             address,
             open,
+            waiting,
             server,
         }
+    }
+
+    /// How many requests have come so far.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     /// The URL to send requests to.

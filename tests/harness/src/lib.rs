@@ -14,6 +14,7 @@ mod cluster;
 mod command;
 mod database;
 mod gate;
+mod name_server;
 mod receiver;
 mod schemas;
 mod sidecar;
@@ -26,6 +27,7 @@ pub use self::{
     command::{Ended, Running, rowhook, rowhook_in},
     database::{Database, connect},
     gate::Gate,
+    name_server::NameServer,
     receiver::Receiver,
     sidecar::Rowhook,
     waiting::{DEADLINE, until_within},

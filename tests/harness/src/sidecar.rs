@@ -43,6 +43,23 @@ impl Rowhook {
         Self::spawn(&folder, command)
     }
 
+    /// Starts `rowhook run` with this hooks.toml. It may have no more than this many files open.
+    pub fn start_with_files(config: &str, files: u32) -> Self {
+        Schemas::of_test().add(config);
+        let folder = Arc::new(folder(config));
+        let rowhook = command(&folder, &["run"]);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")])
+            .arg(rowhook.get_program())
+            .args(rowhook.get_args())
+            .current_dir(folder.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        Self::spawn(&folder, limited)
+    }
+
     /// Starts rowhook with these arguments in this folder.
     pub fn start_in(folder: &Arc<TempDir>, args: &[&str]) -> Self {
         Self::spawn(folder, command(folder, args))
