@@ -1,11 +1,14 @@
 //! Changes of the hook table. A hook changes exactly where its row changes in the stream, between the events around it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use anyhow::Result;
 use tokio_postgres::Client;
 
-use super::{Reader, hooks::CheckedRow};
+use super::{
+    Reader,
+    hooks::{CheckedRow, Unusable},
+};
 use crate::{
     change::Change,
     hook::{
@@ -73,8 +76,14 @@ impl Reader {
                 self.hooks.index.put(hook);
                 None
             }
-            Err(reason) => {
-                tracing::warn!(hook = %id, reason, "a hook cannot be used");
+            Err(unusable) => {
+                let reason = unusable.reason();
+                if let Unusable::Panicked(_) = unusable {
+                    self.context.meters.panics.hook.fetch_add(1, Relaxed);
+                    tracing::error!(hook = %id, reason, "rowhook has a bug; the hook cannot be used");
+                } else {
+                    tracing::warn!(hook = %id, reason, "a hook cannot be used");
+                }
                 self.drop_hook(&id);
                 Some(reason)
             }

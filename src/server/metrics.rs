@@ -164,6 +164,21 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             value(count(&meters.disabled)),
         ),
         counter(
+            "rowhook_panics_total",
+            "Panics that were caught, by what has panicked. Each is a bug.",
+            labels(
+                "task",
+                [
+                    ("courier", count(&meters.panics.courier)),
+                    ("event", count(&meters.panics.event)),
+                    ("hook", count(&meters.panics.hook)),
+                    ("request", count(&meters.panics.request)),
+                    ("session", count(&meters.panics.session)),
+                    ("writer", count(&meters.panics.writer)),
+                ],
+            ),
+        ),
+        counter(
             "rowhook_spans_dropped_total",
             "Spans that no collector took, or that there was no room for.",
             value(count(&meters.spans_dropped)),
@@ -352,6 +367,7 @@ mod tests {
         meters.disabled.store(3, Relaxed);
         meters.misunderstood.store(4, Relaxed);
         meters.spans_dropped.store(5, Relaxed);
+        meters.panics.courier.store(12, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
         meters.permission.yes.store(9, Relaxed);
@@ -423,6 +439,14 @@ mod tests {
         # HELP rowhook_hooks_disabled_total Hooks that were disabled because their endpoint is gone or only fails.
         # TYPE rowhook_hooks_disabled_total counter
         rowhook_hooks_disabled_total 3
+        # HELP rowhook_panics_total Panics that were caught, by what has panicked. Each is a bug.
+        # TYPE rowhook_panics_total counter
+        rowhook_panics_total{task="courier"} 12
+        rowhook_panics_total{task="event"} 0
+        rowhook_panics_total{task="hook"} 0
+        rowhook_panics_total{task="request"} 0
+        rowhook_panics_total{task="session"} 0
+        rowhook_panics_total{task="writer"} 0
         # HELP rowhook_spans_dropped_total Spans that no collector took, or that there was no room for.
         # TYPE rowhook_spans_dropped_total counter
         rowhook_spans_dropped_total 5

@@ -47,7 +47,7 @@ const FLOORS: &[&[&str]] = &[
     &["change", "message"],
     &["postgres"],
     &["signature"],
-    &["backoff", "lock", "meters", "nearest", "secret"],
+    &["backoff", "lock", "meters", "nearest", "panics", "secret"],
 ];
 
 /// The widest that a line of comment may be, in characters.
