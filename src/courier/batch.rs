@@ -184,6 +184,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        hook::HookId,
         delivery::{
             Held,
             ledger::{Ledger, Opened},
@@ -231,7 +232,7 @@ mod tests {
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
         Delivery {
             held: Some(Held {
-                ticket: ledger.ticket(number),
+                ticket: ledger.ticket(number, &HookId::new("1", true)),
                 memory: MemoryBudget::new(1)
                     .stream
                     .acquire(1)

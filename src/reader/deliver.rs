@@ -293,7 +293,7 @@ impl Reader {
             unfit,
             asked,
             held: Some(Held {
-                ticket: self.ledger.ticket(position.index),
+                ticket: self.ledger.ticket(position.index, &hook.id),
                 memory,
                 since: Instant::now(),
             }),

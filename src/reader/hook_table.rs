@@ -36,7 +36,7 @@ impl Reader {
         let at = change.transaction.commit_lsn;
         let Some(new) = change.after() else {
             if let Some(id) = old {
-                self.drop_hook(&id);
+                self.remove_hook(&id);
                 self.hooks.off.turn(&id, false, at);
             }
             return Ok(());
@@ -46,7 +46,7 @@ impl Reader {
             Streamed::Partial(id) => row::load_one(client, columns, &id).await?,
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
-            self.drop_hook(&old);
+            self.remove_hook(&old);
             self.hooks.off.turn(&old, false, at);
         }
         if let Some(row) = row {
@@ -88,7 +88,7 @@ impl Reader {
                 Some(reason)
             }
         };
-        if invalid != was_invalid {
+        if invalid != was_invalid || self.context.store.is_noted_invalid(&id) {
             let context = Arc::clone(&self.context);
             self.context
                 .tasks
@@ -96,7 +96,18 @@ impl Reader {
         }
     }
 
-    /// Removes a hook. What is parked for it stays in the table.
+    /// Removes a hook whose row is gone. What is parked for it stays in the table.
+    fn remove_hook(&mut self, id: &HookId) {
+        self.drop_hook(id);
+        if self.context.store.is_noted_invalid(id) {
+            let (context, id) = (Arc::clone(&self.context), id.clone());
+            self.context
+                .tasks
+                .spawn(async move { context.store.forget_invalid(&id).await });
+        }
+    }
+
+    /// Stops a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
         self.hooks.index.remove(id);
         self.couriers.deactivate(id);

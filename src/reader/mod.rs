@@ -118,6 +118,7 @@ impl Reader {
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
+        self.context.store.load_invalid().await?;
         let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
