@@ -70,8 +70,6 @@ pub struct Panics {
     pub request: AtomicU64,
     /// Those of anything else that an attached session does.
     pub session: AtomicU64,
-    /// Those of writing to rowhook's own tables.
-    pub writer: AtomicU64,
 }
 
 /// How long attempts took, as a histogram.

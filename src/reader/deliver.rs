@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
+    guarded::Guarded,
     step::{ChangeDraft, MessageDraft, Permissions},
 };
 use crate::{
@@ -25,7 +26,8 @@ use crate::{
     hook::{Hook, index::Audience},
     journal::Entry,
     lookup::permission::{Answer, VisibilityCheck},
-    payload::{Renderer, facts::facts},
+    panics::{Panic, caught, caught_now},
+    payload::facts::facts,
     postgres::{
         TableName,
         tuple::{Image, Tuple},
@@ -153,9 +155,28 @@ impl Reader {
         event: &Arc<Event>,
         recipients: Recipients<'_>,
     ) -> Result<()> {
-        let hooks = self.choose_hooks(event, &recipients);
+        let permitted = match caught(self.find_recipients(event, &recipients)).await {
+            Ok(permitted) => permitted?,
+            Err(panic) => self.listeners_after_panic(event, &recipients, &panic),
+        };
+        if !permitted.is_empty() {
+            self.render(event, permitted).await;
+        }
+        Ok(())
+    }
+
+    /// The hooks that are to receive an event.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    async fn find_recipients(
+        &self,
+        event: &Arc<Event>,
+        recipients: &Recipients<'_>,
+    ) -> Result<Vec<Permitted>> {
+        let hooks = self.choose_hooks(event, recipients);
         if hooks.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.context.meters.events.fetch_add(1, Relaxed);
         self.context.journal.record(|| Entry::Matched {
@@ -163,9 +184,37 @@ impl Reader {
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
         // All are asked about before the first delivery: an event that fails here is read again as a whole.
-        let permitted = self.permitted(event, hooks, recipients.permissions).await?;
-        self.render(event, permitted).await;
-        Ok(())
+        self.permitted(event, hooks, recipients.permissions).await
+    }
+
+    /// All hooks that listen to an event, where finding out which of them receive it has panicked: it goes on record
+    /// as dead for each.
+    fn listeners_after_panic(
+        &self,
+        event: &Event,
+        recipients: &Recipients<'_>,
+        panic: &Panic,
+    ) -> Vec<Permitted> {
+        self.record_panic(event, None, panic);
+        let flaw: Arc<str> = format!("rowhook panicked on the event: {panic}").into();
+        let listeners = caught_now(|| {
+            let listeners = self.listeners(event, recipients);
+            let hooks = listeners.map(|hook| Permitted {
+                hook: Arc::clone(hook),
+                unfit: Some(Unfit::Flawed(Arc::clone(&flaw))),
+                asked: None,
+            });
+            hooks.collect()
+        });
+        listeners.unwrap_or_default()
+    }
+
+    /// Counts and logs that an event has panicked, for one hook or for all.
+    fn record_panic(&self, event: &Event, hook: Option<&Hook>, panic: &Panic) {
+        self.context.meters.panics.event.fetch_add(1, Relaxed);
+        let Position { commit_lsn, index } = event.position;
+        let hook = hook.map(|hook| hook.id.as_str());
+        tracing::error!(event = %event.name, %commit_lsn, index, hook, %panic, "rowhook has a bug; the event is set aside");
     }
 
     /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is
@@ -199,11 +248,14 @@ impl Reader {
     /// Renders the event for each hook, as soon as there is memory for the body, and hands the deliveries to couriers.
     async fn render(&mut self, event: &Event, permitted: Vec<Permitted>) {
         let row = self.reserve_for_row(event).await;
-        let mut renderer = Renderer::new(event);
+        let mut renderer = Guarded::new(event);
         for Permitted { hook, unfit, asked } in permitted {
             let expected = delivery_bytes(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
-            let body = renderer.render(&hook);
+            let (body, panic) = renderer.render(&hook);
+            if let Some(panic) = &panic {
+                self.record_panic(event, Some(&hook), panic);
+            }
             let bytes = delivery_bytes(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
@@ -211,7 +263,11 @@ impl Reader {
             } else {
                 memory.shrink(bytes);
             }
-            let failed = renderer.flaw().map(|flaw| Unfit::Flawed(flaw.into()));
+            let flaw = match panic {
+                Some(panic) => Some(format!("rowhook panicked on the event: {panic}").into()),
+                None => renderer.flaw().map(Arc::from),
+            };
+            let failed = flaw.map(Unfit::Flawed);
             let unfit = match unfit {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
@@ -227,11 +283,49 @@ impl Reader {
         event: &Event,
         recipients: &Recipients<'_>,
     ) -> Vec<(Arc<Hook>, Option<String>)> {
+        let when = recipients.when;
+        let hooks: Vec<&Arc<Hook>> = self.listeners(event, recipients).collect();
+        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
+        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
+        let event_wants = wants(when, facts.as_ref());
+        let chosen = hooks.into_iter().filter_map(|hook| {
+            let wants = match &event_wants {
+                Ok(true) => self.filter_wants(hook, event, facts.as_ref()),
+                other => other.clone(),
+            };
+            match wants {
+                Ok(wanted) => wanted.then(|| (Arc::clone(hook), None)),
+                Err(flaw) => Some((Arc::clone(hook), Some(flaw))),
+            }
+        });
+        chosen.collect()
+    }
+
+    /// Does the hook's filter accept the event?
+    ///
+    /// # Errors
+    /// Why it failed. A panic concerns no other hook.
+    fn filter_wants(
+        &self,
+        hook: &Hook,
+        event: &Event,
+        facts: Option<&Facts>,
+    ) -> Result<bool, String> {
+        let wanted = caught_now(|| wants(hook.filter.as_deref(), facts));
+        wanted.unwrap_or_else(|panic| {
+            self.record_panic(event, Some(hook), &panic);
+            Err(format!("rowhook panicked on the event: {panic}"))
+        })
+    }
+
+    /// The hooks that listen to an event, whatever their expressions say.
+    fn listeners<'a>(
+        &'a self,
+        event: &'a Event,
+        recipients: &'a Recipients<'_>,
+    ) -> impl Iterator<Item = &'a Arc<Hook>> {
         let Recipients {
-            all_owners,
-            when,
-            only,
-            ..
+            all_owners, only, ..
         } = *recipients;
         let audience = if all_owners {
             Audience::Everyone
@@ -242,26 +336,11 @@ impl Reader {
             Subject::Message(message) => message.about.as_deref(),
             Subject::Row { .. } => None,
         };
-        let index = &self.hooks.index;
-        let hooks: Vec<&Arc<Hook>> = index
+        self.hooks
+            .index
             .matches(&event.name, audience, event.commit_time)
-            .filter(|hook| about != Some(hook.id.as_str()))
-            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
-            .collect();
-        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
-        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
-        let event_wants = wants(when, facts.as_ref());
-        let chosen = hooks.into_iter().filter_map(|hook| {
-            let wants = match &event_wants {
-                Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
-                other => other.clone(),
-            };
-            match wants {
-                Ok(wanted) => wanted.then(|| (Arc::clone(hook), None)),
-                Err(flaw) => Some((Arc::clone(hook), Some(flaw))),
-            }
-        });
-        chosen.collect()
+            .filter(move |hook| about != Some(hook.id.as_str()))
+            .filter(move |hook| only.is_none_or(|only| only == hook.id.as_str()))
     }
 
     /// Hands a delivery to its courier, together with its share of the memory budget.

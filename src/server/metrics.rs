@@ -182,7 +182,6 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
                     ("hook", count(&meters.panics.hook)),
                     ("request", count(&meters.panics.request)),
                     ("session", count(&meters.panics.session)),
-                    ("writer", count(&meters.panics.writer)),
                 ],
             ),
         ),
@@ -488,7 +487,6 @@ mod tests {
         rowhook_panics_total{task="hook"} 0
         rowhook_panics_total{task="request"} 0
         rowhook_panics_total{task="session"} 0
-        rowhook_panics_total{task="writer"} 0
         # HELP rowhook_spans_dropped_total Spans that no collector took, or that there was no room for.
         # TYPE rowhook_spans_dropped_total counter
         rowhook_spans_dropped_total 5
