@@ -125,3 +125,214 @@ impl Courier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        time::{Duration, SystemTime},
+    };
+
+    use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+    use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+    use super::*;
+    use crate::{
+        config::{Config, Pattern},
+        courier::{availability::Outcome, context::Context},
+        delivery::{
+            Held, Unfit,
+            lane::Place,
+            ledger::{Ledger, Opened},
+            memory_budget::MemoryBudget,
+        },
+        event::Position,
+        history::History,
+        hook::{HookId, Origin},
+        journal::Journal,
+        lookup::permission::Permission,
+        meters::Meters,
+        panics::caught_now,
+        postgres::Lsn,
+        send::{Sender, target::Target},
+        store::Store,
+    };
+
+    /// A courier with a hook, whose writes come out of the channel.
+    fn courier() -> (Arc<Courier>, UnboundedReceiver<Write>) {
+        let text = "database.url = \"host=127.0.0.1 port=1\"\nevents.a = \"b.created\"";
+        let config = Config::parse(Path::new("hooks.toml"), text, &|_| None).unwrap();
+        let (store, writes) = Store::unwritten(&config);
+        let meters = Arc::new(Meters::default());
+        let context = Context {
+            sender: Sender::new(&config.delivery).unwrap(),
+            store,
+            memory: MemoryBudget::new(1 << 20),
+            permission: Permission::new(&config, Arc::clone(&meters)),
+            journal: Journal::default(),
+            meters,
+            history: Arc::new(History::new(config.history)),
+            traces: None,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let url = "https://example.com/".parse().unwrap();
+        let hook = Hook {
+            id: HookId::new("1", true),
+            owner: None,
+            events: [Pattern::Any].into(),
+            filter: None,
+            target: Target::new(&url, None, &[]).unwrap(),
+            delivery: Arc::new(config.delivery.clone()),
+            since: None,
+            active: true,
+            origin: Origin::Table,
+        };
+        let (id, hook) = (hook.id.clone(), Some(Arc::new(hook)));
+        let courier = Courier::new(Arc::new(context), id, hook);
+        // As when the task was spawned, which is done here by the test.
+        courier.state().running = true;
+        (courier, writes)
+    }
+
+    async fn delivery(courier: &Courier, ledger: &Ledger, number: u64, lane: u64) -> Delivery {
+        Delivery {
+            id: format!("msg_{number}").into(),
+            event: "a".into(),
+            position: Position {
+                commit_lsn: Lsn(1),
+                index: number,
+            },
+            commit_time: SystemTime::UNIX_EPOCH,
+            place: Place::One(lane),
+            body: "{}".into(),
+            content_type: "application/json".into(),
+            attempts: 0,
+            unfit: None,
+            asked: None,
+            held: Some(Held {
+                ticket: ledger.ticket(number, &courier.id),
+                memory: courier.context.memory.stream.acquire(1).await,
+                since: Instant::now(),
+            }),
+        }
+    }
+
+    /// What was handed over to be parked, in order. Each is settled, as when it has been written.
+    fn parked(writes: &mut UnboundedReceiver<Write>) -> Vec<(String, Fate, Option<String>)> {
+        let mut parked = Vec::new();
+        while let Ok(write) = writes.try_recv() {
+            if let Write::Park {
+                delivery,
+                fate,
+                reason,
+                ..
+            } = write
+            {
+                parked.push((delivery.id.to_string(), fate, reason));
+                delivery.settle();
+            }
+        }
+        parked
+    }
+
+    #[tokio::test]
+    async fn a_courier_that_panics_parks_all_that_it_holds_and_sets_its_hook_aside() {
+        let (courier, mut writes) = courier();
+        let ledger = Ledger::new(Lsn(0));
+        assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
+        for (number, lane) in [(1, 7), (2, 7), (3, 8)] {
+            let mut delivery = delivery(&courier, &ledger, number, lane).await;
+            if number == 3 {
+                delivery.unfit = Some(Unfit::Flawed("no filter".into()));
+            }
+            courier.state().arrived.push(delivery);
+        }
+        ledger.close(Lsn(2));
+        let work: Work = |courier, round| {
+            Box::pin(async move {
+                if courier.hook_if_active().is_none() {
+                    return courier.work(round).await;
+                }
+                courier.collect(round);
+                // A request of the first is on its way.
+                let (turn, place, delivery) = round.lanes.take().unwrap();
+                round.tasks.push(Box::pin(async move {
+                    tokio::task::yield_now().await;
+                    Done::Fresh {
+                        taken: vec![(turn, place)],
+                        outcome: Outcome::Failed { pause: None },
+                        left: vec![(delivery, Fate::Retry(Duration::from_secs(5)), "500".into())],
+                    }
+                }));
+                panic!("a bug in the courier")
+            })
+        };
+
+        Arc::clone(&courier).run_guarded(work).await;
+
+        let again = Fate::Retry(Duration::from_secs(5));
+        assert_eq!(
+            parked(&mut writes),
+            [
+                ("msg_1".into(), again, Some("500".into())),
+                ("msg_2".into(), Fate::Behind, None),
+                ("msg_3".into(), Fate::Dead, Some("no filter".into())),
+            ]
+        );
+        assert_eq!((ledger.unsettled(), ledger.oldest()), (0, None));
+        assert_eq!(ledger.confirmed(), Lsn(2));
+        assert_eq!(courier.context.meters.panics.courier.load(Relaxed), 1);
+        assert!(courier.hook_if_active().is_none() && !courier.state().running);
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_panic_is_parked_until_the_hook_changes() {
+        let (courier, mut writes) = courier();
+        let hook = courier.hook_if_active().unwrap();
+        let ledger = Ledger::new(Lsn(0));
+        assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
+        let panic = caught_now(|| panic!("a bug")).map(|()| ()).unwrap_err();
+        courier.set_aside(Some(&hook), &panic);
+        let delivery = delivery(&courier, &ledger, 1, 7).await;
+        courier.state().arrived.push(delivery);
+        Arc::clone(&courier).run().await;
+        let parked = parked(&mut writes);
+        assert_eq!(parked, [("msg_1".into(), Fate::Retry(AT_ONCE), None)]);
+
+        courier.state().running = true;
+        courier.update(Arc::clone(&hook));
+        assert!(courier.hook_if_active().is_some());
+        // A request that was made before the change does not concern the hook as it is now.
+        let changed = Arc::new(Hook {
+            id: hook.id.clone(),
+            owner: None,
+            events: Arc::clone(&hook.events),
+            filter: None,
+            target: Target::new(&"https://example.org/".parse().unwrap(), None, &[]).unwrap(),
+            delivery: Arc::clone(&hook.delivery),
+            since: None,
+            active: true,
+            origin: Origin::Table,
+        });
+        courier.update(changed);
+        courier.set_aside(Some(&hook), &panic);
+        assert!(courier.hook_if_active().is_some());
+    }
+
+    #[tokio::test]
+    async fn deliveries_of_a_request_that_panics_keep_their_order() {
+        let (courier, _writes) = courier();
+        let ledger = Ledger::new(Lsn(0));
+        assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
+        let mut deliveries = Vec::new();
+        for number in 1..3 {
+            deliveries.push(delivery(&courier, &ledger, number, 7).await);
+        }
+        let panic = caught_now(|| panic!("a bug")).map(|()| ()).unwrap_err();
+        let left = courier.after_panic(deliveries, &panic);
+        let fates: Vec<_> = left.iter().map(|(_, fate, _)| *fate).collect();
+        assert_eq!(fates, [Fate::Retry(AT_ONCE), Fate::Behind]);
+        assert!(left[0].2.starts_with("rowhook panicked on it: a bug ("));
+    }
+}

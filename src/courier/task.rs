@@ -20,7 +20,7 @@ impl Courier {
     }
 
     /// Sends, parks and claims, until there is nothing left to do or rowhook stops.
-    async fn work(self: &Arc<Self>, round: &mut Round) {
+    pub(super) async fn work(self: &Arc<Self>, round: &mut Round) {
         loop {
             let stopping = self.context.stop.is_cancelled();
             let hook = self.collect(round);
@@ -48,7 +48,7 @@ impl Courier {
     }
 
     /// Puts what has arrived into its lanes, and returns the hook as it is now.
-    fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
+    pub(super) fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
         let mut state = self.state();
         for delivery in state.arrived.drain(..) {
             round.lanes.push(delivery.place, delivery);

@@ -98,11 +98,36 @@ impl Store {
             holder: holder.clone(),
             overtaken: CancellationToken::new(),
         };
-        let store = Arc::new(Self {
+        let overtaken = writer.overtaken.clone();
+        let store = Self::with(address, config, holder, overtaken, writes);
+        (store, writer.write(received))
+    }
+
+    /// A store whose writes are handed to a test, and not written.
+    #[cfg(test)]
+    pub(crate) fn unwritten(config: &Config) -> (Arc<Self>, mpsc::UnboundedReceiver<Write>) {
+        let (writes, received) = mpsc::unbounded_channel();
+        let holder = Holder {
+            slot: config.database.slot.clone(),
+            name: "test".into(),
+        };
+        let address = config.database.address.clone();
+        let store = Self::with(address, config, holder, CancellationToken::new(), writes);
+        (store, received)
+    }
+
+    fn with(
+        address: Address,
+        config: &Config,
+        holder: Holder,
+        overtaken: CancellationToken,
+        writes: mpsc::UnboundedSender<Write>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             address,
             schema: config.database.schema.clone(),
             holder,
-            overtaken: writer.overtaken.clone(),
+            overtaken,
             hook_table: config.hook_table.clone(),
             noted_invalid: Mutex::default(),
             client: Session::named("rowhook store"),
@@ -110,8 +135,7 @@ impl Store {
             claims: claim::Sessions::default(),
             history: Session::named("rowhook history"),
             writes,
-        });
-        (store, writer.write(received))
+        })
     }
 
     /// Hands a write over. How one learns that it is durable is up to the [`Write`]: a ticket is settled, a [`Parker`]
