@@ -15,7 +15,9 @@ use std::{
 };
 
 #[cfg(not(panic = "unwind"))]
-compile_error!("build rowhook with panic = \"unwind\": one hook that it panics on would end it for all of them");
+compile_error!(
+    "build rowhook with panic = \"unwind\": one hook that it panics on would end it for all of them"
+);
 
 /// The most bytes of a message that are kept. A message may quote the data that the panic is about.
 const MOST_OF_MESSAGE: usize = 500;

@@ -184,7 +184,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        hook::HookId,
         delivery::{
             Held,
             ledger::{Ledger, Opened},
@@ -192,6 +191,7 @@ mod tests {
             memory_budget::MemoryBudget,
         },
         event::Position,
+        hook::HookId,
         postgres::Lsn,
     };
 

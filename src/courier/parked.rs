@@ -53,7 +53,10 @@ impl Courier {
             if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
                 break;
             }
-            let ids: Vec<_> = deliveries.iter().map(|delivery| Arc::clone(&delivery.id)).collect();
+            let ids: Vec<_> = deliveries
+                .iter()
+                .map(|delivery| Arc::clone(&delivery.id))
+                .collect();
             let tried = caught(self.try_load(hook, deliveries, &mut results)).await;
             if let Err(panic) = tried {
                 self.set_aside(Some(hook), &panic);

@@ -37,7 +37,11 @@ impl Endpoint {
             let answered = caught(endpoint.answer(request)).await;
             answered.unwrap_or_else(|panic| {
                 tracing::error!(%panic, "rowhook has a bug; a request is not accepted");
-                (StatusCode::INTERNAL_SERVER_ERROR, "it cannot be understood\n").into_response()
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "it cannot be understood\n",
+                )
+                    .into_response()
             })
         };
         Router::new().fallback(answer).with_state(Arc::clone(self))

@@ -67,7 +67,10 @@ pub(super) async fn watch_held(context: &SessionContext<'_>) -> Infallible {
                 "a delivery is neither made nor parked, and keeps the slot where it is; see what could not be written, or restart rowhook and report it"
             ),
             Some(News::Over) => {
-                tracing::info!(slot = context.slot(), "no delivery is held for long any more");
+                tracing::info!(
+                    slot = context.slot(),
+                    "no delivery is held for long any more"
+                );
             }
             None => {}
         }

@@ -25,8 +25,11 @@ pub(super) async fn catch(
             let meters = &state.current().handles.meters;
             meters.panics.request.fetch_add(1, Relaxed);
             tracing::error!(%method, path, %panic, "rowhook has a bug; a request is not answered");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "rowhook panicked; see its log")
-                .into_response()
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "rowhook panicked; see its log",
+            )
+            .into_response()
         }
     }
 }

@@ -18,7 +18,9 @@ impl Store {
         // Rows of rowhook's own table have the reason in a column.
         let rows = client.query(sql, &[&self.hook_table.is_none()]).await;
         let rows = rows.context("read which hooks cannot be used")?;
-        let ids = rows.iter().map(|row| Ok(HookId::new(row.try_get::<_, String>(0)?, false)));
+        let ids = rows
+            .iter()
+            .map(|row| Ok(HookId::new(row.try_get::<_, String>(0)?, false)));
         let ids: Result<_> = ids.collect();
         *lock(&self.noted_invalid) = ids?;
         Ok(())
@@ -40,17 +42,28 @@ impl Store {
                    on conflict (hook) do update set reason = excluded.reason, panicked = excluded.panicked \
                    where (noted.reason, noted.panicked) <> (excluded.reason, excluded.panicked)";
         let reason = without_nul(reason);
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&hook.as_str(), &&*reason, &panicked];
-        self.execute(&self.client, "note that a hook cannot be used", sql, &values)
-            .await;
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&hook.as_str(), &&*reason, &panicked];
+        self.execute(
+            &self.client,
+            "note that a hook cannot be used",
+            sql,
+            &values,
+        )
+        .await;
     }
 
     /// Removes the note, if there is one.
     pub async fn forget_invalid(&self, hook: &HookId) {
         if lock(&self.noted_invalid).remove(hook) {
             let sql = "delete from invalid_hook where hook = $1";
-            self.execute(&self.client, "forget a note of a hook", sql, &[&hook.as_str()])
-                .await;
+            self.execute(
+                &self.client,
+                "forget a note of a hook",
+                sql,
+                &[&hook.as_str()],
+            )
+            .await;
         }
     }
 }
