@@ -62,10 +62,16 @@ impl Panic {
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let text = text.unwrap_or("it left no message");
         Self {
-            message: text[..text.floor_char_boundary(MOST_OF_MESSAGE)].to_owned(),
+            message: beginning(text, MOST_OF_MESSAGE).to_owned(),
             place: PLACE.take().unwrap_or_default(),
         }
     }
+}
+
+/// The beginning of a text, in whole characters and with at most so many bytes.
+pub fn beginning(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    ends.find_map(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Does some work, and catches its panic.
@@ -147,7 +153,7 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("later");
         });
-        let panic: Panic = done.await.map(|()| ()).unwrap_err();
+        let panic: Panic = done.await.unwrap_err();
         assert_eq!((panic.message.as_str(), kept), ("later", vec![1, 2]));
     }
 }

@@ -292,7 +292,7 @@ mod tests {
         let hook = courier.hook_if_active().unwrap();
         let ledger = Ledger::new(Lsn(0));
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
-        let panic = caught_now(|| panic!("a bug")).map(|()| ()).unwrap_err();
+        let panic = caught_now(|| panic!("a bug")).unwrap_err();
         courier.set_aside(Some(&hook), &panic);
         let delivery = delivery(&courier, &ledger, 1, 7).await;
         courier.state().arrived.push(delivery);
@@ -329,7 +329,7 @@ mod tests {
         for number in 1..3 {
             deliveries.push(delivery(&courier, &ledger, number, 7).await);
         }
-        let panic = caught_now(|| panic!("a bug")).map(|()| ()).unwrap_err();
+        let panic = caught_now(|| panic!("a bug")).unwrap_err();
         let left = courier.after_panic(deliveries, &panic);
         let fates: Vec<_> = left.iter().map(|(_, fate, _)| *fate).collect();
         assert_eq!(fates, [Fate::Retry(AT_ONCE), Fate::Behind]);

@@ -11,7 +11,7 @@ use crate::{
         off::OffHooks,
         row::{Constraints, HookRow},
     },
-    panics::{Panic, caught_now},
+    panics::{Panic, beginning, caught_now},
     postgres::relation::Relation,
 };
 
@@ -51,9 +51,7 @@ impl Unusable {
     /// The reason for its owner. One that quotes a large value is kept in part, because it is written to the row.
     pub(super) fn reason(&self) -> String {
         match self {
-            Self::Refused(reason) => {
-                reason[..reason.floor_char_boundary(MOST_OF_REASON)].to_owned()
-            }
+            Self::Refused(reason) => beginning(reason, MOST_OF_REASON).to_owned(),
             Self::Panicked(panic) => panic.as_reason(),
         }
     }
