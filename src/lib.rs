@@ -47,6 +47,7 @@ pub mod manage;
 pub mod message;
 pub mod meters;
 pub mod nearest;
+pub mod panics;
 pub mod payload;
 pub mod postgres;
 pub mod preview;

@@ -39,6 +39,8 @@ pub struct Meters {
     pub changes_waiting: AtomicI64,
     /// Messages in the WAL that were meant for rowhook and could not be used, rows of backfills included.
     pub misunderstood: AtomicU64,
+    /// Panics that were caught, by what has panicked.
+    pub panics: Panics,
     /// Spans that were dropped, because the collector did not take them or there was no room for them.
     pub spans_dropped: AtomicU64,
     /// Circuit breakers that are not closed at the moment.
@@ -57,6 +59,21 @@ pub struct Counts {
     pub no: AtomicU64,
     /// It could not be found out.
     pub unknown: AtomicU64,
+}
+
+/// Counters of the panics that were caught. Each is a bug.
+#[derive(Debug, Default)]
+pub struct Panics {
+    /// Those of the task that carries the deliveries of a hook.
+    pub courier: AtomicU64,
+    /// Those of matching an event with hooks, or of rendering it.
+    pub event: AtomicU64,
+    /// Those of checking a row of the hook table.
+    pub hook: AtomicU64,
+    /// Those of answering a request.
+    pub request: AtomicU64,
+    /// Those of anything else that an attached session does.
+    pub session: AtomicU64,
 }
 
 /// How long attempts took, as a histogram.

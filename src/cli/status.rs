@@ -26,6 +26,7 @@ fn print(status: &Status) -> Result<()> {
     let Status {
         slot,
         deliveries,
+        held,
         hooks,
         ..
     } = status;
@@ -49,6 +50,10 @@ fn print(status: &Status) -> Result<()> {
         .and_then(|slot| slot.safe_wal_bytes)
         .map(quantity::size);
     let oldest = deliveries.oldest_parked_seconds.map(quantity::seconds);
+    let held = held.as_ref().map(|held| {
+        let text = format!("{} by hook {}", quantity::seconds(held.seconds), held.hook);
+        Cell::toned(text, Tone::Bad)
+    });
     let count = |count: i64, tone: Tone| {
         let tone = if count > 0 { tone } else { Tone::Plain };
         Cell::toned(count.to_string(), tone)
@@ -70,6 +75,7 @@ fn print(status: &Status) -> Result<()> {
         ("hooks invalid", count(hooks.invalid, Tone::Bad)),
         ("parked", count(deliveries.parked, Tone::Warn)),
         ("oldest parked", oldest.unwrap_or_default().into()),
+        ("held", held.unwrap_or_else(|| "".into())),
         ("dead", count(deliveries.dead, Tone::Bad)),
     ])
 }

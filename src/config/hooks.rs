@@ -3,13 +3,14 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use http::{
-    Method,
+    Method, Uri,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 use url::Url;
 
 use super::{
     access,
+    bounds::{self, Bound, Exceeded},
     certificate::Tls,
     delivery::{self, Delivery},
     events::{Events, expression},
@@ -152,8 +153,10 @@ fn read_one(
     let signer = signer(table, &delivery.signature);
     let (headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
     let tls = access::tls(table, folder);
-    let filter = table.find("filter").and_then(expression);
-    let (owner, description) = (table.string("owner"), table.string("description"));
+    let filter = table.find("filter").and_then(filter);
+    let text = |name, bound| table.find(name).and_then(|value| bounded(value, bound));
+    let owner = text("owner", bounds::OWNER);
+    let description = text("description", bounds::DESCRIPTION);
     // Everything has been read by now, so that all mistakes of the hook are reported.
     Some(FileHook {
         name: name?,
@@ -194,6 +197,25 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Op
     Some(name)
 }
 
+/// A string that is no larger than a hook's may be.
+fn bounded(value: &Value<'_>, bound: Bound) -> Option<String> {
+    let text = value.string()?;
+    within(value, bound.check(&text)).then_some(text)
+}
+
+/// Whether something is no larger than it may be. If not, that is reported.
+fn within(value: &Value<'_>, checked: Result<(), Exceeded>) -> bool {
+    if let Err(exceeded) = checked {
+        value.wrong(exceeded.to_string());
+    }
+    checked.is_ok()
+}
+
+fn filter(value: &Value<'_>) -> Option<Arc<Filter>> {
+    let filter = expression(value)?;
+    within(value, bounds::FILTER.check(filter.text())).then_some(filter)
+}
+
 fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
     let remedy = "a list such as [\"book.*\"]";
     let patterns = value.list_of(remedy, |value| pattern(value, events))?;
@@ -207,7 +229,7 @@ fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
 }
 
 fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
-    let text = value.string()?;
+    let text = bounded(value, bounds::EVENT)?;
     let Some(pattern) = Pattern::parse(&text) else {
         value.wrong(format!(
             "{} is no event; write its name, \"book.*\" for all that begin so, or \"*\" for all",
@@ -233,7 +255,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
 
 /// The URL of a target. Messages do not show it, because targets often carry a token.
 pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
-    let text = value.string()?;
+    let text = bounded(value, bounds::TARGET)?;
     let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
     });
@@ -244,6 +266,14 @@ pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
         ));
         return None;
     };
+    // Written in other characters, it is longer when it is sent.
+    if !within(value, bounds::TARGET.check(url.as_str())) {
+        return None;
+    }
+    if let Err(error) = Uri::try_from(url.as_str()) {
+        value.wrong(format!("{} cannot be sent to: {error}", value.key));
+        return None;
+    }
     if url.scheme() == "http" && !allow_http {
         value.wrong(format!(
             "{} is not encrypted; write https, or set allow_http = true in [delivery]",
@@ -271,6 +301,9 @@ fn signer(table: &Table<'_>, scheme: &SignatureScheme) -> Option<Signer> {
 /// A secret that can sign as `scheme` says.
 pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secret> {
     let secret = value.secret()?;
+    if !within(value, bounds::SECRET.check(secret.expose())) {
+        return None;
+    }
     if *scheme == SignatureScheme::Standard && SigningKey::parse(&secret).is_err() {
         value.wrong(format!(
             "{} is not whsec_ and the base64 of 24 to 64 bytes, nor whsk_ and that of an ed25519 key; make one with: echo whsec_$(openssl rand -base64 32)",
@@ -302,8 +335,15 @@ fn headers(
         if name == AUTHORIZATION {
             other = other.or(Some("the header authorization"));
         }
-        // A header is written more expressly than the credentials of a URL, and replaces those.
-        headers.insert(name, content);
+        // A header is written more expressly than the credentials of a URL, and replaces those. More than fit are more
+        // than are allowed, which is reported below.
+        let _ = headers.try_insert(name, content);
+    }
+    if let Some(value) = table.find("headers") {
+        let sent = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()));
+        within(value, bounds::check_headers(sent));
     }
     if let Some(value) = table.find("auth") {
         // Of two, nobody knows which is meant.
@@ -380,6 +420,44 @@ mod tests {
             "hooks.toml:9:13: the header \"x-sig\" is that of the signature; choose another name for one of the two"
         );
         assert!(hook(&format!("{target}headers = {{ x-other = \"1\" }}")).is_ok());
+    }
+
+    #[test]
+    fn what_is_larger_than_a_hooks_may_be_is_refused_where_it_stands() {
+        let target = |target: &str| format!("target = \"{target}\"\n");
+        let usual = target("https://h.example");
+        let many = |number| {
+            let headers = (0..number).map(|number| format!("x-{number} = \"v\""));
+            let headers = headers.collect::<Vec<_>>().join(", ");
+            format!("{usual}headers = {{ {headers} }}")
+        };
+        let long = |key: &str, bytes| format!("{usual}{key} = \"{}\"", "a".repeat(bytes));
+        for (keys, told) in [
+            (
+                target(&format!("https://h.example/{}", "a".repeat(66_000))),
+                "hooks.toml:6:10: the target has 66018 bytes, and may have 8192 at most",
+            ),
+            (
+                target(&format!("https://h.example/{}", "é".repeat(4000))),
+                "hooks.toml:6:10: the target has 24018 bytes, and may have 8192 at most",
+            ),
+            (
+                many(24_577),
+                "hooks.toml:7:11: the headers have 24576 fields, and may have 100 at most",
+            ),
+            (
+                long("description", 17_000),
+                "hooks.toml:7:15: the description has 17000 bytes, and may have 16384 at most",
+            ),
+            (
+                long("owner", 1025),
+                "hooks.toml:7:9: the owner has 1025 bytes, and may have 1024 at most",
+            ),
+        ] {
+            let refused = hook(&keys).unwrap_err();
+            assert!(refused.starts_with(told), "{refused}");
+        }
+        assert!(hook(&many(100)).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub(crate) mod access;
 mod batch;
+pub mod bounds;
 pub mod certificate;
 mod console;
 mod database;

@@ -18,6 +18,7 @@ use crate::{
     delivery::{Delivery, attempt::Attempt, load::Load},
     hook::Hook,
     journal::Entry,
+    panics::caught,
     send::{Request, answer::Answer, traceparent},
     store::{Fate, text::without_nul},
     trace::Ended,
@@ -48,12 +49,16 @@ impl Courier {
         hook: &Arc<Hook>,
         mut deliveries: Vec<Delivery>,
     ) -> (Outcome, Vec<(Delivery, Fate, String)>) {
-        match self.attempt(hook, &mut deliveries).await {
-            Ok(()) => {
+        match caught(self.attempt(hook, &mut deliveries)).await {
+            Err(panic) => {
+                self.set_aside(Some(hook), &panic);
+                (Outcome::Silent, self.after_panic(deliveries, &panic))
+            }
+            Ok(Ok(())) => {
                 deliveries.into_iter().for_each(Delivery::settle);
                 (Outcome::Arrived, Vec::new())
             }
-            Err(Failure { fates, pause }) => {
+            Ok(Err(Failure { fates, pause })) => {
                 let left = deliveries.into_iter().zip(fates);
                 let left = left.map(|(delivery, (fate, reason))| (delivery, fate, reason));
                 (Outcome::Failed { pause }, left.collect())

@@ -191,6 +191,7 @@ mod tests {
             memory_budget::MemoryBudget,
         },
         event::Position,
+        hook::HookId,
         postgres::Lsn,
     };
 
@@ -231,7 +232,7 @@ mod tests {
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
         Delivery {
             held: Some(Held {
-                ticket: ledger.ticket(number),
+                ticket: ledger.ticket(number, &HookId::new("1", true)),
                 memory: MemoryBudget::new(1)
                     .stream
                     .acquire(1)

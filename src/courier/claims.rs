@@ -11,7 +11,8 @@ use super::{
 use crate::{
     delivery::memory_budget::{self, MemoryBudget, Permit},
     hook::Hook,
-    store::{Claimed, Parker, Share, Write},
+    panics::caught,
+    store::{Claimed, Share},
 };
 
 /// For how long a claim lasts beyond the hook's time-out. Should we die over it, the delivery is due again then.
@@ -56,11 +57,7 @@ impl Courier {
 
     /// Makes due again what was claimed and is not on its way.
     fn release(self: &Arc<Self>, round: &mut Round) {
-        let ids = round.claims.release_all();
-        if !ids.is_empty() {
-            let parker: Arc<dyn Parker> = Arc::<Self>::clone(self);
-            self.context.store.enqueue(Write::Release { ids, parker });
-        }
+        self.release_ids(round.claims.release_all());
     }
 
     /// Claims what is due in the table, or returns when something will be.
@@ -82,10 +79,14 @@ impl Courier {
         let share = share(round, hook)?;
         state.poll_at = None;
         round.claims.is_pending = true;
-        let courier = Arc::clone(self);
+        let (courier, hook_then) = (Arc::clone(self), Arc::clone(hook));
         let lease = hook.delivery.timeout + LEASE_BEYOND_TIMEOUT;
         round.tasks.push(Box::pin(async move {
-            Done::Claimed(courier.claim(share, lease).await)
+            let claimed = caught(courier.claim(share, lease)).await;
+            Done::Claimed(claimed.unwrap_or_else(|panic| {
+                courier.set_aside(Some(&hook_then), &panic);
+                Err(panic.into())
+            }))
         }));
         None
     }

@@ -27,6 +27,7 @@ mod leases;
 mod parked;
 mod parking;
 mod permission;
+mod rescue;
 mod round;
 mod task;
 

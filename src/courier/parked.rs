@@ -14,6 +14,7 @@ use super::{
 use crate::{
     delivery::{Delivery, lane::Place},
     hook::Hook,
+    panics::caught,
     store::{Failed, Fate, Write},
 };
 
@@ -47,17 +48,31 @@ impl Courier {
     pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
         let begun = Instant::now();
         let mut results = Results::default();
+        let mut unsent: Vec<Arc<str>> = Vec::new();
         for (number, deliveries) in run.loads.into_iter().enumerate() {
             if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
                 break;
             }
-            self.try_load(hook, deliveries, &mut results).await;
+            let ids: Vec<_> = deliveries
+                .iter()
+                .map(|delivery| Arc::clone(&delivery.id))
+                .collect();
+            let tried = caught(self.try_load(hook, deliveries, &mut results)).await;
+            if let Err(panic) = tried {
+                self.set_aside(Some(hook), &panic);
+                unsent = ids;
+                break;
+            }
             if !results.failed.is_empty() {
                 break;
             }
         }
         let report = results.report();
         let Results { gone, failed, .. } = results;
+        unsent.retain(|id| {
+            let mut ended = gone.iter().map(|(id, _)| id);
+            !ended.any(|other| other == id) && !failed.iter().any(|failed| failed.id == *id)
+        });
         let hook = self.id.clone();
         let write = |done| Write::Attempted {
             hook,
@@ -66,6 +81,7 @@ impl Courier {
             done,
         };
         self.context.store.persist(write).await;
+        self.release_ids(unsent);
         report
     }
 

@@ -12,28 +12,34 @@ use super::{
 use crate::hook::Hook;
 
 impl Courier {
-    /// Sends, parks and claims, until there is nothing left to do or rowhook stops.
+    /// Sends, parks and claims, until there is nothing left to do or rowhook stops. A panic over it sets the hook
+    /// aside, and what was in memory is parked.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut round = Round::default();
+        self.run_guarded(|courier, round| Box::pin(courier.work(round)))
+            .await;
+    }
+
+    /// Sends, parks and claims, until there is nothing left to do or rowhook stops.
+    pub(super) async fn work(self: &Arc<Self>, round: &mut Round) {
         loop {
             let stopping = self.context.stop.is_cancelled();
-            let hook = self.collect(&mut round);
+            let hook = self.collect(round);
             let again_at = if stopping {
                 // What was claimed is due again for whoever holds the slot next.
                 round.claims.release_all();
                 None
             } else {
-                self.send_claimed(&mut round);
-                self.send_or_park(&mut round, hook.as_ref())
+                self.send_claimed(round);
+                self.send_or_park(round, hook.as_ref())
             };
             let poll_at = hook
                 .as_ref()
-                .and_then(|hook| self.claim_if_due(&mut round, hook, stopping));
-            if round.tasks.is_empty() && self.rest(&round, stopping) {
+                .and_then(|hook| self.claim_if_due(round, hook, stopping));
+            if round.tasks.is_empty() && self.rest(round, stopping) {
                 return;
             }
             tokio::select! {
-                Some(done) = round.tasks.next() => self.record(&mut round, done),
+                Some(done) = round.tasks.next() => self.record(round, done),
                 () = self.wake.notified() => {}
                 () = until([poll_at, again_at].into_iter().flatten().min()) => {}
                 () = self.context.stop.cancelled(), if !stopping => {}
@@ -42,7 +48,7 @@ impl Courier {
     }
 
     /// Puts what has arrived into its lanes, and returns the hook as it is now.
-    fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
+    pub(super) fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
         let mut state = self.state();
         for delivery in state.arrived.drain(..) {
             round.lanes.push(delivery.place, delivery);

@@ -197,6 +197,16 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// All items that wait or may go, in the order of arrival. Those that were taken are with whoever took them.
+    pub fn into_items(self) -> impl Iterator<Item = T> {
+        let ready = self.ready.into_iter().map(|(turn, _, item)| (turn, item));
+        let waiting = self.waiting.into_iter();
+        let waiting = waiting.map(|(turn, (_, item))| (turn, item));
+        let mut items: Vec<(Turn, T)> = ready.chain(waiting).collect();
+        items.sort_by_key(|(turn, _)| *turn);
+        items.into_iter().map(|(_, item)| item)
+    }
+
     /// How many items wait or may go. Those that were taken do not count.
     pub fn waiting(&self) -> usize {
         self.ready.len() + self.waiting.len()
@@ -244,6 +254,17 @@ mod tests {
         lanes.leave(turn, place);
         assert_eq!(lanes.take().unwrap().2, "a2");
         assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn the_items_come_out_in_the_order_of_arrival_but_for_those_that_were_taken() {
+        let mut lanes = Lanes::default();
+        for (lane, item) in [(1, "a1"), (1, "a2"), (2, "b1"), (1, "a3"), (2, "b2")] {
+            lanes.push(Place::One(lane), item);
+        }
+        lanes.take();
+        let items: Vec<_> = lanes.into_items().collect();
+        assert_eq!(items, ["a2", "b1", "a3", "b2"]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use crate::{lock::lock, postgres::Lsn};
+use tokio::time::Instant;
+
+use crate::{hook::HookId, lock::lock, postgres::Lsn};
 
 /// Counts what is unsettled, and knows what may be confirmed. It is cheap to clone, and all clones are one ledger.
 #[derive(Debug, Clone)]
@@ -24,6 +26,10 @@ struct Account {
     entries: BTreeMap<u64, Entry>,
     /// The number of the next transaction. No number is used twice.
     next: u64,
+    /// The deliveries that are unsettled, by the numbers of their tickets, which are in the order of issue.
+    held: BTreeMap<u64, Holding>,
+    /// The number of the next ticket.
+    next_ticket: u64,
     /// The commit LSN of the last transaction that was closed.
     newest_closed: Lsn,
     confirmed: Lsn,
@@ -31,6 +37,15 @@ struct Account {
     eventful: bool,
     /// How far an earlier process had come, until we are past that.
     resumed: Option<Progress>,
+}
+
+/// An unsettled delivery, as far as people ask about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The hook that it is for.
+    pub hook: HookId,
+    /// Since when it has its ticket.
+    pub since: Instant,
 }
 
 /// How far a transaction is settled.
@@ -78,6 +93,8 @@ impl Ledger {
         let account = Account {
             entries: BTreeMap::new(),
             next: 0,
+            held: BTreeMap::new(),
+            next_ticket: 0,
             newest_closed: Lsn::ZERO,
             confirmed,
             eventful: false,
@@ -129,10 +146,31 @@ impl Ledger {
         self.lock().resumed = Some(progress);
     }
 
-    /// Issues a ticket for a delivery of an event of the open transaction. `event` is the number of the event, from 0.
-    pub fn ticket(&self, event: u64) -> Ticket {
+    /// Issues a ticket for the delivery of an event of the open transaction to `hook`. `event` is the number of the
+    /// event, from 0.
+    pub fn ticket(&self, event: u64, hook: &HookId) -> Ticket {
+        let number = self.lock().next.saturating_sub(1);
+        self.issue(number, event, Some(hook))
+    }
+
+    /// Issues a ticket for an event of the open transaction whose deliveries are not known yet. It is not told as a
+    /// delivery that is held.
+    pub fn ticket_of_event(&self, event: u64) -> Ticket {
+        let number = self.lock().next.saturating_sub(1);
+        self.issue(number, event, None)
+    }
+
+    fn issue(&self, number: u64, event: u64, hook: Option<&HookId>) -> Ticket {
         let mut account = self.lock();
-        let number = account.next - 1;
+        let own = account.next_ticket;
+        account.next_ticket += 1;
+        if let Some(hook) = hook {
+            let holding = Holding {
+                hook: hook.clone(),
+                since: Instant::now(),
+            };
+            account.held.insert(own, holding);
+        }
         if let Some(entry) = account.entries.get_mut(&number) {
             entry.unsettled += 1;
             entry.count(event);
@@ -141,6 +179,7 @@ impl Ledger {
             ledger: self.clone(),
             number,
             event,
+            own,
         }
     }
 
@@ -202,8 +241,18 @@ impl Ledger {
             .sum()
     }
 
-    fn settle(&self, number: u64, event: u64) {
+    /// The delivery that has been unsettled for longest; `None` where all are settled.
+    pub fn oldest(&self) -> Option<Holding> {
+        let account = self.lock();
+        account
+            .held
+            .first_key_value()
+            .map(|(_, holding)| holding.clone())
+    }
+
+    fn settle(&self, number: u64, event: u64, own: u64) {
         let mut account = self.lock();
+        account.held.remove(&own);
         if let Some(entry) = account.entries.get_mut(&number) {
             entry.unsettled -= 1;
             entry.discount(event);
@@ -284,26 +333,19 @@ pub struct Ticket {
     ledger: Ledger,
     number: u64,
     event: u64,
+    /// The number of this ticket.
+    own: u64,
 }
 
 impl Ticket {
-    /// Issues a ticket for a delivery of this or another event of the same transaction.
-    pub fn of_event(&self, event: u64) -> Self {
-        let mut account = self.ledger.lock();
-        if let Some(entry) = account.entries.get_mut(&self.number) {
-            entry.unsettled += 1;
-            entry.count(event);
-        }
-        Self {
-            ledger: self.ledger.clone(),
-            number: self.number,
-            event,
-        }
+    /// Issues a ticket for the delivery of this or another event of the same transaction to `hook`.
+    pub fn of_event(&self, event: u64, hook: &HookId) -> Self {
+        self.ledger.issue(self.number, event, Some(hook))
     }
 
     /// Settles the delivery: it has arrived, is parked durably, or was dropped by a decision that is on record.
     pub fn settle(self) {
-        self.ledger.settle(self.number, self.event);
+        self.ledger.settle(self.number, self.event, self.own);
     }
 }
 
@@ -315,11 +357,15 @@ mod tests {
 
     use super::*;
 
+    fn hook() -> HookId {
+        HookId::new("7", true)
+    }
+
     #[test]
     fn a_transaction_is_confirmed_when_it_is_closed_and_settled() {
         let ledger = Ledger::new(Lsn(10));
         assert_eq!(ledger.open(Lsn(20)), Opened::Read { skip: 0 });
-        let ticket = ledger.ticket(0);
+        let ticket = ledger.ticket(0, &hook());
         ledger.close(Lsn(25));
         assert_eq!(ledger.confirmed(), Lsn(10));
         ticket.settle();
@@ -330,10 +376,10 @@ mod tests {
     fn an_unsettled_transaction_holds_the_later_ones_back() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        let first = ledger.ticket(0);
+        let first = ledger.ticket(0, &hook());
         ledger.close(Lsn(25));
         ledger.open(Lsn(30));
-        let second = ledger.ticket(0);
+        let second = ledger.ticket(0, &hook());
         ledger.close(Lsn(35));
         second.settle();
         ledger.idle(Lsn(99));
@@ -350,7 +396,7 @@ mod tests {
         let mut tickets = Vec::new();
         for number in 2..1000 {
             ledger.open(Lsn(number * 10));
-            tickets.push(ledger.ticket(0));
+            tickets.push(ledger.ticket(0, &hook()));
             ledger.close(Lsn(number * 10 + 5));
         }
         let first = tickets.swap_remove(0);
@@ -363,10 +409,30 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_delivery_is_known_with_its_hook_until_it_is_settled() {
+        let ledger = Ledger::new(Lsn(10));
+        let oldest = || ledger.oldest().map(|holding| holding.hook);
+        let [one, two] = ["1", "2"].map(|id| HookId::new(id, true));
+        assert_eq!(oldest(), None);
+        ledger.open(Lsn(20));
+        let first = ledger.ticket(0, &one);
+        let second = ledger.ticket(0, &two);
+        let third = ledger.ticket(1, &one);
+        assert_eq!(oldest(), Some(one.clone()));
+        first.settle();
+        assert_eq!(oldest(), Some(two));
+        third.settle();
+        second.settle();
+        assert_eq!(oldest(), None);
+        drop(ledger.ticket(2, &one));
+        assert_eq!(oldest(), Some(one), "one that is lost is still told");
+    }
+
+    #[test]
     fn a_dropped_ticket_holds_the_lsn_for_ever() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        drop(ledger.ticket(0));
+        drop(ledger.ticket(0, &hook()));
         ledger.close(Lsn(25));
         assert_eq!(ledger.confirmed(), Lsn(10));
     }
@@ -375,10 +441,10 @@ mod tests {
     fn what_a_reconnect_sends_again_is_recognized() {
         let ledger = Ledger::new(Lsn(10));
         ledger.open(Lsn(20));
-        let _first = ledger.ticket(0);
+        let _first = ledger.ticket(0, &hook());
         ledger.close(Lsn(25));
         ledger.open(Lsn(30));
-        let _half = ledger.ticket(0);
+        let _half = ledger.ticket(0, &hook());
         ledger.handed_on(7);
 
         assert_eq!(ledger.open(Lsn(20)), Opened::Known);
@@ -393,7 +459,7 @@ mod tests {
         ledger.open(Lsn(20));
         let mut tickets = VecDeque::new();
         for event in 0..3000 {
-            tickets.push_back(ledger.ticket(event));
+            tickets.push_back(ledger.ticket(event, &hook()));
             ledger.handed_on(event + 1);
         }
         assert_eq!(ledger.progress(), None);
@@ -410,7 +476,7 @@ mod tests {
         let after_the_crash = Ledger::new(Lsn(10));
         after_the_crash.resume(progress);
         assert_eq!(after_the_crash.open(Lsn(20)), Opened::Read { skip: 2048 });
-        let ticket = after_the_crash.ticket(2048);
+        let ticket = after_the_crash.ticket(2048, &hook());
         after_the_crash.handed_on(3072);
         assert_eq!(after_the_crash.progress(), Some(progress));
         ticket.settle();
@@ -443,7 +509,7 @@ mod tests {
             let mut tickets = Vec::new();
             for (number, size) in sizes.iter().enumerate() {
                 ledger.open(Lsn(number as u64 * 10 + 1));
-                tickets.extend((0..*size).map(|_| (number, ledger.ticket(0))));
+                tickets.extend((0..*size).map(|_| (number, ledger.ticket(0, &hook()))));
                 ledger.close(Lsn(number as u64 * 10 + 5));
             }
             let mut open = sizes.clone();

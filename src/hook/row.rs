@@ -17,7 +17,10 @@ use url::Url;
 
 use super::{Hook, HookId, Origin};
 use crate::{
-    config::{self, Delivery, HookColumns, Pattern, PayloadFormat},
+    config::{
+        self, Delivery, HookColumns, Pattern, PayloadFormat,
+        bounds::{self, Exceeded},
+    },
     event::{EventMap, TableEvents},
     expression::{filter::Filter, typing::Columns},
     lookup::halves::Refusal,
@@ -36,7 +39,7 @@ const CHUNK: usize = 512;
 /// The number of chunks that wait to be taken, beside the one that is being read.
 const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
-const TEXTS: usize = 12;
+const TEXTS: usize = 13;
 
 /// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
 fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
@@ -52,6 +55,7 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
         columns.filter.as_ref(),
         columns.headers.as_ref(),
         columns.payload.as_ref(),
+        columns.description.as_ref(),
         columns.invalid.as_ref(),
     ]
     .map(|column| column.map(String::as_str))
@@ -103,6 +107,7 @@ pub struct HookRow {
     filter: Option<String>,
     headers: Option<String>,
     payload: Option<String>,
+    description: Option<String>,
     created_at: Option<SystemTime>,
 }
 
@@ -174,6 +179,7 @@ impl HookRow {
             filter,
             headers,
             payload,
+            description,
             invalid,
         ] = texts;
         let is_true = |text: &str| matches!(text, "t" | "true");
@@ -191,6 +197,7 @@ impl HookRow {
             filter,
             headers,
             payload,
+            description,
             created_at,
         }
     }
@@ -210,6 +217,7 @@ impl HookRow {
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
     pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+        self.check_bounds().map_err(|error| error.to_string())?;
         constraints.refuse_name_of_file(&self.id)?;
         let pattern = constraints.pattern(self.event.as_deref())?;
         let target = self.target.as_deref().ok_or("its target is null")?;
@@ -246,6 +254,28 @@ impl HookRow {
             active: self.active,
             origin: Origin::Table,
         })
+    }
+
+    /// Checks how large its texts are, before anything is made of them. [`Target::new`] checks the URL and the headers
+    /// as they are sent.
+    fn check_bounds(&self) -> Result<(), Exceeded> {
+        let secrets = [&self.secret, &self.previous_secret];
+        let [secret, previous] = secrets.map(|secret| secret.as_ref().map(Secret::expose));
+        for (bound, text) in [
+            (bounds::OWNER, self.owner.as_deref()),
+            (bounds::EVENT, self.event.as_deref()),
+            (bounds::TARGET, self.target.as_deref()),
+            (bounds::SECRET, secret),
+            (bounds::SECRET, previous),
+            (bounds::SIGNATURE, self.signature.as_deref()),
+            (bounds::PAYLOAD, self.payload.as_deref()),
+            (bounds::FILTER, self.filter.as_deref()),
+            (bounds::HEADER_JSON, self.headers.as_deref()),
+            (bounds::DESCRIPTION, self.description.as_deref()),
+        ] {
+            text.map_or(Ok(()), |text| bound.check(text))?;
+        }
+        Ok(())
     }
 
     /// What the row's secrets sign with; `None` where it has none.

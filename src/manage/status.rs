@@ -1,5 +1,7 @@
 //! The status of rowhook at a glance.
 
+use std::time::SystemTime;
+
 use anyhow::Context;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,6 +18,8 @@ pub struct Status {
     pub slot: Option<SlotStatus>,
     /// When it was last noted up to where everything is settled.
     pub noted_at: Option<String>,
+    /// The delivery of the stream that has been neither made nor parked for longest, if that is longer than five minutes.
+    pub held: Option<HeldStatus>,
     /// The deliveries in the table, counted.
     pub deliveries: DeliveryCounts,
     /// The hooks, counted.
@@ -39,6 +43,15 @@ pub struct SlotStatus {
     pub wal_status: Option<String>,
     /// Bytes of WAL that may still be written before Postgres invalidates the slot; null if there is no limit.
     pub safe_wal_bytes: Option<i64>,
+}
+
+/// A delivery that keeps the slot where it is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HeldStatus {
+    /// The id of its hook.
+    pub hook: String,
+    /// For how long it has been held, in seconds.
+    pub seconds: f64,
 }
 
 /// How many deliveries the table holds.
@@ -82,20 +95,25 @@ impl Admin {
             wal_status: slot.wal_status,
             safe_wal_bytes: slot.safe_wal_size,
         });
-        let noted = self
-            .client
-            .query_opt("select updated_at from progress where slot = $1", &[name])
-            .await
-            .context("read the progress")?;
-        let noted: Option<std::time::SystemTime> = noted
-            .map(|row| row.try_get(0))
-            .transpose()
-            .context("read the progress")?;
+        let progress = "select updated_at, held_hook, extract(epoch from clock_timestamp() - held_since)::float8 \
+                        from progress where slot = $1";
+        let row = self.client.query_opt(progress, &[name]).await;
+        let row = row.context("read the progress")?;
+        let read = |row: &tokio_postgres::Row| -> std::result::Result<_, tokio_postgres::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        };
+        let row = row.as_ref().map(read).transpose();
+        let (noted, hook, seconds): (Option<SystemTime>, Option<String>, Option<f64>) =
+            row.context("read the progress")?.unwrap_or_default();
+        // What a rowhook has held that is gone is in the WAL, and comes again.
+        let is_attached = slot.as_ref().is_some_and(|slot| slot.attached);
+        let held = hook.zip(seconds).filter(|_| is_attached);
         let (deliveries, hooks) = self.counts().await?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             slot,
             noted_at: noted.map(timestamp),
+            held: held.map(|(hook, seconds)| HeldStatus { hook, seconds }),
             deliveries,
             hooks,
         })

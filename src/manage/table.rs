@@ -9,11 +9,13 @@ use crate::{
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, null::text as payload, headers,
-        null::text as description, null::text as invalid, null::timestamptz as disabled_at,
+        null::text as description, unusable_reason as invalid, null::timestamptz as disabled_at,
         null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
         id text, owner text, event text, target text, signed boolean, filter text, headers text
-    )";
+    )
+    left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook) as unusable
+        on unusable_hook = id";
 
 /// The hook table.
 pub(super) struct Table {
@@ -65,13 +67,22 @@ impl Table {
             format!("{} as payload", cast(&columns.payload, "text")),
             format!("{} as headers", cast(&columns.headers, "text")),
             format!("{} as description", cast(&columns.description, "text")),
-            format!("{} as invalid", of_own("invalid", "text")),
+            format!(
+                "coalesce({}, unusable_reason) as invalid",
+                of_own("invalid", "text")
+            ),
             format!("{} as disabled_at", of_own("disabled_at", "timestamptz")),
             format!("{} as disabled_reason", of_own("disabled_reason", "text")),
             format!("{} as created_at", cast(&columns.created, "timestamptz")),
             format!("{} as updated_at", of_own("updated_at", "timestamptz")),
         ];
-        format!("select {} from {name}", selected.join(", "))
+        // Renamed, so that no column of the application's table has the same name.
+        format!(
+            "select {} from {name} \
+             left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook) as unusable \
+             on unusable_hook = {id}::text",
+            selected.join(", ")
+        )
     }
 
     /// Inserts a row. The values of `columns` are taken from the JSON object $1 and converted to their types; the

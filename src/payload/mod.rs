@@ -84,6 +84,11 @@ impl<'a> Renderer<'a> {
                 return body;
             }
         }
+        self.render_thin(hook)
+    }
+
+    /// The body for `hook` with the key of the row alone, and the names of what was left out.
+    pub fn render_thin(&self, hook: &Hook) -> Bytes {
         let thin = Thin::of_event(self.event);
         let key = match hook.delivery.payload {
             PayloadFormat::Django => django::thin(self.event),

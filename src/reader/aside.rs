@@ -39,7 +39,7 @@ impl Reader {
             Value::Text(text) => *value = Value::Text(Bytes::copy_from_slice(text)),
             Value::Null | Value::Unchanged => {}
         });
-        let ticket = self.ledger.ticket(draft.first_event);
+        let ticket = self.ledger.ticket_of_event(draft.first_event);
         self.waiting.push(draft, skip, ticket);
     }
 

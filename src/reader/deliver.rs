@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
+    guarded::Guarded,
     step::{ChangeDraft, MessageDraft, Permissions},
     waiting::Waited,
 };
@@ -29,7 +30,8 @@ use crate::{
         owner::Ownership,
         permission::{Answer, VisibilityCheck},
     },
-    payload::{Renderer, facts::facts},
+    panics::{Panic, caught, caught_now},
+    payload::facts::facts,
     postgres::{
         TableName,
         fault::Fault,
@@ -215,9 +217,28 @@ impl Reader {
         event: &Arc<Event>,
         recipients: Recipients<'_>,
     ) -> Result<()> {
-        let hooks = self.choose_hooks(event, &recipients);
+        let permitted = match caught(self.find_recipients(event, &recipients)).await {
+            Ok(permitted) => permitted?,
+            Err(panic) => self.listeners_after_panic(event, &recipients, &panic),
+        };
+        if !permitted.is_empty() {
+            self.render(event, permitted, recipients.waited).await;
+        }
+        Ok(())
+    }
+
+    /// The hooks that are to receive an event.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    async fn find_recipients(
+        &self,
+        event: &Arc<Event>,
+        recipients: &Recipients<'_>,
+    ) -> Result<Vec<Permitted>> {
+        let hooks = self.choose_hooks(event, recipients);
         if hooks.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.context.meters.events.fetch_add(1, Relaxed);
         self.context.journal.record(|| Entry::Matched {
@@ -225,9 +246,37 @@ impl Reader {
             hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
         });
         // All are asked about before the first delivery: an event that fails here is read again as a whole.
-        let permitted = self.permitted(event, hooks, recipients.permissions).await?;
-        self.render(event, permitted, recipients.waited).await;
-        Ok(())
+        self.permitted(event, hooks, recipients.permissions).await
+    }
+
+    /// All hooks that listen to an event, where finding out which of them receive it has panicked: it goes on record
+    /// as dead for each.
+    fn listeners_after_panic(
+        &self,
+        event: &Event,
+        recipients: &Recipients<'_>,
+        panic: &Panic,
+    ) -> Vec<Permitted> {
+        self.record_panic(event, None, panic);
+        let flaw: Arc<str> = format!("rowhook panicked on the event: {panic}").into();
+        let listeners = caught_now(|| {
+            let listeners = self.listeners(event, recipients).into_iter();
+            let hooks = listeners.map(|hook| Permitted {
+                hook,
+                unfit: Some(Unfit::Flawed(Arc::clone(&flaw))),
+                asked: None,
+            });
+            hooks.collect()
+        });
+        listeners.unwrap_or_default()
+    }
+
+    /// Counts and logs that an event has panicked, for one hook or for all.
+    fn record_panic(&self, event: &Event, hook: Option<&Hook>, panic: &Panic) {
+        self.context.meters.panics.event.fetch_add(1, Relaxed);
+        let Position { commit_lsn, index } = event.position;
+        let hook = hook.map(|hook| hook.id.as_str());
+        tracing::error!(event = %event.name, %commit_lsn, index, hook, %panic, "rowhook has a bug; the event is set aside");
     }
 
     /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is
@@ -261,11 +310,14 @@ impl Reader {
     /// Renders the event for each hook, as soon as there is memory for the body, and hands the deliveries to couriers.
     async fn render(&mut self, event: &Event, permitted: Vec<Permitted>, waited: Option<Waited>) {
         let row = self.reserve_for_row(event).await;
-        let mut renderer = Renderer::new(event);
+        let mut renderer = Guarded::new(event);
         for Permitted { hook, unfit, asked } in permitted {
             let expected = delivery_bytes(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
-            let body = renderer.render(&hook);
+            let (body, panic) = renderer.render(&hook);
+            if let Some(panic) = &panic {
+                self.record_panic(event, Some(&hook), panic);
+            }
             let bytes = delivery_bytes(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
@@ -273,7 +325,11 @@ impl Reader {
             } else {
                 memory.shrink(bytes);
             }
-            let failed = renderer.flaw().map(|flaw| Unfit::Flawed(flaw.into()));
+            let flaw = match panic {
+                Some(panic) => Some(format!("rowhook panicked on the event: {panic}").into()),
+                None => renderer.flaw().map(Arc::from),
+            };
+            let failed = flaw.map(Unfit::Flawed);
             let unfit = match unfit {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
@@ -281,8 +337,8 @@ impl Reader {
             let index = event.position.index;
             let held = Held {
                 ticket: waited
-                    .and_then(|waited| self.waiting.ticket(waited, index))
-                    .unwrap_or_else(|| self.ledger.ticket(index)),
+                    .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
+                    .unwrap_or_else(|| self.ledger.ticket(index, &hook.id)),
                 memory,
                 since: Instant::now(),
             };
@@ -297,11 +353,55 @@ impl Reader {
         event: &Event,
         recipients: &Recipients<'_>,
     ) -> Vec<(Arc<Hook>, Option<String>)> {
+        let when = recipients.when;
+        let hooks = self.listeners(event, recipients);
+        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
+        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
+        let event_wants = wants(when, facts.as_ref());
+        // A hook that was changed while the event waited is sent it as the hook is now, if it still is that owner's.
+        let now = |hook: Arc<Hook>| match recipients.waited {
+            Some(_) => {
+                let now = self.hooks.index.get(&hook.id);
+                now.filter(|now| now.owner == hook.owner).cloned()
+            }
+            None => Some(hook),
+        };
+        let chosen = hooks.into_iter().filter_map(|hook| {
+            let wants = match &event_wants {
+                Ok(true) => self.filter_wants(&hook, event, facts.as_ref()),
+                other => other.clone(),
+            };
+            match wants {
+                Ok(true) => Some((now(hook)?, None)),
+                Ok(false) => None,
+                Err(flaw) => Some((now(hook)?, Some(flaw))),
+            }
+        });
+        chosen.collect()
+    }
+
+    /// Does the hook's filter accept the event?
+    ///
+    /// # Errors
+    /// Why it failed. A panic concerns no other hook.
+    fn filter_wants(
+        &self,
+        hook: &Hook,
+        event: &Event,
+        facts: Option<&Facts>,
+    ) -> Result<bool, String> {
+        let wanted = caught_now(|| wants(hook.filter.as_deref(), facts));
+        wanted.unwrap_or_else(|panic| {
+            self.record_panic(event, Some(hook), &panic);
+            Err(format!("rowhook panicked on the event: {panic}"))
+        })
+    }
+
+    /// The hooks that listen to an event, whatever their expressions say. For one that has waited, they are as they were
+    /// at its place in the stream.
+    fn listeners(&self, event: &Event, recipients: &Recipients<'_>) -> Vec<Arc<Hook>> {
         let Recipients {
-            all_owners,
-            when,
-            only,
-            ..
+            all_owners, only, ..
         } = *recipients;
         let audience = if all_owners {
             Audience::Everyone
@@ -314,46 +414,17 @@ impl Reader {
         };
         let index = &self.hooks.index;
         let listening = index.matches(&event.name, audience, event.commit_time);
-        let then: Vec<Arc<Hook>>;
-        let listening: Vec<&Arc<Hook>> = match recipients.waited {
-            None => listening.collect(),
-            Some(waited) => {
-                let hears = |hook: &Hook| {
-                    hook.hears(&event.name, audience) && hook.existed_at(event.commit_time)
-                };
-                then = self
-                    .waiting
-                    .hooks_then(waited, listening.cloned().collect(), hears);
-                then.iter().collect()
-            }
-        };
-        let hooks: Vec<&Arc<Hook>> = listening
-            .into_iter()
-            .filter(|hook| about != Some(hook.id.as_str()))
-            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
-            .collect();
-        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
-        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
-        let event_wants = wants(when, facts.as_ref());
-        // A hook that was changed while the event waited is sent it as the hook is now, if it still is that owner's.
-        let now = |hook: &Arc<Hook>| match recipients.waited {
-            Some(_) => index
-                .get(&hook.id)
-                .filter(|now| now.owner == hook.owner)
-                .cloned(),
-            None => Some(Arc::clone(hook)),
-        };
-        let chosen = hooks.into_iter().filter_map(|hook| {
-            let wants = match &event_wants {
-                Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
-                other => other.clone(),
+        let mut listening: Vec<Arc<Hook>> = listening.cloned().collect();
+        if let Some(waited) = recipients.waited {
+            let hears = |hook: &Hook| {
+                hook.hears(&event.name, audience) && hook.existed_at(event.commit_time)
             };
-            match wants {
-                Ok(wanted) => wanted.then(|| Some((now(hook)?, None)))?,
-                Err(flaw) => Some((now(hook)?, Some(flaw))),
-            }
+            listening = self.waiting.hooks_then(waited, listening, hears);
+        }
+        listening.retain(|hook| {
+            about != Some(hook.id.as_str()) && only.is_none_or(|only| only == hook.id.as_str())
         });
-        chosen.collect()
+        listening
     }
 
     /// Hands a delivery to its courier, together with its ticket and its share of the memory budget.

@@ -1,12 +1,18 @@
 //! Changes of the hook table. A hook changes exactly where its row changes in the stream, between the events around it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Result;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{Reader, hooks::CheckedRow};
+use super::{
+    Reader,
+    hooks::{CheckedRow, Unusable},
+};
 use crate::{
     backoff::Backoff,
     change::Change,
@@ -40,7 +46,7 @@ impl Reader {
         let at = change.transaction.commit_lsn;
         let Some(new) = change.after() else {
             if let Some(id) = old {
-                self.drop_hook(&id);
+                self.remove_hook(&id);
                 self.hooks.off.turn(&id, false, at);
             }
             return Ok(());
@@ -60,7 +66,7 @@ impl Reader {
             }
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
-            self.drop_hook(&old);
+            self.remove_hook(&old);
             self.hooks.off.turn(&old, false, at);
         }
         if let Some(row) = row {
@@ -113,13 +119,19 @@ impl Reader {
                 self.hooks.index.put(hook);
                 None
             }
-            Err(reason) => {
-                tracing::warn!(hook = %id, reason, "a hook cannot be used");
+            Err(unusable) => {
+                let reason = unusable.reason();
+                if let Unusable::Panicked(_) = unusable {
+                    self.context.meters.panics.hook.fetch_add(1, Relaxed);
+                    tracing::error!(hook = %id, reason, "rowhook has a bug; the hook cannot be used");
+                } else {
+                    tracing::warn!(hook = %id, reason, "a hook cannot be used");
+                }
                 self.drop_hook(&id);
                 Some(reason)
             }
         };
-        if invalid != was_invalid {
+        if invalid != was_invalid || self.context.store.is_noted_invalid(&id) {
             let context = Arc::clone(&self.context);
             self.context
                 .tasks
@@ -133,11 +145,25 @@ impl Reader {
             id,
             active: true,
             was_invalid: None,
-            hook: Err(format!("its row cannot be read: {}", refusal.reason)),
+            hook: Err(Unusable::Refused(format!(
+                "its row cannot be read: {}",
+                refusal.reason
+            ))),
         });
     }
 
-    /// Removes a hook. What is parked for it stays in the table.
+    /// Removes a hook whose row is gone. What is parked for it stays in the table.
+    fn remove_hook(&mut self, id: &HookId) {
+        self.drop_hook(id);
+        if self.context.store.is_noted_invalid(id) {
+            let (context, id) = (Arc::clone(&self.context), id.clone());
+            self.context
+                .tasks
+                .spawn(async move { context.store.forget_invalid(&id).await });
+        }
+    }
+
+    /// Stops a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
         self.waiting.note(id, self.hooks.index.get(id));
         self.hooks.index.remove(id);

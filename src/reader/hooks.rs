@@ -11,8 +11,12 @@ use crate::{
         off::OffHooks,
         row::{Constraints, HookRow},
     },
+    panics::{Panic, beginning, caught_now},
     postgres::relation::Relation,
 };
+
+/// The most bytes of a reason that are kept.
+const MOST_OF_REASON: usize = 1000;
 
 /// The hooks, and what it takes to make a hook from a row of the hook table.
 pub(super) struct Hooks {
@@ -31,7 +35,26 @@ pub(super) struct CheckedRow {
     /// The reason that the row holds for why it could not be used when it was last checked.
     pub(super) was_invalid: Option<String>,
     /// The hook, or why the row cannot be used.
-    pub(super) hook: Result<Arc<Hook>, String>,
+    pub(super) hook: Result<Arc<Hook>, Unusable>,
+}
+
+/// Why a row of the hook table cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It is not as a hook has to be, for this reason.
+    Refused(String),
+    /// Checking it has panicked.
+    Panicked(Panic),
+}
+
+impl Unusable {
+    /// The reason for its owner. One that quotes a large value is kept in part, because it is written to the row.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Refused(reason) => beginning(reason, MOST_OF_REASON).to_owned(),
+            Self::Panicked(panic) => panic.as_reason(),
+        }
+    }
 }
 
 impl CheckedRow {
@@ -40,8 +63,17 @@ impl CheckedRow {
             id: row.id.clone(),
             active: row.active,
             was_invalid: row.invalid.clone(),
-            hook: row.into_hook(known).map(Arc::new),
+            hook: checked(|| row.into_hook(known)),
         }
+    }
+}
+
+/// Checks a row. Whatever is in it, a panic is a reason why that row cannot be used, and not the end of the others.
+fn checked(check: impl FnOnce() -> Result<Hook, String>) -> Result<Arc<Hook>, Unusable> {
+    match caught_now(check) {
+        Ok(Ok(hook)) => Ok(Arc::new(hook)),
+        Ok(Err(reason)) => Err(Unusable::Refused(reason)),
+        Err(panic) => Err(Unusable::Panicked(panic)),
     }
 }
 
@@ -49,5 +81,27 @@ impl Hooks {
     /// Expressions are checked against these columns of the events' table from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         Arc::make_mut(&mut self.known).learn(events, relation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_panics_cannot_be_used_and_says_so() {
+        let unusable = checked(|| panic!("max size reached")).unwrap_err();
+        let reason = unusable.reason();
+        assert!(
+            reason.starts_with("rowhook panicked on it: max size reached (")
+                && reason.ends_with("please report it"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_reason_that_quotes_a_large_value_is_kept_in_part() {
+        let unusable = checked(|| Err("é".repeat(100_000))).unwrap_err();
+        assert_eq!(unusable.reason(), "é".repeat(500));
     }
 }

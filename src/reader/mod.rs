@@ -8,6 +8,7 @@
 mod aside;
 mod backfill;
 mod deliver;
+mod guarded;
 mod hook_table;
 mod hooks;
 mod interpret;
@@ -20,7 +21,7 @@ mod waiting;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::SystemTime,
 };
 
@@ -55,6 +56,7 @@ use crate::{
         toast,
     },
     message::{GAP, Message},
+    panics::{Panic, caught},
     postgres::{Lsn, TableName, fault::Fault, stream::Received},
     setup::gap::Gap,
     store::Due,
@@ -135,6 +137,7 @@ impl Reader {
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
+        self.context.store.load_invalid().await?;
         let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
@@ -306,7 +309,7 @@ impl Reader {
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
         let mut steps = Vec::with_capacity(batch.len());
         for received in batch {
-            steps.extend(self.interpret(received, client).await?);
+            steps.extend(self.interpret_guarded(received, client).await?);
         }
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
@@ -316,18 +319,70 @@ impl Reader {
         Ok(())
     }
 
+    /// Interprets a message. If that panics on a row, the row is set aside; on anything else, the session ends, because
+    /// what comes after would not be understood.
+    async fn interpret_guarded(
+        &mut self,
+        received: Received,
+        client: &Client,
+    ) -> Result<Option<Step>> {
+        let is_of_one_event = received.is_of_one_event();
+        match caught(self.interpret(received, client)).await {
+            Ok(step) => step,
+            Err(panic) if is_of_one_event => {
+                let transaction = self.session.transaction.as_ref();
+                let position = transaction.map(|open| Position {
+                    commit_lsn: open.transaction.commit_lsn,
+                    index: open.next_event,
+                });
+                self.pass_over(position, &panic);
+                Ok(None)
+            }
+            Err(panic) => Err(panic).context("read a message of the stream"),
+        }
+    }
+
+    /// Counts and logs that what stands at this position is set aside, because rowhook panics on it.
+    fn pass_over(&self, position: Option<Position>, panic: &Panic) {
+        self.context.meters.panics.event.fetch_add(1, Relaxed);
+        let (commit_lsn, index) = position
+            .map(|position| (position.commit_lsn.to_string(), position.index))
+            .unzip();
+        tracing::error!(commit_lsn, index, %panic, "rowhook has a bug; a change or a message is set aside, and no hook hears of it");
+    }
+
+    /// Carries out a step of one event. If that panics, the event is set aside; `after` is the number of the next.
+    async fn apply_guarded(&mut self, step: Step, skip: u64, client: &Client) -> Result<()> {
+        let (position, after) = match &step {
+            Step::Row(draft) => (draft.position(), draft.next_event()),
+            Step::Message(draft) => (draft.position, draft.position.index + 1),
+            Step::Begin(_) | Step::Commit(_) | Step::Idle(_) => return Ok(()),
+        };
+        let applied = caught(async {
+            match step {
+                Step::Row(draft) => self.deliver_change(*draft, skip, client).await,
+                Step::Message(draft) => self.deliver_message(*draft, skip).await,
+                Step::Begin(_) | Step::Commit(_) | Step::Idle(_) => Ok(()),
+            }
+        });
+        let panic = match applied.await {
+            Ok(applied) => return applied,
+            Err(panic) => panic,
+        };
+        self.pass_over(Some(position), &panic);
+        self.ledger.handed_on(after);
+        Ok(())
+    }
+
     /// Carries out steps that lack nothing any more.
     async fn apply(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
                 (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
-                (Step::Row(draft), Opened::Read { skip }) => {
-                    self.deliver_change(*draft, skip, client).await?
+                (step @ (Step::Row(_) | Step::Message(_)), Opened::Read { skip }) => {
+                    self.apply_guarded(step, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Message(draft), Opened::Read { skip }) => {
-                    self.deliver_message(*draft, skip).await?
-                }
                 (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }

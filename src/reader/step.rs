@@ -59,6 +59,21 @@ pub(super) struct ChangeDraft {
 pub(super) type Permissions = HashMap<Arc<str>, Answer>;
 
 impl ChangeDraft {
+    /// The position of the first event that may come from it.
+    pub(super) fn position(&self) -> Position {
+        Position {
+            commit_lsn: self.change.transaction.commit_lsn,
+            index: self.first_event,
+        }
+    }
+
+    /// The number of the first event that cannot come from it any more.
+    pub(super) fn next_event(&self) -> u64 {
+        let events = self.table.events.as_ref();
+        let rules = events.map_or(0, |events| events.rules(&self.change.row).len());
+        self.first_event + rules as u64
+    }
+
     /// The rules that apply to the change, with their numbers.
     pub(super) fn rules(&self) -> impl Iterator<Item = (usize, &Rule)> {
         let rules = self

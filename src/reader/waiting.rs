@@ -129,10 +129,10 @@ impl Waiting {
     }
 
     /// A ticket for a delivery of a change that has waited; `None`: it waits no more.
-    pub(super) fn ticket(&self, waited: Waited, event: u64) -> Option<Ticket> {
+    pub(super) fn ticket(&self, waited: Waited, event: u64, hook: &HookId) -> Option<Ticket> {
         let mut first = self.lines.values().filter_map(|line| line.changes.front());
         let held = first.find(|held| held.number == waited)?;
-        Some(held.ticket.of_event(event))
+        Some(held.ticket.of_event(event, hook))
     }
 
     /// Adds a change behind the others of its table.

@@ -16,6 +16,7 @@ use super::{
     queue::{Enqueued, Job, Queue},
     task::Task,
 };
+use crate::panics::caught;
 
 /// When a sender should try again where a request cannot be enqueued, in seconds.
 const RETRY_AFTER_SECONDS: &str = "30";
@@ -33,7 +34,15 @@ pub(super) struct Endpoint {
 impl Endpoint {
     pub(super) fn router(self: &Arc<Self>) -> Router {
         let answer = |State(endpoint): State<Arc<Self>>, request: Request| async move {
-            endpoint.answer(request).await
+            let answered = caught(endpoint.answer(request)).await;
+            answered.unwrap_or_else(|panic| {
+                tracing::error!(%panic, "rowhook has a bug; a request is not accepted");
+                (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "it cannot be understood\n",
+                )
+                    .into_response()
+            })
         };
         Router::new().fallback(answer).with_state(Arc::clone(self))
     }

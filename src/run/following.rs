@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use super::{
     context::SessionContext,
     control::{self, until_lost, watch_slot},
+    held::watch_held,
     policy::Superseded,
     progress::ProgressRecorder,
 };
@@ -54,6 +55,7 @@ impl Following<'_> {
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},
+                never = watch_held(context) => match never {},
                 never = watch_slot(&control, context.slot(), context.health) => match never {},
             }
         };

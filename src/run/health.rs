@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
+    hook::HookId,
     postgres::Lsn,
     setup::catalog::Slot,
 };
@@ -65,7 +66,7 @@ impl Link {
 }
 
 /// The state of the attachment at one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Now {
     /// How rowhook is connected.
     pub link: Link,
@@ -81,6 +82,8 @@ pub struct Now {
     pub confirmed: Option<Lsn>,
     /// Deliveries of the stream that are neither delivered nor on record.
     pub unsettled: u64,
+    /// The hook of the one that has been unsettled for longest, and for how long; `None` where all are settled.
+    pub oldest: Option<(HookId, Duration)>,
     /// Bytes of the memory budget that are taken, and all that there are.
     pub memory: (usize, usize),
 }
@@ -133,6 +136,9 @@ impl Health {
             safe_wal_bytes: slot.and_then(|slot| slot.safe_wal_size),
             confirmed: slot.and_then(|slot| slot.confirmed),
             unsettled: sources.map_or(0, |sources| sources.ledger.unsettled()),
+            oldest: sources
+                .and_then(|sources| sources.ledger.oldest())
+                .map(|holding| (holding.hook, now.saturating_duration_since(holding.since))),
             memory: sources.map_or((0, 0), |sources| sources.memory.used()),
         }
     }

@@ -7,11 +7,15 @@ mod context;
 mod control;
 mod following;
 pub mod health;
+mod held;
 mod policy;
 mod progress;
 mod shutdown;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio_util::{
@@ -35,6 +39,7 @@ use crate::{
     journal::Journal,
     lookup::permission::Permission,
     meters::Meters,
+    panics::caught,
     postgres::{Lsn, stream::Stream},
     reader::Reader,
     send::{Sender, guard::Guard},
@@ -67,8 +72,23 @@ pub struct Options {
 /// # Errors
 /// When a person must act first; the message says what to do.
 pub async fn run(config: &Config, options: Options) -> Result<()> {
+    let mut panics = 0;
     while let Some(why) = run_once(config, &options).await? {
-        tracing::warn!("{why}; starting anew from the slot");
+        panics = if why == Superseded::Panicked {
+            panics + 1
+        } else {
+            0
+        };
+        // It may panic on the same again at once.
+        let pause = match panics {
+            0 => Duration::ZERO,
+            panics => PAUSES.pause(panics),
+        };
+        tracing::warn!(?pause, "{why}; starting anew from the slot");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = options.stop.cancelled() => return Ok(()),
+        }
     }
     Ok(())
 }
@@ -154,7 +174,13 @@ async fn keep_attached(
 ) -> Result<Ended> {
     let mut delay = ReconnectDelay::default();
     loop {
-        let error = match session(attaching, reader, &mut delay).await {
+        let ended = caught(session(attaching, reader, &mut delay)).await;
+        let ended = ended.unwrap_or_else(|panic| {
+            options.meters.panics.session.fetch_add(1, Relaxed);
+            tracing::error!(%panic, "rowhook has a bug; the session is ended");
+            Err(Superseded::Panicked.into())
+        });
+        let error = match ended {
             Ok(stream) => {
                 options.health.set_link(Link::Down);
                 return Ok(Ended::Stopped(stream));

@@ -16,6 +16,9 @@ pub(super) enum Superseded {
     /// Another rowhook has read on from our position. It may have read changes of hooks that we do not know.
     #[error("another rowhook has had the slot meanwhile")]
     SlotTaken,
+    /// What is in memory may be half changed.
+    #[error("rowhook panicked while it followed the stream")]
+    Panicked,
 }
 
 /// What to do after a session has ended with an error.

@@ -3,14 +3,18 @@
 use std::time::SystemTime;
 
 use http::{
-    Method,
+    Method, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use thiserror::Error;
 use url::Url;
 
 use crate::{
-    config::{FileHook, Tls, access::take_credentials},
+    config::{
+        FileHook, Tls,
+        access::take_credentials,
+        bounds::{self, Exceeded},
+    },
     secret::Secret,
     signature::{BadSecret, Signer, SigningKey, scheme::is_reserved, seconds},
 };
@@ -53,6 +57,12 @@ impl Default for Uncommon {
 /// Why a target cannot be used. The messages do not repeat secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BadTarget {
+    /// The URL, the secret or the headers are larger than they may be.
+    #[error(transparent)]
+    TooLarge(#[from] Exceeded),
+    /// The URL is one that no request can have.
+    #[error("its target cannot be sent to: {0}")]
+    Url(String),
     /// The secret cannot be used.
     #[error(transparent)]
     Secret(#[from] BadSecret),
@@ -77,12 +87,22 @@ impl Target {
     /// requests are signed as Standard Webhooks describes.
     ///
     /// # Errors
-    /// When the secret or a header cannot be used.
+    /// When the URL, the secret or a header cannot be used, or is too large.
     pub fn new(
         url: &Url,
         secret: Option<&Secret>,
         headers: &[(&str, &Secret)],
     ) -> Result<Self, BadTarget> {
+        bounds::TARGET.check(url.as_str())?;
+        if let Some(secret) = secret {
+            bounds::SECRET.check(secret.expose())?;
+        }
+        let sizes = headers.iter();
+        bounds::check_headers(sizes.map(|(name, value)| (*name, value.expose().as_bytes())))?;
+        // What no request can have is refused here and not in each attempt.
+        if let Err(error) = Uri::try_from(url.as_str()) {
+            return Err(BadTarget::Url(error.to_string()));
+        }
         let mut sent = HeaderMap::with_capacity(headers.len());
         let mut url = url.clone();
         if let Some(credentials) = take_credentials(&mut url) {

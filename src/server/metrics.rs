@@ -88,6 +88,14 @@ fn stream_metrics(now: &Now) -> Vec<Metric> {
             value(now.unsettled),
         ),
         gauge(
+            "rowhook_oldest_unsettled_seconds",
+            "For how long the oldest of them has been so, and the hook that it is for.",
+            match &now.oldest {
+                None => value(0),
+                Some((hook, lasted)) => labels("hook", [(hook.as_str(), lasted.as_secs_f64())]),
+            },
+        ),
+        gauge(
             "rowhook_memory_bytes",
             "Memory that deliveries hold, and large rows that are being read.",
             value(now.memory.0),
@@ -172,6 +180,20 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             "rowhook_hooks_disabled_total",
             "Hooks that were disabled because their endpoint is gone or only fails.",
             value(count(&meters.disabled)),
+        ),
+        counter(
+            "rowhook_panics_total",
+            "Panics that were caught, by what has panicked. Each is a bug.",
+            labels(
+                "task",
+                [
+                    ("courier", count(&meters.panics.courier)),
+                    ("event", count(&meters.panics.event)),
+                    ("hook", count(&meters.panics.hook)),
+                    ("request", count(&meters.panics.request)),
+                    ("session", count(&meters.panics.session)),
+                ],
+            ),
         ),
         counter(
             "rowhook_spans_dropped_total",
@@ -299,6 +321,13 @@ fn buckets(histogram: &Histogram) -> Vec<Sample> {
     samples
 }
 
+/// The value of a label. The id of a hook may hold anything.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
 fn render(metrics: &[Metric]) -> String {
     metrics.iter().map(ToString::to_string).collect()
 }
@@ -323,7 +352,7 @@ impl Display for Metric {
         {
             write!(f, "{name}{suffix}")?;
             if let Some((label, of)) = label {
-                write!(f, "{{{label}=\"{of}\"}}")?;
+                write!(f, "{{{label}=\"{}\"}}", escaped(of))?;
             }
             writeln!(f, " {value}")?;
         }
@@ -336,7 +365,31 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{postgres::Lsn, setup::catalog::Slot};
+    use crate::{
+        delivery::{ledger::Ledger, memory_budget::MemoryBudget},
+        hook::HookId,
+        postgres::Lsn,
+        setup::catalog::Slot,
+    };
+
+    #[test]
+    fn the_oldest_delivery_is_shown_with_its_hook_whatever_that_is_called() {
+        let (ledger, health) = (Ledger::new(Lsn(1)), Health::default());
+        health.observe(&ledger, MemoryBudget::new(1 << 20));
+        ledger.open(Lsn(2));
+        let hook = HookId::new("a\"b\\c\nd", false);
+        let _ticket = ledger.ticket(0, &hook);
+        let now = health.now(Instant::now() + Duration::from_secs(90));
+        let text = render(&stream_metrics(&now));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("rowhook_oldest_unsettled_seconds"));
+        assert!(
+            line.unwrap()
+                .starts_with(r#"rowhook_oldest_unsettled_seconds{hook="a\"b\\c\nd"} 9"#),
+            "{text}"
+        );
+    }
 
     #[test]
     fn scrapers_see_the_same_names_types_labels_and_values_as_ever() {
@@ -364,6 +417,7 @@ mod tests {
         meters.owner_unknown.store(12, Relaxed);
         meters.changes_waiting.store(13, Relaxed);
         meters.spans_dropped.store(5, Relaxed);
+        meters.panics.courier.store(12, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
         meters.permission.yes.store(9, Relaxed);
@@ -399,6 +453,9 @@ mod tests {
         # HELP rowhook_unsettled_deliveries Deliveries of the stream that are neither delivered nor on record.
         # TYPE rowhook_unsettled_deliveries gauge
         rowhook_unsettled_deliveries 0
+        # HELP rowhook_oldest_unsettled_seconds For how long the oldest of them has been so, and the hook that it is for.
+        # TYPE rowhook_oldest_unsettled_seconds gauge
+        rowhook_oldest_unsettled_seconds 0
         # HELP rowhook_memory_bytes Memory that deliveries hold, and large rows that are being read.
         # TYPE rowhook_memory_bytes gauge
         rowhook_memory_bytes 0
@@ -441,6 +498,13 @@ mod tests {
         # HELP rowhook_hooks_disabled_total Hooks that were disabled because their endpoint is gone or only fails.
         # TYPE rowhook_hooks_disabled_total counter
         rowhook_hooks_disabled_total 3
+        # HELP rowhook_panics_total Panics that were caught, by what has panicked. Each is a bug.
+        # TYPE rowhook_panics_total counter
+        rowhook_panics_total{task="courier"} 12
+        rowhook_panics_total{task="event"} 0
+        rowhook_panics_total{task="hook"} 0
+        rowhook_panics_total{task="request"} 0
+        rowhook_panics_total{task="session"} 0
         # HELP rowhook_spans_dropped_total Spans that no collector took, or that there was no room for.
         # TYPE rowhook_spans_dropped_total counter
         rowhook_spans_dropped_total 5

@@ -11,6 +11,7 @@ mod idempotency;
 mod jwt;
 mod metrics;
 mod page;
+mod panics;
 mod pool;
 mod problem;
 mod rate_limit;
@@ -146,6 +147,10 @@ fn router(state: &Arc<AppState>) -> Router {
         .layer(middleware::from_fn_with_state(
             Arc::clone(state),
             cors::cors,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(state),
+            panics::catch,
         ))
         .with_state(Arc::clone(state))
 }

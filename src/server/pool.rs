@@ -51,7 +51,7 @@ impl AdminPool {
     }
 }
 
-/// A borrowed connection. It returns to the pool when it is dropped, if it is still open.
+/// A borrowed connection. It returns to the pool when it is dropped, if it is still open and nothing has panicked.
 pub(super) struct PooledAdmin {
     /// Some until it is dropped.
     admin: Option<Admin>,
@@ -77,7 +77,9 @@ impl DerefMut for PooledAdmin {
 
 impl Drop for PooledAdmin {
     fn drop(&mut self) {
-        if let Some(admin) = self.admin.take().filter(Admin::is_open) {
+        // A panic may have left it in the middle of something.
+        let is_well = |admin: &Admin| admin.is_open() && !std::thread::panicking();
+        if let Some(admin) = self.admin.take().filter(is_well) {
             lock(&self.idle).push(admin);
         }
     }

@@ -14,7 +14,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 21] = [
+pub const MIGRATIONS: [Migration; 22] = [
     Migration {
         version: 1,
         name: "migration",
@@ -119,6 +119,11 @@ pub const MIGRATIONS: [Migration; 21] = [
         version: 21,
         name: "holder",
         sql: include_str!("../../sql/0021_holder.sql"),
+    },
+    Migration {
+        version: 23,
+        name: "invalid_hook",
+        sql: include_str!("../../sql/0023_invalid_hook.sql"),
     },
 ];
 

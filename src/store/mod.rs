@@ -15,17 +15,19 @@ mod claim;
 mod columns;
 mod disabling;
 mod due;
+mod held;
 mod holder;
+mod invalid;
 mod rows;
 mod session;
 mod write;
 mod writer;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -68,6 +70,8 @@ pub struct Store {
     /// Cancelled when another rowhook is found to hold the slot.
     overtaken: CancellationToken,
     hook_table: Option<HookTable>,
+    /// The hooks of which a note in `invalid_hook` says that they cannot be used.
+    noted_invalid: Mutex<HashSet<HookId>>,
     client: Session,
     /// Apart, so that nothing else waits while a checkpoint cannot be saved.
     checkpoints: Session,
@@ -94,19 +98,44 @@ impl Store {
             holder: holder.clone(),
             overtaken: CancellationToken::new(),
         };
-        let store = Arc::new(Self {
+        let overtaken = writer.overtaken.clone();
+        let store = Self::with(address, config, holder, overtaken, writes);
+        (store, writer.write(received))
+    }
+
+    /// A store whose writes are handed to a test, and not written.
+    #[cfg(test)]
+    pub(crate) fn unwritten(config: &Config) -> (Arc<Self>, mpsc::UnboundedReceiver<Write>) {
+        let (writes, received) = mpsc::unbounded_channel();
+        let holder = Holder {
+            slot: config.database.slot.clone(),
+            name: "test".into(),
+        };
+        let address = config.database.address.clone();
+        let store = Self::with(address, config, holder, CancellationToken::new(), writes);
+        (store, received)
+    }
+
+    fn with(
+        address: Address,
+        config: &Config,
+        holder: Holder,
+        overtaken: CancellationToken,
+        writes: mpsc::UnboundedSender<Write>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             address,
             schema: config.database.schema.clone(),
             holder,
-            overtaken: writer.overtaken.clone(),
+            overtaken,
             hook_table: config.hook_table.clone(),
+            noted_invalid: Mutex::default(),
             client: Session::named("rowhook store"),
             checkpoints: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),
             history: Session::named("rowhook history"),
             writes,
-        });
-        (store, writer.write(received))
+        })
     }
 
     /// Hands a write over. How one learns that it is durable is up to the [`Write`]: a ticket is settled, a [`Parker`]
@@ -347,8 +376,12 @@ impl Store {
             .collect()
     }
 
-    /// Writes to a hook's row in rowhook's own table why it cannot be used; `None`: it can be used again.
+    /// Records why a hook cannot be used: in its row, or beside the application's table; `None`: it can be used again.
     pub async fn mark_invalid(&self, hook: &HookId, invalid: Option<&str>) {
+        match (invalid, &self.hook_table) {
+            (Some(reason), Some(_)) => self.note_invalid(hook, reason, false).await,
+            (_, None) | (None, Some(_)) => self.forget_invalid(hook).await,
+        }
         if self.hook_table.is_some() {
             return;
         }

@@ -9,7 +9,7 @@ use super::{
     session::{PAUSES, connect},
     write::Write,
 };
-use crate::postgres::address::Address;
+use crate::{panics::caught, postgres::address::Address};
 
 /// The most writes of one transaction.
 const BATCH_WRITES: usize = 4096;
@@ -42,7 +42,9 @@ impl Writer {
     async fn write_batch(&self, batch: &Batch, session: &mut Option<Session>) -> Option<Changes> {
         let (mut changes, mut failures) = (Changes::default(), 0);
         loop {
-            let error = match self.attempt(batch, &mut changes, session).await {
+            // A panic is an error like others: the session is dropped, and nothing is settled before it is written.
+            let attempted = caught(self.attempt(batch, &mut changes, session)).await;
+            let error = match attempted.unwrap_or_else(|panic| Err(panic.into())) {
                 Ok(Written::Durable) => return Some(changes),
                 Ok(Written::Overtaken) => {
                     tracing::warn!(

@@ -21,6 +21,7 @@ mod gaps;
 mod history;
 mod hook_table;
 mod hooks;
+mod hostile_hooks;
 mod logs;
 mod looking;
 mod lookups;

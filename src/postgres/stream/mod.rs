@@ -68,6 +68,21 @@ pub enum Received {
     },
 }
 
+impl Received {
+    /// Whether it is a row or a message of SQL, which nothing that follows depends on.
+    pub fn is_of_one_event(&self) -> bool {
+        matches!(
+            self,
+            Self::Message(
+                Message::Insert { .. }
+                    | Message::Update { .. }
+                    | Message::Delete { .. }
+                    | Message::Message { .. }
+            )
+        )
+    }
+}
+
 /// Why the stream did not open, or ended.
 #[derive(Debug, Error)]
 pub enum Error {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     backoff::spread,
+    panics::caught,
     receive::{attempt::Runner, envelope::Received, task::Task},
 };
 
@@ -38,7 +39,9 @@ pub(super) async fn attempt(
     number: u32,
 ) -> Outcome {
     let begun = Instant::now();
-    let result = runner.attempt(task, received, number).await;
+    // A panic fails this attempt only.
+    let result = caught(runner.attempt(task, received, number)).await;
+    let result = result.unwrap_or_else(|panic| Err(format!("rowhook panicked on it: {panic}")));
     let took = begun.elapsed();
     let outcome = decide(task, number, result, rand::random());
     let (name, id) = (&*task.name, &*received.id);

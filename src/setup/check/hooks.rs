@@ -1,6 +1,6 @@
 //! Checks whether hooks name events that exist, and targets that may be called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_postgres::Client;
 use url::Url;
@@ -11,7 +11,10 @@ use crate::{
     message::OWN_EVENTS,
     nearest::nearest,
     postgres::quote,
-    setup::catalog::{Facts, Table, hook_table},
+    setup::{
+        catalog::{Facts, Table, hook_table},
+        migration,
+    },
 };
 
 /// The most hooks that are read from the table.
@@ -96,7 +99,16 @@ pub(super) async fn in_table(
         );
         return findings;
     }
-    match read(client, config, table).await {
+    let read = async {
+        let mut hooks = read(client, config, table).await?;
+        let noted = noted_invalid(client, config, facts).await?;
+        for hook in &mut hooks {
+            let noted = noted.get(&hook.id).cloned();
+            hook.invalid = hook.invalid.take().or(noted);
+        }
+        Ok(hooks)
+    };
+    match read.await {
         Ok(hooks) => findings.extend(summarize(config, &hooks, refuses)),
         Err(error) => findings.push(Finding::fatal(
             Topic::Hooks,
@@ -191,6 +203,24 @@ async fn read(
                 invalid: row.try_get(3)?,
             })
         })
+        .collect()
+}
+
+/// Why hooks cannot be used, as a running rowhook has noted beside their table.
+async fn noted_invalid(
+    client: &Client,
+    config: &Config,
+    facts: &Facts,
+) -> Result<HashMap<String, String>, tokio_postgres::Error> {
+    let schema = facts.schema.as_ref();
+    if !schema.is_some_and(|schema| migration::is_applied("invalid_hook", &schema.migrations)) {
+        return Ok(HashMap::new());
+    }
+    let schema = quote::name(&config.database.schema);
+    let sql = format!("select hook, reason from {schema}.invalid_hook");
+    let rows = client.query(&sql, &[]).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect()
 }
 

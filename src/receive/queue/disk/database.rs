@@ -8,7 +8,7 @@ use std::{sync::mpsc, thread};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::receive::queue::error::Error;
+use crate::{panics::caught_now, receive::queue::error::Error};
 
 /// How many requests share one commit at most.
 const BATCH: usize = 256;
@@ -44,7 +44,11 @@ impl Database {
     ) -> Result<T, Error> {
         let (sender, receiver) = oneshot::channel();
         let request: Request = Box::new(move |connection| {
-            let result = work(connection).map_err(|error| error.to_string());
+            // The thread goes on after a panic; the savepoint that it happened in is undone.
+            let result = match caught_now(|| work(connection)) {
+                Ok(result) => result.map_err(|error| error.to_string()),
+                Err(panic) => Err(format!("rowhook panicked on it: {panic}")),
+            };
             let succeeded = result.is_ok();
             let reply: Reply = Box::new(move |committed| {
                 // The caller may have gone away.
