@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Result;
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 use tokio_postgres::Client;
 
 use super::{
@@ -21,7 +24,7 @@ use crate::{
         memory_budget::Permit,
     },
     event::{Event, Position, Subject},
-    expression::filter::{Facts, Filter},
+    expression::filter::Filter,
     hook::{Hook, index::Audience},
     journal::Entry,
     lookup::permission::{Answer, VisibilityCheck},
@@ -37,6 +40,9 @@ const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// A row of more bytes than this is charged to the memory budget while it is delivered. Smaller rows are covered by
 /// what the stream may read ahead.
 const LARGE_ROW: usize = 1 << 20;
+
+/// After so many steps of filters, the reader lets others use its thread.
+const STEPS_AT_ONCE: u64 = 100_000;
 
 /// Which of the hooks that listen to an event receive it.
 struct Recipients<'a> {
@@ -153,7 +159,7 @@ impl Reader {
         event: &Arc<Event>,
         recipients: Recipients<'_>,
     ) -> Result<()> {
-        let hooks = self.choose_hooks(event, &recipients);
+        let hooks = self.choose_hooks(event, &recipients).await;
         if hooks.is_empty() {
             return Ok(());
         }
@@ -222,18 +228,71 @@ impl Reader {
 
     /// The hooks that listen to an event and whose expressions accept it. A hook whose expression failed is among them,
     /// with the reason.
-    fn choose_hooks(
-        &self,
+    async fn choose_hooks(
+        &mut self,
         event: &Event,
         recipients: &Recipients<'_>,
     ) -> Vec<(Arc<Hook>, Option<String>)> {
-        let Recipients {
-            all_owners,
-            when,
-            only,
-            ..
-        } = *recipients;
-        let audience = if all_owners {
+        let hooks = self.listening(event, recipients);
+        let filtered = hooks.iter().any(|hook| hook.filter.is_some());
+        if hooks.is_empty() || !(filtered || recipients.when.is_some()) {
+            return hooks.into_iter().map(|hook| (hook, None)).collect();
+        }
+        let facts = match facts(event) {
+            Ok(facts) => facts,
+            Err(flaw) => {
+                return hooks
+                    .into_iter()
+                    .map(|hook| (hook, Some(flaw.clone())))
+                    .collect();
+            }
+        };
+        let event_wants = recipients
+            .when
+            .map_or(Ok(true), |when| when.accepts(&facts));
+        match event_wants.map_err(|error| error.to_string()) {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(flaw) => {
+                return hooks
+                    .into_iter()
+                    .map(|hook| (hook, Some(flaw.clone())))
+                    .collect();
+            }
+        }
+        let (mut asking, others): (Vec<_>, Vec<_>) =
+            hooks.into_iter().partition(|hook| hook.filter.is_some());
+        let mut chosen: Vec<_> = others.into_iter().map(|hook| (hook, None)).collect();
+        // One owner after the other, so that each has what it may spend.
+        asking.sort_by(|one, two| one.owner.cmp(&two.owner));
+        let mut spent = 0;
+        for of_owner in asking.chunk_by(|one, two| one.owner == two.owner) {
+            let owner = of_owner.first().and_then(|hook| hook.owner.as_ref());
+            let mut left = self.allowances.take(owner, of_owner.len() as u64);
+            for hook in of_owner {
+                let Some(filter) = &hook.filter else {
+                    continue;
+                };
+                let before = left;
+                match filter.accepts_within(&facts, &mut left) {
+                    Ok(true) => chosen.push((Arc::clone(hook), None)),
+                    Ok(false) => {}
+                    Err(error) => chosen.push((Arc::clone(hook), Some(error.to_string()))),
+                }
+                spent += before - left;
+                if spent > STEPS_AT_ONCE {
+                    spent = 0;
+                    yield_now().await;
+                }
+            }
+            self.allowances.give_back(owner, left);
+        }
+        chosen
+    }
+
+    /// The hooks that listen to an event.
+    fn listening(&self, event: &Event, recipients: &Recipients<'_>) -> Vec<Arc<Hook>> {
+        let audience = if recipients.all_owners {
             Audience::Everyone
         } else {
             Audience::Owner(event.owner.as_deref())
@@ -242,26 +301,15 @@ impl Reader {
             Subject::Message(message) => message.about.as_deref(),
             Subject::Row { .. } => None,
         };
-        let index = &self.hooks.index;
-        let hooks: Vec<&Arc<Hook>> = index
-            .matches(&event.name, audience, event.commit_time)
+        let hooks = self
+            .hooks
+            .index
+            .matches(&event.name, audience, event.commit_time);
+        hooks
             .filter(|hook| about != Some(hook.id.as_str()))
-            .filter(|hook| only.is_none_or(|only| only == hook.id.as_str()))
-            .collect();
-        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
-        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
-        let event_wants = wants(when, facts.as_ref());
-        let chosen = hooks.into_iter().filter_map(|hook| {
-            let wants = match &event_wants {
-                Ok(true) => wants(hook.filter.as_deref(), facts.as_ref()),
-                other => other.clone(),
-            };
-            match wants {
-                Ok(wanted) => wanted.then(|| (Arc::clone(hook), None)),
-                Err(flaw) => Some((Arc::clone(hook), Some(flaw))),
-            }
-        });
-        chosen.collect()
+            .filter(|hook| recipients.only.is_none_or(|only| only == hook.id.as_str()))
+            .cloned()
+            .collect()
     }
 
     /// Hands a delivery to its courier, together with its share of the memory budget.
@@ -348,17 +396,6 @@ fn delivery_bytes(body: usize, hook: &Hook) -> usize {
         None => 0,
     };
     body + copies + memory::DELIVERY
-}
-
-/// Does the expression accept the event? Without an expression it does.
-///
-/// # Errors
-/// Why the expression failed.
-fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String> {
-    match (filter, facts) {
-        (Some(filter), Some(facts)) => filter.accepts(facts).map_err(|error| error.to_string()),
-        _ => Ok(true),
-    }
 }
 
 /// The lanes in which a delivery of this event keeps its order.

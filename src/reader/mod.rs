@@ -5,6 +5,7 @@
 //! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
 //! in the stream.
 
+mod allowance;
 mod backfill;
 mod deliver;
 mod hook_table;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use self::{
+    allowance::Allowances,
     hooks::{CheckedRow, Hooks},
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -61,6 +63,7 @@ pub struct Reader {
     session: SessionState,
     /// Tables of which a row had no owner. The warning is logged once for each.
     ownerless: HashSet<TableName>,
+    allowances: Allowances,
 }
 
 impl Reader {
@@ -107,6 +110,7 @@ impl Reader {
             system_identifier: String::new(),
             session: SessionState::default(),
             ownerless: HashSet::new(),
+            allowances: Allowances::default(),
         })
     }
 
