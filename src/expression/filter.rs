@@ -4,24 +4,30 @@
 //! key has only the fields of the key, which `has(old.price)` can test.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use cel::{
-    Context, IdedExpr, Program, Value,
-    common::ast::{EntryExpr, Expr},
+    IdedExpr, Program,
+    common::ast::{EntryExpr, Expr, LiteralValue},
 };
-use serde_json::Value as Json;
 
+pub use super::fuel::STEPS;
 use super::{
-    cost::{self, Cost, Size},
+    bounds,
+    document::{self, Document},
     error::Error,
+    fuel::{Fuel, Halt},
+    interpreter::{Compiled, Interpreter},
+    number::Number,
+    pattern::{self, Pattern},
     typing::{self, Columns},
+    value::{Text, Value},
 };
 
-/// The variables that an expression may use, in the order of [`Facts`].
+/// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
 /// A compiled CEL expression. Two are equal when their texts are.
@@ -29,60 +35,52 @@ pub struct Filter {
     text: String,
     program: Program,
     columns: Vec<String>,
-    pub(super) cost: Cost,
+    compiled: Compiled,
 }
 
 /// The values of the variables for one event. They are made once and shared by all expressions on the event.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Facts {
-    values: [Value; 5],
-    size: Size,
+    new: Document,
+    old: Document,
+    changed: Document,
+    event: String,
+    owner: Option<String>,
 }
 
 impl Facts {
     /// The values for one event. `new` and `old` are JSON objects or null. `changed` is `None` where it is unknown.
+    ///
+    /// # Errors
+    /// When one of them is not JSON.
     pub fn new(
-        new: &Json,
-        old: &Json,
+        new: impl Into<String>,
+        old: impl Into<String>,
         changed: Option<&[&str]>,
         event: &str,
         owner: Option<&str>,
-    ) -> Self {
-        let text = |text: &str| Value::from(text.to_owned());
-        let changed = match changed {
-            Some(names) => Value::from(names.iter().map(|name| text(name)).collect::<Vec<_>>()),
-            None => Value::Null,
-        };
-        Self {
-            values: [
-                from_json(new),
-                from_json(old),
-                changed,
-                text(event),
-                owner.map_or(Value::Null, text),
-            ],
-            size: Size::of(new) + Size::of(old),
-        }
+    ) -> Result<Self, document::Error> {
+        Ok(Self {
+            new: Document::parse(new)?,
+            old: Document::parse(old)?,
+            changed: Document::parse(serde_json::json!(changed).to_string())?,
+            event: event.to_owned(),
+            owner: owner.map(str::to_owned),
+        })
     }
-}
 
-/// Converts JSON to a CEL value. Whole numbers become `int`, so that the difference of two may be negative.
-fn from_json(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Bool(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(whole), _) => Value::Int(whole),
-            (None, Some(large)) => Value::UInt(large),
-            (None, None) => number.as_f64().map_or(Value::Null, Value::Float),
-        },
-        Json::String(text) => Value::from(text.clone()),
-        Json::Array(items) => Value::from(items.iter().map(from_json).collect::<Vec<_>>()),
-        Json::Object(fields) => {
-            let fields = fields
-                .iter()
-                .map(|(name, value)| (name.clone(), from_json(value)));
-            Value::from(fields.collect::<HashMap<_, _>>())
+    fn value<'a>(&'a self, name: &str, fuel: &Fuel) -> Option<Value<'a>> {
+        let root = |document: &'a Document| Value::of(document.root(), fuel).ok();
+        match name {
+            "new" => root(&self.new),
+            "old" => root(&self.old),
+            "changed" => root(&self.changed),
+            "event" => Some(Value::Text(Text::Written(&self.event))),
+            "owner" => Some(match &self.owner {
+                Some(owner) => Value::Text(Text::Written(owner)),
+                None => Value::Null,
+            }),
+            _ => None,
         }
     }
 }
@@ -91,11 +89,12 @@ impl Filter {
     /// Compiles `text`.
     ///
     /// # Errors
-    /// When it is not CEL, is too long or too deep, or names a variable that is not one of [`VARIABLES`].
+    /// When it is not CEL, is too long or too deep, has a pattern that cannot be compiled before, or names a variable
+    /// that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
-        cost::refuse_too_long(text)?;
+        bounds::refuse_too_long(text)?;
         // The parser recurses for each level, and the number of levels is known only afterwards.
-        let parser = std::thread::Builder::new().stack_size(cost::STACK);
+        let parser = std::thread::Builder::new().stack_size(bounds::STACK);
         std::thread::scope(|scope| {
             let parsing = parser.spawn_scoped(scope, || Self::parse(text));
             let parsed = parsing.map(|parsing| parsing.join());
@@ -113,7 +112,7 @@ impl Filter {
 
     fn parse(text: &str) -> Result<Self, Error> {
         let program = Program::compile(text).map_err(|errors| syntax(text, &errors.to_string()))?;
-        cost::refuse_too_deep(program.expression())?;
+        bounds::refuse_too_deep(program.expression())?;
         let mut uses = Uses::default();
         uses.read(program.expression());
         if let Some(name) = uses.unknown {
@@ -122,13 +121,16 @@ impl Filter {
                 name: name.to_owned(),
             });
         }
+        let compiled = compiled(text, &program).map_err(|reason| Error::Misfit {
+            expression: text.to_owned(),
+            reason,
+        })?;
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
-        let cost = Cost::of(program.expression());
         Ok(Self {
             text: text.to_owned(),
             program,
             columns,
-            cost,
+            compiled,
         })
     }
 
@@ -147,28 +149,44 @@ impl Filter {
     /// Evaluates the expression.
     ///
     /// # Errors
-    /// When it fails, gives no boolean, or would take too long on a row of this size.
+    /// When it fails, gives no boolean, or takes too much.
     pub fn accepts(&self, facts: &Facts) -> Result<bool, Error> {
+        self.accepts_within(facts, &mut { STEPS })
+    }
+
+    /// Evaluates the expression with at most `allowance` steps, and takes from that what it took.
+    ///
+    /// # Errors
+    /// When it fails, gives no boolean, or takes too much.
+    pub fn accepts_within(&self, facts: &Facts, allowance: &mut u64) -> Result<bool, Error> {
         let failed = |reason: String| Error::Failed {
             expression: self.text.clone(),
             reason,
         };
-        if !self.cost.is_affordable(facts.size) {
-            return Err(failed("it would look at too much in a row so large".into()));
-        }
-        let mut context = Context::default();
-        for (name, value) in VARIABLES.into_iter().zip(&facts.values) {
-            context.add_variable_from_value(name, value.clone());
-        }
-        let answer = catch_unwind(AssertUnwindSafe(|| self.program.execute(&context)))
-            .map_err(|_| failed("the interpreter gave up on it".into()))?
-            .map_err(|error| failed(error.to_string()))?;
+        let fuel = Fuel::new(*allowance);
+        let evaluate = || {
+            let interpreter = Interpreter {
+                compiled: &self.compiled,
+                variable: &|name| facts.value(name, &fuel),
+                fuel: &fuel,
+                searches: Default::default(),
+            };
+            let answer = interpreter.value(self.program.expression())?;
+            Ok(match answer {
+                Value::Bool(answer) => Ok(answer),
+                other => Err(other.type_name()),
+            })
+        };
+        let answer = catch_unwind(AssertUnwindSafe(evaluate));
+        *allowance -= fuel.spent();
+        let answer = answer.map_err(|_| failed("the interpreter gave up on it".into()))?;
         match answer {
-            Value::Bool(answer) => Ok(answer),
-            other => Err(Error::NotBoolean {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(answer)) => Err(Error::NotBoolean {
                 expression: self.text.clone(),
-                answer: other.type_of().to_string(),
+                answer: answer.to_owned(),
             }),
+            Err(Halt::Failed(reason) | Halt::Exhausted(reason)) => Err(failed(reason)),
         }
     }
 
@@ -181,6 +199,53 @@ impl Filter {
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(String::as_str)
     }
+}
+
+/// Compiles the patterns of an expression, and finds those of its literals that a float cannot hold.
+///
+/// # Errors
+/// When a pattern cannot be compiled. The error says so in words.
+fn compiled(text: &str, program: &Program) -> Result<Compiled, String> {
+    let mut compiled = Compiled::default();
+    let mut bytes = pattern::BYTES;
+    let mut rest = vec![program.expression()];
+    while let Some(part) = rest.pop() {
+        rest.extend(bounds::parts(part));
+        match &part.expr {
+            Expr::Call(call) if call.func_name == "matches" => {
+                let Some(pattern) = call.args.last() else {
+                    continue;
+                };
+                let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
+                    return Err("the pattern of matches has to stand in quotes".into());
+                };
+                let (found, taken) = Pattern::compile(text.inner(), bytes)?;
+                bytes = bytes.saturating_sub(taken);
+                compiled.patterns.insert(pattern.id, found);
+            }
+            Expr::Literal(LiteralValue::Double(float)) => {
+                let float = *float.inner();
+                if let Some(written) = written(text, program, part.id, float)
+                    && let Number::Written(_) = Number::literal(&written, float)
+                {
+                    compiled.fractions.insert(part.id, written);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(compiled)
+}
+
+/// A literal as it stands in the text.
+fn written(text: &str, program: &Program, id: u64, float: f64) -> Option<String> {
+    let (start, end) = program.source_info().offset_for(id)?;
+    let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+    let literal: String = text.chars().skip(start).take(end + 1 - start).collect();
+    // The sign may stand before it.
+    let found = [format!("-{literal}"), literal];
+    let same = |literal: &String| literal.parse::<f64>().is_ok_and(|value| value == float);
+    found.into_iter().find(same)
 }
 
 impl PartialEq for Filter {
@@ -274,14 +339,12 @@ impl<'a> Uses<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn facts() -> Facts {
-        let new = json!({"id": 7, "price": 9.5, "title": "Dune", "tags": ["a"], "sold": null});
-        let old = json!({"id": 7, "price": 10, "title": "Dune"});
-        Facts::new(&new, &old, Some(&["price"]), "book.changed", Some("3"))
+        let new = r#"{"id": 7, "price": 9.5, "title": "Dune", "tags": ["a"], "sold": null}"#;
+        let old = r#"{"id": 7, "price": 10, "title": "Dune"}"#;
+        Facts::new(new, old, Some(&["price"]), "book.changed", Some("3")).unwrap()
     }
 
     #[test]

@@ -3,12 +3,18 @@
 //! A template prints JSON. Values print as JSON by themselves, quotes included, and the output is parsed before it is
 //! sent.
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
-use serde::Serialize;
-use serde_json::Value;
+use std::sync::Arc;
+
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use thiserror::Error;
 
-/// The most steps of a template. This bounds its time and its output, because the reader waits for it.
+use super::{
+    document::{self, Document},
+    view::{self, DEEPEST, Numbers},
+};
+
+/// The most steps of a template, of which one is paid for 64 bytes that it prints or makes. This bounds its time and
+/// its memory, because the reader waits for it.
 const FUEL: u64 = 100_000;
 /// The name of the only template of its environment.
 const NAME: &str = "payload";
@@ -20,15 +26,15 @@ pub struct Template {
 }
 
 /// The variables of a template.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct View<'a> {
     /// What would be sent without the template: the shown columns by the names that they are shown by, and the fields
     /// of `enrich`.
-    pub data: Value,
+    pub data: Document,
     /// The row after the change, by the columns' own names; null after a deletion.
-    pub new: Value,
+    pub new: Document,
     /// The row before the change, as far as it is known; otherwise null.
-    pub old: Value,
+    pub old: Document,
     /// The columns that changed; null where this is unknown.
     pub changed: Option<Vec<&'a str>>,
     /// The event's name.
@@ -49,6 +55,17 @@ pub enum Error {
     /// The template cannot be compiled or rendered.
     #[error("{0}")]
     Template(String),
+    /// The row cannot be read.
+    #[error("it cannot read the row: {0}")]
+    Row(#[from] document::Error),
+    /// The row is nested too deep.
+    #[error("the row has {depth} levels; a template takes {deepest}")]
+    TooDeep {
+        /// The levels of the row.
+        depth: u32,
+        /// The most that are allowed.
+        deepest: u32,
+    },
     /// The output is not JSON.
     #[error("what it prints is not JSON: {reason}, in {printed:?}")]
     NotJson {
@@ -80,9 +97,38 @@ impl Template {
     ///
     /// # Errors
     /// When rendering fails, or the output is not JSON.
-    pub fn render(&self, view: &View<'_>) -> Result<Vec<u8>, Error> {
-        let template = self.environment.get_template(NAME);
-        let printed = template.and_then(|template| template.render(Serde(view)));
+    pub fn render(&self, view: View<'_>) -> Result<Vec<u8>, Error> {
+        let documents = [&view.data, &view.new, &view.old];
+        let depth = documents.map(Document::depth).into_iter().max();
+        if let Some(depth) = depth.filter(|depth| *depth > DEEPEST) {
+            let deepest = DEEPEST;
+            return Err(Error::TooDeep { depth, deepest });
+        }
+        let numbers = Arc::new(Numbers::new(documents));
+        let value = |document| view::value(document, &numbers);
+        let changed = view
+            .changed
+            .map(|names| names.into_iter().map(str::to_owned));
+        let changed = changed.map(Iterator::collect::<Vec<_>>);
+        let context = context! {
+            data => value(view.data),
+            new => value(view.new),
+            old => value(view.old),
+            changed => changed,
+            event => view.event,
+            owner => view.owner,
+            table => view.table,
+            op => view.op,
+            timestamp => view.timestamp,
+        };
+        // How numbers print depends on the row.
+        let mut environment = self.environment.clone();
+        view::print_with(&mut environment, &numbers);
+        let template = environment.get_template(NAME);
+        let printed = template.and_then(|template| template.render(context));
+        if numbers.are_exhausted() {
+            return Err(Error::Template("it looks at too much of the row".into()));
+        }
         let printed = printed.map_err(|error| explain(&error))?;
         let json = printed.trim();
         match serde_json::from_str::<serde::de::IgnoredAny>(json) {
@@ -117,20 +163,28 @@ fn around(json: &str, line: usize, column: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    const NEW: &str = r#"{"title": "Dune \"x\"", "price": 9.5, "tags": ["a"], "sold": null, "exact": 19.9000,
+        "large": 50000000000000000001, "huge": 1e400, "tiny": 1e-400, "float": 1e+20, "odd": "\ud83d",
+        "long": 0.12345678901234567891, "longer": 0.12345678901234567892, "prices": [1.0, 1.00, 2.50, 3], "zero": -0,
+        "deep": {"all": [19.900, {"b": 1e400}]}}"#;
+
+    fn document(json: &str) -> Document {
+        Document::parse(json).unwrap()
+    }
 
     fn render(text: &str) -> Result<String, String> {
         let view = View {
-            data: json!({"titel": "Dune \"x\"", "author": {"name": "Herbert"}}),
-            new: json!({"title": "Dune \"x\"", "price": 9.5, "tags": ["a"], "sold": null}),
+            data: document(r#"{"titel": "Dune \"x\"", "author": {"name": "Herbert"}}"#),
+            new: document(NEW),
+            old: document(r#"{"price": 19.9}"#),
             event: "book.added",
             owner: Some("7"),
             ..View::default()
         };
         let template = Template::compile(text).map_err(|error| error.to_string())?;
-        let printed = template.render(&view).map_err(|error| error.to_string())?;
+        let printed = template.render(view).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(printed).unwrap())
     }
 
@@ -160,6 +214,125 @@ mod tests {
             ),
         ] {
             assert_eq!(render(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_print_as_they_stand_in_the_row() {
+        for (text, expected) in [
+            ("{{ new.exact }}", "19.9000"),
+            ("{{ new.large }}", "50000000000000000001"),
+            (
+                "[{{ new.huge }}, {{ new.tiny }}, {{ new.float }}, {{ new.zero }}]",
+                "[1e400, 1e-400, 1e+20, -0]",
+            ),
+            (
+                "[{{ new.exact }}, {{ old.price }}, {{ new.exact }}]",
+                "[19.9000, 19.9, 19.9000]",
+            ),
+            (
+                "[{{ new.long }}, {{ new.longer }}]",
+                "[0.12345678901234567891, 0.12345678901234567892]",
+            ),
+            (
+                "[{% for price in new.prices %}{{ price }}{% if not loop.last %},{% endif %}{% endfor %}]",
+                "[1.0,1.00,2.50,3]",
+            ),
+            ("{{ new.prices }}", "[1.0,1.00,2.50,3]"),
+            ("{{ new.deep }}", r#"{"all":[19.900,{"b":1e400}]}"#),
+            ("{{ new.deep|tojson }}", r#"{"all":[19.900,{"b":1e400}]}"#),
+            (
+                "{{ {'a': new.exact, 'b': [new.huge, new.tags]} }}",
+                r#"{"a":19.9000,"b":[1e400,["a"]]}"#,
+            ),
+            ("{{ new.exact|string }}", r#""19.9000""#),
+            ("{{ new.odd }}", r#""\ud83d""#),
+            ("{{ new.exact * 2 }}", "39.8"),
+            (
+                "{{ new.exact > 10 and new.exact < 20 and new.exact == 19.9 }}",
+                "true",
+            ),
+            ("{{ new.price + 1 }}", "10.5"),
+            ("{{ new.large - 1 }}", "50000000000000000000"),
+            ("{{ new.prices|length }}", "4"),
+            ("{{ new.prices|sum }}", "7.5"),
+            ("{{ new.deep.all[1].b }}", "1e400"),
+            (
+                "{{ new.deep == new.deep and new.deep != new.tags }}",
+                "true",
+            ),
+            ("{{ new.deep|items|list|length }}", "1"),
+        ] {
+            assert_eq!(render(text).as_deref(), Ok(expected), "{text}");
+        }
+        let whole = render("{{ new }}").unwrap();
+        assert!(
+            whole.contains(r#""exact":19.9000"#) && whole.contains(r#""odd":"\ud83d""#),
+            "{whole}"
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_an_error_and_not_null() {
+        for text in [
+            "{{ new.price * 1e308 * 10 }}",
+            "{{ new.huge * 2 }}",
+            "{{ [new.price * 1e308 * 10] }}",
+        ] {
+            assert!(render(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_many_levels_is_rendered_and_one_of_too_many_is_an_error() {
+        let at = |levels: usize| {
+            let json = format!("{}1.50{}", "[".repeat(levels), "]".repeat(levels));
+            let view = View {
+                new: document(&json),
+                ..View::default()
+            };
+            let template = Template::compile("{{ new }}").unwrap();
+            let printed = template.render(view).map_err(|error| error.to_string());
+            printed.map(|printed| printed == json.as_bytes())
+        };
+        assert_eq!(at(200), Ok(true));
+        assert_eq!(
+            at(5000),
+            Err("the row has 5000 levels; a template takes 512".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_template_takes_no_more_of_the_row_than_it_may() {
+        let row = format!(
+            r#"{{"t": "{}", "l": [{}]}}"#,
+            "x".repeat(1 << 20),
+            vec!["1.5"; 50_000].join(",")
+        );
+        for text in [
+            "{% set ns = namespace(all=[]) %}{% for i in range(9000) %}{% set ns.all = ns.all + [new.t] %}{% endfor %}1",
+            "{% for i in range(9000) %}{% if new.l == old.l %}{% endif %}{% endfor %}1",
+            "[{% for i in range(9000) %}{{ new.l }},{% endfor %}1]",
+            "{% for i in range(9000) %}{% set x = new.l|tojson %}{% endfor %}1",
+            "{{ (new.t ~ new.t) * 1000 }}",
+            "{{ [new.l] * 100000 }}",
+            "{{ ([new.l] * 100000)|tojson }}",
+        ] {
+            let view = View {
+                new: document(&row),
+                old: document(&row),
+                ..View::default()
+            };
+            let error = Template::compile(text)
+                .unwrap()
+                .render(view)
+                .unwrap_err()
+                .to_string();
+            let bounded = ["fuel", "too much of the row", "too large"];
+            assert!(
+                bounded.iter().any(|part| error.contains(part)),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -4,16 +4,20 @@ use super::row::values;
 use crate::{event::Event, expression::filter::Facts};
 
 /// The variables of expressions for this event: its row or message, what changed, its name and its owner.
-pub fn facts(event: &Event) -> Facts {
+///
+/// # Errors
+/// When its row is no JSON, in words. No expression can say anything of the event then.
+pub fn facts(event: &Event) -> Result<Facts, String> {
     let (new, old) = values(event);
     let changed = event.changed();
     let changed: Option<Vec<&str>> =
         changed.map(|all| all.iter().map(|column| column.column).collect());
-    Facts::new(
-        &new,
-        &old,
+    let facts = Facts::new(
+        new,
+        old,
         changed.as_deref(),
         &event.name,
         event.owner.as_deref(),
-    )
+    );
+    facts.map_err(|error| format!("expressions cannot read the row: {error}"))
 }

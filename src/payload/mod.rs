@@ -20,7 +20,10 @@ use self::{
     parts::{Parts, full_name},
     row::{Row, Thin, values},
 };
-use crate::expression::template::{self, View};
+use crate::expression::{
+    document::{self, Document},
+    template::{self, View},
+};
 use crate::{
     config::PayloadFormat,
     event::{Event, Subject},
@@ -175,8 +178,16 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
     let template = shape.template()?;
     let (new, old) = values(event);
     let changed = event.changed();
+    let documents = || {
+        let data = Document::parse(String::from_utf8_lossy(data))?;
+        Ok::<_, document::Error>((data, Document::parse(new)?, Document::parse(old)?))
+    };
+    let (data, new, old) = match documents() {
+        Ok(documents) => documents,
+        Err(error) => return Some(Err(error.into())),
+    };
     let view = View {
-        data: serde_json::from_slice(data).unwrap_or_default(),
+        data,
         new,
         old,
         changed: changed.map(|all| all.iter().map(|column| column.column).collect()),
@@ -186,7 +197,7 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
         op: operation(&change.row),
         timestamp: timestamp(event.commit_time),
     };
-    Some(template.render(&view))
+    Some(template.render(view))
 }
 
 impl PayloadFormat {

@@ -1,7 +1,5 @@
 //! The row of an event as a JSON object.
 
-use serde_json::Value;
-
 use super::object::Object;
 use crate::event::shape::Shape;
 use crate::{
@@ -135,21 +133,24 @@ impl<'a> Thin<'a> {
     }
 }
 
-/// `new` and `old` for expressions and templates: the row after and before the change, with the columns that payloads
-/// show but by their own names; or the payload of a message and null.
-pub(super) fn values(event: &Event) -> (Value, Value) {
-    let parse = |json: &[u8]| serde_json::from_slice(json).unwrap_or_default();
+/// `new` and `old` for expressions and templates, as JSON: the row after and before the change, with the columns that
+/// payloads show but by their own names; or the payload of a message and null.
+pub(super) fn values(event: &Event) -> (String, String) {
+    let text = |json: Vec<u8>| match String::from_utf8(json) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
     match &event.subject {
         Subject::Row { change, .. } => {
             let value = |image: Option<Image<'_>>| {
                 let row = image.map(|image| Row::render(event, image, Names::Own));
-                row.map_or(Value::Null, |row| parse(&row.json))
+                row.map_or_else(|| "null".to_owned(), |row| text(row.json))
             };
             (
                 value(change.after().map(Image::Whole)),
                 value(change.before()),
             )
         }
-        Subject::Message(message) => (parse(message.payload.get().as_bytes()), Value::Null),
+        Subject::Message(message) => (message.payload.get().to_owned(), "null".to_owned()),
     }
 }

@@ -160,10 +160,12 @@ fn check_conditions(rule: &Rule, event: &Event, written: &EventRule) -> Result<(
     let Some(when) = &rule.when else {
         return Ok(());
     };
-    match when.accepts(&facts(event)) {
+    let answer =
+        facts(event).and_then(|facts| when.accepts(&facts).map_err(|error| error.to_string()));
+    match answer {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotFired::When(when.text().to_owned())),
-        Err(error) => Err(NotFired::WhenFailed(error.to_string())),
+        Err(error) => Err(NotFired::WhenFailed(error)),
     }
 }
 
@@ -199,7 +201,7 @@ fn why_skipped(
     event: &Event,
     by_pattern: &HashSet<&HookId>,
     by_owner: &HashSet<&HookId>,
-    facts: &Facts,
+    facts: &Result<Facts, String>,
 ) -> Option<Skipped> {
     let hook = match &listed.made {
         Ok(hook) => hook,
@@ -218,6 +220,10 @@ fn why_skipped(
         });
     }
     let filter = hook.filter.as_ref()?;
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(error) => return Some(Skipped::FilterFailed(error.clone())),
+    };
     match filter.accepts(facts) {
         Ok(true) => None,
         Ok(false) => Some(Skipped::Filter(filter.text().to_owned())),

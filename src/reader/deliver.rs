@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Result;
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 use tokio_postgres::Client;
 
 use super::{
@@ -44,6 +47,9 @@ const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// A row of more bytes than this is charged to the memory budget while it is delivered. Smaller rows are covered by
 /// what the stream may read ahead.
 const LARGE_ROW: usize = 1 << 20;
+
+/// After so many steps of filters, the reader lets others use its thread.
+const STEPS_AT_ONCE: u64 = 100_000;
 
 /// Which of the hooks that listen to an event receive it.
 struct Recipients<'a> {
@@ -232,11 +238,16 @@ impl Reader {
     /// # Errors
     /// When the database cannot be asked.
     async fn find_recipients(
-        &self,
+        &mut self,
         event: &Arc<Event>,
         recipients: &Recipients<'_>,
     ) -> Result<Vec<Permitted>> {
-        let hooks = self.choose_hooks(event, recipients);
+        let mut hooks = self.choose_hooks(event, recipients).await;
+        if recipients.waited.is_some() {
+            let now = hooks.into_iter();
+            let now = now.filter_map(|(hook, flaw)| Some((self.as_now(hook)?, flaw)));
+            hooks = now.collect();
+        }
         if hooks.is_empty() {
             return Ok(Vec::new());
         }
@@ -348,39 +359,60 @@ impl Reader {
 
     /// The hooks that listen to an event and whose expressions accept it. A hook whose expression failed is among them,
     /// with the reason.
-    fn choose_hooks(
-        &self,
+    async fn choose_hooks(
+        &mut self,
         event: &Event,
         recipients: &Recipients<'_>,
     ) -> Vec<(Arc<Hook>, Option<String>)> {
-        let when = recipients.when;
         let hooks = self.listeners(event, recipients);
-        let filtered = when.is_some() || hooks.iter().any(|hook| hook.filter.is_some());
-        let facts = (filtered && !hooks.is_empty()).then(|| facts(event));
-        let event_wants = wants(when, facts.as_ref());
-        // A hook that was changed while the event waited is sent it as the hook is now, if it still is that owner's.
-        let now = |hook: Arc<Hook>| match recipients.waited {
-            Some(_) => {
-                let now = self.hooks.index.get(&hook.id);
-                now.filter(|now| now.owner == hook.owner).cloned()
-            }
-            None => Some(hook),
+        let filtered = hooks.iter().any(|hook| hook.filter.is_some());
+        if hooks.is_empty() || !(filtered || recipients.when.is_some()) {
+            return hooks.into_iter().map(|hook| (hook, None)).collect();
+        }
+        let all_flawed = |flaw: String| {
+            let hooks = hooks.iter().map(Arc::clone);
+            hooks.map(|hook| (hook, Some(flaw.clone()))).collect()
         };
-        let chosen = hooks.into_iter().filter_map(|hook| {
-            let wants = match &event_wants {
-                Ok(true) => self.filter_wants(&hook, event, facts.as_ref()),
-                other => other.clone(),
-            };
-            match wants {
-                Ok(true) => Some((now(hook)?, None)),
-                Ok(false) => None,
-                Err(flaw) => Some((now(hook)?, Some(flaw))),
+        let facts = match facts(event) {
+            Ok(facts) => facts,
+            Err(flaw) => return all_flawed(flaw),
+        };
+        let event_wants = recipients
+            .when
+            .map_or(Ok(true), |when| when.accepts(&facts));
+        match event_wants {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(error) => return all_flawed(error.to_string()),
+        }
+        let (mut asking, others): (Vec<_>, Vec<_>) =
+            hooks.into_iter().partition(|hook| hook.filter.is_some());
+        let mut chosen: Vec<_> = others.into_iter().map(|hook| (hook, None)).collect();
+        // One owner after the other, so that each has what it may spend.
+        asking.sort_by(|one, two| one.owner.cmp(&two.owner));
+        let mut spent = 0;
+        for of_owner in asking.chunk_by(|one, two| one.owner == two.owner) {
+            let owner = of_owner.first().and_then(|hook| hook.owner.as_ref());
+            let mut left = self.allowances.take(owner, of_owner.len() as u64);
+            for hook in of_owner {
+                let before = left;
+                match self.filter_wants(hook, event, &facts, &mut left) {
+                    Ok(true) => chosen.push((Arc::clone(hook), None)),
+                    Ok(false) => {}
+                    Err(flaw) => chosen.push((Arc::clone(hook), Some(flaw))),
+                }
+                spent += before.saturating_sub(left);
+                if spent > STEPS_AT_ONCE {
+                    spent = 0;
+                    yield_now().await;
+                }
             }
-        });
-        chosen.collect()
+            self.allowances.give_back(owner, left);
+        }
+        chosen
     }
 
-    /// Does the hook's filter accept the event?
+    /// Does the hook's filter accept the event? What that takes is taken from `left`.
     ///
     /// # Errors
     /// Why it failed. A panic concerns no other hook.
@@ -388,13 +420,25 @@ impl Reader {
         &self,
         hook: &Hook,
         event: &Event,
-        facts: Option<&Facts>,
+        facts: &Facts,
+        left: &mut u64,
     ) -> Result<bool, String> {
-        let wanted = caught_now(|| wants(hook.filter.as_deref(), facts));
-        wanted.unwrap_or_else(|panic| {
-            self.record_panic(event, Some(hook), &panic);
-            Err(format!("rowhook panicked on the event: {panic}"))
-        })
+        let Some(filter) = &hook.filter else {
+            return Ok(true);
+        };
+        match caught_now(|| filter.accepts_within(facts, left)) {
+            Ok(wanted) => wanted.map_err(|error| error.to_string()),
+            Err(panic) => {
+                self.record_panic(event, Some(hook), &panic);
+                Err(format!("rowhook panicked on the event: {panic}"))
+            }
+        }
+    }
+
+    /// A hook that was changed while the event waited is sent it as the hook is now, if it still is that owner's.
+    fn as_now(&self, hook: Arc<Hook>) -> Option<Arc<Hook>> {
+        let now = self.hooks.index.get(&hook.id)?;
+        (now.owner == hook.owner).then(|| Arc::clone(now))
     }
 
     /// The hooks that listen to an event, whatever their expressions say. For one that has waited, they are as they were
@@ -519,17 +563,6 @@ fn delivery_bytes(body: usize, hook: &Hook) -> usize {
         None => 0,
     };
     body + copies + memory::DELIVERY
-}
-
-/// Does the expression accept the event? Without an expression it does.
-///
-/// # Errors
-/// Why the expression failed.
-fn wants(filter: Option<&Filter>, facts: Option<&Facts>) -> Result<bool, String> {
-    match (filter, facts) {
-        (Some(filter), Some(facts)) => filter.accepts(facts).map_err(|error| error.to_string()),
-        _ => Ok(true),
-    }
 }
 
 /// The lanes in which a delivery of this event keeps its order.

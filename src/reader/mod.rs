@@ -5,6 +5,7 @@
 //! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
 //! in the stream.
 
+mod allowance;
 mod aside;
 mod backfill;
 mod deliver;
@@ -29,6 +30,7 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use self::{
+    allowance::Allowances,
     hooks::{CheckedRow, Hooks},
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -78,6 +80,8 @@ pub struct Reader {
     waiting: Waiting,
     /// A hook wants all of its events in order, those of several tables too.
     orders_hooks: bool,
+    /// What filters may still take, by owner.
+    allowances: Allowances,
 }
 
 impl Reader {
@@ -126,6 +130,7 @@ impl Reader {
             system_identifier: String::new(),
             session: SessionState::default(),
             told: HashSet::new(),
+            allowances: Allowances::default(),
         })
     }
 

@@ -17,6 +17,7 @@ mod delivering;
 mod dialects;
 mod disabling;
 mod django;
+mod expressions;
 mod gaps;
 mod history;
 mod hook_table;

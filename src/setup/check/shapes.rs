@@ -13,6 +13,7 @@ use crate::{
     config::{Action, Config, EventRule, EventSource, Location, Pattern, TableRules},
     event::shape::Shape,
     expression::{
+        document::Document,
         query::Query,
         template::{Template, View},
         typing::Columns,
@@ -385,7 +386,7 @@ fn template_failure(
             let Some(rule) = rule_on(config, &rules.table, &action) else {
                 continue;
             };
-            if let Err(error) = template.render(&view(rules, row, rule, &action, op)) {
+            if let Err(error) = template.render(view(rules, row, rule, &action, op)) {
                 let what = format!(
                     "the payload of {}, for {} with {called}: {error}",
                     rules.table, rule.name
@@ -427,15 +428,16 @@ fn view<'a>(
         let own = fields().filter(|(name, _)| shape.name(name).is_some());
         Value::Object(own.map(|(name, value)| (name.clone(), value)).collect())
     };
+    let document = |row: Value| Document::parse(row.to_string()).unwrap_or_default();
     View {
-        data: Value::Object(shown.chain(added).collect()),
+        data: document(Value::Object(shown.chain(added).collect())),
         new: match action {
-            Action::Deleted => Value::Null,
-            _ => own(),
+            Action::Deleted => Document::default(),
+            _ => document(own()),
         },
         old: match action {
-            Action::Created => Value::Null,
-            _ => own(),
+            Action::Created => Document::default(),
+            _ => document(own()),
         },
         changed: None,
         event: &rule.name,

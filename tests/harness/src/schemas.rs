@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use rowhook::{
     config::{Config, EventSource, PayloadFormat},
     event::EventMap,
+    expression::document::Document,
     postgres::relation::Relation,
     preview::schema::{About, Subject, schema},
 };
@@ -97,6 +98,8 @@ impl Schemas {
         }
         let body: Value = match serde_json::from_slice(body) {
             Ok(body) => body,
+            // Some JSON of Postgres has no value here: 1e400, or half of a surrogate pair. Tests look at its bytes.
+            Err(_) if Document::parse(String::from_utf8_lossy(body)).is_ok() => return Ok(()),
             Err(error) => return Err(vec![error.to_string()]),
         };
         let event = [&body["hook"]["event"], &body["type"]]
