@@ -12,10 +12,15 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Uri;
-use hyper_util::rt::TokioIo;
+use hyper::rt;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpSocket, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
 use tower_service::Service;
@@ -24,6 +29,7 @@ use super::{
     guard::{Guard, Refusal},
     resolve::Resolver,
 };
+use crate::files;
 
 /// How long to wait for an address before the next one of the host is tried beside it.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -34,6 +40,12 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many connections are open at once, if there are files enough. Further ones wait for one of them to close.
+const CONNECTIONS: usize = 1 << 15;
+/// They take one of so many parts of the files that may be open. Without the rest, Postgres could not be reached again
+/// when a session with it has ended.
+const PARTS: usize = 2;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects only where the guard allows.
@@ -41,6 +53,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Connector {
     guard: Arc<Guard>,
     resolver: Resolver,
+    places: Arc<Semaphore>,
 }
 
 impl Connector {
@@ -48,6 +61,7 @@ impl Connector {
         Self {
             guard: Arc::clone(guard),
             resolver: resolver.clone(),
+            places: Arc::new(Semaphore::new(files::share(CONNECTIONS, PARTS))),
         }
     }
 
@@ -59,7 +73,7 @@ impl Connector {
         }
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+    async fn connect(self, uri: Uri) -> Result<Placed, BoxError> {
         let host = uri.host().ok_or(Refusal::NoHost)?;
         let port = match uri.port_u16() {
             Some(port) => port,
@@ -73,7 +87,12 @@ impl Connector {
         };
         let addresses = addresses.into_iter();
         let addresses = addresses.map(|address| SocketAddr::new(address, port));
-        Ok(TokioIo::new(connect_to_one(addresses.collect()).await?))
+        let place = Arc::clone(&self.places).acquire_owned().await?;
+        let stream = connect_to_one(addresses.collect()).await?;
+        Ok(Placed {
+            stream: TokioIo::new(stream),
+            _place: place,
+        })
     }
 
     /// Those of the addresses of a host that the guard allows.
@@ -152,9 +171,9 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = Placed;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<TcpStream>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Placed, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -162,6 +181,64 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         Box::pin(self.clone().connect(uri))
+    }
+}
+
+/// A connection that has its place among all of them.
+pub(super) struct Placed {
+    stream: TokioIo<TcpStream>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection for Placed {
+    fn connected(&self) -> Connected {
+        self.stream.connected()
+    }
+}
+
+impl rt::Read for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl rt::Write for Placed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 }
 

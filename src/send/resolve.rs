@@ -207,11 +207,13 @@ impl Going {
 
     async fn ask(&self) -> Found {
         let asked = self.shelf.asked()?;
-        let listed = asked.listed(&self.name);
+        // The host of a URL is ASCII already. Names with underscores are no names of hosts, and yet in use.
+        let name = Name::from_ascii(&self.name).map_err(|error| Unresolved(error.to_string()))?;
+        let listed = asked.listed(&name);
         if !listed.is_empty() {
             return Ok(listed.into());
         }
-        match asked.resolver.lookup_ip(&*self.name).await {
+        match asked.resolver.lookup_ip(name).await {
             Ok(found) => {
                 let found: Arc<[IpAddr]> = found.iter().collect();
                 match found.is_empty() {
@@ -228,10 +230,7 @@ impl Going {
 
 impl Asked {
     /// The addresses of a name in the hosts file. If it has any, the name servers are not asked.
-    fn listed(&self, name: &str) -> Vec<IpAddr> {
-        let Ok(name) = Name::from_str_relaxed(name) else {
-            return Vec::new();
-        };
+    fn listed(&self, name: &Name) -> Vec<IpAddr> {
         let kinds = [RecordType::AAAA, RecordType::A];
         let found = kinds.into_iter().filter_map(|kind| {
             let query = Query::query(name.clone(), kind);

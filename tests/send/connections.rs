@@ -101,8 +101,8 @@ async fn a_host_whose_first_address_swallows_everything_is_reached_at_the_next()
 async fn a_host_whose_first_address_refuses_is_reached_at_the_next() {
     let two = [Ipv4Addr::new(127, 0, 0, 73), Ipv4Addr::new(127, 0, 0, 74)];
     let port = answering(two[1], 0).await.port();
-    let server = NameServer::of(&[("refuses.test", &two)]).await;
-    let target = target(&format!("http://refuses.test:{port}/"));
+    let server = NameServer::of(&[("refuses_one.test", &two)]).await;
+    let target = target(&format!("http://refuses_one.test:{port}/"));
     assert_eq!(code(&send(&sender_asking(&server), &target).await), 200);
 }
 

@@ -263,3 +263,36 @@ async fn tests_of_silent_targets_keep_no_visitor_waiting() {
         .await;
     assert_eq!(changed.status, 200, "{}", changed.text);
 }
+
+#[tokio::test]
+async fn many_slow_requests_leave_files_for_the_sessions_with_postgres() {
+    let database = Database::bookstore().await;
+    let (receiver, gate) = (Receiver::start().await, Gate::closed().await);
+    let config = database
+        .config(BOOK_EVENTS)
+        .replace("[delivery]\n", "[delivery]\ntimeout = \"4s\"\n");
+    let mut rowhook = Rowhook::start_with_files(&config, 200);
+    rowhook.until_log("attached").await;
+    for _ in 0..20 {
+        database.hook(Some("7"), "book.added", &gate.url()).await;
+    }
+    let books = "insert into book select n, 7, 1, 'Dune', 9 from generate_series(1, 16) n";
+    database.sql(books).await;
+    until_within(DEADLINE, "all places are taken", async || {
+        gate.waiting() >= 100
+    })
+    .await;
+    database
+        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowhook%'")
+        .await;
+    database
+        .hook(Some("8"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (100, 8, 2, 'Emma', 9)")
+        .await;
+    receiver.expect(1).await;
+    let parked = "select count(*) = 320 from rowhook.delivery where state <> 'delivered'";
+    database.until("what waits is parked", parked).await;
+    assert!(!rowhook.log().contains("Too many open files"));
+}
