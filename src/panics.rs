@@ -1,7 +1,7 @@
 //! Panics that are caught, so that a bug ends the piece of work that ran into it and nothing else.
 //!
-//! Whoever catches decides what is thrown away: whatever the work was changing may be half changed. [`lock`](crate::lock)
-//! hands such values out all the same.
+//! Whoever catches decides what is thrown away: whatever the work was changing may be half changed.
+//! [`lock`](crate::lock) hands such values out all the same.
 
 use std::{
     any::Any,

@@ -1,5 +1,5 @@
-//! What one hook may have at most, wherever it stands: in hooks.toml, in rowhook's table, in a table of the application,
-//! or in a request to the API.
+//! What one hook may have at most, wherever it stands: in hooks.toml, in rowhook's table, in a table of the
+//! application, or in a request to the API.
 //!
 //! Each is far beyond what receivers take. Without them, one hook could take memory from all others, have a request
 //! that no endpoint accepts, or more than a request can hold.

@@ -1,8 +1,8 @@
-//! What becomes of a hook that rowhook panics on: it is set aside, and all that its courier holds is parked. Nothing else
-//! hears of it.
+//! What becomes of a hook that rowhook panics on: it is set aside, and all that its courier holds is parked. Nothing
+//! else hears of it.
 //!
-//! The hook stays aside until its row changes or rowhook starts again. What is committed meanwhile is parked too, so that
-//! nothing is lost when it goes on.
+//! The hook stays aside until its row changes or rowhook starts again. What is committed meanwhile is parked too, so
+//! that nothing is lost when it goes on.
 
 use std::{
     pin::Pin,

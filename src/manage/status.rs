@@ -18,7 +18,8 @@ pub struct Status {
     pub slot: Option<SlotStatus>,
     /// When it was last noted up to where everything is settled.
     pub noted_at: Option<String>,
-    /// The delivery of the stream that has been neither made nor parked for longest, if that is longer than five minutes.
+    /// The delivery of the stream that has been neither made nor parked for longest, if that is longer than five
+    /// minutes.
     pub held: Option<HeldStatus>,
     /// The deliveries in the table, counted.
     pub deliveries: DeliveryCounts,

@@ -128,7 +128,7 @@ pub const MIGRATIONS: [Migration; 22] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 14] = [
     "migration",
     "event",
     "hook",
@@ -142,6 +142,7 @@ pub const TABLES: [&str; 13] = [
     "idempotency",
     "backfill",
     "holder",
+    "invalid_hook",
 ];
 
 /// The functions that the migrations create.
