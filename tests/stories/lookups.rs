@@ -559,7 +559,7 @@ async fn a_hook_that_changes_into_one_that_cannot_be_read_stops_alone() {
         )
         .await;
     let (bad, good) = (Receiver::start().await, Receiver::start().await);
-    let head = format!("'{{\"x-filler\": \"' || repeat('n', 3000) || '\"}}'");
+    let head = "'{\"x-filler\": \"' || repeat('n', 3000) || '\"}'";
     database
         .sql(&format!(
             "insert into subscription values (1, 7, 'book.added', '{}', now(), {head}), (2, 7, 'book.added', '{}', now(), {head})",
