@@ -76,8 +76,7 @@ impl Halves {
     /// All of `rows` rows are to be asked about.
     pub fn of(rows: usize) -> Self {
         Self {
-            waiting: [0..rows]
-                .into_iter()
+            waiting: std::iter::once(0..rows)
                 .filter(|all| !all.is_empty())
                 .collect(),
             refused: Vec::new(),
@@ -86,7 +85,7 @@ impl Halves {
     }
 
     /// The rows to ask about next.
-    pub fn next(&mut self) -> Option<Range<usize>> {
+    pub fn next_part(&mut self) -> Option<Range<usize>> {
         self.waiting.pop()
     }
 
@@ -132,7 +131,7 @@ mod tests {
     /// Asks about `rows` rows, of which `bad` make a query fail. Returns the refused ones and the number of queries.
     fn ask(rows: usize, bad: &[usize]) -> (Vec<usize>, usize) {
         let (mut halves, mut queries) = (Halves::of(rows), 0);
-        while let Some(part) = halves.next() {
+        while let Some(part) = halves.next_part() {
             queries += 1;
             if bad.iter().any(|row| part.contains(row)) {
                 halves.refuse(part, refusal(Fault::Row));
@@ -161,11 +160,11 @@ mod tests {
     fn what_is_not_about_a_row_refuses_all_that_is_left() {
         for fault in [Fault::ForNow, Fault::Renamed, Fault::ForGood] {
             let mut halves = Halves::of(4);
-            let all = halves.next().unwrap();
+            let all = halves.next_part().unwrap();
             halves.refuse(all, refusal(Fault::Row));
-            let first = halves.next().unwrap();
+            let first = halves.next_part().unwrap();
             halves.refuse(first, refusal(fault));
-            assert_eq!(halves.next(), None);
+            assert_eq!(halves.next_part(), None);
             let refused = halves.refused();
             assert_eq!(
                 refused,

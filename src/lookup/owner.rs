@@ -240,7 +240,7 @@ impl Answers {
         keys: &[Arc<str>],
     ) -> Result<Asked, Error> {
         let mut halves = Halves::of(keys.len());
-        while let Some(part) = halves.next() {
+        while let Some(part) = halves.next_part() {
             let some = keys.get(part.clone()).unwrap_or_default();
             match lookup.values(client, some).await {
                 Ok(found) => found

@@ -135,7 +135,7 @@ impl Session {
         let mut texts = vec![None; rows.len()];
         let known: Vec<usize> = (0..rows.len()).filter(|at| rows[*at].is_some()).collect();
         let mut halves = Halves::of(known.len());
-        while let Some(part) = halves.next() {
+        while let Some(part) = halves.next_part() {
             let some = known.get(part.clone()).unwrap_or_default();
             if let Err(error) = self.run_some(sql, rows, some, &mut texts).await {
                 let is_too_slow = error.code() == Some(&SqlState::QUERY_CANCELED);

@@ -108,7 +108,7 @@ impl Source<'_> {
     ) -> Result<(Option<usize>, Option<Refusal>), Error> {
         let mut halves = Halves::of(changes.len());
         let mut left: Option<usize> = None;
-        while let Some(part) = halves.next() {
+        while let Some(part) = halves.next_part() {
             let some = changes.get_mut(part.clone()).unwrap_or_default();
             match self.fill_some(client, some, None).await {
                 Ok(no_room) => left = left.into_iter().chain(no_room).min(),

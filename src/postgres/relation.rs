@@ -127,28 +127,15 @@ impl Relation {
         })
     }
 
-    /// The table with these columns, which it had when they were named. Of a column that it no longer has, nothing but
-    /// the name is known.
+    /// The table with those of these columns that it no longer has, too. Of them, nothing but the name is known.
     #[must_use]
-    pub fn with_columns(self, names: &[String]) -> Self {
-        let place = |at: &usize| {
-            let name = &self.columns.get(*at)?.name;
-            names.iter().position(|other| other == name)
-        };
-        // All or none: part of a key does not identify a row.
-        let places = |key: &[usize]| key.iter().map(place).collect::<Option<Vec<_>>>();
-        let (primary_key, key) = (places(&self.primary_key), places(&self.key));
-        let mut known = self.columns;
-        let columns = names.iter().map(|name| {
-            let at = known.iter().position(|column| column.name == *name);
-            at.map_or_else(|| Column::unknown(name), |at| known.swap_remove(at))
-        });
-        Self {
-            columns: columns.collect(),
-            primary_key: primary_key.unwrap_or_default(),
-            key: key.unwrap_or_default(),
-            ..self
+    pub fn with_columns(mut self, names: &[String]) -> Self {
+        for name in names {
+            if self.column(name).is_none() {
+                self.columns.push(Column::unknown(name));
+            }
         }
+        self
     }
 
     /// The table's name, with its schema.

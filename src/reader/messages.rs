@@ -194,5 +194,8 @@ pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, Strin
             None => Value::Null,
         };
     }
+    if !row.iter().any(|value| *value != Value::Unchanged) {
+        return Err(format!("{} has none of its columns", action.table()));
+    }
     Ok(row)
 }

@@ -426,7 +426,7 @@ async fn an_action_on_a_row_whose_table_has_lost_a_column_is_still_heard() {
     let _rowhook = database.rowhook(&config).await;
     let body = last(&receiver, "book.read", 1).await;
     assert_eq!(body["data"], json!({"id": 1, "pages": 412}));
-    assert_eq!(body["unchanged"], json!(["title"]));
+    assert_eq!(body["unchanged"], json!(["price", "title"]));
     database
         .sql("select rowhook.emit_row('book', 'read', 1)")
         .await;
@@ -559,7 +559,7 @@ async fn a_hook_that_changes_into_one_that_cannot_be_read_stops_alone() {
         )
         .await;
     let (bad, good) = (Receiver::start().await, Receiver::start().await);
-    let head = format!("'{{\"x-filler\": \"' || repeat('n', 3000) || '\"}}'");
+    let head = "'{\"x-filler\": \"' || repeat('n', 3000) || '\"}'";
     database
         .sql(&format!(
             "insert into subscription values (1, 7, 'book.added', '{}', now(), {head}), (2, 7, 'book.added', '{}', now(), {head})",
