@@ -129,6 +129,7 @@ fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action
         "created" => return Ok(Action::Created),
         "updated" => return Ok(Action::Updated),
         "deleted" => return Ok(Action::Deleted),
+        "truncated" => return Ok(Action::Truncated),
         named => Action::Named(named.to_owned()),
     };
     let named = config.events.iter().any(|rule| {
@@ -136,7 +137,7 @@ fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action
     });
     ensure!(
         named,
-        "{text:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
+        "{text:?} is no action of {table}; it is created, updated, deleted, truncated, or one that [events] names"
     );
     Ok(action)
 }

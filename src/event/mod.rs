@@ -29,6 +29,7 @@ pub struct TableEvents {
     created: Vec<Rule>,
     updated: Vec<Rule>,
     deleted: Vec<Rule>,
+    truncated: Vec<Rule>,
     /// The rules of user-defined actions, by the name of the action.
     fired: HashMap<String, Vec<Rule>>,
     /// How the owner of a row is found; `None`: by the column `user_id`, where the table has it.
@@ -69,6 +70,7 @@ impl EventMap {
                 Action::Created => &mut events.created,
                 Action::Updated => &mut events.updated,
                 Action::Deleted => &mut events.deleted,
+                Action::Truncated => &mut events.truncated,
                 Action::Named(name) => events.fired.entry(name.clone()).or_default(),
             };
             rules.push(Rule::new(rule, changed, when.clone()));
@@ -130,7 +132,7 @@ impl EventMap {
 impl TableEvents {
     /// The names of the table's events.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        let rules = [&self.created, &self.updated, &self.deleted];
+        let rules = [&self.created, &self.updated, &self.deleted, &self.truncated];
         let rules = rules.into_iter().chain(self.fired.values());
         rules.flatten().map(|rule| &rule.name)
     }
@@ -157,6 +159,7 @@ impl TableEvents {
             RowChange::Update { .. } => &self.updated,
             RowChange::Delete { .. } => &self.deleted,
             RowChange::Fired { action, .. } => self.fired(action),
+            RowChange::Truncate => &self.truncated,
         }
     }
 

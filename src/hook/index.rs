@@ -140,6 +140,12 @@ impl Index {
         hooks
     }
 
+    /// All hooks. They are collected first, so that the index can be changed on the way.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Hook>> + use<> {
+        let all: Vec<Arc<Hook>> = self.hooks.iter().map(Arc::clone).collect();
+        all.into_iter()
+    }
+
     /// The number of hooks.
     pub fn len(&self) -> usize {
         self.hooks.len()

@@ -141,6 +141,15 @@ impl Owners {
         }
     }
 
+    /// Drops the answers about a table whose rows are all gone.
+    pub fn empty(&mut self, table: &TableName) {
+        let of_table = self
+            .steps
+            .iter_mut()
+            .filter(|(step, _)| step.table == *table);
+        of_table.for_each(|(_, answers)| answers.known.clear());
+    }
+
     /// Drops the answers about tables that are not published. Call it after each batch.
     pub fn forget(&mut self) {
         for (step, answers) in &mut self.steps {

@@ -39,15 +39,15 @@ const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 const LARGE_ROW: usize = 1 << 20;
 
 /// Which of the hooks that listen to an event receive it.
-struct Recipients<'a> {
+pub(super) struct Recipients<'a> {
     /// Hooks of every owner, and not only those of the event's owner.
-    all_owners: bool,
+    pub(super) all_owners: bool,
     /// The expression of the event's rule.
-    when: Option<&'a Filter>,
+    pub(super) when: Option<&'a Filter>,
     /// Whether owners may see the event's row.
-    permissions: &'a Permissions,
+    pub(super) permissions: &'a Permissions,
     /// The id of the only hook; `None`: all that listen.
-    only: Option<&'a str>,
+    pub(super) only: Option<&'a str>,
 }
 
 /// A hook that is to receive an event.
@@ -148,7 +148,7 @@ impl Reader {
     }
 
     /// Delivers an event to its recipients.
-    async fn deliver_event(
+    pub(super) async fn deliver_event(
         &mut self,
         event: &Arc<Event>,
         recipients: Recipients<'_>,

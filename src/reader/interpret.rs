@@ -61,10 +61,7 @@ impl Reader {
                 self.row(relation, RowChange::Update { old, new })
             }
             Message::Delete { relation, old } => self.row(relation, RowChange::Delete { old }),
-            Message::Truncate { relations, .. } => {
-                self.warn_truncated(&relations);
-                Ok(None)
-            }
+            Message::Truncate { relations, .. } => Ok(self.interpret_truncate(&relations)),
             Message::Message {
                 transactional,
                 prefix,
@@ -105,17 +102,6 @@ impl Reader {
         let tables = &mut self.session.tables;
         tables.insert(table.relation.oid, Arc::new(table));
         Ok(())
-    }
-
-    fn warn_truncated(&self, oids: &[u32]) {
-        let tables = oids.iter().filter_map(|oid| self.session.tables.get(oid));
-        let names: Vec<String> = tables
-            .map(|table| table.relation.table().to_string())
-            .collect();
-        tracing::warn!(
-            tables = names.join(", "),
-            "truncated; no event tells of it, row by row or otherwise"
-        );
     }
 
     /// The change of a row.

@@ -15,6 +15,7 @@ mod orphans;
 mod permission;
 mod session;
 mod step;
+mod truncate;
 
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
@@ -61,6 +62,8 @@ pub struct Reader {
     session: SessionState,
     /// Tables of which a row had no owner. The warning is logged once for each.
     ownerless: HashSet<TableName>,
+    /// Tables that were truncated without an event for it. The warning is logged once for each.
+    unasked_truncates: HashSet<TableName>,
 }
 
 impl Reader {
@@ -107,6 +110,7 @@ impl Reader {
             system_identifier: String::new(),
             session: SessionState::default(),
             ownerless: HashSet::new(),
+            unasked_truncates: HashSet::new(),
         })
     }
 
@@ -289,10 +293,16 @@ impl Reader {
                     self.deliver_change(*draft, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
+                (Step::Truncate(truncation), Opened::Read { skip }) => {
+                    self.apply_truncate(*truncation, skip).await?
+                }
                 (Step::Message(draft), Opened::Read { skip }) => {
                     self.deliver_message(*draft, skip).await?
                 }
-                (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
+                (
+                    Step::Row(_) | Step::Truncate(_) | Step::Message(_) | Step::Commit(_),
+                    Opened::Known,
+                ) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
@@ -309,7 +319,11 @@ impl Reader {
             .enumerate()
             .filter_map(|(at, step)| match step {
                 Step::Row(draft) => Some((at, draft)),
-                Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
+                Step::Begin(_)
+                | Step::Truncate(_)
+                | Step::Message(_)
+                | Step::Commit(_)
+                | Step::Idle(_) => None,
             });
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
         // A hook that the batch itself adds may listen to any of the changes after it.

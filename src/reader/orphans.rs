@@ -42,7 +42,7 @@ impl Reader {
                 let now = text(change.after().map(Image::Whole));
                 text(change.before()).filter(|before| Some(before) != now.as_ref())
             }
-            RowChange::Insert { .. } | RowChange::Fired { .. } => None,
+            RowChange::Insert { .. } | RowChange::Fired { .. } | RowChange::Truncate => None,
         };
         if let Some(owner) = gone {
             for hook in self.hooks.index.of_owner(&owner) {
@@ -51,6 +51,15 @@ impl Reader {
                     self.disable_orphan(hook);
                 }
             }
+        }
+    }
+
+    /// The owners' table was emptied: the hooks of all owners stop here.
+    pub(super) fn disable_all_owned(&mut self) {
+        let all = self.hooks.index.all();
+        for hook in all.filter(|hook| hook.origin == Origin::Table && hook.owner.is_some()) {
+            self.drop_hook(&hook.id);
+            self.disable_orphan(hook);
         }
     }
 

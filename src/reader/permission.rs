@@ -9,6 +9,7 @@ use super::{
     step::{ChangeDraft, Permissions},
 };
 use crate::{
+    change::RowChange,
     event::{Event, Subject},
     hook::{Hook, index::Audience},
     lookup::permission::{Answer, VisibilityCheck},
@@ -76,6 +77,8 @@ impl Reader {
         permissions: &Permissions,
     ) -> Result<(Answer, Option<Arc<VisibilityCheck>>)> {
         let asked = match (&hook.owner, &event.subject) {
+            // After TRUNCATE there is no row to be seen.
+            (_, Subject::Row { change, .. }) if change.row == RowChange::Truncate => None,
             (Some(owner), Subject::Row { change, .. }) => {
                 self.context.permission.question(change, owner)
             }

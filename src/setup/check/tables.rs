@@ -279,7 +279,8 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
         findings.extend((asks_old && needs_identity).then(|| partial_old_row(rule, table)));
     }
-    if !rule.all_owners {
+    // TRUNCATE is nobody's: it happens to no row.
+    if !rule.all_owners && *action != Action::Truncated {
         let by_identity = *action == Action::Deleted && !is_full;
         findings.extend(unknown_owner(config, rule, table, by_identity));
     }

@@ -64,7 +64,8 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
     let mut whole = publication(config.database.publication.clone(), [true; 4]);
     let mut inserts = publication(
         config.database.inserts_publication(),
-        [true, false, false, false],
+        // TRUNCATE needs no replica identity.
+        [true, false, false, true],
     );
     let mut names = catalog::published_tables(config);
     let owners = config

@@ -1,0 +1,1 @@
+//! Whose row it is: the owner as of the change, compared as Postgres compares.
