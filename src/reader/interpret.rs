@@ -92,10 +92,14 @@ impl Reader {
         if let Some(events) = &events {
             self.hooks.learn(events, &relation);
         }
+        let holds_hooks = self.hooks.are_in(&relation);
+        if holds_hooks && name != self.hooks.columns.table {
+            self.look_for_hook_table(client).await?;
+        }
         let owners = self.hooks.owner_exists.as_ref();
         let table = Table {
             events,
-            holds_hooks: name == self.hooks.columns.table,
+            holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
             relation: Arc::new(relation),
         };

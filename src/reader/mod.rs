@@ -16,6 +16,7 @@ mod permission;
 mod session;
 mod step;
 mod truncate;
+pub mod watch;
 
 use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
@@ -97,6 +98,8 @@ impl Reader {
             hooks: Hooks {
                 index,
                 columns: config.hook_columns(),
+                named: config.hook_columns().table,
+                oid: None,
                 off,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
@@ -122,6 +125,7 @@ impl Reader {
     pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
+        self.learn_hook_table(client).await?;
         let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());

@@ -7,6 +7,7 @@ mod context;
 mod control;
 mod following;
 pub mod health;
+mod hook_table;
 mod policy;
 mod progress;
 mod shutdown;

@@ -18,6 +18,9 @@ pub(super) enum Superseded {
     /// Another rowhook has read on from our position. It may have read changes of hooks that we do not know.
     #[error("another rowhook has had the slot meanwhile")]
     SlotTaken,
+    /// Another table has the name of the hook table, and its hooks are to be read.
+    #[error("another table has the name of the hook table, and its hooks are read")]
+    HookTableReplaced,
 }
 
 /// What to do after a session has ended with an error.

@@ -25,7 +25,7 @@ use std::{
     collections::HashMap,
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -53,8 +53,9 @@ use crate::{
     config::{self, Config, HookTable},
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::HookId,
+    lock::lock,
     message::PREFIX,
-    postgres::{Lsn, address::Address},
+    postgres::{Lsn, TableName, address::Address},
 };
 
 /// How many times a statement that has found no row is executed again, because its session may not see the row yet.
@@ -67,7 +68,8 @@ pub struct Store {
     holder: Holder,
     /// Cancelled when another rowhook is found to hold the slot.
     overtaken: CancellationToken,
-    hook_table: Option<HookTable>,
+    /// The hook table of the application. It may be renamed while we run.
+    hook_table: Mutex<Option<HookTable>>,
     client: Session,
     /// Apart, so that nothing else waits while a checkpoint cannot be saved.
     checkpoints: Session,
@@ -99,7 +101,7 @@ impl Store {
             schema: config.database.schema.clone(),
             holder,
             overtaken: writer.overtaken.clone(),
-            hook_table: config.hook_table.clone(),
+            hook_table: Mutex::new(config.hook_table.clone()),
             client: Session::named("rowhook store"),
             checkpoints: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),
@@ -272,12 +274,31 @@ impl Store {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
+    /// The hook table of the application has this name now.
+    pub fn follow_hook_table(&self, name: &TableName) {
+        if let Some(table) = &mut *lock(&self.hook_table) {
+            table.columns.table = name.clone();
+        }
+    }
+
+    /// Forgets which hooks are off: another table holds the hooks now, and its ids are others.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn forget_off_hooks(&self) -> Result<()> {
+        let sql = "delete from off_hook where slot = $1";
+        self.execute_once(&self.client, sql, &[&self.holder.slot])
+            .await?;
+        Ok(())
+    }
+
     /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
     /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
         let (what, message) = ("disable a hook", disabling.message());
         let (id, reason) = (disabling.hook.id.as_str(), disabling.reason);
-        match disabling.switch_off(self.hook_table.as_ref()) {
+        let switch_off = disabling.switch_off(lock(&self.hook_table).as_ref());
+        match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
                 let sql = format!(
@@ -349,7 +370,7 @@ impl Store {
 
     /// Writes to a hook's row in rowhook's own table why it cannot be used; `None`: it can be used again.
     pub async fn mark_invalid(&self, hook: &HookId, invalid: Option<&str>) {
-        if self.hook_table.is_some() {
+        if lock(&self.hook_table).is_some() {
             return;
         }
         let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \

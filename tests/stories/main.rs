@@ -20,6 +20,7 @@ mod django;
 mod gaps;
 mod history;
 mod hook_table;
+mod hook_table_moved;
 mod hooks;
 mod looking;
 mod managing;
