@@ -61,13 +61,13 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
         return output::json(&json!({
             "table": table.to_string(),
             "action": action.to_string(),
-            "owner": owner.as_deref(),
+            "owner": owner.as_ref().map(|owner| &*owner.text),
             "events": events,
             "notes": notes,
         }));
     }
     let owner = match &owner {
-        Some(owner) => format!("its owner is {owner}"),
+        Some(owner) => format!("its owner is {}", owner.text),
         None => "it has no owner, or none that is known".to_owned(),
     };
     output::line(&format!("a row of {table} is {action}; {owner}"))?;

@@ -19,7 +19,7 @@ use crate::{
     hook::{Hook, HookId, Origin},
     message::Message,
     payload::Renderer,
-    postgres::{Lsn, TableName},
+    postgres::{Lsn, TableName, equality::Equality},
     preview::{explain::recipients, rehearsal},
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -127,6 +127,7 @@ fn event_of_message(args: &Args) -> Result<Event> {
             index: 0,
         },
         commit_time: SystemTime::now(),
+        owner_equality: Equality::Text,
     })
 }
 

@@ -9,9 +9,9 @@ use crate::{
     change::{Change, RowChange},
     config::{Action, Config, EventRule, EventSource, OwnerRule},
     expression::filter::Filter,
-    lookup::enrich::EnrichedField,
+    lookup::{enrich::EnrichedField, owner::Owner},
     message::{GAP, HOOK_DISABLED, Message},
-    postgres::{Lsn, TableName, tuple::Value},
+    postgres::{Lsn, TableName, equality::Equality, tuple::Value},
 };
 
 /// The rules of `[events]`: those of rows by table, and those of messages by name.
@@ -170,7 +170,7 @@ impl TableEvents {
         rule: &Rule,
         change: &Arc<Change>,
         added: Vec<EnrichedField>,
-        owner: Option<Arc<str>>,
+        owner: Option<Owner>,
         index: u64,
     ) -> Event {
         Event {
@@ -180,7 +180,11 @@ impl TableEvents {
                 shape: Arc::clone(&self.shape),
                 added,
             },
-            owner,
+            owner_equality: owner
+                .as_ref()
+                .map(|owner| owner.equality)
+                .unwrap_or_default(),
+            owner: owner.map(|owner| owner.text),
             position: Position {
                 commit_lsn: change.transaction.commit_lsn,
                 index,
@@ -239,6 +243,8 @@ pub struct Event {
     pub position: Position,
     /// When it was committed, by the clock of the database.
     pub commit_time: SystemTime,
+    /// When another text is the same owner.
+    pub owner_equality: Equality,
 }
 
 /// What an event is about.

@@ -1,7 +1,11 @@
 //! Finds the owner of a row: in a column of the row, or along a path of foreign keys.
 //!
-//! Paths are looked up in batches. An answer is cached only for tables that are published, because the stream keeps
-//! those up to date. Other tables are queried for every batch: a row that is sent to its former owner would be a leak.
+//! Paths are looked up in batches. An answer is cached only for tables whose updates are published, because the stream
+//! keeps those up to date. Other tables are queried for every batch: a row that is sent to its former owner would be a
+//! leak.
+//!
+//! What the stream itself tells of a row before a change goes before what the table holds now: its owner may have changed
+//! since, and a row that was deleted together with its children is not there any more.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,21 +13,24 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Error, Row};
 
 use crate::{
-    change::Change,
+    change::{Change, RowChange},
     config::{OwnerRule, OwnerStep},
     postgres::{
-        TableName, quote,
-        tuple::{Image, Value},
+        TableName,
+        equality::Equality,
+        quote,
+        relation::Relation,
+        tuple::{Image, Old, Tuple, Value},
     },
 };
 
 /// The column of the owner in tables that have no owner rule.
 pub const DEFAULT_COLUMN: &str = "user_id";
 
-/// The most answers that are cached of one step. When there are as many, all of them are dropped.
+/// The most answers that are cached of one step from one batch to the next. Where there are as many, all are dropped.
 const KEPT_AT_MOST: usize = 100_000;
 
 /// Finds the owners of rows, and caches what it looked up.
@@ -33,10 +40,21 @@ pub struct Owners {
     steps: HashMap<OwnerStep, Answers>,
 }
 
+/// The owner of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its name, as the stream or the database has it.
+    pub text: Arc<str>,
+    /// When another text is the same owner.
+    pub equality: Equality,
+}
+
 /// The cache of one step: the keys of its table, and the value of the step's column for each.
 #[derive(Debug, Default)]
 struct Answers {
     known: HashMap<Arc<str>, Option<Arc<str>>>,
+    /// The keys of rows that the open transaction has deleted. Their children may be deleted after them.
+    gone: Vec<Arc<str>>,
     lookup: Option<Lookup>,
 }
 
@@ -44,32 +62,58 @@ struct Answers {
 #[derive(Debug, Clone)]
 struct Lookup {
     key: String,
+    /// Keys are kept by the texts that are canonical in this.
+    key_equality: Equality,
+    value_equality: Equality,
     sql: String,
 }
 
 impl Owners {
-    /// Finds owners by these rules, with empty caches. The stream carries the changes of the `published` tables.
-    pub fn new<'a>(
-        rules: impl IntoIterator<Item = &'a OwnerRule>,
-        published: impl IntoIterator<Item = TableName>,
-    ) -> Self {
+    /// Finds owners by these rules, with empty caches. No table counts as published yet.
+    pub fn new<'a>(rules: impl IntoIterator<Item = &'a OwnerRule>) -> Self {
         let steps = rules.into_iter().flat_map(|rule| &rule.steps);
         Self {
-            published: published.into_iter().collect(),
+            published: HashSet::new(),
             steps: steps
                 .map(|step| (step.clone(), Answers::default()))
                 .collect(),
         }
     }
 
-    /// The owner of a row, from the change and the cached answers; `None` where it has none or it is unknown.
-    pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Arc<str>> {
-        let column = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
-        let mut key = shown_text(change, column)?;
-        for step in rule.map_or(&[][..], |rule| &rule.steps) {
-            key = self.steps.get(step)?.known.get(&key)?.clone()?;
+    /// Reads which tables on the paths are published with all that happens to their rows.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn learn_published(&mut self, client: &Client, publication: &str) -> Result<()> {
+        if self.steps.is_empty() {
+            return Ok(());
         }
-        Some(key)
+        let sql = include_str!("../../sql/catalog/wholly_published.sql");
+        let rows = client.query(sql, &[&publication]).await;
+        let rows = rows.with_context(|| format!("read what {publication} publishes"))?;
+        let name = |row: &Row| {
+            Ok::<_, Error>(TableName {
+                schema: row.try_get("schema")?,
+                name: row.try_get("name")?,
+            })
+        };
+        self.published = rows.iter().map(name).collect::<Result<_, _>>()?;
+        self.forget();
+        Ok(())
+    }
+
+    /// The owner of a row, from the change and the cached answers; `None` where it has none or it is unknown.
+    pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Owner> {
+        let name = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
+        let mut text = shown_text(change, name)?;
+        let column = change.relation.columns.get(change.relation.column(name)?)?;
+        let mut equality = Equality::of(column);
+        for step in rule.map_or(&[][..], |rule| &rule.steps) {
+            let answers = self.steps.get(step)?;
+            text = answers.get(&text)?.clone()?;
+            equality = answers.lookup.as_ref()?.value_equality;
+        }
+        Some(Owner { text, equality })
     }
 
     /// Looks up what [`owner`](Self::owner) will need for `changes`, with one query for each step.
@@ -94,7 +138,7 @@ impl Owners {
                     && self
                         .steps
                         .get(step)
-                        .is_none_or(|answers| !answers.known.contains_key(key))
+                        .is_none_or(|answers| answers.get(key).is_none())
                 {
                     missing.entry(step).or_default().insert(Arc::clone(key));
                 }
@@ -106,7 +150,7 @@ impl Owners {
                 .into_iter()
                 .filter_map(|(steps, key)| {
                     let (step, later) = steps.split_first()?;
-                    let answer = self.steps.get(step)?.known.get(&key)?.clone()?;
+                    let answer = self.steps.get(step)?.get(&key)?.clone()?;
                     (!later.is_empty()).then_some((later, answer))
                 })
                 .collect();
@@ -114,29 +158,56 @@ impl Owners {
         Ok(())
     }
 
+    /// Takes from these changes, which are the next ones of the stream, what they tell of rows before them. It is the
+    /// answer for all that comes before the change itself, also where the row is gone from the table by now.
+    ///
+    /// # Errors
+    /// When a table cannot be looked at.
+    pub async fn foresee(&mut self, client: &Client, changes: &[&Change]) -> Result<()> {
+        for change in changes {
+            let of_table = self.steps.iter_mut();
+            for (step, answers) in of_table.filter(|(step, _)| is_of(change, step)) {
+                answers.prepare(client, step).await?;
+                let (image, is_new) = match &change.row {
+                    RowChange::Insert { new } => (new, true),
+                    RowChange::Update { old, .. } | RowChange::Delete { old } => match old {
+                        Old::Full(old) => (old, false),
+                        Old::Key(_) | Old::SameKey => continue,
+                    },
+                    RowChange::Fired { .. } | RowChange::Truncate => continue,
+                };
+                if let Some((key, value)) = answers.read(step, change, image) {
+                    let before = if is_new { None } else { value };
+                    answers.known.entry(key).or_insert(before);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Updates the caches with a change of a table that owners are looked up in.
     pub fn follow(&mut self, change: &Change) {
-        let table = change.relation.table();
-        // The answer of a deleted row is kept, because the stream may delete its children after it.
         let Some(Image::Whole(row)) = change.shown() else {
             return;
         };
-        for (step, answers) in self
-            .steps
-            .iter_mut()
-            .filter(|(step, _)| step.table == table)
-        {
-            let Some(Lookup { key, .. }) = &answers.lookup else {
+        let of_table = self.steps.iter_mut();
+        for (step, answers) in of_table.filter(|(step, _)| is_of(change, step)) {
+            let Some((key, value)) = answers.read(step, change, row) else {
                 continue;
             };
-            let text =
-                |column: &str| match change.relation.column(column).and_then(|at| row.get(at)) {
-                    Some(Value::Text(bytes)) => Some(Some(text(bytes))),
-                    Some(Value::Null) => Some(None),
-                    Some(Value::Unchanged) | None => None,
-                };
-            if let (Some(Some(key)), Some(value)) = (text(key), text(&step.column)) {
-                answers.keep(key, value);
+            match change.row {
+                RowChange::Delete { .. } => answers.gone.push(Arc::clone(&key)),
+                _ => answers.gone.retain(|gone| *gone != key),
+            }
+            answers.known.insert(key, value);
+        }
+    }
+
+    /// The transaction has ended: the rows that it deleted have no children any more.
+    pub fn end_transaction(&mut self) {
+        for answers in self.steps.values_mut() {
+            for key in answers.gone.drain(..) {
+                answers.known.remove(&key);
             }
         }
     }
@@ -150,10 +221,12 @@ impl Owners {
         of_table.for_each(|(_, answers)| answers.known.clear());
     }
 
-    /// Drops the answers about tables that are not published. Call it after each batch.
+    /// Drops the answers about tables that are not published, and all of a table where they are too many. Call it after
+    /// each batch.
     pub fn forget(&mut self) {
         for (step, answers) in &mut self.steps {
-            if !self.published.contains(&step.table) {
+            let too_many = answers.known.len() >= KEPT_AT_MOST;
+            if too_many || !self.published.contains(&step.table) {
                 answers.known.clear();
             }
         }
@@ -166,54 +239,115 @@ impl Owners {
         keys: HashSet<Arc<str>>,
     ) -> Result<()> {
         let answers = self.steps.entry(step.clone()).or_default();
-        let lookup = match &answers.lookup {
-            Some(lookup) => lookup.clone(),
-            None => answers
-                .lookup
-                .insert(Lookup::prepare(client, step).await?)
-                .clone(),
-        };
+        let sql = answers.prepare(client, step).await?.sql.clone();
         let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let rows = client.query(&lookup.sql, &[&keys]).await;
+        let rows = client.query(&sql, &[&keys]).await;
         for row in
             rows.with_context(|| format!("look up {}.{} for owners", step.table, step.column))?
         {
             let value: Option<&str> = row.try_get(1)?;
-            answers.keep(Arc::from(row.try_get::<_, &str>(0)?), value.map(Arc::from));
+            answers.keep(row.try_get(0)?, value.map(Arc::from));
         }
         Ok(())
     }
 }
 
 impl Answers {
-    fn keep(&mut self, key: Arc<str>, value: Option<Arc<str>>) {
-        if self.known.len() >= KEPT_AT_MOST {
-            self.known.clear();
+    /// What is known of the row with this key.
+    fn get(&self, key: &str) -> Option<&Option<Arc<str>>> {
+        let lookup = self.lookup.as_ref()?;
+        self.known.get(&*lookup.key_equality.canonical(key))
+    }
+
+    /// Keeps an answer of the table, unless the stream has told more of the row.
+    fn keep(&mut self, key: &str, value: Option<Arc<str>>) {
+        if let Some(lookup) = &self.lookup {
+            let key = lookup.key_equality.canonical(key);
+            self.known.entry(Arc::from(&*key)).or_insert(value);
         }
-        self.known.insert(key, value);
+    }
+
+    /// The key and the value of the step in a row of its table; `None` where one of them is not known.
+    fn read(
+        &self,
+        step: &OwnerStep,
+        change: &Change,
+        row: &Tuple,
+    ) -> Option<(Arc<str>, Option<Arc<str>>)> {
+        let lookup = self.lookup.as_ref()?;
+        let value = |column: &str| row.get(change.relation.column(column)?);
+        let Value::Text(key) = value(&lookup.key)? else {
+            return None;
+        };
+        let key = String::from_utf8_lossy(key);
+        let key = Arc::from(&*lookup.key_equality.canonical(&key));
+        match value(&step.column)? {
+            Value::Text(bytes) => Some((key, Some(text(bytes)))),
+            Value::Null => Some((key, None)),
+            Value::Unchanged => None,
+        }
+    }
+
+    /// How the step is looked up; the first time that is read from the catalog.
+    async fn prepare(&mut self, client: &Client, step: &OwnerStep) -> Result<&Lookup> {
+        let lookup = match self.lookup.take() {
+            Some(lookup) => lookup,
+            None => Lookup::prepare(client, step).await?,
+        };
+        Ok(self.lookup.insert(lookup))
     }
 }
 
 impl Lookup {
     async fn prepare(client: &Client, step: &OwnerStep) -> Result<Self> {
-        let table = quote::table(&step.table);
-        let sql = include_str!("../../sql/catalog/primary_key.sql");
-        let keys = client.query(sql, &[&table]).await;
-        let keys = keys.with_context(|| format!("find the primary key of {}", step.table))?;
-        let [key] = &keys[..] else {
-            anyhow::bail!(
+        let relation = Relation::find(client, &step.table).await;
+        let relation = relation.with_context(|| format!("read what {} looks like", step.table))?;
+        let relation = relation.with_context(|| {
+            format!(
+                "an owner path goes through {}, which is not there",
+                step.table
+            )
+        })?;
+        let column = |at: usize| relation.columns.get(at);
+        let key = match &relation.primary_key[..] {
+            [key] => column(*key),
+            _ => None,
+        };
+        let key = key.with_context(|| {
+            format!(
                 "an owner path goes through {}, whose primary key is not one column",
                 step.table
-            );
-        };
-        let (key, ty): (String, String) = (key.try_get(0)?, key.try_get(1)?);
-        let quoted = quote::name(&key);
+            )
+        })?;
+        let value = relation.column(&step.column).and_then(column);
+        let value = value.with_context(|| {
+            format!(
+                "an owner path goes through {}, which has no column {:?}",
+                step.table, step.column
+            )
+        })?;
+        let (quoted, wanted) = (quote::name(&key.name), quote::name(&value.name));
+        // `format` writes values as the stream does, and `::text` does not: it cuts character(n), and writes true for t.
         let sql = format!(
-            "select {quoted}::text, {}::text from {table} where {quoted} = any($1::text[]::{ty}[])",
-            quote::name(&step.column),
+            "select pg_catalog.format('%s', {quoted}), \
+             case when {wanted} is not null then pg_catalog.format('%s', {wanted}) end \
+             from {} where {quoted} = any($1::text[]::{}[])",
+            quote::table(&step.table),
+            key.sql_type,
         );
-        Ok(Self { key, sql })
+        Ok(Self {
+            key_equality: Equality::of(key),
+            value_equality: Equality::of(value),
+            key: key.name.clone(),
+            sql,
+        })
     }
+}
+
+/// Is this a change of the table that the step looks into?
+fn is_of(change: &Change, step: &OwnerStep) -> bool {
+    let (relation, table) = (&change.relation, &step.table);
+    relation.name == table.name && relation.schema == table.schema
 }
 
 /// The text of a column of the shown row; `None` where it is null or unknown.

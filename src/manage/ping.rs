@@ -17,7 +17,7 @@ use crate::{
     event::{Event, Position, Subject},
     message::Message,
     payload::Renderer,
-    postgres::{Lsn, time::timestamp},
+    postgres::{Lsn, equality::Equality, time::timestamp},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -69,6 +69,7 @@ impl Admin {
                 index: 0,
             },
             commit_time: now,
+            owner_equality: Equality::Text,
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());

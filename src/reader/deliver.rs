@@ -28,6 +28,7 @@ use crate::{
     payload::{Renderer, facts::facts},
     postgres::{
         TableName,
+        equality::Equality,
         tuple::{Image, Tuple},
     },
 };
@@ -134,6 +135,8 @@ impl Reader {
                 subject: Subject::Message(Arc::new(message)),
                 position,
                 commit_time,
+                // It comes as a text, and texts of one UUID differ.
+                owner_equality: Equality::Uuid,
             });
             let recipients = Recipients {
                 all_owners,
@@ -236,7 +239,7 @@ impl Reader {
         let audience = if all_owners {
             Audience::Everyone
         } else {
-            Audience::Owner(event.owner.as_deref())
+            Audience::Owner(event.owner.as_deref(), event.owner_equality)
         };
         let about = match &event.subject {
             Subject::Message(message) => message.about.as_deref(),

@@ -55,6 +55,8 @@ pub struct Reader {
     events: EventMap,
     hooks: Hooks,
     owners: Owners,
+    /// The publication of all changes.
+    publication: String,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
@@ -84,7 +86,7 @@ impl Reader {
             .tables
             .iter()
             .filter_map(|rules| rules.owner.as_ref());
-        let owners = Owners::new(owners, events.tables().cloned());
+        let owners = Owners::new(owners);
         let known = Constraints::new(config, &events);
         let mut index = Index::new(events.names().iter().cloned());
         for hook in &config.hooks {
@@ -106,6 +108,7 @@ impl Reader {
             },
             events,
             owners,
+            publication: config.database.publication.clone(),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             context,
@@ -261,6 +264,15 @@ impl Reader {
         self.deliver_message(draft, 0).await
     }
 
+    /// Reads which tables on owner paths the stream carries.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn learn_published(&mut self, client: &Client) -> Result<()> {
+        let publication = &self.publication;
+        self.owners.learn_published(client, publication).await
+    }
+
     /// Begins a new session with the server of this system identifier. Its stream begins between two transactions.
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
@@ -296,17 +308,20 @@ impl Reader {
                 (Step::Row(draft), Opened::Read { skip }) => {
                     self.deliver_change(*draft, skip, client).await?
                 }
-                (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
+                (Step::Commit(end_lsn), Opened::Read { .. }) => {
+                    self.owners.end_transaction();
+                    self.ledger.close(end_lsn);
+                }
                 (Step::Truncate(truncation), Opened::Read { skip }) => {
                     self.apply_truncate(*truncation, skip).await?
                 }
                 (Step::Message(draft), Opened::Read { skip }) => {
                     self.deliver_message(*draft, skip).await?
                 }
-                (
-                    Step::Row(_) | Step::Truncate(_) | Step::Message(_) | Step::Commit(_),
-                    Opened::Known,
-                ) => {}
+                // What owners are known by follows these changes too: it may have been dropped since they were read.
+                (Step::Row(draft), Opened::Known) => self.owners.follow(&draft.change),
+                (Step::Commit(_), Opened::Known) => self.owners.end_transaction(),
+                (Step::Truncate(_) | Step::Message(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
@@ -318,6 +333,12 @@ impl Reader {
     /// memory at once.
     async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
         let all = steps.len();
+        let changes = steps.iter().filter_map(|step| match step {
+            Step::Row(draft) => Some(&draft.change),
+            _ => None,
+        });
+        let changes: Vec<&Change> = changes.collect();
+        self.owners.foresee(client, &changes).await?;
         let drafts = steps
             .iter_mut()
             .enumerate()

@@ -13,6 +13,7 @@ use crate::{
     event::{Event, Subject},
     hook::{Hook, index::Audience},
     lookup::permission::{Answer, VisibilityCheck},
+    postgres::equality::Equality,
 };
 
 impl Reader {
@@ -57,7 +58,10 @@ impl Reader {
             let audience = if rule.all_owners {
                 Audience::Everyone
             } else {
-                Audience::Owner(owner.as_deref())
+                match &owner {
+                    Some(owner) => Audience::Owner(Some(&owner.text), owner.equality),
+                    None => Audience::Owner(None, Equality::Text),
+                }
             };
             let commit_time = change.transaction.commit_time;
             self.hooks.index.matches(&rule.name, audience, commit_time)
