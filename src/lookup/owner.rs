@@ -4,8 +4,8 @@
 //! keeps those up to date. Other tables are queried for every batch: a row that is sent to its former owner would be a
 //! leak.
 //!
-//! What the stream itself tells of a row before a change goes before what the table holds now: its owner may have changed
-//! since, and a row that was deleted together with its children is not there any more.
+//! What the stream itself tells of a row before a change goes before what the table holds now: its owner may have
+//! changed since, and a row that was deleted together with its children is not there any more.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -327,7 +327,7 @@ impl Lookup {
             )
         })?;
         let (quoted, wanted) = (quote::name(&key.name), quote::name(&value.name));
-        // `format` writes values as the stream does, and `::text` does not: it cuts character(n), and writes true for t.
+        // `format` writes values as the stream does. `::text` does not: it cuts character(n), and writes true for t.
         let sql = format!(
             "select pg_catalog.format('%s', {quoted}), \
              case when {wanted} is not null then pg_catalog.format('%s', {wanted}) end \
