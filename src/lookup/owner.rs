@@ -165,8 +165,7 @@ impl Owners {
     /// When a table cannot be looked at.
     pub async fn foresee(&mut self, client: &Client, changes: &[&Change]) -> Result<()> {
         for change in changes {
-            let of_table = self.steps.iter_mut();
-            for (step, answers) in of_table.filter(|(step, _)| is_of(change, step)) {
+            for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
                 answers.prepare(client, step).await?;
                 let (image, is_new) = match &change.row {
                     RowChange::Insert { new } => (new, true),
@@ -190,8 +189,7 @@ impl Owners {
         let Some(Image::Whole(row)) = change.shown() else {
             return;
         };
-        let of_table = self.steps.iter_mut();
-        for (step, answers) in of_table.filter(|(step, _)| is_of(change, step)) {
+        for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
             let Some((key, value)) = answers.read(step, change, row) else {
                 continue;
             };
@@ -344,10 +342,18 @@ impl Lookup {
     }
 }
 
-/// Is this a change of the table that the step looks into?
-fn is_of(change: &Change, step: &OwnerStep) -> bool {
-    let (relation, table) = (&change.relation, &step.table);
-    relation.name == table.name && relation.schema == table.schema
+/// The steps that look into the table of this change; none where the stream lacks some of its changes, because what it
+/// tells of a row can then be outdated already.
+fn steps_of<'a>(
+    change: &Change,
+    steps: &'a mut HashMap<OwnerStep, Answers>,
+    published: &HashSet<TableName>,
+) -> impl Iterator<Item = (&'a OwnerStep, &'a mut Answers)> {
+    let relation = &change.relation;
+    steps.iter_mut().filter(|(step, _)| {
+        let table = &step.table;
+        relation.name == table.name && relation.schema == table.schema && published.contains(table)
+    })
 }
 
 /// The text of a column of the shown row; `None` where it is null or unknown.

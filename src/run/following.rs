@@ -118,7 +118,13 @@ impl Work {
                 room: _held,
             }) => return reader.read(received, control).await,
             Self::Sweep => {
-                reader.disable_orphans(control).await?;
+                // A lost connection ends the session anyway. Anything else is of these hooks alone.
+                if let Err(error) = reader.disable_orphans(control).await {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "could not look for hooks whose owners are gone; tried again later"
+                    );
+                }
                 enforce_retention(reader).await;
             }
             Self::Due(payload) => match Due::parse(&payload) {
