@@ -57,8 +57,8 @@ impl Equality {
     }
 }
 
-/// A text that is equal wherever any [`Equality`] holds, and sometimes elsewhere. Values whose equality is not known yet
-/// are kept by it.
+/// A text that is equal wherever any [`Equality`] holds, and sometimes elsewhere. Values whose equality is not known
+/// yet are kept by it.
 pub fn coarse(text: &str) -> Cow<'_, str> {
     let trimmed = text.trim();
     match boolean(trimmed) {

@@ -1,8 +1,8 @@
 //! Where the hook table is: the table that was published stays the same under another name, and another table may take
 //! the name.
 //!
-//! The stream tells of no DDL. Rows of the table are known by its oid, so hooks follow a renamed or moved table at once.
-//! A look at the catalog now and then finds one that was dropped or replaced.
+//! The stream tells of no DDL. Rows of the table are known by its oid, so hooks follow a renamed or moved table at
+//! once. A look at the catalog now and then finds one that was dropped or replaced.
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
