@@ -18,6 +18,7 @@ use rowhook::{
     payload::Renderer,
     postgres::{
         Lsn,
+        equality::Equality,
         pgoutput::{self, Message, ReplicaIdentity},
         relation::{Column, Relation},
         tuple::Tuple,
@@ -93,7 +94,7 @@ fn find_hooks(criterion: &mut Criterion) {
             bencher.iter(|| {
                 // A large prime step visits all owners in a scattered order.
                 turn = (turn + 7919) % owners.len();
-                let audience = Audience::Owner(Some(&owners[turn]));
+                let audience = Audience::Owner(Some(&owners[turn]), Equality::Integer);
                 index
                     .matches(event, audience, SystemTime::UNIX_EPOCH)
                     .count()
@@ -211,6 +212,7 @@ fn event() -> Event {
             index: 0,
         },
         commit_time: SystemTime::UNIX_EPOCH,
+        owner_equality: Equality::Integer,
     }
 }
 

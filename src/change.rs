@@ -49,6 +49,8 @@ pub enum RowChange {
         /// The row at that moment.
         new: Tuple,
     },
+    /// All rows of the table were removed at once. Nothing is known of them.
+    Truncate,
 }
 
 /// The transaction that a change belongs to.
@@ -69,14 +71,14 @@ impl Change {
             RowChange::Insert { new }
             | RowChange::Update { new, .. }
             | RowChange::Fired { new, .. } => Some(new),
-            RowChange::Delete { .. } => None,
+            RowChange::Delete { .. } | RowChange::Truncate => None,
         }
     }
 
     /// The row before the change, as far as the stream carried it.
     pub fn before(&self) -> Option<Image<'_>> {
         match &self.row {
-            RowChange::Insert { .. } | RowChange::Fired { .. } => None,
+            RowChange::Insert { .. } | RowChange::Fired { .. } | RowChange::Truncate => None,
             RowChange::Update { old, .. } | RowChange::Delete { old } => old.image(),
         }
     }
@@ -92,7 +94,8 @@ impl Change {
         bytes.sum()
     }
 
-    /// The image that payloads show: the new row or, after a deletion, what is known of the old one.
+    /// The image that payloads show: the new row or, after a deletion, what is known of the old one. `None` where there
+    /// is no row.
     pub fn shown(&self) -> Option<Image<'_>> {
         self.after().map(Image::Whole).or_else(|| self.before())
     }
@@ -123,6 +126,7 @@ impl Change {
             RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
             RowChange::Update { new, old } => (Some(new), Some(old)),
             RowChange::Delete { old } => (None, Some(old)),
+            RowChange::Truncate => (None, None),
         };
         let old = match old {
             Some(Old::Key(tuple) | Old::Full(tuple)) => Some(tuple),
@@ -146,6 +150,7 @@ impl Change {
             RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
             RowChange::Update { new, old } => (Some(new), Some(old)),
             RowChange::Delete { old } => (None, Some(old)),
+            RowChange::Truncate => (None, None),
         };
         let old = match old {
             Some(Old::Key(tuple) | Old::Full(tuple)) => Some(tuple),

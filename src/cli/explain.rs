@@ -61,13 +61,13 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
         return output::json(&json!({
             "table": table.to_string(),
             "action": action.to_string(),
-            "owner": owner.as_deref(),
+            "owner": owner.as_ref().map(|owner| &*owner.text),
             "events": events,
             "notes": notes,
         }));
     }
     let owner = match &owner {
-        Some(owner) => format!("its owner is {owner}"),
+        Some(owner) => format!("its owner is {}", owner.text),
         None => "it has no owner, or none that is known".to_owned(),
     };
     output::line(&format!("a row of {table} is {action}; {owner}"))?;
@@ -129,6 +129,7 @@ fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action
         "created" => return Ok(Action::Created),
         "updated" => return Ok(Action::Updated),
         "deleted" => return Ok(Action::Deleted),
+        "truncated" => return Ok(Action::Truncated),
         named => Action::Named(named.to_owned()),
     };
     let named = config.events.iter().any(|rule| {
@@ -136,7 +137,7 @@ fn known_action(config: &Config, table: &TableName, text: &str) -> Result<Action
     });
     ensure!(
         named,
-        "{text:?} is no action of {table}; it is created, updated, deleted, or one that [events] names"
+        "{text:?} is no action of {table}; it is created, updated, deleted, truncated, or one that [events] names"
     );
     Ok(action)
 }

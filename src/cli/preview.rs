@@ -1,8 +1,6 @@
 //! What `events`, `schema`, `trigger` and `explain` have in common: they read the rules, the tables and the hooks of a
 //! database, without setting anything up in it.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, anyhow, bail};
 use tokio_postgres::Client;
 
@@ -13,7 +11,7 @@ use crate::{
     hook::roster::Roster,
     lookup::{
         enrich::{EnrichedField, Enrichment},
-        owner::{Owners, Ownership},
+        owner::{Owner, Owners, Ownership},
     },
     nearest::nearest,
     postgres::{TableName, relation::Relation, types},
@@ -84,12 +82,12 @@ impl<'a> Preview<'a> {
     }
 
     /// Looks up the owner of the row of a change; `None` if it has none.
-    pub(super) async fn owner(&self, change: &Change) -> Result<Option<Arc<str>>> {
+    pub(super) async fn owner(&self, change: &Change) -> Result<Option<Owner>> {
         let rule = self
             .events
             .of_table(&change.relation.table())
             .and_then(|events| events.owner.as_ref());
-        let mut owners = Owners::new(rule, []);
+        let mut owners = Owners::new(rule);
         let asked = rule.map(|rule| (rule, change));
         owners.look_up(&self.client, asked).await?;
         match owners.owner(rule, change) {

@@ -19,7 +19,7 @@ use crate::{
     hook::{Hook, HookId, Origin},
     message::Message,
     payload::Renderer,
-    postgres::{Lsn, TableName},
+    postgres::{Lsn, TableName, equality::Equality},
     preview::{explain::recipients, rehearsal},
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -89,6 +89,8 @@ async fn event_of_row(
     let row = match (&args.row, &args.key) {
         (Some(row), _) => rehearsal::row_of_json(&preview.client, &relation, row).await?,
         (None, Some(key)) => rehearsal::row_of_key(&preview.client, &relation, key).await?,
+        // There is no row to be shown, and often none to be found.
+        (None, None) if *action == Action::Truncated => Vec::new(),
         (None, None) => rehearsal::any_row(&preview.client, &relation).await?,
     };
     let change = Arc::new(rehearsal::change(Arc::new(relation), action, row, None));
@@ -125,6 +127,7 @@ fn event_of_message(args: &Args) -> Result<Event> {
             index: 0,
         },
         commit_time: SystemTime::now(),
+        owner_equality: Equality::Text,
     })
 }
 

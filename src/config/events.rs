@@ -70,6 +70,8 @@ pub enum Action {
     Updated,
     /// A row was deleted.
     Deleted,
+    /// All rows of the table were removed at once, by TRUNCATE. There is no row that it happened to.
+    Truncated,
     /// SQL fired the user-defined action of this name on a row.
     Named(String),
 }
@@ -80,6 +82,7 @@ impl fmt::Display for Action {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
+            Self::Truncated => "truncated",
             Self::Named(name) => name,
         })
     }
@@ -199,6 +202,15 @@ impl Events {
                         ),
                     );
                 }
+                if let Some(condition) = condition.filter(|_| *action == Action::Truncated) {
+                    condition.reader.wrong(
+                        condition.key_place,
+                        format!(
+                            "{} does not fit truncated, which has no row; leave it out",
+                            condition.key
+                        ),
+                    );
+                }
                 *rule_changed = columns.unwrap_or_default();
                 *when = expression;
             }
@@ -282,6 +294,7 @@ impl Events {
             "created" => Action::Created,
             "updated" => Action::Updated,
             "deleted" => Action::Deleted,
+            "truncated" => Action::Truncated,
             own => Action::Named(named(value, own)?),
         };
         Some(EventSource::Row {
@@ -296,7 +309,7 @@ impl Events {
 /// The name of a user-defined action. One that resembles a built-in action is refused as a typing error, because its
 /// event would never happen.
 fn named(value: &Value<'_>, action: &str) -> Option<String> {
-    if let Some(near) = nearest(action, ["created", "updated", "deleted"]) {
+    if let Some(near) = nearest(action, ["created", "updated", "deleted", "truncated"]) {
         value.wrong(format!(
             "{} is not an action, did you mean {near:?}? An action of your own, which SQL fires, needs a name that is less like it",
             value.quote(action)
@@ -306,7 +319,7 @@ fn named(value: &Value<'_>, action: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !action.chars().all(plain) {
         value.wrong(format!(
-            "{} is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires",
+            "{} is not an action; it is created, updated, deleted, truncated, or a name of letters, digits, _ and - for an action that SQL fires",
             value.quote(action)
         ));
         return None;

@@ -96,8 +96,9 @@ pub(super) fn models(table: &Table<'_>) -> Vec<(TableName, Model)> {
 
 pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
     let mut rules: Vec<TableRules> = Vec::new();
+    let looked_up = looked_up(table);
     for value in table.iter() {
-        let Some(read) = read_one(value, events) else {
+        let Some(read) = read_one(value, events, &looked_up) else {
             continue;
         };
         if rules.iter().any(|rule| rule.table == read.table) {
@@ -114,7 +115,16 @@ pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
     rules
 }
 
-fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
+/// The tables that owner paths go through. They may have rules although no event is about them.
+fn looked_up(table: &Table<'_>) -> Vec<TableName> {
+    let rules = table
+        .iter()
+        .filter_map(|value| owner_rule(value.peek("owner")?));
+    let steps = rules.flat_map(|rule| rule.steps);
+    steps.map(|step| step.table).collect()
+}
+
+fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Option<TableRules> {
     let wrong = |text: String| value.reader.wrong(value.key_place, text);
     if value.has_no_key_of(KEYS.known) && value.holds_tables() {
         wrong(format!(
@@ -144,7 +154,8 @@ fn read_one(value: &Value<'_>, events: &Events) -> Option<TableRules> {
         ));
         return None;
     };
-    if !events.tables_unclear && !events.tables.contains(&name) {
+    let is_known = events.tables.contains(&name) || looked_up.contains(&name);
+    if !events.tables_unclear && !is_known {
         let known: Vec<String> = events.tables.iter().map(ToString::to_string).collect();
         let remedy = match nearest(&name.to_string(), known.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {near}?"),

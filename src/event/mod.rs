@@ -9,9 +9,9 @@ use crate::{
     change::{Change, RowChange},
     config::{Action, Config, EventRule, EventSource, OwnerRule},
     expression::filter::Filter,
-    lookup::enrich::EnrichedField,
+    lookup::{enrich::EnrichedField, owner::Owner},
     message::{GAP, HOOK_DISABLED, Message},
-    postgres::{Lsn, TableName, tuple::Value},
+    postgres::{Lsn, TableName, equality::Equality, tuple::Value},
 };
 
 /// The rules of `[events]`: those of rows by table, and those of messages by name.
@@ -29,6 +29,7 @@ pub struct TableEvents {
     created: Vec<Rule>,
     updated: Vec<Rule>,
     deleted: Vec<Rule>,
+    truncated: Vec<Rule>,
     /// The rules of user-defined actions, by the name of the action.
     fired: HashMap<String, Vec<Rule>>,
     /// How the owner of a row is found; `None`: by the column `user_id`, where the table has it.
@@ -69,6 +70,7 @@ impl EventMap {
                 Action::Created => &mut events.created,
                 Action::Updated => &mut events.updated,
                 Action::Deleted => &mut events.deleted,
+                Action::Truncated => &mut events.truncated,
                 Action::Named(name) => events.fired.entry(name.clone()).or_default(),
             };
             rules.push(Rule::new(rule, changed, when.clone()));
@@ -130,7 +132,7 @@ impl EventMap {
 impl TableEvents {
     /// The names of the table's events.
     pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        let rules = [&self.created, &self.updated, &self.deleted];
+        let rules = [&self.created, &self.updated, &self.deleted, &self.truncated];
         let rules = rules.into_iter().chain(self.fired.values());
         rules.flatten().map(|rule| &rule.name)
     }
@@ -157,6 +159,7 @@ impl TableEvents {
             RowChange::Update { .. } => &self.updated,
             RowChange::Delete { .. } => &self.deleted,
             RowChange::Fired { action, .. } => self.fired(action),
+            RowChange::Truncate => &self.truncated,
         }
     }
 
@@ -167,7 +170,7 @@ impl TableEvents {
         rule: &Rule,
         change: &Arc<Change>,
         added: Vec<EnrichedField>,
-        owner: Option<Arc<str>>,
+        owner: Option<Owner>,
         index: u64,
     ) -> Event {
         Event {
@@ -177,7 +180,11 @@ impl TableEvents {
                 shape: Arc::clone(&self.shape),
                 added,
             },
-            owner,
+            owner_equality: owner
+                .as_ref()
+                .map(|owner| owner.equality)
+                .unwrap_or_default(),
+            owner: owner.map(|owner| owner.text),
             position: Position {
                 commit_lsn: change.transaction.commit_lsn,
                 index,
@@ -236,6 +243,8 @@ pub struct Event {
     pub position: Position,
     /// When it was committed, by the clock of the database.
     pub commit_time: SystemTime,
+    /// When another text is the same owner.
+    pub owner_equality: Equality,
 }
 
 /// What an event is about.

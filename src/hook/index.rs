@@ -4,6 +4,7 @@
 //! the other changes.
 
 use std::{
+    borrow::Cow,
     hash::{BuildHasher, Hash},
     sync::Arc,
     time::SystemTime,
@@ -14,6 +15,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable, hash_table::Ent
 use crate::{
     config::Pattern,
     hook::{Hook, HookId},
+    postgres::equality::{Equality, coarse},
 };
 
 /// All active hooks, by event and owner.
@@ -38,7 +40,8 @@ struct Listeners {
     of_everyone: Vec<Arc<Hook>>,
 }
 
-/// The hooks of one owner on one event. The owner's name is that in the hooks. Nearly always there is only one hook.
+/// The hooks of one owner on one event, and of owners whose names may turn out to be the same ([`coarse`]). The name is
+/// that in the hooks. Nearly always there is only one hook.
 #[derive(Debug)]
 enum ByOwner {
     One(Arc<Hook>),
@@ -127,17 +130,23 @@ impl Index {
         self.hooks.find(hash, |hook| hook.id == *id)
     }
 
-    /// The hooks of this owner.
-    pub fn of_owner(&self, owner: &str) -> Vec<Arc<Hook>> {
+    /// The hooks of this owner, whose name is a value with this equality.
+    pub fn of_owner(&self, owner: &str, equality: Equality) -> Vec<Arc<Hook>> {
         let mut hooks: Vec<Arc<Hook>> = Vec::new();
         for listeners in self.listeners.values() {
             for hook in listeners.of(owner, &self.hasher) {
-                if hooks.iter().all(|other| other.id != hook.id) {
+                if is_of(hook, owner, equality) && hooks.iter().all(|other| other.id != hook.id) {
                     hooks.push(Arc::clone(hook));
                 }
             }
         }
         hooks
+    }
+
+    /// All hooks. They are collected first, so that the index can be changed on the way.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Hook>> + use<> {
+        let all: Vec<Arc<Hook>> = self.hooks.iter().map(Arc::clone).collect();
+        all.into_iter()
     }
 
     /// The number of hooks.
@@ -161,7 +170,7 @@ impl Index {
     pub fn matches<'a>(
         &'a self,
         event: &str,
-        audience: Audience<'_>,
+        audience: Audience<'a>,
         commit_time: SystemTime,
     ) -> impl Iterator<Item = &'a Arc<Hook>> {
         let listeners = self.listeners.get(event);
@@ -171,17 +180,18 @@ impl Index {
             .flatten();
         let owners = match audience {
             Audience::Everyone => None,
-            Audience::Owner(owner) => Some(
-                listeners
-                    .zip(owner)
-                    .map_or(&[][..], |(of, owner)| of.of(owner, &self.hasher)),
-            ),
+            Audience::Owner(owner, equality) => Some(listeners.zip(owner).into_iter().flat_map(
+                move |(of, owner)| {
+                    let hooks = of.of(owner, &self.hasher).iter();
+                    hooks.filter(move |hook| is_of(hook, owner, equality))
+                },
+            )),
         };
         let of_all = listeners.filter(|_| owners.is_none());
         let of_all = of_all
             .into_iter()
             .flat_map(|of| of.of_owner.iter().flat_map(ByOwner::hooks));
-        let of_one = owners.unwrap_or_default();
+        let of_one = owners.into_iter().flatten();
         everyone
             .chain(of_all)
             .chain(of_one)
@@ -190,9 +200,10 @@ impl Index {
 }
 
 impl Listeners {
-    /// The hooks of an owner.
+    /// The hooks of an owner, and of those whose names may be the same.
     fn of(&self, owner: &str, hasher: &DefaultHashBuilder) -> &[Arc<Hook>] {
-        let hash = hasher.hash_one(owner);
+        let owner = coarse(owner);
+        let hash = hasher.hash_one(&*owner);
         let hooks = self.of_owner.find(hash, |hooks| hooks.owner() == owner);
         hooks.map_or(&[], ByOwner::hooks)
     }
@@ -201,9 +212,10 @@ impl Listeners {
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.push(hook);
         };
-        let hash = hasher.hash_one(owner);
+        let owner = coarse(owner);
+        let hash = hasher.hash_one(&*owner);
         let is_same = |hooks: &ByOwner| hooks.owner() == owner;
-        let rehash = |hooks: &ByOwner| hasher.hash_one(hooks.owner());
+        let rehash = |hooks: &ByOwner| hasher.hash_one(&*hooks.owner());
         match self.of_owner.entry(hash, is_same, rehash) {
             Entry::Vacant(place) => {
                 place.insert(ByOwner::One(hook));
@@ -222,7 +234,8 @@ impl Listeners {
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.retain(|other| other.id != hook.id);
         };
-        let hash = hasher.hash_one(owner);
+        let owner = coarse(owner);
+        let hash = hasher.hash_one(&*owner);
         let Ok(mut place) = self
             .of_owner
             .find_entry(hash, |hooks| hooks.owner() == owner)
@@ -244,9 +257,10 @@ impl Listeners {
 }
 
 impl ByOwner {
-    fn owner(&self) -> &str {
+    /// What their owners' names have in common.
+    fn owner(&self) -> Cow<'_, str> {
         let owner = self.hooks().first().and_then(|hook| hook.owner.as_deref());
-        owner.unwrap_or_default()
+        coarse(owner.unwrap_or_default())
     }
 
     fn hooks(&self) -> &[Arc<Hook>] {
@@ -255,6 +269,11 @@ impl ByOwner {
             Self::Many(hooks) => hooks,
         }
     }
+}
+
+fn is_of(hook: &Hook, owner: &str, equality: Equality) -> bool {
+    let of = hook.owner.as_deref();
+    of.is_some_and(|of| equality.same(of, owner))
 }
 
 fn listeners_of<'a>(
@@ -285,8 +304,8 @@ fn shared<T: Hash + Eq + ?Sized>(set: &mut HashSet<Arc<T>>, own: &mut Arc<T>) {
 /// Which hooks of owners an event is sent to. Hooks without an owner are sent it in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience<'a> {
-    /// Those of the row's owner; none where the owner is unknown.
-    Owner(Option<&'a str>),
+    /// Those of the row's owner, whose name is a value with this equality; none where the owner is unknown.
+    Owner(Option<&'a str>, Equality),
     /// `+`: those of all owners.
     Everyone,
 }
@@ -296,7 +315,9 @@ impl Hook {
     pub fn hears(&self, event: &str, audience: Audience<'_>) -> bool {
         let is_for_it = match (&self.owner, audience) {
             (None, _) | (_, Audience::Everyone) => true,
-            (Some(own), Audience::Owner(owner)) => owner == Some(&**own),
+            (Some(own), Audience::Owner(owner, equality)) => {
+                owner.is_some_and(|owner| equality.same(owner, own))
+            }
         };
         is_for_it && self.events.iter().any(|pattern| pattern.matches(event))
     }
@@ -354,32 +375,83 @@ mod tests {
     fn an_owner_hears_their_own_and_an_operator_hears_all() {
         let index = index();
         assert_eq!(
-            ids(&index, "book.added", Audience::Owner(Some("7"))),
+            ids(
+                &index,
+                "book.added",
+                Audience::Owner(Some("7"), Equality::Text)
+            ),
             ["1", "3"]
         );
         assert_eq!(
-            ids(&index, "book.added", Audience::Owner(Some("8"))),
+            ids(
+                &index,
+                "book.added",
+                Audience::Owner(Some("8"), Equality::Text)
+            ),
             ["2", "3"]
         );
-        assert_eq!(ids(&index, "book.added", Audience::Owner(None)), ["3"]);
+        assert_eq!(
+            ids(&index, "book.added", Audience::Owner(None, Equality::Text)),
+            ["3"]
+        );
         assert_eq!(
             ids(&index, "book.added", Audience::Everyone),
             ["1", "2", "3"]
         );
         assert_eq!(
-            ids(&index, "shelf.added", Audience::Owner(Some("8"))),
+            ids(
+                &index,
+                "shelf.added",
+                Audience::Owner(Some("8"), Equality::Text)
+            ),
             ["3"]
         );
         assert_eq!(ids(&index, "never.heard", Audience::Everyone), [""; 0]);
     }
 
     #[test]
+    fn owners_are_compared_as_values_and_not_as_texts() {
+        let mut index = Index::new(["book.added".into()]);
+        for (id, owner) in [
+            ("1", "7"),
+            ("2", "07"),
+            ("3", "Anna"),
+            ("4", "anna"),
+            ("5", "anna "),
+        ] {
+            index.put(hook(id, Some(owner), &[exact("book.added")]));
+        }
+        let heard = |index: &Index, owner, equality| {
+            ids(index, "book.added", Audience::Owner(Some(owner), equality))
+        };
+        assert_eq!(heard(&index, "7", Equality::Text), ["1"]);
+        assert_eq!(heard(&index, "7", Equality::Integer), ["1", "2"]);
+        assert_eq!(heard(&index, "anna", Equality::Text), ["4"]);
+        assert_eq!(heard(&index, "anna   ", Equality::Padded), ["4", "5"]);
+        assert_eq!(heard(&index, "ANNA", Equality::CaseInsensitive), ["3", "4"]);
+        index.remove(&HookId::new("4", true));
+        assert_eq!(heard(&index, "Anna", Equality::Text), ["3"]);
+        assert_eq!(index.of_owner("007", Equality::Integer).len(), 2);
+    }
+
+    #[test]
     fn a_hook_is_replaced_and_removed_whole() {
         let mut index = index();
         index.put(hook("1", Some("9"), &[exact("book.removed")]));
-        assert_eq!(ids(&index, "book.added", Audience::Owner(Some("7"))), ["3"]);
         assert_eq!(
-            ids(&index, "book.removed", Audience::Owner(Some("9"))),
+            ids(
+                &index,
+                "book.added",
+                Audience::Owner(Some("7"), Equality::Text)
+            ),
+            ["3"]
+        );
+        assert_eq!(
+            ids(
+                &index,
+                "book.removed",
+                Audience::Owner(Some("9"), Equality::Text)
+            ),
             ["1", "3"]
         );
         for id in ["1", "2", "3"] {
@@ -394,7 +466,13 @@ mod tests {
         let mut index = index();
         index.put(hook("4", Some("7"), &[exact("book.added")]));
         index.put(hook("5", Some("7"), &[exact("book.added")]));
-        let of_7 = |index: &Index| ids(index, "book.added", Audience::Owner(Some("7")));
+        let of_7 = |index: &Index| {
+            ids(
+                index,
+                "book.added",
+                Audience::Owner(Some("7"), Equality::Text),
+            )
+        };
         assert_eq!(of_7(&index), ["1", "3", "4", "5"]);
         index.remove(&HookId::new("4", true));
         assert_eq!(of_7(&index), ["1", "3", "5"]);

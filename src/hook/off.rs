@@ -62,6 +62,12 @@ impl OffHooks {
         }
     }
 
+    /// Records that the transaction `at` removed all hooks.
+    pub fn turn_all_on(&self, at: Lsn) {
+        let all: Vec<HookId> = self.lock().off.iter().cloned().collect();
+        all.iter().for_each(|hook| self.turn(hook, false, at));
+    }
+
     /// What changed up to `confirmed` and is not saved yet: the hooks that are off by then, and those that are on
     /// again.
     pub fn turned(&self, confirmed: Lsn) -> (Vec<HookId>, Vec<HookId>) {

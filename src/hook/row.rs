@@ -65,9 +65,15 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
 fn select(columns: &HookColumns) -> String {
     let id = quote::name(&columns.id);
     let created = match &columns.created {
-        // Neither of the two infinities is a number.
+        // Neither of the two infinities is a number. A time without a time zone was taken from a clock in the zone of
+        // the database, which is what this session had before its settings were pinned.
         Some(column) => format!(
-            "(extract(epoch from nullif(nullif({column}, 'infinity'), '-infinity')) * 1000000)::int8",
+            "(extract(epoch from case \
+                when not isfinite({column}) then null \
+                when pg_typeof({column}) = 'timestamptz'::regtype then {column}::timestamptz \
+                else {column}::timestamp at time zone \
+                    (select reset_val from pg_catalog.pg_settings where name = 'TimeZone') \
+            end) * 1000000)::int8",
             column = quote::name(column)
         ),
         None => "null::int8".to_owned(),
@@ -135,7 +141,7 @@ impl HookRow {
         for (text, column) in texts_of_row.iter_mut().zip(texts(columns)) {
             let Some(column) = column else { continue };
             *text = match relation.column(column).and_then(|at| tuple.get(at)) {
-                Some(Value::Text(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                Some(Value::Text(bytes)) => Some(cast_to_text(relation, column, bytes)),
                 Some(Value::Null) => None,
                 // The stream left it out, or the table had no such column when this was written. Whether it has one now
                 // is seen when the row is read again.
@@ -431,9 +437,21 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
         .iter()
         .any(|ty| Some(ty.oid()) == oid);
     Ok(HookId::new(
-        String::from_utf8_lossy(id).into_owned(),
+        cast_to_text(relation, &columns.id, id),
         numeric,
     ))
+}
+
+/// A value of the stream as `::text` writes it, so that a row is the same from the stream and from the table.
+fn cast_to_text(relation: &Relation, column: &str, bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let column = relation
+        .column(column)
+        .and_then(|at| relation.columns.get(at));
+    match column {
+        Some(column) => column.cast_to_text(&text).to_owned(),
+        None => text.into_owned(),
+    }
 }
 
 /// Reads all rows of the hook table, and passes what `make` makes of each to `take`. The rows are never all in memory,

@@ -19,7 +19,7 @@ use crate::{
     hook::Hook,
     message::Message,
     payload::Renderer,
-    postgres::{Lsn, time::timestamp},
+    postgres::{Lsn, equality::Equality, time::timestamp},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -80,6 +80,7 @@ impl Admin {
                 index: 0,
             },
             commit_time: now,
+            owner_equality: Equality::Text,
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());

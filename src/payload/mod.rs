@@ -176,6 +176,8 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
         return None;
     };
     let template = shape.template()?;
+    // A template makes something of a row, and after TRUNCATE there is none.
+    change.shown()?;
     let (new, old) = values(event);
     let changed = event.changed();
     let documents = || {

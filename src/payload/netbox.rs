@@ -18,6 +18,7 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
         Some(RowChange::Insert { .. }) => ("created", null, parts.data),
         Some(RowChange::Update { .. }) => ("updated", parts.old, parts.data),
         Some(RowChange::Delete { .. }) => ("deleted", parts.data, null),
+        Some(RowChange::Truncate) => ("truncated", null, null),
         Some(row @ RowChange::Fired { .. }) => (operation(row), null, parts.data),
         None => (&*event.name, null, parts.data),
     };

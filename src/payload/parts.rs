@@ -27,5 +27,6 @@ pub fn operation(row: &RowChange) -> &str {
         RowChange::Update { .. } => "update",
         RowChange::Delete { .. } => "delete",
         RowChange::Fired { action, .. } => action,
+        RowChange::Truncate => "truncate",
     }
 }

@@ -59,7 +59,12 @@ impl Row {
     pub(super) fn before_update(event: &Event) -> Self {
         let old = match event.change().map(|change| &change.row) {
             Some(RowChange::Update { old, .. }) => old.image(),
-            Some(RowChange::Insert { .. } | RowChange::Delete { .. } | RowChange::Fired { .. })
+            Some(
+                RowChange::Insert { .. }
+                | RowChange::Delete { .. }
+                | RowChange::Fired { .. }
+                | RowChange::Truncate,
+            )
             | None => None,
         };
         old.map_or_else(
@@ -118,8 +123,9 @@ impl<'a> Thin<'a> {
             };
         };
         let mut key = Vec::new();
-        if let Some(image) = change.shown() {
-            change.relation.write_key(image.tuple(), &mut key);
+        match change.shown() {
+            Some(image) => change.relation.write_key(image.tuple(), &mut key),
+            None => key.extend_from_slice(b"null"),
         }
         let shown = event.shown().into_iter();
         let left_out = shown.filter(|column| !change.relation.key.contains(&column.at));

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod connect;
+pub mod equality;
 mod error;
 pub mod failure;
 pub mod fault;

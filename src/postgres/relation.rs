@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Client, Error, Row, types::Type as builtin};
 
 use super::{
     json,
@@ -349,6 +349,21 @@ impl Column {
     /// Is only its name known?
     pub fn is_unknown(&self) -> bool {
         self.type_oid == 0
+    }
+
+    /// Is it `character(n)`, whose values are filled up with blanks?
+    pub fn is_padded(&self) -> bool {
+        self.type_oid == builtin::BPCHAR.oid() || self.sql_type.starts_with("character(")
+    }
+
+    /// A value as `::text` writes it, which for a few types is not what the stream carries.
+    pub fn cast_to_text<'a>(&self, text: &'a str) -> &'a str {
+        match (&*self.ty, text) {
+            (Type::Bool, "t") => "true",
+            (Type::Bool, "f") => "false",
+            _ if self.is_padded() => text.trim_end_matches(' '),
+            _ => text,
+        }
     }
 
     /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is

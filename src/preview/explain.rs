@@ -13,6 +13,7 @@ use crate::{
         index::{Audience, Index},
         roster::{Listed, Roster},
     },
+    lookup::owner::Owner,
     payload::facts::facts,
 };
 
@@ -116,7 +117,7 @@ pub fn explain(
     config: &Config,
     events: &EventMap,
     change: &Arc<Change>,
-    owner: Option<&Arc<str>>,
+    owner: Option<&Owner>,
     roster: &Roster,
 ) -> Vec<Outcome> {
     let table = change.relation.table();
@@ -184,7 +185,10 @@ pub fn recipients(
     let by_pattern = reached(Audience::Everyone);
     let by_owner = match all_owners {
         true => by_pattern.clone(),
-        false => reached(Audience::Owner(event.owner.as_deref())),
+        false => reached(Audience::Owner(
+            event.owner.as_deref(),
+            event.owner_equality,
+        )),
     };
     let facts = facts(event);
     let hooks = roster.hooks.iter();

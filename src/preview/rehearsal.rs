@@ -169,6 +169,7 @@ pub fn change(
             }),
             new: row,
         },
+        Action::Truncated => RowChange::Truncate,
         Action::Deleted => RowChange::Delete {
             old: old_row(&relation, row),
         },

@@ -30,13 +30,14 @@ use crate::{
     hook::{Hook, index::Audience},
     journal::Entry,
     lookup::{
-        owner::Ownership,
+        owner::{Owner, Ownership},
         permission::{Answer, VisibilityCheck},
     },
     panics::{Panic, caught, caught_now},
     payload::facts::facts,
     postgres::{
         TableName,
+        equality::Equality,
         fault::Fault,
         tuple::{Image, Tuple},
     },
@@ -52,17 +53,17 @@ const LARGE_ROW: usize = 1 << 20;
 const STEPS_AT_ONCE: u64 = 100_000;
 
 /// Which of the hooks that listen to an event receive it.
-struct Recipients<'a> {
+pub(super) struct Recipients<'a> {
     /// Hooks of every owner, and not only those of the event's owner.
-    all_owners: bool,
+    pub(super) all_owners: bool,
     /// The expression of the event's rule.
-    when: Option<&'a Filter>,
+    pub(super) when: Option<&'a Filter>,
     /// Whether owners may see the event's row.
-    permissions: &'a Permissions,
+    pub(super) permissions: &'a Permissions,
     /// The id of the only hook; `None`: all that listen.
-    only: Option<&'a str>,
+    pub(super) only: Option<&'a str>,
     /// The event had to wait; `None`: it is delivered at its place in the stream.
-    waited: Option<Waited>,
+    pub(super) waited: Option<Waited>,
 }
 
 /// A hook that is to receive an event.
@@ -153,14 +154,9 @@ impl Reader {
     }
 
     /// The owner of an event. Where it is unknown or there is none, this goes on record.
-    fn known_owner(
-        &mut self,
-        owner: &Ownership,
-        rule: &Rule,
-        table: &TableName,
-    ) -> Option<Arc<str>> {
+    fn known_owner(&mut self, owner: &Ownership, rule: &Rule, table: &TableName) -> Option<Owner> {
         match owner {
-            Ownership::Owner(owner) => return Some(Arc::clone(owner)),
+            Ownership::Owner(owner) => return Some(owner.clone()),
             Ownership::Nobody if rule.all_owners => {}
             Ownership::Nobody => self.tell_once(
                 table,
@@ -203,6 +199,8 @@ impl Reader {
                 subject: Subject::Message(Arc::new(message)),
                 position,
                 commit_time,
+                // It comes as a text, and texts of one UUID differ.
+                owner_equality: Equality::Uuid,
             });
             let recipients = Recipients {
                 all_owners,
@@ -218,7 +216,7 @@ impl Reader {
     }
 
     /// Delivers an event to its recipients.
-    async fn deliver_event(
+    pub(super) async fn deliver_event(
         &mut self,
         event: &Arc<Event>,
         recipients: Recipients<'_>,
@@ -450,7 +448,7 @@ impl Reader {
         let audience = if all_owners {
             Audience::Everyone
         } else {
-            Audience::Owner(event.owner.as_deref())
+            Audience::Owner(event.owner.as_deref(), event.owner_equality)
         };
         let about = match &event.subject {
             Subject::Message(message) => message.about.as_deref(),

@@ -12,7 +12,7 @@ use crate::{
         row::{Constraints, HookRow},
     },
     panics::{Panic, beginning, caught_now},
-    postgres::relation::Relation,
+    postgres::{TableName, relation::Relation},
 };
 
 /// The most bytes of a reason that are kept.
@@ -22,6 +22,10 @@ const MOST_OF_REASON: usize = 1000;
 pub(super) struct Hooks {
     pub(super) index: Index,
     pub(super) columns: HookColumns,
+    /// The name of their table in hooks.toml. The table may have another name by now.
+    pub(super) named: TableName,
+    /// The oid of their table; `None`: there was none when they were loaded.
+    pub(super) oid: Option<u32>,
     pub(super) off: OffHooks,
     pub(super) known: Arc<Constraints>,
     /// The table of owners; hooks of owners that are not in it are disabled.
@@ -78,6 +82,14 @@ fn checked(check: impl FnOnce() -> Result<Hook, String>) -> Result<Arc<Hook>, Un
 }
 
 impl Hooks {
+    /// Is this the table of the hooks?
+    pub(super) fn are_in(&self, relation: &Relation) -> bool {
+        match self.oid {
+            Some(oid) => relation.oid == oid,
+            None => relation.table() == self.columns.table,
+        }
+    }
+
     /// Expressions are checked against these columns of the events' table from now on.
     pub(super) fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         Arc::make_mut(&mut self.known).learn(events, relation);

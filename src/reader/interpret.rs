@@ -61,10 +61,7 @@ impl Reader {
                 self.row(relation, RowChange::Update { old, new })
             }
             Message::Delete { relation, old } => self.row(relation, RowChange::Delete { old }),
-            Message::Truncate { relations, .. } => {
-                self.warn_truncated(&relations);
-                Ok(None)
-            }
+            Message::Truncate { relations, .. } => Ok(self.interpret_truncate(&relations)),
             Message::Message {
                 transactional,
                 prefix,
@@ -95,27 +92,20 @@ impl Reader {
         if let Some(events) = &events {
             self.hooks.learn(events, &relation);
         }
+        let holds_hooks = self.hooks.are_in(&relation);
+        if holds_hooks && name != self.hooks.columns.table {
+            self.look_for_hook_table(client).await?;
+        }
         let owners = self.hooks.owner_exists.as_ref();
         let table = Table {
             events,
-            holds_hooks: name == self.hooks.columns.table,
+            holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
             relation: Arc::new(relation),
         };
         let tables = &mut self.session.tables;
         tables.insert(table.relation.oid, Arc::new(table));
         Ok(())
-    }
-
-    fn warn_truncated(&self, oids: &[u32]) {
-        let tables = oids.iter().filter_map(|oid| self.session.tables.get(oid));
-        let names: Vec<String> = tables
-            .map(|table| table.relation.table().to_string())
-            .collect();
-        tracing::warn!(
-            tables = names.join(", "),
-            "truncated; no event tells of it, row by row or otherwise"
-        );
     }
 
     /// The change of a row.

@@ -18,7 +18,9 @@ mod orphans;
 mod permission;
 mod session;
 mod step;
+mod truncate;
 mod waiting;
+pub mod watch;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -69,6 +71,8 @@ pub struct Reader {
     events: EventMap,
     hooks: Hooks,
     owners: Owners,
+    /// The publication of all changes.
+    publication: String,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
@@ -101,7 +105,7 @@ impl Reader {
             .tables
             .iter()
             .filter_map(|rules| rules.owner.as_ref());
-        let owners = Owners::new(owners, events.tables().cloned());
+        let owners = Owners::new(owners);
         let known = Constraints::new(config, &events);
         let mut index = Index::new(events.names().iter().cloned());
         for hook in &config.hooks {
@@ -115,12 +119,15 @@ impl Reader {
             hooks: Hooks {
                 index,
                 columns: config.hook_columns(),
+                named: config.hook_columns().table,
+                oid: None,
                 off,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
             events,
             owners,
+            publication: config.database.publication.clone(),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
@@ -143,6 +150,7 @@ impl Reader {
         let known = Arc::make_mut(&mut self.hooks.known);
         known.learn_all(client, &self.events).await?;
         self.context.store.load_invalid().await?;
+        self.learn_hook_table(client).await?;
         let off = self.context.store.off_hooks(slot).await?;
         let is_noted = off.is_some();
         self.hooks.off.begin(off.unwrap_or_default());
@@ -297,6 +305,15 @@ impl Reader {
         self.deliver_message(draft, 0).await
     }
 
+    /// Reads which tables on owner paths the stream carries.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn learn_published(&mut self, client: &Client) -> Result<()> {
+        let publication = &self.publication;
+        self.owners.learn_published(client, publication).await
+    }
+
     /// Begins a new session with the server of this system identifier. Its stream begins between two transactions.
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
@@ -361,13 +378,13 @@ impl Reader {
         let (position, after) = match &step {
             Step::Row(draft) => (draft.position(), draft.next_event()),
             Step::Message(draft) => (draft.position, draft.position.index + 1),
-            Step::Begin(_) | Step::Commit(_) | Step::Idle(_) => return Ok(()),
+            Step::Begin(_) | Step::Truncate(_) | Step::Commit(_) | Step::Idle(_) => return Ok(()),
         };
         let applied = caught(async {
             match step {
                 Step::Row(draft) => self.deliver_change(*draft, skip, client).await,
                 Step::Message(draft) => self.deliver_message(*draft, skip).await,
-                Step::Begin(_) | Step::Commit(_) | Step::Idle(_) => Ok(()),
+                Step::Begin(_) | Step::Truncate(_) | Step::Commit(_) | Step::Idle(_) => Ok(()),
             }
         });
         let panic = match applied.await {
@@ -387,8 +404,17 @@ impl Reader {
                 (step @ (Step::Row(_) | Step::Message(_)), Opened::Read { skip }) => {
                     self.apply_guarded(step, skip, client).await?
                 }
-                (Step::Commit(end_lsn), Opened::Read { .. }) => self.ledger.close(end_lsn),
-                (Step::Row(_) | Step::Message(_) | Step::Commit(_), Opened::Known) => {}
+                (Step::Commit(end_lsn), Opened::Read { .. }) => {
+                    self.owners.end_transaction();
+                    self.ledger.close(end_lsn);
+                }
+                (Step::Truncate(truncation), Opened::Read { skip }) => {
+                    self.apply_truncate(*truncation, skip).await?
+                }
+                // What owners are known by follows these changes too: it may have been dropped since they were read.
+                (Step::Row(draft), Opened::Known) => self.owners.follow(&draft.change),
+                (Step::Commit(_), Opened::Known) => self.owners.end_transaction(),
+                (Step::Truncate(_) | Step::Message(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
@@ -400,12 +426,22 @@ impl Reader {
     /// memory at once.
     async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
         let all = steps.len();
+        let changes = steps.iter().filter_map(|step| match step {
+            Step::Row(draft) => Some(&draft.change),
+            _ => None,
+        });
+        let changes: Vec<&Change> = changes.collect();
+        self.owners.foresee(client, &changes).await?;
         let drafts = steps
             .iter_mut()
             .enumerate()
             .filter_map(|(at, step)| match step {
                 Step::Row(draft) => Some((at, draft)),
-                Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
+                Step::Begin(_)
+                | Step::Truncate(_)
+                | Step::Message(_)
+                | Step::Commit(_)
+                | Step::Idle(_) => None,
             });
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
         // A hook that the batch itself adds may listen to any of the changes after it.

@@ -14,7 +14,9 @@ use crate::{
     config::{HookColumns, OwnerExists},
     hook::{Hook, HookId, Origin},
     postgres::{
+        equality::Equality,
         error_message, quote,
+        relation::Relation,
         tuple::{Image, Value},
     },
     store::Disabling,
@@ -41,15 +43,27 @@ impl Reader {
                 let now = text(change.after().map(Image::Whole));
                 text(change.before()).filter(|before| Some(before) != now.as_ref())
             }
-            RowChange::Insert { .. } | RowChange::Fired { .. } => None,
+            RowChange::Insert { .. } | RowChange::Fired { .. } | RowChange::Truncate => None,
         };
         if let Some(owner) = gone {
-            for hook in self.hooks.index.of_owner(&owner) {
+            let column = change.relation.column(&exists.column);
+            let column = column.and_then(|at| change.relation.columns.get(at));
+            let equality = column.map(Equality::of).unwrap_or_default();
+            for hook in self.hooks.index.of_owner(&owner, equality) {
                 if hook.origin == Origin::Table {
                     self.drop_hook(&hook.id);
                     self.disable_orphan(hook);
                 }
             }
+        }
+    }
+
+    /// The owners' table was emptied: the hooks of all owners stop here.
+    pub(super) fn disable_all_owned(&mut self) {
+        let all = self.hooks.index.all();
+        for hook in all.filter(|hook| hook.origin == Origin::Table && hook.owner.is_some()) {
+            self.drop_hook(&hook.id);
+            self.disable_orphan(hook);
         }
     }
 
@@ -61,8 +75,14 @@ impl Reader {
         let Some(exists) = &self.hooks.owner_exists else {
             return;
         };
-        let sql = orphans_query(&self.hooks.columns, exists);
         let found = async {
+            let relation = Relation::find(client, &exists.table).await?;
+            let column = relation.as_ref().and_then(|relation| {
+                let at = relation.column(&exists.column)?;
+                relation.columns.get(at)
+            });
+            let equality = column.map(Equality::of).unwrap_or_default();
+            let sql = orphans_query(&self.hooks.columns, exists, equality);
             let rows = client.query(&sql, &[]).await?;
             let ids = rows.iter().map(|row| row.try_get::<_, String>(0));
             ids.collect::<Result<Vec<_>, _>>()
@@ -102,7 +122,7 @@ impl Reader {
 }
 
 /// The query for the ids of hooks whose owners are not in their table.
-fn orphans_query(columns: &HookColumns, exists: &OwnerExists) -> String {
+fn orphans_query(columns: &HookColumns, exists: &OwnerExists, equality: Equality) -> String {
     let (hooks, owners) = (quote::table(&columns.table), quote::table(&exists.table));
     let (id, owner, column) = (
         quote::name(&columns.id),
@@ -112,6 +132,13 @@ fn orphans_query(columns: &HookColumns, exists: &OwnerExists) -> String {
     format!(
         "select hook.{id}::text from {hooks} as hook \
          where hook.{owner} is not null \
-         and not exists (select from {owners} as owner where owner.{column}::text = hook.{owner}::text)"
+         and not exists (select from {owners} as owner where {})",
+        match equality {
+            // The text of a value, whatever letters somebody wrote it with.
+            Equality::Uuid | Equality::CaseInsensitive => format!(
+                "pg_catalog.lower(owner.{column}::text) = pg_catalog.lower(hook.{owner}::text)"
+            ),
+            _ => format!("owner.{column}::text = hook.{owner}::text"),
+        }
     )
 }

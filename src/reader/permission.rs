@@ -9,12 +9,14 @@ use super::{
     step::{ChangeDraft, Permissions},
 };
 use crate::{
+    change::RowChange,
     event::{Event, Subject},
     hook::{Hook, index::Audience},
     lookup::{
         owner::Ownership,
         permission::{Answer, VisibilityCheck},
     },
+    postgres::equality::Equality,
 };
 
 impl Reader {
@@ -63,7 +65,10 @@ impl Reader {
             let audience = if rule.all_owners {
                 Audience::Everyone
             } else {
-                Audience::Owner(owner.as_deref())
+                match &owner {
+                    Some(owner) => Audience::Owner(Some(&owner.text), owner.equality),
+                    None => Audience::Owner(None, Equality::Text),
+                }
             };
             let commit_time = change.transaction.commit_time;
             self.hooks.index.matches(&rule.name, audience, commit_time)
@@ -83,6 +88,8 @@ impl Reader {
         permissions: &Permissions,
     ) -> Result<(Answer, Option<Arc<VisibilityCheck>>)> {
         let asked = match (&hook.owner, &event.subject) {
+            // After TRUNCATE there is no row to be seen.
+            (_, Subject::Row { change, .. }) if change.row == RowChange::Truncate => None,
             (Some(owner), Subject::Row { change, .. }) => {
                 self.context.permission.question(change, owner)
             }

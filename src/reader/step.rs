@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use super::session::Table;
 use crate::{
-    change::Change,
+    change::{Change, Transaction},
     event::{Position, Rule},
     lookup::{enrich::EnrichedField, halves::Refusal, permission::Answer},
     message::Message,
@@ -17,12 +17,21 @@ pub(super) enum Step {
     Begin(Lsn),
     /// A row has changed.
     Row(Box<ChangeDraft>),
+    /// Tables were truncated.
+    Truncate(Box<Truncation>),
     /// SQL has written an event without a row.
     Message(Box<MessageDraft>),
     /// The transaction ends at this LSN.
     Commit(Lsn),
     /// Up to this LSN there is nothing for us.
     Idle(Lsn),
+}
+
+/// Tables that one TRUNCATE emptied.
+pub(super) struct Truncation {
+    /// The tables, each with the event number of the first of its rules for this.
+    pub(super) tables: Vec<(Arc<Table>, u64)>,
+    pub(super) transaction: Arc<Transaction>,
 }
 
 /// A message that will become an event.

@@ -100,6 +100,7 @@ impl<'a> Attaching<'a> {
             numbering,
             ..
         } = loaded;
+        reader.learn_published(&control).await?;
         control::limit_waits(&control).await?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);

@@ -10,6 +10,7 @@ use super::{
     context::SessionContext,
     control::{self, until_lost, watch_slot},
     held::watch_held,
+    hook_table,
     policy::Superseded,
     progress::ProgressRecorder,
 };
@@ -24,6 +25,9 @@ use crate::{
 
 /// The interval at which deliveries older than the retention are deleted, and hooks of missing owners looked for.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// The interval at which is looked whether the hook table is still the one that hooks were read from.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// A session that holds the slot.
 pub(super) struct Following<'a> {
@@ -61,11 +65,14 @@ impl Following<'_> {
         };
         tokio::pin!(ending);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut look = tokio::time::interval(LOOK);
+        let mut reported = None;
         stream.confirm(*recorded.borrow_and_update());
         loop {
             let work = tokio::select! {
                 batch = stream.next_batch() => Work::Read(batch?),
                 _ = sweep.tick() => Work::Sweep,
+                _ = look.tick() => Work::Look,
                 Some(payload) = notifications.recv() => Work::Due(payload),
                 () = at(reader.next_look()) => Work::LookAgain,
                 _ = recorded.changed() => {
@@ -74,7 +81,7 @@ impl Following<'_> {
                 }
                 ended = &mut ending => return ended.map(|()| stream),
             };
-            let working = work.run(reader, &control);
+            let working = work.run(context, reader, &control, &mut reported);
             tokio::pin!(working);
             loop {
                 tokio::select! {
@@ -95,13 +102,22 @@ enum Work {
     Sweep,
     /// It is time to ask again about changes that wait for an answer of the database.
     LookAgain,
+    /// It is time to look for the hook table.
+    Look,
     /// A notification says that a delivery was made due by hand.
     Due(String),
 }
 
 impl Work {
-    async fn run(self, reader: &mut Reader, control: &Client) -> Result<()> {
+    async fn run(
+        self,
+        context: &SessionContext<'_>,
+        reader: &mut Reader,
+        control: &Client,
+        reported: &mut Option<String>,
+    ) -> Result<()> {
         match self {
+            Self::Look => return hook_table::look(context, reader, control, reported).await,
             Self::Read(Batch {
                 received,
                 room: _held,

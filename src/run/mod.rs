@@ -8,6 +8,7 @@ mod control;
 mod following;
 pub mod health;
 mod held;
+mod hook_table;
 mod policy;
 mod progress;
 mod shutdown;

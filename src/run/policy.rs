@@ -19,6 +19,9 @@ pub(super) enum Superseded {
     /// What is in memory may be half changed.
     #[error("rowhook panicked while it followed the stream")]
     Panicked,
+    /// Another table has the name of the hook table, and its hooks are to be read.
+    #[error("another table has the name of the hook table, and its hooks are read")]
+    HookTableReplaced,
 }
 
 /// What to do after a session has ended with an error.

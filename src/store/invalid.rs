@@ -16,7 +16,8 @@ impl Store {
         let sql = "with gone as (delete from invalid_hook where panicked or $1) \
                    select hook from invalid_hook where not panicked and not $1";
         // Rows of rowhook's own table have the reason in a column.
-        let rows = client.query(sql, &[&self.hook_table.is_none()]).await;
+        let is_ours = lock(&self.hook_table).is_none();
+        let rows = client.query(sql, &[&is_ours]).await;
         let rows = rows.context("read which hooks cannot be used")?;
         let ids = rows
             .iter()

@@ -55,8 +55,9 @@ use crate::{
     config::{self, Config, HookTable},
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::HookId,
+    lock::lock,
     message::PREFIX,
-    postgres::{Lsn, address::Address},
+    postgres::{Lsn, TableName, address::Address},
 };
 
 /// How many times a statement that has found no row is executed again, because its session may not see the row yet.
@@ -69,7 +70,8 @@ pub struct Store {
     holder: Holder,
     /// Cancelled when another rowhook is found to hold the slot.
     overtaken: CancellationToken,
-    hook_table: Option<HookTable>,
+    /// The hook table of the application. It may be renamed while we run.
+    hook_table: Mutex<Option<HookTable>>,
     /// The hooks of which a note in `invalid_hook` says that they cannot be used.
     noted_invalid: Mutex<HashSet<HookId>>,
     client: Session,
@@ -128,7 +130,7 @@ impl Store {
             schema: config.database.schema.clone(),
             holder,
             overtaken,
-            hook_table: config.hook_table.clone(),
+            hook_table: Mutex::new(config.hook_table.clone()),
             noted_invalid: Mutex::default(),
             client: Session::named("rowhook store"),
             checkpoints: Session::named("rowhook notes"),
@@ -301,12 +303,31 @@ impl Store {
         Ok(row.map(|row| row.try_get(0)).transpose()?)
     }
 
+    /// The hook table of the application has this name now.
+    pub fn follow_hook_table(&self, name: &TableName) {
+        if let Some(table) = &mut *lock(&self.hook_table) {
+            table.columns.table = name.clone();
+        }
+    }
+
+    /// Forgets which hooks are off: another table holds the hooks now, and its ids are others.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn forget_off_hooks(&self) -> Result<()> {
+        let sql = "delete from off_hook where slot = $1";
+        self.execute_once(&self.client, sql, &[&self.holder.slot])
+            .await?;
+        Ok(())
+    }
+
     /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
     /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
         let (what, message) = ("disable a hook", disabling.message());
         let (id, reason) = (disabling.hook.id.as_str(), disabling.reason);
-        match disabling.switch_off(self.hook_table.as_ref()) {
+        let switch_off = disabling.switch_off(lock(&self.hook_table).as_ref());
+        match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
                 let sql = format!(
@@ -378,11 +399,12 @@ impl Store {
 
     /// Records why a hook cannot be used: in its row, or beside the application's table; `None`: it can be used again.
     pub async fn mark_invalid(&self, hook: &HookId, invalid: Option<&str>) {
-        match (invalid, &self.hook_table) {
-            (Some(reason), Some(_)) => self.note_invalid(hook, reason, false).await,
-            (_, None) | (None, Some(_)) => self.forget_invalid(hook).await,
+        let is_theirs = lock(&self.hook_table).is_some();
+        match invalid {
+            Some(reason) if is_theirs => self.note_invalid(hook, reason, false).await,
+            _ => self.forget_invalid(hook).await,
         }
-        if self.hook_table.is_some() {
+        if is_theirs {
             return;
         }
         let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \

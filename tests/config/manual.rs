@@ -22,6 +22,7 @@ fn the_manual_is_understood() {
             "book.added",
             "book.changed",
             "book.removed",
+            "books.cleared",
             "book.read",
             "pet.added",
             "user.logged_in",
@@ -30,7 +31,7 @@ fn the_manual_is_understood() {
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[6].source,
+        config.events[7].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,

@@ -186,7 +186,7 @@ book.removed     action: it fires when a row is deleted
         ),
         (
             ["book", "sold", row],
-            r#""sold" is no action of book; it is created, updated, deleted, or"#,
+            r#""sold" is no action of book; it is created, updated, deleted, truncated, or"#,
         ),
         (
             ["book", "created", r#"{"prise": 1}"#],

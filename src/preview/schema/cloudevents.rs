@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    row::whole_or_thin,
+    row::{has_no_row, whole_or_thin},
     subject::{About, Subject},
 };
 
@@ -29,7 +29,9 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
     });
     if let About::Row { .. } = subject.about {
         whole = whole_or_thin(whole, subject);
-        whole["if"] = json!({"required": ["leftout"]});
+        if !has_no_row(subject) {
+            whole["if"] = json!({"required": ["leftout"]});
+        }
     }
     whole
 }

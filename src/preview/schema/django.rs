@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     rest_hooks::with_hook,
-    row::is_always_there,
+    row::{has_no_row, is_always_there},
     subject::{About, Subject},
 };
 use crate::{payload::django, postgres::types::Type};
@@ -19,6 +19,9 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
         // A message may ask to be sent bare.
         return json!({"anyOf": [with_hook(subject, json!(true)), true]});
     };
+    if has_no_row(subject) {
+        return with_hook(subject, json!({"type": "null"}));
+    }
     if shape.template().is_some() {
         return with_hook(subject, json!(true));
     }

@@ -20,6 +20,9 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
     if let About::Anything = subject.about {
         return json!({});
     }
+    if has_no_row(subject) {
+        return json!({"type": "null"});
+    }
     let mut thin = key(subject);
     thin["properties"]["left_out"] = names();
     if let Some(required) = thin["required"].as_array_mut() {
@@ -30,11 +33,26 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
 
 /// Adds what `data` is: the row, or its key if columns are left out.
 pub(super) fn whole_or_thin(mut schema: Value, subject: Subject<'_>) -> Value {
+    if has_no_row(subject) {
+        schema["properties"]["data"] = json!({"type": "null"});
+        return schema;
+    }
     schema["if"] = json!({"required": ["left_out"]});
     schema["then"] = json!({"properties": {"data": {"$ref": "#/$defs/key"}}});
     schema["else"] = json!({"properties": {"data": {"$ref": "#/$defs/row"}}});
     schema["$defs"] = json!({"row": row(subject), "key": key(subject)});
     schema
+}
+
+/// Whether the event is about a table and no row of it.
+pub(super) fn has_no_row(subject: Subject<'_>) -> bool {
+    matches!(
+        subject.about,
+        About::Row {
+            action: Action::Truncated,
+            ..
+        }
+    )
 }
 
 /// The schema of a list of names of columns.
@@ -71,7 +89,7 @@ pub(super) fn is_always_there(relation: &Relation, action: &Action, column: &Col
         Action::Updated => !column.generated && !column.toastable,
         Action::Deleted if relation.identity == ReplicaIdentity::Full => !column.generated,
         Action::Deleted => column.identity_key,
-        Action::Named(_) => false,
+        Action::Truncated | Action::Named(_) => false,
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
             Action::Created => json!({"const": "insert"}),
             Action::Updated => json!({"const": "update"}),
             Action::Deleted => json!({"const": "delete"}),
+            Action::Truncated => json!({"const": "truncate"}),
             Action::Named(action) => json!({"const": action}),
         };
         if *action == Action::Updated {

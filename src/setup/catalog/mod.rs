@@ -325,3 +325,19 @@ pub fn published_tables(config: &Config) -> Vec<TableName> {
     }
     names
 }
+
+/// The tables that owners are looked up in, those that exist.
+pub fn looked_up_tables<'a>(config: &Config, facts: &'a Facts) -> Vec<&'a Table> {
+    let rules = config
+        .tables
+        .iter()
+        .filter_map(|rules| rules.owner.as_ref());
+    let steps = rules.flat_map(|rule| &rule.steps);
+    let mut tables: Vec<&Table> = Vec::new();
+    for table in steps.filter_map(|step| facts.table(&step.table)) {
+        if tables.iter().all(|known| known.name != table.name) {
+            tables.push(table);
+        }
+    }
+    tables
+}

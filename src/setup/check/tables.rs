@@ -2,12 +2,14 @@
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{Action, Columns, Config, EventRule, EventSource, Location, OwnerRule, TableRules},
+    config::{
+        Action, Columns, Config, EventRule, EventSource, Location, OwnerRule, OwnerStep, TableRules,
+    },
     nearest::nearest,
     postgres::quote,
     setup::{
         catalog::{Facts, Kind, RowIdentity, Table, published_tables},
-        plan::{full_wanted, identified},
+        plan::{full_wanted, identified, is_followed},
     },
 };
 
@@ -25,7 +27,7 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     for rules in &config.tables {
         if let Some(table) = facts.table(&rules.table) {
             findings.extend(listed_columns(rules, table));
-            findings.extend(owner_path(rules, table, facts));
+            findings.extend(owner_path(config, rules, table, facts));
         }
     }
     for rule in &config.events {
@@ -201,7 +203,7 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Location) -> Opti
 }
 
 /// Checks that every step of the path to the owner can be looked up.
-fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
+fn owner_path(config: &Config, rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     let Some(owner) = &rules.owner else {
         return Vec::new();
     };
@@ -243,11 +245,57 @@ fn owner_path(rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> 
             )
             .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
         } else {
+            findings.extend(followed(config, rules, step, table, facts));
             continue;
         };
         findings.push(finding.at(rules.place));
     }
     findings
+}
+
+/// The findings that the stream does not tell enough of a table on an owner path.
+fn followed(
+    config: &Config,
+    rules: &TableRules,
+    step: &OwnerStep,
+    table: &Table,
+    facts: &Facts,
+) -> Vec<Finding> {
+    let (of, name, column) = (&rules.table, &table.name, &step.column);
+    if !is_followed(config, facts, table) {
+        let finding = Finding::note(
+            Topic::Owners,
+            format!(
+                "changes of {name} are not in the stream, so the owner of {of} is the one that {name} holds when it is asked"
+            ),
+        );
+        let remedy = if table.owned {
+            identify(table)
+        } else {
+            format!(
+                "run: grant {} to {}, and then rowhook setup",
+                quote::name(&table.owner),
+                quote::name(&facts.role.name)
+            )
+        };
+        return vec![finding.remedy(remedy).at(rules.place)];
+    }
+    let is_whole = table.is_full() || full_wanted(config, name) || table.is_in_identity(column);
+    let asks_deleted = |rule: &EventRule| {
+        !rule.all_owners
+            && matches!(&rule.source, EventSource::Row { table, action: Action::Deleted, .. } if table == of)
+    };
+    if is_whole || !config.events.iter().any(asks_deleted) {
+        return Vec::new();
+    }
+    let finding = Finding::note(
+        Topic::Owners,
+        format!(
+            "the owner of a deleted row of {of} can be unknown where its row of {name} is deleted in the same transaction: \
+             the stream does not carry {column} of a deleted {name}"
+        ),
+    );
+    vec![finding.remedy(make_full(table)).at(rules.place)]
 }
 
 /// Checks that an event can happen, and that it reaches the hooks that it should.
@@ -279,7 +327,8 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
         findings.extend((asks_old && needs_identity).then(|| partial_old_row(rule, table)));
     }
-    if !rule.all_owners {
+    // TRUNCATE is nobody's: it happens to no row.
+    if !rule.all_owners && *action != Action::Truncated {
         let by_identity = *action == Action::Deleted && !is_full;
         findings.extend(unknown_owner(config, rule, table, by_identity));
     }

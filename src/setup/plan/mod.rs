@@ -26,7 +26,7 @@ pub use self::{
 };
 pub(super) use self::{
     precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
-    publication::{full_wanted, identified},
+    publication::{full_wanted, identified, is_followed},
 };
 
 /// The steps of setup, in order; empty if nothing is missing.

@@ -64,7 +64,8 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
     let mut whole = publication(config.database.publication.clone(), [true; 4]);
     let mut inserts = publication(
         config.database.inserts_publication(),
-        [true, false, false, false],
+        // TRUNCATE needs no replica identity.
+        [true, false, false, true],
     );
     let mut names = catalog::published_tables(config);
     let owners = config
@@ -76,6 +77,11 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
             names.push(name);
         }
     }
+    for table in catalog::looked_up_tables(config, facts) {
+        if !names.contains(&table.name) && is_followed(config, facts, table) {
+            names.push(table.name.clone());
+        }
+    }
     for name in names {
         // A table that does not exist yet is one of rowhook's own.
         let fit = facts
@@ -85,6 +91,15 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         publication.tables.push(name);
     }
     (whole, inserts)
+}
+
+/// Whether a table on an owner path is published, so that the stream tells when an owner changes. One that we may not
+/// publish, or not with its updates, is asked for each batch instead.
+pub(crate) fn is_followed(config: &Config, facts: &Facts, table: &Table) -> bool {
+    let whole = facts.publication(&config.database.publication);
+    let is_published = whole.is_some_and(|found| found.tables.contains(&table.name));
+    let may_publish = table.owned && !matches!(table.kind, Kind::Unpublishable(_));
+    identified(config, table) && (is_published || may_publish)
 }
 
 fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
@@ -124,7 +139,10 @@ fn joining(config: &Config, table: &TableName, whole: bool) -> String {
     if *table == catalog::hook_table(config) {
         format!("hooks are read from {table}")
     } else if whole {
-        format!("changes of {table} are heard from here on")
+        match catalog::published_tables(config).contains(table) {
+            true => format!("changes of {table} are heard from here on"),
+            false => format!("owners are read from {table}"),
+        }
     } else {
         format!(
             "{table} has no replica identity: only its inserts are heard, from here on, since publishing its updates would make them fail"

@@ -16,7 +16,7 @@ pub const CASES: &[(&str, &str)] = &[
     ),
     (
         r#""x" = 'book."been read"'"#,
-        r#"5:7: "been read" is not an action; it is created, updated, deleted, or a name of letters, digits, _ and - for an action that SQL fires"#,
+        r#"5:7: "been read" is not an action; it is created, updated, deleted, truncated, or a name of letters, digits, _ and - for an action that SQL fires"#,
     ),
     (
         r#""x" = "book""#,
@@ -77,6 +77,10 @@ pub const CASES: &[(&str, &str)] = &[
     (
         r#""x" = { on = "custom", when = "true" }"#,
         "5:24: events.x.when does not fit custom, which has no row; leave it out",
+    ),
+    (
+        r#""x" = { on = "book.truncated", when = "true" }"#,
+        "5:32: events.x.when does not fit truncated, which has no row; leave it out",
     ),
     (
         r#""x" = { on = "book.updated", when = "nw.a" }"#,
