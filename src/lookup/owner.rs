@@ -197,10 +197,11 @@ impl Lookup {
                 step.table
             );
         };
-        let (key, ty): (String, String) = (key.try_get(0)?, key.try_get(1)?);
+        let (key, ty, equals): (String, String, String) =
+            (key.try_get(0)?, key.try_get(1)?, key.try_get(2)?);
         let quoted = quote::name(&key);
         let sql = format!(
-            "select {quoted}::text, {}::text from {table} where {quoted} = any($1::text[]::{ty}[])",
+            "select {quoted}::text, {}::text from {table} where {quoted} {equals} any($1::text[]::{ty}[])",
             quote::name(&step.column),
         );
         Ok(Self { key, sql })

@@ -110,6 +110,14 @@ fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String
     if keys.is_empty() {
         return None;
     }
+    let is_one = match (&relation.primary_key[..], &relation.key_equals[..]) {
+        // One array, which the index is searched for at once.
+        ([at], [equals]) => {
+            let ty = &relation.columns.get(*at)?.sql_type;
+            format!("{key} {equals} any (array[{}]::{ty}[])", keys.join(", "))
+        }
+        _ => keys.join(" or "),
+    };
     // Only the columns that some row lacks are read: whole rows would carry every other large value too.
     let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
     for (at, column) in relation.columns.iter().enumerate() {
@@ -137,25 +145,33 @@ fn query(relation: &Relation, changes: &[(usize, &mut Change)]) -> Option<String
                 sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
                 {inner}
             from {table}
-            where ({key}) in ({keys})
+            where {is_one}
             window so_far as (order by {key} rows unbounded preceding)
         ) as again (written_by, has_room, {names})",
         outer = outer.join(", "),
         bytes = bytes.join(" + "),
         inner = inner.join(", "),
         table = quote::table(&relation.table()),
-        keys = keys.join(", "),
         names = names.join(", "),
     ))
 }
 
+/// The key of a row in SQL: its literal where it is one column, and else the condition that finds it.
 fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
     let literal = |at: &usize| match tuple.get(*at)? {
         Value::Text(bytes) => std::str::from_utf8(bytes).ok().map(quote::text),
         Value::Null | Value::Unchanged => None,
     };
-    let literals: Option<Vec<String>> = relation.primary_key.iter().map(literal).collect();
-    Some(format!("({})", literals?.join(", ")))
+    if let [at] = &relation.primary_key[..] {
+        return literal(at);
+    }
+    let parts = relation.primary_key.iter().zip(&relation.key_equals);
+    let parts = parts.map(|(at, equals)| {
+        let name = quote::name(&relation.columns.get(*at)?.name);
+        Some(format!("{name} {equals} {}", literal(at)?))
+    });
+    let parts: Option<Vec<String>> = parts.collect();
+    Some(format!("({})", parts?.join(" and ")))
 }
 
 /// Fills the gaps from a row that was read. Returns the place of its change if there was no room for it.

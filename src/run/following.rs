@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::{
     context::SessionContext,
-    control::{self, until_lost, watch_slot},
+    control::{self, until_counted, until_lost, watch_slot},
     policy::Superseded,
     progress::ProgressRecorder,
 };
@@ -51,6 +51,7 @@ impl Following<'_> {
         let ending = async {
             tokio::select! {
                 error = until_lost(&control) => Err(error.into()),
+                counted = until_counted(&control, context.address.stream_name()) => Err(counted.into()),
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use super::session;
 use crate::postgres::quote;
 
 /// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
@@ -64,6 +65,13 @@ pub enum Reason {
     Pooler(String),
     /// The server is a standby, and the address requires a primary.
     ReadOnly,
+    /// Others may create in rowhook's schema, and would have us run what they make.
+    OpenSchema {
+        /// The schema.
+        schema: String,
+        /// Who may create there.
+        creators: Vec<String>,
+    },
     /// The server is starting, stopping or recovering, in its own words.
     NotNow(String),
     /// Anything else, in the words of the server or of the client library.
@@ -88,6 +96,7 @@ impl Error {
             | Reason::NoEntry { .. }
             | Reason::NoReplication { .. }
             | Reason::Pooler(_)
+            | Reason::OpenSchema { .. }
             | Reason::Other(_) => false,
         }
     }
@@ -134,6 +143,7 @@ impl Reason {
                 format!("{at} is a pooler, which cannot carry a replication session")
             }
             Self::ReadOnly => format!("{at} is a standby"),
+            Self::OpenSchema { schema, creators } => session::open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
             }
@@ -161,6 +171,9 @@ impl Reason {
             }
             Self::Pooler(_) => "give the server's own port in [database] url",
             Self::ReadOnly => "rowhook needs the primary",
+            Self::OpenSchema { schema, creators } => {
+                return Some(session::close_schema(schema, creators).into());
+            }
             Self::NotNow(_) | Self::Other(_) => return None,
         };
         Some(remedy.into())

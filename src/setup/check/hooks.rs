@@ -11,7 +11,10 @@ use crate::{
     message::OWN_EVENTS,
     nearest::nearest,
     postgres::quote,
-    setup::catalog::{Facts, Table, hook_table},
+    setup::{
+        catalog::{Facts, Table, hook_table},
+        plan::hidden_hooks,
+    },
 };
 
 /// The most hooks that are read from the table.
@@ -94,6 +97,10 @@ pub(super) async fn in_table(
                 quote::name(role)
             )),
         );
+        return findings;
+    }
+    if let Some(problem) = hidden_hooks(config, facts) {
+        findings.push(Finding::problem(Topic::Hooks, problem));
         return findings;
     }
     match read(client, config, table).await {

@@ -19,7 +19,7 @@ use crate::{
     },
     lookup::{enrich, permission},
     nearest::nearest,
-    postgres::{TableName, quote, relation::Relation, types::Type},
+    postgres::{TableName, connect::session, quote, relation::Relation, types::Type},
 };
 
 /// Checks all expressions, templates and queries.
@@ -235,7 +235,11 @@ async fn unanswerable(
     rules: &TableRules,
     place: Location,
 ) -> Result<Option<Finding>, Error> {
-    match client.prepare(sql).await {
+    // Prepared and not executed: the names of the query are the operator's, and mean what they will mean then.
+    session::search_as_role(client).await?;
+    let prepared = client.prepare(sql).await;
+    session::search_as_usual(client).await?;
+    match prepared {
         Ok(_) => Ok(None),
         Err(error) if error.code().is_some() => {
             let cause = crate::postgres::error_message(&error);
