@@ -19,6 +19,8 @@ const TRAPS: &str = r#"
     create sequence traps;
     grant usage on sequence traps to public;
     set role mallory;
+    -- The traps must not catch their maker.
+    set search_path to pg_catalog;
     do $do$
     declare
         called record;
@@ -49,7 +51,7 @@ const TRAPS: &str = r#"
                     case
                         when a.typed in ('anyarray'::regtype, 'anycompatiblearray'::regtype) then ty || '[]'
                         when a.typed in (
-                            'anyelement'::regtype, 'anynonarray'::regtype, 'any'::regtype, 'anycompatible'::regtype,
+                            'anyelement'::regtype, 'anynonarray'::regtype, '"any"'::regtype, 'anycompatible'::regtype,
                             'text'::regtype, 'name'::regtype, 'regclass'::regtype, 'oid'::regtype
                         ) then ty
                         else a.typed::regtype::text
@@ -79,10 +81,13 @@ const TRAPS: &str = r#"
                 execute format('create function public.trap(%s, %s) returns boolean', pair.l, pair.r) || trap;
             exception when others then null;
             end;
-            execute format(
-                'create operator public.%s (leftarg = %s, rightarg = %s, function = public.trap)',
-                pair.symbol, pair.l, pair.r
-            );
+            begin
+                execute format(
+                    'create operator public.%s (leftarg = %s, rightarg = %s, function = public.trap)',
+                    pair.symbol, pair.l, pair.r
+                );
+            exception when others then null;
+            end;
         end loop;
     end
     $do$;
@@ -104,15 +109,13 @@ const LIBRARY: &str = "
     insert into book values ('early', 'a', 'Emma', 'short');
 ";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_others_made_in_public_is_run_for_a_superuser() {
     let database = Database::new().await;
     database.sql(LIBRARY).await;
     database.sql(TRAPS).await;
-    let made = "select count(*) > 400 from pg_proc where pronamespace = 'public'::regnamespace";
+    let made = "select count(*) > 300 from pg_proc where pronamespace = 'public'::regnamespace";
     assert_eq!(database.ask(made).await, "t");
-    // What the story itself asks must not be caught either.
-    database.sql("set search_path to pg_catalog").await;
     let receiver = Receiver::start().await;
     let config = database.config(&format!(
         "{BOOK_EVENTS}\"book.read\" = \"book.read\"\n\n[tables.book]\nowner = \"shelf_code -> shelf.user_id\"\nidentity = \"full\"\n"
@@ -223,7 +226,7 @@ const HOSTILE: &str = r"
     alter database NAME set transform_null_equals = on;
 ";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_settings_of_a_database_are_those_of_its_applications() {
     let database = Database::new().await;
     // An extension for a key whose operators are where the extension is.
