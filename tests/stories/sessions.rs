@@ -170,10 +170,13 @@ async fn nothing_that_others_made_in_public_is_run_for_a_superuser() {
     assert!(running.stop().success());
     good(&rowhook(&config, &["teardown", "--yes"]));
 
-    assert_eq!(
-        database.ask("select is_called from public.traps").await,
-        "f"
-    );
+    let caught = "select is_called from public.traps";
+    assert_eq!(database.ask(caught).await, "f");
+    // They would have caught somebody who looks in public.
+    database.sql("set search_path to public").await;
+    let careless = database.client.batch_execute("select unnest('{1}'::oid[])");
+    assert!(careless.await.is_err());
+    assert_eq!(database.ask(caught).await, "t");
 }
 
 #[tokio::test]
