@@ -1,7 +1,7 @@
 //! Whether commits wait for us: `synchronous_standby_names` means the WAL sender of a logical slot too.
 //!
-//! Such a commit would wait until we have confirmed it, which takes as long as deliveries do, and for ever where nothing
-//! is confirmed because there is too little of it.
+//! Such a commit would wait until we have confirmed it, which takes as long as deliveries do, and for ever where
+//! nothing is confirmed because there is too little of it.
 
 use std::fmt;
 

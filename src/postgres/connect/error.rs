@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use super::session;
 use crate::postgres::quote;
 
 /// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
@@ -143,7 +142,7 @@ impl Reason {
                 format!("{at} is a pooler, which cannot carry a replication session")
             }
             Self::ReadOnly => format!("{at} is a standby"),
-            Self::OpenSchema { schema, creators } => session::open_schema(schema, creators),
+            Self::OpenSchema { schema, creators } => open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
             }
@@ -172,10 +171,36 @@ impl Reason {
             Self::Pooler(_) => "give the server's own port in [database] url",
             Self::ReadOnly => "rowhook needs the primary",
             Self::OpenSchema { schema, creators } => {
-                return Some(session::close_schema(schema, creators).into());
+                return Some(close_schema(schema, creators).into());
             }
             Self::NotNow(_) | Self::Other(_) => return None,
         };
         Some(remedy.into())
     }
+}
+
+/// Stands for all roles, as in SQL, where no role can have this name.
+const EVERYONE: &str = "public";
+
+/// What is wrong with a schema that `creators` may create in.
+pub fn open_schema(schema: &str, creators: &[String]) -> String {
+    let who = creators.iter().map(|role| match role.as_str() {
+        EVERYONE => "every role",
+        role => role,
+    });
+    let who = who.collect::<Vec<_>>().join(", ");
+    format!("{who} may create in the schema {schema}, and rowhook would run what is made there")
+}
+
+/// How to keep `creators` from creating in a schema.
+pub fn close_schema(schema: &str, creators: &[String]) -> String {
+    let roles = creators.iter().map(|role| match role.as_str() {
+        EVERYONE => EVERYONE.to_owned(),
+        role => quote::name(role),
+    });
+    let roles = roles.collect::<Vec<_>>().join(", ");
+    format!(
+        "run: revoke create on schema {} from {roles}; or set [database] schema to one of its own",
+        quote::name(schema)
+    )
 }

@@ -22,7 +22,7 @@ use super::{
     keepalive, tls,
 };
 
-pub use self::error::{Error, Reason};
+pub use self::error::{Error, Reason, close_schema, open_schema};
 
 /// The default name of the replication connection in pg_stat_replication. It tells rowhook's walsender from others.
 pub const STREAM: &str = "rowhook";

@@ -1,8 +1,8 @@
 //! What every ordinary session has in common: the settings that server, database, role and address may not decide.
 //!
-//! A setting that was made for the application must not change what we do. With synchronous_commit = off, a crash of the
-//! server would take back what is already confirmed to the slot. With a search_path in which others may create, their
-//! functions would run with our privileges.
+//! A setting that was made for the application must not change what we do. With synchronous_commit = off, a crash of
+//! the server would take back what is already confirmed to the slot. With a search_path in which others may create,
+//! their functions would run with our privileges.
 
 use std::fmt::Write;
 
@@ -14,8 +14,8 @@ use crate::postgres::{address::Address, quote, types::SESSION_SETTINGS};
 /// The settings of an ordinary session, beside [`SESSION_SETTINGS`].
 ///
 /// `synchronous_commit = local` waits for the disk of this server, and not for standbys: while one is missing, the
-/// application's commits wait for it, and ours must not. `row_security = off` makes an error of a query that row security
-/// would answer with only some of the rows.
+/// application's commits wait for it, and ours must not. `row_security = off` makes an error of a query that row
+/// security would answer with only some of the rows.
 const ORDINARY: [(&str, &str); 13] = [
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
@@ -38,9 +38,6 @@ const ANY: [(&str, &str); 1] = [("idle_session_timeout", "0")];
 /// The search_path of a session. Nobody but superusers can create in pg_catalog. pg_temp is searched first unless it is
 /// named, so it is named last.
 const PATH: &str = "pg_catalog, pg_temp";
-
-/// Stands for all roles, as in SQL, where no role can have this name.
-const EVERYONE: &str = "public";
 
 /// The first version of Postgres that has transaction_timeout.
 const WITH_TRANSACTION_TIMEOUT: u32 = 17;
@@ -89,8 +86,8 @@ pub(super) async fn settle(
     client.batch_execute(&sql).await
 }
 
-/// Lets names in the queries of hooks.toml mean what they mean to the role: from here on the session has the search_path
-/// of the role, the database or the address. What we ask ourselves in it must name its schemas.
+/// Lets names in the queries of hooks.toml mean what they mean to the role: from here on the session has the
+/// search_path of the role, the database or the address. What we ask ourselves in it must name its schemas.
 ///
 /// # Errors
 /// If the connection fails.
@@ -150,27 +147,4 @@ impl Address {
         set.map_err(|error| failed(self.reason(&error)))?;
         Ok(client)
     }
-}
-
-/// What is wrong with a schema that `creators` may create in.
-pub fn open_schema(schema: &str, creators: &[String]) -> String {
-    let who = creators.iter().map(|role| match role.as_str() {
-        EVERYONE => "every role",
-        role => role,
-    });
-    let who = who.collect::<Vec<_>>().join(", ");
-    format!("{who} may create in the schema {schema}, and rowhook would run what is made there")
-}
-
-/// How to keep `creators` from creating in a schema.
-pub fn close_schema(schema: &str, creators: &[String]) -> String {
-    let roles = creators.iter().map(|role| match role.as_str() {
-        EVERYONE => EVERYONE.to_owned(),
-        role => quote::name(role),
-    });
-    let roles = roles.collect::<Vec<_>>().join(", ");
-    format!(
-        "run: revoke create on schema {} from {roles}; or set [database] schema to one of its own",
-        quote::name(schema)
-    )
 }

@@ -5,9 +5,7 @@ use crate::{
     config::{Action, Config, EventSource, Location},
     nearest::nearest,
     postgres::{
-        TableName,
-        connect::session,
-        quote,
+        TableName, connect, quote,
         standby::{self, Counted},
     },
     setup::{
@@ -137,8 +135,8 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     }
     if !schema.creators.is_empty() {
         return Some(Problem::new(
-            session::open_schema(name, &schema.creators),
-            session::close_schema(name, &schema.creators),
+            connect::open_schema(name, &schema.creators),
+            connect::close_schema(name, &schema.creators),
         ));
     }
     let newest = migration::newest();
