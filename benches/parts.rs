@@ -185,6 +185,7 @@ fn book() -> Relation {
         identity: ReplicaIdentity::Default,
         columns: columns.collect(),
         primary_key: vec![0],
+        key_equals: vec!["operator(pg_catalog.=)".into()],
         key: vec![0],
     }
 }

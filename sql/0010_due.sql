@@ -1,5 +1,5 @@
 -- A delivery that is made due by hand is sent at once, be it a dead one that is parked again, or a parked one that is
--- to be tried earlier. `update delivery set state = 'parked' where id = …` is all that it takes. `attempts = 0`
+-- to be tried earlier. `update delivery set state = 'parked' where id = ...` is all that it takes. `attempts = 0`
 -- restarts its schedule.
 
 create function call_courier() returns trigger

@@ -20,6 +20,9 @@ pub const GAP: &str = "rowhook.gap";
 /// The events that rowhook fires itself.
 pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
 
+/// Why a message is not read whose text is in the encoding of its database, and what to do about it.
+const NOT_UTF8: &str = "it is not UTF-8; use rowhook.emit or rowhook.emit_row, or give convert_to(…, 'UTF8') to pg_logical_emit_message";
+
 /// A message that SQL emitted.
 #[derive(Debug)]
 pub enum SqlMessage {
@@ -40,7 +43,7 @@ impl SqlMessage {
         struct Kind {
             table: Option<IgnoredAny>,
         }
-        let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())?;
+        let text = std::str::from_utf8(content).map_err(|_| NOT_UTF8.to_owned())?;
         // Postgres' own text may hold NUL in JSON escapes only, which serde_json reads like any other.
         match serde_json::from_str(text) {
             Ok(Kind { table: Some(_) }) => serde_json::from_str(text).map(Self::Action),

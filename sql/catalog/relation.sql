@@ -22,11 +22,26 @@ select
             and c.contype = 'f'
             and c.conkey = array[attribute.attnum]
     ) as foreign_key,
-    array_position(index.indkey::int2[], attribute.attnum) as key_place
+    place.key_place,
+    -- How values of a key's column are compared. The operator of a type from an extension is in the extension's schema.
+    (
+        select format('operator(%I.%s)', home.nspname, operator.oprname)
+        from pg_opclass as class
+        join pg_amop as member
+            on member.amopfamily = class.opcfamily
+            and member.amoplefttype = class.opcintype
+            and member.amoprighttype = class.opcintype
+            -- Equality, in every B-tree.
+            and member.amopstrategy = 3
+        join pg_operator as operator on operator.oid = member.amopopr
+        join pg_namespace as home on home.oid = operator.oprnamespace
+        where class.oid = index.indclass[place.key_place]
+    ) as key_equals
 from pg_attribute as attribute
 left join pg_index as index
     on index.indrelid = attribute.attrelid
     and index.indisprimary
+cross join lateral (select array_position(index.indkey::int2[], attribute.attnum)) as place (key_place)
 where attribute.attrelid = $1
     and attribute.attnum > 0
     and not attribute.attisdropped

@@ -9,6 +9,7 @@ select
     current_setting('max_wal_senders')::integer as max_senders,
     (select count(*)::integer from pg_stat_get_wal_senders()) as used_senders,
     current_setting('max_slot_wal_keep_size') as wal_keep,
+    current_setting('synchronous_standby_names') as synchronous_standby_names,
     (select version from pg_stat_ssl where pid = pg_backend_pid() and ssl) as tls,
     current_database()::text as database,
     (select system_identifier::text from pg_control_system()) as system_identifier,

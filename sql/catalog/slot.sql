@@ -7,6 +7,7 @@ select
     s.active_pid,
     a.application_name,
     s.wal_status,
+    s.two_phase,
     to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
     s.confirmed_flush_lsn::text as confirmed,
     s.safe_wal_size,

@@ -13,6 +13,8 @@ select
     pg_get_userbyid(c.relowner)::text as owner,
     columns.names as columns,
     columns.generated,
+    ancestors.schemas as ancestor_schemas,
+    ancestors.names as ancestor_names,
     coalesce(primary_key.columns, '{}') as primary_key,
     identity.columns as identity,
     identity.index_name
@@ -28,6 +30,16 @@ cross join lateral (
         and a.attnum > 0
         and not a.attisdropped
 ) as columns
+-- The partitioned tables that it is a partition of.
+cross join lateral (
+    select
+        coalesce(array_agg(above.nspname::text), '{}') as schemas,
+        coalesce(array_agg(root.relname::text), '{}') as names
+    from pg_partition_ancestors(c.oid) as ancestor (relid)
+    join pg_class as root on root.oid = ancestor.relid
+    join pg_namespace as above on above.oid = root.relnamespace
+    where ancestor.relid <> c.oid
+) as ancestors
 left join lateral (
     select array_agg(a.attname::text order by k.place) as columns
     from pg_index as i

@@ -19,7 +19,7 @@ with chunk as materialized (
 locked as materialized (
     select {one_key}, jsonb_build_object({key_pairs}) as its_key, one::text as printed
     from {table} as one
-    join chunk using ({key})
+    join chunk on {same_key}
     where {condition}
     for share of one skip locked
 ),
@@ -30,14 +30,18 @@ emitted as (
         pg_logical_emit_message(
             true,
             'rowhook.backfill',
-            json_build_object(
-                'schema', $3::text,
-                'table', $4::text,
-                'event', $5::text,
-                'hook', $6::text,
-                'columns', $7::text[],
-                'row', printed
-            )::text
+            -- The stream carries the bytes as they are, whatever the encoding of the database is.
+            convert_to(
+                json_build_object(
+                    'schema', $3::text,
+                    'table', $4::text,
+                    'event', $5::text,
+                    'hook', $6::text,
+                    'columns', $7::text[],
+                    'row', printed
+                )::text,
+                'UTF8'
+            )
         )
     ) as rows
     from locked

@@ -11,14 +11,18 @@ select count(
     pg_logical_emit_message(
         true,
         'rowhook.backfill',
-        json_build_object(
-            'schema', $2::text,
-            'table', $3::text,
-            'event', $4::text,
-            'hook', $5::text,
-            'columns', $6::text[],
-            'row', printed
-        )::text
+        -- The stream carries the bytes as they are, whatever the encoding of the database is.
+        convert_to(
+            json_build_object(
+                'schema', $2::text,
+                'table', $3::text,
+                'event', $4::text,
+                'hook', $5::text,
+                'columns', $6::text[],
+                'row', printed
+            )::text,
+            'UTF8'
+        )
     )
 ) as emitted
 from locked

@@ -14,7 +14,7 @@ use crate::{
         owner::{Owner, Owners, Ownership},
     },
     nearest::nearest,
-    postgres::{TableName, relation::Relation, types},
+    postgres::{TableName, relation::Relation},
 };
 
 /// A session for reading, and the events of hooks.toml.
@@ -28,9 +28,6 @@ impl<'a> Preview<'a> {
     /// Connects to the database of the configuration.
     pub(super) async fn open(config: &'a Config) -> Result<Self> {
         let client = config.database.address.connect("rowhook").await?;
-        types::pin_settings(&client)
-            .await
-            .context("prepare the session")?;
         Ok(Self {
             config,
             client,

@@ -17,7 +17,7 @@ use self::{account::Account, cluster::Cluster, receivers::Receivers};
 use crate::{
     config::Config,
     journal::Journal,
-    postgres::address::Address,
+    postgres::{address::Address, connect::session},
     run,
     setup::{self, LockPolicy},
 };
@@ -55,6 +55,8 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         .context("start Postgres")??;
     let url = cluster.url("postgres");
     let shop = Address::parse(&url)?.connect("bookstore").await?;
+    // The shop is an application, which does not name the schema of its tables.
+    session::search_as_role(&shop).await?;
     bookstore::open(&shop).await?;
 
     let secrets = RECEIVERS.map(|name| (name, secret()));

@@ -154,7 +154,7 @@ pub(crate) fn column_text<'a>(change: &'a Change, column: &str) -> Option<Option
 pub(crate) fn sql(query: &Query, relation: &Relation) -> String {
     let answer = |inner: &str| {
         format!(
-            "coalesce((select row_to_json(asked)::text from ({inner}) as asked limit 1), 'null')"
+            "coalesce((select pg_catalog.row_to_json(asked)::text from ({inner}) as asked limit 1), 'null')"
         )
     };
     batch_sql(query, |column| sql_type(relation, column), answer)

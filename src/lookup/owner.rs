@@ -433,11 +433,12 @@ impl Lookup {
             return refused(format!("{} has no column {:?}", step.table, step.column));
         };
         let (quoted, wanted) = (quote::name(&key.name), quote::name(&value.name));
+        let equals = relation.key_equals.first().map_or("=", String::as_str);
         // `format` writes values as the stream does. `::text` does not: it cuts character(n), and writes true for t.
         let sql = format!(
             "select pg_catalog.format('%s', {quoted}), \
              case when {wanted} is not null then pg_catalog.format('%s', {wanted}) end \
-             from {} where {quoted} = any($1::text[]::{}[])",
+             from {} where {quoted} {equals} any($1::text[]::{}[])",
             quote::table(&step.table),
             key.sql_type,
         );

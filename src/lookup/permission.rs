@@ -241,7 +241,7 @@ pub(crate) fn column<'a>(name: &'a str, relation: &'a Relation) -> Option<&'a st
 pub(crate) fn sql(query: &Query, ty: impl Fn(&str) -> String) -> String {
     batch_sql(query, ty, |inner| {
         format!(
-            "coalesce((select asked.c is not null and asked.c::text <> 'false' from ({inner}) as asked (c) limit 1), false)::text"
+            "coalesce((select asked.c is not null and asked.c::text operator(pg_catalog.<>) 'false' from ({inner}) as asked (c) limit 1), false)::text"
         )
     })
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error, Statement, error::SqlState, types::ToSql};
 use crate::{
     expression::query::Query,
     lookup::halves::{Halves, Refusal},
-    postgres::{address::Address, fault::Fault},
+    postgres::{address::Address, connect::session, fault::Fault},
 };
 
 /// The time-out of one query.
@@ -60,10 +60,11 @@ pub fn batch_sql(
             ty(name)
         )
     });
-    let arrays = (0..columns.len()).map(|at| format!(", ${}::text[]", at + 2));
+    // In the search_path of the role, in which somebody may have a function `unnest`.
+    let arrays = (0..columns.len()).map(|at| format!(", pg_catalog.unnest(${}::text[])", at + 2));
     let names = (0..columns.len()).map(|at| format!(", c{at}"));
     format!(
-        "select rowhook.n, ({}) from unnest($1::int4[]{}) as rowhook (n{})",
+        "select rowhook.n, ({}) from rows from (pg_catalog.unnest($1::int4[]){}) as rowhook (n{})",
         answer(&inner),
         arrays.collect::<String>(),
         names.collect::<String>(),
@@ -121,10 +122,11 @@ impl Session {
             TIMEOUT.as_millis(),
             LOCK_TIMEOUT.as_millis(),
         );
-        client
-            .batch_execute(&settings)
-            .await
-            .context("prepare a session that asks")?;
+        let prepared = async {
+            session::search_as_role(&client).await?;
+            client.batch_execute(&settings).await
+        };
+        prepared.await.context("prepare a session that asks")?;
         Ok(Ok(Self {
             client,
             prepared: HashMap::new(),

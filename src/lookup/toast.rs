@@ -199,16 +199,24 @@ impl Source<'_> {
         if relation.primary_key.is_empty() || !wanted.iter().any(|at| name_of(*at).is_some()) {
             return None;
         }
-        let key = relation.primary_key.iter();
-        let key = key.map(|at| name_of(*at));
-        let key = key.collect::<Option<Vec<String>>>()?.join(", ");
+        let key_names = relation.primary_key.iter().map(|at| name_of(*at));
+        let key_names = key_names.collect::<Option<Vec<String>>>()?;
+        let key = key_names.join(", ");
         let keys: Vec<String> = changes
             .iter()
-            .filter_map(|(_, change)| key_literal(relation, change.after()?))
+            .filter_map(|(_, change)| find_row(relation, &key_names, change.after()?))
             .collect();
         if keys.is_empty() {
             return None;
         }
+        let is_one = match (&relation.primary_key[..], &relation.key_equals[..]) {
+            // One array, which the index is searched for at once.
+            ([at], [equals]) => {
+                let ty = &relation.columns.get(*at)?.sql_type;
+                format!("{key} {equals} any (array[{}]::{ty}[])", keys.join(", "))
+            }
+            _ => keys.join(" or "),
+        };
         // Only the columns that some row lacks are read: whole rows would carry every other large value too.
         let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
         for at in 0..relation.columns.len() {
@@ -239,26 +247,33 @@ impl Source<'_> {
                     sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
                     {inner}
                 from {table}
-                where ({key}) in ({keys})
+                where {is_one}
                 window so_far as (order by {key} rows unbounded preceding)
             ) as again (written_by, has_room, {names})",
             outer = outer.join(", "),
             bytes = bytes.join(" + "),
             inner = inner.join(", "),
             table = quote::table(&present.table),
-            keys = keys.join(", "),
             names = names.join(", "),
         ))
     }
 }
 
-fn key_literal(relation: &Relation, tuple: &Tuple) -> Option<String> {
+/// The key of a row in SQL: its literal where it is one column, and else the condition that finds it. `names` are what
+/// the columns of the key are called now.
+fn find_row(relation: &Relation, names: &[String], tuple: &Tuple) -> Option<String> {
     let literal = |at: &usize| match tuple.get(*at)? {
         Value::Text(bytes) => std::str::from_utf8(bytes).ok().map(quote::text),
         Value::Null | Value::Unchanged => None,
     };
-    let literals: Option<Vec<String>> = relation.primary_key.iter().map(literal).collect();
-    Some(format!("({})", literals?.join(", ")))
+    if let [at] = &relation.primary_key[..] {
+        return literal(at);
+    }
+    let parts = relation.primary_key.iter().zip(names);
+    let parts = parts.zip(&relation.key_equals);
+    let parts = parts.map(|((at, name), equals)| Some(format!("{name} {equals} {}", literal(at)?)));
+    let parts: Option<Vec<String>> = parts.collect();
+    Some(format!("({})", parts?.join(" and ")))
 }
 
 /// Fills the gaps in these columns from a row that was read. Returns the place of its change if there was no room for

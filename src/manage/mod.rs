@@ -33,7 +33,7 @@ pub use self::{
 };
 use crate::{
     config::Config, event::EventMap, expression::filter::Filter, hook::row::Constraints,
-    postgres::quote, setup::migration,
+    setup::migration,
 };
 
 /// On whose behalf something is done, which decides what they may see and change.
@@ -87,13 +87,9 @@ impl Admin {
     /// # Errors
     /// When the connection fails, or the tables are missing or too old; the message says what to do.
     pub async fn open(config: Arc<Config>, name: &str) -> anyhow::Result<Self> {
-        let client = config.database.address.connect(name).await?;
         let schema = &config.database.schema;
-        let path = format!("set search_path to {}, pg_temp", quote::name(schema));
-        client
-            .batch_execute(&path)
-            .await
-            .context("prepare the session")?;
+        let address = &config.database.address;
+        let client = address.connect_to_schema(name, schema).await?;
         check_migrations(&client, schema).await?;
         Ok(Self {
             client,

@@ -87,7 +87,10 @@ impl Admin {
     pub async fn status(&self) -> Result<Status> {
         let name = &self.config.database.slot;
         let slot = Slot::read(&self.client, name).await;
-        let slot = slot.context("look at the slot")?.map(|slot| SlotStatus {
+        let slot = slot.context("look at the slot")?;
+        let database = &self.config.database.address.database;
+        let own = slot.filter(|slot| !slot.is_of_another(database));
+        let slot = own.map(|slot| SlotStatus {
             name: name.clone(),
             attached: slot.active_pid.is_some(),
             session: slot.application_name,

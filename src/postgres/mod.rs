@@ -16,6 +16,7 @@ pub mod pgoutput;
 pub mod quote;
 pub mod relation;
 pub mod replication;
+pub mod standby;
 pub mod stream;
 mod table_name;
 pub mod time;

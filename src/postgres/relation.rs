@@ -34,6 +34,8 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// The indexes in `columns` of the primary key, in the key's order; empty if there is none.
     pub primary_key: Vec<usize>,
+    /// The operators that compare the columns of the primary key, in its order: `operator(pg_catalog.=)`.
+    pub key_equals: Vec<String>,
     /// The indexes in `columns` of what identifies a row and is part of each of its images: the replica identity, or
     /// the primary key if the identity is FULL, or all columns if there is no primary key. Empty if nothing identifies
     /// rows.
@@ -107,7 +109,7 @@ impl Relation {
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
         let catalog = CatalogColumn::read_all(client, message.oid).await?;
         let columns = columns(client, &message.columns, &catalog).await?;
-        let primary_key = primary_key(&columns, &catalog);
+        let (primary_key, key_equals) = primary_key(&columns, &catalog);
         let flagged = (0..columns.len())
             .filter(|at| columns[*at].identity_key)
             .collect();
@@ -123,6 +125,7 @@ impl Relation {
             identity: message.identity,
             columns,
             primary_key,
+            key_equals,
             key,
         })
     }
@@ -229,7 +232,12 @@ struct CatalogColumn {
     foreign_key: bool,
     /// Its position in the primary key.
     key_place: Option<i32>,
+    /// The operator that compares its values, if it is part of the primary key.
+    key_equals: Option<String>,
 }
+
+/// The operator of every type that is built in.
+const EQUALS: &str = "operator(pg_catalog.=)";
 
 impl CatalogColumn {
     /// Reads the columns of a table, in order; none if the table no longer exists.
@@ -250,6 +258,7 @@ impl CatalogColumn {
             unchecked: row.try_get("unchecked")?,
             foreign_key: row.try_get("foreign_key")?,
             key_place: row.try_get("key_place")?,
+            key_equals: row.try_get("key_equals")?,
         })
     }
 }
@@ -289,17 +298,21 @@ async fn columns(
     Ok(all.into_iter().map(complete).collect())
 }
 
-/// The indexes in `columns` of the primary key, in the key's order.
-fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> Vec<usize> {
+/// The indexes in `columns` of the primary key, in the key's order, and the operators that compare them.
+fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> (Vec<usize>, Vec<String>) {
     let mut key: Vec<_> = catalog
         .iter()
         .filter(|column| column.key_place.is_some())
         .collect();
     key.sort_by_key(|column| column.key_place);
     let place = |name: &str| columns.iter().position(|column| column.name == name);
+    let equals = |column: &CatalogColumn| column.key_equals.as_deref().unwrap_or(EQUALS).to_owned();
     // All or none: part of a key does not identify a row, and a column may have been renamed since the change.
-    let places: Option<Vec<usize>> = key.iter().map(|column| place(&column.name)).collect();
-    places.unwrap_or_default()
+    let parts = key
+        .iter()
+        .map(|column| Some((place(&column.name)?, equals(column))));
+    let parts: Option<(Vec<usize>, Vec<String>)> = parts.collect();
+    parts.unwrap_or_default()
 }
 
 /// Appends an object with these fields to `out`. Returns the names of the fields left out because they are unknown.

@@ -21,15 +21,6 @@ pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("xmloption", "content"),
 ];
 
-/// Applies [`SESSION_SETTINGS`] to a session.
-///
-/// # Errors
-/// If the connection fails.
-pub async fn pin_settings(client: &Client) -> Result<(), Error> {
-    let settings = SESSION_SETTINGS.map(|(name, value)| format!("set {name} = '{value}'"));
-    client.batch_execute(&settings.join("; ")).await
-}
-
 /// A type of a column, as far as JSON tells types apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Type {

@@ -22,8 +22,8 @@ use crate::{
 };
 
 /// Makes a row from a JSON object. Columns that it does not name are null. Postgres parses the values and prints them
-/// as the stream would, so the session must have the settings of
-/// [`types::pin_settings`](crate::postgres::types::pin_settings).
+/// as the stream would, with the
+/// settings that every session has.
 ///
 /// # Errors
 /// When `json` is not an object, names a column that does not exist, or has a value that does not fit its column.
@@ -95,7 +95,11 @@ pub async fn row_of_key(client: &Client, relation: &Relation, key: &str) -> Resu
     };
     let conditions: Vec<String> = parts
         .iter()
-        .map(|(column, text)| format!("r.{} = {}", quote::name(&column.name), quote::text(text)))
+        .zip(&relation.key_equals)
+        .map(|((column, text), equals)| {
+            let (name, text) = (quote::name(&column.name), quote::text(text));
+            format!("r.{name} {equals} {text}")
+        })
         .collect();
     let from = format!(
         "{} as r where {}",

@@ -29,7 +29,7 @@ use crate::{
         catalog::{Facts, Slot},
         check::misfits,
         gap::Gap,
-        plan::plan,
+        plan::{counted_as_standby, hidden_hooks, plan, unfit_slot},
         setup,
     },
 };
@@ -148,6 +148,13 @@ impl<'a> Attaching<'a> {
         if let Some(gap) = facts.gap(config) {
             return Err(self.report_gap(&gap, &facts, client, reader).await?);
         }
+        // Whoever has set it up: nothing is read from a slot that is not ours, and no commit waits for us.
+        if let Some(problem) = unfit_slot(config, &facts) {
+            return Err(anyhow!("{problem}"));
+        }
+        if let Some(counted) = counted_as_standby(config, &facts) {
+            return Err(counted.into());
+        }
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.context.setup && !plan(config, &facts).is_ok_and(|steps| steps.is_empty()) {
             setup(config, LockPolicy::default(), &|text| {
@@ -156,6 +163,9 @@ impl<'a> Attaching<'a> {
             .await?;
         }
         if !self.tables_checked {
+            if let Some(problem) = hidden_hooks(config, &facts) {
+                return Err(anyhow!("{problem}"));
+            }
             check_tables(client, config).await?;
             self.tables_checked = true;
         }

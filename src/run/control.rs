@@ -8,7 +8,13 @@ use tokio_postgres::Client;
 
 use super::health::Health;
 use crate::{
-    postgres::{address::Address, connect::Notifications, quote, stream, types},
+    postgres::{
+        address::Address,
+        connect::Notifications,
+        quote,
+        standby::{Counted, counts},
+        stream,
+    },
     setup::{
         catalog::Slot,
         lag::{Alert, LagWatch},
@@ -24,6 +30,8 @@ const SLOT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a look-up waits for a lock, and how long it takes at most. After that it is made again later.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval at which it is read which standbys commits wait for.
+const STANDBYS_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval at which the server is asked for an answer, and the longest wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
@@ -34,12 +42,8 @@ pub(super) const PROBE: Duration = Duration::from_secs(10);
 pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
     let (client, notifications) = address.connect_listening("rowhook control").await?;
     let listen = format!("listen {}", quote::name(schema));
-    let prepared = async {
-        // Values that are looked up must be printed as those of the stream are.
-        types::pin_settings(&client).await?;
-        client.batch_execute(&listen).await
-    };
-    prepared.await.context("prepare the control session")?;
+    let listening = client.batch_execute(&listen).await;
+    listening.context("prepare the control session")?;
     Ok((client, notifications))
 }
 
@@ -86,6 +90,26 @@ pub(super) async fn watch_slot(client: &Client, slot: &str, health: &Health) -> 
             None => {}
         }
         health.record_slot(facts, watch.is_stalled(), Instant::now());
+    }
+}
+
+/// Waits until commits would wait for sessions with the name `ours` as for a standby.
+pub(super) async fn until_counted(client: &Client, ours: &str) -> Counted {
+    let mut look = tokio::time::interval(STANDBYS_INTERVAL);
+    loop {
+        look.tick().await;
+        let setting = "select current_setting('synchronous_standby_names')";
+        // If this fails, the session is lost, which `until_lost` finds.
+        let Ok(row) = client.query_one(setting, &[]).await else {
+            continue;
+        };
+        let counted = row
+            .try_get(0)
+            .ok()
+            .and_then(|setting| counts(setting, ours));
+        if let Some(counted) = counted {
+            return counted;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::{
     context::SessionContext,
-    control::{self, until_lost, watch_slot},
+    control::{self, until_counted, until_lost, watch_slot},
     held::watch_held,
     hook_table,
     policy::Superseded,
@@ -56,6 +56,7 @@ impl Following<'_> {
         let ending = async {
             tokio::select! {
                 error = until_lost(&control) => Err(error.into()),
+                counted = until_counted(&control, context.address.stream_name()) => Err(counted.into()),
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::{
-    postgres::{connect, fault::Fault, stream},
+    postgres::{connect, fault::Fault, standby::Counted, stream},
     setup,
 };
 
@@ -56,6 +56,9 @@ fn is_transient(cause: &(dyn Error + 'static)) -> bool {
         error.is_transient()
     } else if let Some(error) = cause.downcast_ref::<connect::Error>() {
         error.is_transient()
+    } else if cause.is::<Counted>() {
+        // A setting of the server, which is read again when it changes. Attaching then would hold nobody up.
+        true
     } else if let Some(setup::Error::Connect(error)) = cause.downcast_ref() {
         error.is_transient()
     } else if let Some(error) = cause.downcast_ref::<tokio_postgres::Error>() {
@@ -70,7 +73,7 @@ mod tests {
     use anyhow::{Context, anyhow};
 
     use super::*;
-    use crate::postgres::{connect::Reason, pgoutput};
+    use crate::postgres::{connect::Reason, pgoutput, standby};
 
     fn connect(reason: Reason) -> connect::Error {
         connect::Error {
@@ -89,7 +92,7 @@ mod tests {
             remedy: "run rowhook setup".into(),
         };
         let lost = || stream::Error::Lost("the server is shutting down".into());
-        let cases: [(anyhow::Error, Next); 16] = [
+        let cases: [(anyhow::Error, Next); 17] = [
             (
                 Superseded::ServerReplaced.into(),
                 Next::StartAnew(Superseded::ServerReplaced),
@@ -147,6 +150,7 @@ mod tests {
                     .unwrap_err(),
                 Next::Again,
             ),
+            (standby::counts("*", "rowhook").unwrap().into(), Next::Again),
             (anyhow!("the slot rowhook is gone"), Next::ForPerson),
         ];
         for (error, expected) in cases {

@@ -59,6 +59,10 @@ impl Facts {
     /// found.
     pub fn gap(&self, config: &Config) -> Option<Gap> {
         let slot = &config.database.slot;
+        // A slot of another database says nothing about ours. That it has our name is another problem.
+        if self.slot.is_some() && self.own_slot().is_none() {
+            return None;
+        }
         find(
             slot,
             self.progress.as_ref()?,
@@ -167,7 +171,7 @@ pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
         steps.push(Step {
             reason: format!("remove what is left of the slot {}", gap.slot),
             sql: format!(
-                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {slot} and not active;\n"
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {slot} and database = current_database() and not active;\n"
             ),
             runs: Runs::Alone,
         });
@@ -213,6 +217,7 @@ mod tests {
             max_senders: 10,
             used_senders: 0,
             wal_keep: "-1".into(),
+            synchronous_standby_names: String::new(),
             tls: None,
             database: "app".into(),
         }
@@ -224,6 +229,7 @@ mod tests {
             plugin: Some("pgoutput".into()),
             database: Some("app".into()),
             temporary: false,
+            two_phase: false,
             active_pid: None,
             application_name: None,
             wal_status: Some(wal_status.into()),

@@ -141,6 +141,7 @@ mod tests {
             plugin: None,
             database: None,
             temporary: false,
+            two_phase: false,
             active_pid: None,
             application_name: None,
             wal_status: Some(wal_status.into()),

@@ -9,12 +9,13 @@ pub struct Migration {
     pub version: i32,
     /// The file's name without its number.
     pub name: &'static str,
-    /// The text of the file. Names in it have no schema.
+    /// The text of the file, in ASCII, which every encoding of a database has. Names in it have no schema but in the
+    /// bodies of functions, where `{schema}` stands for it.
     pub sql: &'static str,
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 22] = [
+pub const MIGRATIONS: [Migration; 23] = [
     Migration {
         version: 1,
         name: "migration",
@@ -121,9 +122,14 @@ pub const MIGRATIONS: [Migration; 22] = [
         sql: include_str!("../../sql/0021_holder.sql"),
     },
     Migration {
-        version: 23,
+        version: 22,
         name: "invalid_hook",
-        sql: include_str!("../../sql/0023_invalid_hook.sql"),
+        sql: include_str!("../../sql/0022_invalid_hook.sql"),
+    },
+    Migration {
+        version: 23,
+        name: "own_names",
+        sql: include_str!("../../sql/0023_own_names.sql"),
     },
 ];
 
@@ -183,12 +189,12 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
     for migration in missing {
         sql.push_str(&format!(
             "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
-            migration.sql.trim_end(),
+            migration.sql.trim_end().replace("{schema}", &quoted),
             migration.version,
             quote::text(migration.name)
         ));
     }
-    sql.push_str("\nset local search_path to default;\n");
+    sql.push_str("\nset local search_path to pg_catalog, pg_temp;\n");
     // The role that runs this owns everything. If a DBA runs the printed script, that is another role than rowhook's.
     sql.push_str(&grants(schema, role));
     sql.push('\n');
@@ -222,6 +228,14 @@ mod tests {
     #[test]
     fn versions_only_go_up() {
         assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+    }
+
+    #[test]
+    fn a_database_of_any_encoding_takes_them() {
+        for migration in &MIGRATIONS {
+            let strange = migration.sql.chars().find(|c| !c.is_ascii());
+            assert_eq!(strange, None, "{}", migration.name);
+        }
     }
 
     #[test]

@@ -135,9 +135,8 @@ impl DdlSession {
         let watcher = address.connect(application_name).await?;
         let action = "open a session";
         let failed = |error| Error::failed(action, &error);
-        // The role's statement_timeout is meant for the application. Creating a slot may have to wait for longer.
         client
-            .batch_execute("set statement_timeout = 0; set client_min_messages = warning")
+            .batch_execute("set client_min_messages = warning")
             .await
             .map_err(failed)?;
         let pid = client

@@ -47,8 +47,14 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
     }
     let mut done = Vec::new();
     // The slot comes first, because it alone costs something while it exists: it keeps WAL.
-    if let Some(slot) = &facts.slot {
-        done.push(drop_slot(&session, config, slot).await?);
+    match (&facts.slot, facts.own_slot()) {
+        (_, Some(slot)) => done.push(drop_slot(&session, config, slot).await?),
+        (Some(theirs), None) => done.push(format!(
+            "left the slot {}, which belongs to the database {}",
+            config.database.slot,
+            theirs.database.as_deref().unwrap_or_default()
+        )),
+        (None, None) => {}
     }
     for publication in &facts.publications {
         let name = &publication.name;
@@ -68,7 +74,7 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
 }
 
 fn foreign_reader(config: &Config, facts: &Facts, ours: &str) -> Option<Problem> {
-    let slot = facts.slot.as_ref()?;
+    let slot = facts.own_slot()?;
     let pid = slot.active_pid?;
     let name = slot.application_name.as_deref().unwrap_or("somebody");
     let is_ours = name == ours || name.starts_with(&format!("{ours} "));

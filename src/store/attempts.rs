@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::{
     columns::{Columns, row},
     rows::lanes_of,
-    text::without_nul,
+    text::{Charset, without_nul},
 };
 use crate::{
     config,
@@ -51,7 +51,8 @@ row! {
 }
 
 impl<'a> Recorded<'a> {
-    fn new(attempt: &'a Attempt, rules: &config::History) -> Self {
+    fn new(attempt: &'a Attempt, rules: &config::History, charset: Charset) -> Self {
+        let held = |headers: &HeaderMap| charset.hold(&to_json(headers)).into_owned();
         let (status, error, response_headers, response_body) = match &attempt.answer {
             Answer::Status {
                 code,
@@ -61,11 +62,11 @@ impl<'a> Recorded<'a> {
             } => (
                 Some(i32::from(*code)),
                 None,
-                Some(to_json(headers)),
+                Some(held(headers)),
                 Some(&body[..]).filter(|_| rules.bodies),
             ),
             Answer::Failed(failure) => {
-                let error = without_nul(&failure.to_string()).into_owned();
+                let error = charset.hold(&failure.to_string()).into_owned();
                 (None, Some(error), None, None)
             }
         };
@@ -81,7 +82,7 @@ impl<'a> Recorded<'a> {
             status,
             error,
             url: attempt.hook.target.display(),
-            request_headers: to_json(&request_headers(attempt)),
+            request_headers: held(&request_headers(attempt)),
             request_body: attempt.body.as_deref(),
             response_headers,
             response_body,
@@ -113,7 +114,10 @@ pub(super) async fn record(
     attempts: &[Attempt],
     rules: &config::History,
 ) -> Result<()> {
-    let rows = attempts.iter().map(|attempt| Recorded::new(attempt, rules));
+    let charset = Charset::of(client).await.context("prepare the history")?;
+    let rows = attempts
+        .iter()
+        .map(|attempt| Recorded::new(attempt, rules, charset));
     let columns: Columns<'_> = rows.collect();
     let sql = include_str!("../../sql/store/record_attempts.sql");
     let written = client.execute(sql, &columns.parameters()).await;

@@ -10,6 +10,7 @@ use tokio_postgres::{Client, Error, Statement};
 use super::{
     holder::{HOLDS, Holder},
     rows::{self, place},
+    text::Charset,
     write::{Fate, Write},
 };
 use crate::delivery::lane::Place;
@@ -25,6 +26,7 @@ pub(super) struct Session {
     release: Statement,
     advance: Statement,
     record_failing: Statement,
+    charset: Charset,
 }
 
 impl Session {
@@ -43,6 +45,7 @@ impl Session {
             client.prepare(include_str!("../../sql/store/record_failing.sql")),
         )?;
         Ok(Self {
+            charset: Charset::of(&client).await?,
             client,
             holds,
             park,
@@ -98,11 +101,11 @@ impl Batch {
             return Ok(Written::Overtaken);
         }
         let writes = &self.0;
-        let new = rows::park(&transaction, &session.park, writes).await?;
+        let new = rows::park(&transaction, &session.park, writes, session.charset).await?;
         rows::append(&transaction, &session.append, writes, &new).await?;
         changes.new.extend(new);
         rows::delete(&transaction, &session.delete, writes).await?;
-        rows::postpone(&transaction, &session.postpone, writes).await?;
+        rows::postpone(&transaction, &session.postpone, writes, session.charset).await?;
         rows::release(&transaction, &session.release, writes).await?;
         let due = rows::advance(&transaction, &session.advance, writes).await?;
         changes.due.extend(due);

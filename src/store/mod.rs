@@ -49,6 +49,7 @@ pub use self::{
 use self::{
     holder::HOLDS,
     session::{PAUSES, Session},
+    text::Charset,
     writer::Writer,
 };
 use crate::{
@@ -325,21 +326,22 @@ impl Store {
     /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
         let (what, message) = ("disable a hook", disabling.message());
-        let (id, reason) = (disabling.hook.id.as_str(), disabling.reason);
+        let id = disabling.hook.id.as_str();
         let switch_off = disabling.switch_off(lock(&self.hook_table).as_ref());
         match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
                 let sql = format!(
                     "with disabled as ({sql} returning 1) \
-                     select pg_logical_emit_message(true, $3::text, $4::text) from disabled"
+                     select pg_logical_emit_message(true, $3::text, $4::bytea) from disabled"
                 );
-                self.execute_when_seen(what, &sql, &[&id, &reason, &PREFIX, &message])
+                let reason = self.charset().await.hold(disabling.reason);
+                self.execute_when_seen(what, &sql, &[&id, &reason, &PREFIX, &message.as_bytes()])
                     .await;
             }
             None => {
-                let sql = "select pg_logical_emit_message(true, $1::text, $2::text)";
-                self.execute(&self.client, what, sql, &[&PREFIX, &message])
+                let sql = "select pg_logical_emit_message(true, $1::text, $2::bytea)";
+                self.execute(&self.client, what, sql, &[&PREFIX, &message.as_bytes()])
                     .await;
             }
         }
@@ -407,6 +409,10 @@ impl Store {
         if is_theirs {
             return;
         }
+        let invalid = match invalid {
+            Some(invalid) => Some(self.charset().await.hold(invalid)),
+            None => None,
+        };
         let sql = "with marked as (update hook set invalid = $2 where id::text = $1 and invalid is distinct from $2) \
                    select from hook where id::text = $1";
         self.execute_when_seen("mark a hook", sql, &[&hook.as_str(), &invalid])
@@ -465,6 +471,24 @@ impl Store {
         let client = self.session(session).await?;
         let rows = client.execute(sql, values).await;
         rows.context("write to the tables")
+    }
+
+    /// Which characters the database can hold, as soon as it says so.
+    async fn charset(&self) -> Charset {
+        let mut failures = 0;
+        loop {
+            let asked =
+                async { anyhow::Ok(Charset::of(&*self.session(&self.client).await?).await?) };
+            match asked.await {
+                Ok(charset) => return charset,
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "could not read the encoding of the database; it is tried again"
+                ),
+            }
+            failures += 1;
+            tokio::time::sleep(PAUSES.pause(failures)).await;
+        }
     }
 
     /// The client of a session, as soon as nobody else uses it.

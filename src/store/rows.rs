@@ -10,7 +10,7 @@ use tokio_postgres::{Error, Statement, Transaction};
 
 use super::{
     columns::{Columns, row},
-    text::without_nul,
+    text::Charset,
     write::{Failed, Fate, Write},
 };
 use crate::{
@@ -44,14 +44,20 @@ row! {
 }
 
 impl<'a> Parked<'a> {
-    fn new(hook: &'a HookId, delivery: &'a Delivery, fate: Fate, reason: Option<&'a str>) -> Self {
+    fn new(
+        hook: &'a HookId,
+        delivery: &'a Delivery,
+        fate: Fate,
+        reason: Option<&'a str>,
+        charset: Charset,
+    ) -> Self {
         let (lane, other_lane) = lanes_of(delivery.place);
         Self {
             id: &delivery.id,
             hook: hook.as_str(),
             event: &delivery.event,
             state: fate.state(),
-            reason: reason.map(without_nul),
+            reason: reason.map(|reason| charset.hold(reason)),
             attempts: count(delivery.attempts),
             wait: fate.wait(),
             lane,
@@ -78,11 +84,11 @@ row! {
 }
 
 impl<'a> Postponed<'a> {
-    fn new(failed: &'a Failed) -> Self {
+    fn new(failed: &'a Failed, charset: Charset) -> Self {
         Self {
             id: &failed.id,
             attempts: count(failed.attempts),
-            reason: without_nul(&failed.reason),
+            reason: charset.hold(&failed.reason),
             wait: failed.fate.wait(),
             state: failed.fate.state(),
         }
@@ -94,6 +100,7 @@ pub(super) async fn park(
     client: &Transaction<'_>,
     park: &Statement,
     writes: &[Write],
+    charset: Charset,
 ) -> Result<HashSet<String>, Error> {
     let parked = Columns::of(writes.iter().filter_map(|write| match write {
         Write::Park {
@@ -102,7 +109,13 @@ pub(super) async fn park(
             fate,
             reason,
             ..
-        } => Some(Parked::new(hook, delivery, *fate, reason.as_deref())),
+        } => Some(Parked::new(
+            hook,
+            delivery,
+            *fate,
+            reason.as_deref(),
+            charset,
+        )),
         Write::Attempted { .. } | Write::Release { .. } | Write::FailingSince { .. } => None,
     }));
     let Some(columns) = parked else {
@@ -181,12 +194,13 @@ pub(super) async fn postpone(
     client: &Transaction<'_>,
     postpone: &Statement,
     writes: &[Write],
+    charset: Charset,
 ) -> Result<(), Error> {
     let failed = writes.iter().flat_map(|write| match write {
         Write::Attempted { failed, .. } => &failed[..],
         Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => &[],
     });
-    if let Some(columns) = Columns::of(failed.map(Postponed::new)) {
+    if let Some(columns) = Columns::of(failed.map(|failed| Postponed::new(failed, charset))) {
         client.execute(postpone, &columns.parameters()).await?;
     }
     Ok(())

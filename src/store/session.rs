@@ -6,10 +6,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio_postgres::Client;
 
-use crate::{
-    backoff::Backoff,
-    postgres::{address::Address, quote},
-};
+use crate::{backoff::Backoff, postgres::address::Address};
 
 /// How long to wait before a write that failed is tried again.
 pub(super) const PAUSES: Backoff =
@@ -53,15 +50,12 @@ impl Session {
 /// # Errors
 /// When the database cannot be connected to.
 pub(super) async fn connect(address: &Address, schema: &str, name: &str) -> Result<Client> {
-    let client = address.connect(name).await?;
+    let client = address.connect_to_schema(name, schema).await?;
     // A cached plan may be of a time when the tables were empty. And a machine that is lost in the middle of a
     // transaction must not keep its successor waiting.
-    let settings = format!(
-        "set search_path to {}; set plan_cache_mode to force_custom_plan; set idle_in_transaction_session_timeout to '30s'",
-        quote::name(schema)
-    );
+    let settings = "set plan_cache_mode to force_custom_plan; set idle_in_transaction_session_timeout to '30s'";
     client
-        .batch_execute(&settings)
+        .batch_execute(settings)
         .await
         .context("prepare the store's session")?;
     Ok(client)

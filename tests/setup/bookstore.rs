@@ -17,6 +17,7 @@ use rowhook::{
     postgres::{
         TableName,
         address::{Address, Host},
+        connect::session,
     },
     setup::{
         LockPolicy,
@@ -66,7 +67,10 @@ pub async fn new_database(cluster: &Cluster, name: &str) -> String {
 }
 
 pub async fn connect(url: &str) -> Client {
-    Address::parse(url).unwrap().connect("test").await.unwrap()
+    let client = Address::parse(url).unwrap().connect("test").await.unwrap();
+    // As an application, which does not name the schema of its tables.
+    session::search_as_role(&client).await.unwrap();
+    client
 }
 
 /// The address, as psql takes it.

@@ -15,5 +15,6 @@ mod hooks;
 mod objects;
 mod queries;
 mod refusals;
+mod slots;
 mod tables;
 mod teardown;

@@ -37,6 +37,7 @@ mod page;
 mod permission;
 mod restarts;
 mod rows;
+mod sessions;
 mod shaping;
 mod signing;
 mod tracing;

@@ -18,11 +18,7 @@ use utoipa::ToSchema;
 
 use self::source::{Source, condition};
 use super::{Actor, Admin, Error, Result, begin};
-use crate::{
-    config::Pattern,
-    postgres::{time::timestamp, types},
-    setup::catalog::Slot,
-};
+use crate::{config::Pattern, postgres::time::timestamp, setup::catalog::Slot};
 
 /// The rows that a chunk locks, at most.
 const CHUNK: i64 = 200;
@@ -231,9 +227,6 @@ impl Admin {
         id: i64,
         on_progress: &mut (dyn FnMut(&Backfill) + Send),
     ) -> Result<Backfill> {
-        types::pin_settings(&self.client)
-            .await
-            .context("prepare the session")?;
         let mut next = Instant::now();
         loop {
             let before = self.backfill(id).await?;

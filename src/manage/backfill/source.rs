@@ -13,6 +13,8 @@ pub(super) struct Source {
     pub(super) table: TableName,
     /// The columns of its primary key, in the order of the key.
     key: Vec<String>,
+    /// The schemas, quoted, of the operators that compare these columns.
+    compared_in: Vec<String>,
     pub(super) columns: Vec<String>,
     pub(super) estimate: i64,
     /// Whether the server runs with track_commit_timestamp = on.
@@ -35,19 +37,25 @@ impl Source {
             )
         };
         let one = |name: &str| format!("one.{}", quote::name(name));
+        let all = |each: &dyn Fn(&str) -> String| {
+            let columns = self.key.iter().zip(&self.compared_in);
+            let parts: Vec<String> = columns
+                .map(|(name, schema)| format!("{} operator({schema}.=) {}", one(name), each(name)))
+                .collect();
+            parts.join(" and ")
+        };
+        let in_chunk = |name: &str| format!("chunk.{}", quote::name(name));
         let pairs = list(&|name| format!("{}::text, {}", quote::text(name), one(name)));
         let after = match after_position {
-            true => format!("row({}) > row({})", list(&one), list(&given)),
+            true => self.follows(&one, &given),
             false => "$1::text is not null".to_owned(),
         };
         let names = [
             ("{key_pairs_of_chunk}", pairs.clone()),
             ("{key_pairs}", pairs),
             ("{key_desc}", list(&|name| format!("{} desc", one(name)))),
-            (
-                "{one_key_is}",
-                format!("row({}) = row({})", list(&one), list(&given)),
-            ),
+            ("{one_key_is}", all(&given)),
+            ("{same_key}", all(&in_chunk)),
             ("{one_key}", list(&one)),
             ("{key}", list(&quote::name)),
             ("{after}", after),
@@ -58,6 +66,31 @@ impl Source {
         });
         // The condition comes last: braces in it are the user's and no names of ours.
         filled.replace("{condition}", condition)
+    }
+
+    /// That a key comes after another in the order of the primary key.
+    fn follows(&self, one: &dyn Fn(&str) -> String, other: &dyn Fn(&str) -> String) -> String {
+        let first = self
+            .compared_in
+            .first()
+            .map_or("pg_catalog", String::as_str);
+        if self.compared_in.iter().all(|schema| schema == first) {
+            let list = |each: &dyn Fn(&str) -> String| {
+                let parts: Vec<String> = self.key.iter().map(|name| each(name)).collect();
+                parts.join(", ")
+            };
+            // One comparison of rows, for which an index serves.
+            return format!(
+                "row({}) operator({first}.>) row({})",
+                list(one),
+                list(other)
+            );
+        }
+        let columns = self.key.iter().zip(&self.compared_in).rev();
+        columns.fold("false".to_owned(), |rest, (name, schema)| {
+            let (one, other) = (one(name), other(name));
+            format!("({one} operator({schema}.>) {other} or {one} operator({schema}.=) {other} and {rest})")
+        })
     }
 }
 
@@ -81,18 +114,21 @@ impl Admin {
         let read = || -> std::result::Result<_, tokio_postgres::Error> {
             Ok((
                 row.try_get::<_, Option<Vec<String>>>("key")?,
+                row.try_get::<_, Option<Vec<String>>>("compared_in")?,
                 row.try_get("columns")?,
                 row.try_get("estimate")?,
                 row.try_get("knows_commit_times")?,
             ))
         };
-        let (key, columns, estimate, knows_commit_times) = read().context("look at the table")?;
+        let (key, compared_in, columns, estimate, knows_commit_times) =
+            read().context("look at the table")?;
         let key = key.ok_or_else(|| {
             Error::Invalid(format!("{table} has no primary key to go through it by"))
         })?;
         Ok(Source {
             table: table.clone(),
             key,
+            compared_in: compared_in.unwrap_or_default(),
             columns,
             estimate,
             knows_commit_times,

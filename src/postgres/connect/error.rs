@@ -64,6 +64,13 @@ pub enum Reason {
     Pooler(String),
     /// The server is a standby, and the address requires a primary.
     ReadOnly,
+    /// Others may create in rowhook's schema, and would have us run what they make.
+    OpenSchema {
+        /// The schema.
+        schema: String,
+        /// Who may create there.
+        creators: Vec<String>,
+    },
     /// The server is starting, stopping or recovering, in its own words.
     NotNow(String),
     /// Anything else, in the words of the server or of the client library.
@@ -88,6 +95,7 @@ impl Error {
             | Reason::NoEntry { .. }
             | Reason::NoReplication { .. }
             | Reason::Pooler(_)
+            | Reason::OpenSchema { .. }
             | Reason::Other(_) => false,
         }
     }
@@ -134,6 +142,7 @@ impl Reason {
                 format!("{at} is a pooler, which cannot carry a replication session")
             }
             Self::ReadOnly => format!("{at} is a standby"),
+            Self::OpenSchema { schema, creators } => open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
             }
@@ -161,8 +170,37 @@ impl Reason {
             }
             Self::Pooler(_) => "give the server's own port in [database] url",
             Self::ReadOnly => "rowhook needs the primary",
+            Self::OpenSchema { schema, creators } => {
+                return Some(close_schema(schema, creators).into());
+            }
             Self::NotNow(_) | Self::Other(_) => return None,
         };
         Some(remedy.into())
     }
+}
+
+/// Stands for all roles, as in SQL, where no role can have this name.
+const EVERYONE: &str = "public";
+
+/// What is wrong with a schema that `creators` may create in.
+pub fn open_schema(schema: &str, creators: &[String]) -> String {
+    let who = creators.iter().map(|role| match role.as_str() {
+        EVERYONE => "every role",
+        role => role,
+    });
+    let who = who.collect::<Vec<_>>().join(", ");
+    format!("{who} may create in the schema {schema}, and rowhook would run what is made there")
+}
+
+/// How to keep `creators` from creating in a schema.
+pub fn close_schema(schema: &str, creators: &[String]) -> String {
+    let roles = creators.iter().map(|role| match role.as_str() {
+        EVERYONE => EVERYONE.to_owned(),
+        role => quote::name(role),
+    });
+    let roles = roles.collect::<Vec<_>>().join(", ");
+    format!(
+        "run: revoke create on schema {} from {roles}; or set [database] schema to one of its own",
+        quote::name(schema)
+    )
 }

@@ -4,6 +4,7 @@
 //! the same address, so where one can log in, the other can too.
 
 mod error;
+pub mod session;
 
 use std::{future::poll_fn, io};
 
@@ -21,7 +22,7 @@ use super::{
     keepalive, tls,
 };
 
-pub use self::error::{Error, Reason};
+pub use self::error::{Error, Reason, close_schema, open_schema};
 
 /// The default name of the replication connection in pg_stat_replication. It tells rowhook's walsender from others.
 pub const STREAM: &str = "rowhook";
@@ -38,7 +39,7 @@ const BROKEN: [io::ErrorKind; 4] = [
 pub type Notifications = mpsc::UnboundedReceiver<String>;
 
 impl Address {
-    /// Opens a session on the first host that accepts it.
+    /// Opens a session on the first host that accepts it, with the settings of [`session`].
     ///
     /// The connection runs in a task of its own, which ends with the client. `application_name` is the session's name
     /// in pg_stat_activity, unless the address has one.
@@ -101,9 +102,10 @@ impl Address {
         application_name: &str,
     ) -> Result<(Client, Notifications), Reason> {
         let rustls = tls::client(&self.tls).map_err(Reason::Tls)?;
-        let session = self.session(host, application_name);
-        let connected = session.connect(MakeRustlsConnect::new(rustls)).await;
+        let config = self.session(host, application_name);
+        let connected = config.connect(MakeRustlsConnect::new(rustls)).await;
         let (client, mut connection) = connected.map_err(|error| self.reason(&error))?;
+        let version = connection.parameter("server_version").map(str::to_owned);
         let (payloads, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -124,6 +126,8 @@ impl Address {
                 }
             }
         });
+        let settled = session::settle(&client, version.as_deref()).await;
+        settled.map_err(|error| self.reason(&error))?;
         Ok((client, notifications))
     }
 
@@ -154,9 +158,7 @@ impl Address {
         if let Some(password) = self.find_password() {
             config.password(password.expose());
         }
-        if let Some(options) = &self.options {
-            config.options(options);
-        }
+        config.options(session::options(self));
         if self.read_write {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }

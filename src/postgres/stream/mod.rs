@@ -20,12 +20,11 @@ pub use super::replication::Identity;
 use super::{
     Lsn,
     address::Address,
-    connect,
+    connect::{self, session},
     failure::Failure,
     pgoutput::{self, Message},
     quote,
     replication::Connection,
-    types::SESSION_SETTINGS,
 };
 
 /// How long closing the stream waits for the server to take the last confirmation.
@@ -134,7 +133,7 @@ impl Stream {
         name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
-        let mut connection = Connection::open(address, name, &SESSION_SETTINGS).await?;
+        let mut connection = Connection::open(address, name, &session::of_stream()).await?;
         let failed = |failure| explain(failure, &subscription.slot);
         let identity = connection.identify().await.map_err(failed)?;
         let (socket, unread) = connection

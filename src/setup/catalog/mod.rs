@@ -21,7 +21,7 @@ pub struct Facts {
     pub names: Vec<TableName>,
     /// Those of rowhook's two publications that exist.
     pub publications: Vec<Publication>,
-    /// The slot of the configuration; `None` if there is none.
+    /// The slot of the configuration's name, which may be one of another database; `None` if there is none.
     pub slot: Option<Slot>,
     /// The schema of rowhook's own tables; `None` if it does not exist.
     pub schema: Option<Schema>,
@@ -50,6 +50,8 @@ pub struct Server {
     pub used_senders: i32,
     /// `max_slot_wal_keep_size`; `-1` means no limit.
     pub wal_keep: String,
+    /// `synchronous_standby_names`, whose standbys every commit waits for.
+    pub synchronous_standby_names: String,
     /// The TLS version of the session; `None` if it is not encrypted.
     pub tls: Option<String>,
     /// The database of the session.
@@ -99,6 +101,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The generated columns among them.
     pub generated: Vec<String>,
+    /// The partitioned tables that it is a partition of.
+    pub ancestors: Vec<TableName>,
     /// The partitions that hold the rows of a partitioned table; empty for others.
     pub leaves: Vec<Table>,
     /// Whether row security limits which rows the role can see.
@@ -206,6 +210,8 @@ pub struct Slot {
     pub plugin: Option<String>,
     /// The database of a logical slot.
     pub database: Option<String>,
+    /// Whether prepared transactions are in its stream before they are committed.
+    pub two_phase: bool,
     /// Whether it is dropped at the end of the session that created it.
     pub temporary: bool,
     /// The process id of the WAL sender that uses it; `None` if it is not in use.
@@ -225,6 +231,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Whether its stream is that of another database of the cluster. A physical slot has no database.
+    pub fn is_of_another(&self, database: &str) -> bool {
+        self.database.as_deref().is_some_and(|own| own != database)
+    }
+
     /// Whether WAL that it needs has been removed, so that the changes in there can no longer be read.
     pub fn is_lost(&self) -> bool {
         self.wal_status.as_deref() == Some("lost") || self.invalidation_reason.is_some()
@@ -249,6 +260,8 @@ pub struct Schema {
     pub made_by_setup: bool,
     /// Whether the role may create tables in it.
     pub may_create: bool,
+    /// Who may create in it beside its owner, this role and superusers.
+    pub creators: Vec<String>,
     /// Whether the role may read its tables. If not, `migrations` and `events` are empty.
     pub may_read: bool,
     /// Relations in it that do not belong to rowhook.
@@ -279,6 +292,12 @@ impl Facts {
     /// The table of this name, if it exists and the configuration names it.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == *name)
+    }
+
+    /// The slot of the configuration, if it is one of this database.
+    pub fn own_slot(&self) -> Option<&Slot> {
+        let slot = self.slot.as_ref()?;
+        (!slot.is_of_another(&self.server.database)).then_some(slot)
     }
 
     /// The publication of this name, if it exists and is one of rowhook's.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    postgres::{Lsn, TableName, quote},
+    postgres::{Lsn, TableName, connect::session, quote},
     setup::migration,
 };
 
@@ -47,6 +47,7 @@ fn server(row: &Row) -> Result<Server, tokio_postgres::Error> {
         max_senders: row.try_get("max_senders")?,
         used_senders: row.try_get("used_senders")?,
         wal_keep: row.try_get("wal_keep")?,
+        synchronous_standby_names: row.try_get("synchronous_standby_names")?,
         tls: row.try_get("tls")?,
         database: row.try_get("database")?,
         system_identifier: row.try_get("system_identifier")?,
@@ -159,6 +160,20 @@ fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
     })
 }
 
+/// The tables of two columns that hold arrays: their schemas, and their names.
+fn table_names(
+    row: &Row,
+    schemas: &str,
+    names: &str,
+) -> Result<Vec<TableName>, tokio_postgres::Error> {
+    let schemas: Vec<String> = row.try_get(schemas)?;
+    let names: Vec<String> = row.try_get(names)?;
+    let both = schemas.into_iter().zip(names);
+    Ok(both
+        .map(|(schema, name)| TableName { schema, name })
+        .collect())
+}
+
 /// A table without its leaves.
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
     // The type "char" is read as a signed byte.
@@ -196,6 +211,7 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         primary_key: row.try_get("primary_key")?,
         columns: row.try_get("columns")?,
         generated: row.try_get("generated")?,
+        ancestors: table_names(row, "ancestor_schemas", "ancestor_names")?,
         leaves: Vec::new(),
         row_security: row.try_get("row_security")?,
         may_select: row.try_get("may_select")?,
@@ -220,8 +236,6 @@ async fn read_publications(
         .await?;
     rows.iter()
         .map(|row| {
-            let schemas: Vec<String> = row.try_get("schemas")?;
-            let names: Vec<String> = row.try_get("names")?;
             Ok(Publication {
                 name: row.try_get("name")?,
                 all_tables: row.try_get("all_tables")?,
@@ -233,11 +247,7 @@ async fn read_publications(
                 ],
                 via_root: row.try_get("via_root")?,
                 owned: row.try_get("owned")?,
-                tables: schemas
-                    .into_iter()
-                    .zip(names)
-                    .map(|(schema, name)| TableName { schema, name })
-                    .collect(),
+                tables: table_names(row, "schemas", "names")?,
             })
         })
         .collect()
@@ -258,6 +268,7 @@ impl Slot {
                 plugin: row.try_get("plugin")?,
                 database: row.try_get("database")?,
                 temporary: row.try_get("temporary")?,
+                two_phase: row.try_get("two_phase")?,
                 active_pid: row.try_get("active_pid")?,
                 application_name: row.try_get("application_name")?,
                 wal_status: row.try_get("wal_status")?,
@@ -289,6 +300,7 @@ async fn read_schema(
         made_by_setup: row.try_get("made_by_setup")?,
         may_create: row.try_get("may_create")?,
         may_read: row.try_get("may_read")?,
+        creators: session::creators(client, schema).await?,
         other_relations: row.try_get("other_relations")?,
         migrations: Vec::new(),
         events: Vec::new(),

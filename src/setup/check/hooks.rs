@@ -14,6 +14,7 @@ use crate::{
     setup::{
         catalog::{Facts, Table, hook_table},
         migration,
+        plan::hidden_hooks,
     },
 };
 
@@ -97,6 +98,10 @@ pub(super) async fn in_table(
                 quote::name(role)
             )),
         );
+        return findings;
+    }
+    if let Some(problem) = hidden_hooks(config, facts) {
+        findings.push(Finding::problem(Topic::Hooks, problem));
         return findings;
     }
     let read = async {

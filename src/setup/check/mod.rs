@@ -52,7 +52,7 @@ pub async fn check(
     };
     let mut findings = server::connection(address, &facts);
     findings.push(replication(address, &facts).await);
-    findings.extend(server::server(&facts));
+    findings.extend(server::server(config, &facts));
     findings.extend(server::privileges(&facts));
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));

@@ -51,7 +51,7 @@ fn is_local(host: &Host) -> bool {
 }
 
 /// Checks the server and its settings.
-pub(super) fn server(facts: &Facts) -> Vec<Finding> {
+pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let problem = |problem| Finding::problem(Topic::Server, problem);
     let mut findings = Vec::new();
@@ -73,6 +73,10 @@ pub(super) fn server(facts: &Facts) -> Vec<Finding> {
         None => Finding::ok(Topic::Server, "wal_level is logical"),
     });
     findings.extend(plan::standby(server).map(problem));
+    findings.extend(
+        plan::counted_as_standby(config, facts)
+            .map(|counted| Finding::fatal(Topic::Server, counted.to_string())),
+    );
     if facts.slot.is_none() && server.used_slots >= server.max_slots {
         findings.push(
             Finding::fatal(
@@ -128,7 +132,7 @@ pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
 /// Reports who reads the slot and how far it is behind. A slot that does not exist or is lost is a matter of the plan.
 pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
     let name = &config.database.slot;
-    let slot = facts.slot.as_ref()?;
+    let slot = facts.own_slot()?;
     let lag = slot.lag.unwrap_or_default();
     let reader = match slot.active_pid {
         Some(pid) => {

@@ -22,6 +22,7 @@ use crate::{
     nearest::nearest,
     postgres::{
         TableName,
+        connect::session,
         fault::Fault,
         quote,
         relation::{Column, Relation},
@@ -297,7 +298,11 @@ async fn unanswerable(
     rules: &TableRules,
     place: Location,
 ) -> Result<Option<Finding>, Error> {
-    match client.prepare(sql).await {
+    // Prepared and not executed: the names of the query are the operator's, and mean what they will mean then.
+    session::search_as_role(client).await?;
+    let prepared = client.prepare(sql).await;
+    session::search_as_usual(client).await?;
+    match prepared {
         Ok(_) => Ok(None),
         // The answer may be another one in a moment.
         Err(error) if Fault::of(&error).is_transient() => Err(error),

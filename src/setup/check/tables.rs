@@ -316,6 +316,12 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         .iter()
         .filter_map(|column| no_column(Topic::Events, table, column, rule.place))
         .collect();
+    if !matches!(action, Action::Named(_))
+        && let Some(finding) = heard_as_its_root(config, rule, table)
+    {
+        findings.push(finding);
+        return findings;
+    }
     let needs_identity = matches!(action, Action::Updated | Action::Deleted);
     if needs_identity && !identified(config, table) {
         findings.push(impossible(rule, table));
@@ -333,6 +339,30 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         findings.extend(unknown_owner(config, rule, table, by_identity));
     }
     findings
+}
+
+/// The finding that an event on a partition never happens, because an event is on the partitioned table too: then the
+/// changes of all partitions come as those of that table.
+fn heard_as_its_root(config: &Config, rule: &EventRule, table: &Table) -> Option<Finding> {
+    let published = published_tables(config);
+    let root = table
+        .ancestors
+        .iter()
+        .find(|ancestor| published.contains(ancestor))?;
+    let (event, name) = (&rule.name, &table.name);
+    let finding = Finding::warn(
+        Topic::Events,
+        format!(
+            "{event} never happens: an event is on {root}, and changes of its partition {name} come as those of {root}"
+        ),
+    );
+    Some(
+        finding
+            .remedy(format!(
+                "put {event} on {root}, with a when that tells its rows from others"
+            ))
+            .at(rule.place),
+    )
 }
 
 /// The finding that an event never happens, because updates and deletes of its table are not published.

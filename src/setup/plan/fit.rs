@@ -4,7 +4,10 @@ use super::{problem::Problem, publication::identified};
 use crate::{
     config::{Action, Config, EventSource, Location},
     nearest::nearest,
-    postgres::{TableName, quote},
+    postgres::{
+        TableName, connect, quote,
+        standby::{self, Counted},
+    },
     setup::{
         catalog::{Facts, Kind, Table},
         migration,
@@ -15,6 +18,7 @@ use crate::{
 pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems = missing_tables(config, facts);
     problems.extend(unfit_hook_table(config, facts));
+    problems.extend(hidden_hooks(config, facts));
     problems.extend(unfit_schema(config, facts));
     problems.extend(unfit_publications(config, facts));
     problems.extend(unfit_slot(config, facts));
@@ -93,6 +97,32 @@ fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     })
 }
 
+/// Hooks that row security hides: they would not be heard, and nothing would say so.
+pub fn hidden_hooks(config: &Config, facts: &Facts) -> Option<Problem> {
+    let name = config.hook_columns().table;
+    let table = facts.table(&name).filter(|table| table.row_security)?;
+    let problem = Problem::new(
+        format!(
+            "row security hides hooks in {} from {}",
+            table.name, facts.role.name
+        ),
+        format!(
+            "run: alter role {} bypassrls",
+            quote::name(&facts.role.name)
+        ),
+    );
+    Some(match &config.hook_table {
+        Some(hooks) => problem.at(hooks.place),
+        None => problem,
+    })
+}
+
+/// Whether commits would wait for our stream: a WAL sender of a logical slot counts as a synchronous standby too.
+pub fn counted_as_standby(config: &Config, facts: &Facts) -> Option<Counted> {
+    let setting = &facts.server.synchronous_standby_names;
+    standby::counts(setting, config.database.address.stream_name())
+}
+
 fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.schema;
     let schema = facts.schema.as_ref()?;
@@ -101,6 +131,12 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
         return Some(Problem::new(
             format!("{role} may not read the tables in the schema {name}"),
             format!("run: {}", migration::grants(name, role)),
+        ));
+    }
+    if !schema.creators.is_empty() {
+        return Some(Problem::new(
+            connect::open_schema(name, &schema.creators),
+            connect::close_schema(name, &schema.creators),
         ));
     }
     let newest = migration::newest();
@@ -131,7 +167,7 @@ fn unfit_publications(config: &Config, facts: &Facts) -> Vec<Problem> {
                 format!("the publication {name} is FOR ALL TABLES, which makes updates of tables without replica identity fail"),
                 format!("run: drop publication {}", quote::name(name)),
             )),
-            None if facts.slot.is_some() => problems.push(Problem::new(
+            None if facts.own_slot().is_some() => problems.push(Problem::new(
                 format!(
                     "the slot {} is there but the publication {name} is not, and a slot that is older than its publication can never be read",
                     database.slot
@@ -144,19 +180,27 @@ fn unfit_publications(config: &Config, facts: &Facts) -> Vec<Problem> {
     problems
 }
 
-fn unfit_slot(config: &Config, facts: &Facts) -> Option<Problem> {
+/// Why the slot cannot be ours, whoever has set it up.
+pub fn unfit_slot(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.slot;
     let slot = facts.slot.as_ref()?;
     let what = if slot.kind != "logical" {
         format!("the slot {name} is a physical one")
     } else if slot.temporary {
         format!("the slot {name} is a temporary one of another session")
+    } else if slot.is_of_another(&facts.server.database) {
+        let database = slot.database.as_deref().unwrap_or_default();
+        format!("the slot {name} belongs to the database {database}")
     } else if slot.plugin.as_deref() != Some("pgoutput") {
         let plugin = slot.plugin.as_deref().unwrap_or("no plugin");
         format!("the slot {name} is for {plugin}, not for pgoutput")
-    } else if slot.database.as_ref() != Some(&facts.server.database) {
-        let database = slot.database.as_deref().unwrap_or("no database");
-        format!("the slot {name} belongs to the database {database}")
+    } else if slot.two_phase {
+        return Some(Problem::new(
+            format!(
+                "the slot {name} has two_phase, and its stream prepared transactions that may never be committed"
+            ),
+            "set [database] slot to a name that is free; or run rowhook teardown and rowhook setup, and send what is missing with rowhook backfill",
+        ));
     } else if slot.is_lost() {
         return Some(Problem::new(
             format!(

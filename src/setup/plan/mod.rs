@@ -20,6 +20,7 @@ use crate::postgres::quote;
 use self::step::CREATE_SLOT;
 
 pub use self::{
+    fit::{counted_as_standby, hidden_hooks, unfit_slot},
     precondition::unmet_preconditions,
     problem::{Problem, Refused},
     step::{Runs, Step},
@@ -56,6 +57,8 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
         "rowhook setup for the database {}. Run it with: psql -v ON_ERROR_STOP=1",
         facts.server.database
     ));
+    // As in a session of our own.
+    script.push_str("set client_encoding = 'UTF8';\nset standard_conforming_strings = on;\nset plpgsql.extra_errors = 'none';\nset search_path to pg_catalog, pg_temp;\n");
     if steps.is_empty() {
         script.push_str(&comment("Nothing is missing."));
     }

@@ -1,0 +1,150 @@
+//! What every ordinary session has in common: the settings that server, database, role and address may not decide.
+//!
+//! A setting that was made for the application must not change what we do. With synchronous_commit = off, a crash of
+//! the server would take back what is already confirmed to the slot. With a search_path in which others may create,
+//! their functions would run with our privileges.
+
+use std::fmt::Write;
+
+use tokio_postgres::Client;
+
+use super::{Error, Reason};
+use crate::postgres::{address::Address, quote, types::SESSION_SETTINGS};
+
+/// The settings of an ordinary session, beside [`SESSION_SETTINGS`].
+///
+/// `synchronous_commit = local` waits for the disk of this server, and not for standbys: while one is missing, the
+/// application's commits wait for it, and ours must not. `row_security = off` makes an error of a query that row
+/// security would answer with only some of the rows.
+const ORDINARY: [(&str, &str); 13] = [
+    ("standard_conforming_strings", "on"),
+    ("backslash_quote", "safe_encoding"),
+    ("transform_null_equals", "off"),
+    ("synchronous_commit", "local"),
+    ("row_security", "off"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("default_transaction_isolation", r"read\ committed"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("plpgsql.extra_errors", "none"),
+    ("plpgsql.extra_warnings", "none"),
+];
+
+/// The settings of every session, of a replication connection too.
+const ANY: [(&str, &str); 1] = [("idle_session_timeout", "0")];
+
+/// The search_path of a session. Nobody but superusers can create in pg_catalog. pg_temp is searched first unless it is
+/// named, so it is named last.
+const PATH: &str = "pg_catalog, pg_temp";
+
+/// The first version of Postgres that has transaction_timeout.
+const WITH_TRANSACTION_TIMEOUT: u32 = 17;
+
+/// The settings of a replication connection.
+pub fn of_stream() -> Vec<(&'static str, &'static str)> {
+    let path = ("search_path", "pg_catalog,pg_temp");
+    SESSION_SETTINGS
+        .into_iter()
+        .chain(ANY)
+        .chain([path])
+        .collect()
+}
+
+/// The `options` of the startup message of an ordinary session: those of the address, and then ours, which override
+/// them.
+pub(super) fn options(address: &Address) -> String {
+    let mut options = address.options.clone().unwrap_or_default();
+    for (name, value) in SESSION_SETTINGS.into_iter().chain(ANY).chain(ORDINARY) {
+        // Writing to a String cannot fail.
+        let _ = write!(options, " -c {name}={value}");
+    }
+    options
+}
+
+/// Makes the settings that cannot be made when the session begins. `version` is the server's, as it says it.
+///
+/// # Errors
+/// If the connection fails.
+pub(super) async fn settle(
+    client: &Client,
+    version: Option<&str>,
+) -> Result<(), tokio_postgres::Error> {
+    // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run.
+    let mut sql = format!("set search_path to {PATH}");
+    let major = version.and_then(|version| {
+        version
+            .split(['.', ' ', 'b', 'd', 'r'])
+            .next()?
+            .parse()
+            .ok()
+    });
+    if major.is_some_and(|major: u32| major >= WITH_TRANSACTION_TIMEOUT) {
+        sql.push_str("; set transaction_timeout = 0");
+    }
+    client.batch_execute(&sql).await
+}
+
+/// Lets names in the queries of hooks.toml mean what they mean to the role: from here on the session has the
+/// search_path of the role, the database or the address. What we ask ourselves in it must name its schemas.
+///
+/// # Errors
+/// If the connection fails.
+pub async fn search_as_role(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("reset search_path").await
+}
+
+/// Takes back [`search_as_role`].
+///
+/// # Errors
+/// If the connection fails.
+pub async fn search_as_usual(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client
+        .batch_execute(&format!("set search_path to {PATH}"))
+        .await
+}
+
+/// The roles that may create in a schema beside its owner, this role and superusers. `public` stands for everyone.
+///
+/// # Errors
+/// If the catalog cannot be read.
+pub async fn creators(client: &Client, schema: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+    let sql = include_str!("../../../sql/catalog/creators.sql");
+    let rows = client.query(sql, &[&schema]).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+impl Address {
+    /// Opens a session in which tables and functions in `schema` can be named without it. Nobody may create there who
+    /// is not trusted: what they made would be found too, and run with our privileges.
+    ///
+    /// # Errors
+    /// If no host accepts the session, or somebody else may create in the schema.
+    pub async fn connect_to_schema(
+        &self,
+        application_name: &str,
+        schema: &str,
+    ) -> Result<Client, Error> {
+        let client = self.connect(application_name).await?;
+        let failed = |reason| Error {
+            at: self.database.clone(),
+            reason,
+        };
+        let asked = creators(&client, schema).await;
+        let creators = asked.map_err(|error| failed(self.reason(&error)))?;
+        if !creators.is_empty() {
+            return Err(failed(Reason::OpenSchema {
+                schema: schema.to_owned(),
+                creators,
+            }));
+        }
+        let path = format!(
+            "set search_path to pg_catalog, {}, pg_temp",
+            quote::name(schema)
+        );
+        let set = client.batch_execute(&path).await;
+        set.map_err(|error| failed(self.reason(&error)))?;
+        Ok(client)
+    }
+}
