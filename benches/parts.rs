@@ -17,7 +17,7 @@ use rowhook::{
     },
     payload::Renderer,
     postgres::{
-        Lsn,
+        Lsn, TableName,
         pgoutput::{self, Message, ReplicaIdentity},
         relation::{Column, Relation},
         tuple::Tuple,
@@ -175,11 +175,17 @@ fn book() -> Relation {
             generated: false,
             toastable: false,
             foreign_key: false,
+            hidden: false,
         });
     Relation {
         oid: 16_384,
         schema: "public".into(),
         name: "book".into(),
+        stored_as: TableName {
+            schema: "public".into(),
+            name: "book".into(),
+        },
+        numbers: Vec::new(),
         identity: ReplicaIdentity::Default,
         columns: columns.collect(),
         primary_key: vec![0],

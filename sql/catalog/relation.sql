@@ -2,6 +2,7 @@
 -- which columns may be null, can be TOASTed or are foreign keys, and the primary key.
 select
     attribute.attname::text as name,
+    attribute.attnum as number,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
     attribute.attgenerated <> '' as generated,

@@ -1,8 +1,10 @@
-//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, the
-//! additions of `enrich`, and who may see the row.
+//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, generated
+//! columns, the additions of `enrich`, and who may see the row.
 
 pub mod enrich;
+pub mod generated;
 pub mod owner;
 pub mod permission;
 pub mod query;
 pub mod toast;
+pub mod versions;

@@ -28,6 +28,10 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
+    /// The name that it has in the database, where that is not the name that it goes by here.
+    pub stored_as: TableName,
+    /// The numbers of its columns by name, as the catalog has them now. A column that is renamed keeps its number.
+    pub numbers: Vec<(String, i16)>,
     /// Which columns of an old row the stream carries.
     pub identity: ReplicaIdentity,
     /// The columns of the stream, in its order, and after them those that it leaves out.
@@ -61,6 +65,8 @@ pub struct Column {
     pub toastable: bool,
     /// Whether it alone is a foreign key.
     pub foreign_key: bool,
+    /// Whether it is in no body, whatever hooks.toml says of columns by its name.
+    pub hidden: bool,
 }
 
 impl Relation {
@@ -114,8 +120,16 @@ impl Relation {
             ReplicaIdentity::Full if primary_key.is_empty() => flagged,
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
         };
+        let numbers = catalog
+            .into_iter()
+            .map(|column| (column.name, column.number));
         Ok(Self {
             oid: message.oid,
+            stored_as: TableName {
+                schema: message.schema.clone(),
+                name: message.name.clone(),
+            },
+            numbers: numbers.collect(),
             schema: message.schema,
             name: message.name,
             identity: message.identity,
@@ -207,6 +221,7 @@ impl Relation {
 /// A column as the catalog has it now, which may be later than the change that is being read.
 struct CatalogColumn {
     name: String,
+    number: i16,
     type_oid: u32,
     generated: bool,
     sql_type: String,
@@ -228,6 +243,7 @@ impl CatalogColumn {
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             name: row.try_get("name")?,
+            number: row.try_get("number")?,
             type_oid: row.try_get("type_oid")?,
             generated: row.try_get("generated")?,
             sql_type: row.try_get("sql_type")?,
@@ -268,6 +284,7 @@ async fn columns(
             generated: now.is_some_and(|now| now.generated),
             toastable: now.is_none_or(|now| now.toastable),
             foreign_key: now.is_some_and(|now| now.foreign_key),
+            hidden: false,
         }
     };
     Ok(all.into_iter().map(complete).collect())

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     change::{Change, RowChange, Transaction},
+    lookup::versions::Reread,
     message,
     postgres::{
         pgoutput::{Message, RelationMessage},
@@ -160,6 +161,7 @@ impl Reader {
             table,
             first_event,
             rules,
+            reread: Reread::Nothing,
             added: Vec::new(),
             permissions: Permissions::new(),
             only: None,

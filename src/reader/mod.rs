@@ -7,6 +7,7 @@
 
 mod backfill;
 mod deliver;
+mod gaps;
 mod hook_table;
 mod hooks;
 mod interpret;
@@ -27,7 +28,6 @@ use self::{
     step::{ChangeDraft, MessageDraft, Step},
 };
 use crate::{
-    change::Change,
     config::Config,
     courier::{context, couriers::Couriers},
     delivery::{
@@ -41,7 +41,7 @@ use crate::{
         off::OffHooks,
         row::{self, Constraints},
     },
-    lookup::{enrich::Enrichment, owner::Owners, toast},
+    lookup::{enrich::Enrichment, generated::Generated, owner::Owners},
     message::{GAP, Message},
     postgres::{Lsn, TableName, stream::Received},
     setup::gap::Gap,
@@ -53,6 +53,7 @@ pub struct Reader {
     events: EventMap,
     hooks: Hooks,
     owners: Owners,
+    generated: Generated,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
@@ -100,6 +101,7 @@ impl Reader {
             },
             events,
             owners,
+            generated: Generated::new(config.database.address.clone()),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             context,
@@ -268,10 +270,12 @@ impl Reader {
     /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
     /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
-        let mut steps = Vec::with_capacity(batch.len());
+        let mut steps = std::mem::take(&mut self.session.held);
         for received in batch {
             steps.extend(self.interpret(received, client).await?);
         }
+        let ready = self.complete_rows(&mut steps).await?;
+        self.session.held = steps.split_off(ready);
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
             self.apply(steps.drain(..ready), client).await?;
@@ -312,23 +316,10 @@ impl Reader {
                 Step::Begin(_) | Step::Message(_) | Step::Commit(_) | Step::Idle(_) => None,
             });
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
-        // A hook that the batch itself adds may listen to any of the changes after it.
-        if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let has_listener = |draft: &ChangeDraft| {
-                draft
-                    .rules()
-                    .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name))
-            };
-            drafts.retain(|(_, draft)| has_listener(draft));
-        }
-        drafts.retain(|(_, draft)| !draft.rules.is_empty());
-        let gaps = drafts
-            .iter_mut()
-            .map(|(at, draft)| (*at, &mut draft.change))
-            .filter(|(_, change)| toast::has_gap(change));
-        let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = gaps.unzip();
-        let filled = toast::fill(client, &mut gaps).await?;
-        let ready = places.get(filled).copied().unwrap_or(all);
+        let batch_has_hooks = drafts.iter().any(|(_, draft)| draft.table.holds_hooks);
+        drafts.retain(|(_, draft)| self.is_wanted(draft, batch_has_hooks));
+        let filled = gaps::read_again(client, &mut drafts).await?;
+        let ready = filled.unwrap_or(all);
         let drafts = drafts.into_iter().take_while(|(at, _)| *at < ready);
         let mut drafts: Vec<&mut Box<ChangeDraft>> = drafts.map(|(_, draft)| draft).collect();
         let owned = drafts.iter().filter_map(|draft| {

@@ -117,7 +117,7 @@ fn generated_columns(table: &Table) -> Option<Finding> {
         Finding::note(
             Topic::Tables,
             format!(
-                "{} of {} is computed, and not in the stream: it is read from the table when an event needs it",
+                "{} of {} is computed, and not in the stream: it is computed again when an event needs it",
                 table.generated.join(", "),
                 table.name
             ),
