@@ -1,6 +1,8 @@
--- The columns of the table with the oid $1, with what the stream does not describe: generated columns, types in SQL,
--- which columns may be null, can be TOASTed or are foreign keys, and the primary key.
+-- The columns of the table with the oid $1, with what the stream does not describe: its name now, generated
+-- columns, types in SQL, which columns may be null, can be TOASTed or are foreign keys, and the primary key.
 select
+    namespace.nspname::text as schema,
+    class.relname::text as table_name,
     attribute.attname::text as name,
     attribute.attnum as number,
     attribute.atttypid as type_oid,
@@ -18,6 +20,8 @@ select
     ) as foreign_key,
     array_position(index.indkey::int2[], attribute.attnum) as key_place
 from pg_attribute as attribute
+join pg_class as class on class.oid = attribute.attrelid
+join pg_namespace as namespace on namespace.oid = class.relnamespace
 left join pg_index as index
     on index.indrelid = attribute.attrelid
     and index.indisprimary

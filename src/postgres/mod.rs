@@ -6,6 +6,7 @@ pub mod address;
 pub mod connect;
 mod error;
 pub mod failure;
+pub mod followed;
 pub mod json;
 mod keepalive;
 mod lsn;

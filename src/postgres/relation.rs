@@ -20,7 +20,7 @@ use crate::postgres::{
 };
 
 /// A table as a Relation message describes it, completed from the catalog.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Relation {
     /// The table's oid.
     pub oid: u32,
@@ -28,7 +28,7 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// The name that it has in the database, where that is not the name that it goes by here.
+    /// The name that it has in the database now.
     pub stored_as: TableName,
     /// The numbers of its columns by name, as the catalog has them now. A column that is renamed keeps its number.
     pub numbers: Vec<(String, i16)>,
@@ -45,7 +45,7 @@ pub struct Relation {
 }
 
 /// A column of a relation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -120,15 +120,16 @@ impl Relation {
             ReplicaIdentity::Full if primary_key.is_empty() => flagged,
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
         };
+        let stored_as = catalog.first().map(|column| column.table.clone());
         let numbers = catalog
             .into_iter()
             .map(|column| (column.name, column.number));
         Ok(Self {
             oid: message.oid,
-            stored_as: TableName {
+            stored_as: stored_as.unwrap_or_else(|| TableName {
                 schema: message.schema.clone(),
                 name: message.name.clone(),
-            },
+            }),
             numbers: numbers.collect(),
             schema: message.schema,
             name: message.name,
@@ -137,6 +138,38 @@ impl Relation {
             primary_key,
             key,
         })
+    }
+
+    /// Is each value of the row, as far as it is of a composite type, of the type as it is known here? If not, the type
+    /// was altered, which the stream does not tell.
+    pub fn fits(&self, tuple: &Tuple) -> bool {
+        let composites = self.columns.iter().zip(tuple);
+        let mut composites = composites.filter(|(column, _)| column.ty.has_fields());
+        composites.all(|(column, value)| match value {
+            Value::Text(text) => json::write(&column.ty, text, &mut Vec::new()).is_ok(),
+            Value::Null | Value::Unchanged => true,
+        })
+    }
+
+    /// Has a column a composite type, or one that is made of such types?
+    pub fn has_composites(&self) -> bool {
+        self.columns.iter().any(|column| column.ty.has_fields())
+    }
+
+    /// The same table, with the types of its columns as they are now.
+    ///
+    /// # Errors
+    /// If the catalog cannot be read.
+    pub async fn with_types_of_now(&self, client: &Client) -> Result<Self, Error> {
+        let mut relation = self.clone();
+        let oids = self.columns.iter().map(|column| column.type_oid);
+        let types = types::load(client, oids).await?;
+        for column in &mut relation.columns {
+            if let Some(ty) = types.get(&column.type_oid) {
+                column.ty = Arc::clone(ty);
+            }
+        }
+        Ok(relation)
     }
 
     /// The table's name, with its schema.
@@ -220,6 +253,8 @@ impl Relation {
 
 /// A column as the catalog has it now, which may be later than the change that is being read.
 struct CatalogColumn {
+    /// The name of the table.
+    table: TableName,
     name: String,
     number: i16,
     type_oid: u32,
@@ -242,6 +277,10 @@ impl CatalogColumn {
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
+            table: TableName {
+                schema: row.try_get("schema")?,
+                name: row.try_get("table_name")?,
+            },
             name: row.try_get("name")?,
             number: row.try_get("number")?,
             type_oid: row.try_get("type_oid")?,

@@ -119,13 +119,18 @@ impl Reader {
         let relation = Relation::find(client, name)
             .await
             .context("read what a table looks like")?;
-        let Some(relation) = relation else {
+        let Some(mut relation) = relation else {
             return Ok(None);
         };
+        let events = self.events.of_table(name).cloned();
+        if let Some(events) = &events {
+            self.hidden.hide(&mut relation, events.shape.excluded());
+        }
         let table = Arc::new(Table {
-            events: self.events.of_table(name).cloned(),
+            events,
             holds_hooks: false,
             holds_owners: false,
+            misfit: None,
             relation: Arc::new(relation),
         });
         let catalog_tables = &mut self.session.catalog_tables;

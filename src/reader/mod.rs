@@ -8,6 +8,7 @@
 mod backfill;
 mod deliver;
 mod gaps;
+mod hidden;
 mod hook_table;
 mod hooks;
 mod interpret;
@@ -23,6 +24,7 @@ use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
 use self::{
+    hidden::HiddenColumns,
     hooks::{CheckedRow, Hooks},
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -43,7 +45,7 @@ use crate::{
     },
     lookup::{enrich::Enrichment, generated::Generated, owner::Owners},
     message::{GAP, Message},
-    postgres::{Lsn, TableName, stream::Received},
+    postgres::{Lsn, TableName, followed::Followed, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -60,6 +62,10 @@ pub struct Reader {
     ledger: Ledger,
     system_identifier: String,
     session: SessionState,
+    /// The tables that configured names stand for.
+    followed: Followed,
+    /// Which columns are hidden because of what hooks.toml leaves out.
+    hidden: HiddenColumns,
     /// Tables of which a row had no owner. The warning is logged once for each.
     ownerless: HashSet<TableName>,
 }
@@ -108,8 +114,15 @@ impl Reader {
             ledger,
             system_identifier: String::new(),
             session: SessionState::default(),
+            followed: Followed::default(),
+            hidden: HiddenColumns::default(),
             ownerless: HashSet::new(),
         })
+    }
+
+    /// The tables that configured names stand for. Whoever finds out tells it here.
+    pub fn followed(&self) -> &Followed {
+        &self.followed
     }
 
     /// Loads the hooks of the hook table as they were at the slot's position. Returns how many hooks there are, with

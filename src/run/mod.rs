@@ -10,6 +10,7 @@ pub mod health;
 mod policy;
 mod progress;
 mod shutdown;
+mod tables;
 
 use std::{sync::Arc, time::Duration};
 
@@ -119,6 +120,7 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
         ledger: &ledger,
         off,
         health: &options.health,
+        meters: &options.meters,
         stop: &options.stop,
     });
     let ended = keep_attached(&mut attaching, &mut reader, options, &config.database.slot).await;

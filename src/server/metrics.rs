@@ -115,6 +115,16 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             "Endpoints that only fail and are left alone for a while.",
             value(meters.breakers_open.load(Relaxed)),
         ),
+        gauge(
+            "rowhook_table_problems",
+            "Tables of events that are not heard as hooks.toml asks for.",
+            value(meters.table_problems.load(Relaxed)),
+        ),
+        counter(
+            "rowhook_tables_replaced_total",
+            "Times that another table was found under the name of a table of events.",
+            value(count(&meters.tables_replaced)),
+        ),
         counter(
             "rowhook_events_total",
             "Events that some hook heard.",
@@ -354,6 +364,8 @@ mod tests {
         meters.spans_dropped.store(5, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
+        meters.table_problems.store(12, Relaxed);
+        meters.tables_replaced.store(13, Relaxed);
         meters.permission.yes.store(9, Relaxed);
         meters.permission.no.store(10, Relaxed);
         meters.permission.unknown.store(11, Relaxed);
@@ -399,6 +411,12 @@ mod tests {
         # HELP rowhook_breakers_open Endpoints that only fail and are left alone for a while.
         # TYPE rowhook_breakers_open gauge
         rowhook_breakers_open 6
+        # HELP rowhook_table_problems Tables of events that are not heard as hooks.toml asks for.
+        # TYPE rowhook_table_problems gauge
+        rowhook_table_problems 12
+        # HELP rowhook_tables_replaced_total Times that another table was found under the name of a table of events.
+        # TYPE rowhook_tables_replaced_total counter
+        rowhook_tables_replaced_total 13
         # HELP rowhook_events_total Events that some hook heard.
         # TYPE rowhook_events_total counter
         rowhook_events_total 7

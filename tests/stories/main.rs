@@ -34,4 +34,5 @@ mod restarts;
 mod rows;
 mod shaping;
 mod signing;
+mod tables;
 mod tracing;

@@ -58,6 +58,7 @@ pub async fn check(
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
     findings.extend(tables::tables(config, &facts));
+    findings.extend(tables::heard(config, &facts));
     findings.extend(generated::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
     findings.extend(hooks::in_file(config, refuses));

@@ -7,6 +7,7 @@ use crate::{
     postgres::quote,
     setup::{
         catalog::{Facts, Kind, RowIdentity, Table, published_tables},
+        heard::problems,
         plan::{full_wanted, identified},
     },
 };
@@ -33,6 +34,14 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     }
     findings.extend(owner_table(config, facts));
     findings
+}
+
+/// What became of tables since they were set up.
+pub(super) fn heard(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let problems = problems(config, facts).into_iter();
+    problems
+        .map(|problem| Finding::warn(Topic::Tables, problem.what).remedy(problem.remedy))
+        .collect()
 }
 
 /// Checks the table of `owner_exists`.
