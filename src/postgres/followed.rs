@@ -26,6 +26,11 @@ impl Followed {
         found.map(|(name, _)| name.clone())
     }
 
+    /// Is it known which table the name stands for?
+    pub fn has(&self, name: &TableName) -> bool {
+        self.lock().contains_key(name)
+    }
+
     /// The oids of all tables.
     pub fn oids(&self) -> Vec<u32> {
         let mut oids: Vec<u32> = self.lock().values().copied().collect();

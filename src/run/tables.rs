@@ -16,10 +16,11 @@ use tokio_postgres::{Client, Error};
 
 use super::context::SessionContext;
 use crate::{
+    config::Config,
     postgres::{TableName, followed::Followed, time::timestamp},
     setup::{
         LockPolicy,
-        catalog::{Facts, published_tables},
+        catalog::{Facts, hook_table, published_tables},
         heard::{TableProblem, problems},
         publish,
     },
@@ -66,7 +67,10 @@ impl TableWatch {
             ticks.tick().await;
             // If this fails for the sake of the connection, the session is lost, which is found elsewhere.
             if let Err(error) = self.look(client, context, followed).await {
-                tracing::debug!(%error, "the tables were not looked at");
+                tracing::warn!(
+                    error = crate::postgres::error_message(&error),
+                    "the tables of events were not looked at"
+                );
             }
         }
     }
@@ -97,6 +101,7 @@ impl TableWatch {
                 self.tell_replaced(context, name);
             }
         }
+        follow_renamed(config, &names, &tables, followed);
         let mut facts = Facts::read(client, config).await?;
         let is_heard = |name: &TableName| {
             let table = tables.iter().find(|table| table.name == *name);
@@ -133,8 +138,9 @@ impl TableWatch {
         }
         self.tell(context, problems(config, &facts).into_iter().collect());
         self.due = (!self.problems.is_empty()).then(|| Instant::now() + AGAIN);
-        self.tables = read(client, context, &names, &followed.oids()).await?;
-        self.heard(&names, &self.tables.clone(), now);
+        // What was read first, and not what it is by now: a change since then is seen by the next look.
+        self.heard(&names, &tables, now);
+        self.tables = tables;
         Ok(())
     }
 
@@ -172,6 +178,28 @@ impl TableWatch {
         let count = i64::try_from(problems.len()).unwrap_or(i64::MAX);
         context.meters.table_problems.store(count, Relaxed);
         self.problems = problems;
+    }
+}
+
+/// Follows a table that was renamed before it was first seen: the only one of the publications whose name is unknown.
+fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followed: &Followed) {
+    let owners = config.owner_exists.as_ref().map(|exists| &exists.table);
+    let hooks = hook_table(config);
+    let is_unknown = |table: &&Seen| {
+        (table.in_whole || table.in_inserts)
+            && !names.contains(&table.name)
+            && table.name != hooks
+            && Some(&table.name) != owners
+            && followed.name(table.oid).is_none()
+    };
+    let gone = names.iter().filter(|name| {
+        let is_there = tables.iter().any(|table| table.name == **name);
+        !is_there && !followed.has(name)
+    });
+    let (gone, unknown): (Vec<_>, Vec<_>) =
+        (gone.collect(), tables.iter().filter(is_unknown).collect());
+    if let ([name], [table]) = (&gone[..], &unknown[..]) {
+        followed.put((*name).clone(), table.oid);
     }
 }
 

@@ -204,24 +204,12 @@ async fn a_column_that_is_left_out_stays_out_when_it_is_renamed() {
         .sql("insert into book values (1, 7, 1, 'Dune', 1234.5)")
         .await;
     receiver.expect(1).await;
-    database
-        .sql(
-            "alter table book rename price to cost;
-             alter table book add column pages int default 412",
-        )
-        .await;
+    database.sql("alter table book rename price to cost").await;
     database
         .sql("update book set title = 'Dune!', cost = 4321.5")
         .await;
-    database
-        .sql(
-            "alter table book rename title to name;
-             alter table book rename cost to title;
-             update book set name = 'Dune!!', title = 4321.25",
-        )
-        .await;
     database.sql("delete from book").await;
-    let calls = receiver.expect(4).await;
+    let calls = receiver.expect(3).await;
     for call in &calls {
         let body = String::from_utf8(call.body.to_vec()).unwrap();
         assert!(!body.contains("1234") && !body.contains("4321"), "{body}");
@@ -231,10 +219,7 @@ async fn a_column_that_is_left_out_stays_out_when_it_is_renamed() {
         json!({"id": 1, "user_id": 7, "shelf_id": 1, "title": "Dune!"})
     );
     assert_eq!(calls[1].json()["changed"], json!(["title"]));
-    assert_eq!(
-        calls[2].json()["data"],
-        json!({"id": 1, "user_id": 7, "shelf_id": 1, "name": "Dune!!"})
-    );
+    assert_eq!(calls[2].json()["type"], "book.removed");
     rowhook
         .until_log("has no longer all columns that exclude names")
         .await;
