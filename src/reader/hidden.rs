@@ -163,6 +163,8 @@ mod tests {
             shown(&mut hidden, &["id", "cost", "price"], &swapped),
             ["id"]
         );
+        let mut hidden = HiddenColumns::default();
+        shown(&mut hidden, &["id", "price", "cost"], &BOOK);
         let shifted = [("id", 1), ("old", 2), ("price", 3)];
         assert_eq!(
             shown(&mut hidden, &["id", "old", "price"], &shifted),

@@ -62,6 +62,8 @@ pub struct Reader {
     ledger: Ledger,
     system_identifier: String,
     session: SessionState,
+    /// Steps of the session that wait for the rest of their transaction.
+    held: Vec<Step>,
     /// The tables that configured names stand for.
     followed: Followed,
     /// Which columns are hidden because of what hooks.toml leaves out.
@@ -114,6 +116,7 @@ impl Reader {
             ledger,
             system_identifier: String::new(),
             session: SessionState::default(),
+            held: Vec::new(),
             followed: Followed::default(),
             hidden: HiddenColumns::default(),
             ownerless: HashSet::new(),
@@ -272,6 +275,7 @@ impl Reader {
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
+        self.held = Vec::new();
     }
 
     /// Reads a batch. When this returns, each of its deliveries is with a courier and counted in the ledger.
@@ -283,12 +287,12 @@ impl Reader {
     /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
     /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
-        let mut steps = std::mem::take(&mut self.session.held);
+        let mut steps = std::mem::take(&mut self.held);
         for received in batch {
             steps.extend(self.interpret(received, client).await?);
         }
         let ready = self.complete_rows(&mut steps).await?;
-        self.session.held = steps.split_off(ready);
+        self.held = steps.split_off(ready);
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
             self.apply(steps.drain(..ready), client).await?;

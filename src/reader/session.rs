@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use super::step::Step;
 use crate::{
     change::Transaction,
     delivery::ledger::Opened,
@@ -18,8 +17,6 @@ pub(super) struct SessionState {
     pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
     /// The transaction whose messages are being interpreted.
     pub(super) transaction: Option<OpenTransaction>,
-    /// Steps that wait for the rest of their transaction.
-    pub(super) held: Vec<Step>,
     /// What the ledger said of the transaction whose changes are being delivered.
     pub(super) opened: Opened,
 }
@@ -30,7 +27,6 @@ impl Default for SessionState {
             tables: HashMap::new(),
             catalog_tables: HashMap::new(),
             transaction: None,
-            held: Vec::new(),
             opened: Opened::Known,
         }
     }
