@@ -1,7 +1,7 @@
 //! What the stream left out of rows: large values that an update did not change, and generated columns.
 //!
-//! Each version of a row is told with its own values. They are taken from the versions before it, computed, or read from
-//! the table; the last only where no later version can stand there. Whether that is so shows when the transaction has
+//! Each version of a row is told with its own values. They are taken from the versions before it, computed, or read
+//! from the table; the last only where no later version can stand there. Whether that is so shows when the transaction has
 //! come to its end, and a change that needs it waits for that.
 
 use anyhow::Result;
@@ -102,8 +102,8 @@ impl Reader {
         Ok(ready)
     }
 
-    /// Does a hook listen to an event that the change may be? A hook that the batch itself adds may listen to any of the
-    /// changes after it.
+    /// Does a hook listen to an event that the change may be? A hook that the batch itself adds may listen to any of
+    /// the changes after it.
     pub(super) fn is_wanted(&self, draft: &ChangeDraft, batch_has_hooks: bool) -> bool {
         let has_listener = || {
             draft
@@ -140,8 +140,8 @@ fn rows(steps: &mut [Step]) -> impl Iterator<Item = (usize, &mut Box<ChangeDraft
     })
 }
 
-/// Reads from the tables what may be read from there. Returns the place of the first change for which there was no room;
-/// `None`: all are read.
+/// Reads from the tables what may be read from there. Returns the place of the first change for which there was no
+/// room; `None`: all are read.
 ///
 /// # Errors
 /// When a table cannot be read.

@@ -2,7 +2,8 @@
 //!
 //! A table that is renamed or moved stays in its publication, and its changes come under the new name; they are heard
 //! under the old one. A table that is created anew under a known name is not in any publication, and is added. One that
-//! has lost its replica identity is published for inserts only from then on, or the application's own UPDATE would fail.
+//! has lost its replica identity is published for inserts only from then on, or the application's own UPDATE would
+//! fail.
 
 use std::{
     collections::{BTreeSet, HashMap},
