@@ -1,8 +1,8 @@
 //! What the stream left out of rows: large values that an update did not change, and generated columns.
 //!
 //! Each version of a row is told with its own values. They are taken from the versions before it, computed, or read
-//! from the table; the last only where no later version can stand there. Whether that is so shows when the transaction has
-//! come to its end, and a change that needs it waits for that.
+//! from the table; the last only where no later version can stand there. Whether that is so shows when the transaction
+//! has come to its end, and a change that needs it waits for that.
 
 use anyhow::Result;
 use tokio_postgres::Client;
