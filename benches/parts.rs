@@ -17,7 +17,7 @@ use rowhook::{
     },
     payload::Renderer,
     postgres::{
-        Lsn,
+        Lsn, TableName,
         equality::Equality,
         pgoutput::{self, Message, ReplicaIdentity},
         relation::{Column, Relation},
@@ -177,11 +177,17 @@ fn book() -> Relation {
             toastable: false,
             unchecked: false,
             foreign_key: false,
+            hidden: false,
         });
     Relation {
         oid: 16_384,
         schema: "public".into(),
         name: "book".into(),
+        stored_as: TableName {
+            schema: "public".into(),
+            name: "book".into(),
+        },
+        numbers: Vec::new(),
         identity: ReplicaIdentity::Default,
         columns: columns.collect(),
         primary_key: vec![0],

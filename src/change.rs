@@ -83,6 +83,30 @@ impl Change {
         }
     }
 
+    /// The images that have all columns: the new row, and the old one where the stream carried it whole.
+    pub fn whole_images(&self) -> impl Iterator<Item = &Tuple> {
+        let old = match self.before() {
+            Some(Image::Whole(old)) => Some(old),
+            Some(Image::Key(_)) | None => None,
+        };
+        self.after().into_iter().chain(old)
+    }
+
+    /// The same images as [`whole_images`](Self::whole_images), in the same order.
+    pub fn whole_images_mut(&mut self) -> impl Iterator<Item = &mut Tuple> {
+        let (new, old) = match &mut self.row {
+            RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
+            RowChange::Update { new, old } => (Some(new), Some(old)),
+            RowChange::Delete { old } => (None, Some(old)),
+            RowChange::Truncate => (None, None),
+        };
+        let old = match old {
+            Some(Old::Full(tuple)) => Some(tuple),
+            Some(Old::Key(_) | Old::SameKey) | None => None,
+        };
+        new.into_iter().chain(old)
+    }
+
     /// The bytes of all values, in all images.
     pub fn bytes(&self) -> usize {
         let images = [self.after(), self.before().map(Image::tuple)];
@@ -161,17 +185,20 @@ impl Change {
             .for_each(|tuple| relation.pad(tuple));
     }
 
-    /// Takes the values that the stream left out from the old row, where that is known.
+    /// Takes the values that the stream left out from the old row, where that is known. A large value of the key is in
+    /// an old image of the key alone, too.
     pub fn fill_from_old(&mut self) {
-        if let RowChange::Update {
-            old: Old::Full(old),
-            new,
-        } = &mut self.row
-        {
-            for (new, old) in new.iter_mut().zip(old) {
-                if *new == Value::Unchanged {
-                    new.clone_from(old);
-                }
+        let RowChange::Update { old, new } = &mut self.row else {
+            return;
+        };
+        let (old, key_only) = match old {
+            Old::Full(old) => (old, false),
+            Old::Key(old) => (old, true),
+            Old::SameKey => return,
+        };
+        for ((new, old), column) in new.iter_mut().zip(old).zip(&self.relation.columns) {
+            if *new == Value::Unchanged && (column.identity_key || !key_only) {
+                new.clone_from(old);
             }
         }
     }

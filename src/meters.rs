@@ -41,6 +41,10 @@ pub struct Meters {
     pub misunderstood: AtomicU64,
     /// Panics that were caught, by what has panicked.
     pub panics: Panics,
+    /// Tables of `[events]` whose changes are not heard as hooks.toml asks for.
+    pub table_problems: AtomicI64,
+    /// How often another table was found under the name of a table of `[events]`.
+    pub tables_replaced: AtomicU64,
     /// Spans that were dropped, because the collector did not take them or there was no room for them.
     pub spans_dropped: AtomicU64,
     /// Circuit breakers that are not closed at the moment.

@@ -1,8 +1,11 @@
--- The columns of the table with the oid $1, with what the stream does not describe: generated columns, types in SQL,
--- which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding, and the primary
--- key.
+-- The columns of the table with the oid $1, with what the stream does not describe: its name now, generated columns,
+-- types in SQL, which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding,
+-- and the primary key.
 select
+    namespace.nspname::text as schema,
+    class.relname::text as table_name,
     attribute.attname::text as name,
+    attribute.attnum as number,
     attribute.atttypid as type_oid,
     attribute.atttypmod as type_modifier,
     attribute.attgenerated <> '' as generated,
@@ -38,6 +41,8 @@ select
         where class.oid = index.indclass[place.key_place]
     ) as key_equals
 from pg_attribute as attribute
+join pg_class as class on class.oid = attribute.attrelid
+join pg_namespace as namespace on namespace.oid = class.relnamespace
 left join pg_index as index
     on index.indrelid = attribute.attrelid
     and index.indisprimary

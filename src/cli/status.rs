@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::{
     output, quantity,
@@ -11,18 +12,35 @@ use super::{
 use crate::{
     config::Config,
     manage::{Admin, status::Status},
+    setup::heard::TableProblem,
 };
 
 pub(super) async fn run(config: Config, json: bool) -> Result<()> {
     let admin = Admin::open(Arc::new(config), "rowhook status").await?;
-    let status = admin.status().await?;
+    let report = Report {
+        status: admin.status().await?,
+        table_problems: admin.table_problems().await?,
+    };
     match json {
-        true => output::json(&status),
-        false => print(&status),
+        true => output::json(&report),
+        false => print(&report),
     }
 }
 
-fn print(status: &Status) -> Result<()> {
+/// The status, and what only the catalog tells.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    status: Status,
+    /// Tables of `[events]` that are not heard as hooks.toml asks for.
+    table_problems: Vec<TableProblem>,
+}
+
+fn print(report: &Report) -> Result<()> {
+    let Report {
+        status,
+        table_problems,
+    } = report;
     let Status {
         slot,
         deliveries,
@@ -58,7 +76,7 @@ fn print(status: &Status) -> Result<()> {
         let tone = if count > 0 { tone } else { Tone::Plain };
         Cell::toned(count.to_string(), tone)
     };
-    table::print_facts(&[
+    let mut facts = vec![
         ("slot", slot.map_or("", |slot| &slot.name).into()),
         ("state", attached),
         ("lag", lag.unwrap_or_default().into()),
@@ -77,5 +95,9 @@ fn print(status: &Status) -> Result<()> {
         ("oldest parked", oldest.unwrap_or_default().into()),
         ("held", held.unwrap_or_else(|| "".into())),
         ("dead", count(deliveries.dead, Tone::Bad)),
-    ])
+    ];
+    for TableProblem { what, remedy, .. } in table_problems {
+        facts.push(("table", Cell::toned(format!("{what}; {remedy}"), Tone::Bad)));
+    }
+    table::print_facts(&facts)
 }

@@ -11,7 +11,11 @@ use crate::{
     expression::filter::Filter,
     lookup::{enrich::EnrichedField, owner::Owner},
     message::{GAP, HOOK_DISABLED, Message},
-    postgres::{Lsn, TableName, equality::Equality, tuple::Value},
+    postgres::{
+        Lsn, TableName,
+        equality::Equality,
+        tuple::{Tuple, Value},
+    },
 };
 
 /// The rules of `[events]`: those of rows by table, and those of messages by name.
@@ -220,13 +224,15 @@ fn may_have_changed(change: &Change, name: &str) -> bool {
     let Some(at) = change.relation.column(name) else {
         return true;
     };
+    let generated = change.relation.columns.get(at);
+    let generated = generated.is_some_and(|column| column.generated);
+    let left_out = |image: &Tuple| image.get(at) == Some(&Value::Unchanged);
     match change.changed_columns() {
+        // A generated column that is not computed yet, or cannot be, may have any value.
+        Some(_) if generated && change.whole_images().any(left_out) => true,
         Some(changed) => changed.contains(&at),
-        // The stream leaves out only large values that the update did not change.
-        None => !matches!(
-            change.after().and_then(|new| new.get(at)),
-            Some(Value::Unchanged)
-        ),
+        // Besides generated columns, the stream leaves out only large values that the update did not change.
+        None => generated || !change.after().is_some_and(left_out),
     }
 }
 
@@ -297,7 +303,7 @@ impl Event {
         };
         let all = change.relation.columns.iter().enumerate();
         all.filter_map(|(at, column)| {
-            let name = shape.name(&column.name)?;
+            let name = shape.column(column)?;
             let column = &column.name;
             Some(Shown { at, column, name })
         })

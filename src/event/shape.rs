@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::config::{Columns, Model, TableRules};
 use crate::expression::template::Template;
+use crate::postgres::relation::Column;
 
 /// How payloads show rows. The default shows all columns by their own names.
 #[derive(Debug, Default)]
@@ -39,6 +40,19 @@ impl Shape {
     pub fn name<'a>(&'a self, column: &'a str) -> Option<&'a str> {
         let shown = self.rename.get(column).map_or(column, String::as_str);
         self.columns.show(column).then_some(shown)
+    }
+
+    /// The name that a column of a row is shown by; `None`: it is not shown, or hidden.
+    pub fn column<'a>(&'a self, column: &'a Column) -> Option<&'a str> {
+        self.name(&column.name).filter(|_| !column.hidden)
+    }
+
+    /// The names of the columns that are left out; empty where hooks.toml names none.
+    pub fn excluded(&self) -> &[String] {
+        match &self.columns {
+            Columns::Except(names) => names,
+            Columns::All | Columns::Only(_) => &[],
+        }
     }
 
     /// The template that makes what is sent in place of the plain row.

@@ -1,10 +1,12 @@
-//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, the
-//! additions of `enrich`, and who may see the row.
+//! Asks the database for what a change does not carry: the owner of its row, values that the stream left out, generated
+//! columns, the additions of `enrich`, and who may see the row.
 
 pub mod enrich;
+pub mod generated;
 pub mod halves;
 pub mod owner;
 pub mod permission;
 mod present;
 pub mod query;
 pub mod toast;
+pub mod versions;

@@ -30,7 +30,7 @@ impl Present {
     pub(super) fn as_streamed(relation: &Relation) -> Self {
         let columns = relation.columns.iter();
         Self {
-            table: relation.table(),
+            table: relation.stored_as.clone(),
             columns: columns.map(|column| Some(column.name.clone())).collect(),
         }
     }

@@ -1,7 +1,9 @@
-//! Reads the values that the stream left out: large ones that an update did not change, and stored generated columns.
+//! Reads the values that the stream left out: large ones that an update did not change, and generated columns that
+//! cannot be computed.
 //!
 //! A value counts only if the row is still the one that the transaction wrote, which its xmin shows. A row that was
-//! changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them.
+//! changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them. A later version of
+//! the same transaction has the same xmin: the caller leaves out what [`versions`](super::versions) rules out.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -7,7 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Admin, Error, Result};
-use crate::{postgres::time::timestamp, setup::catalog::Slot};
+use crate::{
+    postgres::time::timestamp,
+    setup::{
+        catalog::{Facts, Slot},
+        heard::{self, TableProblem},
+    },
+};
 
 /// The status of rowhook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -121,6 +127,16 @@ impl Admin {
             deliveries,
             hooks,
         })
+    }
+
+    /// Reads which tables of `[events]` are not heard as hooks.toml asks for.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn table_problems(&self) -> Result<Vec<TableProblem>> {
+        let facts = Facts::read(&self.client, &self.config).await;
+        let facts = facts.context("read the catalog")?;
+        Ok(heard::problems(&self.config, &facts))
     }
 
     async fn counts(&self) -> Result<(DeliveryCounts, HookCounts)> {

@@ -35,6 +35,11 @@ pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     python::text(hook.target.display(), &mut body);
     body.extend_from_slice(br#"}, "data": "#);
     body.extend_from_slice(parts.data);
+    if !parts.unchanged.is_empty() {
+        body.extend_from_slice(br#", "unchanged": "#);
+        let names = serde_json::to_vec(parts.unchanged).unwrap_or_default();
+        python::redump(&names, &mut body);
+    }
     if let Some(names) = parts.left_out {
         body.extend_from_slice(br#", "left_out": "#);
         let names = serde_json::to_vec(names).unwrap_or_default();
@@ -72,7 +77,7 @@ pub(super) fn thin(event: &Event) -> Vec<u8> {
 
 /// The name of a column as a field of its model, without the `_id` of a foreign key. `None`: the column is not shown.
 pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
-    let shown = shape.name(&column.name)?;
+    let shown = shape.column(column)?;
     let own = shown == column.name && column.foreign_key;
     Some(match shown.strip_suffix("_id") {
         Some(stem) if own && !stem.is_empty() => stem,
@@ -406,6 +411,7 @@ mod tests {
             toastable: false,
             unchecked: false,
             foreign_key: false,
+            hidden: false,
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>) -> Bytes {
     snapshots.raw("prechange", before);
     snapshots.raw("postchange", after);
     body.raw("snapshots", &snapshots.close());
+    let unknown = Some(parts.unchanged).filter(|names| !names.is_empty());
+    body.some("unchanged", unknown);
     body.some("left_out", parts.left_out);
     body.finish()
 }

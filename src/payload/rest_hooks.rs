@@ -1,4 +1,4 @@
-//! `rest-hooks`: `{"hook": {"id", "event", "target"}, "data": ROW}`
+//! `rest-hooks`: `{"hook": {"id", "event", "target"}, "data": ROW}`, with `unchanged` where values are unknown.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub(super) fn render(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
     };
     body.field("hook", &head);
     body.raw("data", parts.data);
+    let unknown = Some(parts.unchanged).filter(|names| !names.is_empty());
+    body.some("unchanged", unknown);
     body.some("left_out", parts.left_out);
     body.finish()
 }

@@ -95,7 +95,7 @@ impl Row {
 
 /// The name of a column, if the column is shown and its value is known in the image.
 fn show<'a>(column: &'a Column, shape: &'a Shape, key_only: bool, names: Names) -> Option<&'a str> {
-    let shown = shape.name(&column.name)?;
+    let shown = shape.column(column)?;
     if key_only && !column.identity_key {
         return None;
     }

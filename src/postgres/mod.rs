@@ -8,6 +8,7 @@ pub mod equality;
 mod error;
 pub mod failure;
 pub mod fault;
+pub mod followed;
 pub mod json;
 mod keepalive;
 mod lsn;

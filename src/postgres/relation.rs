@@ -20,7 +20,7 @@ use crate::postgres::{
 };
 
 /// A table as a Relation message describes it, completed from the catalog.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Relation {
     /// The table's oid.
     pub oid: u32,
@@ -28,6 +28,10 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
+    /// The name that it has in the database now.
+    pub stored_as: TableName,
+    /// The numbers of its columns by name, as the catalog has them now. A column that is renamed keeps its number.
+    pub numbers: Vec<(String, i16)>,
     /// Which columns of an old row the stream carries.
     pub identity: ReplicaIdentity,
     /// The columns of the stream, in its order, and after them those that it leaves out.
@@ -43,7 +47,7 @@ pub struct Relation {
 }
 
 /// A column of a relation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -65,6 +69,8 @@ pub struct Column {
     pub unchecked: bool,
     /// Whether it alone is a foreign key.
     pub foreign_key: bool,
+    /// Whether it is in no body, whatever hooks.toml says of columns by its name.
+    pub hidden: bool,
 }
 
 impl Relation {
@@ -118,8 +124,17 @@ impl Relation {
             ReplicaIdentity::Full if primary_key.is_empty() => flagged,
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
         };
+        let stored_as = catalog.first().map(|column| column.table.clone());
+        let numbers = catalog
+            .into_iter()
+            .map(|column| (column.name, column.number));
         Ok(Self {
             oid: message.oid,
+            stored_as: stored_as.unwrap_or_else(|| TableName {
+                schema: message.schema.clone(),
+                name: message.name.clone(),
+            }),
+            numbers: numbers.collect(),
             schema: message.schema,
             name: message.name,
             identity: message.identity,
@@ -139,6 +154,38 @@ impl Relation {
             }
         }
         self
+    }
+
+    /// Is each value of the row, as far as it is of a composite type, of the type as it is known here? If not, the type
+    /// was altered, which the stream does not tell.
+    pub fn fits(&self, tuple: &Tuple) -> bool {
+        let composites = self.columns.iter().zip(tuple);
+        let mut composites = composites.filter(|(column, _)| column.ty.has_fields());
+        composites.all(|(column, value)| match value {
+            Value::Text(text) => json::write(&column.ty, text, &mut Vec::new()).is_ok(),
+            Value::Null | Value::Unchanged => true,
+        })
+    }
+
+    /// Has a column a composite type, or one that is made of such types?
+    pub fn has_composites(&self) -> bool {
+        self.columns.iter().any(|column| column.ty.has_fields())
+    }
+
+    /// The same table, with the types of its columns as they are now.
+    ///
+    /// # Errors
+    /// If the catalog cannot be read.
+    pub async fn with_types_of_now(&self, client: &Client) -> Result<Self, Error> {
+        let mut relation = self.clone();
+        let oids = self.columns.iter().map(|column| column.type_oid);
+        let types = types::load(client, oids).await?;
+        for column in &mut relation.columns {
+            if let Some(ty) = types.get(&column.type_oid) {
+                column.ty = Arc::clone(ty);
+            }
+        }
+        Ok(relation)
     }
 
     /// The table's name, with its schema.
@@ -222,7 +269,10 @@ impl Relation {
 
 /// A column as the catalog has it now, which may be later than the change that is being read.
 struct CatalogColumn {
+    /// The name of the table.
+    table: TableName,
     name: String,
+    number: i16,
     type_oid: u32,
     generated: bool,
     sql_type: String,
@@ -249,7 +299,12 @@ impl CatalogColumn {
 
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
+            table: TableName {
+                schema: row.try_get("schema")?,
+                name: row.try_get("table_name")?,
+            },
             name: row.try_get("name")?,
+            number: row.try_get("number")?,
             type_oid: row.try_get("type_oid")?,
             generated: row.try_get("generated")?,
             sql_type: row.try_get("sql_type")?,
@@ -293,6 +348,7 @@ async fn columns(
             toastable: now.is_none_or(|now| now.toastable),
             unchecked: now.is_some_and(|now| now.unchecked),
             foreign_key: now.is_some_and(|now| now.foreign_key),
+            hidden: false,
         }
     };
     Ok(all.into_iter().map(complete).collect())
@@ -356,6 +412,7 @@ impl Column {
             toastable: true,
             unchecked: false,
             foreign_key: false,
+            hidden: false,
         }
     }
 

@@ -69,6 +69,17 @@ pub enum Type {
     Text,
 }
 
+impl Type {
+    /// Is it a composite type, or a list of such?
+    pub fn has_fields(&self) -> bool {
+        match self {
+            Self::Composite(_) => true,
+            Self::Array { element, .. } => element.has_fields(),
+            _ => false,
+        }
+    }
+}
+
 /// Loads the types with these oids. A type that no longer exists is [`Type::Text`].
 ///
 /// # Errors

@@ -439,8 +439,8 @@ impl Reader {
         (now.owner == hook.owner).then(|| Arc::clone(now))
     }
 
-    /// The hooks that listen to an event, whatever their expressions say. For one that has waited, they are as they were
-    /// at its place in the stream.
+    /// The hooks that listen to an event, whatever their expressions say. For one that has waited, they are as they
+    /// were at its place in the stream.
     fn listeners(&self, event: &Event, recipients: &Recipients<'_>) -> Vec<Arc<Hook>> {
         let Recipients {
             all_owners, only, ..

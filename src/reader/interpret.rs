@@ -1,6 +1,9 @@
 //! From messages of the stream to steps.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
@@ -12,13 +15,33 @@ use super::{
 };
 use crate::{
     change::{Change, RowChange, Transaction},
+    lookup::versions::Reread,
     message,
     postgres::{
+        TableName,
         pgoutput::{Message, RelationMessage},
         relation::Relation,
         stream::Received,
+        tuple::Image,
     },
 };
+
+/// How long the types of a table are not read again after that was of no avail.
+const TYPES_AGAIN: Duration = Duration::from_secs(1);
+
+/// Do the images of a row fit the types of the table's columns?
+fn fits(table: &Table, row: &RowChange) -> bool {
+    let (new, old) = match row {
+        RowChange::Insert { new } | RowChange::Fired { new, .. } => (Some(new), None),
+        RowChange::Update { old, new } => (Some(new), old.image()),
+        RowChange::Delete { old } => (None, old.image()),
+        RowChange::Truncate => (None, None),
+    };
+    let old = old.map(Image::tuple);
+    new.into_iter()
+        .chain(old)
+        .all(|image| table.relation.fits(image))
+}
 
 impl Reader {
     /// Interprets a message with what only the session knows: the tables' columns, the open transaction. `None` where
@@ -56,11 +79,16 @@ impl Reader {
                 self.add_table(message, client).await?;
                 Ok(None)
             }
-            Message::Insert { relation, new } => self.row(relation, RowChange::Insert { new }),
-            Message::Update { relation, old, new } => {
-                self.row(relation, RowChange::Update { old, new })
+            Message::Insert { relation, new } => {
+                self.row(relation, RowChange::Insert { new }, client).await
             }
-            Message::Delete { relation, old } => self.row(relation, RowChange::Delete { old }),
+            Message::Update { relation, old, new } => {
+                self.row(relation, RowChange::Update { old, new }, client)
+                    .await
+            }
+            Message::Delete { relation, old } => {
+                self.row(relation, RowChange::Delete { old }, client).await
+            }
             Message::Truncate { relations, .. } => Ok(self.interpret_truncate(&relations)),
             Message::Message {
                 transactional,
@@ -84,12 +112,26 @@ impl Reader {
 
     /// Adds a table that the stream has described, completed from the catalog.
     async fn add_table(&mut self, message: RelationMessage, client: &Client) -> Result<()> {
-        let relation = Relation::describe(client, message)
+        let mut relation = Relation::describe(client, message)
             .await
             .context("read what a table looks like")?;
+        let owners = self.hooks.owner_exists.as_ref();
+        let owners = owners.map(|exists| exists.table.clone());
+        let is_known = |name: &TableName| {
+            self.events.of_table(name).is_some()
+                || *name == self.hooks.columns.table
+                || owners.as_ref() == Some(name)
+        };
+        // A table of events that was renamed goes on under its old name.
+        if !is_known(&relation.table())
+            && let Some(name) = self.followed.name(relation.oid)
+        {
+            (relation.schema, relation.name) = (name.schema, name.name);
+        }
         let name = relation.table();
         let events = self.events.of_table(&name).cloned();
         if let Some(events) = &events {
+            self.hidden.hide(&mut relation, events.shape.excluded());
             self.hooks.learn(events, &relation);
         }
         let holds_hooks = self.hooks.are_in(&relation);
@@ -101,6 +143,7 @@ impl Reader {
             events,
             holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
+            misfit: None,
             relation: Arc::new(relation),
         };
         let tables = &mut self.session.tables;
@@ -109,12 +152,47 @@ impl Reader {
     }
 
     /// The change of a row.
-    fn row(&mut self, oid: u32, row: RowChange) -> Result<Option<Step>> {
+    async fn row(&mut self, oid: u32, row: RowChange, client: &Client) -> Result<Option<Step>> {
         let table = self.session.tables.get(&oid);
-        let table = table
-            .with_context(|| format!("a row of table {oid}, of which the stream has not told"))?;
-        let draft = self.draft_of(Arc::clone(table), row)?;
+        let mut table =
+            Arc::clone(table.with_context(|| {
+                format!("a row of table {oid}, of which the stream has not told")
+            })?);
+        if table.events.is_some() && table.relation.has_composites() && !fits(&table, &row) {
+            table = self.read_types_again(table, &row, client).await?;
+        }
+        let draft = self.draft_of(table, row)?;
         Ok(Some(Step::Row(Box::new(draft))))
+    }
+
+    /// Reads the types of a table's columns again, since a row does not fit them. Where that does not help, it is not
+    /// done for each row: the values are told as texts.
+    async fn read_types_again(
+        &mut self,
+        table: Arc<Table>,
+        row: &RowChange,
+        client: &Client,
+    ) -> Result<Arc<Table>> {
+        if table
+            .misfit
+            .is_some_and(|tried| tried.elapsed() < TYPES_AGAIN)
+        {
+            return Ok(table);
+        }
+        let relation = table.relation.with_types_of_now(client).await;
+        let relation = relation.context("read the types of a table's columns again")?;
+        let mut again = Table {
+            relation: Arc::new(relation),
+            events: table.events.clone(),
+            holds_hooks: table.holds_hooks,
+            holds_owners: table.holds_owners,
+            misfit: None,
+        };
+        again.misfit = (!fits(&again, row)).then(Instant::now);
+        let again = Arc::new(again);
+        let tables = &mut self.session.tables;
+        tables.insert(again.relation.oid, Arc::clone(&again));
+        Ok(again)
     }
 
     /// Drafts a change of `table`. It takes an event number for each rule of the table for this kind of change, whether
@@ -151,6 +229,7 @@ impl Reader {
             table,
             first_event,
             rules,
+            reread: Reread::Nothing,
             added: Vec::new(),
             unanswered: None,
             permissions: Permissions::new(),

@@ -128,14 +128,19 @@ impl Reader {
             }
             Err(error) => return Ok(Err(error_message(&error))),
         };
-        let relation = match fits(&relation) {
+        let mut relation = match fits(&relation) {
             true => relation,
             false => relation.with_columns(columns),
         };
+        let events = self.events.of_table(name).cloned();
+        if let Some(events) = &events {
+            self.hidden.hide(&mut relation, events.shape.excluded());
+        }
         let table = Arc::new(Table {
-            events: self.events.of_table(name).cloned(),
+            events,
             holds_hooks: false,
             holds_owners: false,
+            misfit: None,
             relation: Arc::new(relation),
         });
         let catalog_tables = &mut self.session.catalog_tables;

@@ -9,13 +9,16 @@ mod allowance;
 mod aside;
 mod backfill;
 mod deliver;
+mod gaps;
 mod guarded;
+mod hidden;
 mod hook_table;
 mod hooks;
 mod interpret;
 mod messages;
 mod orphans;
 mod permission;
+mod reread;
 mod session;
 mod step;
 mod truncate;
@@ -33,7 +36,9 @@ use tokio_postgres::Client;
 
 use self::{
     allowance::Allowances,
+    hidden::HiddenColumns,
     hooks::{CheckedRow, Hooks},
+    reread::read_again,
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
     waiting::Waiting,
@@ -55,13 +60,14 @@ use crate::{
     },
     lookup::{
         enrich::Enrichment,
+        generated::Generated,
         halves::Refusal,
         owner::{Owners, Ownership},
         toast,
     },
     message::{GAP, Message},
     panics::{Panic, caught},
-    postgres::{Lsn, TableName, fault::Fault, stream::Received},
+    postgres::{Lsn, TableName, fault::Fault, followed::Followed, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -73,12 +79,19 @@ pub struct Reader {
     owners: Owners,
     /// The publication of all changes.
     publication: String,
+    generated: Generated,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
     ledger: Ledger,
     system_identifier: String,
     session: SessionState,
+    /// Steps of the session that wait for the rest of their transaction.
+    held: Vec<Step>,
+    /// The tables that configured names stand for.
+    followed: Followed,
+    /// Which columns are hidden because of what hooks.toml leaves out.
+    hidden: HiddenColumns,
     /// What was logged of tables, each once: the table, and the kind of warning.
     told: HashSet<(TableName, &'static str)>,
     waiting: Waiting,
@@ -128,6 +141,7 @@ impl Reader {
             events,
             owners,
             publication: config.database.publication.clone(),
+            generated: Generated::new(config.database.address.clone()),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
@@ -136,9 +150,17 @@ impl Reader {
             ledger,
             system_identifier: String::new(),
             session: SessionState::default(),
+            held: Vec::new(),
+            followed: Followed::default(),
+            hidden: HiddenColumns::default(),
             told: HashSet::new(),
             allowances: Allowances::default(),
         })
+    }
+
+    /// The tables that configured names stand for. Whoever finds out tells it here.
+    pub fn followed(&self) -> &Followed {
+        &self.followed
     }
 
     /// Loads the hooks of the hook table as they were at the slot's position. Returns how many hooks there are, with
@@ -318,6 +340,7 @@ impl Reader {
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
+        self.held = Vec::new();
     }
 
     /// Reads a batch. When this returns, each of its deliveries is with a courier and counted in the ledger.
@@ -329,10 +352,12 @@ impl Reader {
     /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
     /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
-        let mut steps = Vec::with_capacity(batch.len());
+        let mut steps = std::mem::take(&mut self.held);
         for received in batch {
             steps.extend(self.interpret_guarded(received, client).await?);
         }
+        let ready = self.complete_rows(&mut steps).await?;
+        self.held = steps.split_off(ready);
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
             self.apply(steps.drain(..ready), client).await?;
@@ -444,16 +469,8 @@ impl Reader {
                 | Step::Idle(_) => None,
             });
         let mut drafts: Vec<(usize, &mut Box<ChangeDraft>)> = drafts.collect();
-        // A hook that the batch itself adds may listen to any of the changes after it.
-        if !drafts.iter().any(|(_, draft)| draft.table.holds_hooks) {
-            let has_listener = |draft: &ChangeDraft| {
-                draft
-                    .rules()
-                    .any(|(_, rule)| self.hooks.index.has_hooks_for(&rule.name))
-            };
-            drafts.retain(|(_, draft)| has_listener(draft));
-        }
-        drafts.retain(|(_, draft)| !draft.rules.is_empty());
+        let batch_has_hooks = drafts.iter().any(|(_, draft)| draft.table.holds_hooks);
+        drafts.retain(|(_, draft)| self.is_wanted(draft, batch_has_hooks));
         // What stands behind others is asked about when its turn comes.
         drafts.retain_mut(|(_, draft)| {
             let waits = self.waiting.has(&draft.change.relation);
@@ -471,15 +488,9 @@ impl Reader {
     /// Looks up what these changes lack, and notes with each whether the database could not answer for it now. Returns
     /// how many, from the first on, are complete.
     async fn look_up(&mut self, drafts: &mut [&mut ChangeDraft], client: &Client) -> Result<usize> {
-        let (places, mut gaps): (Vec<usize>, Vec<&mut Change>) = drafts
-            .iter_mut()
-            .enumerate()
-            .map(|(at, draft)| (at, &mut draft.change))
-            .filter(|(_, change)| toast::has_gap(change))
-            .unzip();
-        let filled = toast::fill(client, &mut gaps).await;
+        let filled = read_again(client, drafts).await;
         let filled = filled.context("read again what the stream left out")?;
-        let ready = places.get(filled.done).copied().unwrap_or(drafts.len());
+        let ready = filled.done;
         let drafts = drafts.get_mut(..ready).unwrap_or_default();
         let owned = drafts.iter().filter_map(|draft| {
             Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))

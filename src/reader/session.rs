@@ -1,6 +1,6 @@
 //! What the reader has learnt from the current replication session: the tables, and the transaction that is being read.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
     change::Transaction,
@@ -70,4 +70,6 @@ pub(super) struct Table {
     pub(super) holds_hooks: bool,
     /// It is the table of `owner_exists`.
     pub(super) holds_owners: bool,
+    /// When the types of its columns were last read again without avail.
+    pub(super) misfit: Option<Instant>,
 }

@@ -6,7 +6,7 @@ use super::session::Table;
 use crate::{
     change::{Change, Transaction},
     event::{Position, Rule},
-    lookup::{enrich::EnrichedField, halves::Refusal, permission::Answer},
+    lookup::{enrich::EnrichedField, halves::Refusal, permission::Answer, versions::Reread},
     message::Message,
     postgres::Lsn,
 };
@@ -54,6 +54,8 @@ pub(super) struct ChangeDraft {
     pub(super) first_event: u64,
     /// The rules of its table that apply to it, before their `when` expressions are evaluated.
     pub(super) rules: Vec<usize>,
+    /// What of the row may be read from its table.
+    pub(super) reread: Reread,
     /// What was looked up for the row in other tables.
     pub(super) added: Vec<EnrichedField>,
     /// Why the database could not answer for the row now.

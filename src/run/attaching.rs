@@ -16,6 +16,7 @@ use super::{
     policy::Superseded,
     progress::ProgressRecorder,
     shutdown::{OpenStream, Shutdown},
+    tables::TableWatch,
 };
 use crate::{
     config::Config,
@@ -47,6 +48,8 @@ pub(super) struct Attaching<'a> {
     loaded: Option<Loaded>,
     /// What has been recorded as confirmed, and so may be confirmed to the server.
     recorded: watch::Sender<Lsn>,
+    /// What is known of the tables of `[events]`.
+    tables: TableWatch,
     /// The control session of an attempt that found the slot held by another rowhook.
     standing_by: Option<Client>,
 }
@@ -68,6 +71,7 @@ impl<'a> Attaching<'a> {
             tables_checked: false,
             loaded: None,
             recorded: watch::Sender::new(Lsn::ZERO),
+            tables: TableWatch::default(),
             standing_by: None,
         }
     }
@@ -113,6 +117,7 @@ impl<'a> Attaching<'a> {
                 numbering,
                 recorded: &self.recorded,
             },
+            tables: &mut self.tables,
             stream,
             control,
             notifications,
@@ -157,10 +162,7 @@ impl<'a> Attaching<'a> {
         }
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.context.setup && !plan(config, &facts).is_ok_and(|steps| steps.is_empty()) {
-            setup(config, LockPolicy::default(), &|text| {
-                tracing::warn!("{text}")
-            })
-            .await?;
+            self.set_up(&facts).await?;
         }
         if !self.tables_checked {
             if let Some(problem) = hidden_hooks(config, &facts) {
@@ -175,6 +177,26 @@ impl<'a> Attaching<'a> {
             self.recorded.send_replace(confirmed);
         }
         Ok(())
+    }
+
+    /// Creates what is missing. Once a session has run, a table that is gone must not keep the others from being heard.
+    async fn set_up(&self, facts: &Facts) -> Result<()> {
+        let config = self.context.config;
+        let warn = |text: &str| tracing::warn!("{text}");
+        match setup(config, LockPolicy::default(), &warn).await {
+            Ok(steps) => {
+                // On a slot that was there before, a table that joins was not heard until now.
+                for step in steps.iter().filter(|_| facts.slot.is_some()) {
+                    tracing::info!("set up: {}", step.reason);
+                }
+                Ok(())
+            }
+            Err(crate::setup::Error::Refused(refused)) if self.loaded.is_some() => {
+                tracing::warn!("not everything could be set up: {refused}");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Delivers the gap to the hooks that listen to it, unless that has been done before. Returns the error to end

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::Health;
 use crate::{
     config::Config, delivery::ledger::Ledger, history::History, hook::off::OffHooks,
-    postgres::address::Address, store::Store,
+    meters::Meters, postgres::address::Address, store::Store,
 };
 
 /// What does not change from one session to the next.
@@ -24,6 +24,7 @@ pub(super) struct SessionContext<'a> {
     /// Which hooks are off at the reader's position. Recorded together with that position.
     pub(super) off: OffHooks,
     pub(super) health: &'a Health,
+    pub(super) meters: &'a Meters,
     /// Cancelled when it is time to stop.
     pub(super) stop: &'a CancellationToken,
 }

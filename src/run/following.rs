@@ -13,6 +13,7 @@ use super::{
     hook_table,
     policy::Superseded,
     progress::ProgressRecorder,
+    tables::TableWatch,
 };
 use crate::{
     postgres::{
@@ -33,6 +34,7 @@ const LOOK: Duration = Duration::from_secs(3);
 pub(super) struct Following<'a> {
     pub(super) context: &'a SessionContext<'a>,
     pub(super) progress: ProgressRecorder<'a>,
+    pub(super) tables: &'a mut TableWatch,
     pub(super) stream: Stream,
     pub(super) control: Client,
     pub(super) notifications: Notifications,
@@ -47,11 +49,13 @@ impl Following<'_> {
         let Self {
             context,
             progress,
+            tables,
             mut stream,
             control,
             mut notifications,
         } = self;
         let mut recorded = progress.recorded.subscribe();
+        let followed = reader.followed().clone();
         // Goes on whatever the reader does, which may wait for one of these.
         let ending = async {
             tokio::select! {
@@ -60,6 +64,7 @@ impl Following<'_> {
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},
+                never = tables.keep_watching(&control, context, &followed) => match never {},
                 never = watch_held(context) => match never {},
                 never = watch_slot(&control, context.slot(), context.health) => match never {},
             }

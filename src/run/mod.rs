@@ -12,6 +12,7 @@ mod hook_table;
 mod policy;
 mod progress;
 mod shutdown;
+mod tables;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -140,6 +141,7 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
         ledger: &ledger,
         off,
         health: &options.health,
+        meters: &options.meters,
         stop: &options.stop,
     });
     let ended = keep_attached(&mut attaching, &mut reader, options, &config.database.slot).await;

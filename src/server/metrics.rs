@@ -128,6 +128,16 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             "Changes that wait for an answer of the database about their table.",
             value(meters.changes_waiting.load(Relaxed)),
         ),
+        gauge(
+            "rowhook_table_problems",
+            "Tables of events that are not heard as hooks.toml asks for.",
+            value(meters.table_problems.load(Relaxed)),
+        ),
+        counter(
+            "rowhook_tables_replaced_total",
+            "Times that another table was found under the name of a table of events.",
+            value(count(&meters.tables_replaced)),
+        ),
         counter(
             "rowhook_events_total",
             "Events that some hook heard.",
@@ -421,6 +431,8 @@ mod tests {
         meters.panics.courier.store(12, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
+        meters.table_problems.store(12, Relaxed);
+        meters.tables_replaced.store(13, Relaxed);
         meters.permission.yes.store(9, Relaxed);
         meters.permission.no.store(10, Relaxed);
         meters.permission.unknown.store(11, Relaxed);

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod check;
 pub mod gap;
+pub mod heard;
 pub mod lag;
 pub mod migration;
 pub mod plan;
@@ -15,7 +16,7 @@ use self::{
     plan::{Refused, Step, plan},
     session::DdlSession,
 };
-use crate::config::Config;
+use crate::{config::Config, postgres::TableName};
 
 pub use self::session::{Blocker, Error, LockPolicy};
 
@@ -32,12 +33,7 @@ pub async fn setup(
     policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
-    let address = &config.database.address;
-    let session = DdlSession::open(address, "rowhook setup", policy).await?;
-    let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
-    session
-        .run_locking("wait for another rowhook setup to end", &turn)
-        .await?;
+    let session = turn_of(config, policy).await?;
     let facts = read(&session.client, config).await?;
     let steps = plan(config, &facts)?;
     let unmet = plan::unmet_preconditions(&facts, &steps);
@@ -48,6 +44,49 @@ pub async fn setup(
         session.run(step, warn).await?;
     }
     Ok(steps)
+}
+
+/// Moves tables of `[events]` to the publications where they belong, and sets the replica identity that the
+/// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
+/// now.
+pub async fn publish(
+    config: &Config,
+    policy: LockPolicy,
+    tables: &[TableName],
+    facts: &Facts,
+) -> Vec<(TableName, Result<String, Error>)> {
+    let mut done = Vec::new();
+    let mut session = None;
+    for name in tables {
+        let steps = plan::publishing(config, facts, name);
+        let Some(last) = steps.last() else {
+            continue;
+        };
+        let result = async {
+            let session = match &mut session {
+                Some(session) => session,
+                none => none.insert(turn_of(config, policy).await?),
+            };
+            for step in &steps {
+                session.run(step, &|_| {}).await?;
+            }
+            Ok(last.reason.clone())
+        };
+        let result = result.await;
+        done.push((name.clone(), result));
+    }
+    done
+}
+
+/// A session that changes the database while no other setup of it does.
+async fn turn_of(config: &Config, policy: LockPolicy) -> Result<DdlSession, Error> {
+    let address = &config.database.address;
+    let session = DdlSession::open(address, "rowhook setup", policy).await?;
+    let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
+    session
+        .run_locking("wait for another rowhook setup to end", &turn)
+        .await?;
+    Ok(session)
 }
 
 /// Accepts a gap, if there is one: drops a slot that cannot be read, and forgets the recorded progress. [`setup`] then

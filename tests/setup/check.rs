@@ -50,7 +50,7 @@ async fn check_finds_nothing_wrong_after_setup() {
     Ok everything is set up
     Ok 1:1 rows of book are known by id
     Note 3:1 log has no replica identity: only its inserts are heard; give log a primary key, or identity = "full" under [tables.log]
-    Note upper of log is computed, and not in the stream: it is read from the table when an event needs it
+    Note upper of log is computed, and not in the stream: it is computed again when an event needs it
     Ok 1 active hook in the table
     "#);
 }

@@ -26,6 +26,7 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
                 "properties": {"prechange": true, "postchange": true},
                 "required": ["prechange", "postchange"],
             },
+            "unchanged": names(),
             "left_out": names(),
         },
         "required": ["event", "timestamp", "model", "username", "request_id", "data", "snapshots"],

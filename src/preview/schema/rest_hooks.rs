@@ -31,6 +31,7 @@ pub(super) fn with_hook(subject: Subject<'_>, data: Value) -> Value {
                 "required": ["id", "event", "target"],
             },
             "data": data,
+            "unchanged": names(),
             "left_out": names(),
         },
         "required": ["hook", "data"],

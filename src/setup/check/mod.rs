@@ -4,6 +4,7 @@
 //! subject.
 
 mod finding;
+mod generated;
 mod hooks;
 mod server;
 mod shapes;
@@ -57,6 +58,8 @@ pub async fn check(
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
     findings.extend(tables::tables(config, &facts));
+    findings.extend(tables::heard(config, &facts));
+    findings.extend(generated::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
     findings.extend(hooks::in_file(config, refuses));
     findings.extend(hooks::in_table(&client, config, &facts, refuses).await);

@@ -9,6 +9,7 @@ use crate::{
     postgres::quote,
     setup::{
         catalog::{Facts, Kind, RowIdentity, Table, published_tables},
+        heard::problems,
         plan::{full_wanted, identified, is_followed},
     },
 };
@@ -35,6 +36,14 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
     }
     findings.extend(owner_table(config, facts));
     findings
+}
+
+/// What became of tables since they were set up.
+pub(super) fn heard(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let problems = problems(config, facts).into_iter();
+    problems
+        .map(|problem| Finding::warn(Topic::Tables, problem.what).remedy(problem.remedy))
+        .collect()
 }
 
 /// Checks the table of `owner_exists`.
@@ -119,7 +128,7 @@ fn generated_columns(table: &Table) -> Option<Finding> {
         Finding::note(
             Topic::Tables,
             format!(
-                "{} of {} is computed, and not in the stream: it is read from the table when an event needs it",
+                "{} of {} is computed, and not in the stream: it is computed again when an event needs it",
                 table.generated.join(", "),
                 table.name
             ),

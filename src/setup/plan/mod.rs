@@ -15,7 +15,7 @@ use super::{
     migration,
 };
 use crate::config::Config;
-use crate::postgres::quote;
+use crate::postgres::{TableName, quote};
 
 use self::step::CREATE_SLOT;
 
@@ -158,23 +158,40 @@ fn row(event: &Event) -> String {
     )
 }
 
+/// The steps that publish one table of `[events]` as it must be; none where it is, or where there is no such table.
+pub(super) fn publishing(config: &Config, facts: &Facts, name: &TableName) -> Vec<Step> {
+    let Some(table) = facts.table(name) else {
+        return Vec::new();
+    };
+    if matches!(table.kind, Kind::Unpublishable(_)) {
+        return Vec::new();
+    }
+    let mut steps = identities_of(config, table);
+    steps.extend(publication::membership(config, facts, name));
+    steps
+}
+
 /// Steps that set REPLICA IDENTITY FULL where the file asks for it, and record what it was before.
 fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for table in &facts.tables {
-        // If updates could not be published even then, it would only make the WAL larger.
-        if !full_wanted(config, &table.name) || !identified(config, table) {
-            continue;
-        }
-        match table.kind {
-            // Postgres uses the identity of each partition, not that of the partitioned table.
-            Kind::Partitioned => {
-                steps.extend(table.leaves.iter().filter_map(|leaf| full(config, leaf)));
-            }
-            _ => steps.extend(full(config, table)),
-        }
+    let tables = facts.tables.iter();
+    tables
+        .flat_map(|table| identities_of(config, table))
+        .collect()
+}
+
+fn identities_of(config: &Config, table: &Table) -> Vec<Step> {
+    // If updates could not be published even then, it would only make the WAL larger.
+    if !full_wanted(config, &table.name) || !identified(config, table) {
+        return Vec::new();
     }
-    steps
+    match table.kind {
+        // Postgres uses the identity of each partition, not that of the partitioned table.
+        Kind::Partitioned => {
+            let leaves = table.leaves.iter();
+            leaves.filter_map(|leaf| full(config, leaf)).collect()
+        }
+        _ => full(config, table).into_iter().collect(),
+    }
 }
 
 fn full(config: &Config, table: &Table) -> Option<Step> {

@@ -20,22 +20,8 @@ pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
             .map_or(&[][..], |found| &found.tables)
     };
     for (here, there) in [(&whole, &inserts), (&inserts, &whole)] {
-        for table in here.tables.iter() {
-            let mut sql = String::new();
-            if tables_of(there).contains(table) {
-                sql.push_str(&drop_table(there, table));
-            }
-            if !tables_of(here).contains(table) {
-                sql.push_str(&add_table(here, table));
-            }
-            if !sql.is_empty() {
-                steps.push(Step {
-                    reason: joining(config, table, here.publishes[1]),
-                    sql,
-                    runs: Runs::InTransaction,
-                });
-            }
-        }
+        let tables = here.tables.iter();
+        steps.extend(tables.filter_map(|table| joined(config, facts, table, here, there)));
     }
     for publication in [&whole, &inserts] {
         for table in tables_of(publication) {
@@ -49,6 +35,43 @@ pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// The step that moves one table to the publication where it belongs; `None`: it is there.
+pub(super) fn membership(config: &Config, facts: &Facts, table: &TableName) -> Option<Step> {
+    let (whole, inserts) = wanted_publications(config, facts);
+    let (here, there) = match whole.tables.contains(table) {
+        true => (&whole, &inserts),
+        false => (&inserts, &whole),
+    };
+    facts.publication(&here.name)?;
+    joined(config, facts, table, here, there)
+}
+
+/// The step that takes a table out of `there` and puts it `here`; `None`: that is how it is.
+fn joined(
+    config: &Config,
+    facts: &Facts,
+    table: &TableName,
+    here: &Publication,
+    there: &Publication,
+) -> Option<Step> {
+    let has = |publication: &Publication| {
+        let found = facts.publication(&publication.name);
+        found.is_some_and(|found| found.tables.contains(table))
+    };
+    let mut sql = String::new();
+    if has(there) {
+        sql.push_str(&drop_table(there, table));
+    }
+    if !has(here) {
+        sql.push_str(&add_table(here, table));
+    }
+    (!sql.is_empty()).then(|| Step {
+        reason: joining(config, table, here.publishes[1]),
+        sql,
+        runs: Runs::InTransaction,
+    })
 }
 
 /// The two publications as they should be.

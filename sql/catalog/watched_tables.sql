@@ -1,0 +1,55 @@
+-- The tables with the schemas $1 and names $2, those with the oids $3, and those of the publications $4 (of all changes)
+-- and $5 (of inserts), with what decides how their changes are published. Asked again and again, so it reads little.
+with named as (
+    select c.oid
+    from unnest($1::text[], $2::text[]) as wanted (schema, name)
+    join pg_catalog.pg_namespace as n on n.nspname = wanted.schema
+    join pg_catalog.pg_class as c on c.relnamespace = n.oid and c.relname = wanted.name
+    where c.relkind in ('r', 'p')
+),
+published as (
+    select pr.prrelid as oid, p.pubname
+    from pg_catalog.pg_publication_rel as pr
+    join pg_catalog.pg_publication as p on p.oid = pr.prpubid
+    where p.pubname in ($4::text, $5::text)
+)
+select
+    c.oid,
+    n.nspname::text as schema,
+    c.relname::text as name,
+    exists (select from published where published.oid = c.oid and pubname = $4::text) as in_whole,
+    exists (select from published where published.oid = c.oid and pubname = $5::text) as in_inserts,
+    identity.text as identity
+from (
+    select oid from named
+    union
+    select oid from published
+    union
+    select unnest($3::oid[])
+) as all_tables
+join pg_catalog.pg_class as c on c.oid = all_tables.oid
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+-- The replica identity of the table and of each partition, and the index that it uses.
+cross join lateral (
+    select string_agg(
+        concat_ws(
+            ' ',
+            part.oid,
+            part.relreplident,
+            (
+                select min(i.indexrelid)
+                from pg_catalog.pg_index as i
+                where i.indrelid = part.oid
+                    and (part.relreplident = 'd' and i.indisprimary or part.relreplident = 'i' and i.indisreplident)
+                    and i.indimmediate
+                    and i.indisvalid
+            )
+        ),
+        ', '
+        order by part.oid
+    ) as text
+    from pg_catalog.pg_class as part
+    where part.oid = c.oid
+        or c.relkind = 'p' and part.oid in (select tree.relid from pg_catalog.pg_partition_tree(c.oid) as tree)
+) as identity
+order by c.oid

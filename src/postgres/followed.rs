@@ -1,0 +1,61 @@
+//! Which table a configured name stands for. A table that is renamed is followed by its oid.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::TableName;
+
+/// The oids of configured tables. Clones share them: one part of rowhook finds them, and another reads the stream.
+#[derive(Debug, Clone, Default)]
+pub struct Followed {
+    oids: Arc<Mutex<HashMap<TableName, u32>>>,
+}
+
+impl Followed {
+    /// The name stands for this table from now on. Returns the oid of the table that it stood for before.
+    pub fn put(&self, name: TableName, oid: u32) -> Option<u32> {
+        self.lock().insert(name, oid)
+    }
+
+    /// The configured name of a table.
+    pub fn name(&self, oid: u32) -> Option<TableName> {
+        let oids = self.lock();
+        let found = oids.iter().find(|(_, known)| **known == oid);
+        found.map(|(name, _)| name.clone())
+    }
+
+    /// Is it known which table the name stands for?
+    pub fn has(&self, name: &TableName) -> bool {
+        self.lock().contains_key(name)
+    }
+
+    /// The oids of all tables.
+    pub fn oids(&self) -> Vec<u32> {
+        let mut oids: Vec<u32> = self.lock().values().copied().collect();
+        oids.sort_unstable();
+        oids
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TableName, u32>> {
+        // Nothing that is done under the lock can panic.
+        self.oids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_for_the_last_table_that_had_it() {
+        let followed = Followed::default();
+        let book = || TableName::public("book");
+        assert_eq!(followed.put(book(), 5), None);
+        assert_eq!(followed.name(5), Some(book()));
+        assert_eq!(followed.put(book(), 6), Some(5));
+        assert_eq!((followed.name(5), followed.name(6)), (None, Some(book())));
+        assert_eq!(followed.oids(), [6]);
+    }
+}
