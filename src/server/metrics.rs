@@ -431,8 +431,8 @@ mod tests {
         meters.panics.courier.store(12, Relaxed);
         meters.breakers_open.store(6, Relaxed);
         meters.in_flight.store(8, Relaxed);
-        meters.table_problems.store(12, Relaxed);
-        meters.tables_replaced.store(13, Relaxed);
+        meters.table_problems.store(14, Relaxed);
+        meters.tables_replaced.store(15, Relaxed);
         meters.permission.yes.store(9, Relaxed);
         meters.permission.no.store(10, Relaxed);
         meters.permission.unknown.store(11, Relaxed);
@@ -484,6 +484,12 @@ mod tests {
         # HELP rowhook_changes_waiting Changes that wait for an answer of the database about their table.
         # TYPE rowhook_changes_waiting gauge
         rowhook_changes_waiting 13
+        # HELP rowhook_table_problems Tables of events that are not heard as hooks.toml asks for.
+        # TYPE rowhook_table_problems gauge
+        rowhook_table_problems 14
+        # HELP rowhook_tables_replaced_total Times that another table was found under the name of a table of events.
+        # TYPE rowhook_tables_replaced_total counter
+        rowhook_tables_replaced_total 15
         # HELP rowhook_events_total Events that some hook heard.
         # TYPE rowhook_events_total counter
         rowhook_events_total 7
