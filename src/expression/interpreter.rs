@@ -117,7 +117,7 @@ impl<'a> Interpreter<'a, '_> {
                 Err(exhausted) => Err(exhausted),
             };
         }
-        found?.ok_or_else(|| failed(format!("there is no {}", select.field)))
+        found?.ok_or_else(|| failed(format!("No such key: {}", select.field)))
     }
 
     fn map(&self, map: &'a MapExpr, bound: Bound<'_, 'a>) -> Outcome<'a> {
