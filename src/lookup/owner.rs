@@ -411,12 +411,9 @@ impl Lookup {
             Ok(relation) => relation,
             Err(error) => return Ok(Err(Refusal::of(error)?)),
         };
-        let refused = |reason: String| {
-            let fault = Fault::ForGood;
-            Ok(Err(Refusal { fault, reason }))
-        };
+        let refused = |fault: Fault, reason: String| Ok(Err(Refusal { fault, reason }));
         let Some(relation) = relation else {
-            return refused(format!("{} is not there", step.table));
+            return refused(Fault::Renamed, format!("{} is not there", step.table));
         };
         let column = |at: usize| relation.columns.get(at);
         let key = match &relation.primary_key[..] {
@@ -424,13 +421,12 @@ impl Lookup {
             _ => None,
         };
         let Some(key) = key else {
-            return refused(format!(
-                "the primary key of {} is not one column",
-                step.table
-            ));
+            let reason = format!("the primary key of {} is not one column", step.table);
+            return refused(Fault::ForGood, reason);
         };
         let Some(value) = relation.column(&step.column).and_then(column) else {
-            return refused(format!("{} has no column {:?}", step.table, step.column));
+            let reason = format!("{} has no column {:?}", step.table, step.column);
+            return refused(Fault::Renamed, reason);
         };
         let (quoted, wanted) = (quote::name(&key.name), quote::name(&value.name));
         let equals = relation.key_equals.first().map_or("=", String::as_str);
