@@ -39,6 +39,9 @@ const ANY: [(&str, &str); 1] = [("idle_session_timeout", "0")];
 /// named, so it is named last.
 const PATH: &str = "pg_catalog, pg_temp";
 
+/// The setting whose value before ours is asked for: in it the application took the times that have no zone.
+const TIME_ZONE: &str = "timezone";
+
 /// The first version of Postgres that has transaction_timeout.
 const WITH_TRANSACTION_TIMEOUT: u32 = 17;
 
@@ -56,7 +59,8 @@ pub fn of_stream() -> Vec<(&'static str, &'static str)> {
 /// them.
 pub(super) fn options(address: &Address) -> String {
     let mut options = address.options.clone().unwrap_or_default();
-    for (name, value) in SESSION_SETTINGS.into_iter().chain(ANY).chain(ORDINARY) {
+    let all = SESSION_SETTINGS.into_iter().chain(ANY).chain(ORDINARY);
+    for (name, value) in all.filter(|(name, _)| *name != TIME_ZONE) {
         // Writing to a String cannot fail.
         let _ = write!(options, " -c {name}={value}");
     }
@@ -71,8 +75,14 @@ pub(super) async fn settle(
     client: &Client,
     version: Option<&str>,
 ) -> Result<(), tokio_postgres::Error> {
-    // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run.
+    // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run, and
+    // pg_settings tells the time zone of the database.
     let mut sql = format!("set search_path to {PATH}");
+    for (name, value) in SESSION_SETTINGS {
+        if name == TIME_ZONE {
+            let _ = write!(sql, "; set {name} to '{value}'");
+        }
+    }
     let major = version.and_then(|version| {
         version
             .split(['.', ' ', 'b', 'd', 'r'])

@@ -8,7 +8,7 @@ pub use rowhook::demo::cluster::{Cluster, Stop};
 pub fn shared_cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        Cluster::start(&["max_replication_slots=200", "max_wal_senders=200"])
+        Cluster::start(&["max_replication_slots=400", "max_wal_senders=200"])
             .expect("start the shared cluster")
     })
 }
