@@ -75,8 +75,8 @@ pub(super) async fn settle(
     client: &Client,
     version: Option<&str>,
 ) -> Result<(), tokio_postgres::Error> {
-    // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run, and
-    // pg_settings tells the time zone of the database.
+    // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run,
+    // and pg_settings tells the time zone of the database.
     let mut sql = format!("set search_path to {PATH}");
     for (name, value) in SESSION_SETTINGS {
         if name == TIME_ZONE {
