@@ -149,19 +149,19 @@ impl Ledger {
     /// Issues a ticket for the delivery of an event of the open transaction to `hook`. `event` is the number of the
     /// event, from 0.
     pub fn ticket(&self, event: u64, hook: &HookId) -> Ticket {
-        let number = self.lock().next.saturating_sub(1);
-        self.issue(number, event, Some(hook))
+        self.issue(None, event, Some(hook))
     }
 
     /// Issues a ticket for an event of the open transaction whose deliveries are not known yet. It is not told as a
     /// delivery that is held.
     pub fn ticket_of_event(&self, event: u64) -> Ticket {
-        let number = self.lock().next.saturating_sub(1);
-        self.issue(number, event, None)
+        self.issue(None, event, None)
     }
 
-    fn issue(&self, number: u64, event: u64, hook: Option<&HookId>) -> Ticket {
+    /// Issues a ticket of the transaction with this number; `None`: the open one.
+    fn issue(&self, number: Option<u64>, event: u64, hook: Option<&HookId>) -> Ticket {
         let mut account = self.lock();
+        let number = number.unwrap_or_else(|| account.next.saturating_sub(1));
         let own = account.next_ticket;
         account.next_ticket += 1;
         if let Some(hook) = hook {
@@ -340,7 +340,7 @@ pub struct Ticket {
 impl Ticket {
     /// Issues a ticket for the delivery of this or another event of the same transaction to `hook`.
     pub fn of_event(&self, event: u64, hook: &HookId) -> Self {
-        self.ledger.issue(self.number, event, Some(hook))
+        self.ledger.issue(Some(self.number), event, Some(hook))
     }
 
     /// Settles the delivery: it has arrived, is parked durably, or was dropped by a decision that is on record.
