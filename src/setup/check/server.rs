@@ -3,7 +3,7 @@
 use super::finding::{Finding, Topic};
 use crate::{
     config::Config,
-    postgres::address::{Address, Host, TlsMode},
+    postgres::address::{Address, Host},
     setup::{catalog::Facts, lag::human_size, plan},
 };
 
@@ -17,7 +17,7 @@ const MUCH_LAG: i64 = 1 << 30;
 pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let local = address.hosts.iter().all(is_local);
-    let verified = matches!(address.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+    let verified = address.tls.verifies();
     let how = match &server.tls {
         Some(version) if verified => format!("with {version}, verified"),
         Some(version) => format!("with {version}"),
@@ -41,7 +41,7 @@ pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix { .. } => true,
-        Host::Tcp { name, .. } => {
+        Host::Tcp { name, .. } | Host::At { address: name, .. } => {
             name == "localhost"
                 || name
                     .parse::<std::net::IpAddr>()
