@@ -84,7 +84,9 @@ fn address(value: &Value<'_>, command: Option<&Value<'_>>) -> Option<Address> {
 }
 
 fn password_command(value: &Value<'_>) -> Option<PasswordCommand> {
-    let command = PasswordCommand::new(value.strings()?);
+    // The same argument may stand twice.
+    let words = value.list_of("a list of strings", Value::string)?;
+    let command = PasswordCommand::new(words);
     if command.is_none() {
         value.wrong(format!(
             "{} names no program; write it as [\"program\", \"argument\"]",

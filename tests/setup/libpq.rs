@@ -30,6 +30,7 @@ hostnossl all only_plain 127.0.0.1/32 trust
 host all scram 127.0.0.1/32 scram-sha-256
 host all md5 127.0.0.1/32 md5
 host all clear 127.0.0.1/32 password
+host all certified,only_tls,only_plain 127.0.0.1/32 reject
 host all all 127.0.0.1/32 trust
 ";
 
@@ -63,7 +64,8 @@ impl World {
         world.certify("old", "localhost");
         world.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -CA ca.pem -CAkey ca.key -addext basicConstraints=CA:false -out new.pem -keyout new.key");
         world.write("index.txt", "", 0o600);
-        world.write("ca.cnf", "[ca]\ndefault_ca = all\n[all]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 2\n", 0o600);
+        world.write("ca.cnf", "[ca]\ndefault_ca = all\n[all]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 2\ncrlnumber = crlnumber\n", 0o600);
+        world.write("crlnumber", "01\n", 0o600);
         let crl = "ca -config ca.cnf -keyfile ca.key -cert ca.pem";
         world.openssl(&format!("{crl} -gencrl -out none.crl"));
         world.openssl(&format!("{crl} -revoke new.pem"));
@@ -293,7 +295,6 @@ async fn an_address_leads_where_psql_goes() {
         (false, "host=127.0.0.1 port={one} user=postgres dbname=postgres sslmode=verify-full sslrootcert={f}/own.pem"),
         (false, "host=localhost hostaddr=127.0.0.1 port={one} user=postgres dbname=postgres sslmode=verify-full sslrootcert={f}/ca.pem"),
         (false, "host=localhost hostaddr=127.0.0.1 port={one} user=postgres dbname=postgres sslmode=verify-full sslrootcert=system"),
-        (false, "host=localhost port={one} user=postgres dbname=postgres sslmode=require sslrootcert=system"),
         // Channel binding.
         (true, "postgres://scram:pw@127.0.0.1:{one}/postgres?channel_binding=require"),
         (true, "postgres://scram:pw@127.0.0.1:{one}/postgres?channel_binding=disable&sslmode=require"),

@@ -17,6 +17,7 @@ mod objects;
 mod pooler;
 mod queries;
 mod refusals;
+mod sessions;
 mod slots;
 mod tables;
 mod teardown;

@@ -39,12 +39,6 @@ impl Settings {
         self.0.remove(name).filter(|value| !value.is_empty())
     }
 
-    /// As [`take`](Self::take), and leaves it.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.get(name).map(String::as_str);
-        value.filter(|value| !value.is_empty())
-    }
-
     /// Adds a setting of the text. It replaces an earlier one of the same name.
     pub(super) fn add(&mut self, name: &str, value: String) -> Result<(), ParseError> {
         let Some(parameter) = parameter::find(name) else {

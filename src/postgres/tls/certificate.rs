@@ -40,6 +40,16 @@ pub(crate) fn binding(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     })
 }
 
+/// The public key of a certificate, with its kind.
+pub(super) fn public_key(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    certificate
+        .tbs_certificate
+        .subject_public_key_info
+        .to_der()
+        .ok()
+}
+
 /// Whether a certificate is issued for this host. Its common name counts only where it names no host of that kind
 /// otherwise.
 pub(super) fn is_for(certificate: &CertificateDer<'_>, host: &str) -> bool {

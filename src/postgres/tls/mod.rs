@@ -17,10 +17,11 @@ use rustls::{
     pki_types::{
         CertificateDer, CertificateRevocationListDer, ServerName, UnixTime, pem::PemObject,
     },
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 
-use super::address::{Roots, Tls, TlsMode};
+use super::address::{Identity, Roots, Tls, TlsMode};
 
 /// The name of Postgres' protocol in a handshake that is not announced.
 pub(super) const PROTOCOL: &[u8] = b"postgresql";
@@ -41,14 +42,12 @@ pub(super) fn client(tls: &Tls) -> Result<ClientConfig, String> {
         .with_protocol_versions(&versions)
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(LikeLibpq::new(tls, provider)?));
+        .with_custom_certificate_verifier(Arc::new(LikeLibpq::new(tls, provider.clone())?));
     let mut config = match &tls.identity {
         None => builder.with_no_client_auth(),
+        // Not `with_client_auth_cert`, which has webpki read the certificate.
         Some(identity) => {
-            let chain = certificates(&identity.certificate, "sslcert")?;
-            builder
-                .with_client_auth_cert(chain, key::read(identity)?)
-                .map_err(|error| format!("sslcert and sslkey do not fit together: {error}"))?
+            builder.with_client_cert_resolver(Arc::new(client_certificate(identity, &provider)?))
         }
     };
     config.enable_sni = tls.sni;
@@ -56,6 +55,29 @@ pub(super) fn client(tls: &Tls) -> Result<ClientConfig, String> {
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
     }
     Ok(config)
+}
+
+/// The client certificate with its key.
+fn client_certificate(
+    identity: &Identity,
+    provider: &CryptoProvider,
+) -> Result<SingleCertAndKey, String> {
+    let chain = certificates(&identity.certificate, "sslcert")?;
+    let key = provider
+        .key_provider
+        .load_private_key(key::read(identity)?)
+        .map_err(|error| unusable("sslkey", &identity.key, &error))?;
+    let Some(first) = chain.first() else {
+        let path = identity.certificate.display();
+        return Err(format!("sslcert {path} holds no certificate"));
+    };
+    let fits = key
+        .public_key()
+        .is_none_or(|public| certificate::public_key(first).as_deref() == Some(public.as_ref()));
+    match fits {
+        true => Ok(CertifiedKey::new(chain, key).into()),
+        false => Err("sslcert and sslkey do not fit together".into()),
+    }
 }
 
 fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {

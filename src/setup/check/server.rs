@@ -68,6 +68,10 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
             format!("{what} is newer than what this rowhook was tested with"),
         )
     });
+    findings.extend(server.product.map(|product| {
+        Finding::note(Topic::Server, format!("this is {}", product.name()))
+            .remedy(product.caution())
+    }));
     findings.push(match plan::wrong_wal_level(server) {
         Some(wrong) => problem(wrong),
         None => Finding::ok(Topic::Server, "wal_level is logical"),
@@ -115,16 +119,16 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
 
 /// Checks what the role may do on the server and in the database.
 pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
-    let role = &facts.role;
+    let (role, server) = (&facts.role, &facts.server);
     let problem = |problem| Finding::problem(Topic::Privileges, problem);
     let mut findings = Vec::new();
-    findings.push(match plan::may_not_replicate(role) {
+    findings.push(match plan::may_not_replicate(role, server) {
         Some(missing) => problem(missing),
         None => Finding::ok(Topic::Privileges, format!("{} may replicate", role.name)),
     });
     // Once the schema and the publications exist, the privilege is no longer needed.
     if facts.schema.is_none() || facts.publications.len() < 2 {
-        findings.extend(plan::may_not_create(role, &facts.server).map(problem));
+        findings.extend(plan::may_not_create(role, server).map(problem));
     }
     findings
 }
