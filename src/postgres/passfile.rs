@@ -64,13 +64,14 @@ fn after<'a>(line: &'a str, wanted: &str) -> Option<&'a str> {
     None
 }
 
-/// A password without its escapes. It may have colons that are not escaped.
+/// A password without its escapes. A colon that is not escaped ends it.
 fn unescape(text: &str) -> String {
     let mut password = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         password.push(match character {
             '\\' => characters.next().unwrap_or(character),
+            ':' => break,
             other => other,
         });
     }
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(password("ada", "db", "shop").as_deref(), Some(r"a:b\c"));
         assert_eq!(password("bob", "db", "shop").as_deref(), Some("no"));
         assert_eq!(password("eve", "localhost", "x").as_deref(), Some("rest"));
-        assert_eq!(password("eve", "d:b", "x").as_deref(), Some("co:lon"));
+        assert_eq!(password("eve", "d:b", "x").as_deref(), Some("co"));
         assert_eq!(password("eve", "*", "x").as_deref(), Some("star"));
     }
 }

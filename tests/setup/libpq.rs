@@ -73,7 +73,7 @@ impl World {
         let [one, two] = [world.one.port(), world.two.port()];
         world.write("pass", &format!("# of the second host alone\n127.0.0.1:{one}:*:scram:pw\nlocalhost:{one}:*:scram:wrong\nlocalhost:{two}:*:scram:wrong\n"), 0o600);
         world.write("open.pass", "*:*:*:*:pw\n", 0o644);
-        world.write("colon.pass", "*:*:*:*:p:w/?#\n", 0o600);
+        world.write("colon.pass", "*:*:*:*:p\\:w/?#:rest\n", 0o600);
         world.write("services", &format!("[shop]\n# one\nhost=127.0.0.1\nport={one}\nuser=scram\npassword=pw\ndbname=postgres\n[bad]\nno setting\n[odd]\nsslmod=require\n"), 0o600);
         for cluster in [&world.one, &world.two] {
             world.serve(cluster, "own").await;
@@ -122,15 +122,15 @@ impl World {
         }
         fs::write(cluster.data().join("pg_hba.conf"), HBA).unwrap();
         let client = connect(&cluster.url("postgres")).await;
-        client
-            .batch_execute(
-                "alter system set ssl = on;
-                alter system set ssl_cert_file = 'server.pem';
-                alter system set ssl_key_file = 'server.key';
-                alter system set ssl_ca_file = 'ca.pem'",
-            )
-            .await
-            .unwrap();
+        for setting in [
+            "ssl = on",
+            "ssl_cert_file = 'server.pem'",
+            "ssl_key_file = 'server.key'",
+            "ssl_ca_file = 'ca.pem'",
+        ] {
+            let sql = format!("alter system set {setting}");
+            client.batch_execute(&sql).await.unwrap();
+        }
         if texts(
             &client,
             "select rolname::text from pg_roles where rolname = 'scram'",

@@ -237,11 +237,13 @@ mod tests {
                 error("mysql://db/x"),
                 error("what"),
                 error("postgres://u:hunter/2@db/x"),
-                error("postgres://u:hunter?2@db/x"),
+                error("postgres://u@db/x?sslmode"),
+                error("postgres://u@db/x?options=-c a=b"),
+                error("postgres://u:a@b@db/x"),
                 error("postgres://u:100%@db/x"),
                 error("postgres://u:%+1@db/x"),
                 error("postgres://db/x?sslmod=require"),
-                error("postgres://db/x?sslcrl=x"),
+                error("postgres://db/x?sslcrldir=x"),
                 error("postgres://db/x?sslmode=on"),
                 error("postgres://db/x?sslrootcert=system&sslmode=require"),
                 error("postgres://db/x?sslcert=a"),
@@ -254,10 +256,12 @@ mod tests {
         the database's address is neither a URL (postgresql://…) nor key=value pairs
         the port of the database is not a number from 1 to 65535 (in a password, / ? # @ are percent-encoded)
         after the ? of the database's URL, each setting is written key=value
+        a setting after the ? of the database's URL has a second = sign; write it %3D
+        the host in the database's URL has an @ (in a password, / ? # @ are percent-encoded)
         the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's URL has a % that is not followed by two hex digits of UTF-8 (write %25 for a % sign)
         the database's address has an unknown setting; did you mean sslmode?
-        rowhook cannot do what the setting sslcrl of a database's address asks for
+        rowhook cannot do what the setting sslcrldir of a database's address asks for; name one file in sslcrl
         sslmode must be disable, allow, prefer, require, verify-ca or verify-full
         sslrootcert=system needs sslmode=verify-full: anyone can get a certificate from a public authority
         sslcert and sslkey are given together or not at all
