@@ -186,10 +186,30 @@ impl World {
         }
     }
 
+    /// The major version of psql.
+    fn version(&self) -> u32 {
+        let said = Command::new(self.one.bin().join("psql"))
+            .arg("--version")
+            .output();
+        let said = String::from_utf8(said.expect("run psql").stdout).unwrap();
+        let number = said.split(' ').nth(2).unwrap();
+        number.split('.').next().unwrap().trim().parse().unwrap()
+    }
+
     /// Holds each case against psql, and against whether it gets in.
     async fn hold(&self, cases: &[(bool, &str)]) {
+        let cases: Vec<_> = cases
+            .iter()
+            .map(|(enters, case)| (14, *enters, *case))
+            .collect();
+        self.hold_since(&cases).await;
+    }
+
+    /// The same of parameters that psql has since a version. What an older one says of them does not count.
+    async fn hold_since(&self, cases: &[(u32, bool, &str)]) {
+        let version = self.version();
         let mut wrong = Vec::new();
-        for (enters, case) in cases {
+        for (since, enters, case) in cases {
             // What stands before the address are variables.
             let mut text = self.fill(case);
             let mut environment = BTreeMap::from([("HOME".to_owned(), self.fill("{f}/home"))]);
@@ -200,7 +220,10 @@ impl World {
             }
             let ours = timeout(Duration::from_secs(60), self.ours(&text, &environment));
             let ours = ours.await.expect("rowhook never answered");
-            let psqls = self.psqls(&text, &environment);
+            let psqls = match *since <= version {
+                true => self.psqls(&text, &environment),
+                false => ours.clone(),
+            };
             if ours.as_ref().ok() != psqls.as_ref().ok() || ours.is_ok() != *enters {
                 wrong.push(format!("{case}\n  rowhook: {ours:?}\n  psql:    {psqls:?}"));
             }
@@ -377,6 +400,38 @@ async fn a_certificate_is_taken_or_refused_as_psql_does() {
                     "PGSSLCRL={{f}}/revoked.crl ; {at} sslmode=verify-ca sslrootcert={{f}}/ca.pem"
                 ),
             ),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn the_newer_parameters_are_obeyed_too() {
+    let mut world = World::new().await;
+    restart(&mut world.one);
+    let direct = world.version() >= 17;
+    world
+        .hold_since(&[
+            (16, true, "postgres://scram:pw@127.0.0.1:{one}/postgres?require_auth=scram-sha-256"),
+            (16, true, "postgres://scram:pw@127.0.0.1:{one}/postgres?require_auth=!md5,!password"),
+            (16, true, "PGREQUIREAUTH=password,scram-sha-256 ; postgres://scram:pw@127.0.0.1:{one}/postgres"),
+            (16, false, "PGREQUIREAUTH=md5 ; postgres://scram:pw@127.0.0.1:{one}/postgres"),
+            (16, false, "postgres://clear:p%3Aw%2F%3F%23@127.0.0.1:{one}/postgres?require_auth=scram-sha-256"),
+            (16, false, "postgres://md5:pw@127.0.0.1:{one}/postgres?require_auth=!md5"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=scram-sha-256"),
+            (16, true, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=none"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=none,!md5"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=none,none"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=face"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?require_auth=gss"),
+            (16, true, "postgres://postgres@127.0.0.1:1,127.0.0.1:{one}/postgres?load_balance_hosts=random"),
+            (16, false, "postgres://postgres@127.0.0.1:{one}/postgres?load_balance_hosts=some"),
+            (16, true, "host=127.0.0.1 port={one} user=certified dbname=postgres sslcertmode=allow sslcert={f}/client.pem sslkey={f}/client.key"),
+            (16, false, "host=127.0.0.1 port={one} user=certified dbname=postgres sslcertmode=disable sslcert={f}/client.pem sslkey={f}/client.key"),
+            (17, direct, "postgres://postgres@127.0.0.1:{one}/postgres?sslnegotiation=direct&sslmode=require"),
+            (17, direct, "host=localhost hostaddr=127.0.0.1 port={one} user=scram password=pw dbname=postgres sslnegotiation=direct sslmode=verify-full sslrootcert={f}/own.pem channel_binding=require"),
+            (17, true, "postgres://postgres@127.0.0.1:{one}/postgres?sslnegotiation=postgres"),
+            (17, false, "postgres://postgres@127.0.0.1:{one}/postgres?sslnegotiation=direct"),
+            (18, false, "postgres://postgres@127.0.0.1:{one}/postgres?min_protocol_version=4.0"),
         ])
         .await;
 }
