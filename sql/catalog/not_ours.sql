@@ -1,5 +1,5 @@
--- What rowhook made and a role other than this one owns: of the publications $1, the schema $2 if setup made it ($3), and
--- else the tables $4 in it.
+-- What rowhook made and a role other than this one owns: of the publications $1, the schema $2 if setup made it ($3),
+-- and else the tables $4 in it.
 select 'the publication ' || pubname::text as what, pg_get_userbyid(pubowner)::text as owner
 from pg_publication
 where pubname::text = any($1::text[]) and not pg_has_role(current_user, pubowner, 'usage')
