@@ -31,7 +31,9 @@ async fn a_database_whose_sessions_read_only_is_set_up_and_is_no_standby() {
             ))
             .await
             .unwrap();
-        let url = format!("{}?target_session_attrs={wanted}", CLUSTER.url(&database));
+        let url = CLUSTER.url(&database);
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let url = format!("{url}{separator}target_session_attrs={wanted}");
         config.database.address = Address::parse(&url).unwrap();
 
         set_up(&config).await;
