@@ -23,7 +23,9 @@ select
         where p.schemaname = n.nspname
             and p.tablename = c.relname
             and p.pubname::text <> all($1::text[])
-    ) as keep
+    ) as keep,
+    pg_get_userbyid(c.relowner)::text as owner,
+    pg_has_role(current_user, c.relowner, 'usage') as owned
 from {identity} as note
 join pg_class as c on c.oid = note.relation
 join pg_namespace as n on n.oid = c.relnamespace

@@ -22,11 +22,12 @@ select
     current_user::text as role,
     r.rolsuper as superuser,
     r.rolreplication as replication,
-    -- The role that a managed service grants in place of the attribute REPLICATION.
+    -- The role that a managed service grants in place of the attribute REPLICATION. Those of Cloud SQL, AlloyDB and Azure
+    -- only let their members give it.
     (
         select m.rolname::text
         from pg_roles as m
-        where m.rolname in ('rds_replication', 'rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin', 'alloydbsuperuser', 'neon_superuser')
+        where m.rolname in ('rds_replication', 'rds_superuser', 'neon_superuser')
             and pg_has_role(current_user, m.oid, 'member')
         limit 1
     ) as managed_role,

@@ -1,7 +1,9 @@
 //! `[database]`: the database whose changes are read.
 
+use std::sync::Arc;
+
 use super::reader::{Keys, Table, Value};
-use crate::postgres::{address::Address, stream::Subscription};
+use crate::postgres::{address::Address, password_command::PasswordCommand, stream::Subscription};
 
 /// `[database]`: the database whose changes are read, and the names of what rowhook makes in it.
 #[derive(Debug, Clone)]
@@ -33,7 +35,7 @@ impl Database {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["url", "slot", "publication", "schema"],
+    known: &["url", "password_command", "slot", "publication", "schema"],
     later: &["store"],
 };
 
@@ -43,7 +45,7 @@ const LONGEST_PUBLICATION: usize = 55;
 pub(super) fn read(section: &Table<'_>) -> Option<Database> {
     let address = section
         .need("url", "url = \"${DATABASE_URL}\"")
-        .and_then(address);
+        .and_then(|value| address(value, section.find("password_command")));
     let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
     Some(Database {
         slot: or_rowhook(section.find("slot").and_then(slot)),
@@ -54,15 +56,44 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
 }
 
 /// A libpq URL. Mistakes are reported without repeating any of it, because it may hold a password.
-fn address(value: &Value<'_>) -> Option<Address> {
+fn address(value: &Value<'_>, command: Option<&Value<'_>>) -> Option<Address> {
     let url = value.secret()?;
-    match Address::parse_with(url.expose(), value.reader.env) {
-        Ok(address) => Some(address),
+    // With a command, a password that is meant for something else in this environment does not count.
+    let environment = |name: &str| match (name, command) {
+        ("PGPASSWORD", Some(_)) => None,
+        _ => (value.reader.env)(name),
+    };
+    let mut address = match Address::parse_with(url.expose(), &environment) {
+        Ok(address) => address,
         Err(mistake) => {
             value.wrong(mistake.to_string());
-            None
+            return None;
         }
+    };
+    if let Some(command) = command {
+        if address.password.is_some() {
+            command.wrong(format!(
+                "{} prints the password, and {} has one already; remove one of them",
+                command.key, value.key
+            ));
+            return None;
+        }
+        address.password_command = Some(Arc::new(password_command(command)?));
     }
+    Some(address)
+}
+
+fn password_command(value: &Value<'_>) -> Option<PasswordCommand> {
+    // The same argument may stand twice.
+    let words = value.list_of("a list of strings", Value::string)?;
+    let command = PasswordCommand::new(words);
+    if command.is_none() {
+        value.wrong(format!(
+            "{} names no program; write it as [\"program\", \"argument\"]",
+            value.key
+        ));
+    }
+    command
 }
 
 fn slot(value: &Value<'_>) -> Option<String> {

@@ -30,7 +30,13 @@ pub enum Failure {
     NoPassword,
     /// The server is a standby, and the address requires a primary.
     #[error("it is a standby")]
-    ReadOnly,
+    Standby,
+    /// The server is no standby, and the address requires one.
+    #[error("it is no standby")]
+    NoStandby,
+    /// The login would not be what the address demands.
+    #[error("{0}")]
+    Demand(String),
     /// The other end does not follow the protocol of Postgres.
     #[error("it does not speak like Postgres: {0}")]
     Protocol(String),

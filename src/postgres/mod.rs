@@ -10,9 +10,9 @@ pub mod failure;
 pub mod fault;
 pub mod followed;
 pub mod json;
-mod keepalive;
 mod lsn;
 mod passfile;
+pub mod password_command;
 pub mod pgoutput;
 pub mod quote;
 pub mod relation;
@@ -24,6 +24,7 @@ pub mod time;
 mod tls;
 pub mod tuple;
 pub mod types;
+mod wire;
 
 pub(crate) use self::error::error_message;
 pub use self::lsn::Lsn;

@@ -205,6 +205,7 @@ mod tests {
 
     fn server(system_identifier: &str, timeline: u32) -> Server {
         Server {
+            product: None,
             system_identifier: system_identifier.into(),
             timeline: Some(timeline),
             flushed: Some(lsn(900)),

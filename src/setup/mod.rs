@@ -7,6 +7,7 @@ pub mod heard;
 pub mod lag;
 pub mod migration;
 pub mod plan;
+pub mod product;
 mod session;
 pub mod teardown;
 

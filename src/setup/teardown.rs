@@ -23,8 +23,8 @@ const STALE_READER: Duration = Duration::from_secs(10);
 /// A connection of rowhook that reads the slot is terminated: after a loss of the network, one can be left over.
 ///
 /// # Errors
-/// If somebody else reads the slot or keeps relations in the schema (nothing has been done then), a lock cannot be
-/// acquired, or Postgres refuses a statement.
+/// If somebody else reads the slot, keeps relations in the schema, or owns what is to be removed (nothing has been done
+/// then), a lock cannot be acquired, or Postgres refuses a statement.
 pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>, Error> {
     let address = &config.database.address;
     let session = DdlSession::open(address, "rowhook teardown", policy).await?;
@@ -41,11 +41,13 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
     ]
     .into_iter()
     .flatten()
+    .chain(not_ours(&session, config, &facts).await?)
     .collect();
     if !problems.is_empty() {
         return Err(Refused(problems).into());
     }
     let mut done = Vec::new();
+    let identities = identities(&session, config, &facts).await?;
     // The slot comes first, because it alone costs something while it exists: it keeps WAL.
     match (&facts.slot, facts.own_slot()) {
         (_, Some(slot)) => done.push(drop_slot(&session, config, slot).await?),
@@ -65,9 +67,7 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
     }
     if let Some(schema) = &facts.schema {
         // After the publications: a table that is published for updates needs its replica identity.
-        if migration::is_applied("identity", &schema.migrations) {
-            done.extend(restore_identities(&session, config).await?);
-        }
+        done.extend(restore_identities(&session, &identities).await?);
         done.extend(drop_schema(&session, config, schema).await?);
     }
     Ok(done)
@@ -142,27 +142,129 @@ async fn drop_slot(session: &DdlSession, config: &Config, slot: &Slot) -> Result
     Ok(action)
 }
 
-async fn restore_identities(session: &DdlSession, config: &Config) -> Result<Vec<String>, Error> {
+/// A table whose replica identity setup has changed.
+struct Identity {
+    table: TableName,
+    /// The clause that sets the previous one.
+    previous: String,
+    /// Whether it has to stay as it is.
+    keep: bool,
+    owner: String,
+    owned: bool,
+}
+
+/// The tables whose replica identity setup has changed; none where the role may not see them.
+async fn identities(
+    session: &DdlSession,
+    config: &Config,
+    facts: &Facts,
+) -> Result<Vec<Identity>, Error> {
+    let noted = facts.schema.as_ref().is_some_and(|schema| {
+        schema.may_read && migration::is_applied("identity", &schema.migrations)
+    });
+    if !noted {
+        return Ok(Vec::new());
+    }
     let notes = format!("{}.identity", quote::name(&config.database.schema));
     let query = include_str!("../../sql/catalog/identities.sql").replace("{identity}", &notes);
     let ours = vec![
         config.database.publication.clone(),
         config.database.inserts_publication(),
     ];
-    let failed = |error| Error::failed("read which replica identities were changed", &error);
-    let mut done = Vec::new();
-    for row in session
+    let read = async {
+        let rows = session.client.query(&query, &[&ours]).await?;
+        let rows = rows.iter().map(|row| {
+            Ok(Identity {
+                table: TableName {
+                    schema: row.try_get("schema")?,
+                    name: row.try_get("name")?,
+                },
+                previous: row.try_get("previous")?,
+                keep: row.try_get("keep")?,
+                owner: row.try_get("owner")?,
+                owned: row.try_get("owned")?,
+            })
+        });
+        rows.collect::<Result<Vec<_>, tokio_postgres::Error>>()
+    };
+    read.await
+        .map_err(|error| Error::failed("read which replica identities were changed", &error))
+}
+
+/// What this role may not remove. Teardown would stop there, with the rest removed already.
+async fn not_ours(
+    session: &DdlSession,
+    config: &Config,
+    facts: &Facts,
+) -> Result<Vec<Problem>, Error> {
+    let role = &facts.role;
+    let of_another = |what: String, owner: &str| {
+        Problem::new(
+            format!(
+                "{what} belongs to {owner}, and {} may not remove it",
+                role.name
+            ),
+            format!(
+                "run rowhook teardown as {owner}, or: grant {} to {}",
+                quote::name(owner),
+                quote::name(&role.name)
+            ),
+        )
+    };
+    let sql = include_str!("../../sql/catalog/not_ours.sql");
+    let publications: Vec<&str> = facts
+        .publications
+        .iter()
+        .map(|publication| publication.name.as_str())
+        .collect();
+    let schema = &config.database.schema;
+    let made = facts
+        .schema
+        .as_ref()
+        .is_some_and(|schema| schema.made_by_setup);
+    let tables: Vec<&str> = migration::TABLES.to_vec();
+    let rows = session
         .client
-        .query(&query, &[&ours])
-        .await
-        .map_err(failed)?
+        .query(sql, &[&publications, schema, &made, &tables])
+        .await;
+    let failed = |error| Error::failed("read whose what rowhook made is", &error);
+    let mut problems = Vec::new();
+    for row in rows.map_err(failed)? {
+        let what = row.try_get("what").map_err(failed)?;
+        let owner: String = row.try_get("owner").map_err(failed)?;
+        problems.push(of_another(what, &owner));
+    }
+    for identity in identities(session, config, facts).await? {
+        if !identity.owned && !identity.keep {
+            let what = format!("the replica identity of {}", identity.table);
+            problems.push(of_another(what, &identity.owner));
+        }
+    }
+    if facts.own_slot().is_some_and(is_pgoutput) && !role.may_replicate() {
+        problems.push(Problem::new(
+            format!(
+                "{} may not drop the slot {}",
+                role.name, config.database.slot
+            ),
+            format!("run: alter role {} replication", quote::name(&role.name)),
+        ));
+    }
+    Ok(problems)
+}
+
+async fn restore_identities(
+    session: &DdlSession,
+    identities: &[Identity],
+) -> Result<Vec<String>, Error> {
+    let mut done = Vec::new();
+    for Identity {
+        table,
+        previous,
+        keep,
+        ..
+    } in identities
     {
-        let table = TableName {
-            schema: row.try_get("schema").map_err(failed)?,
-            name: row.try_get("name").map_err(failed)?,
-        };
-        let previous: String = row.try_get("previous").map_err(failed)?;
-        if row.try_get("keep").map_err(failed)? {
+        if *keep {
             done.push(format!(
                 "left the replica identity of {table} full: its index is gone, or another publication needs it"
             ));
@@ -171,7 +273,7 @@ async fn restore_identities(session: &DdlSession, config: &Config) -> Result<Vec
         let action = format!("set the replica identity of {table} back to {previous}");
         let sql = format!(
             "alter table only {} replica identity {previous}",
-            quote::table(&table)
+            quote::table(table)
         );
         session.run_locking(&action, &sql).await?;
         done.push(action);

@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-use crate::postgres::quote;
+use super::pooler;
+use crate::postgres::{password_command::NoPassword, quote};
 
 /// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,10 +61,16 @@ pub enum Reason {
         /// The role.
         user: String,
     },
-    /// A connection pooler answers, which does not support replication.
+    /// A connection pooler answers, which does not carry a session as it is.
     Pooler(String),
     /// The server is a standby, and the address requires a primary.
     ReadOnly,
+    /// The server is no standby, and the address requires one.
+    NoStandby,
+    /// The server or the login is not what the address demands.
+    Demanded(String),
+    /// `password_command` brought no password.
+    NoCommand(NoPassword),
     /// Others may create in rowhook's schema, and would have us run what they make.
     OpenSchema {
         /// The schema.
@@ -80,12 +87,14 @@ pub enum Reason {
 impl Error {
     /// Whether it can go away by itself, so that trying again makes sense. If not, a person must act first.
     pub fn is_transient(&self) -> bool {
-        match self.reason {
+        match &self.reason {
+            Reason::NoCommand(cause) => cause.is_transient(),
             Reason::Unreachable(_)
             | Reason::Silent(_)
             | Reason::Full
             | Reason::NoSender
             | Reason::ReadOnly
+            | Reason::NoStandby
             | Reason::NotNow(_) => true,
             Reason::Tls(_)
             | Reason::Password { .. }
@@ -95,6 +104,7 @@ impl Error {
             | Reason::NoEntry { .. }
             | Reason::NoReplication { .. }
             | Reason::Pooler(_)
+            | Reason::Demanded(_)
             | Reason::OpenSchema { .. }
             | Reason::Other(_) => false,
         }
@@ -104,7 +114,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason.what(&self.at))?;
-        match self.reason.remedy() {
+        match self.reason.remedy(&self.at) {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
@@ -114,6 +124,18 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Reason {
+    /// Whether another host may still let us in, as libpq sees it. What a server refuses is refused by all.
+    pub(super) fn is_of_host(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable(_)
+                | Self::Silent(_)
+                | Self::NotNow(_)
+                | Self::ReadOnly
+                | Self::NoStandby
+        )
+    }
+
     /// What happened at this host.
     fn what(&self, at: &str) -> String {
         match self {
@@ -142,6 +164,9 @@ impl Reason {
                 format!("{at} is a pooler, which cannot carry a replication session")
             }
             Self::ReadOnly => format!("{at} is a standby"),
+            Self::NoStandby => format!("{at} is no standby, which target_session_attrs asks for"),
+            Self::Demanded(cause) => format!("{at} is not logged in to: {cause}"),
+            Self::NoCommand(cause) => format!("no password for {at}: {cause}"),
             Self::OpenSchema { schema, creators } => open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
@@ -150,7 +175,7 @@ impl Reason {
     }
 
     /// What to do about it; `None` if only the words of the server can say.
-    fn remedy(&self) -> Option<Cow<'static, str>> {
+    fn remedy(&self, at: &str) -> Option<Cow<'static, str>> {
         let remedy = match self {
             Self::Unreachable(_) => "is it running, and is the address in [database] url right?",
             Self::Silent(_) => "is a firewall in between, or connect_timeout too short?",
@@ -168,8 +193,13 @@ impl Reason {
             Self::NoReplication { user } => {
                 return Some(format!("run: alter role {} replication", quote::name(user)).into());
             }
-            Self::Pooler(_) => "give the server's own port in [database] url",
+            Self::Pooler(_) => pooler::way_around(at),
             Self::ReadOnly => "rowhook needs the primary",
+            Self::NoStandby => "name one, or leave target_session_attrs out",
+            Self::Demanded(_) => {
+                "see require_auth, channel_binding and requirepeer in [database] url"
+            }
+            Self::NoCommand(_) => "run [database] password_command by hand",
             Self::OpenSchema { schema, creators } => {
                 return Some(close_schema(schema, creators).into());
             }

@@ -3,24 +3,21 @@
 //! There are two kinds: ordinary sessions (tokio-postgres) and the replication connection (`replication`). Both take
 //! the same address, so where one can log in, the other can too.
 
+mod enter;
 mod error;
+mod handed;
+mod login;
+mod pooler;
 pub mod session;
+mod socket;
 
 use std::{future::poll_fn, io};
 
 use tokio::sync::mpsc;
-use tokio_postgres::{
-    AsyncMessage, Client, Config,
-    config::{ChannelBinding, TargetSessionAttrs},
-    error::SqlState,
-};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::SslMode, error::SqlState};
 
-use super::{
-    address::{Address, Host, TlsMode},
-    failure::Failure,
-    keepalive, tls,
-};
+use self::handed::Handed;
+use super::{address::Address, failure::Failure};
 
 pub use self::error::{Error, Reason, close_schema, open_schema};
 
@@ -58,53 +55,19 @@ impl Address {
         &self,
         application_name: &str,
     ) -> Result<(Client, Notifications), Error> {
-        self.on_first_host(|host| self.connect_to(host, application_name))
-            .await
-    }
-
-    /// Calls `open` for each host in turn, each within `connect_timeout`, until it succeeds.
-    ///
-    /// # Errors
-    /// If it fails for all hosts: the error of the last one.
-    pub(super) async fn on_first_host<'a, T, F>(
-        &'a self,
-        open: impl Fn(&'a Host) -> F,
-    ) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Reason>>,
-    {
-        let mut last = None;
-        for host in &self.hosts {
-            let opening = open(host);
-            let opened = match self.connect_timeout {
-                Some(limit) => tokio::time::timeout(limit, opening)
-                    .await
-                    .unwrap_or(Err(Reason::Silent(limit))),
-                None => opening.await,
-            };
-            match opened {
-                Ok(opened) => return Ok(opened),
-                Err(reason) => {
-                    let at = host.to_string();
-                    last = Some(Error { at, reason });
-                }
-            }
-        }
-        Err(last.unwrap_or_else(|| Error {
-            at: self.database.clone(),
-            reason: Reason::Other("the address has no host".into()),
-        }))
-    }
-
-    async fn connect_to(
-        &self,
-        host: &Host,
-        application_name: &str,
-    ) -> Result<(Client, Notifications), Reason> {
-        let rustls = tls::client(&self.tls).map_err(Reason::Tls)?;
-        let config = self.session(host, application_name);
-        let connected = config.connect(MakeRustlsConnect::new(rustls)).await;
-        let (client, mut connection) = connected.map_err(|error| self.reason(&error))?;
+        let options = session::options(self);
+        let name = self.application_name.as_deref().unwrap_or(application_name);
+        let startup = [("application_name", name), ("options", options.as_str())];
+        let entered = self.enter(&startup, false).await?;
+        let failed = |error: &tokio_postgres::Error| self.error(self.reason(error));
+        // The login is behind us, and so are TLS and whatever else the address demands.
+        let config = Config::new()
+            .user(&self.user)
+            .dbname(&self.database)
+            .ssl_mode(SslMode::Disable)
+            .to_owned();
+        let connected = config.connect_raw(Handed::from(entered), NoTls).await;
+        let (client, mut connection) = connected.map_err(|error| failed(&error))?;
         let version = connection.parameter("server_version").map(str::to_owned);
         let (payloads, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -126,46 +89,13 @@ impl Address {
                 }
             }
         });
+        let own = pooler::keeps_session(&client).await;
+        if !own.map_err(|error| failed(&error))? {
+            return Err(self.error(Reason::Pooler("it keeps no settings of a session".into())));
+        }
         let settled = session::settle(&client, version.as_deref()).await;
-        settled.map_err(|error| self.reason(&error))?;
+        settled.map_err(|error| failed(&error))?;
         Ok((client, notifications))
-    }
-
-    fn session(&self, host: &Host, application_name: &str) -> Config {
-        let mut config = Config::new();
-        config
-            .user(&self.user)
-            .dbname(&self.database)
-            .keepalives_idle(keepalive::IDLE)
-            .keepalives_interval(keepalive::INTERVAL)
-            .keepalives_retries(keepalive::RETRIES)
-            .tcp_user_timeout(keepalive::UNACKNOWLEDGED)
-            .application_name(self.application_name.as_deref().unwrap_or(application_name))
-            .ssl_mode(match self.tls.mode {
-                TlsMode::Disable => tokio_postgres::config::SslMode::Disable,
-                TlsMode::Prefer => tokio_postgres::config::SslMode::Prefer,
-                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
-                    tokio_postgres::config::SslMode::Require
-                }
-            });
-        match host {
-            Host::Tcp { name, port } => config.host(name).port(*port),
-            Host::Unix { folder, port } => config
-                .host_path(folder)
-                .port(*port)
-                .ssl_mode(tokio_postgres::config::SslMode::Disable),
-        };
-        if let Some(password) = self.find_password() {
-            config.password(password.expose());
-        }
-        config.options(session::options(self));
-        if self.read_write {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        if self.channel_binding {
-            config.channel_binding(ChannelBinding::Require);
-        }
-        config
     }
 
     /// The name of the replication connection in pg_stat_replication.
@@ -173,16 +103,18 @@ impl Address {
         self.application_name.as_deref().unwrap_or(STREAM)
     }
 
-    /// The reason why a replication connection did not open.
-    pub(super) fn refused(&self, failure: Failure) -> Reason {
+    /// The reason why a session did not open.
+    pub(super) fn refused(&self, failure: Failure, replication: bool) -> Reason {
         match failure {
             Failure::Io(error) => Reason::Unreachable(error.to_string()),
             Failure::Tls(message) => Reason::Tls(message),
-            Failure::Refused { code, message } => self.refusal(&code, &message, true),
+            Failure::Refused { code, message } => self.refusal(&code, &message, replication),
             Failure::NoPassword => Reason::NoPassword {
                 user: self.user.clone(),
             },
-            Failure::ReadOnly => Reason::ReadOnly,
+            Failure::Standby => Reason::ReadOnly,
+            Failure::NoStandby => Reason::NoStandby,
+            Failure::Demand(cause) => Reason::Demanded(cause),
             Failure::Protocol(message) => Reason::Other(message),
         }
     }
@@ -202,19 +134,9 @@ impl Address {
         if error.is_closed() || broken {
             return Reason::Unreachable(message);
         }
-        match error.to_string().split(':').next() {
-            Some("error performing TLS handshake") => Reason::Tls(message),
-            Some("invalid configuration") if message.contains("password") => Reason::NoPassword {
-                user: self.user.clone(),
-            },
-            _ if io.is_some_and(|io| {
-                io.kind() == io::ErrorKind::PermissionDenied && self.read_write
-            }) =>
-            {
-                Reason::ReadOnly
-            }
-            _ if io.is_some() => Reason::Unreachable(message),
-            _ => Reason::Other(message),
+        match io {
+            Some(_) => Reason::Unreachable(message),
+            None => Reason::Other(message),
         }
     }
 
@@ -224,7 +146,7 @@ impl Address {
         let database = self.database.clone();
         let message = message.lines().next().unwrap_or(message).to_owned();
         match SqlState::from_code(code) {
-            _ if message.contains("unsupported startup parameter") => Reason::Pooler(message),
+            _ if pooler::refuses(&message) => Reason::Pooler(message),
             SqlState::INVALID_PASSWORD => Reason::Password { user },
             SqlState::INVALID_CATALOG_NAME => Reason::NoDatabase { database },
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("does not exist") => {
@@ -265,7 +187,7 @@ mod tests {
         let address = address("postgres://u:hunter2@db/d");
         let shown = |code: &str, message: &str| {
             let (code, message) = (code.to_owned(), message.to_owned());
-            let reason = address.refused(Failure::Refused { code, message });
+            let reason = address.refused(Failure::Refused { code, message }, true);
             let at = "db:5432".to_owned();
             Error { at, reason }.to_string()
         };

@@ -16,24 +16,27 @@ use crate::postgres::{address::Address, quote, types::SESSION_SETTINGS};
 /// `synchronous_commit = local` waits for the disk of this server, and not for standbys: while one is missing, the
 /// application's commits wait for it, and ours must not. `row_security = off` makes an error of a query that row
 /// security would answer with only some of the rows.
-const ORDINARY: [(&str, &str); 13] = [
+const ORDINARY: [(&str, &str); 9] = [
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
     ("transform_null_equals", "off"),
     ("synchronous_commit", "local"),
     ("row_security", "off"),
-    ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
     ("default_transaction_isolation", r"read\ committed"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
     ("plpgsql.extra_errors", "none"),
     ("plpgsql.extra_warnings", "none"),
 ];
 
-/// The settings of every session, of a replication connection too.
-const ANY: [(&str, &str); 1] = [("idle_session_timeout", "0")];
+/// The settings of every session, of a replication connection too. What the application limits for its own sessions
+/// would end ours again and again, and a database whose sessions read only would take nothing from us.
+const ANY: [(&str, &str); 5] = [
+    ("default_transaction_read_only", "off"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+];
 
 /// The search_path of a session. Nobody but superusers can create in pg_catalog. pg_temp is searched first unless it is
 /// named, so it is named last.
@@ -83,6 +86,14 @@ pub(super) async fn settle(
             let _ = write!(sql, "; set {name} to '{value}'");
         }
     }
+    if has_transaction_timeout(version) {
+        sql.push_str("; set transaction_timeout = 0");
+    }
+    client.batch_execute(&sql).await
+}
+
+/// Whether a server of this version has the setting transaction_timeout. Older ones would refuse a session with it.
+pub(in super::super) fn has_transaction_timeout(version: Option<&str>) -> bool {
     let major = version.and_then(|version| {
         version
             .split(['.', ' ', 'b', 'd', 'r'])
@@ -90,10 +101,7 @@ pub(super) async fn settle(
             .parse()
             .ok()
     });
-    if major.is_some_and(|major: u32| major >= WITH_TRANSACTION_TIMEOUT) {
-        sql.push_str("; set transaction_timeout = 0");
-    }
-    client.batch_execute(&sql).await
+    major.is_some_and(|major: u32| major >= WITH_TRANSACTION_TIMEOUT)
 }
 
 /// Lets names in the queries of hooks.toml mean what they mean to the role: from here on the session has the

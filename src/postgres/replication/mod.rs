@@ -2,37 +2,26 @@
 //!
 //! tokio-postgres does not support the stream, so these connections speak the protocol themselves.
 
-mod login;
-mod socket;
-
-use std::io;
-
 use bytes::{Buf, BytesMut};
 use fallible_iterator::FallibleIterator;
-use postgres_protocol::message::{
-    backend::{Header, Message},
-    frontend,
-};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use postgres_protocol::message::{backend::Message, frontend};
 
-pub use self::socket::Socket;
 use super::{
     Lsn,
-    address::{Address, Host},
-    connect::{self, Reason},
+    address::Address,
+    connect::{self, session},
     failure::Failure,
+    wire::{Wire, whole},
 };
+
+pub use super::wire::Socket;
 
 /// The kind of CopyBothResponse: a stream in both directions begins.
 const COPY_BOTH: u8 = b'W';
-/// The largest message that Postgres sends, in bytes.
-const LARGEST: usize = 1 << 30;
 
 /// An open connection in replication mode. Dropping it closes it.
 pub struct Connection {
-    socket: Socket,
-    /// Bytes that have been received and not yet been parsed.
-    unread: BytesMut,
+    wire: Wire,
 }
 
 /// The answer to IDENTIFY_SYSTEM: which server this is, and how far its WAL goes.
@@ -44,33 +33,6 @@ pub struct Identity {
     pub timeline: u32,
     /// The position up to which the WAL is flushed.
     pub flushed: Lsn,
-}
-
-/// The kind of the next message and its length in bytes, with its header. Returns `None` until the header has been
-/// received.
-///
-/// # Errors
-/// If it is not a header, or is that of a message larger than Postgres sends.
-pub(super) fn head(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
-    let Some(header) = Header::parse(unread).map_err(Failure::protocol)? else {
-        return Ok(None);
-    };
-    match usize::try_from(header.len()) {
-        Ok(length) if length <= LARGEST => Ok(Some((header.tag(), length + 1))),
-        _ => Err(Failure::protocol(format!(
-            "a message of {} bytes",
-            header.len()
-        ))),
-    }
-}
-
-/// The kind of the next message and its length in bytes, with its header. Returns `None` until all of it has been
-/// received.
-///
-/// # Errors
-/// If it does not begin with a header, or is larger than Postgres sends.
-pub(super) fn whole(unread: &[u8]) -> Result<Option<(u8, usize)>, Failure> {
-    Ok(head(unread)?.filter(|(_, length)| *length <= unread.len()))
 }
 
 /// The `options` of the startup message: those of the address, and then `settings`, which override them.
@@ -94,38 +56,29 @@ impl Connection {
         settings: &[(&str, &str)],
     ) -> Result<Self, connect::Error> {
         let options = options(address, settings);
-        let open = |host| Self::open_on(host, address, name, &options);
-        address.on_first_host(open).await
-    }
-
-    async fn open_on(
-        host: &Host,
-        address: &Address,
-        name: &str,
-        options: &str,
-    ) -> Result<Self, Reason> {
-        let opening = async {
-            let mut connection = Self {
-                socket: socket::open(address, host).await?,
-                unread: BytesMut::new(),
-            };
-            let encoding = connection.log_in(address, name, options).await?;
-            if encoding.as_deref() == Some("SQL_ASCII") {
-                // Such a database checks no encoding. Asked for UTF-8, the server would end the stream at the first
-                // text that is not, each time anew.
-                connection
-                    .row("select set_config('client_encoding', 'SQL_ASCII', false)")
-                    .await?;
-            }
-            if address.read_write {
-                let row = connection.row("show transaction_read_only").await?;
-                if row.first().is_some_and(|setting| setting == "on") {
-                    return Err(Failure::ReadOnly);
-                }
-            }
-            Ok(connection)
-        };
-        opening.await.map_err(|failure| address.refused(failure))
+        let startup = [
+            ("replication", "database"),
+            ("application_name", name),
+            ("options", options.as_str()),
+        ];
+        let entered = address.enter(&startup, true).await?;
+        let told = |name: &str| entered.parameters.get(name).map(String::as_str);
+        let mut later = Vec::new();
+        if told("server_encoding") == Some("SQL_ASCII") {
+            // Such a database checks no encoding. Asked for UTF-8, the server would end the stream at the first text
+            // that is not, each time anew.
+            later.push("select set_config('client_encoding', 'SQL_ASCII', false)");
+        }
+        if session::has_transaction_timeout(told("server_version")) {
+            // To the server, decoding a transaction is one itself.
+            later.push("select set_config('transaction_timeout', '0', false)");
+        }
+        let mut connection = Self { wire: entered.wire };
+        for sql in later {
+            let set = connection.row(sql).await;
+            set.map_err(|failure| address.failed(failure))?;
+        }
+        Ok(connection)
     }
 
     /// Asks the server who it is.
@@ -149,29 +102,30 @@ impl Connection {
     ///
     /// # Errors
     /// If the server refuses, or the connection breaks.
-    pub async fn start(mut self, command: &str) -> Result<(Socket, BytesMut), Failure> {
-        self.send(|out| frontend::query(command, out)).await?;
+    pub async fn start(self, command: &str) -> Result<(Socket, BytesMut), Failure> {
+        let mut wire = self.wire;
+        wire.send(|out| frontend::query(command, out)).await?;
         loop {
-            match whole(&self.unread)? {
+            match whole(&wire.unread)? {
                 // postgres-protocol does not know CopyBothResponse. Nothing of it matters but its kind.
                 Some((COPY_BOTH, length)) => {
-                    self.unread.advance(length);
-                    return Ok((self.socket, self.unread));
+                    wire.unread.advance(length);
+                    return Ok((wire.socket, wire.unread));
                 }
                 Some(_) => {
-                    self.receive().await?;
+                    wire.receive().await?;
                 }
-                None => self.read().await?,
+                None => wire.read().await?,
             }
         }
     }
 
     /// Runs a query, and returns the values of its last row as text.
     async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
-        self.send(|out| frontend::query(sql, out)).await?;
+        self.wire.send(|out| frontend::query(sql, out)).await?;
         let mut columns = Vec::new();
         loop {
-            match self.receive().await? {
+            match self.wire.receive().await? {
                 Message::DataRow(row) => {
                     let values = row.ranges().map(|range| {
                         let value = row.buffer().get(range.unwrap_or_default());
@@ -182,34 +136,6 @@ impl Connection {
                 Message::ReadyForQuery(_) => return Ok(columns),
                 _ => {}
             }
-        }
-    }
-
-    async fn send(
-        &mut self,
-        write: impl FnOnce(&mut BytesMut) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        let mut out = BytesMut::new();
-        write(&mut out)?;
-        self.socket.write_all(&out).await?;
-        Ok(self.socket.flush().await?)
-    }
-
-    /// Receives the next message of the server. An ErrorResponse is an error.
-    async fn receive(&mut self) -> Result<Message, Failure> {
-        loop {
-            match Message::parse(&mut self.unread).map_err(Failure::protocol)? {
-                Some(Message::ErrorResponse(error)) => return Err(Failure::refused(&error)),
-                Some(message) => return Ok(message),
-                None => self.read().await?,
-            }
-        }
-    }
-
-    async fn read(&mut self) -> Result<(), Failure> {
-        match self.socket.read_buf(&mut self.unread).await? {
-            0 => Err(Failure::closed()),
-            _ => Ok(()),
         }
     }
 }
@@ -229,23 +155,5 @@ mod tests {
             "-c a=b -c c=d -c e=f"
         );
         assert_eq!(of("postgres://u@h/d"), "-c c=d -c e=f");
-    }
-
-    #[test]
-    fn a_message_is_whole_when_all_of_it_has_come_and_none_is_larger_than_postgres_makes() {
-        let message = b"d\0\0\0\x06ab";
-        for come in 0..5 {
-            assert_eq!(head(&message[..come]).unwrap(), None);
-        }
-        assert_eq!(head(&message[..5]).unwrap(), Some((b'd', 7)));
-        assert_eq!(whole(&message[..6]).unwrap(), None);
-        assert_eq!(whole(message).unwrap(), Some((b'd', 7)));
-        for length in [3, -1, i32::MAX] {
-            let head_of = [&b"d"[..], &length.to_be_bytes()].concat();
-            assert!(
-                matches!(head(&head_of), Err(Failure::Protocol(_))),
-                "{length}"
-            );
-        }
     }
 }

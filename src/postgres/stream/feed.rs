@@ -19,7 +19,7 @@ use super::frame::{self, Frame};
 use crate::postgres::{
     Lsn,
     failure::Failure,
-    replication::{Socket, head, whole},
+    wire::{Socket, head, whole},
 };
 
 /// How often a status update is sent while there is a new position to confirm, or no room to read. A position that is

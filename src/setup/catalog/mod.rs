@@ -3,6 +3,7 @@
 
 mod read;
 
+use super::product::Product;
 use crate::{
     config::{Action, Config, EventSource},
     postgres::{Lsn, TableName},
@@ -36,6 +37,8 @@ pub struct Server {
     pub version: i32,
     /// `server_version`, such as `15.18`.
     pub version_name: String,
+    /// The managed service that runs it, if it is known to be one.
+    pub product: Option<Product>,
     /// `wal_level`; rowhook needs `logical`.
     pub wal_level: String,
     /// Whether it is a standby.

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     config::Config,
     postgres::{Lsn, TableName, connect::session, quote},
-    setup::migration,
+    setup::{
+        migration,
+        product::{self, Product},
+    },
 };
 
 impl Facts {
@@ -25,7 +28,7 @@ impl Facts {
         let schema = read_schema(client, &config.database.schema).await?;
         Ok(Self {
             role: role(&session)?,
-            server: server(&session)?,
+            server: server(&session, read_product(client).await?)?,
             tables,
             names,
             publications: read_publications(client, config).await?,
@@ -36,8 +39,17 @@ impl Facts {
     }
 }
 
-fn server(row: &Row) -> Result<Server, tokio_postgres::Error> {
+/// Reads which managed service runs the server.
+async fn read_product(client: &Client) -> Result<Option<Product>, tokio_postgres::Error> {
+    let sql = include_str!("../../../sql/catalog/managed.sql");
+    let rows = client.query(sql, &[&product::marks()]).await?;
+    let marks = rows.iter().map(|row| row.try_get("mark"));
+    Ok(Product::of(&marks.collect::<Result<Vec<String>, _>>()?))
+}
+
+fn server(row: &Row, product: Option<Product>) -> Result<Server, tokio_postgres::Error> {
     Ok(Server {
+        product,
         version: row.try_get("version")?,
         version_name: row.try_get("version_name")?,
         wal_level: row.try_get("wal_level")?,

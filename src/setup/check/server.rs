@@ -3,7 +3,7 @@
 use super::finding::{Finding, Topic};
 use crate::{
     config::Config,
-    postgres::address::{Address, Host, TlsMode},
+    postgres::address::{Address, Host},
     setup::{catalog::Facts, lag::human_size, plan},
 };
 
@@ -17,7 +17,7 @@ const MUCH_LAG: i64 = 1 << 30;
 pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
     let server = &facts.server;
     let local = address.hosts.iter().all(is_local);
-    let verified = matches!(address.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull);
+    let verified = address.tls.verifies();
     let how = match &server.tls {
         Some(version) if verified => format!("with {version}, verified"),
         Some(version) => format!("with {version}"),
@@ -41,7 +41,7 @@ pub(super) fn connection(address: &Address, facts: &Facts) -> Vec<Finding> {
 fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix { .. } => true,
-        Host::Tcp { name, .. } => {
+        Host::Tcp { name, .. } | Host::At { address: name, .. } => {
             name == "localhost"
                 || name
                     .parse::<std::net::IpAddr>()
@@ -68,6 +68,10 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
             format!("{what} is newer than what this rowhook was tested with"),
         )
     });
+    findings.extend(server.product.map(|product| {
+        Finding::note(Topic::Server, format!("this is {}", product.name()))
+            .remedy(product.caution())
+    }));
     findings.push(match plan::wrong_wal_level(server) {
         Some(wrong) => problem(wrong),
         None => Finding::ok(Topic::Server, "wal_level is logical"),
@@ -115,16 +119,16 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
 
 /// Checks what the role may do on the server and in the database.
 pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
-    let role = &facts.role;
+    let (role, server) = (&facts.role, &facts.server);
     let problem = |problem| Finding::problem(Topic::Privileges, problem);
     let mut findings = Vec::new();
-    findings.push(match plan::may_not_replicate(role) {
+    findings.push(match plan::may_not_replicate(role, server) {
         Some(missing) => problem(missing),
         None => Finding::ok(Topic::Privileges, format!("{} may replicate", role.name)),
     });
     // Once the schema and the publications exist, the privilege is no longer needed.
     if facts.schema.is_none() || facts.publications.len() < 2 {
-        findings.extend(plan::may_not_create(role, &facts.server).map(problem));
+        findings.extend(plan::may_not_create(role, server).map(problem));
     }
     findings
 }

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     postgres::quote,
-    setup::catalog::{Facts, Role, Server, Table},
+    setup::{
+        catalog::{Facts, Role, Server, Table},
+        product::Product,
+    },
 };
 
 /// What keeps this role from carrying out `steps` on this server. A printed script is not held to it, since a DBA may
@@ -18,7 +21,7 @@ pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     [
         wrong_wal_level(server),
         standby(server),
-        may_not_replicate(role).filter(|_| makes(CREATE_SLOT)),
+        may_not_replicate(role, server).filter(|_| makes(CREATE_SLOT)),
         may_not_create(role, server).filter(|_| makes_schema),
     ]
     .into_iter()
@@ -72,7 +75,10 @@ pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
     (server.wal_level != "logical").then(|| {
         Problem::new(
             format!("wal_level is {}, and must be logical", server.wal_level),
-            "run: alter system set wal_level = logical; and restart Postgres (RDS and Aurora: rds.logical_replication = 1, Cloud SQL: cloudsql.logical_decoding = on)",
+            server.product.map_or(
+                "run: alter system set wal_level = logical; and restart Postgres (RDS and Aurora: rds.logical_replication = 1, Cloud SQL: cloudsql.logical_decoding = on)",
+                Product::logical,
+            ),
         )
     })
 }
@@ -91,15 +97,20 @@ pub(crate) fn standby(server: &Server) -> Option<Problem> {
 const BY_DBA: &str = "or let someone who may run the output of rowhook setup --print";
 
 /// The problem that the role may not create or read slots, if so.
-pub(crate) fn may_not_replicate(role: &Role) -> Option<Problem> {
+pub(crate) fn may_not_replicate(role: &Role, server: &Server) -> Option<Problem> {
     let name = &role.name;
     (!role.may_replicate()).then(|| {
         Problem::new(
             format!("{name} may not create replication slots"),
-            format!(
-                "run: alter role {} replication (on RDS: grant rds_replication to it); it is needed to read the slot too",
-                quote::name(name)
-            ),
+            match server.product {
+                Some(product) => {
+                    format!("{}; it is needed to read the slot too", product.replication(name))
+                }
+                None => format!(
+                    "run: alter role {} replication (on RDS: grant rds_replication to it); it is needed to read the slot too",
+                    quote::name(name)
+                ),
+            },
         )
     })
 }

@@ -87,6 +87,16 @@ events.a = "b.created""#,
 events.a = "b.created""#,
             "1:39: database.schema begins with pg_, which Postgres keeps for itself; choose another name",
         ),
+        (
+            r#"database = { url = "postgres://u:p@h/d", password_command = ["token"] }
+events.a = "b.created""#,
+            "1:61: database.password_command prints the password, and database.url has one already; remove one of them",
+        ),
+        (
+            r#"database = { url = "host=h sslcrldir=x" }
+events.a = "b.created""#,
+            "1:20: rowhook cannot do what the setting sslcrldir of a database's address asks for; name one file in sslcrl",
+        ),
     ];
     for (text, expected) in cases {
         let found = parse(text).unwrap_err().to_string();
