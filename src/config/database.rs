@@ -15,6 +15,9 @@ pub struct Database {
     pub publication: String,
     /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
+    /// Every role that can connect may fire custom events and actions with `pg_logical_emit_message`. Default false:
+    /// only rowhook's own functions can.
+    pub unsigned_messages: bool,
 }
 
 impl Database {
@@ -33,7 +36,7 @@ impl Database {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["url", "slot", "publication", "schema"],
+    known: &["url", "slot", "publication", "schema", "unsigned_messages"],
     later: &["store"],
 };
 
@@ -49,6 +52,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
+        unsigned_messages: section
+            .find("unsigned_messages")
+            .and_then(Value::flag)
+            .unwrap_or_default(),
         address: address?,
     })
 }
