@@ -200,7 +200,7 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
     for migration in missing {
         sql.push_str(&format!(
             "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
-            migration.sql.trim_end().replace("{schema}", &quoted),
+            quote::fill(migration.sql.trim_end(), &[("schema", &quoted)]),
             migration.version,
             quote::text(migration.name)
         ));
