@@ -39,6 +39,8 @@ pub struct Meters {
     pub changes_waiting: AtomicI64,
     /// Messages in the WAL that were meant for rowhook and could not be used, rows of backfills included.
     pub misunderstood: AtomicU64,
+    /// Messages in the WAL that were meant for rowhook, but that none of its functions has written.
+    pub doubtful: AtomicU64,
     /// Panics that were caught, by what has panicked.
     pub panics: Panics,
     /// Tables of `[events]` whose changes are not heard as hooks.toml asks for.

@@ -27,8 +27,7 @@ locked as materialized (
 -- A message for each.
 emitted as (
     select count(
-        pg_logical_emit_message(
-            true,
+        send_message(
             'rowhook.backfill',
             -- The stream carries the bytes as they are, whatever the encoding of the database is.
             convert_to(

@@ -8,8 +8,7 @@ with locked as materialized (
 )
 
 select count(
-    pg_logical_emit_message(
-        true,
+    send_message(
         'rowhook.backfill',
         -- The stream carries the bytes as they are, whatever the encoding of the database is.
         convert_to(

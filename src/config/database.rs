@@ -17,6 +17,9 @@ pub struct Database {
     pub publication: String,
     /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
+    /// Every role that can connect may fire custom events and actions with `pg_logical_emit_message`. Default false:
+    /// only rowhook's own functions can.
+    pub unsigned_messages: bool,
 }
 
 impl Database {
@@ -35,7 +38,14 @@ impl Database {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["url", "password_command", "slot", "publication", "schema"],
+    known: &[
+        "url",
+        "password_command",
+        "slot",
+        "publication",
+        "schema",
+        "unsigned_messages",
+    ],
     later: &["store"],
 };
 
@@ -51,6 +61,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
+        unsigned_messages: section
+            .find("unsigned_messages")
+            .and_then(Value::flag)
+            .unwrap_or_default(),
         address: address?,
     })
 }

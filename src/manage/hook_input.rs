@@ -249,7 +249,7 @@ impl Admin {
             .map_err(failed)?;
         if let (Actor::Operator, Some(row)) = (actor, row) {
             let message = disabled_message(&before, &row.id, reason);
-            let sql = "select pg_logical_emit_message(true, $1::text, $2::bytea)";
+            let sql = "select send_message($1::text, $2::bytea)";
             transaction
                 .execute(sql, &[&PREFIX, &message.as_bytes()])
                 .await

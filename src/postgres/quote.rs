@@ -22,6 +22,25 @@ pub fn text(text: &str) -> String {
     }
 }
 
+/// Fills in the names in braces of a query of ours, such as `{table}`, all of them at once: what is filled in may hold
+/// braces of its own. A name that is not among `values` stays as it is.
+pub fn fill(query: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(query.len());
+    let mut pieces = query.split('{');
+    filled.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let found = values.iter().find_map(|(name, value)| {
+            let rest = piece.strip_prefix(name)?.strip_prefix('}')?;
+            Some((value, rest))
+        });
+        match found {
+            Some((value, rest)) => filled.extend([value, rest]),
+            None => filled.extend(["{", piece]),
+        }
+    }
+    filled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +54,14 @@ mod tests {
             table(&TableName::public("Odd name")),
             r#""public"."Odd name""#
         );
+    }
+
+    #[test]
+    fn names_are_filled_in_at_once() {
+        let filled = fill(
+            "select {key}, {other} from {table} {",
+            &[("key", "\"{table}\""), ("table", "\"{key}\"")],
+        );
+        assert_eq!(filled, "select \"{table}\", {other} from \"{key}\" {");
     }
 }

@@ -7,11 +7,15 @@ use anyhow::Result;
 use bytes::Bytes;
 use tokio_postgres::Client;
 
-use super::{Reader, messages::tuple, step::Step};
+use super::{
+    Reader,
+    messages::{count_doubtful, tuple, unsealed},
+    step::Step,
+};
 use crate::{
     change::RowChange,
     event::TableEvents,
-    message::{Action, BackfillRow},
+    message::{Action, BackfillRow, Doubt, Envelope},
     postgres::{TableName, tuple::Old},
 };
 
@@ -23,13 +27,22 @@ impl Reader {
     /// When the table cannot be looked up.
     pub(super) async fn interpret_backfill(
         &mut self,
-        transactional: bool,
+        envelope: Option<Envelope<'_>>,
         content: &Bytes,
         client: &Client,
     ) -> Result<Option<Step>> {
-        let step = match serde_json::from_slice::<BackfillRow>(content) {
-            Ok(refill) if transactional => self.draft_backfill(refill, client).await?,
-            Ok(_) => Err("it is outside of any transaction".to_owned()),
+        let Some(envelope) = envelope else {
+            // Ours stand in a transaction.
+            count_doubtful(&self.context.meters, Doubt::Unsigned);
+            return Ok(None);
+        };
+        let (content, doubt) = unsealed(self.message_key.as_ref(), envelope, content);
+        if let Some(doubt) = doubt {
+            count_doubtful(&self.context.meters, doubt);
+            return Ok(None);
+        }
+        let step = match serde_json::from_slice::<BackfillRow>(&content) {
+            Ok(row) => self.draft_backfill(row, client).await?,
             Err(error) => Err(error.to_string()),
         };
         Ok(match step {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     change::{Change, RowChange, Transaction},
     lookup::versions::Reread,
-    message,
+    message::{self, Envelope},
     postgres::{
         TableName,
         pgoutput::{Message, RelationMessage},
@@ -92,20 +92,25 @@ impl Reader {
             Message::Truncate { relations, .. } => Ok(self.interpret_truncate(&relations)),
             Message::Message {
                 transactional,
+                lsn,
                 prefix,
                 content,
-                ..
-            } => match &*prefix {
-                message::BACKFILL => {
-                    self.interpret_backfill(transactional, &content, client)
-                        .await
+            } => {
+                let xid = self.session.transaction.as_ref();
+                let xid = xid
+                    .filter(|_| transactional)
+                    .map(|open| open.transaction.xid);
+                let envelope = xid.map(|xid| Envelope {
+                    prefix: &prefix,
+                    xid,
+                    lsn,
+                });
+                match &*prefix {
+                    message::BACKFILL => self.interpret_backfill(envelope, &content, client).await,
+                    message::PREFIX => self.interpret_message(envelope, &content, client).await,
+                    _ => Ok(None),
                 }
-                message::PREFIX => {
-                    self.interpret_message(transactional, &content, client)
-                        .await
-                }
-                _ => Ok(None),
-            },
+            }
             Message::Origin { .. } | Message::Type { .. } => Ok(None),
         }
     }

@@ -8,13 +8,13 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
-    session::{OpenTransaction, Table},
+    session::Table,
     step::{MessageDraft, Step},
 };
 use crate::{
     change::RowChange,
-    event::EventMap,
-    message::{Action, Message, SqlMessage},
+    message::{Action, Doubt, Envelope, Message, MessageKey, SqlMessage},
+    meters::Meters,
     postgres::{
         TableName, error_message,
         fault::Fault,
@@ -33,20 +33,29 @@ impl Reader {
     /// When the action's table cannot be looked up.
     pub(super) async fn interpret_message(
         &mut self,
-        transactional: bool,
+        envelope: Option<Envelope<'_>>,
         content: &Bytes,
         client: &Client,
     ) -> Result<Option<Step>> {
-        let open = self.session.transaction.as_mut().filter(|_| transactional);
-        let Some(open) = open else {
+        let (Some(envelope), Some(open)) = (envelope, &self.session.transaction) else {
             tracing::warn!(
                 "a message of SQL outside of any transaction is left out; pg_logical_emit_message needs true as its first argument"
             );
             return Ok(None);
         };
         let commit_lsn = open.transaction.commit_lsn;
-        let step = match SqlMessage::parse(content) {
-            Ok(SqlMessage::Event(message)) => draft_message(message, &self.events, open),
+        let (content, doubt) = unsealed(self.message_key.as_ref(), envelope, content);
+        let message = SqlMessage::parse(&content);
+        if let Some(doubt) = doubt
+            && !self.is_open_to(message.as_ref().ok(), doubt)
+        {
+            let numbers = message.map_or(1, |message| self.numbers_of(&message));
+            self.take_numbers(numbers);
+            count_doubtful(&self.context.meters, doubt);
+            return Ok(None);
+        }
+        let step = match message {
+            Ok(SqlMessage::Event(message)) => self.draft_message(message),
             Ok(SqlMessage::Action(action)) => self.draft_action(action, client).await?,
             Err(reason) => Err((1, reason)),
         };
@@ -54,9 +63,7 @@ impl Reader {
             Ok(step) => return Ok(Some(step)),
             Err(why) => why,
         };
-        if let Some(open) = &mut self.session.transaction {
-            open.take_numbers(numbers);
-        }
+        self.take_numbers(numbers);
         let meters = &self.context.meters;
         let before = meters.misunderstood.fetch_add(1, Relaxed);
         tracing::warn!(
@@ -68,6 +75,55 @@ impl Reader {
         Ok(None)
     }
 
+    /// Does the operator allow that every role fires this? `None`: it is not an event at all.
+    fn is_open_to(&self, message: Option<&SqlMessage>, doubt: Doubt) -> bool {
+        let is_own = message.is_some_and(|message| !message.may_be_unsigned());
+        self.unsigned_messages && doubt == Doubt::Unsigned && !is_own
+    }
+
+    /// Takes event numbers for a message that is left out. They are those that it would take if it could be used, so
+    /// that the events after it keep their numbers when `unsigned_messages` changes.
+    fn take_numbers(&mut self, numbers: u64) {
+        if let Some(open) = &mut self.session.transaction {
+            open.take_numbers(numbers);
+        }
+    }
+
+    /// How many event numbers a message takes.
+    fn numbers_of(&self, message: &SqlMessage) -> u64 {
+        match message {
+            SqlMessage::Event(_) => 1,
+            SqlMessage::Action(action) => self.rules_of(action).max(1),
+        }
+    }
+
+    /// The number of rules that the action satisfies.
+    fn rules_of(&self, action: &Action) -> u64 {
+        let events = self.events.of_table(&action.table());
+        events.map_or(0, |events| events.fired(&action.action).len() as u64)
+    }
+
+    /// Drafts an event without a row.
+    ///
+    /// # Errors
+    /// How many event numbers the message takes, and why it is left out.
+    fn draft_message(&mut self, message: Message) -> Result<Step, (u64, String)> {
+        let Some((name, all_owners)) = self.events.of_message(&message.event) else {
+            let reason = format!("[events] has no custom event {:?}", message.event);
+            return Err((1, reason));
+        };
+        let Some(open) = &mut self.session.transaction else {
+            return Err((0, "it is outside of any transaction".to_owned()));
+        };
+        Ok(Step::Message(Box::new(MessageDraft {
+            name: Arc::clone(name),
+            all_owners,
+            message,
+            position: open.take_numbers(1),
+            commit_time: open.transaction.commit_time,
+        })))
+    }
+
     /// Drafts an action on a row. The inner error says how many event numbers the message takes, and why it is left
     /// out.
     async fn draft_action(
@@ -76,8 +132,7 @@ impl Reader {
         client: &Client,
     ) -> Result<Result<Step, (u64, String)>> {
         let name = action.table();
-        let rules = self.events.of_table(&name);
-        let rules = rules.map_or(0, |events| events.fired(&action.action).len() as u64);
+        let rules = self.rules_of(&action);
         if rules == 0 {
             let reason = format!("[events] has no action {:?} of {name}", action.action);
             return Ok(Err((1, reason)));
@@ -149,26 +204,29 @@ impl Reader {
     }
 }
 
-/// Drafts an event without a row.
-///
-/// # Errors
-/// How many event numbers the message takes, and why it is left out.
-fn draft_message(
-    message: Message,
-    events: &EventMap,
-    open: &mut OpenTransaction,
-) -> Result<Step, (u64, String)> {
-    let Some((name, all_owners)) = events.of_message(&message.event) else {
-        let reason = format!("[events] has no custom event {:?}", message.event);
-        return Err((1, reason));
-    };
-    Ok(Step::Message(Box::new(MessageDraft {
-        name: Arc::clone(name),
-        all_owners,
-        message,
-        position: open.take_numbers(1),
-        commit_time: open.transaction.commit_time,
-    })))
+/// The content of a message without its signature, and why it is not to be believed.
+pub(super) fn unsealed(
+    key: Option<&MessageKey>,
+    envelope: Envelope<'_>,
+    content: &Bytes,
+) -> (Bytes, Option<Doubt>) {
+    match key {
+        Some(key) => key.open(envelope, content),
+        None => (content.clone(), Some(Doubt::Unsigned)),
+    }
+}
+
+/// Counts a message that is not believed. Whoever can connect can write any number of them, so only the 1st, 2nd, 4th,
+/// 8th and so on are logged.
+pub(super) fn count_doubtful(meters: &Meters, doubt: Doubt) {
+    let so_far = meters.doubtful.fetch_add(1, Relaxed) + 1;
+    if so_far.is_power_of_two() {
+        tracing::warn!(
+            reason = %doubt,
+            so_far,
+            "a message of SQL is left out, because no function of rowhook's has written it; use rowhook.emit or rowhook.emit_row, or set [database] unsigned_messages"
+        );
+    }
 }
 
 /// The row of an action, in the order of the relation's columns. A column that the action does not name is left

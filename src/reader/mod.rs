@@ -65,7 +65,7 @@ use crate::{
         owner::{Owners, Ownership},
         toast,
     },
-    message::{GAP, Message},
+    message::{GAP, Message, MessageKey},
     panics::{Panic, caught},
     postgres::{Lsn, TableName, fault::Fault, followed::Followed, stream::Received},
     setup::gap::Gap,
@@ -99,6 +99,10 @@ pub struct Reader {
     orders_hooks: bool,
     /// What filters may still take, by owner.
     allowances: Allowances,
+    /// What messages are signed with; `None` until the first session has attached.
+    message_key: Option<MessageKey>,
+    /// The operator allows that every role fires events.
+    unsigned_messages: bool,
 }
 
 impl Reader {
@@ -155,6 +159,8 @@ impl Reader {
             hidden: HiddenColumns::default(),
             told: HashSet::new(),
             allowances: Allowances::default(),
+            message_key: None,
+            unsigned_messages: config.database.unsigned_messages,
         })
     }
 
@@ -334,6 +340,15 @@ impl Reader {
     pub async fn learn_published(&mut self, client: &Client) -> Result<()> {
         let publication = &self.publication;
         self.owners.learn_published(client, publication).await
+    }
+
+    /// Reads what messages are signed with.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub async fn learn_message_key(&mut self) -> Result<()> {
+        self.message_key = Some(self.context.store.message_key().await?);
+        Ok(())
     }
 
     /// Begins a new session with the server of this system identifier. Its stream begins between two transactions.

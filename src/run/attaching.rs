@@ -105,6 +105,7 @@ impl<'a> Attaching<'a> {
             ..
         } = loaded;
         reader.learn_published(&control).await?;
+        reader.learn_message_key().await?;
         control::limit_waits(&control).await?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);

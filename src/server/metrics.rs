@@ -177,6 +177,11 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             value(count(&meters.misunderstood)),
         ),
         counter(
+            "rowhook_messages_doubtful_total",
+            "Messages of SQL that none of rowhook's functions has written.",
+            value(count(&meters.doubtful)),
+        ),
+        counter(
             "rowhook_parked_total",
             "Deliveries that were parked.",
             value(count(&meters.parked)),

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 23] = [
+pub const MIGRATIONS: [Migration; 24] = [
     Migration {
         version: 1,
         name: "migration",
@@ -131,10 +131,15 @@ pub const MIGRATIONS: [Migration; 23] = [
         name: "own_names",
         sql: include_str!("../../sql/0023_own_names.sql"),
     },
+    Migration {
+        version: 31,
+        name: "message_key",
+        sql: include_str!("../../sql/0031_message_key.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 15] = [
     "migration",
     "event",
     "hook",
@@ -149,10 +154,11 @@ pub const TABLES: [&str; 14] = [
     "backfill",
     "holder",
     "invalid_hook",
+    "message_key",
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 7] = [
+pub const FUNCTIONS: [&str; 12] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "emit(text,jsonb,text)",
@@ -160,6 +166,11 @@ pub const FUNCTIONS: [&str; 7] = [
     "emit_row(regclass,text,text)",
     "emit_row(regclass,text,anyelement)",
     "call_courier()",
+    "emit(text,jsonb,text,boolean)",
+    "send_message(text,bytea)",
+    "send_action(regclass,text,text,text)",
+    "key_condition(regclass,text)",
+    "name_of(regclass)",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.
@@ -189,7 +200,7 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
     for migration in missing {
         sql.push_str(&format!(
             "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
-            migration.sql.trim_end().replace("{schema}", &quoted),
+            quote::fill(migration.sql.trim_end(), &[("schema", &quoted)]),
             migration.version,
             quote::text(migration.name)
         ));
@@ -213,11 +224,11 @@ pub fn is_applied(name: &str, applied: &[i32]) -> bool {
         .any(|migration| migration.name == name && applied.contains(&migration.version))
 }
 
-/// SQL that grants `role` the use of the tables in `schema`.
+/// SQL that grants `role` the use of the tables and functions in `schema`.
 pub fn grants(schema: &str, role: &str) -> String {
     let (schema, role) = (quote::name(schema), quote::name(role));
     format!(
-        "grant usage on schema {schema} to {role}; grant select, insert, update, delete on all tables in schema {schema} to {role};"
+        "grant usage on schema {schema} to {role}; grant select, insert, update, delete on all tables in schema {schema} to {role}; grant execute on all functions in schema {schema} to {role};"
     )
 }
 

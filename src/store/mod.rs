@@ -57,7 +57,7 @@ use crate::{
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::HookId,
     lock::lock,
-    message::PREFIX,
+    message::{MessageKey, PREFIX},
     postgres::{Lsn, TableName, address::Address},
 };
 
@@ -290,6 +290,22 @@ impl Store {
         ids.collect::<Result<_>>().map(Some)
     }
 
+    /// Reads what messages are signed with. The first rowhook that reads it also notes where the WAL stands, because
+    /// messages before that were written by the functions of an older one, which did not sign.
+    ///
+    /// # Errors
+    /// When the table cannot be read or written to.
+    pub async fn message_key(&self) -> Result<MessageKey> {
+        let sql = "update message_key set since = pg_current_wal_insert_lsn() where since is null";
+        self.execute_once(&self.client, sql, &[]).await?;
+        let client = self.session(&self.client).await?;
+        let sql = "select key, since::text from message_key";
+        let row = client.query_one(sql, &[]).await;
+        let row = row.context("read what messages are signed with")?;
+        let since: String = row.try_get(1)?;
+        Ok(MessageKey::new(row.try_get(0)?, since.parse()?))
+    }
+
     /// Records that hooks learn of a gap. Returns the time of that, or `None` where it was recorded before.
     ///
     /// # Errors
@@ -333,14 +349,14 @@ impl Store {
             Some(sql) => {
                 let sql = format!(
                     "with disabled as ({sql} returning 1) \
-                     select pg_logical_emit_message(true, $3::text, $4::bytea) from disabled"
+                     select send_message($3::text, $4::bytea) from disabled"
                 );
                 let reason = self.charset().await.hold(disabling.reason);
                 self.execute_when_seen(what, &sql, &[&id, &reason, &PREFIX, &message.as_bytes()])
                     .await;
             }
             None => {
-                let sql = "select pg_logical_emit_message(true, $1::text, $2::bytea)";
+                let sql = "select send_message($1::text, $2::bytea)";
                 self.execute(&self.client, what, sql, &[&PREFIX, &message.as_bytes()])
                     .await;
             }

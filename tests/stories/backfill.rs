@@ -206,6 +206,40 @@ async fn a_row_that_somebody_is_changing_is_waited_for_and_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn a_table_may_be_called_like_a_place_in_our_queries() {
+    let database = Database::new().await;
+    database
+        .sql(
+            r#"create table "{key}" ("{table}" int, "{condition}" text, primary key ("{table}", "{condition}"));
+            insert into "{key}" select n, '{after}' from generate_series(1, 5) n"#,
+        )
+        .await;
+    let receiver = Receiver::start().await;
+    let config = database.config(
+        r#"
+[events]
+"thing.added" = '"{key}".created'
+"#,
+    );
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    let hook = database.hook(None, "*", &receiver.url()).await;
+    let args = [
+        "backfill",
+        "thing.added",
+        &hook,
+        "--where",
+        r#""{condition}" = '{after}'"#,
+    ];
+    assert_eq!(ask(&config, &args).await["sent"], json!(5));
+    let calls = receiver.expect(5).await;
+    assert_eq!(
+        calls[4].data(),
+        json!({"{table}": 5, "{condition}": "{after}"})
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_backfilled_says_why() {
     let database = Database::bookstore().await;
     database.sql("create table note (body text)").await;

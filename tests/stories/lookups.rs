@@ -450,7 +450,7 @@ async fn a_row_of_a_backfill_whose_table_has_lost_a_column_still_arrives() {
     let message = r#"{"schema": "public", "table": "book", "event": "book.added", "hook": "all", "columns": ["id", "title", "pages"], "row": "(1,Dune,412)"}"#;
     database
         .sql(&format!(
-            "select pg_logical_emit_message(true, 'rowhook.backfill', '{message}'); alter table book drop column title"
+            "select rowhook.send_message('rowhook.backfill', convert_to('{message}', 'UTF8')); alter table book drop column title"
         ))
         .await;
     let _rowhook = database.rowhook(&config).await;

@@ -41,6 +41,7 @@ mod restarts;
 mod rows;
 mod sessions;
 mod shaping;
+mod signed_messages;
 mod signing;
 mod tables;
 mod tracing;

@@ -1,6 +1,6 @@
 //! Events that are not row changes, sent from SQL.
 
-use harness::{Database, Receiver};
+use harness::{Database, Receiver, Rowhook};
 use serde_json::json;
 
 const EVENTS: &str = r#"
@@ -9,6 +9,11 @@ const EVENTS: &str = r#"
 "user.logged_in" = "custom"
 "shop.closed" = "custom+"
 "#;
+
+/// The same hooks.toml, but every role may fire events.
+pub fn open_to_all(config: &str) -> String {
+    config.replacen("\n[delivery]", "unsigned_messages = true\n\n[delivery]", 1)
+}
 
 #[tokio::test]
 async fn a_custom_event_is_part_of_its_transaction_and_stands_among_its_rows() {
@@ -61,10 +66,12 @@ async fn a_custom_event_is_part_of_its_transaction_and_stands_among_its_rows() {
 }
 
 #[tokio::test]
-async fn messages_need_no_function_and_those_that_are_no_event_harm_nothing() {
+async fn messages_need_no_function_where_that_is_allowed_and_those_that_are_no_event_harm_nothing()
+{
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
-    let mut rowhook = database.rowhook(EVENTS).await;
+    let mut rowhook = Rowhook::start(&open_to_all(&database.config(EVENTS)));
+    rowhook.until_log("attached slot=").await;
     for owner in ["7", "8"] {
         database
             .hook(Some(owner), "shop.closed", &receiver.url())
@@ -213,7 +220,8 @@ async fn an_action_that_cannot_be_fired_says_why_and_what_is_no_action_harms_not
     database
         .sql("create table heap (id bigint); insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
-    let mut rowhook = database.rowhook(&config).await;
+    let mut rowhook = Rowhook::start(&open_to_all(&database.config(&config)));
+    rowhook.until_log("attached slot=").await;
     for (call, expected) in [
         (
             "emit_row('book', 'lent', 1)",

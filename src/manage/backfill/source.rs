@@ -51,21 +51,21 @@ impl Source {
             false => "$1::text is not null".to_owned(),
         };
         let names = [
-            ("{key_pairs_of_chunk}", pairs.clone()),
-            ("{key_pairs}", pairs),
-            ("{key_desc}", list(&|name| format!("{} desc", one(name)))),
-            ("{one_key_is}", all(&given)),
-            ("{same_key}", all(&in_chunk)),
-            ("{one_key}", list(&one)),
-            ("{key}", list(&quote::name)),
-            ("{after}", after),
-            ("{table}", table.clone()),
+            ("key_pairs_of_chunk", pairs.clone()),
+            ("key_pairs", pairs),
+            ("key_desc", list(&|name| format!("{} desc", one(name)))),
+            ("one_key_is", all(&given)),
+            ("same_key", all(&in_chunk)),
+            ("one_key", list(&one)),
+            ("key", list(&quote::name)),
+            ("after", after),
+            ("table", table.clone()),
+            ("condition", condition.to_owned()),
         ];
-        let filled = names.iter().fold(sql.to_owned(), |sql, (name, value)| {
-            sql.replace(name, value)
-        });
-        // The condition comes last: braces in it are the user's and no names of ours.
-        filled.replace("{condition}", condition)
+        let names = names
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        quote::fill(sql, &names)
     }
 
     /// That a key comes after another in the order of the primary key.

@@ -1,10 +1,13 @@
-//! Messages that SQL emits with `pg_logical_emit_message(true, 'rowhook', …)`: an event without a row change, or an
-//! action on a row.
+//! Messages that SQL writes into the WAL with `rowhook.emit` and `rowhook.emit_row`: an event without a row change, or
+//! an action on a row.
+
+mod key;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+pub use self::key::{Doubt, Envelope, MessageKey};
 use crate::postgres::TableName;
 
 /// The prefix of messages that are meant for rowhook.
@@ -50,6 +53,14 @@ impl SqlMessage {
             Ok(Kind { table: None }) | Err(_) => serde_json::from_str(text).map(Self::Event),
         }
         .map_err(|error| error.to_string())
+    }
+
+    /// May the operator allow that anybody fires it? Never what rowhook itself has to say.
+    pub fn may_be_unsigned(&self) -> bool {
+        match self {
+            Self::Event(message) => !OWN_EVENTS.contains(&message.event.as_str()),
+            Self::Action(_) => true,
+        }
     }
 }
 
