@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long everybody waits for rows that cannot be read now, all of them together, and the pauses between two looks.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// How long a look at such rows takes at most, since everybody waits for it.

@@ -264,3 +264,606 @@ async fn edits_while_rowhook_was_away_come_after_what_was_committed_before_them(
         drop(rowhook);
     }
 }
+
+#[tokio::test]
+async fn a_truncated_hook_has_heard_what_was_committed_before_that() {
+    let (hooks, database, receiver) = (
+        Hooks::Own,
+        Hooks::Own.database().await,
+        Receiver::start().await,
+    );
+    let url = receiver.url();
+    let rowhook = hooks.start(&database).await;
+    for path in ["first", "second"] {
+        hooks.add(&database, &url, path).await;
+    }
+    database.until_all_is_confirmed().await;
+    End::Killed.of(rowhook);
+    database.sql(&book(1)).await;
+    database
+        .sql(&format!(
+            "begin; {}; update rowhook.hook set target = target || '2'; {}; truncate rowhook.hook restart identity; {};
+             {}; {}; commit; {}",
+            book(2),
+            book(3),
+            book(4),
+            hooks.adding(&url, "third"),
+            book(5),
+            book(6)
+        ))
+        .await;
+    let _rowhook = hooks.start(&database).await;
+    database.until_all_has_arrived().await;
+    assert_eq!(
+        heard(&receiver),
+        [
+            "first2: 3",
+            "first: 1 2",
+            "second2: 3",
+            "second: 1 2",
+            "third: 5 6"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn of_a_truncated_table_of_the_application_the_log_says_what_is_not_known() {
+    let hooks = Hooks::Full;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    let url = receiver.url();
+    let rowhook = hooks.start(&database).await;
+    hooks.add(&database, &url, "first").await;
+    database.until_all_is_confirmed().await;
+    End::Stopped.of(rowhook);
+    database
+        .sql(&format!(
+            "{}; truncate webhook; {}; {}",
+            book(1),
+            hooks.adding(&url, "second"),
+            book(2)
+        ))
+        .await;
+    let mut rowhook = hooks.start(&database).await;
+    rowhook
+        .until_log("the hook table was truncated while rowhook did not read")
+        .await;
+    database.until_all_has_arrived().await;
+    assert_eq!(heard(&receiver), ["second: 2"]);
+}
+
+#[tokio::test]
+async fn without_whole_old_rows_hooks_are_met_as_they_became_and_that_is_said() {
+    let hooks = Hooks::Keyed;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    let url = receiver.url();
+    let rowhook = hooks.start(&database).await;
+    let mut ids = Vec::new();
+    for path in ["edited", "deleted", "off", "on", "again"] {
+        ids.push(hooks.add(&database, &url, path).await);
+    }
+    let [edited, deleted, off, on, again] = ids.try_into().unwrap();
+    database
+        .sql(&format!(
+            "update webhook set active = false where id = {on}"
+        ))
+        .await;
+    database.until_all_is_confirmed().await;
+    End::Killed.of(rowhook);
+    let long = connect(&database.url).await;
+    long.batch_execute(&format!("begin; {}", hooks.adding(&url, "long")))
+        .await
+        .unwrap();
+    for sql in [
+        book(1),
+        format!("update webhook set target = '{url}/edited2' where id = {edited}"),
+        format!("update webhook set event = 'book.removed' where id = {edited}"),
+        format!("delete from webhook where id in ({deleted}, {again})"),
+        format!("update webhook set active = not active where id in ({off}, {on})"),
+        format!(
+            "insert into webhook (id, owner, event, target) values ({again}, '7', 'book.added', '{url}/again2')"
+        ),
+    ] {
+        database.sql(&sql).await;
+    }
+    long.batch_execute("commit").await.unwrap();
+    database.sql(&book(2)).await;
+    let mut rowhook = hooks.start(&database).await;
+    rowhook
+        .until_log("the stream does not say how they were before")
+        .await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(
+        heard(&receiver),
+        ["again2: 2", "edited2: 1", "long: 2", "on: 2"]
+    );
+    assert_eq!(kept(&database).await, format!("{url}/off 1"));
+    let check = rowhook_check(&database, hooks);
+    assert!(
+        check.contains("the stream does not carry the whole old row of a hook in webhook")
+            && check.contains("set identity = \"full\" under [tables.webhook]"),
+        "{check}"
+    );
+    End::Stopped.of(rowhook);
+
+    // What check advises is taken, and nothing is left to say.
+    let config = database.config(&format!(
+        "{}[tables.webhook]\nidentity = \"full\"\n",
+        hooks.config()
+    ));
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    let identity = "select relreplident from pg_class where relname = 'webhook'";
+    assert_eq!(database.ask(identity).await, "f");
+    let check = harness::rowhook(&config, &["check"]).out;
+    assert!(!check.contains("whole old row of a hook"), "{check}");
+}
+
+fn rowhook_check(database: &Database, hooks: Hooks) -> String {
+    harness::rowhook(&database.config(&hooks.config()), &["check"]).out
+}
+
+#[tokio::test]
+async fn a_hook_that_could_not_be_used_hears_nothing_of_that_time() {
+    for hooks in [Hooks::Own, Hooks::Full] {
+        let (database, receiver) = (hooks.database().await, Receiver::start().await);
+        let (url, table) = (receiver.url(), hooks.table());
+        let rowhook = hooks.start(&database).await;
+        let id = hooks.add(&database, &url, "mended").await;
+        database
+            .sql(&format!(
+                "update {table} set filter = 'nonsense(' where id = {id}"
+            ))
+            .await;
+        database.until_all_is_confirmed().await;
+        End::Killed.of(rowhook);
+        database
+            .sql(&format!(
+                "{}; update {table} set filter = null where id = {id}; {}",
+                book(1),
+                book(2)
+            ))
+            .await;
+        let _rowhook = hooks.start(&database).await;
+        database.until_all_has_arrived().await;
+        assert_eq!(heard(&receiver), ["mended: 2"], "{hooks:?}");
+        // Its reason is gone from the record.
+        let invalid = match hooks {
+            Hooks::Own => "select count(*) = 0 from rowhook.hook where invalid is not null",
+            Hooks::Full | Hooks::Keyed => "select count(*) = 0 from rowhook.invalid_hook",
+        };
+        database.until("nothing is invalid", invalid).await;
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_or_a_new_column_does_not_change_what_hooks_were() {
+    let hooks = Hooks::Full;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    let url = receiver.url();
+    let rowhook = hooks.start(&database).await;
+    let first = hooks.add(&database, &url, "first").await;
+    database.until_all_is_confirmed().await;
+    End::Stopped.of(rowhook);
+    database
+        .sql(&format!(
+            "{}; update webhook set target = target || '2' where id = {first}; {}",
+            book(1),
+            book(2)
+        ))
+        .await;
+    database
+        .sql("alter table webhook rename column target to url")
+        .await;
+    database
+        .sql(&format!(
+            "update webhook set url = url || '3' where id = {first}; {}",
+            book(3)
+        ))
+        .await;
+    let config = database.config(
+        &hooks
+            .config()
+            .replace("owner = \"owner\"", "owner = \"owner\"\ntarget = \"url\""),
+    );
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    database.until_all_has_arrived().await;
+    let expected = ["first: 1", "first2: 2", "first23: 3"];
+    let sorted = |receiver: &Receiver| {
+        let mut lines = heard(receiver);
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&receiver), expected);
+    End::Killed.of(rowhook);
+
+    database
+        .sql(&format!(
+            "{}; update webhook set url = '{url}/second' where id = {first}",
+            book(4)
+        ))
+        .await;
+    database
+        .sql(&format!(
+            "alter table webhook add payload text; update webhook set payload = 'row'; {}",
+            book(5)
+        ))
+        .await;
+    let config = config.replace(
+        "target = \"url\"",
+        "target = \"url\"\npayload = \"payload\"",
+    );
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    let calls = receiver.expect(5).await;
+    let last: Vec<_> = calls[3..]
+        .iter()
+        .map(|call| (&*call.path, call.json()["id"].as_i64()))
+        .collect();
+    assert_eq!(last, [("/hook/first23", None), ("/hook/second", Some(5))]);
+}
+
+#[tokio::test]
+async fn hooks_of_an_owner_who_was_deleted_meanwhile_hear_what_was_committed_before() {
+    let hooks = Hooks::Own;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    database
+        .sql("create table reader (id bigint primary key); insert into reader values (7)")
+        .await;
+    let config = format!("{BOOK_EVENTS}\n[hook_table]\nowner_exists = \"reader.id\"\n");
+    let mut rowhook = database.rowhook(&config).await;
+    rowhook.until_log("attached slot=").await;
+    hooks.add(&database, &receiver.url(), "reader").await;
+    database.until_all_is_confirmed().await;
+    End::Killed.of(rowhook);
+    database
+        .sql(&format!("{}; delete from reader; {}", book(1), book(2)))
+        .await;
+    let _rowhook = database.rowhook(&config).await;
+    receiver.expect(1).await;
+    let disabled = "select count(*) = 1 from rowhook.hook where not active";
+    database.until("the hook is disabled", disabled).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(heard(&receiver), ["reader: 1"]);
+}
+
+#[tokio::test]
+async fn more_than_memory_keeps_is_read_twice_and_says_the_same() {
+    let hooks = Hooks::Own;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    let url = receiver.url();
+    let rowhook = hooks.start(&database).await;
+    let ids = [
+        hooks.add(&database, &url, "edited").await,
+        hooks.add(&database, &url, "deleted").await,
+    ];
+    database.until_all_is_confirmed().await;
+    End::Killed.of(rowhook);
+    let many = "insert into book select n, 9, 1, repeat('x', 1000), 1 from generate_series";
+    database
+        .sql(&format!(
+            "{}; {many} (1000, 11000) n; update rowhook.hook set target = target || '2' where id = {}; {}",
+            book(1),
+            ids[0],
+            book(2)
+        ))
+        .await;
+    database
+        .sql(&format!(
+            "{many} (20000, 30000) n; delete from rowhook.hook where id = {}; {}",
+            ids[1],
+            book(3)
+        ))
+        .await;
+    let mut rowhook = hooks.start(&database).await;
+    rowhook.until_log("hooks loaded hooks=2 changed=2").await;
+    database.until_all_has_arrived().await;
+    assert_eq!(
+        heard(&receiver),
+        ["deleted: 1 2", "edited2: 2 3", "edited: 1"]
+    );
+}
+
+#[tokio::test]
+async fn a_row_with_the_id_of_a_hook_of_the_file_does_not_stop_that_hook() {
+    let (database, receiver) = (Database::bookstore().await, Receiver::start().await);
+    database
+        .sql("create table webhook (id text primary key, owner text, event text, target text)")
+        .await;
+    let url = receiver.url();
+    let config = format!(
+        "{BOOK_EVENTS}\n[hook_table]\ntable = \"webhook\"\nowner = \"owner\"\n\n\
+         [[hooks]]\nname = \"warehouse\"\nevents = [\"book.added\"]\ntarget = \"{url}/file\"\n"
+    );
+    let rowhook = database.rowhook(&config).await;
+    let insert =
+        format!("insert into webhook values ('warehouse', '7', 'book.added', '{url}/row')");
+    database.sql(&format!("{insert}; {}", book(1))).await;
+    database
+        .sql(&format!("delete from webhook; {}", book(2)))
+        .await;
+    database.until_all_has_arrived().await;
+    End::Killed.of(rowhook);
+    database
+        .sql(&format!(
+            "{insert}; delete from webhook; {}; {insert}; {}",
+            book(3),
+            book(4)
+        ))
+        .await;
+    let _rowhook = database.rowhook(&config).await;
+    database.until_all_has_arrived().await;
+    assert_eq!(heard(&receiver), ["file: 1 2 3 4"]);
+}
+
+#[tokio::test]
+async fn a_locked_hook_table_holds_up_the_stream_once_and_not_for_each_row() {
+    let hooks = Hooks::Keyed;
+    let (database, receiver) = (hooks.database().await, Receiver::start().await);
+    let url = receiver.url();
+    // Values out of line, which an update of other columns leaves out of the stream.
+    database
+        .sql("alter table webhook alter headers set storage external")
+        .await;
+    let config = format!(
+        "{}\n[[hooks]]\nname = \"file\"\nevents = [\"book.added\"]\ntarget = \"{url}/file\"\n",
+        hooks.config()
+    );
+    let mut rowhook = database.rowhook(&config).await;
+    rowhook.until_log("attached slot=").await;
+    database
+        .sql(&format!(
+            "insert into webhook (owner, event, target, headers)
+             select '7', 'book.removed', '{url}/' || n, jsonb_build_object('x-large', repeat('x', 3000))
+             from generate_series(1, 50) n"
+        ))
+        .await;
+    database.until_all_is_confirmed().await;
+    let lock = connect(&database.url).await;
+    database
+        .sql(&format!(
+            "begin; update webhook set event = 'book.added'; {}",
+            book(1)
+        ))
+        .await;
+    // It gets the lock when the update is committed, before anybody can read a row.
+    let locked = tokio::spawn(async move {
+        lock.batch_execute("begin; lock table webhook")
+            .await
+            .unwrap();
+        lock
+    });
+    let waits =
+        "select count(*) = 1 from pg_locks where relation = 'webhook'::regclass and not granted";
+    database.until("the lock is waited for", waits).await;
+    database.sql("commit").await;
+    let lock = locked.await.unwrap();
+    receiver.expect(1).await;
+    assert_eq!(heard(&receiver), ["file: 1"]);
+    lock.batch_execute("commit").await.unwrap();
+    // The hooks go on as soon as their rows can be read.
+    let none = "select count(*) = 0 from rowhook.invalid_hook";
+    database.until("no hook is set aside", none).await;
+    database.sql(&book(2)).await;
+    receiver.expect(52).await;
+}
+
+/// Numbers that only look random, the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
+    }
+}
+
+/// A hook as the oracle knows it.
+#[derive(Debug, Clone)]
+struct Known {
+    id: u64,
+    owner: &'static str,
+    event: &'static str,
+    path: u64,
+    active: bool,
+    filter: Option<&'static str>,
+}
+
+impl Known {
+    fn hears(&self, owner: &str, price: u64) -> bool {
+        let wants = match self.filter {
+            None => true,
+            Some("new.price > 50") => price > 50,
+            Some(_) => price <= 50,
+        };
+        self.active && self.owner == owner && self.event == "book.added" && wants
+    }
+}
+
+/// What is done, and what follows from it, in the order of the commits.
+struct Oracle {
+    dice: Dice,
+    hooks: Vec<Known>,
+    next_hook: u64,
+    next_book: u64,
+    /// `target book`
+    expected: BTreeSet<String>,
+}
+
+impl Oracle {
+    fn text(value: Option<&str>) -> String {
+        value.map_or("null".into(), |value| format!("'{value}'"))
+    }
+
+    fn insert_hook(&mut self, table: &str, url: &str, id: u64) -> String {
+        let known = Known {
+            id,
+            owner: self.dice.one_of(&["7", "8"]),
+            event: self
+                .dice
+                .one_of(&["book.added", "book.added", "book.removed"]),
+            path: self.dice.below(1_000_000),
+            active: self.dice.below(4) > 0,
+            filter: self.dice.one_of(&[
+                None,
+                None,
+                Some("new.price > 50"),
+                Some("new.price <= 50"),
+            ]),
+        };
+        let Known {
+            owner,
+            event,
+            path,
+            active,
+            ..
+        } = known;
+        let filter = Self::text(known.filter);
+        let overriding = if table == "webhook" {
+            ""
+        } else {
+            "overriding system value"
+        };
+        self.hooks.push(known);
+        format!(
+            "insert into {table} (id, owner, event, target, active, filter) {overriding}
+             values ({id}, '{owner}', '{event}', '{url}/{path}', {active}, {filter})"
+        )
+    }
+
+    /// One statement, and its effect.
+    fn step(&mut self, table: &str, url: &str) -> String {
+        let all = self.hooks.len() as u64;
+        match self.dice.below(12) {
+            0..5 => self.insert_book(url),
+            5 | 6 => {
+                self.next_hook += 1;
+                self.insert_hook(table, url, self.next_hook)
+            }
+            7 if self.next_hook > 0 => {
+                // An id that was used before, if it is free.
+                let id = 1 + self.dice.below(self.next_hook);
+                if self.hooks.iter().any(|hook| hook.id == id) {
+                    return self.insert_book(url);
+                }
+                self.insert_hook(table, url, id)
+            }
+            8 if all > 0 => {
+                let at = usize::try_from(self.dice.below(all)).unwrap();
+                let id = self.hooks.remove(at).id;
+                format!("delete from {table} where id = {id}")
+            }
+            9 if table != "webhook" && self.dice.below(6) == 0 => {
+                self.hooks.clear();
+                format!("truncate {table}")
+            }
+            _ if all > 0 => {
+                let at = usize::try_from(self.dice.below(all)).unwrap();
+                let (kind, dice) = (self.dice.below(5), &mut self.dice);
+                let hook = &mut self.hooks[at];
+                let set = match kind {
+                    0 => {
+                        hook.owner = dice.one_of(&["7", "8"]);
+                        format!("owner = '{}'", hook.owner)
+                    }
+                    1 => {
+                        hook.event = dice.one_of(&["book.added", "book.removed"]);
+                        format!("event = '{}'", hook.event)
+                    }
+                    2 => {
+                        hook.active = !hook.active;
+                        format!("active = {}", hook.active)
+                    }
+                    3 => {
+                        hook.path = dice.below(1_000_000);
+                        format!("target = '{url}/{}'", hook.path)
+                    }
+                    _ => {
+                        hook.filter =
+                            dice.one_of(&[None, Some("new.price > 50"), Some("new.price <= 50")]);
+                        format!("filter = {}", Self::text(hook.filter))
+                    }
+                };
+                format!("update {table} set {set} where id = {}", hook.id)
+            }
+            _ => self.insert_book(url),
+        }
+    }
+
+    fn insert_book(&mut self, url: &str) -> String {
+        self.next_book += 1;
+        let (book, owner, price) = (
+            self.next_book,
+            self.dice.one_of(&["7", "8"]),
+            self.dice.below(100),
+        );
+        let hearing = self.hooks.iter().filter(|hook| hook.hears(owner, price));
+        let told = hearing.map(|hook| format!("{url}/{} {book}", hook.path));
+        self.expected.extend(told.collect::<Vec<_>>());
+        format!("insert into book values ({book}, {owner}, 1, 'book', {price})")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_done_while_rowhook_comes_and_goes_each_book_meets_the_hooks_of_its_place() {
+    let sequences: u64 = std::env::var("HOOK_SEQUENCES").map_or(3, |text| text.parse().unwrap());
+    for number in 0..2 * sequences {
+        let hooks = if number % 2 == 0 {
+            Hooks::Own
+        } else {
+            Hooks::Full
+        };
+        let (database, receiver) = (hooks.database().await, Receiver::start().await);
+        let (url, table) = (receiver.url(), hooks.table());
+        let mut oracle = Oracle {
+            dice: Dice(number),
+            hooks: Vec::new(),
+            next_hook: 0,
+            next_book: 0,
+            expected: BTreeSet::new(),
+        };
+        let mut rowhook = Some(hooks.start(&database).await);
+        for _ in 0..60 {
+            match (oracle.dice.below(6), rowhook.take()) {
+                (0, Some(running)) => End::Killed.of(running),
+                (1, Some(running)) => End::Stopped.of(running),
+                (0, None) => rowhook = Some(hooks.start(&database).await),
+                (_, running) => rowhook = running,
+            }
+            let steps = 1 + oracle.dice.below(4);
+            let steps: Vec<String> = (0..steps).map(|_| oracle.step(table, &url)).collect();
+            let sql = format!("begin; {}; commit", steps.join("; "));
+            database.sql(&sql).await;
+        }
+        drop(rowhook);
+        let _rowhook = hooks.start(&database).await;
+        database.until_all_is_confirmed().await;
+        let calls = receiver.calls();
+        let told = calls.iter().map(|call| {
+            let body = call.json();
+            let target = body["hook"]["target"].as_str().unwrap().to_owned();
+            assert!(target.ends_with(&call.path), "{target} at {}", call.path);
+            format!("{target} {}", body["data"]["id"])
+        });
+        let mut told: BTreeSet<String> = told.collect();
+        let kept = kept(&database).await;
+        told.extend(
+            kept.split(',')
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned),
+        );
+        let missing: Vec<_> = oracle.expected.difference(&told).collect();
+        let wrong: Vec<_> = told.difference(&oracle.expected).collect();
+        assert!(
+            missing.is_empty() && wrong.is_empty(),
+            "sequence {number}, {hooks:?}: missing {missing:?}, wrong {wrong:?}"
+        );
+    }
+}
