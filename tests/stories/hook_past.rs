@@ -297,10 +297,10 @@ async fn a_truncated_hook_has_heard_what_was_committed_before_that() {
     assert_eq!(
         heard(&receiver),
         [
-            "first2: 3",
             "first: 1 2",
-            "second2: 3",
+            "first2: 3",
             "second: 1 2",
+            "second2: 3",
             "third: 5 6"
         ]
     );
@@ -469,12 +469,7 @@ async fn a_renamed_or_a_new_column_does_not_change_what_hooks_were() {
     rowhook.until_log("attached slot=").await;
     database.until_all_has_arrived().await;
     let expected = ["first: 1", "first2: 2", "first23: 3"];
-    let sorted = |receiver: &Receiver| {
-        let mut lines = heard(receiver);
-        lines.sort();
-        lines
-    };
-    assert_eq!(sorted(&receiver), expected);
+    assert_eq!(heard(&receiver), expected);
     End::Killed.of(rowhook);
 
     database
@@ -560,7 +555,7 @@ async fn more_than_memory_keeps_is_read_twice_and_says_the_same() {
     database.until_all_has_arrived().await;
     assert_eq!(
         heard(&receiver),
-        ["deleted: 1 2", "edited2: 2 3", "edited: 1"]
+        ["deleted: 1 2", "edited: 1", "edited2: 2 3"]
     );
 }
 
@@ -845,20 +840,21 @@ async fn whatever_is_done_while_rowhook_comes_and_goes_each_book_meets_the_hooks
         drop(rowhook);
         let _rowhook = hooks.start(&database).await;
         database.until_all_is_confirmed().await;
-        let calls = receiver.calls();
-        let told = calls.iter().map(|call| {
-            let body = call.json();
-            let target = body["hook"]["target"].as_str().unwrap().to_owned();
-            assert!(target.ends_with(&call.path), "{target} at {}", call.path);
-            format!("{target} {}", body["data"]["id"])
-        });
-        let mut told: BTreeSet<String> = told.collect();
+        // What is kept is read first: it may be on its way.
         let kept = kept(&database).await;
-        told.extend(
-            kept.split(',')
-                .filter(|line| !line.is_empty())
-                .map(str::to_owned),
-        );
+        let mut told: BTreeSet<String> = kept
+            .split(',')
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect();
+        told.extend(receiver.calls().iter().map(|call| {
+            let body = call.json();
+            format!(
+                "{} {}",
+                body["hook"]["target"].as_str().unwrap(),
+                body["data"]["id"]
+            )
+        }));
         let missing: Vec<_> = oracle.expected.difference(&told).collect();
         let wrong: Vec<_> = told.difference(&oracle.expected).collect();
         assert!(
