@@ -94,8 +94,8 @@ impl Reader {
         }
     }
 
-    /// Reads a row of the hook table, again and again for a while where the database cannot answer now: what comes after
-    /// it in the stream may be for the hook. When that has taken too long, no row is waited for until one can be read.
+    /// Reads a row of the hook table, again and again for a while where the database cannot answer now: what comes next
+    /// in the stream may be for the hook. When that has taken too long, no row is waited for until one can be read.
     async fn load_again(
         &mut self,
         client: &Client,
