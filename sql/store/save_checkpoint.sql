@@ -1,5 +1,5 @@
 -- Saves a checkpoint: what is about to be confirmed to the slot, how far the transaction at which it stands is settled,
--- and which hooks have been switched off ($8) and on ($9) by then.
+-- which hooks have been switched off ($8) and on ($9) by then, and which table they are in.
 with switched_off as (
     insert into off_hook (slot, hook)
     select $1, hook
@@ -13,8 +13,8 @@ switched_on as (
         and hook = any($9::text[])
 )
 
-insert into progress (slot, system_identifier, timeline, confirmed, commit_lsn, events, rules)
-values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7)
+insert into progress (slot, system_identifier, timeline, confirmed, commit_lsn, events, rules, hook_table)
+values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7, $10)
 on conflict (slot) do update
 set
     system_identifier = excluded.system_identifier,
@@ -29,4 +29,5 @@ set
     commit_lsn = coalesce(excluded.commit_lsn, progress.commit_lsn),
     events = coalesce(excluded.events, progress.events),
     rules = coalesce(excluded.rules, progress.rules),
+    hook_table = coalesce(excluded.hook_table, progress.hook_table),
     updated_at = clock_timestamp()

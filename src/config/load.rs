@@ -179,19 +179,21 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .need("events", "[events] with \"book.added\" = \"book.created\"")
         .and_then(|value| value.open_table())
         .map_or_else(Events::unknown, |section| Events::read(&section, models));
-    let tables = tables.map(|section| tables::read(&section, &events));
+    let hook_section = section("hook_table", &hook_table::KEYS);
+    let hook_table = hook_section.as_ref().and_then(hook_table::read);
+    let of_hooks = hook_table.as_ref().map(|hooks| &hooks.columns.table);
+    let tables = tables.map(|section| tables::read(&section, &events, of_hooks));
     let delivery = section("delivery", &delivery::KEYS).map(|section| delivery::read(&section));
     let delivery = delivery.unwrap_or_default();
     let hooks = file.find("hooks");
     let hooks = hooks.map(|value| hooks::read(value, &events, &delivery, folder));
-    let hook_table = section("hook_table", &hook_table::KEYS);
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
     let config = Config {
         path: path.to_owned(),
         tables: tables.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
-        owner_exists: hook_table.as_ref().and_then(hook_table::owner_exists),
-        hook_table: hook_table.as_ref().and_then(hook_table::read),
+        owner_exists: hook_section.as_ref().and_then(hook_table::owner_exists),
+        hook_table,
         history: history.unwrap_or_default(),
         server: section("server", &server::KEYS).and_then(|section| server::read(&section)),
         console: section("console", &console::KEYS).and_then(|section| console::read(&section)),

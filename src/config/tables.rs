@@ -94,9 +94,15 @@ pub(super) fn models(table: &Table<'_>) -> Vec<(TableName, Model)> {
     models.collect()
 }
 
-pub(super) fn read(table: &Table<'_>, events: &Events) -> Vec<TableRules> {
+/// Reads the rules of tables. That of the hooks, `of_hooks`, may have some although no event is about it.
+pub(super) fn read(
+    table: &Table<'_>,
+    events: &Events,
+    of_hooks: Option<&TableName>,
+) -> Vec<TableRules> {
     let mut rules: Vec<TableRules> = Vec::new();
-    let looked_up = looked_up(table);
+    let mut looked_up = looked_up(table);
+    looked_up.extend(of_hooks.cloned());
     for value in table.iter() {
         let Some(read) = read_one(value, events, &looked_up) else {
             continue;

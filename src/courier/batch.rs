@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::{
     config::Batch,
     delivery::{Delivery, lane::Place, load::is_json},
+    hook::Hook,
 };
 
 /// The most bytes of an array, unless it has a single member.
@@ -23,6 +24,8 @@ pub struct Gathering {
     /// The bytes of the array, its brackets and commas included.
     bytes: usize,
     content_type: Option<Arc<str>>,
+    /// The hook as it was at the place of the first member.
+    hook: Option<Arc<Hook>>,
     oldest: Option<Instant>,
     full: bool,
 }
@@ -35,6 +38,7 @@ impl Gathering {
             members: 0,
             bytes: 1,
             content_type: None,
+            hook: None,
             oldest: None,
             full: false,
         }
@@ -43,9 +47,12 @@ impl Gathering {
     /// Takes a delivery in, if it can come along. If it cannot, no later one can either.
     pub fn admit(&mut self, delivery: &Delivery) -> bool {
         let bytes = self.bytes + delivery.body.len() + 1;
+        let hook = delivery.held.as_ref().and_then(|held| held.hook.clone());
         if let Some(content_type) = &self.content_type {
+            let is_same_hook =
+                self.hook.as_ref().map(Arc::as_ptr) == hook.as_ref().map(Arc::as_ptr);
             let fits = bytes <= LARGEST && *content_type == delivery.content_type;
-            self.full |= !fits;
+            self.full |= !fits || !is_same_hook;
         }
         if self.full {
             return false;
@@ -57,6 +64,7 @@ impl Gathering {
             None => true,
         };
         self.content_type = Some(Arc::clone(&delivery.content_type));
+        self.hook = hook;
         let since = delivery.held.as_ref().map(|held| held.since);
         self.oldest = [self.oldest, since].into_iter().flatten().min();
         true
@@ -239,6 +247,7 @@ mod tests {
                     .now_or_never()
                     .unwrap(),
                 since,
+                hook: None,
             }),
             ..small(number, number)
         }

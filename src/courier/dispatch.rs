@@ -153,7 +153,10 @@ impl Courier {
         }
         round.in_flight += 1;
         round.throughput.record(deliveries.len());
-        let (courier, hook) = (Arc::clone(self), Arc::clone(hook));
+        // Its first attempt goes where the hook pointed then, whatever has been changed since.
+        let held = deliveries.first().and_then(|first| first.held.as_ref());
+        let then = held.and_then(|held| held.hook.as_ref());
+        let (courier, hook) = (Arc::clone(self), Arc::clone(then.unwrap_or(hook)));
         round.tasks.push(Box::pin(async move {
             let (outcome, left) = courier.try_fresh(&hook, deliveries).await;
             Done::Fresh {

@@ -136,7 +136,8 @@ impl Courier {
         }
     }
 
-    /// The hook has been made, changed or enabled. What waits goes where the hook points now.
+    /// The hook has been made, changed or enabled. What is parked goes where the hook points now; what the stream has
+    /// handed over still has its first attempt where it pointed then.
     pub fn update(self: &Arc<Self>, hook: Arc<Hook>) {
         self.change(|state| {
             state.hook = Some(hook);

@@ -214,6 +214,7 @@ mod tests {
                 ticket: ledger.ticket(number, &courier.id),
                 memory: courier.context.memory.stream.acquire(1).await,
                 since: Instant::now(),
+                hook: None,
             }),
         }
     }

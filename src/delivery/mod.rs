@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::{lane::Place, ledger::Ticket, memory_budget::Permit};
-use crate::{event::Position, lookup::permission::VisibilityCheck};
+use crate::{event::Position, hook::Hook, lookup::permission::VisibilityCheck};
 
 /// One event for one hook.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub struct Held {
     pub memory: Permit,
     /// Since when it is held.
     pub since: Instant,
+    /// The hook at the event's place in the stream, whose target it is sent to; `None`: as it is when it is sent.
+    pub hook: Option<Arc<Hook>>,
 }
 
 impl Delivery {

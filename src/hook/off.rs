@@ -1,8 +1,8 @@
-//! Which hooks are disabled at the position of the slot. After a crash, a hook is therefore still sent what was
-//! committed before it was disabled, and nothing that was committed while it was disabled.
+//! Which hooks of the application's table are disabled at the position of the slot, for a table of which the stream
+//! carries no whole old rows. After a crash, a hook is therefore still sent what was committed before it was disabled,
+//! and nothing that was committed while it was disabled.
 //!
-//! The hook table holds the present state of the hooks, while the stream begins again somewhat earlier. The state at
-//! the confirmed position is saved together with the position.
+//! It is saved together with the position, as is which table the hooks were in.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -19,6 +19,10 @@ pub struct OffHooks(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    /// The oid of the hook table, and from which position on its changes are in the stream.
+    table: Option<(u32, Lsn)>,
+    /// Whether anything is noted. rowhook's own table needs none of this.
+    kept: bool,
     off: HashSet<HookId>,
     /// The changes that are not saved yet, in the order of the stream.
     turned: Vec<Turn>,
@@ -32,12 +36,25 @@ struct Turn {
 }
 
 impl OffHooks {
-    /// Starts from the saved state, in which these hooks are off.
-    pub fn begin(&self, off: impl IntoIterator<Item = HookId>) {
+    /// Starts from the saved state, in which these hooks are off. Unless `kept`, no changes are noted.
+    pub fn begin(&self, off: impl IntoIterator<Item = HookId>, kept: bool) {
         *self.lock() = State {
+            table: None,
+            kept,
             off: off.into_iter().collect(),
             turned: Vec::new(),
         };
+    }
+
+    /// The hooks are in this table, of which the stream has all changes from `from` on.
+    pub fn are_in(&self, table: Option<u32>, from: Lsn) {
+        self.lock().table = table.map(|table| (table, from));
+    }
+
+    /// The table of the hooks, where the stream has all of its changes from `confirmed` on.
+    pub fn table(&self, confirmed: Lsn) -> Option<u32> {
+        let (table, from) = self.lock().table?;
+        (from <= confirmed).then_some(table)
     }
 
     /// Is the hook off at the position of the reader?
@@ -48,6 +65,9 @@ impl OffHooks {
     /// Records that the transaction `at` switched a hook off, or on. A hook that was removed counts as on.
     pub fn turn(&self, hook: &HookId, off: bool, at: Lsn) {
         let mut state = self.lock();
+        if !state.kept {
+            return;
+        }
         let has_changed = if off {
             state.off.insert(hook.clone())
         } else {
@@ -99,7 +119,7 @@ mod tests {
     fn what_was_turned_is_noted_with_the_position_and_not_before() {
         let hook = |id: &str| HookId::new(id, false);
         let off = OffHooks::default();
-        off.begin([hook("1")]);
+        off.begin([hook("1")], true);
         off.turn(&hook("1"), true, Lsn(10));
         off.turn(&hook("2"), true, Lsn(20));
         off.turn(&hook("1"), false, Lsn(30));
@@ -114,5 +134,21 @@ mod tests {
         assert_eq!(off.turned(Lsn(51)), (vec![hook("2")], vec![]));
         off.noted(Lsn(51));
         assert_eq!(off.turned(Lsn(99)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn nothing_is_noted_of_a_table_that_needs_none_of_it() {
+        let off = OffHooks::default();
+        off.begin([], false);
+        off.turn(&HookId::new("1", false), true, Lsn(10));
+        assert_eq!(off.turned(Lsn(99)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn the_table_is_noted_from_where_the_stream_has_its_changes() {
+        let off = OffHooks::default();
+        off.begin([], false);
+        off.are_in(Some(7), Lsn(10));
+        assert_eq!((off.table(Lsn(9)), off.table(Lsn(10))), (None, Some(7)));
     }
 }

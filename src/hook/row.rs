@@ -126,6 +126,40 @@ pub enum Streamed {
     Partial(HookId),
 }
 
+/// Where a row of the stream has what a column is named for.
+enum Place {
+    /// In this column.
+    At(usize),
+    /// Nowhere: the table did not have that column yet.
+    NotYet,
+    /// It is not known where.
+    Unknown,
+}
+
+impl Place {
+    /// The place of the column `name`, which may have had another name when the row was written.
+    fn of(relation: &Relation, name: &str) -> Self {
+        if let Some(at) = relation.column(name) {
+            return Self::At(at);
+        }
+        let now = &relation.numbers;
+        let Some(at) = now.iter().position(|(other, _)| other == name) else {
+            return Self::Unknown;
+        };
+        let then = &relation.columns;
+        let is_there = |name: &str| now.iter().any(|(other, _)| other == name);
+        if then.iter().all(|column| is_there(&column.name)) {
+            return Self::NotYet;
+        }
+        // Where no column has come or gone since, each is where it was, and this one had a name that is used no more.
+        let is_same_shape = now.len() == then.len() && then.iter().all(|column| !column.generated);
+        match then.get(at) {
+            Some(column) if is_same_shape && !is_there(&column.name) => Self::At(at),
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl HookRow {
     /// Reads a row from the stream.
     ///
@@ -140,16 +174,31 @@ impl HookRow {
         let mut texts_of_row = [const { None }; TEXTS];
         for (text, column) in texts_of_row.iter_mut().zip(texts(columns)) {
             let Some(column) = column else { continue };
-            *text = match relation.column(column).and_then(|at| tuple.get(at)) {
-                Some(Value::Text(bytes)) => Some(cast_to_text(relation, column, bytes)),
+            let at = match Place::of(relation, column) {
+                Place::At(at) => at,
+                // All hooks were active as long as there was no column for that.
+                Place::NotYet if Some(column) == columns.active.as_deref() => {
+                    *text = Some("true".to_owned());
+                    continue;
+                }
+                Place::NotYet => continue,
+                Place::Unknown => return Ok(Streamed::Partial(id)),
+            };
+            *text = match tuple.get(at) {
+                Some(Value::Text(bytes)) => Some(cast_to_text(relation, at, bytes)),
                 Some(Value::Null) => None,
-                // The stream left it out, or the table had no such column when this was written. Whether it has one now
-                // is seen when the row is read again.
                 Some(Value::Unchanged) | None => return Ok(Streamed::Partial(id)),
             };
         }
         let row = Self::from_texts(columns, id, texts_of_row, None);
         Ok(Streamed::Row(Box::new(row)))
+    }
+
+    /// The row without the time when it was made: it is known where in the stream that was.
+    #[must_use]
+    pub fn undated(mut self) -> Self {
+        self.created_at = None;
+        self
     }
 
     /// Reads a row that [`select`] gave.
@@ -419,12 +468,13 @@ impl Constraints {
 /// # Errors
 /// When the table has no such column, or the row has no id.
 pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple) -> Result<HookId> {
-    let at = relation.column(&columns.id).with_context(|| {
-        format!(
+    let Place::At(at) = Place::of(relation, &columns.id) else {
+        anyhow::bail!(
             "the hook table {} has no column {:?}",
-            columns.table, columns.id
-        )
-    })?;
+            columns.table,
+            columns.id
+        );
+    };
     let Some(Value::Text(id)) = tuple.get(at) else {
         anyhow::bail!(
             "a row of the hook table {} came without its {:?}",
@@ -436,19 +486,13 @@ pub fn id_from_stream(columns: &HookColumns, relation: &Relation, tuple: &Tuple)
     let numeric = [Type::INT2, Type::INT4, Type::INT8]
         .iter()
         .any(|ty| Some(ty.oid()) == oid);
-    Ok(HookId::new(
-        cast_to_text(relation, &columns.id, id),
-        numeric,
-    ))
+    Ok(HookId::new(cast_to_text(relation, at, id), numeric))
 }
 
 /// A value of the stream as `::text` writes it, so that a row is the same from the stream and from the table.
-fn cast_to_text(relation: &Relation, column: &str, bytes: &[u8]) -> String {
+fn cast_to_text(relation: &Relation, at: usize, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let column = relation
-        .column(column)
-        .and_then(|at| relation.columns.get(at));
-    match column {
+    match relation.columns.get(at) {
         Some(column) => column.cast_to_text(&text).to_owned(),
         None => text.into_owned(),
     }
@@ -492,7 +536,8 @@ pub async fn load_all<T: Send + 'static>(
 }
 
 /// Reads the rows of the hook table one after the other, which takes longer than [`load_all`], but a row that cannot be
-/// read spoils no other. `take` receives each row, or the reason why it cannot be read with its id, where that can.
+/// read spoils no other, and not the transaction that this must be done in. `take` receives each row, or the reason why
+/// it cannot be read with its id, where that can.
 ///
 /// # Errors
 /// When the connection is lost, or the table as a whole cannot be read.
@@ -514,6 +559,7 @@ pub async fn load_each(
     for place in places {
         let (oid, place): (u32, &str) = (place.try_get(0)?, place.try_get(1)?);
         let read = async {
+            client.batch_execute("savepoint hook_row").await?;
             let row = client.query_opt(&whole, &[&oid, &place]).await?;
             row.map(|row| HookRow::from_sql(columns, &row)).transpose()
         };
@@ -526,10 +572,13 @@ pub async fn load_each(
             Ok(None) => continue,
             Err(error) => Refusal::of_any(error).with_context(what)?,
         };
+        const BACK: &str = "rollback to savepoint hook_row";
+        client.batch_execute(BACK).await.with_context(what)?;
         let id = match client.query_opt(&id, &[&oid, &place]).await {
             Ok(row) => row.and_then(|row| row.try_get::<_, String>(0).ok()),
             Err(error) => Refusal::of(error).map(|_| None).with_context(what)?,
         };
+        client.batch_execute(BACK).await.with_context(what)?;
         take(Err((id.map(|id| HookId::new(id, false)), refusal)));
     }
     Ok(())

@@ -17,6 +17,7 @@ pub mod pgoutput;
 pub mod quote;
 pub mod relation;
 pub mod replication;
+pub mod snapshot;
 pub mod standby;
 pub mod stream;
 mod table_name;

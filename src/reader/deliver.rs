@@ -350,6 +350,7 @@ impl Reader {
                     .unwrap_or_else(|| self.ledger.ticket(index, &hook.id)),
                 memory,
                 since: Instant::now(),
+                hook: Some(Arc::clone(&hook)),
             };
             self.dispatch(&hook, event, body, unfit, asked, held);
         }

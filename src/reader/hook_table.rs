@@ -18,16 +18,19 @@ use crate::{
     change::Change,
     config::HookColumns,
     hook::{
-        HookId,
+        HookId, Origin,
         row::{self, HookRow, Streamed},
     },
     lookup::halves::Refusal,
     postgres::tuple::Image,
 };
 
-/// How long a row that cannot be read now is asked for, and the pauses between.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long everybody waits for rows that cannot be read now, all of them together, and the pauses between two looks.
+const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+
+/// How long a look at such rows takes at most, since everybody waits for it.
+const A_LOOK: Duration = Duration::from_millis(250);
 
 impl Reader {
     /// Applies a change of the hook table. A row that cannot be read stops its own hook, and nothing else.
@@ -44,6 +47,9 @@ impl Reader {
         let old = change.before().map(Image::tuple);
         let old = old.and_then(|old| id_of(old).map_err(warn_nameless).ok());
         let at = change.transaction.commit_lsn;
+        if let Some(old) = &old {
+            self.hooks.set_aside.rows.remove(old);
+        }
         let Some(new) = change.after() else {
             if let Some(id) = old {
                 self.remove_hook(&id);
@@ -56,6 +62,9 @@ impl Reader {
             Ok(Streamed::Partial(id)) => match self.load_again(client, &columns, &id).await? {
                 Ok(row) => row,
                 Err(refusal) => {
+                    if refusal.is_for_now() {
+                        self.hooks.set_aside.rows.insert(id.clone());
+                    }
                     self.put_unreadable(id, &refusal);
                     return Ok(());
                 }
@@ -71,35 +80,83 @@ impl Reader {
         }
         if let Some(row) = row {
             self.hooks.off.turn(&row.id, !row.active, at);
-            if row.active {
-                self.put_hook(CheckedRow::of(row, &self.hooks.known));
-            } else {
-                self.drop_hook(&row.id);
-            }
+            self.put_row(row);
         }
         Ok(())
     }
 
-    /// Reads a row of the hook table, again and again for a while where the database cannot answer now. What comes
-    /// after it in the stream waits, because the hook may hear it.
+    fn put_row(&mut self, row: HookRow) {
+        self.hooks.set_aside.rows.remove(&row.id);
+        if row.active {
+            self.put_hook(CheckedRow::of(row, &self.hooks.known));
+        } else {
+            self.drop_hook(&row.id);
+        }
+    }
+
+    /// Reads a row of the hook table, again and again for a while where the database cannot answer now: what comes next
+    /// in the stream may be for the hook. When that has taken too long, no row is waited for until one can be read.
     async fn load_again(
-        &self,
+        &mut self,
         client: &Client,
         columns: &HookColumns,
         id: &HookId,
     ) -> Result<Result<Option<HookRow>, Refusal>> {
-        let until = Instant::now() + PATIENCE;
+        let is_spent = |until: Instant| Instant::now() >= until;
+        if self.hooks.set_aside.until.is_some_and(is_spent) {
+            return Ok(Err(Refusal::behind_others()));
+        }
         for look in 1.. {
             let refusal = match row::load_one(client, columns, id).await {
-                Ok(row) => return Ok(Ok(row)),
+                Ok(row) => {
+                    self.hooks.set_aside.until = None;
+                    return Ok(Ok(row));
+                }
                 Err(error) => Refusal::of_any(error)?,
             };
-            if !refusal.is_for_now() || Instant::now() >= until {
+            if !refusal.is_for_now() {
+                return Ok(Err(refusal));
+            }
+            let until = &mut self.hooks.set_aside.until;
+            if is_spent(*until.get_or_insert_with(|| Instant::now() + PATIENCE)) {
                 return Ok(Err(refusal));
             }
             tokio::time::sleep(PAUSES.pause(look)).await;
         }
         Ok(Ok(None))
+    }
+
+    /// Looks whether the rows that could not be read can be by now. Their hooks go on from here, as they are now.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn read_set_aside(&mut self, client: &Client) -> Result<()> {
+        let columns = self.hooks.columns.clone();
+        let began = Instant::now();
+        let rows: Vec<HookId> = self.hooks.set_aside.rows.iter().cloned().collect();
+        for id in rows {
+            let row = match row::load_one(client, &columns, &id).await {
+                Ok(row) => row,
+                Err(error) => match Refusal::of_any(error)? {
+                    refusal if refusal.is_for_now() => break,
+                    refusal => {
+                        self.hooks.set_aside.rows.remove(&id);
+                        self.put_unreadable(id, &refusal);
+                        continue;
+                    }
+                },
+            };
+            self.hooks.set_aside.until = None;
+            self.hooks.set_aside.rows.remove(&id);
+            match row {
+                Some(row) => self.put_row(row),
+                None => self.remove_hook(&id),
+            }
+            if began.elapsed() > A_LOOK {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Adds or replaces a hook. Where its row cannot be used, the hook is dropped and the reason written to the row.
@@ -165,6 +222,11 @@ impl Reader {
 
     /// Stops a hook. What is parked for it stays in the table.
     pub(super) fn drop_hook(&mut self, id: &HookId) {
+        // A row may have the id of a hook of hooks.toml, which is none of its business.
+        let hook = self.hooks.index.get(id);
+        if hook.is_some_and(|hook| hook.origin == Origin::File) {
+            return;
+        }
         self.waiting.note(id, self.hooks.index.get(id));
         self.hooks.index.remove(id);
         self.couriers.deactivate(id);

@@ -1,6 +1,8 @@
 //! The hooks as they are at the reader's position in the stream.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use tokio::time::Instant;
 
 use crate::{
     config::{HookColumns, OwnerExists},
@@ -27,9 +29,18 @@ pub(super) struct Hooks {
     /// The oid of their table; `None`: there was none when they were loaded.
     pub(super) oid: Option<u32>,
     pub(super) off: OffHooks,
+    pub(super) set_aside: SetAside,
     pub(super) known: Arc<Constraints>,
     /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,
+}
+
+/// The rows of the hook table that could not be read when they changed. Their hooks hear nothing until they are.
+#[derive(Debug, Default)]
+pub(super) struct SetAside {
+    pub(super) rows: HashSet<HookId>,
+    /// Until when everybody waits for such rows; `None`: the table can be read.
+    pub(super) until: Option<Instant>,
 }
 
 /// A row of the hook table after the check.

@@ -15,8 +15,10 @@ mod hidden;
 mod hook_table;
 mod hooks;
 mod interpret;
+mod loading;
 mod messages;
 mod orphans;
+pub mod past;
 mod permission;
 mod reread;
 mod session;
@@ -37,7 +39,7 @@ use tokio_postgres::Client;
 use self::{
     allowance::Allowances,
     hidden::HiddenColumns,
-    hooks::{CheckedRow, Hooks},
+    hooks::{Hooks, SetAside},
     reread::read_again,
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -52,12 +54,7 @@ use crate::{
         ledger::{Ledger, Opened},
     },
     event::{EventMap, Position},
-    hook::{
-        self, HookId,
-        index::Index,
-        off::OffHooks,
-        row::{self, Constraints},
-    },
+    hook::{self, HookId, index::Index, off::OffHooks, row::Constraints},
     lookup::{
         enrich::Enrichment,
         generated::Generated,
@@ -67,7 +64,7 @@ use crate::{
     },
     message::{GAP, Message, MessageKey},
     panics::{Panic, caught},
-    postgres::{Lsn, TableName, fault::Fault, followed::Followed, stream::Received},
+    postgres::{TableName, followed::Followed, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
@@ -139,6 +136,7 @@ impl Reader {
                 named: config.hook_columns().table,
                 oid: None,
                 off,
+                set_aside: SetAside::default(),
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
@@ -167,57 +165,6 @@ impl Reader {
     /// The tables that configured names stand for. Whoever finds out tells it here.
     pub fn followed(&self) -> &Followed {
         &self.followed
-    }
-
-    /// Loads the hooks of the hook table as they were at the slot's position. Returns how many hooks there are, with
-    /// those of hooks.toml.
-    ///
-    /// # Errors
-    /// When a table cannot be read.
-    pub async fn load_hooks(&mut self, client: &Client, slot: &str) -> Result<usize> {
-        let known = Arc::make_mut(&mut self.hooks.known);
-        known.learn_all(client, &self.events).await?;
-        self.context.store.load_invalid().await?;
-        self.learn_hook_table(client).await?;
-        let off = self.context.store.off_hooks(slot).await?;
-        let is_noted = off.is_some();
-        self.hooks.off.begin(off.unwrap_or_default());
-        let columns = self.hooks.columns.clone();
-        let known = Arc::clone(&self.hooks.known);
-        let check = move |row| CheckedRow::of(row, &known);
-        let loaded = row::load_all(client, &columns, check, |row| {
-            self.put_loaded(row, is_noted)
-        });
-        if let Err(error) = loaded.await {
-            if Fault::of_any(&error) != Fault::Row {
-                return Err(error);
-            }
-            let known = Arc::clone(&self.hooks.known);
-            let each = row::load_each(client, &columns, |row| match row {
-                Ok(row) => self.put_loaded(CheckedRow::of(row, &known), is_noted),
-                Err((Some(id), refusal)) => self.put_unreadable(id, &refusal),
-                Err((None, refusal)) => tracing::warn!(
-                    reason = refusal.reason,
-                    "a row of the hook table is left out: not even its id can be read"
-                ),
-            });
-            each.await?;
-        }
-        self.disable_orphans(client).await;
-        Ok(self.hooks.index.len())
-    }
-
-    /// Takes a hook of the table into account. `is_noted` says that it is recorded which hooks were off.
-    fn put_loaded(&mut self, row: CheckedRow, is_noted: bool) {
-        if !is_noted && !row.active {
-            // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
-            self.hooks.off.turn(&row.id, true, Lsn::ZERO);
-        }
-        if self.hooks.off.contains(&row.id) {
-            self.drop_hook(&row.id);
-        } else {
-            self.put_hook(row);
-        }
     }
 
     /// Makes us the holder of the slot, and resumes what earlier processes have parked.

@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     context::SessionContext,
-    control::{self, end_own_walsender, until_free},
+    control::{self, end_own_walsender, until_free, until_lost},
     following::Following,
     health::Link,
     policy::Superseded,
@@ -24,7 +24,7 @@ use crate::{
         Lsn,
         stream::{self, Identity, Stream},
     },
-    reader::Reader,
+    reader::{Reader, past::Past},
     setup::{
         LockPolicy,
         catalog::{Facts, Slot},
@@ -37,6 +37,12 @@ use crate::{
 
 /// The interval between looks whether the deliveries about a gap are settled.
 const SETTLED_LOOK: Duration = Duration::from_millis(50);
+
+/// How much of the stream is kept in memory, in bytes, while it is read for what changed the hooks. It is less than the
+/// stream reads ahead, so that there is always room for more.
+const KEPT: usize = 4 << 20;
+/// How long it takes at most until the server has noticed that a stream was closed.
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// Opens sessions, and remembers from one to the next what they have in common.
 pub(super) struct Attaching<'a> {
@@ -87,23 +93,40 @@ impl<'a> Attaching<'a> {
             () = self.context.stop.cancelled() => return Ok(None),
         };
         self.prepare(&control, reader).await?;
-        let (control, stream, identity) = self.take_slot(control).await?;
+        let (mut control, mut stream, mut identity) = self.take_slot(control).await?;
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
-        let loaded = match &mut self.loaded {
-            Some(loaded) => {
-                ensure!(self.context.store.holds().await?, Superseded::SlotTaken);
-                reader.find_due().await?;
-                loaded.identity = identity;
-                loaded
+        if self.loaded.is_some() {
+            ensure!(self.context.store.holds().await?, Superseded::SlotTaken);
+            reader.find_due().await?;
+        } else {
+            let loading = load(&self.context, reader, &control, &identity, &mut stream);
+            let stands_at_begin = tokio::select! {
+                loaded = loading => loaded?,
+                error = until_lost(&control) => return Err(error.into()),
+                () = self.context.stop.cancelled() => return Ok(None),
+            };
+            self.loaded = Some(Loaded::new(&self.context, &identity));
+            if !stands_at_begin {
+                let recorded = *self.recorded.borrow();
+                stream.close(recorded).await;
+                // Where another takes it first, we are like any that lost the slot.
+                let free = until_free(&control, self.context.slot());
+                let _ = timeout(RELEASE, free).await;
+                (control, stream, identity) = self.take_slot(control).await?;
+                self.recognize(&identity)?;
             }
-            none => none.insert(load(&self.context, reader, &control, identity).await?),
-        };
-        let Loaded {
-            identity,
+        }
+        let Some(Loaded {
+            identity: known,
             numbering,
             ..
-        } = loaded;
+        }) = &mut self.loaded
+        else {
+            return Ok(None);
+        };
+        *known = identity;
+        let identity = known;
         reader.learn_published(&control).await?;
         reader.learn_message_key().await?;
         control::limit_waits(&control).await?;
@@ -221,7 +244,8 @@ impl<'a> Attaching<'a> {
             );
         } else if let Some(found) = store.note_gap(&gap.slot).await? {
             if self.loaded.is_none() {
-                reader.load_hooks(client, &gap.slot).await?;
+                let past = reader.load_hooks(client, &gap.slot).await?;
+                reader.end_undoing(&past, client).await;
             }
             reader
                 .deliver_gap(gap, &facts.server.system_identifier, found)
@@ -282,33 +306,71 @@ impl<'a> Attaching<'a> {
     }
 }
 
-/// Takes up what there is from before we started.
+impl Loaded {
+    fn new(context: &SessionContext<'_>, identity: &Identity) -> Self {
+        let (history, store) = (Arc::clone(&context.history), Arc::clone(&context.store));
+        let writing = async move { history.keep_writing(&store).await };
+        Self {
+            numbering: numbering(context.config, identity),
+            identity: identity.clone(),
+            _historian: AbortOnDropHandle::new(tokio::spawn(writing)),
+        }
+    }
+}
+
+/// Takes up what there is from before we started. Returns whether the stream still is where it began; if not, it has to
+/// be opened again.
 async fn load(
     context: &SessionContext<'_>,
     reader: &mut Reader,
     client: &Client,
-    identity: Identity,
-) -> Result<Loaded> {
+    identity: &Identity,
+    stream: &mut Stream,
+) -> Result<bool> {
     let (slot, ledger) = (context.slot(), context.ledger);
-    let numbering = numbering(context.config, &identity);
     // Without a record of our own we begin where the slot stands, and what is recorded is never before that.
     let standing = Slot::read(client, slot).await.context("look at the slot")?;
     if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
         ledger.idle(confirmed);
     }
+    let numbering = numbering(context.config, identity);
     if let Some(progress) = context.store.progress(slot, &numbering).await? {
         ledger.resume(progress);
     }
-    let hooks = reader.load_hooks(client, slot).await?;
+    let mut past = reader.load_hooks(client, slot).await?;
+    let stands_at_begin = undo(reader, &mut past, client, stream).await?;
     reader.load_backlog().await?;
-    tracing::info!(hooks, "hooks loaded");
-    let (history, store) = (Arc::clone(&context.history), Arc::clone(&context.store));
-    let writing = async move { history.keep_writing(&store).await };
-    Ok(Loaded {
-        identity,
-        numbering,
-        _historian: AbortOnDropHandle::new(tokio::spawn(writing)),
-    })
+    let hooks = reader.count_hooks();
+    tracing::info!(hooks, changed = past.changed(), "hooks loaded");
+    Ok(stands_at_begin)
+}
+
+/// Reads the stream up to where the hooks were loaded, and undoes what changed them. What is not too much for memory is
+/// put back, so that it comes again. Returns whether all of it was.
+async fn undo(
+    reader: &mut Reader,
+    past: &mut Past,
+    client: &Client,
+    stream: &mut Stream,
+) -> Result<bool> {
+    let mut kept = Some(Vec::new());
+    let mut bytes = 0;
+    loop {
+        let batch = stream.next_batch().await?;
+        let is_last = reader.undo(past, &batch.received, client).await?;
+        bytes += batch.bytes();
+        match &mut kept {
+            Some(kept) if bytes <= KEPT => kept.push(batch),
+            _ => kept = None,
+        }
+        if is_last {
+            break;
+        }
+    }
+    reader.end_undoing(past, client).await;
+    let stands_at_begin = kept.is_some();
+    stream.put_back(kept.unwrap_or_default());
+    Ok(stands_at_begin)
 }
 
 async fn read_facts(client: &Client, config: &Config) -> Result<Facts> {

@@ -108,7 +108,7 @@ enum Work {
     Sweep,
     /// It is time to ask again about changes that wait for an answer of the database.
     LookAgain,
-    /// It is time to look for the hook table.
+    /// It is time to look for the hook table, and for rows of it that could not be read.
     Look,
     /// A notification says that a delivery was made due by hand.
     Due(String),
@@ -123,7 +123,10 @@ impl Work {
         reported: &mut Option<String>,
     ) -> Result<()> {
         match self {
-            Self::Look => return hook_table::look(context, reader, control, reported).await,
+            Self::Look => {
+                reader.read_set_aside(control).await?;
+                return hook_table::look(context, reader, control, reported).await;
+            }
             Self::Read(Batch {
                 received,
                 room: _held,

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 24] = [
+pub const MIGRATIONS: [Migration; 25] = [
     Migration {
         version: 1,
         name: "migration",
@@ -132,6 +132,11 @@ pub const MIGRATIONS: [Migration; 24] = [
         sql: include_str!("../../sql/0023_own_names.sql"),
     },
     Migration {
+        version: 25,
+        name: "hook_past",
+        sql: include_str!("../../sql/0025_hook_past.sql"),
+    },
+    Migration {
         version: 31,
         name: "message_key",
         sql: include_str!("../../sql/0031_message_key.sql"),
@@ -158,9 +163,10 @@ pub const TABLES: [&str; 15] = [
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 12] = [
+pub const FUNCTIONS: [&str; 13] = [
     "refuse_unknown_event()",
     "touch_hook()",
+    "delete_hooks_first()",
     "emit(text,jsonb,text)",
     "is_row_event(text)",
     "emit_row(regclass,text,text)",

@@ -2,7 +2,7 @@
 
 use crate::{
     delivery::ledger::Progress,
-    hook::off::OffHooks,
+    hook::{HookId, off::OffHooks},
     postgres::{Lsn, stream::Identity},
 };
 
@@ -18,4 +18,13 @@ pub struct Checkpoint<'a> {
     pub rules: &'a str,
     /// Which hooks have been switched off and on up to `confirmed`.
     pub off: &'a OffHooks,
+}
+
+/// What the last checkpoint says of the hooks.
+#[derive(Debug)]
+pub struct NotedHooks {
+    /// The oid of their table; `None`: an earlier version has not noted that, or its changes were not in the stream.
+    pub table: Option<u32>,
+    /// Those that were off.
+    pub off: Vec<HookId>,
 }

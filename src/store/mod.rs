@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     batch::Forgotten,
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, NotedHooks},
     claim::{Claimed, Share},
     disabling::Disabling,
     due::Due,
@@ -265,29 +265,34 @@ impl Store {
                 &rules,
                 &ids(&turned_off),
                 &ids(&turned_on),
+                &off.table(*confirmed),
             ],
         )
         .await;
         off.noted(*confirmed);
     }
 
-    /// Reads which hooks were off where the slot stands; `None` where no checkpoint has been saved yet.
+    /// Reads what was noted of the hooks where the slot stands; `None` where no checkpoint has been saved yet.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn off_hooks(&self, slot: &str) -> Result<Option<Vec<HookId>>> {
+    pub async fn noted_hooks(&self, slot: &str) -> Result<Option<NotedHooks>> {
         let client = self.session(&self.client).await?;
-        let sql = "select o.hook from progress as p left join off_hook as o on o.slot = p.slot where p.slot = $1";
+        let sql = "select p.hook_table, o.hook from progress as p \
+                   left join off_hook as o on o.slot = p.slot where p.slot = $1";
         let rows = client.query(sql, &[&slot]).await;
         let rows = rows.context("read which hooks were off")?;
-        if rows.is_empty() {
+        let Some(first) = rows.first() else {
             return Ok(None);
-        }
+        };
         let ids = rows
             .iter()
-            .filter_map(|row| row.try_get::<_, Option<String>>(0).transpose());
+            .filter_map(|row| row.try_get::<_, Option<String>>(1).transpose());
         let ids = ids.map(|id| Ok(HookId::new(id?, false)));
-        ids.collect::<Result<_>>().map(Some)
+        Ok(Some(NotedHooks {
+            table: first.try_get(0)?,
+            off: ids.collect::<Result<_>>()?,
+        }))
     }
 
     /// Reads what messages are signed with. The first rowhook that reads it also notes where the WAL stands, because

@@ -21,6 +21,7 @@ mod expressions;
 mod gaps;
 mod generated;
 mod history;
+mod hook_past;
 mod hook_table;
 mod hook_table_moved;
 mod hooks;

@@ -6,7 +6,7 @@
 mod feed;
 mod frame;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
@@ -44,6 +44,8 @@ pub struct Stream {
     handle: Handle,
     feed: AbortOnDropHandle<()>,
     slot: String,
+    /// What has been read and put back.
+    unread: VecDeque<Batch>,
 }
 
 /// Messages that were received together.
@@ -53,6 +55,15 @@ pub struct Batch {
     pub received: Vec<Received>,
     /// The memory that the messages take. Dropping it lets the stream read further ahead.
     pub room: Option<OwnedSemaphorePermit>,
+}
+
+impl Batch {
+    /// The bytes of its messages; of a very large one, less.
+    pub fn bytes(&self) -> usize {
+        self.room
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits)
+    }
 }
 
 /// One message of the stream.
@@ -145,6 +156,7 @@ impl Stream {
             handle,
             feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
             slot: subscription.slot.clone(),
+            unread: VecDeque::new(),
         };
         Ok((stream, identity))
     }
@@ -156,6 +168,9 @@ impl Stream {
     /// # Errors
     /// If the stream has ended, or a message cannot be decoded.
     pub async fn next_batch(&mut self) -> Result<Batch, Error> {
+        if let Some(batch) = self.unread.pop_front() {
+            return Ok(batch);
+        }
         let chunk = match self.handle.batches.recv().await {
             Some(Ok(chunk)) => chunk,
             Some(Err(failure)) => return Err(explain(failure, &self.slot)),
@@ -171,6 +186,11 @@ impl Stream {
         })
     }
 
+    /// Has these batches, which are all that has been read so far, come once more.
+    pub fn put_back(&mut self, batches: Vec<Batch>) {
+        self.unread = batches.into();
+    }
+
     /// Confirms everything up to `lsn`, which allows the server to remove the WAL before it. It is sent shortly after.
     pub fn confirm(&self, lsn: Lsn) {
         self.handle.confirmed.send_if_modified(|confirmed| {
@@ -184,6 +204,7 @@ impl Stream {
     pub async fn close(mut self, lsn: Lsn) {
         self.confirm(lsn);
         self.handle.stop.cancel();
+        self.unread.clear();
         let feed = async {
             // Take what was read ahead, since the task would wait for that.
             while self.handle.batches.recv().await.is_some() {}

@@ -14,7 +14,7 @@ use crate::{
     setup::{
         catalog::{Facts, Table, hook_table},
         migration,
-        plan::hidden_hooks,
+        plan::{full_wanted, hidden_hooks},
     },
 };
 
@@ -104,6 +104,12 @@ pub(super) async fn in_table(
         findings.push(Finding::problem(Topic::Hooks, problem));
         return findings;
     }
+    findings.extend(
+        config
+            .hook_table
+            .as_ref()
+            .and_then(|hooks| past(config, hooks, table)),
+    );
     let read = async {
         let mut hooks = read(client, config, table).await?;
         let noted = noted_invalid(client, config, facts).await?;
@@ -168,6 +174,24 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Checks that the stream says how hooks were before they were changed.
+fn past(config: &Config, hooks: &HookTable, table: &Table) -> Option<Finding> {
+    let name = &table.name;
+    let is_told = table.is_full() || full_wanted(config, name);
+    (!is_told).then(|| {
+        Finding::note(
+            Topic::Hooks,
+            format!(
+                "the stream does not carry the whole old row of a hook in {name}: what was committed while rowhook \
+                 was not running meets hooks that were edited meanwhile as they became, and misses those that were \
+                 removed"
+            ),
+        )
+        .remedy(format!("set identity = \"full\" under [tables.{name}]"))
+        .at(hooks.place)
+    })
 }
 
 /// An active hook of the table.
