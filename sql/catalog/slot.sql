@@ -14,7 +14,8 @@ select
     -- Null on a standby, where pg_current_wal_lsn() fails.
     case
         when not pg_is_in_recovery() then pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint
-    end as lag
+    end as lag,
+    coalesce((to_jsonb(s) ->> 'failover')::boolean, false) as failover
 from pg_replication_slots as s
 left join pg_stat_activity as a on a.pid = s.active_pid
 where s.slot_name::text = $1::text

@@ -13,8 +13,13 @@ switched_on as (
         and hook = any($9::text[])
 )
 
-insert into progress (slot, system_identifier, timeline, confirmed, commit_lsn, events, rules)
-values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7)
+insert into progress (
+    slot, system_identifier, timeline, confirmed, commit_lsn, events, rules, server_version, relation
+)
+values (
+    $1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7,
+    current_setting('server_version_num')::integer, 'progress'::regclass
+)
 on conflict (slot) do update
 set
     system_identifier = excluded.system_identifier,
@@ -25,8 +30,11 @@ set
             then greatest(progress.confirmed, excluded.confirmed)
         else excluded.confirmed
     end,
+    gap_found = null,
     gap_told = null,
     commit_lsn = coalesce(excluded.commit_lsn, progress.commit_lsn),
     events = coalesce(excluded.events, progress.events),
     rules = coalesce(excluded.rules, progress.rules),
+    server_version = excluded.server_version,
+    relation = excluded.relation,
     updated_at = clock_timestamp()

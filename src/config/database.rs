@@ -15,6 +15,8 @@ pub struct Database {
     pub publication: String,
     /// The schema of rowhook's own tables. Default `rowhook`.
     pub schema: String,
+    /// Whether standbys copy the slot, where Postgres can do that (17 and newer). Default true.
+    pub failover: bool,
 }
 
 impl Database {
@@ -33,7 +35,7 @@ impl Database {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["url", "slot", "publication", "schema"],
+    known: &["url", "slot", "publication", "schema", "failover"],
     later: &["store"],
 };
 
@@ -49,6 +51,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
         slot: or_rowhook(section.find("slot").and_then(slot)),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
+        failover: section
+            .find("failover")
+            .and_then(Value::flag)
+            .unwrap_or(true),
         address: address?,
     })
 }

@@ -11,7 +11,7 @@ use crate::{
     hook::off::OffHooks,
     postgres::{
         Lsn,
-        stream::{Identity, Stream},
+        stream::{Identity, LastWord, Stream},
     },
     store::Checkpoint,
 };
@@ -36,6 +36,8 @@ pub(super) struct OpenStream {
     pub(super) identity: Identity,
     /// What the events of a transaction are numbered by.
     pub(super) numbering: String,
+    /// Whether standbys copy the slot.
+    pub(super) copied: bool,
 }
 
 impl Shutdown {
@@ -50,6 +52,7 @@ impl Shutdown {
         tracing::info!(unsettled = ledger.unsettled(), "stopping");
         shared.stop.cancel();
         shared.tasks.close();
+        let mut last = None;
         let finished = async {
             shared.tasks.wait().await;
             if let Some(open) = &self.open {
@@ -64,7 +67,7 @@ impl Shutdown {
                     .store
                     .save_checkpoint(&config.database.slot, &checkpoint)
                     .await;
-                self.recorded = checkpoint.confirmed;
+                last = Some((checkpoint.confirmed, shared.store.wal_end().await.ok()));
             }
             if timeout(FLUSH_LIMIT, shared.history.write_all(&shared.store))
                 .await
@@ -90,7 +93,16 @@ impl Shutdown {
             ),
         }
         if let Some(open) = self.open {
-            open.stream.close(self.recorded).await;
+            let before = self.recorded;
+            let (recorded, end) = last.unwrap_or((before, None));
+            let last = LastWord {
+                recorded,
+                before,
+                end,
+                copied: open.copied,
+                settled: ledger.is_settled(),
+            };
+            self.recorded = open.stream.close(last).await;
         }
         tracing::info!(confirmed = %self.recorded, unsettled = ledger.unsettled(), "stopped");
     }
