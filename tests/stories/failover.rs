@@ -1,16 +1,26 @@
 //! A standby is promoted while rowhook runs. From Postgres 17 on it has a copy of the slot.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use harness::{
     BOOK_EVENTS, BOOKSTORE, Call, Cluster, DEADLINE, Database, Receiver, Rowhook, Stop, cluster_of,
     connect, rowhook, standby_of, until_within,
 };
 
-/// The settings of a standby that copies slots.
-const COPYING: [&str; 2] = ["sync_replication_slots=on", "hot_standby_feedback=on"];
+/// The settings of a pair of servers, of which one is the primary. As a standby it copies slots; as the primary it lets
+/// the stream wait for the other.
+const PAIR: [&str; 3] = [
+    "sync_replication_slots=on",
+    "hot_standby_feedback=on",
+    "synchronized_standby_slots=standby",
+];
 
-/// hooks.toml for a database that is on either of two servers.
+/// How many standbys are promoted: PROMOTIONS, or one, and one back.
+fn promotions() -> usize {
+    std::env::var("PROMOTIONS").map_or(2, |number| number.parse().unwrap())
+}
+
+/// hooks.toml for a database that is on either of two servers. What an endpoint does not take is tried for long.
 fn on_either(database: &Database, one: &Cluster, other: &Cluster) -> String {
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", one.port(), other.port());
     let url = format!(
@@ -18,8 +28,7 @@ fn on_either(database: &Database, one: &Cluster, other: &Cluster) -> String {
         database.name
     );
     let config = database.config(BOOK_EVENTS).replace(&database.url, &url);
-    // It is parked until the endpoint is well again.
-    let retries = vec!["\"200ms\""; 500].join(", ");
+    let retries = vec!["\"1s\""; 2000].join(", ");
     let lines = config.lines().map(|line| match line {
         line if line.starts_with("retries") => format!("retries = [{retries}]"),
         line => line.to_owned(),
@@ -27,22 +36,36 @@ fn on_either(database: &Database, one: &Cluster, other: &Cluster) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Inserts one book after the other at `url` from `first` on, until that fails.
-async fn write_until_it_fails(url: String, first: i64) {
+/// Inserts one book after the other at `url` from `first` on, and gives each two other prices, until that fails.
+/// Returns the id of the next.
+async fn write_until_it_fails(url: String, first: i64) -> i64 {
     let client = connect(&url).await;
     for id in first.. {
-        let sql = format!("insert into book values ({id}, 7, 1, 'Dune', 9)");
-        if client.batch_execute(&sql).await.is_err() {
-            return;
+        for sql in [
+            format!("insert into book values ({id}, 7, 1, 'Dune', 0)"),
+            format!("update book set price = 1 where id = {id}"),
+            format!("update book set price = 2 where id = {id}"),
+        ] {
+            if client.batch_execute(&sql).await.is_err() {
+                return id + 1;
+            }
         }
     }
+    first
 }
 
-fn ids(calls: &[Call]) -> BTreeSet<i64> {
-    calls
-        .iter()
-        .map(|call| call.data()["id"].as_i64().unwrap())
-        .collect()
+/// The prices of each book, in the order in which they came first.
+fn prices(calls: &[Call]) -> BTreeMap<i64, Vec<i64>> {
+    let mut prices: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for call in calls {
+        let data = call.data();
+        let price = data["price"].as_f64().unwrap() as i64;
+        let of_book = prices.entry(data["id"].as_i64().unwrap()).or_default();
+        if !of_book.contains(&price) {
+            of_book.push(price);
+        }
+    }
+    prices
 }
 
 async fn until_copied(standby: &Cluster, database: &Database) {
@@ -57,58 +80,58 @@ async fn until_copied(standby: &Cluster, database: &Database) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_promoted_standby_goes_on_with_the_slot_and_nothing_is_lost_told_as_lost_or_made_up() {
-    let awaiting = ["synchronized_standby_slots=standby_1"];
-    let mut primary = cluster_of(17, &awaiting);
-    let standby = standby_of(&primary, "standby_1", &COPYING);
+async fn promoted_standbys_go_on_with_the_slot_and_nothing_is_lost_reordered_or_told_as_lost() {
+    let mut primary = cluster_of(17, &PAIR);
+    let mut standby = standby_of(&primary, "standby", &PAIR);
     let mut database = Database::on(&primary).await;
     database.sql(BOOKSTORE).await;
     let config = on_either(&database, &primary, &standby);
-    let mut rowhook_runs = Rowhook::start(&config);
-    rowhook_runs.until_log("attached").await;
+    let mut running = Rowhook::start(&config);
+    running.until_log("attached").await;
     let (well, ill) = (
         Receiver::start().await,
         Receiver::answering(|_, _| 503).await,
     );
     let alarm = Receiver::start().await;
     for url in [well.url(), ill.url()] {
-        database.hook(Some("7"), "book.added", &url).await;
+        database.hook(Some("7"), "book.*", &url).await;
     }
     database.hook(None, "rowhook.gap", &alarm.url()).await;
-    let writer = tokio::spawn(write_until_it_fails(database.url.clone(), 1));
-    until_copied(&standby, &database).await;
-    well.expect(100).await;
-    let check = rowhook(&config, &["check"]);
-    assert!(
-        check.out.contains("a promoted standby goes on with it"),
-        "{}",
-        check.out
-    );
+    let mut next = 1;
+    for _ in 0..promotions() {
+        let before = well.calls().len();
+        let writer = tokio::spawn(write_until_it_fails(database.url.clone(), next));
+        until_copied(&standby, &database).await;
+        well.expect(before + 60).await;
+        let check = rowhook(&config, &["check"]);
+        let fine = "a promoted standby goes on with it";
+        assert!(check.out.contains(fine), "{}", check.out);
 
-    primary.stop(Stop::Immediate).unwrap();
-    writer.await.unwrap();
-    database.url = standby.url(&database.name);
-    database.client = connect(&database.url).await;
-    assert_eq!(database.ask("select pg_promote()").await, "t");
-
-    database
-        .sql("insert into book values (1000000, 7, 1, 'Emma', 9)")
-        .await;
-    ill.answer(|_, _| 200);
-    let last = |calls: &[Call]| calls.iter().any(|call| call.data()["id"] == 1_000_000);
-    well.until("the book of the new primary", last).await;
-    database.until_all_has_arrived().await;
-    let committed: BTreeSet<i64> = serde_json::from_str(
-        &database
-            .ask("select json_agg(id order by id) from book")
-            .await,
-    )
-    .unwrap();
-    for receiver in [&well, &ill] {
-        assert_eq!(ids(&receiver.calls()), committed);
+        primary.stop(Stop::Immediate).unwrap();
+        next = writer.await.unwrap();
+        database.url = standby.url(&database.name);
+        database.client = connect(&database.url).await;
+        assert_eq!(database.ask("select pg_promote()").await, "t");
+        std::mem::swap(&mut primary, &mut standby);
+        follow(&mut standby, &primary, "standby");
     }
+    let last = format!("insert into book values ({next}, 7, 1, 'Emma', 0)");
+    database.sql(&last).await;
+    ill.answer(|_, _| 200);
+    let has_come = |calls: &[Call]| calls.iter().any(|call| call.data()["id"] == next);
+    well.until("the last book", has_come).await;
+    database.until_all_has_arrived().await;
+    let books = "select json_object_agg(id, price) from book";
+    let books: BTreeMap<i64, f64> = serde_json::from_str(&database.ask(books).await).unwrap();
+    let committed: BTreeMap<i64, Vec<i64>> = books
+        .into_iter()
+        .map(|(id, price)| (id, (0..=price as i64).collect()))
+        .collect();
+    let arrived = ill.calls().into_iter().filter(|call| call.status == 200);
+    assert_eq!(prices(&arrived.collect::<Vec<_>>()), committed);
+    assert_eq!(prices(&well.calls()), committed);
     assert!(alarm.calls().is_empty(), "{:#?}", alarm.calls());
-    drop(rowhook_runs);
+    drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]

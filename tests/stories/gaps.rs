@@ -328,10 +328,9 @@ async fn a_running_rowhook_tells_every_time_of_the_gap_that_it_finds() {
         // Behind a commit that may not be noted yet. In every second round there is another slot at once.
         let again = if round % 2 == 0 { make.as_str() } else { "" };
         database
-            .sql(&format!(
-                "insert into shelf values ({id}, 7); {end_reader}; {drop}"
-            ))
+            .sql(&format!("insert into shelf values ({id}, 7)"))
             .await;
+        database.sql(&format!("{end_reader}; {drop}")).await;
         database.sql(again).await;
         let (status, log) = tokio::task::spawn_blocking(|| rowhook.wait())
             .await

@@ -31,6 +31,6 @@ pub use self::{
     name_server::NameServer,
     receiver::Receiver,
     sidecar::Rowhook,
-    versions::{cluster_of, standby_of, upgraded},
+    versions::{cluster_of, follow, standby_of, upgraded},
     waiting::{DEADLINE, until_within},
 };

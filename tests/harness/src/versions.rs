@@ -32,6 +32,15 @@ pub fn cluster_of(version: u32, settings: &[&str]) -> Cluster {
 /// A standby of `primary` that runs, and has the physical slot `slot` there.
 pub fn standby_of(primary: &Cluster, slot: &str, settings: &[&str]) -> Cluster {
     let mut standby = Cluster::empty(primary.bin(), settings).unwrap();
+    follow(&mut standby, primary, slot);
+    standby
+}
+
+/// Makes a cluster that does not run a standby of `primary`, which has no slot `slot` yet, and starts it.
+pub fn follow(standby: &mut Cluster, primary: &Cluster, slot: &str) {
+    if standby.data().exists() {
+        std::fs::remove_dir_all(standby.data()).unwrap();
+    }
     let mut copy = standby.program("pg_basebackup").unwrap();
     copy.args([
         "--write-recovery-conf",
@@ -45,7 +54,6 @@ pub fn standby_of(primary: &Cluster, slot: &str, settings: &[&str]) -> Cluster {
     .arg(standby.data());
     run(copy).unwrap();
     standby.start_again().unwrap();
-    standby
 }
 
 /// What pg_upgrade makes of a cluster that is stopped. It runs.
