@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use harness::{
     BOOK_EVENTS, BOOKSTORE, Call, Cluster, DEADLINE, Database, Receiver, Rowhook, Stop, cluster_of,
-    connect, rowhook, standby_of, until_within,
+    connect, follow, rowhook, standby_of, until_within,
 };
 
 /// The settings of a pair of servers, of which one is the primary. As a standby it copies slots; as the primary it lets

@@ -370,3 +370,40 @@ async fn a_gap_that_hooks_cannot_be_told_of_now_is_parked_for_them() {
     }
     database.until_all_has_arrived().await;
 }
+
+/// Checks that this slot, which Postgres gives up while rowhook is stopped, is warned of before, and a gap afterwards.
+async fn a_slot_is_given_up(cluster: &Cluster, warning: &str, filler: &str, word: &str) {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = Database::on(cluster).await;
+    database.sql(BOOKSTORE).await;
+    tell_of_one_book(&database, &books, &alarm).await;
+    let check = harness::rowhook(&database.config(BOOK_EVENTS), &["check"]);
+    assert!(check.out.contains(warning), "{}", check.out);
+    let lost = format!(
+        "select wal_status = 'lost' from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    harness::until_within(harness::DEADLINE, "the slot is given up", async || {
+        database.sql(filler).await;
+        database.sql("checkpoint").await;
+        database.ask(&lost).await == "t"
+    })
+    .await;
+    it_stops_and_goes_on_when_told(&database, &books, &alarm, word, "slot_invalidated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_keeps_too_much_wal_is_warned_of_before_and_a_gap_afterwards() {
+    let cluster = Cluster::start(&["max_slot_wal_keep_size=16MB"]).unwrap();
+    let filler = "select count(pg_logical_emit_message(false, 'filler', repeat('-', 1000000))) from generate_series(1, 20)";
+    let warning =
+        "max_slot_wal_keep_size is 16MB: when the slot is further behind, its events are lost";
+    a_slot_is_given_up(&cluster, warning, filler, "has invalidated the slot").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_nobody_reads_for_too_long_is_warned_of_before_and_a_gap_afterwards() {
+    let cluster = harness::cluster_of(18, &["idle_replication_slot_timeout=1"]);
+    let warning = "idle_replication_slot_timeout is 1 s: when rowhook has not run for so long";
+    a_slot_is_given_up(&cluster, warning, "select 1", "(idle_timeout)").await;
+}
