@@ -14,11 +14,11 @@ with standby as (
 
 -- The slots whose standbys the stream waits for.
 awaited as (
-    select trim(both '" ' from name) as slot
+    select trim(both '" ' from listed.name) as slot
     from pg_settings as g
     cross join unnest(string_to_array(g.setting, ',')) as listed (name)
     where g.name = 'synchronized_standby_slots'
-        and trim(both '" ' from name) <> ''
+        and trim(both '" ' from listed.name) <> ''
 )
 
 select

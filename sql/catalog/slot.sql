@@ -8,7 +8,11 @@ select
     a.application_name,
     s.wal_status,
     s.two_phase,
-    to_jsonb(s) ->> 'invalidation_reason' as invalidation_reason,
+    -- Postgres 16 says only that there was a conflict with what the primary has removed.
+    coalesce(
+        to_jsonb(s) ->> 'invalidation_reason',
+        case when (to_jsonb(s) ->> 'conflicting')::boolean then 'conflict' end
+    ) as invalidation_reason,
     s.confirmed_flush_lsn::text as confirmed,
     s.safe_wal_size,
     -- Null on a standby, where pg_current_wal_lsn() fails.

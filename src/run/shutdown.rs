@@ -52,7 +52,7 @@ impl Shutdown {
         tracing::info!(unsettled = ledger.unsettled(), "stopping");
         shared.stop.cancel();
         shared.tasks.close();
-        let mut last = None;
+        let mut noted = None;
         let finished = async {
             shared.tasks.wait().await;
             if let Some(open) = &self.open {
@@ -67,7 +67,7 @@ impl Shutdown {
                     .store
                     .save_checkpoint(&config.database.slot, &checkpoint)
                     .await;
-                last = Some((checkpoint.confirmed, shared.store.wal_end().await.ok()));
+                noted = Some(checkpoint.confirmed);
             }
             if timeout(FLUSH_LIMIT, shared.history.write_all(&shared.store))
                 .await
@@ -94,11 +94,12 @@ impl Shutdown {
         }
         if let Some(open) = self.open {
             let before = self.recorded;
-            let (recorded, end) = last.unwrap_or((before, None));
+            // After everything that we write: that is to be confirmed too.
+            let end = timeout(FLUSH_LIMIT, wal_end(config)).await;
             let last = LastWord {
-                recorded,
+                recorded: noted.unwrap_or(before),
                 before,
-                end,
+                end: end.ok().flatten().filter(|_| noted.is_some()),
                 copied: open.copied,
                 settled: ledger.is_settled(),
             };
@@ -106,4 +107,17 @@ impl Shutdown {
         }
         tracing::info!(confirmed = %self.recorded, unsettled = ledger.unsettled(), "stopped");
     }
+}
+
+/// Where the WAL ends; `None` if the server does not say.
+async fn wal_end(config: &Config) -> Option<Lsn> {
+    let client = config
+        .database
+        .address
+        .connect("rowhook notes")
+        .await
+        .ok()?;
+    let sql = "select pg_current_wal_flush_lsn()::text";
+    let row = client.query_one(sql, &[]).await.ok()?;
+    row.try_get::<_, &str>(0).ok()?.parse().ok()
 }

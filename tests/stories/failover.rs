@@ -82,8 +82,8 @@ async fn until_copied(standby: &Cluster, database: &Database) {
 #[tokio::test(flavor = "multi_thread")]
 async fn promoted_standbys_go_on_with_the_slot_and_nothing_is_lost_reordered_or_told_as_lost() {
     let mut primary = cluster_of(17, &PAIR);
-    let mut standby = standby_of(&primary, "standby", &PAIR);
     let mut database = Database::on(&primary).await;
+    let mut standby = standby_of(&primary, "standby", &PAIR);
     database.sql(BOOKSTORE).await;
     let config = on_either(&database, &primary, &standby);
     let mut running = Rowhook::start(&config);
@@ -163,6 +163,7 @@ async fn a_slot_that_is_not_copied_is_altered_so_that_it_is_and_check_says_what_
     ] {
         assert!(check.out.contains(missing), "{missing}: {}", check.out);
     }
+    until_replayed(&standby, &database).await;
     let at_standby = config.replace(&database.url, &standby.url(&database.name));
     let check = rowhook(&at_standby, &["check"]);
     for missing in ["this server is a standby", "sync_replication_slots = on"] {
@@ -171,4 +172,78 @@ async fn a_slot_that_is_not_copied_is_altered_so_that_it_is_and_check_says_what_
     let (status, log) = Rowhook::start(&at_standby).wait();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("this server is a standby"), "{log}");
+}
+
+/// Waits until the standby has replayed all that the primary has written.
+async fn until_replayed(standby: &Cluster, database: &Database) {
+    let client = connect(&standby.url("postgres")).await;
+    let end = database.ask("select pg_current_wal_flush_lsn()").await;
+    let replayed = format!("select pg_last_wal_replay_lsn() >= '{end}'::pg_lsn");
+    until_within(DEADLINE, "the standby has all", async || {
+        client.query_one(&replayed, &[]).await.unwrap().get(0)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_slot_that_a_tool_keeps_on_a_standby_is_read_on() {
+    let mut primary = cluster_of(16, &[]);
+    let standby = standby_of(&primary, "standby", &["hot_standby_feedback=on"]);
+    let mut database = Database::on(&primary).await;
+    database.sql(BOOKSTORE).await;
+    let mut running = Rowhook::start(&on_either(&database, &primary, &standby));
+    running.until_log("attached").await;
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    database.hook(Some("7"), "book.added", &books.url()).await;
+    database.hook(None, "rowhook.gap", &alarm.url()).await;
+    // The tool makes a slot, for which the standby has to hear which transactions run.
+    until_replayed(&standby, &database).await;
+    let there = connect(&standby.url(&database.name)).await;
+    let make = format!(
+        "select pg_create_logical_replication_slot('{}', 'pgoutput')",
+        database.name
+    );
+    let making = tokio::spawn(async move {
+        there.batch_execute(&make).await.unwrap();
+        there
+    });
+    until_within(DEADLINE, "there is a slot on the standby", async || {
+        database.sql("select pg_log_standby_snapshot()").await;
+        making.is_finished()
+    })
+    .await;
+    let there = making.await.unwrap();
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    books.expect(1).await;
+    database.until_all_has_arrived().await;
+    until_replayed(&standby, &database).await;
+    let stands = format!(
+        "select confirmed_flush_lsn from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    let advance = format!(
+        "select pg_replication_slot_advance('{}', '{}')",
+        database.name,
+        database.ask(&stands).await
+    );
+    there.batch_execute(&advance).await.unwrap();
+
+    primary.stop(Stop::Immediate).unwrap();
+    database.url = standby.url(&database.name);
+    database.client = connect(&database.url).await;
+    assert_eq!(database.ask("select pg_promote()").await, "t");
+
+    database
+        .sql("insert into book values (2, 7, 1, 'Emma', 9)")
+        .await;
+    books
+        .until("the book of the new primary", |calls| {
+            calls.iter().any(|call| call.data()["id"] == 2)
+        })
+        .await;
+    database.until_all_has_arrived().await;
+    assert!(alarm.calls().is_empty(), "{:#?}", alarm.calls());
+    drop(running);
 }

@@ -75,13 +75,14 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
                 one_at_a_time(config)
             )),
             Runs::Alone => script.push_str(&format!("{sql}\n")),
-            // psql speaks the replication protocol too, in a session of its own.
+            // psql speaks the replication protocol too, in a session of its own. Such a step is the last.
             Runs::AsReplication => {
-                let database = format!("dbname={} replication=database", facts.server.database);
-                script.push_str(&format!("\\connect {}\n{sql}\n", quote::name(&database)));
+                let database = &facts.server.database;
+                let database = database.replace('\\', "\\\\").replace('\'', "\\'");
+                let session = format!("dbname='{database}' replication=database");
                 script.push_str(&format!(
-                    "\\connect {}\n",
-                    quote::name(&format!("dbname={} replication=off", facts.server.database))
+                    "\\connect -reuse-previous=on {}\n{sql}\n",
+                    quote::name(&session)
                 ));
             }
         }

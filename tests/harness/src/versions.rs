@@ -1,6 +1,8 @@
 //! Clusters of a given version of Postgres, their standbys, and pg_upgrade.
 
 use std::{
+    fs::OpenOptions,
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -42,17 +44,23 @@ pub fn follow(standby: &mut Cluster, primary: &Cluster, slot: &str) {
         std::fs::remove_dir_all(standby.data()).unwrap();
     }
     let mut copy = standby.program("pg_basebackup").unwrap();
-    copy.args([
-        "--write-recovery-conf",
-        "--checkpoint=fast",
-        "--no-sync",
-        "--create-slot",
-    ])
-    .arg(format!("--slot={slot}"))
-    .arg(format!("--dbname={}", primary.url("postgres")))
-    .arg("--pgdata")
-    .arg(standby.data());
+    copy.args(["--checkpoint=fast", "--no-sync", "--create-slot"])
+        .arg(format!("--slot={slot}"))
+        .arg(format!("--dbname={}", primary.url("postgres")))
+        .arg("--pgdata")
+        .arg(standby.data());
     run(copy).unwrap();
+    // Not written by pg_basebackup, which names options that an older libpq of the system does not know.
+    let settings = format!(
+        "primary_conninfo = 'host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=disable'\nprimary_slot_name = '{slot}'\n",
+        primary.port()
+    );
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(standby.data().join("postgresql.auto.conf"))
+        .unwrap();
+    file.write_all(settings.as_bytes()).unwrap();
+    std::fs::write(standby.data().join("standby.signal"), "").unwrap();
     standby.start_again().unwrap();
 }
 
