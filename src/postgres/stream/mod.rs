@@ -49,7 +49,7 @@ pub struct Stream {
 }
 
 /// What is to be confirmed when a stream is closed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct LastWord {
     /// What has been recorded, and so may be confirmed.
     pub recorded: Lsn,
