@@ -13,8 +13,13 @@ switched_on as (
         and hook = any($9::text[])
 )
 
-insert into progress (slot, system_identifier, timeline, confirmed, commit_lsn, events, rules, hook_table)
-values ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7, $10)
+insert into progress (
+    slot, system_identifier, timeline, confirmed, commit_lsn, events, rules, hook_table, server_version, relation
+)
+values (
+    $1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6, $7, $10,
+    current_setting('server_version_num')::integer, 'progress'::regclass
+)
 on conflict (slot) do update
 set
     system_identifier = excluded.system_identifier,
@@ -25,9 +30,12 @@ set
             then greatest(progress.confirmed, excluded.confirmed)
         else excluded.confirmed
     end,
+    gap_found = null,
     gap_told = null,
     commit_lsn = coalesce(excluded.commit_lsn, progress.commit_lsn),
     events = coalesce(excluded.events, progress.events),
     rules = coalesce(excluded.rules, progress.rules),
     hook_table = coalesce(excluded.hook_table, progress.hook_table),
+    server_version = excluded.server_version,
+    relation = excluded.relation,
     updated_at = clock_timestamp()

@@ -20,6 +20,8 @@ pub struct Database {
     /// Every role that can connect may fire custom events and actions with `pg_logical_emit_message`. Default false:
     /// only rowhook's own functions can.
     pub unsigned_messages: bool,
+    /// Whether standbys copy the slot, where Postgres can do that (17 and newer). Default true.
+    pub failover: bool,
 }
 
 impl Database {
@@ -45,6 +47,7 @@ pub(super) const KEYS: Keys = Keys {
         "publication",
         "schema",
         "unsigned_messages",
+        "failover",
     ],
     later: &["store"],
 };
@@ -65,6 +68,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
             .find("unsigned_messages")
             .and_then(Value::flag)
             .unwrap_or_default(),
+        failover: section
+            .find("failover")
+            .and_then(Value::flag)
+            .unwrap_or(true),
         address: address?,
     })
 }

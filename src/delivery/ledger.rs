@@ -227,6 +227,11 @@ impl Ledger {
         self.lock().confirmed
     }
 
+    /// Whether no transaction is open, and everything is settled.
+    pub fn is_settled(&self) -> bool {
+        self.lock().entries.is_empty()
+    }
+
     /// Whether transactions with events have been settled since this was asked last.
     pub fn take_eventful(&self) -> bool {
         std::mem::take(&mut self.lock().eventful)

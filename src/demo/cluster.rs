@@ -42,27 +42,52 @@ impl Cluster {
     /// # Errors
     /// When no Postgres is installed, or the server does not start. In the latter case the error ends with its log.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        let bin = find_bin()?;
+        let mut cluster = Self::empty(&find_bin()?, settings)?;
+        cluster.make(&[])?;
+        cluster.start_again()?;
+        Ok(cluster)
+    }
+
+    /// A cluster without a data directory, for the programs in `bin`. [`make`](Self::make) or another program makes it.
+    ///
+    /// # Errors
+    /// When its folder or its port cannot be had.
+    pub fn empty(bin: &Path, settings: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("rowhook-postgres-")
             .tempdir()
             .context("make a temporary folder")?;
-        let data = folder.path().join("data");
         if let Some((uid, gid)) = server_user()? {
             chown(folder.path(), Some(uid), Some(gid))
                 .context("hand the folder to the server's user")?;
         }
-        let made = as_server_user(Command::new(bin.join("initdb")))?
+        let reaper = start_reaper(folder.path(), bin)?;
+        Ok(Self {
+            folder,
+            bin: bin.to_owned(),
+            port: free_port()?,
+            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
+            reaper,
+        })
+    }
+
+    /// Makes the data directory, with `options` of initdb beside ours.
+    ///
+    /// # Errors
+    /// When initdb fails.
+    pub fn make(&self, options: &[&str]) -> Result<()> {
+        let made = self
+            .program("initdb")?
             .args([
                 "--username=postgres",
                 "--auth=trust",
                 "--encoding=UTF8",
                 "--locale=C",
                 "--no-sync",
-                "--pgdata",
             ])
-            .arg(&data)
-            .current_dir(folder.path())
+            .args(options)
+            .arg("--pgdata")
+            .arg(self.data())
             .output()
             .context("run initdb")?;
         ensure!(
@@ -70,16 +95,17 @@ impl Cluster {
             "initdb failed: {}",
             String::from_utf8_lossy(&made.stderr).trim()
         );
-        let reaper = start_reaper(folder.path(), &bin)?;
-        let mut cluster = Self {
-            folder,
-            bin,
-            port: free_port()?,
-            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
-            reaper,
-        };
-        cluster.start_again()?;
-        Ok(cluster)
+        Ok(())
+    }
+
+    /// One of the server's programs, as the server's user, in the folder of the cluster.
+    ///
+    /// # Errors
+    /// When there is no user to run it as.
+    pub fn program(&self, name: &str) -> Result<Command> {
+        let mut program = as_server_user(Command::new(self.bin.join(name)))?;
+        program.current_dir(self.folder.path()).stdin(Stdio::null());
+        Ok(program)
     }
 
     /// Starts the server after [`stop`](Self::stop), on the same port, and waits until it answers.

@@ -11,6 +11,20 @@ pub struct Lsn(pub u64);
 impl Lsn {
     /// Before everything. A stream that is started from here begins where the slot stands.
     pub const ZERO: Self = Self(0);
+
+    /// This position as we confirm it to a slot: the last byte before the record that follows.
+    ///
+    /// Postgres takes that for the same position, because no record begins between the two. But a slot that was just
+    /// made, or moved by hand, stands where a record begins, which is a multiple of eight. So the position of a slot
+    /// tells whether it is ours, whatever became of what we have noted.
+    pub fn in_our_hand(self) -> Self {
+        Self((self.0.saturating_add(1) & !7).saturating_sub(1))
+    }
+
+    /// Whether a slot stands where only we put slots.
+    pub fn is_in_our_hand(self) -> bool {
+        self.0 % 8 == 7
+    }
 }
 
 impl fmt::Display for Lsn {
@@ -52,6 +66,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_we_confirm_is_never_later_and_shows_our_hand(lsn in 8_u64..u64::MAX) {
+            let confirmed = Lsn(lsn).in_our_hand();
+            prop_assert!(confirmed.is_in_our_hand() && !Lsn(lsn & !7).is_in_our_hand());
+            prop_assert!(confirmed.0 <= lsn && lsn - confirmed.0 < 8);
+            prop_assert_eq!(confirmed.in_our_hand(), confirmed);
+        }
+
         #[test]
         fn what_is_written_is_read_again(lsn in any::<u64>().prop_map(Lsn)) {
             prop_assert_eq!(lsn.to_string().parse(), Ok(lsn));

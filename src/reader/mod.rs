@@ -243,8 +243,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Delivers the event [`GAP`], for a gap that was found at `found`. The reader must not be used afterwards: the
-    /// stream has no position for this event.
+    /// Delivers the event [`GAP`], for a gap that was found at `found`, and returns a ledger of these deliveries alone.
+    /// The reader must not be used afterwards: the stream has no position for this event.
     ///
     /// # Errors
     /// When something cannot be looked up.
@@ -253,7 +253,11 @@ impl Reader {
         gap: &Gap,
         system_identifier: &str,
         found: SystemTime,
-    ) -> Result<()> {
+    ) -> Result<Ledger> {
+        // Of its own, since the stream may have been read beyond where the gap begins. It is never closed, so that
+        // nothing is confirmed because of it.
+        let ledger = Ledger::new(Lsn::ZERO);
+        self.ledger = ledger.clone();
         let payload = serde_json::json!({
             "slot": gap.slot,
             "cause": gap.kind(),
@@ -262,7 +266,7 @@ impl Reader {
             "description": gap.to_string(),
         });
         let Some((name, all_owners)) = self.events.of_message(GAP) else {
-            return Ok(());
+            return Ok(ledger);
         };
         let draft = MessageDraft {
             name: Arc::clone(name),
@@ -275,9 +279,9 @@ impl Reader {
             commit_time: found,
         };
         self.begin_session(system_identifier.to_owned());
-        // Opened and never closed, so that nothing is ever confirmed because of it.
-        self.ledger.open(gap.from);
-        self.deliver_message(draft, 0).await
+        ledger.open(gap.from);
+        self.deliver_message(draft, 0).await?;
+        Ok(ledger)
     }
 
     /// Reads which tables on owner paths the stream carries.
@@ -303,6 +307,11 @@ impl Reader {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
         self.held = Vec::new();
+    }
+
+    /// Whether everything that was read has been handed on, or has its ticket.
+    pub fn is_between_batches(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// Reads a batch. When this returns, each of its deliveries is with a courier and counted in the ledger.

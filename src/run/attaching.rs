@@ -19,17 +19,18 @@ use super::{
     tables::TableWatch,
 };
 use crate::{
+    backoff::Backoff,
     config::Config,
     postgres::{
         Lsn,
-        stream::{self, Identity, Stream},
+        stream::{self, Identity, LastWord, Stream},
     },
     reader::{Reader, past::Past},
     setup::{
         LockPolicy,
         catalog::{Facts, Slot},
         check::misfits,
-        gap::Gap,
+        gap::{self, Gap},
         plan::{counted_as_standby, hidden_hooks, plan, unfit_slot},
         setup,
     },
@@ -43,6 +44,8 @@ const SETTLED_LOOK: Duration = Duration::from_millis(50);
 const KEPT: usize = 4 << 20;
 /// How long it takes at most until the server has noticed that a stream was closed.
 const RELEASE: Duration = Duration::from_secs(5);
+/// How long to wait before it is noted again that a gap was found.
+const GAP_PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// Opens sessions, and remembers from one to the next what they have in common.
 pub(super) struct Attaching<'a> {
@@ -54,6 +57,8 @@ pub(super) struct Attaching<'a> {
     loaded: Option<Loaded>,
     /// What has been recorded as confirmed, and so may be confirmed to the server.
     recorded: watch::Sender<Lsn>,
+    /// Standbys copy the slot, so that they must have what we note before they can have it confirmed.
+    copied: bool,
     /// What is known of the tables of `[events]`.
     tables: TableWatch,
     /// The control session of an attempt that found the slot held by another rowhook.
@@ -77,6 +82,7 @@ impl<'a> Attaching<'a> {
             tables_checked: false,
             loaded: None,
             recorded: watch::Sender::new(Lsn::ZERO),
+            copied: false,
             tables: TableWatch::default(),
             standing_by: None,
         }
@@ -89,11 +95,18 @@ impl<'a> Attaching<'a> {
     pub(super) async fn attach(&mut self, reader: &mut Reader) -> Result<Option<Following<'_>>> {
         let schema = &self.context.config.database.schema;
         let (control, notifications) = tokio::select! {
-            opened = control::open(self.context.address, schema) => opened?,
+            opened = control::open(self.context.address, schema, self.loaded.is_some()) => opened?,
             () = self.context.stop.cancelled() => return Ok(None),
         };
         self.prepare(&control, reader).await?;
-        let (mut control, mut stream, mut identity) = self.take_slot(control).await?;
+        let (mut stream, mut identity) = match self.take_slot().await {
+            Ok(taken) => taken,
+            Err(error) => return Err(self.not_taken(error, control, reader).await?),
+        };
+        // Again, since the slot may have been made anew just before it was ours. Nothing is confirmed to it yet.
+        if let Some(gap) = find_gap(&control, self.context.config).await? {
+            return Err(self.report_gap(&gap, &control, reader).await?);
+        }
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if self.loaded.is_some() {
@@ -109,11 +122,19 @@ impl<'a> Attaching<'a> {
             self.loaded = Some(Loaded::new(&self.context, &identity));
             if !stands_at_begin {
                 let recorded = *self.recorded.borrow();
-                stream.close(recorded).await;
+                let last = LastWord {
+                    recorded,
+                    before: recorded,
+                    ..LastWord::default()
+                };
+                stream.close(last).await;
                 // Where another takes it first, we are like any that lost the slot.
                 let free = until_free(&control, self.context.slot());
                 let _ = timeout(RELEASE, free).await;
-                (control, stream, identity) = self.take_slot(control).await?;
+                (stream, identity) = match self.take_slot().await {
+                    Ok(taken) => taken,
+                    Err(error) => return Err(self.not_taken(error, control, reader).await?),
+                };
                 self.recognize(&identity)?;
             }
         }
@@ -140,6 +161,7 @@ impl<'a> Attaching<'a> {
                 identity,
                 numbering,
                 recorded: &self.recorded,
+                reached: self.copied.then(|| stream.reached()),
             },
             tables: &mut self.tables,
             stream,
@@ -162,6 +184,7 @@ impl<'a> Attaching<'a> {
             stream,
             identity: loaded.identity,
             numbering: loaded.numbering,
+            copied: self.copied,
         });
         Shutdown {
             open,
@@ -174,8 +197,9 @@ impl<'a> Attaching<'a> {
     async fn prepare(&mut self, client: &Client, reader: &mut Reader) -> Result<()> {
         let config = self.context.config;
         let facts = read_facts(client, config).await?;
+        self.copied = config.database.failover && facts.server.copies_slots();
         if let Some(gap) = facts.gap(config) {
-            return Err(self.report_gap(&gap, &facts, client, reader).await?);
+            return Err(self.report_gap(&gap, client, reader).await?);
         }
         // Whoever has set it up: nothing is read from a slot that is not ours, and no commit waits for us.
         if let Some(problem) = unfit_slot(config, &facts) {
@@ -227,51 +251,83 @@ impl<'a> Attaching<'a> {
     /// with.
     ///
     /// # Errors
-    /// When the hooks cannot be read, or the delivery not recorded.
+    /// When the hooks cannot be read.
     async fn report_gap(
         &self,
         gap: &Gap,
-        facts: &Facts,
         client: &Client,
         reader: &mut Reader,
     ) -> Result<anyhow::Error> {
-        let store = &self.context.store;
-        // Nobody holds the slot, so it is on us to deliver this. It is delivered only if that can be recorded.
-        if let Err(error) = store.take_over().await {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "hooks cannot be told of the gap yet"
-            );
-        } else if let Some(found) = store.note_gap(&gap.slot).await? {
-            if self.loaded.is_none() {
-                let past = reader.load_hooks(client, &gap.slot).await?;
-                reader.end_undoing(&past, client).await;
-            }
-            reader
-                .deliver_gap(gap, &facts.server.system_identifier, found)
-                .await?;
-            self.until_settled().await;
+        let grace = self.context.config.delivery.grace;
+        let told = tokio::select! {
+            told = timeout(grace, self.tell_of_gap(gap, client, reader)) => told,
+            () = self.context.stop.cancelled() => Ok(Ok(())),
+        };
+        match told {
+            Ok(told) => told?,
+            Err(_) => tracing::warn!(
+                "not every hook could be told of the gap in time; those on rowhook.gap are told at the next start"
+            ),
         }
         Ok(anyhow!("{}", gap.problem()))
     }
 
-    /// Waits until everything is delivered or parked, but no longer than the grace period.
-    async fn until_settled(&self) {
-        let settled = async {
-            let mut ticks = tokio::time::interval(SETTLED_LOOK);
-            while self.context.ledger.unsettled() > 0 {
-                ticks.tick().await;
+    /// Waits until each hook on `rowhook.gap` has been told, or has that parked. A process that is killed meanwhile
+    /// leaves it to the next, which repeats it with the same ids.
+    async fn tell_of_gap(&self, gap: &Gap, client: &Client, reader: &mut Reader) -> Result<()> {
+        let store = &self.context.store;
+        // One after the other, where another rowhook has found it too. The lock is given up with the session.
+        let turn = "select pg_advisory_lock(hashtextextended($1::text, 0))";
+        let key = format!("rowhook gap of {}", gap.slot);
+        client
+            .query(turn, &[&key])
+            .await
+            .context("take the turn to tell of a gap")?;
+        let mut failures = 0;
+        let found = loop {
+            // Nobody holds the slot, so it is on us to deliver this. It is delivered only if that can be recorded.
+            let found = async {
+                store.take_over().await?;
+                store.find_gap(&gap.slot).await
+            };
+            match found.await {
+                Ok(found) => break found,
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "hooks cannot be told of the gap yet"
+                    );
+                    tokio::time::sleep(GAP_PAUSES.pause(failures)).await;
+                }
             }
         };
-        let grace = self.context.config.delivery.grace;
-        if timeout(grace, settled).await.is_err() {
-            tracing::warn!("not every hook could be told of the gap");
+        let Some(found) = found else {
+            return Ok(());
+        };
+        if self.loaded.is_none() {
+            let past = reader.load_hooks(client, &gap.slot).await?;
+            reader.end_undoing(&past, client).await;
         }
+        let system = client
+            .query_one(
+                "select system_identifier::text from pg_control_system()",
+                &[],
+            )
+            .await;
+        let system: String = system
+            .and_then(|row| row.try_get(0))
+            .context("ask for the cluster")?;
+        let ledger = reader.deliver_gap(gap, &system, found).await?;
+        let mut ticks = tokio::time::interval(SETTLED_LOOK);
+        while ledger.unsettled() > 0 {
+            ticks.tick().await;
+        }
+        store.tell_gap(&gap.slot).await
     }
 
-    /// Opens the stream. Where another session holds the slot, ends it if it is our own last one, and keeps the control
-    /// session to wait with if it is not.
-    async fn take_slot(&mut self, control: Client) -> Result<(Client, Stream, Identity)> {
+    /// Opens the stream.
+    async fn take_slot(&self) -> Result<(Stream, Identity), stream::Error> {
         let SessionContext {
             config,
             address,
@@ -281,16 +337,32 @@ impl<'a> Attaching<'a> {
         // From what is recorded, and not from what is settled: opening the stream confirms where it begins.
         let from = *self.recorded.borrow();
         let subscription = config.database.subscription();
-        let error = match Stream::open(address, &subscription, stream_name, from).await {
-            Ok((stream, identity)) => return Ok((control, stream, identity)),
-            Err(error) => error,
-        };
-        if let stream::Error::Occupied { slot } = &error {
-            let ours = end_own_walsender(&control, slot, stream_name).await?;
-            ensure!(ours || self.loaded.is_none(), Superseded::SlotTaken);
-            self.standing_by = Some(control).filter(|_| !ours);
+        Stream::open(address, &subscription, stream_name, from).await
+    }
+
+    /// What to end with when the stream could not be opened. Where another session holds the slot, ends it if it is
+    /// our own last one, and keeps the control session to wait with if it is not. Where the slot is gone or lost since
+    /// we looked, that is a gap.
+    async fn not_taken(
+        &mut self,
+        error: stream::Error,
+        control: Client,
+        reader: &mut Reader,
+    ) -> Result<anyhow::Error> {
+        match &error {
+            stream::Error::Occupied { slot } => {
+                let ours = end_own_walsender(&control, slot, &self.context.stream_name).await?;
+                ensure!(ours || self.loaded.is_none(), Superseded::SlotTaken);
+                self.standing_by = Some(control).filter(|_| !ours);
+            }
+            stream::Error::Refused { .. } => {
+                if let Some(gap) = find_gap(&control, self.context.config).await? {
+                    return self.report_gap(&gap, &control, reader).await;
+                }
+            }
+            _ => {}
         }
-        Err(error.into())
+        Ok(error.into())
     }
 
     /// Checks that this is the server of the last session, with the history that we have read.
@@ -377,6 +449,11 @@ async fn read_facts(client: &Client, config: &Config) -> Result<Facts> {
     Facts::read(client, config)
         .await
         .context("read the catalog")
+}
+
+async fn find_gap(client: &Client, config: &Config) -> Result<Option<Gap>> {
+    let found = gap::look(client, config).await;
+    found.context("look whether the slot goes on where we were")
 }
 
 /// Checks that the tables match the configuration.

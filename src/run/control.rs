@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
@@ -35,12 +35,31 @@ const STANDBYS_INTERVAL: Duration = Duration::from_secs(1);
 /// The interval at which the server is asked for an answer, and the longest wait for one.
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
+/// The server is a standby, where nothing can be written.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this server is a standby, and rowhook writes tables of its own; give the primary in [database] url, or all hosts and target_session_attrs=read-write"
+)]
+pub(super) struct AtStandby {
+    /// Whether it was the primary in an earlier session, and may be so again.
+    pub(super) was_primary: bool,
+}
+
 /// Opens the control session. Its notifications name what is made due by hand in the tables of `schema`.
 ///
 /// # Errors
-/// When the session cannot be opened or prepared.
-pub(super) async fn open(address: &Address, schema: &str) -> Result<(Client, Notifications)> {
+/// When the session cannot be opened or prepared, and when it is one of a standby.
+pub(super) async fn open(
+    address: &Address,
+    schema: &str,
+    was_primary: bool,
+) -> Result<(Client, Notifications)> {
     let (client, notifications) = address.connect_listening("rowhook control").await?;
+    let recovers = client.query_one("select pg_is_in_recovery()", &[]).await;
+    let recovers: bool = recovers
+        .and_then(|row| row.try_get(0))
+        .context("ask whether this is a standby")?;
+    ensure!(!recovers, AtStandby { was_primary });
     let listen = format!("listen {}", quote::name(schema));
     let listening = client.batch_execute(&listen).await;
     listening.context("prepare the control session")?;

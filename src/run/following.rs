@@ -85,7 +85,12 @@ impl Following<'_> {
                     stream.confirm(*recorded.borrow_and_update());
                     continue;
                 }
-                ended = &mut ending => return ended.map(|()| stream),
+                ended = &mut ending => {
+                    if !reader.is_between_batches() {
+                        stream.abandon();
+                    }
+                    return ended.map(|()| stream);
+                }
             };
             let working = work.run(context, reader, &control, &mut reported);
             tokio::pin!(working);
@@ -93,7 +98,10 @@ impl Following<'_> {
                 tokio::select! {
                     done = &mut working => break done?,
                     _ = recorded.changed() => stream.confirm(*recorded.borrow_and_update()),
-                    ended = &mut ending => return ended.map(|()| stream),
+                    ended = &mut ending => {
+                        stream.abandon();
+                        return ended.map(|()| stream);
+                    }
                 }
             }
         }

@@ -169,6 +169,7 @@ mod tests {
             confirmed: Some(Lsn(confirmed)),
             safe_wal_size: None,
             lag: Some(lag),
+            ..Slot::default()
         }
     }
 

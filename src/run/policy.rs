@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::control::AtStandby;
 use crate::{
     postgres::{connect, fault::Fault, standby::Counted, stream},
     setup,
@@ -56,6 +57,8 @@ fn is_transient(cause: &(dyn Error + 'static)) -> bool {
         error.is_transient()
     } else if let Some(error) = cause.downcast_ref::<connect::Error>() {
         error.is_transient()
+    } else if let Some(AtStandby { was_primary }) = cause.downcast_ref() {
+        *was_primary
     } else if cause.is::<Counted>() {
         // A setting of the server, which is read again when it changes. Attaching then would hold nobody up.
         true
@@ -92,7 +95,7 @@ mod tests {
             remedy: "run rowhook setup".into(),
         };
         let lost = || stream::Error::Lost("the server is shutting down".into());
-        let cases: [(anyhow::Error, Next); 17] = [
+        let cases: [(anyhow::Error, Next); 19] = [
             (
                 Superseded::ServerReplaced.into(),
                 Next::StartAnew(Superseded::ServerReplaced),
@@ -151,6 +154,8 @@ mod tests {
                 Next::Again,
             ),
             (standby::counts("*", "rowhook").unwrap().into(), Next::Again),
+            (AtStandby { was_primary: true }.into(), Next::Again),
+            (AtStandby { was_primary: false }.into(), Next::ForPerson),
             (anyhow!("the slot rowhook is gone"), Next::ForPerson),
         ];
         for (error, expected) in cases {

@@ -11,7 +11,7 @@ use crate::{
     hook::off::OffHooks,
     postgres::{
         Lsn,
-        stream::{Identity, Stream},
+        stream::{Identity, LastWord, Stream},
     },
     store::Checkpoint,
 };
@@ -36,6 +36,8 @@ pub(super) struct OpenStream {
     pub(super) identity: Identity,
     /// What the events of a transaction are numbered by.
     pub(super) numbering: String,
+    /// Whether standbys copy the slot.
+    pub(super) copied: bool,
 }
 
 impl Shutdown {
@@ -50,6 +52,7 @@ impl Shutdown {
         tracing::info!(unsettled = ledger.unsettled(), "stopping");
         shared.stop.cancel();
         shared.tasks.close();
+        let mut noted = None;
         let finished = async {
             shared.tasks.wait().await;
             if let Some(open) = &self.open {
@@ -64,7 +67,7 @@ impl Shutdown {
                     .store
                     .save_checkpoint(&config.database.slot, &checkpoint)
                     .await;
-                self.recorded = checkpoint.confirmed;
+                noted = Some(checkpoint.confirmed);
             }
             if timeout(FLUSH_LIMIT, shared.history.write_all(&shared.store))
                 .await
@@ -90,8 +93,31 @@ impl Shutdown {
             ),
         }
         if let Some(open) = self.open {
-            open.stream.close(self.recorded).await;
+            let before = self.recorded;
+            // After everything that we write: that is to be confirmed too.
+            let end = timeout(FLUSH_LIMIT, wal_end(config)).await;
+            let last = LastWord {
+                recorded: noted.unwrap_or(before),
+                before,
+                end: end.ok().flatten().filter(|_| noted.is_some()),
+                copied: open.copied,
+                settled: ledger.is_settled(),
+            };
+            self.recorded = open.stream.close(last).await;
         }
         tracing::info!(confirmed = %self.recorded, unsettled = ledger.unsettled(), "stopped");
     }
+}
+
+/// Where the WAL ends; `None` if the server does not say.
+async fn wal_end(config: &Config) -> Option<Lsn> {
+    let client = config
+        .database
+        .address
+        .connect("rowhook notes")
+        .await
+        .ok()?;
+    let sql = "select pg_current_wal_flush_lsn()::text";
+    let row = client.query_one(sql, &[]).await.ok()?;
+    row.try_get::<_, &str>(0).ok()?.parse().ok()
 }

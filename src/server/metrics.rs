@@ -423,6 +423,7 @@ mod tests {
             confirmed: Some(Lsn(0x16B_3748)),
             safe_wal_size: Some(1 << 30),
             lag: Some(4096),
+            ..Slot::default()
         };
         health.record_slot(slot, false, Instant::now());
         meters.events.store(7, Relaxed);

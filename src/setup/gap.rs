@@ -2,9 +2,13 @@
 //!
 //! A position is recorded in the table `progress` before it is confirmed to the slot. So a slot that is ahead of the
 //! recorded position was advanced or created by somebody else, and a slot that does not exist was lost, whatever the
-//! cause.
+//! cause. There is one exception: WAL without events is confirmed without a record, at the end of a run and where a
+//! standby has a newer copy of the slot than of the record. Then the position of the slot shows our hand
+//! ([`Lsn::is_in_our_hand`]), as that of a slot which somebody else has made or moved does not.
 
 use std::fmt;
+
+use tokio_postgres::Client;
 
 use super::{
     catalog::{Facts, Progress, Server, Slot},
@@ -18,6 +22,9 @@ use crate::{
     postgres::{Lsn, quote},
 };
 
+/// The first version of Postgres whose pg_upgrade brings slots along.
+const UPGRADES_SLOTS: i32 = 17;
+
 /// A range of the WAL whose changes will never be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
@@ -29,6 +36,8 @@ pub struct Gap {
     pub from: Lsn,
     /// Where the range ends: what is committed from here on can be read.
     pub to: Lsn,
+    /// Whether there is a slot, from which everything after the range can be read.
+    pub readable: bool,
 }
 
 /// How changes were lost.
@@ -36,9 +45,15 @@ pub struct Gap {
 pub enum Cause {
     /// rowhook's tables were moved to another cluster, by a dump or otherwise.
     OtherCluster,
+    /// pg_upgrade has made the cluster, and the slot did not come along.
+    Upgraded {
+        /// The major version of Postgres before.
+        was: i32,
+    },
     /// The slot does not exist.
     Dropped,
-    /// The slot does not exist, and the timeline has changed: a standby was promoted, or a backup restored.
+    /// The slot does not exist or is another one, and the timeline has changed: a standby was promoted, or a backup
+    /// restored.
     NewTimeline {
         /// The recorded timeline.
         was: u32,
@@ -58,13 +73,12 @@ impl Facts {
     /// The gap between the recorded progress and the slot, if there is one. Without recorded progress none can be
     /// found.
     pub fn gap(&self, config: &Config) -> Option<Gap> {
-        let slot = &config.database.slot;
         // A slot of another database says nothing about ours. That it has our name is another problem.
         if self.slot.is_some() && self.own_slot().is_none() {
             return None;
         }
         find(
-            slot,
+            config,
             self.progress.as_ref()?,
             &self.server,
             self.slot.as_ref(),
@@ -72,39 +86,69 @@ impl Facts {
     }
 }
 
-fn find(name: &str, progress: &Progress, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
-    let other_timeline = server.timeline.filter(|is| *is != progress.timeline);
-    let standing = slot.and_then(|slot| slot.confirmed);
+/// Looks for a gap as [`Facts::gap`] does, and reads no more than that needs.
+///
+/// # Errors
+/// If the catalog cannot be read.
+pub async fn look(client: &Client, config: &Config) -> Result<Option<Gap>, tokio_postgres::Error> {
+    let (server, slot, progress) = Facts::read_position(client, config).await?;
+    let another = slot
+        .as_ref()
+        .is_some_and(|slot| slot.is_of_another(&server.database));
+    Ok(progress
+        .filter(|_| !another)
+        .and_then(|progress| find(config, &progress, &server, slot.as_ref())))
+}
+
+fn find(config: &Config, progress: &Progress, server: &Server, slot: Option<&Slot>) -> Option<Gap> {
+    let readable = slot.filter(|slot| !slot.is_lost());
+    let standing = readable.and_then(|slot| slot.confirmed);
     let cause = if progress.system_identifier != server.system_identifier {
-        Cause::OtherCluster
-    } else if let Some(slot) = slot {
-        if slot.is_lost() {
-            let reason = slot.invalidation_reason.clone();
-            Cause::Invalidated {
-                reason: reason.unwrap_or_else(|| "wal_removed".into()),
-            }
-        } else if other_timeline.is_none() && standing > Some(progress.confirmed) {
-            Cause::Advanced
-        } else {
-            // On a new timeline, a slot that was synchronized to the standby may be a little ahead of the recorded
-            // position, which is replicated separately.
+        if readable.is_some_and(|slot| came_along(config, progress, server, slot)) {
             return None;
         }
-    } else if let Some(is) = other_timeline {
+        match upgraded_from(progress, server) {
+            Some(was) => Cause::Upgraded { was },
+            None => Cause::OtherCluster,
+        }
+    } else if let Some(lost) = slot.filter(|slot| slot.is_lost()) {
+        let reason = lost.invalidation_reason.clone();
+        Cause::Invalidated {
+            reason: reason.unwrap_or_else(|| "wal_removed".into()),
+        }
+    } else if standing.is_some_and(|at| at <= progress.confirmed || at.is_in_our_hand()) {
+        return None;
+    } else if let Some(is) = server.timeline.filter(|is| *is != progress.timeline) {
         Cause::NewTimeline {
             was: progress.timeline,
             is,
         }
+    } else if standing.is_some() {
+        Cause::Advanced
     } else {
         Cause::Dropped
     };
-    let readable = standing.filter(|_| cause == Cause::Advanced);
     Some(Gap {
-        slot: name.to_owned(),
+        slot: config.database.slot.clone(),
         cause,
         from: progress.confirmed,
-        to: readable.or(server.flushed).unwrap_or(progress.confirmed),
+        to: standing.or(server.flushed).unwrap_or(progress.confirmed),
+        readable: standing.is_some(),
     })
+}
+
+/// The major version that the cluster had before pg_upgrade; `None` if it was not made by that. It keeps the oids of
+/// tables, which a dump does not.
+fn upgraded_from(progress: &Progress, server: &Server) -> Option<i32> {
+    let was = progress.version? / 10_000;
+    (progress.same_table && was < server.version / 10_000).then_some(was)
+}
+
+/// Whether pg_upgrade has brought the slot along. It does so only where all that the slot needed was read, and it keeps
+/// whether standbys copy it, which a slot that was made by hand afterwards lacks.
+fn came_along(config: &Config, progress: &Progress, server: &Server, slot: &Slot) -> bool {
+    upgraded_from(progress, server).is_some_and(|was| was >= UPGRADES_SLOTS)
+        && (slot.failover || !config.database.failover)
 }
 
 impl fmt::Display for Gap {
@@ -114,30 +158,38 @@ impl fmt::Display for Gap {
             cause,
             from,
             to,
+            readable,
         } = self;
         match cause {
             Cause::OtherCluster => write!(
                 f,
-                "these tables come from another cluster; what was committed there after {from} cannot be read here"
-            )?,
+                "these tables come from another cluster; what was committed there after {from}, and here before {to}, cannot be read here"
+            ),
+            Cause::Upgraded { was } => write!(
+                f,
+                "pg_upgrade has made this cluster from one of Postgres {was}, and has not brought the slot {slot} along; what was committed there after {from}, and here before {to}, cannot be read"
+            ),
             Cause::Dropped => write!(
                 f,
                 "the slot {slot} is gone; what was committed from {from} to {to} cannot be read any more"
-            )?,
+            ),
+            Cause::NewTimeline { was, is } if *readable => write!(
+                f,
+                "a standby was promoted or a backup restored (timeline {was} is now {is}), and the slot {slot} was made there anew or moved; what was committed from {from} to {to} was not read"
+            ),
             Cause::NewTimeline { was, is } => write!(
                 f,
                 "a standby was promoted or a backup restored (timeline {was} is now {is}), and the slot {slot} did not come along; what was committed from {from} to {to} cannot be read any more"
-            )?,
+            ),
             Cause::Invalidated { reason } => write!(
                 f,
                 "Postgres has invalidated the slot {slot} ({reason}); what was committed from {from} to {to} cannot be read any more"
-            )?,
+            ),
             Cause::Advanced => write!(
                 f,
                 "the slot {slot} was advanced, or dropped and made again, behind our back; what was committed from {from} to {to} was not read"
-            )?,
+            ),
         }
-        Ok(())
     }
 }
 
@@ -154,6 +206,7 @@ impl Gap {
     pub fn kind(&self) -> &'static str {
         match self.cause {
             Cause::OtherCluster => "other_cluster",
+            Cause::Upgraded { .. } => "upgraded",
             Cause::Dropped => "slot_dropped",
             Cause::NewTimeline { .. } => "new_timeline",
             Cause::Invalidated { .. } => "slot_invalidated",
@@ -167,7 +220,7 @@ impl Gap {
 pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
     let slot = quote::text(&config.database.slot);
     let mut steps = Vec::new();
-    if gap.cause != Cause::Advanced {
+    if !gap.readable {
         steps.push(Step {
             reason: format!("remove what is left of the slot {}", gap.slot),
             sql: format!(
@@ -199,8 +252,15 @@ mod tests {
         Progress {
             system_identifier: "7".into(),
             timeline: 1,
-            confirmed: lsn(100),
+            confirmed: lsn(104),
+            version: Some(150_000),
+            same_table: true,
         }
+    }
+
+    fn config() -> Config {
+        let file = "[database]\nurl = \"postgres://u@h/d\"\n[events]\na = \"t.created\"\n";
+        Config::parse("hooks.toml".as_ref(), file, &|_| None).unwrap()
     }
 
     fn server(system_identifier: &str, timeline: u32) -> Server {
@@ -238,37 +298,53 @@ mod tests {
             confirmed: Some(lsn(confirmed)),
             safe_wal_size: None,
             lag: None,
+            ..Slot::default()
         }
     }
 
     #[test]
     fn each_way_to_lose_changes_is_told_from_the_others_and_from_going_on() {
         let found = |server: Server, slot: Option<Slot>| {
-            find("rowhook", &progress(), &server, slot.as_ref())
+            find(&config(), &progress(), &server, slot.as_ref())
                 .map(|gap| (gap.kind(), gap.from.0, gap.to.0))
         };
         for (server, slot, expected) in [
-            (server("7", 1), Some(slot(100, "reserved")), None),
+            (server("7", 1), Some(slot(104, "reserved")), None),
             // A crash of the server can move the slot back. Changes then come again, and none are lost.
-            (server("7", 1), Some(slot(60, "reserved")), None),
+            (server("7", 1), Some(slot(64, "reserved")), None),
+            // What had no events was confirmed without a note.
+            (server("7", 1), Some(slot(127, "reserved")), None),
             (
                 server("7", 1),
-                Some(slot(101, "reserved")),
-                Some(("slot_advanced", 100, 101)),
+                Some(slot(112, "reserved")),
+                Some(("slot_advanced", 104, 112)),
             ),
             (
                 server("7", 1),
-                Some(slot(60, "lost")),
-                Some(("slot_invalidated", 100, 900)),
+                Some(slot(64, "lost")),
+                Some(("slot_invalidated", 104, 900)),
             ),
-            (server("7", 1), None, Some(("slot_dropped", 100, 900))),
-            (server("7", 2), None, Some(("new_timeline", 100, 900))),
-            (server("7", 2), Some(slot(101, "reserved")), None),
-            (server("8", 1), None, Some(("other_cluster", 100, 900))),
+            (server("7", 1), None, Some(("slot_dropped", 104, 900))),
+            (server("7", 2), None, Some(("new_timeline", 104, 900))),
+            // The copy of the slot is newer than the copy of the note.
+            (server("7", 2), Some(slot(111, "reserved")), None),
+            (server("7", 2), Some(slot(63, "reserved")), None),
+            // A slot of the same name was made on the promoted standby.
+            (
+                server("7", 2),
+                Some(slot(112, "reserved")),
+                Some(("new_timeline", 104, 112)),
+            ),
+            (
+                server("7", 2),
+                Some(slot(63, "lost")),
+                Some(("slot_invalidated", 104, 900)),
+            ),
+            (server("8", 1), None, Some(("other_cluster", 104, 900))),
             (
                 server("8", 1),
-                Some(slot(60, "reserved")),
-                Some(("other_cluster", 100, 900)),
+                Some(slot(63, "reserved")),
+                Some(("other_cluster", 104, 63)),
             ),
         ] {
             assert_eq!(
@@ -276,6 +352,37 @@ mod tests {
                 expected,
                 "{server:?} {slot:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_slot_that_pg_upgrade_can_have_brought_along_is_read_on() {
+        let copied = Slot {
+            failover: true,
+            ..slot(304, "reserved")
+        };
+        let by_hand = slot(304, "reserved");
+        for (was, same_table, slot, expected) in [
+            (Some(170_011), true, Some(&copied), None),
+            (Some(170_011), true, Some(&by_hand), Some("upgraded")),
+            (Some(170_011), true, None, Some("upgraded")),
+            (Some(160_015), true, Some(&copied), Some("upgraded")),
+            (Some(170_011), false, Some(&copied), Some("other_cluster")),
+            (Some(180_000), true, Some(&copied), Some("other_cluster")),
+            (None, false, Some(&copied), Some("other_cluster")),
+        ] {
+            let progress = Progress {
+                version: was,
+                same_table,
+                ..progress()
+            };
+            let server = Server {
+                version: 180_006,
+                ..server("8", 1)
+            };
+            let found = find(&config(), &progress, &server, slot);
+            let kind = found.as_ref().map(Gap::kind);
+            assert_eq!(kind, expected, "{was:?} {same_table} {slot:?}");
         }
     }
 }

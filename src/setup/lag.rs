@@ -149,6 +149,7 @@ mod tests {
             confirmed: Some(Lsn(confirmed)),
             safe_wal_size: left,
             lag: Some(lag),
+            ..Slot::default()
         }
     }
 

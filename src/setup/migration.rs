@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 25] = [
+pub const MIGRATIONS: [Migration; 26] = [
     Migration {
         version: 1,
         name: "migration",
@@ -135,6 +135,11 @@ pub const MIGRATIONS: [Migration; 25] = [
         version: 25,
         name: "hook_past",
         sql: include_str!("../../sql/0025_hook_past.sql"),
+    },
+    Migration {
+        version: 26,
+        name: "gap",
+        sql: include_str!("../../sql/0026_gap.sql"),
     },
     Migration {
         version: 31,

@@ -13,7 +13,7 @@ use super::plan::{
     problem::Refused,
     step::{Runs, Step},
 };
-use crate::postgres::{address::Address, connect};
+use crate::postgres::{address::Address, connect, replication::Connection};
 
 /// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +121,7 @@ fn list(blockers: &[Blocker]) -> String {
 pub(super) struct DdlSession {
     pub(super) client: Client,
     watcher: Client,
+    address: Address,
     pid: i32,
     policy: LockPolicy,
 }
@@ -147,6 +148,7 @@ impl DdlSession {
         Ok(Self {
             client,
             watcher,
+            address: address.clone(),
             pid,
             policy,
         })
@@ -160,7 +162,19 @@ impl DdlSession {
                 self.run_locking(&step.reason, &sql).await
             }
             Runs::Alone => self.run_waiting(step, warn).await,
+            Runs::AsReplication => self.run_replicating(step).await,
         }
+    }
+
+    /// Runs a command of the replication protocol.
+    async fn run_replicating(&self, step: &Step) -> Result<(), Error> {
+        let name = self.address.stream_name();
+        let mut connection = Connection::open(&self.address, name, &[]).await?;
+        let done = connection.command(step.sql.trim_end()).await;
+        done.map_err(|failure| Error::Failed {
+            action: step.reason.clone(),
+            message: failure.to_string(),
+        })
     }
 
     /// Runs `sql`, which may need locks, under the lock policy.

@@ -34,7 +34,7 @@ use std::{
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{MappedMutexGuard, mpsc, oneshot};
-use tokio_postgres::{Client, types::ToSql};
+use tokio_postgres::{Client, error::SqlState, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -272,6 +272,20 @@ impl Store {
         off.noted(*confirmed);
     }
 
+    /// Where the WAL ends by now, as far as it is on the disk: behind everything that was saved before.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub async fn wal_end(&self) -> Result<Lsn> {
+        let client = self.session(&self.checkpoints).await?;
+        let sql = "select pg_current_wal_flush_lsn()::text";
+        let row = client.query_one(sql, &[]).await;
+        let row = row.context("ask where the WAL ends")?;
+        row.try_get::<_, &str>(0)?
+            .parse()
+            .context("ask where the WAL ends")
+    }
+
     /// Reads what was noted of the hooks where the slot stands; `None` where no checkpoint has been saved yet.
     ///
     /// # Errors
@@ -311,18 +325,34 @@ impl Store {
         Ok(MessageKey::new(row.try_get(0)?, since.parse()?))
     }
 
-    /// Records that hooks learn of a gap. Returns the time of that, or `None` where it was recorded before.
+    /// Records that a gap was found. Returns when it was found first, or `None` where all hooks have been told of it.
     ///
     /// # Errors
     /// When the tables cannot be written to.
-    pub async fn note_gap(&self, slot: &str) -> Result<Option<SystemTime>> {
+    pub async fn find_gap(&self, slot: &str) -> Result<Option<SystemTime>> {
         let client = self.session(&self.client).await?;
-        let sql = "update progress set gap_told = clock_timestamp() where slot = $1 and gap_told is null returning gap_told";
-        let row = client
-            .query_opt(sql, &[&slot])
-            .await
-            .context("note a gap")?;
+        let sql = "update progress set gap_found = coalesce(gap_found, clock_timestamp()) where slot = $1 and gap_told is null returning gap_found";
+        let row = match client.query_opt(sql, &[&slot]).await {
+            // The tables of an earlier rowhook, which are not changed before the gap is accepted.
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => {
+                let sql = "update progress set gap_told = clock_timestamp() where slot = $1 and gap_told is null returning gap_told";
+                client.query_opt(sql, &[&slot]).await
+            }
+            found => found,
+        };
+        let row = row.context("note a gap")?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Records that all hooks have been told of the gap, or have it parked.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn tell_gap(&self, slot: &str) -> Result<()> {
+        let sql =
+            "update progress set gap_told = coalesce(gap_told, clock_timestamp()) where slot = $1";
+        self.execute_once(&self.client, sql, &[&slot]).await?;
+        Ok(())
     }
 
     /// The hook table of the application has this name now.

@@ -15,6 +15,7 @@ fn the_smallest_file_names_a_database_and_an_event() {
     assert_eq!(config.database.slot, "rowhook");
     assert_eq!(config.database.publication, "rowhook");
     assert_eq!(config.database.schema, "rowhook");
+    assert!(config.database.failover);
     assert_eq!(config.events[0].name, "added");
     assert_eq!(config.events[0].place.to_string(), "2:8");
     assert!(!config.events[0].all_owners);

@@ -91,6 +91,7 @@ pub fn config(url: &str, slot: &str) -> Config {
             slot: slot.into(),
             publication: "rowhook".into(),
             schema: "rowhook".into(),
+            failover: true,
         },
         events: Vec::new(),
         tables: Vec::new(),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rowhook::{
-    postgres::{Lsn, stream::Stream},
+    postgres::{
+        Lsn,
+        stream::{LastWord, Stream},
+    },
     setup::{LockPolicy, teardown::teardown},
 };
 use tokio::time::timeout;
@@ -105,7 +108,7 @@ async fn teardown_ends_our_own_reader_and_no_other() {
         told.ends_with("(other), which is not rowhook; stop it first"),
         "{told}"
     );
-    reader.close(Lsn::ZERO).await;
+    reader.close(LastWord::default()).await;
 
     let slot = format!(
         "select coalesce(active_pid, 0)::text from pg_replication_slots where slot_name = '{}'",

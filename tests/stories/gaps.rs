@@ -277,3 +277,133 @@ async fn a_reconnect_confirms_nothing_that_is_not_noted() {
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     database.until_all_has_arrived().await;
 }
+
+// Two threads, so that the receiver answers while the test waits for a process to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_made_again_on_a_promoted_standby_is_told() {
+    let mut cluster = Cluster::start(&[]).unwrap();
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = promoted(&mut cluster, &books, &alarm, false).await;
+    database
+        .until("it is the primary", "select not pg_is_in_recovery()")
+        .await;
+    database
+        .sql(&format!(
+            "select pg_create_logical_replication_slot('{}', 'pgoutput')",
+            database.name
+        ))
+        .await;
+    it_stops_and_goes_on_when_told(
+        &database,
+        &books,
+        &alarm,
+        "made there anew or moved",
+        "new_timeline",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_rowhook_tells_every_time_of_the_gap_that_it_finds() {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = told_of_one_book(&books, &alarm).await;
+    let config = database.config(BOOK_EVENTS);
+    let end_reader = format!(
+        "select pg_terminate_backend(active_pid, 10000) from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    let drop = format!("select pg_drop_replication_slot('{}')", database.name);
+    let make = format!(
+        "select pg_create_logical_replication_slot('{}', 'pgoutput')",
+        database.name
+    );
+    for round in 1_usize..=6 {
+        let rowhook = database.rowhook(BOOK_EVENTS).await;
+        let id = round * 100;
+        let more = format!(
+            "insert into book select {id} + n, 7, 1, 'Dune', 9 from generate_series(1, 20) as n"
+        );
+        database.sql(&more).await;
+        books.expect(1 + round * 20).await;
+        // Behind a commit that may not be noted yet. In every second round there is another slot at once.
+        let again = if round % 2 == 0 { make.as_str() } else { "" };
+        database
+            .sql(&format!("insert into shelf values ({id}, 7)"))
+            .await;
+        database.sql(&format!("{end_reader}; {drop}")).await;
+        database.sql(again).await;
+        let (status, log) = tokio::task::spawn_blocking(|| rowhook.wait())
+            .await
+            .unwrap();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert_eq!(alarm.calls().len(), round, "{log}");
+        let accepted = harness::rowhook(&config, &["setup", "--accept-gap"]);
+        assert_eq!(accepted.code, 0, "{}", accepted.err);
+    }
+    database.rowhook(BOOK_EVENTS).await.stop();
+    assert_eq!(alarm.calls().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_that_hooks_cannot_be_told_of_now_is_parked_for_them() {
+    let books = Receiver::start().await;
+    let alarm = Receiver::answering(|_, _| 503).await;
+    let database = told_of_one_book(&books, &alarm).await;
+    database
+        .sql(&format!(
+            "select pg_drop_replication_slot('{}')",
+            database.name
+        ))
+        .await;
+    let config = database.config(BOOK_EVENTS);
+    let (status, log) = Rowhook::start(&config).wait();
+    assert_eq!(status.code(), Some(1), "{log}");
+    let first = alarm.expect(1).await.remove(0);
+    let accepted = harness::rowhook(&config, &["setup", "--accept-gap"]);
+    assert_eq!(accepted.code, 0, "{}", accepted.err);
+    alarm.answer(|_, _| 200);
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let arrived = |calls: &[harness::Call]| calls.iter().any(|call| call.status == 200);
+    let calls = alarm.until("the gap has been told", arrived).await;
+    for call in &calls {
+        assert_eq!(call.headers["webhook-id"], first.headers["webhook-id"]);
+    }
+    database.until_all_has_arrived().await;
+}
+
+/// Checks that this slot, which Postgres gives up while rowhook is stopped, is warned of before, and a gap afterwards.
+async fn a_slot_is_given_up(cluster: &Cluster, warning: &str, filler: &str, word: &str) {
+    let (books, alarm) = (Receiver::start().await, Receiver::start().await);
+    let database = Database::on(cluster).await;
+    database.sql(BOOKSTORE).await;
+    tell_of_one_book(&database, &books, &alarm).await;
+    let check = harness::rowhook(&database.config(BOOK_EVENTS), &["check"]);
+    assert!(check.out.contains(warning), "{}", check.out);
+    let lost = format!(
+        "select wal_status = 'lost' from pg_replication_slots where slot_name = '{}'",
+        database.name
+    );
+    harness::until_within(harness::DEADLINE, "the slot is given up", async || {
+        database.sql(filler).await;
+        database.sql("checkpoint").await;
+        database.ask(&lost).await == "t"
+    })
+    .await;
+    it_stops_and_goes_on_when_told(&database, &books, &alarm, word, "slot_invalidated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_keeps_too_much_wal_is_warned_of_before_and_a_gap_afterwards() {
+    let cluster = Cluster::start(&["max_slot_wal_keep_size=16MB"]).unwrap();
+    let filler = "select count(pg_logical_emit_message(false, 'filler', repeat('-', 1000000))) from generate_series(1, 20)";
+    let warning =
+        "max_slot_wal_keep_size is 16MB: when the slot is further behind, its events are lost";
+    a_slot_is_given_up(&cluster, warning, filler, "has invalidated the slot").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_nobody_reads_for_too_long_is_warned_of_before_and_a_gap_afterwards() {
+    let cluster = harness::cluster_of(18, &["idle_replication_slot_timeout=1"]);
+    let warning = "idle_replication_slot_timeout is 1 s: when rowhook has not run for so long";
+    a_slot_is_given_up(&cluster, warning, "select 1", "(idle_timeout)").await;
+}

@@ -120,6 +120,14 @@ impl Connection {
         }
     }
 
+    /// Runs a command that has no result.
+    ///
+    /// # Errors
+    /// If the server refuses, or the connection breaks.
+    pub async fn command(&mut self, command: &str) -> Result<(), Failure> {
+        self.row(command).await.map(drop)
+    }
+
     /// Runs a query, and returns the values of its last row as text.
     async fn row(&mut self, sql: &str) -> Result<Vec<String>, Failure> {
         self.wire.send(|out| frontend::query(sql, out)).await?;

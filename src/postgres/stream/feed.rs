@@ -62,6 +62,8 @@ pub(super) struct Feed {
     /// The position that has been confirmed to the server.
     reported: watch::Sender<Lsn>,
     reported_at: Instant,
+    /// The position that the server has come to.
+    reached: watch::Sender<Lsn>,
     /// Whether the server has requested a status update.
     reply_requested: bool,
     stop: CancellationToken,
@@ -85,16 +87,20 @@ pub(super) struct Handle {
     pub(super) confirmed: watch::Sender<Lsn>,
     /// The position that has been confirmed to the server.
     pub(super) reported: watch::Receiver<Lsn>,
+    /// The position that the server has come to: it has read the WAL at least so far for us.
+    pub(super) reached: watch::Receiver<Lsn>,
     /// Ends the stream in the orderly way of the protocol.
     pub(super) stop: CancellationToken,
 }
 
 impl Feed {
     /// A feed that reads from `socket`, of which `unread` has already been received.
-    pub(super) fn new(socket: Socket, unread: BytesMut, confirmed: Lsn) -> (Self, Handle) {
+    pub(super) fn new(socket: Socket, unread: BytesMut) -> (Self, Handle) {
         let (batches, taken) = mpsc::channel(1);
-        let (confirm, confirmed) = watch::channel(confirmed);
+        // Postgres takes zero for no word about what is confirmed.
+        let (confirm, confirmed) = watch::channel(Lsn::ZERO);
         let (reported, reports) = watch::channel(Lsn::ZERO);
+        let (reached, reaches) = watch::channel(Lsn::ZERO);
         let stop = CancellationToken::new();
         let feed = Self {
             socket,
@@ -106,6 +112,7 @@ impl Feed {
             confirmed,
             reported,
             reported_at: Instant::now(),
+            reached,
             reply_requested: false,
             stop: stop.clone(),
         };
@@ -113,6 +120,7 @@ impl Feed {
             batches: taken,
             confirmed: confirm,
             reported: reports,
+            reached: reaches,
             stop,
         };
         (feed, handle)
@@ -223,8 +231,13 @@ impl Feed {
     fn take(&mut self, kind: u8, mut message: BytesMut) -> Result<(), Failure> {
         if kind == frame::COPY_DATA {
             message.advance(frame::HEADER);
-            let (frame, reply_requested) =
+            let (frame, reached, reply_requested) =
                 frame::decode(message.freeze()).map_err(Failure::protocol)?;
+            self.reached.send_if_modified(|known| {
+                let is_news = reached > *known;
+                *known = reached.max(*known);
+                is_news
+            });
             self.chunk.frames.push(frame);
             self.reply_requested |= reply_requested;
             return Ok(());
@@ -291,7 +304,7 @@ mod tests {
     /// The handle of a running feed, and the server's end of its socket.
     fn feed() -> (DuplexStream, Handle) {
         let (ours, theirs) = duplex(1 << 20);
-        let (feed, handle) = Feed::new(Box::new(ours), BytesMut::new(), Lsn(1));
+        let (feed, handle) = Feed::new(Box::new(ours), BytesMut::new());
         tokio::spawn(feed.run());
         (theirs, handle)
     }
@@ -367,7 +380,7 @@ mod tests {
     async fn a_question_is_answered_and_a_confirmation_told_within_the_interval() {
         let (mut server, handle) = feed();
         server.write_all(&keepalive()).await.unwrap();
-        assert_eq!(status(&mut server).await, Lsn(1));
+        assert_eq!(status(&mut server).await, Lsn::ZERO);
         let began = Instant::now();
         handle.confirmed.send_replace(Lsn(7));
         assert_eq!(status(&mut server).await, Lsn(7));

@@ -29,8 +29,9 @@ pub(super) struct Malformed {
     length: usize,
 }
 
-/// Decodes the content of a CopyData message. Returns with it whether the server requests a status update.
-pub(super) fn decode(mut content: Bytes) -> Result<(Frame, bool), Malformed> {
+/// Decodes the content of a CopyData message. Returns with it a position that the server has come to, and whether it
+/// requests a status update.
+pub(super) fn decode(mut content: Bytes) -> Result<(Frame, Lsn, bool), Malformed> {
     /// Bytes before the data: its LSN, the end of the WAL, and the server's time.
     const DATA_HEADER: usize = 8 + 8 + 8;
     let malformed = Malformed {
@@ -39,13 +40,15 @@ pub(super) fn decode(mut content: Bytes) -> Result<(Frame, bool), Malformed> {
     };
     match content.try_get_u8() {
         Ok(b'w') if content.len() >= DATA_HEADER => {
-            content.advance(DATA_HEADER);
-            Ok((Frame::Data(content), false))
+            let reached = Lsn(content.get_u64());
+            content.advance(DATA_HEADER - 8);
+            Ok((Frame::Data(content), reached, false))
         }
         Ok(b'k') if content.len() == 8 + 8 + 1 => {
             let wal_end = Lsn(content.get_u64());
             content.advance(8);
-            Ok((Frame::Keepalive { wal_end }, content.get_u8() != 0))
+            let asks = content.get_u8() != 0;
+            Ok((Frame::Keepalive { wal_end }, wal_end, asks))
         }
         _ => Err(malformed),
     }
@@ -59,7 +62,7 @@ pub(super) fn status_update(confirmed: Lsn, at: SystemTime) -> BytesMut {
     out.put_u32(LENGTH);
     out.put_u8(b'r');
     for _ in ["written", "flushed", "applied"] {
-        out.put_u64(confirmed.0);
+        out.put_u64(confirmed.in_our_hand().0);
     }
     out.put_i64(time::to_micros(at));
     // No reply is requested.
@@ -73,18 +76,20 @@ mod tests {
 
     #[test]
     fn data_and_keepalives_are_told_apart() {
-        let data = [b"w".as_slice(), &[0; 24], b"Insert"].concat();
+        let at = 5_u64.to_be_bytes();
+        let data = [b"w".as_slice(), &at, &[0; 16], b"Insert"].concat();
         assert_eq!(
             decode(data.into()),
-            Ok((Frame::Data(Bytes::from_static(b"Insert")), false))
+            Ok((Frame::Data(Bytes::from_static(b"Insert")), Lsn(5), false))
         );
         let keepalive = |asks: u8| {
             let message = [&b"k"[..], &7_u64.to_be_bytes(), &[0; 8], &[asks]].concat();
             decode(message.into())
         };
         let wal_end = Lsn(7);
-        assert_eq!(keepalive(0), Ok((Frame::Keepalive { wal_end }, false)));
-        assert_eq!(keepalive(1), Ok((Frame::Keepalive { wal_end }, true)));
+        let frame = Frame::Keepalive { wal_end };
+        assert_eq!(keepalive(0), Ok((frame.clone(), wal_end, false)));
+        assert_eq!(keepalive(1), Ok((frame, wal_end, true)));
     }
 
     #[test]

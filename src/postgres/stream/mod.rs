@@ -9,7 +9,7 @@ mod frame;
 use std::{collections::VecDeque, time::Duration};
 
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
@@ -46,6 +46,23 @@ pub struct Stream {
     slot: String,
     /// What has been read and put back.
     unread: VecDeque<Batch>,
+    /// Whether everything that was taken from the stream has been dealt with.
+    whole: bool,
+}
+
+/// What is to be confirmed when a stream is closed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LastWord {
+    /// What has been recorded, and so may be confirmed.
+    pub recorded: Lsn,
+    /// What has been confirmed before.
+    pub before: Lsn,
+    /// Where the WAL ended when the record was durable; `None` if that is not known.
+    pub end: Option<Lsn>,
+    /// Whether the record has to come back in the stream first, because standbys copy the slot.
+    pub copied: bool,
+    /// Whether everything that was read is settled.
+    pub settled: bool,
 }
 
 /// Messages that were received together.
@@ -134,7 +151,8 @@ impl Error {
 
 impl Stream {
     /// Opens a stream, which takes the slot. `name` is its name in pg_stat_replication. It carries every transaction
-    /// that ends after `confirmed`, or after the position that the slot has confirmed, whichever is later.
+    /// that ends after `confirmed`, or after the position that the slot has confirmed, whichever is later. Nothing is
+    /// confirmed before [`confirm`](Self::confirm) says so: until then one can see whether the slot is ours.
     ///
     /// # Errors
     /// If the server cannot be reached or refuses, or the slot is in use.
@@ -151,12 +169,13 @@ impl Stream {
             .start(&start(subscription, confirmed))
             .await
             .map_err(failed)?;
-        let (feed, handle) = Feed::new(socket, unread, confirmed);
+        let (feed, handle) = Feed::new(socket, unread);
         let stream = Self {
             handle,
             feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
             slot: subscription.slot.clone(),
             unread: VecDeque::new(),
+            whole: true,
         };
         Ok((stream, identity))
     }
@@ -200,8 +219,30 @@ impl Stream {
         });
     }
 
-    /// Confirms everything up to `lsn`, if the server still answers, and ends the stream.
-    pub async fn close(mut self, lsn: Lsn) {
+    /// The position that the server has come to, as it grows.
+    pub fn reached(&self) -> watch::Receiver<Lsn> {
+        self.handle.reached.clone()
+    }
+
+    /// Something that was taken from the stream will not be dealt with.
+    pub fn abandon(&mut self) {
+        self.whole = false;
+    }
+
+    /// Confirms what may be confirmed, if the server still answers, and ends the stream. Returns what was confirmed.
+    ///
+    /// Where nothing but our own record came after what is settled, that is confirmed too. So nothing is left to read,
+    /// and pg_upgrade takes the slot along.
+    pub async fn close(mut self, last: LastWord) -> Lsn {
+        let rest = match last.end {
+            Some(end) => self.rest(end).await,
+            None => None,
+        };
+        let lsn = match rest {
+            Some(Rest::Empty { end }) if self.whole && last.settled => end,
+            None if last.copied => last.before,
+            _ => last.recorded,
+        };
         self.confirm(lsn);
         self.handle.stop.cancel();
         self.unread.clear();
@@ -214,7 +255,45 @@ impl Stream {
         if !matches!(ended, Ok(Ok(()))) || *self.handle.reported.borrow() < lsn {
             tracing::warn!(%lsn, "the server did not take the last confirmation; it will send again what came after the one before");
         }
+        lsn
     }
+
+    /// Takes what comes before the server has come to `end`. `None`: it has not come there.
+    async fn rest(&mut self, end: Lsn) -> Option<Rest> {
+        let coming = async {
+            let mut empty = self.unread.is_empty();
+            loop {
+                let chunk = self.handle.batches.recv().await?.ok()?;
+                for frame in chunk.frames {
+                    match frame {
+                        Frame::Keepalive { wal_end } if wal_end >= end && empty => {
+                            return Some(Rest::Empty { end: wal_end });
+                        }
+                        Frame::Keepalive { .. } => {}
+                        // Before Postgres 15, transactions without changes are sent too.
+                        Frame::Data(data) => {
+                            empty &= matches!(
+                                pgoutput::decode(data),
+                                Ok(Message::Begin { .. } | Message::Commit { .. })
+                            );
+                        }
+                    }
+                }
+                if !empty && *self.handle.reached.borrow() >= end {
+                    return Some(Rest::Full);
+                }
+            }
+        };
+        tokio::time::timeout(LAST_WORD, coming).await.ok().flatten()
+    }
+}
+
+/// What was left in a stream.
+enum Rest {
+    /// Nothing, up to `end`.
+    Empty { end: Lsn },
+    /// Something that is to be read another time.
+    Full,
 }
 
 /// The command that starts the stream.

@@ -67,6 +67,13 @@ pub struct Server {
     pub flushed: Option<Lsn>,
 }
 
+impl Server {
+    /// Whether its standbys can copy logical slots, and go on with them when they are promoted.
+    pub fn copies_slots(&self) -> bool {
+        self.version >= 170_000 && !self.in_recovery
+    }
+}
+
 /// A role and its privileges.
 #[derive(Debug, Clone)]
 pub struct Role {
@@ -205,7 +212,7 @@ pub struct Publication {
 }
 
 /// A replication slot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Slot {
     /// `logical` or `physical`.
     pub kind: String,
@@ -231,6 +238,8 @@ pub struct Slot {
     pub safe_wal_size: Option<i64>,
     /// Bytes of WAL since the confirmed position.
     pub lag: Option<i64>,
+    /// Whether standbys copy it. Never before Postgres 17.
+    pub failover: bool,
 }
 
 impl Slot {
@@ -252,8 +261,12 @@ pub struct Progress {
     pub system_identifier: String,
     /// The timeline of that cluster.
     pub timeline: u32,
-    /// Nothing after this has been confirmed to the slot.
+    /// Nothing after this has been confirmed to the slot, but for WAL without events.
     pub confirmed: Lsn,
+    /// The version of Postgres that it was noted on; `None` if an earlier rowhook has noted it.
+    pub version: Option<i32>,
+    /// Whether the table `progress` is the very table that it was noted in, and not one that was made from a dump.
+    pub same_table: bool,
 }
 
 /// The schema of rowhook's own tables.

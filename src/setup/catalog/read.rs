@@ -47,6 +47,27 @@ async fn read_product(client: &Client) -> Result<Option<Product>, tokio_postgres
     Ok(Product::of(&marks.collect::<Result<Vec<String>, _>>()?))
 }
 
+impl Facts {
+    /// Reads what tells where we are: the server, the slot, and how far we came on it.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub(in crate::setup) async fn read_position(
+        client: &Client,
+        config: &Config,
+    ) -> Result<(Server, Option<Slot>, Option<Progress>), tokio_postgres::Error> {
+        let session = client
+            .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
+            .await?;
+        let schema = read_schema(client, &config.database.schema).await?;
+        Ok((
+            server(&session, None)?,
+            Slot::read(client, &config.database.slot).await?,
+            read_progress(client, config, schema.as_ref()).await?,
+        ))
+    }
+}
+
 fn server(row: &Row, product: Option<Product>) -> Result<Server, tokio_postgres::Error> {
     Ok(Server {
         product,
@@ -88,8 +109,13 @@ async fn read_progress(
         return Ok(None);
     }
     let schema = quote::name(&config.database.schema);
+    // An earlier rowhook has made a table with fewer columns.
     let sql = format!(
-        "select system_identifier, timeline, confirmed::text as confirmed from {schema}.progress where slot = $1"
+        "select system_identifier, timeline, confirmed::text as confirmed,
+            (to_jsonb(p) ->> 'server_version')::integer as version,
+            coalesce((to_jsonb(p) ->> 'relation')::oid = p.tableoid, false) as same_table
+         from {schema}.progress as p
+         where slot = $1"
     );
     let Some(row) = client.query_opt(&sql, &[&config.database.slot]).await? else {
         return Ok(None);
@@ -103,6 +129,8 @@ async fn read_progress(
         system_identifier: row.try_get("system_identifier")?,
         timeline,
         confirmed,
+        version: row.try_get("version")?,
+        same_table: row.try_get("same_table")?,
     }))
 }
 
@@ -288,6 +316,7 @@ impl Slot {
                 confirmed: lsn(&row, "confirmed")?,
                 safe_wal_size: row.try_get("safe_wal_size")?,
                 lag: row.try_get("lag")?,
+                failover: row.try_get("failover")?,
             })
         })
         .transpose()

@@ -3,6 +3,7 @@
 //! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
 //! subject.
 
+mod failover;
 mod finding;
 mod generated;
 mod hooks;
@@ -54,6 +55,7 @@ pub async fn check(
     let mut findings = server::connection(address, &facts);
     findings.push(replication(address, &facts).await);
     findings.extend(server::server(config, &facts));
+    findings.extend(failover::failover(&client, config, &facts).await);
     findings.extend(server::privileges(&facts));
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));

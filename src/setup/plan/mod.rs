@@ -75,6 +75,16 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
                 one_at_a_time(config)
             )),
             Runs::Alone => script.push_str(&format!("{sql}\n")),
+            // psql speaks the replication protocol too, in a session of its own. Such a step is the last.
+            Runs::AsReplication => {
+                let database = &facts.server.database;
+                let database = database.replace('\\', "\\\\").replace('\'', "\\'");
+                let session = format!("dbname='{database}' replication=database");
+                script.push_str(&format!(
+                    "\\connect -reuse-previous=on {}\n{sql}\n",
+                    quote::name(&session)
+                ));
+            }
         }
     }
     script
@@ -222,11 +232,29 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
 
 fn slot(config: &Config, facts: &Facts) -> Option<Step> {
     let name = &config.database.slot;
-    facts.slot.is_none().then(|| Step {
-        reason: format!(
-            "the slot {name}: changes are kept from here on until rowhook has read them"
+    let copied = config.database.failover && facts.server.copies_slots();
+    let slot = quote::text(name);
+    let Some(found) = &facts.slot else {
+        let failover = if copied { ", failover => true" } else { "" };
+        return Some(Step {
+            reason: format!(
+                "the slot {name}: changes are kept from here on until rowhook has read them"
+            ),
+            sql: format!("select {CREATE_SLOT}({slot}, 'pgoutput'{failover});\n"),
+            runs: Runs::Alone,
+        });
+    };
+    // Whoever reads a slot keeps others from altering it.
+    let wrong = facts.server.copies_slots() && found.failover != copied;
+    (wrong && found.active_pid.is_none()).then(|| Step {
+        reason: match copied {
+            true => format!("the slot {name} is copied by standbys from here on"),
+            false => format!("the slot {name} is not copied by standbys any more"),
+        },
+        sql: format!(
+            "ALTER_REPLICATION_SLOT {} (FAILOVER {copied});\n",
+            quote::name(name)
         ),
-        sql: format!("select {CREATE_SLOT}({}, 'pgoutput');\n", quote::text(name)),
-        runs: Runs::Alone,
+        runs: Runs::AsReplication,
     })
 }

@@ -18,6 +18,8 @@ pub enum Runs {
     InTransaction,
     /// Outside of a transaction, because Postgres does not create a slot in a transaction that has written.
     Alone,
+    /// As a command of the replication protocol, in a session of that.
+    AsReplication,
 }
 
 /// The function that creates a slot. A step that calls it needs a role that may replicate.

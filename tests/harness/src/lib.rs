@@ -18,6 +18,7 @@ mod name_server;
 mod receiver;
 mod schemas;
 mod sidecar;
+mod versions;
 mod waiting;
 
 pub use self::{
@@ -30,5 +31,6 @@ pub use self::{
     name_server::NameServer,
     receiver::Receiver,
     sidecar::Rowhook,
+    versions::{cluster_of, follow, standby_of, upgraded},
     waiting::{DEADLINE, until_within},
 };
