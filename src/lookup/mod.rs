@@ -5,6 +5,7 @@ pub mod enrich;
 pub mod generated;
 pub mod halves;
 pub mod owner;
+pub mod partitions;
 pub mod permission;
 mod present;
 pub mod query;

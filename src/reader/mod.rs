@@ -16,6 +16,7 @@ mod hook_table;
 mod hooks;
 mod interpret;
 mod messages;
+mod moves;
 mod orphans;
 mod permission;
 mod reread;
@@ -356,7 +357,8 @@ impl Reader {
         for received in batch {
             steps.extend(self.interpret_guarded(received, client).await?);
         }
-        let ready = self.complete_rows(&mut steps).await?;
+        let decided = self.join_moves(&mut steps, client).await?;
+        let ready = self.complete_rows(&mut steps).await?.min(decided);
         self.held = steps.split_off(ready);
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
