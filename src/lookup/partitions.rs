@@ -66,9 +66,7 @@ impl Partitions {
         let old = old.tuple();
         let is_kept = |at: &usize| matches!((old.get(*at), new.get(*at)), (Some(Value::Text(old)), Some(Value::Text(new))) if old == new);
         let differs = |at: &usize| old.get(*at) != new.get(*at);
-        !self.kept.is_empty()
-            && self.kept.iter().all(is_kept)
-            && self.columns.iter().any(differs)
+        !self.kept.is_empty() && self.kept.iter().all(is_kept) && self.columns.iter().any(differs)
     }
 
     /// Which of these rows, old and new, are in one and the same partition. Where that cannot be found out, none are.
@@ -84,8 +82,14 @@ impl Partitions {
             return Ok(Vec::new());
         };
         let numbers: Vec<i32> = (0..).take(rows.len()).collect();
-        let old = self.columns.iter().map(|at| column(rows.iter().map(|(old, _)| *old), *at));
-        let new = self.columns.iter().map(|at| column(rows.iter().map(|(_, new)| *new), *at));
+        let old = self
+            .columns
+            .iter()
+            .map(|at| column(rows.iter().map(|(old, _)| *old), *at));
+        let new = self
+            .columns
+            .iter()
+            .map(|at| column(rows.iter().map(|(_, new)| *new), *at));
         let values: Vec<Vec<Option<&str>>> = old.chain(new).collect();
         let mut arguments: Vec<&(dyn ToSql + Sync)> = vec![&numbers];
         arguments.extend(values.iter().map(|values| values as &(dyn ToSql + Sync)));
@@ -183,7 +187,11 @@ mod tests {
             };
             let named = format!("{kept:?} {columns:?} {old:?} {new:?}");
             let old = Old::Key(tuple(old));
-            assert_eq!(partitions.may_be_one(&old, &tuple(new)), expected, "{named}");
+            assert_eq!(
+                partitions.may_be_one(&old, &tuple(new)),
+                expected,
+                "{named}"
+            );
         }
         let partitions = Partitions {
             columns: vec![1],

@@ -162,7 +162,10 @@ impl Relation {
         let composites = self.columns.iter().zip(tuple);
         let mut composites = composites.filter(|(column, _)| column.ty.has_fields());
         composites.all(|(column, value)| match value {
-            Value::Text(text) => json::write(&column.ty, text, &mut Vec::new()).is_ok(),
+            Value::Text(text) => !matches!(
+                json::write(&column.ty, text, &mut Vec::new()),
+                Err(json::Error::Malformed { .. })
+            ),
             Value::Null | Value::Unchanged => true,
         })
     }
@@ -384,15 +387,25 @@ fn write_object<'a>(
             unknown.push(name.to_owned());
             continue;
         }
-        if !std::mem::take(&mut first) {
+        let start = out.len();
+        if !first {
             out.push(b',');
         }
         json::write_text(name.as_bytes(), out);
         out.push(b':');
-        match value {
+        let is_known = match value {
             Value::Text(text) => column.write(text, out),
-            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
+            Value::Null | Value::Unchanged => {
+                out.extend_from_slice(b"null");
+                true
+            }
+        };
+        if !is_known {
+            out.truncate(start);
+            unknown.push(name.to_owned());
+            continue;
         }
+        first = false;
     }
     out.push(b'}');
     unknown
@@ -437,13 +450,19 @@ impl Column {
     }
 
     /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
-    /// written as a string: an event with a value in another form is better than none.
-    fn write(&self, text: &[u8], out: &mut Vec<u8>) {
+    /// written as a string: an event with a value in another form is better than none. Returns whether it is known what
+    /// to write.
+    fn write(&self, text: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        if let Err(error) = json::write(&self.ty, text, out) {
-            tracing::debug!(column = self.name, %error, "told as text");
-            out.truncate(start);
-            json::write_text(text, out);
+        match json::write(&self.ty, text, out) {
+            Ok(()) => true,
+            Err(json::Error::Unknown { .. }) => false,
+            Err(error @ json::Error::Malformed { .. }) => {
+                tracing::debug!(column = self.name, %error, "told as text");
+                out.truncate(start);
+                json::write_text(text, out);
+                true
+            }
         }
     }
 }

@@ -174,7 +174,10 @@ impl Reader {
             } else if is_insertion && follows_deletion {
                 // Both may turn out to be one update. Its numbers are taken in any case, also of a table that is not
                 // partitioned, so that they depend on the WAL and hooks.toml alone.
-                let updated = table.events.as_ref().map_or(0, |events| events.updated().len());
+                let updated = table
+                    .events
+                    .as_ref()
+                    .map_or(0, |events| events.updated().len());
                 open.take_numbers(updated as u64);
             }
         }

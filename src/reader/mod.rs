@@ -60,8 +60,9 @@ use crate::{
         row::{self, Constraints},
     },
     lookup::{
+        casts::Casts,
+        computing::Computing,
         enrich::Enrichment,
-        generated::Generated,
         halves::Refusal,
         owner::{Owners, Ownership},
         toast,
@@ -80,7 +81,8 @@ pub struct Reader {
     owners: Owners,
     /// The publication of all changes.
     publication: String,
-    generated: Generated,
+    computing: Computing,
+    casts: Casts,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
@@ -142,7 +144,8 @@ impl Reader {
             events,
             owners,
             publication: config.database.publication.clone(),
-            generated: Generated::new(config.database.address.clone()),
+            computing: Computing::new(config.database.address.clone()),
+            casts: Casts::default(),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
@@ -365,6 +368,7 @@ impl Reader {
             self.apply(steps.drain(..ready), client).await?;
         }
         self.owners.forget();
+        self.casts.forget();
         Ok(())
     }
 
@@ -499,6 +503,8 @@ impl Reader {
         });
         let found = self.owners.look_up(client, owned).await;
         found.context("look up owners")?;
+        let changes = drafts.iter().map(|draft| &draft.change);
+        self.casts.fill(&mut self.computing, changes).await?;
         self.ask_permissions(drafts).await?;
         let bare = drafts.iter_mut().map(|draft| {
             let ChangeDraft { change, added, .. } = &mut **draft;

@@ -40,11 +40,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the connection is lost.
-    pub(super) async fn join_moves(
-        &self,
-        steps: &mut Vec<Step>,
-        client: &Client,
-    ) -> Result<usize> {
+    pub(super) async fn join_moves(&self, steps: &mut Vec<Step>, client: &Client) -> Result<usize> {
         let mut undecided = None;
         let mut pairs: HashMap<u32, Vec<(usize, usize)>> = HashMap::new();
         for at in 0..steps.len() {
@@ -116,7 +112,11 @@ fn following(deleted: &ChangeDraft, partitions: &Partitions, rest: &[Step]) -> F
                 between += 1;
             }
             Step::Idle(_) => {}
-            Step::Row(_) | Step::Message(_) | Step::Truncate(_) | Step::Begin(_) | Step::Commit(_) => {
+            Step::Row(_)
+            | Step::Message(_)
+            | Step::Truncate(_)
+            | Step::Begin(_)
+            | Step::Commit(_) => {
                 return Following::Other;
             }
         }

@@ -3,6 +3,7 @@
 //! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
 //! subject.
 
+mod casts;
 mod finding;
 mod generated;
 mod hooks;
@@ -60,6 +61,7 @@ pub async fn check(
     findings.extend(tables::tables(config, &facts));
     findings.extend(tables::heard(config, &facts));
     findings.extend(generated::untrusted(&client, config, &facts).await);
+    findings.extend(casts::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
     findings.extend(hooks::in_file(config, refuses));
     findings.extend(hooks::in_table(&client, config, &facts, refuses).await);

@@ -360,7 +360,7 @@ fn example(ty: &Type) -> Value {
         Type::Integer | Type::Float | Type::Numeric => json!(1),
         Type::Timestamp | Type::TimestampTz => json!("2024-05-01T12:00:00"),
         Type::Array { .. } | Type::NumberVector | Type::TextVector => json!([]),
-        Type::Json | Type::Composite(_) | Type::Hstore => json!({}),
+        Type::Json | Type::Cast(_) | Type::Composite(_) | Type::Hstore => json!({}),
         Type::Uuid
         | Type::Date
         | Type::Time
@@ -396,7 +396,10 @@ fn template_failure(
                     "the payload of {}, for {} with {called}: {error}",
                     rules.table, rule.name
                 );
-                return Some(Finding::fatal(Topic::Tables, what).at(rules.place));
+                // What it fails on is dead on record for its hooks, and other rows and tables go on.
+                let finding = Finding::warn(Topic::Tables, what);
+                let remedy = "correct the template: what it fails on goes on record as dead";
+                return Some(finding.remedy(remedy).at(rules.place));
             }
         }
     }
