@@ -114,7 +114,7 @@ impl Relation {
     /// If the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
         let catalog = CatalogColumn::read_all(client, message.oid).await?;
-        let columns = columns(client, &message.columns, &catalog).await?;
+        let mut columns = columns(client, &message.columns, &catalog).await?;
         let (primary_key, key_equals) = primary_key(&columns, &catalog);
         let flagged = (0..columns.len())
             .filter(|at| columns[*at].identity_key)
@@ -124,6 +124,13 @@ impl Relation {
             ReplicaIdentity::Full if primary_key.is_empty() => flagged,
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
         };
+        // What old rows have, the identities of the partitions decide; that of a new partition is the primary key.
+        let is_partitioned = catalog.first().is_some_and(|column| column.partitioned);
+        if is_partitioned && message.identity == ReplicaIdentity::Full && !primary_key.is_empty() {
+            for (at, column) in columns.iter_mut().enumerate() {
+                column.identity_key = primary_key.contains(&at);
+            }
+        }
         let stored_as = catalog.first().map(|column| column.table.clone());
         let numbers = catalog
             .into_iter()
@@ -275,6 +282,8 @@ struct CatalogColumn {
     /// The name of the table.
     table: TableName,
     name: String,
+    /// The table is partitioned.
+    partitioned: bool,
     number: i16,
     type_oid: u32,
     generated: bool,
@@ -307,6 +316,7 @@ impl CatalogColumn {
                 name: row.try_get("table_name")?,
             },
             name: row.try_get("name")?,
+            partitioned: row.try_get("partitioned")?,
             number: row.try_get("number")?,
             type_oid: row.try_get("type_oid")?,
             generated: row.try_get("generated")?,

@@ -40,6 +40,7 @@ mod page;
 mod partitions;
 mod permission;
 mod restarts;
+mod row_security;
 mod rows;
 mod sessions;
 mod shaping;

@@ -210,7 +210,7 @@ async fn identity_full_holds_for_all_partitions_and_for_those_that_come_later() 
     let events = "[events]\n\"visit.changed\" = { on = \"visit.updated+\", changed = [\"note\"] }\n\
                   \"visit.moved\" = { on = \"visit.updated+\", when = \"new.region != old.region && old.note == 'y'\" }\n\
                   \"visit.gone\" = \"visit.deleted\"\n[tables.visit]\nidentity = \"full\"\n";
-    let _rowhook = listening(&database, &receiver, events).await;
+    let rowhook = listening(&database, &receiver, events).await;
     database
         .hook(
             Some("7"),
@@ -235,6 +235,7 @@ async fn identity_full_holds_for_all_partitions_and_for_those_that_come_later() 
         all,
         [
             "visit.changed: 1 a y / 1 a x",
+            "visit.gone: 1 b y / -",
             "visit.gone: 1 b y / -",
             "visit.moved: 1 b y / 1 a y",
         ]
@@ -276,6 +277,12 @@ async fn identity_full_holds_for_all_partitions_and_for_those_that_come_later() 
             assert!(old.get("note").is_none_or(|note| note == "x"), "{body}");
         }
     }
+    assert!(rowhook.stop().success());
+    let identities = "select string_agg(distinct relreplident::text, '') from pg_class where relname like 'visit%' and relkind in ('r', 'p')";
+    assert_eq!(database.ask(identities).await, "f");
+    let ended = harness::rowhook(&config, &["teardown", "--yes"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(database.ask(identities).await, "d");
 }
 
 #[tokio::test]
