@@ -185,8 +185,8 @@ impl Change {
             .for_each(|tuple| relation.pad(tuple));
     }
 
-    /// Takes an old row that has no value beside its key for one of which only the key is known. A partitioned table can
-    /// have REPLICA IDENTITY FULL while the partition has not, and then the stream calls such a row whole.
+    /// Takes an old row that has no value beside its key for one of which only the key is known. A partitioned table
+    /// can have REPLICA IDENTITY FULL while the partition has not, and then the stream calls such a row whole.
     pub fn doubt_nulls(&mut self) {
         let relation = &self.relation;
         let (RowChange::Update { old, .. } | RowChange::Delete { old }) = &mut self.row else {

@@ -1,8 +1,15 @@
--- How the partitioned table with the oid $1 is divided; no row if it is another kind of table, or is not there.
-with levels as (
-    select tree.relid::oid as oid
-    from pg_partition_tree($1::oid::regclass) as tree
-    where not tree.isleaf
+-- How the partitioned table with the oid $1 is divided; no row if it is another kind of table, or is not there. Nothing
+-- here waits for a lock, as pg_partition_tree would.
+with recursive tree as (
+    select $1::oid as oid
+    union all
+    select i.inhrelid
+    from tree
+    join pg_inherits as i on i.inhparent = tree.oid
+),
+levels as (
+    select oid
+    from tree
     union
     select above.relid::oid
     from pg_partition_ancestors($1::oid::regclass) as above (relid)
@@ -40,18 +47,11 @@ select
                     and k.oid >= 16384
             )
     ) as plain,
-    -- The condition of each partition that holds rows.
-    array(
-        select coalesce(pg_get_partition_constraintdef(tree.relid), 'true')
-        from pg_partition_tree($1::oid::regclass) as tree
-        where tree.isleaf
-        order by tree.relid
-    ) as conditions,
     -- Whether a trigger runs just before a row is inserted, and can change other rows there.
     exists (
         select
-        from pg_partition_tree($1::oid::regclass) as tree
-        join pg_trigger as t on t.tgrelid = tree.relid
+        from tree
+        join pg_trigger as t on t.tgrelid = tree.oid
         -- For each row, before, insert.
         where t.tgtype & 7 = 7
             and t.tgenabled <> 'D'

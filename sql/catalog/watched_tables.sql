@@ -53,6 +53,16 @@ cross join lateral (
     string_agg(part.oid::text, ' ' order by part.oid) as parts
     from pg_catalog.pg_class as part
     where part.oid = c.oid
-        or c.relkind = 'p' and part.oid in (select tree.relid from pg_catalog.pg_partition_tree(c.oid) as tree)
+        -- pg_partition_tree would wait for locks.
+        or c.relkind = 'p' and part.oid in (
+            with recursive tree as (
+                select c.oid as oid
+                union all
+                select i.inhrelid
+                from tree
+                join pg_catalog.pg_inherits as i on i.inhparent = tree.oid
+            )
+            select tree.oid from tree
+        )
 ) as identity
 order by c.oid

@@ -7,9 +7,11 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::{Client, Error, types::ToSql};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, Error, Row, types::ToSql};
 
 use crate::postgres::{
+    error_message,
     fault::Fault,
     quote,
     relation::Relation,
@@ -25,8 +27,17 @@ pub struct Partitions {
     kept: Vec<usize>,
     /// Whether triggers can change rows of other tables between the two halves of a move.
     pub has_triggers: bool,
-    /// The query that finds the rows which have stayed in their partition; `None`: it might run code of users.
-    sql: Option<String>,
+    /// How to find out which rows have stayed in their partition; `None`: that might run code of users.
+    conditions: Option<Conditions>,
+}
+
+/// The conditions of the partitions. They are read when they are needed first, because that may wait for a lock.
+#[derive(Debug)]
+struct Conditions {
+    oid: u32,
+    names: Vec<String>,
+    types: Vec<String>,
+    sql: OnceCell<String>,
 }
 
 impl Partitions {
@@ -41,7 +52,6 @@ impl Partitions {
         };
         let names: Vec<String> = row.try_get("columns")?;
         let types: Vec<String> = row.try_get("types")?;
-        let conditions: Vec<String> = row.try_get("conditions")?;
         let is_plain: bool = row.try_get("plain")?;
         let places = names.iter().map(|name| relation.column(name));
         // Columns that were renamed since are not found. Then nothing can be said of a row.
@@ -54,7 +64,12 @@ impl Partitions {
             kept,
             columns,
             has_triggers: row.try_get("has_triggers")?,
-            sql: is_plain.then(|| stayed(&names, &types, &conditions)),
+            conditions: is_plain.then(|| Conditions {
+                oid: relation.oid,
+                names,
+                types,
+                sql: OnceCell::new(),
+            }),
         })))
     }
 
@@ -78,9 +93,33 @@ impl Partitions {
         client: &Client,
         rows: &[(&Tuple, &Tuple)],
     ) -> Result<Vec<usize>, Error> {
-        let Some(sql) = self.sql.as_ref().filter(|_| !rows.is_empty()) else {
+        let Some(conditions) = self.conditions.as_ref().filter(|_| !rows.is_empty()) else {
             return Ok(Vec::new());
         };
+        match self.ask(client, conditions, rows).await {
+            Ok(stayed) => Ok(stayed),
+            Err(error) if Fault::of(&error) == Fault::Lost => Err(error),
+            Err(error) => {
+                let error = error_message(&error);
+                tracing::debug!(
+                    error,
+                    "whether rows have stayed in their partitions cannot be found out"
+                );
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        client: &Client,
+        conditions: &Conditions,
+        rows: &[(&Tuple, &Tuple)],
+    ) -> Result<Vec<usize>, Error> {
+        let sql = conditions
+            .sql
+            .get_or_try_init(|| conditions.read(client))
+            .await?;
         let numbers: Vec<i32> = (0..).take(rows.len()).collect();
         let old = self
             .columns
@@ -93,18 +132,22 @@ impl Partitions {
         let values: Vec<Vec<Option<&str>>> = old.chain(new).collect();
         let mut arguments: Vec<&(dyn ToSql + Sync)> = vec![&numbers];
         arguments.extend(values.iter().map(|values| values as &(dyn ToSql + Sync)));
-        let found = match client.query(sql, &arguments).await {
-            Ok(found) => found,
-            Err(error) if Fault::of(&error) == Fault::Lost => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, "whether rows have stayed in their partitions cannot be found out");
-                return Ok(Vec::new());
-            }
-        };
-        let number = |row: &tokio_postgres::Row| row.try_get::<_, i32>(0);
+        let found = client.query(sql, &arguments).await?;
+        let number = |row: &Row| row.try_get::<_, i32>(0);
         let numbers: Vec<i32> = found.iter().map(number).collect::<Result<_, _>>()?;
         let numbers = numbers.into_iter().map(usize::try_from);
         Ok(numbers.filter_map(Result::ok).collect())
+    }
+}
+
+impl Conditions {
+    /// The query that finds the rows which have stayed.
+    async fn read(&self, client: &Client) -> Result<String, Error> {
+        let sql = include_str!("../../sql/catalog/partition_conditions.sql");
+        let rows = client.query(sql, &[&self.oid]).await?;
+        let conditions = rows.iter().map(|row| row.try_get("condition"));
+        let conditions: Vec<String> = conditions.collect::<Result<_, _>>()?;
+        Ok(stayed(&self.names, &self.types, &conditions))
     }
 }
 
@@ -183,7 +226,7 @@ mod tests {
                 columns: columns.to_vec(),
                 kept: kept.to_vec(),
                 has_triggers: false,
-                sql: None,
+                conditions: None,
             };
             let named = format!("{kept:?} {columns:?} {old:?} {new:?}");
             let old = Old::Key(tuple(old));
@@ -197,7 +240,7 @@ mod tests {
             columns: vec![1],
             kept: vec![0],
             has_triggers: false,
-            sql: None,
+            conditions: None,
         };
         assert!(!partitions.may_be_one(&Old::SameKey, &tuple(["1", "b", "x"])));
     }

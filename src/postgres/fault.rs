@@ -32,8 +32,8 @@ impl Fault {
         }
     }
 
-    /// What this error means, of a query that runs code of users for many rows. Such code fails as it likes, for some of
-    /// them or for all.
+    /// What this error means, of a query that runs code of users for many rows. Such code fails as it likes, for some
+    /// of them or for all.
     pub fn of_code(error: &Error) -> Self {
         match (Self::of(error), error.code()) {
             // What the query names or may do is the same for all rows.

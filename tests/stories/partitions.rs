@@ -340,3 +340,43 @@ async fn partitions_that_are_attached_and_detached_are_heard_as_they_should_be()
         ]
     );
 }
+
+#[tokio::test]
+async fn a_partition_that_is_locked_holds_up_nobody() {
+    let database = Database::new().await;
+    database.sql(VISIT).await;
+    database
+        .sql("insert into visit values (1, 'a', 7, 'x'), (2, 'b', 7, 'x')")
+        .await;
+    let receiver = Receiver::start().await;
+    let rowhook = listening(&database, &receiver, EVENTS).await;
+    let migration = harness::connect(&database.url).await;
+    migration
+        .batch_execute("begin; lock table visit_b in access exclusive mode")
+        .await
+        .unwrap();
+    // Which partition the rows are in cannot be asked now, since one of the conditions is that of the locked one.
+    database
+        .sql(
+            "begin;
+             delete from visit_a;
+             insert into visit_rest values (1, 'c', 7, 'x');
+             commit;
+             update visit_rest set note = 'y'",
+        )
+        .await;
+    let calls = receiver.expect(2).await;
+    assert_eq!(
+        told(&calls, &["id", "region", "note"]),
+        [
+            "visit.changed: 1 c x / 1 a null",
+            "visit.changed: 1 c y / -"
+        ]
+    );
+    assert!(
+        !rowhook.log().contains("were not looked at"),
+        "{}",
+        rowhook.log()
+    );
+    migration.batch_execute("rollback").await.unwrap();
+}
