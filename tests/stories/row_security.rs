@@ -25,7 +25,7 @@ async fn what_row_security_keeps_from_being_read_is_unknown_and_the_rest_goes_on
     let rest = format!(
         "[events]\n\"book.added\" = \"book.created\"\n\"book.changed\" = \"book.updated\"\n\
          [tables.book]\nowner = \"shelf_id -> shelf.user_id\"\n\
-         [[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\npayload = \"standard\"\n\
+         [[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\npayload = \"standard\"\norder = \"hook\"\n\
          [[hooks]]\nname = \"anna\"\nevents = [\"*\"]\nowner = \"7\"\ntarget = \"{}\"\n",
         all.url(),
         anna.url()
