@@ -113,13 +113,11 @@ fn gather_of(change: &Change, wanted: &mut Wanted) {
 /// Gathers the values in the text of a value. A malformed one has none: it is shown as text.
 fn gather(ty: &Type, text: &[u8], wanted: &mut Wanted) {
     match ty {
-        Type::Cast(cast) => {
-            if cast.json(text).is_none() {
-                let (_, texts) = wanted
-                    .entry(Arc::as_ptr(cast).addr())
-                    .or_insert_with(|| (Arc::clone(cast), HashSet::new()));
-                texts.insert(Bytes::copy_from_slice(text));
-            }
+        Type::Cast(cast) if cast.json(text).is_none() => {
+            let (_, texts) = wanted
+                .entry(Arc::as_ptr(cast).addr())
+                .or_insert_with(|| (Arc::clone(cast), HashSet::new()));
+            texts.insert(Bytes::copy_from_slice(text));
         }
         Type::Array { element, delimiter } => {
             for item in json::elements(text, *delimiter).unwrap_or_default() {

@@ -61,7 +61,6 @@ pub async fn check(
     findings.extend(tables::tables(config, &facts));
     findings.extend(tables::heard(config, &facts));
     findings.extend(generated::untrusted(&client, config, &facts).await);
-    findings.extend(casts::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
     findings.extend(hooks::in_file(config, refuses));
     findings.extend(hooks::in_table(&client, config, &facts, refuses).await);

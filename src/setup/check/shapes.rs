@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Error, types::Type as BuiltIn};
 
-use super::finding::{Finding, Topic};
+use super::{
+    casts::untrusted,
+    finding::{Finding, Topic},
+};
 use crate::{
     config::{Action, Config, EventRule, EventSource, Location, Pattern, TableRules},
     event::shape::Shape,
@@ -28,6 +31,7 @@ use crate::{
         relation::{Column, Relation},
         types::Type,
     },
+    setup::catalog::published_tables,
 };
 
 /// Checks all expressions, templates and queries.
@@ -45,6 +49,9 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         }
     }
     let mut findings = conditions(config, &tables);
+    for name in published_tables(config) {
+        findings.extend(tables.get(&name).into_iter().flat_map(untrusted));
+    }
     findings.extend(filters(config, &tables));
     for rules in &config.tables {
         let Some(relation) = tables.get(&rules.table) else {
