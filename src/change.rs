@@ -185,6 +185,33 @@ impl Change {
             .for_each(|tuple| relation.pad(tuple));
     }
 
+    /// Takes an old row that has no value beside its key for one of which only the key is known. A partitioned table
+    /// can have REPLICA IDENTITY FULL while the partition has not, and then the stream calls such a row whole.
+    pub fn doubt_nulls(&mut self) {
+        let relation = &self.relation;
+        let (RowChange::Update { old, .. } | RowChange::Delete { old }) = &mut self.row else {
+            return;
+        };
+        let Old::Full(tuple) = old else {
+            return;
+        };
+        let is_key = |at: &usize| relation.primary_key.contains(at);
+        let known = tuple.iter().enumerate();
+        let has_more = known
+            .filter(|(at, value)| !is_key(at) && matches!(value, Value::Text(_)))
+            .count();
+        if relation.primary_key.is_empty() || has_more > 0 {
+            return;
+        }
+        let mut tuple = std::mem::take(tuple);
+        for (at, value) in tuple.iter_mut().enumerate() {
+            if !is_key(&at) {
+                *value = Value::Unchanged;
+            }
+        }
+        *old = Old::Key(tuple);
+    }
+
     /// Takes the values that the stream left out from the old row, where that is known. A large value of the key is in
     /// an old image of the key alone, too.
     pub fn fill_from_old(&mut self) {

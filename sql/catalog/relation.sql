@@ -4,6 +4,7 @@
 select
     namespace.nspname::text as schema,
     class.relname::text as table_name,
+    class.relkind = 'p' as partitioned,
     attribute.attname::text as name,
     attribute.attnum as number,
     attribute.atttypid as type_oid,

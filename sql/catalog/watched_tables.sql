@@ -19,7 +19,9 @@ select
     c.relname::text as name,
     exists (select from published where published.oid = c.oid and pubname = $4::text) as in_whole,
     exists (select from published where published.oid = c.oid and pubname = $5::text) as in_inserts,
-    identity.text as identity
+    identity.text as identity,
+    -- Postgres 14 does not tell a stream that is open of partitions that are attached or detached.
+    case when current_setting('server_version_num')::int < 150000 then identity.parts end as untold_parts
 from (
     select oid from named
     union
@@ -47,9 +49,20 @@ cross join lateral (
         ),
         ', '
         order by part.oid
-    ) as text
+    ) as text,
+    string_agg(part.oid::text, ' ' order by part.oid) as parts
     from pg_catalog.pg_class as part
     where part.oid = c.oid
-        or c.relkind = 'p' and part.oid in (select tree.relid from pg_catalog.pg_partition_tree(c.oid) as tree)
+        -- pg_partition_tree would wait for locks.
+        or c.relkind = 'p' and part.oid in (
+            with recursive tree as (
+                select c.oid as oid
+                union all
+                select i.inhrelid
+                from tree
+                join pg_catalog.pg_inherits as i on i.inhparent = tree.oid
+            )
+            select tree.oid from tree
+        )
 ) as identity
 order by c.oid

@@ -52,6 +52,7 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     };
     let notes = notes(&relation, &action, old.is_some());
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
+    preview.learn_casts(&change).await?;
     let owner = preview.owner(&change).await?;
     let roster = preview.roster().await?;
     let mut outcomes = explain::explain(config, &preview.events, &change, owner.as_ref(), &roster);

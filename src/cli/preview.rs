@@ -10,6 +10,8 @@ use crate::{
     event::EventMap,
     hook::roster::Roster,
     lookup::{
+        casts::Casts,
+        computing::Computing,
         enrich::{EnrichedField, Enrichment},
         owner::{Owner, Owners, Ownership},
     },
@@ -68,6 +70,12 @@ impl<'a> Preview<'a> {
         relation
             .with_context(|| format!("read what {table} looks like"))?
             .with_context(|| format!("there is no table {table} in this database"))
+    }
+
+    /// Asks the database for the JSON of values that only it knows.
+    pub(super) async fn learn_casts(&self, change: &Change) -> Result<()> {
+        let mut computing = Computing::new(self.config.database.address.clone());
+        Casts::default().fill(&mut computing, [change]).await
     }
 
     /// Looks up what `enrich` adds to the row of a change.

@@ -94,6 +94,7 @@ async fn event_of_row(
         (None, None) => rehearsal::any_row(&preview.client, &relation).await?,
     };
     let change = Arc::new(rehearsal::change(Arc::new(relation), action, row, None));
+    preview.learn_casts(&change).await?;
     let owner = preview.owner(&change).await?;
     let events = preview.events.of_table(table);
     let events = events.with_context(|| format!("no event is about the table {table}"))?;

@@ -74,7 +74,7 @@ impl Kind {
         match ty {
             Type::Bool => Self::Bool,
             Type::Integer | Type::Float | Type::Numeric => Self::Number,
-            Type::Json => Self::Any,
+            Type::Json | Type::Cast(_) => Self::Any,
             Type::Array { element, .. } => Self::List(Box::new(Self::of(element))),
             Type::NumberVector => Self::List(Box::new(Self::Number)),
             Type::TextVector => Self::List(Box::new(Self::Text)),

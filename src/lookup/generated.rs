@@ -8,42 +8,27 @@
 //! which would run with the rights of rowhook's role. That happens only where the table's owner could have these
 //! rights anyway. What is not computed stays unknown.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio_postgres::{
-    Client, Error, Row, Statement,
-    error::SqlState,
+    Client, Error, Row,
     types::{ToSql, Type},
 };
 
+use super::{
+    computing::{Computing, Session, portions},
+    halves::{Halves, Refusal},
+};
 use crate::{
     change::Change,
     postgres::{
-        address::Address,
         quote,
         relation::Relation,
         tuple::{Tuple, Value},
     },
 };
-
-/// The time-out of one query. After a batch fails, its parts are tried for at most this long in all.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes of values that are sent in one query, unless a single row has more.
-const MOST_BYTES: usize = 4 << 20;
-/// The most statements that are kept prepared.
-const KEPT_AT_MOST: usize = 256;
-
-/// Computes generated columns. Connects when the first row needs it, and again after the connection broke.
-pub struct Generated {
-    address: Address,
-    session: Option<Session>,
-}
 
 /// How a generated column is computed.
 #[derive(Debug)]
@@ -139,37 +124,22 @@ fn is_before(id: u32, other: u32) -> bool {
     id.wrapping_sub(other).cast_signed() < 0
 }
 
-impl Generated {
-    /// Computes in a session of its own at `address`.
-    pub fn new(address: Address) -> Self {
-        Self {
-            address,
-            session: None,
+/// Fills in the generated columns of all whole images of `changes`, as far as they can be computed.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn fill(computing: &mut Computing, changes: &mut [&mut Change]) -> Result<()> {
+    let mut by_relation: HashMap<usize, Vec<&mut Change>> = HashMap::new();
+    for change in changes {
+        if lacks_generated(change) {
+            let key = Arc::as_ptr(&change.relation).addr();
+            by_relation.entry(key).or_default().push(change);
         }
     }
-
-    /// Fills in the generated columns of all whole images of `changes`, as far as they can be computed.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
-    pub async fn fill(&mut self, changes: &mut [&mut Change]) -> Result<()> {
-        let mut by_relation: HashMap<usize, Vec<&mut Change>> = HashMap::new();
-        for change in changes {
-            if lacks_generated(change) {
-                let key = Arc::as_ptr(&change.relation).addr();
-                by_relation.entry(key).or_default().push(change);
-            }
-        }
-        for mut changes in by_relation.into_values() {
-            let session = match self.session.take().filter(|s| !s.client.is_closed()) {
-                Some(session) => session,
-                None => Session::open(&self.address).await?,
-            };
-            let session = self.session.insert(session);
-            session.fill_table(&mut changes).await?;
-        }
-        Ok(())
+    for mut changes in by_relation.into_values() {
+        fill_table(computing.session().await?, &mut changes).await?;
     }
+    Ok(())
 }
 
 /// Does a whole image of the change lack a generated column?
@@ -182,167 +152,119 @@ pub fn lacks_generated(change: &Change) -> bool {
         })
 }
 
-struct Session {
-    client: Client,
-    /// Prepared statements by their SQL.
-    prepared: HashMap<String, Statement>,
-}
-
 /// A value that was computed: its text, or null.
 type Computed = Option<String>;
 
-impl Session {
-    async fn open(address: &Address) -> Result<Self> {
-        let client = address.connect("rowhook generated").await?;
-        let settings = format!(
-            "set default_transaction_read_only = on; set statement_timeout = {}",
-            TIMEOUT.as_millis()
-        );
-        let prepared = client.batch_execute(&settings).await;
-        prepared.context("prepare the session that computes generated columns")?;
-        Ok(Self {
-            client,
-            prepared: HashMap::new(),
-        })
-    }
-
-    /// Fills in the generated columns of changes of one table.
-    async fn fill_table(&mut self, changes: &mut [&mut Change]) -> Result<()> {
-        let Some(relation) = changes.first().map(|change| Arc::clone(&change.relation)) else {
+/// Fills in the generated columns of changes of one table.
+async fn fill_table(session: &mut Session, changes: &mut [&mut Change]) -> Result<()> {
+    let Some(relation) = changes.first().map(|change| Arc::clone(&change.relation)) else {
+        return Ok(());
+    };
+    // Read for each batch, because a function can be replaced without a word in the stream.
+    let formulas = match Formula::read_all(&session.client, relation.oid).await {
+        Ok(formulas) => formulas,
+        Err(error) => {
+            let refusal = Refusal::of_code(error).context("read how columns are generated")?;
+            warn(&relation, None, &refusal);
             return Ok(());
+        }
+    };
+    for formula in formulas.iter().filter(|formula| formula.usable) {
+        let Some(at) = relation.column(&formula.name) else {
+            continue;
         };
-        // Read for each batch, because a function can be replaced without a word in the stream.
-        let formulas = match Formula::read_all(&self.client, relation.oid).await {
-            Ok(formulas) => formulas,
-            Err(error) if is_about_query(&error) => {
-                warn(&relation, None, &error);
-                return Ok(());
-            }
-            Err(error) => return Err(error).context("read how columns are generated"),
+        let bases = formula.bases.iter().map(|(name, _)| relation.column(name));
+        // A column that was renamed since is not found.
+        let Some(bases) = bases.collect::<Option<Vec<usize>>>() else {
+            continue;
         };
-        for formula in formulas.iter().filter(|formula| formula.usable) {
-            let Some(at) = relation.column(&formula.name) else {
-                continue;
-            };
-            let bases = formula.bases.iter().map(|(name, _)| relation.column(name));
-            // A column that was renamed since is not found.
-            let Some(bases) = bases.collect::<Option<Vec<usize>>>() else {
-                continue;
-            };
-            self.fill_column(&relation, formula, at, &bases, changes)
-                .await?;
-        }
-        Ok(())
+        fill_column(session, &relation, formula, at, &bases, changes).await?;
     }
+    Ok(())
+}
 
-    async fn fill_column(
-        &mut self,
-        relation: &Relation,
-        formula: &Formula,
-        at: usize,
-        bases: &[usize],
-        changes: &mut [&mut Change],
-    ) -> Result<()> {
-        let mut places = Vec::new();
-        let mut rows: Vec<Vec<Option<&str>>> = Vec::new();
-        for (number, change) in changes.iter().enumerate() {
-            if !formula.holds_for(change.transaction.xid) {
-                continue;
-            }
-            for (image, tuple) in change.whole_images().enumerate() {
-                if tuple.get(at) == Some(&Value::Unchanged)
-                    && let Some(row) = texts(tuple, bases)
-                {
-                    places.push((number, image));
-                    rows.push(row);
-                }
-            }
+async fn fill_column(
+    session: &mut Session,
+    relation: &Relation,
+    formula: &Formula,
+    at: usize,
+    bases: &[usize],
+    changes: &mut [&mut Change],
+) -> Result<()> {
+    let mut places = Vec::new();
+    let mut rows: Vec<Vec<Option<&str>>> = Vec::new();
+    for (number, change) in changes.iter().enumerate() {
+        if !formula.holds_for(change.transaction.xid) {
+            continue;
         }
-        let computed = self.compute(relation, formula, &rows).await?;
-        drop(rows);
-        for ((number, image), value) in places.into_iter().zip(computed) {
-            let tuple = changes
-                .get_mut(number)
-                .and_then(|change| change.whole_images_mut().nth(image));
-            if let (Some(value), Some(place)) = (value, tuple.and_then(|tuple| tuple.get_mut(at))) {
-                *place = value.map_or(Value::Null, |text| Value::Text(Bytes::from(text)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Computes a column for these rows; `None` where that fails.
-    async fn compute(
-        &mut self,
-        relation: &Relation,
-        formula: &Formula,
-        rows: &[Vec<Option<&str>>],
-    ) -> Result<Vec<Option<Computed>>> {
-        let sql = formula.sql();
-        let mut values = vec![None; rows.len()];
-        let begun = Instant::now();
-        let mut failed = false;
-        // Parts that are still to be computed, the first one last.
-        let mut parts = portions(rows);
-        parts.reverse();
-        while let Some(part) = parts.pop() {
-            let error = match self
-                .compute_part(&sql, rows, part.clone(), &mut values)
-                .await
+        for (image, tuple) in change.whole_images().enumerate() {
+            if tuple.get(at) == Some(&Value::Unchanged)
+                && let Some(row) = texts(tuple, bases)
             {
-                Ok(()) => continue,
-                Err(error) if is_about_query(&error) => error,
-                Err(error) => return Err(error).context("compute a generated column"),
-            };
-            if !std::mem::replace(&mut failed, true) {
-                warn(relation, Some(formula), &error);
-            }
-            // One row may have failed all of them: the halves are tried by themselves.
-            let late = begun.elapsed() > TIMEOUT || error.code() == Some(&SqlState::QUERY_CANCELED);
-            if part.len() > 1 && !late {
-                let middle = part.start + part.len() / 2;
-                parts.push(middle..part.end);
-                parts.push(part.start..middle);
+                places.push((number, image));
+                rows.push(row);
             }
         }
-        Ok(values)
     }
+    let (computed, refusal) = compute(session, formula, &rows).await?;
+    drop(rows);
+    if let Some(refusal) = refusal {
+        warn(relation, Some(formula), &refusal);
+    }
+    for ((number, image), value) in places.into_iter().zip(computed) {
+        let tuple = changes
+            .get_mut(number)
+            .and_then(|change| change.whole_images_mut().nth(image));
+        if let (Some(value), Some(place)) = (value, tuple.and_then(|tuple| tuple.get_mut(at))) {
+            *place = value.map_or(Value::Null, |text| Value::Text(Bytes::from(text)));
+        }
+    }
+    Ok(())
+}
 
-    async fn compute_part(
-        &mut self,
-        sql: &str,
-        rows: &[Vec<Option<&str>>],
-        part: std::ops::Range<usize>,
-        values: &mut [Option<Computed>],
-    ) -> Result<(), Error> {
-        let statement = match self.prepared.get(sql) {
-            Some(statement) => statement.clone(),
-            None => {
-                if self.prepared.len() >= KEPT_AT_MOST {
-                    self.prepared.clear();
-                }
-                let statement = self.client.prepare(sql).await?;
-                self.prepared.insert(sql.to_owned(), statement.clone());
-                statement
-            }
-        };
-        let chosen = rows.get(part.clone()).unwrap_or_default();
-        let numbers: Vec<i32> = (0..).take(chosen.len()).collect();
-        let width = chosen.first().map_or(0, Vec::len);
-        let column = |at: usize| chosen.iter().map(move |row| row.get(at).copied().flatten());
-        let columns: Vec<Vec<Option<&str>>> = (0..width).map(|at| column(at).collect()).collect();
-        let mut arguments: Vec<&(dyn ToSql + Sync)> = vec![&numbers];
-        arguments.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
-        for row in self.client.query(&statement, &arguments).await? {
-            let number: i32 = row.try_get(0)?;
-            let at = usize::try_from(number).unwrap_or(usize::MAX);
-            let place = part.start.saturating_add(at);
-            if let Some(value) = values.get_mut(place) {
-                *value = Some(row.try_get(1)?);
-            }
+/// Computes a column for these rows; `None` where that fails, and why it does.
+async fn compute(
+    session: &mut Session,
+    formula: &Formula,
+    rows: &[Vec<Option<&str>>],
+) -> Result<(Vec<Option<Computed>>, Option<Refusal>)> {
+    let sql = formula.sql();
+    let mut values: Vec<Option<Computed>> = vec![None; rows.len()];
+    let size = |row: &Vec<Option<&str>>| row.iter().flatten().map(|text| text.len()).sum();
+    let sizes: Vec<usize> = rows.iter().map(size).collect();
+    let mut halves = Halves::of_portions(portions(&sizes));
+    while let Some(part) = halves.next_part() {
+        let some = rows.get(part.clone()).unwrap_or_default();
+        let values = values.get_mut(part.clone()).unwrap_or_default();
+        if let Err(error) = compute_some(session, &sql, some, values).await {
+            let refusal = Refusal::of_code(error).context("compute a generated column")?;
+            halves.refuse(part, refusal);
         }
-        Ok(())
     }
+    Ok((values, halves.first_refusal()))
+}
+
+async fn compute_some(
+    session: &mut Session,
+    sql: &str,
+    rows: &[Vec<Option<&str>>],
+    values: &mut [Option<Computed>],
+) -> Result<(), Error> {
+    let statement = session.statement(sql).await?;
+    let numbers: Vec<i32> = (0..).take(rows.len()).collect();
+    let width = rows.first().map_or(0, Vec::len);
+    let column = |at: usize| rows.iter().map(move |row| row.get(at).copied().flatten());
+    let columns: Vec<Vec<Option<&str>>> = (0..width).map(|at| column(at).collect()).collect();
+    let mut arguments: Vec<&(dyn ToSql + Sync)> = vec![&numbers];
+    arguments.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
+    for row in session.client.query(&statement, &arguments).await? {
+        let number: i32 = row.try_get(0)?;
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(value) = values.get_mut(at) {
+            *value = Some(row.try_get(1)?);
+        }
+    }
+    Ok(())
 }
 
 /// The texts of these columns; `None` where one of them is unknown.
@@ -355,46 +277,13 @@ fn texts<'a>(tuple: &'a Tuple, columns: &[usize]) -> Option<Vec<Option<&'a str>>
     columns.iter().map(text).collect()
 }
 
-/// Divides rows so that each portion has at most `MOST_BYTES`, or one row.
-fn portions(rows: &[Vec<Option<&str>>]) -> Vec<std::ops::Range<usize>> {
-    let mut portions = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (at, row) in rows.iter().enumerate() {
-        let size: usize = row.iter().flatten().map(|text| text.len()).sum();
-        if at > start && bytes + size > MOST_BYTES {
-            portions.push(start..at);
-            (start, bytes) = (at, 0);
-        }
-        bytes += size;
-    }
-    if start < rows.len() {
-        portions.push(start..rows.len());
-    }
-    portions
-}
-
-fn warn(relation: &Relation, formula: Option<&Formula>, error: &Error) {
-    let message = error
-        .as_db_error()
-        .map_or_else(|| error.to_string(), |error| error.message().to_owned());
+fn warn(relation: &Relation, formula: Option<&Formula>, refusal: &Refusal) {
     tracing::warn!(
         table = %relation.table(),
         column = formula.map(|formula| formula.name.as_str()),
-        error = message,
+        error = refusal.reason,
         "a generated column cannot be computed for all rows; where it is not, it is told as unknown"
     );
-}
-
-/// Does the error concern only the query, so that the session can go on?
-fn is_about_query(error: &Error) -> bool {
-    let ended = [
-        &SqlState::ADMIN_SHUTDOWN,
-        &SqlState::CRASH_SHUTDOWN,
-        &SqlState::CANNOT_CONNECT_NOW,
-    ];
-    error
-        .code()
-        .is_some_and(|code| !ended.contains(&code) && !code.code().starts_with("08"))
 }
 
 #[cfg(test)]
@@ -431,17 +320,5 @@ mod tests {
             let formula = formula(made_by, next_xid);
             assert_eq!(formula.holds_for(xid), expected, "{made_by:?} {xid}");
         }
-    }
-
-    #[test]
-    fn rows_are_sent_in_portions_of_a_few_megabytes() {
-        let large = "x".repeat(MOST_BYTES / 2 + 1);
-        let row = |text| vec![Some(text), None];
-        assert!(portions(&[]).is_empty());
-        let one = portions(&[row("a"), row("b")]);
-        assert_eq!(one.first(), Some(&(0..2)));
-        assert_eq!(one.len(), 1);
-        let rows = [row("a"), row(&large), row(&large), row("b")];
-        assert_eq!(portions(&rows), [0..2, 2..4]);
     }
 }

@@ -36,6 +36,20 @@ impl Refusal {
         }
     }
 
+    /// The refusal that an error stands for, of a query that runs code of users. See [`Fault::of_code`].
+    ///
+    /// # Errors
+    /// The error itself, when the connection was lost.
+    pub fn of_code(error: Error) -> Result<Self, Error> {
+        match Fault::of_code(&error) {
+            Fault::Lost => Err(error),
+            fault => Ok(Self {
+                fault,
+                reason: error_message(&error),
+            }),
+        }
+    }
+
     /// The refusal that an error with causes stands for.
     ///
     /// # Errors
@@ -75,10 +89,15 @@ pub struct Halves {
 impl Halves {
     /// All of `rows` rows are to be asked about.
     pub fn of(rows: usize) -> Self {
+        let all = std::iter::once(0..rows).filter(|all| !all.is_empty());
+        Self::of_portions(all.collect())
+    }
+
+    /// All rows of these portions are to be asked about, one portion after the other.
+    pub fn of_portions(mut portions: Vec<Range<usize>>) -> Self {
+        portions.reverse();
         Self {
-            waiting: std::iter::once(0..rows)
-                .filter(|all| !all.is_empty())
-                .collect(),
+            waiting: portions,
             refused: Vec::new(),
             until: Instant::now() + PATIENCE,
         }
@@ -105,6 +124,13 @@ impl Halves {
             self.refused.extend(rest);
         }
         self.refused.push((rows, refusal));
+    }
+
+    /// Why the first of the rows that were refused was.
+    pub fn first_refusal(self) -> Option<Refusal> {
+        let refused = self.refused.into_iter();
+        let first = refused.min_by_key(|(rows, _)| rows.start);
+        first.map(|(_, refusal)| refusal)
     }
 
     /// The rows that were refused, each with the reason.

@@ -215,6 +215,7 @@ fn field_text(ty: &Type, text: &str) -> String {
         | Type::NumberVector
         | Type::TextVector
         | Type::Composite(_)
+        | Type::Cast(_)
         | Type::Text => text.to_owned(),
     }
 }

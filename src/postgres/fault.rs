@@ -32,6 +32,16 @@ impl Fault {
         }
     }
 
+    /// What this error means, of a query that runs code of users for many rows. Such code fails as it likes, for some
+    /// of them or for all.
+    pub fn of_code(error: &Error) -> Self {
+        match (Self::of(error), error.code()) {
+            // What the query names or may do is the same for all rows.
+            (Self::ForGood, Some(state)) if !state.code().starts_with("42") => Self::Row,
+            (fault, _) => fault,
+        }
+    }
+
     /// What an error with causes means. If none of them is of a query, a value was not understood.
     pub fn of_any(error: &anyhow::Error) -> Self {
         let cause = error

@@ -11,18 +11,30 @@ use super::types::Type;
 /// The most dimensions that an array of Postgres can have.
 pub const MAX_DIMENSIONS: u32 = 6;
 
-/// A text that is not a value of its type.
+/// Why a text cannot be written as a value of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the text of {what} is malformed at byte {at}")]
-pub struct Error {
-    what: &'static str,
-    at: usize,
+pub enum Error {
+    /// It is malformed.
+    #[error("the text of {what} is malformed at byte {at}")]
+    Malformed {
+        /// What was being read.
+        what: &'static str,
+        /// Where, in bytes.
+        at: usize,
+    },
+    /// The JSON of a value is what the database makes of it, and that is not known.
+    #[error("what {sql_type} is in JSON is not known")]
+    Unknown {
+        /// The type of the value.
+        sql_type: String,
+    },
 }
 
 /// Appends `text`, a value of type `ty`, to `out` as JSON.
 ///
 /// # Errors
-/// If the text is not a value of its type. Part of it has then been appended to `out`.
+/// If the text is not a value of its type, or the database has not been asked about it. Part of it has then been
+/// appended to `out`.
 pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
     match ty {
         Type::Bool => out.extend_from_slice(if text == b"t" || text == b"true" {
@@ -48,6 +60,13 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
             row.end()?;
         }
         Type::Hstore => Scanner::new("an hstore", text).write_hstore(out)?,
+        Type::Cast(cast) => match cast.json(text) {
+            Some(json) => out.extend_from_slice(&json),
+            None => {
+                let sql_type = cast.sql_type.clone();
+                return Err(Error::Unknown { sql_type });
+            }
+        },
         Type::Uuid
         | Type::Date
         | Type::Time
@@ -379,7 +398,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn malformed(&self) -> Error {
-        Error {
+        Error::Malformed {
             what: self.what,
             at: self.at,
         }

@@ -3,6 +3,7 @@
 //! Nothing here knows of hooks, events or the configuration.
 
 pub mod address;
+pub mod cast;
 pub mod connect;
 pub mod equality;
 mod error;

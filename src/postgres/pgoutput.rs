@@ -174,6 +174,33 @@ pub enum Error {
         /// Where the name begins, in bytes.
         at: usize,
     },
+    /// A prepared transaction came, which may never be committed. Only a slot that has two_phase sends these.
+    #[error(
+        "a prepared transaction came (a message of kind {kind:?}), because the slot has two_phase now: rowhook reads \
+         what is committed; set [database] slot to a name that is free, and send what is missing with rowhook backfill"
+    )]
+    Prepared {
+        /// The message's first byte.
+        kind: char,
+    },
+    /// A part of a transaction came before its commit, which is not requested.
+    #[error(
+        "part of a transaction came before its commit (a message of kind {kind:?}), which rowhook did not ask for: is \
+         there a proxy in between? Give the server's own address in [database] url"
+    )]
+    Streamed {
+        /// The message's first byte.
+        kind: char,
+    },
+    /// No version of the protocol that is known here has such a message.
+    #[error(
+        "a message came of the kind {kind:?}, which this version of rowhook does not know: the server may be newer than \
+         it; install a newer rowhook"
+    )]
+    UnknownKind {
+        /// The message's first byte.
+        kind: char,
+    },
     /// A value is in binary format, which is not requested.
     #[error("a value at byte {at} is in binary format")]
     Binary {
@@ -207,7 +234,9 @@ pub fn decode(data: Bytes) -> Result<Message, Error> {
         b'D' => cursor.delete()?,
         b'T' => cursor.truncate()?,
         b'M' => cursor.message()?,
-        other => return Err(cursor.unknown("the kind of message", other)),
+        b'b' | b'P' | b'K' | b'r' | b'p' => return Err(Error::Prepared { kind: kind.into() }),
+        b'S' | b'E' | b'c' | b'A' => return Err(Error::Streamed { kind: kind.into() }),
+        _ => return Err(Error::UnknownKind { kind: kind.into() }),
     };
     match cursor.data.len() - cursor.at {
         0 => Ok(message),
@@ -740,8 +769,8 @@ mod tests {
             "the kind of message: the message ends after 0 bytes"
         );
         assert_eq!(
-            error(b"Z"),
-            "the kind of message: 'Z' at byte 0 means nothing"
+            error(b"I\0\0\0\x01Z"),
+            "Insert: 'Z' at byte 5 means nothing"
         );
         assert_eq!(
             error(b"I\0\0\0\x01N\0\x01b"),
@@ -755,5 +784,28 @@ mod tests {
             error(b"R\0\0\0\x01\xff\0"),
             "the table's schema: not UTF-8 at byte 5"
         );
+    }
+
+    #[test]
+    fn a_message_that_was_not_asked_for_says_why_it_comes_and_what_to_do() {
+        for (kinds, cause, remedy) in [
+            (
+                "bPKrp",
+                "the slot has two_phase now",
+                "set [database] slot to a name that is free",
+            ),
+            ("SEcA", "before its commit", "Give the server's own address"),
+            ("ZX0", "does not know", "install a newer rowhook"),
+        ] {
+            for kind in kinds.bytes() {
+                let error = decode(Bytes::copy_from_slice(&[kind, 0, 0])).unwrap_err();
+                let error = error.to_string();
+                assert!(error.contains(cause) && error.contains(remedy), "{error}");
+                assert!(
+                    error.contains(&format!("{:?}", char::from(kind))),
+                    "{error}"
+                );
+            }
+        }
     }
 }

@@ -114,7 +114,7 @@ impl Relation {
     /// If the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
         let catalog = CatalogColumn::read_all(client, message.oid).await?;
-        let columns = columns(client, &message.columns, &catalog).await?;
+        let mut columns = columns(client, &message.columns, &catalog).await?;
         let (primary_key, key_equals) = primary_key(&columns, &catalog);
         let flagged = (0..columns.len())
             .filter(|at| columns[*at].identity_key)
@@ -124,6 +124,13 @@ impl Relation {
             ReplicaIdentity::Full if primary_key.is_empty() => flagged,
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
         };
+        // What old rows have, the identities of the partitions decide; that of a new partition is the primary key.
+        let is_partitioned = catalog.first().is_some_and(|column| column.partitioned);
+        if is_partitioned && message.identity == ReplicaIdentity::Full && !primary_key.is_empty() {
+            for (at, column) in columns.iter_mut().enumerate() {
+                column.identity_key = primary_key.contains(&at);
+            }
+        }
         let stored_as = catalog.first().map(|column| column.table.clone());
         let numbers = catalog
             .into_iter()
@@ -162,7 +169,10 @@ impl Relation {
         let composites = self.columns.iter().zip(tuple);
         let mut composites = composites.filter(|(column, _)| column.ty.has_fields());
         composites.all(|(column, value)| match value {
-            Value::Text(text) => json::write(&column.ty, text, &mut Vec::new()).is_ok(),
+            Value::Text(text) => !matches!(
+                json::write(&column.ty, text, &mut Vec::new()),
+                Err(json::Error::Malformed { .. })
+            ),
             Value::Null | Value::Unchanged => true,
         })
     }
@@ -272,6 +282,8 @@ struct CatalogColumn {
     /// The name of the table.
     table: TableName,
     name: String,
+    /// The table is partitioned.
+    partitioned: bool,
     number: i16,
     type_oid: u32,
     generated: bool,
@@ -304,6 +316,7 @@ impl CatalogColumn {
                 name: row.try_get("table_name")?,
             },
             name: row.try_get("name")?,
+            partitioned: row.try_get("partitioned")?,
             number: row.try_get("number")?,
             type_oid: row.try_get("type_oid")?,
             generated: row.try_get("generated")?,
@@ -384,15 +397,25 @@ fn write_object<'a>(
             unknown.push(name.to_owned());
             continue;
         }
-        if !std::mem::take(&mut first) {
+        let start = out.len();
+        if !first {
             out.push(b',');
         }
         json::write_text(name.as_bytes(), out);
         out.push(b':');
-        match value {
+        let is_known = match value {
             Value::Text(text) => column.write(text, out),
-            Value::Null | Value::Unchanged => out.extend_from_slice(b"null"),
+            Value::Null | Value::Unchanged => {
+                out.extend_from_slice(b"null");
+                true
+            }
+        };
+        if !is_known {
+            out.truncate(start);
+            unknown.push(name.to_owned());
+            continue;
         }
+        first = false;
     }
     out.push(b'}');
     unknown
@@ -437,13 +460,19 @@ impl Column {
     }
 
     /// Appends a value to `out` as JSON. If the column's type has changed since, the value may not be of it, and is
-    /// written as a string: an event with a value in another form is better than none.
-    fn write(&self, text: &[u8], out: &mut Vec<u8>) {
+    /// written as a string: an event with a value in another form is better than none. Returns whether it is known what
+    /// to write.
+    fn write(&self, text: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        if let Err(error) = json::write(&self.ty, text, out) {
-            tracing::debug!(column = self.name, %error, "told as text");
-            out.truncate(start);
-            json::write_text(text, out);
+        match json::write(&self.ty, text, out) {
+            Ok(()) => true,
+            Err(json::Error::Unknown { .. }) => false,
+            Err(error @ json::Error::Malformed { .. }) => {
+                tracing::debug!(column = self.name, %error, "told as text");
+                out.truncate(start);
+                json::write_text(text, out);
+                true
+            }
         }
     }
 }

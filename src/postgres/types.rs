@@ -10,6 +10,8 @@ use std::{
 
 use tokio_postgres::{Client, Error, types as builtin};
 
+use super::cast::Cast;
+
 /// The settings of every session whose values are read. They decide how Postgres prints a value.
 pub const SESSION_SETTINGS: [(&str, &str); 7] = [
     ("client_encoding", "UTF8"),
@@ -65,6 +67,8 @@ pub enum Type {
     Bytes,
     /// An enum: its labels, in order.
     Enum(Vec<String>),
+    /// A type that JSON shows as what its cast to json returns.
+    Cast(Arc<Cast>),
     /// Any other type. Its values are shown as the text that Postgres prints.
     Text,
 }
@@ -75,6 +79,26 @@ impl Type {
         match self {
             Self::Composite(_) => true,
             Self::Array { element, .. } => element.has_fields(),
+            _ => false,
+        }
+    }
+
+    /// The casts of the types that it is made of, itself included.
+    pub fn casts(&self) -> Vec<&Cast> {
+        match self {
+            Self::Cast(cast) => vec![cast],
+            Self::Array { element, .. } => element.casts(),
+            Self::Composite(fields) => fields.iter().flat_map(|(_, ty)| ty.casts()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Is it a type with a cast to json, or made of such types?
+    pub fn has_casts(&self) -> bool {
+        match self {
+            Self::Cast(_) => true,
+            Self::Array { element, .. } => element.has_casts(),
+            Self::Composite(fields) => fields.iter().any(|(_, ty)| ty.has_casts()),
             _ => false,
         }
     }
@@ -99,11 +123,13 @@ pub async fn load(
 /// What pg_type and related catalogs have on a type.
 struct Entry {
     kind: String,
-    name: String,
     base: u32,
     element: Option<u32>,
     delimiter: u8,
-    casts_to_json: bool,
+    /// Its cast to json, if it has one that is a function.
+    cast: Option<Arc<Cast>>,
+    /// That cast is hstore's own.
+    is_hstore: bool,
     attributes: Vec<(String, u32)>,
     labels: Vec<String>,
 }
@@ -128,11 +154,19 @@ async fn read(client: &Client, wanted: &[u32]) -> Result<HashMap<u32, Entry>, Er
             let delimiter: String = row.try_get("delimiter")?;
             let entry = Entry {
                 kind: row.try_get("kind")?,
-                name: row.try_get("name")?,
                 base: row.try_get("base")?,
                 element: row.try_get("element")?,
                 delimiter: delimiter.bytes().next().unwrap_or(b','),
-                casts_to_json: row.try_get("casts_to_json")?,
+                is_hstore: row.try_get("is_hstore")?,
+                cast: match row.try_get::<_, Option<bool>>("cast_usable")? {
+                    Some(usable) => Some(Arc::new(Cast::new(
+                        row.try_get("oid")?,
+                        row.try_get("sql_type")?,
+                        usable,
+                        row.try_get("cast_owner")?,
+                    ))),
+                    None => None,
+                },
                 attributes: names.into_iter().zip(types).collect(),
                 labels: row.try_get("labels")?,
             };
@@ -159,7 +193,6 @@ fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {
     let resolve = |oid| resolve(oid, catalog, depth + 1);
     Arc::new(match (entry.kind.as_str(), entry.element) {
         ("d", _) => return resolve(entry.base),
-        ("e", _) => Type::Enum(entry.labels.clone()),
         ("c", _) => {
             let fields = entry.attributes.iter();
             Type::Composite(
@@ -172,8 +205,13 @@ fn resolve(oid: u32, catalog: &HashMap<u32, Entry>, depth: u32) -> Arc<Type> {
             element: resolve(element),
             delimiter: entry.delimiter,
         },
-        _ if entry.casts_to_json && entry.name == "hstore" => Type::Hstore,
-        _ => Type::Text,
+        _ if entry.is_hstore => Type::Hstore,
+        // Of an array or a composite type, Postgres does not look for a cast.
+        (kind, None) => match (&entry.cast, kind) {
+            (Some(cast), _) => Type::Cast(Arc::clone(cast)),
+            (None, "e") => Type::Enum(entry.labels.clone()),
+            (None, _) => Type::Text,
+        },
     })
 }
 

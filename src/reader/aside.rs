@@ -55,6 +55,7 @@ impl Reader {
     pub async fn look_again(&mut self, client: &Client) -> Result<()> {
         self.look_at_due(client).await?;
         self.owners.forget();
+        self.casts.forget();
         Ok(())
     }
 

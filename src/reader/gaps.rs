@@ -51,7 +51,7 @@ impl Reader {
             .filter(|(_, wanted)| **wanted)
             .map(|((_, draft), _)| &mut draft.change)
             .collect();
-        self.generated.fill(&mut changes).await?;
+        generated::fill(&mut self.computing, &mut changes).await?;
         for (_, draft) in &mut drafts {
             draft.choose_rules_again();
         }

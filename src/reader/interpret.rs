@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     change::{Change, RowChange, Transaction},
-    lookup::versions::Reread,
+    lookup::{partitions::Partitions, versions::Reread},
     message::{self, Envelope},
     postgres::{
         TableName,
@@ -143,11 +143,13 @@ impl Reader {
         if holds_hooks && name != self.hooks.columns.table {
             self.look_for_hook_table(client).await?;
         }
+        let partitions = Partitions::read(client, &relation).await;
         let owners = self.hooks.owner_exists.as_ref();
         let table = Table {
             events,
             holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
+            partitions: partitions.context("read how a table is divided")?,
             misfit: None,
             relation: Arc::new(relation),
         };
@@ -166,7 +168,24 @@ impl Reader {
         if table.events.is_some() && table.relation.has_composites() && !fits(&table, &row) {
             table = self.read_types_again(table, &row, client).await?;
         }
-        let draft = self.draft_of(table, row)?;
+        let is_deletion = matches!(row, RowChange::Delete { .. });
+        let is_insertion = matches!(row, RowChange::Insert { .. });
+        let mut draft = self.draft_of(Arc::clone(&table), row)?;
+        draft.may_move = is_deletion && table.partitions.is_some();
+        if let Some(open) = &mut self.session.transaction {
+            let follows_deletion = open.deleted_last.remove(&oid);
+            if is_deletion {
+                open.deleted_last.insert(oid);
+            } else if is_insertion && follows_deletion {
+                // Both may turn out to be one update. Its numbers are taken in any case, also of a table that is not
+                // partitioned, so that they depend on the WAL and hooks.toml alone.
+                let updated = table
+                    .events
+                    .as_ref()
+                    .map_or(0, |events| events.updated().len());
+                open.take_numbers(updated as u64);
+            }
+        }
         Ok(Some(Step::Row(Box::new(draft))))
     }
 
@@ -191,6 +210,7 @@ impl Reader {
             events: table.events.clone(),
             holds_hooks: table.holds_hooks,
             holds_owners: table.holds_owners,
+            partitions: table.partitions.clone(),
             misfit: None,
         };
         again.misfit = (!fits(&again, row)).then(Instant::now);
@@ -211,34 +231,51 @@ impl Reader {
             .transaction
             .as_mut()
             .context("a row outside of any transaction")?;
-        let mut change = Change {
-            relation: Arc::clone(&table.relation),
-            row,
-            transaction: Arc::clone(&open.transaction),
-        };
-        change.pad();
-        let rules = table
-            .events
-            .as_ref()
-            .map_or(&[][..], |events| events.rules(&change.row));
-        let first_event = open.take_numbers(rules.len() as u64).index;
-        let touched = rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.touches(&change));
-        let rules = touched.map(|(number, _)| number).collect();
-        change.fill_from_old();
-        change.leave_out_what_is_not_utf8();
-        Ok(ChangeDraft {
-            change,
-            table,
-            first_event,
-            rules,
-            reread: Reread::Nothing,
-            added: Vec::new(),
-            unanswered: None,
-            permissions: Permissions::new(),
-            only: None,
-        })
+        let rules = table.events.as_ref();
+        let rules = rules.map_or(0, |events| events.rules(&row).len());
+        let first_event = open.take_numbers(rules as u64).index;
+        let transaction = Arc::clone(&open.transaction);
+        Ok(draft(table, row, transaction, first_event))
+    }
+}
+
+/// Drafts a change of `table`, with the rules that apply to it.
+pub(super) fn draft(
+    table: Arc<Table>,
+    row: RowChange,
+    transaction: Arc<Transaction>,
+    first_event: u64,
+) -> ChangeDraft {
+    let mut change = Change {
+        relation: Arc::clone(&table.relation),
+        row,
+        transaction,
+    };
+    change.pad();
+    if table.partitions.is_some() {
+        change.doubt_nulls();
+    }
+    let rules = table
+        .events
+        .as_ref()
+        .map_or(&[][..], |events| events.rules(&change.row));
+    let touched = rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| rule.touches(&change));
+    let rules = touched.map(|(number, _)| number).collect();
+    change.fill_from_old();
+    change.leave_out_what_is_not_utf8();
+    ChangeDraft {
+        change,
+        table,
+        first_event,
+        rules,
+        reread: Reread::Nothing,
+        added: Vec::new(),
+        unanswered: None,
+        permissions: Permissions::new(),
+        only: None,
+        may_move: false,
     }
 }

@@ -195,6 +195,7 @@ impl Reader {
             events,
             holds_hooks: false,
             holds_owners: false,
+            partitions: None,
             misfit: None,
             relation: Arc::new(relation),
         });

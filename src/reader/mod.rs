@@ -17,6 +17,7 @@ mod hooks;
 mod interpret;
 mod loading;
 mod messages;
+mod moves;
 mod orphans;
 pub mod past;
 mod permission;
@@ -56,8 +57,9 @@ use crate::{
     event::{EventMap, Position},
     hook::{self, HookId, index::Index, off::OffHooks, row::Constraints},
     lookup::{
+        casts::Casts,
+        computing::Computing,
         enrich::Enrichment,
-        generated::Generated,
         halves::Refusal,
         owner::{Owners, Ownership},
         toast,
@@ -76,7 +78,8 @@ pub struct Reader {
     owners: Owners,
     /// The publication of all changes.
     publication: String,
-    generated: Generated,
+    computing: Computing,
+    casts: Casts,
     enrichment: Enrichment,
     couriers: Couriers,
     context: Arc<context::Context>,
@@ -143,7 +146,8 @@ impl Reader {
             events,
             owners,
             publication: config.database.publication.clone(),
-            generated: Generated::new(config.database.address.clone()),
+            computing: Computing::new(config.database.address.clone()),
+            casts: Casts::default(),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
@@ -327,13 +331,15 @@ impl Reader {
         for received in batch {
             steps.extend(self.interpret_guarded(received, client).await?);
         }
-        let ready = self.complete_rows(&mut steps).await?;
+        let decided = self.join_moves(&mut steps, client).await?;
+        let ready = self.complete_rows(&mut steps).await?.min(decided);
         self.held = steps.split_off(ready);
         while !steps.is_empty() {
             let ready = self.look_up_missing(&mut steps, client).await?;
             self.apply(steps.drain(..ready), client).await?;
         }
         self.owners.forget();
+        self.casts.forget();
         Ok(())
     }
 
@@ -468,6 +474,8 @@ impl Reader {
         });
         let found = self.owners.look_up(client, owned).await;
         found.context("look up owners")?;
+        let changes = drafts.iter().map(|draft| &draft.change);
+        self.casts.fill(&mut self.computing, changes).await?;
         self.ask_permissions(drafts).await?;
         let bare = drafts.iter_mut().map(|draft| {
             let ChangeDraft { change, added, .. } = &mut **draft;

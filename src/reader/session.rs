@@ -1,11 +1,16 @@
 //! What the reader has learnt from the current replication session: the tables, and the transaction that is being read.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     change::Transaction,
     delivery::ledger::Opened,
     event::{Position, TableEvents},
+    lookup::partitions::Partitions,
     postgres::{TableName, relation::Relation},
 };
 
@@ -38,6 +43,7 @@ impl SessionState {
         self.transaction = Some(OpenTransaction {
             transaction: Arc::new(transaction),
             next_event: 0,
+            deleted_last: HashSet::new(),
         });
     }
 }
@@ -47,6 +53,8 @@ pub(super) struct OpenTransaction {
     pub(super) transaction: Arc<Transaction>,
     /// The number of its next event.
     pub(super) next_event: u64,
+    /// The oids of the tables of which the last change was a deletion.
+    pub(super) deleted_last: HashSet<u32>,
 }
 
 impl OpenTransaction {
@@ -70,6 +78,8 @@ pub(super) struct Table {
     pub(super) holds_hooks: bool,
     /// It is the table of `owner_exists`.
     pub(super) holds_owners: bool,
+    /// How it is divided into partitions, if it is.
+    pub(super) partitions: Option<Arc<Partitions>>,
     /// When the types of its columns were last read again without avail.
     pub(super) misfit: Option<Instant>,
 }

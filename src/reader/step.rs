@@ -64,6 +64,8 @@ pub(super) struct ChangeDraft {
     pub(super) permissions: Permissions,
     /// The id of the only hook that it is for; `None`: it is for all that listen.
     pub(super) only: Option<Box<str>>,
+    /// It is a deletion from a partition, and it is not known yet whether the row has moved to another one.
+    pub(super) may_move: bool,
 }
 
 /// Whether owners may see one row.

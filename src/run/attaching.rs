@@ -487,6 +487,7 @@ fn numbering(config: &Config, identity: &Identity) -> String {
         timeline,
         ..
     } = identity;
-    let hash = Sha256::digest(format!("{system_identifier} {timeline} {rules:?}"));
+    // The number says how events are numbered. Change it with that.
+    let hash = Sha256::digest(format!("2 {system_identifier} {timeline} {rules:?}"));
     hex::encode(hash)
 }

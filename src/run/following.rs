@@ -64,7 +64,7 @@ impl Following<'_> {
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},
-                never = tables.keep_watching(&control, context, &followed) => match never {},
+                outdated = tables.keep_watching(&control, context, &followed) => Err(outdated.into()),
                 never = watch_held(context) => match never {},
                 never = watch_slot(&control, context.slot(), context.health) => match never {},
             }

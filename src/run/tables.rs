@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    convert::Infallible,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, SystemTime},
 };
@@ -18,7 +17,7 @@ use tokio_postgres::{Client, Error};
 use super::context::SessionContext;
 use crate::{
     config::Config,
-    postgres::{TableName, followed::Followed, time::timestamp},
+    postgres::{TableName, followed::Followed, stream, time::timestamp},
     setup::{
         LockPolicy,
         catalog::{Facts, hook_table, published_tables},
@@ -52,36 +51,45 @@ struct Seen {
     in_inserts: bool,
     /// The replica identity, in words of no meaning but that equal ones are the same.
     identity: String,
+    /// Its partitions, where Postgres does not tell the stream when they change.
+    untold_parts: Option<String>,
 }
 
 impl TableWatch {
-    /// Watches for as long as it is polled.
+    /// Watches for as long as it is polled, or until the stream has to be opened anew.
     pub(super) async fn keep_watching(
         &mut self,
         client: &Client,
         context: &SessionContext<'_>,
         followed: &Followed,
-    ) -> Infallible {
+    ) -> stream::Error {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // If this fails for the sake of the connection, the session is lost, which is found elsewhere.
-            if let Err(error) = self.look(client, context, followed).await {
-                tracing::warn!(
+            match self.look(client, context, followed).await {
+                Ok(None) => {}
+                Ok(Some(table)) => {
+                    return stream::Error::Lost(format!(
+                        "the partitions of {table} have changed, which Postgres 14 tells only a new session"
+                    ));
+                }
+                Err(error) => tracing::warn!(
                     error = crate::postgres::error_message(&error),
                     "the tables of events were not looked at"
-                );
+                ),
             }
         }
     }
 
+    /// Looks at the tables. Returns one of which the stream does not know the partitions any more, if there is one.
     async fn look(
         &mut self,
         client: &Client,
         context: &SessionContext<'_>,
         followed: &Followed,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<TableName>, Error> {
         let config = context.config;
         let names = published_tables(config);
         let now = SystemTime::now();
@@ -89,7 +97,7 @@ impl TableWatch {
         let is_due = self.due.is_some_and(|due| due <= Instant::now());
         if tables == self.tables && !is_due {
             self.heard(&names, &tables, now);
-            return Ok(());
+            return Ok(None);
         }
         for name in &names {
             let Some(table) = tables.iter().find(|table| table.name == *name) else {
@@ -141,8 +149,12 @@ impl TableWatch {
         self.due = (!self.problems.is_empty()).then(|| Instant::now() + AGAIN);
         // What was read first, and not what it is by now: a change since then is seen by the next look.
         self.heard(&names, &tables, now);
-        self.tables = tables;
-        Ok(())
+        let before = std::mem::replace(&mut self.tables, tables);
+        let outdated = self.tables.iter().find(|table| {
+            let before = before.iter().find(|before| before.oid == table.oid);
+            before.is_some_and(|before| before.untold_parts != table.untold_parts)
+        });
+        Ok(outdated.map(|table| table.name.clone()))
     }
 
     /// Remembers which tables were heard at this moment.
@@ -232,6 +244,7 @@ async fn read(
             in_whole: row.try_get("in_whole")?,
             in_inserts: row.try_get("in_inserts")?,
             identity: row.try_get("identity")?,
+            untold_parts: row.try_get("untold_parts")?,
         })
     });
     seen.collect()

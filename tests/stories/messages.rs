@@ -214,7 +214,7 @@ async fn an_action_that_cannot_be_fired_says_why_and_what_is_no_action_harms_not
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
     let config = format!(
-        "[events]\n\"book.read\" = \"book.read\"\n\"book.added\" = \"book.created\"\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\n",
+        "[events]\n\"book.read\" = \"book.read\"\n\"book.cleared\" = \"book.truncated+\"\n\"book.added\" = \"book.created\"\n[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\n",
         receiver.url()
     );
     database
@@ -230,6 +230,10 @@ async fn an_action_that_cannot_be_fired_says_why_and_what_is_no_action_harms_not
         (
             "emit_row('book', 'created', 1)",
             "there is no action created of book",
+        ),
+        (
+            "emit_row('book', 'truncated', 1)",
+            "there is no action truncated of book",
         ),
         (
             "emit_row('shelf', 'read', 1)",

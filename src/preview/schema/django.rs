@@ -33,7 +33,7 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
             continue;
         };
         properties.insert(name.to_owned(), value(&column.ty, column.nullable));
-        if is_always_there(relation, action, column) {
+        if is_always_there(action, column) {
             required.push(name);
         }
     }

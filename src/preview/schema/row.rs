@@ -6,13 +6,7 @@ use super::{
     subject::{About, Subject},
     value,
 };
-use crate::{
-    config::Action,
-    postgres::{
-        pgoutput::ReplicaIdentity,
-        relation::{Column, Relation},
-    },
-};
+use crate::{config::Action, postgres::relation::Column};
 
 /// The schema of `row`: the row, or, if the body would be larger than `max_body`, its key and the names of the columns
 /// that are left out.
@@ -62,32 +56,27 @@ pub(super) fn names() -> Value {
 
 /// The row as an object. The columns are required that every body of this event has.
 fn row(subject: Subject<'_>) -> Value {
-    let About::Row {
-        relation,
-        action,
-        shape,
-    } = subject.about
-    else {
+    let About::Row { action, shape, .. } = subject.about else {
         return json!({});
     };
     if shape.template().is_some() {
         // A template makes some JSON of the row. No more is known of it.
         return json!({});
     }
-    let always_there = |column: &Column| is_always_there(relation, action, column);
+    let always_there = |column: &Column| is_always_there(action, column);
     fields(subject, &always_there)
 }
 
 /// Whether every body of this event has the column, unless it has the key alone. A large value may be missing from an
 /// update because the stream leaves out what did not change, and a text because it is not UTF-8.
-pub(super) fn is_always_there(relation: &Relation, action: &Action, column: &Column) -> bool {
-    if column.unchecked {
+pub(super) fn is_always_there(action: &Action, column: &Column) -> bool {
+    // Nor may a cast to json have an answer.
+    if column.unchecked || column.ty.has_casts() {
         return false;
     }
     match action {
         Action::Created => !column.generated,
         Action::Updated => !column.generated && !column.toastable,
-        Action::Deleted if relation.identity == ReplicaIdentity::Full => !column.generated,
         Action::Deleted => column.identity_key,
         Action::Truncated | Action::Named(_) => false,
     }
@@ -100,7 +89,8 @@ fn key(subject: Subject<'_>) -> Value {
     };
     let key = relation.key.iter();
     let key = key.filter_map(|at| relation.columns.get(*at));
-    object(key.map(|column| (column.name.as_str(), column)), &|_| true)
+    let key = key.map(|column| (column.name.as_str(), column));
+    object(key, &|column| !column.ty.has_casts())
 }
 
 /// The row as an object of the columns that bodies show. `required` says which of them every body has.

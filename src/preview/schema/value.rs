@@ -32,7 +32,7 @@ pub(super) fn of(ty: &Type) -> Value {
         Type::Float | Type::Numeric => {
             json!({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]})
         }
-        Type::Json => json!({}),
+        Type::Json | Type::Cast(_) => json!({}),
         // It has no offset, so it is not a `date-time`.
         Type::Timestamp => {
             json!({"type": "string", "pattern": r"^(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?( BC)?|-?infinity)$"})

@@ -143,19 +143,20 @@ impl Table {
     /// Whether the stream carries the whole old row.
     pub fn is_full(&self) -> bool {
         match self.kind {
-            Kind::Partitioned => self.leaves.iter().all(Table::is_full),
+            Kind::Partitioned if !self.leaves.iter().all(Table::is_full) => false,
+            // Of a partitioned table too: it decides what the stream says of an old row.
             _ => self.identity == RowIdentity::Full,
         }
     }
 
     /// Whether the stream carries this column of a deleted row.
     pub fn is_in_identity(&self, column: &str) -> bool {
-        match (&self.kind, &self.identity) {
-            (Kind::Partitioned, _) => self.leaves.iter().all(|leaf| leaf.is_in_identity(column)),
-            (_, RowIdentity::Full) => true,
-            (_, RowIdentity::Key { columns, .. }) => columns.iter().any(|key| key == column),
-            (_, RowIdentity::None { .. }) => false,
-        }
+        let is_in_own = match &self.identity {
+            RowIdentity::Full => true,
+            RowIdentity::Key { columns, .. } => columns.iter().any(|key| key == column),
+            RowIdentity::None { .. } => false,
+        };
+        is_in_own && self.leaves.iter().all(|leaf| leaf.is_in_identity(column))
     }
 
     /// Whether it has this column.

@@ -3,6 +3,7 @@
 //! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
 //! subject.
 
+mod casts;
 mod failover;
 mod finding;
 mod generated;

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Error, types::Type as BuiltIn};
 
-use super::finding::{Finding, Topic};
+use super::{
+    casts::untrusted,
+    finding::{Finding, Topic},
+};
 use crate::{
     config::{Action, Config, EventRule, EventSource, Location, Pattern, TableRules},
     event::shape::Shape,
@@ -28,6 +31,7 @@ use crate::{
         relation::{Column, Relation},
         types::Type,
     },
+    setup::catalog::published_tables,
 };
 
 /// Checks all expressions, templates and queries.
@@ -45,6 +49,9 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         }
     }
     let mut findings = conditions(config, &tables);
+    for name in published_tables(config) {
+        findings.extend(tables.get(&name).into_iter().flat_map(untrusted));
+    }
     findings.extend(filters(config, &tables));
     for rules in &config.tables {
         let Some(relation) = tables.get(&rules.table) else {
@@ -360,7 +367,7 @@ fn example(ty: &Type) -> Value {
         Type::Integer | Type::Float | Type::Numeric => json!(1),
         Type::Timestamp | Type::TimestampTz => json!("2024-05-01T12:00:00"),
         Type::Array { .. } | Type::NumberVector | Type::TextVector => json!([]),
-        Type::Json | Type::Composite(_) | Type::Hstore => json!({}),
+        Type::Json | Type::Cast(_) | Type::Composite(_) | Type::Hstore => json!({}),
         Type::Uuid
         | Type::Date
         | Type::Time
@@ -396,7 +403,10 @@ fn template_failure(
                     "the payload of {}, for {} with {called}: {error}",
                     rules.table, rule.name
                 );
-                return Some(Finding::fatal(Topic::Tables, what).at(rules.place));
+                // What it fails on is dead on record for its hooks, and other rows and tables go on.
+                let finding = Finding::warn(Topic::Tables, what);
+                let remedy = "correct the template: what it fails on goes on record as dead";
+                return Some(finding.remedy(remedy).at(rules.place));
             }
         }
     }

@@ -147,7 +147,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
             ),
         );
         if full_wanted(config, &table.name) {
-            finding.remedy("run rowhook setup after adding a partition: it does not inherit identity = \"full\"")
+            finding.remedy("a partition that is added later does not inherit identity = \"full\": it gets it from rowhook run within a second, or from rowhook setup")
         } else {
             finding
         }

@@ -195,10 +195,11 @@ fn identities_of(config: &Config, table: &Table) -> Vec<Step> {
         return Vec::new();
     }
     match table.kind {
-        // Postgres uses the identity of each partition, not that of the partitioned table.
+        // The identities of the partitions decide what the WAL has of an old row, and that of the table what the stream
+        // says of it. The table comes last, so that it never promises more than a partition has.
         Kind::Partitioned => {
-            let leaves = table.leaves.iter();
-            leaves.filter_map(|leaf| full(config, leaf)).collect()
+            let tables = table.leaves.iter().chain([table]);
+            tables.filter_map(|table| full(config, table)).collect()
         }
         _ => full(config, table).into_iter().collect(),
     }
