@@ -27,6 +27,21 @@ pub fn plain_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The same for JSON that was written by a library: the escapes are those of JSON, so that it stays equal to what it was.
+pub fn plain_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(|c| is_hidden(c) && c != '\n') {
+        return Cow::Borrowed(json);
+    }
+    let mut plain = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c {
+            c if is_hidden(c) && c != '\n' => plain.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => plain.push(c),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// Whether a character does something other than to be seen.
 fn is_hidden(c: char) -> bool {
     let steers = c.is_control() && c != '\t';
@@ -60,6 +75,10 @@ mod tests {
         #[test]
         fn nothing_that_steers_is_left(text in any::<String>()) {
             prop_assert!(!plain(&text).contains(is_hidden));
+            let json = serde_json::to_string(&text).unwrap();
+            let plain_json = plain_json(&json);
+            prop_assert!(!plain_json.contains(is_hidden));
+            prop_assert_eq!(serde_json::from_str::<String>(&plain_json).unwrap(), text.clone());
             prop_assert!(!plain_lines(&text).replace('\n', "").contains(is_hidden));
         }
     }

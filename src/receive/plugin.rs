@@ -227,7 +227,7 @@ mod tests {
         write(folder, "rowhook-plugin-plain", good, "644");
         write(folder, "something-else", "exit 1", "755");
         let missing = folder.join("missing");
-        let (tasks, broken) = find(&[folder.to_owned(), missing]).await;
+        let (tasks, broken) = find(&[folder.to_owned(), missing], &[]).await;
         let names: Vec<&str> = tasks.iter().map(|task| &*task.name).collect();
         assert_eq!(names, ["plugin-good"]);
         assert_eq!(tasks[0].timeout, Duration::from_secs(5));

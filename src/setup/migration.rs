@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 23] = [
+pub const MIGRATIONS: [Migration; 24] = [
     Migration {
         version: 1,
         name: "migration",
@@ -131,6 +131,11 @@ pub const MIGRATIONS: [Migration; 23] = [
         name: "own_names",
         sql: include_str!("../../sql/0023_own_names.sql"),
     },
+    Migration {
+        version: 28,
+        name: "content",
+        sql: include_str!("../../sql/0028_content.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
@@ -152,9 +157,10 @@ pub const TABLES: [&str; 14] = [
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 7] = [
+pub const FUNCTIONS: [&str; 8] = [
     "refuse_unknown_event()",
     "touch_hook()",
+    "touch_hook_content()",
     "emit(text,jsonb,text)",
     "is_row_event(text)",
     "emit_row(regclass,text,text)",
