@@ -13,6 +13,7 @@ mod bad_input;
 mod batching;
 mod browser;
 mod console;
+mod contents;
 mod delivering;
 mod dialects;
 mod disabling;
