@@ -27,7 +27,8 @@ pub fn plain_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// The same for JSON that was written by a library: the escapes are those of JSON, so that it stays equal to what it was.
+/// The same for JSON that was written by a library: the escapes are those of JSON, so that it stays equal to what it
+/// was.
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     if !json.contains(|c| is_hidden(c) && c != '\n') {
         return Cow::Borrowed(json);
@@ -59,7 +60,10 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_written_out() {
         for (text, expected) in [
-            ("Dune \"x\" \u{e9}\u{1f600}\t\\", "Dune \"x\" \u{e9}\u{1f600}\t\\"),
+            (
+                "Dune \"x\" \u{e9}\u{1f600}\t\\",
+                "Dune \"x\" \u{e9}\u{1f600}\t\\",
+            ),
             ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
             ("\u{9b}31m", "\\u{9b}31m"),
             ("a\r\nb", "a\\r\\nb"),

@@ -24,7 +24,10 @@ pub(super) fn line(line: &str) -> Result<()> {
 
 /// Prints JSON on several lines, for programs and for people.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
-    text(&format!("{}\n", plain_json(&serde_json::to_string_pretty(value)?)))
+    text(&format!(
+        "{}\n",
+        plain_json(&serde_json::to_string_pretty(value)?)
+    ))
 }
 
 /// Prints JSON on one line.

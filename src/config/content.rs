@@ -68,7 +68,9 @@ impl Content {
             return Err("content_type is none; write one such as \"application/json\"".into());
         }
         if self.encoding == Encoding::Form && text.to_ascii_lowercase().contains("json") {
-            return Err("content_type says JSON, but content = \"form\"; keep one of the two".into());
+            return Err(
+                "content_type says JSON, but content = \"form\"; keep one of the two".into(),
+            );
         }
         Ok(())
     }
@@ -123,7 +125,9 @@ pub fn parse_user_agent(text: &str) -> Result<HeaderValue, String> {
     let value = HeaderValue::try_from(text).ok();
     value
         .filter(|_| visible && !text.trim().is_empty())
-        .ok_or_else(|| "the user_agent is not visible ASCII; write one such as \"books/1.0\"".into())
+        .ok_or_else(|| {
+            "the user_agent is not visible ASCII; write one such as \"books/1.0\"".into()
+        })
 }
 
 #[cfg(test)]
@@ -140,7 +144,10 @@ mod tests {
         let form = base.with(Some("form"), None).unwrap();
         assert_eq!((form.encoding, form.content_type), (Encoding::Form, None));
         let own = base.with(None, Some("text/plain; charset=utf-8")).unwrap();
-        assert_eq!(own.content_type.as_deref(), Some("text/plain; charset=utf-8"));
+        assert_eq!(
+            own.content_type.as_deref(),
+            Some("text/plain; charset=utf-8")
+        );
         for (content, content_type) in [
             (Some("xml"), None),
             (None, Some("json")),
@@ -148,7 +155,10 @@ mod tests {
             (None, Some("a/b\r\nx: y")),
             (Some("form"), Some("application/json")),
         ] {
-            assert!(base.with(content, content_type).is_err(), "{content:?} {content_type:?}");
+            assert!(
+                base.with(content, content_type).is_err(),
+                "{content:?} {content_type:?}"
+            );
         }
     }
 

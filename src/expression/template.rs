@@ -395,8 +395,14 @@ mod tests {
     fn what_is_wrong_with_a_template_is_said_in_one_line() {
         for (text, expected) in [
             ("{{ new.title", "(in line 1 of it)"),
-            ("{{ new.titel }}", "undefined value: new.titel (in line 1 of it)"),
-            ("{{ data.author.nmae }}", "undefined value: data.author.nmae"),
+            (
+                "{{ new.titel }}",
+                "undefined value: new.titel (in line 1 of it)",
+            ),
+            (
+                "{{ data.author.nmae }}",
+                "undefined value: data.author.nmae",
+            ),
             (
                 "1\n{{ new.sold.username }}",
                 "undefined value: new.sold.username, because new.sold is null (in line 2 of it)",

@@ -427,11 +427,7 @@ impl Constraints {
     }
 
     /// `[delivery]` with what a row says of its bodies, and this signature; shared where they are the usual ones.
-    fn delivery(
-        &self,
-        row: &HookRow,
-        signature: SignatureScheme,
-    ) -> Result<Arc<Delivery>, String> {
+    fn delivery(&self, row: &HookRow, signature: SignatureScheme) -> Result<Arc<Delivery>, String> {
         let usual = &self.delivery;
         let content = usual
             .content

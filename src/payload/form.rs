@@ -1,7 +1,7 @@
 //! `content = "form"`: a body as a form, for receivers that read nothing else.
 //!
-//! Each key of the body is a field. A text stands there as it is, and every other value as JSON. A body that is no object
-//! is the field `payload`, as GitHub and Slack have it.
+//! Each key of the body is a field. A text stands there as it is, and every other value as JSON. A body that is no
+//! object is the field `payload`, as GitHub and Slack have it.
 
 use bytes::Bytes;
 use url::form_urlencoded::Serializer;
@@ -56,8 +56,14 @@ mod tests {
             form,
             "title=Dune+%26+%C3%A9&price=19.9000&sold=null&tags=%5B%22a+b%22%5D&deep=%7B%22n%22%3A1e400%7D"
         );
-        assert_eq!(fields(r#"{"odd":"\ud800"}"#), [("odd".to_owned(), r#""\ud800""#.to_owned())]);
-        assert_eq!(fields("[1, 2]"), [("payload".to_owned(), "[1, 2]".to_owned())]);
+        assert_eq!(
+            fields(r#"{"odd":"\ud800"}"#),
+            [("odd".to_owned(), r#""\ud800""#.to_owned())]
+        );
+        assert_eq!(
+            fields("[1, 2]"),
+            [("payload".to_owned(), "[1, 2]".to_owned())]
+        );
         assert_eq!(fields("{}"), []);
     }
 

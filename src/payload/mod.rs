@@ -57,7 +57,9 @@ type TemplateKey = usize;
 impl<'a> Renderer<'a> {
     /// Renders what all bodies of the event have in common.
     pub fn new(event: &'a Event) -> Self {
-        let Row { json, unchanged, .. } = Row::of_event(event);
+        let Row {
+            json, unchanged, ..
+        } = Row::of_event(event);
         Self {
             event,
             plain: json.into(),

@@ -38,7 +38,10 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>, version: NetboxVersion) -
     let (app, model) = object_type(event).unzip();
     if version >= NetboxVersion::V4_4 {
         let object_type = app.zip(model.as_ref());
-        body.field("object_type", &object_type.map(|(app, model)| format!("{app}.{model}")));
+        body.field(
+            "object_type",
+            &object_type.map(|(app, model)| format!("{app}.{model}")),
+        );
     }
     if version <= NetboxVersion::V4_4 {
         body.field("model", &model);
@@ -63,8 +66,8 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>, version: NetboxVersion) -
     body.finish()
 }
 
-/// The application and the model of the row, in lower case as Django has them: those that hooks.toml names, or else what
-/// the name of the table says. `dcim_site` is `site` of `dcim`, and a table without an underscore is of its schema.
+/// The application and the model of the row, in lower case as Django has them: those that hooks.toml names, or else
+/// what the name of the table says. `dcim_site` is `site` of `dcim`, and a table without an underscore is of its schema.
 fn object_type(event: &Event) -> Option<(String, String)> {
     let Subject::Row { change, shape, .. } = &event.subject else {
         return None;
@@ -122,7 +125,10 @@ mod tests {
     #[test]
     fn a_model_is_what_stands_behind_the_app() {
         assert_eq!(of_table("public", "dcim_site"), ("dcim", "site"));
-        assert_eq!(of_table("public", "book_store_book"), ("book_store", "book"));
+        assert_eq!(
+            of_table("public", "book_store_book"),
+            ("book_store", "book")
+        );
         assert_eq!(of_table("clinic", "pet"), ("clinic", "pet"));
         assert_eq!(of_table("public", "book_"), ("public", "book_"));
     }

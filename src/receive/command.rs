@@ -68,7 +68,12 @@ pub(super) async fn run(
     });
     command
         .args(arguments)
-        .envs(environment.variables.iter().map(|(name, value)| (name, value)))
+        .envs(
+            environment
+                .variables
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .process_group(0)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped());

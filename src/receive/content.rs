@@ -31,7 +31,9 @@ pub(super) struct Content {
 
 impl Content {
     pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, Malformed> {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let (body, content_type) = if content_type.is_some_and(is_form) {
             (form(&body)?, JSON)
         } else {
@@ -115,7 +117,9 @@ fn raw(value: &str) -> serde_json::Result<Box<RawValue>> {
 
 /// The text at a path of keys, if there is one.
 pub(super) fn text_at(json: &Document, path: &[&str]) -> Option<String> {
-    let item = path.iter().try_fold(json.root(), |item, key| field(item, key));
+    let item = path
+        .iter()
+        .try_fold(json.root(), |item, key| field(item, key));
     match item?.kind() {
         Kind::Plain | Kind::Escaped => Some(decoded(item?)),
         _ => None,
@@ -146,14 +150,14 @@ mod tests {
 
     fn read(content_type: Option<&'static str>, body: &[u8]) -> Result<Content, Malformed> {
         let header = content_type.map(|text| (CONTENT_TYPE, HeaderValue::from_static(text)));
-        Content::read(
-            &HeaderMap::from_iter(header),
-            Bytes::copy_from_slice(body),
-        )
+        Content::read(&HeaderMap::from_iter(header), Bytes::copy_from_slice(body))
     }
 
     fn form_json(body: &str) -> Value {
-        let content = read(Some("application/x-www-form-urlencoded; charset=utf-8"), body.as_bytes());
+        let content = read(
+            Some("application/x-www-form-urlencoded; charset=utf-8"),
+            body.as_bytes(),
+        );
         let content = content.unwrap();
         assert_eq!(content.content_type, JSON);
         serde_json::from_slice(&content.body).unwrap()
@@ -177,9 +181,23 @@ mod tests {
             assert!(body.ends_with(&content.body) && !content.body.starts_with(BYTE_ORDER_MARK));
         }
         assert!(read(None, "[".repeat(100_000).as_bytes()).is_err());
-        for broken in ["", "{", "[1,]", "{'a':1}", "01", "1 2", "\"\n\"", "NaN", "nul", r#""\u12""#] {
+        for broken in [
+            "",
+            "{",
+            "[1,]",
+            "{'a':1}",
+            "01",
+            "1 2",
+            "\"\n\"",
+            "NaN",
+            "nul",
+            r#""\u12""#,
+        ] {
             let error = read(None, broken.as_bytes()).unwrap_err().to_string();
-            assert!(error.starts_with("the body is not JSON: "), "{broken}: {error}");
+            assert!(
+                error.starts_with("the body is not JSON: "),
+                "{broken}: {error}"
+            );
         }
     }
 
@@ -194,7 +212,9 @@ mod tests {
             json!({"hook": {"event": "book.added"}, "data": {"id": 7}})
         );
         assert_eq!(
-            form_json("command=%2Fweather&text=94070+%22x%22&id=1&list=[1,&id=2&payload={}&%C3%A9=%F0%9F%98%80&blank&id=3"),
+            form_json(
+                "command=%2Fweather&text=94070+%22x%22&id=1&list=[1,&id=2&payload={}&%C3%A9=%F0%9F%98%80&blank&id=3"
+            ),
             json!({"command": "/weather", "text": "94070 \"x\"", "id": ["1", "2", "3"], "list": "[1,", "payload": {},
                 "\u{e9}": "\u{1f600}", "blank": ""})
         );
@@ -205,7 +225,10 @@ mod tests {
 
     #[test]
     fn a_value_of_a_form_keeps_what_no_number_of_ours_can_hold() {
-        let content = read(Some(FORM), b"data=%7B%22n%22%3A1e400%2C%22t%22%3A%22%5Cud800%22%7D&a=1");
+        let content = read(
+            Some(FORM),
+            b"data=%7B%22n%22%3A1e400%2C%22t%22%3A%22%5Cud800%22%7D&a=1",
+        );
         let body = content.unwrap().body;
         assert_eq!(&body[..], br#"{"data":{"n":1e400,"t":"\ud800"},"a":"1"}"#);
     }

@@ -2,12 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{Method, StatusCode, header::RETRY_AFTER},
-    response::{IntoResponse, Response},
-};
 use super::{
     envelope::Received,
     gate::{Gate, Rejection},
@@ -15,6 +9,12 @@ use super::{
     task::Task,
 };
 use crate::{expression::document::Document, panics::caught};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
 
 /// When a sender should try again where a request cannot be enqueued, in seconds.
 const RETRY_AFTER_SECONDS: &str = "30";

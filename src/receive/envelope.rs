@@ -126,26 +126,25 @@ impl Envelope {
         let has_data = field(json.root(), "data").is_some();
         let dotted = |shape, name: String| (shape, String::new(), split(&name));
         let object_type = || text(&["object_type"]).or_else(|| text(&["model"]));
-        let (shape, app, (model, event)) = if let (Some(_), Some(name)) =
-            (text(&["specversion"]), text(&["type"]))
-        {
-            dotted(Shape::Cloudevents, name)
-        } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
-            dotted(Shape::RestHooks, name)
-        } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
-            let (app, model) = split(&model);
-            (Shape::Netbox, app, (model, event))
-        } else if let (Some(name), true) = (text(&["type"]), has_data) {
-            dotted(Shape::Standard, name)
-        } else if let Some(event) = header("x-github-event") {
-            // Events such as push have no action. They are their own event.
-            let action = text(&["action"]).unwrap_or_else(|| event.clone());
-            (Shape::Github, String::new(), (event, action))
-        } else if let Some(name) = header("ce-type") {
-            dotted(Shape::Cloudevents, name)
-        } else {
-            (Shape::Other, String::new(), Default::default())
-        };
+        let (shape, app, (model, event)) =
+            if let (Some(_), Some(name)) = (text(&["specversion"]), text(&["type"])) {
+                dotted(Shape::Cloudevents, name)
+            } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
+                dotted(Shape::RestHooks, name)
+            } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
+                let (app, model) = split(&model);
+                (Shape::Netbox, app, (model, event))
+            } else if let (Some(name), true) = (text(&["type"]), has_data) {
+                dotted(Shape::Standard, name)
+            } else if let Some(event) = header("x-github-event") {
+                // Events such as push have no action. They are their own event.
+                let action = text(&["action"]).unwrap_or_else(|| event.clone());
+                (Shape::Github, String::new(), (event, action))
+            } else if let Some(name) = header("ce-type") {
+                dotted(Shape::Cloudevents, name)
+            } else {
+                (Shape::Other, String::new(), Default::default())
+            };
         for (name, what) in [(&app, "model"), (&model, "model"), (&event, "event")] {
             if name.len() > LONGEST_NAME {
                 return Err(Malformed::Name(what));
@@ -170,9 +169,9 @@ impl Envelope {
         }
         let whole = format!("{}.{}", self.app, self.model);
         models.iter().any(|pattern| match pattern {
-            Pattern::Exact(name) if self.app.is_empty() => {
-                name.rsplit_once('.').is_some_and(|(_, model)| model == self.model)
-            }
+            Pattern::Exact(name) if self.app.is_empty() => name
+                .rsplit_once('.')
+                .is_some_and(|(_, model)| model == self.model),
             pattern => !self.app.is_empty() && pattern.matches(&whole),
         })
     }
@@ -325,8 +324,14 @@ mod tests {
     #[test]
     fn where_the_id_is_signed_no_other_header_says_what_happened() {
         let headers = HeaderMap::from_iter([
-            (HeaderName::from_static("x-github-event"), "admin".parse().unwrap()),
-            (HeaderName::from_static("ce-type"), "admin.all".parse().unwrap()),
+            (
+                HeaderName::from_static("x-github-event"),
+                "admin".parse().unwrap(),
+            ),
+            (
+                HeaderName::from_static("ce-type"),
+                "admin.all".parse().unwrap(),
+            ),
         ]);
         let reading = Reading {
             id: &IdRule::default(),
@@ -347,7 +352,10 @@ mod tests {
         let newest = r#"{"event":"created","object_type":"tenancy.tenant"}"#;
         let oldest = r#"{"event":"created","model":"tenant"}"#;
         for model in ["tenant", "tenancy.tenant", "*"] {
-            assert!(is_about(newest, model) && is_about(oldest, model), "{model}");
+            assert!(
+                is_about(newest, model) && is_about(oldest, model),
+                "{model}"
+            );
         }
         assert!(is_about(newest, "tenancy.*"));
         for model in ["tenants", "dcim.site", "dcim.*", "ipam.tenant"] {

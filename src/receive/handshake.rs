@@ -211,7 +211,12 @@ mod tests {
         }
     }
 
-    fn head(handshakes: &Handshakes, method: Method, uri: &str, headers: &[(HeaderName, &'static str)]) -> Option<Greeting> {
+    fn head(
+        handshakes: &Handshakes,
+        method: Method,
+        uri: &str,
+        headers: &[(HeaderName, &'static str)],
+    ) -> Option<Greeting> {
         let headers = headers.iter();
         let headers = headers.map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         handshakes.of_head(&method, &uri.parse().unwrap(), &headers.collect())
@@ -226,9 +231,23 @@ mod tests {
         let none = Handshakes::default();
         assert_eq!(head(&none, Method::OPTIONS, "/", &[(ORIGIN, "a")]), None);
         assert_eq!(head(&none, Method::GET, "/?challenge=1", &[]), None);
-        assert_eq!(head(&none, Method::GET, "/?hub.mode=subscribe&hub.challenge=1", &[]), None);
-        assert_eq!(verified(&none, r#"{"type":"url_verification","challenge":"c"}"#), None);
-        let form = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))]);
+        assert_eq!(
+            head(
+                &none,
+                Method::GET,
+                "/?hub.mode=subscribe&hub.challenge=1",
+                &[]
+            ),
+            None
+        );
+        assert_eq!(
+            verified(&none, r#"{"type":"url_verification","challenge":"c"}"#),
+            None
+        );
+        let form = HeaderMap::from_iter([(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        )]);
         assert_eq!(none.of_unsigned(&form, b"webhook_id=7"), None);
     }
 
@@ -238,20 +257,35 @@ mod tests {
         let greeting = head(&all(), Method::OPTIONS, "/", &asked).unwrap();
         assert_eq!(greeting.status, StatusCode::OK);
         let header = |name: &HeaderName| greeting.headers.iter().find(|(own, _)| own == name);
-        assert_eq!(header(&ALLOWED_ORIGIN).unwrap().1, "EventEmitter.example.com");
+        assert_eq!(
+            header(&ALLOWED_ORIGIN).unwrap().1,
+            "EventEmitter.example.com"
+        );
         assert_eq!(header(&ALLOWED_RATE).unwrap().1, "*");
         let greeting = head(&all(), Method::OPTIONS, "/", &asked[..1]).unwrap();
-        assert!(greeting.headers.iter().all(|(name, _)| *name != ALLOWED_RATE));
+        assert!(
+            greeting
+                .headers
+                .iter()
+                .all(|(name, _)| *name != ALLOWED_RATE)
+        );
         let stranger = head(&all(), Method::OPTIONS, "/", &[(ORIGIN, "evil.example")]).unwrap();
         assert_eq!(stranger.status, StatusCode::FORBIDDEN);
-        assert!(stranger.headers.iter().all(|(name, _)| *name != ALLOWED_ORIGIN));
+        assert!(
+            stranger
+                .headers
+                .iter()
+                .all(|(name, _)| *name != ALLOWED_ORIGIN)
+        );
         assert_eq!(head(&all(), Method::OPTIONS, "/", &[]), None);
     }
 
     #[test]
     fn the_challenge_of_meta_comes_back_to_who_knows_the_token() {
         let ask = |token: &str| {
-            let uri = format!("/hooks?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}");
+            let uri = format!(
+                "/hooks?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}"
+            );
             let greeting = head(&all(), Method::GET, &uri, &[]).unwrap();
             (greeting.status.as_u16(), greeting.body)
         };
@@ -263,14 +297,31 @@ mod tests {
     #[test]
     fn the_challenges_of_slack_and_dropbox_come_back() {
         let slack = r#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
-        assert_eq!(verified(&all(), slack).unwrap().body, "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P");
-        assert_eq!(verified(&all(), r#"{"type":"event_callback","challenge":"c"}"#), None);
+        assert_eq!(
+            verified(&all(), slack).unwrap().body,
+            "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
+        );
+        assert_eq!(
+            verified(&all(), r#"{"type":"event_callback","challenge":"c"}"#),
+            None
+        );
         let dropbox = head(&all(), Method::GET, "/?challenge=a%20%3Cb%3E", &[]).unwrap();
         assert_eq!(dropbox.body, "a <b>");
         let response = dropbox.into_response();
         assert_eq!(response.headers()["x-content-type-options"], "nosniff");
-        assert_eq!(response.headers()[CONTENT_TYPE], "text/plain; charset=utf-8");
-        assert_eq!(head(&all(), Method::GET, &format!("/?challenge={}", "a".repeat(1025)), &[]), None);
+        assert_eq!(
+            response.headers()[CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
+        assert_eq!(
+            head(
+                &all(),
+                Method::GET,
+                &format!("/?challenge={}", "a".repeat(1025)),
+                &[]
+            ),
+            None
+        );
     }
 
     #[test]
@@ -281,8 +332,12 @@ mod tests {
         };
         let greeting = ask("qgg8vlvZRS6UYooatFL8Aw").unwrap();
         let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(b"secret").unwrap();
-        let code = mac.chain_update("qgg8vlvZRS6UYooatFL8Aw").finalize().into_bytes();
-        let expected = json!({"plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": hex::encode(code)});
+        let code = mac
+            .chain_update("qgg8vlvZRS6UYooatFL8Aw")
+            .finalize()
+            .into_bytes();
+        let expected =
+            json!({"plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": hex::encode(code)});
         assert_eq!(greeting.body, expected.to_string());
         assert_eq!(ask("v0:1700000000:{}"), None);
         assert_eq!(ask(""), None);
@@ -291,7 +346,8 @@ mod tests {
     #[test]
     fn the_ping_of_woocommerce_has_nothing_but_a_number() {
         let ask = |content_type: &'static str, body: &str| {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+            let headers =
+                HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
             all().of_unsigned(&headers, body.as_bytes()).is_some()
         };
         let form = "application/x-www-form-urlencoded";

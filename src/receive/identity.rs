@@ -71,9 +71,11 @@ impl IdRule {
         // The id of a CloudEvent is unique only within its source. What the body says of it counts before the headers,
         // which are never signed.
         let attribute = |key: &str| text_at(json, &[key]);
-        if let (Some(_), Some(source), Some(id)) =
-            (attribute("specversion"), attribute("source"), attribute("id"))
-        {
+        if let (Some(_), Some(source), Some(id)) = (
+            attribute("specversion"),
+            attribute("source"),
+            attribute("id"),
+        ) {
             return Ok(hash("body", &[source.as_bytes(), id.as_bytes()]));
         }
         if !signed {
@@ -130,11 +132,17 @@ mod tests {
     #[test]
     fn the_id_of_a_known_sender_is_that_of_its_header() {
         for (headers, expected) in [
-            (&[("webhook-id", "msg_1"), ("x-github-delivery", "g")][..], "msg_1"),
+            (
+                &[("webhook-id", "msg_1"), ("x-github-delivery", "g")][..],
+                "msg_1",
+            ),
             (&[("x-github-delivery", "72d3162e")], "72d3162e"),
             (&[("x-shopify-webhook-id", "b54557e4")], "b54557e4"),
             (&[("x-gitlab-event-uuid", "e1")], "e1"),
-            (&[("x-gitlab-event-uuid", "e1"), ("idempotency-key", "k1")], "k1"),
+            (
+                &[("x-gitlab-event-uuid", "e1"), ("idempotency-key", "k1")],
+                "k1",
+            ),
             (&[("x-discourse-event-id", "41")], "41"),
             (&[("x-wc-webhook-delivery-id", "w1")], "w1"),
         ] {
@@ -166,11 +174,16 @@ mod tests {
     #[test]
     fn a_cloud_event_is_known_by_its_source_and_id() {
         let event = |source: &str, id: &str, data: u8| {
-            format!(r#"{{"specversion":"1.0","source":"{source}","id":"{id}","type":"a.b","data":{data}}}"#)
+            format!(
+                r#"{{"specversion":"1.0","source":"{source}","id":"{id}","type":"a.b","data":{data}}}"#
+            )
         };
         let forged = [("ce-id", "2"), ("ce-source", "/s")];
         assert_eq!(id(&[], &event("/s", "1", 1)), id(&[], &event("/s", "1", 2)));
-        assert_eq!(id(&[], &event("/s", "1", 1)), id(&forged, &event("/s", "1", 1)));
+        assert_eq!(
+            id(&[], &event("/s", "1", 1)),
+            id(&forged, &event("/s", "1", 1))
+        );
         assert_ne!(id(&[], &event("/s", "1", 1)), id(&[], &event("/s", "2", 1)));
         assert_ne!(id(&[], &event("/s", "1", 1)), id(&[], &event("/t", "1", 1)));
         let headers = |source: &'static str| [("ce-id", "1"), ("ce-source", source)];
@@ -188,10 +201,17 @@ mod tests {
     #[test]
     fn an_id_that_cannot_be_kept_is_refused() {
         let json = Document::parse("{}").unwrap();
-        for value in [HeaderValue::from_static(""), HeaderValue::from_bytes(b"\xff").unwrap()] {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("x-shopify-webhook-id"), value)]);
+        for value in [
+            HeaderValue::from_static(""),
+            HeaderValue::from_bytes(b"\xff").unwrap(),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-shopify-webhook-id"), value)]);
             let refused = IdRule::default().id(&headers, &json, b"{}", false);
-            assert_eq!(refused, Err(Malformed::Id("x-shopify-webhook-id".to_owned())));
+            assert_eq!(
+                refused,
+                Err(Malformed::Id("x-shopify-webhook-id".to_owned()))
+            );
         }
     }
 }

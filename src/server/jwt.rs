@@ -142,8 +142,8 @@ impl Keys {
     }
 }
 
-/// Whether nothing in the header of a token is critical and not understood. Extensions are none of ours, and RFC 7515 has
-/// a token refused that names one in `crit`.
+/// Whether nothing in the header of a token is critical and not understood. Extensions are none of ours, and RFC 7515
+/// has a token refused that names one in `crit`.
 fn is_understood(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).ok();
@@ -372,13 +372,19 @@ mod tests {
         let good = token(Algorithm::ES256, Some("a"), &key, anna());
         let owner = |more: Value| {
             let mut jwk = json!(jwk);
-            jwk.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            jwk.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             let other = json!({"kty": "oct", "kid": "b", "k": "AAAA"});
             let file = file(&json!({"keys": [jwk, other]}).to_string());
             let keys = JwtKeys::Jwks(file.path().to_owned());
             verifier(&[JwtAlgorithm::Es256], keys).owner(&good)
         };
-        for allowed in [json!({}), json!({"use": "sig"}), json!({"key_ops": ["verify"]})] {
+        for allowed in [
+            json!({}),
+            json!({"use": "sig"}),
+            json!({"key_ops": ["verify"]}),
+        ] {
             assert_eq!(owner(allowed.clone()).as_deref(), Some("anna"), "{allowed}");
         }
         for other in [

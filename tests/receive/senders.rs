@@ -31,7 +31,10 @@ async fn send_with(
     let code = mac.chain_update(body).finalize().into_bytes();
     let code: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut all = HeaderMap::new();
-    all.insert("x-hub-signature-256", format!("sha256={code}").parse().unwrap());
+    all.insert(
+        "x-hub-signature-256",
+        format!("sha256={code}").parse().unwrap(),
+    );
     for (name, value) in headers {
         all.insert(*name, value.parse().unwrap());
     }
@@ -61,7 +64,9 @@ async fn what_only_looks_alike_runs_each_time_and_what_a_sender_repeats_runs_onc
         assert_eq!(send(&place, &[], body).await.0, 202);
         sent += 1;
     }
-    place.until_ran("each has run", |ran| ran.len() == sent).await;
+    place
+        .until_ran("each has run", |ran| ran.len() == sent)
+        .await;
 }
 
 #[tokio::test]
@@ -81,11 +86,17 @@ async fn a_redelivery_of_what_is_dead_runs() {
     let script = "echo $ROWHOOK_ID >>ran; cat >/dev/null; [ -e go ]";
     let place = Place::with(&format!("{GITHUB}{}", task("task", script, ""))).await;
     let mut receiver = place.receive().await;
-    let headers = [("x-github-delivery", "72d3162e"), ("x-github-event", "push")];
+    let headers = [
+        ("x-github-delivery", "72d3162e"),
+        ("x-github-event", "push"),
+    ];
     assert_eq!(send(&place, &headers, "{}").await.0, 202);
     until_dead(&place, 1).await;
     place.write("go", "");
-    assert_eq!(send(&place, &headers, "{}").await, (202, "accepted again\n".to_owned()));
+    assert_eq!(
+        send(&place, &headers, "{}").await,
+        (202, "accepted again\n".to_owned())
+    );
     receiver.until_log(" done ").await;
     until_dead(&place, 0).await;
     assert_eq!(send(&place, &headers, "{}").await.0, 200);
@@ -104,13 +115,19 @@ async fn forms_are_read_and_tasks_get_their_json() {
     let body = "payload=%7B%22action%22%3A%22opened%22%2C%22n%22%3A1e400%7D";
     assert_eq!(send(&place, &github, body).await.0, 202);
     let ran = place.until_ran("it has run", |ran| ran.len() == 1).await;
-    assert_eq!(ran[0], r#"1  issues opened application/json {"action":"opened","n":1e400}"#);
+    assert_eq!(
+        ran[0],
+        r#"1  issues opened application/json {"action":"opened","n":1e400}"#
+    );
     // As rowhook sends with content = "form".
     let rowhook = [("content-type", form), ("webhook-id", "2")];
     let body = "hook=%7B%22event%22%3A%22book.added%22%7D&data=%7B%22id%22%3A7%7D";
     assert_eq!(send(&place, &rowhook, body).await.0, 202);
     let ran = place.until_ran("both have run", |ran| ran.len() == 2).await;
-    assert_eq!(ran[1], r#"2  book added application/json {"hook":{"event":"book.added"},"data":{"id":7}}"#);
+    assert_eq!(
+        ran[1],
+        r#"2  book added application/json {"hook":{"event":"book.added"},"data":{"id":7}}"#
+    );
 }
 
 /// Bodies of NetBox 4.3, 4.4, 4.5, 4.6 and 4.7, without what no task looks at.
@@ -124,29 +141,52 @@ const NETBOX: [&str; 5] = [
 
 #[tokio::test]
 async fn every_netbox_is_understood_with_the_app_of_a_model_and_without() {
-    let bare = task("bare", r#"echo "bare $ROWHOOK_MODEL" >>ran"#, "model = \"tenant\"");
-    let whole = task("whole", r#"echo "whole $ROWHOOK_MODEL" >>ran"#, "model = \"tenancy.tenant\"");
-    let other = task("other", "echo other >>ran", "model = [\"site\", \"dcim.tenant\"]");
+    let bare = task(
+        "bare",
+        r#"echo "bare $ROWHOOK_MODEL" >>ran"#,
+        "model = \"tenant\"",
+    );
+    let whole = task(
+        "whole",
+        r#"echo "whole $ROWHOOK_MODEL" >>ran"#,
+        "model = \"tenancy.tenant\"",
+    );
+    let other = task(
+        "other",
+        "echo other >>ran",
+        "model = [\"site\", \"dcim.tenant\"]",
+    );
     // An old NetBox does not say the app, so that the third task would want what it sends.
     let place = Place::with(&format!("{GITHUB}{bare}{whole}{other}")).await;
     let _receiver = place.receive().await;
     for body in &NETBOX[1..] {
         assert_eq!(send(&place, &[], body).await.0, 202);
     }
-    let ran = place.until_ran("both tasks have run", |ran| ran.len() == 8).await;
+    let ran = place
+        .until_ran("both tasks have run", |ran| ran.len() == 8)
+        .await;
     let of = |line: &str| ran.iter().filter(|ran| *ran == line).count();
     assert_eq!((of("bare tenant"), of("whole tenant")), (4, 4), "{ran:?}");
     assert_eq!(send(&place, &[], NETBOX[0]).await.0, 202);
-    let ran = place.until_ran("the oldest too", |ran| ran.len() >= 10).await;
+    let ran = place
+        .until_ran("the oldest too", |ran| ran.len() >= 10)
+        .await;
     assert!(ran[8..].contains(&"bare tenant".to_owned()), "{ran:?}");
 }
 
 #[tokio::test]
 async fn a_header_that_nobody_signed_says_nothing_of_what_is_signed() {
     let admin = task("admin", "echo admin >>ran", "model = \"admin\"");
-    let place = Place::with(&format!("{SIGNED}{admin}{}", task("task", NOTE, "model = \"book\""))).await;
+    let place = Place::with(&format!(
+        "{SIGNED}{admin}{}",
+        task("task", NOTE, "model = \"book\"")
+    ))
+    .await;
     let _receiver = place.receive().await;
-    for (id, body) in [("msg_1", book("added", 1)), ("msg_2", "{\"id\":1}".to_owned())] {
+    for (id, body) in [
+        ("msg_1", book("added", 1)),
+        ("msg_2", "{\"id\":1}".to_owned()),
+    ] {
         let mut headers = signed(id, &body, 0);
         headers.insert("x-github-event", "admin".parse().unwrap());
         headers.insert("x-github-delivery", "another".parse().unwrap());
@@ -169,14 +209,24 @@ async fn handshakes_are_answered_and_run_nothing() {
         .header("webhook-request-rate", "120");
     let answer = options.send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["webhook-allowed-origin"], "events.example.com");
+    assert_eq!(
+        answer.headers()["webhook-allowed-origin"],
+        "events.example.com"
+    );
     assert_eq!(answer.headers()["webhook-allowed-rate"], "*");
     let get = async |query: &str| {
-        let answer = client.get(format!("{}?{query}", place.url())).send().await.unwrap();
+        let answer = client
+            .get(format!("{}?{query}", place.url()))
+            .send()
+            .await
+            .unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     let meta = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=";
-    assert_eq!(get(&format!("{meta}meatyhamhock")).await, (200, "1158201444".to_owned()));
+    assert_eq!(
+        get(&format!("{meta}meatyhamhock")).await,
+        (200, "1158201444".to_owned())
+    );
     assert_eq!(get(&format!("{meta}wrong")).await.0, 403);
     assert_eq!(get("challenge=abc").await, (200, "abc".to_owned()));
     assert_eq!(get("").await.0, 405);
@@ -187,13 +237,29 @@ async fn handshakes_are_answered_and_run_nothing() {
     let zoom = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1}"#;
     let (status, answer) = send(&place, &[], zoom).await;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((status, &answer["plainToken"]), (200, &"qgg8vlvZRS6UYooatFL8Aw".into()));
+    assert_eq!(
+        (status, &answer["plainToken"]),
+        (200, &"qgg8vlvZRS6UYooatFL8Aw".into())
+    );
     assert_eq!(answer["encryptedToken"].as_str().unwrap().len(), 64);
-    let form = HeaderMap::from_iter([(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap())]);
+    let form = HeaderMap::from_iter([(
+        CONTENT_TYPE,
+        "application/x-www-form-urlencoded".parse().unwrap(),
+    )]);
     assert_eq!(post(&place.url(), form, "webhook_id=7").await.0, 200);
-    assert_eq!(send(&place, &[("x-github-delivery", "1")], "{}").await.0, 202);
-    assert_eq!(place.until_ran("the delivery runs", |ran| !ran.is_empty()).await, ["1 1"]);
-    receiver.until_log("a handshake of WooCommerce is answered").await;
+    assert_eq!(
+        send(&place, &[("x-github-delivery", "1")], "{}").await.0,
+        202
+    );
+    assert_eq!(
+        place
+            .until_ran("the delivery runs", |ran| !ran.is_empty())
+            .await,
+        ["1 1"]
+    );
+    receiver
+        .until_log("a handshake of WooCommerce is answered")
+        .await;
 }
 
 #[tokio::test]
@@ -204,7 +270,11 @@ async fn without_handshakes_none_is_answered() {
     let url = format!("{}?challenge=abc", place.url());
     assert_eq!(client.get(url).send().await.unwrap().status(), 405);
     let options = client.request(Method::OPTIONS, place.url());
-    let options = options.header("webhook-request-origin", "a").send().await.unwrap();
+    let options = options
+        .header("webhook-request-origin", "a")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(options.status(), 405);
 }
 
@@ -217,14 +287,29 @@ async fn the_queue_is_closed_to_others_and_tasks_do_not_know_the_secret() {
     let script = task("task", script, "").replace("\"sh\"", "\"/bin/sh\"");
     let place = Place::with(&format!("{config}{script}")).await;
     fs::create_dir(place.path("rowhook-queue")).unwrap();
-    fs::set_permissions(place.path("rowhook-queue"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(
+        place.path("rowhook-queue"),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
     let _receiver = place.receive().await;
     let headers = [("x-github-delivery", "1")];
-    assert_eq!(send_with(secret.as_bytes(), &place, &headers, "{}").await.0, 202);
-    assert_eq!(place.until_ran("it has run", |ran| ran.len() == 1).await, ["0 1"]);
+    assert_eq!(
+        send_with(secret.as_bytes(), &place, &headers, "{}").await.0,
+        202
+    );
+    assert_eq!(
+        place.until_ran("it has run", |ran| ran.len() == 1).await,
+        ["0 1"]
+    );
     let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("rowhook-queue"), 0o700);
-    for file in ["queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm", "lock"] {
+    for file in [
+        "queue.sqlite",
+        "queue.sqlite-wal",
+        "queue.sqlite-shm",
+        "lock",
+    ] {
         assert_eq!(mode(&format!("rowhook-queue/{file}")), 0o600, "{file}");
     }
 }
@@ -250,6 +335,9 @@ async fn the_list_of_the_dead_steers_no_terminal() {
     for args in [&["dead", "list"][..], &["--json", "dead", "list"]] {
         let list = place.ask(args).out;
         assert!(list.contains("1b") && list.contains("202e"), "{list:?}");
-        assert!(!list.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{list:?}");
+        assert!(
+            !list.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'),
+            "{list:?}"
+        );
     }
 }

@@ -5,8 +5,7 @@ use harness::{Call, Database, Receiver};
 use serde_json::{Value, json};
 
 const EVENTS: &str = "[events]\n\"book.added\" = \"book.created\"\n";
-const SIGNED: &str =
-    "secret = \"a key\"\nsignature = { header = \"X-Sig\", algorithm = \"sha256\", encoding = \"hex\" }\n";
+const SIGNED: &str = "secret = \"a key\"\nsignature = { header = \"X-Sig\", algorithm = \"sha256\", encoding = \"hex\" }\n";
 
 fn hook(receiver: &Receiver, name: &str, more: &str) -> String {
     let url = format!("{}/{name}", receiver.url().trim_end_matches('/'));
@@ -35,9 +34,21 @@ fn signature(body: &[u8]) -> String {
 async fn a_hook_of_the_file_has_a_form_a_content_type_and_a_user_agent() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
-    let form = hook(&receiver, "form", &format!("payload = \"row\"\ncontent = \"form\"\nuser_agent = \"books/1.0\"\n{SIGNED}"));
-    let hooks = hook(&receiver, "hooks", "content = \"form\"\ncontent_type = \"application/x-www-form-urlencoded; charset=utf-8\"");
-    let own = hook(&receiver, "own", "content_type = \"application/vnd.books+json\"");
+    let form = hook(
+        &receiver,
+        "form",
+        &format!("payload = \"row\"\ncontent = \"form\"\nuser_agent = \"books/1.0\"\n{SIGNED}"),
+    );
+    let hooks = hook(
+        &receiver,
+        "hooks",
+        "content = \"form\"\ncontent_type = \"application/x-www-form-urlencoded; charset=utf-8\"",
+    );
+    let own = hook(
+        &receiver,
+        "own",
+        "content_type = \"application/vnd.books+json\"",
+    );
     let usual = hook(&receiver, "usual", "");
     let config = format!("{EVENTS}{form}{hooks}{own}{usual}");
     let _rowhook = database.rowhook(&config).await;
@@ -46,14 +57,23 @@ async fn a_hook_of_the_file_has_a_form_a_content_type_and_a_user_agent() {
         .await;
     let calls = receiver.expect(4).await;
     let form = to(&calls, "form");
-    assert_eq!(form.header("content-type"), "application/x-www-form-urlencoded");
+    assert_eq!(
+        form.header("content-type"),
+        "application/x-www-form-urlencoded"
+    );
     assert_eq!(form.header("user-agent"), "books/1.0");
     assert_eq!(form.header("x-sig"), signature(&form.body));
     let row = fields(&form.body);
-    assert!(row.contains(&("title".to_owned(), "Dune & \u{e9}".to_owned())), "{row:?}");
+    assert!(
+        row.contains(&("title".to_owned(), "Dune & \u{e9}".to_owned())),
+        "{row:?}"
+    );
     assert!(row.contains(&("id".to_owned(), "1".to_owned())), "{row:?}");
     let hooks = to(&calls, "hooks");
-    assert_eq!(hooks.header("content-type"), "application/x-www-form-urlencoded; charset=utf-8");
+    assert_eq!(
+        hooks.header("content-type"),
+        "application/x-www-form-urlencoded; charset=utf-8"
+    );
     let [(hook, event), (data, row)] = &fields(&hooks.body)[..] else {
         panic!("two fields");
     };
@@ -62,7 +82,10 @@ async fn a_hook_of_the_file_has_a_form_a_content_type_and_a_user_agent() {
     assert_eq!(event["event"], "book.added");
     let row: Value = serde_json::from_str(row).unwrap();
     assert_eq!(row["title"], "Dune & \u{e9}");
-    assert_eq!(to(&calls, "own").header("content-type"), "application/vnd.books+json");
+    assert_eq!(
+        to(&calls, "own").header("content-type"),
+        "application/vnd.books+json"
+    );
     let usual = to(&calls, "usual");
     assert_eq!(usual.header("content-type"), "application/json");
     assert!(usual.header("user-agent").starts_with("rowhook/"));
@@ -73,7 +96,9 @@ async fn a_hook_of_the_file_has_a_form_a_content_type_and_a_user_agent() {
 async fn a_row_has_what_limits_allow_and_is_invalid_with_anything_else() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
-    let _rowhook = database.rowhook(&format!("{EVENTS}[limits]\ntemplate = true\n")).await;
+    let _rowhook = database
+        .rowhook(&format!("{EVENTS}[limits]\ntemplate = true\n"))
+        .await;
     let url = receiver.url();
     database
         .sql(&format!(
@@ -85,18 +110,37 @@ async fn a_row_has_what_limits_allow_and_is_invalid_with_anything_else() {
         .await;
     // rowhook reads the rows as they come, before the book.
     database
-        .until("the user agent of an owner is refused", "select invalid like '%user_agent is not allowed%' from rowhook.hook where id = 2")
+        .until(
+            "the user agent of an owner is refused",
+            "select invalid like '%user_agent is not allowed%' from rowhook.hook where id = 2",
+        )
         .await;
-    database.sql("insert into book values (1, 7, 1, 'Dune', 9)").await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
     let calls = receiver.expect(2).await;
-    let form = calls.iter().find(|call| call.header("user-agent") == "operator/1").unwrap();
-    assert_eq!(form.header("content-type"), "application/x-www-form-urlencoded");
-    let other = calls.iter().find(|call| call.header("user-agent") != "operator/1").unwrap();
+    let form = calls
+        .iter()
+        .find(|call| call.header("user-agent") == "operator/1")
+        .unwrap();
+    assert_eq!(
+        form.header("content-type"),
+        "application/x-www-form-urlencoded"
+    );
+    let other = calls
+        .iter()
+        .find(|call| call.header("user-agent") != "operator/1")
+        .unwrap();
     assert_eq!(other.json()["data"], json!({"t": "Dune"}));
     database
         .sql("update rowhook.hook set user_agent = null where id = 2")
         .await;
-    database.until("it is valid again", "select invalid is null from rowhook.hook where id = 2").await;
+    database
+        .until(
+            "it is valid again",
+            "select invalid is null from rowhook.hook where id = 2",
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -106,7 +150,11 @@ async fn a_template_of_a_hook_counts_before_that_of_the_table_and_that_before_th
         .sql("create table pet (id int primary key, name text, user_id int)")
         .await;
     let receiver = Receiver::start().await;
-    let own = hook(&receiver, "own", "payload = \"row\"\ntemplate = '{\"own\": {{ new.id }}, \"was\": {{ data }}}'");
+    let own = hook(
+        &receiver,
+        "own",
+        "payload = \"row\"\ntemplate = '{\"own\": {{ new.id }}, \"was\": {{ data }}}'",
+    );
     let usual = hook(&receiver, "usual", "payload = \"row\"");
     let config = format!(
         "template = '{{\"of\": {{{{ table }}}}}}'\n\
@@ -127,8 +175,16 @@ async fn a_template_of_a_hook_counts_before_that_of_the_table_and_that_before_th
     assert!(usual.contains(&json!({"title": "Dune"})), "{usual:?}");
     assert!(usual.contains(&json!({"of": "public.pet"})), "{usual:?}");
     let own = bodies("own");
-    assert!(own.iter().any(|body| body["own"] == 1 && body["was"]["title"] == "Dune"), "{own:?}");
-    assert!(own.iter().any(|body| body["own"] == 2 && body["was"]["name"] == "Rex"), "{own:?}");
+    assert!(
+        own.iter()
+            .any(|body| body["own"] == 1 && body["was"]["title"] == "Dune"),
+        "{own:?}"
+    );
+    assert!(
+        own.iter()
+            .any(|body| body["own"] == 2 && body["was"]["name"] == "Rex"),
+        "{own:?}"
+    );
 }
 
 #[tokio::test]
@@ -165,7 +221,11 @@ async fn each_netbox_has_its_shape() {
     let versions = ["4.3", "4.4", "4.5", "4.6", "4.7"];
     let hooks = versions.map(|version| {
         let name = format!("v{version}");
-        hook(&receiver, &name, &format!("payload = \"netbox\"\nversion = \"{version}\""))
+        hook(
+            &receiver,
+            &name,
+            &format!("payload = \"netbox\"\nversion = \"{version}\""),
+        )
     });
     let newest = hook(&receiver, "newest", "payload = \"netbox\"");
     let config = format!(
@@ -173,7 +233,9 @@ async fn each_netbox_has_its_shape() {
         hooks.concat()
     );
     let _rowhook = database.rowhook(&config).await;
-    database.sql("insert into tenancy_tenant values (1, 'Ulm')").await;
+    database
+        .sql("insert into tenancy_tenant values (1, 'Ulm')")
+        .await;
     let calls = receiver.expect(6).await;
     let keys = |name: &str| -> Vec<String> {
         let body = to(&calls, name).json();
@@ -182,11 +244,36 @@ async fn each_netbox_has_its_shape() {
     let before = ["event", "timestamp"];
     let user = ["username", "request_id"];
     let expected = |parts: &[&[&str]]| parts.concat();
-    assert_eq!(keys("v4.3"), expected(&[&before, &["model"], &user, &["data", "snapshots"]]));
-    assert_eq!(keys("v4.4"), expected(&[&before, &["object_type", "model"], &user, &["data", "snapshots"]]));
-    assert_eq!(keys("v4.5"), expected(&[&before, &["object_type"], &user, &["data", "snapshots"]]));
-    assert_eq!(keys("v4.6"), expected(&[&before, &["object_type"], &user, &["data", "request", "snapshots"]]));
-    assert_eq!(keys("v4.7"), expected(&[&before, &["object_type"], &["data", "request", "snapshots"]]));
+    assert_eq!(
+        keys("v4.3"),
+        expected(&[&before, &["model"], &user, &["data", "snapshots"]])
+    );
+    assert_eq!(
+        keys("v4.4"),
+        expected(&[
+            &before,
+            &["object_type", "model"],
+            &user,
+            &["data", "snapshots"]
+        ])
+    );
+    assert_eq!(
+        keys("v4.5"),
+        expected(&[&before, &["object_type"], &user, &["data", "snapshots"]])
+    );
+    assert_eq!(
+        keys("v4.6"),
+        expected(&[
+            &before,
+            &["object_type"],
+            &user,
+            &["data", "request", "snapshots"]
+        ])
+    );
+    assert_eq!(
+        keys("v4.7"),
+        expected(&[&before, &["object_type"], &["data", "request", "snapshots"]])
+    );
     assert_eq!(to(&calls, "newest").json(), to(&calls, "v4.6").json());
     assert_eq!(to(&calls, "v4.4").json()["model"], "tenant");
     assert_eq!(to(&calls, "v4.5").json()["object_type"], "tenancy.tenant");
@@ -197,6 +284,9 @@ async fn each_netbox_has_its_shape() {
     for call in &calls[6..] {
         let body = call.json();
         let named = [&body["object_type"], &body["model"]];
-        assert!(named.contains(&&json!("dcim.site")) || named.contains(&&json!("site")), "{body}");
+        assert!(
+            named.contains(&&json!("dcim.site")) || named.contains(&&json!("site")),
+            "{body}"
+        );
     }
 }

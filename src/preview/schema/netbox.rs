@@ -39,11 +39,21 @@ pub(super) fn schema(subject: Subject<'_>, version: NetboxVersion) -> Value {
         "required": ["id", "method", "path", "user"],
     });
     for (key, value, from, to) in [
-        ("object_type", &name, NetboxVersion::V4_4, NetboxVersion::V4_7),
+        (
+            "object_type",
+            &name,
+            NetboxVersion::V4_4,
+            NetboxVersion::V4_7,
+        ),
         ("model", &name, NetboxVersion::V4_3, NetboxVersion::V4_4),
         ("username", &user, NetboxVersion::V4_3, NetboxVersion::V4_6),
         ("request_id", &id, NetboxVersion::V4_3, NetboxVersion::V4_6),
-        ("request", &request, NetboxVersion::V4_6, NetboxVersion::V4_7),
+        (
+            "request",
+            &request,
+            NetboxVersion::V4_6,
+            NetboxVersion::V4_7,
+        ),
     ] {
         if (from..=to).contains(&version) {
             whole["properties"][key] = value.clone();

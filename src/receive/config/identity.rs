@@ -9,7 +9,9 @@ use crate::{
 
 pub(super) fn read(file: &Table<'_>) -> IdRule {
     let choices = [("new", SameBody::New), ("repeated", SameBody::Repeated)];
-    let same_body = file.find("same_body").and_then(|value| value.choice(&choices));
+    let same_body = file
+        .find("same_body")
+        .and_then(|value| value.choice(&choices));
     IdRule {
         header: file.find("id_header").and_then(header),
         same_body: same_body.unwrap_or_default(),

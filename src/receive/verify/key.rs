@@ -54,7 +54,10 @@ impl Key {
     ) -> bool {
         match self {
             Self::Symmetric(key) => {
-                if !signatures.iter().any(|signature| signature.starts_with("v1,")) {
+                if !signatures
+                    .iter()
+                    .any(|signature| signature.starts_with("v1,"))
+                {
                     return false;
                 }
                 let expected = key.sign(id, timestamp, body);

@@ -127,7 +127,9 @@ impl Verifier {
         let Ok(seconds) = text(headers, &timestamp)?.parse::<u64>() else {
             return Err(Refusal::Malformed(timestamp, "send seconds since 1970"));
         };
-        let signatures = signatures.split(' ').filter(|signature| !signature.is_empty());
+        let signatures = signatures
+            .split(' ')
+            .filter(|signature| !signature.is_empty());
         let signatures: Vec<&str> = signatures.take(MOST_SIGNATURES).collect();
         if !keys
             .iter()
@@ -380,9 +382,8 @@ mod tests {
     fn no_more_than_a_few_signatures_are_looked_at() {
         let verifier = Verifier::standard([SECRET]).unwrap();
         let right = PUBLISHED[2].1;
-        let verify = |value: &str| {
-            verifier.verify(&replaced(SIGNATURE, value), BODY, at(1_614_265_330))
-        };
+        let verify =
+            |value: &str| verifier.verify(&replaced(SIGNATURE, value), BODY, at(1_614_265_330));
         for others in [0, 1, 15] {
             verify(&format!("{}{right}", "v1,x ".repeat(others))).unwrap();
         }
@@ -402,7 +403,11 @@ mod tests {
         let code = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
         for secret in ["", " ", "\t\n"] {
             let verifier = Verifier::hmac(scheme.clone(), [secret]);
-            assert!(verifier.verify(&headers(&[("x-hook-signature", code)]), b"", at(0)).is_err());
+            assert!(
+                verifier
+                    .verify(&headers(&[("x-hook-signature", code)]), b"", at(0))
+                    .is_err()
+            );
         }
     }
 

@@ -164,7 +164,9 @@ async fn schemas_of(config: &Config) -> Vec<Known> {
         // The template of a hook makes anything of a row.
         let anything = Shape::default().or_template(Template::compile("1").ok());
         let may_be_anything = match about {
-            About::Row { relation, action, .. } if has_templates(config) => Some(About::Row {
+            About::Row {
+                relation, action, ..
+            } if has_templates(config) => Some(About::Row {
                 relation,
                 action,
                 shape: &anything,

@@ -84,7 +84,8 @@ fn revive(connection: &Connection, id: &str, jobs: &[Job]) -> rusqlite::Result<u
         .query_row([id], |row| row.get::<_, i64>(0))
         .optional()?;
     let Some(number) = number else { return Ok(0) };
-    let mut revive = connection.prepare_cached(include_str!("../../../../sql/receive/revive.sql"))?;
+    let mut revive =
+        connection.prepare_cached(include_str!("../../../../sql/receive/revive.sql"))?;
     let mut revived = 0;
     for job in jobs {
         revived += revive.execute(params![number, job.task, now()])?;

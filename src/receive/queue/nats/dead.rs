@@ -83,7 +83,8 @@ impl Server {
                 return Err(self.error("cannot keep a message", "the queue is full"));
             }
             let deleted = stream.delete_message(message.sequence).await;
-            deleted.map_err(|error| self.error("cannot remove a dead task from its list", error))?;
+            deleted
+                .map_err(|error| self.error("cannot remove a dead task from its list", error))?;
             revived += 1;
         }
         Ok(revived)

@@ -111,8 +111,8 @@ impl Nats {
         })
     }
 
-    /// Returns the dead jobs of a request to the queue, as far as they are among `jobs`. The dead are looked through only
-    /// where a marker says that one of them has been among them.
+    /// Returns the dead jobs of a request to the queue, as far as they are among `jobs`. The dead are looked through
+    /// only where a marker says that one of them has been among them.
     async fn revive(&self, id: &str, jobs: &[Job]) -> Result<usize, Error> {
         let mut tasks = Vec::new();
         for job in jobs {
