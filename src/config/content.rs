@@ -1,4 +1,5 @@
-//! `content`, `content_type`, `user_agent` and `template`: how a hook's requests look beside the format of their bodies.
+//! `content`, `content_type`, `user_agent` and `template`: how a hook's requests look beside the format of their
+//! bodies.
 
 use std::sync::Arc;
 

@@ -67,7 +67,8 @@ pub(super) fn render(event: &Event, parts: &Parts<'_>, version: NetboxVersion) -
 }
 
 /// The application and the model of the row, in lower case as Django has them: those that hooks.toml names, or else
-/// what the name of the table says. `dcim_site` is `site` of `dcim`, and a table without an underscore is of its schema.
+/// what the name of the table says. `dcim_site` is `site` of `dcim`, and a table without an underscore is of its
+/// schema.
 fn object_type(event: &Event) -> Option<(String, String)> {
     let Subject::Row { change, shape, .. } = &event.subject else {
         return None;

@@ -243,7 +243,9 @@ async fn each_netbox_has_its_shape() {
     };
     let before = ["event", "timestamp"];
     let user = ["username", "request_id"];
-    let expected = |parts: &[&[&str]]| parts.concat();
+    fn expected<'a>(parts: &[&[&'a str]]) -> Vec<&'a str> {
+        parts.concat()
+    }
     assert_eq!(
         keys("v4.3"),
         expected(&[&before, &["model"], &user, &["data", "snapshots"]])
