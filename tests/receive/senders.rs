@@ -169,7 +169,7 @@ async fn every_netbox_is_understood_with_the_app_of_a_model_and_without() {
     assert_eq!((of("bare tenant"), of("whole tenant")), (4, 4), "{ran:?}");
     assert_eq!(send(&place, &[], NETBOX[0]).await.0, 202);
     let ran = place
-        .until_ran("the oldest too", |ran| ran.len() >= 10)
+        .until_ran("the oldest too", |ran| ran.len() == 11)
         .await;
     assert!(ran[8..].contains(&"bare tenant".to_owned()), "{ran:?}");
 }
