@@ -89,7 +89,7 @@ async fn a_hook_of_the_file_has_a_form_a_content_type_and_a_user_agent() {
     let usual = to(&calls, "usual");
     assert_eq!(usual.header("content-type"), "application/json");
     assert!(usual.header("user-agent").starts_with("rowhook/"));
-    assert_eq!(usual.json(), to(&calls, "own").json());
+    assert_eq!(usual.data(), to(&calls, "own").data());
 }
 
 #[tokio::test]
