@@ -191,7 +191,7 @@ mod tests {
         table.row(["100".into(), "a\nb\x1b[31m".into()]);
         assert_eq!(
             table.render(false),
-            "id   answer\n1    dead\n100  a b [31m\n"
+            "id   answer\n1    dead\n100  a b\\u{1b}[31m\n"
         );
         assert!(table.render(true).contains("\x1b[31mdead\x1b[0m"));
     }

@@ -209,7 +209,7 @@ async fn expressions_templates_and_queries_that_do_not_fit_are_told_with_their_p
         "what is added to book cannot be called title, which is one of its columns",
         "hooks.toml:17:10: enrich.seller of book cannot be asked: ",
         "hooks.toml:18:9: enrich.shelf names shelf_idd, but book has no such column; did you mean shelf_id?",
-        "the payload of book, for book.added with a row of NULLs: undefined value",
+        "the payload of book, for book.added with a row of the table: undefined value: new.nothing",
         "hooks.toml:20:1: the filter of the hook a, on book.added: \"old.id + 1\" does not fit: it says a number, which is neither true nor false",
     ] {
         assert!(
