@@ -60,4 +60,5 @@ pub mod server;
 pub mod setup;
 pub mod signature;
 pub mod store;
+pub mod terminal;
 pub mod trace;

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     send::guard::Guard,
     setup::check::{Finding, Level, Topic, check as examine},
+    terminal::plain,
 };
 
 /// Prints all findings, and fails if one of them is fatal.
@@ -46,11 +47,11 @@ fn print(config: &Config, finding: &Finding) {
         "{:<5} {}: {}{}",
         level(finding.level),
         topic(finding.topic),
-        finding.what,
+        plain(&finding.what),
         place.unwrap_or_default()
     );
     if let Some(remedy) = &finding.remedy {
-        println!("      → {remedy}");
+        println!("      → {}", plain(remedy));
     }
 }
 

@@ -246,6 +246,12 @@ fn next_attempt(delivery: &Delivery) -> &str {
 fn print_detail(detail: &DeliveryDetail) -> Result<()> {
     let delivery = &detail.delivery;
     let body = detail.body.as_ref().map(|body| body.text.as_str());
+    let attempts = detail.attempt_list.iter().rev();
+    let mut content_types = attempts.filter_map(|attempt| {
+        let content_type = attempt.request_headers.get("content-type")?;
+        content_type.as_str()
+    });
+    let content_type = content_types.next();
     table::print_facts(&[
         ("id", delivery.id.as_str().into()),
         ("hook", delivery.hook.as_str().into()),
@@ -259,6 +265,7 @@ fn print_detail(detail: &DeliveryDetail) -> Result<()> {
             Cell::optional(delivery.commit_time.as_deref()),
         ),
         ("position", Cell::optional(delivery.position.as_deref())),
+        ("content type", Cell::optional(content_type)),
         ("body", Cell::optional(body)),
     ])?;
     if detail.attempt_list.is_empty() {

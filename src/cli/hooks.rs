@@ -54,6 +54,18 @@ pub(super) enum Command {
         /// The payload format, if it is another than that of hooks.toml.
         #[arg(long)]
         payload: Option<String>,
+        /// How bodies are encoded: json or form.
+        #[arg(long)]
+        content: Option<String>,
+        /// The content type of its requests.
+        #[arg(long)]
+        content_type: Option<String>,
+        /// The user agent of its requests.
+        #[arg(long)]
+        user_agent: Option<String>,
+        /// A template that makes what is sent in place of the row.
+        #[arg(long)]
+        template: Option<String>,
         /// A header to add to each request, as name=value; can be given several times.
         #[arg(long = "header", value_name = "NAME=VALUE")]
         headers: Vec<String>,
@@ -122,6 +134,10 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             secret,
             filter,
             payload,
+            content,
+            content_type,
+            user_agent,
+            template,
             headers,
             description,
         } => {
@@ -134,6 +150,10 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 secret,
                 filter,
                 payload,
+                content,
+                content_type,
+                user_agent,
+                template,
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
                 description,
             };
@@ -236,6 +256,10 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         ("signed", if hook.signed { "yes" } else { "no" }.into()),
         ("filter", text(&hook.filter)),
         ("payload", text(&hook.payload)),
+        ("content", text(&hook.content)),
+        ("content type", text(&hook.content_type)),
+        ("user agent", text(&hook.user_agent)),
+        ("template", text(&hook.template)),
         ("headers", hook.headers.join(", ").into()),
         ("description", text(&hook.description)),
         ("invalid", text(&hook.invalid)),

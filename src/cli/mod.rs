@@ -31,7 +31,7 @@ use std::{path::Path, process::ExitCode};
 use anyhow::{Context, Result};
 
 use self::args::Command;
-use crate::{config::Mistakes, demo};
+use crate::{config::Mistakes, demo, terminal::plain_lines};
 
 pub use self::args::Args;
 
@@ -52,7 +52,7 @@ pub fn run(args: Args) -> ExitCode {
     match runtime.and_then(|runtime| runtime.block_on(dispatch(args))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rowhook: {error:#}");
+            eprintln!("rowhook: {}", plain_lines(&format!("{error:#}")));
             let code = if error.is::<Mistakes>() {
                 BAD_CONFIGURATION
             } else {

@@ -7,6 +7,8 @@ use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::terminal::{plain, plain_json};
+
 /// Prints text as it is.
 pub(super) fn text(text: &str) -> Result<()> {
     match stdout().write_all(text.as_bytes()) {
@@ -15,19 +17,22 @@ pub(super) fn text(text: &str) -> Result<()> {
     }
 }
 
-/// Prints one line.
+/// Prints one line. What in it would steer the terminal is escaped.
 pub(super) fn line(line: &str) -> Result<()> {
-    text(&format!("{line}\n"))
+    text(&format!("{}\n", plain(line)))
 }
 
 /// Prints JSON on several lines, for programs and for people.
 pub(super) fn json(value: &impl Serialize) -> Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    text(&format!(
+        "{}\n",
+        plain_json(&serde_json::to_string_pretty(value)?)
+    ))
 }
 
 /// Prints JSON on one line.
 pub(super) fn json_line(value: &impl Serialize) -> Result<()> {
-    line(&serde_json::to_string(value)?)
+    text(&format!("{}\n", plain_json(&serde_json::to_string(value)?)))
 }
 
 /// Whether standard output is a terminal whose user has not switched colours off.

@@ -142,6 +142,10 @@ pub(super) async fn receive(
 
 /// The verifier that the options ask for.
 fn verifier(args: &ReceiveArgs) -> Result<Verifier> {
+    // An environment variable that was never filled would otherwise be believed, or believe everybody.
+    if args.secret.iter().any(|secret| secret.trim().is_empty()) {
+        bail!("--secret is empty; give the secret, or leave it out to print everything unverified");
+    }
     let Some(header) = &args.header else {
         return if args.secret.is_empty() {
             Ok(Verifier::unsigned())
@@ -190,7 +194,8 @@ async fn print(gate: Gate, address: SocketAddr, json: bool, stop: CancellationTo
 /// out.
 async fn work(config: Config, stop: CancellationToken) -> Result<()> {
     let mut tasks = config.tasks;
-    let (plugins, broken) = plugin::find(&config.plugins).await;
+    let hidden = &config.options.hidden_variables;
+    let (plugins, broken) = plugin::find(&config.plugins, hidden).await;
     for broken in broken {
         let (plugin, reason) = (broken.path.display(), broken.reason);
         tracing::error!(%plugin, reason, "a plugin is left out; nothing is kept for it");

@@ -10,7 +10,7 @@ use crate::{
 
 /// Prints the SQL of what is missing, and changes nothing.
 pub(super) async fn print(config: &Config) -> Result<()> {
-    output::line(&setup::print(config).await?)
+    output::text(&format!("{}\n", setup::print(config).await?))
 }
 
 /// Creates what is missing, and prints each step. With `accept_gap`, first gives up the changes that a lost slot took

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::output;
+use crate::terminal::{plain, plain_lines};
 
 /// What a cell means to the reader, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +58,8 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A cell in this tone. Control characters become spaces: what an endpoint answered must not start a line of its
-    /// own or send escape codes to the terminal.
+    /// A cell in this tone. What an endpoint answered must not start a line of its own or send escape codes to the
+    /// terminal.
     pub(super) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self {
             text: clean(&text.into()),
@@ -76,10 +77,10 @@ impl Cell {
         text.unwrap_or_default().into()
     }
 
-    /// Plain text that is printed as it is, line breaks included.
+    /// Plain text that keeps its line breaks.
     fn verbatim(text: String) -> Self {
         Self {
-            text,
+            text: plain_lines(&text),
             tone: Tone::Plain,
         }
     }
@@ -95,9 +96,9 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Replaces control characters by spaces.
+/// The text on one line, with spaces in place of line breaks, and without what steers a terminal.
 pub(super) fn clean(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
+    plain(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
 /// A table with a head.
@@ -132,7 +133,7 @@ impl Table {
     }
 }
 
-/// Prints rows in aligned columns, without a head or colours, and each text as it is.
+/// Prints rows in aligned columns, without a head or colours. Each text keeps its line breaks.
 pub(super) fn print_rows(rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
     let rows = rows.into_iter();
     let rows: Vec<Vec<Cell>> = rows
@@ -190,7 +191,7 @@ mod tests {
         table.row(["100".into(), "a\nb\x1b[31m".into()]);
         assert_eq!(
             table.render(false),
-            "id   answer\n1    dead\n100  a b [31m\n"
+            "id   answer\n1    dead\n100  a b\\u{1b}[31m\n"
         );
         assert!(table.render(true).contains("\x1b[31mdead\x1b[0m"));
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
             last = attempt.id;
             match json {
                 true => output::json_line(&attempt)?,
-                false => output::line(&describe(&attempt, output::has_colour()))?,
+                false => output::text(&describe(&attempt, output::has_colour()))?,
             }
             left -= 1;
             if left == 0 {
@@ -54,7 +54,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// An attempt on one line.
+/// An attempt on one line, with its line break.
 fn describe(attempt: &AttemptSummary, colour: bool) -> String {
     let tone = Tone::of_delivery(attempt.delivered);
     let number = match attempt.attempt {
@@ -62,12 +62,12 @@ fn describe(attempt: &AttemptSummary, colour: bool) -> String {
         number => format!("  attempt {number}"),
     };
     format!(
-        "{}  {}  {} → hook {}  {:.1} ms  {}{number}",
+        "{}  {}  {} → hook {}  {:.1} ms  {}{number}\n",
         attempt.at,
         tone.paint(&clean(&attempt.answer), colour),
-        attempt.event,
-        attempt.hook,
+        clean(&attempt.event),
+        clean(&attempt.hook),
         attempt.took_ms,
-        attempt.delivery,
+        clean(&attempt.delivery),
     )
 }

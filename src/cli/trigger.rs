@@ -11,17 +11,18 @@ use http::header::HeaderMap;
 use serde_json::{Map, Value, json, value::RawValue};
 use url::Url;
 
-use super::preview::Preview;
+use super::{output, preview::Preview};
 use crate::{
     config::{Action, Config, EventRule, EventSource},
     delivery::load::Load,
     event::{Event, Position, Subject},
     hook::{Hook, HookId, Origin},
     message::Message,
-    payload::Renderer,
+    payload::{Renderer, content_type},
     postgres::{Lsn, TableName, equality::Equality},
     preview::{explain::recipients, rehearsal},
     send::{Request, Sender, answer::Answer, target::Target},
+    terminal::{plain, plain_lines},
 };
 
 /// The prefix of the `webhook-id` of an event that was sent by hand.
@@ -52,7 +53,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let (hook, note) = recipient(&preview, &event, all_owners, &args.to).await?;
     let exchange = send(config, &event, &hook, note).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&exchange.as_json())?);
+        output::json(&exchange.as_json())?;
     } else {
         exchange.print();
     }
@@ -171,10 +172,10 @@ async fn send<'a>(
     let id = format!("{ID_PREFIX}{:032x}", rand::random::<u128>());
     let mut renderer = Renderer::new(event);
     let body = renderer.render(hook);
-    if let Some(flaw) = renderer.flaw() {
+    if let Some(flaw) = renderer.flaw(hook) {
         bail!("nothing was sent: {flaw}");
     }
-    let content_type = hook.delivery.payload.content_type();
+    let content_type = content_type(&hook.delivery);
     let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
     let request = Request {
         target: &hook.target,
@@ -229,11 +230,14 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     fn print(&self) {
         if let Some(note) = &self.note {
+            let note = plain(note);
             println!("note: by itself the hook would not hear of this. {note}\n");
         }
-        println!("{} {}", self.target.method(), self.target.display());
+        let url = plain(self.target.display());
+        println!("{} {url}", self.target.method());
         print_message(&self.headers, &self.body);
-        println!("{} after {:.1?}", self.answer, self.took);
+        let answer = self.answer.to_string();
+        println!("{} after {:.1?}", plain(&answer), self.took);
         if let Answer::Status { headers, body, .. } = &self.answer {
             print_message(headers, body);
         }
@@ -268,11 +272,11 @@ impl Exchange<'_> {
 /// Prints the headers and the body of a request or an answer.
 fn print_message(headers: &HeaderMap, body: &[u8]) {
     for (name, value) in shown(headers) {
-        println!("{name}: {value}");
+        println!("{name}: {}", plain(&value));
     }
     println!();
     if !body.is_empty() {
-        println!("{}\n", String::from_utf8_lossy(body));
+        println!("{}\n", plain_lines(&String::from_utf8_lossy(body)));
     }
 }
 

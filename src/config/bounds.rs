@@ -27,6 +27,12 @@ pub const FILTER: Bound = Bound::new("the filter has", 16 << 10);
 pub const SECRET: Bound = Bound::new("the secret has", 4 << 10);
 /// How requests are signed.
 pub const SIGNATURE: Bound = Bound::new("the signature has", 1 << 10);
+/// The template.
+pub const TEMPLATE: Bound = Bound::new("the template has", 16 << 10);
+/// The encoding of bodies, or their content type.
+pub const CONTENT: Bound = Bound::new("the content type has", 1 << 10);
+/// The header `user-agent`.
+pub const USER_AGENT: Bound = Bound::new("the user_agent has", 1 << 10);
 /// The name of the shape of bodies.
 pub const PAYLOAD: Bound = Bound::new("the payload has", 1 << 10);
 /// All names and values of headers together.

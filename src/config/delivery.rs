@@ -4,17 +4,19 @@ use super::batch::Batch;
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroUsize,
+    sync::Arc,
     time::Duration,
 };
 
 use ipnet::IpNet;
 
 use super::{
-    batch,
+    batch, content,
+    content::Content,
     reader::{Keys, Table, Value},
     retries, signature,
 };
-use crate::signature::SignatureScheme;
+use crate::{expression::template::Template, signature::SignatureScheme};
 
 /// `[delivery]`, with what a hook sets for itself in place of it.
 #[derive(Debug, Clone)]
@@ -35,6 +37,12 @@ pub struct Delivery {
     pub disable_after: DisableAfter,
     /// The format of bodies. Default `rest-hooks`.
     pub payload: PayloadFormat,
+    /// How bodies are encoded, and the content type that says so.
+    pub content: Content,
+    /// What makes the data in place of the plain row, unless the table has a template of its own. Default: the row.
+    pub template: Option<Arc<Template>>,
+    /// Is that the hook's own template, which counts before that of the table?
+    pub template_is_own: bool,
     /// How bodies are signed. Default `standard`.
     pub signature: SignatureScheme,
     /// How deliveries are gathered into one request; `None`: each is sent alone, which is the default.
@@ -84,11 +92,35 @@ pub enum PayloadFormat {
     Django,
     /// CloudEvents 1.0, in structured JSON.
     Cloudevents,
-    /// What NetBox sends as its webhooks.
-    Netbox,
+    /// What a version of NetBox sends as its webhooks.
+    Netbox(NetboxVersion),
     /// The row alone.
     Row,
 }
+
+/// From which version of NetBox on webhooks look so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum NetboxVersion {
+    /// 2.11 to 4.3: with `model`.
+    V4_3,
+    /// With `object_type` and `model`.
+    V4_4,
+    /// With `object_type` alone.
+    V4_5,
+    /// With `request` too.
+    #[default]
+    V4_6,
+    /// Without `username` and `request_id`, which are in `request`.
+    V4_7,
+}
+
+const NETBOX_VERSIONS: [(&str, NetboxVersion); 5] = [
+    ("4.3", NetboxVersion::V4_3),
+    ("4.4", NetboxVersion::V4_4),
+    ("4.5", NetboxVersion::V4_5),
+    ("4.6", NetboxVersion::V4_6),
+    ("4.7", NetboxVersion::V4_7),
+];
 
 const DNS_PORT: u16 = 53;
 const MINUTE: u64 = 60;
@@ -106,6 +138,10 @@ pub(super) const KEYS: Keys = Keys {
         "retention",
         "disable_after",
         "payload",
+        "version",
+        "content",
+        "content_type",
+        "template",
         "signature",
         "batch",
         "allow_http",
@@ -140,6 +176,9 @@ impl Default for Delivery {
             retention: Duration::from_secs(30 * DAY),
             disable_after: DisableAfter::Time(Duration::from_secs(5 * DAY)),
             payload: PayloadFormat::RestHooks,
+            content: Content::default(),
+            template: None,
+            template_is_own: false,
             signature: SignatureScheme::Standard,
             batch: None,
             allow_http: false,
@@ -202,6 +241,14 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     if let Some(value) = table.find("payload") {
         set(&mut delivery.payload, payload(value));
     }
+    if let Some(value) = table.find("version") {
+        let of_version = version(value, delivery.payload);
+        set(&mut delivery.payload, of_version);
+    }
+    content::overlay(table, &mut delivery.content);
+    if let Some(value) = table.find("template") {
+        delivery.template = content::template(value).map(Arc::new);
+    }
     if let Some(value) = table.find("signature") {
         set(&mut delivery.signature, signature::read(value));
     }
@@ -258,7 +305,7 @@ const PAYLOADS: [(&str, PayloadFormat); 6] = [
     ("standard", PayloadFormat::Standard),
     ("django", PayloadFormat::Django),
     ("cloudevents", PayloadFormat::Cloudevents),
-    ("netbox", PayloadFormat::Netbox),
+    ("netbox", PayloadFormat::Netbox(NetboxVersion::V4_6)),
     ("row", PayloadFormat::Row),
 ];
 
@@ -266,9 +313,26 @@ fn payload(value: &Value<'_>) -> Option<PayloadFormat> {
     value.choice(&PAYLOADS)
 }
 
+/// The version of NetBox whose webhooks are sent.
+fn version(value: &Value<'_>, payload: PayloadFormat) -> Option<PayloadFormat> {
+    let version = value.choice(&NETBOX_VERSIONS)?;
+    if !matches!(payload, PayloadFormat::Netbox(_)) {
+        value.wrong(format!(
+            "{} is that of NetBox; write payload = \"netbox\" beside it, or leave it out",
+            value.key
+        ));
+    }
+    Some(PayloadFormat::Netbox(version))
+}
+
 impl PayloadFormat {
-    /// Reads `rest-hooks`, `standard`, `django`, `cloudevents`, `netbox` or `row`.
+    /// Reads `rest-hooks`, `standard`, `django`, `cloudevents`, `netbox` or `row`; and `netbox-4.4` and so on, for the
+    /// webhooks of that version.
     pub fn parse(text: &str) -> Option<Self> {
+        if let Some(version) = text.strip_prefix("netbox-") {
+            let named = NETBOX_VERSIONS.iter().find(|(name, _)| *name == version);
+            return named.map(|(_, version)| Self::Netbox(*version));
+        }
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
     }

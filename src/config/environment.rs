@@ -1,6 +1,8 @@
 //! `${NAME}` in a value stands for a variable of the environment. It is replaced after the file was parsed, so that no
 //! value can break the syntax.
 
+use std::cell::RefCell;
+
 /// Replaces every `${NAME}` in `text`. `$${` stands for a plain `${`.
 ///
 /// # Errors
@@ -44,6 +46,18 @@ pub(super) fn replace(
     }
 }
 
+/// The variables that `text` names.
+pub(super) fn names(text: &str) -> Vec<String> {
+    let names: RefCell<Vec<String>> = RefCell::default();
+    let note = |name: &str| {
+        names.borrow_mut().push(name.to_owned());
+        Some(String::new())
+    };
+    // What is wrong with the text is told where it is replaced.
+    let _ = replace(text, &note);
+    names.into_inner()
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -65,6 +79,7 @@ mod tests {
         ] {
             assert_eq!(replace(text, &env).unwrap(), expected);
         }
+        assert_eq!(names("a ${A} $${B} ${C}"), ["A", "C"]);
         for text in ["${B}", "${", "${A", "${}", "${1}", "${A B}"] {
             assert_eq!(replace(text, &env).unwrap_err().len(), 1, "{text}");
         }

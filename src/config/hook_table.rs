@@ -38,6 +38,14 @@ pub struct HookColumns {
     pub headers: Option<String>,
     /// The name of a payload format, where it differs from `[delivery]`.
     pub payload: Option<String>,
+    /// `json` or `form`, where it differs from `[delivery]`.
+    pub content: Option<String>,
+    /// The content type, where it differs from `[delivery]`.
+    pub content_type: Option<String>,
+    /// The header `user-agent`, where it is another than ours.
+    pub user_agent: Option<String>,
+    /// A template.
+    pub template: Option<String>,
     /// When the hook was made.
     pub created: Option<String>,
     /// A note of whoever made the hook.
@@ -66,6 +74,10 @@ impl HookColumns {
             filter: named("filter"),
             headers: named("headers"),
             payload: named("payload"),
+            content: named("content"),
+            content_type: named("content_type"),
+            user_agent: named("user_agent"),
+            template: named("template"),
             created: named("created_at"),
             description: named("description"),
             invalid: named("invalid"),
@@ -90,6 +102,10 @@ impl HookColumns {
             filter: None,
             headers: None,
             payload: None,
+            content: None,
+            content_type: None,
+            user_agent: None,
+            template: None,
             created: None,
             description: None,
             invalid: None,
@@ -113,6 +129,10 @@ impl HookColumns {
             ("filter", &self.filter),
             ("headers", &self.headers),
             ("payload", &self.payload),
+            ("content", &self.content),
+            ("content_type", &self.content_type),
+            ("user_agent", &self.user_agent),
+            ("template", &self.template),
             ("created", &self.created),
             ("description", &self.description),
         ];
@@ -167,6 +187,10 @@ pub(super) const KEYS: Keys = Keys {
         "filter",
         "headers",
         "payload",
+        "content",
+        "content_type",
+        "user_agent",
+        "template",
         "created",
         "description",
         "on_gone",
@@ -226,6 +250,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         filter: column("filter"),
         headers: column("headers"),
         payload: column("payload"),
+        content: column("content"),
+        content_type: column("content_type"),
+        user_agent: column("user_agent"),
+        template: column("template"),
         created: column("created"),
         description: column("description"),
         ..HookColumns::usual(table?)

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use http::{
     Method, Uri,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use url::Url;
 
@@ -12,6 +12,7 @@ use super::{
     access,
     bounds::{self, Bound, Exceeded},
     certificate::Tls,
+    content,
     delivery::{self, Delivery},
     events::{Events, expression},
     mistake::Location,
@@ -100,6 +101,11 @@ pub(crate) const KEYS: Keys = Keys {
         "concurrency",
         "max_body",
         "payload",
+        "version",
+        "content",
+        "content_type",
+        "template",
+        "user_agent",
         "signature",
         "batch",
         "disable_after",
@@ -149,9 +155,12 @@ fn read_one(
     let methods = [Method::POST, Method::PUT, Method::PATCH];
     let methods = methods.each_ref().map(|method| (method.as_str(), method));
     let method = table.find("method").map(|value| value.choice(&methods));
-    let delivery = delivery::overlay(table, base);
+    let mut delivery = delivery::overlay(table, base);
+    delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
-    let (headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let (mut headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let user_agent = table.find("user_agent").and_then(content::user_agent);
+    headers.extend(user_agent.map(|value| (USER_AGENT, value)));
     let tls = access::tls(table, folder);
     let filter = table.find("filter").and_then(filter);
     let text = |name, bound| table.find(name).and_then(|value| bounded(value, bound));

@@ -16,6 +16,7 @@ use super::{
     hook_table::{self, HookColumns, HookTable, OwnerExists},
     hooks::{self, FileHook},
     jwt,
+    limits::{self, Limits},
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     reader::{Keys, Reader, Table},
@@ -32,6 +33,7 @@ const SECTIONS: Keys = Keys {
         "tables",
         "hooks",
         "hook_table",
+        "limits",
         "delivery",
         "history",
         "server",
@@ -42,12 +44,13 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 11] = [
+pub const KEYS: [(&str, &[&str]); 12] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
+    ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
@@ -75,6 +78,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[hook_table] owner_exists`
     pub owner_exists: Option<OwnerExists>,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[delivery]`
     pub delivery: Delivery,
     /// `[history]`
@@ -194,6 +199,9 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         hooks: hooks.unwrap_or_default(),
         owner_exists: hook_section.as_ref().and_then(hook_table::owner_exists),
         hook_table,
+        limits: section("limits", &limits::KEYS)
+            .map(|section| limits::read(&section))
+            .unwrap_or_default(),
         history: history.unwrap_or_default(),
         server: section("server", &server::KEYS).and_then(|section| server::read(&section)),
         console: section("console", &console::KEYS).and_then(|section| console::read(&section)),

@@ -9,6 +9,7 @@ mod batch;
 pub mod bounds;
 pub mod certificate;
 mod console;
+pub mod content;
 mod database;
 mod delivery;
 mod environment;
@@ -17,6 +18,7 @@ mod history;
 mod hook_table;
 pub(crate) mod hooks;
 mod jwt;
+mod limits;
 pub(crate) mod load;
 mod mistake;
 mod model;
@@ -33,13 +35,15 @@ pub use self::{
     batch::Batch,
     certificate::{BadTls, Tls},
     console::Console,
+    content::{Content, Encoding},
     database::Database,
-    delivery::{Delivery, DisableAfter, Order, PayloadFormat},
+    delivery::{Delivery, DisableAfter, NetboxVersion, Order, PayloadFormat},
     events::{Action, EventRule, EventSource},
     history::History,
     hook_table::{HookColumns, HookTable, OnGone, OwnerExists},
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
+    limits::Limits,
     load::{Config, KEYS},
     mistake::{Location, Mistake, Mistakes},
     model::Model,

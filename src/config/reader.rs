@@ -21,6 +21,7 @@ pub(crate) struct Reader<'a> {
     kind: &'a str,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
     mistakes: RefCell<Vec<Mistake>>,
+    secret_variables: RefCell<Vec<String>>,
 }
 
 impl<'a> Reader<'a> {
@@ -34,6 +35,7 @@ impl<'a> Reader<'a> {
             kind,
             env,
             mistakes: RefCell::default(),
+            secret_variables: RefCell::default(),
         }
     }
 
@@ -53,6 +55,11 @@ impl<'a> Reader<'a> {
             place: Some(place),
             text: text.into(),
         });
+    }
+
+    /// The environment variables that secrets were filled with, so far.
+    pub(crate) fn secret_variables(&self) -> Vec<String> {
+        self.secret_variables.borrow().clone()
     }
 
     pub(crate) fn finish(self) -> Vec<Mistake> {
@@ -196,6 +203,10 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn secret(&self) -> Option<Secret> {
+        if let DeValue::String(text) = self.value {
+            let names = environment::names(text);
+            self.reader.secret_variables.borrow_mut().extend(names);
+        }
         self.string().map(Secret::new)
     }
 

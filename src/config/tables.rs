@@ -2,6 +2,7 @@
 
 use super::mistake::Location;
 use super::{
+    content,
     events::Events,
     model::Model,
     name,
@@ -130,6 +131,23 @@ fn looked_up(table: &Table<'_>) -> Vec<TableName> {
     steps.map(|step| step.table).collect()
 }
 
+impl TableRules {
+    /// The rules of a table that hooks.toml says nothing of.
+    pub fn none(table: TableName, place: Location) -> Self {
+        Self {
+            table,
+            owner: None,
+            identity_full: false,
+            columns: Columns::All,
+            rename: Vec::new(),
+            enrich: Vec::new(),
+            payload: None,
+            visible: None,
+            place,
+        }
+    }
+}
+
 fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Option<TableRules> {
     let wrong = |text: String| value.reader.wrong(value.key_place, text);
     if value.has_no_key_of(KEYS.known) && value.holds_tables() {
@@ -148,7 +166,7 @@ fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Opti
     let columns = columns(&table);
     let rename = table.find("rename").map(rename).unwrap_or_default();
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
-    let payload = table.find("payload").and_then(template);
+    let payload = table.find("payload").and_then(content::template);
     let visible = table.find("visible").and_then(query);
     if let Some(value) = table.find("model") {
         model(value, events);
@@ -245,17 +263,6 @@ fn query(value: &Value<'_>) -> Option<Query> {
         Ok(query) => Some(query),
         Err(why) => {
             value.wrong(format!("{} cannot be asked: {why}", value.key));
-            None
-        }
-    }
-}
-
-/// Reads a minijinja template, and compiles it.
-fn template(value: &Value<'_>) -> Option<Template> {
-    match Template::compile(&value.string()?) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            value.wrong(format!("{} is no template: {error}", value.key));
             None
         }
     }

@@ -84,6 +84,8 @@ impl EventMap {
             let model = config.models.iter().find(|(of, _)| of == table);
             events.owner = rules.and_then(|rules| rules.owner.clone());
             let shape = rules.map(Shape::new).unwrap_or_default();
+            let of_all = config.delivery.template.as_deref().cloned();
+            let shape = shape.or_template(of_all);
             events.shape = Arc::new(shape.of_model(model.map(|(_, model)| model.clone())));
         }
         let custom = config

@@ -26,6 +26,12 @@ impl Shape {
         }
     }
 
+    /// The same shape with this template, unless it has one.
+    pub fn or_template(self, template: Option<Template>) -> Self {
+        let template = self.template.or(template);
+        Self { template, ..self }
+    }
+
     /// The same shape for rows of a Django model.
     pub fn of_model(self, model: Option<Model>) -> Self {
         Self { model, ..self }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
 use super::{
@@ -23,6 +23,8 @@ const NAME: &str = "payload";
 #[derive(Debug, Clone)]
 pub struct Template {
     environment: Environment<'static>,
+    /// The paths of the variables that it names, such as `data.author.name`.
+    paths: Vec<String>,
 }
 
 /// The variables of a template.
@@ -55,6 +57,14 @@ pub enum Error {
     /// The template cannot be compiled or rendered.
     #[error("{0}")]
     Template(String),
+    /// A variable has no value.
+    #[error("undefined value: {variable}{place}")]
+    Undefined {
+        /// Its path, and why it has none.
+        variable: String,
+        /// The line of the template, where that is known.
+        place: String,
+    },
     /// The row cannot be read.
     #[error("it cannot read the row: {0}")]
     Row(#[from] document::Error),
@@ -90,7 +100,43 @@ impl Template {
         environment
             .add_template_owned(NAME, text.to_owned())
             .map_err(|error| explain(&error))?;
-        Ok(Self { environment })
+        let template = environment.get_template(NAME);
+        let template = template.map_err(|error| explain(&error))?;
+        let paths = template.undeclared_variables(true);
+        let mut paths: Vec<String> = paths.into_iter().collect();
+        paths.sort();
+        Ok(Self { environment, paths })
+    }
+
+    /// The paths of the variables that it names, such as `data.author.name`.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Which variable has no value in `context`, and why, where one is the reason of `error`.
+    fn undefined(&self, error: &minijinja::Error, context: &Value) -> Option<String> {
+        if error.kind() != ErrorKind::UndefinedError {
+            return None;
+        }
+        self.paths.iter().find_map(|path| {
+            let mut value = context.clone();
+            let mut known = "";
+            for name in path.split('.') {
+                if value.is_none() {
+                    return Some(format!("{path}, because {known} is null"));
+                }
+                value = value.get_attr(name).ok()?;
+                let end = known.len() + usize::from(!known.is_empty()) + name.len();
+                known = path.get(..end)?;
+                if value.is_undefined() {
+                    return Some(match known == path {
+                        true => path.clone(),
+                        false => format!("{path}, because there is no {known}"),
+                    });
+                }
+            }
+            None
+        })
     }
 
     /// Renders the template for one event. Returns its output, which is JSON.
@@ -125,11 +171,17 @@ impl Template {
         let mut environment = self.environment.clone();
         view::print_with(&mut environment, &numbers);
         let template = environment.get_template(NAME);
-        let printed = template.and_then(|template| template.render(context));
+        let printed = template.and_then(|template| template.render(&context));
         if numbers.are_exhausted() {
             return Err(Error::Template("it looks at too much of the row".into()));
         }
-        let printed = printed.map_err(|error| explain(&error))?;
+        let printed = printed.map_err(|error| match self.undefined(&error, &context) {
+            Some(variable) => Error::Undefined {
+                variable,
+                place: place(&error),
+            },
+            None => explain(&error),
+        })?;
         let json = printed.trim();
         match serde_json::from_str::<serde::de::IgnoredAny>(json) {
             Ok(_) => Ok(json.as_bytes().to_vec()),
@@ -147,10 +199,13 @@ fn explain(error: &minijinja::Error) -> Error {
         || error.kind().to_string(),
         |detail| format!("{}: {detail}", error.kind()),
     );
+    Error::Template(what.split_whitespace().collect::<Vec<_>>().join(" ") + &place(error))
+}
+
+/// The line of the template that an error is in, where that is known.
+fn place(error: &minijinja::Error) -> String {
     let line = error.line().map(|line| format!(" (in line {line} of it)"));
-    Error::Template(
-        what.split_whitespace().collect::<Vec<_>>().join(" ") + &line.unwrap_or_default(),
-    )
+    line.unwrap_or_default()
 }
 
 /// The text around a place, so that a person finds it. Line and column count from 1.
@@ -340,7 +395,22 @@ mod tests {
     fn what_is_wrong_with_a_template_is_said_in_one_line() {
         for (text, expected) in [
             ("{{ new.title", "(in line 1 of it)"),
-            ("{{ new.titel }}", "undefined value"),
+            (
+                "{{ new.titel }}",
+                "undefined value: new.titel (in line 1 of it)",
+            ),
+            (
+                "{{ data.author.nmae }}",
+                "undefined value: data.author.nmae",
+            ),
+            (
+                "1\n{{ new.sold.username }}",
+                "undefined value: new.sold.username, because new.sold is null (in line 2 of it)",
+            ),
+            (
+                "{{ data.owner.username.x }}",
+                "undefined value: data.owner.username.x, because there is no data.owner",
+            ),
             (
                 "{{ new.title|shout }}",
                 "unknown filter: filter shout is unknown (in line 1 of it)",

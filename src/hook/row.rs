@@ -18,11 +18,12 @@ use url::Url;
 use super::{Hook, HookId, Origin};
 use crate::{
     config::{
-        self, Delivery, HookColumns, Pattern, PayloadFormat,
+        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat,
         bounds::{self, Exceeded},
+        content::parse_user_agent,
     },
     event::{EventMap, TableEvents},
-    expression::{filter::Filter, typing::Columns},
+    expression::{filter::Filter, template::Template, typing::Columns},
     lookup::halves::Refusal,
     postgres::{
         quote,
@@ -39,7 +40,7 @@ const CHUNK: usize = 512;
 /// The number of chunks that wait to be taken, beside the one that is being read.
 const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
-const TEXTS: usize = 13;
+const TEXTS: usize = 17;
 
 /// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
 fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
@@ -57,6 +58,10 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
         columns.payload.as_ref(),
         columns.description.as_ref(),
         columns.invalid.as_ref(),
+        columns.content.as_ref(),
+        columns.content_type.as_ref(),
+        columns.user_agent.as_ref(),
+        columns.template.as_ref(),
     ]
     .map(|column| column.map(String::as_str))
 }
@@ -114,6 +119,10 @@ pub struct HookRow {
     headers: Option<String>,
     payload: Option<String>,
     description: Option<String>,
+    content: Option<String>,
+    content_type: Option<String>,
+    user_agent: Option<String>,
+    template: Option<String>,
     created_at: Option<SystemTime>,
 }
 
@@ -236,6 +245,10 @@ impl HookRow {
             payload,
             description,
             invalid,
+            content,
+            content_type,
+            user_agent,
+            template,
         ] = texts;
         let is_true = |text: &str| matches!(text, "t" | "true");
         Self {
@@ -253,6 +266,10 @@ impl HookRow {
             headers,
             payload,
             description,
+            content,
+            content_type,
+            user_agent,
+            template,
             created_at,
         }
     }
@@ -292,12 +309,18 @@ impl HookRow {
         let target = Target::new(&url, None, &headers)
             .and_then(|target| target.signed_by(signer))
             .map_err(|error| error.to_string())?;
+        let user_agent = self.user_agent.as_deref().map(parse_user_agent);
+        let target = match user_agent.transpose()? {
+            Some(user_agent) => target.with_user_agent(user_agent),
+            None => target,
+        };
         let filter = self.filter.as_deref().map(Filter::compile).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
         if let Some(filter) = &filter {
             constraints.fits(filter, &pattern)?;
         }
-        let delivery = constraints.delivery(self.payload.as_deref(), signature)?;
+        constraints.allow(&self)?;
+        let delivery = constraints.delivery(&self, signature)?;
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
@@ -324,6 +347,10 @@ impl HookRow {
             (bounds::SECRET, previous),
             (bounds::SIGNATURE, self.signature.as_deref()),
             (bounds::PAYLOAD, self.payload.as_deref()),
+            (bounds::CONTENT, self.content.as_deref()),
+            (bounds::CONTENT, self.content_type.as_deref()),
+            (bounds::USER_AGENT, self.user_agent.as_deref()),
+            (bounds::TEMPLATE, self.template.as_deref()),
             (bounds::FILTER, self.filter.as_deref()),
             (bounds::HEADER_JSON, self.headers.as_deref()),
             (bounds::DESCRIPTION, self.description.as_deref()),
@@ -360,6 +387,8 @@ pub struct Constraints {
     pub delivery: Arc<Delivery>,
     /// Refuses targets that may not be called.
     pub guard: Guard,
+    /// What the hooks of users may have.
+    limits: Limits,
     /// All events that can happen.
     events: Vec<Arc<str>>,
     /// The names of the hooks in hooks.toml.
@@ -374,6 +403,7 @@ impl Constraints {
         let delivery = &config.delivery;
         Self {
             delivery: Arc::new(delivery.clone()),
+            limits: config.limits,
             guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
             events: events.names().to_vec(),
             file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
@@ -427,24 +457,49 @@ impl Constraints {
         Ok(pattern)
     }
 
-    /// `[delivery]` with the payload format and the signature of a row; shared where they are the usual ones.
-    fn delivery(
-        &self,
-        payload: Option<&str>,
-        signature: SignatureScheme,
-    ) -> Result<Arc<Delivery>, String> {
+    /// Refuses what `[limits]` does not allow to users. Rows without an owner are the operator's.
+    fn allow(&self, row: &HookRow) -> Result<(), String> {
+        if row.owner.is_none() {
+            return Ok(());
+        }
+        for (given, allowed, name) in [
+            (&row.template, self.limits.template, "template"),
+            (&row.user_agent, self.limits.user_agent, "user_agent"),
+        ] {
+            if given.is_some() && !allowed {
+                return Err(format!(
+                    "its {name} is not allowed here; remove it, or set {name} = true in [limits]"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// `[delivery]` with what a row says of its bodies, and this signature; shared where they are the usual ones.
+    fn delivery(&self, row: &HookRow, signature: SignatureScheme) -> Result<Arc<Delivery>, String> {
         let usual = &self.delivery;
-        let payload = match payload {
+        let content = usual
+            .content
+            .with(row.content.as_deref(), row.content_type.as_deref())?;
+        let template = row.template.as_deref().map(Template::compile);
+        let template = template.transpose();
+        let template = template.map_err(|error| format!("its template: {error}"))?;
+        let payload = match row.payload.as_deref() {
             None => usual.payload,
             Some(name) => PayloadFormat::parse(name)
                 .ok_or_else(|| format!("no payload is called {name:?}"))?,
         };
-        if (payload, &signature) == (usual.payload, &usual.signature) {
+        let is_usual =
+            (payload, &signature, &content) == (usual.payload, &usual.signature, &usual.content);
+        if is_usual && template.is_none() {
             return Ok(Arc::clone(usual));
         }
         Ok(Arc::new(Delivery {
             payload,
             signature,
+            content,
+            template_is_own: template.is_some(),
+            template: template.map(Arc::new).or_else(|| usual.template.clone()),
             ..(**usual).clone()
         }))
     }

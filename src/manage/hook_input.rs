@@ -43,6 +43,14 @@ pub struct NewHook {
     pub filter: Option<String>,
     /// The payload format, if it is to differ from that of hooks.toml.
     pub payload: Option<String>,
+    /// How bodies are encoded: `json` or `form`, if that is to differ from hooks.toml.
+    pub content: Option<String>,
+    /// The content type of its requests, if it is to differ from that of hooks.toml.
+    pub content_type: Option<String>,
+    /// The user agent of its requests. Owners may name one where `[limits]` allows it.
+    pub user_agent: Option<String>,
+    /// A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it.
+    pub template: Option<String>,
     /// Headers to add to each request.
     pub headers: Option<BTreeMap<String, String>>,
     /// A note.
@@ -63,6 +71,18 @@ pub struct HookChange {
     /// The payload format.
     #[serde(deserialize_with = "double_option")]
     pub payload: Option<Option<String>>,
+    /// How bodies are encoded: `json` or `form`.
+    #[serde(deserialize_with = "double_option")]
+    pub content: Option<Option<String>>,
+    /// The content type of its requests.
+    #[serde(deserialize_with = "double_option")]
+    pub content_type: Option<Option<String>>,
+    /// The user agent of its requests.
+    #[serde(deserialize_with = "double_option")]
+    pub user_agent: Option<Option<String>>,
+    /// A template that makes what is sent in place of the row.
+    #[serde(deserialize_with = "double_option")]
+    pub template: Option<Option<String>>,
     /// The headers to add to each request, in place of all that it adds now.
     #[serde(deserialize_with = "double_option")]
     pub headers: Option<Option<BTreeMap<String, String>>>,
@@ -134,7 +154,16 @@ impl Admin {
                 Some(secret.clone()),
             )?;
         }
-        row.set("payload", self.table.columns.payload.as_ref(), new.payload)?;
+        let columns = &self.table.columns;
+        for (what, column, value) in [
+            ("payload", &columns.payload, new.payload),
+            ("content", &columns.content, new.content),
+            ("content_type", &columns.content_type, new.content_type),
+            ("user_agent", &columns.user_agent, new.user_agent),
+            ("template", &columns.template, new.template),
+        ] {
+            row.set(what, column.as_ref(), value)?;
+        }
         if let Some(headers) = new.headers {
             row.put(
                 "headers",
@@ -186,12 +215,17 @@ impl Admin {
         if let Some(filter) = change.filter {
             row.put("filter", self.table.columns.filter.as_ref(), text(filter))?;
         }
-        if let Some(payload) = change.payload {
-            row.put(
-                "payload",
-                self.table.columns.payload.as_ref(),
-                text(payload),
-            )?;
+        let columns = &self.table.columns;
+        for (what, column, value) in [
+            ("payload", &columns.payload, change.payload),
+            ("content", &columns.content, change.content),
+            ("content_type", &columns.content_type, change.content_type),
+            ("user_agent", &columns.user_agent, change.user_agent),
+            ("template", &columns.template, change.template),
+        ] {
+            if let Some(value) = value {
+                row.put(what, column.as_ref(), text(value))?;
+            }
         }
         if let Some(headers) = change.headers {
             let headers = headers.map_or(Value::Null, object);

@@ -33,6 +33,14 @@ pub struct Hook {
     pub filter: Option<String>,
     /// The payload format, if it differs from that of hooks.toml.
     pub payload: Option<String>,
+    /// How bodies are encoded, if that differs from hooks.toml: `json` or `form`.
+    pub content: Option<String>,
+    /// The content type of its requests, if it has one of its own.
+    pub content_type: Option<String>,
+    /// The user agent of its requests, if it has one of its own.
+    pub user_agent: Option<String>,
+    /// The template that makes what is sent in place of the row, if it has one of its own.
+    pub template: Option<String>,
     /// The names of the headers that it adds. Their values may be secret.
     pub headers: Vec<String>,
     /// A note by whoever made it.
@@ -122,6 +130,10 @@ impl Hook {
             signed: row.try_get("signed")?,
             filter: text("filter")?,
             payload: text("payload")?,
+            content: text("content")?,
+            content_type: text("content_type")?,
+            user_agent: text("user_agent")?,
+            template: text("template")?,
             headers: headers.into_keys().collect(),
             description: text("description")?,
             invalid: text("invalid")?,

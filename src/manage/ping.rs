@@ -18,7 +18,7 @@ use crate::{
     event::{Event, Position, Subject},
     hook::Hook,
     message::Message,
-    payload::Renderer,
+    payload::{Renderer, content_type},
     postgres::{Lsn, equality::Equality, time::timestamp},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
@@ -84,7 +84,7 @@ impl Admin {
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
-        let content_type = hook.delivery.payload.content_type();
+        let content_type = content_type(&hook.delivery);
         let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
         Ok(Test {
             hook,

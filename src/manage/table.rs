@@ -9,6 +9,7 @@ use crate::{
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, null::text as payload, headers,
+        null::text as content, null::text as content_type, null::text as user_agent, null::text as template,
         null::text as description, unusable_reason as invalid, null::timestamptz as disabled_at,
         null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
@@ -66,6 +67,10 @@ impl Table {
             format!("{} as filter", cast(&columns.filter, "text")),
             format!("{} as payload", cast(&columns.payload, "text")),
             format!("{} as headers", cast(&columns.headers, "text")),
+            format!("{} as content", cast(&columns.content, "text")),
+            format!("{} as content_type", cast(&columns.content_type, "text")),
+            format!("{} as user_agent", cast(&columns.user_agent, "text")),
+            format!("{} as template", cast(&columns.template, "text")),
             format!("{} as description", cast(&columns.description, "text")),
             format!(
                 "coalesce({}, unusable_reason) as invalid",

@@ -4,6 +4,7 @@
 mod cloudevents;
 pub mod django;
 pub mod facts;
+mod form;
 mod netbox;
 mod object;
 mod parts;
@@ -21,11 +22,11 @@ use self::{
     row::{Row, Thin, values},
 };
 use crate::expression::{
-    document::{self, Document},
-    template::{self, View},
+    document::Document,
+    template::{self, Template, View},
 };
 use crate::{
-    config::PayloadFormat,
+    config::{Delivery, Encoding, PayloadFormat},
     event::{Event, Subject},
     hook::Hook,
     postgres::time::timestamp,
@@ -38,51 +39,52 @@ const ENVELOPE: usize = 384;
 #[derive(Debug)]
 pub struct Renderer<'a> {
     event: &'a Event,
-    data: Row,
-    /// Why the table's template failed.
-    flaw: Option<String>,
-    /// `data` as Django serializes it, made when it is first needed.
-    django: Option<Vec<u8>>,
+    /// The row or message, without any template.
+    plain: Bytes,
+    /// Columns that `plain` lacks because their values are unknown.
+    unchanged: Vec<String>,
+    /// What each template made of the row, or why it failed.
+    shaped: Vec<(TemplateKey, Result<Bytes, String>)>,
+    /// The data as Django serializes it, made when it is first needed.
+    django: Option<(TemplateKey, Vec<u8>)>,
     /// The bodies that are the same for all hooks.
-    shared: Vec<(PayloadFormat, Bytes)>,
+    shared: Vec<((PayloadFormat, TemplateKey), Bytes)>,
 }
+
+/// Tells templates apart while an event is rendered; 0 stands for none.
+type TemplateKey = usize;
 
 impl<'a> Renderer<'a> {
     /// Renders what all bodies of the event have in common.
     pub fn new(event: &'a Event) -> Self {
-        let mut data = Row::of_event(event);
-        let flaw = match shaped(event, &data.json) {
-            None => None,
-            Some(Ok(json)) => {
-                data.json = json;
-                None
-            }
-            Some(Err(error)) => Some(format!("the template failed: {error}")),
-        };
+        let Row {
+            json, unchanged, ..
+        } = Row::of_event(event);
         Self {
             event,
-            data,
-            flaw,
+            plain: json.into(),
+            unchanged,
+            shaped: Vec::new(),
             django: None,
             shared: Vec::new(),
         }
     }
 
-    /// Why the table's template failed, if it did. All bodies are thin then.
-    pub fn flaw(&self) -> Option<&str> {
-        self.flaw.as_deref()
+    /// Why the template that makes the data of `hook` failed, if it did. Its body is thin then.
+    pub fn flaw(&mut self, hook: &Hook) -> Option<String> {
+        self.data(hook).err()
     }
 
     /// An estimate of the bytes of the body for `hook`. It is rarely too low.
     pub fn expected(&self, hook: &Hook) -> usize {
-        self.data.json.len().min(hook.delivery.max_body) + ENVELOPE
+        self.plain.len().min(hook.delivery.max_body) + ENVELOPE
     }
 
     /// The body for `hook`. One that would be too large is replaced by a thin one, which holds the key and the names of
     /// what was left out.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
-        if self.flaw.is_none() {
-            let body = self.render_whole(hook);
+        if let Ok((key, data)) = self.data(hook) {
+            let body = encoded(hook, self.render_whole(hook, key, &data));
             if body.len() <= hook.delivery.max_body {
                 return body;
             }
@@ -100,41 +102,78 @@ impl<'a> Renderer<'a> {
         let parts = Parts {
             data: &key,
             old: b"null",
-            unchanged: &self.data.unchanged,
+            unchanged: &self.unchanged,
             left_out: Some(&thin.left_out),
         };
-        format_body(self.event, hook, &parts)
+        encoded(hook, format_body(self.event, hook, &parts))
     }
 
-    fn render_whole(&mut self, hook: &Hook) -> Bytes {
+    /// What is sent of the row or message: itself, or what a template makes of it.
+    fn data(&mut self, hook: &Hook) -> Result<(TemplateKey, Bytes), String> {
+        let Some(template) = template_for(self.event, hook) else {
+            return Ok((0, self.plain.clone()));
+        };
+        let key = std::ptr::from_ref(template).addr();
+        if let Some((_, shaped)) = self.shaped.iter().find(|(known, _)| *known == key) {
+            return shaped.clone().map(|data| (key, data));
+        }
+        let shaped = shaped(self.event, template, &self.plain);
+        let shaped = shaped.map(Bytes::from);
+        let shaped = shaped.map_err(|error| format!("the template failed: {error}"));
+        self.shaped.push((key, shaped.clone()));
+        shaped.map(|data| (key, data))
+    }
+
+    fn render_whole(&mut self, hook: &Hook, key: TemplateKey, data: &[u8]) -> Bytes {
         let payload = hook.delivery.payload;
-        if let Some((_, body)) = self.shared.iter().find(|(format, _)| *format == payload) {
+        let shared = self.shared.iter();
+        if let Some((_, body)) = shared.clone().find(|(known, _)| *known == (payload, key)) {
             return body.clone();
         }
         let old = match payload {
-            PayloadFormat::Standard | PayloadFormat::Netbox => Row::before_update(self.event),
+            PayloadFormat::Standard | PayloadFormat::Netbox(_) => Row::before_update(self.event),
             PayloadFormat::RestHooks
             | PayloadFormat::Django
             | PayloadFormat::Cloudevents
             | PayloadFormat::Row => Row::default(),
         };
-        let data = match payload {
-            PayloadFormat::Django => self
-                .django
-                .get_or_insert_with(|| django::data(self.event, &self.data.json)),
-            _ => &self.data.json,
+        if payload == PayloadFormat::Django && self.django.as_ref().is_none_or(|(of, _)| *of != key)
+        {
+            self.django = Some((key, django::data(self.event, data)));
+        }
+        let data = match (&self.django, payload) {
+            (Some((_, django)), PayloadFormat::Django) => django,
+            _ => data,
         };
         let parts = Parts {
             data,
             old: &old.json,
-            unchanged: &self.data.unchanged,
+            unchanged: &self.unchanged,
             left_out: None,
         };
         let body = format_body(self.event, hook, &parts);
         if !matches!(payload, PayloadFormat::RestHooks | PayloadFormat::Django) {
-            self.shared.push((payload, body.clone()));
+            self.shared.push(((payload, key), body.clone()));
         }
         body
+    }
+}
+
+/// The body as it is sent. It is what is signed, too.
+fn encoded(hook: &Hook, body: Bytes) -> Bytes {
+    match hook.delivery.content.encoding {
+        Encoding::Json => body,
+        Encoding::Form => form::encode(&body),
+    }
+}
+
+/// The content type of the requests of a hook with these settings.
+pub fn content_type(delivery: &Delivery) -> &str {
+    let content = &delivery.content;
+    match (&content.content_type, content.encoding) {
+        (Some(own), _) => own,
+        (None, Encoding::Form) => form::CONTENT_TYPE,
+        (None, Encoding::Json) => delivery.payload.content_type(),
     }
 }
 
@@ -150,7 +189,7 @@ fn format_body(event: &Event, hook: &Hook, parts: &Parts<'_>) -> Bytes {
         PayloadFormat::Django => django::render(event, hook, parts),
         PayloadFormat::Standard => standard::render(event, parts),
         PayloadFormat::Cloudevents => cloudevents::render(event, parts),
-        PayloadFormat::Netbox => netbox::render(event, parts),
+        PayloadFormat::Netbox(version) => netbox::render(event, parts, version),
         PayloadFormat::Row => match parts.left_out {
             None => Bytes::copy_from_slice(parts.data),
             Some(left_out) => {
@@ -170,28 +209,32 @@ fn is_bare(event: &Event) -> bool {
     }
 }
 
-/// The output of the template of the event's table; `None`: the table has no template.
-fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>> {
+/// The template that makes the data for `hook`: its own, or else that of the table, or else that of all tables.
+fn template_for<'b>(event: &'b Event, hook: &'b Hook) -> Option<&'b Template> {
     let Subject::Row { change, shape, .. } = &event.subject else {
         return None;
     };
-    let template = shape.template()?;
     // A template makes something of a row, and after TRUNCATE there is none.
     change.shown()?;
+    let delivery = &hook.delivery;
+    let of_hook = delivery.template.as_deref();
+    match delivery.template_is_own {
+        true => of_hook,
+        false => shape.template().or(of_hook),
+    }
+}
+
+/// The output of a template.
+fn shaped(event: &Event, template: &Template, data: &[u8]) -> Result<Vec<u8>, template::Error> {
+    let Subject::Row { change, .. } = &event.subject else {
+        return Ok(data.to_vec());
+    };
     let (new, old) = values(event);
     let changed = event.changed();
-    let documents = || {
-        let data = Document::parse(String::from_utf8_lossy(data))?;
-        Ok::<_, document::Error>((data, Document::parse(new)?, Document::parse(old)?))
-    };
-    let (data, new, old) = match documents() {
-        Ok(documents) => documents,
-        Err(error) => return Some(Err(error.into())),
-    };
     let view = View {
-        data,
-        new,
-        old,
+        data: Document::parse(String::from_utf8_lossy(data))?,
+        new: Document::parse(new)?,
+        old: Document::parse(old)?,
         changed: changed.map(|all| all.iter().map(|column| column.column).collect()),
         event: &event.name,
         owner: event.owner.as_deref(),
@@ -199,7 +242,7 @@ fn shaped(event: &Event, data: &[u8]) -> Option<Result<Vec<u8>, template::Error>
         op: operation(&change.row),
         timestamp: timestamp(event.commit_time),
     };
-    Some(template.render(view))
+    template.render(view)
 }
 
 impl PayloadFormat {
@@ -207,7 +250,7 @@ impl PayloadFormat {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Cloudevents => "application/cloudevents+json",
-            Self::RestHooks | Self::Django | Self::Standard | Self::Netbox | Self::Row => {
+            Self::RestHooks | Self::Django | Self::Standard | Self::Netbox(_) | Self::Row => {
                 "application/json"
             }
         }

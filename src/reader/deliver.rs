@@ -34,7 +34,7 @@ use crate::{
         permission::{Answer, VisibilityCheck},
     },
     panics::{Panic, caught, caught_now},
-    payload::facts::facts,
+    payload::{content_type, facts::facts},
     postgres::{
         TableName,
         equality::Equality,
@@ -336,7 +336,7 @@ impl Reader {
             }
             let flaw = match panic {
                 Some(panic) => Some(format!("rowhook panicked on the event: {panic}").into()),
-                None => renderer.flaw().map(Arc::from),
+                None => renderer.flaw(&hook).map(Arc::from),
             };
             let failed = flaw.map(Unfit::Flawed);
             let unfit = match unfit {
@@ -494,7 +494,7 @@ impl Reader {
             commit_time: event.commit_time,
             place: place(hook.delivery.order, event),
             body,
-            content_type: hook.delivery.payload.content_type().into(),
+            content_type: content_type(&hook.delivery).into(),
             attempts: 0,
             unfit,
             asked,

@@ -24,8 +24,8 @@ impl<'a> Guarded<'a> {
     }
 
     /// See [`Renderer::flaw`].
-    pub(super) fn flaw(&self) -> Option<&str> {
-        self.renderer.as_ref().ok()?.flaw()
+    pub(super) fn flaw(&mut self, hook: &Hook) -> Option<String> {
+        self.renderer.as_mut().ok()?.flaw(hook)
     }
 
     /// See [`Renderer::expected`].

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tokio::time::timeout;
 
 use super::{
-    command::{self, timed_out},
+    command::{self, Environment, timed_out},
     envelope::Received,
     reaper::Reaper,
     task::{Action, Handler, HttpCall, Task},
@@ -24,6 +24,8 @@ use crate::{
 pub struct Runner {
     sender: Sender,
     reaper: Option<Reaper>,
+    /// The environment variables that programs do not inherit.
+    hidden: Vec<String>,
 }
 
 impl Runner {
@@ -44,7 +46,14 @@ impl Runner {
         Ok(Self {
             sender: Sender::new(&delivery)?,
             reaper,
+            hidden: Vec::new(),
         })
+    }
+
+    /// The same runner, whose programs do not inherit these environment variables.
+    #[must_use]
+    pub fn hiding(self, hidden: Vec<String>) -> Self {
+        Self { hidden, ..self }
     }
 
     /// Makes one attempt, which ends shortly after the time-out of the task at the latest. `number` counts the attempts
@@ -61,8 +70,12 @@ impl Runner {
         match &task.action {
             Action::Command(words) => {
                 let variables = metadata(task, received, number);
+                let environment = Environment {
+                    variables: &variables,
+                    hidden: &self.hidden,
+                };
                 let (body, reaper) = (&received.body, self.reaper.as_ref());
-                command::run(words, variables, body, task.timeout, reaper).await
+                command::run(words, environment, body, task.timeout, reaper).await
             }
             Action::Http(call) => self.call(call, task, received, number).await,
             Action::Handler(handler) => handle(handler, task.timeout, received).await,
@@ -109,10 +122,12 @@ impl Runner {
 
 /// What a task gets beside the body, as environment variables. HTTP calls have the same as headers, such as
 /// `rowhook-model`.
-fn metadata(task: &Task, received: &Received, number: u32) -> [(&'static str, String); 7] {
+fn metadata(task: &Task, received: &Received, number: u32) -> [(&'static str, String); 9] {
     let at = humantime::format_rfc3339_millis(received.received_at).to_string();
     [
         ("ROWHOOK_ID", received.id.clone()),
+        ("ROWHOOK_APP", without_nul(&received.envelope.app)),
+        ("ROWHOOK_CONTENT_TYPE", received.content_type.clone()),
         ("ROWHOOK_MODEL", without_nul(&received.envelope.model)),
         ("ROWHOOK_EVENT", without_nul(&received.envelope.event)),
         ("ROWHOOK_SHAPE", received.envelope.shape.to_string()),
@@ -162,6 +177,7 @@ mod tests {
             id: "msg_1".into(),
             envelope: Envelope {
                 shape: Shape::Netbox,
+                app: "tenancy".into(),
                 model: "ten\0ant".into(),
                 event: "created".into(),
             },
@@ -192,7 +208,7 @@ mod tests {
         attempt(&shell(&script), r#"{"a":1}"#).await.unwrap();
         assert_eq!(
             std::fs::read_to_string(out).unwrap(),
-            "{\"a\":1}\nROWHOOK_ATTEMPT=2\nROWHOOK_EVENT=created\nROWHOOK_ID=msg_1\nROWHOOK_MODEL=tenant\n\
+            "{\"a\":1}\nROWHOOK_APP=tenancy\nROWHOOK_ATTEMPT=2\nROWHOOK_CONTENT_TYPE=application/json\nROWHOOK_EVENT=created\nROWHOOK_ID=msg_1\nROWHOOK_MODEL=tenant\n\
              ROWHOOK_RECEIVED_AT=1970-01-01T00:00:00.000Z\nROWHOOK_SHAPE=netbox\nROWHOOK_TASK=t\n"
         );
     }

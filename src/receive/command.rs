@@ -30,14 +30,22 @@ const PIPE_GRACE: Duration = Duration::from_millis(200);
 /// first.
 const EXEC_AFTER_LINE: &str = r#"read -r _ && exec "$@""#;
 
-/// Runs the program `words[0]` with the other words as arguments, `variables` in its environment, and `body` on its
-/// standard input. Dropped before its end, it kills the program.
+/// What the environment of a program is beside our own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Environment<'a> {
+    pub(super) variables: &'a [(&'static str, String)],
+    /// What it does not inherit from ours.
+    pub(super) hidden: &'a [String],
+}
+
+/// Runs the program `words[0]` with the other words as arguments, in this environment, and with `body` on its standard
+/// input. Dropped before its end, it kills the program.
 ///
 /// # Errors
 /// Why the attempt failed, for a person: the exit status with the end of the standard error, or a time-out.
 pub(super) async fn run(
     words: &[String],
-    variables: impl IntoIterator<Item = (&'static str, String)>,
+    environment: Environment<'_>,
     body: &[u8],
     limit: Duration,
     reaper: Option<&Reaper>,
@@ -55,9 +63,17 @@ pub(super) async fn run(
         }
         None => (Command::new(program), ""),
     };
+    environment.hidden.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command
         .args(arguments)
-        .envs(variables)
+        .envs(
+            environment
+                .variables
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .process_group(0)
         .stdin(Stdio::piped())
         .stderr(Stdio::piped());

@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
+use super::{
+    envelope::Received,
+    gate::{Gate, Rejection},
+    queue::{Enqueued, Job, Queue},
+    task::Task,
+};
+use crate::{expression::document::Document, panics::caught};
 use axum::{
     Router,
     extract::{Request, State},
     http::{Method, StatusCode, header::RETRY_AFTER},
     response::{IntoResponse, Response},
 };
-use serde_json::Value;
-
-use super::{
-    envelope::Received,
-    gate::Gate,
-    queue::{Enqueued, Job, Queue},
-    task::Task,
-};
-use crate::panics::caught;
 
 /// When a sender should try again where a request cannot be enqueued, in seconds.
 const RETRY_AFTER_SECONDS: &str = "30";
@@ -57,6 +55,10 @@ impl Endpoint {
         }
         let (received, json) = match self.gate.admit(request).await {
             Ok(admitted) => admitted,
+            Err(Rejection::Greeted(greeting)) => {
+                tracing::info!("{greeting}");
+                return greeting.into_response();
+            }
             Err(rejection) => {
                 let status = rejection.status().as_u16();
                 tracing::warn!(status, reason = %rejection, "turned a request away");
@@ -67,7 +69,7 @@ impl Endpoint {
     }
 
     /// Enqueues a job for each task that wants this request.
-    async fn enqueue(&self, received: Received, json: &Value) -> Response {
+    async fn enqueue(&self, received: Received, json: &Document) -> Response {
         let wanted = self.tasks.iter();
         let jobs: Vec<Job> = wanted
             .filter(|task| task.wants(&received.envelope))
@@ -88,6 +90,10 @@ impl Endpoint {
             Ok(Enqueued::New) => {
                 tracing::info!(id, model, event, tasks, "accepted");
                 (StatusCode::ACCEPTED, "accepted\n").into_response()
+            }
+            Ok(Enqueued::Revived(tasks)) => {
+                tracing::info!(id, model, event, tasks, "accepted again, for what was dead");
+                (StatusCode::ACCEPTED, "accepted again\n").into_response()
             }
             Ok(Enqueued::Duplicate) => {
                 tracing::info!(id, model, event, "accepted before");

@@ -2,32 +2,39 @@
 //!
 //! Each shape yields a model and an event, such as `tenant` and `created`. Where a shape has one dotted name, such as
 //! `book.added`, the last part is the event.
+//!
+//! What the body says counts before what a header says, because the body is signed, and a header hardly ever is. So a
+//! header names the event only of a body that names none, and never where Standard Webhooks signed the request.
 
 use std::{fmt, time::SystemTime};
 
-use axum::http::{HeaderMap, header::CONTENT_TYPE};
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use thiserror::Error;
 
-/// The longest id, model or event, in bytes.
+use super::content::{Content, field, text_at};
+pub use super::{
+    identity::{IdRule, SameBody},
+    malformed::Malformed,
+};
+use crate::{config::Pattern, expression::document::Document};
+
+/// The longest model or event, in bytes.
 const LONGEST_NAME: usize = 256;
 
 /// A request that was verified and parsed. Tasks are run with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The id, which duplicates share: the `webhook-id`; else the id of a CloudEvent or of a GitHub delivery; else a
-    /// hash of the body.
+    /// The id, which duplicates share: the `webhook-id`, the id of a CloudEvent, or that of a sender that is known.
+    /// Where there is none, one that no other request has.
     pub id: String,
     /// What the request is about.
     pub envelope: Envelope,
-    /// The `content-type` as it was sent, or `application/json` where it is missing.
+    /// The `content-type` as it was sent, or `application/json` where it is missing or the body was a form.
     pub content_type: String,
     /// When the request arrived.
     pub received_at: SystemTime,
-    /// The body, byte for byte.
+    /// The JSON: the body byte for byte, without a byte order mark, or what was made of a form.
     pub body: Bytes,
 }
 
@@ -36,6 +43,9 @@ pub struct Received {
 pub struct Envelope {
     /// The shape of the body.
     pub shape: Shape,
+    /// The Django app of a model of NetBox, such as `tenancy`, where the body says it. Empty in all other shapes.
+    #[serde(default)]
+    pub app: String,
     /// What the event happened to, such as `tenant`. Empty where the body does not say.
     pub model: String,
     /// What happened, such as `created`. Empty where the body does not say.
@@ -52,7 +62,7 @@ pub enum Shape {
     Standard,
     /// CloudEvents 1.0, with its attributes in the body or in `ce-` headers.
     Cloudevents,
-    /// `{"event": "created", "model": "tenant", …}`
+    /// `{"event": "created", "object_type": "tenancy.tenant", …}`, or before NetBox 4.5 with `"model": "tenant"`.
     Netbox,
     /// GitHub, with the model in `X-GitHub-Event` and the event in `action`.
     Github,
@@ -60,21 +70,12 @@ pub enum Shape {
     Other,
 }
 
-/// A request that cannot be parsed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Malformed {
-    /// The body is not UTF-8; the number is the offset of the first bad byte.
-    #[error("the body is not UTF-8 at byte {0}; send JSON in UTF-8")]
-    Encoding(usize),
-    /// The body is not JSON.
-    #[error("the body is not JSON: {0}; send application/json")]
-    Json(String),
-    /// The id is not 1 to 256 visible ASCII characters. Names the header that has it.
-    #[error("the id in {0} is not 1 to 256 visible ASCII characters")]
-    Id(&'static str),
-    /// The model or event is longer than 256 bytes. Names which of the two.
-    #[error("the {0} in the body is longer than 256 bytes")]
-    Name(&'static str),
+/// How requests are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) id: &'a IdRule,
+    /// Whether the id is signed, as Standard Webhooks does it: then no other header is believed.
+    pub(super) signed_id: bool,
 }
 
 impl Received {
@@ -86,17 +87,30 @@ impl Received {
         headers: &HeaderMap,
         body: Bytes,
         received_at: SystemTime,
-    ) -> Result<(Self, Value), Malformed> {
-        let text =
-            str::from_utf8(&body).map_err(|error| Malformed::Encoding(error.valid_up_to()))?;
-        let json: Value =
-            serde_json::from_str(text).map_err(|error| Malformed::Json(error.to_string()))?;
+    ) -> Result<(Self, Document), Malformed> {
+        let reading = Reading {
+            id: &IdRule::default(),
+            signed_id: false,
+        };
+        Self::read_as(reading, headers, body, received_at)
+    }
+
+    pub(super) fn read_as(
+        reading: Reading<'_>,
+        headers: &HeaderMap,
+        body: Bytes,
+        received_at: SystemTime,
+    ) -> Result<(Self, Document), Malformed> {
+        let Content {
+            json,
+            body,
+            content_type,
+        } = Content::read(headers, body)?;
+        let signed = reading.signed_id;
         let received = Self {
-            id: id(headers, &json, &body)?,
-            envelope: Envelope::read(headers, &json)?,
-            content_type: header(headers, CONTENT_TYPE.as_str())
-                .unwrap_or("application/json")
-                .to_owned(),
+            id: reading.id.id(headers, &json, &body, signed)?,
+            envelope: Envelope::read(if signed { None } else { Some(headers) }, &json)?,
+            content_type,
             received_at,
             body,
         };
@@ -105,68 +119,68 @@ impl Received {
 }
 
 impl Envelope {
-    fn read(headers: &HeaderMap, json: &Value) -> Result<Self, Malformed> {
-        let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str);
-        let (shape, (model, event)) = if let Some(event) = header(headers, "x-github-event") {
-            // Events such as push have no action. They are their own event.
-            (Shape::Github, (event, text("/action").unwrap_or(event)))
-        } else if let Some(name) = header(headers, "ce-type") {
-            (Shape::Cloudevents, split(name))
-        } else if let (Some(_), Some(name)) = (text("/specversion"), text("/type")) {
-            (Shape::Cloudevents, split(name))
-        } else if let (Some(name), true) = (text("/hook/event"), json.get("data").is_some()) {
-            (Shape::RestHooks, split(name))
-        } else if let (Some(model), Some(event)) = (text("/model"), text("/event")) {
-            (Shape::Netbox, (model, event))
-        } else if let (Some(name), true) = (text("/type"), json.get("data").is_some()) {
-            (Shape::Standard, split(name))
-        } else {
-            (Shape::Other, ("", ""))
-        };
-        for (name, what) in [(model, "model"), (event, "event")] {
+    /// Reads a body, and the headers where those may be believed.
+    fn read(headers: Option<&HeaderMap>, json: &Document) -> Result<Self, Malformed> {
+        let text = |path: &[&str]| text_at(json, path);
+        let header = |name: &str| Some(headers?.get(name)?.to_str().ok()?.to_owned());
+        let has_data = field(json.root(), "data").is_some();
+        let dotted = |shape, name: String| (shape, String::new(), split(&name));
+        let object_type = || text(&["object_type"]).or_else(|| text(&["model"]));
+        let (shape, app, (model, event)) =
+            if let (Some(_), Some(name)) = (text(&["specversion"]), text(&["type"])) {
+                dotted(Shape::Cloudevents, name)
+            } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
+                dotted(Shape::RestHooks, name)
+            } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
+                let (app, model) = split(&model);
+                (Shape::Netbox, app, (model, event))
+            } else if let (Some(name), true) = (text(&["type"]), has_data) {
+                dotted(Shape::Standard, name)
+            } else if let Some(event) = header("x-github-event") {
+                // Events such as push have no action. They are their own event.
+                let action = text(&["action"]).unwrap_or_else(|| event.clone());
+                (Shape::Github, String::new(), (event, action))
+            } else if let Some(name) = header("ce-type") {
+                dotted(Shape::Cloudevents, name)
+            } else {
+                (Shape::Other, String::new(), Default::default())
+            };
+        for (name, what) in [(&app, "model"), (&model, "model"), (&event, "event")] {
             if name.len() > LONGEST_NAME {
                 return Err(Malformed::Name(what));
             }
         }
         Ok(Self {
             shape,
-            model: model.to_owned(),
-            event: event.to_owned(),
+            app,
+            model,
+            event,
+        })
+    }
+
+    /// Whether the model is one of these. That of NetBox may be named with its app or without, as its versions differ
+    /// in whether they say it.
+    pub fn is_about(&self, models: &[Pattern]) -> bool {
+        if models.iter().any(|pattern| pattern.matches(&self.model)) {
+            return true;
+        }
+        if self.shape != Shape::Netbox {
+            return false;
+        }
+        let whole = format!("{}.{}", self.app, self.model);
+        models.iter().any(|pattern| match pattern {
+            Pattern::Exact(name) if self.app.is_empty() => name
+                .rsplit_once('.')
+                .is_some_and(|(_, model)| model == self.model),
+            pattern => !self.app.is_empty() && pattern.matches(&whole),
         })
     }
 }
 
 /// Splits `book.added` into the model `book` and the event `added`. A name without a dot is an event without a model.
-fn split(name: &str) -> (&str, &str) {
-    name.rsplit_once('.').unwrap_or(("", name))
-}
-
-fn id(headers: &HeaderMap, json: &Value, body: &[u8]) -> Result<String, Malformed> {
-    for name in ["webhook-id", "ce-id", "x-github-delivery"] {
-        let Some(value) = headers.get(name) else {
-            continue;
-        };
-        let id = value.to_str().ok();
-        let id = id.filter(|id| (1..=LONGEST_NAME).contains(&id.len()));
-        return id.map(str::to_owned).ok_or(Malformed::Id(name));
-    }
-    let text = |key: &str| json.get(key).and_then(Value::as_str);
-    // The id of a CloudEvent is unique only within its source. Both may be long and contain any character, so they are
-    // hashed.
-    let parts = match (text("specversion"), text("source"), text("id")) {
-        (Some(_), Some(source), Some(id)) => [source.as_bytes(), id.as_bytes()],
-        _ => [b"".as_slice(), body],
-    };
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    Ok(format!("body_{}", hex::encode(&hash.finalize()[..16])))
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+fn split(name: &str) -> (String, String) {
+    let (before, last) = name.rsplit_once('.').unwrap_or(("", name));
+    (before.to_owned(), last.to_owned())
 }
 
 /// Writes `tenant created`, or the part of it that is known.
@@ -243,6 +257,35 @@ mod tests {
             ),
             (
                 &[],
+                r#"{"event":"created","timestamp":"2026-01-01","object_type":"tenancy.tenant","username":"jo","request_id":"1","data":{"id":1},"snapshots":{"prechange":null,"postchange":{}}}"#,
+                Shape::Netbox,
+                "tenant",
+                "created",
+            ),
+            (
+                &[],
+                r#"{"event":"updated","object_type":"tenancy.tenant","model":"tenant","data":{"id":1}}"#,
+                Shape::Netbox,
+                "tenant",
+                "updated",
+            ),
+            // What is signed counts before what anybody on the way can add.
+            (
+                &[("x-github-event", "admin"), ("ce-type", "admin.all")],
+                r#"{"hook":{"event":"book.added"},"data":{}}"#,
+                Shape::RestHooks,
+                "book",
+                "added",
+            ),
+            (
+                &[("x-github-event", "admin")],
+                r#"{"event":"created","model":"tenant"}"#,
+                Shape::Netbox,
+                "tenant",
+                "created",
+            ),
+            (
+                &[],
                 r#"{"event":"created","timestamp":"2024-01-01","model":"tenant","username":"jo","request_id":"1","data":{"id":1},"snapshots":{"prechange":null,"postchange":{}}}"#,
                 Shape::Netbox,
                 "tenant",
@@ -279,21 +322,48 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_that_of_the_sender_or_else_of_the_body() {
-        let id = |headers: &[(&'static str, &str)], body: &str| read(headers, body).unwrap().id;
-        let github = ("x-github-delivery", "72d3162e");
-        assert_eq!(id(&[("webhook-id", "msg_1"), github], "{}"), "msg_1");
-        assert_eq!(id(&[github], "{}"), "72d3162e");
-        let event = |id: &str, data: u8| {
-            format!(
-                r#"{{"specversion":"1.0","source":"/s","id":"{id}","type":"a.b","data":{data}}}"#
-            )
+    fn where_the_id_is_signed_no_other_header_says_what_happened() {
+        let headers = HeaderMap::from_iter([
+            (
+                HeaderName::from_static("x-github-event"),
+                "admin".parse().unwrap(),
+            ),
+            (
+                HeaderName::from_static("ce-type"),
+                "admin.all".parse().unwrap(),
+            ),
+        ]);
+        let reading = Reading {
+            id: &IdRule::default(),
+            signed_id: true,
         };
-        assert_eq!(id(&[], &event("1", 1)), id(&[], &event("1", 2)));
-        assert_ne!(id(&[], &event("1", 1)), id(&[], &event("2", 1)));
-        assert_eq!(id(&[], "{}"), id(&[], "{}"));
-        assert_ne!(id(&[], "{}"), id(&[], "{ }"));
-        assert!(id(&[], "{}").starts_with("body_") && id(&[], "{}").len() == 37);
+        let body = Bytes::from_static(b"{\"id\":1}");
+        let read = Received::read_as(reading, &headers, body, SystemTime::UNIX_EPOCH);
+        let envelope = read.unwrap().0.envelope;
+        assert_eq!((envelope.shape, &*envelope.model), (Shape::Other, ""));
+    }
+
+    #[test]
+    fn a_model_of_netbox_is_named_with_its_app_or_without() {
+        let is_about = |body: &str, model: &str| {
+            let envelope = read(&[], body).unwrap().envelope;
+            envelope.is_about(&[Pattern::parse(model).unwrap()])
+        };
+        let newest = r#"{"event":"created","object_type":"tenancy.tenant"}"#;
+        let oldest = r#"{"event":"created","model":"tenant"}"#;
+        for model in ["tenant", "tenancy.tenant", "*"] {
+            assert!(
+                is_about(newest, model) && is_about(oldest, model),
+                "{model}"
+            );
+        }
+        assert!(is_about(newest, "tenancy.*"));
+        for model in ["tenants", "dcim.site", "dcim.*", "ipam.tenant"] {
+            assert!(!is_about(newest, model), "{model}");
+        }
+        assert!(!is_about(oldest, "tenancy.*") && !is_about(oldest, "dcim.site"));
+        let other = r#"{"type":"tenancy.tenant.created","data":1}"#;
+        assert!(is_about(other, "tenancy.tenant") && !is_about(other, "tenant"));
     }
 
     #[test]
@@ -303,7 +373,7 @@ mod tests {
         };
         assert!(reason(&[], "payload=%7B%7D").starts_with("the body is not JSON: "));
         assert!(reason(&[], "").ends_with("; send application/json"));
-        assert!(reason(&[], &"[".repeat(100_000)).contains("recursion limit"));
+        assert!(reason(&[], &"[".repeat(100_000)).contains("goes wrong at byte 100000"));
         let long = "x".repeat(257);
         assert!(reason(&[("webhook-id", &long)], "{}").contains("webhook-id"));
         assert!(reason(&[("webhook-id", "")], "{}").contains("webhook-id"));

@@ -10,14 +10,15 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{
-    envelope::{Malformed, Received},
+    envelope::{IdRule, Malformed, Reading, Received},
+    handshake::{Greeting, Handshakes},
     verify::{Refusal, Verifier},
 };
+use crate::expression::document::Document;
 
 /// How much of a body beyond the limit is read and discarded, in bytes. Without that the connection would be reset
 /// while the sender still writes, and it could not read the answer.
@@ -28,6 +29,10 @@ const LINGER: usize = 16 << 20;
 pub struct Gate {
     /// Decides which requests are believed.
     pub verifier: Verifier,
+    /// What senders ask before they send, and is answered.
+    pub handshakes: Handshakes,
+    /// By which id requests are known.
+    pub id: IdRule,
     /// The largest body, in bytes.
     pub max_body: usize,
     /// How long a body may take to arrive.
@@ -37,6 +42,9 @@ pub struct Gate {
 /// Why a request is rejected. Its text, one line, is the body of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
+    /// The request is a handshake, and has its answer.
+    #[error("{0}")]
+    Greeted(Greeting),
     /// The method is not POST.
     #[error("{0} is not accepted here; send POST")]
     Method(Method),
@@ -61,6 +69,7 @@ impl Rejection {
     /// The status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::Greeted(greeting) => greeting.status(),
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -74,6 +83,7 @@ impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");
         match self {
+            Self::Greeted(greeting) => greeting.into_response(),
             Self::Method(_) => (self.status(), [(header::ALLOW, "POST")], text).into_response(),
             // The rest of the body is not read, so the connection cannot be used again.
             Self::TooLarge(_) | Self::TooSlow(_) => {
@@ -89,6 +99,8 @@ impl Gate {
     pub fn new(verifier: Verifier) -> Self {
         Self {
             verifier,
+            handshakes: Handshakes::default(),
+            id: IdRule::default(),
             max_body: 1 << 20,
             timeout: Duration::from_secs(10),
         }
@@ -98,7 +110,7 @@ impl Gate {
     ///
     /// # Errors
     /// Why the request is rejected.
-    pub async fn admit(&self, request: Request) -> Result<(Received, Value), Rejection> {
+    pub async fn admit(&self, request: Request) -> Result<(Received, Document), Rejection> {
         let (headers, body) = self.read(request).await?;
         self.verify(&headers, body, SystemTime::now())
     }
@@ -106,6 +118,11 @@ impl Gate {
     /// Reads the headers and the body of a request within the bounds.
     pub(super) async fn read(&self, request: Request) -> Result<(HeaderMap, Bytes), Rejection> {
         let (parts, body) = request.into_parts();
+        let handshakes = &self.handshakes;
+        let greeting = handshakes.of_head(&parts.method, &parts.uri, &parts.headers);
+        if let Some(greeting) = greeting {
+            return Err(Rejection::Greeted(greeting));
+        }
         if parts.method != Method::POST {
             return Err(Rejection::Method(parts.method));
         }
@@ -132,9 +149,20 @@ impl Gate {
         headers: &HeaderMap,
         body: Bytes,
         now: SystemTime,
-    ) -> Result<(Received, Value), Rejection> {
+    ) -> Result<(Received, Document), Rejection> {
+        if let Some(greeting) = self.handshakes.of_unsigned(headers, &body) {
+            return Err(Rejection::Greeted(greeting));
+        }
         self.verifier.verify(headers, &body, now)?;
-        Ok(Received::read(headers, body, now)?)
+        let reading = Reading {
+            id: &self.id,
+            signed_id: self.verifier.signs_id(),
+        };
+        let (received, json) = Received::read_as(reading, headers, body, now)?;
+        match self.handshakes.of_verified(&json) {
+            Some(greeting) => Err(Rejection::Greeted(greeting)),
+            None => Ok((received, json)),
+        }
     }
 }
 

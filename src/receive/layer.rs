@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::gate::Gate;
+use super::gate::{Gate, Rejection};
 
 /// Passes on only requests that its gate admits, and answers the others itself: those that are not signed, too large,
 /// too slow or malformed. A request that is passed on has a [`Received`] among its extensions, and an unchanged body.
@@ -74,10 +75,16 @@ where
             let (mut parts, body) = request.into_parts();
             let mut copy = Request::new(body);
             *copy.method_mut() = parts.method.clone();
+            *copy.uri_mut() = parts.uri.clone();
             *copy.headers_mut() = parts.headers.clone();
-            match gate.admit(copy).await {
-                Ok((received, _)) => {
-                    let body = Body::from(received.body.clone());
+            let admitted = async {
+                let (headers, body) = gate.read(copy).await?;
+                let (received, _) = gate.verify(&headers, body.clone(), SystemTime::now())?;
+                Ok::<_, Rejection>((received, body))
+            };
+            match admitted.await {
+                Ok((received, body)) => {
+                    let body = Body::from(body);
                     parts.extensions.insert(received);
                     inner.call(Request::from_parts(parts, body)).await
                 }

@@ -49,10 +49,14 @@
 pub mod attempt;
 mod command;
 pub mod config;
+mod content;
 mod endpoint;
 pub mod envelope;
 pub mod gate;
+pub mod handshake;
+mod identity;
 pub mod layer;
+mod malformed;
 pub mod options;
 pub mod plugin;
 pub mod print;

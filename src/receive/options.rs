@@ -7,6 +7,9 @@ use super::{
     queue::{Limits, Storage},
 };
 
+/// The environment variable that has the secret of `rowhook receive --port`.
+pub const SECRET_VARIABLE: &str = "ROWHOOK_RECEIVE_SECRET";
+
 /// The options of a receiver, beside its tasks.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -22,6 +25,8 @@ pub struct Options {
     pub concurrency: NonZeroUsize,
     /// How long requests and attempts may continue when the receiver is stopped. Default 20 s.
     pub grace: Duration,
+    /// The environment variables that programs do not inherit. Default: `ROWHOOK_RECEIVE_SECRET`.
+    pub hidden_variables: Vec<String>,
 }
 
 impl Options {
@@ -39,6 +44,7 @@ impl Options {
             },
             concurrency: NonZeroUsize::MIN.saturating_add(7),
             grace: Duration::from_secs(20),
+            hidden_variables: vec![SECRET_VARIABLE.to_owned()],
         }
     }
 }

@@ -19,6 +19,8 @@ use super::task::{Action, BodyPath, Task};
 use crate::config::{Pattern, duration};
 
 const PREFIX: &str = "rowhook-plugin-";
+/// The permission of everybody to write.
+const WRITABLE_BY_ALL: u32 = 0o002;
 /// How long a plugin may take to describe itself.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of a description is read, in bytes: more than any needs.
@@ -47,22 +49,25 @@ pub struct Broken {
 
 /// Finds the plugins in `folders`. Returns their tasks, and the plugins that are left out. Of several with the same
 /// name, the first one counts.
-pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
+///
+/// What everybody may write to is left out, because it would be run with the rights of the receiver. Programs do not
+/// inherit the environment variables in `hidden`.
+pub async fn find(folders: &[PathBuf], hidden: &[String]) -> (Vec<Task>, Vec<Broken>) {
     let mut tasks: Vec<Task> = Vec::new();
     let mut broken = Vec::new();
     for folder in folders {
         let programs = match programs(folder) {
             Ok(programs) => programs,
-            Err(error) => {
+            Err(reason) => {
                 broken.push(Broken {
                     path: folder.clone(),
-                    reason: format!("the folder cannot be read: {error}"),
+                    reason,
                 });
                 continue;
             }
         };
         for path in programs {
-            match load(&path, &tasks).await {
+            match load(&path, &tasks, hidden).await {
                 Ok(task) => tasks.push(task),
                 Err(reason) => broken.push(Broken { path, reason }),
             }
@@ -72,12 +77,17 @@ pub async fn find(folders: &[PathBuf]) -> (Vec<Task>, Vec<Broken>) {
 }
 
 /// The programs that are named like plugins, sorted by name.
-fn programs(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn programs(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let unreadable = |error| format!("the folder cannot be read: {error}");
     // An absolute path, because a bare name would be looked up in PATH.
-    let folder = folder.canonicalize()?;
+    let folder = folder.canonicalize().map_err(unreadable)?;
+    let metadata = fs::metadata(&folder).map_err(unreadable)?;
+    if metadata.permissions().mode() & WRITABLE_BY_ALL != 0 {
+        return Err("everybody may put programs into the folder; chmod o-w it".into());
+    }
     let mut programs = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
             programs.push(entry.path());
         }
@@ -86,7 +96,7 @@ fn programs(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(programs)
 }
 
-async fn load(path: &Path, before: &[Task]) -> Result<Task, String> {
+async fn load(path: &Path, before: &[Task], hidden: &[String]) -> Result<Task, String> {
     let file = path.file_stem().unwrap_or_default().to_string_lossy();
     let name = format!("plugin-{}", file.strip_prefix(PREFIX).unwrap_or(&file));
     if before.iter().any(|task| task.name == name) {
@@ -96,11 +106,14 @@ async fn load(path: &Path, before: &[Task]) -> Result<Task, String> {
     if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return Err("it is not executable; chmod +x it".into());
     }
+    if metadata.permissions().mode() & WRITABLE_BY_ALL != 0 {
+        return Err("everybody may change it; chmod o-w it".into());
+    }
     let program = path
         .to_str()
         .ok_or("its path is not UTF-8; move it")?
         .to_owned();
-    let output = timeout(DESCRIBE_TIMEOUT, describe(&program)).await;
+    let output = timeout(DESCRIBE_TIMEOUT, describe(&program, hidden)).await;
     let output =
         output.map_err(|_| format!("describe did not end within {DESCRIBE_TIMEOUT:?}"))??;
     let described = serde_json::from_slice(&output);
@@ -109,8 +122,12 @@ async fn load(path: &Path, before: &[Task]) -> Result<Task, String> {
     described.task(name, program)
 }
 
-async fn describe(program: &str) -> Result<Vec<u8>, String> {
-    let child = Command::new(program)
+async fn describe(program: &str, hidden: &[String]) -> Result<Vec<u8>, String> {
+    let mut command = Command::new(program);
+    hidden.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    let child = command
         .arg("describe")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -210,7 +227,7 @@ mod tests {
         write(folder, "rowhook-plugin-plain", good, "644");
         write(folder, "something-else", "exit 1", "755");
         let missing = folder.join("missing");
-        let (tasks, broken) = find(&[folder.to_owned(), missing]).await;
+        let (tasks, broken) = find(&[folder.to_owned(), missing], &[]).await;
         let names: Vec<&str> = tasks.iter().map(|task| &*task.name).collect();
         assert_eq!(names, ["plugin-good"]);
         assert_eq!(tasks[0].timeout, Duration::from_secs(5));

@@ -58,7 +58,9 @@ impl Receiver {
             }
         };
         Ok(Self {
-            runner: Arc::new(Runner::new(Some(Reaper::start(kept)?))?),
+            runner: Arc::new(
+                Runner::new(Some(Reaper::start(kept)?))?.hiding(options.hidden_variables),
+            ),
             concurrency: options.concurrency,
             grace: options.grace,
             endpoint: Arc::new(Endpoint {

@@ -2,10 +2,15 @@
 
 use std::{fmt, num::NonZeroUsize, pin::Pin, sync::Arc, time::Duration};
 
-use serde_json::Value;
-
-use super::envelope::{Envelope, Received};
-use crate::{config::Pattern, secret::Secret};
+use super::{
+    content::field,
+    envelope::{Envelope, Received},
+};
+use crate::{
+    config::Pattern,
+    expression::document::{Document, Item, Kind},
+    secret::Secret,
+};
 
 /// A command, HTTP call or function that runs for certain events.
 ///
@@ -84,16 +89,15 @@ impl Task {
 
     /// Whether the task runs for this model and event.
     pub fn wants(&self, envelope: &Envelope) -> bool {
-        let any =
-            |patterns: &[Pattern], name: &str| patterns.iter().any(|pattern| pattern.matches(name));
-        any(&self.models, &envelope.model) && any(&self.events, &envelope.event)
+        let mut events = self.events.iter();
+        envelope.is_about(&self.models) && events.any(|pattern| pattern.matches(&envelope.event))
     }
 
     /// The lane of a body. Jobs in the same lane run one after the other, in the order of arrival. `None`: the task has
     /// no order.
-    pub fn lane(&self, body: &Value) -> Option<String> {
+    pub fn lane(&self, body: &Document) -> Option<String> {
         let path = self.order_by.as_ref()?;
-        Some(path.find(body).unwrap_or(&Value::Null).to_string())
+        Some(path.find(body).map_or_else(|| "null".to_owned(), lane))
     }
 
     /// How long to wait when this many attempts have failed. `None`: there are no more attempts, and the job is dead.
@@ -110,11 +114,20 @@ impl BodyPath {
         (!parts.iter().any(String::is_empty)).then_some(Self(parts))
     }
 
-    fn find<'a>(&self, body: &'a Value) -> Option<&'a Value> {
-        self.0.iter().try_fold(body, |value, part| match value {
-            Value::Array(list) => list.get(part.parse::<usize>().ok()?),
-            value => value.get(part),
+    fn find<'a>(&self, body: &'a Document) -> Option<Item<'a>> {
+        let mut parts = self.0.iter();
+        parts.try_fold(body.root(), |value, part| match value.kind() {
+            Kind::List => value.items().nth(part.parse().ok()?),
+            _ => field(value, part),
         })
+    }
+}
+
+/// A value as a lane: the same for all ways to write a text.
+fn lane(value: Item<'_>) -> String {
+    match (value.kind(), value.text()) {
+        (Kind::Plain | Kind::Escaped, Ok(text)) => serde_json::Value::from(text).to_string(),
+        _ => format!("{value:?}"),
     }
 }
 
@@ -131,7 +144,7 @@ impl fmt::Debug for Action {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::receive::envelope::Shape;
@@ -156,6 +169,7 @@ mod tests {
             };
             task.wants(&Envelope {
                 shape: Shape::Other,
+                app: String::new(),
                 model: model.into(),
                 event: event.into(),
             })
@@ -175,6 +189,7 @@ mod tests {
     #[test]
     fn a_lane_is_what_stands_at_the_path_and_what_lacks_it_shares_one() {
         let lane = |path: &str, body: Value| {
+            let body = Document::parse(body.to_string()).unwrap();
             let order_by = BodyPath::parse(path);
             assert!(order_by.is_some());
             Task { order_by, ..task() }.lane(&body).unwrap()
@@ -183,7 +198,14 @@ mod tests {
         assert_eq!(lane("data.id", json!({"data": {"id": "7"}})), "\"7\"");
         assert_eq!(lane("list.1", json!({"list": [1, [2]]})), "[2]");
         assert_eq!(lane("data.id", json!([])), "null");
-        assert_eq!(task().lane(&json!({})), None);
+        assert_eq!(task().lane(&Document::default()), None);
+        let of_text = |text: &str| {
+            let order_by = BodyPath::parse("a");
+            Task { order_by, ..task() }.lane(&Document::parse(text).unwrap())
+        };
+        assert_eq!(of_text(r#"{"a": "\u0078"}"#), of_text(r#"{"a":"x"}"#));
+        assert_eq!(of_text(r#"{"a": [1, 1e400]}"#).unwrap(), "[1,1e400]");
+        assert_eq!(of_text(r#"{"a": "\ud800"}"#).unwrap(), r#""\ud800""#);
         assert!(
             ["", ".", "a.", ".a", "a..b"]
                 .into_iter()

@@ -170,11 +170,24 @@ impl Target {
         Ok(Self { signer, ..self })
     }
 
+    /// The same target, whose requests name another user agent than ours.
+    #[must_use]
+    pub fn with_user_agent(self, user_agent: HeaderValue) -> Self {
+        let mut uncommon = self.uncommon.unwrap_or_default();
+        uncommon.headers.insert(USER_AGENT, user_agent);
+        Self {
+            uncommon: Some(uncommon),
+            ..self
+        }
+    }
+
     /// The headers of a request with this id, except its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
         let own = self.uncommon.as_ref().map(|uncommon| &uncommon.headers);
         let mut headers = HeaderMap::with_capacity(own.map_or(0, HeaderMap::len) + 6);
-        headers.insert(USER_AGENT, OURS);
+        if own.is_none_or(|own| !own.contains_key(USER_AGENT)) {
+            headers.insert(USER_AGENT, OURS);
+        }
         if let Some(own) = own {
             let own = own.iter();
             headers.extend(own.map(|(name, value)| (name.clone(), value.clone())));

@@ -3,9 +3,10 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Header, Validation, decode, decode_header,
-    jwk::{Jwk, JwkSet},
+    jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse},
 };
 use serde_json::{Map, Value};
 
@@ -45,6 +46,9 @@ impl Verifier {
     /// The owner that a token names; `None` if the token is not valid now.
     pub(super) fn owner(&self, token: &str) -> Option<String> {
         let header = decode_header(token).ok()?;
+        if !is_understood(token) {
+            return None;
+        }
         // The algorithm in a token's header is chosen by whoever made the token, so only configured ones are accepted.
         if !self.algorithms.contains(&header.alg) {
             return None;
@@ -100,7 +104,8 @@ impl Keys {
                     fs::read(path).with_context(|| format!("read jwks_file {}", path.display()))?;
                 let set: JwkSet = serde_json::from_slice(&text)
                     .with_context(|| format!("jwks_file {} is no key set", path.display()))?;
-                let keys = set.keys.into_iter().filter_map(|jwk| {
+                let signing = set.keys.into_iter().filter(is_for_signatures);
+                let keys = signing.filter_map(|jwk| {
                     let key = DecodingKey::from_jwk(&jwk).ok()?;
                     Some((jwk, key))
                 });
@@ -135,6 +140,24 @@ impl Keys {
             .is_none_or(|own| own.to_string() == format!("{:?}", header.alg));
         (fits && key.family() == algorithm_family(header.alg)).then_some(key)
     }
+}
+
+/// Whether nothing in the header of a token is critical and not understood. Extensions are none of ours, and RFC 7515
+/// has a token refused that names one in `crit`.
+fn is_understood(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).ok();
+    let header = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());
+    header.is_some_and(|header| !header.contains_key("crit"))
+}
+
+/// Whether the set allows a key to verify signatures. One that is meant for encryption may be known to others.
+fn is_for_signatures(jwk: &Jwk) -> bool {
+    let common = &jwk.common;
+    let usage = common.public_key_use.as_ref();
+    let verifies = |operations: &Vec<KeyOperations>| operations.contains(&KeyOperations::Verify);
+    usage.is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(verifies)
 }
 
 fn algorithm_family(algorithm: Algorithm) -> jsonwebtoken::AlgorithmFamily {
@@ -196,7 +219,7 @@ mod tests {
             ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
         },
     };
-    use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+    use base64::prelude::BASE64_STANDARD;
     use jsonwebtoken::{EncodingKey, encode};
     use serde_json::json;
     use tempfile::NamedTempFile;
@@ -338,6 +361,56 @@ mod tests {
                 expected,
                 "{algorithm:?} {kid:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_for_signatures_opens_nothing() {
+        let (key, _) = ec();
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+        jwk.common.key_id = Some("a".into());
+        let good = token(Algorithm::ES256, Some("a"), &key, anna());
+        let owner = |more: Value| {
+            let mut jwk = json!(jwk);
+            jwk.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let other = json!({"kty": "oct", "kid": "b", "k": "AAAA"});
+            let file = file(&json!({"keys": [jwk, other]}).to_string());
+            let keys = JwtKeys::Jwks(file.path().to_owned());
+            verifier(&[JwtAlgorithm::Es256], keys).owner(&good)
+        };
+        for allowed in [
+            json!({}),
+            json!({"use": "sig"}),
+            json!({"key_ops": ["verify"]}),
+        ] {
+            assert_eq!(owner(allowed.clone()).as_deref(), Some("anna"), "{allowed}");
+        }
+        for other in [
+            json!({"use": "enc"}),
+            json!({"use": "anything"}),
+            json!({"key_ops": ["wrapKey"]}),
+            json!({"key_ops": []}),
+        ] {
+            assert_eq!(owner(other.clone()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_critical_extension_opens_nothing() {
+        use hmac::{Hmac, KeyInit, Mac};
+        let verifier = verifier(&[JwtAlgorithm::Hs256], JwtKeys::Secret(Secret::new(SECRET)));
+        let owner = |header: Value| {
+            let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+            let signed = format!("{}.{}", part(header), part(anna()));
+            let mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(SECRET.as_bytes()).unwrap();
+            let code = mac.chain_update(&signed).finalize().into_bytes();
+            verifier.owner(&format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(code)))
+        };
+        assert_eq!(owner(json!({"alg": "HS256"})).as_deref(), Some("anna"));
+        for critical in [json!(["exp"]), json!(["b64"]), json!([]), json!(null)] {
+            assert_eq!(owner(json!({"alg": "HS256", "crit": critical})), None);
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 26] = [
+pub const MIGRATIONS: [Migration; 27] = [
     Migration {
         version: 1,
         name: "migration",
@@ -142,6 +142,11 @@ pub const MIGRATIONS: [Migration; 26] = [
         sql: include_str!("../../sql/0026_gap.sql"),
     },
     Migration {
+        version: 28,
+        name: "content",
+        sql: include_str!("../../sql/0028_content.sql"),
+    },
+    Migration {
         version: 31,
         name: "message_key",
         sql: include_str!("../../sql/0031_message_key.sql"),
@@ -168,10 +173,11 @@ pub const TABLES: [&str; 15] = [
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 13] = [
+pub const FUNCTIONS: [&str; 14] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
+    "touch_hook_content()",
     "emit(text,jsonb,text)",
     "is_row_event(text)",
     "emit_row(regclass,text,text)",

@@ -78,6 +78,7 @@ fn the_manual_names_every_key() {
                 let line = line.trim_start_matches(['#', ' ', '{']);
                 line.starts_with(&format!("{key} = "))
                     || line.starts_with(&format!("[[{key}]]"))
+                    || line.starts_with(&format!("[{key}]"))
                     || line.contains(&format!(" {key} = "))
             });
             assert!(shown, "{section:?} {key:?}");

@@ -16,4 +16,5 @@ mod plugins;
 mod printing;
 mod queue;
 mod receiving;
+mod senders;
 mod servers;

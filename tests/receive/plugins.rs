@@ -22,7 +22,7 @@ const NETBOX: &str = r#"{"event": "created", "timestamp": "2024-05-01T12:00:00.0
 
 #[tokio::test]
 async fn a_request_of_netbox_signed_with_hmac_sha512_runs_a_plugin() {
-    let config = "secrets = [\"the key\"]\nsignature = { header = \"X-Hook-Signature\", algorithm = \"sha512\" }\nplugins = [\"plugins\"]\n";
+    let config = "secrets = [\"the key\"]\nsignature = { header = \"X-Hook-Signature\", algorithm = \"sha512\" }\nsame_body = \"repeated\"\nplugins = [\"plugins\"]\n";
     let place = Place::with(config).await;
     plugin(
         &place,
@@ -57,7 +57,7 @@ async fn a_request_of_netbox_signed_with_hmac_sha512_runs_a_plugin() {
         .until_ran("the plugin has run", |ran| ran == ["netbox tenant created"])
         .await;
     assert_eq!(fs::read_to_string(place.path("got")).unwrap(), NETBOX);
-    // NetBox sends no id, so the same body counts as the same event.
+    // NetBox sends no id, so the same body counts as the same event where that is asked for.
     assert_eq!(post(&place.url(), headers(digest), NETBOX).await.0, 200);
     let other = NETBOX.replace("created", "deleted");
     assert_eq!(post(&place.url(), headers(digest), other).await.0, 401);

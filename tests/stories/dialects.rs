@@ -89,7 +89,7 @@ async fn a_receiver_written_for_netbox_accepts_what_it_gets() {
         let expected = hmac_sha512(b"0123456789abcdef", &call.body);
         assert_eq!(call.header("x-hook-signature"), expected);
         let body = call.json();
-        assert_eq!(body["model"], "site");
+        assert_eq!(body["object_type"], "dcim.site");
         assert!(body["timestamp"].as_str().unwrap().ends_with("+00:00"));
         assert_eq!(body["request_id"].as_str().unwrap().len(), 36);
     }

@@ -14,6 +14,7 @@ mod batching;
 mod browser;
 mod casts;
 mod console;
+mod contents;
 mod delivering;
 mod dialects;
 mod disabling;

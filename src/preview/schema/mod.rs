@@ -25,7 +25,7 @@ pub fn schema(subject: Subject<'_>, payload: PayloadFormat) -> Value {
         PayloadFormat::Django => django::schema(subject),
         PayloadFormat::Standard => standard::schema(subject),
         PayloadFormat::Cloudevents => cloudevents::schema(subject),
-        PayloadFormat::Netbox => netbox::schema(subject),
+        PayloadFormat::Netbox(version) => netbox::schema(subject, version),
         PayloadFormat::Row => row::schema(subject),
     };
     let mut whole = Map::new();

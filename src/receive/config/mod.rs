@@ -1,5 +1,7 @@
 //! receive.toml: where `rowhook receive` listens, which requests it believes, and which tasks it runs.
 
+mod handshakes;
+mod identity;
 mod task;
 mod verifier;
 
@@ -35,6 +37,9 @@ const TOP: Keys = Keys {
         "secrets",
         "signature",
         "tolerance",
+        "id_header",
+        "same_body",
+        "handshakes",
         "max_body",
         "timeout",
         "queue",
@@ -50,9 +55,10 @@ const TOP: Keys = Keys {
 };
 
 /// Every section and its keys, so that tests can compare the manual with them. The first is the file itself.
-pub const KEYS: [(&str, &[&str]); 3] = [
+pub const KEYS: [(&str, &[&str]); 4] = [
     ("", TOP.known),
     ("signature", verifier::KEYS.known),
+    ("handshakes", handshakes::KEYS.known),
     ("tasks", task::KEYS.known),
 ];
 
@@ -102,9 +108,12 @@ fn read(file: &Table<'_>) -> Option<Config> {
     let plugins = file.find("plugins").and_then(Value::strings);
     let plugins = plugins.unwrap_or_default();
     let tasks = file.find("tasks").map(task::read_all).unwrap_or_default();
+    let mut options = options?;
+    let filled = file.reader.secret_variables();
+    options.hidden_variables.extend(filled);
     Some(Config {
         listen: listen?,
-        options: options?,
+        options,
         plugins: plugins.into_iter().map(PathBuf::from).collect(),
         tasks,
     })
@@ -123,6 +132,7 @@ fn options(file: &Table<'_>, verifier: Verifier) -> Options {
         .and_then(|value| value.size(1 << 20, "1MiB"));
     let concurrency = file.find("concurrency").and_then(task::concurrency);
     let grace = file.find("grace").and_then(Value::duration);
+    let handshakes = file.find("handshakes").and_then(handshakes::read);
     Options {
         path: file.find("path").and_then(path),
         queue: file.find("queue").and_then(queue).unwrap_or(default.queue),
@@ -133,7 +143,10 @@ fn options(file: &Table<'_>, verifier: Verifier) -> Options {
         },
         concurrency: concurrency.unwrap_or(default.concurrency),
         grace: grace.unwrap_or(default.grace),
+        hidden_variables: default.hidden_variables,
         gate: Gate {
+            id: identity::read(file),
+            handshakes: handshakes.unwrap_or_default(),
             max_body: max_body.unwrap_or(default.gate.max_body),
             timeout: time("timeout", default.gate.timeout),
             ..default.gate
@@ -167,7 +180,8 @@ fn path(value: &Value<'_>) -> Option<String> {
 
 /// A folder, or the URL of a NATS server.
 fn queue(value: &Value<'_>) -> Option<Storage> {
-    let text = value.string()?;
+    // The URL of a server may have a password.
+    let text = value.secret()?.expose().to_owned();
     let Some((scheme, _)) = text.split_once("://") else {
         return Some(Storage::Folder(text.into()));
     };

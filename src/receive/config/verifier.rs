@@ -1,10 +1,9 @@
 //! `signature`, `secrets` and `tolerance`: which requests are believed.
 
-use axum::http::HeaderName;
-
+use super::identity;
 use crate::{
     config::reader::{Keys, Table, Value},
-    receive::verify::{HmacScheme, Key, Verifier},
+    receive::verify::{HmacScheme, Key, Verifier, is_blank},
     secret::Secret,
     signature::{Algorithm, Encoding},
 };
@@ -33,7 +32,7 @@ pub(super) fn read(file: &Table<'_>) -> Option<Verifier> {
         }
         Signature::Standard => Verifier::with_keys(secrets(file, key)?),
         Signature::Hmac(scheme) => {
-            let secrets = secrets(file, Value::secret)?;
+            let secrets = secrets(file, secret)?;
             Verifier::hmac(scheme, secrets.iter().map(Secret::expose))
         }
     };
@@ -50,6 +49,19 @@ fn key(value: &Value<'_>) -> Option<Key> {
         value.wrong(format!("{}: {error}", value.key));
     }
     key.ok()
+}
+
+/// A secret that somebody can know.
+pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
+    let secret = value.secret()?;
+    if is_blank(&secret) {
+        value.wrong(format!(
+            "{} has only blanks, which anybody could guess; write the secret",
+            value.key
+        ));
+        return None;
+    }
+    Some(secret)
 }
 
 enum Signature {
@@ -74,17 +86,7 @@ fn signature(value: &Value<'_>) -> Option<Signature> {
 fn hmac_scheme(table: &Table<'_>) -> Option<HmacScheme> {
     let header = table
         .need("header", "header = \"X-Hook-Signature\"")
-        .and_then(|value| {
-            let text = value.string()?;
-            let header = HeaderName::try_from(&text).ok();
-            if header.is_none() {
-                value.wrong(format!(
-                    "{} is no header; write a name such as \"X-Hook-Signature\"",
-                    value.quote(&text)
-                ));
-            }
-            header
-        });
+        .and_then(identity::header);
     let algorithms = [
         ("sha1", Algorithm::Sha1),
         ("sha256", Algorithm::Sha256),

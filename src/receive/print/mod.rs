@@ -196,7 +196,7 @@ mod tests {
               "event": "book.added"
             },
             "data": {
-              "title": "�31m"
+              "title": "\u{9b}31m"
             }
           }
 
@@ -209,7 +209,7 @@ mod tests {
               "event": "book.added"
             },
             "data": {
-              "title": "�31m"
+              "title": "\u{9b}31m"
             }
           }
         "#);
@@ -233,7 +233,7 @@ mod tests {
           head  webhook-timestamp: 0
           head  webhook-signature: v1,x
           body  13 bytes
-          not �[2J JSON
+          not \u{1b}[2J JSON
         ");
     }
 }

@@ -5,7 +5,11 @@ use std::{fmt::Write, time::SystemTime};
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::receive::{envelope::Received, gate::Rejection};
+use crate::{
+    expression::document::Document,
+    receive::{envelope::Received, gate::Rejection},
+    terminal::{plain, plain_json},
+};
 
 /// One request, as it is printed.
 pub(super) struct Printed<'a> {
@@ -42,9 +46,13 @@ impl Printed<'_> {
             }
             Err(rejection) => {
                 let status = rejection.status().as_u16();
+                let what = match rejection {
+                    Rejection::Greeted(_) => "answered",
+                    _ => "refused",
+                };
                 let refused = paint(
                     "31",
-                    &format!("refused with {status}: {}", plain(&rejection.to_string())),
+                    &format!("{what} with {status}: {}", plain(&rejection.to_string())),
                 );
                 writeln!(block, "{clock}  {refused}")
             }
@@ -80,10 +88,28 @@ impl Printed<'_> {
         block
     }
 
-    /// A JSON object.
-    pub(super) fn json(&self) -> Value {
-        let body = serde_json::from_slice(self.body)
-            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(self.body)));
+    /// A JSON object on one line. Its body is that of the request without spaces, or a text where that is no JSON.
+    pub(super) fn json(&self) -> String {
+        let text = String::from_utf8_lossy(self.json_body());
+        let body = match Document::parse(&*text) {
+            Ok(json) => format!("{:?}", json.root()),
+            Err(_) => Value::from(text).to_string(),
+        };
+        let head = self.head().to_string();
+        let open = head.strip_suffix('}').unwrap_or(&head);
+        plain_json(&format!("{open},\"body\":{body}}}")).into_owned()
+    }
+
+    /// What tasks get of the body, or the body itself where it is rejected.
+    fn json_body(&self) -> &[u8] {
+        match self.outcome {
+            Ok((received, _)) => &received.body,
+            Err(_) => self.body,
+        }
+    }
+
+    /// All that is known of the request beside its body.
+    fn head(&self) -> Value {
         let at = humantime::format_rfc3339_millis(self.at).to_string();
         match self.outcome {
             Ok((received, repeated)) => json!({
@@ -95,7 +121,6 @@ impl Printed<'_> {
                 "shape": received.envelope.shape,
                 "model": received.envelope.model,
                 "event": received.envelope.event,
-                "body": body,
             }),
             Err(rejection) => json!({
                 "at": at,
@@ -103,7 +128,6 @@ impl Printed<'_> {
                 "verified": false,
                 "status": rejection.status().as_u16(),
                 "refused": rejection.to_string(),
-                "body": body,
             }),
         }
     }
@@ -118,14 +142,10 @@ impl Printed<'_> {
     }
 
     fn pretty(&self) -> String {
-        match serde_json::from_slice::<Value>(self.body) {
+        let body = self.json_body();
+        match serde_json::from_slice::<Value>(body) {
             Ok(json) => format!("{json:#}"),
-            Err(_) => String::from_utf8_lossy(self.body).into_owned(),
+            Err(_) => String::from_utf8_lossy(body).into_owned(),
         }
     }
-}
-
-/// Replaces control characters, with which a sender could steer the terminal.
-fn plain(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\t', "\u{fffd}")
 }

@@ -16,6 +16,8 @@ pub enum Enqueued {
     New,
     /// A request with this id was enqueued before. Nothing has changed.
     Duplicate,
+    /// A request with this id was enqueued before, and this many of its jobs were dead. They begin anew.
+    Revived(usize),
     /// The queue has no room for it now.
     Full,
     /// The queue can never hold a body of this size.

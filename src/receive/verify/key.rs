@@ -7,6 +7,9 @@ use thiserror::Error;
 
 use crate::{secret::Secret, signature::SigningKey};
 
+/// How many asymmetric signatures of a request are looked at. Each hashes the whole body anew.
+const MOST_ASYMMETRIC: usize = 4;
+
 /// A key that verifies signatures of Standard Webhooks.
 #[derive(Debug, Clone)]
 pub enum Key {
@@ -41,19 +44,40 @@ impl Key {
             .map_err(|_| BadSecret)
     }
 
-    /// Whether `signature`, one of those in the header, was made with this key.
-    pub(super) fn verifies(&self, signature: &str, id: &str, timestamp: u64, body: &[u8]) -> bool {
+    /// Whether one of these signatures was made with this key. A symmetric key hashes the body once for all of them.
+    pub(super) fn verifies_any(
+        &self,
+        signatures: &[&str],
+        id: &str,
+        timestamp: u64,
+        body: &[u8],
+    ) -> bool {
         match self {
             Self::Symmetric(key) => {
+                if !signatures
+                    .iter()
+                    .any(|signature| signature.starts_with("v1,"))
+                {
+                    return false;
+                }
                 let expected = key.sign(id, timestamp, body);
-                expected.as_bytes().ct_eq(signature.as_bytes()).into()
+                let is_right = |signature: &&str| -> bool {
+                    expected.as_bytes().ct_eq(signature.as_bytes()).into()
+                };
+                signatures.iter().any(is_right)
             }
             Self::Public(key) => {
-                let signature = signature.strip_prefix("v1a,");
-                let signature = signature.and_then(|text| BASE64_STANDARD.decode(text).ok());
-                let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
+                let signatures = signatures.iter().filter_map(|signature| {
+                    let text = signature.strip_prefix("v1a,")?;
+                    let bytes = BASE64_STANDARD.decode(text).ok()?;
+                    Signature::from_slice(&bytes).ok()
+                });
+                let mut signatures = signatures.take(MOST_ASYMMETRIC).peekable();
+                if signatures.peek().is_none() {
+                    return false;
+                }
                 let signed = [id.as_bytes(), timestamp.to_string().as_bytes(), body].join(&b'.');
-                signature.is_some_and(|signature| key.verify_strict(&signed, &signature).is_ok())
+                signatures.any(|signature| key.verify_strict(&signed, &signature).is_ok())
             }
         }
     }

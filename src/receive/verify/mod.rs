@@ -21,6 +21,9 @@ use crate::secret::Secret;
 /// How far the time stamp of a request may be from now by default, as Standard Webhooks recommends.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
+/// How many signatures of a request are looked at. Each secret that a sender still signs with makes one.
+const MOST_SIGNATURES: usize = 16;
+
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
@@ -63,9 +66,11 @@ impl Verifier {
         Self::new(Scheme::Standard(keys))
     }
 
-    /// Verifies an HMAC of the body in a header of its own. The text of each secret is a key.
+    /// Verifies an HMAC of the body in a header of its own. The text of each secret is a key. Blank ones, which anybody
+    /// could guess, verify nothing.
     pub fn hmac<S: Into<String>>(scheme: HmacScheme, secrets: impl IntoIterator<Item = S>) -> Self {
-        let secrets = secrets.into_iter().map(Secret::new).collect();
+        let secrets = secrets.into_iter().map(Secret::new);
+        let secrets = secrets.filter(|secret| !is_blank(secret)).collect();
         Self::new(Scheme::Hmac(scheme, secrets))
     }
 
@@ -90,6 +95,11 @@ impl Verifier {
     /// Whether every request is believed, signed or not.
     pub fn is_unsigned(&self) -> bool {
         matches!(self.scheme, Scheme::Unsigned)
+    }
+
+    /// Whether the id of a request is signed too, beside its body.
+    pub fn signs_id(&self) -> bool {
+        matches!(self.scheme, Scheme::Standard(_))
     }
 
     /// Checks that a request was signed by somebody who knows a secret, and not too far from `now`.
@@ -117,11 +127,14 @@ impl Verifier {
         let Ok(seconds) = text(headers, &timestamp)?.parse::<u64>() else {
             return Err(Refusal::Malformed(timestamp, "send seconds since 1970"));
         };
-        let is_right = |signature: &str| {
-            keys.iter()
-                .any(|key| key.verifies(signature, id, seconds, body))
-        };
-        if !signatures.split(' ').any(is_right) {
+        let signatures = signatures
+            .split(' ')
+            .filter(|signature| !signature.is_empty());
+        let signatures: Vec<&str> = signatures.take(MOST_SIGNATURES).collect();
+        if !keys
+            .iter()
+            .any(|key| key.verifies_any(&signatures, id, seconds, body))
+        {
             return Err(Refusal::Wrong(HeaderName::from_static(SIGNATURE)));
         }
         // Checked after the signature, so that only somebody who knows a secret learns what our clock shows.
@@ -139,6 +152,11 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+/// Whether a secret is empty, or has only blanks. An environment variable that was never filled is one.
+pub fn is_blank(secret: &Secret) -> bool {
+    secret.expose().trim().is_empty()
 }
 
 #[cfg(test)]
@@ -357,6 +375,39 @@ mod tests {
             }
             assert!(verify("another key", value, BODY).is_err());
             assert!(verify("key", value, b"{}").is_err());
+        }
+    }
+
+    #[test]
+    fn no_more_than_a_few_signatures_are_looked_at() {
+        let verifier = Verifier::standard([SECRET]).unwrap();
+        let right = PUBLISHED[2].1;
+        let verify =
+            |value: &str| verifier.verify(&replaced(SIGNATURE, value), BODY, at(1_614_265_330));
+        for others in [0, 1, 15] {
+            verify(&format!("{}{right}", "v1,x ".repeat(others))).unwrap();
+        }
+        verify(&format!("x{}{right}", " ".repeat(20_000))).unwrap();
+        assert!(verify(&format!("{}{right}", "v1,x ".repeat(16))).is_err());
+    }
+
+    #[test]
+    fn a_blank_secret_verifies_nothing() {
+        let scheme = HmacScheme {
+            header: HeaderName::from_static("x-hook-signature"),
+            algorithm: Algorithm::Sha256,
+            encoding: Encoding::Hex,
+            prefix: String::new(),
+        };
+        // The HMAC of an empty body with an empty key.
+        let code = "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad";
+        for secret in ["", " ", "\t\n"] {
+            let verifier = Verifier::hmac(scheme.clone(), [secret]);
+            assert!(
+                verifier
+                    .verify(&headers(&[("x-hook-signature", code)]), b"", at(0))
+                    .is_err()
+            );
         }
     }
 

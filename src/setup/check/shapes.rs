@@ -13,7 +13,7 @@ use super::{
     finding::{Finding, Topic},
 };
 use crate::{
-    config::{Action, Config, EventRule, EventSource, Location, Pattern, TableRules},
+    config::{Action, Config, EventRule, EventSource, FileHook, Location, Pattern, TableRules},
     event::shape::Shape,
     expression::{
         document::Document,
@@ -63,12 +63,66 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
         if let Some(visible) = &rules.visible {
             findings.extend(visible_query(client, visible, rules, relation).await?);
         }
-        if let Some(template) = &rules.payload {
-            let sample = Sample::of(client, rules, relation).await?;
-            findings.extend(template_failure(template, rules, &sample, config));
+    }
+    for (name, relation) in &tables {
+        let named = config.tables.iter().find(|rules| rules.table == **name);
+        let none = TableRules::none((*name).clone(), Location { line: 1, column: 1 });
+        let rules = named.unwrap_or(&none);
+        let templates = templates(config, rules);
+        if templates.is_empty() {
+            continue;
         }
+        let sample = Sample::of(client, rules, relation).await?;
+        let failures = templates.iter();
+        findings.extend(failures.filter_map(|of| template_failure(of, rules, &sample, config)));
     }
     Ok(findings)
+}
+
+/// A template that makes something of the rows of a table.
+struct Tried<'a> {
+    template: &'a Template,
+    called: String,
+    place: Option<Location>,
+    topic: Topic,
+    /// The hook that it belongs to; `None`: all hooks that have none of their own.
+    hook: Option<&'a FileHook>,
+}
+
+/// All templates of the file that make something of the rows of this table.
+fn templates<'a>(config: &'a Config, rules: &'a TableRules) -> Vec<Tried<'a>> {
+    let of_all = config.delivery.template.as_deref();
+    let mut templates = Vec::new();
+    if let Some(template) = &rules.payload {
+        templates.push(Tried {
+            template,
+            called: format!("the payload of {}", rules.table),
+            place: Some(rules.place),
+            topic: Topic::Tables,
+            hook: None,
+        });
+    } else if let Some(template) = of_all {
+        templates.push(Tried {
+            template,
+            called: "the template of [delivery]".into(),
+            place: None,
+            topic: Topic::Tables,
+            hook: None,
+        });
+    }
+    for hook in &config.hooks {
+        let own = hook.delivery.template.as_deref();
+        if let Some(template) = own.filter(|_| hook.delivery.template_is_own) {
+            templates.push(Tried {
+                template,
+                called: format!("the template of the hook {}", hook.name),
+                place: Some(hook.place),
+                topic: Topic::Hooks,
+                hook: Some(hook),
+            });
+        }
+    }
+    templates
 }
 
 /// Findings on columns of an owner path that can hold what is no key of the next table.
@@ -380,37 +434,67 @@ fn example(ty: &Type) -> Value {
 
 /// The first failure of a template, over each kind of event of its table and each sample row.
 fn template_failure(
-    template: &Template,
+    tried: &Tried<'_>,
     rules: &TableRules,
     sample: &Sample,
     config: &Config,
 ) -> Option<Finding> {
+    let Tried { template, hook, .. } = tried;
     let rows = [
-        (&sample.empty, "a row of NULLs"),
-        (&sample.full, "a row of the table"),
+        (&sample.full, "a row of the table", true),
+        (&sample.empty, "a row of NULLs", false),
     ];
-    for (row, called) in rows {
+    let hears = |rule: &EventRule| {
+        hook.is_none_or(|hook| hook.events.iter().any(|event| event.matches(&rule.name)))
+    };
+    for (row, called, is_full) in rows {
         for (action, op) in [
             (Action::Created, "insert"),
             (Action::Updated, "update"),
             (Action::Deleted, "delete"),
         ] {
-            let Some(rule) = rule_on(config, &rules.table, &action) else {
+            let rule = rule_on(config, &rules.table, &action).filter(|rule| hears(rule));
+            let Some(rule) = rule else {
                 continue;
             };
-            if let Err(error) = template.render(view(rules, row, rule, &action, op)) {
-                let what = format!(
-                    "the payload of {}, for {} with {called}: {error}",
-                    rules.table, rule.name
-                );
+            let paths = if is_full { template.paths() } else { &[] };
+            if let Err(error) = template.render(view(rules, row, paths, rule, &action, op)) {
+                let what = format!("{}, for {} with {called}: {error}", tried.called, rule.name);
                 // What it fails on is dead on record for its hooks, and other rows and tables go on.
-                let finding = Finding::warn(Topic::Tables, what);
-                let remedy = "correct the template: what it fails on goes on record as dead";
-                return Some(finding.remedy(remedy).at(rules.place));
+                let remedy = match is_full {
+                    true => "correct the template: what it fails on goes on record as dead",
+                    false => {
+                        "guard it, as in {{ data.author.name if data.author else none }}; an event on which it fails goes on record as dead"
+                    }
+                };
+                let finding = Finding::warn(tried.topic, what).remedy(remedy);
+                return Some(match tried.place {
+                    Some(place) => finding.at(place),
+                    None => finding,
+                });
             }
         }
     }
     None
+}
+
+/// An example of what a query finds: an object with what the template wants of it; null if it wants nothing.
+fn enriched(key: &str, paths: &[String]) -> Value {
+    let before = format!("data.{key}.");
+    let mut value = Value::Null;
+    for path in paths.iter().filter_map(|path| path.strip_prefix(&before)) {
+        let mut at = &mut value;
+        for name in path.split('.') {
+            if !at.is_object() {
+                *at = json!({});
+            }
+            at = &mut at[name];
+        }
+        if at.is_null() {
+            *at = json!("text");
+        }
+    }
+    value
 }
 
 /// The first event on an action of a table.
@@ -430,6 +514,7 @@ fn rule_on<'a>(config: &'a Config, table: &TableName, action: &Action) -> Option
 fn view<'a>(
     rules: &TableRules,
     row: &Map<String, Value>,
+    paths: &[String],
     rule: &'a EventRule,
     action: &Action,
     op: &'a str,
@@ -438,7 +523,7 @@ fn view<'a>(
     let fields = || row.iter().map(|(name, value)| (name, value.clone()));
     let shown = fields().filter_map(|(name, value)| Some((shape.name(name)?.to_owned(), value)));
     let added = rules.enrich.iter();
-    let added = added.map(|enrich| (enrich.key.clone(), Value::Null));
+    let added = added.map(|enrich| (enrich.key.clone(), enriched(&enrich.key, paths)));
     let own = || {
         let own = fields().filter(|(name, _)| shape.name(name).is_some());
         Value::Object(own.map(|(name, value)| (name.clone(), value)).collect())

@@ -120,7 +120,14 @@ impl Receiver {
     async fn check(&self, calls: &[Call]) {
         let checked = self.kept.checked.swap(calls.len(), Ordering::Relaxed);
         let new = calls.get(checked..).unwrap_or_default();
-        let bodies: Vec<Bytes> = new.iter().map(|call| call.body.clone()).collect();
+        // Schemas are those of JSON.
+        let form = "application/x-www-form-urlencoded";
+        let is_form = |call: &&Call| {
+            let content_type = call.headers.get("content-type");
+            content_type.is_some_and(|value| value.as_bytes().starts_with(form.as_bytes()))
+        };
+        let json = new.iter().filter(|call| !is_form(call));
+        let bodies: Vec<Bytes> = json.map(|call| call.body.clone()).collect();
         self.kept.schemas.read(false).await;
         self.kept.schemas.check(&bodies).await;
     }

@@ -11,8 +11,8 @@ use std::{
 use axum::body::Bytes;
 use rowhook::{
     config::{Config, EventSource, PayloadFormat},
-    event::EventMap,
-    expression::document::Document,
+    event::{EventMap, shape::Shape},
+    expression::{document::Document, template::Template},
     postgres::relation::Relation,
     preview::schema::{About, Subject, schema},
 };
@@ -161,15 +161,39 @@ async fn schemas_of(config: &Config) -> Vec<Known> {
             },
             _ => About::Anything,
         };
-        let subject = Subject { event: name, about };
-        for (payload, format) in PayloadFormat::all() {
-            let options = jsonschema::options().should_validate_formats(true);
-            known.push(Known {
-                event: name.to_string(),
-                payload,
-                validator: options.build(&schema(subject, format)).unwrap(),
-            });
+        // The template of a hook makes anything of a row.
+        let anything = Shape::default().or_template(Template::compile("1").ok());
+        let may_be_anything = match about {
+            About::Row {
+                relation, action, ..
+            } if has_templates(config) => Some(About::Row {
+                relation,
+                action,
+                shape: &anything,
+            }),
+            _ => None,
+        };
+        let formats = PayloadFormat::all().map(|(payload, format)| (payload, format));
+        let versions = ["4.3", "4.4", "4.5", "4.7"].map(|version| {
+            let format = PayloadFormat::parse(&format!("netbox-{version}"));
+            ("netbox", format.unwrap())
+        });
+        for (payload, format) in formats.chain(versions) {
+            for about in [Some(about), may_be_anything].into_iter().flatten() {
+                let subject = Subject { event: name, about };
+                let options = jsonschema::options().should_validate_formats(true);
+                known.push(Known {
+                    event: name.to_string(),
+                    payload,
+                    validator: options.build(&schema(subject, format)).unwrap(),
+                });
+            }
         }
     }
     known
+}
+
+fn has_templates(config: &Config) -> bool {
+    let hooks = config.hooks.iter();
+    config.limits.template || hooks.clone().any(|hook| hook.delivery.template_is_own)
 }

@@ -11,9 +11,13 @@ use crate::receive::{envelope::Envelope, queue::error::Error};
 
 /// The version of the tables. A file with another version was made by a later rowhook.
 const VERSION: i64 = 1;
+/// The name of the file.
+pub(super) const DATABASE: &str = "queue.sqlite";
+/// The names of the files that SQLite puts beside it.
+pub(super) const SIDE_FILES: [&str; 2] = ["queue.sqlite-wal", "queue.sqlite-shm"];
 
 fn file(folder: &Path) -> PathBuf {
-    folder.join("queue.sqlite")
+    folder.join(DATABASE)
 }
 
 pub(super) fn connect_existing(folder: &Path) -> Result<Connection, Error> {

@@ -40,7 +40,10 @@ pub(super) fn enqueue(
         .query_row([&received.id], |_| Ok(()))
         .optional()?;
     if known.is_some() {
-        return Ok(Enqueued::Duplicate);
+        return Ok(match revive(connection, &received.id, jobs)? {
+            0 => Enqueued::Duplicate,
+            revived => Enqueued::Revived(revived),
+        });
     }
     let body = u64::try_from(received.body.len()).unwrap_or(u64::MAX);
     let size: i64 = connection
@@ -71,6 +74,23 @@ pub(super) fn enqueue(
         add.execute(params![number, job.task, job.lane, now()])?;
     }
     Ok(Enqueued::New)
+}
+
+/// Returns the dead jobs of a request to the queue, as far as they are among `jobs`: somebody has the sender send it
+/// again because they want it done.
+fn revive(connection: &Connection, id: &str, jobs: &[Job]) -> rusqlite::Result<usize> {
+    let number = connection
+        .prepare_cached(include_str!("../../../../sql/receive/dead_of_id.sql"))?
+        .query_row([id], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let Some(number) = number else { return Ok(0) };
+    let mut revive =
+        connection.prepare_cached(include_str!("../../../../sql/receive/revive.sql"))?;
+    let mut revived = 0;
+    for job in jobs {
+        revived += revive.execute(params![number, job.task, now()])?;
+    }
+    Ok(revived)
 }
 
 /// Claims jobs of `task` that are due, at most `limit` of them. A claim ends with [`record`], or with the connection.

@@ -1,15 +1,14 @@
 //! The lock on the folder of a queue, which admits one receiver at a time.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    time::Duration,
-};
+use std::{fs::File, path::Path, time::Duration};
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio::time::{Instant, sleep};
 
-use super::file::error;
+use super::{
+    file::error,
+    private::{make_folder, open_file},
+};
 use crate::receive::queue::error::Error;
 
 /// Locks `folder` for one receiver, and creates it where it is missing. The lock lasts until every copy of the file is
@@ -19,15 +18,11 @@ use crate::receive::queue::error::Error;
 /// When the folder cannot be created, or another receiver still holds the lock after `patience`.
 pub async fn lock(folder: &Path, patience: Duration) -> Result<Flock<File>, Error> {
     let wrong = |reason: String| error(folder, reason);
-    fs::create_dir_all(folder).map_err(|error| wrong(format!("cannot be made: {error}")))?;
+    make_folder(folder).map_err(|error| wrong(format!("cannot be made: {error}")))?;
     let path = folder.join("lock");
     let deadline = Instant::now() + patience;
     let mut logged = false;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
+    let file = open_file(&path);
     let mut file = file.map_err(|error| wrong(format!("cannot be written to: {error}")))?;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

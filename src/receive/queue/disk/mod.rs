@@ -8,6 +8,7 @@ mod dead;
 mod file;
 mod job;
 mod lock;
+mod private;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use self::{
     database::Database,
     file::{connect, error},
     job::Claimed,
+    private::make_database,
 };
 use super::{
     error::Error,
@@ -70,6 +72,7 @@ impl Disk {
     /// # Errors
     /// When the file is not a queue, was made by a later version, or cannot be written to.
     pub fn open(folder: &Path, limits: Limits) -> Result<Self, Error> {
+        make_database(folder).map_err(|cause| error(folder, cause))?;
         let connection = connect(folder)?;
         // Which jobs run is known to this connection only, and so is forgotten when the process ends.
         let temporary = "create temp table running (received integer not null, task text not null, primary key (received, task)) without rowid";

@@ -8,7 +8,7 @@ use async_nats::jetstream::{
 };
 
 use super::{
-    message::{id_hash, metadata},
+    message::{Metadata, id_hash, metadata},
     server::Server,
     streams::DEAD,
 };
@@ -46,40 +46,50 @@ pub(crate) async fn list_dead(url: &Secret) -> Result<Vec<Dead>, Error> {
 /// When the server cannot be reached, or the queue is full.
 pub(crate) async fn retry_dead(url: &Secret, dead: &[Dead]) -> Result<usize, Error> {
     let server = Server::connect(url).await?;
-    let (stream, messages) = server.dead().await?;
-    let mut revived = 0;
-    for message in messages {
-        if !dead.iter().any(|dead| dead.number == message.sequence) {
-            continue;
-        }
-        let Some(mut metadata) = metadata(&message.headers) else {
-            continue;
-        };
-        let Some(subject) = metadata.subject.take() else {
-            continue;
-        };
-        metadata.failed = None;
-        // Where two processes retry the same job at once, the server drops the second message by this id.
-        let message_id = format!(
-            "{}/{}/again/{}",
-            id_hash(&metadata.id),
-            metadata.task,
-            message.sequence
-        );
-        let published = server
-            .publish(subject, &message_id, &metadata, message.payload)
-            .await?;
-        if published.is_none() {
-            return Err(server.error("cannot keep a message", "the queue is full"));
-        }
-        let deleted = stream.delete_message(message.sequence).await;
-        deleted.map_err(|error| server.error("cannot remove a dead task from its list", error))?;
-        revived += 1;
-    }
-    Ok(revived)
+    let chosen = |sequence, _: &Metadata| dead.iter().any(|dead| dead.number == sequence);
+    server.revive(chosen).await
 }
 
 impl Server {
+    /// Returns the dead jobs that are `chosen` to the queue with all their attempts, and returns how many there were.
+    pub(super) async fn revive(
+        &self,
+        chosen: impl Fn(u64, &Metadata) -> bool,
+    ) -> Result<usize, Error> {
+        let (stream, messages) = self.dead().await?;
+        let mut revived = 0;
+        for message in messages {
+            let Some(mut metadata) = metadata(&message.headers) else {
+                continue;
+            };
+            if !chosen(message.sequence, &metadata) {
+                continue;
+            }
+            let Some(subject) = metadata.subject.take() else {
+                continue;
+            };
+            metadata.failed = None;
+            // Where two processes retry the same job at once, the server drops the second message by this id.
+            let message_id = format!(
+                "{}/{}/again/{}",
+                id_hash(&metadata.id),
+                metadata.task,
+                message.sequence
+            );
+            let published = self
+                .publish(subject, &message_id, &metadata, message.payload)
+                .await?;
+            if published.is_none() {
+                return Err(self.error("cannot keep a message", "the queue is full"));
+            }
+            let deleted = stream.delete_message(message.sequence).await;
+            deleted
+                .map_err(|error| self.error("cannot remove a dead task from its list", error))?;
+            revived += 1;
+        }
+        Ok(revived)
+    }
+
     async fn dead(&self) -> Result<(Stream, VecDeque<StreamMessage>), Error> {
         let missing =
             |error| self.error("has no dead tasks; no receiver has worked there yet", error);

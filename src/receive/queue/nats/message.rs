@@ -90,6 +90,11 @@ pub(super) fn id_hash(id: &str) -> String {
     hex::encode(&Sha256::digest(id.as_bytes())[..16])
 }
 
+/// The marker of a job that was dead once.
+pub(super) fn dead_marker(id: &str, task: &str) -> String {
+    format!("dead.{}.{}", id_hash(id), token(task))
+}
+
 fn milliseconds_since_1970(at: SystemTime) -> u64 {
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(super) use self::dead::{list_dead, retry_dead};
 use self::{
     markers::Markers,
-    message::{LANES, Metadata, id_hash, subject, token},
+    message::{LANES, Metadata, dead_marker, id_hash, subject, token},
     puller::Puller,
     server::Server,
 };
@@ -81,7 +81,10 @@ impl Nats {
         let id_hash = id_hash(&received.id);
         let seen = format!("seen.{id_hash}");
         if self.done.contains(&seen).await? {
-            return Ok(Enqueued::Duplicate);
+            return Ok(match self.revive(&received.id, &jobs).await? {
+                0 => Enqueued::Duplicate,
+                revived => Enqueued::Revived(revived),
+            });
         }
         // Where we are killed between two of them, the sender tries again, and the server recognizes the messages it
         // has.
@@ -106,6 +109,22 @@ impl Nats {
         } else {
             Enqueued::New
         })
+    }
+
+    /// Returns the dead jobs of a request to the queue, as far as they are among `jobs`. The dead are looked through
+    /// only where a marker says that one of them has been among them.
+    async fn revive(&self, id: &str, jobs: &[Job]) -> Result<usize, Error> {
+        let mut tasks = Vec::new();
+        for job in jobs {
+            if self.done.contains(&dead_marker(id, &job.task)).await? {
+                tasks.push(&job.task);
+            }
+        }
+        if tasks.is_empty() {
+            return Ok(0);
+        }
+        let chosen = |_, dead: &Metadata| dead.id == id && tasks.contains(&&dead.task);
+        self.server.revive(chosen).await
     }
 
     /// See [`super::Queue::work`].

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     markers::Markers,
-    message::{Metadata, id_hash, read, token},
+    message::{Metadata, dead_marker, id_hash, read, token},
     server::Server,
 };
 use crate::receive::{
@@ -126,6 +126,8 @@ impl Puller {
             Outcome::Dead { reason } => {
                 self.retry_until_ok(|| self.publish_dead(message, &received, number, &reason))
                     .await;
+                let marker = dead_marker(id, task);
+                self.retry_until_ok(|| self.done.insert(&marker)).await;
                 self.acknowledge(message, AckKind::Ack).await;
             }
         }
