@@ -12,9 +12,6 @@ use crate::{
     delivery::{Delivery, lane::Place, load::is_json},
 };
 
-/// The most bytes of an array, unless it has a single member.
-pub const LARGEST: usize = 20 << 20;
-
 /// A request in the making.
 #[derive(Debug)]
 pub struct Gathering {
@@ -44,7 +41,8 @@ impl Gathering {
     pub fn admit(&mut self, delivery: &Delivery) -> bool {
         let bytes = self.bytes + delivery.body.len() + 1;
         if let Some(content_type) = &self.content_type {
-            let fits = bytes <= LARGEST && *content_type == delivery.content_type;
+            let largest = self.rule.map_or(0, |rule| rule.max_bytes);
+            let fits = bytes <= largest && *content_type == delivery.content_type;
             self.full |= !fits;
         }
         if self.full {
@@ -189,6 +187,7 @@ mod tests {
             ledger::{Ledger, Opened},
             load::Load,
             memory_budget::MemoryBudget,
+            whose::Whose,
         },
         event::Position,
         hook::HookId,
@@ -198,10 +197,15 @@ mod tests {
     const JSON: &str = "application/json";
     const EVENTS: &str = "application/cloudevents+json";
     const SECOND: Duration = Duration::from_secs(1);
+    const LARGEST: usize = 1 << 20;
 
     fn rule(max: usize) -> Option<Batch> {
         let max = max.try_into().unwrap();
-        Some(Batch { max, wait: SECOND })
+        Some(Batch {
+            max,
+            max_bytes: LARGEST,
+            wait: SECOND,
+        })
     }
 
     fn delivery(number: u64, place: Place, content_type: &str, bytes: usize) -> Delivery {
@@ -216,7 +220,9 @@ mod tests {
             place,
             body: vec![b'1'; bytes].into(),
             content_type: content_type.into(),
+            whose: Whose::Everyone,
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit: None,
             asked: None,
             held: None,
@@ -270,7 +276,7 @@ mod tests {
                 1,
             ),
             (
-                "20 MiB with brackets and commas",
+                "1 MiB with brackets and commas",
                 rule(9),
                 vec![
                     delivery(1, Place::One(1), JSON, LARGEST - 5),

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 use super::{
     Courier,
-    fate::{AT_ONCE, line_up},
+    fate::AT_ONCE,
     round::{Done, Round},
 };
 use crate::{
@@ -65,19 +65,6 @@ impl Courier {
         self.context
             .tasks
             .spawn(async move { context.store.note_panic(&id, &reason).await });
-    }
-
-    /// What becomes of deliveries whose request has panicked: they are parked until the hook goes on.
-    pub(super) fn after_panic(
-        &self,
-        deliveries: Vec<Delivery>,
-        panic: &Panic,
-    ) -> Vec<(Delivery, Fate, String)> {
-        let places = deliveries.iter().map(|delivery| delivery.place);
-        let fates = line_up(places.map(|place| (place, Fate::Retry(AT_ONCE))));
-        let each = deliveries.into_iter().zip(fates);
-        each.map(|(delivery, fate)| (delivery, fate, panic.as_reason()))
-            .collect()
     }
 
     /// Parks all that a round holds, and makes due again what it has claimed. What is being sent comes first, because
@@ -145,6 +132,7 @@ mod tests {
             lane::Place,
             ledger::{Ledger, Opened},
             memory_budget::MemoryBudget,
+            whose::Whose,
         },
         event::Position,
         history::History,
@@ -207,7 +195,9 @@ mod tests {
             place: Place::One(lane),
             body: "{}".into(),
             content_type: "application/json".into(),
+            whose: Whose::Everyone,
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit: None,
             asked: None,
             held: Some(Held {

@@ -55,7 +55,7 @@ use crate::{
     hook::{
         self, HookId,
         index::Index,
-        off::OffHooks,
+        off::{OffHooks, Switch},
         row::{self, Constraints},
     },
     lookup::{
@@ -135,6 +135,7 @@ impl Reader {
                 named: config.hook_columns().table,
                 oid: None,
                 off,
+                switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },
@@ -205,12 +206,11 @@ impl Reader {
     fn put_loaded(&mut self, row: CheckedRow, is_noted: bool) {
         if !is_noted && !row.active {
             // Nothing is recorded for this slot, so it is new: hooks are still as they were when it was made.
-            self.hooks.off.turn(&row.id, true, Lsn::ZERO);
+            self.hooks.off.turn(&row.id, Switch::Off, Lsn::ZERO);
         }
-        if self.hooks.off.contains(&row.id) {
-            self.drop_hook(&row.id);
-        } else {
-            self.put_hook(row);
+        match self.hooks.off.switch(&row.id) {
+            Switch::Off => self.drop_hook(&row.id),
+            Switch::On | Switch::Kept => self.put_hook(row),
         }
     }
 
