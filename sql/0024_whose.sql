@@ -14,6 +14,7 @@ alter table delivery
 alter table attempt
     add column owner text,
     add column everyones boolean not null default false,
+    add column method text,
     add constraint what_is_everyones_has_no_owner
         check (owner is null or not everyones);
 
@@ -21,6 +22,7 @@ comment on column delivery.owner is 'Whose it is: the owner of its hook when the
 comment on column delivery.everyones is 'Its hook heard the events of everyone.';
 comment on column delivery.waited_ms is 'How much of its schedule''s time is over; null: as much as its attempts say.';
 comment on column attempt.owner is 'Whose the delivery is, as in delivery.';
+comment on column attempt.method is 'The method of the request; null: noted by nobody.';
 comment on column attempt.everyones is 'Its hook heard the events of everyone.';
 
 -- A hook that rowhook itself has switched off goes on hearing. What it hears is kept until it is switched on again.

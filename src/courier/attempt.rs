@@ -164,8 +164,8 @@ impl Courier {
         }
     }
 
-    /// Counts the attempt, and passes it on to everyone who watches attempts. After one that `is_halved`, the deliveries
-    /// have their fates still before them.
+    /// Counts the attempt, and passes it on to everyone who watches attempts. What is decided after one that
+    /// `is_halved` is of no account: its halves are still to be sent.
     fn record_answer(
         &self,
         hook: &Arc<Hook>,

@@ -17,7 +17,6 @@ use super::{
     round::{Done, Round},
 };
 use crate::{
-    delivery::Delivery,
     hook::Hook,
     panics::{Panic, caught},
     store::{Fate, Parker, Write},
@@ -128,7 +127,7 @@ mod tests {
         config::{Config, Pattern},
         courier::{availability::Outcome, context::Context},
         delivery::{
-            Held, Unfit,
+            Delivery, Held, Unfit,
             lane::Place,
             ledger::{Ledger, Opened},
             memory_budget::MemoryBudget,

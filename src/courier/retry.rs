@@ -96,10 +96,10 @@ pub enum Verdict {
 /// Decides what an answer means for a delivery with this past, at `now`.
 ///
 /// The schedule is time: `retries` are the pauses between its attempts, and a delivery whose attempt fails when their
-/// sum is over is dead. An attempt that fails earlier is followed by the next one of the schedule, whose pause is spread
-/// by up to a tenth to either side, as `jitter` (0 to 1) says. An endpoint that names a time in `Retry-After` gets it,
-/// up to 24 hours, and not less than `patience`. So being asked to wait is no step towards death, however
-/// often it happens, and the last attempt may be later than the schedule's, but never earlier.
+/// sum is over is dead. An attempt that fails earlier is followed by the next one of the schedule. The pause before
+/// that is spread by up to a tenth to either side, as `jitter` (0 to 1) says. An endpoint that names a time in
+/// `Retry-After` gets it, up to 24 hours, and not less than `patience`. So being asked to wait is no step towards
+/// death, however often it happens. The last attempt may be later than that of the schedule, but never earlier.
 pub fn verdict(
     answer: &Answer,
     past: Past,

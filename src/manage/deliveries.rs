@@ -106,6 +106,8 @@ pub struct Attempt {
     pub status: Option<i32>,
     /// Why there was no response.
     pub error: Option<String>,
+    /// The method of the request, if that is known.
+    pub method: Option<String>,
     /// The URL, without credentials.
     pub url: String,
     /// The headers of the request, without the signature and without values that may be secret.
@@ -197,6 +199,7 @@ impl Attempt {
             delivered: row.try_get("delivered")?,
             status: row.try_get("status")?,
             error: row.try_get("error")?,
+            method: row.try_get("method")?,
             url: row.try_get("url")?,
             request_headers: object("request_headers")?.unwrap_or_default(),
             request_body: content("request_body")?,

@@ -293,6 +293,10 @@ fn signed(request: &Request<'_>) -> HeaderMap {
     if let Some(signer) = target.signer() {
         let signature = signer.sign(id, at, &request.body);
         put(&mut headers, signer.header().clone(), signature);
+        let second = signer.second_header();
+        if let Some((header, signature)) = second.zip(signer.sign_second(at, &request.body)) {
+            put(&mut headers, header.clone(), signature);
+        }
     }
     headers
 }

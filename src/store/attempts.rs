@@ -49,6 +49,7 @@ row! {
         other_lane: Option<i64>,
         owner: Option<&'a str>,
         everyones: bool,
+        method: &'a str,
     }
 }
 
@@ -95,6 +96,7 @@ impl<'a> Recorded<'a> {
             other_lane,
             owner: attempt.whose.owner(),
             everyones: attempt.whose == Whose::Everyone,
+            method: attempt.hook.target.method().as_str(),
         }
     }
 }

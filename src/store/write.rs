@@ -21,7 +21,7 @@ pub trait Parker: Send + Sync {
     /// a time, it waits behind another.
     fn parked(self: Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>);
 
-    /// These are not parked any more, because they belong to another owner than the hook. With `more`, some may be left.
+    /// These are not parked any more, because they are not the hook's owner's. With `more`, some may be left.
     fn disowned(self: Arc<Self>, places: Vec<Place>, more: bool);
 
     /// Something in the table may be due now.

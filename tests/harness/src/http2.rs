@@ -56,7 +56,8 @@ impl Http2 {
         let (acceptor, authority) = acceptor(&folder);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
-        let (connections, answered) = (Arc::default(), Arc::default());
+        let (connections, answered) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (count, answers) = (Arc::clone(&connections), Arc::clone(&answered));
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
