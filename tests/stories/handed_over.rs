@@ -105,7 +105,9 @@ async fn what_waits_for_the_former_owner_is_dead_and_shown_to_them_alone() {
     let calls = next.expect(1).await;
     database.until_all_has_arrived().await;
     assert_eq!((next.calls().len(), &calls[0].data()["id"]), (1, &json!(2)));
-    // The history is each one's own, too.
+    // The history is each one's own, too. It is written behind.
+    let noted = "select count(*) = 1 from rowhook.attempt where delivered and owner = '8'";
+    database.until("it is in the history", noted).await;
     let arrived = sees(&api, &ben).await;
     assert_eq!(arrived.len(), 1, "{arrived:?}");
     assert_eq!(sees(&api, &anna).await.len(), 1);
