@@ -451,7 +451,10 @@ mod tests {
                         prop_assert_eq!(at, waited);
                         state.waited = Some(waited);
                     }
-                    Verdict::Dead { .. } => return prop_assert!(at >= whole),
+                    Verdict::Dead { .. } => {
+                        prop_assert!(at >= whole);
+                        return Ok(());
+                    }
                     other => panic!("{other:?}"),
                 }
             }
