@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Delivery,
-        delivery::lane::Place,
+        delivery::{lane::Place, whose::Whose},
         event::Position,
         hook::{Hook, Origin},
         postgres::Lsn,
@@ -233,6 +233,7 @@ mod tests {
                 index: 0,
             },
             commit_time: SystemTime::UNIX_EPOCH,
+            whose: Whose::Everyone,
             place: Place::One(0),
             content_type: "application/json".into(),
             number,

@@ -1,9 +1,10 @@
 -- Deliveries, newest first: those that are parked or dead and, as far as history goes back, those that were delivered.
 -- Limited to an owner ($2), a hook ($3), an id ($4), a state ($5) or an event ($6), each where it is given, and to what
--- comes after a position in the list ($7, $8). `all_hooks` stands before this: the hooks of hooks.toml ($1) and those
+-- comes after a position in the list ($7, $8). An owner's are those that were theirs when they happened, whoever has the
+-- hook now. `all_hooks` stands before this: the hooks of hooks.toml ($1) and those
 -- of the hook table.
 
--- The owner's hooks.
+-- The owner's hooks. Older deliveries have noted nothing else.
 mine as (
     select id
     from all_hooks
@@ -13,10 +14,10 @@ mine as (
 -- Parked and dead ones are rows of their own.
 kept as (
     select
-        id, hook, event, state, reason, attempts, next_attempt, claimed, commit_time,
+        id, hook, event, owner, everyones, state, reason, attempts, next_attempt, claimed, commit_time,
         commit_lsn, event_index, created_at as at
     from delivery
-    where ($2::text is null or hook in (select id from mine))
+    where ($2::text is null or owner = $2 or owner is null and not everyones and hook in (select id from mine))
         and ($3::text is null or hook = $3)
         and ($4::text is null or id = $4)
         and ($5::text is null or state = $5)
@@ -29,12 +30,13 @@ kept as (
 -- Delivered ones are known from their last attempt.
 arrived as (
     select
-        delivery as id, hook, event, 'delivered' as state, null as reason, number as attempts,
-        null::timestamptz as next_attempt, false as claimed, commit_time, commit_lsn, event_index, started_at as at
+        delivery as id, hook, event, owner, everyones, 'delivered' as state, null as reason, number as attempts,
+        null::timestamptz as next_attempt, false as claimed, commit_time,
+        commit_lsn, event_index, started_at as at
     from attempt
     where delivered
         and coalesce($5, 'delivered') = 'delivered'
-        and ($2::text is null or hook in (select id from mine))
+        and ($2::text is null or owner = $2 or owner is null and not everyones and hook in (select id from mine))
         and ($3::text is null or hook = $3)
         and ($4::text is null or delivery = $4)
         and ($6::text is null or event = $6)
@@ -54,7 +56,7 @@ arrived as (
 )
 
 select
-    id, hook, event, state, reason, attempts, next_attempt, claimed, commit_time,
+    id, hook, event, owner, everyones, state, reason, attempts, next_attempt, claimed, commit_time,
     commit_lsn::text as commit_lsn, event_index, at
 from (
     select * from kept

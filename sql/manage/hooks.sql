@@ -1,5 +1,5 @@
 -- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
--- each where it is given, and to what comes after an id ($5). `all_hooks` stands before this: the hooks of hooks.toml
+-- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
 -- ($1) and those of the hook table.
 page as (
     select *
@@ -29,11 +29,13 @@ cross join lateral (
         count(*) filter (where state = 'dead') as dead
     from delivery
     where delivery.hook = page.id
+        and ($2::text is null or delivery.owner = $2 or delivery.owner is null and not delivery.everyones)
 ) as waiting
 left join lateral (
     select started_at, delivered, coalesce(status::text, error) as answer
     from attempt
     where attempt.hook = page.id
+        and ($2::text is null or attempt.owner = $2 or attempt.owner is null and not attempt.everyones)
     order by id desc
     limit 1
 ) as last on true

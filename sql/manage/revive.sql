@@ -1,5 +1,5 @@
 -- Parks dead deliveries, so that they are sent again: the $5 that were committed first, of a hook ($1), given up from a
--- time ($2) until another ($3), of an event ($4), or with one of these ids ($6), each where it is given. The trigger of
+-- time ($2) until another ($3), of an event ($4), with one of these ids ($6), or of an owner ($7), each where it is given. The trigger of
 -- migration 0010 notifies a running rowhook.
 with chosen as (
     select id
@@ -10,6 +10,7 @@ with chosen as (
         and ($3::timestamptz is null or updated_at < $3)
         and ($4::text is null or event = $4)
         and ($6::text[] is null or id = any($6))
+        and ($7::text is null or owner = $7 or owner is null and not everyones)
     order by commit_lsn, event_index
     limit $5
     for update skip locked

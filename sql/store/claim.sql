@@ -35,6 +35,10 @@ returning
     delivery.id,
     delivery.event,
     delivery.attempts,
+    delivery.owner,
+    delivery.everyones,
+    -- Somebody who sets the attempts to none starts the schedule over.
+    case when delivery.attempts > 0 then delivery.waited_ms else 0 end as waited_ms,
     delivery.lane,
     delivery.other_lane,
     delivery.commit_lsn::text as commit_lsn,

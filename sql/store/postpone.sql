@@ -4,10 +4,11 @@ update delivery
 set
     state = failed.state,
     attempts = failed.attempts,
+    waited_ms = failed.waited_ms,
     reason = failed.reason,
     next_attempt = clock_timestamp() + make_interval(secs => wait),
     claimed = false,
     updated_at = clock_timestamp()
-from unnest($1::text[], $2::integer[], $3::text[], $4::double precision[], $5::text[])
-    as failed (id, attempts, reason, wait, state)
+from unnest($1::text[], $2::integer[], $3::text[], $4::double precision[], $5::text[], $6::bigint[])
+    as failed (id, attempts, reason, wait, state, waited_ms)
 where delivery.id = failed.id

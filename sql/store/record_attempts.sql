@@ -1,16 +1,19 @@
 -- Writes attempts to the history.
 insert into attempt (
     delivery, hook, event, number, started_at, took_ms, delivered, status, error, url, request_headers, request_body,
-    response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane
+    response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane,
+    owner, everyones, method
 )
 select
     delivery, hook, event, number, started_at, took_ms, delivered, status, error, url, request_headers::jsonb, request_body,
-    response_headers::jsonb, response_body, commit_lsn::pg_lsn, event_index, commit_time, lane, other_lane
+    response_headers::jsonb, response_body, commit_lsn::pg_lsn, event_index, commit_time, lane, other_lane,
+    owner, everyones, method
 from unnest(
     $1::text[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::double precision[], $7::boolean[],
     $8::integer[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bytea[], $15::text[],
-    $16::bigint[], $17::timestamptz[], $18::bigint[], $19::bigint[]
+    $16::bigint[], $17::timestamptz[], $18::bigint[], $19::bigint[], $20::text[], $21::boolean[], $22::text[]
 ) as written (
     delivery, hook, event, number, started_at, took_ms, delivered, status, error, url, request_headers, request_body,
-    response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane
+    response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane,
+    owner, everyones, method
 )

@@ -1,10 +1,12 @@
 -- Saves a checkpoint: what is about to be confirmed to the slot, how far the transaction at which it stands is settled,
--- which hooks have been switched off ($8) and on ($9) by then, and which table they are in.
+-- which hooks have been switched off ($8; $11: whether what they hear is kept) and on ($9) by then, and which table they
+-- are in ($10).
 with switched_off as (
-    insert into off_hook (slot, hook)
-    select $1, hook
-    from unnest($8::text[]) as turned (hook)
-    on conflict do nothing
+    insert into off_hook (slot, hook, keeps)
+    select $1, hook, keeps
+    from unnest($8::text[], $11::boolean[]) as turned (hook, keeps)
+    on conflict (slot, hook) do update
+    set keeps = excluded.keeps
 ),
 
 switched_on as (

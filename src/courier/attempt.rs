@@ -11,8 +11,9 @@ use super::{
     Courier,
     availability::Outcome,
     disable::Disabled,
-    fate::{AT_ONCE, Failure, line_up},
-    retry::{self, Verdict},
+    fate::{AT_ONCE, Failure},
+    halves::{End, Halves},
+    retry::{self, Past, Signal, Verdict},
 };
 use crate::{
     delivery::{Delivery, attempt::Attempt, load::Load},
@@ -20,12 +21,13 @@ use crate::{
     journal::Entry,
     panics::caught,
     send::{Request, answer::Answer, traceparent},
-    store::{Fate, text::without_nul},
+    store::{DISOWNED, Fate, text::without_nul},
     trace::Ended,
 };
 
 /// A request that was made, and its answer.
 struct Asked {
+    begun: Instant,
     started_at: SystemTime,
     took: Duration,
     span: Option<traceparent::Context>,
@@ -47,46 +49,89 @@ impl Courier {
     pub(super) async fn try_fresh(
         self: &Arc<Self>,
         hook: &Arc<Hook>,
-        mut deliveries: Vec<Delivery>,
+        deliveries: Vec<Delivery>,
     ) -> (Outcome, Vec<(Delivery, Fate, String)>) {
-        match caught(self.attempt(hook, &mut deliveries)).await {
+        let (own, foreign) = self.part_foreign(hook, deliveries);
+        let mut halves = Halves::of(own);
+        let tried = caught(self.attempt(hook, &mut halves)).await;
+        let (outcome, panic) = match tried {
+            Ok(outcome) => (outcome, None),
             Err(panic) => {
                 self.set_aside(Some(hook), &panic);
-                (Outcome::Silent, self.after_panic(deliveries, &panic))
+                (Outcome::Silent, Some(panic))
             }
-            Ok(Ok(())) => {
-                deliveries.into_iter().for_each(Delivery::settle);
-                (Outcome::Arrived, Vec::new())
-            }
-            Ok(Err(Failure { fates, pause })) => {
-                let left = deliveries.into_iter().zip(fates);
-                let left = left.map(|(delivery, (fate, reason))| (delivery, fate, reason));
-                (Outcome::Failed { pause }, left.collect())
+        };
+        let mut left: Vec<(Delivery, Fate, String)> = foreign;
+        for (delivery, end) in halves.into_ends() {
+            match (end, &panic) {
+                (End::Arrived, _) => delivery.settle(),
+                (End::Left(fate, _), Some(panic)) => left.push((delivery, fate, panic.as_reason())),
+                (End::Left(fate, reason), None) => left.push((delivery, fate, reason)),
             }
         }
+        (outcome, left)
     }
 
-    /// Makes a request with all of these deliveries.
-    ///
-    /// # Errors
-    /// When it was not a success: what becomes of each delivery.
-    pub(super) async fn attempt(
+    /// Parts deliveries from those that are not of the hook's owner. These are dead.
+    pub(super) fn part_foreign(
         &self,
-        hook: &Arc<Hook>,
-        deliveries: &mut [Delivery],
-    ) -> Result<(), Failure> {
-        let Some(load) = Load::new(hook.delivery.batch, deliveries) else {
-            return Ok(());
-        };
-        let asked = self.ask_endpoint(hook, &load).await;
-        let Err(refused) = self.record_answer(hook, &load, asked, deliveries) else {
-            return Ok(());
-        };
-        if let Some(disabled) = &refused.disabled {
-            // Boxed, because it is rare, and would double the memory that every request takes.
-            Box::pin(self.disable(hook, disabled, &refused.answer)).await;
+        hook: &Hook,
+        deliveries: Vec<Delivery>,
+    ) -> (Vec<Delivery>, Vec<(Delivery, Fate, String)>) {
+        let owner = hook.owner.as_deref();
+        let (own, foreign): (Vec<_>, Vec<_>) = deliveries
+            .into_iter()
+            .partition(|delivery| delivery.whose.may_go_to(owner));
+        let foreign = foreign.into_iter().map(|delivery| {
+            self.log_dead(&delivery, DISOWNED);
+            (delivery, Fate::Dead, DISOWNED.to_owned())
+        });
+        (own, foreign.collect())
+    }
+
+    /// Makes a request with all of these deliveries, and further ones with parts of them where the endpoint refuses
+    /// what it carries. Returns what they say of the endpoint.
+    pub(super) async fn attempt(&self, hook: &Arc<Hook>, halves: &mut Halves) -> Outcome {
+        let begun = Instant::now();
+        let (mut requests, mut has_arrived) = (0, false);
+        while let Some(deliveries) = halves.next() {
+            let in_time = begun.elapsed() < hook.delivery.timeout && self.goes_on(hook);
+            let load =
+                Load::new(hook.delivery.batch, deliveries).filter(|_| requests == 0 || in_time);
+            let Some(load) = load else {
+                halves.stop();
+                break;
+            };
+            requests += 1;
+            let asked = self.ask_endpoint(hook, &load).await;
+            let is_of_content = retry::is_of_content(&asked.answer);
+            let is_halved = is_of_content && deliveries.len() > 1;
+            let answered = self.record_answer(hook, &load, asked, deliveries, is_halved);
+            let Err(refused) = answered else {
+                has_arrived = true;
+                halves.arrived();
+                continue;
+            };
+            if is_halved {
+                halves.halve();
+                continue;
+            }
+            if let Some(disabled) = &refused.disabled {
+                // Boxed, because it is rare, and would double the memory that every request takes.
+                Box::pin(self.disable(hook, disabled, &refused.answer)).await;
+            }
+            let Failure { fates, pause } = self.failure(hook, deliveries, refused);
+            halves.failed(fates);
+            if !is_of_content {
+                halves.stop();
+                return Outcome::Failed { pause };
+            }
         }
-        Err(self.failure(hook, deliveries, refused))
+        match (requests, has_arrived) {
+            (0, _) => Outcome::Silent,
+            (_, true) => Outcome::Arrived,
+            (_, false) => Outcome::Failed { pause: None },
+        }
     }
 
     async fn ask_endpoint(&self, hook: &Arc<Hook>, load: &Load) -> Asked {
@@ -111,6 +156,7 @@ impl Courier {
             }
         };
         Asked {
+            begun: started,
             started_at,
             took: started.elapsed(),
             span,
@@ -118,18 +164,23 @@ impl Courier {
         }
     }
 
-    /// Counts the attempt, and passes it on to everyone who watches attempts.
+    /// Counts the attempt, and passes it on to everyone who watches attempts. What is decided after one that
+    /// `is_halved` is of no account: its halves are still to be sent.
     fn record_answer(
         &self,
         hook: &Arc<Hook>,
         load: &Load,
         asked: Asked,
         deliveries: &mut [Delivery],
+        is_halved: bool,
     ) -> Result<(), Refused> {
-        let verdicts = count_attempt(hook, &asked.answer, deliveries);
+        let signal = Signal::of(&asked.answer, SystemTime::now());
+        let patience = self.keep_pace(hook, signal, asked.begun);
+        let verdicts = count_attempt(hook, &asked.answer, deliveries, patience, is_halved);
         // Whether it is a success, or the end of the hook, depends on the answer alone.
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
-        let disabled = self.should_disable(hook, verdicts.first());
+        let judged = verdicts.first().filter(|_| !is_halved);
+        let disabled = self.should_disable(hook, judged, signal, asked.begun);
         self.context.meters.attempted(delivered, asked.took);
         if let (Some(traces), Some(span)) = (&self.context.traces, asked.span) {
             let ended = Ended {
@@ -155,6 +206,15 @@ impl Courier {
             answer,
             disabled,
         })
+    }
+
+    /// Notes what an answer says of how much the endpoint can take. Returns for how long it is left alone at least if
+    /// it asks for time.
+    fn keep_pace(&self, hook: &Hook, signal: Signal, begun: Instant) -> Duration {
+        let now = Instant::now();
+        let pace = &mut self.state().pace;
+        pace.record(signal, hook.delivery.concurrency, begun, now);
+        pace.patience(now)
     }
 
     /// Passes the attempt of each delivery on to the journal and to the history.
@@ -187,6 +247,7 @@ impl Courier {
                 event: Arc::clone(&delivery.event),
                 position: delivery.position,
                 commit_time: delivery.commit_time,
+                whose: delivery.whose.clone(),
                 place: delivery.place,
                 content_type: Arc::clone(&load.content_type),
                 number: delivery.attempts,
@@ -210,8 +271,12 @@ impl Courier {
         let ends = deliveries.iter().zip(verdicts);
         let ends = ends.map(|(delivery, verdict)| match verdict {
             _ if disabled.is_some() => (Fate::Retry(AT_ONCE), answer.clone()),
-            Verdict::TryAgain { after, throttle } => {
-                pause = pause.max(throttle.then_some(after));
+            Verdict::TryAgain {
+                after,
+                pause: asked_for,
+                ..
+            } => {
+                pause = pause.max(asked_for);
                 tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, attempt = delivery.attempts, retry_in = ?after, answer, "an attempt failed");
                 (Fate::Retry(after), answer.clone())
             }
@@ -221,23 +286,34 @@ impl Courier {
             }
             Verdict::Delivered | Verdict::Disable { .. } => (Fate::Retry(AT_ONCE), answer.clone()),
         });
-        let (fates, reasons): (Vec<Fate>, Vec<String>) = ends.unzip();
-        let places = deliveries.iter().map(|delivery| delivery.place);
-        let lined_up = line_up(places.zip(fates));
         Failure {
-            fates: lined_up.into_iter().zip(reasons).collect(),
+            fates: ends.collect(),
             pause,
         }
     }
 }
 
 /// Counts an attempt of each delivery, and decides what follows from the answer.
-fn count_attempt(hook: &Hook, answer: &Answer, deliveries: &mut [Delivery]) -> Vec<Verdict> {
+fn count_attempt(
+    hook: &Hook,
+    answer: &Answer,
+    deliveries: &mut [Delivery],
+    patience: Duration,
+    is_halved: bool,
+) -> Vec<Verdict> {
     let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
     let retries = &hook.delivery.retries;
     let verdicts = deliveries.iter_mut().map(|delivery| {
         delivery.attempts += 1;
-        retry::verdict(answer, delivery.attempts, retries, now, jitter)
+        let past = Past {
+            attempts: delivery.attempts,
+            waited: delivery.waited,
+        };
+        let verdict = retry::verdict(answer, past, retries, patience, now, jitter);
+        if let (Verdict::TryAgain { waited, .. }, false) = (&verdict, is_halved) {
+            delivery.waited = Some(*waited);
+        }
+        verdict
     });
     verdicts.collect()
 }

@@ -62,7 +62,10 @@ impl Availability {
                 if let Some(pause) = pause {
                     self.not_before = self.not_before.max(now + pause);
                 }
-                self.breaker.failed(now);
+                // Who asks for time is there. The pause is enough, unless only this answer was waited for.
+                if pause.is_none() || !self.breaker.is_closed() {
+                    self.breaker.failed(now);
+                }
             }
             Outcome::Silent => self.breaker.spared(now),
         }

@@ -13,9 +13,6 @@ use crate::{
     hook::Hook,
 };
 
-/// The most bytes of an array, unless it has a single member.
-pub const LARGEST: usize = 20 << 20;
-
 /// A request in the making.
 #[derive(Debug)]
 pub struct Gathering {
@@ -51,7 +48,8 @@ impl Gathering {
         if let Some(content_type) = &self.content_type {
             let is_same_hook =
                 self.hook.as_ref().map(Arc::as_ptr) == hook.as_ref().map(Arc::as_ptr);
-            let fits = bytes <= LARGEST && *content_type == delivery.content_type;
+            let largest = self.rule.map_or(0, |rule| rule.max_bytes);
+            let fits = bytes <= largest && *content_type == delivery.content_type;
             self.full |= !fits || !is_same_hook;
         }
         if self.full {
@@ -197,6 +195,7 @@ mod tests {
             ledger::{Ledger, Opened},
             load::Load,
             memory_budget::MemoryBudget,
+            whose::Whose,
         },
         event::Position,
         hook::HookId,
@@ -206,10 +205,15 @@ mod tests {
     const JSON: &str = "application/json";
     const EVENTS: &str = "application/cloudevents+json";
     const SECOND: Duration = Duration::from_secs(1);
+    const LARGEST: usize = 1 << 20;
 
     fn rule(max: usize) -> Option<Batch> {
         let max = max.try_into().unwrap();
-        Some(Batch { max, wait: SECOND })
+        Some(Batch {
+            max,
+            max_bytes: LARGEST,
+            wait: SECOND,
+        })
     }
 
     fn delivery(number: u64, place: Place, content_type: &str, bytes: usize) -> Delivery {
@@ -224,7 +228,9 @@ mod tests {
             place,
             body: vec![b'1'; bytes].into(),
             content_type: content_type.into(),
+            whose: Whose::Everyone,
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit: None,
             asked: None,
             held: None,
@@ -279,7 +285,7 @@ mod tests {
                 1,
             ),
             (
-                "20 MiB with brackets and commas",
+                "1 MiB with brackets and commas",
                 rule(9),
                 vec![
                     delivery(1, Place::One(1), JSON, LARGEST - 5),

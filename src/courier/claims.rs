@@ -25,6 +25,11 @@ const CLAIMED_BYTES: usize = 4 << 20;
 const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 
 impl Courier {
+    /// How many requests may be made beside each other.
+    pub(super) fn allowed(&self, hook: &Hook) -> usize {
+        self.state().pace.allowed(hook.delivery.concurrency)
+    }
+
     /// Sends what was claimed, as far as the hook allows.
     pub(super) fn send_claimed(self: &Arc<Self>, round: &mut Round) {
         let Some(hook) = self.hook_if_active() else {
@@ -32,7 +37,7 @@ impl Courier {
             return;
         };
         let now = Instant::now();
-        while round.in_flight < hook.delivery.concurrency.get() && !round.claims.queue.is_empty() {
+        while round.in_flight < self.allowed(&hook) && !round.claims.queue.is_empty() {
             let breaker = round.availability.breaker();
             if !breaker.allows(now) {
                 if breaker.opens_at().is_some() {
@@ -76,7 +81,7 @@ impl Courier {
         if poll_at > Instant::now() {
             return Some(poll_at);
         }
-        let share = share(round, hook)?;
+        let share = share(round, hook, state.pace.allowed(hook.delivery.concurrency))?;
         state.poll_at = None;
         round.claims.is_pending = true;
         let (courier, hook_then) = (Arc::clone(self), Arc::clone(hook));
@@ -158,11 +163,11 @@ impl Courier {
 }
 
 /// How much is to be claimed now; `None` where nothing is.
-fn share(round: &mut Round, hook: &Hook) -> Option<Share> {
+fn share(round: &mut Round, hook: &Hook, allowed: usize) -> Option<Share> {
     let breaker = round.availability.breaker();
     // As many runs are claimed as can be on their way, and as many again that wait for their turn.
     let runs = match (breaker.is_closed(), breaker.opens_at()) {
-        (true, _) => (hook.delivery.concurrency.get() * 2).saturating_sub(round.in_flight),
+        (true, _) => (allowed * 2).saturating_sub(round.in_flight),
         (false, Some(_)) => 1,
         // A probe is on its way, and its answer decides whether more is claimed.
         (false, None) => 0,
@@ -182,7 +187,7 @@ fn share(round: &mut Round, hook: &Hook) -> Option<Share> {
             lanes: rule.max.get(),
             behind: rule.max.get().saturating_mul(RUN),
             of_lane: usize::MAX,
-            bytes: batch::LARGEST,
+            bytes: rule.max_bytes.max(CLAIMED_BYTES),
         },
     })
 }

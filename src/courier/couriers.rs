@@ -35,7 +35,11 @@ impl Couriers {
             self.by_hook.retain(|_, courier| !courier.is_removable());
             self.sweep_at = FEW.max(self.by_hook.len() * 2);
         }
-        self.courier(&hook.id, Some(hook)).hand(delivery);
+        let courier = self.courier(&hook.id, Some(hook));
+        if !hook.active {
+            courier.keep();
+        }
+        courier.hand(delivery);
     }
 
     /// Has the hook's courier deliver what was parked for it before we started. The hook may be disabled.

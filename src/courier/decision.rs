@@ -83,7 +83,8 @@ impl First {
 /// How things stand with the hook and its endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct View {
-    /// How many requests may be made beside each other; `None` where the hook is disabled.
+    /// How many requests may be made beside each other, as far as the hook and the endpoint allow; `None` where the
+    /// hook is disabled.
     pub(super) concurrency: Option<usize>,
     /// How many requests, or runs of them, are being made.
     pub(super) in_flight: usize,

@@ -7,7 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Courier, retry::Verdict};
+use super::{
+    Courier,
+    retry::{Signal, Verdict},
+};
 use crate::{
     hook::Hook,
     store::{Disabling, Write},
@@ -27,6 +30,8 @@ impl Courier {
         &self,
         hook: &Hook,
         verdict: Option<&Verdict>,
+        signal: Signal,
+        begun: Instant,
     ) -> Option<Disabled> {
         let now = Instant::now();
         let streak = &mut self.state().streak;
@@ -42,7 +47,8 @@ impl Courier {
                 gone: *gone,
             }),
             Verdict::TryAgain { .. } | Verdict::Dead { .. } => {
-                if streak.failed(now) {
+                let counts = signal != Signal::Asked { expressly: true };
+                if streak.failed(begun, now, counts) {
                     self.save_streak(Some(SystemTime::now()));
                 }
                 let reason = streak.reason_to_disable(hook.delivery.disable_after, now)?;
@@ -55,7 +61,7 @@ impl Courier {
     }
 
     /// Has it written down when the streak of failures began, so that it survives us.
-    fn save_streak(&self, since: Option<SystemTime>) {
+    pub(super) fn save_streak(&self, since: Option<SystemTime>) {
         let hook = self.id.clone();
         self.context
             .store
@@ -96,6 +102,7 @@ impl Courier {
                 .checked_sub(lasted)
                 .unwrap_or(SystemTime::UNIX_EPOCH),
             last_answer,
+            kept: true,
         };
         self.context.store.disable(&disabling).await;
     }

@@ -92,7 +92,7 @@ impl Courier {
         now: Instant,
     ) -> View {
         let mut view = View {
-            concurrency: hook.map(|hook| hook.delivery.concurrency.get()),
+            concurrency: hook.map(|hook| self.allowed(hook)),
             in_flight: round.in_flight,
             pause: round.availability.pause(now),
             is_probing: round.availability.breaker().is_probing(),

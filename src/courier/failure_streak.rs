@@ -11,7 +11,10 @@ use crate::config::DisableAfter;
 pub struct FailureStreak {
     /// When the first of them was; `None` where the last attempt succeeded, or there was none.
     began: Option<Instant>,
+    /// How many there were, one after the other.
     failures: u32,
+    /// When the last of those was known.
+    counted_at: Option<Instant>,
 }
 
 impl FailureStreak {
@@ -19,7 +22,7 @@ impl FailureStreak {
     pub fn resumed(began: Instant) -> Self {
         Self {
             began: Some(began),
-            failures: 0,
+            ..Self::default()
         }
     }
 
@@ -34,9 +37,15 @@ impl FailureStreak {
         self.began.map_or(Duration::ZERO, lasted)
     }
 
-    /// An attempt failed. Returns whether a streak begins with it.
-    pub fn failed(&mut self, now: Instant) -> bool {
-        self.failures = self.failures.saturating_add(1);
+    /// An attempt failed that was begun at `begun`. Returns whether a streak begins with it.
+    ///
+    /// Attempts that failed beside each other are one failure, however many were in flight. Where the endpoint has
+    /// asked for time, so that it `counts` not, it is none.
+    pub fn failed(&mut self, begun: Instant, now: Instant, counts: bool) -> bool {
+        if counts && self.counted_at.is_none_or(|counted_at| begun >= counted_at) {
+            self.failures = self.failures.saturating_add(1);
+            self.counted_at = Some(now);
+        }
         let begins = self.began.is_none();
         self.began.get_or_insert(now);
         begins
@@ -72,8 +81,11 @@ mod tests {
     fn five_days_without_one_success_are_enough_and_a_success_begins_anew() {
         let (limit, now) = (DisableAfter::Time(5 * DAY), Instant::now());
         let mut streak = FailureStreak::default();
-        assert!(streak.failed(now), "it begins");
-        assert!(!streak.failed(now + 4 * DAY), "it goes on");
+        assert!(streak.failed(now, now, true), "it begins");
+        assert!(
+            !streak.failed(now + 4 * DAY, now + 4 * DAY, true),
+            "it goes on"
+        );
         assert_eq!(
             streak.reason_to_disable(limit, now + 5 * DAY - Duration::from_secs(1)),
             None
@@ -84,7 +96,7 @@ mod tests {
         );
         assert!(streak.succeeded() && !streak.succeeded());
         assert_eq!(streak.reason_to_disable(limit, now + 50 * DAY), None);
-        streak.failed(now + 50 * DAY);
+        streak.failed(now + 50 * DAY, now + 50 * DAY, true);
         assert_eq!(streak.reason_to_disable(limit, now + 54 * DAY), None);
         assert!(streak.reason_to_disable(limit, now + 55 * DAY).is_some());
     }
@@ -94,18 +106,32 @@ mod tests {
         let (limit, now) = (DisableAfter::Failures(3), Instant::now());
         let mut streak = FailureStreak::default();
         for _ in 0..2 {
-            streak.failed(now);
-            streak.failed(now);
+            streak.failed(now, now, true);
+            streak.failed(now, now, true);
             assert_eq!(streak.reason_to_disable(limit, now + 90 * DAY), None);
             streak.succeeded();
         }
         for _ in 0..3 {
-            streak.failed(now);
+            streak.failed(now, now, true);
         }
         assert_eq!(
             streak.reason_to_disable(limit, now).unwrap(),
             "it has failed 3 times in a row"
         );
+    }
+
+    #[test]
+    fn failures_beside_each_other_are_one_and_those_that_ask_for_time_are_none() {
+        let (limit, start) = (DisableAfter::Failures(2), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut streak = FailureStreak::default();
+        for ended in 1..17 {
+            streak.failed(start, at(ended), true);
+        }
+        streak.failed(at(20), at(21), false);
+        assert_eq!(streak.reason_to_disable(limit, at(21)), None);
+        streak.failed(at(22), at(23), true);
+        assert!(streak.reason_to_disable(limit, at(23)).is_some());
     }
 
     #[test]
@@ -117,6 +143,6 @@ mod tests {
                 .reason_to_disable(DisableAfter::Time(5 * DAY), now)
                 .is_some()
         );
-        assert!(!streak.failed(now));
+        assert!(!streak.failed(now, now, true));
     }
 }

@@ -13,6 +13,7 @@ pub mod breaker;
 pub mod context;
 pub mod couriers;
 pub mod failure_streak;
+pub mod pace;
 pub mod retry;
 pub mod throughput;
 
@@ -23,6 +24,7 @@ mod decision;
 mod disable;
 mod dispatch;
 mod fate;
+mod halves;
 mod leases;
 mod parked;
 mod parking;
@@ -32,19 +34,19 @@ mod round;
 mod task;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
-use self::{context::Context, failure_streak::FailureStreak};
+use self::{context::Context, failure_streak::FailureStreak, pace::Pace};
 use crate::{
-    delivery::{Delivery, backlog::Backlog, lane::Place},
+    delivery::{Delivery, backlog::Backlog, lane::Place, whose::Whose},
     hook::{Hook, HookId},
     lock::lock,
     send::{Endpoint, answer::Failure},
-    store::Parker,
+    store::{DISOWNED, Parker, Write},
 };
 
 /// The courier of one hook.
@@ -73,8 +75,12 @@ struct State {
     backlog: Backlog,
     /// When to look for what is due in the table; `None` while nothing in it has a time.
     poll_at: Option<Instant>,
+    /// The owner of the hook as it was seen last, and whether it was seen at all. What is not theirs is dead.
+    owner: Option<Whose>,
     /// The failures since the last success.
     streak: FailureStreak,
+    /// How much the endpoint can take.
+    pace: Pace,
     /// Whether others need the memory, so that what is not being sent is to be parked.
     memory_wanted: bool,
     /// Whether there is a task that will see all this.
@@ -93,6 +99,7 @@ impl Courier {
     pub fn new(context: Arc<Context>, id: HookId, hook: Option<Arc<Hook>>) -> Arc<Self> {
         let state = State {
             active: hook.is_some(),
+            owner: hook.as_ref().map(|hook| Whose::of(hook.owner.as_ref())),
             hook,
             endpoint: None,
             arrived: Vec::new(),
@@ -100,6 +107,7 @@ impl Courier {
             backlog: Backlog::default(),
             poll_at: None,
             streak: FailureStreak::default(),
+            pace: Pace::default(),
             memory_wanted: false,
             running: false,
         };
@@ -121,12 +129,14 @@ impl Courier {
         self.change(|state| state.poll_at = Some(Instant::now()));
     }
 
-    /// Counts what is parked and was not counted yet, and looks for what is due of it.
+    /// Counts what is parked and was not counted yet, and looks for what is due of it. What is not the hook's owner's
+    /// is given up.
     pub fn resume(self: &Arc<Self>, parked: Backlog) {
         self.change(|state| {
             state.backlog.extend(parked);
             state.poll_at = Some(Instant::now());
         });
+        self.disown();
     }
 
     /// Goes on with a streak of failures that had lasted for this long when we started.
@@ -138,17 +148,70 @@ impl Courier {
 
     /// The hook has been made, changed or enabled. What is parked goes where the hook points now; what the stream has
     /// handed over still has its first attempt where it pointed then.
+    ///
+    /// Where the hook has another owner now, what waits for the one before is given up.
     pub fn update(self: &Arc<Self>, hook: Arc<Hook>) {
+        let owner = Whose::of(hook.owner.as_ref());
+        let mut is_others = false;
         self.change(|state| {
+            is_others = state.owner.replace(owner.clone()) != Some(owner);
             state.hook = Some(hook);
             state.active = true;
             state.poll_at = Some(Instant::now());
         });
+        if is_others {
+            self.begin_anew();
+            self.disown();
+        }
+    }
+
+    /// Forgets how the endpoint fared, which was that of another owner.
+    fn begin_anew(&self) {
+        let ended = {
+            let mut state = self.state();
+            state.pace = Pace::default();
+            state.streak.succeeded()
+        };
+        if ended {
+            self.save_streak(None);
+        }
+    }
+
+    /// Has given up what is parked and not the hook's owner's, where the hook has been seen.
+    fn disown(self: &Arc<Self>) {
+        let owner = {
+            let state = self.state();
+            match &state.owner {
+                Some(owner) if !state.backlog.is_empty() => owner.owner().map(Arc::from),
+                Some(_) | None => return,
+            }
+        };
+        let parker: Arc<dyn Parker> = Arc::<Self>::clone(self);
+        self.context.store.enqueue(Write::Disown {
+            hook: self.id.clone(),
+            owner,
+            parker,
+        });
+    }
+
+    /// Whether a delivery belongs to somebody else than the hook, as far as that is known.
+    fn is_foreign(&self, delivery: &Delivery) -> bool {
+        let state = self.state();
+        let owner = state.owner.as_ref();
+        owner.is_some_and(|owner| !delivery.whose.may_go_to(owner.owner()))
     }
 
     /// The hook has been disabled or removed. What was handed over before gets its one attempt.
     pub fn deactivate(self: &Arc<Self>) {
         self.change(|state| state.active = false);
+    }
+
+    /// The hook is disabled and goes on hearing: what is handed over from now on is parked.
+    pub fn keep(self: &Arc<Self>) {
+        self.change(|state| {
+            state.hook = None;
+            state.active = false;
+        });
     }
 
     /// Parks what waits, because others need the memory.
@@ -232,6 +295,24 @@ impl Parker for Courier {
                 state.poll_by(Instant::now() + due_in);
             }
         });
+    }
+
+    fn disowned(self: Arc<Self>, places: Vec<Place>, more: bool) {
+        let given_up = places.len() as u64;
+        self.change(|state| {
+            for place in places {
+                state.backlog.remove(place);
+            }
+            // What stood behind them may be due.
+            state.poll_by(Instant::now());
+        });
+        if given_up > 0 {
+            self.context.meters.dead.fetch_add(given_up, Relaxed);
+            tracing::warn!(hook = %self.id, deliveries = given_up, reason = DISOWNED, "deliveries are dead");
+        }
+        if more {
+            self.disown();
+        }
     }
 
     fn poll_table(self: Arc<Self>) {

@@ -9,6 +9,7 @@ use super::{
     availability::Outcome,
     batch::Run,
     fate::{AT_ONCE, Failure},
+    halves::{End, Halves},
     permission::Permitted,
 };
 use crate::{
@@ -86,7 +87,7 @@ impl Courier {
     }
 
     /// Whether a run of this hook may go on. What waits goes where the hook points now, and nowhere when we stop.
-    fn goes_on(&self, hook: &Arc<Hook>) -> bool {
+    pub(super) fn goes_on(&self, hook: &Arc<Hook>) -> bool {
         let now = self.hook_if_active();
         !self.context.stop.is_cancelled() && now.is_some_and(|now| Arc::ptr_eq(&now, hook))
     }
@@ -98,27 +99,27 @@ impl Courier {
         deliveries: Vec<Delivery>,
         results: &mut Results,
     ) {
+        let (own, foreign) = self.part_foreign(hook, deliveries);
+        for (delivery, fate, reason) in foreign {
+            results.add_left(delivery, fate, reason);
+        }
         let Permitted {
-            mut deliveries,
+            deliveries,
             withheld,
             unknown,
-        } = self.check_permission(hook, deliveries).await;
-        let (outcome, failure) = match unknown {
-            Some(failure) => (Outcome::Silent, Some(failure)),
-            None if deliveries.is_empty() => (Outcome::Silent, None),
-            None => match self.attempt(hook, &mut deliveries).await {
-                Ok(()) => (Outcome::Arrived, None),
-                Err(failure) => {
-                    let pause = failure.pause;
-                    (Outcome::Failed { pause }, Some(failure))
-                }
-            },
-        };
-        results.add_outcome(outcome);
+        } = self.check_permission(hook, own).await;
         results.gone.extend(withheld.into_iter().map(stood));
-        match failure {
-            None => results.gone.extend(deliveries.into_iter().map(stood)),
-            Some(failure) => results.add_failed(deliveries, failure),
+        if let Some(failure) = unknown {
+            results.add_outcome(Outcome::Silent);
+            return results.add_failed(deliveries, failure);
+        }
+        let mut halves = Halves::of(deliveries);
+        results.add_outcome(self.attempt(hook, &mut halves).await);
+        for (delivery, end) in halves.into_ends() {
+            match end {
+                End::Arrived => results.gone.push(stood(delivery)),
+                End::Left(fate, reason) => results.add_left(delivery, fate, reason),
+            }
         }
     }
 }
@@ -131,15 +132,20 @@ impl Results {
     }
 
     fn add_failed(&mut self, deliveries: Vec<Delivery>, failure: Failure) {
-        let each = deliveries.into_iter().zip(failure.fates);
-        self.failed
-            .extend(each.map(|(delivery, (fate, reason))| Failed {
-                id: delivery.id,
-                place: delivery.place,
-                attempts: delivery.attempts,
-                fate,
-                reason,
-            }));
+        for (delivery, (fate, reason)) in deliveries.into_iter().zip(failure.fates) {
+            self.add_left(delivery, fate, reason);
+        }
+    }
+
+    fn add_left(&mut self, delivery: Delivery, fate: Fate, reason: String) {
+        self.failed.push(Failed {
+            id: delivery.id,
+            place: delivery.place,
+            attempts: delivery.attempts,
+            waited: delivery.waited,
+            fate,
+            reason,
+        });
     }
 
     fn report(&mut self) -> Report {

@@ -5,13 +5,17 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use super::Courier;
 use crate::{
     delivery::{Delivery, Unfit},
-    store::{Fate, Parker, Write},
+    store::{DISOWNED, Fate, Parker, Write},
 };
 
 impl Courier {
     /// Parks a delivery without an attempt: with this fate, unless something of its lane is parked already, or it
     /// cannot be sent at all.
     pub(super) fn park_unsent(self: &Arc<Self>, mut delivery: Delivery, fate: Fate) {
+        if self.is_foreign(&delivery) {
+            self.log_dead(&delivery, DISOWNED);
+            return self.park(delivery, Fate::Dead, Some(DISOWNED.to_owned()));
+        }
         let (fate, reason) = match delivery.unfit.clone() {
             None => (fate, None),
             Some(Unfit::Flawed(flaw)) => {
@@ -22,7 +26,7 @@ impl Courier {
                 delivery.attempts += 1;
                 let hook = self.state().hook.clone();
                 let fate = hook.map_or(fate, |hook| {
-                    self.postpone_unknown(&delivery, &hook, &reason)
+                    self.postpone_unknown(&mut delivery, &hook, &reason)
                 });
                 (fate, Some(reason))
             }

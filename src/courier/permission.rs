@@ -1,12 +1,12 @@
 //! Whether parked deliveries may still be sent: where a table has `visible`, the database is asked again before each
 //! attempt.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{
     Courier,
     fate::{AT_ONCE, Failure, line_up},
-    retry::{self, Verdict},
+    retry::{self, Past, Verdict},
 };
 use crate::{
     delivery::Delivery,
@@ -114,12 +114,22 @@ impl Courier {
 
     /// What becomes of a delivery for which it is not known whether the owner may see it: the same as after an attempt
     /// that failed.
-    pub(super) fn postpone_unknown(&self, delivery: &Delivery, hook: &Hook, reason: &str) -> Fate {
+    pub(super) fn postpone_unknown(
+        &self,
+        delivery: &mut Delivery,
+        hook: &Hook,
+        reason: &str,
+    ) -> Fate {
         let answer = Answer::Failed(answer::Failure::Unasked(reason.to_owned()));
         let (now, jitter) = (SystemTime::now(), rand::random_range(0.0..1.0));
         let retries = &hook.delivery.retries;
-        match retry::verdict(&answer, delivery.attempts, retries, now, jitter) {
-            Verdict::TryAgain { after, .. } => {
+        let past = Past {
+            attempts: delivery.attempts,
+            waited: delivery.waited,
+        };
+        match retry::verdict(&answer, past, retries, Duration::ZERO, now, jitter) {
+            Verdict::TryAgain { after, waited, .. } => {
+                delivery.waited = Some(waited);
                 tracing::warn!(hook = %hook.id, event = %delivery.event, id = %delivery.id, retry_in = ?after, reason, "a delivery is held back");
                 Fate::Retry(after)
             }

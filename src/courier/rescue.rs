@@ -13,11 +13,10 @@ use futures_util::StreamExt;
 
 use super::{
     Courier,
-    fate::{AT_ONCE, line_up},
+    fate::AT_ONCE,
     round::{Done, Round},
 };
 use crate::{
-    delivery::Delivery,
     hook::Hook,
     panics::{Panic, caught},
     store::{Fate, Parker, Write},
@@ -65,19 +64,6 @@ impl Courier {
         self.context
             .tasks
             .spawn(async move { context.store.note_panic(&id, &reason).await });
-    }
-
-    /// What becomes of deliveries whose request has panicked: they are parked until the hook goes on.
-    pub(super) fn after_panic(
-        &self,
-        deliveries: Vec<Delivery>,
-        panic: &Panic,
-    ) -> Vec<(Delivery, Fate, String)> {
-        let places = deliveries.iter().map(|delivery| delivery.place);
-        let fates = line_up(places.map(|place| (place, Fate::Retry(AT_ONCE))));
-        let each = deliveries.into_iter().zip(fates);
-        each.map(|(delivery, fate)| (delivery, fate, panic.as_reason()))
-            .collect()
     }
 
     /// Parks all that a round holds, and makes due again what it has claimed. What is being sent comes first, because
@@ -139,12 +125,17 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Pattern},
-        courier::{availability::Outcome, context::Context},
+        courier::{
+            availability::Outcome,
+            context::Context,
+            halves::{End, Halves},
+        },
         delivery::{
-            Held, Unfit,
+            Delivery, Held, Unfit,
             lane::Place,
             ledger::{Ledger, Opened},
             memory_budget::MemoryBudget,
+            whose::Whose,
         },
         event::Position,
         history::History,
@@ -207,7 +198,9 @@ mod tests {
             place: Place::One(lane),
             body: "{}".into(),
             content_type: "application/json".into(),
+            whose: Whose::Everyone,
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit: None,
             asked: None,
             held: Some(Held {
@@ -330,10 +323,15 @@ mod tests {
         for number in 1..3 {
             deliveries.push(delivery(&courier, &ledger, number, 7).await);
         }
-        let panic = caught_now(|| panic!("a bug")).unwrap_err();
-        let left = courier.after_panic(deliveries, &panic);
-        let fates: Vec<_> = left.iter().map(|(_, fate, _)| *fate).collect();
+        let mut halves = Halves::of(deliveries);
+        assert_eq!(halves.next().map(|going| going.len()), Some(2));
+        // Nothing is said of how the request ended.
+        let left = halves.into_ends().into_iter().map(|(_, end)| end);
+        let fates = left.map(|end| match end {
+            End::Left(fate, _) => fate,
+            End::Arrived => panic!("nobody said so"),
+        });
+        let fates: Vec<_> = fates.collect();
         assert_eq!(fates, [Fate::Retry(AT_ONCE), Fate::Behind]);
-        assert!(left[0].2.starts_with("rowhook panicked on it: a bug ("));
     }
 }

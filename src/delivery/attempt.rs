@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::lane::Place;
+use super::{lane::Place, whose::Whose};
 use crate::{event::Position, hook::Hook, send::answer::Answer};
 
 /// One request of a delivery, and what came of it.
@@ -25,6 +25,8 @@ pub struct Attempt {
     pub position: Position,
     /// When the row was committed.
     pub commit_time: SystemTime,
+    /// Whose the delivery is.
+    pub whose: Whose,
     /// The lanes that the delivery stands in.
     pub place: Place,
     /// The content type of the request.

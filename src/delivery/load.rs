@@ -82,17 +82,25 @@ fn of_array(content_type: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::{delivery::lane::Place, event::Position, postgres::Lsn};
+    use crate::{
+        delivery::{lane::Place, whose::Whose},
+        event::Position,
+        postgres::Lsn,
+    };
 
     const JSON: &str = "application/json";
     const EVENTS: &str = "application/cloudevents+json";
 
     fn rule(max: usize) -> Option<Batch> {
         let (max, wait) = (max.try_into().unwrap(), std::time::Duration::from_secs(1));
-        Some(Batch { max, wait })
+        Some(Batch {
+            max,
+            max_bytes: 1 << 20,
+            wait,
+        })
     }
 
     fn delivery(number: u64, content_type: &str) -> Delivery {
@@ -107,7 +115,9 @@ mod tests {
             place: Place::One(number),
             body: "1".into(),
             content_type: content_type.into(),
+            whose: Whose::Everyone,
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit: None,
             asked: None,
             held: None,

@@ -10,13 +10,17 @@ pub mod lane;
 pub mod ledger;
 pub mod load;
 pub mod memory_budget;
+pub mod whose;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use self::{lane::Place, ledger::Ticket, memory_budget::Permit};
+use self::{lane::Place, ledger::Ticket, memory_budget::Permit, whose::Whose};
 use crate::{event::Position, hook::Hook, lookup::permission::VisibilityCheck};
 
 /// One event for one hook.
@@ -36,8 +40,12 @@ pub struct Delivery {
     pub body: Bytes,
     /// The content type of the body.
     pub content_type: Arc<str>,
+    /// Whose it is.
+    pub whose: Whose,
     /// How many attempts have been made.
     pub attempts: u32,
+    /// How much of its schedule's time is over; `None`: only the number of attempts is known.
+    pub waited: Option<Duration>,
     /// Why it is not sent as it comes from the stream; `None` where it is.
     pub unfit: Option<Unfit>,
     /// What the owner of the hook has to be allowed to see. It is asked again before each attempt from the table.

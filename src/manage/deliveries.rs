@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::{Actor, Admin, Error, Page, PageRequest, Result};
-use crate::postgres::time::timestamp;
+use crate::{delivery::whose::Whose, postgres::time::timestamp};
 
 /// The most bytes of a body that are shown.
 const SHOWN: usize = 256 << 10;
@@ -24,6 +24,8 @@ pub struct Delivery {
     pub hook: String,
     /// The event's name.
     pub event: String,
+    /// Whose it is: the owner that the hook had then. Null for a hook that heard the events of everyone.
+    pub owner: Option<String>,
     /// What has become of it.
     pub state: State,
     /// How the last attempt failed, or why the delivery was given up.
@@ -40,6 +42,9 @@ pub struct Delivery {
     pub position: Option<String>,
     /// When it was parked or delivered.
     pub at: String,
+    /// Whose it is, as far as that was noted.
+    #[serde(skip)]
+    pub(super) whose: Whose,
     /// What the list is sorted by, for the cursor.
     #[serde(skip)]
     sort: Option<SystemTime>,
@@ -101,6 +106,8 @@ pub struct Attempt {
     pub status: Option<i32>,
     /// Why there was no response.
     pub error: Option<String>,
+    /// The method of the request, if that is known.
+    pub method: Option<String>,
     /// The URL, without credentials.
     pub url: String,
     /// The headers of the request, without the signature and without values that may be secret.
@@ -153,10 +160,13 @@ impl Delivery {
         let index: Option<i64> = row.try_get("event_index")?;
         let at = time("at")?.context("a delivery without its time")?;
         let claimed: bool = row.try_get("claimed")?;
+        let owner: Option<String> = row.try_get("owner")?;
         Ok(Self {
             id: row.try_get("id")?,
             hook: row.try_get("hook")?,
             event: row.try_get("event")?,
+            whose: Whose::from_columns(owner.as_deref(), row.try_get("everyones")?),
+            owner,
             state: State::parse(&state)
                 .with_context(|| format!("a delivery is in the state {state:?}"))?,
             reason: row.try_get("reason")?,
@@ -189,6 +199,7 @@ impl Attempt {
             delivered: row.try_get("delivered")?,
             status: row.try_get("status")?,
             error: row.try_get("error")?,
+            method: row.try_get("method")?,
             url: row.try_get("url")?,
             request_headers: object("request_headers")?.unwrap_or_default(),
             request_body: content("request_body")?,

@@ -490,6 +490,7 @@ fn disabled_message(hook: &Hook, id: &HookId, reason: &str) -> String {
         reason,
         since: &timestamp(std::time::SystemTime::now()),
         last_answer: hook.last.as_ref().map(|last| last.answer.as_str()),
+        kept: false,
     }
     .to_json()
 }

@@ -52,6 +52,7 @@ impl Admin {
     /// When `actor` has no such delivery, or it cannot be sent now; the message says why.
     pub async fn retry(&mut self, actor: &Actor, id: &str) -> Result<Delivery> {
         let delivery = self.delivery(actor, id).await?.delivery;
+        self.refuse_foreign(&delivery).await?;
         match delivery.state {
             State::Parked if delivery.in_flight => {}
             State::Parked if delivery.next_attempt.is_none() => {
@@ -68,18 +69,18 @@ impl Admin {
             State::Dead => {
                 let transaction = begin(&mut self.client).await?;
                 let ids = [id];
-                revive(&transaction, &Range::default(), Some(&ids[..])).await?;
+                revive(&transaction, actor, &Range::default(), Some(&ids[..])).await?;
                 transaction.commit().await.context("retry the delivery")?;
             }
             State::Delivered => {
                 let transaction = begin(&mut self.client).await?;
-                let restored = restore(&transaction, &Range::default(), 0, Some(id)).await?;
+                let restored = restore(&transaction, actor, &Range::default(), 0, Some(id)).await?;
                 if restored.ids.is_empty() {
                     return Err(Error::Conflict(format!(
                         "history does not know enough of {id} to send it again"
                     )));
                 }
-                revive(&transaction, &Range::default(), Some(&restored.ids)).await?;
+                revive(&transaction, actor, &Range::default(), Some(&restored.ids)).await?;
                 transaction.commit().await.context("repeat the delivery")?;
             }
         }
@@ -112,7 +113,7 @@ impl Admin {
         };
         loop {
             let transaction = begin(&mut self.client).await?;
-            let ids = revive(&transaction, &range, None::<&[&str]>).await?;
+            let ids = revive(&transaction, actor, &range, None::<&[&str]>).await?;
             transaction.commit().await.context("retry the dead")?;
             revived += ids.len() as u64;
             on_progress(revived);
@@ -147,9 +148,9 @@ impl Admin {
         let mut after = 0;
         loop {
             let transaction = begin(&mut self.client).await?;
-            let restored = restore(&transaction, &range, after, None).await?;
+            let restored = restore(&transaction, actor, &range, after, None).await?;
             if !restored.ids.is_empty() {
-                revive(&transaction, &Range::default(), Some(&restored.ids)).await?;
+                revive(&transaction, actor, &Range::default(), Some(&restored.ids)).await?;
             }
             transaction.commit().await.context("replay the range")?;
             replayed.repeated += restored.ids.len() as u64;
@@ -159,6 +160,20 @@ impl Admin {
                 Some(last) => after = last,
                 None => return Ok(replayed),
             }
+        }
+    }
+
+    /// Refuses to send what is not that of the hook's owner any more. It would be dead again at once.
+    async fn refuse_foreign(&self, delivery: &Delivery) -> Result<()> {
+        match self.hook(&Actor::Operator, &delivery.hook).await {
+            Ok(hook) if !delivery.whose.may_go_to(hook.owner.as_deref()) => {
+                Err(Error::Conflict(format!(
+                    "the hook {} belongs to another owner now, who must not get {}",
+                    delivery.hook, delivery.id
+                )))
+            }
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -193,6 +208,7 @@ struct Restored {
 /// revived.
 async fn restore(
     transaction: &Transaction<'_>,
+    actor: &Actor,
     range: &Range,
     after: i64,
     id: Option<&str>,
@@ -208,6 +224,7 @@ async fn restore(
                 &after,
                 &CHUNK,
                 &id,
+                &actor.owner(),
             ],
         )
         .await
@@ -225,6 +242,7 @@ async fn restore(
 /// Revives a chunk of dead deliveries, in the order of their lanes. Returns their ids.
 async fn revive(
     transaction: &Transaction<'_>,
+    actor: &Actor,
     range: &Range,
     ids: Option<&[impl AsRef<str> + Sync]>,
 ) -> Result<Vec<String>> {
@@ -240,6 +258,7 @@ async fn revive(
                 &range.event,
                 &CHUNK,
                 &ids,
+                &actor.owner(),
             ],
         )
         .await

@@ -142,6 +142,21 @@ pub struct Message {
 }
 
 impl Message {
+    /// The hook that rowhook has disabled with this message, if it keeps for it what it hears.
+    pub fn keeps(&self) -> Option<&str> {
+        #[derive(Deserialize)]
+        struct Payload {
+            kept: bool,
+        }
+        let is_kept =
+            || serde_json::from_str(self.payload.get()).is_ok_and(|Payload { kept }| kept);
+        let about = self
+            .about
+            .as_deref()
+            .filter(|_| self.event == HOOK_DISABLED);
+        about.filter(|_| is_kept())
+    }
+
     /// An event that rowhook fires itself.
     pub fn own(event: &str, payload: serde_json::Value) -> Self {
         Self {
@@ -171,6 +186,8 @@ pub struct Disabled<'a> {
     pub since: &'a str,
     /// What its target answered last, in a few words.
     pub last_answer: Option<&'a str>,
+    /// Whether what it hears from now on is kept until it is enabled again.
+    pub kept: bool,
 }
 
 impl Disabled<'_> {
@@ -186,6 +203,7 @@ impl Disabled<'_> {
                 "reason": self.reason,
                 "since": self.since,
                 "last_answer": self.last_answer,
+                "kept": self.kept,
             },
         })
         .to_string()

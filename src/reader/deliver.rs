@@ -23,7 +23,7 @@ use crate::{
     config::Order,
     delivery::{
         Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
-        memory_budget::Permit,
+        memory_budget::Permit, whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
     expression::filter::{Facts, Filter},
@@ -192,6 +192,9 @@ impl Reader {
             position,
             commit_time,
         } = draft;
+        if let Some(hook) = message.keeps() {
+            self.keep_hearing(hook, position.commit_lsn);
+        }
         if position.index >= skip && self.hooks.index.has_hooks_for(&name) {
             let event = Arc::new(Event {
                 name,
@@ -495,7 +498,9 @@ impl Reader {
             place: place(hook.delivery.order, event),
             body,
             content_type: content_type(&hook.delivery).into(),
+            whose: Whose::of(hook.owner.as_ref()),
             attempts: 0,
+            waited: Some(Duration::ZERO),
             unfit,
             asked,
             held: Some(held),

@@ -19,10 +19,11 @@ use crate::{
     config::HookColumns,
     hook::{
         HookId, Origin,
+        off::Switch,
         row::{self, HookRow, Streamed},
     },
     lookup::halves::Refusal,
-    postgres::tuple::Image,
+    postgres::{Lsn, tuple::Image},
 };
 
 /// How long everybody waits for rows that cannot be read now, all of them together, and the pauses between two looks.
@@ -53,7 +54,7 @@ impl Reader {
         let Some(new) = change.after() else {
             if let Some(id) = old {
                 self.remove_hook(&id);
-                self.hooks.off.turn(&id, false, at);
+                self.hooks.off.turn(&id, Switch::On, at);
             }
             return Ok(());
         };
@@ -76,22 +77,45 @@ impl Reader {
         };
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
             self.remove_hook(&old);
-            self.hooks.off.turn(&old, false, at);
+            self.hooks.off.turn(&old, Switch::On, at);
         }
         if let Some(row) = row {
-            self.hooks.off.turn(&row.id, !row.active, at);
-            self.put_row(row);
+            self.put_row(row, at);
         }
         Ok(())
     }
 
-    fn put_row(&mut self, row: HookRow) {
+    fn put_row(&mut self, row: HookRow, at: Lsn) {
         self.hooks.set_aside.rows.remove(&row.id);
-        if row.active {
-            self.put_hook(CheckedRow::of(row, &self.hooks.known));
-        } else {
-            self.drop_hook(&row.id);
+        let row = CheckedRow::of(row, &self.hooks.known);
+        match (row.active, self.hooks.off.switch(&row.id)) {
+            (true, _) => {
+                self.hooks.off.turn(&row.id, Switch::On, at);
+                self.put_hook(row);
+            }
+            (false, Switch::Kept) => self.keep_hook(row),
+            (false, Switch::On | Switch::Off) => {
+                self.hooks.off.turn(&row.id, Switch::Off, at);
+                self.drop_hook(&row.id);
+                self.hooks.switched_off = Some(row);
+            }
         }
+    }
+
+    /// rowhook itself has switched this hook off, and its row came just before: what it hears is kept for it.
+    pub(super) fn keep_hearing(&mut self, id: &str, at: Lsn) {
+        let row = self.hooks.switched_off.take();
+        if let Some(row) = row.filter(|row| row.id.as_str() == id) {
+            self.hooks.off.turn(&row.id, Switch::Kept, at);
+            self.keep_hook(row);
+        }
+    }
+
+    /// A hook that is switched off goes on hearing. One that cannot be used hears nothing, and says why when it is
+    /// switched on.
+    fn keep_hook(&mut self, row: CheckedRow) {
+        self.drop_hook(&row.id);
+        self.set_hook(&row.id, row.hook.ok());
     }
 
     /// Reads a row of the hook table, again and again for a while where the database cannot answer now: what comes next
@@ -149,7 +173,8 @@ impl Reader {
             self.hooks.set_aside.until = None;
             self.hooks.set_aside.rows.remove(&id);
             match row {
-                Some(row) => self.put_row(row),
+                // It may have been switched at any time before.
+                Some(row) => self.put_row(row, Lsn::ZERO),
                 None => self.remove_hook(&id),
             }
             if began.elapsed() > A_LOOK {

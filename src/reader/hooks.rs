@@ -30,6 +30,8 @@ pub(super) struct Hooks {
     pub(super) oid: Option<u32>,
     pub(super) off: OffHooks,
     pub(super) set_aside: SetAside,
+    /// The hook that was switched off last. If rowhook did it, the message after it says so.
+    pub(super) switched_off: Option<CheckedRow>,
     pub(super) known: Arc<Constraints>,
     /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,

@@ -8,7 +8,10 @@ use tokio_postgres::Client;
 
 use super::{Reader, hooks::CheckedRow, past::Past};
 use crate::{
-    hook::row::{self, HookRow},
+    hook::{
+        off::Switch,
+        row::{self, HookRow},
+    },
     message::LOADED,
     postgres::{Lsn, fault::Fault, snapshot::Snapshot},
     store::NotedHooks,
@@ -35,10 +38,12 @@ impl Reader {
             .is_some_and(|noted| noted.table.is_none() || is_heard);
         let is_own = self.hooks.columns.is_own;
         let off = noted.map_or_else(Vec::new, |NotedHooks { off, .. }| off);
-        if !off.is_empty() && (is_own || !is_noted) {
+        if !off.is_empty() && !is_noted {
             self.context.store.forget_off_hooks().await?;
         }
-        let off = off.into_iter().filter(|_| is_noted && !is_own);
+        let off = off
+            .into_iter()
+            .filter(|(_, switch)| is_noted && (!is_own || *switch == Switch::Kept));
         self.hooks.off.begin(off, !is_own);
         let (past, read_at) = self.load_rows(client, is_heard).await?;
         let from = if is_heard { Lsn::ZERO } else { read_at };

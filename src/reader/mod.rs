@@ -140,6 +140,7 @@ impl Reader {
                 oid: None,
                 off,
                 set_aside: SetAside::default(),
+                switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
             },

@@ -12,7 +12,7 @@ use super::Reader;
 use crate::{
     change::{Change, RowChange},
     config::{HookColumns, OwnerExists},
-    hook::{Hook, HookId, Origin},
+    hook::{Hook, HookId, Origin, off::Switch},
     postgres::{
         equality::Equality,
         error_message, quote,
@@ -52,7 +52,13 @@ impl Reader {
             for hook in self.hooks.index.of_owner(&owner, equality) {
                 if hook.origin == Origin::Table {
                     self.drop_hook(&hook.id);
-                    self.disable_orphan(hook);
+                    if hook.active {
+                        self.disable_orphan(hook);
+                    } else {
+                        // It is off already, and hears nothing more.
+                        let at = change.transaction.commit_lsn;
+                        self.hooks.off.turn(&hook.id, Switch::Off, at);
+                    }
                 }
             }
         }
@@ -63,7 +69,9 @@ impl Reader {
         let all = self.hooks.index.all();
         for hook in all.filter(|hook| hook.origin == Origin::Table && hook.owner.is_some()) {
             self.drop_hook(&hook.id);
-            self.disable_orphan(hook);
+            if hook.active {
+                self.disable_orphan(hook);
+            }
         }
     }
 
@@ -97,7 +105,7 @@ impl Reader {
         for id in ids {
             let id = HookId::new(id, false);
             let hook = self.hooks.index.get(&id).cloned();
-            if let Some(hook) = hook.filter(|hook| hook.origin == Origin::Table) {
+            if let Some(hook) = hook.filter(|hook| hook.origin == Origin::Table && hook.active) {
                 self.disable_orphan(hook);
             }
         }
@@ -115,6 +123,7 @@ impl Reader {
                 gone: true,
                 since: std::time::SystemTime::now(),
                 last_answer: "",
+                kept: false,
             };
             context.store.disable(&disabling).await;
         });

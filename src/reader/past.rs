@@ -17,6 +17,7 @@ use crate::{
     config::HookColumns,
     hook::{
         Hook, HookId, Origin,
+        off::Switch,
         row::{self, HookRow, Streamed},
     },
     message::LOADED,
@@ -122,11 +123,12 @@ impl Reader {
 
     /// The hooks are now as they were at the position of the slot. Says what of that is not known.
     pub async fn end_undoing(&mut self, past: &Past, client: &Client) {
-        // A hook that is off and has not changed was off then too.
+        // A hook that is off and has not changed was off then too, and heard nothing unless that was kept for it.
         for hook in self.hooks.index.all() {
-            if !hook.active && !past.changed.contains(&hook.id) {
-                self.hooks.off.turn(&hook.id, true, Lsn::ZERO);
-                self.set_then(&hook.id, None);
+            let is_off = !hook.active && !past.changed.contains(&hook.id);
+            if is_off && self.hooks.off.switch(&hook.id) != Switch::Kept {
+                self.hooks.off.turn(&hook.id, Switch::Off, Lsn::ZERO);
+                self.set_hook(&hook.id, None);
             }
         }
         if past.unknown > 0 {
@@ -176,24 +178,30 @@ impl Reader {
             Then::Unclear => return,
             Then::Gone => None,
             Then::Absent => {
-                off.turn(&id, false, Lsn::ZERO);
+                off.turn(&id, Switch::On, Lsn::ZERO);
                 None
             }
             Then::Was(row) => {
-                off.turn(&id, !row.active, Lsn::ZERO);
-                row.active.then_some(row)
+                let was = match (row.active, off.switch(&id)) {
+                    (true, _) => Switch::On,
+                    (false, Switch::Kept) => Switch::Kept,
+                    (false, Switch::On | Switch::Off) => Switch::Off,
+                };
+                off.turn(&id, was, Lsn::ZERO);
+                (was != Switch::Off).then_some(row)
             }
-            Then::Became(row) => (!off.contains(&id)).then_some(row),
+            Then::Became(row) => (off.switch(&id) != Switch::Off).then_some(row),
         };
         let hook = row.and_then(|mut row| {
             row.active = is_on_now.unwrap_or(row.active);
             // That it could not be used is on record since then, as far as it still holds.
             CheckedRow::of(*row, &self.hooks.known).hook.ok()
         });
-        self.set_then(&id, hook);
+        self.set_hook(&id, hook);
     }
 
-    fn set_then(&mut self, id: &HookId, hook: Option<Arc<Hook>>) {
+    /// What hears events as this hook from now on. A hook of hooks.toml stays what it is.
+    pub(super) fn set_hook(&mut self, id: &HookId, hook: Option<Arc<Hook>>) {
         let index = &mut self.hooks.index;
         if index.get(id).is_some_and(|now| now.origin == Origin::File) {
             return;

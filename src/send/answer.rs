@@ -40,6 +40,9 @@ pub enum Failure {
     Tls(String),
     /// The connection was closed before an answer.
     Closed,
+    /// The endpoint has not looked at the request, on several connections: it refused the stream or ended the
+    /// connection.
+    Untaken,
     /// The endpoint did not answer in HTTP.
     Protocol(String),
 }
@@ -55,6 +58,7 @@ impl Failure {
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Closed => "closed",
+            Self::Untaken => "untaken",
             Self::Protocol(_) => "protocol",
         }
     }
@@ -78,6 +82,9 @@ impl fmt::Display for Failure {
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::Closed => f.write_str("the connection was closed before an answer"),
+            Self::Untaken => f.write_str(
+                "the endpoint refused each stream or ended the connection (GOAWAY, REFUSED_STREAM)",
+            ),
             Self::Protocol(error) => write!(f, "the answer is not HTTP: {error}"),
         }
     }

@@ -19,6 +19,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// One that is silent for longer is given up, and what waited on it is sent anew on another.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many headers an answer may have, and how many bytes with HTTP/2. Browsers and curl take about as many.
+const MOST_HEADERS: usize = 1000;
+const MOST_OF_HEADERS: u32 = 256 << 10;
 
 /// Makes requests. It follows no redirects and uses no proxy.
 pub(super) type Client = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
@@ -36,6 +39,12 @@ pub(super) fn client(connector: Connector, tls: ClientConfig) -> Client {
         .pool_idle_timeout(IDLE_TIMEOUT)
         .http2_keep_alive_interval(PING_INTERVAL)
         .http2_keep_alive_timeout(PING_TIMEOUT)
+        // What counts is the status. A header that is not as it has to be is left out, as browsers and curl do.
+        .http1_max_headers(MOST_HEADERS)
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http2_max_header_list_size(MOST_OF_HEADERS)
         .build(connector)
 }
 
@@ -56,6 +65,9 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
         }
         if let Some(tls) = tls_error(inner) {
             return Failure::Tls(tls.to_string());
+        }
+        if inner.downcast_ref::<h2::Error>().is_some_and(is_untaken) {
+            return Failure::Untaken;
         }
         if let Some(http) = inner.downcast_ref::<hyper::Error>()
             && (http.is_incomplete_message()
@@ -87,6 +99,14 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
     } else {
         Failure::Protocol(innermost)
     }
+}
+
+/// Whether the endpoint says that it has not looked at the request: it ends the connection in order, or refuses this
+/// stream alone.
+fn is_untaken(error: &h2::Error) -> bool {
+    let says = |reason| error.is_remote() && error.reason() == Some(reason);
+    (error.is_go_away() && says(h2::Reason::NO_ERROR))
+        || (error.is_reset() && says(h2::Reason::REFUSED_STREAM))
 }
 
 /// The TLS error in an error. IO errors carry it where `source` does not show it.

@@ -19,7 +19,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context;
@@ -32,6 +32,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use rustls::pki_types::CertificateDer;
+use tokio::time::timeout;
 use url::{Host, Url};
 
 use self::{
@@ -53,6 +54,12 @@ use crate::{
 
 /// The most bytes of an answer's body that are read and kept.
 const MOST_OF_BODY: usize = 4096;
+/// How long the body of an answer is waited for, within the time-out. Nothing depends on it but what people see.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
+/// How many times a request is made again whose connection was closed before an answer.
+const CLOSED: u32 = 1;
+/// How many times one is that the endpoint says it has not looked at. A server that restarts ends a few connections.
+const UNTAKEN: u32 = 4;
 /// The header with the ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
@@ -199,25 +206,46 @@ impl Endpoint {
     /// Makes a request, with a new signature.
     ///
     /// The server may close a pooled connection just as it is used. The request is then made once more, on a new
-    /// connection. After a time-out, the connection is not used for another request.
+    /// connection. One that the endpoint says it has not looked at is made again on others, a few times. After a
+    /// time-out, the connection is not used for another request. Once there is a status, it counts, whatever becomes of
+    /// the body.
     pub async fn send(&self, request: Request<'_>) -> Answer {
-        let mut shared = None;
-        let whole = async {
-            match self.attempt(&request, &mut shared).await {
-                Answer::Failed(Failure::Closed) => self.attempt(&request, &mut shared).await,
-                answer => answer,
+        let (begun, mut shared) = (Instant::now(), None);
+        let head = self.head(&request, &mut shared);
+        match timeout(request.timeout, head).await {
+            Ok(Ok(response)) => {
+                let left = request.timeout.saturating_sub(begun.elapsed());
+                let (answer, is_whole) = read(response, left.min(BODY_PATIENCE)).await;
+                if !is_whole {
+                    retire(shared.as_ref());
+                }
+                answer
             }
-        };
-        let ended = tokio::time::timeout(request.timeout, whole).await;
-        ended.unwrap_or_else(|_| {
-            // A connection of HTTP/1 is closed with its request. One of HTTP/2 goes on for the others that wait on it,
-            // and gets no more.
-            let shared = shared.as_ref().map(CaptureConnection::connection_metadata);
-            if let Some(connected) = shared.as_deref().and_then(Option::as_ref) {
-                connected.poison();
+            Ok(Err(failure)) => Answer::Failed(failure),
+            Err(_) => {
+                retire(shared.as_ref());
+                Answer::Failed(Failure::TimedOut(request.timeout))
             }
-            Answer::Failed(Failure::TimedOut(request.timeout))
-        })
+        }
+    }
+
+    /// Makes the request until there is the head of an answer, or no use in making it again.
+    async fn head(
+        &self,
+        request: &Request<'_>,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Result<http::Response<Incoming>, Failure> {
+        let (mut closed, mut untaken) = (0, 0);
+        loop {
+            match self.attempt(request, shared).await {
+                Err(Failure::Closed) if closed < CLOSED => closed += 1,
+                Err(Failure::Untaken) if untaken < UNTAKEN => {
+                    untaken += 1;
+                    retire(shared.as_ref());
+                }
+                ended => return ended,
+            }
+        }
     }
 
     /// Makes the request once. `shared` is told the connection, if others may use it at the same time.
@@ -225,7 +253,7 @@ impl Endpoint {
         &self,
         request: &Request<'_>,
         shared: &mut Option<CaptureConnection>,
-    ) -> Answer {
+    ) -> Result<http::Response<Incoming>, Failure> {
         let mut made = http::Request::new(Full::new(request.body.clone()));
         *made.method_mut() = request.target.method().clone();
         *made.uri_mut() = self.uri.clone();
@@ -234,16 +262,21 @@ impl Endpoint {
             true => Some(capture_connection(&mut made)),
             false => None,
         };
-        match self.client.request(made).await {
-            Ok(response) => {
-                let may_share = response.version() == Version::HTTP_2;
-                if self.may_share.load(Ordering::Relaxed) != may_share {
-                    self.may_share.store(may_share, Ordering::Relaxed);
-                }
-                read(response).await
-            }
-            Err(error) => Answer::Failed(explain(&error)),
+        let response = self.client.request(made).await;
+        let response = response.map_err(|error| explain(&error))?;
+        let may_share = response.version() == Version::HTTP_2;
+        if self.may_share.load(Ordering::Relaxed) != may_share {
+            self.may_share.store(may_share, Ordering::Relaxed);
         }
+        Ok(response)
+    }
+}
+
+/// Has no new request use a connection that others wait on, too. One of HTTP/1 is closed with its request.
+fn retire(shared: Option<&CaptureConnection>) {
+    let connected = shared.map(CaptureConnection::connection_metadata);
+    if let Some(connected) = connected.as_deref().and_then(Option::as_ref) {
+        connected.poison();
     }
 }
 
@@ -260,30 +293,39 @@ fn signed(request: &Request<'_>) -> HeaderMap {
     if let Some(signer) = target.signer() {
         let signature = signer.sign(id, at, &request.body);
         put(&mut headers, signer.header().clone(), signature);
+        let second = signer.second_header();
+        if let Some((header, signature)) = second.zip(signer.sign_second(at, &request.body)) {
+            put(&mut headers, header.clone(), signature);
+        }
     }
     headers
 }
 
-/// Reads the answer, as much as is kept of it. The connection of a longer answer cannot be used again.
-async fn read(response: http::Response<Incoming>) -> Answer {
+/// Reads the answer, as much as is kept of it and comes in time, and whether that is all there was to wait for. The
+/// connection of a longer answer cannot be used again.
+async fn read(response: http::Response<Incoming>, patience: Duration) -> (Answer, bool) {
     let (head, mut rest) = response.into_parts();
     let retry_after = head.headers.get(RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| value.to_str().ok());
     let retry_after = retry_after.map(str::to_owned);
     let mut body = Vec::new();
-    while body.len() < MOST_OF_BODY {
-        // The status is known already; a body that breaks off does not change it.
-        let Some(Ok(frame)) = rest.frame().await else {
-            break;
-        };
-        if let Ok(chunk) = frame.into_data() {
-            body.extend_from_slice(&chunk[..chunk.len().min(MOST_OF_BODY - body.len())]);
+    let reading = async {
+        while body.len() < MOST_OF_BODY {
+            // The status is known already; a body that breaks off does not change it.
+            let Some(Ok(frame)) = rest.frame().await else {
+                break;
+            };
+            if let Ok(chunk) = frame.into_data() {
+                body.extend_from_slice(&chunk[..chunk.len().min(MOST_OF_BODY - body.len())]);
+            }
         }
-    }
-    Answer::Status {
+    };
+    let is_whole = timeout(patience, reading).await.is_ok();
+    let answer = Answer::Status {
         code: head.status.as_u16(),
         retry_after,
         headers: head.headers,
         body: body.into(),
-    }
+    };
+    (answer, is_whole)
 }

@@ -162,10 +162,13 @@ impl Target {
     /// # Errors
     /// When one of its headers has the name of the signature's header.
     pub fn signed_by(self, signer: Option<Signer>) -> Result<Self, BadTarget> {
-        if let (Some(signer), Some(uncommon)) = (&signer, &self.uncommon)
-            && uncommon.headers.contains_key(signer.header())
-        {
-            return Err(BadTarget::SignatureHeader(signer.header().to_string()));
+        if let (Some(signer), Some(uncommon)) = (&signer, &self.uncommon) {
+            let mut headers = [Some(signer.header()), signer.second_header()]
+                .into_iter()
+                .flatten();
+            if let Some(taken) = headers.find(|header| uncommon.headers.contains_key(*header)) {
+                return Err(BadTarget::SignatureHeader(taken.to_string()));
+            }
         }
         Ok(Self { signer, ..self })
     }

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 27] = [
+pub const MIGRATIONS: [Migration; 28] = [
     Migration {
         version: 1,
         name: "migration",
@@ -130,6 +130,11 @@ pub const MIGRATIONS: [Migration; 27] = [
         version: 23,
         name: "own_names",
         sql: include_str!("../../sql/0023_own_names.sql"),
+    },
+    Migration {
+        version: 24,
+        name: "whose",
+        sql: include_str!("../../sql/0024_whose.sql"),
     },
     Migration {
         version: 25,

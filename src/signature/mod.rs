@@ -28,7 +28,15 @@ pub enum Signer {
         previous: Option<Box<Previous>>,
     },
     /// A header of the receiver's choice, over the body alone.
-    Header(Box<HeaderKey>),
+    Header(Box<HeaderSigner>),
+}
+
+/// Signs in headers of the receiver's choice.
+#[derive(Debug, Clone)]
+pub struct HeaderSigner {
+    newest: HeaderKey,
+    /// The previous secret, while that is being replaced. A header holds one signature, so it has its own.
+    previous: Option<(HeaderKey, Option<SystemTime>)>,
 }
 
 /// A secret that has been replaced. It signs beside the new one, for receivers that do not have the new one yet.
@@ -54,7 +62,7 @@ impl Previous {
 
 impl Signer {
     /// Reads a secret, and the previous one with the time at which that expires, for `scheme`. Only `webhook-signature`
-    /// can hold two signatures; in other headers the newest secret signs alone.
+    /// can hold two signatures. Beside other headers the previous secret signs in one whose name ends with `-previous`.
     ///
     /// # Errors
     /// When `scheme` is Standard Webhooks and a secret is not one of its secrets.
@@ -72,7 +80,14 @@ impl Signer {
                 })
             }
             SignatureScheme::Header(rule) => {
-                Ok(Self::Header(Box::new(HeaderKey::new(rule, secret))))
+                let previous = previous.map(|(secret, until)| {
+                    let rule = rule.of_previous();
+                    (HeaderKey::new(&rule, secret), until)
+                });
+                Ok(Self::Header(Box::new(HeaderSigner {
+                    newest: HeaderKey::new(rule, secret),
+                    previous,
+                })))
             }
         }
     }
@@ -81,7 +96,7 @@ impl Signer {
     pub fn header(&self) -> &HeaderName {
         match self {
             Self::Standard { .. } => &WEBHOOK_SIGNATURE,
-            Self::Header(key) => key.header(),
+            Self::Header(signer) => signer.newest.header(),
         }
     }
 
@@ -98,8 +113,26 @@ impl Signer {
                     None => newest,
                 }
             }
-            Self::Header(key) => key.sign(body),
+            Self::Header(signer) => signer.newest.sign(body),
         }
+    }
+
+    /// The header in which the previous secret signs, where it has one of its own, whether or not it signs now.
+    pub fn second_header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Standard { .. } => None,
+            Self::Header(signer) => Some(signer.previous.as_ref()?.0.header()),
+        }
+    }
+
+    /// The value of the [second header](Self::second_header) for an attempt at this time, while the previous secret
+    /// signs.
+    pub fn sign_second(&self, at: SystemTime, body: &[u8]) -> Option<String> {
+        let Self::Header(signer) = self else {
+            return None;
+        };
+        let (key, until) = signer.previous.as_ref()?;
+        until.is_none_or(|until| at < until).then(|| key.sign(body))
     }
 }
 
@@ -147,10 +180,22 @@ mod tests {
     }
 
     #[test]
-    fn in_a_header_of_the_receivers_choice_the_newest_signs_alone() {
+    fn beside_a_header_of_the_receivers_choice_the_previous_secret_has_its_own() {
         let rule = r#"{"header": "X-Hook-Signature", "algorithm": "sha512"}"#;
-        let (header, signature) = signed(rule, None, SystemTime::UNIX_EPOCH);
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+        let (header, signature) = signed(rule, None, at);
         assert_eq!((&*header, signature.len()), ("x-hook-signature", 128));
+        let scheme = SignatureScheme::parse(rule).unwrap();
+        let [secret, older] = [SECRET, OLDER].map(Secret::new);
+        let alone = Signer::new(&scheme, &older, None).unwrap();
+        let both = Signer::new(&scheme, &secret, Some((&older, Some(at)))).unwrap();
+        let second = both.second_header().unwrap();
+        assert_eq!(second, "x-hook-signature-previous");
+        let before = at - Duration::from_secs(1);
+        let signature = Some(alone.sign("msg_1", before, b"{}"));
+        assert_eq!(both.sign_second(before, b"{}"), signature);
+        assert_eq!(both.sign_second(at, b"{}"), None);
+        assert_eq!(alone.second_header(), None);
     }
 
     #[test]

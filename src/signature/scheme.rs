@@ -41,6 +41,16 @@ impl SignatureScheme {
 }
 
 impl HeaderSignature {
+    /// The same for the previous secret, in a header of its own.
+    pub fn of_previous(&self) -> Self {
+        let name = format!("{}-previous", self.header);
+        Self {
+            // What is added is valid in a name, which is only too long then if it was as long as one can be.
+            header: HeaderName::try_from(name).unwrap_or_else(|_| self.header.clone()),
+            ..self.clone()
+        }
+    }
+
     /// Checks the parts of a rule.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config,
-    delivery::attempt::Attempt,
+    delivery::{attempt::Attempt, whose::Whose},
     send::{ROWHOOK_BATCH, answer::Answer},
 };
 
@@ -47,6 +47,9 @@ row! {
         commit_time: SystemTime,
         lane: i64,
         other_lane: Option<i64>,
+        owner: Option<&'a str>,
+        everyones: bool,
+        method: &'a str,
     }
 }
 
@@ -91,6 +94,9 @@ impl<'a> Recorded<'a> {
             commit_time: attempt.commit_time,
             lane,
             other_lane,
+            owner: attempt.whose.owner(),
+            everyones: attempt.whose == Whose::Everyone,
+            method: attempt.hook.target.method().as_str(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One transaction for many writes, because its commit is what costs most.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -9,11 +9,11 @@ use tokio_postgres::{Client, Error, Statement};
 
 use super::{
     holder::{HOLDS, Holder},
-    rows::{self, place},
+    rows::{self, DISOWNED_AT_ONCE, Disowned, place},
     text::Charset,
     write::{Fate, Write},
 };
-use crate::delivery::lane::Place;
+use crate::{delivery::lane::Place, hook::HookId};
 
 /// A session, and the statements that it has prepared.
 pub(super) struct Session {
@@ -26,6 +26,7 @@ pub(super) struct Session {
     release: Statement,
     advance: Statement,
     record_failing: Statement,
+    disown: Statement,
     charset: Charset,
 }
 
@@ -34,7 +35,7 @@ impl Session {
     pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
         // Whoever takes the slot over waits until we are done.
         let holds = format!("{HOLDS} for share");
-        let (holds, park, append, delete, postpone, release, advance, record_failing) = tokio::try_join!(
+        let (holds, park, append, delete, postpone, release, advance, record_failing, disown) = tokio::try_join!(
             client.prepare(&holds),
             client.prepare(include_str!("../../sql/store/park.sql")),
             client.prepare("update delivery set body = body || $2 where id = $1"),
@@ -43,6 +44,7 @@ impl Session {
             client.prepare(include_str!("../../sql/store/release.sql")),
             client.prepare(include_str!("../../sql/store/advance.sql")),
             client.prepare(include_str!("../../sql/store/record_failing.sql")),
+            client.prepare(include_str!("../../sql/store/disown.sql")),
         )?;
         Ok(Self {
             charset: Charset::of(&client).await?,
@@ -55,6 +57,7 @@ impl Session {
             release,
             advance,
             record_failing,
+            disown,
         })
     }
 
@@ -78,6 +81,19 @@ pub(super) struct Changes {
     new: HashSet<String>,
     /// The ids of deliveries that waited behind others, and are first in their lanes now.
     due: HashSet<String>,
+    /// What was given up because its hook has another owner, by id.
+    disowned: HashMap<String, Disowned>,
+}
+
+impl Changes {
+    /// Where those of a hook stood that were given up, and whether more may be left.
+    fn disowned_of(&self, hook: &HookId) -> (Vec<Place>, bool) {
+        let of_hook = self.disowned.values();
+        let of_hook = of_hook.filter(|left| left.hook == hook.as_str());
+        let places: Vec<Place> = of_hook.map(|left| left.place).collect();
+        let more = places.len() as i64 >= DISOWNED_AT_ONCE;
+        (places, more)
+    }
 }
 
 /// Writes that go together into one transaction.
@@ -107,7 +123,9 @@ impl Batch {
         rows::delete(&transaction, &session.delete, writes).await?;
         rows::postpone(&transaction, &session.postpone, writes, session.charset).await?;
         rows::release(&transaction, &session.release, writes).await?;
-        let due = rows::advance(&transaction, &session.advance, writes).await?;
+        let disowned = rows::disown(&transaction, &session.disown, writes).await?;
+        let due = rows::advance(&transaction, &session.advance, writes, &disowned).await?;
+        changes.disowned.extend(disowned);
         changes.due.extend(due);
         rows::record_failing(&transaction, &session.record_failing, writes).await?;
         transaction.commit().await?;
@@ -116,6 +134,7 @@ impl Batch {
 
     /// Lets everyone know that what they handed over is durable.
     pub(super) fn acknowledge(self, changes: &Changes) {
+        let mut told: HashSet<HookId> = HashSet::new();
         for write in self.0 {
             match write {
                 Write::Park {
@@ -144,6 +163,13 @@ impl Batch {
                 }
                 Write::Release { parker, .. } => parker.poll_table(),
                 Write::FailingSince { .. } => {}
+                Write::Disown { hook, parker, .. } => {
+                    let (places, more) = changes.disowned_of(&hook);
+                    // Of several about one hook, one was carried out.
+                    if told.insert(hook) {
+                        parker.disowned(places, more);
+                    }
+                }
             }
         }
     }

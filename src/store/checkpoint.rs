@@ -2,7 +2,10 @@
 
 use crate::{
     delivery::ledger::Progress,
-    hook::{HookId, off::OffHooks},
+    hook::{
+        HookId,
+        off::{OffHooks, Switch},
+    },
     postgres::{Lsn, stream::Identity},
 };
 
@@ -26,5 +29,5 @@ pub struct NotedHooks {
     /// The oid of their table; `None`: an earlier version has not noted that, or its changes were not in the stream.
     pub table: Option<u32>,
     /// Those that were off.
-    pub off: Vec<HookId>,
+    pub off: Vec<(HookId, Switch)>,
 }

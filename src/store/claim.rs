@@ -16,7 +16,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 use super::{holder::Holder, rows::place, session::connect};
-use crate::{delivery::Delivery, event::Position, hook::HookId, postgres::address::Address};
+use crate::{
+    delivery::{Delivery, whose::Whose},
+    event::Position,
+    hook::HookId,
+    postgres::address::Address,
+};
 
 /// How many hooks can claim at the same time. A session is opened only when something is parked.
 const SESSIONS: usize = 4;
@@ -318,7 +323,11 @@ fn delivery(row: &Row) -> Result<Delivery> {
         place: place(row.try_get("lane")?, row.try_get("other_lane")?),
         body: Bytes::copy_from_slice(body.unwrap_or_default()),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
+        whose: Whose::from_columns(row.try_get("owner")?, row.try_get("everyones")?),
         attempts: attempts.unsigned_abs(),
+        waited: row
+            .try_get::<_, Option<i64>>("waited_ms")?
+            .map(|millis| Duration::from_millis(millis.unsigned_abs())),
         unfit: None,
         asked: row
             .try_get::<_, Option<&str>>("question")?

@@ -21,12 +21,17 @@ pub struct Disabling<'a> {
     pub since: SystemTime,
     /// What the target answered last, in a few words.
     pub last_answer: &'a str,
+    /// Whether what the hook hears is kept until it is enabled again.
+    pub kept: bool,
 }
 
 impl Disabling<'_> {
     /// The event `hook.disabled`, as a message of the stream.
-    pub(super) fn message(&self) -> String {
+    pub(super) fn message(&self, table: Option<&HookTable>) -> String {
+        let is_deleted = self.hook.origin == Origin::Table
+            && table.is_some_and(|theirs| self.gone && !can_be_off(theirs));
         Disabled {
+            kept: self.kept && !is_deleted,
             owner: self.hook.owner.as_deref(),
             id: self.hook.id.as_str(),
             hook: serde_json::json!(self.hook.id),
@@ -54,13 +59,18 @@ impl Disabling<'_> {
     }
 }
 
+/// Whether a hook whose target is gone stays in its table.
+fn can_be_off(theirs: &HookTable) -> bool {
+    theirs.columns.active.is_some() && theirs.on_gone == OnGone::Disable
+}
+
 fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
     let HookColumns {
         table, id, active, ..
     } = &theirs.columns;
     let (table, id) = (quote::table(table), quote::name(id));
     match active {
-        Some(active) if !gone || theirs.on_gone == OnGone::Disable => {
+        Some(active) if !gone || can_be_off(theirs) => {
             let active = quote::name(active);
             Some(format!(
                 "update {table} set {active} = false where {id}::text = $1 and {active} and $2::text is not null"

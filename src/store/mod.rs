@@ -44,7 +44,7 @@ pub use self::{
     disabling::Disabling,
     due::Due,
     holder::Holder,
-    write::{Failed, Fate, Parker, Write},
+    write::{DISOWNED, Failed, Fate, Parker, Write},
 };
 use self::{
     holder::HOLDS,
@@ -55,7 +55,7 @@ use self::{
 use crate::{
     config::{self, Config, HookTable},
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
-    hook::HookId,
+    hook::{HookId, off::Switch},
     lock::lock,
     message::{MessageKey, PREFIX},
     postgres::{Lsn, TableName, address::Address},
@@ -246,10 +246,16 @@ impl Store {
         let commit_lsn = progress.map(|progress| progress.commit_lsn.to_string());
         let events = progress.map(|progress| i64::try_from(progress.events).unwrap_or(i64::MAX));
         let rules = progress.map(|_| *rules);
-        let (turned_off, turned_on) = off.turned(*confirmed);
-        let ids = |hooks: &[HookId]| -> Vec<String> {
-            hooks.iter().map(|hook| hook.as_str().to_owned()).collect()
+        let turned = off.turned(*confirmed);
+        let of = |off: bool| {
+            turned
+                .iter()
+                .filter(move |(_, to)| (*to != Switch::On) == off)
         };
+        let ids = |off: bool| -> Vec<String> {
+            of(off).map(|(hook, _)| hook.as_str().to_owned()).collect()
+        };
+        let keeps: Vec<bool> = of(true).map(|(_, to)| *to == Switch::Kept).collect();
         let sql = include_str!("../../sql/store/save_checkpoint.sql");
         self.execute(
             &self.checkpoints,
@@ -263,9 +269,10 @@ impl Store {
                 &commit_lsn,
                 &events,
                 &rules,
-                &ids(&turned_off),
-                &ids(&turned_on),
+                &ids(true),
+                &ids(false),
                 &off.table(*confirmed),
+                &keeps,
             ],
         )
         .await;
@@ -292,20 +299,25 @@ impl Store {
     /// When the tables cannot be read.
     pub async fn noted_hooks(&self, slot: &str) -> Result<Option<NotedHooks>> {
         let client = self.session(&self.client).await?;
-        let sql = "select p.hook_table, o.hook from progress as p \
+        let sql = "select p.hook_table, o.hook, o.keeps from progress as p \
                    left join off_hook as o on o.slot = p.slot where p.slot = $1";
         let rows = client.query(sql, &[&slot]).await;
         let rows = rows.context("read which hooks were off")?;
         let Some(first) = rows.first() else {
             return Ok(None);
         };
-        let ids = rows
-            .iter()
-            .filter_map(|row| row.try_get::<_, Option<String>>(1).transpose());
-        let ids = ids.map(|id| Ok(HookId::new(id?, false)));
+        let off = rows.iter().filter_map(|row| {
+            let id = row.try_get::<_, Option<String>>(1).transpose()?;
+            let switch = row.try_get(2).map(|keeps| match keeps {
+                true => Switch::Kept,
+                false => Switch::Off,
+            });
+            Some((id, switch))
+        });
+        let off = off.map(|(id, switch)| Ok((HookId::new(id?, false), switch?)));
         Ok(Some(NotedHooks {
             table: first.try_get(0)?,
-            off: ids.collect::<Result<_>>()?,
+            off: off.collect::<Result<_>>()?,
         }))
     }
 
@@ -376,9 +388,13 @@ impl Store {
     /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
     /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
-        let (what, message) = ("disable a hook", disabling.message());
+        let what = "disable a hook";
         let id = disabling.hook.id.as_str();
-        let switch_off = disabling.switch_off(lock(&self.hook_table).as_ref());
+        let (switch_off, message) = {
+            let table = lock(&self.hook_table);
+            let table = table.as_ref();
+            (disabling.switch_off(table), disabling.message(table))
+        };
         match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {

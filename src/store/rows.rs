@@ -2,25 +2,28 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashSet},
-    time::SystemTime,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::{Duration, SystemTime},
 };
 
-use tokio_postgres::{Error, Statement, Transaction};
+use tokio_postgres::{Error, Statement, Transaction, types::ToSql};
 
 use super::{
     columns::{Columns, row},
     text::Charset,
-    write::{Failed, Fate, Write},
+    write::{DISOWNED, Failed, Fate, Write},
 };
 use crate::{
-    delivery::{Delivery, lane::Place},
+    delivery::{Delivery, lane::Place, whose::Whose},
     hook::HookId,
 };
 
 /// A body of more bytes than this is written in pieces, but in no more than eight: the driver has two copies of what it
 /// sends, and Postgres writes the whole body anew for each piece that is added.
 const PIECE: usize = 4 << 20;
+
+/// How many deliveries of a hook that has another owner are given up in one transaction.
+pub(super) const DISOWNED_AT_ONCE: i64 = 1000;
 
 row! {
     /// A delivery to be kept, as `park.sql` takes it.
@@ -40,6 +43,9 @@ row! {
         body: &'a [u8],
         content_type: &'a str,
         question: Option<String>,
+        owner: Option<&'a str>,
+        everyones: bool,
+        waited_ms: Option<i64>,
     }
 }
 
@@ -68,6 +74,9 @@ impl<'a> Parked<'a> {
             body: pieces(&delivery.body).next().unwrap_or_default(),
             content_type: &delivery.content_type,
             question: delivery.asked.as_ref().map(|asked| asked.to_json()),
+            owner: delivery.whose.owner(),
+            everyones: delivery.whose == Whose::Everyone,
+            waited_ms: millis(delivery.waited),
         }
     }
 }
@@ -80,6 +89,7 @@ row! {
         reason: Cow<'a, str>,
         wait: Option<f64>,
         state: &'static str,
+        waited_ms: Option<i64>,
     }
 }
 
@@ -91,6 +101,7 @@ impl<'a> Postponed<'a> {
             reason: charset.hold(&failed.reason),
             wait: failed.fate.wait(),
             state: failed.fate.state(),
+            waited_ms: millis(failed.waited),
         }
     }
 }
@@ -116,7 +127,10 @@ pub(super) async fn park(
             reason.as_deref(),
             charset,
         )),
-        Write::Attempted { .. } | Write::Release { .. } | Write::FailingSince { .. } => None,
+        Write::Attempted { .. }
+        | Write::Release { .. }
+        | Write::FailingSince { .. }
+        | Write::Disown { .. } => None,
     }));
     let Some(columns) = parked else {
         return Ok(HashSet::new());
@@ -157,7 +171,10 @@ pub(super) async fn delete(
 ) -> Result<(), Error> {
     let gone = writes.iter().flat_map(|write| match write {
         Write::Attempted { gone, .. } => &gone[..],
-        Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => &[],
+        Write::Park { .. }
+        | Write::Release { .. }
+        | Write::FailingSince { .. }
+        | Write::Disown { .. } => &[],
     });
     let ids: Vec<&str> = gone.map(|(id, _)| &**id).collect();
     execute_on(client, delete, &ids).await
@@ -171,7 +188,10 @@ pub(super) async fn release(
 ) -> Result<(), Error> {
     let released = writes.iter().flat_map(|write| match write {
         Write::Release { ids, .. } => &ids[..],
-        Write::Park { .. } | Write::Attempted { .. } | Write::FailingSince { .. } => &[],
+        Write::Park { .. }
+        | Write::Attempted { .. }
+        | Write::FailingSince { .. }
+        | Write::Disown { .. } => &[],
     });
     let ids: Vec<&str> = released.map(|id| &**id).collect();
     execute_on(client, release, &ids).await
@@ -198,12 +218,52 @@ pub(super) async fn postpone(
 ) -> Result<(), Error> {
     let failed = writes.iter().flat_map(|write| match write {
         Write::Attempted { failed, .. } => &failed[..],
-        Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => &[],
+        Write::Park { .. }
+        | Write::Release { .. }
+        | Write::FailingSince { .. }
+        | Write::Disown { .. } => &[],
     });
     if let Some(columns) = Columns::of(failed.map(|failed| Postponed::new(failed, charset))) {
         client.execute(postpone, &columns.parameters()).await?;
     }
     Ok(())
+}
+
+/// A delivery that was given up because its hook has another owner.
+pub(super) struct Disowned {
+    pub(super) hook: String,
+    pub(super) place: Place,
+}
+
+/// Gives up what waits for hooks that have other owners now, some of it at a time. Of several writes about a hook, the
+/// last one counts. Returns what was given up by its id.
+pub(super) async fn disown(
+    client: &Transaction<'_>,
+    disown: &Statement,
+    writes: &[Write],
+) -> Result<HashMap<String, Disowned>, Error> {
+    let all = writes.iter().filter_map(|write| match write {
+        Write::Disown { hook, owner, .. } => Some((hook.as_str(), owner.as_deref())),
+        Write::Park { .. }
+        | Write::Attempted { .. }
+        | Write::Release { .. }
+        | Write::FailingSince { .. } => None,
+    });
+    let last: BTreeMap<&str, Option<&str>> = all.collect();
+    if last.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (hooks, owners): (Vec<&str>, Vec<Option<&str>>) = last.into_iter().unzip();
+    let parameters: [&(dyn ToSql + Sync); 4] = [&hooks, &owners, &DISOWNED_AT_ONCE, &DISOWNED];
+    let rows = client.query(disown, &parameters).await?;
+    let disowned = rows.iter().map(|row| {
+        let left = Disowned {
+            hook: row.try_get("hook")?,
+            place: place(row.try_get("lane")?, row.try_get("other_lane")?),
+        };
+        Ok((row.try_get("id")?, left))
+    });
+    disowned.collect()
 }
 
 /// Records since when hooks fail. Of several writes about a hook, the last one counts.
@@ -214,7 +274,10 @@ pub(super) async fn record_failing(
 ) -> Result<(), Error> {
     let all = writes.iter().filter_map(|write| match write {
         Write::FailingSince { hook, since } => Some((hook.as_str(), *since)),
-        Write::Park { .. } | Write::Attempted { .. } | Write::Release { .. } => None,
+        Write::Park { .. }
+        | Write::Attempted { .. }
+        | Write::Release { .. }
+        | Write::Disown { .. } => None,
     });
     let last: BTreeMap<&str, Option<SystemTime>> = all.collect();
     if !last.is_empty() {
@@ -231,8 +294,13 @@ pub(super) async fn advance(
     client: &Transaction<'_>,
     advance: &Statement,
     writes: &[Write],
+    disowned: &HashMap<String, Disowned>,
 ) -> Result<Vec<String>, Error> {
-    let mut touched: BTreeSet<(&str, i64)> = BTreeSet::new();
+    let left = disowned.values().flat_map(|left| {
+        let lanes = left.place.lanes();
+        lanes.map(|lane| (&*left.hook, lane.cast_signed()))
+    });
+    let mut touched: BTreeSet<(&str, i64)> = left.collect();
     for write in writes {
         let (hook, places): (_, Vec<Place>) = match write {
             Write::Attempted {
@@ -253,7 +321,10 @@ pub(super) async fn advance(
                 fate: Fate::Behind,
                 ..
             } => (hook, vec![delivery.place]),
-            Write::Park { .. } | Write::Release { .. } | Write::FailingSince { .. } => continue,
+            Write::Park { .. }
+            | Write::Release { .. }
+            | Write::FailingSince { .. }
+            | Write::Disown { .. } => continue,
         };
         let lanes = places.into_iter().flat_map(Place::lanes);
         touched.extend(lanes.map(|lane| (hook.as_str(), lane.cast_signed())));
@@ -289,6 +360,10 @@ pub(super) fn lanes_of(place: Place) -> (i64, Option<i64>) {
         Place::One(lane) => (lane.cast_signed(), None),
         Place::Two(old, new) => (new.cast_signed(), Some(old.cast_signed())),
     }
+}
+
+fn millis(waited: Option<Duration>) -> Option<i64> {
+    waited.map(|waited| i64::try_from(waited.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn count(attempts: u32) -> i32 {

@@ -12,11 +12,17 @@ use crate::{
     hook::HookId,
 };
 
+/// Why a delivery is given up whose hook has another owner by now.
+pub const DISOWNED: &str = "its hook belongs to another owner now";
+
 /// Who parks deliveries, and learns when they are durable.
 pub trait Parker: Send + Sync {
     /// A delivery is parked durably. `is_new` is false where the table had it before. It is due after `due_in`; without
     /// a time, it waits behind another.
     fn parked(self: Arc<Self>, place: Place, is_new: bool, due_in: Option<Duration>);
+
+    /// These are not parked any more, because they are not the hook's owner's. With `more`, some may be left.
+    fn disowned(self: Arc<Self>, places: Vec<Place>, more: bool);
 
     /// Something in the table may be due now.
     fn poll_table(self: Arc<Self>);
@@ -62,6 +68,15 @@ pub enum Write {
         /// When its streak of failures began; `None` where it has ended.
         since: Option<SystemTime>,
     },
+    /// Gives up some of what waits for a hook and is not its owner's.
+    Disown {
+        /// The hook.
+        hook: HookId,
+        /// Its owner now; `None`: it hears the events of everyone.
+        owner: Option<Arc<str>>,
+        /// Called when it is durable.
+        parker: Arc<dyn Parker>,
+    },
 }
 
 impl Write {
@@ -69,7 +84,10 @@ impl Write {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Park { delivery, .. } => delivery.body.len(),
-            Self::Attempted { .. } | Self::Release { .. } | Self::FailingSince { .. } => 0,
+            Self::Attempted { .. }
+            | Self::Release { .. }
+            | Self::FailingSince { .. }
+            | Self::Disown { .. } => 0,
         }
     }
 }
@@ -82,6 +100,8 @@ pub struct Failed {
     pub place: Place,
     /// How many attempts there have been.
     pub attempts: u32,
+    /// How much of its schedule's time is over.
+    pub waited: Option<Duration>,
     /// What becomes of it.
     pub fate: Fate,
     /// How the attempt ended.

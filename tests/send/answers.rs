@@ -1,14 +1,14 @@
 //! Answers that are late, endless or malformed, or never come.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rowhook::send::answer::{Answer, Failure};
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
-use crate::endpoint::{answer_with, raw, read_request, send, send_within, sender, target};
+use crate::endpoint::{answer_with, code, raw, read_request, send, send_within, sender, target};
 
 #[tokio::test]
-async fn an_endpoint_that_never_answers_or_only_trickles_is_timed_out() {
+async fn an_endpoint_that_never_answers_is_timed_out_and_one_that_trickles_has_said_its_status() {
     let limit = Duration::from_millis(300);
     let (silent, _) = raw(|mut stream, _| async move {
         read_request(&mut stream).await;
@@ -18,7 +18,7 @@ async fn an_endpoint_that_never_answers_or_only_trickles_is_timed_out() {
     let (trickling, _) = raw(|mut stream, _| async move {
         answer_with(
             &mut stream,
-            b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n",
+            b"HTTP/1.1 410 Gone\r\ncontent-length: 100000\r\n\r\n",
         )
         .await;
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
@@ -27,10 +27,53 @@ async fn an_endpoint_that_never_answers_or_only_trickles_is_timed_out() {
         }
     })
     .await;
-    for url in [silent, trickling] {
-        let answer = send_within(&sender(), &target(&url), limit).await;
-        assert_eq!(answer, Answer::Failed(Failure::TimedOut(limit)));
-        assert_eq!(answer.to_string(), "timed out after 300ms");
+    let answer = send_within(&sender(), &target(&silent), limit).await;
+    assert_eq!(answer, Answer::Failed(Failure::TimedOut(limit)));
+    assert_eq!(answer.to_string(), "timed out after 300ms");
+    let begun = Instant::now();
+    let answer = send_within(&sender(), &target(&trickling), limit).await;
+    assert_eq!(code(&answer), 410);
+    assert!(begun.elapsed() < 10 * limit, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn answers_are_taken_as_browsers_and_curl_take_them() {
+    let many: String = (0..400).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    for (name, head) in [
+        ("many headers", many.as_str()),
+        ("a control character", "x-odd: a\u{1}b\r\n"),
+        ("a folded line", "x-folded: one\r\n two\r\n"),
+        ("a line without a colon", "nonsense\r\n"),
+        ("a space before the colon", "x-spaced : 1\r\n"),
+        ("a name that is none", "x y@: 1\r\n"),
+        ("not ASCII", "x-latin: caf\u{e9}\r\n"),
+        ("an empty name", ": 1\r\n"),
+        (
+            "large headers",
+            &format!("x-large: {}\r\n", "x".repeat(100 << 10)),
+        ),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}content-length: 2\r\nx-last: 1\r\n\r\nok");
+        let (url, _) = raw(move |mut stream, _| {
+            let answer = answer.clone();
+            async move { answer_with(&mut stream, answer.as_bytes()).await }
+        })
+        .await;
+        match send(&sender(), &target(&url)).await {
+            Answer::Status {
+                code: 200,
+                headers,
+                body,
+                ..
+            } => {
+                assert_eq!(
+                    (&headers["x-last"], &body[..]),
+                    (&"1".parse().unwrap(), &b"ok"[..]),
+                    "{name}"
+                );
+            }
+            other => panic!("{name}: {other}"),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod answers;
 mod configuration;
 mod connections;
 mod endpoint;
+mod http2;
 mod requests;
 mod signatures;
 mod tls;

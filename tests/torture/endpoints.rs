@@ -58,11 +58,27 @@ enum Mood {
     Trickle,
     Lie,
     Redirect,
+    /// It lets few in, and asks the others to come back.
+    Limit,
+    /// It refuses arrays with a certain member, but not that member alone.
+    Refuse,
 }
 
 impl Endpoints {
     fn chance(&self, chances: u32) -> u32 {
         self.random.lock().unwrap().random_range(0..chances)
+    }
+
+    /// Notes what was accepted.
+    fn hear(&self, hook: usize, headers: &HeaderMap, body: &Bytes) {
+        let members = members(headers, body).into_iter();
+        let heard = members.map(|(id, body)| Heard {
+            hook,
+            id,
+            body,
+            at: SystemTime::now(),
+        });
+        self.heard.lock().unwrap().extend(heard);
     }
 
     /// The first four endpoints always answer well, the last one only at the end, and the others at random.
@@ -82,6 +98,8 @@ impl Endpoints {
             (6, 5) => Mood::Late,
             (7, 5) => Mood::Trickle,
             (8, 5) => Mood::Lie,
+            (9, 5..=14) => Mood::Limit,
+            (2, 5..=9) => Mood::Refuse,
             _ => Mood::Well,
         }
     }
@@ -134,6 +152,13 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
         Mood::Throttle => {
             return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0")]).into_response();
         }
+        Mood::Limit => {
+            return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
+        }
+        Mood::Refuse if members(&parts.headers, &body).len() > 1 => {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        Mood::Refuse => {}
         Mood::Redirect => return (StatusCode::FOUND, [("location", "/h0")]).into_response(),
         Mood::Late => {
             // This is longer than the timeout, so the client is gone by then.
@@ -141,6 +166,8 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
             return StatusCode::OK.into_response();
         }
         Mood::Trickle => {
+            // It has said 200, whatever becomes of its body.
+            endpoints.hear(hook, &parts.headers, &body);
             let crumbs = futures_util::stream::unfold(0, |crumb| async move {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 (crumb < 10).then(|| (Ok::<_, Infallible>(Bytes::from_static(b".")), crumb + 1))
@@ -161,15 +188,7 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
                 .unwrap();
         }
     }
-    let members = members(&parts.headers, &body);
-    let members = members.into_iter();
-    let heard = members.map(|(id, body)| Heard {
-        hook,
-        id,
-        body,
-        at: SystemTime::now(),
-    });
-    endpoints.heard.lock().unwrap().extend(heard);
+    endpoints.hear(hook, &parts.headers, &body);
     StatusCode::OK.into_response()
 }
 

@@ -17,8 +17,9 @@ mod oracle;
 mod proxy;
 mod writers;
 
-use harness::{DEADLINE, Database, Rowhook, SECRET, connect};
+use harness::{DEADLINE, Database, NameServer, Rowhook, SECRET, connect};
 use std::{
+    net::Ipv4Addr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -49,8 +50,14 @@ fn is_batched(hook: usize) -> bool {
     hook % 3 == 2 && hook % 10 != 5
 }
 
+/// The name of the host of some endpoints. Nobody listens at the first of its addresses.
+const SPLIT: (&str, [Ipv4Addr; 2]) = (
+    "split.test",
+    [Ipv4Addr::new(127, 0, 0, 98), Ipv4Addr::LOCALHOST],
+);
+
 /// hooks.toml for a database behind a proxy, with enough retries to outlast all failures.
-fn config(database: &Database, proxy: &Proxy, port: u16, url: &str) -> String {
+fn config(database: &Database, proxy: &Proxy, port: u16, url: &str, names: &NameServer) -> String {
     let retries = vec!["\"200ms\""; 2000].join(", ");
     let events = r#"
 [events]
@@ -61,7 +68,10 @@ fn config(database: &Database, proxy: &Proxy, port: u16, url: &str) -> String {
     let mut config = String::new();
     for line in database.config(events).lines() {
         config += &match line {
-            "[delivery]" => "[delivery]\ntimeout = \"1s\"".to_owned(),
+            "[delivery]" => format!(
+                "[delivery]\ntimeout = \"1s\"\nresolver = [\"{}\"]",
+                names.address()
+            ),
             _ if line.starts_with("retries") => format!("retries = [{retries}]"),
             _ => line.replace(&port.to_string(), &proxy.address.port().to_string()),
         };
@@ -140,7 +150,9 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
     oracle::begin(&database).await;
     let (url, endpoints) = endpoints::open(seed).await;
     let proxy = Arc::new(Proxy::before(cluster.port()).await);
-    let config = config(&database, &proxy, cluster.port(), &url);
+    let (host, addresses) = SPLIT;
+    let names = NameServer::of(&[(host, &addresses)]).await;
+    let config = config(&database, &proxy, cluster.port(), &url, &names);
     let mut pair = [Rowhook::start(&config), Rowhook::start(&config)];
     database
         .until(
@@ -150,7 +162,10 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
         .await;
     let mut hooks = Vec::new();
     for hook in 0..HOOKS {
-        let target = format!("{url}/h{hook}");
+        let target = match hook % 10 {
+            4 => format!("{}/h{hook}", url.replace("127.0.0.1", host)),
+            _ => format!("{url}/h{hook}"),
+        };
         hooks.push(if is_batched(hook) {
             format!("h{hook}")
         } else {

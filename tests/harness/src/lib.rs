@@ -14,6 +14,7 @@ mod cluster;
 mod command;
 mod database;
 mod gate;
+mod http2;
 mod name_server;
 mod receiver;
 mod schemas;
@@ -28,6 +29,7 @@ pub use self::{
     command::{Ended, Running, rowhook, rowhook_in},
     database::{Database, connect},
     gate::Gate,
+    http2::{Http2, Manners},
     name_server::NameServer,
     receiver::Receiver,
     sidecar::Rowhook,

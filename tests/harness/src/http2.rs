@@ -1,0 +1,186 @@
+//! An endpoint that speaks HTTP/2 over TLS, and may send its visitors away.
+
+use std::{
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+    server::TlsStream,
+};
+
+/// What the endpoint does on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manners {
+    /// It answers 200.
+    Answers,
+    /// It answers 200 with a header of this many bytes.
+    AnswersWith(usize),
+    /// It ends the connection in order (GOAWAY, NO_ERROR) without having looked at a request.
+    GoesAway,
+    /// It refuses each stream (REFUSED_STREAM).
+    Refuses,
+}
+
+/// An endpoint that speaks HTTP/2 over TLS.
+#[derive(Debug)]
+#[must_use = "it stops listening when it is dropped"]
+pub struct Http2 {
+    /// Where it listens.
+    pub url: String,
+    /// The certificate that it is trusted by.
+    pub authority: CertificateDer<'static>,
+    folder: TempDir,
+    connections: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Http2 {
+    /// Listens. `manners` says what becomes of each connection, counted from 0.
+    pub async fn start(manners: impl Fn(usize) -> Manners + Send + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (acceptor, authority) = acceptor(&folder);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        let (connections, answered) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, answers) = (Arc::clone(&connections), Arc::clone(&answered));
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let manners = manners(count.fetch_add(1, Ordering::SeqCst));
+                let (acceptor, answers) = (acceptor.clone(), Arc::clone(&answers));
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(stream, manners, &answers).await;
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            authority,
+            folder,
+            connections,
+            answered,
+            server,
+        }
+    }
+
+    /// The file with the certificate that it is trusted by.
+    pub fn authority_file(&self) -> String {
+        let file = self.folder.path().join("certificate.pem");
+        file.to_str().unwrap().to_owned()
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests were answered.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn acceptor(folder: &TempDir) -> (TlsAcceptor, CertificateDer<'static>) {
+    let openssl = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+                   -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+                   -keyout key.pem -out certificate.pem";
+    let made = Command::new("openssl")
+        .args(openssl.split_whitespace())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let authority = CertificateDer::from_pem_slice(&read("certificate.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![authority.clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), authority)
+}
+
+async fn serve(stream: TlsStream<TcpStream>, manners: Manners, answers: &AtomicUsize) {
+    if manners == Manners::GoesAway {
+        return go_away(stream).await;
+    }
+    let Ok(mut connection) = h2::server::handshake(stream).await else {
+        return;
+    };
+    while let Some(Ok((_, mut respond))) = connection.accept().await {
+        if manners == Manners::Refuses {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+            continue;
+        }
+        let mut response = http::Response::new(());
+        if let Manners::AnswersWith(bytes) = manners {
+            let value = "x".repeat(bytes).parse().unwrap();
+            response.headers_mut().insert("x-long", value);
+        }
+        if respond.send_response(response, true).is_ok() {
+            answers.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Reads up to the headers of the first request, says that nothing was looked at, and waits for the client to leave.
+async fn go_away(mut stream: TlsStream<TcpStream>) {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    /// SETTINGS, their acknowledgement, and GOAWAY: no stream was looked at, and there is no error.
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const ACKNOWLEDGED: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+    const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    if stream.read_exact(&mut [0; PREFACE]).await.is_err() {
+        return;
+    }
+    let _ = stream.write_all(&[SETTINGS, ACKNOWLEDGED].concat()).await;
+    loop {
+        let mut head = [0; 9];
+        if stream.read_exact(&mut head).await.is_err() {
+            return;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        if stream.read_exact(&mut payload).await.is_err() {
+            return;
+        }
+        if head[3] == HEADERS {
+            break;
+        }
+    }
+    let _ = stream.write_all(&GOAWAY).await;
+    let _ = stream.flush().await;
+    while stream
+        .read(&mut [0; 1024])
+        .await
+        .is_ok_and(|length| length > 0)
+    {}
+}
