@@ -26,6 +26,7 @@ use crate::{
     change::Change,
     postgres::{
         address::Address,
+        fault::Fault,
         quote,
         relation::Relation,
         tuple::{Tuple, Value},
@@ -392,9 +393,10 @@ fn is_about_query(error: &Error) -> bool {
         &SqlState::CRASH_SHUTDOWN,
         &SqlState::CANNOT_CONNECT_NOW,
     ];
-    error
-        .code()
-        .is_some_and(|code| !ended.contains(&code) && !code.code().starts_with("08"))
+    match error.code() {
+        Some(code) => !ended.contains(&code) && !code.code().starts_with("08"),
+        None => Fault::of(error) == Fault::Row,
+    }
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use crate::{OWNERS, is_full, world::Sequence};
 
 /// A row that moves from a partition to another is one `updated`, and not `deleted` and `created`.
 const MOVES_ARE_UPDATES: bool = false;
-/// How many faults are printed.
-const PRINTED: usize = 5;
+/// How many faults of a kind are printed.
+const PRINTED: usize = 1;
 
 type Object = Map<String, Value>;
 
@@ -203,14 +203,18 @@ impl Case<'_> {
                 (None, _) => _ = told.next(),
                 (Some(_), Hears::May) => {}
                 (Some(wrong), Hears::Must) => {
-                    let next = told.peek().map(|told| &told.bodies);
-                    let what = format!("{wrong}\n  expected {entry:?}\n  got {next:?}");
+                    let next = told.peek().map(|told| short(&told.bodies));
+                    let what = format!(
+                        "{wrong}\n  expected {}\n  got {}",
+                        entry.short(),
+                        next.unwrap_or_default()
+                    );
                     return self.fault(verdict, &wrong, what);
                 }
             }
         }
         if let Some(next) = told.next() {
-            let what = format!("more was delivered: {:?}", next.bodies);
+            let what = format!("more was delivered: {}", short(&next.bodies));
             self.fault(verdict, "more was delivered", what);
         }
     }
@@ -347,6 +351,9 @@ impl Case<'_> {
         if is_generated && self.is_altered_later(at) {
             return Some("a generated column of a table that was altered since");
         }
+        if is_generated && !self.sequence.is_read {
+            return Some("a generated column of a table that was dropped since");
+        }
         if !named {
             return None;
         }
@@ -369,7 +376,7 @@ impl Case<'_> {
         } else if self.is_touched_later(at, entry) {
             Some("a large value of a row that was changed since")
         } else {
-            Some("a large value of a table that was dropped since")
+            (!self.sequence.is_read).then_some("a large value of a table that was dropped since")
         }
     }
 
@@ -436,6 +443,23 @@ impl Entry {
     }
 }
 
+/// Bodies in one line each, without large values.
+fn short(bodies: &[Value]) -> String {
+    let mut text = String::new();
+    for body in bodies {
+        let mut body = body.clone();
+        for image in ["data", "old"] {
+            for (_, value) in body[image].as_object_mut().into_iter().flatten() {
+                if let Some(long) = value.as_str().filter(|text| text.len() > 20) {
+                    *value = format!("{}*{}", long.chars().next().unwrap(), long.len()).into();
+                }
+            }
+        }
+        text += &format!("{body}\n      ");
+    }
+    text
+}
+
 /// A deletion and an insertion of one row, next to each other, are a move to another partition.
 fn join_moves(entries: &mut Vec<(usize, Entry)>) {
     let mut joined: Vec<(usize, Entry)> = Vec::new();
@@ -472,7 +496,7 @@ impl Verdict {
     fn fault(&mut self, kind: &str, what: String) {
         self.faults += 1;
         *self.kinds.entry(kind.to_owned()).or_default() += 1;
-        if self.faults <= PRINTED {
+        if self.kinds[kind] <= PRINTED {
             println!("--- {what}\n");
         }
     }
@@ -495,7 +519,8 @@ impl Verdict {
             let at = position(&body);
             let before = newest.insert((call.path.clone(), table, id), at);
             if before.is_some_and(|before| before > at) {
-                self.fault("out of order", format!("{} {body}", call.path));
+                let what = format!("{} after {before:?}: {}", call.path, short(&[body]));
+                self.fault("out of order", what);
             }
         }
     }

@@ -25,6 +25,7 @@ use std::{
 };
 
 use harness::{Cluster, Database, Receiver, Rowhook};
+use nix::sys::signal::Signal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::RwLock, time::Instant};
 
@@ -81,7 +82,11 @@ async fn restart(
         tokio::time::sleep(pause(random.random_range(500..6000))).await;
         match random.random_ratio(1, 2) {
             true => rowhook.kill(),
-            false => assert!(rowhook.stop().success(), "SIGTERM is a success"),
+            false => {
+                rowhook.signal(Signal::SIGTERM);
+                let (status, log) = rowhook.wait();
+                assert!(status.success(), "{status} after SIGTERM:\n{log}");
+            }
         }
         tokio::time::sleep(pause(random.random_range(0..1500))).await;
         let names = starts.write().await;

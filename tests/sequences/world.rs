@@ -35,6 +35,8 @@ pub struct Sequence {
     /// The entries of the oracle after this one are its own.
     pub after: i64,
     pub script: Vec<String>,
+    /// All of it was confirmed before its tables were dropped.
+    pub is_read: bool,
 }
 
 /// What the tables and their columns are called now.
@@ -93,6 +95,7 @@ impl World {
             begin: row.get(0),
             after: row.get(1),
             script: Vec::new(),
+            is_read: false,
         };
         self.tables = Tables::new(self.number);
         let script = &mut sequence.script;
@@ -104,7 +107,30 @@ impl World {
             self.step(script).await;
         }
         self.rename_back(script).await;
+        if self.random.random_ratio(1, 3) {
+            self.be_read().await;
+            sequence.is_read = true;
+        }
         sequence
+    }
+
+    /// Waits until all that was written so far is confirmed.
+    async fn be_read(&self) {
+        // A few bytes alone are not confirmed.
+        let now = "select pg_logical_emit_message(true, 'filler', repeat('-', 20000))::text";
+        let now: String = self.client.query_one(now, &[]).await.unwrap().get(0);
+        let sql = format!("select bool_and(confirmed_flush_lsn >= '{now}') from pg_replication_slots");
+        let fact = format!("{now} is confirmed");
+        self.until(&sql, || fact.clone()).await;
+    }
+
+    async fn until(&self, sql: &str, fact: impl Fn() -> String) {
+        let end = Instant::now() + WAIT;
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while !self.client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < end, "never came true: {}", fact());
+            ticks.tick().await;
+        }
     }
 
     async fn step(&mut self, script: &mut Vec<String>) {
@@ -456,12 +482,8 @@ impl World {
         let sql = format!(
             "select bool_and(oracle.is_settled(t::regclass)) from unnest(array['w{world}.shelf', 'w{world}.book', 'w{world}.part']) as t"
         );
-        let end = Instant::now() + WAIT;
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        while !self.client.query_one(&sql, &[]).await.unwrap().get::<_, bool>(0) {
-            assert!(Instant::now() < end, "w{world} is not published:\n{}", script.join(";\n"));
-            ticks.tick().await;
-        }
+        let fact = || format!("w{world} is published:\n{}", script.join(";\n"));
+        self.until(&sql, fact).await;
         script.push("-- published".to_owned());
     }
 
