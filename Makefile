@@ -6,7 +6,7 @@
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
 	@echo "make test                all tests"
-	@echo "make torture             200 kills and 20 crashes; SEED=n for the same ones again"
+	@echo "make torture             200 kills, 20 crashes, 20,000 sequences of DDL; SEED=n for the same ones again"
 	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
@@ -21,6 +21,7 @@ test: postgres django peers browser schemathesis
 # Optimized, as it is in use: a million rows take a debug build too long.
 torture: postgres
 	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
+	SEQUENCES=20000 $(if $(SEED),SEQUENCES_SEED=$(SEED)) cargo test --release --locked --test sequences -- --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1
 
 # A copy is measured, because building the benchmarks builds a binary of their own in its place.

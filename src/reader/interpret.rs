@@ -115,6 +115,9 @@ impl Reader {
         let mut relation = Relation::describe(client, message)
             .await
             .context("read what a table looks like")?;
+        if let Some(known) = self.session.tables.get(&relation.oid) {
+            relation = relation.remembering(&known.relation);
+        }
         let owners = self.hooks.owner_exists.as_ref();
         let owners = owners.map(|exists| exists.table.clone());
         let is_known = |name: &TableName| {

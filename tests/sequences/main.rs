@@ -3,8 +3,8 @@
 //! Random sequences of changes run in several worlds at once: rows are written in transactions with savepoints and
 //! rollbacks, tables are altered, truncated, swapped, renamed and created again, and lose and get replica identities.
 //! Meanwhile rowhook is stopped and killed. Triggers note what each statement did, and what was delivered is compared
-//! with that. `SEQUENCES` sets how many there are, `SEQUENCES_SEED` repeats a run, and `SEQUENCE` runs only the one of
-//! this number, in every world.
+//! with that. `SEQUENCES` sets how many there are, `SEQUENCES_SEED` repeats a run, and `SEQUENCE` runs only those that
+//! begin with the one of this number, in every world. `SEQUENCES_LOG` names a file for rowhook's log.
 
 #![allow(
     unreachable_pub,
@@ -17,6 +17,8 @@ mod judge;
 mod world;
 
 use std::{
+    fs::OpenOptions,
+    io::Write,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -29,7 +31,7 @@ use nix::sys::signal::Signal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::RwLock, time::Instant};
 
-use self::world::{Sequence, World};
+use self::world::{ON_SAME_TABLES, Sequence, World};
 
 /// The owners 1 to this one have a hook each.
 const OWNERS: u32 = 3;
@@ -57,7 +59,9 @@ fn config(database: &Database, url: &str) -> String {
         }
     }
     for world in 1..=WORLDS {
-        rest += &format!("[tables.\"w{world}.book\"]\nowner = \"shelf_id -> w{world}.shelf.user_id\"\n");
+        rest += &format!(
+            "[tables.\"w{world}.book\"]\nowner = \"shelf_id -> w{world}.shelf.user_id\"\n"
+        );
         if is_full(world) {
             rest += &format!("[tables.\"w{world}.shelf\"]\nidentity = \"full\"\n");
         }
@@ -65,6 +69,15 @@ fn config(database: &Database, url: &str) -> String {
     rest += &format!("[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{url}/all\"\n");
     let payload = "[delivery]\npayload = \"standard\"";
     database.config(&rest).replace("[delivery]", payload)
+}
+
+/// Adds rowhook's log to the file that `SEQUENCES_LOG` names.
+fn keep(log: &str) {
+    let Ok(path) = std::env::var("SEQUENCES_LOG") else {
+        return;
+    };
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    writeln!(file.unwrap(), "{log}\n").unwrap();
 }
 
 /// Stops and kills rowhook again and again until the sequences have run, and returns one that runs.
@@ -79,12 +92,13 @@ async fn restart(
     let mut restarts = 0;
     while !done.load(Ordering::SeqCst) {
         let pause = |longest| Duration::from_millis(longest);
-        tokio::time::sleep(pause(random.random_range(500..6000))).await;
+        tokio::time::sleep(pause(random.random_range(3000..12000))).await;
         match random.random_ratio(1, 2) {
-            true => rowhook.kill(),
+            true => keep(&rowhook.kill_and_log()),
             false => {
                 rowhook.signal(Signal::SIGTERM);
                 let (status, log) = rowhook.wait();
+                keep(&log);
                 assert!(status.success(), "{status} after SIGTERM:\n{log}");
             }
         }
@@ -102,7 +116,9 @@ async fn restart(
 async fn every_event_of_a_random_sequence_tells_its_own_moment() {
     let seed = from_env("SEQUENCES_SEED", rand::random());
     let count = from_env("SEQUENCES", 1000);
-    let only = std::env::var("SEQUENCE").ok().map(|number| number.parse().unwrap());
+    let only = std::env::var("SEQUENCE")
+        .ok()
+        .map(|number| number.parse().unwrap());
     println!("SEQUENCES_SEED={seed} SEQUENCES={count}");
     let begun = Instant::now();
     let cluster = Cluster::start(&["synchronous_commit=off"]).unwrap();
@@ -135,7 +151,7 @@ async fn every_event_of_a_random_sequence_tells_its_own_moment() {
         tokio::spawn(async move {
             let mut sequences: Vec<Sequence> = Vec::new();
             loop {
-                let number = next.fetch_add(1, Ordering::SeqCst);
+                let number = next.fetch_add(ON_SAME_TABLES, Ordering::SeqCst);
                 if number > count {
                     return sequences;
                 }
@@ -154,7 +170,7 @@ async fn every_event_of_a_random_sequence_tells_its_own_moment() {
     database.until_all_has_arrived().await;
     println!(
         "{} sequences in {ran:.1?}, {restarts} restarts; all has arrived after {:.1?}",
-        sequences.len(),
+        sequences.len() as u64 * ON_SAME_TABLES,
         begun.elapsed()
     );
     let verdict = judge::judge(&database, &sequences, &receiver.calls()).await;

@@ -26,7 +26,10 @@ pub struct World {
     random: StdRng,
 }
 
-/// A sequence that has run.
+/// So many sequences are run on the same tables, and judged together.
+pub const ON_SAME_TABLES: u64 = 4;
+
+/// Sequences that have run on the same tables.
 pub struct Sequence {
     pub world: usize,
     pub number: u64,
@@ -78,7 +81,7 @@ impl World {
         world
     }
 
-    /// Runs a sequence on new tables.
+    /// Runs sequences one after the other on new tables: `number` is that of the first of [`ON_SAME_TABLES`].
     pub async fn run(&mut self, number: u64, seed: u64) -> Sequence {
         self.random = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let row = self
@@ -103,11 +106,14 @@ impl World {
             .await;
         self.settle(script).await;
         self.execute(&self.rows(), script).await;
-        for _ in 0..self.random.random_range(3..8) {
-            self.step(script).await;
+        for number in number..number + ON_SAME_TABLES {
+            script.push(format!("-- sequence {number}"));
+            for _ in 0..self.random.random_range(3..8) {
+                self.step(script).await;
+            }
         }
         self.rename_back(script).await;
-        if self.random.random_ratio(1, 3) {
+        if self.random.random_ratio(3, 4) {
             self.be_read().await;
             sequence.is_read = true;
         }
@@ -119,7 +125,8 @@ impl World {
         // A few bytes alone are not confirmed.
         let now = "select pg_logical_emit_message(true, 'filler', repeat('-', 20000))::text";
         let now: String = self.client.query_one(now, &[]).await.unwrap().get(0);
-        let sql = format!("select bool_and(confirmed_flush_lsn >= '{now}') from pg_replication_slots");
+        let sql =
+            format!("select bool_and(confirmed_flush_lsn >= '{now}') from pg_replication_slots");
         let fact = format!("{now} is confirmed");
         self.until(&sql, || fact.clone()).await;
     }
@@ -127,7 +134,13 @@ impl World {
     async fn until(&self, sql: &str, fact: impl Fn() -> String) {
         let end = Instant::now() + WAIT;
         let mut ticks = tokio::time::interval(Duration::from_millis(50));
-        while !self.client.query_one(sql, &[]).await.unwrap().get::<_, bool>(0) {
+        while !self
+            .client
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+        {
             assert!(Instant::now() < end, "never came true: {}", fact());
             ticks.tick().await;
         }
@@ -218,9 +231,7 @@ impl World {
                 "insert into {book} ({key}, shelf_id, {n}, {notes}) select (select coalesce(max({key}), 0) + 1 from {book}), s.id, {any}, {large} from {shelf} as s where s.id = {a_shelf}"
             ),
             7 | 8 => format!("update {book} set {n} = {n} + {any} where {key} = {a_book}"),
-            9 => format!(
-                "update {book} set {notes} = {large}, {n} = {any} where {key} = {a_book}"
-            ),
+            9 => format!("update {book} set {notes} = {large}, {n} = {any} where {key} = {a_book}"),
             10 => format!("update {book} set m = '{any}' where {key} = {a_book}"),
             11 => format!("update {book} set shelf_id = {a_shelf} where {key} = {a_book}"),
             12 => format!(
@@ -315,9 +326,7 @@ impl World {
                 ("part", sql)
             }
         };
-        format!(
-            "{sql}; insert into oracle.log (world, role, op) values ({world}, '{role}', 'ddl')"
-        )
+        format!("{sql}; insert into oracle.log (world, role, op) values ({world}, '{role}', 'ddl')")
     }
 
     /// A change of what identifies the rows of the books.
@@ -393,13 +402,9 @@ impl World {
         self.renamed = None;
     }
 
-    /// Puts another table in the place of the books': a copy, or new ones.
+    /// Puts a copy in the place of the books' table.
     fn replace(&mut self) -> String {
         let world = self.number;
-        if self.random.random_ratio(1, 3) {
-            self.tables = Tables::new(world);
-            return format!("begin; {}; {}; commit", self.recreate(), self.rows());
-        }
         let columns = self.tables.columns();
         format!(
             "begin;

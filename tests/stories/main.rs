@@ -12,6 +12,7 @@ mod backfill;
 mod bad_input;
 mod batching;
 mod browser;
+mod chaos;
 mod console;
 mod delivering;
 mod dialects;
