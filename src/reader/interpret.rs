@@ -112,6 +112,11 @@ impl Reader {
 
     /// Adds a table that the stream has described, completed from the catalog.
     async fn add_table(&mut self, message: RelationMessage, client: &Client) -> Result<()> {
+        let described = &mut self.session.described;
+        if described.get(&message.oid) == Some(&message) {
+            return Ok(());
+        }
+        described.insert(message.oid, message.clone());
         let mut relation = Relation::describe(client, message)
             .await
             .context("read what a table looks like")?;

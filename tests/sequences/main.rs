@@ -36,7 +36,7 @@ use self::world::{ON_SAME_TABLES, Sequence, World};
 /// The owners 1 to this one have a hook each.
 const OWNERS: u32 = 3;
 /// How many sequences run at once.
-const WORLDS: usize = 24;
+const WORLDS: usize = 16;
 /// How long rowhook has to publish tables, its stops and starts included.
 const WAIT: Duration = Duration::from_secs(120);
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
     sync::{Arc, Mutex},
     time::Duration,
 };
