@@ -13,8 +13,8 @@ use crate::{
 pub(super) struct SessionState {
     /// Tables by their oids, as the stream described them.
     pub(super) tables: HashMap<u32, Arc<Table>>,
-    /// What the stream has said of tables in the batch that is being interpreted. It repeats itself after each change of
-    /// a publication, and the catalog is not read again for that: all that the batch tells of was done before.
+    /// What the stream has said of tables in the batch that is being interpreted. It repeats itself after each change
+    /// of a publication, and the catalog is not read again for that: all that the batch tells of was done before.
     pub(super) described: HashMap<u32, RelationMessage>,
     /// Tables of actions and backfills, whose rows come in messages. The catalog described them.
     pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,

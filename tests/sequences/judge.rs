@@ -530,8 +530,9 @@ impl Verdict {
             }
             let body = call.json();
             let data = &body["data"];
-            let id = data.get("id").or_else(|| data.get("ident")).cloned();
-            let Some(id) = id else {
+            let id = data.get("id").or_else(|| data.get("ident"));
+            // A row of another partition is another row.
+            let Some(id) = id.map(|id| serde_json::json!([id, data.get("region")])) else {
                 continue;
             };
             let table = body["table"].as_str().unwrap_or_default().to_owned();

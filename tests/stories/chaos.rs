@@ -13,6 +13,7 @@ use tokio::{
     net::TcpListener,
     time::{Instant, interval},
 };
+use tokio_postgres::error::SqlState;
 
 /// The rows of each half, and the pause between two of them.
 const ROWS: usize = 300;
@@ -164,7 +165,7 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_slow_their_neighbour() {
     for all in [headers, many] {
         kinds.push(["book.added".into(), fine.url(), plain.clone(), all.into()]);
     }
-    for event in ["**", "book.*.*", "nothing.like.it"] {
+    for event in ["*", "book.*"] {
         kinds.push([event.into(), fine.url(), plain.clone(), plain.clone()]);
     }
     let mut hooks: Vec<(usize, &[String; 4])> =
@@ -175,7 +176,10 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_slow_their_neighbour() {
         let sql = format!(
             "insert into rowhook.hook (owner, event, target, filter, headers) values ('8', '{event}', '{target}', {filter}, {headers})"
         );
-        database.sql(&sql).await;
+        // What the table refuses harms nobody either.
+        if let Err(error) = database.client.batch_execute(&sql).await {
+            assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION), "{error:?}");
+        }
     }
     let beside = p99(&database, 1001, &arrivals).await;
     println!("p99 alone {alone:?}, beside a hundred hostile hooks {beside:?}");
