@@ -12,7 +12,6 @@ mod backfill;
 mod bad_input;
 mod batching;
 mod browser;
-mod chaos;
 mod console;
 mod delivering;
 mod dialects;
