@@ -1,12 +1,13 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture bench lint build postgres django peers browser schemathesis
+.PHONY: help demo test torture sequences bench lint build postgres django peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
 	@echo "make test                all tests"
 	@echo "make torture             200 kills, 20 crashes, 40 promotions; SEED=n for the same ones again"
+	@echo "make sequences           20,000 random sequences of DDL and DML; SEED=n for the same ones again"
 	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
@@ -31,6 +32,11 @@ bench: postgres
 	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
 	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
 		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/benchmarks)))
+
+# Optimized too. It has no part in `test` yet, as it still finds faults.
+sequences: postgres
+	SEQUENCES=$(or $(SEQUENCES),20000) $(if $(SEED),SEQUENCES_SEED=$(SEED)) \
+		cargo test --release --locked --test sequences -- --nocapture
 
 lint:
 	cargo fmt --all --check

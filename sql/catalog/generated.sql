@@ -138,4 +138,6 @@ select
 from generated as g
 join pg_catalog.pg_class as c on c.oid = $1
 join pg_catalog.pg_roles as owner on owner.oid = c.relowner
+-- Of a table that is dropped just now, pg_get_expr knows nothing any more.
+where g.expression is not null
 order by g.attnum

@@ -8,7 +8,8 @@ select
     c.relreplident,
     -- Whether it applies to this role: owners and roles with BYPASSRLS see all rows.
     c.relkind in ('r', 'p') and row_security_active(c.oid) as row_security,
-    has_table_privilege(c.oid, 'select') as may_select,
+    -- Null of a table that is dropped just now.
+    coalesce(has_table_privilege(c.oid, 'select'), false) as may_select,
     pg_has_role(c.relowner, 'usage') as owned,
     pg_get_userbyid(c.relowner)::text as owner,
     columns.names as columns,

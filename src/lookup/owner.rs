@@ -67,6 +67,8 @@ pub struct Owner {
 /// The cache of one step: the keys of its table, and the value of the step's column for each.
 #[derive(Debug, Default)]
 struct Answers {
+    /// The table that the answers are of, where the stream has told of it.
+    oid: Option<u32>,
     known: HashMap<Arc<str>, Option<Arc<str>>>,
     /// The keys of rows that the open transaction has deleted. Their children may be deleted after them.
     gone: Vec<Arc<str>>,
@@ -213,6 +215,7 @@ impl Owners {
     pub async fn foresee(&mut self, client: &Client, changes: &[&Change]) -> Result<(), Error> {
         for change in changes {
             for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
+                answers.are_of(change.relation.oid);
                 if answers.prepare(client, step).await?.is_err() {
                     continue;
                 }
@@ -239,6 +242,7 @@ impl Owners {
             return;
         };
         for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
+            answers.are_of(change.relation.oid);
             let Some((key, value)) = answers.read(step, change, row) else {
                 continue;
             };
@@ -318,6 +322,16 @@ enum Asked {
 }
 
 impl Answers {
+    /// Drops the answers of another table, which had the name before this one.
+    fn are_of(&mut self, oid: u32) {
+        if self.oid.replace(oid).is_some_and(|before| before != oid) {
+            *self = Self {
+                oid: self.oid,
+                ..Self::default()
+            };
+        }
+    }
+
     /// What is known of the row with this key.
     fn get(&self, key: &str) -> Option<&Option<Arc<str>>> {
         let lookup = self.lookup.as_ref()?;

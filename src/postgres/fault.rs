@@ -55,6 +55,8 @@ impl Fault {
         match *state {
             SqlState::QUERY_CANCELED | SqlState::OPERATOR_INTERVENTION => Self::ForNow,
             SqlState::LOCK_NOT_AVAILABLE | SqlState::SNAPSHOT_TOO_OLD => Self::ForNow,
+            // Some functions of the catalog say this of what is dropped just while they look at it.
+            SqlState::INTERNAL_ERROR => Self::ForNow,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost,
             SqlState::UNDEFINED_COLUMN
             | SqlState::UNDEFINED_TABLE
@@ -94,6 +96,7 @@ mod tests {
             ("53200", Fault::ForNow),
             ("53300", Fault::ForNow),
             ("58030", Fault::ForNow),
+            ("XX000", Fault::ForNow),
             ("22P02", Fault::Row),
             ("22003", Fault::Row),
             ("22021", Fault::Row),

@@ -116,14 +116,7 @@ impl Relation {
         let catalog = CatalogColumn::read_all(client, message.oid).await?;
         let mut columns = columns(client, &message.columns, &catalog).await?;
         let (primary_key, key_equals) = primary_key(&columns, &catalog);
-        let flagged = (0..columns.len())
-            .filter(|at| columns[*at].identity_key)
-            .collect();
-        let key = match message.identity {
-            ReplicaIdentity::Default | ReplicaIdentity::Index => flagged,
-            ReplicaIdentity::Full if primary_key.is_empty() => flagged,
-            ReplicaIdentity::Full | ReplicaIdentity::Nothing => primary_key.clone(),
-        };
+        let key = key(message.identity, &columns, &primary_key);
         // What old rows have, the identities of the partitions decide; that of a new partition is the primary key.
         let is_partitioned = catalog.first().is_some_and(|column| column.partitioned);
         if is_partitioned && message.identity == ReplicaIdentity::Full && !primary_key.is_empty() {
@@ -150,6 +143,29 @@ impl Relation {
             key_equals,
             key,
         })
+    }
+
+    /// The table as it was described before, where it is dropped by now: with what the stream does not tell of it.
+    #[must_use]
+    pub fn remembering(mut self, earlier: &Self) -> Self {
+        if !self.numbers.is_empty() {
+            return self;
+        }
+        for column in &earlier.columns {
+            match self.column(&column.name) {
+                Some(at) => self.columns[at].sql_type.clone_from(&column.sql_type),
+                None if column.generated => self.columns.push(column.clone()),
+                None => {}
+            }
+        }
+        let place = |at: &usize| self.column(&earlier.columns.get(*at)?.name);
+        let places: Option<Vec<usize>> = earlier.primary_key.iter().map(place).collect();
+        if let Some(places) = places {
+            self.primary_key = places;
+            self.key_equals.clone_from(&earlier.key_equals);
+        }
+        self.key = key(self.identity, &self.columns, &self.primary_key);
+        self
     }
 
     /// The table with those of these columns that it no longer has, too. Of them, nothing but the name is known.
@@ -365,6 +381,17 @@ async fn columns(
         }
     };
     Ok(all.into_iter().map(complete).collect())
+}
+
+/// The indexes in `columns` of what identifies a row: the primary key, wherever the stream carries it of old rows, so
+/// that a row stays the same one when the replica identity changes.
+fn key(identity: ReplicaIdentity, columns: &[Column], primary_key: &[usize]) -> Vec<usize> {
+    let is_carried = |at: &usize| columns.get(*at).is_some_and(|column| column.identity_key);
+    match identity {
+        ReplicaIdentity::Nothing => primary_key.to_vec(),
+        _ if !primary_key.is_empty() && primary_key.iter().all(is_carried) => primary_key.to_vec(),
+        _ => (0..columns.len()).filter(is_carried).collect(),
+    }
 }
 
 /// The indexes in `columns` of the primary key, in the key's order, and the operators that compare them.

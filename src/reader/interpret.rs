@@ -117,9 +117,17 @@ impl Reader {
 
     /// Adds a table that the stream has described, completed from the catalog.
     async fn add_table(&mut self, message: RelationMessage, client: &Client) -> Result<()> {
+        let described = &mut self.session.described;
+        if described.get(&message.oid) == Some(&message) {
+            return Ok(());
+        }
+        described.insert(message.oid, message.clone());
         let mut relation = Relation::describe(client, message)
             .await
             .context("read what a table looks like")?;
+        if let Some(known) = self.session.tables.get(&relation.oid) {
+            relation = relation.remembering(&known.relation);
+        }
         let owners = self.hooks.owner_exists.as_ref();
         let owners = owners.map(|exists| exists.table.clone());
         let is_known = |name: &TableName| {

@@ -329,6 +329,7 @@ impl Reader {
     /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
         let mut steps = std::mem::take(&mut self.held);
+        self.session.described.clear();
         for received in batch {
             steps.extend(self.interpret_guarded(received, client).await?);
         }

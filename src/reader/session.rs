@@ -11,13 +11,16 @@ use crate::{
     delivery::ledger::Opened,
     event::{Position, TableEvents},
     lookup::partitions::Partitions,
-    postgres::{TableName, relation::Relation},
+    postgres::{TableName, pgoutput::RelationMessage, relation::Relation},
 };
 
 /// The state of one replication session.
 pub(super) struct SessionState {
     /// Tables by their oids, as the stream described them.
     pub(super) tables: HashMap<u32, Arc<Table>>,
+    /// What the stream has said of tables in the batch that is being interpreted. It repeats itself after each change
+    /// of a publication, and the catalog is not read again for that: all that the batch tells of was done before.
+    pub(super) described: HashMap<u32, RelationMessage>,
     /// Tables of actions and backfills, whose rows come in messages. The catalog described them.
     pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
     /// The transaction whose messages are being interpreted.
@@ -30,6 +33,7 @@ impl Default for SessionState {
     fn default() -> Self {
         Self {
             tables: HashMap::new(),
+            described: HashMap::new(),
             catalog_tables: HashMap::new(),
             transaction: None,
             opened: Opened::Known,

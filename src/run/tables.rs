@@ -99,17 +99,7 @@ impl TableWatch {
             self.heard(&names, &tables, now);
             return Ok(None);
         }
-        for name in &names {
-            let Some(table) = tables.iter().find(|table| table.name == *name) else {
-                continue;
-            };
-            // Until now the name stood for another table.
-            if let Some(previous) = followed.put(name.clone(), table.oid)
-                && previous != table.oid
-            {
-                self.tell_replaced(context, name);
-            }
-        }
+        self.follow(context, &names, &tables, followed);
         follow_renamed(config, &names, &tables, followed);
         let mut facts = Facts::read(client, config).await?;
         let is_heard = |name: &TableName| {
@@ -142,6 +132,9 @@ impl TableWatch {
                 }
             }
             if is_changed {
+                // Another table may have been published than the one that was seen first, and be renamed next.
+                let published = read(client, context, &names, &followed.oids()).await?;
+                self.follow(context, &names, &published, followed);
                 facts = Facts::read(client, config).await?;
             }
         }
@@ -155,6 +148,27 @@ impl TableWatch {
             before.is_some_and(|before| before.untold_parts != table.untold_parts)
         });
         Ok(outdated.map(|table| table.name.clone()))
+    }
+
+    /// Each name stands for the table that has it.
+    fn follow(
+        &self,
+        context: &SessionContext<'_>,
+        names: &[TableName],
+        tables: &[Seen],
+        followed: &Followed,
+    ) {
+        for name in names {
+            let Some(table) = tables.iter().find(|table| table.name == *name) else {
+                continue;
+            };
+            // Until now the name stood for another table.
+            if let Some(previous) = followed.put(name.clone(), table.oid)
+                && previous != table.oid
+            {
+                self.tell_replaced(context, name);
+            }
+        }
     }
 
     /// Remembers which tables were heard at this moment.

@@ -35,16 +35,36 @@ pub async fn setup(
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<Step>, Error> {
     let session = turn_of(config, policy).await?;
+    let mut done = Vec::new();
+    let mut tries = policy.tries;
+    loop {
+        match take_steps(&session, config, warn, &mut done).await {
+            // An application that alters its tables just now must not keep the others from being heard.
+            Err(Error::Overtaken { .. }) if tries > 1 => tries -= 1,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(done),
+        }
+    }
+}
+
+/// Takes the steps that are missing now, and adds each to `done`.
+async fn take_steps(
+    session: &DdlSession,
+    config: &Config,
+    warn: &(dyn Fn(&str) + Sync),
+    done: &mut Vec<Step>,
+) -> Result<(), Error> {
     let facts = read(&session.client, config).await?;
     let steps = plan(config, &facts)?;
     let unmet = plan::unmet_preconditions(&facts, &steps);
     if !unmet.is_empty() {
         return Err(Refused(unmet).into());
     }
-    for step in &steps {
-        session.run(step, warn).await?;
+    for step in steps {
+        session.run(&step, warn).await?;
+        done.push(step);
     }
-    Ok(steps)
+    Ok(())
 }
 
 /// Moves tables of `[events]` to the publications where they belong, and sets the replica identity that the

@@ -53,6 +53,14 @@ pub enum Error {
         /// The sessions that held the lock last; empty if they came and went too fast to be seen.
         blockers: Vec<Blocker>,
     },
+    /// A table was dropped, renamed or published by somebody else after the catalog was read.
+    #[error("{action}: {message}; somebody else changed it at the same time")]
+    Overtaken {
+        /// What was being done.
+        action: String,
+        /// The message of Postgres.
+        message: String,
+    },
     /// Postgres refused a statement.
     #[error("{action}: {message}")]
     Failed {
@@ -65,9 +73,17 @@ pub enum Error {
 
 impl Error {
     pub(super) fn failed(action: &str, error: &tokio_postgres::Error) -> Self {
-        Self::Failed {
-            action: action.to_owned(),
-            message: crate::postgres::error_message(error),
+        let action = action.to_owned();
+        let message = crate::postgres::error_message(error);
+        match error.code() {
+            Some(
+                &SqlState::UNDEFINED_TABLE
+                | &SqlState::UNDEFINED_OBJECT
+                | &SqlState::DUPLICATE_OBJECT
+                | &SqlState::INVALID_SCHEMA_NAME
+                | &SqlState::INTERNAL_ERROR,
+            ) => Self::Overtaken { action, message },
+            _ => Self::Failed { action, message },
         }
     }
 }

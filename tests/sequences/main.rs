@@ -1,0 +1,179 @@
+//! Whatever is done to tables and rows, each event tells its own moment.
+//!
+//! Random sequences of changes run in several worlds at once: rows are written in transactions with savepoints and
+//! rollbacks, tables are altered, truncated, swapped, renamed and created again, and lose and get replica identities.
+//! Meanwhile rowhook is stopped and killed. Triggers note what each statement did, and what was delivered is compared
+//! with that. `SEQUENCES` sets how many there are, `SEQUENCES_SEED` repeats a run, and `SEQUENCE` runs only those that
+//! begin with the one of this number, in every world. `SEQUENCES_LOG` names a file for rowhook's log.
+
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is a test, its helpers too"
+)]
+
+mod judge;
+mod world;
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use harness::{Cluster, Database, Receiver, Rowhook};
+use nix::sys::signal::Signal;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::{sync::RwLock, time::Instant};
+
+use self::world::{ON_SAME_TABLES, Sequence, World};
+
+/// The owners 1 to this one have a hook each.
+const OWNERS: u32 = 3;
+/// How many sequences run at once.
+const WORLDS: usize = 16;
+/// How long rowhook has to publish tables, its stops and starts included.
+const WAIT: Duration = Duration::from_secs(120);
+
+fn from_env(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// Have the shelves of this world the replica identity FULL?
+fn is_full(world: usize) -> bool {
+    world.is_multiple_of(2)
+}
+
+fn config(database: &Database, url: &str) -> String {
+    let mut rest = "[events]\n".to_owned();
+    for world in 1..=WORLDS {
+        for table in ["shelf", "book", "part"] {
+            for action in ["created", "updated", "deleted", "truncated"] {
+                rest += &format!("\"w{world}.{table}.{action}\" = \"w{world}.{table}.{action}\"\n");
+            }
+        }
+    }
+    for world in 1..=WORLDS {
+        rest += &format!(
+            "[tables.\"w{world}.book\"]\nowner = \"shelf_id -> w{world}.shelf.user_id\"\n"
+        );
+        if is_full(world) {
+            rest += &format!("[tables.\"w{world}.shelf\"]\nidentity = \"full\"\n");
+        }
+    }
+    rest += &format!("[[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{url}/all\"\n");
+    let payload = "[delivery]\npayload = \"standard\"";
+    database.config(&rest).replace("[delivery]", payload)
+}
+
+/// Adds rowhook's log to the file that `SEQUENCES_LOG` names.
+fn keep(log: &str) {
+    let Ok(path) = std::env::var("SEQUENCES_LOG") else {
+        return;
+    };
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    writeln!(file.unwrap(), "{log}\n").unwrap();
+}
+
+/// Stops and kills rowhook again and again until the sequences have run, and returns one that runs.
+async fn restart(
+    config: String,
+    mut rowhook: Rowhook,
+    starts: Arc<RwLock<()>>,
+    done: Arc<AtomicBool>,
+    seed: u64,
+) -> (Rowhook, usize) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut restarts = 0;
+    while !done.load(Ordering::SeqCst) {
+        let pause = |longest| Duration::from_millis(longest);
+        tokio::time::sleep(pause(random.random_range(3000..12000))).await;
+        match random.random_ratio(1, 2) {
+            true => keep(&rowhook.kill_and_log()),
+            false => {
+                rowhook.signal(Signal::SIGTERM);
+                let (status, log) = rowhook.wait();
+                keep(&log);
+                assert!(status.success(), "{status} after SIGTERM:\n{log}");
+            }
+        }
+        tokio::time::sleep(pause(random.random_range(0..1500))).await;
+        let names = starts.write().await;
+        rowhook = Rowhook::start(&config);
+        rowhook.until_log("attached slot=").await;
+        drop(names);
+        restarts += 1;
+    }
+    (rowhook, restarts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_of_a_random_sequence_tells_its_own_moment() {
+    let seed = from_env("SEQUENCES_SEED", rand::random());
+    let count = from_env("SEQUENCES", 1000);
+    let only = std::env::var("SEQUENCE")
+        .ok()
+        .map(|number| number.parse().unwrap());
+    println!("SEQUENCES_SEED={seed} SEQUENCES={count}");
+    let begun = Instant::now();
+    let cluster = Cluster::start(&["synchronous_commit=off"]).unwrap();
+    let database = Database::on(&cluster).await;
+    database.sql(include_str!("oracle.sql")).await;
+    let starts = Arc::new(RwLock::new(()));
+    let mut worlds = Vec::new();
+    for number in 1..=WORLDS {
+        worlds.push(World::new(number, &database.url, &starts).await);
+    }
+    let receiver = Receiver::start().await;
+    let config = config(&database, &receiver.url());
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    for owner in 1..=OWNERS {
+        let (owner, target) = (owner.to_string(), format!("{}/{owner}", receiver.url()));
+        database.hook(Some(&owner), "*", &target).await;
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let restarter = tokio::spawn(restart(
+        config,
+        rowhook,
+        Arc::clone(&starts),
+        Arc::clone(&done),
+        seed,
+    ));
+    let next = Arc::new(AtomicU64::new(1));
+    let runners = worlds.into_iter().map(|mut world| {
+        let next = Arc::clone(&next);
+        tokio::spawn(async move {
+            let mut sequences: Vec<Sequence> = Vec::new();
+            loop {
+                let number = next.fetch_add(ON_SAME_TABLES, Ordering::SeqCst);
+                if number > count {
+                    return sequences;
+                }
+                sequences.push(world.run(only.unwrap_or(number), seed).await);
+            }
+        })
+    });
+    let mut sequences = Vec::new();
+    for runner in runners.collect::<Vec<_>>() {
+        sequences.extend(runner.await.unwrap());
+    }
+    let ran = begun.elapsed();
+    done.store(true, Ordering::SeqCst);
+    let (mut rowhook, restarts) = restarter.await.unwrap();
+    rowhook.until_log("attached slot=").await;
+    database.until_all_has_arrived().await;
+    println!(
+        "{} sequences in {ran:.1?}, {restarts} restarts; all has arrived after {:.1?}",
+        sequences.len() as u64 * ON_SAME_TABLES,
+        begun.elapsed()
+    );
+    let verdict = judge::judge(&database, &sequences, &receiver.calls()).await;
+    println!("{verdict}");
+    assert_eq!(verdict.faults, 0);
+}
