@@ -66,7 +66,7 @@ use crate::{
     },
     message::{GAP, Message, MessageKey},
     panics::{Panic, caught},
-    postgres::{TableName, followed::Followed, stream::Received},
+    postgres::{Lsn, TableName, followed::Followed, stream::Received},
     setup::gap::Gap,
     store::Due,
 };
