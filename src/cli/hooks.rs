@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::{
     output,
@@ -37,42 +37,7 @@ pub(super) enum Command {
     #[command(
         after_help = "Examples:\n  rowhook hooks add book.added https://example.com/hook --owner 42\n  rowhook hooks add 'book.*' https://example.com/hook --filter 'new.price > 100'"
     )]
-    Add {
-        /// An event of hooks.toml, or a pattern: 'book.*' or '*'.
-        event: String,
-        /// The URL that events are POSTed to.
-        target: String,
-        /// The owner whose events it receives; without it, everyone's.
-        #[arg(long)]
-        owner: Option<String>,
-        /// The key of its signatures; without it, one is generated.
-        #[arg(long, env = "ROWHOOK_HOOK_SECRET", hide_env_values = true)]
-        secret: Option<String>,
-        /// A CEL expression; only events for which it is true are sent.
-        #[arg(long)]
-        filter: Option<String>,
-        /// The payload format, if it is another than that of hooks.toml.
-        #[arg(long)]
-        payload: Option<String>,
-        /// How bodies are encoded: json or form.
-        #[arg(long)]
-        content: Option<String>,
-        /// The content type of its requests.
-        #[arg(long)]
-        content_type: Option<String>,
-        /// The user agent of its requests.
-        #[arg(long)]
-        user_agent: Option<String>,
-        /// A template that makes what is sent in place of the row.
-        #[arg(long)]
-        template: Option<String>,
-        /// A header to add to each request, as name=value; can be given several times.
-        #[arg(long = "header", value_name = "NAME=VALUE")]
-        headers: Vec<String>,
-        /// A note for people.
-        #[arg(long)]
-        description: Option<String>,
-    },
+    Add(Box<AddArgs>),
     /// Show a hook with its settings and its state.
     #[command(after_help = "Example: rowhook hooks show 7")]
     Show {
@@ -115,6 +80,45 @@ pub(super) enum Command {
     },
 }
 
+/// What a new hook is made of.
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// An event of hooks.toml, or a pattern: 'book.*' or '*'.
+    event: String,
+    /// The URL that events are POSTed to.
+    target: String,
+    /// The owner whose events it receives; without it, everyone's.
+    #[arg(long)]
+    owner: Option<String>,
+    /// The key of its signatures; without it, one is generated.
+    #[arg(long, env = "ROWHOOK_HOOK_SECRET", hide_env_values = true)]
+    secret: Option<String>,
+    /// A CEL expression; only events for which it is true are sent.
+    #[arg(long)]
+    filter: Option<String>,
+    /// The payload format, if it is another than that of hooks.toml.
+    #[arg(long)]
+    payload: Option<String>,
+    /// How bodies are encoded: json or form.
+    #[arg(long)]
+    content: Option<String>,
+    /// The content type of its requests.
+    #[arg(long)]
+    content_type: Option<String>,
+    /// The user agent of its requests.
+    #[arg(long)]
+    user_agent: Option<String>,
+    /// A template that makes what is sent in place of the row.
+    #[arg(long)]
+    template: Option<String>,
+    /// A header to add to each request, as name=value; can be given several times.
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    headers: Vec<String>,
+    /// A note for people.
+    #[arg(long)]
+    description: Option<String>,
+}
+
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
     let sender = Sender::new(&config.delivery)?;
     let mut admin = Admin::open(Arc::new(config), "rowhook hooks").await?;
@@ -127,20 +131,21 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 false => print_list(&hooks),
             }
         }
-        Command::Add {
-            event,
-            target,
-            owner,
-            secret,
-            filter,
-            payload,
-            content,
-            content_type,
-            user_agent,
-            template,
-            headers,
-            description,
-        } => {
+        Command::Add(add) => {
+            let AddArgs {
+                event,
+                target,
+                owner,
+                secret,
+                filter,
+                payload,
+                content,
+                content_type,
+                user_agent,
+                template,
+                headers,
+                description,
+            } = *add;
             let headers = parse_headers(&headers)?;
             check_target(&sender, &target).await?;
             let new = NewHook {

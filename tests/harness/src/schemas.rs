@@ -173,7 +173,7 @@ async fn schemas_of(config: &Config) -> Vec<Known> {
             }),
             _ => None,
         };
-        let formats = PayloadFormat::all().map(|(payload, format)| (payload, format));
+        let formats = PayloadFormat::all();
         let versions = ["4.3", "4.4", "4.5", "4.7"].map(|version| {
             let format = PayloadFormat::parse(&format!("netbox-{version}"));
             ("netbox", format.unwrap())
