@@ -46,7 +46,7 @@ pub async fn setup(
     Ok(steps)
 }
 
-/// Moves tables of `[events]` to the publications where they belong, and sets the replica identity that the
+/// Moves tables to the publications where they belong, and sets the replica identity that the
 /// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
 /// now.
 pub async fn publish(

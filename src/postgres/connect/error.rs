@@ -4,6 +4,9 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use crate::postgres::quote;
 
+/// The oldest version of Postgres that rowhook works with.
+pub const OLDEST: u32 = 14;
+
 /// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -64,6 +67,11 @@ pub enum Reason {
     Pooler(String),
     /// The server is a standby, and the address requires a primary.
     ReadOnly,
+    /// The server is older than rowhook can work with.
+    TooOld {
+        /// Its version, as far as it told.
+        version: Option<String>,
+    },
     /// Others may create in rowhook's schema, and would have us run what they make.
     OpenSchema {
         /// The schema.
@@ -95,6 +103,7 @@ impl Error {
             | Reason::NoEntry { .. }
             | Reason::NoReplication { .. }
             | Reason::Pooler(_)
+            | Reason::TooOld { .. }
             | Reason::OpenSchema { .. }
             | Reason::Other(_) => false,
         }
@@ -142,6 +151,12 @@ impl Reason {
                 format!("{at} is a pooler, which cannot carry a replication session")
             }
             Self::ReadOnly => format!("{at} is a standby"),
+            Self::TooOld {
+                version: Some(version),
+            } => {
+                format!("Postgres at {at} is version {version}, which is too old")
+            }
+            Self::TooOld { version: None } => format!("Postgres at {at} is too old"),
             Self::OpenSchema { schema, creators } => open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
@@ -170,6 +185,9 @@ impl Reason {
             }
             Self::Pooler(_) => "give the server's own port in [database] url",
             Self::ReadOnly => "rowhook needs the primary",
+            Self::TooOld { .. } => {
+                return Some(format!("rowhook needs Postgres {} or newer", OLDEST).into());
+            }
             Self::OpenSchema { schema, creators } => {
                 return Some(close_schema(schema, creators).into());
             }
