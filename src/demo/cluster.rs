@@ -42,7 +42,19 @@ impl Cluster {
     /// # Errors
     /// When no Postgres is installed, or the server does not start. In the latter case the error ends with its log.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        let bin = find_bin()?;
+        Self::start_from(&find_bin()?, settings)
+    }
+
+    /// The same, with the server's programs in the folder `bin`.
+    ///
+    /// # Errors
+    /// When they are not there, or the server does not start. In the latter case the error ends with its log.
+    pub fn start_from(bin: &Path, settings: &[&str]) -> Result<Self> {
+        ensure!(
+            bin.join("initdb").exists(),
+            "{} has no initdb",
+            bin.display()
+        );
         let folder = tempfile::Builder::new()
             .prefix("rowhook-postgres-")
             .tempdir()
@@ -70,10 +82,10 @@ impl Cluster {
             "initdb failed: {}",
             String::from_utf8_lossy(&made.stderr).trim()
         );
-        let reaper = start_reaper(folder.path(), &bin)?;
+        let reaper = start_reaper(folder.path(), bin)?;
         let mut cluster = Self {
             folder,
-            bin,
+            bin: bin.to_owned(),
             port: free_port()?,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             reaper,
@@ -191,7 +203,8 @@ fn find_bin() -> Result<PathBuf> {
             "PG_BIN = {} has no initdb",
             bin.display()
         );
-        return Ok(bin);
+        // The server's programs run in another folder.
+        return std::path::absolute(bin).context("find the folder of PG_BIN");
     }
     let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
     let debian = fs::read_dir("/usr/lib/postgresql")
