@@ -45,3 +45,4 @@ mod signing;
 mod tables;
 mod tracing;
 mod truncate;
+mod versions;
