@@ -178,7 +178,8 @@ async fn pass_on(
     }
 }
 
-#[tokio::test]
+// Commands block their thread, and the proxy has to go on beside them.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_before_14_is_refused_before_anything_is_made() {
     let database = Database::bookstore().await;
     let before = traces(&database).await;
