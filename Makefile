@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture sequences bench lint build postgres django peers browser schemathesis
+.PHONY: help demo test matrix torture sequences bench lint build postgres versions django peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
-	@echo "make test                all tests"
+	@echo "make test                all tests, and on other versions of Postgres those that depend on it"
+	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/matrix.md"
 	@echo "make torture             200 kills, 20 crashes, 40 promotions; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML; SEED=n for the same ones again"
 	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
@@ -16,8 +17,12 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: postgres django peers browser schemathesis
+test: versions django peers browser schemathesis
 	cargo test --locked --no-fail-fast
+	scripts/test-versions few
+
+matrix: versions django peers browser schemathesis
+	scripts/test-versions all docs/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
 torture: postgres
@@ -57,6 +62,10 @@ django:
 
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:
+	@scripts/install-postgres --one
+
+# The tests need those of all versions.
+versions:
 	@scripts/install-postgres
 
 # Whom the tests of the receiver speak with: NATS, and the official libraries of Standard Webhooks.

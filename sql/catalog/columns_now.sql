@@ -6,6 +6,9 @@ select
     attribute.attname::text as column,
     attribute.atttypid as type_oid,
     attribute.attgenerated <> '' as generated,
+    -- Whether the stream leaves it out. From Postgres 18 on it carries stored generated columns.
+    attribute.attgenerated = 'v'
+        or attribute.attgenerated = 's' and current_setting('server_version_num')::integer < 180000 as left_out,
     attribute.attisdropped as dropped
 from pg_class as class
 join pg_namespace as schema

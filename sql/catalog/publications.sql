@@ -7,6 +7,9 @@ select
     p.pubdelete as deletes,
     p.pubtruncate as truncates,
     p.pubviaroot as via_root,
+    -- Whether stored generated columns are published; null before Postgres 18, which never does. Read through jsonb, so
+    -- one query serves all versions.
+    to_jsonb(p) ->> 'pubgencols' = 's' as generated,
     pg_has_role(p.pubowner, 'usage') as owned,
     coalesce(tables.schemas, '{}') as schemas,
     coalesce(tables.names, '{}') as names

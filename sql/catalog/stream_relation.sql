@@ -15,6 +15,9 @@ left join pg_index as i
 where c.oid = to_regclass($1::text)
     and a.attnum > 0
     and not a.attisdropped
-    -- The stream leaves out generated columns.
-    and a.attgenerated = ''
+    -- The stream leaves out generated columns, but from Postgres 18 on only virtual ones.
+    and (
+        a.attgenerated = ''
+        or a.attgenerated = 's' and current_setting('server_version_num')::integer >= 180000
+    )
 order by a.attnum

@@ -2,7 +2,14 @@
 select
     namespace.nspname as schema,
     class.relname as name,
-    class.relreplident = 'f'
+    -- Whole rows cannot be published where a virtual generated column is in them.
+    class.relreplident = 'f' and not exists (
+        select
+        from pg_attribute as attribute
+        where attribute.attrelid = class.oid
+            and attribute.attgenerated = 'v'
+            and not attribute.attisdropped
+    )
         or class.relreplident in ('d', 'i') and exists (
             select
             from pg_index as index

@@ -31,7 +31,8 @@ from (
 ) as all_tables
 join pg_catalog.pg_class as c on c.oid = all_tables.oid
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
--- The replica identity of the table and of each partition, and the index that it uses.
+-- The replica identity of the table and of each partition, the index that it uses, and whether there is a virtual
+-- generated column, which cannot be published with the whole old row.
 cross join lateral (
     select string_agg(
         concat_ws(
@@ -45,7 +46,17 @@ cross join lateral (
                     and (part.relreplident = 'd' and i.indisprimary or part.relreplident = 'i' and i.indisreplident)
                     and i.indimmediate
                     and i.indisvalid
-            )
+            ),
+            case
+                when exists (
+                    select
+                    from pg_catalog.pg_attribute as a
+                    where a.attrelid = part.oid
+                        and a.attgenerated = 'v'
+                        and not a.attisdropped
+                )
+                    then 'virtual'
+            end
         ),
         ', '
         order by part.oid

@@ -42,7 +42,15 @@ impl Cluster {
     /// # Errors
     /// When no Postgres is installed, or the server does not start. In the latter case the error ends with its log.
     pub fn start(settings: &[&str]) -> Result<Self> {
-        let mut cluster = Self::empty(&find_bin()?, settings)?;
+        Self::start_from(&find_bin()?, settings)
+    }
+
+    /// The same, with the server's programs in the folder `bin`.
+    ///
+    /// # Errors
+    /// When they are not there, or the server does not start. In the latter case the error ends with its log.
+    pub fn start_from(bin: &Path, settings: &[&str]) -> Result<Self> {
+        let mut cluster = Self::empty(bin, settings)?;
         cluster.make(&[])?;
         cluster.start_again()?;
         Ok(cluster)
@@ -51,8 +59,13 @@ impl Cluster {
     /// A cluster without a data directory, for the programs in `bin`. [`make`](Self::make) or another program makes it.
     ///
     /// # Errors
-    /// When its folder or its port cannot be had.
+    /// When the programs are not there, or its folder or its port cannot be had.
     pub fn empty(bin: &Path, settings: &[&str]) -> Result<Self> {
+        ensure!(
+            bin.join("initdb").exists(),
+            "{} has no initdb",
+            bin.display()
+        );
         let folder = tempfile::Builder::new()
             .prefix("rowhook-postgres-")
             .tempdir()
@@ -217,7 +230,8 @@ fn find_bin() -> Result<PathBuf> {
             "PG_BIN = {} has no initdb",
             bin.display()
         );
-        return Ok(bin);
+        // The server's programs run in another folder.
+        return std::path::absolute(bin).context("find the folder of PG_BIN");
     }
     let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
     let debian = fs::read_dir("/usr/lib/postgresql")

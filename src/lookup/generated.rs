@@ -1,4 +1,4 @@
-//! Computes stored generated columns, which the stream leaves out before Postgres 18.
+//! Computes the generated columns that the stream leaves out: all before Postgres 18, and the virtual ones since then.
 //!
 //! They are not read from the table: the row may have changed since, and its new value would be told of the old one.
 //! Postgres evaluates the column's expression over the values that came, for many rows at once.

@@ -125,6 +125,13 @@ impl Owners {
         Ok(())
     }
 
+    /// Asks for what this table says from now on, because the stream does not tell of it any more.
+    pub fn distrust(&mut self, table: &TableName) {
+        if self.published.remove(table) {
+            self.forget();
+        }
+    }
+
     /// Whose a row is, from the change and the cached answers.
     pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Ownership {
         match self.follow_path(rule, change) {

@@ -49,7 +49,11 @@ impl Present {
             schema: first.try_get("schema")?,
             name: first.try_get("name")?,
         };
-        let generated = |row: &Row| row.try_get::<_, bool>("generated");
+        let is_left_out = |row: &Row| {
+            let name: &str = row.try_get("column")?;
+            let generated = row.try_get("generated")?;
+            Ok::<_, Error>(row.try_get("left_out")? || generated && relation.leaves_out(name))
+        };
         let mut places = Vec::new();
         let mut computed = Vec::new();
         for row in &rows {
@@ -58,7 +62,7 @@ impl Present {
                 type_oid: row.try_get("type_oid")?,
                 dropped: row.try_get("dropped")?,
             };
-            match generated(row)? {
+            match is_left_out(row)? {
                 true => computed.push(column.name),
                 false => places.push(column),
             }

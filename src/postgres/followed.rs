@@ -1,7 +1,7 @@
 //! Which table a configured name stands for. A table that is renamed is followed by its oid.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,6 +11,7 @@ use super::TableName;
 #[derive(Debug, Clone, Default)]
 pub struct Followed {
     oids: Arc<Mutex<HashMap<TableName, u32>>>,
+    leaving: Arc<Mutex<HashSet<TableName>>>,
 }
 
 impl Followed {
@@ -36,6 +37,19 @@ impl Followed {
         let mut oids: Vec<u32> = self.lock().values().copied().collect();
         oids.sort_unstable();
         oids
+    }
+
+    /// The stream will not tell of updates of this table any more. Call it before that is so.
+    pub fn leave(&self, name: TableName) {
+        self.leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name);
+    }
+
+    /// The tables that have left since this was last asked.
+    pub fn take_leaving(&self) -> HashSet<TableName> {
+        std::mem::take(&mut *self.leaving.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TableName, u32>> {

@@ -1,7 +1,8 @@
 //! A table with the columns that it had when a row changed.
 //!
-//! The stream leaves out stored generated columns. A relation has them too, after the others, and rows of the stream
-//! are padded with [`Value::Unchanged`] for them, so they are treated as any other value that the stream leaves out.
+//! The stream leaves out generated columns; from Postgres 18 on, only the virtual ones. A relation has them too, after
+//! the others, and rows of the stream are padded with [`Value::Unchanged`] for them, so they are treated as any other
+//! value that the stream leaves out.
 
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub struct Column {
     pub nullable: bool,
     /// Whether it is part of the replica identity.
     pub identity_key: bool,
-    /// Whether it is generated from other columns, and so not in the stream.
+    /// Whether it is generated from other columns and the stream leaves it out.
     pub generated: bool,
     /// Whether its values can be TOASTed. The stream leaves out a TOASTed value that an update did not change.
     pub toastable: bool,
@@ -227,6 +228,12 @@ impl Relation {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// Is this a generated column that the stream leaves out?
+    pub fn leaves_out(&self, name: &str) -> bool {
+        let mut columns = self.columns.iter();
+        columns.any(|column| column.generated && column.name == name)
+    }
+
     /// Pads a row of the stream with the columns that the stream leaves out.
     pub fn pad(&self, tuple: &mut Tuple) {
         tuple.resize(self.columns.len(), Value::Unchanged);
@@ -357,13 +364,13 @@ async fn columns(
         column.generated && streamed.iter().all(|other| other.name != column.name)
     };
     let left_out = catalog.iter().filter(is_left_out);
-    let left_out = left_out.map(|column| (&column.name, column.type_oid, false));
+    let left_out = left_out.map(|column| (&column.name, column.type_oid, false, true));
     let streamed = streamed
         .iter()
-        .map(|column| (&column.name, column.type_oid, column.identity_key));
+        .map(|column| (&column.name, column.type_oid, column.identity_key, false));
     let all: Vec<_> = streamed.chain(left_out).collect();
-    let types = types::load(client, all.iter().map(|(_, oid, _)| *oid)).await?;
-    let complete = |(name, type_oid, identity_key): (&String, u32, bool)| {
+    let types = types::load(client, all.iter().map(|(_, oid, ..)| *oid)).await?;
+    let complete = |(name, type_oid, identity_key, generated): (&String, u32, bool, bool)| {
         let now = catalog.iter().find(|column| column.name == *name);
         let ty = types.get(&type_oid).map(Arc::clone);
         Column {
@@ -373,7 +380,7 @@ async fn columns(
             sql_type: now.map_or_else(|| "text".to_owned(), |now| now.sql_type.clone()),
             nullable: now.is_none_or(|now| now.nullable),
             identity_key,
-            generated: now.is_some_and(|now| now.generated),
+            generated,
             toastable: now.is_none_or(|now| now.toastable),
             unchecked: now.is_some_and(|now| now.unchecked),
             foreign_key: now.is_some_and(|now| now.foreign_key),

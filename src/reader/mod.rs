@@ -328,6 +328,9 @@ impl Reader {
     /// When something cannot be looked up. The ledger remembers what was delivered before, so that the next session,
     /// which receives the batch again, goes on from there.
     pub async fn read(&mut self, batch: Vec<Received>, client: &Client) -> Result<()> {
+        for table in self.followed.take_leaving() {
+            self.owners.distrust(&table);
+        }
         let mut steps = std::mem::take(&mut self.held);
         self.session.described.clear();
         for received in batch {

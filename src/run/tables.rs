@@ -20,7 +20,7 @@ use crate::{
     postgres::{TableName, followed::Followed, stream, time::timestamp},
     setup::{
         LockPolicy,
-        catalog::{Facts, hook_table, published_tables},
+        catalog::{Facts, followed_tables, hook_table, published_tables},
         heard::{TableProblem, problems},
         publish,
     },
@@ -107,14 +107,22 @@ impl TableWatch {
             table.is_some_and(|table| table.in_whole || table.in_inserts)
         };
         if context.setup {
-            let mended = publish(config, LockPolicy::default(), &names, &facts).await;
+            let all = followed_tables(config, &facts);
+            let unfit = |name: &&TableName| {
+                let table = facts.table(name);
+                !names.contains(name) && table.is_some_and(|table| !table.is_identified())
+            };
+            for name in all.iter().filter(unfit) {
+                followed.leave(name.clone());
+            }
+            let mended = publish(config, LockPolicy::default(), &all, &facts).await;
             let mut is_changed = false;
             for (name, result) in mended {
                 match result {
                     Ok(reason) => {
                         is_changed = true;
                         let since = self.last_heard.get(&name).copied().map(timestamp);
-                        if is_heard(&name) {
+                        if is_heard(&name) || !names.contains(&name) {
                             tracing::warn!(table = %name, "{reason}");
                         } else {
                             tracing::warn!(

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     catalog::{self, Facts, Kind, Table},
-    plan::identified,
+    plan::{full_asked, identified},
 };
 use crate::{
     config::{Action, Config, EventSource},
@@ -53,9 +53,20 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                 } else if !fit && wants_more_than_inserts(config, &name) {
                     Some((
                         format!(
-                            "{name} has no replica identity: only its inserts are heard, since publishing its updates would make them fail"
+                            "{name} {}: only its inserts are heard, since publishing its updates would make them fail",
+                            table.why_inserts_only()
                         ),
-                        format!("give {name} a primary key, or identity = \"full\""),
+                        table.how_to_identify(),
+                    ))
+                } else if full_asked(config, &name)
+                    && !table.is_full()
+                    && let Some(cause) = table.no_full()
+                {
+                    Some((
+                        format!(
+                            "{name} {cause}: it does not get identity = \"full\", which would make its updates fail"
+                        ),
+                        table.how_to_do_without_full(),
                     ))
                 } else {
                     None

@@ -67,7 +67,7 @@ async fn take_steps(
     Ok(())
 }
 
-/// Moves tables of `[events]` to the publications where they belong, and sets the replica identity that the
+/// Moves tables to the publications where they belong, and sets the replica identity that the
 /// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
 /// now.
 pub async fn publish(

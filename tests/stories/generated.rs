@@ -1,4 +1,4 @@
-//! Stored generated columns, which the stream leaves out: each version of a row is told with its own.
+//! Stored generated columns, which the stream leaves out before Postgres 18: each version of a row is told with its own.
 
 use harness::{Call, Database, Receiver, Rowhook};
 use serde_json::{Value, json};
@@ -227,12 +227,14 @@ async fn a_formula_that_is_later_than_the_row_is_not_told_of_it() {
     database.sql("update line set n = 3").await;
     let _rowhook = listening(&database, &receiver, EVENTS).await;
     let calls = receiver.expect(3).await;
+    // From Postgres 18 on, the stream carries the value of the old formula.
+    let before = match database.version().await {
+        ..18 => (json!(2), Value::Null, json!(["total"])),
+        _ => (json!(2), json!(20), json!([])),
+    };
     assert_eq!(
         told(&calls[1..]),
-        [
-            (json!(2), Value::Null, json!(["total"])),
-            (json!(3), json!(300), json!([])),
-        ]
+        [before, (json!(3), json!(300), json!([])),]
     );
 }
 
@@ -267,14 +269,20 @@ async fn the_code_of_a_lesser_owner_does_not_run_with_our_rights() {
         )
         .await;
     let calls = receiver.expect(3).await;
+    let streamed = database.version().await >= 18;
     // What nobody changed since is read from the table; the others are unknown.
-    assert_eq!(calls[1].json()["unchanged"], json!(["total"]));
+    let unknown = if streamed {
+        json!([])
+    } else {
+        json!(["total"])
+    };
+    assert_eq!(calls[1].json()["unchanged"], unknown);
     assert_eq!(told(&calls)[2].1, json!(40));
     let locks = "select count(*) = 0 from pg_locks where locktype = 'advisory' and objid = 77";
     assert_eq!(database.ask(locks).await, "t");
     let check = harness::rowhook(&database.config(&format!("[events]\n{EVENTS}")), &["check"]);
     let told = "total of line runs code of its owner";
-    assert!(check.out.contains(told), "{check:?}");
+    assert_eq!(check.out.contains(told), !streamed, "{check:?}");
     database
         .sql(&format!(
             "drop table line; drop owned by {role}; drop role {role}"
@@ -316,10 +324,11 @@ async fn a_row_that_cannot_be_computed_leaves_the_others_their_values() {
         .await;
     let _rowhook = listening(&database, &receiver, EVENTS).await;
     let calls = receiver.expect(61).await;
+    let streamed = database.version().await >= 18;
     for call in &calls {
         let body = call.json();
         let n = body["data"]["n"].as_i64().unwrap();
-        if n == 13 {
+        if n == 13 && !streamed {
             assert_eq!(body["unchanged"], json!(["total"]), "{body}");
         } else {
             assert_eq!(body["data"]["total"], json!(n * 10), "{body}");

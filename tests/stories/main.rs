@@ -55,3 +55,4 @@ mod tables;
 mod tracing;
 mod truncate;
 mod upgrades;
+mod versions;

@@ -438,8 +438,16 @@ async fn a_large_value_that_an_update_did_not_touch_is_told_all_the_same() {
         .await;
     let _rowhook = database.rowhook(&config).await;
     let calls = receiver.expect(4).await;
-    assert_eq!(calls[2].json()["unchanged"], json!(["body", "size"]));
-    assert_eq!(data(&calls[2]), json!({"id": 1, "views": 2}));
+    // From Postgres 18 on, the stream has generated columns.
+    let (unchanged, row) = match database.version().await {
+        ..18 => (json!(["body", "size"]), json!({"id": 1, "views": 2})),
+        _ => (
+            json!(["body"]),
+            json!({"id": 1, "views": 2, "size": 100_000}),
+        ),
+    };
+    assert_eq!(calls[2].json()["unchanged"], unchanged);
+    assert_eq!(data(&calls[2]), row);
     assert_eq!(
         data(&calls[3]),
         json!({"id": 1, "views": 3, "body": "short", "size": 5})

@@ -5,6 +5,9 @@ use std::{borrow::Cow, fmt, time::Duration};
 use super::pooler;
 use crate::postgres::{password_command::NoPassword, quote};
 
+/// The oldest version of Postgres that rowhook works with.
+pub const OLDEST: u32 = 14;
+
 /// Why a connection could not be opened. It is displayed in one line: what happened at which host, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -71,6 +74,11 @@ pub enum Reason {
     Demanded(String),
     /// `password_command` brought no password.
     NoCommand(NoPassword),
+    /// The server is older than rowhook can work with.
+    TooOld {
+        /// Its version, as far as it told.
+        version: Option<String>,
+    },
     /// Others may create in rowhook's schema, and would have us run what they make.
     OpenSchema {
         /// The schema.
@@ -105,6 +113,7 @@ impl Error {
             | Reason::NoReplication { .. }
             | Reason::Pooler(_)
             | Reason::Demanded(_)
+            | Reason::TooOld { .. }
             | Reason::OpenSchema { .. }
             | Reason::Other(_) => false,
         }
@@ -167,6 +176,12 @@ impl Reason {
             Self::NoStandby => format!("{at} is no standby, which target_session_attrs asks for"),
             Self::Demanded(cause) => format!("{at} is not logged in to: {cause}"),
             Self::NoCommand(cause) => format!("no password for {at}: {cause}"),
+            Self::TooOld {
+                version: Some(version),
+            } => {
+                format!("Postgres at {at} is version {version}, which is too old")
+            }
+            Self::TooOld { version: None } => format!("Postgres at {at} is too old"),
             Self::OpenSchema { schema, creators } => open_schema(schema, creators),
             Self::NotNow(cause) | Self::Other(cause) => {
                 format!("{at} refuses the connection: {cause}")
@@ -200,6 +215,9 @@ impl Reason {
                 "see require_auth, channel_binding and requirepeer in [database] url"
             }
             Self::NoCommand(_) => "run [database] password_command by hand",
+            Self::TooOld { .. } => {
+                return Some(format!("rowhook needs Postgres {OLDEST} or newer").into());
+            }
             Self::OpenSchema { schema, creators } => {
                 return Some(close_schema(schema, creators).into());
             }

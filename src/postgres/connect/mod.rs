@@ -19,10 +19,13 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::SslMode, error
 use self::handed::Handed;
 use super::{address::Address, failure::Failure};
 
-pub use self::error::{Error, Reason, close_schema, open_schema};
+pub use self::error::{Error, OLDEST, Reason, close_schema, open_schema};
 
 /// The default name of the replication connection in pg_stat_replication. It tells rowhook's walsender from others.
 pub const STREAM: &str = "rowhook";
+
+/// A setting of every session that older versions than [`OLDEST`] do not know.
+const SINCE_OLDEST: &str = "idle_session_timeout";
 
 /// Errors of a connection that was cut off, which a server that restarts does at any point.
 const BROKEN: [io::ErrorKind; 4] = [
@@ -69,6 +72,10 @@ impl Address {
         let connected = config.connect_raw(Handed::from(entered), NoTls).await;
         let (client, mut connection) = connected.map_err(|error| failed(&error))?;
         let version = connection.parameter("server_version").map(str::to_owned);
+        let major = version.as_deref().and_then(session::major);
+        if major.is_some_and(|major| major < OLDEST) {
+            return Err(self.error(Reason::TooOld { version }));
+        }
         let (payloads, notifications) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -93,7 +100,7 @@ impl Address {
         if !own.map_err(|error| failed(&error))? {
             return Err(self.error(Reason::Pooler("it keeps no settings of a session".into())));
         }
-        let settled = session::settle(&client, version.as_deref()).await;
+        let settled = session::settle(&client, major).await;
         settled.map_err(|error| failed(&error))?;
         Ok((client, notifications))
     }
@@ -147,6 +154,10 @@ impl Address {
         let message = message.lines().next().unwrap_or(message).to_owned();
         match SqlState::from_code(code) {
             _ if pooler::refuses(&message) => Reason::Pooler(message),
+            // Postgres 13 and older do not know a setting of our sessions, and say so before they say their version.
+            SqlState::UNDEFINED_OBJECT if message.contains(SINCE_OLDEST) => {
+                Reason::TooOld { version: None }
+            }
             SqlState::INVALID_PASSWORD => Reason::Password { user },
             SqlState::INVALID_CATALOG_NAME => Reason::NoDatabase { database },
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("does not exist") => {
@@ -180,6 +191,17 @@ mod tests {
 
     fn address(text: &str) -> Address {
         Address::parse_with(text, &|_| None).unwrap()
+    }
+
+    #[test]
+    fn a_server_that_does_not_know_our_settings_is_too_old() {
+        let message = r#"unrecognized configuration parameter "idle_session_timeout""#;
+        let reason = address("postgres://u@db/d").refusal("42704", message, false);
+        let at = "db:5432".to_owned();
+        assert_eq!(
+            Error { at, reason }.to_string(),
+            "Postgres at db:5432 is too old; rowhook needs Postgres 14 or newer"
+        );
     }
 
     #[test]

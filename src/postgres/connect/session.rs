@@ -70,13 +70,20 @@ pub(super) fn options(address: &Address) -> String {
     options
 }
 
-/// Makes the settings that cannot be made when the session begins. `version` is the server's, as it says it.
+/// The major version in what a server calls its version, such as `15.18 (Debian)` or `19beta1`; `None` if it says
+/// something else.
+pub(in super::super) fn major(version: &str) -> Option<u32> {
+    let end = version.find(|c: char| !c.is_ascii_digit());
+    version.get(..end.unwrap_or(version.len()))?.parse().ok()
+}
+
+/// Makes the settings that cannot be made when the session begins. `major` is the server's version, if it tells.
 ///
 /// # Errors
 /// If the connection fails.
 pub(super) async fn settle(
     client: &Client,
-    version: Option<&str>,
+    major: Option<u32>,
 ) -> Result<(), tokio_postgres::Error> {
     // Not with the other settings: `RESET` then finds the role's own search_path, in which hooks.toml's queries run,
     // and pg_settings tells the time zone of the database.
@@ -86,22 +93,15 @@ pub(super) async fn settle(
             let _ = write!(sql, "; set {name} to '{value}'");
         }
     }
-    if has_transaction_timeout(version) {
+    if has_transaction_timeout(major) {
         sql.push_str("; set transaction_timeout = 0");
     }
     client.batch_execute(&sql).await
 }
 
-/// Whether a server of this version has the setting transaction_timeout. Older ones would refuse a session with it.
-pub(in super::super) fn has_transaction_timeout(version: Option<&str>) -> bool {
-    let major = version.and_then(|version| {
-        version
-            .split(['.', ' ', 'b', 'd', 'r'])
-            .next()?
-            .parse()
-            .ok()
-    });
-    major.is_some_and(|major: u32| major >= WITH_TRANSACTION_TIMEOUT)
+/// Whether a server of this major version has the setting transaction_timeout. Older ones would refuse a session with it.
+pub(in super::super) fn has_transaction_timeout(major: Option<u32>) -> bool {
+    major.is_some_and(|major| major >= WITH_TRANSACTION_TIMEOUT)
 }
 
 /// Lets names in the queries of hooks.toml mean what they mean to the role: from here on the session has the
@@ -164,5 +164,28 @@ impl Address {
         let set = client.batch_execute(&path).await;
         set.map_err(|error| failed(self.reason(&error)))?;
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_the_first_number() {
+        for (version, expected) in [
+            ("15.18 (Debian 15.18-0+deb12u1)", Some(15)),
+            ("14.23", Some(14)),
+            ("18beta2", Some(18)),
+            ("19devel", Some(19)),
+            ("17rc1", Some(17)),
+            ("9.6.24", Some(9)),
+            ("13", Some(13)),
+            ("", None),
+            ("PostgreSQL", None),
+            ("99999999999999", None),
+        ] {
+            assert_eq!(major(version), expected, "{version}");
+        }
     }
 }

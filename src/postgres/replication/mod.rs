@@ -69,7 +69,7 @@ impl Connection {
             // that is not, each time anew.
             later.push("select set_config('client_encoding', 'SQL_ASCII', false)");
         }
-        if session::has_transaction_timeout(told("server_version")) {
+        if session::has_transaction_timeout(told("server_version").and_then(session::major)) {
             // To the server, decoding a transaction is one itself.
             later.push("select set_config('transaction_timeout', '0', false)");
         }

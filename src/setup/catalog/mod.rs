@@ -1,6 +1,7 @@
 //! The state of a database that setup and check decide on. It is read at once, and the decisions are made on these
 //! values.
 
+mod identity;
 mod read;
 
 use super::product::Product;
@@ -109,8 +110,12 @@ pub struct Table {
     pub primary_key: Vec<String>,
     /// Its columns, in order.
     pub columns: Vec<String>,
-    /// The generated columns among them.
-    pub generated: Vec<String>,
+    /// The generated columns among them that the stream leaves out.
+    pub left_out: Vec<String>,
+    /// The virtual generated columns among them, which came with Postgres 18.
+    pub virtual_columns: Vec<String>,
+    /// The publications of others that have its updates, but not all of its columns.
+    pub partial_publications: Vec<String>,
     /// The partitioned tables that it is a partition of.
     pub ancestors: Vec<TableName>,
     /// The partitions that hold the rows of a partitioned table; empty for others.
@@ -136,7 +141,11 @@ impl Table {
             Kind::Partitioned => {
                 !self.primary_key.is_empty() && self.leaves.iter().all(Table::is_identified)
             }
-            _ => !matches!(self.identity, RowIdentity::None { .. }),
+            _ => match self.identity {
+                RowIdentity::None { .. } => false,
+                RowIdentity::Key { .. } => true,
+                RowIdentity::Full => self.virtual_columns.is_empty(),
+            },
         }
     }
 
@@ -206,6 +215,8 @@ pub struct Publication {
     pub publishes: [bool; 4],
     /// Whether changes of partitions are published as those of the partitioned table.
     pub via_root: bool,
+    /// Whether it publishes stored generated columns; `None` before Postgres 18, which cannot.
+    pub generated: Option<bool>,
     /// Its tables.
     pub tables: Vec<TableName>,
     /// Whether the role owns it, or is a member of the role that does.
@@ -357,6 +368,24 @@ pub fn published_tables(config: &Config) -> Vec<TableName> {
             && !names.contains(table)
         {
             names.push(table.clone());
+        }
+    }
+    names
+}
+
+/// Every table whose changes are read or should be: those of events, that of the hooks, and those that owners are found
+/// in.
+pub fn followed_tables(config: &Config, facts: &Facts) -> Vec<TableName> {
+    let mut names = published_tables(config);
+    let owners = config
+        .owner_exists
+        .iter()
+        .map(|exists| exists.table.clone());
+    let looked_up = looked_up_tables(config, facts).into_iter();
+    let others = [hook_table(config)].into_iter().chain(owners);
+    for name in others.chain(looked_up.map(|table| table.name.clone())) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names

@@ -171,7 +171,10 @@ async fn read_tables(
         .collect::<Result<_, tokio_postgres::Error>>()?;
     oids.extend(partitioned.iter().map(|(_, leaf)| *leaf));
     let found: Vec<(u32, Table)> = client
-        .query(include_str!("../../../sql/catalog/tables.sql"), &[&oids])
+        .query(
+            include_str!("../../../sql/catalog/tables.sql"),
+            &[&oids, &own_publications(config)],
+        )
         .await?
         .iter()
         .map(|row| Ok((row.try_get("oid")?, table(row)?)))
@@ -250,7 +253,9 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         identity,
         primary_key: row.try_get("primary_key")?,
         columns: row.try_get("columns")?,
-        generated: row.try_get("generated")?,
+        left_out: row.try_get("left_out")?,
+        virtual_columns: row.try_get("virtual")?,
+        partial_publications: row.try_get("partial_publications")?,
         ancestors: table_names(row, "ancestor_schemas", "ancestor_names")?,
         leaves: Vec::new(),
         row_security: row.try_get("row_security")?,
@@ -264,10 +269,7 @@ async fn read_publications(
     client: &Client,
     config: &Config,
 ) -> Result<Vec<Publication>, tokio_postgres::Error> {
-    let wanted = vec![
-        config.database.publication.clone(),
-        config.database.inserts_publication(),
-    ];
+    let wanted = own_publications(config);
     let rows = client
         .query(
             include_str!("../../../sql/catalog/publications.sql"),
@@ -286,11 +288,20 @@ async fn read_publications(
                     row.try_get("truncates")?,
                 ],
                 via_root: row.try_get("via_root")?,
+                generated: row.try_get("generated")?,
                 owned: row.try_get("owned")?,
                 tables: table_names(row, "schemas", "names")?,
             })
         })
         .collect()
+}
+
+/// The names of rowhook's two publications.
+fn own_publications(config: &Config) -> [String; 2] {
+    [
+        config.database.publication.clone(),
+        config.database.inserts_publication(),
+    ]
 }
 
 impl Slot {

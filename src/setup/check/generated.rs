@@ -14,15 +14,17 @@ use crate::{
 pub(super) async fn untrusted(client: &Client, config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in published_tables(config) {
-        let has_some = facts
+        let Some(table) = facts
             .table(&name)
-            .is_some_and(|table| !table.generated.is_empty());
-        if !has_some {
+            .filter(|table| !table.left_out.is_empty())
+        else {
             continue;
-        }
+        };
         match formulas(client, &name).await {
             Ok(formulas) => {
-                let unusable = formulas.iter().filter(|formula| !formula.usable);
+                let unusable = formulas
+                    .iter()
+                    .filter(|formula| !formula.usable && table.left_out.contains(&formula.name));
                 findings.extend(unusable.map(|formula| not_computed(&name, formula, facts)));
             }
             Err(error) => findings.push(Finding::warn(

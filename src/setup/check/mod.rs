@@ -123,7 +123,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
         };
         Finding::new(level, Topic::Connection, error.to_string())
     };
-    if facts.server.wal_level != "logical" {
+    if plan::wrong_wal_level(&facts.server).is_some() {
         return Finding::note(
             Topic::Connection,
             "whether a replication session can be opened shows when wal_level is logical",

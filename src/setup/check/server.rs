@@ -7,8 +7,8 @@ use crate::{
     setup::{catalog::Facts, lag::human_size, plan},
 };
 
-/// The major versions of Postgres that rowhook is tested with.
-const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
+/// The newest version of Postgres that rowhook is tested with. Sessions with one that is too old are not opened.
+const NEWEST: i32 = 18;
 
 /// How many bytes of WAL a slot may be behind without a warning.
 const MUCH_LAG: i64 = 1 << 30;
@@ -57,11 +57,8 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let major = server.version / 10_000;
     let what = format!("Postgres {}", server.version_name);
-    findings.push(if VERSIONS.contains(&major) {
+    findings.push(if major <= NEWEST {
         Finding::ok(Topic::Server, what)
-    } else if major < *VERSIONS.start() {
-        Finding::fatal(Topic::Server, format!("{what} is too old"))
-            .remedy("rowhook needs Postgres 14 or newer")
     } else {
         Finding::note(
             Topic::Server,
@@ -74,7 +71,7 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
     }));
     findings.push(match plan::wrong_wal_level(server) {
         Some(wrong) => problem(wrong),
-        None => Finding::ok(Topic::Server, "wal_level is logical"),
+        None => Finding::ok(Topic::Server, format!("wal_level is {}", server.wal_level)),
     });
     findings.extend(plan::standby(server).map(problem));
     findings.extend(

@@ -83,15 +83,18 @@ fn identity(config: &Config, table: &Table) -> Finding {
     let finding = if !identified(config, table) {
         Finding::note(
             Topic::Tables,
-            format!("{name} has no replica identity: only its inserts are heard"),
+            format!(
+                "{name} {}: only its inserts are heard",
+                table.why_inserts_only()
+            ),
         )
-        .remedy(identify(table))
+        .remedy(table.how_to_identify())
     } else if table.is_full() {
         Finding::ok(
             Topic::Tables,
             format!("{name}: updates and deletes carry the whole old row"),
         )
-    } else if full_wanted(config, name) {
+    } else if full_wanted(config, table) {
         Finding::ok(
             Topic::Tables,
             format!("{name} gets replica identity full from rowhook setup"),
@@ -112,24 +115,13 @@ fn identity(config: &Config, table: &Table) -> Finding {
     }
 }
 
-/// How to give a table a replica identity.
-fn identify(table: &Table) -> String {
-    let name = &table.name;
-    match table.kind {
-        Kind::Partitioned => format!(
-            "give {name} a primary key; identity = \"full\" does not do, as a partition that is added later would not have it"
-        ),
-        _ => format!("give {name} a primary key, or identity = \"full\" under [tables.{name}]"),
-    }
-}
-
 fn generated_columns(table: &Table) -> Option<Finding> {
-    (!table.generated.is_empty()).then(|| {
+    (!table.left_out.is_empty()).then(|| {
         Finding::note(
             Topic::Tables,
             format!(
                 "{} of {} is computed, and not in the stream: it is computed again when an event needs it",
-                table.generated.join(", "),
+                table.left_out.join(", "),
                 table.name
             ),
         )
@@ -146,7 +138,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
                 table.leaves.len()
             ),
         );
-        if full_wanted(config, &table.name) {
+        if full_wanted(config, table) {
             finding.remedy("a partition that is added later does not inherit identity = \"full\": it gets it from rowhook run within a second, or from rowhook setup")
         } else {
             finding
@@ -279,7 +271,7 @@ fn followed(
             ),
         );
         let remedy = if table.owned {
-            identify(table)
+            table.how_to_identify()
         } else {
             format!(
                 "run: grant {} to {}, and then rowhook setup",
@@ -289,7 +281,7 @@ fn followed(
         };
         return vec![finding.remedy(remedy).at(rules.place)];
     }
-    let is_whole = table.is_full() || full_wanted(config, name) || table.is_in_identity(column);
+    let is_whole = table.is_full() || full_wanted(config, table) || table.is_in_identity(column);
     let asks_deleted = |rule: &EventRule| {
         !rule.all_owners
             && matches!(&rule.source, EventSource::Row { table, action: Action::Deleted, .. } if table == of)
@@ -336,7 +328,7 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         findings.push(impossible(rule, table));
         return findings;
     }
-    let is_full = table.is_full() || full_wanted(config, &table.name);
+    let is_full = table.is_full() || full_wanted(config, table);
     if !is_full {
         findings.extend(unknown_change(rule, table, changed));
         let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
@@ -379,9 +371,12 @@ fn impossible(rule: &EventRule, table: &Table) -> Finding {
     let (event, name) = (&rule.name, &table.name);
     Finding::warn(
         Topic::Events,
-        format!("{event} never happens: {name} has no replica identity, so its updates and deletes are not heard"),
+        format!(
+            "{event} never happens: {name} {}, so its updates and deletes are not heard",
+            table.why_inserts_only()
+        ),
     )
-    .remedy(identify(table))
+    .remedy(table.how_to_identify())
     .at(rule.place)
 }
 
@@ -438,7 +433,13 @@ fn unknown_owner(
 
 /// How to make the stream carry whole old rows.
 fn make_full(table: &Table) -> String {
-    format!("set identity = \"full\" under [tables.{}]", table.name)
+    let name = &table.name;
+    match table.no_full() {
+        None => format!("set identity = \"full\" under [tables.{name}]"),
+        Some(cause) => format!(
+            "ask for less: identity = \"full\" would make updates fail, because {name} {cause}"
+        ),
+    }
 }
 
 /// The column of the table that leads to the owner.

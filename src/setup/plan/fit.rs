@@ -88,10 +88,11 @@ fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     unfit.then(|| {
         Problem::new(
             format!(
-                "the hook table {} has no replica identity, so that hooks which are removed would go unheard",
-                table.name
+                "the hook table {} {}, so that hooks which are removed would go unheard",
+                table.name,
+                table.why_inserts_only()
             ),
-            "give it a primary key, or identity = \"full\"",
+            table.how_to_identify(),
         )
         .at(hooks.place)
     })

@@ -27,7 +27,7 @@ pub use self::{
 };
 pub(super) use self::{
     precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
-    publication::{full_wanted, identified, is_followed},
+    publication::{full_asked, full_wanted, identified, is_followed},
 };
 
 /// The steps of setup, in order; empty if nothing is missing.
@@ -45,8 +45,11 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     let mut steps = Vec::new();
     steps.extend(own_tables(config, facts));
     steps.extend(events(config, facts));
+    // The publications first: a table that is in one already needs its options for a new identity. And before a table
+    // joins, it has its identity.
+    steps.extend(publication::made(config, facts));
     steps.extend(identities(config, facts));
-    steps.extend(publication::steps(config, facts));
+    steps.extend(publication::memberships(config, facts));
     steps.extend(slot(config, facts));
     Ok(steps)
 }
@@ -191,7 +194,7 @@ fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
 
 fn identities_of(config: &Config, table: &Table) -> Vec<Step> {
     // If updates could not be published even then, it would only make the WAL larger.
-    if !full_wanted(config, &table.name) || !identified(config, table) {
+    if !full_wanted(config, table) || !identified(config, table) {
         return Vec::new();
     }
     match table.kind {

@@ -70,9 +70,13 @@ pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     problems
 }
 
-/// The problem that wal_level is not logical, if so.
+/// The first version of Postgres that turns logical decoding on by itself for the first logical slot, without a
+/// restart, if wal_level is at least replica.
+const WITH_DECODING_ON_DEMAND: i32 = 190_000;
+
+/// The problem that wal_level does not allow a logical slot, if so.
 pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
-    (server.wal_level != "logical").then(|| {
+    (!allows_decoding(&server.wal_level, server.version)).then(|| {
         Problem::new(
             format!("wal_level is {}, and must be logical", server.wal_level),
             server.product.map_or(
@@ -81,6 +85,14 @@ pub(crate) fn wrong_wal_level(server: &Server) -> Option<Problem> {
             ),
         )
     })
+}
+
+fn allows_decoding(wal_level: &str, version: i32) -> bool {
+    match wal_level {
+        "logical" => true,
+        "replica" => version >= WITH_DECODING_ON_DEMAND,
+        _ => false,
+    }
 }
 
 /// The problem that the server is a standby, if it is.
@@ -142,4 +154,23 @@ fn table_not_owned(table: &Table, role: &Role) -> Problem {
             quote::name(&role.name)
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_19_on_a_slot_turns_logical_decoding_on_by_itself() {
+        for (wal_level, version, expected) in [
+            ("logical", 140_000, true),
+            ("logical", 190_000, true),
+            ("replica", 180_006, false),
+            ("replica", 190_000, true),
+            ("minimal", 190_000, false),
+        ] {
+            let allowed = allows_decoding(wal_level, version);
+            assert_eq!(allowed, expected, "{wal_level} {version}");
+        }
+    }
 }

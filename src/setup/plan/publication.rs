@@ -7,13 +7,21 @@ use crate::{
     setup::catalog::{self, Facts, Kind, Publication, Table},
 };
 
-/// The steps that create or correct the publications, and then move each table to the one where it belongs.
-pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
+/// The first version of Postgres whose publications can have stored generated columns.
+const WITH_GENERATED: i32 = 180_000;
+
+/// The steps that create or correct the publications.
+pub(super) fn made(config: &Config, facts: &Facts) -> Vec<Step> {
+    let (whole, inserts) = wanted_publications(config, facts);
+    let made = [&whole, &inserts].into_iter();
+    made.filter_map(|publication| created_or_corrected(publication, facts))
+        .collect()
+}
+
+/// The steps that move each table to the publication where it belongs.
+pub(super) fn memberships(config: &Config, facts: &Facts) -> Vec<Step> {
     let (whole, inserts) = wanted_publications(config, facts);
     let mut steps = Vec::new();
-    for publication in [&whole, &inserts] {
-        steps.extend(created_or_corrected(publication, facts));
-    }
     let tables_of = |publication: &Publication| {
         facts
             .publication(&publication.name)
@@ -40,12 +48,36 @@ pub(super) fn steps(config: &Config, facts: &Facts) -> Vec<Step> {
 /// The step that moves one table to the publication where it belongs; `None`: it is there.
 pub(super) fn membership(config: &Config, facts: &Facts, table: &TableName) -> Option<Step> {
     let (whole, inserts) = wanted_publications(config, facts);
-    let (here, there) = match whole.tables.contains(table) {
-        true => (&whole, &inserts),
-        false => (&inserts, &whole),
+    let (here, there) = if whole.tables.contains(table) {
+        (&whole, &inserts)
+    } else if inserts.tables.contains(table) {
+        (&inserts, &whole)
+    } else {
+        return left(facts, table, &[&whole, &inserts]);
     };
     facts.publication(&here.name)?;
     joined(config, facts, table, here, there)
+}
+
+/// The step that takes a table of owners out of the publications; `None`: it is in none.
+fn left(facts: &Facts, table: &TableName, publications: &[&Publication]) -> Option<Step> {
+    let has = |publication: &&&Publication| {
+        let found = facts.publication(&publication.name);
+        found.is_some_and(|found| found.tables.contains(table))
+    };
+    let publications = publications.iter().filter(has);
+    let sql: String = publications
+        .map(|publication| drop_table(publication, table))
+        .collect();
+    let why = facts.table(table).map(Table::why_inserts_only);
+    (!sql.is_empty()).then(|| Step {
+        reason: format!(
+            "{table} {}: it is asked for owners from here on, since publishing its updates would make them fail",
+            why.unwrap_or_default()
+        ),
+        sql,
+        runs: Runs::InTransaction,
+    })
 }
 
 /// The step that takes a table out of `there` and puts it `here`; `None`: that is how it is.
@@ -68,7 +100,7 @@ fn joined(
         sql.push_str(&add_table(here, table));
     }
     (!sql.is_empty()).then(|| Step {
-        reason: joining(config, table, here.publishes[1]),
+        reason: joining(config, facts, table, here.publishes[1]),
         sql,
         runs: Runs::InTransaction,
     })
@@ -81,6 +113,8 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         all_tables: false,
         publishes,
         via_root: true,
+        // Without them, Postgres refuses updates of a table that has one in its replica identity.
+        generated: (facts.server.version >= WITH_GENERATED).then_some(true),
         tables: Vec::new(),
         owned: true,
     };
@@ -132,15 +166,23 @@ fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
         .filter_map(|(kind, published)| published.then_some(kind))
         .collect();
     let options = format!(
-        "(publish = '{}', publish_via_partition_root = true)",
-        publishes.join(", ")
+        "(publish = '{}', publish_via_partition_root = true{})",
+        publishes.join(", "),
+        match wanted.generated {
+            Some(true) => ", publish_generated_columns = stored",
+            Some(false) | None => "",
+        }
     );
     let (reason, sql) = match facts.publication(&wanted.name) {
         None => (
             format!("the publication {}", wanted.name),
             format!("create publication {name}\nwith {options};\n"),
         ),
-        Some(found) if found.publishes != wanted.publishes || found.via_root != wanted.via_root => {
+        Some(found)
+            if found.publishes != wanted.publishes
+                || found.via_root != wanted.via_root
+                || found.generated != wanted.generated =>
+        {
             (
                 format!(
                     "the publication {} has other options than it needs",
@@ -158,7 +200,7 @@ fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
     })
 }
 
-fn joining(config: &Config, table: &TableName, whole: bool) -> String {
+fn joining(config: &Config, facts: &Facts, table: &TableName, whole: bool) -> String {
     if *table == catalog::hook_table(config) {
         format!("hooks are read from {table}")
     } else if whole {
@@ -167,8 +209,10 @@ fn joining(config: &Config, table: &TableName, whole: bool) -> String {
             false => format!("owners are read from {table}"),
         }
     } else {
+        let why = facts.table(table).map(Table::why_inserts_only);
+        let why = why.unwrap_or_default();
         format!(
-            "{table} has no replica identity: only its inserts are heard, from here on, since publishing its updates would make them fail"
+            "{table} {why}: only its inserts are heard, from here on, since publishing its updates would make them fail"
         )
     }
 }
@@ -194,13 +238,18 @@ fn drop_table(publication: &Publication, table: &TableName) -> String {
 pub(crate) fn identified(config: &Config, table: &Table) -> bool {
     match table.kind {
         // As in `is_identified`: future partitions have only the primary key.
-        Kind::Partitioned if full_wanted(config, &table.name) => !table.primary_key.is_empty(),
-        _ => full_wanted(config, &table.name) || table.is_identified(),
+        Kind::Partitioned if full_wanted(config, table) => !table.primary_key.is_empty(),
+        _ => full_wanted(config, table) || table.is_identified(),
     }
 }
 
+/// Whether setup gives this table REPLICA IDENTITY FULL, or has: the file asks for it, and no update would fail of it.
+pub(crate) fn full_wanted(config: &Config, table: &Table) -> bool {
+    full_asked(config, &table.name) && table.no_full().is_none()
+}
+
 /// Whether the file has `identity = "full"` for this table.
-pub(crate) fn full_wanted(config: &Config, table: &TableName) -> bool {
+pub(crate) fn full_asked(config: &Config, table: &TableName) -> bool {
     config
         .tables
         .iter()

@@ -45,6 +45,12 @@ impl Database {
         }
     }
 
+    /// The major version of the server, such as 15.
+    pub async fn version(&self) -> u32 {
+        let version = self.ask("show server_version_num").await;
+        version.parse::<u32>().unwrap() / 10_000
+    }
+
     /// A database with the tables of [`BOOKSTORE`] on the shared cluster.
     pub async fn bookstore() -> Self {
         let database = Self::new().await;

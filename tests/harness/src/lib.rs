@@ -19,13 +19,13 @@ mod name_server;
 mod receiver;
 mod schemas;
 mod sidecar;
-mod versions;
+mod standby;
 mod waiting;
 
 pub use self::{
     bookstore::{BOOK_EVENTS, BOOKSTORE},
     call::{Call, SECRET},
-    cluster::{Cluster, Stop, shared_cluster},
+    cluster::{Cluster, Stop, bin_of, cluster_of, shared_cluster, shared_cluster_of},
     command::{Ended, Running, rowhook, rowhook_in},
     database::{Database, connect},
     gate::Gate,
@@ -33,6 +33,6 @@ pub use self::{
     name_server::NameServer,
     receiver::Receiver,
     sidecar::Rowhook,
-    versions::{cluster_of, follow, standby_of, upgraded},
+    standby::{follow, standby_of, upgraded},
     waiting::{DEADLINE, until_within},
 };

@@ -1,35 +1,8 @@
-//! Clusters of a given version of Postgres, their standbys, and pg_upgrade.
+//! Standbys of clusters, and pg_upgrade.
 
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs::OpenOptions, io::Write, process::Command};
 
-use crate::Cluster;
-
-/// The folder of the programs of this major version: of `scripts/install-postgres`, or `NN/bin` in the folder that
-/// POSTGRES_VERSIONS names.
-fn programs(version: u32) -> PathBuf {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/postgres");
-    let named = std::env::var_os("POSTGRES_VERSIONS").map(PathBuf::from);
-    let folders = [Some(installed), named].into_iter().flatten();
-    let bin = folders
-        .map(|folder| folder.join(version.to_string()).join("bin"))
-        .find(|bin| bin.join("initdb").exists());
-    bin.unwrap_or_else(|| {
-        panic!("Postgres {version} is not installed: run scripts/install-postgres, or set POSTGRES_VERSIONS to a folder with {version}/bin")
-    })
-}
-
-/// A cluster of this major version that runs.
-pub fn cluster_of(version: u32, settings: &[&str]) -> Cluster {
-    let mut cluster = Cluster::empty(&programs(version), settings).unwrap();
-    cluster.make(&[]).unwrap();
-    cluster.start_again().unwrap();
-    cluster
-}
+use crate::{Cluster, bin_of};
 
 /// A standby of `primary` that runs, and has the physical slot `slot` there.
 pub fn standby_of(primary: &Cluster, slot: &str, settings: &[&str]) -> Cluster {
@@ -69,7 +42,7 @@ pub fn follow(standby: &mut Cluster, primary: &Cluster, slot: &str) {
 /// # Errors
 /// What pg_upgrade says when it refuses.
 pub fn upgraded(old: &Cluster, version: u32, settings: &[&str]) -> Result<Cluster, String> {
-    let mut new = Cluster::empty(&programs(version), settings).unwrap();
+    let mut new = Cluster::empty(&bin_of(version), settings).unwrap();
     // From 18 on, that is the default, and both must have the same.
     let checksums: &[&str] = match version {
         18.. => &["--no-data-checksums"],
