@@ -179,7 +179,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
 /// Checks that the stream says how hooks were before they were changed.
 fn past(config: &Config, hooks: &HookTable, table: &Table) -> Option<Finding> {
     let name = &table.name;
-    let is_told = table.is_full() || full_wanted(config, name);
+    let is_told = table.is_full() || full_wanted(config, table);
     (!is_told).then(|| {
         Finding::note(
             Topic::Hooks,
