@@ -1,8 +1,8 @@
 //! Which hooks are disabled at the position of the slot, as far as the stream does not tell.
 //!
-//! Nothing tells that rowhook itself has disabled a hook, so that what it hears is kept for it. And for a table of which
-//! the stream carries no whole old rows, nothing tells which hooks were disabled: after a crash, such a hook is still
-//! sent what was committed before it was disabled, and nothing that was committed while it was disabled by hand.
+//! Nothing tells that rowhook itself has disabled a hook, so that what it hears is kept for it. And for a table of
+//! which the stream carries no whole old rows, nothing tells which hooks were disabled: after a crash, such a hook is
+//! still sent what was committed before it was disabled, and nothing that was committed while it was disabled by hand.
 //!
 //! It is saved together with the position, as is which table the hooks were in.
 
@@ -50,8 +50,8 @@ struct Turn {
 }
 
 impl OffHooks {
-    /// Starts from the saved state, in which these hooks are not on. Unless `notes_off`, hooks that somebody switches off
-    /// count as on here.
+    /// Starts from the saved state, in which these hooks are not on. Unless `notes_off`, hooks that somebody switches
+    /// off count as on here.
     pub fn begin(&self, off: impl IntoIterator<Item = (HookId, Switch)>, notes_off: bool) {
         *self.lock() = State {
             table: None,

@@ -99,7 +99,8 @@ pub(super) async fn settle(
     client.batch_execute(&sql).await
 }
 
-/// Whether a server of this major version has the setting transaction_timeout. Older ones would refuse a session with it.
+/// Whether a server of this major version has the setting transaction_timeout. Older ones would refuse a session with
+/// it.
 pub(in super::super) fn has_transaction_timeout(major: Option<u32>) -> bool {
     major.is_some_and(|major| major >= WITH_TRANSACTION_TIMEOUT)
 }
