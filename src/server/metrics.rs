@@ -431,6 +431,7 @@ mod tests {
         meters.parked.store(2, Relaxed);
         meters.disabled.store(3, Relaxed);
         meters.misunderstood.store(4, Relaxed);
+        meters.doubtful.store(5, Relaxed);
         meters.owner_unknown.store(12, Relaxed);
         meters.changes_waiting.store(13, Relaxed);
         meters.spans_dropped.store(5, Relaxed);
@@ -514,6 +515,9 @@ mod tests {
         # HELP rowhook_messages_refused_total Messages of SQL that were no events.
         # TYPE rowhook_messages_refused_total counter
         rowhook_messages_refused_total 4
+        # HELP rowhook_messages_doubtful_total Messages of SQL that none of rowhook's functions has written.
+        # TYPE rowhook_messages_doubtful_total counter
+        rowhook_messages_doubtful_total 5
         # HELP rowhook_parked_total Deliveries that were parked.
         # TYPE rowhook_parked_total counter
         rowhook_parked_total 2
