@@ -181,6 +181,6 @@ grace = """#,
     ),
     (
         "[delivery]\nbatch = { size = 10 }",
-        r#"6:11: delivery.batch has no key "size"; write "max" or "wait""#,
+        r#"6:11: delivery.batch has no key "size"; write "max", "max_bytes" or "wait""#,
     ),
 ];
