@@ -19,7 +19,7 @@ with chunk as materialized (
 locked as materialized (
     select {one_key}, jsonb_build_object({key_pairs}) as its_key, one::text as printed
     from {table} as one
-    join chunk on {same_key}
+    join chunk as wanted ({wanted}) on {same_key}
     where {condition}
     for share of one skip locked
 ),

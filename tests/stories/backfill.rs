@@ -229,7 +229,8 @@ async fn a_table_may_be_called_like_a_place_in_our_queries() {
         "thing.added",
         &hook,
         "--where",
-        r#""{condition}" = '{after}'"#,
+        // Columns of the key, with no name of a table before them.
+        r#""{condition}" = '{after}' and "{table}" > 0"#,
     ];
     assert_eq!(ask(&config, &args).await["sent"], json!(5));
     let calls = receiver.expect(5).await;

@@ -221,7 +221,7 @@ async fn expressions_templates_and_queries_that_do_not_fit_are_told_with_their_p
     assert_eq!(checked.code, 1);
     for expected in [
         "did you mean title?",
-        "the payload of book, for book.added with a row of NULLs: undefined value",
+        "the payload of book, for book.added with a row of the table: undefined value: new.nothing",
     ] {
         assert!(checked.out.contains(expected), "{}", checked.out);
     }

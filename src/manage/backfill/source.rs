@@ -44,7 +44,15 @@ impl Source {
                 .collect();
             parts.join(" and ")
         };
-        let in_chunk = |name: &str| format!("chunk.{}", quote::name(name));
+        // Other names than those of the table, so that a condition can name the key's columns.
+        let wanted: Vec<String> = (1..=self.key.len())
+            .map(|place| format!("rowhook_key_{place}"))
+            .collect();
+        let in_chunk = |name: &str| {
+            let place = self.key.iter().position(|key| key == name);
+            let alias = place.and_then(|place| wanted.get(place));
+            format!("wanted.{}", alias.map_or("", String::as_str))
+        };
         let pairs = list(&|name| format!("{}::text, {}", quote::text(name), one(name)));
         let after = match after_position {
             true => self.follows(&one, &given),
@@ -56,6 +64,7 @@ impl Source {
             ("key_desc", list(&|name| format!("{} desc", one(name)))),
             ("one_key_is", all(&given)),
             ("same_key", all(&in_chunk)),
+            ("wanted", wanted.join(", ")),
             ("one_key", list(&one)),
             ("key", list(&quote::name)),
             ("after", after),
