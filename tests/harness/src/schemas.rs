@@ -110,23 +110,18 @@ impl Schemas {
             return Ok(());
         }
         let known = rowhooks.iter().flat_map(|rowhook| &rowhook.known);
-        let mut reasons = Vec::new();
-        for known in known {
-            let named = event.is_none_or(|event| event == known.event);
-            if !named || !looks_like(&body, known.payload) {
-                continue;
-            }
-            let wrong: Vec<String> = known
-                .validator
-                .iter_errors(&body)
-                .map(|error| format!("{} as {}: {error}", known.event, known.payload))
-                .collect();
-            if wrong.is_empty() {
-                return Ok(());
-            }
-            reasons.extend(wrong);
+        let possible = known.filter(|known| {
+            event.is_none_or(|event| event == known.event) && looks_like(&body, known.payload)
+        });
+        let possible: Vec<&Known> = possible.collect();
+        if possible.iter().any(|known| known.validator.is_valid(&body)) {
+            return Ok(());
         }
-        Err(reasons)
+        let reasons = possible.iter().flat_map(|known| {
+            let errors = known.validator.iter_errors(&body);
+            errors.map(|error| format!("{} as {}: {error}", known.event, known.payload))
+        });
+        Err(reasons.collect())
     }
 }
 
