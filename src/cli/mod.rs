@@ -69,8 +69,14 @@ async fn dispatch(args: Args) -> Result<()> {
     let config = || environment::load(path);
     match args.command {
         Command::Init {
+            from_django: Some(project),
+            python,
+            ..
+        } => init::from_django(&project, &python, path).await,
+        Command::Init {
             url,
             from_django_hook_events,
+            ..
         } => init::run(url.as_deref(), from_django_hook_events.as_deref(), path).await,
         Command::Check => check::check(&config()?, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
