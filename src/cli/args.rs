@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{backfill, deliveries, explain, hooks, logs, receive, tail, tokens, trigger};
+use super::{backfill, deliveries, explain, hooks, logs, receive, shadow, tail, tokens, trigger};
 use crate::demo;
 
 /// Webhooks from any Postgres database, with zero changes to the application.
@@ -55,10 +55,19 @@ pub(super) enum Command {
         from_django_hook_events: Option<PathBuf>,
         /// Ask the Django application in this folder, by running its `manage.py shell`, for its models and HOOK_EVENTS.
         /// Or a file with what it answered once.
-        #[arg(long, value_name = "PROJECT", conflicts_with = "from_django_hook_events")]
+        #[arg(
+            long,
+            value_name = "PROJECT",
+            conflicts_with = "from_django_hook_events"
+        )]
         from_django: Option<PathBuf>,
         /// The Python that the application runs with.
-        #[arg(long, value_name = "PATH", default_value = "python3", requires = "from_django")]
+        #[arg(
+            long,
+            value_name = "PATH",
+            default_value = "python3",
+            requires = "from_django"
+        )]
         python: String,
     },
     /// Find what is wrong in the configuration and the database, and say what to do about it.
@@ -116,6 +125,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
     )]
     Backfill(backfill::Args),
+    /// Hear what the application sends itself, and compare that with what rowhook would send. Sends nothing.
+    Shadow(shadow::Args),
     /// Show requests and their answers live, as history records them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),

@@ -19,6 +19,7 @@ mod receive;
 mod run;
 mod schema;
 mod setup;
+mod shadow;
 mod signals;
 mod status;
 mod table;
@@ -93,6 +94,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Status => status::run(config()?, json).await,
         Command::Hooks(command) => hooks::run(config()?, command, json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
+        Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
         Command::Tokens(command) => tokens::run(config()?, command, json).await,

@@ -169,7 +169,9 @@ fn model(change: &Change, shape: &Shape, added: &[EnrichedField], out: &mut Vec<
 /// field, say.
 fn only_value(row: &str) -> &str {
     match serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(row) {
-        Ok(columns) if columns.len() == 1 => columns.into_values().next().map_or(row, RawValue::get),
+        Ok(columns) if columns.len() == 1 => {
+            columns.into_values().next().map_or(row, RawValue::get)
+        }
         Ok(_) | Err(_) => row,
     }
 }

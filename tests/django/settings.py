@@ -58,8 +58,15 @@ HOOK_EVENTS = {
     "book.added": "shop.Book.created+",
     "book.removed": "shop.Book.deleted+",
     "ticket.added": "shop.Ticket.created",
+    "everything.added": "shop.Everything.created",
+    "everything.changed": "shop.Everything.updated",
+    "everything.removed": "shop.Everything.deleted",
+    "novel.added": "shop.Novel.created",
+    "novel.changed": "shop.Novel.updated",
     "user.logged_in": None,
 }
 if os.environ.get("HOOK_CUSTOM_MODEL"):
     HOOK_CUSTOM_MODEL = "shop.CustomHook"
     HOOK_FINDER = "shop.finder.find_and_fire_hook"
+if os.environ.get("HOOK_DELIVERER"):
+    HOOK_DELIVERER = "shop.deliver.deliver"

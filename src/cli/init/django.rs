@@ -193,7 +193,9 @@ fn rules(
     if let Some(application) = application {
         let is_owned = of_model.clone().any(|source| !source.all_owners);
         let Some(described) = application.model(model) else {
-            notes.push(format!("the application has no model {model}, so nothing causes its events"));
+            notes.push(format!(
+                "the application has no model {model}, so nothing causes its events"
+            ));
             return String::new();
         };
         let (more, sections) = described.rules(model, is_owned, notes);
