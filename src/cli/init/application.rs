@@ -9,8 +9,8 @@ use tokio::process::Command;
 use super::toml;
 use crate::{config::Model, postgres::TableName};
 
-/// What the application runs to describe itself. It is given as an argument: Django's shell reads standard input only if
-/// something stands there already.
+/// What the application runs to describe itself. It is given as an argument: Django's shell reads standard input only
+/// if something stands there already.
 const PROGRAM: &str = include_str!("models.py");
 
 /// What stands before the description. An application may print more when it starts.

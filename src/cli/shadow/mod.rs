@@ -73,6 +73,9 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     let listener = listener.with_context(|| format!("listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let stop = signals::stop()?;
+    // One that was killed has left a slot behind, which keeps WAL and stands too early.
+    let left = teardown(&config, LockPolicy::default()).await;
+    left.context("remove what an earlier shadow has left in the database")?;
     let (tell, mut requests) = mpsc::channel(QUEUE);
     // What rowhook would send is bounded by its own memory; it must not wait here.
     let (say, mut ours) = mpsc::unbounded_channel();
@@ -134,7 +137,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     let torn_down = teardown(&config, LockPolicy::default()).await;
     ran?;
     torn_down
-        .context("remove what the shadow made in the database; do it with rowhook teardown")?;
+        .context("remove what the shadow made in the database; the next one begins with that")?;
     tell_result(comparison.report(), json)?;
     let report = comparison.report();
     ensure!(
