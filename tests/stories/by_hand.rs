@@ -130,8 +130,8 @@ async fn who_may_not_change_a_row_may_not_say_that_it_has_changed() {
                 "deleted",
             ),
         ] {
-            let error = session.batch_execute(&format!("select rowhook.{call}"));
-            let error = error.await.unwrap_err();
+            let sql = format!("select rowhook.{call}");
+            let error = session.batch_execute(&sql).await.unwrap_err();
             let expected = format!("{reader} may not say that a row of book was {said}");
             assert_eq!(error.as_db_error().unwrap().message(), expected, "{call}");
         }
