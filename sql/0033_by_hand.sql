@@ -174,3 +174,7 @@ as $$
 $$;
 
 comment on function emit_row(regclass, text, anyelement, text) is 'Fires an action of hooks.toml on the row with this key, for the hooks of this owner; null stands for the row''s own.';
+
+-- What a hook may be told of the deliveries to others.
+insert into event (name, source, all_owners)
+values ('rowhook.delivered', 'rowhook', false);
