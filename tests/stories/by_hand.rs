@@ -72,10 +72,7 @@ async fn a_standard_action_by_hand_tells_the_row_as_its_change_would_and_says_th
         ("book.removed", "deleted"),
         ("book.removed", "delete"),
     ];
-    assert_eq!(
-        told,
-        expected.map(|(event, op)| (json!(event), json!(op)))
-    );
+    assert_eq!(told, expected.map(|(event, op)| (json!(event), json!(op))));
     assert!(
         calls
             .iter()
