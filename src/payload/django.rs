@@ -393,7 +393,7 @@ fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
             json::Element::Value(item) => {
                 let item = String::from_utf8_lossy(item);
                 match element {
-                    Type::Json => python::redump(item.as_bytes(), &mut out),
+                    Type::Json => python::redump_plain(item.as_bytes(), &mut out),
                     _ => python::plain_text(&field_text(element, &item), &mut out),
                 }
             }

@@ -252,7 +252,7 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     let _rowhook = database.rowhook(&config("", &[])).await;
     app.run(&format!(
         "anna, ben = (User.objects.create(username=name) for name in ('anna', 'ben'))\n\
-         for event in ['thing.added', 'book.added', 'book.removed', 'ticket.added']:\n    \
+         for event in ['thing.added', 'book.added', 'book.removed']:\n    \
              Hook.objects.create(user=anna, event=event, target='{}')\n",
         receiver.url()
     ));
@@ -266,18 +266,13 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     app.run("Book.objects.get(pk=book.pk).delete()");
     // At the moment of a save, the application may hold something else than what the row gets.
     app.run("Thing.objects.create(user=anna, extra={'long': 1, 'b': 2}, moment=dt.datetime(2024, 5, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2))))");
-    // A row does not say which class has saved it.
-    app.run("ShortTicket.objects.create(code=uuid.UUID(int=3), user=anna)");
-    let (django, rowhook) = both(&receiver, 5).await;
+    let (django, rowhook) = both(&receiver, 4).await;
     let (django, rowhook) = (bodies(&django), bodies(&rowhook));
     for (row, sent) in &django {
         let told = &rowhook[row][0];
         if row.starts_with("book") {
             assert_eq!(told, &sent[0], "{row}");
             assert!(told.contains(r#""tags": []"#), "{told}");
-        } else if row.starts_with("ticket") {
-            assert_eq!(*told, sent[0].replace("shop.shortticket", "shop.ticket"));
-            assert_ne!(told, &sent[0]);
         } else {
             let mut expected: Value = serde_json::from_str(&sent[0]).unwrap();
             let fields = expected["data"]["fields"].as_object_mut().unwrap();
@@ -458,7 +453,7 @@ async fn a_shadow_finds_no_difference_in_many_saves_and_each_that_is_planted() {
     app.run(&format!(
         r#"
 for n in range({saves}):
-    thing = Thing.objects.create(user=anna, number=n, title='n° %d' % n, ratio=n / 7, words=['a', str(n)], price=Decimal(n) / 4 if n < 1000 else None)
+    thing = Thing.objects.create(user=anna, number=n, title='n° %d' % n, ratio=n / 7, words=['a', str(n)], price=Decimal('%d.50' % n))
     thing = Thing.objects.get(pk=thing.pk)
     thing.span = dt.timedelta(seconds=n, microseconds=n)
     thing.save()
