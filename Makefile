@@ -28,6 +28,7 @@ matrix: versions django peers browser schemathesis
 torture: postgres
 	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
 	PROMOTIONS=40 cargo test --release --locked --test stories -- failover:: --nocapture --test-threads 1
+	SHADOW_SAVES=3400 cargo test --release --locked --test stories -- a_shadow_finds_no_difference --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1
 
 # A copy is measured, because building the benchmarks builds a binary of their own in its place.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{backfill, deliveries, explain, hooks, logs, receive, tail, tokens, trigger};
+use super::{backfill, deliveries, explain, hooks, logs, receive, shadow, tail, tokens, trigger};
 use crate::demo;
 
 /// Webhooks from any Postgres database, with zero changes to the application.
@@ -39,20 +39,36 @@ pub struct Args {
 pub(super) enum Command {
     /// Write a hooks.toml for the tables of a database.
     #[command(
-        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
+        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django ~/bookstore --python ~/bookstore/.venv/bin/python\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
     )]
     Init {
         /// The libpq URL of the database; default: $DATABASE_URL.
         #[arg(
             env = "DATABASE_URL",
             hide_env_values = true,
-            required_unless_present = "from_django_hook_events"
+            required_unless_present_any = ["from_django", "from_django_hook_events"]
         )]
         url: Option<String>,
         /// Take the events from a JSON dump of django-rest-hooks' HOOK_EVENTS. A database is then only read to find the
         /// tables.
         #[arg(long, value_name = "FILE")]
         from_django_hook_events: Option<PathBuf>,
+        /// Ask the Django application in this folder, by running its `manage.py shell`, for its models and HOOK_EVENTS.
+        /// Or a file with what it answered once.
+        #[arg(
+            long,
+            value_name = "PROJECT",
+            conflicts_with = "from_django_hook_events"
+        )]
+        from_django: Option<PathBuf>,
+        /// The Python that the application runs with.
+        #[arg(
+            long,
+            value_name = "PATH",
+            default_value = "python3",
+            requires = "from_django"
+        )]
+        python: String,
     },
     /// Find what is wrong in the configuration and the database, and say what to do about it.
     Check,
@@ -109,6 +125,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  rowhook backfill book.added 7\n  rowhook backfill book.added 7 --where 'price > 10' --rate 100\n  rowhook backfill --resume 3"
     )]
     Backfill(backfill::Args),
+    /// Hear what the application sends itself, and compare that with what rowhook would send. Sends nothing.
+    Shadow(shadow::Args),
     /// Show requests and their answers live, as history records them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),

@@ -19,6 +19,7 @@ mod receive;
 mod run;
 mod schema;
 mod setup;
+mod shadow;
 mod signals;
 mod status;
 mod table;
@@ -69,8 +70,14 @@ async fn dispatch(args: Args) -> Result<()> {
     let config = || environment::load(path);
     match args.command {
         Command::Init {
+            from_django: Some(project),
+            python,
+            ..
+        } => init::from_django(&project, &python, path).await,
+        Command::Init {
             url,
             from_django_hook_events,
+            ..
         } => init::run(url.as_deref(), from_django_hook_events.as_deref(), path).await,
         Command::Check => check::check(&config()?, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
@@ -87,6 +94,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Status => status::run(config()?, json).await,
         Command::Hooks(command) => hooks::run(config()?, command, json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
+        Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
         Command::Tokens(command) => tokens::run(config()?, command, json).await,

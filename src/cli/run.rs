@@ -104,6 +104,7 @@ impl Service {
             meters: Arc::clone(&self.handles.meters),
             health: Arc::clone(&self.handles.health),
             stop: stop.clone(),
+            understudy: None,
         };
         let mut paused = self.handles.paused.subscribe();
         let running = run::run(&self.config, options);

@@ -13,10 +13,12 @@ pub struct History {
     pub failures_for: Duration,
     /// Are bodies remembered too? Default true.
     pub bodies: bool,
+    /// Is `rowhook.delivered` fired for successful attempts that are remembered? Default false.
+    pub delivered: bool,
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["successes", "failures_for", "bodies"],
+    known: &["successes", "failures_for", "bodies", "delivered"],
     later: &[],
 };
 
@@ -27,6 +29,7 @@ impl Default for History {
             successes: 100,
             failures_for: Duration::from_secs(30 * 24 * 60 * 60),
             bodies: true,
+            delivered: false,
         }
     }
 }
@@ -37,6 +40,7 @@ pub(super) fn read(section: &Table<'_>) -> History {
         .find("failures_for")
         .and_then(Value::positive_duration);
     let bodies = section.find("bodies").and_then(Value::flag);
+    let delivered = section.find("delivered").and_then(Value::flag);
     History {
         successes: section
             .find("successes")
@@ -44,6 +48,7 @@ pub(super) fn read(section: &Table<'_>) -> History {
             .unwrap_or(default.successes),
         failures_for: failures_for.unwrap_or(default.failures_for),
         bodies: bodies.unwrap_or(default.bodies),
+        delivered: delivered.unwrap_or(default.delivered),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct TableRules {
     pub identity_full: bool,
     /// The columns that payloads show.
     pub columns: Columns,
+    /// The fields of the payload `django`, by the names of the model, in its order; `None`: all columns in theirs.
+    pub fields: Option<Vec<String>>,
     /// Columns that payloads show by another name: each with its own name and that one.
     pub rename: Vec<(String, String)>,
     /// The queries whose results are added to a row, in the order of the file.
@@ -81,7 +83,7 @@ pub struct OwnerStep {
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "owner", "identity", "columns", "exclude", "rename", "enrich", "payload", "visible",
-        "model",
+        "model", "fields",
     ],
     later: &[],
 };
@@ -139,6 +141,7 @@ impl TableRules {
             owner: None,
             identity_full: false,
             columns: Columns::All,
+            fields: None,
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,
@@ -164,6 +167,7 @@ fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Opti
         .and_then(|value| value.choice(&[("full", true)]))
         .unwrap_or_default();
     let columns = columns(&table);
+    let fields = table.find("fields").and_then(Value::strings);
     let rename = table.find("rename").map(rename).unwrap_or_default();
     let enrich = table.find("enrich").map(enrich).unwrap_or_default();
     let payload = table.find("payload").and_then(content::template);
@@ -192,6 +196,7 @@ fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Opti
         owner,
         identity_full,
         columns,
+        fields,
         rename,
         enrich,
         payload,

@@ -78,6 +78,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         meters: Arc::default(),
         health: Arc::default(),
         stop: detach.clone(),
+        understudy: None,
     };
     let sidecar = async { run::run(&config, options).await.context("rowhook run") };
     let story = async {

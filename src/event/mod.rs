@@ -10,7 +10,7 @@ use crate::{
     config::{Action, Config, EventRule, EventSource, OwnerRule},
     expression::filter::Filter,
     lookup::{enrich::EnrichedField, owner::Owner},
-    message::{GAP, HOOK_DISABLED, Message},
+    message::{DELIVERED, GAP, HOOK_DISABLED, Message},
     postgres::{
         Lsn, TableName,
         equality::Equality,
@@ -93,7 +93,7 @@ impl EventMap {
             .iter()
             .filter(|rule| rule.source == EventSource::Custom)
             .map(|rule| (rule.name.as_str(), rule.all_owners));
-        let own = [(HOOK_DISABLED, false), (GAP, true)];
+        let own = [(HOOK_DISABLED, false), (GAP, true), (DELIVERED, false)];
         let named = config.events.iter().map(|rule| rule.name.as_str());
         Self {
             tables: tables
@@ -153,9 +153,14 @@ impl TableEvents {
         &self.updated
     }
 
-    /// The rules for a user-defined action.
+    /// The rules for an action that is fired by hand. What changes of the table cause otherwise may be, too.
     pub fn fired(&self, action: &str) -> &[Rule] {
-        self.fired.get(action).map_or(&[], Vec::as_slice)
+        match action {
+            "created" => &self.created,
+            "updated" => &self.updated,
+            "deleted" => &self.deleted,
+            _ => self.fired.get(action).map_or(&[], Vec::as_slice),
+        }
     }
 
     /// The rules for what happened to the row.

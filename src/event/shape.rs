@@ -11,6 +11,7 @@ use crate::postgres::relation::Column;
 pub struct Shape {
     columns: Columns,
     rename: HashMap<String, String>,
+    fields: Option<Vec<String>>,
     template: Option<Template>,
     model: Option<Model>,
 }
@@ -21,6 +22,7 @@ impl Shape {
         Self {
             columns: rules.columns.clone(),
             rename: rules.rename.iter().cloned().collect(),
+            fields: rules.fields.clone(),
             template: rules.payload.clone(),
             model: None,
         }
@@ -51,6 +53,11 @@ impl Shape {
     /// The name that a column of a row is shown by; `None`: it is not shown, or hidden.
     pub fn column<'a>(&'a self, column: &'a Column) -> Option<&'a str> {
         self.name(&column.name).filter(|_| !column.hidden)
+    }
+
+    /// The fields of the payload `django`, by the names of the model, in its order; `None`: all columns in theirs.
+    pub fn fields(&self) -> Option<&[String]> {
+        self.fields.as_deref()
     }
 
     /// The names of the columns that are left out; empty where hooks.toml names none.

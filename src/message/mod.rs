@@ -23,8 +23,10 @@ pub const LOADED: &str = "rowhook.loaded";
 pub const HOOK_DISABLED: &str = "hook.disabled";
 /// The event of changes that were lost. All hooks may listen to it.
 pub const GAP: &str = "rowhook.gap";
+/// The event of a delivery that has arrived, where hooks.toml wants it. The hooks of its owner may listen to it.
+pub const DELIVERED: &str = "rowhook.delivered";
 /// The events that rowhook fires itself.
-pub const OWN_EVENTS: [&str; 2] = [HOOK_DISABLED, GAP];
+pub const OWN_EVENTS: [&str; 3] = [HOOK_DISABLED, GAP, DELIVERED];
 
 /// Why a message is not read whose text is in the encoding of its database, and what to do about it.
 const NOT_UTF8: &str = "it is not UTF-8; use rowhook.emit or rowhook.emit_row, or give convert_to(…, 'UTF8') to pg_logical_emit_message";
@@ -34,7 +36,7 @@ const NOT_UTF8: &str = "it is not UTF-8; use rowhook.emit or rowhook.emit_row, o
 pub enum SqlMessage {
     /// An event without a row.
     Event(Message),
-    /// A user-defined action on a row.
+    /// An action on a row, fired by hand.
     Action(Action),
 }
 
@@ -87,6 +89,9 @@ pub struct Action {
     pub columns: Vec<String>,
     /// The row, in Postgres' text format.
     pub row: String,
+    /// Whose event it is; `None`: the row's own owner's.
+    #[serde(default, deserialize_with = "text_or_number")]
+    pub owner: Option<String>,
 }
 
 impl Action {
@@ -204,6 +209,47 @@ impl Disabled<'_> {
                 "since": self.since,
                 "last_answer": self.last_answer,
                 "kept": self.kept,
+            },
+        })
+        .to_string()
+    }
+}
+
+/// A delivery that has arrived, for the event [`DELIVERED`].
+#[derive(Debug)]
+pub struct Delivered<'a> {
+    /// Whose delivery it was.
+    pub owner: Option<&'a str>,
+    /// The id of the hook, so that the hook is not sent the event about itself.
+    pub id: &'a str,
+    /// The id as payloads show it: a number where its column is one.
+    pub hook: serde_json::Value,
+    /// Its target, without credentials.
+    pub target: &'a str,
+    /// The id of the delivery, which its request had as `webhook-id`.
+    pub delivery: &'a str,
+    /// Its event.
+    pub event: &'a str,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The status that the target answered with.
+    pub status: Option<u16>,
+}
+
+impl Delivered<'_> {
+    /// The content of the message, which [`SqlMessage::parse`] reads.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({
+            "event": DELIVERED,
+            "owner": self.owner,
+            "about": self.id,
+            "payload": {
+                "hook": self.hook,
+                "target": self.target,
+                "delivery": self.delivery,
+                "event": self.event,
+                "attempt": self.attempt,
+                "status": self.status,
             },
         })
         .to_string()

@@ -4,10 +4,13 @@
 //! django-rest-hooks uses Django's Python serializer and then `json.dumps` with DjangoJSONEncoder. The serializer makes
 //! texts of all values but numbers and times: a list becomes the text of its JSON, and a duration `1 02:03:04`.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use super::{parts::Parts, python};
+use super::{parts::Parts, python, range};
 use crate::event::shape::Shape;
 use crate::{
     change::Change,
@@ -76,13 +79,39 @@ pub(super) fn thin(event: &Event) -> Vec<u8> {
 }
 
 /// The name of a column as a field of its model, without the `_id` of a foreign key. `None`: the column is not shown.
-pub fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
+fn field<'a>(shape: &'a Shape, column: &'a Column) -> Option<&'a str> {
     let shown = shape.column(column)?;
     let own = shown == column.name && column.foreign_key;
     Some(match shown.strip_suffix("_id") {
         Some(stem) if own && !stem.is_empty() => stem,
         _ => shown,
     })
+}
+
+/// The names in `fields`, in order, each with the place of its column. One that is no column may be a key of `enrich`.
+/// Django writes a key of one column as `pk`, and so it is none of them.
+pub fn fields<'a>(relation: &'a Relation, shape: &'a Shape) -> Vec<(&'a str, Option<usize>)> {
+    let is_pk = |at: usize| relation.primary_key == [at];
+    let Some(names) = shape.fields() else {
+        let columns = relation.columns.iter().enumerate();
+        return columns
+            .filter(|(at, _)| !is_pk(*at))
+            .filter_map(|(at, column)| Some((field(shape, column)?, Some(at))))
+            .collect();
+    };
+    let called = |wanted: &dyn Fn(&str) -> bool| {
+        let mut columns = relation.columns.iter();
+        columns.position(|column| shape.column(column).is_some_and(wanted))
+    };
+    let with_column = names.iter().map(|name| {
+        let own = called(&|shown| shown == name);
+        // The file says which fields the model has, so a foreign key needs no constraint.
+        let key = || called(&|shown| shown.strip_suffix("_id") == Some(name));
+        (name.as_str(), own.or_else(key))
+    });
+    with_column
+        .filter(|(_, at)| !at.is_some_and(is_pk))
+        .collect()
 }
 
 /// The label `bookstore.book`, from the model that hooks.toml names, or else from the table `bookstore_book`.
@@ -109,25 +138,42 @@ fn model(change: &Change, shape: &Shape, added: &[EnrichedField], out: &mut Vec<
         python::text(name, out);
         out.extend_from_slice(b": ");
     };
-    for (at, (column, value)) in relation.columns.iter().zip(image.tuple()).enumerate() {
-        let known = matches!(image, Image::Whole(_)) || column.identity_key;
-        // Django writes a key of one column as `pk` and not as a field.
-        let is_pk = relation.primary_key == [at];
-        let Some(name) = field(shape, column).filter(|_| known && !is_pk) else {
+    let fields = fields(relation, shape);
+    for (name, at) in &fields {
+        let found = at.and_then(|at| Some((relation.columns.get(at)?, image.tuple().get(at)?)));
+        if let Some((column, value)) = found {
+            let known = matches!(image, Image::Whole(_)) || column.identity_key;
+            if known && *value != Value::Unchanged {
+                begin(name, out);
+                write(column, value, out);
+            }
             continue;
-        };
-        if *value != Value::Unchanged {
+        }
+        let added = added.iter().find(|field| &*field.key == *name);
+        if let Some(json) = added.and_then(|field| field.json.as_deref()) {
             begin(name, out);
-            write(column, value, out);
+            python::redump(only_value(json).as_bytes(), out);
         }
     }
-    for EnrichedField { key, json } in added {
+    let is_placed = |key: &str| fields.iter().any(|(name, at)| at.is_none() && *name == key);
+    for EnrichedField { key, json } in added.iter().filter(|field| !is_placed(&field.key)) {
         if let Some(json) = json {
             begin(key, out);
             python::redump(json.as_bytes(), out);
         }
     }
     out.extend_from_slice(b"}}");
+}
+
+/// The value in a row of one column; any other row as it is. A field of a model is a value: the keys of a many-to-many
+/// field, say.
+fn only_value(row: &str) -> &str {
+    match serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(row) {
+        Ok(columns) if columns.len() == 1 => {
+            columns.into_values().next().map_or(row, RawValue::get)
+        }
+        Ok(_) | Err(_) => row,
+    }
 }
 
 /// Writes everything before the fields.
@@ -186,6 +232,10 @@ fn write(column: &Column, value: &Value, out: &mut Vec<u8>) {
             python::text(&(to_milliseconds(time).to_owned() + zone), out);
         }
         Type::Time => python::text(to_milliseconds(&iso(&text, &column.ty)), out),
+        Type::Text => match range::written(&column.sql_type, &text, field_text) {
+            Some(range) => python::text(&range, out),
+            None => python::text(&text, out),
+        },
         ty => python::text(&field_text(ty, &text), out),
     }
 }
@@ -343,7 +393,7 @@ fn array(element: &Type, delimiter: u8, text: &str, dimension: u32) -> String {
             json::Element::Value(item) => {
                 let item = String::from_utf8_lossy(item);
                 match element {
-                    Type::Json => python::redump(item.as_bytes(), &mut out),
+                    Type::Json => python::redump_plain(item.as_bytes(), &mut out),
                     _ => python::plain_text(&field_text(element, &item), &mut out),
                 }
             }

@@ -9,6 +9,7 @@ mod netbox;
 mod object;
 mod parts;
 mod python;
+mod range;
 mod rest_hooks;
 mod row;
 mod standard;

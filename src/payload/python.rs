@@ -76,13 +76,22 @@ pub(super) fn float(text: &str) -> String {
 
 /// Writes `json`, which must be JSON, as it is after `json.loads` and `json.dumps`.
 pub(super) fn redump(json: &[u8], out: &mut Vec<u8>) {
+    redump_with(json, text, out);
+}
+
+/// Writes `json` like [`redump`], but with strings as `json.dumps(…, ensure_ascii=False)` writes them.
+pub(super) fn redump_plain(json: &[u8], out: &mut Vec<u8>) {
+    redump_with(json, plain_text, out);
+}
+
+fn redump_with(json: &[u8], write: fn(&str, &mut Vec<u8>), out: &mut Vec<u8>) {
     let mut rest = json;
     while let Some(first) = rest.first() {
         let length = match first {
             b'"' => {
                 let length = string_length(rest);
                 match serde_json::from_slice::<String>(&rest[..length]) {
-                    Ok(string) => text(&string, out),
+                    Ok(string) => write(&string, out),
                     // It holds half of a surrogate pair, which Python keeps as it is.
                     Err(_) => out.extend_from_slice(&rest[..length]),
                 }

@@ -84,6 +84,7 @@ impl Reader {
             action: String::new(),
             columns,
             row,
+            owner: None,
         };
         let new = match tuple(&action, &known.relation) {
             Ok(new) => new,

@@ -123,10 +123,14 @@ impl Reader {
         let Some(events) = draft.table.events.clone() else {
             return Ok(());
         };
-        let owner = if draft.rules.is_empty() {
-            Ownership::Nobody
-        } else {
-            self.owners.owner(events.owner.as_ref(), &draft.change)
+        let owner = match draft.owner {
+            Some(text) => Ownership::Owner(Owner {
+                text,
+                // It comes as a text, and texts of one UUID differ.
+                equality: Equality::Uuid,
+            }),
+            None if draft.rules.is_empty() => Ownership::Nobody,
+            None => self.owners.owner(events.owner.as_ref(), &draft.change),
         };
         let (numbered, added) = (draft.rules, draft.added);
         let (permissions, only) = (draft.permissions, draft.only);

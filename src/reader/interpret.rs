@@ -284,6 +284,7 @@ pub(super) fn draft(
         unanswered: None,
         permissions: Permissions::new(),
         only: None,
+        owner: None,
         may_move: false,
     }
 }

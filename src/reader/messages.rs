@@ -149,7 +149,8 @@ impl Reader {
             action: action.action.into(),
             new,
         };
-        let draft = self.draft_of(table, row)?;
+        let mut draft = self.draft_of(table, row)?;
+        draft.owner = action.owner.map(Arc::from);
         Ok(Ok(Step::Row(Box::new(draft))))
     }
 

@@ -64,6 +64,8 @@ pub(super) struct ChangeDraft {
     pub(super) permissions: Permissions,
     /// The id of the only hook that it is for; `None`: it is for all that listen.
     pub(super) only: Option<Box<str>>,
+    /// Whose it is, where that was said by hand; `None`: the owner of its row.
+    pub(super) owner: Option<Arc<str>>,
     /// It is a deletion from a partition, and it is not known yet whether the row has moved to another one.
     pub(super) may_move: bool,
 }

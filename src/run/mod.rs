@@ -44,7 +44,7 @@ use crate::{
     panics::caught,
     postgres::{Lsn, stream::Stream},
     reader::Reader,
-    send::{Sender, guard::Guard},
+    send::{Sender, Understudy, guard::Guard},
     store::{Holder, Store},
     trace::Traces,
 };
@@ -67,6 +67,8 @@ pub struct Options {
     /// Cancelled when it is time to stop. Then nothing more is read, requests in flight are finished within the grace
     /// period, and what is settled is confirmed.
     pub stop: CancellationToken,
+    /// Hears all requests in place of their targets; `None`: they are sent.
+    pub understudy: Option<Understudy>,
 }
 
 /// Runs until `options.stop` is cancelled.
@@ -240,7 +242,7 @@ fn courier_context(
     let meters = &options.meters;
     Ok(courier::context::Context {
         traces: traces(config, meters)?,
-        sender: Sender::new(&config.delivery)?,
+        sender: Sender::new(&config.delivery)?.heard_by(options.understudy.clone()),
         store,
         memory: MemoryBudget::new(config.delivery.memory),
         permission: Permission::new(config, Arc::clone(meters)),

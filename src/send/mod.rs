@@ -15,6 +15,7 @@ pub mod traceparent;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -74,6 +75,36 @@ pub struct Sender {
     trust: Trust,
     guard: Arc<Guard>,
     connector: Connector,
+    understudy: Option<Understudy>,
+}
+
+/// Hears requests in place of their targets, which are sent nothing.
+#[derive(Clone)]
+pub struct Understudy(Arc<Hearing>);
+
+type Hearing = dyn Fn(&Target, Bytes) + Send + Sync;
+
+impl Understudy {
+    /// `hear` is called with the target and the body of each request.
+    pub fn new(hear: impl Fn(&Target, Bytes) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    fn hear(&self, request: &Request<'_>) -> Answer {
+        (self.0)(request.target, request.body.clone());
+        Answer::Status {
+            code: 200,
+            retry_after: None,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Understudy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Understudy")
+    }
 }
 
 /// An open target: what all requests to it have in common.
@@ -83,6 +114,7 @@ pub struct Endpoint {
     uri: Uri,
     /// Whether it may speak HTTP/2, so that many requests share one connection.
     may_share: AtomicBool,
+    understudy: Option<Understudy>,
 }
 
 /// One request.
@@ -142,7 +174,13 @@ impl Sender {
             trust,
             guard,
             connector,
+            understudy: None,
         })
+    }
+
+    /// Has all requests heard by another, if there is one, in place of their targets.
+    pub fn heard_by(self, understudy: Option<Understudy>) -> Self {
+        Self { understudy, ..self }
     }
 
     /// Makes a single request. For many requests to one target, [`open`](Self::open) it once.
@@ -175,6 +213,7 @@ impl Sender {
             client,
             uri,
             may_share,
+            understudy: self.understudy.clone(),
         })
     }
 
@@ -210,6 +249,9 @@ impl Endpoint {
     /// time-out, the connection is not used for another request. Once there is a status, it counts, whatever becomes of
     /// the body.
     pub async fn send(&self, request: Request<'_>) -> Answer {
+        if let Some(understudy) = &self.understudy {
+            return understudy.hear(&request);
+        }
         let (begun, mut shared) = (Instant::now(), None);
         let head = self.head(&request, &mut shared);
         match timeout(request.timeout, head).await {

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 28] = [
+pub const MIGRATIONS: [Migration; 29] = [
     Migration {
         version: 1,
         name: "migration",
@@ -156,6 +156,11 @@ pub const MIGRATIONS: [Migration; 28] = [
         name: "message_key",
         sql: include_str!("../../sql/0031_message_key.sql"),
     },
+    Migration {
+        version: 33,
+        name: "by_hand",
+        sql: include_str!("../../sql/0033_by_hand.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
@@ -178,7 +183,7 @@ pub const TABLES: [&str; 15] = [
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 14] = [
+pub const FUNCTIONS: [&str; 18] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
@@ -190,9 +195,13 @@ pub const FUNCTIONS: [&str; 14] = [
     "call_courier()",
     "emit(text,jsonb,text,boolean)",
     "send_message(text,bytea)",
-    "send_action(regclass,text,text,text)",
+    "send_action(regclass,text,text,text,text)",
     "key_condition(regclass,text)",
     "name_of(regclass)",
+    "session_role()",
+    "require_action(regclass,text,name)",
+    "emit_row(regclass,text,text,text)",
+    "emit_row(regclass,text,anyelement,text)",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.

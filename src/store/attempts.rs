@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config,
     delivery::{attempt::Attempt, whose::Whose},
+    message::{Delivered, OWN_EVENTS, PREFIX},
     send::{ROWHOOK_BATCH, answer::Answer},
 };
 
@@ -128,6 +129,9 @@ pub(super) async fn record(
     let sql = include_str!("../../sql/store/record_attempts.sql");
     let written = client.execute(sql, &columns.parameters()).await;
     written.context("write attempts")?;
+    if rules.delivered {
+        tell_delivered(client, attempts).await?;
+    }
     let delivered = attempts.iter().filter(|attempt| attempt.delivered);
     let hooks: BTreeSet<&str> = delivered.map(|attempt| attempt.hook.id.as_str()).collect();
     let hooks: Vec<&str> = hooks.into_iter().collect();
@@ -135,6 +139,39 @@ pub(super) async fn record(
     let successes = i64::from(rules.successes);
     let forgotten = client.execute(sql, &[&hooks, &successes]).await;
     forgotten.context("forget old successes")?;
+    Ok(())
+}
+
+/// Fires `rowhook.delivered` for attempts that have succeeded. Not for those of rowhook's own events, this one among
+/// them: else each would cause the next.
+async fn tell_delivered(client: &Client, attempts: &[Attempt]) -> Result<()> {
+    let arrived = attempts
+        .iter()
+        .filter(|attempt| attempt.delivered && !OWN_EVENTS.contains(&&*attempt.event));
+    let told = arrived.map(|attempt| {
+        let hook = &attempt.hook;
+        let message = Delivered {
+            owner: attempt.whose.owner(),
+            id: hook.id.as_str(),
+            hook: serde_json::json!(hook.id),
+            target: hook.target.display(),
+            delivery: &attempt.delivery,
+            event: &attempt.event,
+            attempt: attempt.number,
+            status: match &attempt.answer {
+                Answer::Status { code, .. } => Some(*code),
+                Answer::Failed(_) => None,
+            },
+        };
+        message.to_json().into_bytes()
+    });
+    let told: Vec<Vec<u8>> = told.collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let sql = "select send_message($1::text, content) from unnest($2::bytea[]) as told (content)";
+    let fired = client.execute(sql, &[&PREFIX, &told]).await;
+    fired.context("fire rowhook.delivered")?;
     Ok(())
 }
 

@@ -1,6 +1,11 @@
 """The settings of the shop: a Django application with django-rest-hooks 1.5, as somebody might have one."""
 
+import atexit
 import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import django.dispatch
@@ -14,6 +19,14 @@ class Signal(django.dispatch.Signal):
 
 
 django.dispatch.Signal = Signal
+
+# Where makemigrations writes those of the shop.
+folder = tempfile.mkdtemp(prefix="shop-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
+(Path(folder) / "shop_migrations").mkdir()
+(Path(folder) / "shop_migrations" / "__init__.py").touch()
+sys.path.append(folder)
+MIGRATION_MODULES = {"shop": "shop_migrations"}
 
 url = urlsplit(os.environ["DATABASE_URL"])
 DATABASES = {
@@ -45,8 +58,15 @@ HOOK_EVENTS = {
     "book.added": "shop.Book.created+",
     "book.removed": "shop.Book.deleted+",
     "ticket.added": "shop.Ticket.created",
+    "everything.added": "shop.Everything.created",
+    "everything.changed": "shop.Everything.updated",
+    "everything.removed": "shop.Everything.deleted",
+    "novel.added": "shop.Novel.created",
+    "novel.changed": "shop.Novel.updated",
     "user.logged_in": None,
 }
 if os.environ.get("HOOK_CUSTOM_MODEL"):
     HOOK_CUSTOM_MODEL = "shop.CustomHook"
     HOOK_FINDER = "shop.finder.find_and_fire_hook"
+if os.environ.get("HOOK_DELIVERER"):
+    HOOK_DELIVERER = "shop.deliver.deliver"

@@ -159,6 +159,7 @@ impl Build for Config {
             owner: None,
             identity_full: false,
             columns: Columns::All,
+            fields: None,
             rename: Vec::new(),
             enrich: Vec::new(),
             payload: None,

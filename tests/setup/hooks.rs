@@ -20,7 +20,7 @@ async fn a_hook_is_refused_where_it_could_never_work() {
     assert_eq!(
         insert("'book.aded', 'https://x.example'").await,
         "there is no event book.aded\n\
-        The events are book.added, book.changed, hook.disabled, log.written, rowhook.gap. \
+        The events are book.added, book.changed, hook.disabled, log.written, rowhook.delivered, rowhook.gap. \
         They come from [events] in hooks.toml: after adding one there, run rowhook setup."
     );
     assert!(
@@ -46,7 +46,14 @@ async fn a_hook_is_refused_where_it_could_never_work() {
             .await
             .contains("target_is_an_http_url")
     );
-    for good in ["book.added", "book.*", "*", "hook.disabled", "rowhook.gap"] {
+    for good in [
+        "book.added",
+        "book.*",
+        "*",
+        "hook.disabled",
+        "rowhook.gap",
+        "rowhook.delivered",
+    ] {
         let sql = format!(
             "insert into rowhook.hook (event, target) values ('{good}', 'https://x.example/a?b')"
         );

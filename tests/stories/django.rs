@@ -1,9 +1,9 @@
 //! Beside a real Django application with django-rest-hooks 1.5: both send, to the same endpoint, for the same saves.
 
-use harness::{Call, Database, Receiver};
+use harness::{Call, Database, Receiver, rowhook};
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::OnceLock,
@@ -88,28 +88,37 @@ fn environment() -> PathBuf {
     made.clone()
 }
 
-const RULES: &str = r#"payload = "django"
+/// What `rowhook init --from-django` writes for the application, and what it says.
+fn asked(env: &[(&str, &str)]) -> (String, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("hooks.toml");
+    let output = Command::new(env!("CARGO_BIN_EXE_rowhook"))
+        .args(["init", "--from-django"])
+        .arg(root.join("tests/django"))
+        .arg("--python")
+        .arg(environment().join("bin/python"))
+        .arg("--config")
+        .arg(&written)
+        .env("DATABASE_URL", "postgresql://localhost:1/shop")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{said}");
+    (std::fs::read_to_string(written).unwrap(), said)
+}
 
-[events]
-"thing.added" = "shop.Thing.created"
-"thing.changed" = "shop.Thing.updated"
-"thing.removed" = "shop.Thing.deleted"
-"book.added" = "shop.Book.created+"
-"book.removed" = "shop.Book.deleted+"
-"ticket.added" = "shop.Ticket.created"
-"user.logged_in" = "custom"
-
-[tables.shop_thing]
-identity = "full"
-[tables.shop_book]
-identity = "full"
-rename = { writer = "written_by" }
-[tables.admission]
-model = "shop.Ticket"
-"#;
-
-fn config(hooks: &str) -> String {
-    format!("{RULES}\n[hook_table]\n{hooks}\n")
+/// The file that init has written, from its section `[delivery]` on, with `hooks` at its end.
+fn config(hooks: &str, env: &[(&str, &str)]) -> String {
+    let (text, _) = asked(env);
+    let (_, rules) = text.split_once("[delivery]\n").unwrap();
+    format!("{rules}\n{hooks}\n")
 }
 
 /// The calls of one of the two senders.
@@ -150,12 +159,10 @@ async fn the_payload_django_is_byte_for_byte_what_django_rest_hooks_sends() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     let mut app = Application::start(&database, &[]).await;
-    let _rowhook = database
-        .rowhook(&config("table = \"rest_hooks_hook\""))
-        .await;
+    let _rowhook = database.rowhook(&config("", &[])).await;
     app.run(&format!(
         "anna, ben = (User.objects.create(username=name) for name in ('anna', 'ben'))\n\
-         for event in ['thing.added', 'thing.changed', 'thing.removed', 'book.added', 'book.removed', 'ticket.added', 'user.logged_in']:\n    \
+         for event in ['thing.added', 'thing.changed', 'thing.removed', 'book.added', 'book.removed', 'ticket.added', 'user.logged_in', 'everything.added', 'everything.changed', 'everything.removed', 'novel.added', 'novel.changed']:\n    \
              Hook.objects.create(user=anna, event=event, target='{}')\n",
         receiver.url()
     ));
@@ -198,12 +205,38 @@ full = Thing.objects.create(
     app.run("Thing.objects.get(pk=full.pk).delete()");
     app.run("follower = Ticket.objects.create(code=uuid.UUID(int=1), user=anna, ofthing=Thing.objects.first())");
     app.run("Ticket.objects.create(code=uuid.UUID(int=2), user=anna, follows=follower)");
+    app.run("Everything.objects.create(user=anna)");
+    app.run(
+        r#"
+every = Everything.objects.create(
+    user=anna, loose=Author.objects.create(name='x'), ticket=follower, grade=Everything.Grade.BAD, short=7, long=2**62,
+    other=-1, picture='a.png', path='/srv/a', host='10.1.2.3', words=['é', {'a': None}],
+    ints=NumericRange(1, 10), longs=NumericRange(None, 5, '()'), prices=NumericRange(Decimal('1.50'), Decimal('2.00'), '(]'),
+    days=DateRange(dt.date(2024, 1, 1), dt.date(2024, 2, 1)),
+    times=DateTimeTZRange(dt.datetime(2024, 5, 1, 12, tzinfo=utc), dt.datetime(2024, 5, 1, 12, 0, 0, 5, tzinfo=utc), '[]'),
+    ranges=[1, 2], nested=[{'a': 1}, [1, 'é']], maps=[{'a': None, 'b': 'x'}], ratio=0.25,
+    precise=Decimal('1' + '0' * 39))
+"#,
+    );
+    for change in [
+        "every.ints = NumericRange(empty=True)",
+        "every.times = DateTimeTZRange(None, None, '()')",
+        "every.ratio = 1e22",
+        "every.other, every.host, every.loose = None, '2001:db8::1', None",
+    ] {
+        app.run("every = Everything.objects.get(pk=every.pk)");
+        app.run(&format!("{change}\nevery.save()"));
+    }
+    app.run("Everything.objects.get(pk=every.pk).delete()");
+    app.run("first = Novel.objects.create(user=anna, name='Dune', year=1965, pages=412)");
+    app.run("Novel.objects.create(user=anna, name='Messiah', sequel_to=first)");
+    app.run("first.pages = 500\nfirst.save()");
     app.run("raw_hook_event.send(sender=None, event_name='user.logged_in', payload={'n': [1, 2.5], 'from': 'é'}, user=anna)");
     database
         .sql(r#"select rowhook.emit('user.logged_in', '{"from": "é", "n": [1, 2.50]}', (select id::text from auth_user where username = 'anna'))"#)
         .await;
 
-    let (django, rowhook) = both(&receiver, 2 + 9 + 1 + 2 + 1).await;
+    let (django, rowhook) = both(&receiver, 2 + 9 + 1 + 2 + 1 + 2 + 4 + 1 + 3).await;
     let (django, rowhook) = (bodies(&django), bodies(&rowhook));
     for (row, expected) in &django {
         assert_eq!(rowhook.get(row), Some(expected), "{row}");
@@ -216,9 +249,7 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     let mut app = Application::start(&database, &[]).await;
-    let _rowhook = database
-        .rowhook(&config("table = \"rest_hooks_hook\""))
-        .await;
+    let _rowhook = database.rowhook(&config("", &[])).await;
     app.run(&format!(
         "anna, ben = (User.objects.create(username=name) for name in ('anna', 'ben'))\n\
          for event in ['thing.added', 'book.added', 'book.removed']:\n    \
@@ -229,6 +260,8 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     // An event with a + reaches anna, whoever owns the row.
     app.run("book = Book.objects.create(user=ben, author=author, written_by=author)");
     app.run("Book.objects.create(user=ben, first=book)");
+    // The keys of a many-to-many field are rows of another table, and are looked up: now there are none yet.
+    both(&receiver, 2).await;
     app.run("book.tags.add(Tag.objects.create(name='sand'))");
     app.run("Book.objects.get(pk=book.pk).delete()");
     // At the moment of a save, the application may hold something else than what the row gets.
@@ -236,14 +269,14 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     let (django, rowhook) = both(&receiver, 4).await;
     let (django, rowhook) = (bodies(&django), bodies(&rowhook));
     for (row, sent) in &django {
-        let mut expected: Value = serde_json::from_str(&sent[0]).unwrap();
-        let fields = expected["data"]["fields"].as_object_mut().unwrap();
-        let told: Value = serde_json::from_str(&rowhook[row][0]).unwrap();
-        if row.contains("book") {
-            // The values of a many-to-many field are rows of another table.
-            assert!(fields.shift_remove("tags").is_some());
-            assert_eq!(told.to_string(), expected.to_string(), "{row}");
+        let told = &rowhook[row][0];
+        if row.starts_with("book") {
+            assert_eq!(told, &sent[0], "{row}");
+            assert!(told.contains(r#""tags": []"#), "{told}");
         } else {
+            let mut expected: Value = serde_json::from_str(&sent[0]).unwrap();
+            let fields = expected["data"]["fields"].as_object_mut().unwrap();
+            let told: Value = serde_json::from_str(told).unwrap();
             assert_eq!(fields["moment"], "2024-05-01T14:00:00+02:00");
             fields["moment"] = json!("2024-05-01T12:00:00Z");
             assert_eq!(told, expected);
@@ -252,14 +285,38 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     }
 }
 
+#[test]
+fn init_writes_what_the_models_say_and_notes_what_a_row_does_not() {
+    let (text, said) = asked(&[]);
+    for line in [
+        "\"everything.removed\" = \"shop.Everything.deleted\"",
+        "[tables.admission]\nmodel = \"shop.Ticket\"\n",
+        "fields = [\"user\", \"ofthing\", \"follows\"]",
+        "owner = \"work_ptr_id -> shop_work.user_id\"\nfields = [\"sequel_to\", \"pages\"]",
+        "rename = { writer = \"written_by\" }",
+        "rename = { \"Its Other-Name\" = \"other\" }",
+        "tags = \"select coalesce(json_agg(tag_id), '[]') from shop_book_tags where book_id = $id\"",
+        "[hook_table]\ntable = \"rest_hooks_hook\"\ncreated = \"created\"\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(
+        said.contains("note: a save through ShortTicket is told as one of shop.Ticket"),
+        "{said}"
+    );
+    let (text, _) = asked(&[("HOOK_CUSTOM_MODEL", "yes")]);
+    let hooks = "[hook_table]\ntable = \"shop_customhook\"\nactive = \"is_active\"\ncreated = \"created\"\n";
+    assert!(text.contains(hooks), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_of_the_running_application_apply_from_their_commit() {
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     let mut app = Application::start(&database, &[]).await;
-    let hooks = "table = \"rest_hooks_hook\"\n\n[[hooks]]\nname = \"all\"\nevents = [\"thing.added\"]\norder = \"hook\"";
+    let hooks = "[[hooks]]\nname = \"all\"\nevents = [\"thing.added\"]\norder = \"hook\"";
     let all = Receiver::start().await;
-    let rules = format!("{}target = \"{}\"\n", config(hooks), all.url());
+    let rules = format!("{}target = \"{}\"\n", config(hooks, &[]), all.url());
     let _rowhook = database.rowhook(&rules).await;
     app.run("anna = User.objects.create(username='anna')");
     let url = receiver.url();
@@ -284,7 +341,7 @@ async fn hooks_of_a_custom_model_are_switched_off_and_on_and_disabled_when_gone(
     let database = Database::new().await;
     let receiver = Receiver::start().await;
     let mut app = Application::start(&database, &[("HOOK_CUSTOM_MODEL", "yes")]).await;
-    let rules = config("table = \"shop_customhook\"\nactive = \"is_active\"");
+    let rules = config("", &[("HOOK_CUSTOM_MODEL", "yes")]);
     let _rowhook = database.rowhook(&rules).await;
     app.run("anna = User.objects.create(username='anna')");
     app.run(&format!(
@@ -318,4 +375,145 @@ async fn hooks_of_a_custom_model_are_switched_off_and_on_and_disabled_when_gone(
         app.run("CustomHook.objects.get().is_active == False"),
         "true"
     );
+}
+
+/// A running `rowhook shadow`.
+struct Shadow {
+    child: Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Shadow {
+    /// Waits until it listens.
+    fn start(config: &str, count: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("hooks.toml"), config).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rowhook"))
+            .args(["shadow", "--listen", "127.0.0.1:0", "--json", "--count"])
+            .arg(count.to_string())
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let address = tokio::task::block_in_place(|| {
+            loop {
+                let line = lines.next().unwrap_or_else(|| panic!("{said}")).unwrap();
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    return address.to_owned();
+                }
+                said = said + &line + "\n";
+            }
+        });
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            url: format!("http://{address}/"),
+            _folder: folder,
+        }
+    }
+
+    /// Waits for its end, and returns its exit code and its report.
+    fn end(mut self) -> (i32, Value) {
+        tokio::task::block_in_place(|| {
+            let mut report = String::new();
+            let mut output = self.child.stdout.take().unwrap();
+            output.read_to_string(&mut report).unwrap();
+            let code = self.child.wait().unwrap().code().unwrap();
+            (code, serde_json::from_str(&report).unwrap())
+        })
+    }
+}
+
+impl Drop for Shadow {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_finds_no_difference_in_many_saves_and_each_that_is_planted() {
+    let saves: usize = std::env::var("SHADOW_SAVES").map_or(300, |saves| saves.parse().unwrap());
+    let database = Database::new().await;
+    let receiver = Receiver::start().await;
+    let mut app = Application::start(&database, &[("HOOK_DELIVERER", "yes")]).await;
+    app.run(&format!(
+        "anna = User.objects.create(username='anna')\n\
+         for event in ['thing.added', 'thing.changed', 'thing.removed']:\n    \
+             Hook.objects.create(user=anna, event=event, target='{}')\n",
+        receiver.url()
+    ));
+    let config = database.config(&config("", &[]));
+    let shadow = Shadow::start(&config, saves * 3);
+    app.run(&format!("os.environ['SHADOW'] = '{}'", shadow.url));
+    app.run(&format!(
+        r#"
+for n in range({saves}):
+    thing = Thing.objects.create(user=anna, number=n, title='n° %d' % n, ratio=n / 7, words=['a', str(n)], price=Decimal('%d.50' % n))
+    thing = Thing.objects.get(pk=thing.pk)
+    thing.span = dt.timedelta(seconds=n, microseconds=n)
+    thing.save()
+    Thing.objects.get(pk=thing.pk).delete()
+"#
+    ));
+    let (code, report) = shadow.end();
+    assert_eq!((code, &report["findings"]), (0, &json!([])));
+    assert_eq!(report["equal"], saves * 3);
+
+    let shadow = Shadow::start(&config, 4);
+    app.run(&format!("os.environ['SHADOW'] = '{}'", shadow.url));
+    app.run("Thing.objects.create(user=anna, title='the same')");
+    app.run("Thing.objects.create(user=anna, moment=dt.datetime(2024, 5, 1, 14, tzinfo=dt.timezone(dt.timedelta(hours=2))))");
+    app.run("Thing.objects.bulk_create([Thing(user=anna, title='without a signal')])");
+    app.run("try:\n    with transaction.atomic():\n        Thing.objects.create(user=anna, title='rolled back')\n        1 / 0\nexcept ZeroDivisionError:\n    pass");
+    let (code, report) = shadow.end();
+    assert_eq!(code, 1);
+    let numbers = ["equal", "different", "missing", "extra"].map(|key| report[key].as_u64());
+    assert_eq!(numbers, [Some(1); 4], "{report}");
+    let mut whats: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["what"].as_str().unwrap())
+        .collect();
+    whats.sort_unstable();
+    assert_eq!(
+        whats[0],
+        "data.fields.moment: the application's \"2024-05-01T14:00:00+02:00\", rowhook's \"2024-05-01T12:00:00Z\""
+    );
+    // It has sent nothing, and nothing of it is left.
+    assert_eq!(receiver.calls().len(), 0);
+    let left =
+        "select (select count(*) from pg_replication_slots where database = current_database())
+                + (select count(*) from pg_publication)
+                + (select count(*) from pg_namespace where nspname like 'rowhook%')";
+    assert_eq!(database.ask(left).await, "0");
+}
+
+#[tokio::test]
+async fn a_field_that_the_table_does_not_have_is_told_before_anything_is_sent() {
+    let database = Database::bookstore().await;
+    let rules = "[events]\n\"book.added\" = \"book.created\"\n[tables.book]\nrename = { price = \"cost\" }\nenrich = { tags = \"select 1\" }\n";
+    for (fields, expected) in [
+        (
+            "\"user\", \"title\", \"cost\", \"tags\", \"shelf_id\"",
+            None,
+        ),
+        (
+            "\"title\", \"titel\"",
+            Some("fields names titel, but book has no such column"),
+        ),
+    ] {
+        let config = database.config(&format!("{rules}fields = [{fields}]\n"));
+        let said = rowhook(&config, &["check"]);
+        let said = said.out + &said.err;
+        match expected {
+            Some(expected) => assert!(said.contains(expected), "{said}"),
+            None => assert!(!said.contains("fields"), "{said}"),
+        }
+    }
 }

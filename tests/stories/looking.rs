@@ -49,14 +49,15 @@ async fn events_are_listed_with_their_source_and_how_many_hooks_hear_them() {
         .await;
     let ended = rowhook(&config, &["events"]);
     insta::assert_snapshot!(ended.out, @r#"
-event            source        heard by  hooks  only
-book.added       book.created  owner     3
-book.changed     book.updated  everyone  2
-book.discounted  book.updated  owner     2      changed: price; when: new.price < old.price
-book.removed     book.deleted  owner     2
-user.logged_in   custom        owner     1
-hook.disabled    rowhook       owner     1
-rowhook.gap      rowhook       everyone  1
+event              source        heard by  hooks  only
+book.added         book.created  owner     3
+book.changed       book.updated  everyone  2
+book.discounted    book.updated  owner     2      changed: price; when: new.price < old.price
+book.removed       book.deleted  owner     2
+user.logged_in     custom        owner     1
+hook.disabled      rowhook       owner     1
+rowhook.gap        rowhook       everyone  1
+rowhook.delivered  rowhook       owner     1
 "#);
     assert_eq!(
         ask(&config, &["events"])[2],

@@ -12,6 +12,7 @@ mod backfill;
 mod bad_input;
 mod batching;
 mod browser;
+mod by_hand;
 mod casts;
 mod console;
 mod contents;

@@ -228,8 +228,8 @@ async fn an_action_that_cannot_be_fired_says_why_and_what_is_no_action_harms_not
             "there is no action lent of book",
         ),
         (
-            "emit_row('book', 'created', 1)",
-            "there is no action created of book",
+            "emit_row('book', 'updated', 1)",
+            "there is no action updated of book",
         ),
         (
             "emit_row('book', 'truncated', 1)",

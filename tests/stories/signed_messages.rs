@@ -131,15 +131,15 @@ async fn nobody_else_reads_the_key_or_signs_with_it() {
             "permission denied for function send_message",
         ),
         (
-            "select rowhook.send_action('book', 'read', '1', '(1,7,1,forged,9)')",
+            "select rowhook.send_action('book', 'read', '1', '(1,7,1,forged,9)', null)",
             "book has no such row with the key 1",
         ),
         (
-            "select rowhook.send_action('book', 'read', '2', null)",
+            "select rowhook.send_action('book', 'read', '2', null, null)",
             "book has no such row with the key 2",
         ),
         (
-            "select rowhook.send_action('book', 'deleted', '1', '(1,7,1,Dune,9)')",
+            "select rowhook.send_action('book', 'deleted', '1', '(1,7,1,Dune,9)', null)",
             "there is no action deleted of book",
         ),
         (

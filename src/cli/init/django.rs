@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::{found::Found, toml};
+use super::{application::Application, found::Found, toml};
 use crate::{
     config::{Model, event_mistake},
     nearest::nearest,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The table in which django-rest-hooks keeps hooks.
-const HOOKS: &str = "rest_hooks_hook";
+pub(super) const HOOKS: &str = "rest_hooks_hook";
 
 /// One entry of HOOK_EVENTS.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +38,14 @@ struct Source {
 pub(super) fn parse(json: &str) -> Result<Vec<HookEvent>> {
     let dump: Value = serde_json::from_str(json)
         .context("it is not JSON; dump it with json.dumps(HOOK_EVENTS)")?;
+    events(dump)
+}
+
+/// Reads the setting.
+///
+/// # Errors
+/// Everything that is wrong with it, a line each.
+pub(super) fn events(dump: Value) -> Result<Vec<HookEvent>> {
     let Value::Object(entries) = dump else {
         bail!("it is not a JSON object of events; dump it with json.dumps(HOOK_EVENTS)");
     };
@@ -77,8 +85,13 @@ fn source(value: &Value) -> Result<Option<Source>, String> {
 }
 
 /// Writes the text of the hooks.toml, and notes on what is still to be done by hand. `found` are the tables of the
-/// database, if one was given.
-pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, Vec<String>) {
+/// database, if one was given, and `application` says more of its models, if it was asked.
+pub(super) fn render(
+    events: &[HookEvent],
+    found: Option<&[Found]>,
+    application: Option<&Application>,
+    has_created: bool,
+) -> (String, Vec<String>) {
     let mut text = String::from(
         "# What becomes a webhook, as HOOK_EVENTS of django-rest-hooks says. Every key is explained in the hooks.toml of\n\
          # rowhook's repository.\n\n[database]\nurl = \"${DATABASE_URL}\"\n\n[delivery]\npayload = \"django\"      # \
@@ -99,7 +112,18 @@ pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, 
     }
     let mut notes = Vec::new();
     for model in models(events) {
-        text.push_str(&rules(model, events, found, &mut notes));
+        text.push_str(&rules(model, events, found, application, &mut notes));
+    }
+    if let Some(serializer) = application.and_then(|application| application.serializer.as_ref()) {
+        notes.push(format!(
+            "{serializer} makes the bodies of all models: say what it makes of a row with template = '''…''' under [delivery]"
+        ));
+    }
+    if application.is_some_and(|application| !application.use_tz) {
+        notes.push(
+            "USE_TZ is off: Django writes times in the zone of the application and without its name, and rowhook in UTC"
+                .to_owned(),
+        );
     }
     let is_there = |name: &str| {
         found.is_none_or(|found| {
@@ -108,6 +132,11 @@ pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, 
                 .any(|found| found.table == TableName::public(name))
         })
     };
+    if let Some(hooks) = application.and_then(|application| application.hooks.as_ref()) {
+        text.push_str("\n# The hooks that your users have made.\n");
+        text.push_str(&hooks.section());
+        return (text, notes);
+    }
     text.push_str("\n# The hooks that your users have made. With HOOK_CUSTOM_MODEL it is the table of that model.\n");
     let comment = match is_there(HOOKS) {
         true => "",
@@ -122,6 +151,9 @@ pub(super) fn render(events: &[HookEvent], found: Option<&[Found]>) -> (String, 
         text,
         "{comment}[hook_table]\n{comment}table = \"{HOOKS}\"\n# active = \"is_active\""
     );
+    if has_created {
+        let _ = writeln!(text, "{comment}created = \"created\"");
+    }
     (text, notes)
 }
 
@@ -149,6 +181,7 @@ fn rules(
     model: &Model,
     events: &[HookEvent],
     found: Option<&[Found]>,
+    application: Option<&Application>,
     notes: &mut Vec<String>,
 ) -> String {
     let sources = events.iter().filter_map(|event| event.source.as_ref());
@@ -156,6 +189,23 @@ fn rules(
     let mut lines = Vec::new();
     if of_model.clone().any(|source| source.action == "deleted") {
         lines.push("identity = \"full\"   # Django sends a deleted row whole. Each update and delete then writes the old row to the WAL.".to_owned());
+    }
+    if let Some(application) = application {
+        let is_owned = of_model.clone().any(|source| !source.all_owners);
+        let Some(described) = application.model(model) else {
+            notes.push(format!(
+                "the application has no model {model}, so nothing causes its events"
+            ));
+            return String::new();
+        };
+        let (more, sections) = described.rules(model, is_owned, notes);
+        lines.extend(more);
+        let head = format!("[tables.{}]", toml::key(&described.table()));
+        if lines.is_empty() {
+            return String::new();
+        }
+        let all = std::iter::once(head).chain(lines).chain(sections);
+        return all.fold("\n".to_owned(), |text, line| text + &line + "\n");
     }
     let table = model.table();
     let known = found.and_then(|found| found.iter().find(|found| found.table == table));
@@ -213,7 +263,7 @@ mod tests {
     #[test]
     fn hook_events_become_events_with_what_django_knew() {
         let events = parse(DUMP).unwrap();
-        let (text, notes) = render(&events, None);
+        let (text, notes) = render(&events, None, None, true);
         assert_eq!(notes, [""; 0]);
         let env =
             |name: &str| (name == "DATABASE_URL").then(|| "postgresql://localhost/shop".to_owned());
@@ -240,7 +290,9 @@ mod tests {
         assert_eq!(config.events[5].source, EventSource::Custom);
         assert!(config.tables[0].identity_full);
         assert_eq!(config.tables[1].owner.as_ref().unwrap().column, "id");
-        assert_eq!(config.hook_table.unwrap().columns.table.name, HOOKS);
+        let hooks = config.hook_table.unwrap().columns;
+        assert_eq!(hooks.table.name, HOOKS);
+        assert_eq!(hooks.created.as_deref(), Some("created"));
         assert_eq!(config.delivery.payload, PayloadFormat::Django);
     }
 
@@ -258,6 +310,8 @@ mod tests {
                 found("bookstore_books", true),
                 found("bookstore_shelf", false),
             ]),
+            None,
+            false,
         );
         assert_eq!(
             notes,

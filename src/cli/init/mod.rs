@@ -1,5 +1,7 @@
 //! `rowhook init`: writes a hooks.toml to start from.
 
+mod application;
+mod columns;
 mod django;
 mod found;
 mod toml;
@@ -13,7 +15,11 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use self::found::{Found, find};
+use self::{
+    application::Application,
+    columns::columns,
+    found::{Found, find},
+};
 use super::output;
 use crate::postgres::TableName;
 
@@ -48,12 +54,34 @@ async fn init_from_django(dump: &Path, url: Option<&str>, path: &Path) -> Result
         Some(url) => Some(find(url).await?),
         None => None,
     };
-    let (text, notes) = django::render(&events, found.as_deref());
-    write(path, &text)?;
+    // django-rest-hooks makes the column.
+    let has_created = match url {
+        Some(url) => {
+            let names = columns(url, &TableName::public(django::HOOKS)).await?;
+            names.iter().any(|name| name == "created")
+        }
+        None => true,
+    };
+    let (text, notes) = django::render(&events, found.as_deref(), None, has_created);
+    finish(path, &text, events.len(), &notes)
+}
+
+/// Writes a hooks.toml from what the Django application in the folder `project` says of itself when it is run with
+/// `python`.
+pub(super) async fn from_django(project: &Path, python: &str, path: &Path) -> Result<()> {
+    let application = Application::read(project, python).await?;
+    let events = django::events(application.hook_events.clone());
+    let events = events.with_context(|| format!("HOOK_EVENTS of {}", project.display()))?;
+    let (text, notes) = django::render(&events, None, Some(&application), true);
+    finish(path, &text, events.len(), &notes)
+}
+
+fn finish(path: &Path, text: &str, events: usize, notes: &[String]) -> Result<()> {
+    write(path, text)?;
     output::line(&format!(
         "wrote {} with {} events; next: read it, then `rowhook check` and `rowhook run`",
         path.display(),
-        events.len()
+        events
     ))?;
     notes
         .iter()

@@ -4,17 +4,27 @@ use crate::postgres::TableName;
 
 /// A table in the source of an event. The schema is left out if it is public.
 pub(super) fn source(table: &TableName) -> String {
-    let part = |text: &str| {
-        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if plain {
-            text.to_owned()
-        } else {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-    };
     match table.schema.as_str() {
         "public" => part(&table.name),
         schema => format!("{}.{}", part(schema), part(&table.name)),
+    }
+}
+
+/// A name in SQL, and in the source of an event.
+pub(super) fn part(text: &str) -> String {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match plain {
+        true => text.to_owned(),
+        false => format!("\"{}\"", text.replace('"', "\"\"")),
+    }
+}
+
+/// A key.
+pub(super) fn bare(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match !key.is_empty() && key.chars().all(bare) {
+        true => key.to_owned(),
+        false => text(key),
     }
 }
 

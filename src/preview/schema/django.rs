@@ -27,9 +27,8 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
     }
     let mut properties = Map::new();
     let mut required = Vec::new();
-    for (at, column) in relation.columns.iter().enumerate() {
-        let Some(name) = django::field(shape, column).filter(|_| relation.primary_key != [at])
-        else {
+    for (name, at) in django::fields(relation, shape) {
+        let Some(column) = at.and_then(|at| relation.columns.get(at)) else {
             continue;
         };
         properties.insert(name.to_owned(), value(&column.ty, column.nullable));

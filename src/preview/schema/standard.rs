@@ -47,9 +47,10 @@ pub(super) fn schema(subject: Subject<'_>) -> Value {
     {
         properties["table"] = json!({"const": format!("{}.{}", relation.schema, relation.name)});
         properties["op"] = match action {
-            Action::Created => json!({"const": "insert"}),
-            Action::Updated => json!({"const": "update"}),
-            Action::Deleted => json!({"const": "delete"}),
+            // The second where it was fired by hand.
+            Action::Created => json!({"enum": ["insert", "created"]}),
+            Action::Updated => json!({"enum": ["update", "updated"]}),
+            Action::Deleted => json!({"enum": ["delete", "deleted"]}),
             Action::Truncated => json!({"const": "truncate"}),
             Action::Named(action) => json!({"const": action}),
         };

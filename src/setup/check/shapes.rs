@@ -257,6 +257,14 @@ fn invalid_names(rules: &TableRules, relation: &Relation) -> Vec<Finding> {
             )));
         }
     }
+    for field in rules.fields.iter().flatten() {
+        let shown = rules.rename.iter().map(|(_, shown)| shown.as_str());
+        let mut all = names().chain(shown);
+        let is_column = all.any(|name| name == field || name.strip_suffix("_id") == Some(field));
+        if !is_column && rules.enrich.iter().all(|enrich| enrich.key != *field) {
+            findings.push(unknown(rules, relation, "fields", field, rules.place));
+        }
+    }
     for enrich in &rules.enrich {
         let shown = rules.rename.iter().map(|(_, shown)| shown.as_str());
         if names().chain(shown).any(|name| name == enrich.key) {

@@ -3,7 +3,15 @@
 import uuid
 
 from django.conf import settings
-from django.contrib.postgres.fields import ArrayField, HStoreField
+from django.contrib.postgres.fields import (
+    ArrayField,
+    BigIntegerRangeField,
+    DateRangeField,
+    DateTimeRangeField,
+    DecimalRangeField,
+    HStoreField,
+    IntegerRangeField,
+)
 from django.db import models
 from rest_hooks.models import AbstractHook
 
@@ -78,6 +86,62 @@ class Ticket(models.Model):
 
     class Meta:
         db_table = "admission"
+
+
+class ShortTicket(Ticket):
+    """A proxy: the same rows under another name."""
+
+    class Meta:
+        proxy = True
+
+
+class Work(models.Model):
+    """A parent of models that have tables of their own."""
+
+    name = models.CharField(max_length=50)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    year = models.IntegerField(default=0)
+
+
+class Novel(Work):
+    """Its table has a key to that of its parent, and only its own fields."""
+
+    sequel_to = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="sequels")
+    pages = models.PositiveIntegerField(default=0)
+
+
+class Everything(models.Model):
+    """The fields that Thing has not."""
+
+    class Grade(models.IntegerChoices):
+        GOOD = 1
+        BAD = 2
+
+    id = models.SmallAutoField(primary_key=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    # In the database it is a plain number.
+    loose = models.ForeignKey(Author, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
+    ticket = models.OneToOneField(Ticket, null=True, on_delete=models.CASCADE)
+    grade = models.IntegerField(choices=Grade.choices, default=Grade.GOOD)
+    short = models.PositiveSmallIntegerField(null=True)
+    long = models.PositiveBigIntegerField(null=True)
+    other = models.IntegerField(null=True, db_column="Its Other-Name")
+    picture = models.ImageField(default="")
+    path = models.FilePathField(default="")
+    host = models.GenericIPAddressField(null=True, unpack_ipv4=True)
+    words = models.JSONField(default=list)
+    ints = IntegerRangeField(null=True)
+    longs = BigIntegerRangeField(null=True)
+    prices = DecimalRangeField(null=True)
+    days = DateRangeField(null=True)
+    times = DateTimeRangeField(null=True)
+    ranges = ArrayField(models.SmallIntegerField(choices=Grade.choices), null=True)
+    nested = ArrayField(models.JSONField(), null=True)
+    maps = ArrayField(HStoreField(), null=True)
+    ratio = models.FloatField(null=True)
+    precise = models.DecimalField(max_digits=40, decimal_places=0, null=True)
+    made = models.DateTimeField(auto_now_add=True)
+    readers = models.ManyToManyField(Tag, related_name="read")
 
 
 class CustomHook(AbstractHook):
