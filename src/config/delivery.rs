@@ -337,6 +337,17 @@ impl PayloadFormat {
         named.map(|(_, format)| *format)
     }
 
+    /// The name that [`Self::parse`] reads.
+    pub fn name(self) -> String {
+        let of_version = |(name, version): (&str, NetboxVersion)| {
+            (self == Self::Netbox(version)).then(|| format!("netbox-{name}"))
+        };
+        let named = Self::all().find(|(_, format)| *format == self);
+        let named = named.map(|(name, _)| name.to_owned());
+        let named = named.or_else(|| NETBOX_VERSIONS.into_iter().find_map(of_version));
+        named.unwrap_or_default()
+    }
+
     /// All formats with their names.
     pub fn all() -> impl Iterator<Item = (&'static str, Self)> {
         PAYLOADS.into_iter()

@@ -23,6 +23,7 @@ pub mod tokens;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use http::header::USER_AGENT;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Transaction};
 
@@ -32,7 +33,7 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::Config, event::EventMap, expression::filter::Filter, hook::row::Constraints,
+    config::Config, event::EventMap, expression::{filter::Filter, template::Template}, hook::row::Constraints,
     setup::migration,
 };
 
@@ -125,7 +126,11 @@ impl Admin {
 
     /// The hooks of hooks.toml as a JSON array, for the query that [`Self::with_all_hooks`] begins.
     fn file_hooks(&self) -> String {
-        let rows = self.config.hooks.iter().map(|hook| {
+        let usual = &self.config.delivery;
+                let rows = self.config.hooks.iter().map(|hook| {
+            let (payload, content) = (hook.delivery.payload, &hook.delivery.content);
+            let template = hook.delivery.template.as_deref();
+            let template = template.filter(|_| hook.delivery.template_is_own);
             let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();
             let headers: serde_json::Map<String, Value> = hook
                 .header_names
@@ -140,6 +145,12 @@ impl Admin {
                 "signed": hook.signer.is_some(),
                 "filter": hook.filter.as_deref().map(Filter::text),
                 "headers": headers,
+                "payload": (payload != usual.payload).then(|| payload.name()),
+                "content": (*content != usual.content).then(|| content.encoding.name()),
+                "content_type": content.content_type.as_deref().filter(|_| *content != usual.content),
+                "user_agent": hook.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
+                "template": template.map(Template::text),
+                "description": hook.description,
             })
         });
         Value::Array(rows.collect()).to_string()

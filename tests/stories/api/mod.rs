@@ -1,6 +1,7 @@
 //! The REST API: what owners and operators can do with it, and what is refused.
 
 mod client;
+mod common_words;
 mod events;
 mod health;
 mod hooks;
