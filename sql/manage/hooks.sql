@@ -1,11 +1,12 @@
 -- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
--- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
+-- each where it is given, to an origin ($7), and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
 -- ($1) and those of the hook table.
 page as (
     select *
     from all_hooks
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
+        and ($7::text is null or origin = $7)
         and ($4::text is null or event = $4)
         -- Ordered by length first, which puts numbers in their numeric order.
         and ($5::text is null or (length(id), id collate "C") > (length($5), $5 collate "C"))
@@ -22,19 +23,21 @@ select
     last.delivered as last_delivered,
     last.answer as last_answer
 from page
-left join failing on failing.hook = page.id
+left join failing on failing.hook = page.id and not page.shadowed
 cross join lateral (
     select
         count(*) filter (where state = 'parked') as parked,
         count(*) filter (where state = 'dead') as dead
     from delivery
     where delivery.hook = page.id
+        and not page.shadowed
         and ($2::text is null or delivery.owner = $2 or delivery.owner is null and not delivery.everyones)
 ) as waiting
 left join lateral (
     select started_at, delivered, coalesce(status::text, error) as answer
     from attempt
     where attempt.hook = page.id
+        and not page.shadowed
         and ($2::text is null or attempt.owner = $2 or attempt.owner is null and not attempt.everyones)
     order by id desc
     limit 1

@@ -267,7 +267,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+pub(super) fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     let network = |value: &Value<'_>| {
         let text = value.string()?;
         let network = text.parse::<IpNet>().ok();

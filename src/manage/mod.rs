@@ -20,7 +20,7 @@ pub mod status;
 mod table;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use http::header::USER_AGENT;
@@ -100,6 +100,16 @@ impl Admin {
         })
     }
 
+    /// Has Postgres give up each statement that takes longer than this.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn bound_statements(&self, limit: Duration) -> anyhow::Result<()> {
+        let sql = format!("set statement_timeout = {}", limit.as_millis());
+        let set = self.client.batch_execute(&sql).await;
+        set.context("bound how long statements take")
+    }
+
     /// Whether the connection is still open.
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
@@ -116,11 +126,16 @@ impl Admin {
 
     /// Puts a CTE `all_hooks` before a query: the hooks of the file and those of the table. The query's first parameter
     /// has to be [`Self::file_hooks`].
+    ///
+    /// A row is `shadowed` where its id is the name of a hook of the file. It never hears anything, and all that is on
+    /// record under the id is that hook's.
     fn with_all_hooks(&self, rest: &str) -> String {
         format!(
-            "with all_hooks as (\n{}\nunion all\n{}\n),\n\n{rest}",
+            "with file_hooks as (\n{}\n),\n\nall_hooks as (\n\
+             select of_table.*, of_table.id in (select id from file_hooks) as shadowed from (\n{}\n) as of_table\n\
+             union all\nselect *, false as shadowed from file_hooks\n),\n\n{rest}",
+            table::FILE_HOOKS,
             self.table.select(),
-            table::FILE_HOOKS
         )
     }
 

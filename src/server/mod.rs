@@ -9,6 +9,7 @@ mod generation;
 mod health;
 mod idempotency;
 mod jwt;
+mod known_tokens;
 mod metrics;
 mod page;
 mod panics;
@@ -19,6 +20,7 @@ mod request;
 mod samples;
 mod sessions;
 mod state;
+mod visitor;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -172,6 +174,10 @@ fn routes(state: &Arc<AppState>) -> Router {
         .layer(middleware::from_fn_with_state(
             Arc::clone(state),
             panics::catch,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(state),
+            visitor::recognize,
         ))
         .with_state(Arc::clone(state))
 }
