@@ -15,7 +15,19 @@ page as (
 )
 
 select
-    page.*,
+    page.id, page.origin, page.owner, page.active, page.signed, page.invalid, page.disabled_at, page.disabled_reason,
+    page.created_at, page.updated_at,
+    -- Rows of a table of the application may hold what no hook may have.
+    left(page.event, 1024) as event,
+    left(page.target, 8192) as target,
+    left(page.filter, 16384) as filter,
+    left(page.payload, 1024) as payload,
+    case when length(page.headers) <= 1048576 then page.headers end as headers,
+    left(page.content, 1024) as content,
+    left(page.content_type, 1024) as content_type,
+    left(page.user_agent, 1024) as user_agent,
+    left(page.template, 16384) as template,
+    left(page.description, 16384) as description,
     failing.since as failing_since,
     waiting.parked,
     waiting.dead,

@@ -34,7 +34,12 @@ pub struct NewHook {
     pub event: String,
     /// The URL that events are POSTed to. Also taken under the names that others have for it: `target_url`,
     /// `targetUrl`, `hookUrl` and `url`.
-    #[serde(alias = "target_url", alias = "targetUrl", alias = "hookUrl", alias = "url")]
+    #[serde(
+        alias = "target_url",
+        alias = "targetUrl",
+        alias = "hookUrl",
+        alias = "url"
+    )]
     pub target: String,
     /// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator
     /// without it gets the events of all owners.
@@ -66,7 +71,12 @@ pub struct HookChange {
     /// The event of hooks.toml to subscribe to, or a pattern.
     pub event: Option<String>,
     /// The URL that events are POSTed to, also under the other names that a new hook's may have.
-    #[serde(alias = "target_url", alias = "targetUrl", alias = "hookUrl", alias = "url")]
+    #[serde(
+        alias = "target_url",
+        alias = "targetUrl",
+        alias = "hookUrl",
+        alias = "url"
+    )]
     pub target: Option<String>,
     /// A CEL expression. Only events for which it is true are sent.
     #[serde(deserialize_with = "double_option")]
@@ -160,6 +170,9 @@ impl Admin {
             (Actor::Operator, owner) => owner,
         };
         self.check_url(&new.target)?;
+        if let Actor::Owner(owner) = actor {
+            self.refuse_one_more(owner).await?;
+        }
         let known = self.fresh_constraints().await?;
         let mut row = ColumnValues::default();
         row.set("owner", Some(&self.table.columns.owner), owner)?;
@@ -390,9 +403,11 @@ impl Admin {
 
     /// The hook as deliveries use it, with its secret.
     pub(super) async fn runtime_hook(&self, actor: &Actor, id: &str) -> Result<hook::Hook> {
-        self.hook(actor, id).await?;
-        if let Some(of_file) = self.config.hooks.iter().find(|hook| hook.name == id) {
-            return Ok(hook::from_file(of_file));
+        let of_file = self.config.hooks.iter().find(|hook| hook.name == id);
+        match (self.hook(actor, id).await?.origin.as_str(), of_file) {
+            ("file", Some(of_file)) => return Ok(hook::from_file(of_file)),
+            ("file", None) => return Err(Error::not_found("hook", id)),
+            _ => {}
         }
         let row = row::load_one(&self.client, &self.table.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
@@ -437,6 +452,25 @@ impl Admin {
         }
         check_row(&transaction, &self.table.columns, &known, id).await?;
         commit(transaction).await
+    }
+
+    /// Refuses another hook of an owner who has as many as `[limits]` allows.
+    async fn refuse_one_more(&self, owner: &str) -> Result<()> {
+        let most = i64::from(self.config.limits.hooks);
+        let column = quote::name(&self.table.columns.owner);
+        let sql = format!(
+            "select count(*) from (select from {} where {column}::text = $1 limit $2) as theirs",
+            self.table.name
+        );
+        let row = self.client.query_one(&sql, &[&owner, &most]).await;
+        let row = row.map_err(|error| Error::from_postgres("count the hooks", error))?;
+        let theirs: i64 = row.try_get(0).context("count the hooks")?;
+        if theirs < most {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "you have {theirs} hooks, and may have {most}; remove one, or have hooks raised in [limits]"
+        )))
     }
 
     /// Refuses a target that may never be called, whatever its name resolves to.

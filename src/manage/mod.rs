@@ -33,7 +33,10 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::Config, event::EventMap, expression::{filter::Filter, template::Template}, hook::row::Constraints,
+    config::Config,
+    event::EventMap,
+    expression::{filter::Filter, template::Template},
+    hook::row::Constraints,
     setup::migration,
 };
 
@@ -142,7 +145,7 @@ impl Admin {
     /// The hooks of hooks.toml as a JSON array, for the query that [`Self::with_all_hooks`] begins.
     fn file_hooks(&self) -> String {
         let usual = &self.config.delivery;
-                let rows = self.config.hooks.iter().map(|hook| {
+        let rows = self.config.hooks.iter().map(|hook| {
             let (payload, content) = (hook.delivery.payload, &hook.delivery.content);
             let template = hook.delivery.template.as_deref();
             let template = template.filter(|_| hook.delivery.template_is_own);

@@ -15,7 +15,7 @@ pub(super) const FILE_HOOKS: &str = "\
         id text, owner text, event text, target text, signed boolean, filter text, headers text, payload text,
         content text, content_type text, user_agent text, template text, description text
     )
-    left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook) as unusable
+    left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook where panicked) as unusable
         on unusable_hook = id";
 
 /// The hook table.

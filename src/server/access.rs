@@ -17,8 +17,8 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{
-    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem,
-    state::AppState, visitor::Visitor,
+    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, state::AppState,
+    visitor::Visitor,
 };
 use crate::{
     listen::Guest,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     config::{self, Config},
     journal::Journal,
-    manage::{Admin, Error, ping},
+    manage::{Actor, Admin, Error, ping},
     meters::Meters,
     run::health::Health,
     send::Sender,
@@ -57,6 +57,8 @@ pub(super) struct Generation {
     /// What strangers may guess, by where they come from.
     pub(super) guesses: RateLimits,
     pub(super) known_tokens: KnownTokens,
+    /// What owners may test.
+    tests: RateLimits,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -82,6 +84,7 @@ impl Generation {
             limits: RateLimits::per_minute(server.requests_per_minute),
             guesses: RateLimits::per_minute(server.requests_per_minute.min(MOST_GUESSES)),
             known_tokens: KnownTokens::default(),
+            tests: RateLimits::per_minute(config.limits.tests_per_minute),
             server: server.clone(),
             handles: handles.clone(),
             sender: Sender::new(&config.delivery)?,
@@ -96,6 +99,15 @@ impl Generation {
             Ok(admin) => admin.map_err(|error| Problem::unavailable(&error)),
             Err(_) => Err(Problem::busy()),
         }
+    }
+
+    /// Refuses a test of an owner who has sent as many in a minute as `[limits]` allows.
+    pub(super) fn count_test(&self, actor: &Actor) -> Result<(), Problem> {
+        let Actor::Owner(owner) = actor else {
+            return Ok(());
+        };
+        let taken = self.tests.take(owner, Instant::now());
+        taken.map_err(Problem::too_many_tests)
     }
 
     /// Verifies a target before a hook is made for it, as `[server] verify` asks for. To be called while no connection

@@ -75,6 +75,16 @@ impl Problem {
         }
     }
 
+    pub(super) fn too_many_tests(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many tests in a minute; see tests_per_minute under [limits]",
+            )
+        }
+    }
+
     /// Too much is being asked at the same time.
     pub(super) fn busy() -> Self {
         Self {

@@ -186,7 +186,8 @@ mod tests {
     fn a_form_is_read_as_the_object_that_it_stands_for() {
         let read = |form: &str| read_form::<Value>(form.as_bytes()).map_err(|bad| bad.status());
         assert_eq!(
-            read("event=book.*&target=https%3A%2F%2Fa.example%2F%3Fx%3D1&note=&headers[X-Key]=a+b").unwrap(),
+            read("event=book.*&target=https%3A%2F%2Fa.example%2F%3Fx%3D1&note=&headers[X-Key]=a+b")
+                .unwrap(),
             serde_json::json!({
                 "event": "book.*",
                 "target": "https://a.example/?x=1",

@@ -50,12 +50,16 @@ impl Visitor {
         let address = match (listed.is_empty(), hops.is_empty()) {
             (false, true) => last_stranger(peer, listed.into_iter(), is_proxy),
             (true, false) => {
-                let named = hops.iter().map(|hop| hop.from.as_deref().unwrap_or_default());
+                let named = hops
+                    .iter()
+                    .map(|hop| hop.from.as_deref().unwrap_or_default());
                 last_stranger(peer, named, is_proxy)
             }
             _ => peer,
         };
-        let protocol = list(headers, &FORWARDED_PROTO).last().map(ToString::to_string);
+        let protocol = list(headers, &FORWARDED_PROTO)
+            .last()
+            .map(ToString::to_string);
         let protocol = protocol.or_else(|| hops.into_iter().next_back()?.protocol);
         Self {
             address,
@@ -107,7 +111,10 @@ fn address(text: &str) -> Option<IpAddr> {
 fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).iter();
     let lines = lines.map(|line| line.to_str().unwrap_or_default());
-    lines.flat_map(|line| line.split(',')).map(str::trim).collect()
+    lines
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect()
 }
 
 /// A hop of the header `Forwarded`.
@@ -154,7 +161,9 @@ pub(super) async fn recognize(
     };
     if visitor.over_tls {
         let year = HeaderValue::from_static("max-age=31536000");
-        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, year);
+        response
+            .headers_mut()
+            .insert(STRICT_TRANSPORT_SECURITY, year);
     }
     response
 }
@@ -186,18 +195,53 @@ mod tests {
     fn a_visitor_is_the_last_address_that_is_no_proxy_of_ours() {
         let listed = "x-forwarded-for";
         for (peer, lines, expected) in [
-            ("203.0.113.1", &[(listed, "198.51.100.7")][..], "203.0.113.1"),
+            (
+                "203.0.113.1",
+                &[(listed, "198.51.100.7")][..],
+                "203.0.113.1",
+            ),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &[(listed, "198.51.100.7")], "198.51.100.7"),
-            ("::ffff:10.0.0.1", &[(listed, "198.51.100.7")], "198.51.100.7"),
-            ("10.0.0.1", &[(listed, "1.1.1.1, 198.51.100.7, 10.2.3.4")], "198.51.100.7"),
-            ("10.0.0.1", &[(listed, "1.1.1.1"), (listed, "198.51.100.7:80")], "198.51.100.7"),
+            (
+                "::ffff:10.0.0.1",
+                &[(listed, "198.51.100.7")],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                &[(listed, "1.1.1.1, 198.51.100.7, 10.2.3.4")],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                &[(listed, "1.1.1.1"), (listed, "198.51.100.7:80")],
+                "198.51.100.7",
+            ),
             ("10.0.0.1", &[(listed, "1.1.1.1, nonsense")], "10.0.0.1"),
             ("10.0.0.1", &[(listed, "10.9.9.9")], "10.9.9.9"),
-            ("fd00::1", &[(listed, "[2001:db8:1:2:3::4]:99")], "2001:db8:1:2::/64"),
-            ("10.0.0.1", &[("forwarded", "for=1.1.1.1, For=\"[2001:db8::9]:1\";proto=http")], "2001:db8::/64"),
-            ("10.0.0.1", &[("forwarded", "for=1.1.1.1, for=_hidden")], "10.0.0.1"),
-            ("10.0.0.1", &[("forwarded", "for=1.1.1.1"), (listed, "198.51.100.7")], "10.0.0.1"),
+            (
+                "fd00::1",
+                &[(listed, "[2001:db8:1:2:3::4]:99")],
+                "2001:db8:1:2::/64",
+            ),
+            (
+                "10.0.0.1",
+                &[(
+                    "forwarded",
+                    "for=1.1.1.1, For=\"[2001:db8::9]:1\";proto=http",
+                )],
+                "2001:db8::/64",
+            ),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=1.1.1.1, for=_hidden")],
+                "10.0.0.1",
+            ),
+            (
+                "10.0.0.1",
+                &[("forwarded", "for=1.1.1.1"), (listed, "198.51.100.7")],
+                "10.0.0.1",
+            ),
         ] {
             assert_eq!(visitor(peer, lines).0, expected, "{peer} {lines:?}");
         }

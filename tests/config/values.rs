@@ -41,10 +41,7 @@ target = "https://a.b"
 "#;
     let config = parse(text).unwrap();
     assert_eq!(config.hooks[0].events[0].to_string(), "a");
-    assert_eq!(
-        config.delivery.allow_networks[0].to_string(),
-        "10.0.0.0/8"
-    );
+    assert_eq!(config.delivery.allow_networks[0].to_string(), "10.0.0.0/8");
 }
 
 #[test]

@@ -111,7 +111,10 @@ async fn a_name_is_judged_by_the_address_it_leads_to() {
     })
     .unwrap();
     for (url, expected) in [
-        (&by_name, "leads to an address that is not public; delivery.allow_networks"),
+        (
+            &by_name,
+            "leads to an address that is not public; delivery.allow_networks",
+        ),
         (&url, "is not public (loopback); delivery.allow_networks"),
     ] {
         let answer = send(&guarded, &target(url)).await;

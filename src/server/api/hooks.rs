@@ -162,6 +162,7 @@ pub(super) async fn rotate(
 #[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = TestResult)))]
 pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {
+    caller.generation.count_test(caller.actor())?;
     let prepared = caller
         .admin()
         .await?

@@ -120,7 +120,10 @@ async fn login(
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
         Ok(None) => {
-            let page = login_form(visitor, Some("That token opens nothing, or nothing any more."));
+            let page = login_form(
+                visitor,
+                Some("That token opens nothing, or nothing any more."),
+            );
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
         Err(problem) => template::problem(&problem, context! {}),

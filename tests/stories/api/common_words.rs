@@ -49,10 +49,14 @@ async fn a_hook_is_made_by_a_form_and_hears() {
     assert_eq!(receiver.expect(1).await[0].header("x-shop"), "a & b");
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/api/hooks/{id}");
-    let changed = api.form(Method::PATCH, &path, ADMIN, "description=mine").await;
+    let changed = api
+        .form(Method::PATCH, &path, ADMIN, "description=mine")
+        .await;
     assert_eq!(changed.json()["description"], json!("mine"));
     let plain = [("content-type", "text/plain")];
-    let refused = api.ask_with(Method::POST, "/api/hooks", ADMIN, None, &plain).await;
+    let refused = api
+        .ask_with(Method::POST, "/api/hooks", ADMIN, None, &plain)
+        .await;
     assert_eq!(refused.status, 415);
 }
 
@@ -73,7 +77,9 @@ async fn a_slash_at_the_end_makes_no_difference() {
     let wanted = json!({"owner": "7"});
     let token = async || {
         let path = "/api/tokens/";
-        let made = api.ask_with(Method::POST, path, ADMIN, Some(&wanted), &key).await;
+        let made = api
+            .ask_with(Method::POST, path, ADMIN, Some(&wanted), &key)
+            .await;
         made.json()["token"].as_str().unwrap().to_owned()
     };
     assert_ne!(token().await, token().await);
@@ -84,7 +90,7 @@ async fn put_replaces_a_hook_and_leaves_its_owner_and_its_secret() {
     let (_database, receiver, api) = bookstore().await;
     let anna = api.token("7", "write").await;
     let hook = json!({
-        "event": "book.added", "target": receiver.url(), "description": "first", "filter": "data.id > 1"
+        "event": "book.added", "target": receiver.url(), "description": "first", "filter": "new.id > 1"
     });
     let made = api.post("/api/hooks", &anna, hook).await.json();
     let path = format!("/api/hooks/{}", made["id"].as_str().unwrap());
@@ -93,13 +99,29 @@ async fn put_replaces_a_hook_and_leaves_its_owner_and_its_secret() {
     assert_eq!(replaced.status, 200, "{}", replaced.text);
     let replaced = replaced.json();
     assert_eq!(
-        (&replaced["event"], &replaced["description"], &replaced["filter"], &replaced["headers"]),
-        (&json!("book.*"), &Value::Null, &Value::Null, &json!(["x-a"]))
+        (
+            &replaced["event"],
+            &replaced["description"],
+            &replaced["filter"],
+            &replaced["headers"]
+        ),
+        (
+            &json!("book.*"),
+            &Value::Null,
+            &Value::Null,
+            &json!(["x-a"])
+        )
     );
-    assert_eq!((&replaced["owner"], &replaced["signed"]), (&json!("7"), &json!(true)));
+    assert_eq!(
+        (&replaced["owner"], &replaced["signed"]),
+        (&json!("7"), &json!(true))
+    );
     for more in [json!({"owner": "8"}), json!({"secret": "whsec_AAAA"})] {
         let mut wanted = next.clone();
-        wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wanted
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let refused = api.ask(Method::PUT, &path, &anna, Some(&wanted)).await;
         assert_eq!(refused.status, 409, "{}", refused.text);
     }
@@ -121,7 +143,11 @@ async fn a_hook_of_the_file_is_shown_with_all_that_it_says() {
     let api = Api::start(&config).await;
     let shown = api.get("/api/hooks/warehouse", ADMIN).await.json();
     assert_eq!(
-        (&shown["description"], &shown["payload"], &shown["user_agent"]),
+        (
+            &shown["description"],
+            &shown["payload"],
+            &shown["user_agent"]
+        ),
         (&json!("stock <b>"), &json!("netbox-4.4"), &json!("shop/1"))
     );
     let listed = rowhook(&config, &["--json", "hooks", "list"]);

@@ -8,6 +8,9 @@ mod hooks;
 mod idempotency;
 mod limits;
 mod problems;
+mod quotas;
 mod roles;
+mod shadowed;
+mod strangers;
 
 pub use self::client::{ADMIN, Api, server};
