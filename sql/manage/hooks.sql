@@ -1,12 +1,11 @@
 -- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
--- each where it is given, to an origin ($7), and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
+-- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
 -- ($1) and those of the hook table.
 page as (
     select *
     from all_hooks
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
-        and ($7::text is null or origin = $7)
         and ($4::text is null or event = $4)
         -- Ordered by length first, which puts numbers in their numeric order.
         and ($5::text is null or (length(id), id collate "C") > (length($5), $5 collate "C"))

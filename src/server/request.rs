@@ -37,8 +37,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body in JSON or as a form, whichever its content type says. In a form, an empty field is null, and `headers[X-Key]`
-/// is the field `X-Key` of the object `headers`.
+/// A body in JSON or as a form, whichever its content type says. In a form, an empty field is null, and
+/// `headers[X-Key]` is the field `X-Key` of the object `headers`.
 pub(super) struct JsonOrForm<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOrForm<T> {
