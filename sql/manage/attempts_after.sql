@@ -7,6 +7,7 @@ mine as (
     select id
     from all_hooks
     where owner = $2
+        and not shadowed
 )
 
 select

@@ -9,6 +9,7 @@ mine as (
     select id
     from all_hooks
     where owner = $2
+        and not shadowed
 ),
 
 -- Parked and dead ones are rows of their own.

@@ -14,7 +14,19 @@ page as (
 )
 
 select
-    page.*,
+    page.id, page.origin, page.owner, page.active, page.signed, page.invalid, page.disabled_at, page.disabled_reason,
+    page.created_at, page.updated_at,
+    -- Rows of a table of the application may hold what no hook may have.
+    left(page.event, 1024) as event,
+    left(page.target, 8192) as target,
+    left(page.filter, 16384) as filter,
+    left(page.payload, 1024) as payload,
+    case when length(page.headers) <= 1048576 then page.headers end as headers,
+    left(page.content, 1024) as content,
+    left(page.content_type, 1024) as content_type,
+    left(page.user_agent, 1024) as user_agent,
+    left(page.template, 16384) as template,
+    left(page.description, 16384) as description,
     failing.since as failing_since,
     waiting.parked,
     waiting.dead,
@@ -22,19 +34,21 @@ select
     last.delivered as last_delivered,
     last.answer as last_answer
 from page
-left join failing on failing.hook = page.id
+left join failing on failing.hook = page.id and not page.shadowed
 cross join lateral (
     select
         count(*) filter (where state = 'parked') as parked,
         count(*) filter (where state = 'dead') as dead
     from delivery
     where delivery.hook = page.id
+        and not page.shadowed
         and ($2::text is null or delivery.owner = $2 or delivery.owner is null and not delivery.everyones)
 ) as waiting
 left join lateral (
     select started_at, delivered, coalesce(status::text, error) as answer
     from attempt
     where attempt.hook = page.id
+        and not page.shadowed
         and ($2::text is null or attempt.owner = $2 or attempt.owner is null and not attempt.everyones)
     order by id desc
     limit 1

@@ -32,6 +32,16 @@ pub enum Encoding {
 
 const ENCODINGS: [(&str, Encoding); 2] = [("json", Encoding::Json), ("form", Encoding::Form)];
 
+impl Encoding {
+    /// The word for it in hooks.toml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Form => "form",
+        }
+    }
+}
+
 impl Content {
     /// Puts together what a row of the hook table says in place of `self`.
     ///

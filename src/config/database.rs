@@ -105,8 +105,10 @@ fn address(value: &Value<'_>, command: Option<&Value<'_>>) -> Option<Address> {
 }
 
 fn password_command(value: &Value<'_>) -> Option<PasswordCommand> {
-    // The same argument may stand twice.
-    let words = value.list_of("a list of strings", Value::string)?;
+    // The same argument may stand twice. A string would be a program whose name has blanks, more often than not.
+    let words = value.list("a list of strings")?;
+    let words: Vec<Option<String>> = words.iter().map(Value::string).collect();
+    let words: Vec<String> = words.into_iter().collect::<Option<_>>()?;
     let command = PasswordCommand::new(words);
     if command.is_none() {
         value.wrong(format!(

@@ -267,7 +267,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
     }
 }
 
-fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+pub(super) fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
     let network = |value: &Value<'_>| {
         let text = value.string()?;
         let network = text.parse::<IpNet>().ok();
@@ -335,6 +335,17 @@ impl PayloadFormat {
         }
         let named = PAYLOADS.iter().find(|(name, _)| *name == text);
         named.map(|(_, format)| *format)
+    }
+
+    /// The name that [`Self::parse`] reads.
+    pub fn name(self) -> String {
+        let of_version = |(name, version): (&str, NetboxVersion)| {
+            (self == Self::Netbox(version)).then(|| format!("netbox-{name}"))
+        };
+        let named = Self::all().find(|(_, format)| *format == self);
+        let named = named.map(|(name, _)| name.to_owned());
+        let named = named.or_else(|| NETBOX_VERSIONS.into_iter().find_map(of_version));
+        named.unwrap_or_default()
     }
 
     /// All formats with their names.

@@ -3,23 +3,63 @@
 use super::reader::{Keys, Table, Value};
 
 /// `[limits]`: what the hooks of users may have. Those of the operator may have everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// May they have templates? Default false.
     pub template: bool,
     /// May they choose the user agent of their requests? Default false.
     pub user_agent: bool,
+    /// How many hooks an owner may have when they make another one. Default 1000.
+    pub hooks: u32,
+    /// How many tests an owner may send in a minute. Default 60.
+    pub tests_per_minute: u32,
+    /// How many bytes the target of a hook may have. Default 8 KiB.
+    pub target: usize,
+    /// How many bytes the headers of a hook may have, names and values together. Default 32 KiB.
+    pub headers: usize,
+    /// How many bytes the description of a hook may have. Default 16 KiB.
+    pub description: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            template: false,
+            user_agent: false,
+            hooks: 1000,
+            tests_per_minute: 60,
+            target: 8 << 10,
+            headers: 32 << 10,
+            description: 16 << 10,
+        }
+    }
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["template", "user_agent"],
+    known: &[
+        "template",
+        "user_agent",
+        "hooks",
+        "tests_per_minute",
+        "target",
+        "headers",
+        "description",
+    ],
     later: &[],
 };
 
 pub(super) fn read(section: &Table<'_>) -> Limits {
+    let usual = Limits::default();
     let flag = |name: &str| section.find(name).and_then(Value::flag).unwrap_or_default();
+    let count = |name: &str| section.find(name).and_then(Value::count);
+    let size = |name: &str| section.find(name).and_then(|value| value.size(1, "1KiB"));
     Limits {
         template: flag("template"),
         user_agent: flag("user_agent"),
+        hooks: count("hooks").unwrap_or(usual.hooks),
+        tests_per_minute: count("tests_per_minute").unwrap_or(usual.tests_per_minute),
+        target: size("target").unwrap_or(usual.target),
+        headers: size("headers").unwrap_or(usual.headers),
+        description: size("description").unwrap_or(usual.description),
     }
 }

@@ -341,18 +341,24 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a list, each read with `read`. All are read even if one has a mistake, so that each can report
-    /// its own.
+    /// its own. A string stands for a list of one.
     pub(crate) fn list_of<T>(
         &self,
         remedy: &str,
         read: impl Fn(&Value<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
+        if let DeValue::String(_) = self.value {
+            return read(self).map(|one| vec![one]);
+        }
         let elements: Vec<Option<T>> = self.list(remedy)?.iter().map(read).collect();
         elements.into_iter().collect()
     }
 
-    /// A list of at least one string, none of them twice.
+    /// A list of at least one string, none of them twice. A string stands for a list of one.
     pub(crate) fn strings(&self) -> Option<Vec<String>> {
+        if let DeValue::String(_) = self.value {
+            return self.string().map(|one| vec![one]);
+        }
         let mut strings = Vec::new();
         let elements = self.list("a list of strings")?;
         if elements.is_empty() {

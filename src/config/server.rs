@@ -1,6 +1,9 @@
 //! `[server]`: where rowhook itself listens, and who may use it.
 
+use ipnet::IpNet;
+
 use super::{
+    delivery::networks,
     jwt::{self, Jwt},
     reader::{Keys, Table, Value},
 };
@@ -21,6 +24,8 @@ pub struct Server {
     pub max_request: usize,
     /// The origins whose pages may use the API from a browser. Default none.
     pub cors: Vec<String>,
+    /// The networks of the proxies that are believed where a request comes from. Default none.
+    pub trusted_proxies: Vec<IpNet>,
     /// How tokens of the application's users are checked.
     pub jwt: Option<Jwt>,
 }
@@ -45,6 +50,7 @@ pub(super) const KEYS: Keys = Keys {
         "requests_per_minute",
         "max_request",
         "cors",
+        "trusted_proxies",
         "jwt",
     ],
     later: &[],
@@ -70,6 +76,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         .find("max_request")
         .and_then(|value| value.size(1024, "1KiB"));
     let cors = section.find("cors").and_then(origins);
+    let trusted_proxies = section.find("trusted_proxies").and_then(networks);
     let jwt = section
         .find("jwt")
         .and_then(|value| value.table(&jwt::KEYS))
@@ -90,6 +97,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         requests_per_minute: requests_per_minute.unwrap_or(REQUESTS_PER_MINUTE),
         max_request: max_request.unwrap_or(MAX_REQUEST),
         cors: cors.unwrap_or_default(),
+        trusted_proxies: trusted_proxies.unwrap_or_default(),
         jwt,
     })
 }

@@ -108,6 +108,12 @@ impl Template {
         Ok(Self { environment, paths })
     }
 
+    /// What it was compiled from.
+    pub fn text(&self) -> String {
+        let template = self.environment.get_template(NAME);
+        template.map_or_else(|_| String::new(), |template| template.source().to_owned())
+    }
+
     /// The paths of the variables that it names, such as `data.author.name`.
     pub fn paths(&self) -> &[String] {
         &self.paths

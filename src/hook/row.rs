@@ -360,6 +360,15 @@ impl HookRow {
         Ok(())
     }
 
+    /// The bytes of all names and values of its headers.
+    fn header_bytes(&self) -> usize {
+        let headers = parse_headers(self.headers.as_deref()).unwrap_or_default();
+        let sizes = headers.iter();
+        sizes
+            .map(|(name, value)| name.len() + value.expose().len())
+            .sum()
+    }
+
     /// What the row's secrets sign with; `None` where it has none.
     fn signer(&self, scheme: &SignatureScheme) -> Result<Option<Signer>, String> {
         let previous = self.previous_secret.as_ref();
@@ -461,6 +470,25 @@ impl Constraints {
     fn allow(&self, row: &HookRow) -> Result<(), String> {
         if row.owner.is_none() {
             return Ok(());
+        }
+        for (found, most, name) in [
+            (
+                row.target.as_deref().map_or(0, str::len),
+                self.limits.target,
+                "target",
+            ),
+            (row.header_bytes(), self.limits.headers, "headers"),
+            (
+                row.description.as_deref().map_or(0, str::len),
+                self.limits.description,
+                "description",
+            ),
+        ] {
+            if found > most {
+                return Err(format!(
+                    "its {name} has {found} bytes, and may have {most} here; shorten it, or raise {name} in [limits]"
+                ));
+            }
         }
         for (given, allowed, name) in [
             (&row.template, self.limits.template, "template"),

@@ -14,6 +14,8 @@ use crate::{delivery::whose::Whose, postgres::time::timestamp};
 
 /// The most bytes of a body that are shown.
 const SHOWN: usize = 256 << 10;
+/// The most attempts of a delivery that are shown: the last ones.
+const ATTEMPTS: i64 = 50;
 
 /// One event on its way to one hook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -245,7 +247,7 @@ impl Admin {
             .client
             .query(
                 include_str!("../../sql/manage/delivery_attempts.sql"),
-                &[&id],
+                &[&id, &(SHOWN as i32 + 1), &ATTEMPTS],
             )
             .await
             .map_err(|error| Error::from_postgres("read the attempts", error))?;
@@ -256,7 +258,10 @@ impl Admin {
             .ok_or_else(|| Error::not_found("delivery", id))?;
         let kept = self
             .client
-            .query_opt("select body from delivery where id = $1", &[&id])
+            .query_opt(
+                "select substring(body for $2) from delivery where id = $1",
+                &[&id, &(SHOWN as i32 + 1)],
+            )
             .await
             .map_err(|error| Error::from_postgres("read the body", error))?;
         let kept: Option<Vec<u8>> = kept

@@ -32,7 +32,14 @@ const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct NewHook {
     /// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`.
     pub event: String,
-    /// The URL that events are POSTed to.
+    /// The URL that events are POSTed to. Also taken under the names that others have for it: `target_url`,
+    /// `targetUrl`, `hookUrl` and `url`.
+    #[serde(
+        alias = "target_url",
+        alias = "targetUrl",
+        alias = "hookUrl",
+        alias = "url"
+    )]
     pub target: String,
     /// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator
     /// without it gets the events of all owners.
@@ -63,7 +70,13 @@ pub struct NewHook {
 pub struct HookChange {
     /// The event of hooks.toml to subscribe to, or a pattern.
     pub event: Option<String>,
-    /// The URL that events are POSTed to.
+    /// The URL that events are POSTed to, also under the other names that a new hook's may have.
+    #[serde(
+        alias = "target_url",
+        alias = "targetUrl",
+        alias = "hookUrl",
+        alias = "url"
+    )]
     pub target: Option<String>,
     /// A CEL expression. Only events for which it is true are sent.
     #[serde(deserialize_with = "double_option")]
@@ -102,6 +115,27 @@ pub struct HookWithSecret {
     pub secret: Option<String>,
 }
 
+impl HookChange {
+    /// The change that leaves a hook as `new` says. Only what the table has a column for is cleared.
+    fn replacing(columns: &HookColumns, new: NewHook) -> Self {
+        fn given<T>(column: Option<&String>, value: Option<T>) -> Option<Option<T>> {
+            (column.is_some() || value.is_some()).then_some(value)
+        }
+        Self {
+            event: Some(new.event),
+            target: Some(new.target),
+            filter: given(columns.filter.as_ref(), new.filter),
+            payload: given(columns.payload.as_ref(), new.payload),
+            content: given(columns.content.as_ref(), new.content),
+            content_type: given(columns.content_type.as_ref(), new.content_type),
+            user_agent: given(columns.user_agent.as_ref(), new.user_agent),
+            template: given(columns.template.as_ref(), new.template),
+            headers: given(columns.headers.as_ref(), new.headers),
+            description: given(columns.description.as_ref(), new.description),
+        }
+    }
+}
+
 /// Tells null from a field that is left out, which is `None` by its default.
 fn double_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     from: D,
@@ -136,6 +170,9 @@ impl Admin {
             (Actor::Operator, owner) => owner,
         };
         self.check_url(&new.target)?;
+        if let Actor::Owner(owner) = actor {
+            self.refuse_one_more(owner).await?;
+        }
         let known = self.fresh_constraints().await?;
         let mut row = ColumnValues::default();
         row.set("owner", Some(&self.table.columns.owner), owner)?;
@@ -238,6 +275,26 @@ impl Admin {
         let values = row.values;
         self.write(id, &values).await?;
         self.hook(actor, id).await
+    }
+
+    /// Replaces a hook: what `new` leaves out is cleared. Its owner and its secret stay.
+    ///
+    /// # Errors
+    /// As [`Self::change_hook`], and when `new` names another owner, or a secret.
+    pub async fn replace_hook(&mut self, actor: &Actor, id: &str, new: NewHook) -> Result<Hook> {
+        let before = self.editable_hook(actor, id).await?;
+        if new.owner.is_some() && new.owner != before.owner {
+            return Err(Error::Conflict(format!(
+                "hook {id} stays its owner's; leave owner out, or make another hook"
+            )));
+        }
+        if new.secret.is_some() {
+            return Err(Error::Conflict(format!(
+                "the secret of hook {id} is changed by rotating it; leave secret out"
+            )));
+        }
+        let change = HookChange::replacing(&self.table.columns, new);
+        self.change_hook(actor, id, change).await
     }
 
     /// Enables a hook. What was parked while it was disabled is sent.
@@ -346,9 +403,11 @@ impl Admin {
 
     /// The hook as deliveries use it, with its secret.
     pub(super) async fn runtime_hook(&self, actor: &Actor, id: &str) -> Result<hook::Hook> {
-        self.hook(actor, id).await?;
-        if let Some(of_file) = self.config.hooks.iter().find(|hook| hook.name == id) {
-            return Ok(hook::from_file(of_file));
+        let of_file = self.config.hooks.iter().find(|hook| hook.name == id);
+        match (self.hook(actor, id).await?.origin.as_str(), of_file) {
+            ("file", Some(of_file)) => return Ok(hook::from_file(of_file)),
+            ("file", None) => return Err(Error::not_found("hook", id)),
+            _ => {}
         }
         let row = row::load_one(&self.client, &self.table.columns, &HookId::new(id, false)).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
@@ -393,6 +452,25 @@ impl Admin {
         }
         check_row(&transaction, &self.table.columns, &known, id).await?;
         commit(transaction).await
+    }
+
+    /// Refuses another hook of an owner who has as many as `[limits]` allows.
+    async fn refuse_one_more(&self, owner: &str) -> Result<()> {
+        let most = i64::from(self.config.limits.hooks);
+        let column = quote::name(&self.table.columns.owner);
+        let sql = format!(
+            "select count(*) from (select from {} where {column}::text = $1 limit $2) as theirs",
+            self.table.name
+        );
+        let row = self.client.query_one(&sql, &[&owner, &most]).await;
+        let row = row.map_err(|error| Error::from_postgres("count the hooks", error))?;
+        let theirs: i64 = row.try_get(0).context("count the hooks")?;
+        if theirs < most {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "you have {theirs} hooks, and may have {most}; remove one, or have hooks raised in [limits]"
+        )))
     }
 
     /// Refuses a target that may never be called, whatever its name resolves to.

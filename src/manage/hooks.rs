@@ -196,12 +196,31 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no hook of this id that `actor` may see, or the tables cannot be read.
+    ///
+    /// Where a row of the hook table has the name of a hook of hooks.toml, the id means the row to its owner and the
+    /// hook of the file to the operator.
     pub async fn hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
         let found = self
             .find_hooks(actor.owner(), Some(id), None, None, 1)
             .await?;
-        let hook = found.into_iter().next();
+        let meant = match actor {
+            Actor::Operator => "file",
+            Actor::Owner(_) => "table",
+        };
+        let hook = found.into_iter().max_by_key(|hook| hook.origin == meant);
         hook.ok_or_else(|| Error::not_found("hook", id))
+    }
+
+    /// As [`Self::hook`], for what is on record of the hook: refuses a row that has the name of a hook of hooks.toml.
+    pub async fn hook_on_record(&self, actor: &Actor, id: &str) -> Result<Hook> {
+        let hook = self.hook(actor, id).await?;
+        let is_of_file = self.config.hooks.iter().any(|hook| hook.name == id);
+        if hook.origin == "table" && is_of_file {
+            return Err(Error::Conflict(format!(
+                "hook {id} has never heard anything: its id is the name of a hook in hooks.toml"
+            )));
+        }
+        Ok(hook)
     }
 
     /// Finds up to `limit` hooks and one more, which says that there is another page.

@@ -20,9 +20,10 @@ pub mod status;
 mod table;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
+use http::header::USER_AGENT;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Transaction};
 
@@ -32,7 +33,10 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
-    config::Config, event::EventMap, expression::filter::Filter, hook::row::Constraints,
+    config::Config,
+    event::EventMap,
+    expression::{filter::Filter, template::Template},
+    hook::row::Constraints,
     setup::migration,
 };
 
@@ -99,6 +103,16 @@ impl Admin {
         })
     }
 
+    /// Has Postgres give up each statement that takes longer than this.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn bound_statements(&self, limit: Duration) -> anyhow::Result<()> {
+        let sql = format!("set statement_timeout = {}", limit.as_millis());
+        let set = self.client.batch_execute(&sql).await;
+        set.context("bound how long statements take")
+    }
+
     /// Whether the connection is still open.
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
@@ -115,17 +129,26 @@ impl Admin {
 
     /// Puts a CTE `all_hooks` before a query: the hooks of the file and those of the table. The query's first parameter
     /// has to be [`Self::file_hooks`].
+    ///
+    /// A row is `shadowed` where its id is the name of a hook of the file. It never hears anything, and all that is on
+    /// record under the id is that hook's.
     fn with_all_hooks(&self, rest: &str) -> String {
         format!(
-            "with all_hooks as (\n{}\nunion all\n{}\n),\n\n{rest}",
+            "with file_hooks as (\n{}\n),\n\nall_hooks as (\n\
+             select of_table.*, of_table.id in (select id from file_hooks) as shadowed from (\n{}\n) as of_table\n\
+             union all\nselect *, false as shadowed from file_hooks\n),\n\n{rest}",
+            table::FILE_HOOKS,
             self.table.select(),
-            table::FILE_HOOKS
         )
     }
 
     /// The hooks of hooks.toml as a JSON array, for the query that [`Self::with_all_hooks`] begins.
     fn file_hooks(&self) -> String {
+        let usual = &self.config.delivery;
         let rows = self.config.hooks.iter().map(|hook| {
+            let (payload, content) = (hook.delivery.payload, &hook.delivery.content);
+            let template = hook.delivery.template.as_deref();
+            let template = template.filter(|_| hook.delivery.template_is_own);
             let events: Vec<String> = hook.events.iter().map(ToString::to_string).collect();
             let headers: serde_json::Map<String, Value> = hook
                 .header_names
@@ -140,6 +163,12 @@ impl Admin {
                 "signed": hook.signer.is_some(),
                 "filter": hook.filter.as_deref().map(Filter::text),
                 "headers": headers,
+                "payload": (payload != usual.payload).then(|| payload.name()),
+                "content": (*content != usual.content).then(|| content.encoding.name()),
+                "content_type": content.content_type.as_deref().filter(|_| *content != usual.content),
+                "user_agent": hook.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
+                "template": template.map(Template::text),
+                "description": hook.description,
             })
         });
         Value::Array(rows.collect()).to_string()

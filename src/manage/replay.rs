@@ -180,7 +180,7 @@ impl Admin {
     /// An owner has to name one of their hooks; the operator may leave the hook out.
     async fn authorize(&self, actor: &Actor, range: &Range) -> Result<()> {
         match (actor, &range.hook) {
-            (_, Some(hook)) => self.hook(actor, hook).await.map(drop),
+            (_, Some(hook)) => self.hook_on_record(actor, hook).await.map(drop),
             (Actor::Operator, None) => Ok(()),
             (Actor::Owner(_), None) => Err(Error::Forbidden(
                 "only the operator may send again for all hooks; name one of yours".into(),

@@ -8,14 +8,14 @@ use crate::{
 /// Selects the hooks of the file, given as the JSON array $1, with the same columns as [`Table::select`].
 pub(super) const FILE_HOOKS: &str = "\
     select
-        id, 'file' as origin, owner, event, target, true as active, signed, filter, null::text as payload, headers,
-        null::text as content, null::text as content_type, null::text as user_agent, null::text as template,
-        null::text as description, unusable_reason as invalid, null::timestamptz as disabled_at,
+        id, 'file' as origin, owner, event, target, true as active, signed, filter, payload, headers, content,
+        content_type, user_agent, template, description, unusable_reason as invalid, null::timestamptz as disabled_at,
         null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
-        id text, owner text, event text, target text, signed boolean, filter text, headers text
+        id text, owner text, event text, target text, signed boolean, filter text, headers text, payload text,
+        content text, content_type text, user_agent text, template text, description text
     )
-    left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook) as unusable
+    left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook where panicked) as unusable
         on unusable_hook = id";
 
 /// The hook table.

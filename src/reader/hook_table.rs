@@ -80,7 +80,12 @@ impl Reader {
             self.hooks.off.turn(&old, Switch::On, at);
         }
         if let Some(row) = row {
+            let absent = self.look_for_owner(client, &row, change).await?;
+            let id = row.id.clone();
             self.put_row(row, at);
+            if let Some(absent) = absent {
+                self.stop_orphan(&id, absent);
+            }
         }
         Ok(())
     }

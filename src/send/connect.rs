@@ -68,7 +68,7 @@ impl Connector {
     /// Refuses a name whose addresses are all forbidden. One that cannot be resolved is not refused.
     pub(super) async fn check(&self, name: &str) -> Result<(), Refusal> {
         match self.resolver.resolve(name).await {
-            Ok(found) => self.allowed(&found).map(drop),
+            Ok(found) => self.allowed_of(name, &found).map(drop),
             Err(_) => Ok(()),
         }
     }
@@ -83,7 +83,7 @@ impl Connector {
         let literal = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = match literal.parse::<IpAddr>() {
             Ok(address) => self.allowed(&[address])?,
-            Err(_) => self.allowed(&self.resolver.resolve(host).await?)?,
+            Err(_) => self.allowed_of(host, &self.resolver.resolve(host).await?)?,
         };
         let addresses = addresses.into_iter();
         let addresses = addresses.map(|address| SocketAddr::new(address, port));
@@ -92,6 +92,14 @@ impl Connector {
         Ok(Placed {
             stream: TokioIo::new(stream),
             _place: place,
+        })
+    }
+
+    /// Those of the addresses of a name that the guard allows.
+    fn allowed_of(&self, name: &str, found: &[IpAddr]) -> Result<Vec<IpAddr>, Refusal> {
+        self.allowed(found).map_err(|refusal| {
+            tracing::debug!(name, %refusal, "a target is refused");
+            Refusal::Name
         })
     }
 

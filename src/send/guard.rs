@@ -28,6 +28,9 @@ pub enum Refusal {
     NoHost,
     /// The address is not public.
     Address(IpAddr, &'static str),
+    /// A name leads to an address that is not public. Which one is not said, because whoever chooses targets could read
+    /// the names of the internal network that way.
+    Name,
 }
 
 impl fmt::Display for Refusal {
@@ -38,6 +41,9 @@ impl fmt::Display for Refusal {
             }
             Self::Scheme(scheme) => write!(f, "the target's scheme is {scheme:?}; use https"),
             Self::NoHost => f.write_str("the target names no host"),
+            Self::Name => f.write_str(
+                "the target's host leads to an address that is not public; delivery.allow_networks can open its network",
+            ),
             Self::Address(address, "metadata") => write!(
                 f,
                 "the target's address {address} is that of a cloud's metadata service; only naming it alone in delivery.allow_networks opens it"

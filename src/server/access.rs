@@ -3,11 +3,11 @@
 //! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
 //! their hashes, so the time of a comparison says nothing about a token.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{ConnectInfo, FromRequestParts, Request, State},
+    extract::{FromRequestParts, Request, State},
     http::{Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -17,8 +17,8 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{
-    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, request::Peer,
-    state::AppState,
+    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, state::AppState,
+    visitor::Visitor,
 };
 use crate::{
     listen::Guest,
@@ -27,6 +27,9 @@ use crate::{
         tokens::{self, Scope},
     },
 };
+
+/// Who borrows sessions for tokens that are not known yet.
+const STRANGERS: &str = "strangers";
 
 /// Whose token a request carries, and what the token allows.
 #[derive(Debug, Clone)]
@@ -37,16 +40,20 @@ pub(super) struct Identity {
 
 impl Identity {
     /// A name that no other caller has.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match &self.actor {
             Actor::Operator => "operator".to_owned(),
-            Actor::Owner(owner) => format!("owner {owner}"),
+            Actor::Owner(owner) => owner_name(owner),
         }
     }
 
     pub(super) fn may_write(&self) -> bool {
         self.scope == Scope::Write
     }
+}
+
+fn owner_name(owner: &str) -> String {
+    format!("owner {owner}")
 }
 
 /// Refuses what a token of read scope must not do.
@@ -68,7 +75,7 @@ impl Caller {
 
     /// Borrows a connection to the database.
     pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
-        self.generation.admin().await
+        self.generation.admin(&self.identity.name()).await
     }
 
     /// Refuses everyone but the operator.
@@ -92,11 +99,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// Middleware that lets authenticated requests pass, within their caller's rate limit.
 pub(super) async fn require_caller(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(peer): Peer,
+    visitor: Visitor,
     request: Request,
     next: Next,
 ) -> Response {
-    match authorize(&state.current(), peer, request, next).await {
+    match authorize(&state.current(), visitor, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
@@ -104,27 +111,24 @@ pub(super) async fn require_caller(
 
 async fn authorize(
     generation: &Arc<Generation>,
-    peer: SocketAddr,
+    visitor: Visitor,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let limit = |caller: &str| {
-        let taken = generation.limits.take(caller, Instant::now());
-        taken.map_err(Problem::too_many_requests)
-    };
     let identity = match bearer_token(&request) {
-        Some(token) => identify(generation, token).await?,
-        None => None,
+        Some(token) => identify(generation, visitor, token).await?,
+        None => {
+            count_guess(generation, visitor)?;
+            None
+        }
     };
-    let Some(identity) = identity else {
-        limit(&format!("stranger {}", peer.ip()))?;
-        return Err(Problem::unauthorized());
-    };
+    let identity = identity.ok_or_else(Problem::unauthorized)?;
     if let Some(guest) = request.extensions().get::<Guest>() {
         guest.recognize();
     }
     let name = identity.name();
-    limit(&name)?;
+    let taken = generation.limits.take(&name, Instant::now());
+    taken.map_err(Problem::too_many_requests)?;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && !identity.may_write() {
         return Err(read_only());
@@ -163,10 +167,14 @@ fn bearer_token(request: &Request) -> Option<&str> {
 
 /// Finds out whose token it is; `None` if it is nobody's.
 ///
+/// What can be told without the database is told to everyone, so nobody's guesses keep the operator out. A token that
+/// is not known yet costs its visitor a guess before it is looked up, and gives it back if it is good.
+///
 /// # Errors
-/// When the database has to be asked and cannot be.
+/// When the visitor has guessed too often, or the database has to be asked and cannot be.
 pub(super) async fn identify(
     generation: &Generation,
+    visitor: Visitor,
     token: &str,
 ) -> Result<Option<Identity>, Problem> {
     let hash: [u8; 32] = Sha256::digest(token).into();
@@ -180,19 +188,45 @@ pub(super) async fn identify(
     }
     if let Some(jwt) = &generation.jwt
         && token.matches('.').count() == 2
+        && let Some(owner) = jwt.owner(token)
     {
-        let owner = jwt.owner(token);
-        return Ok(owner.map(|owner| Identity {
+        return Ok(Some(Identity {
             actor: Actor::Owner(owner),
             scope: Scope::Write,
         }));
     }
+    let known = generation.known_tokens.owner(&hash);
+    let is_known = known.is_some();
+    let caller = match known {
+        Some(owner) => owner_name(&owner),
+        None => {
+            count_guess(generation, visitor)?;
+            STRANGERS.to_owned()
+        }
+    };
     if !tokens::looks_like_token(token) {
         return Ok(None);
     }
-    let found = generation.admin().await?.authenticate(token).await?;
+    let found = {
+        let admin = generation.admin(&caller).await?;
+        admin.authenticate(token).await?
+    };
+    match &found {
+        Some((owner, _)) if !is_known => {
+            generation.guesses.give_back(&visitor.name());
+            generation.known_tokens.remember(hash, owner);
+        }
+        Some(_) => {}
+        None => generation.known_tokens.forget(&hash),
+    }
     Ok(found.map(|(owner, scope)| Identity {
         actor: Actor::Owner(owner),
         scope,
     }))
+}
+
+/// Counts a request without a token that is known to be good.
+fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+    let taken = generation.guesses.take(&visitor.name(), Instant::now());
+    taken.map_err(Problem::too_many_requests)
 }

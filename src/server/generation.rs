@@ -1,13 +1,17 @@
 //! What one configuration makes of the server. A reload builds a new generation and leaves the old one as it is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout},
+};
 
 use super::{
     jwt::Verifier,
+    known_tokens::KnownTokens,
     pool::{AdminPool, PooledAdmin},
     problem::Problem,
     rate_limit::RateLimits,
@@ -15,11 +19,16 @@ use super::{
 use crate::{
     config::{self, Config},
     journal::Journal,
-    manage::{Admin, Error, ping},
+    manage::{Actor, Admin, Error, ping},
     meters::Meters,
     run::health::Health,
     send::Sender,
 };
+
+/// How long a request waits for a session with the database.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most guesses at tokens in a minute, whatever callers may ask for.
+const MOST_GUESSES: u32 = 120;
 
 /// The parts of a running rowhook that the server and the console read and switch.
 #[derive(Clone)]
@@ -43,7 +52,13 @@ pub(super) struct Generation {
     /// The SHA-256 of the operator's token. Hashes compare in the same time whatever the token's length.
     pub(super) operator_token: Option<[u8; 32]>,
     pub(super) jwt: Option<Verifier>,
+    /// What callers may ask for.
     pub(super) limits: RateLimits,
+    /// What strangers may guess, by where they come from.
+    pub(super) guesses: RateLimits,
+    pub(super) known_tokens: KnownTokens,
+    /// What owners may test.
+    tests: RateLimits,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -67,6 +82,9 @@ impl Generation {
             operator_token: token.map(|token| Sha256::digest(token.expose()).into()),
             jwt: jwt.context("[server.jwt]")?,
             limits: RateLimits::per_minute(server.requests_per_minute),
+            guesses: RateLimits::per_minute(server.requests_per_minute.min(MOST_GUESSES)),
+            known_tokens: KnownTokens::default(),
+            tests: RateLimits::per_minute(config.limits.tests_per_minute),
             server: server.clone(),
             handles: handles.clone(),
             sender: Sender::new(&config.delivery)?,
@@ -74,10 +92,22 @@ impl Generation {
         })
     }
 
-    /// Borrows a connection to the database for the time of a request.
-    pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
-        let admin = self.pool.acquire().await;
-        admin.map_err(|error| Problem::unavailable(&error))
+    /// Borrows a connection to the database for a few queries, out of the share of `caller`. To be given back before
+    /// anything else is waited for.
+    pub(super) async fn admin(&self, caller: &str) -> Result<PooledAdmin, Problem> {
+        match timeout(PATIENCE, self.pool.acquire(caller)).await {
+            Ok(admin) => admin.map_err(|error| Problem::unavailable(&error)),
+            Err(_) => Err(Problem::busy()),
+        }
+    }
+
+    /// Refuses a test of an owner who has sent as many in a minute as `[limits]` allows.
+    pub(super) fn count_test(&self, actor: &Actor) -> Result<(), Problem> {
+        let Actor::Owner(owner) = actor else {
+            return Ok(());
+        };
+        let taken = self.tests.take(owner, Instant::now());
+        taken.map_err(Problem::too_many_tests)
     }
 
     /// Verifies a target before a hook is made for it, as `[server] verify` asks for. To be called while no connection

@@ -42,7 +42,7 @@ pub(super) async fn run_once(
     let fingerprint = fingerprint(&parts.uri, &body);
     // The connection is returned before the request is run, which borrows one of its own.
     let known = {
-        let admin = generation.admin().await?;
+        let admin = generation.admin(caller).await?;
         admin.claim_key(caller, &key, &fingerprint).await?
     };
     match known {
@@ -64,7 +64,7 @@ pub(super) async fn run_once(
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     let (head, body) = response.into_parts();
     let body = to_bytes(body, LARGEST_RESPONSE).await;
-    let admin = generation.admin().await?;
+    let admin = generation.admin(caller).await?;
     let Ok(body) = body else {
         admin.finish_key(caller, &key, None).await?;
         return Err(Problem::new(

@@ -29,13 +29,29 @@ pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> impl IntoResp
         &generation.handles.meters,
         &generation.handles.health,
     ));
-    if let Ok(admin) = generation.admin().await
-        && let Ok(status) = admin.status().await
-    {
-        text.push_str(&render(&table_metrics(&status)));
-    }
+    text.push_str(&of_tables(&state, Instant::now()).await);
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text)
+}
+
+/// What the tables hold, as they were at this moment or later; nothing where the database cannot be asked. All who ask
+/// at the same time get one answer, so that they never take more than one session.
+async fn of_tables(state: &AppState, asked: Instant) -> String {
+    let mut last = state.table_metrics.lock().await;
+    if let Some((begun, text)) = &*last
+        && *begun >= asked
+    {
+        return text.clone();
+    }
+    let begun = Instant::now();
+    let mut text = String::new();
+    if let Ok(admin) = state.current().admin("metrics").await
+        && let Ok(status) = admin.status().await
+    {
+        text = render(&table_metrics(&status));
+    }
+    *last = Some((begun, text.clone()));
+    text
 }
 
 fn process_metrics(meters: &Meters, health: &Health) -> Vec<Metric> {

@@ -9,6 +9,7 @@ mod generation;
 mod health;
 mod idempotency;
 mod jwt;
+mod known_tokens;
 mod metrics;
 mod page;
 mod panics;
@@ -19,11 +20,12 @@ mod request;
 mod samples;
 mod sessions;
 mod state;
+mod visitor;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::{Router, middleware, routing::get};
+use axum::{Router, extract::Request, http::Uri, middleware, routing::get};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -134,8 +136,29 @@ async fn take_samples(state: Arc<AppState>) {
     }
 }
 
-/// The routes of everything that is served.
+/// The routes of everything that is served. A slash at the end of an address makes no difference.
 fn router(state: &Arc<AppState>) -> Router {
+    // The address has to be another one before its route is looked for, so the routes stand behind the middleware.
+    Router::new()
+        .fallback_service(routes(state))
+        .layer(middleware::map_request(without_last_slash))
+}
+
+async fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path().strip_suffix('/').filter(|path| !path.is_empty());
+    if let Some(path) = path {
+        let query = uri.query().map(|query| format!("?{query}"));
+        let address = format!("{path}{}", query.unwrap_or_default());
+        // What was an address with the slash is one without it, unless it begins with two of them.
+        if let Ok(address) = Uri::try_from(address) {
+            *request.uri_mut() = address;
+        }
+    }
+    request
+}
+
+fn routes(state: &Arc<AppState>) -> Router {
     Router::new()
         .merge(api::router(state))
         .merge(page::router(state))
@@ -151,6 +174,10 @@ fn router(state: &Arc<AppState>) -> Router {
         .layer(middleware::from_fn_with_state(
             Arc::clone(state),
             panics::catch,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(state),
+            visitor::recognize,
         ))
         .with_state(Arc::clone(state))
 }

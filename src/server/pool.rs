@@ -1,8 +1,13 @@
-//! Connections to the database, which requests borrow one at a time.
+//! Connections to the database, which requests borrow for the time of their queries.
+//!
+//! A caller has some of them at most, so that nobody's requests keep others waiting, however many they are. No
+//! statement takes long, so that what is lent comes back.
 
 use std::{
+    collections::HashMap,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -12,12 +17,20 @@ use crate::{config::Config, lock::lock, manage::Admin};
 
 /// The most connections that are open at a time. Requests beyond that wait for one.
 const SIZE: usize = 8;
+/// The most that one caller has at a time.
+const SHARE: usize = 2;
+/// How long a statement may take. Less than a scraper of metrics waits.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+/// From this number of callers on, those that have nothing are forgotten.
+const MANY: usize = 1000;
 
 /// Opens connections when they are needed, and keeps them for the next request.
 pub(super) struct AdminPool {
     config: Arc<Config>,
     idle: Arc<Mutex<Vec<Admin>>>,
     permits: Arc<Semaphore>,
+    /// What callers may still borrow, by their names, as long as they have something or wait.
+    shares: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 impl AdminPool {
@@ -26,11 +39,14 @@ impl AdminPool {
             config: Arc::clone(config),
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(SIZE)),
+            shares: Mutex::default(),
         }
     }
 
-    /// Borrows a connection, and waits while all are borrowed.
-    pub(super) async fn acquire(&self) -> Result<PooledAdmin> {
+    /// Borrows a connection, and waits while `caller` has their share, or all are borrowed.
+    pub(super) async fn acquire(&self, caller: &str) -> Result<PooledAdmin> {
+        let share = self.share_of(caller).acquire_owned().await;
+        let share = share.context("wait for a session with the database")?;
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.context("wait for a session with the database")?;
         let open = loop {
@@ -41,13 +57,30 @@ impl AdminPool {
         };
         let admin = match open {
             Some(admin) => admin,
-            None => Admin::open(Arc::clone(&self.config), "rowhook server").await?,
+            None => {
+                let admin = Admin::open(Arc::clone(&self.config), "rowhook server").await?;
+                admin.bound_statements(STATEMENT_TIMEOUT).await?;
+                admin
+            }
         };
         Ok(PooledAdmin {
             admin: Some(admin),
             idle: Arc::clone(&self.idle),
-            _permit: permit,
+            _permits: [share, permit],
         })
+    }
+
+    fn share_of(&self, caller: &str) -> Arc<Semaphore> {
+        let mut shares = lock(&self.shares);
+        if let Some(share) = shares.get(caller).and_then(Weak::upgrade) {
+            return share;
+        }
+        if shares.len() >= MANY {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(Semaphore::new(SHARE));
+        shares.insert(caller.to_owned(), Arc::downgrade(&share));
+        share
     }
 }
 
@@ -56,7 +89,8 @@ pub(super) struct PooledAdmin {
     /// Some until it is dropped.
     admin: Option<Admin>,
     idle: Arc<Mutex<Vec<Admin>>>,
-    _permit: OwnedSemaphorePermit,
+    /// That of the caller, and that of the pool.
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 const BORROWED: &str = "it is taken out only when it is dropped";

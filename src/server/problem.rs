@@ -75,6 +75,27 @@ impl Problem {
         }
     }
 
+    pub(super) fn too_many_tests(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many tests in a minute; see tests_per_minute under [limits]",
+            )
+        }
+    }
+
+    /// Too much is being asked at the same time.
+    pub(super) fn busy() -> Self {
+        Self {
+            retry_after: Some(Duration::from_secs(1)),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too much is being asked of the database at the same time; ask again",
+            )
+        }
+    }
+
     /// The caller can do nothing about this error. It is logged, and kept from them.
     pub(super) fn unavailable(error: &anyhow::Error) -> Self {
         tracing::error!(error = format!("{error:#}"), "a request failed");

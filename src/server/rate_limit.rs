@@ -54,6 +54,13 @@ impl RateLimits {
         bucket.left -= 1.0;
         Ok(())
     }
+
+    /// Gives back a token that `caller` has taken.
+    pub(super) fn give_back(&self, caller: &str) {
+        if let Some(bucket) = lock(&self.buckets).get_mut(caller) {
+            bucket.left = (bucket.left + 1.0).min(self.per_minute);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{generation::Generation, samples::Samples, sessions::Sessions};
@@ -13,6 +14,8 @@ pub(super) struct AppState {
     pub(super) sessions: Sessions,
     /// What the page's charts are drawn from.
     pub(super) samples: Samples,
+    /// What the tables held when that was asked last, and when it was. Whoever asks holds it meanwhile.
+    pub(super) table_metrics: Mutex<Option<(Instant, String)>>,
     /// Cancelled when the server stops.
     pub(super) stop: CancellationToken,
 }
@@ -23,6 +26,7 @@ impl AppState {
             generation: RwLock::new(Arc::new(generation)),
             sessions: Sessions::default(),
             samples: Samples::default(),
+            table_metrics: Mutex::default(),
             stop,
         }
     }

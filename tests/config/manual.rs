@@ -76,6 +76,7 @@ fn every_default_in_the_manual_is_the_default() {
         format!("{:?}", config.delivery),
         format!("{:?}", small.delivery)
     );
+    assert_eq!(config.limits, small.limits);
     assert_eq!(config.database.slot, small.database.slot);
     assert_eq!(config.database.publication, small.database.publication);
     assert_eq!(config.database.schema, small.database.schema);

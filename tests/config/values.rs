@@ -28,6 +28,23 @@ fn the_smallest_file_names_a_database_and_an_event() {
 }
 
 #[test]
+fn a_string_stands_for_a_list_of_one() {
+    let text = r#"
+database.url = "host=h"
+events.a = "b.created"
+delivery.allow_networks = "10.0.0.0/8"
+tables.b.exclude = "password"
+[[hooks]]
+name = "one"
+events = "a"
+target = "https://a.b"
+"#;
+    let config = parse(text).unwrap();
+    assert_eq!(config.hooks[0].events[0].to_string(), "a");
+    assert_eq!(config.delivery.allow_networks[0].to_string(), "10.0.0.0/8");
+}
+
+#[test]
 fn a_hook_may_have_a_batch_of_its_own_or_none() {
     let text = r#"
 database.url = "host=h"

@@ -7,6 +7,7 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod absent_owners;
 mod api;
 mod backfill;
 mod bad_input;

@@ -152,10 +152,15 @@ async fn a_page_shows_owners_their_own_and_takes_no_form_but_its_own() {
     let enter = |token: String| {
         let (client, base) = (&client, &api.base);
         async move {
+            let page = client.get(format!("{base}/login")).send().await.unwrap();
+            let cookie = page.headers()["set-cookie"].to_str().unwrap().to_owned();
+            let cookie = cookie.split(';').next().unwrap().to_owned();
+            let csrf = cookie.split('=').nth(1).unwrap();
             let entered = client
                 .post(format!("{base}/login"))
                 .header("content-type", form)
-                .body(format!("token={token}"))
+                .header("cookie", &cookie)
+                .body(format!("token={token}&csrf={csrf}"))
                 .send()
                 .await
                 .unwrap();

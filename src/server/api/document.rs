@@ -22,6 +22,7 @@ use crate::server::problem::Problem;
         hooks::add,
         hooks::show,
         hooks::change,
+        hooks::replace,
         hooks::remove,
         hooks::enable,
         hooks::disable,
@@ -75,6 +76,13 @@ pub fn document() -> Value {
         let operations = operations.as_object_mut().into_iter().flatten();
         for (method, operation) in operations {
             operation["responses"]["default"] = problem.clone();
+            // Hooks may be made and changed by forms too, as many subscribe.
+            if matches!(path.as_str(), "/api/hooks" | "/api/hooks/{id}")
+                && let Some(content) = operation["requestBody"]["content"].as_object_mut()
+                && let Some(json) = content.get("application/json").cloned()
+            {
+                content.insert("application/x-www-form-urlencoded".into(), json);
+            }
             if method == "post" && path != "/api/tokens" {
                 match operation["parameters"].as_array_mut() {
                     Some(parameters) => parameters.push(key.clone()),

@@ -15,7 +15,7 @@ use crate::manage::{
 use crate::server::{
     access::Caller,
     problem::Problem,
-    request::{Json, OptionalJson, Path, Query},
+    request::{Json, JsonOrForm, OptionalJson, Path, Query},
 };
 
 /// Which hooks to list.
@@ -50,7 +50,7 @@ pub(super) async fn list(
     responses((status = 201, body = HookWithSecret, headers(("location" = String, description = "The hook's address")))))]
 pub(super) async fn add(
     caller: Caller,
-    Json(new): Json<NewHook>,
+    JsonOrForm(new): JsonOrForm<NewHook>,
 ) -> Result<impl IntoResponse, Problem> {
     caller.generation.verify_target(&new.target).await?;
     let mut admin = caller.admin().await?;
@@ -80,15 +80,33 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Hook>, P
 pub(super) async fn change(
     caller: Caller,
     Path(id): Path,
-    Json(change): Json<HookChange>,
+    JsonOrForm(change): JsonOrForm<HookChange>,
 ) -> Result<Json<Hook>, Problem> {
     if let Some(target) = &change.target {
-        // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
-        caller.admin().await?.hook(caller.actor(), &id).await?;
-        caller.generation.verify_target(target).await?;
+        verify_new_target(&caller, &id, target).await?;
     }
     let mut admin = caller.admin().await?;
     Ok(Json(admin.change_hook(caller.actor(), &id, change).await?))
+}
+
+/// Replace a hook. What is left out is cleared, but its owner and its secret stay.
+#[utoipa::path(put, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+    request_body = NewHook, responses((status = 200, body = Hook)))]
+pub(super) async fn replace(
+    caller: Caller,
+    Path(id): Path,
+    JsonOrForm(new): JsonOrForm<NewHook>,
+) -> Result<Json<Hook>, Problem> {
+    verify_new_target(&caller, &id, &new.target).await?;
+    let mut admin = caller.admin().await?;
+    Ok(Json(admin.replace_hook(caller.actor(), &id, new).await?))
+}
+
+/// Verifies the new target of a hook that is there already.
+async fn verify_new_target(caller: &Caller, id: &str, target: &str) -> Result<(), Problem> {
+    // Checked before the target is called, so that nobody causes requests with a hook that is not theirs.
+    caller.admin().await?.hook(caller.actor(), id).await?;
+    Ok(caller.generation.verify_target(target).await?)
 }
 
 /// Delete a hook.
@@ -144,6 +162,7 @@ pub(super) async fn rotate(
 #[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = TestResult)))]
 pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {
+    caller.generation.count_test(caller.actor())?;
     let prepared = caller
         .admin()
         .await?

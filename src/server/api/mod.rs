@@ -24,7 +24,10 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/hooks", get(hooks::list).post(hooks::add))
         .route(
             "/api/hooks/{id}",
-            get(hooks::show).patch(hooks::change).delete(hooks::remove),
+            get(hooks::show)
+                .patch(hooks::change)
+                .put(hooks::replace)
+                .delete(hooks::remove),
         )
         .route("/api/hooks/{id}/enable", post(hooks::enable))
         .route("/api/hooks/{id}/disable", post(hooks::disable))

@@ -126,6 +126,7 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
             ));
         }
         "test" => {
+            user.caller.generation.count_test(actor)?;
             let prepared = admin.prepare_test(actor, id).await?;
             drop(admin);
             let tested = prepared.send(&user.caller.generation.sender).await;

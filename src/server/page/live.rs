@@ -11,7 +11,6 @@ use axum::{
 };
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use super::user::User;
 use crate::{
@@ -32,7 +31,7 @@ struct Feed {
     pending: VecDeque<AttemptSummary>,
     next_poll: Instant,
     next_glance: Instant,
-    stop: CancellationToken,
+    state: Arc<AppState>,
 }
 
 /// `GET /live`: the attempts from now on, until the page is closed or the server stops.
@@ -52,7 +51,7 @@ pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Resp
         pending: VecDeque::new(),
         next_poll: now,
         next_glance: now + GLANCE_INTERVAL,
-        stop: state.stop.clone(),
+        state,
     };
     let events = stream::unfold(feed, |feed| async move { feed.next().await });
     Sse::new(events)
@@ -61,7 +60,8 @@ pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Resp
 }
 
 impl Feed {
-    /// The next event; `None` ends the stream, because the server stops or the database cannot be asked.
+    /// The next event; `None` ends the stream: the server stops, the database cannot be asked, or the token of whoever
+    /// listens is good no more.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         loop {
             if let Some(attempt) = self.pending.pop_front() {
@@ -70,7 +70,7 @@ impl Feed {
             }
             tokio::select! {
                 () = sleep_until(self.next_poll.min(self.next_glance)) => {}
-                () = self.stop.cancelled() => return None,
+                () = self.state.stop.cancelled() => return None,
             }
             let now = Instant::now();
             if now >= self.next_glance {
@@ -78,6 +78,9 @@ impl Feed {
                 return Some((Ok(Event::default().event("glance").data("look")), self));
             }
             self.next_poll = now + POLL_INTERVAL;
+            if !self.user.is_still_good(&self.state).await {
+                return None;
+            }
             let admin = self.user.admin().await.ok()?;
             let attempts = admin
                 .attempts_after(self.user.actor(), None, self.last)

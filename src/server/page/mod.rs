@@ -15,18 +15,17 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{ConnectInfo, Form, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    extract::{Form, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use minijinja::context;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use self::user::User;
-use super::{access, problem::Problem, request::Peer, sessions, state::AppState};
+use super::{access, sessions, state::AppState, visitor::Visitor};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -83,35 +82,48 @@ async fn script() -> impl IntoResponse {
     )
 }
 
-async fn login_page() -> Response {
-    template::page("login.html", context! {})
+async fn login_page(visitor: Visitor) -> Response {
+    login_form(visitor, None)
+}
+
+/// The form of the login page, with what was wrong with the one before it.
+fn login_form(visitor: Visitor, refused: Option<&str>) -> Response {
+    let (word, cookie) = sessions::login_word(visitor.over_tls);
+    let page = template::page("login.html", context! { refused, csrf => word });
+    ([(header::SET_COOKIE, cookie)], page).into_response()
 }
 
 #[derive(Deserialize)]
 struct LoginForm {
     token: String,
+    #[serde(default)]
+    csrf: String,
 }
 
 /// `POST /login`: opens a session for a token that is good.
 async fn login(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(peer): Peer,
+    visitor: Visitor,
+    headers: HeaderMap,
     Form(form): Form<LoginForm>,
 ) -> Response {
-    let generation = state.current();
-    // Limited before the token is looked at, so that nobody can guess tokens for long.
-    let caller = format!("login {}", peer.ip());
-    if let Err(wait) = generation.limits.take(&caller, Instant::now()) {
-        return Problem::too_many_requests(wait).into_response();
+    if !sessions::is_login_word(&headers, &form.csrf, visitor.over_tls) {
+        let page = login_form(visitor, Some("The form was too old. Try again."));
+        return (StatusCode::FORBIDDEN, page).into_response();
     }
+    let generation = state.current();
     let token = form.token.trim();
-    match access::identify(&generation, token).await {
-        Ok(Some(_)) => {
-            let cookie = state.sessions.open(token);
+    match access::identify(&generation, visitor, token).await {
+        Ok(Some(identity)) => {
+            let sessions = &state.sessions;
+            let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
         Ok(None) => {
-            let page = template::page("login.html", context! { refused => true });
+            let page = login_form(
+                visitor,
+                Some("That token opens nothing, or nothing any more."),
+            );
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
         Err(problem) => template::problem(&problem, context! {}),
@@ -126,6 +138,7 @@ struct LogoutForm {
 /// `POST /logout`: ends the session.
 async fn logout(
     State(state): State<Arc<AppState>>,
+    visitor: Visitor,
     user: User,
     Form(form): Form<LogoutForm>,
 ) -> Response {
@@ -133,6 +146,6 @@ async fn logout(
         return user.problem(&problem);
     }
     state.sessions.close(&user.session);
-    let cookie = sessions::clear_cookie();
+    let cookie = sessions::clear_cookie(visitor.over_tls);
     ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
 }

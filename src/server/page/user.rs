@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
+    RequestPartsExt,
     extract::FromRequestParts,
     http::request::Parts,
     response::{IntoResponse, Redirect, Response},
 };
 use minijinja::{Value, context};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use super::template;
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
         problem::Problem,
         sessions,
         state::AppState,
+        visitor::Visitor,
     },
 };
 
@@ -29,11 +32,22 @@ pub(super) struct User {
     /// The key of the session, as the cookie carries it.
     pub(super) session: String,
     csrf: String,
+    token: String,
+    visitor: Visitor,
 }
 
 impl User {
     pub(super) fn actor(&self) -> &Actor {
         self.caller.actor()
+    }
+
+    /// Whether they are still logged in, with a token that is still good and gives them what it gave.
+    pub(super) async fn is_still_good(&self, state: &AppState) -> bool {
+        if !state.sessions.is_open(&self.session) {
+            return false;
+        }
+        let now = access::identify(&state.current(), self.visitor, &self.token).await;
+        now.is_ok_and(|now| now.is_some_and(|now| now.actor == self.caller.identity.actor))
     }
 
     /// Borrows a connection to the database.
@@ -96,14 +110,21 @@ impl FromRequestParts<Arc<AppState>> for User {
         parts: &mut Parts,
         state: &Arc<AppState>,
     ) -> Result<Self, Response> {
-        let key = sessions::key_of(&parts.headers);
+        let visitor = parts.extract::<Visitor>().await;
+        let visitor = visitor.map_err(IntoResponse::into_response)?;
+        let key = sessions::key_of(&parts.headers, visitor.over_tls);
         let found = key.and_then(|key| Some((state.sessions.find(&key)?, key)));
         let Some((session, key)) = found else {
             return Err(Redirect::to("/login").into_response());
         };
         let generation = state.current();
-        match access::identify(&generation, &session.token).await {
+        match access::identify(&generation, visitor, &session.token).await {
             Ok(Some(identity)) => {
+                let name = format!("page {}", identity.name());
+                if let Err(wait) = generation.limits.take(&name, Instant::now()) {
+                    let problem = Problem::too_many_requests(wait);
+                    return Err(template::problem(&problem, context! {}));
+                }
                 if let Some(guest) = parts.extensions.get::<Guest>() {
                     guest.recognize();
                 }
@@ -114,6 +135,8 @@ impl FromRequestParts<Arc<AppState>> for User {
                     },
                     session: key,
                     csrf: session.csrf,
+                    token: session.token,
+                    visitor,
                 })
             }
             Ok(None) => {

@@ -175,13 +175,13 @@ pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Resp
 /// `GET /deliveries/{id}`: a delivery with its body and its attempts.
 pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
     let found = async {
-        let admin = user.admin().await?;
         // One that has just been delivered is found once history has noted it, which is a moment later.
         let mut polls = tokio::time::interval(POLL_INTERVAL);
         let mut left = MAX_POLLS;
         let detail = loop {
             polls.tick().await;
-            match admin.delivery(user.actor(), &id).await {
+            let found = user.admin().await?.delivery(user.actor(), &id).await;
+            match found {
                 Err(Error::NotFound { .. }) if left > 0 => left -= 1,
                 found => break found?,
             }

@@ -154,8 +154,8 @@ resolver = ["10.0.0.53", "dns.example"]"#,
     ),
     (
         r#"[delivery]
-resolver = "10.0.0.53""#,
-        r#"6:12: delivery.resolver is a string; write a list such as ["10.0.0.53"]"#,
+resolver = "dns.example""#,
+        r#"6:12: "dns.example" is no name server; write an IP address, with a port if it is not 53"#,
     ),
     (
         r#"[delivery]

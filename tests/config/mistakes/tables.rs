@@ -54,7 +54,7 @@ exclude = ["b"]"#,
     ),
     (
         r#"[tables.book]
-columns = "id""#,
-        "6:11: tables.book.columns is a string; write a list of strings",
+columns = 1"#,
+        "6:11: tables.book.columns is an integer; write a list of strings",
     ),
 ];

@@ -23,6 +23,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -87,12 +95,16 @@ impl Api {
                 .header("content-type", "application/json")
                 .body(body.to_string());
         }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
-        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Sends a form.
+    pub async fn form(&self, method: Method, path: &str, token: &str, form: &str) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let kind = "application/x-www-form-urlencoded";
+        let request = request.header("content-type", kind).body(form.to_owned());
+        Answer::of(request.send().await.unwrap()).await
     }
 
     pub async fn get(&self, path: &str, token: &str) -> Answer {

@@ -1,12 +1,16 @@
 //! The REST API: what owners and operators can do with it, and what is refused.
 
 mod client;
+mod common_words;
 mod events;
 mod health;
 mod hooks;
 mod idempotency;
 mod limits;
 mod problems;
+mod quotas;
 mod roles;
+mod shadowed;
+mod strangers;
 
 pub use self::client::{ADMIN, Api, server};
