@@ -11,12 +11,22 @@ use super::{
     source::{BOOK, Backlog, EVENTS, Source},
 };
 
+/// The events, with a condition that no row meets. It is evaluated for each, because a hook hears them all.
+const CONDITIONAL: &str = r#"
+[events]
+"book.added" = { on = "book.created", when = "new.price > 100.0" }
+"mark.made" = "mark.created+"
+"#;
+
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let all = scale.events;
     [
-        ("read_single", 1, "single-row transactions"),
-        ("read_large", 1000, "1000-row transactions"),
+        ("read_single", 1, "single-row transactions", false),
+        ("read_large", 1000, "1000-row transactions", false),
+        ("read_one", all, "one transaction", false),
+        ("read_when", all, "one transaction, with a when", true),
     ]
-    .map(|(database, in_transaction, what)| {
+    .map(|(database, in_transaction, what, conditional)| {
         let mut source = Source::new(database, BOOK, EVENTS)?;
         let backlog = source.write(scale.events, in_transaction, 100)?;
         let mut receivers = Receivers::open(1)?;
@@ -26,7 +36,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             let seconds = reference::read(&source, &slot, &backlog.end)?.as_secs_f64();
             theirs.push(backlog.rows as f64 / seconds);
             source.drop_slot(&slot)?;
-            ours.push(read(&mut source, &backlog, &mut receivers)?);
+            ours.push(read(&mut source, &backlog, &mut receivers, conditional)?);
         }
         source.finish()?;
         let name = format!("read and match, no hook interested, {what}");
@@ -37,17 +47,26 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     .collect()
 }
 
-/// Rows a second. There is a hook on the same event, of an owner without rows, so each row is matched.
-fn read(source: &mut Source, backlog: &Backlog, receivers: &mut Receivers) -> Result<f64> {
+/// Rows a second. There is a hook on the same event, of an owner without rows, so each row is matched; or one of
+/// everyone, if the event is conditional.
+fn read(
+    source: &mut Source,
+    backlog: &Backlog,
+    receivers: &mut Receivers,
+    conditional: bool,
+) -> Result<f64> {
     let slot = source.copy_slot()?;
     let target = receivers.url(0);
+    let (events, owner) = match conditional {
+        true => (CONDITIONAL, ""),
+        false => (EVENTS, "owner = \"nobody\"\n"),
+    };
     let hooks = format!(
-        "{EVENTS}
+        "{events}
 [[hooks]]
 name = \"nobody\"
 events = [\"book.added\"]
-owner = \"nobody\"
-target = \"{target}\"
+{owner}target = \"{target}\"
 
 [[hooks]]
 name = \"mark\"

@@ -4,6 +4,7 @@ select
     current_setting('server_version') as version_name,
     current_setting('wal_level') as wal_level,
     pg_is_in_recovery() as in_recovery,
+    pg_postmaster_start_time()::text as started,
     current_setting('max_replication_slots')::integer as max_slots,
     (select count(*)::integer from pg_replication_slots) as used_slots,
     current_setting('max_wal_senders')::integer as max_senders,

@@ -15,10 +15,11 @@ select
     ) as invalidation_reason,
     s.confirmed_flush_lsn::text as confirmed,
     s.safe_wal_size,
-    -- Null on a standby, where pg_current_wal_lsn() fails.
-    case
-        when not pg_is_in_recovery() then pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint
-    end as lag,
+    -- A standby writes no WAL, and can be read as far as it has replayed that of the primary.
+    pg_wal_lsn_diff(
+        case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end,
+        s.confirmed_flush_lsn
+    )::bigint as lag,
     coalesce((to_jsonb(s) ->> 'failover')::boolean, false) as failover
 from pg_replication_slots as s
 left join pg_stat_activity as a on a.pid = s.active_pid

@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio_postgres::Client;
+
 use super::reader::{Keys, Table, Value};
-use crate::postgres::{address::Address, password_command::PasswordCommand, stream::Subscription};
+use crate::postgres::{
+    address::Address, connect, password_command::PasswordCommand, stream::Subscription,
+};
 
 /// `[database]`: the database whose changes are read, and the names of what rowhook makes in it.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// Where the database is, and how it is entered.
+    /// Where rowhook's own tables and the publications are: the database that is written to.
     pub address: Address,
+    /// A standby of it that the changes are read from, with the slot there. `None`: they are read at `address`.
+    pub standby: Option<Address>,
     /// The name of the replication slot. Default `rowhook`.
     pub slot: String,
     /// The name of the publication. Tables without a replica identity go into `<publication>_inserts`. Default
@@ -25,6 +31,22 @@ pub struct Database {
 }
 
 impl Database {
+    /// Where changes are read, and where the slot is.
+    pub fn source(&self) -> &Address {
+        self.standby.as_ref().unwrap_or(&self.address)
+    }
+
+    /// Opens a session with the standby that changes are read from; `None` where they are read at the primary.
+    ///
+    /// # Errors
+    /// If no host accepts the session.
+    pub async fn connect_standby(&self, name: &str) -> Result<Option<Client>, connect::Error> {
+        match &self.standby {
+            Some(standby) => standby.connect(name).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The name of the publication of the tables that have no replica identity.
     pub fn inserts_publication(&self) -> String {
         format!("{}_inserts", self.publication)
@@ -42,6 +64,7 @@ impl Database {
 pub(super) const KEYS: Keys = Keys {
     known: &[
         "url",
+        "primary_url",
         "password_command",
         "slot",
         "publication",
@@ -56,9 +79,14 @@ pub(super) const KEYS: Keys = Keys {
 const LONGEST_PUBLICATION: usize = 55;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Database> {
-    let address = section
+    let entered = |value| address(value, section.find("password_command"));
+    let source = section
         .need("url", "url = \"${DATABASE_URL}\"")
-        .and_then(|value| address(value, section.find("password_command")));
+        .and_then(entered);
+    let (address, standby) = match section.find("primary_url") {
+        Some(primary) => (entered(primary), source),
+        None => (source, None),
+    };
     let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
     Some(Database {
         slot: or_rowhook(section.find("slot").and_then(slot)),
@@ -73,6 +101,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
             .and_then(Value::flag)
             .unwrap_or(true),
         address: address?,
+        standby,
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Filter {
     text: String,
     program: Program,
     columns: Vec<String>,
+    /// Whether it uses `new` or `old` otherwise than for the value of a column.
+    whole_rows: bool,
     compiled: Compiled,
 }
 
@@ -125,11 +127,13 @@ impl Filter {
             expression: text.to_owned(),
             reason,
         })?;
+        let whole_rows = uses.whole_rows;
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
         Ok(Self {
             text: text.to_owned(),
             program,
             columns,
+            whole_rows,
             compiled,
         })
     }
@@ -195,7 +199,12 @@ impl Filter {
         &self.text
     }
 
-    /// The columns of `new` and `old` that it reads.
+    /// Whether its answer can depend on this column of `new` and `old`.
+    pub fn reads(&self, column: &str) -> bool {
+        self.whole_rows || self.columns.iter().any(|name| name == column)
+    }
+
+    /// The columns of `new` and `old` that it reads by name.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(String::as_str)
     }
@@ -269,12 +278,19 @@ fn syntax(text: &str, reason: &str) -> Error {
     }
 }
 
+/// Whether this variable is a row.
+fn is_row(variable: &str) -> bool {
+    variable == "new" || variable == "old"
+}
+
 /// The names that an expression uses, gathered from its syntax tree.
 #[derive(Default)]
 struct Uses<'a> {
     columns: BTreeSet<&'a str>,
     /// The first name that is neither one of [`VARIABLES`] nor bound by a macro such as `exists`.
     unknown: Option<&'a str>,
+    /// `new` or `old` stands alone: it is compared, searched or indexed as a whole.
+    whole_rows: bool,
     bound: Vec<&'a str>,
 }
 
@@ -282,19 +298,19 @@ impl<'a> Uses<'a> {
     fn read(&mut self, expression: &'a IdedExpr) {
         match &expression.expr {
             Expr::Ident(name) => {
+                self.whole_rows |= is_row(name);
                 let known =
                     VARIABLES.contains(&name.as_str()) || self.bound.contains(&name.as_str());
                 if !known && self.unknown.is_none() {
                     self.unknown = Some(name);
                 }
             }
-            Expr::Select(select) => {
-                self.read(&select.operand);
-                if matches!(&select.operand.expr, Expr::Ident(name) if name == "new" || name == "old")
-                {
+            Expr::Select(select) => match &select.operand.expr {
+                Expr::Ident(name) if is_row(name) => {
                     self.columns.insert(&select.field);
                 }
-            }
+                _ => self.read(&select.operand),
+            },
             Expr::Call(call) => call
                 .target
                 .as_deref()
@@ -399,5 +415,25 @@ mod tests {
             filter.unwrap().columns().collect::<Vec<_>>(),
             ["a", "b", "c", "d", "e", "f"]
         );
+    }
+
+    #[test]
+    fn an_expression_reads_the_columns_that_it_names_and_all_where_it_uses_the_row() {
+        for (text, reads_others) in [
+            ("new.a > 1", false),
+            ("has(new.a) && old.a == null", false),
+            ("new.a.exists(x, x == old.a)", false),
+            ("changed.exists(c, c == 'b') && new.a", false),
+            ("new == old && new.a", true),
+            ("'b' in new || new.a", true),
+            ("new['b'] == new.a", true),
+            ("new.exists(key, key == 'b') || new.a", true),
+            ("size(old) > 1 || new.a", true),
+            ("[new].exists(row, row.b == new.a)", true),
+        ] {
+            let filter = Filter::compile(text).unwrap();
+            assert!(filter.reads("a"), "{text}");
+            assert_eq!(filter.reads("b"), reads_others, "{text}");
+        }
     }
 }

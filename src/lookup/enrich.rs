@@ -59,7 +59,7 @@ impl Enrichment {
             tables: tables
                 .map(|rules| (rules.table.clone(), additions(rules)))
                 .collect(),
-            runner: QueryRunner::new("rowhook enrich", config.database.address.clone()),
+            runner: QueryRunner::new("rowhook enrich", config.database.source().clone()),
         }
     }
 

@@ -72,7 +72,7 @@ pub enum Answer {
 impl Permission {
     /// Asks what `visible` of `config` says. Answers are counted in `meters`.
     pub fn new(config: &Config, meters: Arc<Meters>) -> Self {
-        let address = config.database.address.clone();
+        let address = config.database.source().clone();
         let tables = config.tables.iter();
         let queries =
             tables.filter_map(|rules| Some((rules.table.clone(), rules.visible.clone()?)));

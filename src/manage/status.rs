@@ -92,9 +92,17 @@ impl Admin {
     /// When the tables cannot be read.
     pub async fn status(&self) -> Result<Status> {
         let name = &self.config.database.slot;
-        let slot = Slot::read(&self.client, name).await;
+        let standby = self.config.database.connect_standby("rowhook status").await;
+        let slot = match standby {
+            Ok(standby) => Slot::read(standby.as_ref().unwrap_or(&self.client), name).await,
+            // What is parked and dead is known nevertheless.
+            Err(error) => {
+                tracing::warn!("the slot cannot be looked at: {error}");
+                Ok(None)
+            }
+        };
         let slot = slot.context("look at the slot")?;
-        let database = &self.config.database.address.database;
+        let database = &self.config.database.source().database;
         let own = slot.filter(|slot| !slot.is_of_another(database));
         let slot = own.map(|slot| SlotStatus {
             name: name.clone(),
@@ -134,7 +142,7 @@ impl Admin {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn table_problems(&self) -> Result<Vec<TableProblem>> {
-        let facts = Facts::read(&self.client, &self.config).await;
+        let facts = Facts::read(&self.client, None, &self.config).await;
         let facts = facts.context("read the catalog")?;
         Ok(heard::problems(&self.config, &facts))
     }

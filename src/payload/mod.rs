@@ -230,7 +230,7 @@ fn shaped(event: &Event, template: &Template, data: &[u8]) -> Result<Vec<u8>, te
     let Subject::Row { change, .. } = &event.subject else {
         return Ok(data.to_vec());
     };
-    let (new, old) = values(event);
+    let (new, old) = values(event, &|_| true);
     let changed = event.changed();
     let view = View {
         data: Document::parse(String::from_utf8_lossy(data))?,

@@ -37,7 +37,7 @@ impl Row {
         let Some(image) = change.shown() else {
             return Self::of(b"null");
         };
-        let mut row = Self::render(event, image, Names::Shown);
+        let mut row = Self::render(event, image, Names::Shown, &|_| true);
         if added.is_empty() {
             return row;
         }
@@ -69,18 +69,27 @@ impl Row {
         };
         old.map_or_else(
             || Self::of(b"null"),
-            |image| Self::render(event, image, Names::Shown),
+            |image| Self::render(event, image, Names::Shown, &|_| true),
         )
     }
 
-    fn render(event: &Event, image: Image<'_>, names: Names) -> Self {
+    /// Renders the columns that are `wanted`, by their own names, and shown.
+    fn render(
+        event: &Event,
+        image: Image<'_>,
+        names: Names,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Self {
         let Subject::Row { change, shape, .. } = &event.subject else {
             return Self::of(b"null");
         };
         let key_only = matches!(image, Image::Key(_));
         let relation = &change.relation;
         let mut json = Vec::with_capacity(relation.json_size_hint(image.tuple()));
-        let show = |column| show(column, shape, key_only, names);
+        let show = |column| {
+            let shown = show(column, shape, key_only, names);
+            shown.filter(|_| wanted(&column.name))
+        };
         let unchanged = relation.write_row(image.tuple(), show, &mut json);
         Self { json, unchanged }
     }
@@ -140,8 +149,8 @@ impl<'a> Thin<'a> {
 }
 
 /// `new` and `old` for expressions and templates, as JSON: the row after and before the change, with the columns that
-/// payloads show but by their own names; or the payload of a message and null.
-pub(super) fn values(event: &Event) -> (String, String) {
+/// payloads show but by their own names, as far as they are `wanted`; or the payload of a message and null.
+pub(super) fn values(event: &Event, wanted: &dyn Fn(&str) -> bool) -> (String, String) {
     let text = |json: Vec<u8>| match String::from_utf8(json) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -149,7 +158,7 @@ pub(super) fn values(event: &Event) -> (String, String) {
     match &event.subject {
         Subject::Row { change, .. } => {
             let value = |image: Option<Image<'_>>| {
-                let row = image.map(|image| Row::render(event, image, Names::Own));
+                let row = image.map(|image| Row::render(event, image, Names::Own, wanted));
                 row.map_or_else(|| "null".to_owned(), |row| text(row.json))
             };
             (

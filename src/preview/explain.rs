@@ -161,8 +161,8 @@ fn check_conditions(rule: &Rule, event: &Event, written: &EventRule) -> Result<(
     let Some(when) = &rule.when else {
         return Ok(());
     };
-    let answer =
-        facts(event).and_then(|facts| when.accepts(&facts).map_err(|error| error.to_string()));
+    let facts = facts(event, std::iter::once(&**when));
+    let answer = facts.and_then(|facts| when.accepts(&facts).map_err(|error| error.to_string()));
     match answer {
         Ok(true) => Ok(()),
         Ok(false) => Err(NotFired::When(when.text().to_owned())),
@@ -190,8 +190,9 @@ pub fn recipients(
             event.owner_equality,
         )),
     };
-    let facts = facts(event);
     let hooks = roster.hooks.iter();
+    let made = hooks.clone().filter_map(|listed| listed.made.as_ref().ok());
+    let facts = facts(event, made.filter_map(|hook| hook.filter.as_deref()));
     hooks
         .map(|listed| Recipient {
             hook: listed.id.clone(),

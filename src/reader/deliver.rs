@@ -379,7 +379,8 @@ impl Reader {
             let hooks = hooks.iter().map(Arc::clone);
             hooks.map(|hook| (hook, Some(flaw.clone()))).collect()
         };
-        let facts = match facts(event) {
+        let asked = hooks.iter().filter_map(|hook| hook.filter.as_deref());
+        let facts = match facts(event, recipients.when.into_iter().chain(asked)) {
             Ok(facts) => facts,
             Err(flaw) => return all_flawed(flaw),
         };

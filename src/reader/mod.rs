@@ -147,7 +147,7 @@ impl Reader {
             events,
             owners,
             publication: config.database.publication.clone(),
-            computing: Computing::new(config.database.address.clone()),
+            computing: Computing::new(config.database.source().clone()),
             casts: Casts::default(),
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),

@@ -10,11 +10,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     context::SessionContext,
-    control::{self, end_own_walsender, until_free, until_lost},
+    control::{end_own_walsender, until_free},
     following::Following,
     health::Link,
     policy::Superseded,
     progress::ProgressRecorder,
+    sessions::{Sessions, UnfitStandby},
     shutdown::{OpenStream, Shutdown},
     tables::TableWatch,
 };
@@ -57,7 +58,8 @@ pub(super) struct Attaching<'a> {
     loaded: Option<Loaded>,
     /// What has been recorded as confirmed, and so may be confirmed to the server.
     recorded: watch::Sender<Lsn>,
-    /// Standbys copy the slot, so that they must have what we note before they can have it confirmed.
+    /// The slot goes on at a standby that is promoted, because that copies it or has it. So it must have what we note
+    /// before that is confirmed to the slot.
     copied: bool,
     /// What is known of the tables of `[events]`.
     tables: TableWatch,
@@ -93,19 +95,19 @@ impl<'a> Attaching<'a> {
     /// # Errors
     /// What kept the session from opening. What the attempt has found out is kept for the next one.
     pub(super) async fn attach(&mut self, reader: &mut Reader) -> Result<Option<Following<'_>>> {
-        let schema = &self.context.config.database.schema;
-        let (control, notifications) = tokio::select! {
-            opened = control::open(self.context.address, schema, self.loaded.is_some()) => opened?,
+        let database = &self.context.config.database;
+        let (sessions, notifications) = tokio::select! {
+            opened = Sessions::open(database, self.loaded.is_some()) => opened?,
             () = self.context.stop.cancelled() => return Ok(None),
         };
-        self.prepare(&control, reader).await?;
+        self.prepare(&sessions, reader).await?;
         let (mut stream, mut identity) = match self.take_slot().await {
             Ok(taken) => taken,
-            Err(error) => return Err(self.not_taken(error, control, reader).await?),
+            Err(error) => return Err(self.not_taken(error, sessions, reader).await?),
         };
         // Again, since the slot may have been made anew just before it was ours. Nothing is confirmed to it yet.
-        if let Some(gap) = find_gap(&control, self.context.config).await? {
-            return Err(self.report_gap(&gap, &control, reader).await?);
+        if let Some(gap) = find_gap(&sessions, self.context.config).await? {
+            return Err(self.report_gap(&gap, &sessions.control, reader).await?);
         }
         self.recognize(&identity)?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
@@ -113,10 +115,10 @@ impl<'a> Attaching<'a> {
             ensure!(self.context.store.holds().await?, Superseded::SlotTaken);
             reader.find_due().await?;
         } else {
-            let loading = load(&self.context, reader, &control, &identity, &mut stream);
+            let loading = load(&self.context, reader, &sessions, &identity, &mut stream);
             let stands_at_begin = tokio::select! {
                 loaded = loading => loaded?,
-                error = until_lost(&control) => return Err(error.into()),
+                error = sessions.until_lost() => return Err(error.into()),
                 () = self.context.stop.cancelled() => return Ok(None),
             };
             self.loaded = Some(Loaded::new(&self.context, &identity));
@@ -129,11 +131,11 @@ impl<'a> Attaching<'a> {
                 };
                 stream.close(last).await;
                 // Where another takes it first, we are like any that lost the slot.
-                let free = until_free(&control, self.context.slot());
+                let free = until_free(sessions.source(), self.context.slot());
                 let _ = timeout(RELEASE, free).await;
                 (stream, identity) = match self.take_slot().await {
                     Ok(taken) => taken,
-                    Err(error) => return Err(self.not_taken(error, control, reader).await?),
+                    Err(error) => return Err(self.not_taken(error, sessions, reader).await?),
                 };
                 self.recognize(&identity)?;
             }
@@ -148,9 +150,9 @@ impl<'a> Attaching<'a> {
         };
         *known = identity;
         let identity = known;
-        reader.learn_published(&control).await?;
+        reader.learn_published(&sessions.control).await?;
         reader.learn_message_key().await?;
-        control::limit_waits(&control).await?;
+        sessions.limit_waits().await?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);
         tracing::info!(slot = self.context.slot(), flushed = %identity.flushed, "attached");
@@ -165,7 +167,7 @@ impl<'a> Attaching<'a> {
             },
             tables: &mut self.tables,
             stream,
-            control,
+            sessions,
             notifications,
         }))
     }
@@ -194,10 +196,12 @@ impl<'a> Attaching<'a> {
     }
 
     /// Checks that no changes were lost and that the database is as it has to be. With `setup`, makes it so.
-    async fn prepare(&mut self, client: &Client, reader: &mut Reader) -> Result<()> {
-        let config = self.context.config;
-        let facts = read_facts(client, config).await?;
-        self.copied = config.database.failover && facts.server.copies_slots();
+    async fn prepare(&mut self, sessions: &Sessions, reader: &mut Reader) -> Result<()> {
+        let (config, client) = (self.context.config, &sessions.control);
+        let facts = read_facts(sessions, config).await?;
+        UnfitStandby::check(&facts, self.loaded.is_some())?;
+        let source = facts.source();
+        self.copied = source.in_recovery || config.database.failover && source.copies_slots();
         if let Some(gap) = facts.gap(config) {
             return Err(self.report_gap(&gap, client, reader).await?);
         }
@@ -216,7 +220,7 @@ impl<'a> Attaching<'a> {
             if let Some(problem) = hidden_hooks(config, &facts) {
                 return Err(anyhow!("{problem}"));
             }
-            check_tables(client, config).await?;
+            check_tables(sessions, config).await?;
             self.tables_checked = true;
         }
         if let (Some(confirmed), None) = (recorded_here(&facts), &self.loaded) {
@@ -330,14 +334,13 @@ impl<'a> Attaching<'a> {
     async fn take_slot(&self) -> Result<(Stream, Identity), stream::Error> {
         let SessionContext {
             config,
-            address,
             stream_name,
             ..
         } = &self.context;
         // From what is recorded, and not from what is settled: opening the stream confirms where it begins.
         let from = *self.recorded.borrow();
         let subscription = config.database.subscription();
-        Stream::open(address, &subscription, stream_name, from).await
+        Stream::open(config.database.source(), &subscription, stream_name, from).await
     }
 
     /// What to end with when the stream could not be opened. Where another session holds the slot, ends it if it is
@@ -346,18 +349,20 @@ impl<'a> Attaching<'a> {
     async fn not_taken(
         &mut self,
         error: stream::Error,
-        control: Client,
+        sessions: Sessions,
         reader: &mut Reader,
     ) -> Result<anyhow::Error> {
         match &error {
             stream::Error::Occupied { slot } => {
-                let ours = end_own_walsender(&control, slot, &self.context.stream_name).await?;
+                let ours =
+                    end_own_walsender(sessions.source(), slot, &self.context.stream_name).await?;
                 ensure!(ours || self.loaded.is_none(), Superseded::SlotTaken);
-                self.standing_by = Some(control).filter(|_| !ours);
+                let source = sessions.standby.unwrap_or(sessions.control);
+                self.standing_by = Some(source).filter(|_| !ours);
             }
             stream::Error::Refused { .. } => {
-                if let Some(gap) = find_gap(&control, self.context.config).await? {
-                    return self.report_gap(&gap, &control, reader).await;
+                if let Some(gap) = find_gap(&sessions, self.context.config).await? {
+                    return self.report_gap(&gap, &sessions.control, reader).await;
                 }
             }
             _ => {}
@@ -395,13 +400,15 @@ impl Loaded {
 async fn load(
     context: &SessionContext<'_>,
     reader: &mut Reader,
-    client: &Client,
+    sessions: &Sessions,
     identity: &Identity,
     stream: &mut Stream,
 ) -> Result<bool> {
+    let client = &sessions.control;
     let (slot, ledger) = (context.slot(), context.ledger);
     // Without a record of our own we begin where the slot stands, and what is recorded is never before that.
-    let standing = Slot::read(client, slot).await.context("look at the slot")?;
+    let standing = Slot::read(sessions.source(), slot).await;
+    let standing = standing.context("look at the slot")?;
     if let Some(confirmed) = standing.and_then(|slot| slot.confirmed) {
         ledger.idle(confirmed);
     }
@@ -445,21 +452,21 @@ async fn undo(
     Ok(stands_at_begin)
 }
 
-async fn read_facts(client: &Client, config: &Config) -> Result<Facts> {
-    Facts::read(client, config)
+async fn read_facts(sessions: &Sessions, config: &Config) -> Result<Facts> {
+    Facts::read(&sessions.control, sessions.standby.as_ref(), config)
         .await
         .context("read the catalog")
 }
 
-async fn find_gap(client: &Client, config: &Config) -> Result<Option<Gap>> {
-    let found = gap::look(client, config).await;
+async fn find_gap(sessions: &Sessions, config: &Config) -> Result<Option<Gap>> {
+    let found = gap::look(&sessions.control, sessions.standby.as_ref(), config).await;
     found.context("look whether the slot goes on where we were")
 }
 
 /// Checks that the tables match the configuration.
-async fn check_tables(client: &Client, config: &Config) -> Result<()> {
-    let facts = read_facts(client, config).await?;
-    let misfits = misfits(client, config, &facts)
+async fn check_tables(sessions: &Sessions, config: &Config) -> Result<()> {
+    let facts = read_facts(sessions, config).await?;
+    let misfits = misfits(&sessions.control, config, &facts)
         .await
         .context("look at the tables")?;
     ensure!(misfits.is_empty(), "{}", misfits.join("\n"));

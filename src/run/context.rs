@@ -7,13 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::health::Health;
 use crate::{
     config::Config, delivery::ledger::Ledger, history::History, hook::off::OffHooks,
-    meters::Meters, postgres::address::Address, store::Store,
+    meters::Meters, store::Store,
 };
 
 /// What does not change from one session to the next.
 pub(super) struct SessionContext<'a> {
     pub(super) config: &'a Config,
-    pub(super) address: &'a Address,
     /// Create what is missing in the database before the stream is opened.
     pub(super) setup: bool,
     /// The application_name of our replication sessions, which no other process has.

@@ -1,6 +1,6 @@
 //! The control session: an ordinary session beside the stream. When it is lost, the stream is ended too.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, fmt, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::time::{Instant, timeout};
@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use super::health::Health;
 use crate::{
+    config::Database,
     postgres::{
-        address::Address,
         connect::Notifications,
         quote,
         standby::{Counted, counts},
@@ -36,31 +36,63 @@ const STANDBYS_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const PROBE: Duration = Duration::from_secs(10);
 
 /// The server is a standby, where nothing can be written.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "this server is a standby, and rowhook writes tables of its own; give the primary in [database] url, or all hosts and target_session_attrs=read-write"
-)]
+#[derive(Debug)]
 pub(super) struct AtStandby {
     /// Whether it was the primary in an earlier session, and may be so again.
     pub(super) was_primary: bool,
+    /// The key of `[database]` that names it.
+    pub(super) key: &'static str,
+    /// Whether changes could be read there, with another server to write to.
+    pub(super) readable: bool,
 }
 
-/// Opens the control session. Its notifications name what is made due by hand in the tables of `schema`.
+impl fmt::Display for AtStandby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key;
+        write!(
+            f,
+            "this server is a standby, and rowhook writes tables of its own; give the primary in [database] {key}, or all hosts and target_session_attrs=read-write"
+        )?;
+        match (key, self.readable) {
+            ("url", true) => write!(
+                f,
+                "; to read from this standby, leave url and give the primary in primary_url"
+            ),
+            ("url", false) => write!(f, ". Before Postgres 16, a standby cannot be read"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for AtStandby {}
+
+/// Opens the control session. Its notifications name what is made due by hand in rowhook's own tables.
 ///
 /// # Errors
 /// When the session cannot be opened or prepared, and when it is one of a standby.
 pub(super) async fn open(
-    address: &Address,
-    schema: &str,
+    database: &Database,
     was_primary: bool,
 ) -> Result<(Client, Notifications)> {
-    let (client, notifications) = address.connect_listening("rowhook control").await?;
-    let recovers = client.query_one("select pg_is_in_recovery()", &[]).await;
-    let recovers: bool = recovers
-        .and_then(|row| row.try_get(0))
+    let opened = database.address.connect_listening("rowhook control").await;
+    let (client, notifications) = opened?;
+    let sql =
+        "select pg_is_in_recovery(), current_setting('server_version_num')::integer >= 160000";
+    let asked = client.query_one(sql, &[]).await;
+    let (recovers, readable): (bool, bool) = asked
+        .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .context("ask whether this is a standby")?;
-    ensure!(!recovers, AtStandby { was_primary });
-    let listen = format!("listen {}", quote::name(schema));
+    let key = match &database.standby {
+        Some(_) => "primary_url",
+        None => "url",
+    };
+    let at_standby = AtStandby {
+        was_primary,
+        key,
+        readable,
+    };
+    ensure!(!recovers, at_standby);
+    let listen = format!("listen {}", quote::name(&database.schema));
     let listening = client.batch_execute(&listen).await;
     listening.context("prepare the control session")?;
     Ok((client, notifications))
@@ -117,7 +149,8 @@ pub(super) async fn until_counted(client: &Client, ours: &str) -> Counted {
     let mut look = tokio::time::interval(STANDBYS_INTERVAL);
     loop {
         look.tick().await;
-        let setting = "select current_setting('synchronous_standby_names')";
+        // At a standby nothing is committed that could wait.
+        let setting = "select case when pg_is_in_recovery() then '' else current_setting('synchronous_standby_names') end";
         // If this fails, the session is lost, which `until_lost` finds.
         let Ok(row) = client.query_one(setting, &[]).await else {
             continue;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::{Instant, timeout};
-use tokio_postgres::Client;
 
 use super::{
     context::SessionContext,
-    control::{self, until_counted, until_lost, watch_slot},
+    control::{self, until_counted, watch_slot},
     held::watch_held,
     hook_table,
     policy::Superseded,
     progress::ProgressRecorder,
+    sessions::Sessions,
     tables::TableWatch,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) struct Following<'a> {
     pub(super) progress: ProgressRecorder<'a>,
     pub(super) tables: &'a mut TableWatch,
     pub(super) stream: Stream,
-    pub(super) control: Client,
+    pub(super) sessions: Sessions,
     pub(super) notifications: Notifications,
 }
 
@@ -51,22 +51,23 @@ impl Following<'_> {
             progress,
             tables,
             mut stream,
-            control,
+            sessions,
             mut notifications,
         } = self;
         let mut recorded = progress.recorded.subscribe();
         let followed = reader.followed().clone();
+        let source = context.config.database.source();
         // Goes on whatever the reader does, which may wait for one of these.
         let ending = async {
             tokio::select! {
-                error = until_lost(&control) => Err(error.into()),
-                counted = until_counted(&control, context.address.stream_name()) => Err(counted.into()),
+                error = sessions.until_lost() => Err(error.into()),
+                counted = until_counted(sessions.source(), source.stream_name()) => Err(counted.into()),
                 () = context.store.overtaken() => Err(Superseded::SlotTaken.into()),
                 () = context.stop.cancelled() => Ok(()),
                 never = progress.keep_recording() => match never {},
-                outdated = tables.keep_watching(&control, context, &followed) => Err(outdated.into()),
+                outdated = tables.keep_watching(&sessions.control, context, &followed) => Err(outdated.into()),
                 never = watch_held(context) => match never {},
-                never = watch_slot(&control, context.slot(), context.health) => match never {},
+                never = watch_slot(sessions.source(), context.slot(), context.health) => match never {},
             }
         };
         tokio::pin!(ending);
@@ -92,7 +93,7 @@ impl Following<'_> {
                     return ended.map(|()| stream);
                 }
             };
-            let working = work.run(context, reader, &control, &mut reported);
+            let working = work.run(context, reader, &sessions, &mut reported);
             tokio::pin!(working);
             loop {
                 tokio::select! {
@@ -127,23 +128,23 @@ impl Work {
         self,
         context: &SessionContext<'_>,
         reader: &mut Reader,
-        control: &Client,
+        sessions: &Sessions,
         reported: &mut Option<String>,
     ) -> Result<()> {
         match self {
             Self::Look => {
-                reader.read_set_aside(control).await?;
-                return hook_table::look(context, reader, control, reported).await;
+                reader.read_set_aside(&sessions.control).await?;
+                return hook_table::look(context, reader, sessions, reported).await;
             }
             Self::Read(Batch {
                 received,
                 room: _held,
-            }) => return reader.read(received, control).await,
+            }) => return reader.read(received, sessions.source()).await,
             Self::Sweep => {
-                reader.disable_orphans(control).await;
+                reader.disable_orphans(&sessions.control).await;
                 enforce_retention(reader).await;
             }
-            Self::LookAgain => return reader.look_again(control).await,
+            Self::LookAgain => return reader.look_again(sessions.source()).await,
             Self::Due(payload) => match Due::parse(&payload) {
                 Ok(due) => reader.send_due(due),
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),

@@ -1,9 +1,8 @@
 //! What is done when the hook table is dropped or replaced while we run. Its hooks stop; those of hooks.toml go on.
 
 use anyhow::Result;
-use tokio_postgres::Client;
 
-use super::{context::SessionContext, policy::Superseded};
+use super::{context::SessionContext, policy::Superseded, sessions::Sessions};
 use crate::{
     reader::{Reader, watch::HookTableNow},
     setup::{catalog::Facts, check::misfits, plan::plan},
@@ -18,16 +17,16 @@ use crate::{
 pub(super) async fn look(
     context: &SessionContext<'_>,
     reader: &mut Reader,
-    client: &Client,
+    sessions: &Sessions,
     reported: &mut Option<String>,
 ) -> Result<()> {
-    let obstacle = match reader.look_for_hook_table(client).await {
+    let obstacle = match reader.look_for_hook_table(&sessions.control).await {
         Ok(HookTableNow::There) => {
             *reported = None;
             return Ok(());
         }
         Ok(HookTableNow::Gone) => "it is gone; create it again".to_owned(),
-        Ok(HookTableNow::Replaced) => match obstacle(context, client).await {
+        Ok(HookTableNow::Replaced) => match obstacle(context, sessions).await {
             Ok(None) => {
                 reader.leave_hook_table();
                 context.store.forget_off_hooks().await?;
@@ -59,9 +58,9 @@ pub(super) async fn look(
 }
 
 /// What keeps hooks from being read from the table that has the name now; `None`: nothing.
-async fn obstacle(context: &SessionContext<'_>, client: &Client) -> Result<Option<String>> {
-    let config = context.config;
-    let facts = Facts::read(client, config).await?;
+async fn obstacle(context: &SessionContext<'_>, sessions: &Sessions) -> Result<Option<String>> {
+    let (config, client) = (context.config, &sessions.control);
+    let facts = Facts::read(client, sessions.standby.as_ref(), config).await?;
     let steps = match plan(config, &facts) {
         Ok(steps) => steps,
         Err(refused) => return Ok(Some(refused.to_string())),

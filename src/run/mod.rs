@@ -11,6 +11,7 @@ mod held;
 mod hook_table;
 mod policy;
 mod progress;
+mod sessions;
 mod shutdown;
 mod tables;
 
@@ -116,13 +117,14 @@ pub fn validate(config: &Config) -> Result<()> {
 /// # Errors
 /// When a person must act first.
 async fn run_once(config: &Config, options: &Options) -> Result<Option<Superseded>> {
-    let address = config.database.address.clone();
-    let stream_name = format!("{} {:08x}", address.stream_name(), rand::random::<u32>());
+    let source = config.database.source();
+    let stream_name = format!("{} {:08x}", source.stream_name(), rand::random::<u32>());
     let holder = Holder {
         slot: config.database.slot.clone(),
         name: stream_name.clone(),
     };
-    let (store, writer) = Store::open(address.clone(), config, holder);
+    let address = config.database.address.clone();
+    let (store, writer) = Store::open(address, config, holder);
     let writer = tokio::spawn(writer);
     let shared = Arc::new(courier_context(config, options, store)?);
     let sending = shared.traces.clone().map(|traces| {
@@ -135,7 +137,6 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     options.health.observe(&ledger, shared.memory.clone());
     let mut attaching = Attaching::new(SessionContext {
         config,
-        address: &address,
         setup: options.setup,
         stream_name,
         store: Arc::clone(&shared.store),

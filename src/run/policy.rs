@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use super::control::AtStandby;
+use super::{control::AtStandby, sessions::UnfitStandby};
 use crate::{
     postgres::{connect, fault::Fault, standby::Counted, stream},
     setup,
@@ -57,8 +57,10 @@ fn is_transient(cause: &(dyn Error + 'static)) -> bool {
         error.is_transient()
     } else if let Some(error) = cause.downcast_ref::<connect::Error>() {
         error.is_transient()
-    } else if let Some(AtStandby { was_primary }) = cause.downcast_ref() {
+    } else if let Some(AtStandby { was_primary, .. }) = cause.downcast_ref() {
         *was_primary
+    } else if let Some(UnfitStandby { was_fit, .. }) = cause.downcast_ref() {
+        *was_fit
     } else if cause.is::<Counted>() {
         // A setting of the server, which is read again when it changes. Attaching then would hold nobody up.
         true
@@ -94,8 +96,13 @@ mod tests {
             message: "it has no publication".into(),
             remedy: "run rowhook setup".into(),
         };
+        let at_standby = |was_primary| AtStandby {
+            was_primary,
+            key: "url",
+            readable: true,
+        };
         let lost = || stream::Error::Lost("the server is shutting down".into());
-        let cases: [(anyhow::Error, Next); 19] = [
+        let cases: [(anyhow::Error, Next); 21] = [
             (
                 Superseded::ServerReplaced.into(),
                 Next::StartAnew(Superseded::ServerReplaced),
@@ -154,8 +161,10 @@ mod tests {
                 Next::Again,
             ),
             (standby::counts("*", "rowhook").unwrap().into(), Next::Again),
-            (AtStandby { was_primary: true }.into(), Next::Again),
-            (AtStandby { was_primary: false }.into(), Next::ForPerson),
+            (at_standby(true).into(), Next::Again),
+            (at_standby(false).into(), Next::ForPerson),
+            (UnfitStandby::of_test(true).into(), Next::Again),
+            (UnfitStandby::of_test(false).into(), Next::ForPerson),
             (anyhow!("the slot rowhook is gone"), Next::ForPerson),
         ];
         for (error, expected) in cases {

@@ -101,7 +101,7 @@ impl TableWatch {
         }
         self.follow(context, &names, &tables, followed);
         follow_renamed(config, &names, &tables, followed);
-        let mut facts = Facts::read(client, config).await?;
+        let mut facts = Facts::read(client, None, config).await?;
         let is_heard = |name: &TableName| {
             let table = tables.iter().find(|table| table.name == *name);
             table.is_some_and(|table| table.in_whole || table.in_inserts)
@@ -143,7 +143,7 @@ impl TableWatch {
                 // Another table may have been published than the one that was seen first, and be renamed next.
                 let published = read(client, context, &names, &followed.oids()).await?;
                 self.follow(context, &names, &published, followed);
-                facts = Facts::read(client, config).await?;
+                facts = Facts::read(client, None, config).await?;
             }
         }
         self.tell(context, problems(config, &facts).into_iter().collect());

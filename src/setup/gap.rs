@@ -90,8 +90,12 @@ impl Facts {
 ///
 /// # Errors
 /// If the catalog cannot be read.
-pub async fn look(client: &Client, config: &Config) -> Result<Option<Gap>, tokio_postgres::Error> {
-    let (server, slot, progress) = Facts::read_position(client, config).await?;
+pub async fn look(
+    client: &Client,
+    standby: Option<&Client>,
+    config: &Config,
+) -> Result<Option<Gap>, tokio_postgres::Error> {
+    let (server, slot, progress) = Facts::read_position(client, standby, config).await?;
     let another = slot
         .as_ref()
         .is_some_and(|slot| slot.is_of_another(&server.database));
@@ -226,7 +230,7 @@ pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
             sql: format!(
                 "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {slot} and database = current_database() and not active;\n"
             ),
-            runs: Runs::Alone,
+            runs: Runs::AtSource,
         });
     }
     steps.push(Step {
@@ -273,6 +277,7 @@ mod tests {
             version_name: "15".into(),
             wal_level: "logical".into(),
             in_recovery: false,
+            started: String::new(),
             max_slots: 10,
             used_slots: 1,
             max_senders: 10,

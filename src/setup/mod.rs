@@ -54,7 +54,7 @@ async fn take_steps(
     warn: &(dyn Fn(&str) + Sync),
     done: &mut Vec<Step>,
 ) -> Result<(), Error> {
-    let facts = read(&session.client, config).await?;
+    let facts = read(session, config).await?;
     let steps = plan(config, &facts)?;
     let unmet = plan::unmet_preconditions(&facts, &steps);
     if !unmet.is_empty() {
@@ -101,8 +101,7 @@ pub async fn publish(
 
 /// A session that changes the database while no other setup of it does.
 async fn turn_of(config: &Config, policy: LockPolicy) -> Result<DdlSession, Error> {
-    let address = &config.database.address;
-    let session = DdlSession::open(address, "rowhook setup", policy).await?;
+    let session = DdlSession::open(&config.database, "rowhook setup", policy).await?;
     let turn = format!("select pg_advisory_lock({})", plan::lock_key(config));
     session
         .run_locking("wait for another rowhook setup to end", &turn)
@@ -120,9 +119,8 @@ pub async fn accept_gap(
     policy: LockPolicy,
     warn: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Gap>, Error> {
-    let address = &config.database.address;
-    let session = DdlSession::open(address, "rowhook setup", policy).await?;
-    let Some(gap) = read(&session.client, config).await?.gap(config) else {
+    let session = DdlSession::open(&config.database, "rowhook setup", policy).await?;
+    let Some(gap) = read(&session, config).await?.gap(config) else {
         return Ok(None);
     };
     for step in gap::acceptance_steps(config, &gap) {
@@ -136,15 +134,15 @@ pub async fn accept_gap(
 /// # Errors
 /// If the database cannot be read, or a person must change something first.
 pub async fn print(config: &Config) -> Result<String, Error> {
-    let address = &config.database.address;
-    let client = address.connect("rowhook setup").await?;
-    let facts = read(&client, config).await?;
+    let session =
+        DdlSession::open(&config.database, "rowhook setup", LockPolicy::default()).await?;
+    let facts = read(&session, config).await?;
     let steps = plan(config, &facts)?;
     Ok(plan::script(config, &facts, &steps))
 }
 
-async fn read(client: &tokio_postgres::Client, config: &Config) -> Result<Facts, Error> {
-    Facts::read(client, config)
+async fn read(session: &DdlSession, config: &Config) -> Result<Facts, Error> {
+    Facts::read(&session.client, session.standby.as_ref(), config)
         .await
         .map_err(|error| Error::failed("read the catalog", &error))
 }

@@ -6,14 +6,21 @@
 
 use std::{fmt, pin::pin, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::plan::{
     problem::Refused,
     step::{Runs, Step},
 };
-use crate::postgres::{address::Address, connect, replication::Connection};
+use crate::{
+    config::Database,
+    postgres::{Lsn, address::Address, connect, error_message, replication::Connection},
+};
+
+/// The interval at which it is looked whether the standby has come to the end of the primary's WAL, and at which the
+/// primary is asked to note for it which transactions run.
+const STANDBY_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +81,7 @@ pub enum Error {
 impl Error {
     pub(super) fn failed(action: &str, error: &tokio_postgres::Error) -> Self {
         let action = action.to_owned();
-        let message = crate::postgres::error_message(error);
+        let message = error_message(error);
         match error.code() {
             Some(
                 &SqlState::UNDEFINED_TABLE
@@ -137,17 +144,21 @@ fn list(blockers: &[Blocker]) -> String {
 pub(super) struct DdlSession {
     pub(super) client: Client,
     watcher: Client,
-    address: Address,
+    /// One to the standby that changes are read from, if they are read from one.
+    pub(super) standby: Option<Client>,
+    /// Where the slot is.
+    source: Address,
     pid: i32,
     policy: LockPolicy,
 }
 
 impl DdlSession {
     pub(super) async fn open(
-        address: &Address,
+        database: &Database,
         application_name: &str,
         policy: LockPolicy,
     ) -> Result<Self, Error> {
+        let address = &database.address;
         let client = address.connect(application_name).await?;
         let watcher = address.connect(application_name).await?;
         let action = "open a session";
@@ -164,10 +175,16 @@ impl DdlSession {
         Ok(Self {
             client,
             watcher,
-            address: address.clone(),
+            standby: database.connect_standby(application_name).await?,
+            source: database.source().clone(),
             pid,
             policy,
         })
+    }
+
+    /// The session with the server that the slot is on.
+    pub(super) fn at_source(&self) -> &Client {
+        self.standby.as_ref().unwrap_or(&self.client)
     }
 
     /// Runs a step. `warn` is called with the transactions that a new slot waits for.
@@ -177,15 +194,18 @@ impl DdlSession {
                 let sql = format!("begin;\n{}\ncommit", step.sql);
                 self.run_locking(&step.reason, &sql).await
             }
-            Runs::Alone => self.run_waiting(step, warn).await,
+            Runs::AtSource => match &self.standby {
+                Some(standby) => self.run_at_standby(standby, step, warn).await,
+                None => self.run_waiting(step, warn).await,
+            },
             Runs::AsReplication => self.run_replicating(step).await,
         }
     }
 
     /// Runs a command of the replication protocol.
     async fn run_replicating(&self, step: &Step) -> Result<(), Error> {
-        let name = self.address.stream_name();
-        let mut connection = Connection::open(&self.address, name, &[]).await?;
+        let name = self.source.stream_name();
+        let mut connection = Connection::open(&self.source, name, &[]).await?;
         let done = connection.command(step.sql.trim_end()).await;
         done.map_err(|failure| Error::Failed {
             action: step.reason.clone(),
@@ -243,15 +263,92 @@ impl DdlSession {
             if let Ok(done) = timeout(self.policy.report_after, &mut waiting).await {
                 return done.map_err(|error| Error::failed(&step.reason, &error));
             }
-            let sql = include_str!("../../sql/catalog/writers.sql");
-            let blockers = self.blocking(sql).await;
-            if !blockers.is_empty() && blockers != last {
-                warn(&format!(
-                    "still waiting for {} to commit or roll back: a slot begins when every transaction that was running has ended",
-                    list(&blockers)
-                ));
-                last = blockers;
+            self.warn_of_writers(&mut last, warn).await;
+        }
+    }
+
+    /// Warns which transactions a new slot waits for, unless these are the `last` that were warned of.
+    async fn warn_of_writers(&self, last: &mut Vec<Blocker>, warn: &(dyn Fn(&str) + Sync)) {
+        let blockers = self
+            .blocking(include_str!("../../sql/catalog/writers.sql"))
+            .await;
+        if !blockers.is_empty() && blockers != *last {
+            warn(&format!(
+                "still waiting for {} to commit or roll back: a slot begins when every transaction that was running has ended",
+                list(&blockers)
+            ));
+            *last = blockers;
+        }
+    }
+
+    /// Runs a step on the standby, when that has replayed everything up to now: a slot must be younger than its
+    /// publications. A new slot waits there until the primary notes in the WAL which transactions run, and an idle
+    /// primary does that only when it is asked.
+    async fn run_at_standby(
+        &self,
+        standby: &Client,
+        step: &Step,
+        warn: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), Error> {
+        let failed = |error| Error::failed(&step.reason, &error);
+        self.until_replayed(standby, &step.reason, warn).await?;
+        let sql = format!("set lock_timeout = 0;\n{}", step.sql);
+        let mut waiting = pin!(standby.batch_execute(&sql));
+        let (begun, mut last, mut may_ask) = (Instant::now(), Vec::new(), true);
+        loop {
+            if let Ok(done) = timeout(STANDBY_INTERVAL, &mut waiting).await {
+                return done.map_err(failed);
             }
+            let asked = self
+                .watcher
+                .query("select pg_log_standby_snapshot()", &[])
+                .await;
+            if let (Err(error), true) = (asked, may_ask) {
+                may_ask = false;
+                warn(&format!(
+                    "the primary notes every 15 s at most which transactions run, which the slot waits for, because it refuses to do it at once ({}); run there: grant execute on function pg_log_standby_snapshot() to this role",
+                    error_message(&error)
+                ));
+            }
+            if begun.elapsed() > self.policy.report_after {
+                self.warn_of_writers(&mut last, warn).await;
+            }
+        }
+    }
+
+    /// Waits until the standby has replayed what the primary has written so far.
+    async fn until_replayed(
+        &self,
+        standby: &Client,
+        action: &str,
+        warn: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), Error> {
+        let failed = |error| Error::failed(action, &error);
+        let end = "select pg_current_wal_flush_lsn()::text";
+        let row = self.client.query_one(end, &[]).await;
+        let end: String = row.and_then(|row| row.try_get(0)).map_err(failed)?;
+        let replayed = "select pg_last_wal_replay_lsn()::text where pg_is_in_recovery()";
+        let (begun, mut warned) = (Instant::now(), false);
+        loop {
+            let row = standby.query_opt(replayed, &[]).await.map_err(failed)?;
+            let at: Option<String> = row
+                .map(|row| row.try_get(0))
+                .transpose()
+                .map_err(failed)?
+                .flatten();
+            // It was promoted where there is none.
+            let Some(at) = at else { return Ok(()) };
+            let positions = at.parse::<Lsn>().ok().zip(end.parse::<Lsn>().ok());
+            if positions.is_none_or(|(at, end)| at >= end) {
+                return Ok(());
+            }
+            if begun.elapsed() > self.policy.report_after && !warned {
+                warned = true;
+                warn(&format!(
+                    "still waiting for the standby to replay the WAL of the primary up to {end}; it is at {at}"
+                ));
+            }
+            sleep(STANDBY_INTERVAL).await;
         }
     }
 

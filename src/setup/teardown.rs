@@ -26,17 +26,16 @@ const STALE_READER: Duration = Duration::from_secs(10);
 /// If somebody else reads the slot, keeps relations in the schema, or owns what is to be removed (nothing has been done
 /// then), a lock cannot be acquired, or Postgres refuses a statement.
 pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>, Error> {
-    let address = &config.database.address;
-    let session = DdlSession::open(address, "rowhook teardown", policy).await?;
+    let session = DdlSession::open(&config.database, "rowhook teardown", policy).await?;
     let turn = format!("select pg_advisory_lock({})", lock_key(config));
     session
         .run_locking("wait for a rowhook setup to end", &turn)
         .await?;
-    let facts = Facts::read(&session.client, config)
+    let facts = Facts::read(&session.client, session.standby.as_ref(), config)
         .await
         .map_err(|error| Error::failed("read the catalog", &error))?;
     let problems: Vec<_> = [
-        foreign_reader(config, &facts, address.stream_name()),
+        foreign_reader(config, &facts, config.database.source().stream_name()),
         other_relations(config, &facts),
     ]
     .into_iter()
@@ -124,18 +123,18 @@ async fn drop_slot(session: &DdlSession, config: &Config, slot: &Slot) -> Result
             });
         }
         session
-            .client
+            .at_source()
             .execute("select pg_terminate_backend($1)", &[&pid])
             .await
             .map_err(failed)?;
         sleep(Duration::from_millis(50)).await;
-        reader = Slot::read(&session.client, name)
+        reader = Slot::read(session.at_source(), name)
             .await
             .map_err(failed)?
             .and_then(|slot| slot.active_pid);
     }
     session
-        .client
+        .at_source()
         .execute("select pg_drop_replication_slot($1::text)", &[name])
         .await
         .map_err(failed)?;

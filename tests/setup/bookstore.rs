@@ -87,6 +87,7 @@ pub fn config(url: &str, slot: &str) -> Config {
     Config {
         path: "hooks.toml".into(),
         database: Database {
+            standby: None,
             address: Address::parse(url).unwrap(),
             slot: slot.into(),
             publication: "rowhook".into(),

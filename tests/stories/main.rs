@@ -53,6 +53,7 @@ mod sessions;
 mod shaping;
 mod signed_messages;
 mod signing;
+mod standby_source;
 mod tables;
 mod tracing;
 mod truncate;

@@ -400,9 +400,12 @@ impl Admin {
 
     /// Waits while more than [`MAX_LAG`] is unconfirmed.
     async fn wait_for_confirmation(&self) -> Result<()> {
-        let slot = &self.config.database.slot;
+        let database = &self.config.database;
+        let standby = database.connect_standby("rowhook backfill").await;
+        let standby = standby.context("look at the slot")?;
+        let source = standby.as_ref().unwrap_or(&self.client);
         loop {
-            let found = Slot::read(&self.client, slot).await;
+            let found = Slot::read(source, &database.slot).await;
             let lag = found.context("look at the slot")?.and_then(|slot| slot.lag);
             if lag.is_none_or(|lag| lag < MAX_LAG) {
                 return Ok(());

@@ -330,8 +330,9 @@ fn explain(failure: Failure, slot: &str) -> Error {
         "55006" => Error::Occupied {
             slot: slot.to_owned(),
         },
-        // Classes of connection errors, lack of resources and operator intervention: they pass.
-        code if ["08", "53", "57"]
+        // Classes of connection errors, conflicts with what a standby replays, lack of resources and operator
+        // intervention: they pass, or are found to be a gap.
+        code if ["08", "40", "53", "57"]
             .iter()
             .any(|class| code.starts_with(class)) =>
         {

@@ -13,8 +13,10 @@ use crate::{
 /// The state of a database, as far as it matters to the configuration.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The server, and the session that read this.
+    /// The server that is written to, and the session that read this.
     pub server: Server,
+    /// The server that changes are read from, where that is another.
+    pub standby: Option<Server>,
     /// The role of the session.
     pub role: Role,
     /// The tables that the configuration names and the hook table, those that exist.
@@ -23,7 +25,8 @@ pub struct Facts {
     pub names: Vec<TableName>,
     /// Those of rowhook's two publications that exist.
     pub publications: Vec<Publication>,
-    /// The slot of the configuration's name, which may be one of another database; `None` if there is none.
+    /// The slot of the configuration's name where changes are read, which may be one of another database; `None` if
+    /// there is none.
     pub slot: Option<Slot>,
     /// The schema of rowhook's own tables; `None` if it does not exist.
     pub schema: Option<Schema>,
@@ -44,6 +47,8 @@ pub struct Server {
     pub wal_level: String,
     /// Whether it is a standby.
     pub in_recovery: bool,
+    /// When it was started, by which it is told from its standbys.
+    pub started: String,
     /// `max_replication_slots`
     pub max_slots: i32,
     /// How many slots exist.
@@ -317,6 +322,11 @@ pub fn hook_table(config: &Config) -> TableName {
 }
 
 impl Facts {
+    /// The server that changes are read from.
+    pub fn source(&self) -> &Server {
+        self.standby.as_ref().unwrap_or(&self.server)
+    }
+
     /// The table of this name, if it exists and the configuration names it.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == *name)

@@ -16,27 +16,45 @@ use crate::{
 };
 
 impl Facts {
-    /// Reads the state of a database. It needs no privileges: what the role may not see is missing.
+    /// Reads the state of a database. It needs no privileges: what the role may not see is missing. `standby` is a
+    /// session with the server that changes are read from, where that is another.
     ///
     /// # Errors
     /// If a query fails.
-    pub async fn read(client: &Client, config: &Config) -> Result<Self, tokio_postgres::Error> {
-        let session = client
-            .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
-            .await?;
+    pub async fn read(
+        client: &Client,
+        standby: Option<&Client>,
+        config: &Config,
+    ) -> Result<Self, tokio_postgres::Error> {
+        let session = read_session(client).await?;
         let (names, tables) = read_tables(client, config).await?;
         let schema = read_schema(client, &config.database.schema).await?;
         Ok(Self {
             role: role(&session)?,
             server: server(&session, read_product(client).await?)?,
+            standby: read_standby(standby).await?,
             tables,
             names,
             publications: read_publications(client, config).await?,
-            slot: Slot::read(client, &config.database.slot).await?,
+            slot: Slot::read(standby.unwrap_or(client), &config.database.slot).await?,
             progress: read_progress(client, config, schema.as_ref()).await?,
             schema,
         })
     }
+}
+
+/// Reads the server, the session with it and its role.
+async fn read_session(client: &Client) -> Result<Row, tokio_postgres::Error> {
+    let sql = include_str!("../../../sql/catalog/server.sql");
+    client.query_one(sql, &[]).await
+}
+
+async fn read_standby(client: Option<&Client>) -> Result<Option<Server>, tokio_postgres::Error> {
+    let Some(client) = client else {
+        return Ok(None);
+    };
+    let session = read_session(client).await?;
+    server(&session, read_product(client).await?).map(Some)
 }
 
 /// Reads which managed service runs the server.
@@ -54,15 +72,14 @@ impl Facts {
     /// If a query fails.
     pub(in crate::setup) async fn read_position(
         client: &Client,
+        standby: Option<&Client>,
         config: &Config,
     ) -> Result<(Server, Option<Slot>, Option<Progress>), tokio_postgres::Error> {
-        let session = client
-            .query_one(include_str!("../../../sql/catalog/server.sql"), &[])
-            .await?;
+        let session = read_session(client).await?;
         let schema = read_schema(client, &config.database.schema).await?;
         Ok((
             server(&session, None)?,
-            Slot::read(client, &config.database.slot).await?,
+            Slot::read(standby.unwrap_or(client), &config.database.slot).await?,
             read_progress(client, config, schema.as_ref()).await?,
         ))
     }
@@ -75,6 +92,7 @@ fn server(row: &Row, product: Option<Product>) -> Result<Server, tokio_postgres:
         version_name: row.try_get("version_name")?,
         wal_level: row.try_get("wal_level")?,
         in_recovery: row.try_get("in_recovery")?,
+        started: row.try_get("started")?,
         max_slots: row.try_get("max_slots")?,
         used_slots: row.try_get("used_slots")?,
         max_senders: row.try_get("max_senders")?,

@@ -3,7 +3,10 @@
 use tokio_postgres::{Client, Row};
 
 use super::finding::{Finding, Topic};
-use crate::{config::Config, setup::catalog::Facts};
+use crate::{
+    config::Config,
+    setup::catalog::{Facts, Server},
+};
 
 /// What decides about it.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +86,9 @@ fn findings(config: &Config, facts: &Facts, failover: &Failover) -> Vec<Finding>
             "run: alter system set idle_replication_slot_timeout = 0; select pg_reload_conf(); or see that rowhook is never away for so long",
         ));
     }
-    if facts.server.in_recovery {
+    if let Some(standby) = facts.standby.as_ref().filter(|standby| standby.in_recovery) {
+        findings.extend(of_source(config, facts, standby, failover));
+    } else if facts.server.in_recovery {
         findings.extend(of_standby(config, facts, failover));
     } else {
         findings.extend(of_primary(config, facts, failover));
@@ -166,6 +171,43 @@ fn of_primary(config: &Config, facts: &Facts, failover: &Failover) -> Vec<Findin
         findings.push(Finding::ok(
             Topic::Server,
             format!("{all}: the slot {slot} is copied, and a promoted standby goes on with it"),
+        ));
+    }
+    findings
+}
+
+/// What the slot needs of the standby that it is on.
+fn of_source(
+    config: &Config,
+    facts: &Facts,
+    standby: &Server,
+    failover: &Failover,
+) -> Vec<Finding> {
+    let slot = &config.database.slot;
+    let warn = |what: String, remedy: &str| Finding::warn(Topic::Server, what).remedy(remedy);
+    let mut findings = vec![Finding::ok(
+        Topic::Server,
+        format!(
+            "changes are read from a standby, Postgres {}",
+            standby.version_name
+        ),
+    )];
+    if failover.feedback.as_deref() == Some("off") {
+        findings.push(warn(
+            format!("hot_standby_feedback is off on the standby: the primary removes old rows of its catalog that the slot {slot} needs, and Postgres then invalidates the slot"),
+            "run on the standby: alter system set hot_standby_feedback = on; select pg_reload_conf()",
+        ));
+    }
+    if failover.primary_slot.as_deref() == Some("") {
+        findings.push(warn(
+            format!("the standby has no slot of its own on the primary: while it is not connected, the primary removes what the slot {slot} needs"),
+            "run on the primary: select pg_create_physical_replication_slot('standby_1'); and on the standby: alter system set primary_slot_name = 'standby_1'; select pg_reload_conf()",
+        ));
+    }
+    if config.database.failover && facts.server.copies_slots() {
+        findings.push(Finding::note(
+            Topic::Server,
+            format!("the slot {slot} is on this standby alone, and goes on where it is promoted; other standbys do not copy it"),
         ));
     }
     findings

@@ -43,7 +43,11 @@ pub async fn check(
         Ok(client) => client,
         Err(error) => return vec![Finding::fatal(Topic::Connection, error.to_string())],
     };
-    let facts = match Facts::read(&client, config).await {
+    let standby = match config.database.connect_standby("rowhook check").await {
+        Ok(standby) => standby,
+        Err(error) => return vec![Finding::fatal(Topic::Connection, error.to_string())],
+    };
+    let facts = match Facts::read(&client, standby.as_ref(), config).await {
         Ok(facts) => facts,
         Err(error) => {
             let what = format!(
@@ -54,9 +58,10 @@ pub async fn check(
         }
     };
     let mut findings = server::connection(address, &facts);
-    findings.push(replication(address, &facts).await);
+    findings.push(replication(config.database.source(), &facts).await);
     findings.extend(server::server(config, &facts));
-    findings.extend(failover::failover(&client, config, &facts).await);
+    let source = standby.as_ref().unwrap_or(&client);
+    findings.extend(failover::failover(source, config, &facts).await);
     findings.extend(server::privileges(&facts));
     findings.extend(setup(config, &facts));
     findings.extend(server::slot(config, &facts));
@@ -123,7 +128,7 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
         };
         Finding::new(level, Topic::Connection, error.to_string())
     };
-    if plan::wrong_wal_level(&facts.server).is_some() {
+    if plan::wrong_wal_level(facts.source()).is_some() {
         return Finding::note(
             Topic::Connection,
             "whether a replication session can be opened shows when wal_level is logical",

@@ -73,11 +73,20 @@ pub(super) fn server(config: &Config, facts: &Facts) -> Vec<Finding> {
         Some(wrong) => problem(wrong),
         None => Finding::ok(Topic::Server, format!("wal_level is {}", server.wal_level)),
     });
-    findings.extend(plan::standby(server).map(problem));
+    findings.extend(
+        facts
+            .standby
+            .as_ref()
+            .and_then(plan::wrong_wal_level_at_standby)
+            .map(problem),
+    );
+    findings.extend(plan::at_standby(facts).map(problem));
     findings.extend(
         plan::counted_as_standby(config, facts)
             .map(|counted| Finding::fatal(Topic::Server, counted.to_string())),
     );
+    // The slot and whoever reads it are there.
+    let server = facts.source();
     if facts.slot.is_none() && server.used_slots >= server.max_slots {
         findings.push(
             Finding::fatal(

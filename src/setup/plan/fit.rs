@@ -16,7 +16,8 @@ use crate::{
 
 /// All such conflicts; empty if a plan can be made.
 pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
-    let mut problems = missing_tables(config, facts);
+    let mut problems: Vec<Problem> = unfit_standby(facts).into_iter().collect();
+    problems.extend(missing_tables(config, facts));
     problems.extend(unfit_hook_table(config, facts));
     problems.extend(hidden_hooks(config, facts));
     problems.extend(unfit_schema(config, facts));
@@ -119,9 +120,43 @@ pub fn hidden_hooks(config: &Config, facts: &Facts) -> Option<Problem> {
 }
 
 /// Whether commits would wait for our stream: a WAL sender of a logical slot counts as a synchronous standby too.
+/// On a standby nothing is committed that could wait.
 pub fn counted_as_standby(config: &Config, facts: &Facts) -> Option<Counted> {
-    let setting = &facts.server.synchronous_standby_names;
-    standby::counts(setting, config.database.address.stream_name())
+    let source = facts.source();
+    let setting = Some(&source.synchronous_standby_names).filter(|_| !source.in_recovery)?;
+    standby::counts(setting, config.database.source().stream_name())
+}
+
+/// The first version of Postgres whose standbys can be read by logical replication.
+pub(in crate::setup) const READS_STANDBYS: i32 = 160_000;
+
+/// Why changes cannot be read from the standby of `[database] url`, or must not be, because what we note on the primary
+/// would not be about them.
+pub fn unfit_standby(facts: &Facts) -> Option<Problem> {
+    let (standby, primary) = (facts.standby.as_ref()?, &facts.server);
+    let problem = |what: String, remedy: &str| Some(Problem::new(what, remedy));
+    if standby.system_identifier != primary.system_identifier {
+        return problem(
+            "the server of [database] url is no standby of that of primary_url: they are two clusters".into(),
+            "give in primary_url the primary that it follows",
+        );
+    }
+    if !standby.in_recovery && standby.started != primary.started {
+        return problem(
+            "the server of [database] url is no standby any more, and takes writes itself".into(),
+            "give in primary_url the server that takes writes now, or all hosts and target_session_attrs=read-write",
+        );
+    }
+    if standby.in_recovery && standby.version < READS_STANDBYS {
+        return problem(
+            format!(
+                "Postgres {} cannot be read at a standby, as 16 and newer can",
+                standby.version_name
+            ),
+            "give the primary in [database] url, and leave primary_url out",
+        );
+    }
+    None
 }
 
 fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {

@@ -20,13 +20,16 @@ use crate::postgres::{TableName, quote};
 use self::step::CREATE_SLOT;
 
 pub use self::{
-    fit::{counted_as_standby, hidden_hooks, unfit_slot},
+    fit::{counted_as_standby, hidden_hooks, unfit_slot, unfit_standby},
     precondition::unmet_preconditions,
     problem::{Problem, Refused},
     step::{Runs, Step},
 };
 pub(super) use self::{
-    precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
+    precondition::{
+        at_standby, may_not_create, may_not_replicate, not_owned, wrong_wal_level,
+        wrong_wal_level_at_standby,
+    },
     publication::{full_asked, full_wanted, identified, is_followed},
 };
 
@@ -77,7 +80,12 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
                 "begin;\nset local lock_timeout = '2s';\n{}\n{sql}\ncommit;\n",
                 one_at_a_time(config)
             )),
-            Runs::Alone => script.push_str(&format!("{sql}\n")),
+            // psql is with the server that is written to.
+            Runs::AtSource | Runs::AsReplication if facts.standby.is_some() => {
+                script.push_str(&comment(AT_STANDBY));
+                script.extend(sql.lines().map(comment));
+            }
+            Runs::AtSource => script.push_str(&format!("{sql}\n")),
             // psql speaks the replication protocol too, in a session of its own. Such a step is the last.
             Runs::AsReplication => {
                 let database = &facts.server.database;
@@ -92,6 +100,9 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     }
     script
 }
+
+/// How a step is run by hand on the standby that changes are read from.
+const AT_STANDBY: &str = "Not here, but on the standby of [database] url, when it has replayed what is above. It goes on when this is called here meanwhile: select pg_log_standby_snapshot();";
 
 /// A comment of one line. Line breaks are removed, because what follows one in a name would be run as SQL.
 fn comment(text: &str) -> String {
@@ -236,7 +247,7 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
 
 fn slot(config: &Config, facts: &Facts) -> Option<Step> {
     let name = &config.database.slot;
-    let copied = config.database.failover && facts.server.copies_slots();
+    let copied = config.database.failover && facts.source().copies_slots();
     let slot = quote::text(name);
     let Some(found) = &facts.slot else {
         let failover = if copied { ", failover => true" } else { "" };
@@ -245,11 +256,11 @@ fn slot(config: &Config, facts: &Facts) -> Option<Step> {
                 "the slot {name}: changes are kept from here on until rowhook has read them"
             ),
             sql: format!("select {CREATE_SLOT}({slot}, 'pgoutput'{failover});\n"),
-            runs: Runs::Alone,
+            runs: Runs::AtSource,
         });
     };
     // Whoever reads a slot keeps others from altering it.
-    let wrong = facts.server.copies_slots() && found.failover != copied;
+    let wrong = facts.source().copies_slots() && found.failover != copied;
     (wrong && found.active_pid.is_none()).then(|| Step {
         reason: match copied {
             true => format!("the slot {name} is copied by standbys from here on"),

@@ -1,6 +1,7 @@
 //! What the server and the role must allow before a plan can be carried out.
 
 use super::{
+    fit::READS_STANDBYS,
     problem::Problem,
     step::{CREATE_SLOT, Step},
 };
@@ -20,7 +21,8 @@ pub fn unmet_preconditions(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
     let makes_schema = makes("create schema ") || makes("create publication ");
     [
         wrong_wal_level(server),
-        standby(server),
+        facts.standby.as_ref().and_then(wrong_wal_level_at_standby),
+        at_standby(facts),
         may_not_replicate(role, server).filter(|_| makes(CREATE_SLOT)),
         may_not_create(role, server).filter(|_| makes_schema),
     ]
@@ -95,14 +97,38 @@ fn allows_decoding(wal_level: &str, version: i32) -> bool {
     }
 }
 
-/// The problem that the server is a standby, if it is.
-pub(crate) fn standby(server: &Server) -> Option<Problem> {
-    server.in_recovery.then(|| {
+/// The same of the standby that changes are read from.
+pub(crate) fn wrong_wal_level_at_standby(standby: &Server) -> Option<Problem> {
+    (!allows_decoding(&standby.wal_level, standby.version)).then(|| {
         Problem::new(
-            "this server is a standby",
-            "give the primary in [database] url",
+            format!(
+                "wal_level is {} on the standby, and must be logical there and on the primary",
+                standby.wal_level
+            ),
+            "set wal_level = logical on the standby too, and restart it",
         )
     })
+}
+
+/// The problem that the server that is to be written to is a standby, if it is.
+pub(crate) fn at_standby(facts: &Facts) -> Option<Problem> {
+    let server = &facts.server;
+    server
+        .in_recovery
+        .then(|| match (&facts.standby, server.version) {
+            (Some(_), _) => Problem::new(
+                "the server of [database] primary_url is a standby",
+                "give the primary there, or all hosts and target_session_attrs=read-write",
+            ),
+            (None, READS_STANDBYS..) => Problem::new(
+                "this server is a standby",
+                "give the primary in [database] url; to read from this standby, leave url and give the primary in primary_url",
+            ),
+            (None, _) => Problem::new(
+                "this server is a standby, which cannot be read before Postgres 16",
+                "give the primary in [database] url",
+            ),
+        })
 }
 
 /// The other remedy for a missing privilege.

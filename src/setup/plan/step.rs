@@ -16,9 +16,10 @@ pub struct Step {
 pub enum Runs {
     /// In a transaction of their own, so that locks are held briefly.
     InTransaction,
-    /// Outside of a transaction, because Postgres does not create a slot in a transaction that has written.
-    Alone,
-    /// As a command of the replication protocol, in a session of that.
+    /// Where the slot is, and outside of a transaction, because Postgres does not create a slot in a transaction that
+    /// has written.
+    AtSource,
+    /// As a command of the replication protocol, in a session of that where the slot is.
     AsReplication,
 }
 
