@@ -11,6 +11,8 @@ use super::TableName;
 #[derive(Debug, Clone, Default)]
 pub struct Followed {
     oids: Arc<Mutex<HashMap<TableName, u32>>>,
+    /// Tables that are gone. The stream may still tell of them, under any name that they had.
+    gone: Arc<Mutex<HashMap<u32, TableName>>>,
     leaving: Arc<Mutex<HashSet<TableName>>>,
 }
 
@@ -20,11 +22,22 @@ impl Followed {
         self.lock().insert(name, oid)
     }
 
-    /// The configured name of a table.
+    /// The configured name of a table, also of one that is gone.
     pub fn name(&self, oid: u32) -> Option<TableName> {
         let oids = self.lock();
         let found = oids.iter().find(|(_, known)| **known == oid);
-        found.map(|(name, _)| name.clone())
+        let found = found.map(|(name, _)| name.clone());
+        found.or_else(|| self.lock_gone().get(&oid).cloned())
+    }
+
+    /// The table that a name stands for.
+    pub fn oid(&self, name: &TableName) -> Option<u32> {
+        self.lock().get(name).copied()
+    }
+
+    /// This table stood for the name when it was dropped.
+    pub fn bury(&self, name: TableName, oid: u32) {
+        self.lock_gone().insert(oid, name);
     }
 
     /// Is it known which table the name stands for?
@@ -56,6 +69,10 @@ impl Followed {
         // Nothing that is done under the lock can panic.
         self.oids.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lock_gone(&self) -> MutexGuard<'_, HashMap<u32, TableName>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +87,13 @@ mod tests {
         assert_eq!(followed.name(5), Some(book()));
         assert_eq!(followed.put(book(), 6), Some(5));
         assert_eq!((followed.name(5), followed.name(6)), (None, Some(book())));
+        assert_eq!(followed.oids(), [6]);
+        assert_eq!(followed.oid(&book()), Some(6));
+        followed.bury(book(), 5);
+        assert_eq!(
+            (followed.name(5), followed.name(6)),
+            (Some(book()), Some(book()))
+        );
         assert_eq!(followed.oids(), [6]);
     }
 }

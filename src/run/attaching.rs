@@ -151,6 +151,10 @@ impl<'a> Attaching<'a> {
         reader.learn_published(&control).await?;
         reader.learn_message_key().await?;
         control::limit_waits(&control).await?;
+        let learned = self
+            .tables
+            .learn(&control, &self.context, reader.followed());
+        learned.await.context("look at the tables of events")?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);
         tracing::info!(slot = self.context.slot(), flushed = %identity.flushed, "attached");

@@ -69,12 +69,13 @@ async fn take_steps(
 
 /// Moves tables to the publications where they belong, and sets the replica identity that the
 /// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
-/// now.
+/// now. `oid` tells which table a name stands for: another one that has the name by now is left alone.
 pub async fn publish(
     config: &Config,
     policy: LockPolicy,
     tables: &[TableName],
     facts: &Facts,
+    oid: &(dyn Fn(&TableName) -> Option<u32> + Sync),
 ) -> Vec<(TableName, Result<String, Error>)> {
     let mut done = Vec::new();
     let mut session = None;
@@ -89,7 +90,11 @@ pub async fn publish(
                 none => none.insert(turn_of(config, policy).await?),
             };
             for step in &steps {
-                session.run(step, &|_| {}).await?;
+                let mut step = step.clone();
+                if let Some(oid) = oid(name) {
+                    step.sql += &plan::guard(name, oid);
+                }
+                session.run(&step, &|_| {}).await?;
             }
             Ok(last.reason.clone())
         };

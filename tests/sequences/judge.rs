@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{OWNERS, is_full, world::Sequence};
 
 /// A row that moves from a partition to another is one `updated`, and not `deleted` and `created`.
-const MOVES_ARE_UPDATES: bool = false;
+const MOVES_ARE_UPDATES: bool = true;
 /// How many faults of a kind are printed.
 const PRINTED: usize = 1;
 
