@@ -247,6 +247,11 @@ impl<'a> Attaching<'a> {
                 tracing::warn!("not everything could be set up: {refused}");
                 Ok(())
             }
+            // The tables are looked at again while we are attached.
+            Err(locked @ crate::setup::Error::Locked { .. }) if facts.slot.is_some() => {
+                tracing::warn!("not everything could be set up, tried again later: {locked}");
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

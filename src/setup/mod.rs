@@ -28,7 +28,7 @@ pub use self::session::{Blocker, Error, LockPolicy};
 ///
 /// # Errors
 /// If a person must change something first, a lock cannot be acquired, or Postgres refuses a step. The steps before it
-/// stay done.
+/// stay done, and where there is a slot already, those that do not need the lock are taken too.
 pub async fn setup(
     config: &Config,
     policy: LockPolicy,
@@ -60,11 +60,18 @@ async fn take_steps(
     if !unmet.is_empty() {
         return Err(Refused(unmet).into());
     }
+    let mut locked = None;
     for step in steps {
-        session.run(&step, warn).await?;
-        done.push(step);
+        match session.run(&step, warn).await {
+            Ok(()) => done.push(step),
+            // A slot must not begin before its publications are whole. Where it is there, one table waits alone.
+            Err(error @ Error::Locked { .. }) if facts.slot.is_some() => {
+                locked = locked.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(())
+    locked.map_or(Ok(()), Err)
 }
 
 /// Moves tables to the publications where they belong, and sets the replica identity that the

@@ -184,8 +184,8 @@ pub(super) fn publishing(config: &Config, facts: &Facts, name: &TableName) -> Ve
     steps
 }
 
-/// SQL that fails where the name is not that of this table. It belongs behind statements that lock the table, which then
-/// keeps its name until they are committed.
+/// SQL that fails where the name is not that of this table. It belongs behind statements that lock the table, which
+/// then keeps its name until they are committed.
 pub(super) fn guard(name: &TableName, oid: u32) -> String {
     let text = quote::text(&quote::table(name));
     let body = format!(
