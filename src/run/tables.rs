@@ -189,12 +189,14 @@ impl TableWatch {
                 continue;
             };
             // Until now the name stood for another table.
-            if let Some(previous) = followed.put(name.clone(), table.oid)
-                && previous != table.oid
-            {
-                if !tables.iter().any(|table| table.oid == previous) {
-                    followed.bury(name.clone(), previous);
-                }
+            let previous = followed.oid(name).filter(|previous| *previous != table.oid);
+            if let Some(previous) = previous {
+                let later = tables.iter().find(|table| table.oid == previous);
+                let later = later.map(|table| table.name.clone());
+                followed.replaced(name.clone(), previous, later);
+            }
+            followed.put(name.clone(), table.oid);
+            if previous.is_some() {
                 self.tell_replaced(context, name);
             }
         }
@@ -246,7 +248,7 @@ fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followe
             && !names.contains(&table.name)
             && table.name != hooks
             && Some(&table.name) != owners
-            && followed.name(table.oid).is_none()
+            && followed.name(table.oid, &table.name).is_none()
     };
     let gone = names.iter().filter(|name| {
         let is_there = tables.iter().any(|table| table.name == **name);
