@@ -13,7 +13,6 @@ mod bad_input;
 mod batching;
 mod browser;
 mod casts;
-mod chaos;
 mod console;
 mod contents;
 mod delivering;
