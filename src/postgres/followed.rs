@@ -11,6 +11,9 @@ use super::TableName;
 #[derive(Debug, Clone, Default)]
 pub struct Followed {
     oids: Arc<Mutex<HashMap<TableName, u32>>>,
+    /// What tables stood for before others took their places, and what they are called since. The stream may still tell
+    /// of before, under any other name.
+    former: Arc<Mutex<HashMap<u32, (TableName, Option<TableName>)>>>,
     leaving: Arc<Mutex<HashSet<TableName>>>,
 }
 
@@ -20,16 +23,32 @@ impl Followed {
         self.lock().insert(name, oid)
     }
 
-    /// The configured name of a table.
-    pub fn name(&self, oid: u32) -> Option<TableName> {
+    /// The configured name of a table that the stream calls `called`.
+    pub fn name(&self, oid: u32, called: &TableName) -> Option<TableName> {
         let oids = self.lock();
         let found = oids.iter().find(|(_, known)| **known == oid);
-        found.map(|(name, _)| name.clone())
+        let found = found.map(|(name, _)| name.clone());
+        found.or_else(|| {
+            let former = self.lock_former();
+            let (name, later) = former.get(&oid)?;
+            (later.as_ref() != Some(called)).then(|| name.clone())
+        })
+    }
+
+    /// The table that a name stands for.
+    pub fn oid(&self, name: &TableName) -> Option<u32> {
+        self.lock().get(name).copied()
     }
 
     /// Is it known which table the name stands for?
     pub fn has(&self, name: &TableName) -> bool {
         self.lock().contains_key(name)
+    }
+
+    /// This table stands for the name until another one is put in its place, which comes next. It is called `later`
+    /// then; `None`: it is gone.
+    pub fn replaced(&self, name: TableName, oid: u32, later: Option<TableName>) {
+        self.lock_former().insert(oid, (name, later));
     }
 
     /// The oids of all tables.
@@ -56,6 +75,10 @@ impl Followed {
         // Nothing that is done under the lock can panic.
         self.oids.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lock_former(&self) -> MutexGuard<'_, HashMap<u32, (TableName, Option<TableName>)>> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -66,10 +89,19 @@ mod tests {
     fn a_name_stands_for_the_last_table_that_had_it() {
         let followed = Followed::default();
         let book = || TableName::public("book");
+        let old = || TableName::public("book_old");
         assert_eq!(followed.put(book(), 5), None);
-        assert_eq!(followed.name(5), Some(book()));
+        assert_eq!(followed.name(5, &old()), Some(book()));
         assert_eq!(followed.put(book(), 6), Some(5));
-        assert_eq!((followed.name(5), followed.name(6)), (None, Some(book())));
+        assert_eq!(followed.name(5, &old()), None);
+        assert_eq!(followed.name(6, &book()), Some(book()));
+        assert_eq!((followed.oids(), followed.oid(&book())), (vec![6], Some(6)));
+        // It went on under another name: under that one it is not heard, and under those before it is.
+        followed.replaced(book(), 5, Some(old()));
+        assert_eq!(followed.name(5, &old()), None);
+        assert_eq!(followed.name(5, &TableName::public("volume")), Some(book()));
+        followed.replaced(book(), 5, None);
+        assert_eq!(followed.name(5, &old()), Some(book()));
         assert_eq!(followed.oids(), [6]);
     }
 }

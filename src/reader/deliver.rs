@@ -400,7 +400,9 @@ impl Reader {
         let mut spent = 0;
         for of_owner in asking.chunk_by(|one, two| one.owner == two.owner) {
             let owner = of_owner.first().and_then(|hook| hook.owner.as_ref());
-            let mut left = self.allowances.take(owner, of_owner.len() as u64);
+            let mut left =
+                self.allowances
+                    .take(owner, of_owner.len() as u64, Instant::now().into_std());
             for hook in of_owner {
                 let before = left;
                 match self.filter_wants(hook, event, &facts, &mut left) {
@@ -414,7 +416,8 @@ impl Reader {
                     yield_now().await;
                 }
             }
-            self.allowances.give_back(owner, left);
+            self.allowances
+                .give_back(owner, left, Instant::now().into_std());
         }
         chosen
     }

@@ -137,7 +137,7 @@ impl Reader {
         };
         // A table of events that was renamed goes on under its old name.
         if !is_known(&relation.table())
-            && let Some(name) = self.followed.name(relation.oid)
+            && let Some(name) = self.followed.name(relation.oid, &relation.table())
         {
             (relation.schema, relation.name) = (name.schema, name.name);
         }

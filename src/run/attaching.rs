@@ -153,6 +153,10 @@ impl<'a> Attaching<'a> {
         reader.learn_published(&sessions.control).await?;
         reader.learn_message_key().await?;
         sessions.limit_waits().await?;
+        let learned = self
+            .tables
+            .learn(&sessions.control, &self.context, reader.followed());
+        learned.await.context("look at the tables of events")?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);
         tracing::info!(slot = self.context.slot(), flushed = %identity.flushed, "attached");
@@ -245,6 +249,11 @@ impl<'a> Attaching<'a> {
             }
             Err(crate::setup::Error::Refused(refused)) if self.loaded.is_some() => {
                 tracing::warn!("not everything could be set up: {refused}");
+                Ok(())
+            }
+            // The tables are looked at again while we are attached.
+            Err(locked @ crate::setup::Error::Locked { .. }) if facts.slot.is_some() => {
+                tracing::warn!("not everything could be set up, tried again later: {locked}");
                 Ok(())
             }
             Err(error) => Err(error.into()),

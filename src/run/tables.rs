@@ -83,6 +83,23 @@ impl TableWatch {
         }
     }
 
+    /// Learns which table each name stands for. Done before the stream is read: a table may be renamed at once.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(super) async fn learn(
+        &self,
+        client: &Client,
+        context: &SessionContext<'_>,
+        followed: &Followed,
+    ) -> Result<(), Error> {
+        let names = published_tables(context.config);
+        let tables = read(client, context, &names, &followed.oids()).await?;
+        self.follow(context, &names, &tables, followed);
+        follow_renamed(context.config, &names, &tables, followed);
+        Ok(())
+    }
+
     /// Looks at the tables. Returns one of which the stream does not know the partitions any more, if there is one.
     async fn look(
         &mut self,
@@ -115,7 +132,11 @@ impl TableWatch {
             for name in all.iter().filter(unfit) {
                 followed.leave(name.clone());
             }
-            let mended = publish(config, LockPolicy::default(), &all, &facts).await;
+            // A table that was created since the first look is known before its changes come, under whatever name.
+            let newest = read(client, context, &names, &followed.oids()).await?;
+            self.follow(context, &names, &newest, followed);
+            let policy = LockPolicy::default();
+            let mended = publish(config, policy, &all, &facts, &|name| followed.oid(name)).await;
             let mut is_changed = false;
             for (name, result) in mended {
                 match result {
@@ -140,9 +161,6 @@ impl TableWatch {
                 }
             }
             if is_changed {
-                // Another table may have been published than the one that was seen first, and be renamed next.
-                let published = read(client, context, &names, &followed.oids()).await?;
-                self.follow(context, &names, &published, followed);
                 facts = Facts::read(client, None, config).await?;
             }
         }
@@ -171,9 +189,14 @@ impl TableWatch {
                 continue;
             };
             // Until now the name stood for another table.
-            if let Some(previous) = followed.put(name.clone(), table.oid)
-                && previous != table.oid
-            {
+            let previous = followed.oid(name).filter(|previous| *previous != table.oid);
+            if let Some(previous) = previous {
+                let later = tables.iter().find(|table| table.oid == previous);
+                let later = later.map(|table| table.name.clone());
+                followed.replaced(name.clone(), previous, later);
+            }
+            followed.put(name.clone(), table.oid);
+            if previous.is_some() {
                 self.tell_replaced(context, name);
             }
         }
@@ -225,7 +248,7 @@ fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followe
             && !names.contains(&table.name)
             && table.name != hooks
             && Some(&table.name) != owners
-            && followed.name(table.oid).is_none()
+            && followed.name(table.oid, &table.name).is_none()
     };
     let gone = names.iter().filter(|name| {
         let is_there = tables.iter().any(|table| table.name == **name);

@@ -28,7 +28,7 @@ pub use self::session::{Blocker, Error, LockPolicy};
 ///
 /// # Errors
 /// If a person must change something first, a lock cannot be acquired, or Postgres refuses a step. The steps before it
-/// stay done.
+/// stay done, and where there is a slot already, those that do not need the lock are taken too.
 pub async fn setup(
     config: &Config,
     policy: LockPolicy,
@@ -60,21 +60,29 @@ async fn take_steps(
     if !unmet.is_empty() {
         return Err(Refused(unmet).into());
     }
+    let mut locked = None;
     for step in steps {
-        session.run(&step, warn).await?;
-        done.push(step);
+        match session.run(&step, warn).await {
+            Ok(()) => done.push(step),
+            // A slot must not begin before its publications are whole. Where it is there, one table waits alone.
+            Err(error @ Error::Locked { .. }) if facts.slot.is_some() => {
+                locked = locked.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(())
+    locked.map_or(Ok(()), Err)
 }
 
 /// Moves tables to the publications where they belong, and sets the replica identity that the
 /// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
-/// now.
+/// now. `oid` tells which table a name stands for: another one that has the name by now is left alone.
 pub async fn publish(
     config: &Config,
     policy: LockPolicy,
     tables: &[TableName],
     facts: &Facts,
+    oid: &(dyn Fn(&TableName) -> Option<u32> + Sync),
 ) -> Vec<(TableName, Result<String, Error>)> {
     let mut done = Vec::new();
     let mut session = None;
@@ -89,7 +97,11 @@ pub async fn publish(
                 none => none.insert(turn_of(config, policy).await?),
             };
             for step in &steps {
-                session.run(step, &|_| {}).await?;
+                let mut step = step.clone();
+                if let Some(oid) = oid(name) {
+                    step.sql += &plan::guard(name, oid);
+                }
+                session.run(&step, &|_| {}).await?;
             }
             Ok(last.reason.clone())
         };

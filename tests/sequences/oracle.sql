@@ -20,7 +20,11 @@ create table oracle.log (
     identity "char" not null default 'n',
     -- The columns that the stream leaves out.
     generated text[] not null default '{}',
-    in_savepoint boolean not null default false
+    in_savepoint boolean not null default false,
+    xid text not null default pg_current_xact_id()::text,
+    -- What a change of a table altered that generated columns are computed from: columns as they were called first, or
+    -- "table" where another one has taken its place.
+    altered text[] not null default '{}'
 );
 -- Whose each shelf is. A shelf that is deleted leads to its owner until the transaction ends.
 create table oracle.shelf (

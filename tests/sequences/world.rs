@@ -254,6 +254,7 @@ impl World {
         let tables = &mut self.tables;
         let world = self.number;
         let book = tables.book.clone();
+        let mut altered = "";
         let (role, sql) = match random.random_range(0..11) {
             0 => {
                 tables.has_extra = !tables.has_extra;
@@ -267,12 +268,14 @@ impl World {
                 let from = tables.notes;
                 tables.notes = if from == "notes" { "remarks" } else { "notes" };
                 let to = tables.notes;
+                altered = "notes";
                 ("book", format!("alter table {book} rename {from} to {to}"))
             }
             2 => {
                 let from = tables.n;
                 tables.n = if from == "n" { "amount" } else { "n" };
                 let to = tables.n;
+                altered = "n";
                 ("book", format!("alter table {book} rename {from} to {to}"))
             }
             3 => {
@@ -305,6 +308,7 @@ impl World {
                     ),
                 };
                 tables.total = total;
+                altered = "total";
                 ("book", sql)
             }
             7 => ("book", format!("truncate {book}")),
@@ -326,7 +330,9 @@ impl World {
                 ("part", sql)
             }
         };
-        format!("{sql}; insert into oracle.log (world, role, op) values ({world}, '{role}', 'ddl')")
+        format!(
+            "{sql}; insert into oracle.log (world, role, op, altered) values ({world}, '{role}', 'ddl', '{{{altered}}}')"
+        )
     }
 
     /// A change of what identifies the rows of the books.
@@ -417,7 +423,7 @@ impl World {
              drop trigger \"A_oracle\" on w{world}.book_old;
              drop trigger \"A_oracle_truncate\" on w{world}.book_old;
              call oracle.watch('w{world}.book', {world}, 'book');
-             insert into oracle.log (world, role, op) values ({world}, 'book', 'ddl');
+             insert into oracle.log (world, role, op, altered) values ({world}, 'book', 'ddl', '{{table}}');
              commit"
         )
     }

@@ -46,6 +46,7 @@ mod owners;
 mod page;
 mod partitions;
 mod permission;
+mod renamed_at_once;
 mod restarts;
 mod row_security;
 mod rows;

@@ -195,6 +195,20 @@ pub(super) fn publishing(config: &Config, facts: &Facts, name: &TableName) -> Ve
     steps
 }
 
+/// SQL that fails where the name is not that of this table. It belongs behind statements that lock the table, which
+/// then keeps its name until they are committed.
+pub(super) fn guard(name: &TableName, oid: u32) -> String {
+    let text = quote::text(&quote::table(name));
+    let body = format!(
+        "begin
+            if pg_catalog.to_regclass({text})::pg_catalog.oid is distinct from {oid}::pg_catalog.oid then
+                raise exception 'another table has the name by now';
+            end if;
+        end"
+    );
+    format!("do {};\n", quote::text(&body))
+}
+
 /// Steps that set REPLICA IDENTITY FULL where the file asks for it, and record what it was before.
 fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
     let tables = facts.tables.iter();
