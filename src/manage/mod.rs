@@ -134,7 +134,7 @@ impl Admin {
     /// record under the id is that hook's.
     fn with_all_hooks(&self, rest: &str) -> String {
         format!(
-            "with file_hooks as (\n{}\n),\n\nall_hooks as (\n\
+            "with all_hooks as (\nwith file_hooks as (\n{}\n)\n\n\
              select of_table.*, of_table.id in (select id from file_hooks) as shadowed from (\n{}\n) as of_table\n\
              union all\nselect *, false as shadowed from file_hooks\n),\n\n{rest}",
             table::FILE_HOOKS,

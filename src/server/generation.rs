@@ -27,8 +27,6 @@ use crate::{
 
 /// How long a request waits for a session with the database.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most guesses at tokens in a minute, whatever callers may ask for.
-const MOST_GUESSES: u32 = 120;
 
 /// The parts of a running rowhook that the server and the console read and switch.
 #[derive(Clone)]
@@ -82,7 +80,7 @@ impl Generation {
             operator_token: token.map(|token| Sha256::digest(token.expose()).into()),
             jwt: jwt.context("[server.jwt]")?,
             limits: RateLimits::per_minute(server.requests_per_minute),
-            guesses: RateLimits::per_minute(server.requests_per_minute.min(MOST_GUESSES)),
+            guesses: RateLimits::per_minute(server.requests_per_minute),
             known_tokens: KnownTokens::default(),
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
             server: server.clone(),

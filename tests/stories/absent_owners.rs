@@ -16,13 +16,15 @@ async fn a_hook_for_an_absent_owner_and_one_that_was_invalid_meanwhile_do_not_he
         ))
         .await;
     let url = receiver.url();
-    let eights = database.hook(Some("8"), "nothing.so", &url).await;
+    let eights = database
+        .hook(Some("8"), "book.added", "http://10.0.0.1/")
+        .await;
     let noted = format!("select invalid is not null from rowhook.hook where id = {eights}");
     database.until("it is invalid", &noted).await;
     database.sql("delete from account where id = 8").await;
     database
         .sql(&format!(
-            "update rowhook.hook set event = 'book.added' where id = {eights}"
+            "update rowhook.hook set target = '{url}' where id = {eights}"
         ))
         .await;
     database.hook(Some("9"), "book.added", &url).await;

@@ -53,6 +53,8 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
     // the operator. Requests with no, a wrong, a revoked or an expired token are refused.
     let new = json!({"event": "book.added", "target": target});
     let for_ben = json!({"event": "book.added", "target": target, "owner": "8"});
+    // What a hook hears already, so that replacing it changes nothing for the others.
+    let whole = json!({"event": "book.*", "target": target});
     let none = Value::Null;
     let replay = json!({"hook": annas, "since": "2020-01-01T00:00:00Z"});
     let replay_all = json!({"since": "2020-01-01T00:00:00Z"});
@@ -223,6 +225,24 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             "PATCH",
             "/api/hooks/mine".into(),
             &json!({}),
+            [403, 404, 404, 404, 409],
+        ),
+        (
+            "PUT",
+            format!("/api/hooks/{annas}"),
+            &whole,
+            [403, 200, 200, 404, 200],
+        ),
+        (
+            "PUT",
+            format!("/api/hooks/{everyones}"),
+            &whole,
+            [403, 404, 404, 404, 200],
+        ),
+        (
+            "PUT",
+            "/api/hooks/mine".into(),
+            &whole,
             [403, 404, 404, 404, 409],
         ),
         (
