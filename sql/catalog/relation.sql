@@ -1,7 +1,8 @@
--- The columns of the table with the oid $1, with what the stream does not describe: its name now, generated columns,
+-- The columns of the tables with the oids $1, with what the stream does not describe: its name now, generated columns,
 -- types in SQL, which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding,
 -- and the primary key.
 select
+    attribute.attrelid as table_oid,
     namespace.nspname::text as schema,
     class.relname::text as table_name,
     attribute.attname::text as name,
@@ -47,7 +48,7 @@ left join pg_index as index
     on index.indrelid = attribute.attrelid
     and index.indisprimary
 cross join lateral (select array_position(index.indkey::int2[], attribute.attnum)) as place (key_place)
-where attribute.attrelid = $1
+where attribute.attrelid = any($1::oid[])
     and attribute.attnum > 0
     and not attribute.attisdropped
-order by attribute.attnum
+order by attribute.attrelid, attribute.attnum

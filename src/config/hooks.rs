@@ -1,6 +1,6 @@
 //! `[[hooks]]`: the operator's own hooks.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{collections::HashSet, fmt, path::Path, sync::Arc};
 
 use http::{
     Method, Uri,
@@ -122,7 +122,7 @@ pub(super) fn read(
         return Vec::new();
     }
     let hooks = value.list("[[hooks]] above each hook").unwrap_or_default();
-    let mut names: Vec<String> = Vec::new();
+    let mut names = HashSet::new();
     hooks
         .iter()
         .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base, folder))
@@ -132,7 +132,7 @@ pub(super) fn read(
 /// Reads one hook. `names` are the names of those before it.
 fn read_one(
     table: &Table<'_>,
-    names: &mut Vec<String>,
+    names: &mut HashSet<String>,
     events: &Events,
     base: &Delivery,
     folder: &Path,
@@ -176,7 +176,7 @@ fn read_one(
 }
 
 /// The name of something of this kind. `names` are the names of those before it.
-pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
+pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut HashSet<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -187,13 +187,12 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Op
         ));
         return None;
     }
-    if names.contains(&name) {
+    if !names.insert(name.clone()) {
         value.wrong(format!(
             "{} names another {kind} already; give each its own name",
             value.quote(&name)
         ));
     }
-    names.push(name.clone());
     Some(name)
 }
 
@@ -237,8 +236,7 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
         ));
         return None;
     };
-    let mut known = events.names.iter().map(String::as_str).chain(OWN_EVENTS);
-    let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
+    let heard = events.any(&pattern) || OWN_EVENTS.iter().any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);
         let remedy = match nearest(&text, names) {

@@ -345,10 +345,9 @@ impl Constraints {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn learn_all(&mut self, client: &Client, events: &EventMap) -> Result<()> {
-        for table in events.tables() {
-            let relation = Relation::find(client, table).await;
-            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
-            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
+        let relations = Relation::find_all(client, events.tables()).await;
+        for (table, relation) in relations.context("read what the tables look like")? {
+            if let Some(events) = events.of_table(&table) {
                 self.learn(events, &relation);
             }
         }

@@ -6,7 +6,7 @@
 //! fail.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     convert::Infallible,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, SystemTime},
@@ -91,8 +91,10 @@ impl TableWatch {
             self.heard(&names, &tables, now);
             return Ok(());
         }
+        let by_name: HashMap<&TableName, &Seen> =
+            tables.iter().map(|table| (&table.name, table)).collect();
         for name in &names {
-            let Some(table) = tables.iter().find(|table| table.name == *name) else {
+            let Some(table) = by_name.get(name) else {
                 continue;
             };
             // Until now the name stood for another table.
@@ -105,7 +107,7 @@ impl TableWatch {
         follow_renamed(config, &names, &tables, followed);
         let mut facts = Facts::read(client, config).await?;
         let is_heard = |name: &TableName| {
-            let table = tables.iter().find(|table| table.name == *name);
+            let table = by_name.get(name);
             table.is_some_and(|table| table.in_whole || table.in_inserts)
         };
         if context.setup {
@@ -147,6 +149,7 @@ impl TableWatch {
 
     /// Remembers which tables were heard at this moment.
     fn heard(&mut self, names: &[TableName], tables: &[Seen], now: SystemTime) {
+        let names: HashSet<&TableName> = names.iter().collect();
         for table in tables.iter().filter(|table| names.contains(&table.name)) {
             if table.in_whole || table.in_inserts {
                 self.last_heard.insert(table.name.clone(), now);
@@ -186,17 +189,18 @@ impl TableWatch {
 fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followed: &Followed) {
     let owners = config.owner_exists.as_ref().map(|exists| &exists.table);
     let hooks = hook_table(config);
+    let configured: HashSet<&TableName> = names.iter().collect();
+    let there: HashSet<&TableName> = tables.iter().map(|table| &table.name).collect();
     let is_unknown = |table: &&Seen| {
         (table.in_whole || table.in_inserts)
-            && !names.contains(&table.name)
+            && !configured.contains(&table.name)
             && table.name != hooks
             && Some(&table.name) != owners
             && followed.name(table.oid).is_none()
     };
-    let gone = names.iter().filter(|name| {
-        let is_there = tables.iter().any(|table| table.name == **name);
-        !is_there && !followed.has(name)
-    });
+    let gone = names
+        .iter()
+        .filter(|name| !there.contains(name) && !followed.has(name));
     let (gone, unknown): (Vec<_>, Vec<_>) =
         (gone.collect(), tables.iter().filter(is_unknown).collect());
     if let ([name], [table]) = (&gone[..], &unknown[..]) {

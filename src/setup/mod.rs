@@ -1,5 +1,6 @@
 //! Sets up a database: creates what is missing, and nothing else. It is always safe to run again.
 
+mod asked;
 pub mod catalog;
 pub mod check;
 pub mod gap;
@@ -58,8 +59,7 @@ pub async fn publish(
 ) -> Vec<(TableName, Result<String, Error>)> {
     let mut done = Vec::new();
     let mut session = None;
-    for name in tables {
-        let steps = plan::publishing(config, facts, name);
+    for (name, steps) in plan::publishing(config, facts, tables) {
         let Some(last) = steps.last() else {
             continue;
         };

@@ -3,6 +3,10 @@
 
 mod read;
 
+use std::collections::{BTreeMap, HashSet};
+
+use indexmap::IndexSet;
+
 use super::product::Product;
 use crate::{
     config::{Action, Config, EventSource},
@@ -17,7 +21,7 @@ pub struct Facts {
     /// The role of the session.
     pub role: Role,
     /// The tables that the configuration names and the hook table, those that exist.
-    pub tables: Vec<Table>,
+    pub tables: BTreeMap<TableName, Table>,
     /// The names of all relations of users.
     pub names: Vec<TableName>,
     /// Those of rowhook's two publications that exist.
@@ -199,7 +203,7 @@ pub struct Publication {
     /// Whether changes of partitions are published as those of the partitioned table.
     pub via_root: bool,
     /// Its tables.
-    pub tables: Vec<TableName>,
+    pub tables: IndexSet<TableName>,
     /// Whether the role owns it, or is a member of the role that does.
     pub owned: bool,
 }
@@ -294,7 +298,7 @@ pub fn hook_table(config: &Config) -> TableName {
 impl Facts {
     /// The table of this name, if it exists and the configuration names it.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
-        self.tables.iter().find(|table| table.name == *name)
+        self.tables.get(name)
     }
 
     /// The slot of the configuration, if it is one of this database.
@@ -309,9 +313,9 @@ impl Facts {
     }
 }
 
-/// Every table that the configuration names, without duplicates.
-fn referenced_tables(config: &Config) -> Vec<TableName> {
-    let mut names = vec![hook_table(config)];
+/// Every table that the configuration names.
+fn referenced_tables(config: &Config) -> HashSet<TableName> {
+    let mut names = HashSet::from([hook_table(config)]);
     names.extend(
         config
             .owner_exists
@@ -320,32 +324,29 @@ fn referenced_tables(config: &Config) -> Vec<TableName> {
     );
     for rule in &config.events {
         if let EventSource::Row { table, .. } = &rule.source {
-            names.push(table.clone());
+            names.insert(table.clone());
         }
     }
     for rules in &config.tables {
-        names.push(rules.table.clone());
+        names.insert(rules.table.clone());
         let steps = rules.owner.iter().flat_map(|owner| &owner.steps);
         names.extend(steps.map(|step| step.table.clone()));
     }
-    names.sort();
-    names.dedup();
     names
 }
 
 /// The tables whose changes are read, in the order of the file. A table that only has actions fired from SQL is not
 /// among them, because those actions come as messages.
 pub fn published_tables(config: &Config) -> Vec<TableName> {
-    let mut names: Vec<TableName> = Vec::new();
+    let mut names: IndexSet<&TableName> = IndexSet::new();
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source
             && !matches!(action, Action::Named(_))
-            && !names.contains(table)
         {
-            names.push(table.clone());
+            names.insert(table);
         }
     }
-    names
+    names.into_iter().cloned().collect()
 }
 
 /// The tables that owners are looked up in, those that exist.
@@ -355,11 +356,7 @@ pub fn looked_up_tables<'a>(config: &Config, facts: &'a Facts) -> Vec<&'a Table>
         .iter()
         .filter_map(|rules| rules.owner.as_ref());
     let steps = rules.flat_map(|rule| &rule.steps);
-    let mut tables: Vec<&Table> = Vec::new();
-    for table in steps.filter_map(|step| facts.table(&step.table)) {
-        if tables.iter().all(|known| known.name != table.name) {
-            tables.push(table);
-        }
-    }
-    tables
+    let names: IndexSet<&TableName> = steps.map(|step| &step.table).collect();
+    let tables = names.into_iter().filter_map(|name| facts.table(name));
+    tables.collect()
 }

@@ -11,6 +11,7 @@ mod publication;
 pub mod step;
 
 use super::{
+    asked::Asked,
     catalog::{Event, Facts, Kind, RowIdentity, Table},
     migration,
 };
@@ -27,7 +28,7 @@ pub use self::{
 };
 pub(super) use self::{
     precondition::{may_not_create, may_not_replicate, not_owned, standby, wrong_wal_level},
-    publication::{full_wanted, identified, is_followed},
+    publication::is_followed,
 };
 
 /// The steps of setup, in order; empty if nothing is missing.
@@ -42,11 +43,12 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     if !problems.is_empty() {
         return Err(Refused(problems));
     }
+    let asked = Asked::new(config);
     let mut steps = Vec::new();
     steps.extend(own_tables(config, facts));
     steps.extend(events(config, facts));
-    steps.extend(identities(config, facts));
-    steps.extend(publication::steps(config, facts));
+    steps.extend(identities(&asked, facts));
+    steps.extend(publication::steps(&asked, facts));
     steps.extend(slot(config, facts));
     Ok(steps)
 }
@@ -103,6 +105,7 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
         reason: format!("rowhook's own tables, in the schema {name}"),
         sql: migration::missing(name, facts.schema.is_some(), applied, &facts.role.name)?,
         runs: Runs::InTransaction,
+        alters: None,
     })
 }
 
@@ -131,6 +134,7 @@ fn events(config: &Config, facts: &Facts) -> Option<Step> {
         reason: "the events that hooks may name".into(),
         sql,
         runs: Runs::InTransaction,
+        alters: None,
     })
 }
 
@@ -158,30 +162,40 @@ fn row(event: &Event) -> String {
     )
 }
 
-/// The steps that publish one table of `[events]` as it must be; none where it is, or where there is no such table.
-pub(super) fn publishing(config: &Config, facts: &Facts, name: &TableName) -> Vec<Step> {
-    let Some(table) = facts.table(name) else {
-        return Vec::new();
+/// The steps that publish tables of `[events]` as they must be: for each of `names` those of that table, none where it
+/// is so, or where there is no such table.
+pub(super) fn publishing<'a>(
+    config: &Config,
+    facts: &Facts,
+    names: &'a [TableName],
+) -> Vec<(&'a TableName, Vec<Step>)> {
+    let asked = Asked::new(config);
+    let memberships = publication::memberships(&asked, facts, names.iter());
+    let steps_of = |(name, membership)| {
+        let table = facts.table(name);
+        let table = table.filter(|table| !matches!(table.kind, Kind::Unpublishable(_)));
+        let steps = table.map(|table| {
+            let mut steps = identities_of(&asked, table);
+            steps.extend(membership);
+            steps
+        });
+        (name, steps.unwrap_or_default())
     };
-    if matches!(table.kind, Kind::Unpublishable(_)) {
-        return Vec::new();
-    }
-    let mut steps = identities_of(config, table);
-    steps.extend(publication::membership(config, facts, name));
-    steps
+    names.iter().zip(memberships).map(steps_of).collect()
 }
 
 /// Steps that set REPLICA IDENTITY FULL where the file asks for it, and record what it was before.
-fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
-    let tables = facts.tables.iter();
+fn identities(asked: &Asked<'_>, facts: &Facts) -> Vec<Step> {
+    let tables = facts.tables.values();
     tables
-        .flat_map(|table| identities_of(config, table))
+        .flat_map(|table| identities_of(asked, table))
         .collect()
 }
 
-fn identities_of(config: &Config, table: &Table) -> Vec<Step> {
+fn identities_of(asked: &Asked<'_>, table: &Table) -> Vec<Step> {
+    let config = asked.config;
     // If updates could not be published even then, it would only make the WAL larger.
-    if !full_wanted(config, &table.name) || !identified(config, table) {
+    if !asked.wants_full(&table.name) || !asked.identified(table) {
         return Vec::new();
     }
     match table.kind {
@@ -217,6 +231,7 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
             quote::text(&name)
         ),
         runs: Runs::InTransaction,
+        alters: Some(table.name.clone()),
     })
 }
 
@@ -228,5 +243,6 @@ fn slot(config: &Config, facts: &Facts) -> Option<Step> {
         ),
         sql: format!("select {CREATE_SLOT}({}, 'pgoutput');\n", quote::text(name)),
         runs: Runs::Alone,
+        alters: None,
     })
 }
