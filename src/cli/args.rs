@@ -55,7 +55,14 @@ pub(super) enum Command {
         from_django_hook_events: Option<PathBuf>,
     },
     /// Find what is wrong in the configuration and the database, and say what to do about it.
-    Check,
+    ///
+    /// What is worst comes first. Findings that say the same of many things are told once, with their number.
+    #[command(after_help = "Example: rowhook check --verbose")]
+    Check {
+        /// Tell every finding by itself.
+        #[arg(long, short)]
+        verbose: bool,
+    },
     /// Create what is missing in the database: rowhook's tables, the publications, the slot.
     Setup {
         /// Change nothing; print the SQL for someone with more privileges.

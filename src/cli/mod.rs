@@ -72,7 +72,7 @@ async fn dispatch(args: Args) -> Result<()> {
             url,
             from_django_hook_events,
         } => init::run(url.as_deref(), from_django_hook_events.as_deref(), path).await,
-        Command::Check => check::check(&config()?, json).await,
+        Command::Check { verbose } => check::check(&config()?, verbose, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
         Command::Setup { accept_gap, .. } => setup::setup(&config()?, accept_gap, json).await,
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system

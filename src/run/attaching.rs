@@ -30,7 +30,7 @@ use crate::{
         catalog::{Facts, Slot},
         check::misfits,
         gap::Gap,
-        plan::{counted_as_standby, hidden_hooks, plan, unfit_slot},
+        plan::{Refused, counted_as_standby, hidden_hooks, plan, unfit_slot},
         setup,
     },
 };
@@ -155,7 +155,7 @@ impl<'a> Attaching<'a> {
         }
         // Whoever has set it up: nothing is read from a slot that is not ours, and no commit waits for us.
         if let Some(problem) = unfit_slot(config, &facts) {
-            return Err(anyhow!("{problem}"));
+            return Err(Refused::new(config, [problem]).into());
         }
         if let Some(counted) = counted_as_standby(config, &facts) {
             return Err(counted.into());
@@ -166,7 +166,7 @@ impl<'a> Attaching<'a> {
         }
         if !self.tables_checked {
             if let Some(problem) = hidden_hooks(config, &facts) {
-                return Err(anyhow!("{problem}"));
+                return Err(Refused::new(config, [problem]).into());
             }
             check_tables(client, config).await?;
             self.tables_checked = true;

@@ -11,6 +11,7 @@ pub mod plan;
 pub mod product;
 mod session;
 pub mod teardown;
+pub mod waiting;
 
 use self::{
     catalog::Facts,
@@ -40,7 +41,7 @@ pub async fn setup(
     let steps = plan(config, &facts)?;
     let unmet = plan::unmet_preconditions(&facts, &steps);
     if !unmet.is_empty() {
-        return Err(Refused(unmet).into());
+        return Err(Refused::new(config, unmet).into());
     }
     for step in &steps {
         session.run(step, warn).await?;

@@ -238,6 +238,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Whether it is still being made. What is committed before it is done is not in its stream.
+    pub fn is_being_made(&self) -> bool {
+        self.kind == "logical" && self.confirmed.is_none() && !self.is_lost()
+    }
+
     /// Whether its stream is that of another database of the cluster. A physical slot has no database.
     pub fn is_of_another(&self, database: &str) -> bool {
         self.database.as_deref().is_some_and(|own| own != database)

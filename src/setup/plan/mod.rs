@@ -37,11 +37,11 @@ pub(super) use self::{
 /// If the configuration does not fit the database, or a step would lose or break something.
 pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     if let Some(gap) = facts.gap(config) {
-        return Err(Refused(vec![gap.problem()]));
+        return Err(Refused::new(config, [gap.problem()]));
     }
     let problems = fit::problems(config, facts);
     if !problems.is_empty() {
-        return Err(Refused(problems));
+        return Err(Refused::new(config, problems));
     }
     let asked = Asked::new(config);
     let mut steps = Vec::new();
