@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{backfill, deliveries, explain, hooks, logs, receive, tail, tokens, trigger};
+use super::{backfill, deliveries, explain, hooks, init, logs, receive, tail, tokens, trigger};
 use crate::demo;
 
 /// Webhooks from any Postgres database, with zero changes to the application.
@@ -38,22 +38,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Write a hooks.toml for the tables of a database.
-    #[command(
-        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
-    )]
-    Init {
-        /// The libpq URL of the database; default: $DATABASE_URL.
-        #[arg(
-            env = "DATABASE_URL",
-            hide_env_values = true,
-            required_unless_present = "from_django_hook_events"
-        )]
-        url: Option<String>,
-        /// Take the events from a JSON dump of django-rest-hooks' HOOK_EVENTS. A database is then only read to find the
-        /// tables.
-        #[arg(long, value_name = "FILE")]
-        from_django_hook_events: Option<PathBuf>,
-    },
+    Init(init::Args),
     /// Find what is wrong in the configuration and the database, and say what to do about it.
     ///
     /// What is worst comes first. Findings that say the same of many things are told once, with their number.

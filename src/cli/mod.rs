@@ -68,10 +68,7 @@ async fn dispatch(args: Args) -> Result<()> {
     let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
     let config = || environment::load(path);
     match args.command {
-        Command::Init {
-            url,
-            from_django_hook_events,
-        } => init::run(url.as_deref(), from_django_hook_events.as_deref(), path).await,
+        Command::Init(args) => init::run(args, path).await,
         Command::Check { verbose } => check::check(&config()?, verbose, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
         Command::Setup { accept_gap, .. } => setup::setup(&config()?, accept_gap, json).await,
