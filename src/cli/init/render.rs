@@ -171,8 +171,8 @@ fn rules(chosen: &[&Found], owners: &Owners<'_>, notes: &mut Vec<String>) -> Str
     }
     if !nobodys.is_empty() {
         notes.push(format!(
-            "{} have rows of which nobody is known to be the owner; their events reach only hooks without an owner",
-            counted(nobodys.len(), "table", "tables")
+            "{} rows of which nobody is known to be the owner; their events reach only hooks without an owner",
+            counted(nobodys.len(), "table has", "tables have")
         ));
         text.push('\n');
         text.push_str(&toml::comment(&format!(
