@@ -28,14 +28,22 @@ const COLUMNS: &str = "id bigint primary key, user_id bigint, name text, price n
     tags text[], extra jsonb";
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
-    let source = Source::new("wide", "create table first (id bigint primary key, user_id bigint)", FIRST)?;
+    let source = Source::new(
+        "wide",
+        "create table first (id bigint primary key, user_id bigint)",
+        FIRST,
+    )?;
     for table in 0..TABLES {
         source.sql(&format!("create table t{table} ({COLUMNS})"))?;
     }
     source.sql("analyze")?;
     let events = events(EVENTS);
     let mut figures = reading(scale, &source)?;
-    figures.extend(attaching(scale, &source, &source.config("wide_first", &events))?);
+    figures.extend(attaching(
+        scale,
+        &source,
+        &source.config("wide_first", &events),
+    )?);
     let config = source.config("wide", &events);
     sidecar::rowhook(&config, &["setup"])?.map_err(anyhow::Error::msg)?;
     let [mut check, mut list, mut status, mut server] = [(); 4].map(|()| Samples::default());
@@ -48,7 +56,11 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let beside = |name: &str, ours: Samples, most: f64| {
         let name = format!("{name} at {TABLES} tables and {EVENTS} events");
         let figure = Figure::new(name, "s", ours).at_most(most);
-        figure.with("the server's time for the catalog of these tables", "s", server.clone())
+        figure.with(
+            "the server's time for the catalog of these tables",
+            "s",
+            server.clone(),
+        )
     };
     figures.push(beside("check", check, 1.0));
     figures.push(beside("events", list, 1.0));
@@ -84,7 +96,10 @@ fn events(count: usize) -> String {
 fn reading(scale: &Scale, source: &Source) -> Result<Vec<Figure>> {
     let [mut ours, mut toml, mut small] = [(); 3].map(|()| Samples::default());
     let (large, eighth) = (events(EVENTS), events(EVENTS / 8));
-    let (large, eighth) = (source.config("wide", &large), source.config("wide", &eighth));
+    let (large, eighth) = (
+        source.config("wide", &large),
+        source.config("wide", &eighth),
+    );
     let read = |text: &str| -> Result<()> {
         let config = Config::parse(Path::new("hooks.toml"), text, &|_| None)?;
         ensure!(!config.events.is_empty(), "no events");
@@ -124,16 +139,20 @@ fn attaching(scale: &Scale, source: &Source, config: &str) -> Result<Vec<Figure>
         let (sidecar, _) = Sidecar::attach(config)?;
         attach.push(began.elapsed().as_secs_f64());
         sidecar.stop()?;
-        let [ours, theirs] = [&attach, &psql].map(|samples| samples.0.last().copied().unwrap_or(f64::NAN));
+        let [ours, theirs] =
+            [&attach, &psql].map(|samples| samples.0.last().copied().unwrap_or(f64::NAN));
         own.push(ours - theirs);
     }
     clear()?;
-    let name = format!("first attach at {TABLES} tables and {EVENTS} events, beyond the setup by psql");
+    let name =
+        format!("first attach at {TABLES} tables and {EVENTS} events, beyond the setup by psql");
     let figure = Figure::new(name, "s", own).at_most(2.0);
     Ok(vec![
-        figure
-            .with("first attach with setup", "s", attach)
-            .with("the same setup by psql", "s", psql),
+        figure.with("first attach with setup", "s", attach).with(
+            "the same setup by psql",
+            "s",
+            psql,
+        ),
     ])
 }
 
@@ -159,17 +178,26 @@ fn command(config: &str, command: &str) -> Result<()> {
 fn catalog(source: &Source) -> Result<()> {
     source.block_on(async {
         let client = &source.client;
-        let names = client.query(include_str!("../../sql/catalog/names.sql"), &[]).await?;
-        let oids: Vec<u32> = names.iter().map(|row| row.try_get("oid")).collect::<Result<_, _>>()?;
+        let names = client
+            .query(include_str!("../../sql/catalog/names.sql"), &[])
+            .await?;
+        let oids: Vec<u32> = names
+            .iter()
+            .map(|row| row.try_get("oid"))
+            .collect::<Result<_, _>>()?;
         let text = |column: &str| {
             let texts = names.iter().map(|row| row.try_get::<_, String>(column));
             texts.collect::<Result<Vec<String>, _>>()
         };
         let (schemas, tables) = (text("schema")?, text("name")?);
-        client.query(include_str!("../../sql/catalog/tables.sql"), &[&oids]).await?;
+        client
+            .query(include_str!("../../sql/catalog/tables.sql"), &[&oids])
+            .await?;
         let sql = include_str!("../../sql/catalog/stream_relation.sql");
         client.query(sql, &[&schemas, &tables]).await?;
-        client.query(include_str!("../../sql/catalog/relation.sql"), &[&oids]).await?;
+        client
+            .query(include_str!("../../sql/catalog/relation.sql"), &[&oids])
+            .await?;
         Ok(())
     })
 }

@@ -3,7 +3,7 @@
 use super::mistake::Location;
 use super::{
     model::Model,
-    name::{self, Pattern},
+    name,
     reader::{Keys, Table, Value},
 };
 use crate::postgres::TableName;
@@ -298,19 +298,6 @@ impl Events {
             self.by_model.insert(model.clone(), table.clone());
         }
         self.models.push((table, model));
-    }
-
-    /// Is there an event that `pattern` matches?
-    pub(super) fn any(&self, pattern: &Pattern) -> bool {
-        match pattern {
-            Pattern::Any => true,
-            Pattern::Exact(name) => self.names.contains(name),
-            Pattern::Prefix(prefix) => {
-                let mut from = self.names.range(prefix.clone()..);
-                from.next()
-                    .is_some_and(|name| name.starts_with(prefix.as_str()))
-            }
-        }
     }
 
     fn row_source(

@@ -236,7 +236,8 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
         ));
         return None;
     };
-    let heard = events.any(&pattern) || OWN_EVENTS.iter().any(|event| pattern.matches(event));
+    let heard =
+        pattern.matches_any(&events.names) || OWN_EVENTS.iter().any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);
         let remedy = match nearest(&text, names) {

@@ -65,12 +65,13 @@ fn meant<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     near.map_or(String::new(), |near| format!("; did you mean {near}?"))
 }
 
-/// Does a pattern with `*` for any characters fit the name of a table, with or without its schema? `*` alone takes no
-/// table of a framework.
+/// Does a pattern with `*` for any characters fit the name of a table? With a dot in it, it may begin with the schema.
+/// `*` alone takes no table of a framework.
 fn fits(pattern: &str, found: &Found) -> bool {
     let table = &found.table;
     let qualified = format!("{}.{}", table.schema, table.name);
-    let is_named = matches(pattern, &table.name) || matches(pattern, &qualified);
+    let is_named =
+        matches(pattern, &table.name) || pattern.contains('.') && matches(pattern, &qualified);
     is_named && !(found.of_framework && pattern.trim_matches('*').is_empty())
 }
 
@@ -263,6 +264,8 @@ mod tests {
             ["book", "book_copy", "django_session"]
         );
         assert_eq!(choose(&["clinic.*"], &[]).unwrap(), ["clinic.pet"]);
+        assert_eq!(choose(&["p*"], &[]).unwrap(), ["clinic.pet"]);
+        assert_eq!(choose(&["public.b*"], &[]).unwrap(), ["book", "book_copy"]);
         assert_eq!(choose(&[], &["clinic"]).unwrap(), ["clinic.pet"]);
         assert_eq!(
             choose(&["bok"], &[]).unwrap_err(),

@@ -1,5 +1,5 @@
-//! The text of a hooks.toml with the events of tables, which is there to be kept: with the owners of rows as far as they
-//! can be told, and without secrets.
+//! The text of a hooks.toml with the events of tables, which is there to be kept: with the owners of rows as far as
+//! they can be told, and without secrets.
 
 use std::{collections::HashMap, fmt::Write as _};
 

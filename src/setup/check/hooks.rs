@@ -61,15 +61,7 @@ impl<'a> Known<'a> {
     }
 
     fn has(&self, pattern: &Pattern) -> bool {
-        match pattern {
-            Pattern::Any => true,
-            Pattern::Exact(name) => self.0.contains(name.as_str()),
-            Pattern::Prefix(prefix) => {
-                let mut from = self.0.range(prefix.as_str()..);
-                from.next()
-                    .is_some_and(|name| name.starts_with(prefix.as_str()))
-            }
-        }
+        pattern.matches_any(&self.0)
     }
 
     fn unknown(&self, event: &str, who: &str) -> Finding {
