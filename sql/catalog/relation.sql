@@ -28,7 +28,8 @@ select
     ) as foreign_key,
     place.key_place,
     -- How values of a key's column are compared. The operator of a type from an extension is in the extension's schema.
-    (
+    -- It is looked for beside keys alone, because that takes longer than all else.
+    case when place.key_place is not null then (
         select format('operator(%I.%s)', home.nspname, operator.oprname)
         from pg_opclass as class
         join pg_amop as member
@@ -40,7 +41,7 @@ select
         join pg_operator as operator on operator.oid = member.amopopr
         join pg_namespace as home on home.oid = operator.oprnamespace
         where class.oid = index.indclass[place.key_place]
-    ) as key_equals
+    ) end as key_equals
 from pg_attribute as attribute
 join pg_class as class on class.oid = attribute.attrelid
 join pg_namespace as namespace on namespace.oid = class.relnamespace
