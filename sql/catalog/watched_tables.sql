@@ -8,17 +8,21 @@ with named as (
     where c.relkind in ('r', 'p')
 ),
 published as (
-    select pr.prrelid as oid, p.pubname
+    select
+        pr.prrelid as oid,
+        bool_or(p.pubname = $4::text) as in_whole,
+        bool_or(p.pubname = $5::text) as in_inserts
     from pg_catalog.pg_publication_rel as pr
     join pg_catalog.pg_publication as p on p.oid = pr.prpubid
     where p.pubname in ($4::text, $5::text)
+    group by pr.prrelid
 )
 select
     c.oid,
     n.nspname::text as schema,
     c.relname::text as name,
-    exists (select from published where published.oid = c.oid and pubname = $4::text) as in_whole,
-    exists (select from published where published.oid = c.oid and pubname = $5::text) as in_inserts,
+    coalesce(published.in_whole, false) as in_whole,
+    coalesce(published.in_inserts, false) as in_inserts,
     identity.text as identity
 from (
     select oid from named
@@ -29,6 +33,7 @@ from (
 ) as all_tables
 join pg_catalog.pg_class as c on c.oid = all_tables.oid
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+left join published on published.oid = c.oid
 -- The replica identity of the table and of each partition, and the index that it uses.
 cross join lateral (
     select string_agg(
@@ -48,8 +53,14 @@ cross join lateral (
         ', '
         order by part.oid
     ) as text
-    from pg_catalog.pg_class as part
-    where part.oid = c.oid
-        or c.relkind = 'p' and part.oid in (select tree.relid from pg_catalog.pg_partition_tree(c.oid) as tree)
+    from (
+        select c.oid
+        union all
+        select tree.relid
+        from pg_catalog.pg_partition_tree(c.oid) as tree
+        where c.relkind = 'p'
+            and tree.relid <> c.oid
+    ) as parts (oid)
+    join pg_catalog.pg_class as part on part.oid = parts.oid
 ) as identity
 order by c.oid
