@@ -71,11 +71,11 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
 
 const FIRST: &str = "\n[events]\n\"first.added\" = \"first.created\"\n";
 
-/// So many events on the tables, of all kinds.
+/// The first so many events, of all kinds on each table, so that an eighth of them has an eighth of the conditions.
 fn events(count: usize) -> String {
     let mut text = String::from("\n[events]\n");
-    let kinds = count.div_ceil(TABLES);
-    let all = (0..kinds).flat_map(|kind| (0..TABLES).map(move |table| (kind, table)));
+    let kinds_of = |table| EVENTS / TABLES + usize::from(table < EVENTS % TABLES);
+    let all = (0..TABLES).flat_map(|table| (0..kinds_of(table)).map(move |kind| (kind, table)));
     for (kind, table) in all.take(count) {
         let on = |action: &str| format!("\"t{table}.{action}\"");
         let source = match kind {
