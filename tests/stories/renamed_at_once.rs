@@ -35,8 +35,8 @@ const CREATE: &str =
 async fn tables_that_are_renamed_as_soon_as_rowhook_is_attached_are_heard() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
-    let mut rowhook = Rowhook::start(&database.config(&config(&receiver)));
-    rowhook.until_log("attached slot=").await;
+    // Reads what bodies may look like, while the tables have their names.
+    let _rowhook = database.rowhook(&config(&receiver)).await;
     database
         .sql(
             "alter table book rename to volume; alter table shelf rename to rack;
