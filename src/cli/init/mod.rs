@@ -152,7 +152,7 @@ fn finish(path: &Path, text: &str, events: usize, notes: &[String]) -> Result<()
         path.display(),
         events
     ))?;
-    tell(&notes)
+    tell(notes)
 }
 
 fn tell(notes: &[String]) -> Result<()> {

@@ -246,7 +246,7 @@ impl<'a> Path<'a> {
         let mut names = steps
             .iter()
             .flat_map(|(table, column)| [&table.schema, &table.name, *column]);
-        let is_odd = odd(&reference.column) || names.any(|name| odd(name));
+        let is_odd = odd(&reference.column) || names.any(odd);
         // Who did something to a row is not whose it is: approved_by, updated_by_id.
         let is_actor = reference.column.trim_end_matches("_id").ends_with("_by");
         // A row can refer to nobody, and belong to somebody all the same.
