@@ -12,8 +12,8 @@ pub(super) fn source(table: &TableName) -> String {
     }
 }
 
-/// A part of a dotted name, in SQL too, in double quotes unless it is plain. A capital letter is not, because `shop.Book` would be
-/// a Django model.
+/// A part of a dotted name, in SQL too: in double quotes unless it is plain. A capital letter is not, because
+/// `shop.Book` would be a Django model.
 pub(super) fn part(text: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if text.chars().all(plain) {
