@@ -8,9 +8,12 @@ use strsim::osa_distance as distance;
 /// with their neighbour.
 pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).max(1);
+    let length = wanted.chars().count();
+    let allowed = (length / 3).max(1);
     known
         .into_iter()
+        // Cheaper than the distance, which is no less than this.
+        .filter(|name| name.to_lowercase().chars().count().abs_diff(length) <= allowed)
         .map(|name| (distance(&wanted, &name.to_lowercase()), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

@@ -27,6 +27,7 @@ mod report;
 mod sidecar;
 mod source;
 mod strangers;
+mod wide;
 mod writer;
 
 use std::{
@@ -71,7 +72,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 8] = [
+const CHAPTERS: [Chapter; 9] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -80,6 +81,7 @@ const CHAPTERS: [Chapter; 8] = [
     ("large", large::measure),
     ("pgbench", pgbench::measure),
     ("growth", growth::measure),
+    ("wide", wide::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

@@ -57,7 +57,7 @@ impl Sidecar {
     /// Starts it and waits until it is attached. Returns the time of that.
     pub fn attach(config: &str) -> Result<(Self, SystemTime)> {
         let mut sidecar = Self::start(config)?;
-        let attached = sidecar.until("attached")?;
+        let attached = sidecar.until("attached slot=")?;
         Ok((sidecar, attached))
     }
 
@@ -155,6 +155,16 @@ pub fn rowhook(config: &str, args: &[&str]) -> Result<Result<(), String>> {
     } else {
         Err(message)
     })
+}
+
+/// What a command of rowhook prints.
+pub fn output(config: &str, args: &[&str]) -> Result<String> {
+    let folder = folder(config)?;
+    let ended = command(&folder, args).stdout(Stdio::piped()).output();
+    let ended = ended.context("run rowhook")?;
+    let message = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "rowhook failed: {message}");
+    String::from_utf8(ended.stdout).context("rowhook printed no UTF-8")
 }
 
 fn folder(config: &str) -> Result<TempDir> {

@@ -8,17 +8,21 @@ with named as (
     where c.relkind in ('r', 'p')
 ),
 published as (
-    select pr.prrelid as oid, p.pubname
+    select
+        pr.prrelid as oid,
+        bool_or(p.pubname = $4::text) as in_whole,
+        bool_or(p.pubname = $5::text) as in_inserts
     from pg_catalog.pg_publication_rel as pr
     join pg_catalog.pg_publication as p on p.oid = pr.prpubid
     where p.pubname in ($4::text, $5::text)
+    group by pr.prrelid
 )
 select
     c.oid,
     n.nspname::text as schema,
     c.relname::text as name,
-    exists (select from published where published.oid = c.oid and pubname = $4::text) as in_whole,
-    exists (select from published where published.oid = c.oid and pubname = $5::text) as in_inserts,
+    coalesce(published.in_whole, false) as in_whole,
+    coalesce(published.in_inserts, false) as in_inserts,
     identity.text as identity,
     -- Postgres 14 does not tell a stream that is open of partitions that are attached or detached.
     case when current_setting('server_version_num')::int < 150000 then identity.parts end as untold_parts
@@ -31,6 +35,7 @@ from (
 ) as all_tables
 join pg_catalog.pg_class as c on c.oid = all_tables.oid
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+left join published on published.oid = c.oid
 -- The replica identity of the table and of each partition, the index that it uses, and whether there is a virtual
 -- generated column, which cannot be published with the whole old row.
 cross join lateral (
@@ -62,18 +67,18 @@ cross join lateral (
         order by part.oid
     ) as text,
     string_agg(part.oid::text, ' ' order by part.oid) as parts
-    from pg_catalog.pg_class as part
-    where part.oid = c.oid
+    from (
         -- pg_partition_tree would wait for locks.
-        or c.relkind = 'p' and part.oid in (
-            with recursive tree as (
-                select c.oid as oid
-                union all
-                select i.inhrelid
-                from tree
-                join pg_catalog.pg_inherits as i on i.inhparent = tree.oid
-            )
-            select tree.oid from tree
+        with recursive tree as (
+            select c.oid as oid
+            union all
+            select i.inhrelid
+            from tree
+            join pg_catalog.pg_inherits as i on i.inhparent = tree.oid
+            where c.relkind = 'p'
         )
+        select tree.oid from tree
+    ) as parts (oid)
+    join pg_catalog.pg_class as part on part.oid = parts.oid
 ) as identity
 order by c.oid

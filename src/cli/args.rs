@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::{backfill, deliveries, explain, hooks, logs, receive, shadow, tail, tokens, trigger};
+use super::{
+    backfill, deliveries, explain, hooks, init, logs, receive, shadow, tail, tokens, trigger,
+};
 use crate::demo;
 
 /// Webhooks from any Postgres database, with zero changes to the application.
@@ -38,40 +40,16 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Write a hooks.toml for the tables of a database.
-    #[command(
-        after_help = "Examples: rowhook init postgresql://localhost/shop\n          rowhook init --from-django ~/bookstore --python ~/bookstore/.venv/bin/python\n          rowhook init --from-django-hook-events hook_events.json\n          (made by: python manage.py shell -c 'import json; from django.conf import settings; print(json.dumps(settings.HOOK_EVENTS))')"
-    )]
-    Init {
-        /// The libpq URL of the database; default: $DATABASE_URL.
-        #[arg(
-            env = "DATABASE_URL",
-            hide_env_values = true,
-            required_unless_present_any = ["from_django", "from_django_hook_events"]
-        )]
-        url: Option<String>,
-        /// Take the events from a JSON dump of django-rest-hooks' HOOK_EVENTS. A database is then only read to find the
-        /// tables.
-        #[arg(long, value_name = "FILE")]
-        from_django_hook_events: Option<PathBuf>,
-        /// Ask the Django application in this folder, by running its `manage.py shell`, for its models and HOOK_EVENTS.
-        /// Or a file with what it answered once.
-        #[arg(
-            long,
-            value_name = "PROJECT",
-            conflicts_with = "from_django_hook_events"
-        )]
-        from_django: Option<PathBuf>,
-        /// The Python that the application runs with.
-        #[arg(
-            long,
-            value_name = "PATH",
-            default_value = "python3",
-            requires = "from_django"
-        )]
-        python: String,
-    },
+    Init(init::Args),
     /// Find what is wrong in the configuration and the database, and say what to do about it.
-    Check,
+    ///
+    /// What is worst comes first. Findings that say the same of many things are told once, with their number.
+    #[command(after_help = "Example: rowhook check --verbose")]
+    Check {
+        /// Tell every finding by itself.
+        #[arg(long, short)]
+        verbose: bool,
+    },
     /// Create what is missing in the database: rowhook's tables, the publications, the slot.
     Setup {
         /// Change nothing; print the SQL for someone with more privileges.

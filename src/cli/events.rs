@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{output, preview::Preview, table};
 use crate::{
-    config::{Config, EventSource},
+    config::{Config, EventRule, EventSource},
     hook::index::{Audience, Index},
 };
 
@@ -25,10 +25,16 @@ struct Listed {
 pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     let preview = Preview::open(config).await?;
     let index = preview.roster().await?.index(&preview.events);
-    let events = preview.events.names().iter();
+    // The names are in the order of the rules; rowhook's own events have none.
+    let rules = config
+        .events
+        .iter()
+        .map(Some)
+        .chain(std::iter::repeat(None));
+    let events = preview.events.names().iter().zip(rules);
     let listed: Vec<Listed> = events
-        .map(|name| list(&preview, &index, name))
-        .collect::<Result<_>>()?;
+        .map(|(name, rule)| list(&preview, &index, name, rule))
+        .collect();
     if json {
         let listed: Vec<_> = listed.iter().map(as_json).collect();
         return output::json(&listed);
@@ -38,8 +44,7 @@ pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     table::print_rows([head].into_iter().chain(rows).map(Vec::from))
 }
 
-fn list(preview: &Preview<'_>, index: &Index, name: &str) -> Result<Listed> {
-    let rule = preview.rule(name)?;
+fn list(preview: &Preview<'_>, index: &Index, name: &str, rule: Option<&EventRule>) -> Listed {
     let (source, condition) = match rule.map(|rule| &rule.source) {
         Some(source) => (source.to_string(), condition(source)),
         None => ("rowhook".into(), String::new()),
@@ -52,13 +57,13 @@ fn list(preview: &Preview<'_>, index: &Index, name: &str) -> Result<Listed> {
             .is_some_and(|(_, all_owners)| all_owners),
     };
     let hooks = index.matches(name, Audience::Everyone, SystemTime::now());
-    Ok(Listed {
+    Listed {
         event: name.to_owned(),
         source,
         heard_by: if all_owners { "everyone" } else { "owner" },
         hooks: hooks.count(),
         condition,
-    })
+    }
 }
 
 fn as_json(listed: &Listed) -> Value {

@@ -69,17 +69,8 @@ async fn dispatch(args: Args) -> Result<()> {
     let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
     let config = || environment::load(path);
     match args.command {
-        Command::Init {
-            from_django: Some(project),
-            python,
-            ..
-        } => init::from_django(&project, &python, path).await,
-        Command::Init {
-            url,
-            from_django_hook_events,
-            ..
-        } => init::run(url.as_deref(), from_django_hook_events.as_deref(), path).await,
-        Command::Check => check::check(&config()?, json).await,
+        Command::Init(args) => init::run(args, path).await,
+        Command::Check { verbose } => check::check(&config()?, verbose, json).await,
         Command::Setup { print: true, .. } => setup::print(&config()?).await,
         Command::Setup { accept_gap, .. } => setup::setup(&config()?, accept_gap, json).await,
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    manage::{Admin, status::Status},
+    manage::{
+        Admin,
+        status::{SlotStatus, Status},
+    },
     setup::heard::TableProblem,
 };
 
@@ -51,6 +54,7 @@ fn print(report: &Report) -> Result<()> {
     let attached = match slot {
         None => Cell::toned("there is no slot; run: rowhook setup", Tone::Bad),
         Some(slot) if slot.attached => Cell::toned("attached", Tone::Good),
+        Some(slot) if slot.being_made => Cell::toned(being_made(slot), Tone::Warn),
         Some(_) => Cell::toned("no rowhook is attached", Tone::Bad),
     };
     let slot = slot.as_ref();
@@ -100,4 +104,12 @@ fn print(report: &Report) -> Result<()> {
         facts.push(("table", Cell::toned(format!("{what}; {remedy}"), Tone::Bad)));
     }
     table::print_facts(&facts)
+}
+
+fn being_made(slot: &SlotStatus) -> String {
+    let waits = match &slot.waits_for[..] {
+        [] => "nobody now".to_owned(),
+        some => format!("{} to commit or roll back", some.join(" and ")),
+    };
+    format!("the slot is being made, and nothing is heard before it is done; it waits for {waits}")
 }

@@ -8,7 +8,11 @@ use super::{
 };
 use crate::postgres::TableName;
 use crate::{expression::filter::Filter, nearest::nearest};
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 /// One line of `[events]`.
 #[derive(Debug, Clone)]
@@ -98,10 +102,15 @@ pub(super) const KEYS: Keys = Keys {
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) rules: Vec<EventRule>,
-    pub(super) names: Vec<String>,
-    pub(super) tables: Vec<TableName>,
+    /// Sorted, so that those with a prefix stand together.
+    pub(super) names: BTreeSet<String>,
+    pub(super) tables: HashSet<TableName>,
     /// The tables of Django models. Those that `[tables]` names come first, because they differ from Django's default.
     pub(super) models: Vec<(TableName, Model)>,
+    /// The first table of each model.
+    by_model: HashMap<Model, TableName>,
+    /// The models of more than one table.
+    pub(super) shared_models: HashSet<Model>,
     /// Some event is not among `names`, because its line has a mistake.
     pub(super) names_unclear: bool,
     /// Some table is not among `tables`, because its line has a mistake.
@@ -120,10 +129,10 @@ impl Events {
 
     /// Reads `[events]`. `models` are the tables of models that `[tables]` names.
     pub(super) fn read(table: &Table<'_>, models: Vec<(TableName, Model)>) -> Self {
-        let mut events = Self {
-            models,
-            ..Self::default()
-        };
+        let mut events = Self::default();
+        for (table, model) in models {
+            events.add_model(table, model);
+        }
         if table.iter().next().is_none() {
             table.reader.wrong(
                 table.place,
@@ -149,7 +158,7 @@ impl Events {
             self.tables_unclear = true;
             return;
         }
-        self.names.push(value.name.to_owned());
+        self.names.insert(value.name.to_owned());
         if let Some(remedy) = name::event_mistake(value.name) {
             value.reader.wrong(
                 value.key_place,
@@ -274,13 +283,21 @@ impl Events {
 
     /// The table of a Django model.
     fn table_of(&mut self, model: Model) -> TableName {
-        let known = self.models.iter().find(|(_, known)| *known == model);
-        if let Some((table, _)) = known {
+        if let Some(table) = self.by_model.get(&model) {
             return table.clone();
         }
         let table = model.table();
-        self.models.push((table.clone(), model));
+        self.add_model(table.clone(), model);
         table
+    }
+
+    fn add_model(&mut self, table: TableName, model: Model) {
+        if self.by_model.contains_key(&model) {
+            self.shared_models.insert(model.clone());
+        } else {
+            self.by_model.insert(model.clone(), table.clone());
+        }
+        self.models.push((table, model));
     }
 
     fn row_source(
@@ -289,7 +306,7 @@ impl Events {
         table: TableName,
         action: &str,
     ) -> Option<EventSource> {
-        self.tables.push(table.clone());
+        self.tables.insert(table.clone());
         let action = match action {
             "created" => Action::Created,
             "updated" => Action::Updated,

@@ -1,6 +1,6 @@
 //! `[[hooks]]`: the operator's own hooks.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{collections::HashSet, fmt, path::Path, sync::Arc};
 
 use http::{
     Method, Uri,
@@ -128,7 +128,7 @@ pub(super) fn read(
         return Vec::new();
     }
     let hooks = value.list("[[hooks]] above each hook").unwrap_or_default();
-    let mut names: Vec<String> = Vec::new();
+    let mut names = HashSet::new();
     hooks
         .iter()
         .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base, folder))
@@ -138,7 +138,7 @@ pub(super) fn read(
 /// Reads one hook. `names` are the names of those before it.
 fn read_one(
     table: &Table<'_>,
-    names: &mut Vec<String>,
+    names: &mut HashSet<String>,
     events: &Events,
     base: &Delivery,
     folder: &Path,
@@ -185,7 +185,7 @@ fn read_one(
 }
 
 /// The name of something of this kind. `names` are the names of those before it.
-pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Option<String> {
+pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut HashSet<String>) -> Option<String> {
     let name = value.string()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     let letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -196,13 +196,12 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut Vec<String>) -> Op
         ));
         return None;
     }
-    if names.contains(&name) {
+    if !names.insert(name.clone()) {
         value.wrong(format!(
             "{} names another {kind} already; give each its own name",
             value.quote(&name)
         ));
     }
-    names.push(name.clone());
     Some(name)
 }
 
@@ -246,8 +245,8 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
         ));
         return None;
     };
-    let mut known = events.names.iter().map(String::as_str).chain(OWN_EVENTS);
-    let heard = pattern == Pattern::Any || known.any(|event| pattern.matches(event));
+    let heard =
+        pattern.matches_any(&events.names) || OWN_EVENTS.iter().any(|event| pattern.matches(event));
     if !heard && !events.names_unclear {
         let names = events.names.iter().map(String::as_str);
         let remedy = match nearest(&text, names) {

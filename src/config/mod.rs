@@ -23,6 +23,7 @@ pub(crate) mod load;
 mod mistake;
 mod model;
 mod name;
+mod places;
 mod quantity;
 pub(crate) mod reader;
 pub(crate) mod retries;

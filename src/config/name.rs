@@ -1,6 +1,6 @@
 //! Names as a user writes them: `[schema.]table`, `table.column`, and events.
 
-use std::fmt;
+use std::{borrow::Borrow, collections::BTreeSet, fmt, ops::Bound};
 
 use crate::postgres::TableName;
 
@@ -16,6 +16,19 @@ pub enum Pattern {
 }
 
 impl Pattern {
+    /// Is a hook with this pattern sent one of `events`? They are not gone through one by one.
+    pub fn matches_any<E: Borrow<str> + Ord>(&self, events: &BTreeSet<E>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(name) => events.contains(name.as_str()),
+            Self::Prefix(prefix) => {
+                let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+                let first = events.range::<str, _>(from).next();
+                first.is_some_and(|event| event.borrow().starts_with(prefix.as_str()))
+            }
+        }
+    }
+
     /// Is a hook with this pattern sent `event`?
     pub fn matches(&self, event: &str) -> bool {
         match self {
@@ -169,6 +182,27 @@ mod tests {
         }
         for text in ["", "book*", "*.added", ".*", "book..*", "a b"] {
             assert_eq!(Pattern::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_matches_any_where_it_matches_one() {
+        let events = BTreeSet::from(["a.x", "book", "book.added", "bookish.added", "z"]);
+        for text in [
+            "*",
+            "a.*",
+            "book.*",
+            "book",
+            "boo",
+            "boo.*",
+            "bookish.*",
+            "c.*",
+            "z.*",
+            "zz.*",
+        ] {
+            let pattern = Pattern::parse(text).unwrap();
+            let one_by_one = events.iter().any(|event| pattern.matches(event));
+            assert_eq!(pattern.matches_any(&events), one_by_one, "{text}");
         }
     }
 }

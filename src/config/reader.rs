@@ -2,13 +2,14 @@
 //!
 //! A reading function that returns `None` has recorded the mistake already. Its caller goes on with the next key.
 
-use std::{cell::RefCell, ops::Range, time::Duration};
+use std::{cell::RefCell, collections::HashSet, ops::Range, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
     environment,
     mistake::{Location, Mistake},
+    places::Places,
     quantity,
 };
 use crate::nearest::nearest;
@@ -16,7 +17,7 @@ use crate::secret::Secret;
 
 /// The file that is being read, and the mistakes found so far.
 pub(crate) struct Reader<'a> {
-    text: &'a str,
+    places: Places<'a>,
     /// The name that messages have for the file: `hooks.toml`.
     kind: &'a str,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
@@ -31,7 +32,7 @@ impl<'a> Reader<'a> {
         env: &'a dyn Fn(&str) -> Option<String>,
     ) -> Self {
         Self {
-            text,
+            places: Places::new(text),
             kind,
             env,
             mistakes: RefCell::default(),
@@ -41,12 +42,7 @@ impl<'a> Reader<'a> {
 
     /// The line and column of a byte of the file.
     pub(crate) fn place(&self, byte: usize) -> Location {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        Location {
-            line: before.matches('\n').count() + 1,
-            column: line.chars().count() + 1,
-        }
+        self.places.of(byte)
     }
 
     /// Records a mistake.
@@ -360,6 +356,7 @@ impl<'a> Value<'a> {
             return self.string().map(|one| vec![one]);
         }
         let mut strings = Vec::new();
+        let mut seen = HashSet::new();
         let elements = self.list("a list of strings")?;
         if elements.is_empty() {
             self.wrong(format!(
@@ -372,7 +369,7 @@ impl<'a> Value<'a> {
             let Some(text) = element.string() else {
                 continue;
             };
-            if strings.contains(&text) {
+            if !seen.insert(text.clone()) {
                 element.wrong(format!(
                     "{} is named twice; remove one",
                     element.quote(&text)

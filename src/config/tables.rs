@@ -1,5 +1,7 @@
 //! `[tables.NAME]`: the owner and the identity of a table's rows, and how payloads show them.
 
+use std::collections::HashSet;
+
 use super::mistake::Location;
 use super::{
     content,
@@ -104,13 +106,14 @@ pub(super) fn read(
     of_hooks: Option<&TableName>,
 ) -> Vec<TableRules> {
     let mut rules: Vec<TableRules> = Vec::new();
+    let mut ruled = HashSet::new();
     let mut looked_up = looked_up(table);
     looked_up.extend(of_hooks.cloned());
     for value in table.iter() {
         let Some(read) = read_one(value, events, &looked_up) else {
             continue;
         };
-        if rules.iter().any(|rule| rule.table == read.table) {
+        if !ruled.insert(read.table.clone()) {
             value.reader.wrong(
                 value.key_place,
                 format!(
@@ -125,7 +128,7 @@ pub(super) fn read(
 }
 
 /// The tables that owner paths go through. They may have rules although no event is about them.
-fn looked_up(table: &Table<'_>) -> Vec<TableName> {
+fn looked_up(table: &Table<'_>) -> HashSet<TableName> {
     let rules = table
         .iter()
         .filter_map(|value| owner_rule(value.peek("owner")?));
@@ -151,7 +154,11 @@ impl TableRules {
     }
 }
 
-fn read_one(value: &Value<'_>, events: &Events, looked_up: &[TableName]) -> Option<TableRules> {
+fn read_one(
+    value: &Value<'_>,
+    events: &Events,
+    looked_up: &HashSet<TableName>,
+) -> Option<TableRules> {
     let wrong = |text: String| value.reader.wrong(value.key_place, text);
     if value.has_no_key_of(KEYS.known) && value.holds_tables() {
         wrong(format!(
@@ -213,21 +220,18 @@ fn model(value: &Value<'_>, events: &Events) {
             "{} is no Django model; write \"app.Model\", such as \"bookstore.Book\"",
             value.quote(&text)
         )),
-        Some(model) => {
-            let so_called = events.models.iter().filter(|(_, known)| *known == model);
-            if so_called.count() > 1 {
-                value.wrong(format!(
-                    "{} is the model of another table too; each has its own",
-                    value.quote(&text)
-                ));
-            }
-        }
+        Some(model) if events.shared_models.contains(&model) => value.wrong(format!(
+            "{} is the model of another table too; each has its own",
+            value.quote(&text)
+        )),
+        Some(_) => {}
     }
 }
 
 /// Reads `{ user_id = "owner" }`.
 fn rename(value: &Value<'_>) -> Vec<(String, String)> {
     let mut names: Vec<(String, String)> = Vec::new();
+    let mut taken = HashSet::new();
     let Some(table) = value.open_table() else {
         return names;
     };
@@ -235,7 +239,7 @@ fn rename(value: &Value<'_>) -> Vec<(String, String)> {
         let Some(shown) = value.string() else {
             continue;
         };
-        if names.iter().any(|(_, other)| *other == shown) {
+        if !taken.insert(shown.clone()) {
             value.wrong(format!(
                 "{} is the name of another column already; give each its own",
                 value.quote(&shown)

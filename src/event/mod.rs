@@ -79,14 +79,19 @@ impl EventMap {
             };
             rules.push(Rule::new(rule, changed, when.clone()));
         }
+        // The first of a table counts, and the last of a key stays in a map.
+        let rules_of = config.tables.iter().rev();
+        let rules_of: HashMap<_, _> = rules_of.map(|rules| (&rules.table, rules)).collect();
+        let models = config.models.iter().rev();
+        let models: HashMap<_, _> = models.map(|(table, model)| (table, model)).collect();
         for (table, events) in &mut tables {
-            let rules = config.tables.iter().find(|rules| rules.table == *table);
-            let model = config.models.iter().find(|(of, _)| of == table);
+            let rules = rules_of.get(table).copied();
+            let model = models.get(table).copied();
             events.owner = rules.and_then(|rules| rules.owner.clone());
             let shape = rules.map(Shape::new).unwrap_or_default();
             let of_all = config.delivery.template.as_deref().cloned();
             let shape = shape.or_template(of_all);
-            events.shape = Arc::new(shape.of_model(model.map(|(_, model)| model.clone())));
+            events.shape = Arc::new(shape.of_model(model.cloned()));
         }
         let custom = config
             .events

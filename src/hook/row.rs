@@ -3,7 +3,7 @@
 //! A row is read in two ways: from the table at the start, and from the stream when it changes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -398,12 +398,14 @@ pub struct Constraints {
     pub guard: Guard,
     /// What the hooks of users may have.
     limits: Limits,
-    /// All events that can happen.
+    /// All events that can happen, in the order of the file.
     events: Vec<Arc<str>>,
+    /// The same, sorted.
+    sorted: BTreeSet<Arc<str>>,
     /// The names of the hooks in hooks.toml.
-    file_hooks: Vec<String>,
+    file_hooks: HashSet<String>,
     /// The columns that filters may use, by event, as far as the tables are known. Events of messages are not in it.
-    rows: HashMap<Arc<str>, Columns>,
+    rows: HashMap<Arc<str>, Arc<Columns>>,
 }
 
 impl Constraints {
@@ -415,6 +417,7 @@ impl Constraints {
             limits: config.limits,
             guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
             events: events.names().to_vec(),
+            sorted: events.names().iter().cloned().collect(),
             file_hooks: config.hooks.iter().map(|hook| hook.name.clone()).collect(),
             rows: HashMap::new(),
         }
@@ -423,8 +426,9 @@ impl Constraints {
     /// Takes over the columns of the table of these events.
     pub fn learn(&mut self, events: &TableEvents, relation: &Relation) {
         let columns = Columns::of(relation, |column| events.shape.name(column).is_some());
+        let columns = Arc::new(columns);
         for event in events.names() {
-            self.rows.insert(Arc::clone(event), columns.clone());
+            self.rows.insert(Arc::clone(event), Arc::clone(&columns));
         }
     }
 
@@ -433,10 +437,9 @@ impl Constraints {
     /// # Errors
     /// When the catalog cannot be read.
     pub async fn learn_all(&mut self, client: &Client, events: &EventMap) -> Result<()> {
-        for table in events.tables() {
-            let relation = Relation::find(client, table).await;
-            let relation = relation.with_context(|| format!("read what {table} looks like"))?;
-            if let (Some(events), Some(relation)) = (events.of_table(table), relation) {
+        let relations = Relation::find_all(client, events.tables()).await;
+        for (table, relation) in relations.context("read what the tables look like")? {
+            if let Some(events) = events.of_table(&table) {
                 self.learn(events, &relation);
             }
         }
@@ -446,7 +449,7 @@ impl Constraints {
     /// Refuses the name of a hook in hooks.toml, because the id would stand for two hooks.
     fn refuse_name_of_file(&self, id: &HookId) -> Result<(), String> {
         let id = id.as_str();
-        if self.file_hooks.iter().any(|name| name == id) {
+        if self.file_hooks.contains(id) {
             return Err(format!("its id {id:?} is the name of a hook in hooks.toml"));
         }
         Ok(())
@@ -457,7 +460,7 @@ impl Constraints {
         let event = event.ok_or("its event is null")?;
         let pattern = Pattern::parse(event)
             .ok_or_else(|| format!("{event:?} is neither an event nor a pattern"))?;
-        if !self.events.iter().any(|name| pattern.matches(name)) {
+        if !pattern.matches_any(&self.sorted) {
             return Err(format!(
                 "no event is called {event:?}; there are {}",
                 self.events.join(", ")
@@ -537,7 +540,7 @@ impl Constraints {
     fn fits(&self, filter: &Filter, pattern: &Pattern) -> Result<(), String> {
         let mut misfit = None;
         for event in self.events.iter().filter(|event| pattern.matches(event)) {
-            match filter.check(self.rows.get(event)) {
+            match filter.check(self.rows.get(event).map(|columns| &**columns)) {
                 Ok(()) => return Ok(()),
                 Err(error) => misfit = misfit.or(Some(format!("its filter, on {event}: {error}"))),
             }

@@ -12,6 +12,7 @@ use crate::{
     setup::{
         catalog::{Facts, Slot},
         heard::{self, TableProblem},
+        waiting::waited_for,
     },
 };
 
@@ -40,6 +41,10 @@ pub struct SlotStatus {
     pub name: String,
     /// Whether a session reads from it.
     pub attached: bool,
+    /// Whether it is still being made. Changes are not heard before it is done.
+    pub being_made: bool,
+    /// The transactions that must end before it is done.
+    pub waits_for: Vec<String>,
     /// The application name of that session.
     pub session: Option<String>,
     /// The LSN up to which everything is settled.
@@ -104,9 +109,13 @@ impl Admin {
         let slot = slot.context("look at the slot")?;
         let database = &self.config.database.source().database;
         let own = slot.filter(|slot| !slot.is_of_another(database));
+        let blockers = waited_for(&self.client, own.as_ref()).await;
+        let blockers = blockers.context("look whom the slot waits for")?;
         let slot = own.map(|slot| SlotStatus {
             name: name.clone(),
-            attached: slot.active_pid.is_some(),
+            attached: slot.active_pid.is_some() && !slot.is_being_made(),
+            being_made: slot.is_being_made(),
+            waits_for: blockers.iter().map(ToString::to_string).collect(),
             session: slot.application_name,
             confirmed: slot.confirmed.map(|lsn| lsn.to_string()),
             lag_bytes: slot.lag,

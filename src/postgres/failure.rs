@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Failure {
     /// The connection broke.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// TLS is required and could not be established.
     #[error("{0}")]

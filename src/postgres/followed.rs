@@ -7,13 +7,15 @@ use std::{
 
 use super::TableName;
 
+/// What tables stood for before others took their places, and what they are called since. The stream may still tell of
+/// before, under any other name.
+type Former = HashMap<u32, (TableName, Option<TableName>)>;
+
 /// The oids of configured tables. Clones share them: one part of rowhook finds them, and another reads the stream.
 #[derive(Debug, Clone, Default)]
 pub struct Followed {
     oids: Arc<Mutex<HashMap<TableName, u32>>>,
-    /// What tables stood for before others took their places, and what they are called since. The stream may still tell
-    /// of before, under any other name.
-    former: Arc<Mutex<HashMap<u32, (TableName, Option<TableName>)>>>,
+    former: Arc<Mutex<Former>>,
     leaving: Arc<Mutex<HashSet<TableName>>>,
 }
 
@@ -76,7 +78,7 @@ impl Followed {
         self.oids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_former(&self) -> MutexGuard<'_, HashMap<u32, (TableName, Option<TableName>)>> {
+    fn lock_former(&self) -> MutexGuard<'_, Former> {
         self.former.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

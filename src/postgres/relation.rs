@@ -4,7 +4,10 @@
 //! the others, and rows of the stream are padded with [`Value::Unchanged`] for them, so they are treated as any other
 //! value that the stream leaves out.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, Error, Row, types::Type as builtin};
@@ -12,13 +15,15 @@ use tokio_postgres::{Client, Error, Row, types::Type as builtin};
 use super::{
     json,
     pgoutput::{ColumnMessage, RelationMessage, ReplicaIdentity},
-    quote,
     types::{self, Type},
 };
 use crate::postgres::{
     TableName,
     tuple::{Tuple, Value},
 };
+
+/// Types by their oids.
+type Types = HashMap<u32, Arc<Type>>;
 
 /// A table as a Relation message describes it, completed from the catalog.
 #[derive(Debug, Clone)]
@@ -80,32 +85,54 @@ impl Relation {
     /// # Errors
     /// If the catalog cannot be read.
     pub async fn find(client: &Client, table: &TableName) -> Result<Option<Self>, Error> {
+        let mut found = Self::find_all(client, [table]).await?;
+        Ok(found.remove(table))
+    }
+
+    /// Looks up many tables by name, with as many questions as for one. Those that do not exist are not in the map.
+    ///
+    /// # Errors
+    /// If the catalog cannot be read.
+    pub async fn find_all<'a>(
+        client: &Client,
+        tables: impl IntoIterator<Item = &'a TableName>,
+    ) -> Result<HashMap<TableName, Self>, Error> {
+        let tables: HashSet<&TableName> = tables.into_iter().collect();
+        let (schemas, names): (Vec<&str>, Vec<&str>) = tables
+            .into_iter()
+            .map(|table| (table.schema.as_str(), table.name.as_str()))
+            .unzip();
         let sql = include_str!("../../sql/catalog/stream_relation.sql");
-        let rows = client.query(sql, &[&quote::table(table)]).await?;
-        let Some(first) = rows.first() else {
-            return Ok(None);
-        };
-        let column = |row: &Row| {
-            Ok::<_, Error>(ColumnMessage {
-                identity_key: row.try_get("identity_key")?,
-                name: row.try_get("name")?,
-                type_oid: row.try_get("type_oid")?,
-                type_modifier: row.try_get("type_modifier")?,
-            })
-        };
-        let message = RelationMessage {
-            oid: first.try_get("oid")?,
-            schema: table.schema.clone(),
-            name: table.name.clone(),
-            identity: match first.try_get("identity")? {
-                "f" => ReplicaIdentity::Full,
-                "i" => ReplicaIdentity::Index,
-                "n" => ReplicaIdentity::Nothing,
-                _ => ReplicaIdentity::Default,
-            },
-            columns: rows.iter().map(column).collect::<Result<_, _>>()?,
-        };
-        Self::describe(client, message).await.map(Some)
+        let mut messages: Vec<RelationMessage> = Vec::new();
+        for row in client.query(sql, &[&schemas, &names]).await? {
+            let oid = row.try_get("oid")?;
+            if messages.last().is_none_or(|last| last.oid != oid) {
+                messages.push(RelationMessage {
+                    oid,
+                    schema: row.try_get("schema")?,
+                    name: row.try_get("table_name")?,
+                    identity: match row.try_get("identity")? {
+                        "f" => ReplicaIdentity::Full,
+                        "i" => ReplicaIdentity::Index,
+                        "n" => ReplicaIdentity::Nothing,
+                        _ => ReplicaIdentity::Default,
+                    },
+                    columns: Vec::new(),
+                });
+            }
+            if let Some(message) = messages.last_mut() {
+                message.columns.push(ColumnMessage {
+                    identity_key: row.try_get("identity_key")?,
+                    name: row.try_get("name")?,
+                    type_oid: row.try_get("type_oid")?,
+                    type_modifier: row.try_get("type_modifier")?,
+                });
+            }
+        }
+        let relations = Self::describe_all(client, messages).await?.into_iter();
+        Ok(relations
+            .map(|relation| (relation.table(), relation))
+            .collect())
     }
 
     /// Completes the stream's description of a table with what the catalog has now. If the table no longer exists, the
@@ -114,8 +141,41 @@ impl Relation {
     /// # Errors
     /// If the catalog cannot be read.
     pub async fn describe(client: &Client, message: RelationMessage) -> Result<Self, Error> {
-        let catalog = CatalogColumn::read_all(client, message.oid).await?;
-        let mut columns = columns(client, &message.columns, &catalog).await?;
+        let (catalog, types) = Self::look_up(client, std::slice::from_ref(&message)).await?;
+        let columns = catalog.into_values().next().unwrap_or_default();
+        Ok(Self::complete(message, columns, &types))
+    }
+
+    async fn describe_all(
+        client: &Client,
+        messages: Vec<RelationMessage>,
+    ) -> Result<Vec<Self>, Error> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut catalog, types) = Self::look_up(client, &messages).await?;
+        let complete = |message: RelationMessage| {
+            let columns = catalog.remove(&message.oid).unwrap_or_default();
+            Self::complete(message, columns, &types)
+        };
+        Ok(messages.into_iter().map(complete).collect())
+    }
+
+    /// What the catalog has on these tables, by oid, and the types of their columns.
+    async fn look_up(
+        client: &Client,
+        messages: &[RelationMessage],
+    ) -> Result<(HashMap<u32, Vec<CatalogColumn>>, Types), Error> {
+        let catalog = CatalogColumn::read_all(client, messages).await?;
+        let streamed = messages.iter().flat_map(|message| &message.columns);
+        let streamed = streamed.map(|column| column.type_oid);
+        let now = catalog.values().flatten().map(|column| column.type_oid);
+        let oids: HashSet<u32> = streamed.chain(now).collect();
+        Ok((catalog, types::load(client, oids).await?))
+    }
+
+    fn complete(message: RelationMessage, catalog: Vec<CatalogColumn>, types: &Types) -> Self {
+        let mut columns = columns(&message.columns, &catalog, types);
         let (primary_key, key_equals) = primary_key(&columns, &catalog);
         let key = key(message.identity, &columns, &primary_key);
         // What old rows have, the identities of the partitions decide; that of a new partition is the primary key.
@@ -129,7 +189,7 @@ impl Relation {
         let numbers = catalog
             .into_iter()
             .map(|column| (column.name, column.number));
-        Ok(Self {
+        Self {
             oid: message.oid,
             stored_as: stored_as.unwrap_or_else(|| TableName {
                 schema: message.schema.clone(),
@@ -143,7 +203,7 @@ impl Relation {
             primary_key,
             key_equals,
             key,
-        })
+        }
     }
 
     /// The table as it was described before, where it is dropped by now: with what the stream does not tell of it.
@@ -325,11 +385,19 @@ struct CatalogColumn {
 const EQUALS: &str = "operator(pg_catalog.=)";
 
 impl CatalogColumn {
-    /// Reads the columns of a table, in order; none if the table no longer exists.
-    async fn read_all(client: &Client, oid: u32) -> Result<Vec<Self>, Error> {
+    /// Reads the columns of tables, in order, by the oid of the table; those that no longer exist have none.
+    async fn read_all(
+        client: &Client,
+        messages: &[RelationMessage],
+    ) -> Result<HashMap<u32, Vec<Self>>, Error> {
+        let oids: Vec<u32> = messages.iter().map(|message| message.oid).collect();
         let sql = include_str!("../../sql/catalog/relation.sql");
-        let rows = client.query(sql, &[&oid]).await?;
-        rows.iter().map(Self::read).collect()
+        let mut columns: HashMap<u32, Vec<Self>> = HashMap::new();
+        for row in client.query(sql, &[&oids]).await? {
+            let of_table = columns.entry(row.try_get("table_oid")?).or_default();
+            of_table.push(Self::read(&row)?);
+        }
+        Ok(columns)
     }
 
     fn read(row: &Row) -> Result<Self, Error> {
@@ -355,11 +423,7 @@ impl CatalogColumn {
 }
 
 /// The columns of the stream, completed from the catalog, and after them the generated ones that the stream leaves out.
-async fn columns(
-    client: &Client,
-    streamed: &[ColumnMessage],
-    catalog: &[CatalogColumn],
-) -> Result<Vec<Column>, Error> {
+fn columns(streamed: &[ColumnMessage], catalog: &[CatalogColumn], types: &Types) -> Vec<Column> {
     let is_left_out = |column: &&CatalogColumn| {
         column.generated && streamed.iter().all(|other| other.name != column.name)
     };
@@ -368,8 +432,6 @@ async fn columns(
     let streamed = streamed
         .iter()
         .map(|column| (&column.name, column.type_oid, column.identity_key, false));
-    let all: Vec<_> = streamed.chain(left_out).collect();
-    let types = types::load(client, all.iter().map(|(_, oid, ..)| *oid)).await?;
     let complete = |(name, type_oid, identity_key, generated): (&String, u32, bool, bool)| {
         let now = catalog.iter().find(|column| column.name == *name);
         let ty = types.get(&type_oid).map(Arc::clone);
@@ -387,7 +449,7 @@ async fn columns(
             hidden: false,
         }
     };
-    Ok(all.into_iter().map(complete).collect())
+    streamed.chain(left_out).map(complete).collect()
 }
 
 /// The indexes in `columns` of what identifies a row: the primary key, wherever the stream carries it of old rows, so

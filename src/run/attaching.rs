@@ -32,7 +32,7 @@ use crate::{
         catalog::{Facts, Slot},
         check::misfits,
         gap::{self, Gap},
-        plan::{counted_as_standby, hidden_hooks, plan, unfit_slot},
+        plan::{Refused, counted_as_standby, hidden_hooks, plan, unfit_slot},
         setup,
     },
 };
@@ -211,7 +211,7 @@ impl<'a> Attaching<'a> {
         }
         // Whoever has set it up: nothing is read from a slot that is not ours, and no commit waits for us.
         if let Some(problem) = unfit_slot(config, &facts) {
-            return Err(anyhow!("{problem}"));
+            return Err(Refused::new(config, [problem]).into());
         }
         if let Some(counted) = counted_as_standby(config, &facts) {
             return Err(counted.into());
@@ -222,7 +222,7 @@ impl<'a> Attaching<'a> {
         }
         if !self.tables_checked {
             if let Some(problem) = hidden_hooks(config, &facts) {
-                return Err(anyhow!("{problem}"));
+                return Err(Refused::new(config, [problem]).into());
             }
             check_tables(sessions, config).await?;
             self.tables_checked = true;

@@ -6,7 +6,7 @@
 //! fail.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::atomic::Ordering::Relaxed,
     time::{Duration, SystemTime},
 };
@@ -119,15 +119,16 @@ impl TableWatch {
         self.follow(context, &names, &tables, followed);
         follow_renamed(config, &names, &tables, followed);
         let mut facts = Facts::read(client, None, config).await?;
-        let is_heard = |name: &TableName| {
-            let table = tables.iter().find(|table| table.name == *name);
-            table.is_some_and(|table| table.in_whole || table.in_inserts)
-        };
+        let heard = tables
+            .iter()
+            .filter(|table| table.in_whole || table.in_inserts);
+        let heard: HashSet<TableName> = heard.map(|table| table.name.clone()).collect();
         if context.setup {
             let all = followed_tables(config, &facts);
+            let configured: HashSet<&TableName> = names.iter().collect();
             let unfit = |name: &&TableName| {
                 let table = facts.table(name);
-                !names.contains(name) && table.is_some_and(|table| !table.is_identified())
+                !configured.contains(name) && table.is_some_and(|table| !table.is_identified())
             };
             for name in all.iter().filter(unfit) {
                 followed.leave(name.clone());
@@ -143,7 +144,7 @@ impl TableWatch {
                     Ok(reason) => {
                         is_changed = true;
                         let since = self.last_heard.get(&name).copied().map(timestamp);
-                        if is_heard(&name) || !names.contains(&name) {
+                        if heard.contains(&name) || !configured.contains(&name) {
                             tracing::warn!(table = %name, "{reason}");
                         } else {
                             tracing::warn!(
@@ -169,8 +170,9 @@ impl TableWatch {
         // What was read first, and not what it is by now: a change since then is seen by the next look.
         self.heard(&names, &tables, now);
         let before = std::mem::replace(&mut self.tables, tables);
+        let before: HashMap<u32, &Seen> = before.iter().map(|table| (table.oid, table)).collect();
         let outdated = self.tables.iter().find(|table| {
-            let before = before.iter().find(|before| before.oid == table.oid);
+            let before = before.get(&table.oid);
             before.is_some_and(|before| before.untold_parts != table.untold_parts)
         });
         Ok(outdated.map(|table| table.name.clone()))
@@ -184,8 +186,10 @@ impl TableWatch {
         tables: &[Seen],
         followed: &Followed,
     ) {
+        let by_name: HashMap<&TableName, &Seen> =
+            tables.iter().map(|table| (&table.name, table)).collect();
         for name in names {
-            let Some(table) = tables.iter().find(|table| table.name == *name) else {
+            let Some(table) = by_name.get(name) else {
                 continue;
             };
             // Until now the name stood for another table.
@@ -204,6 +208,7 @@ impl TableWatch {
 
     /// Remembers which tables were heard at this moment.
     fn heard(&mut self, names: &[TableName], tables: &[Seen], now: SystemTime) {
+        let names: HashSet<&TableName> = names.iter().collect();
         for table in tables.iter().filter(|table| names.contains(&table.name)) {
             if table.in_whole || table.in_inserts {
                 self.last_heard.insert(table.name.clone(), now);
@@ -243,17 +248,18 @@ impl TableWatch {
 fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followed: &Followed) {
     let owners = config.owner_exists.as_ref().map(|exists| &exists.table);
     let hooks = hook_table(config);
+    let configured: HashSet<&TableName> = names.iter().collect();
+    let there: HashSet<&TableName> = tables.iter().map(|table| &table.name).collect();
     let is_unknown = |table: &&Seen| {
         (table.in_whole || table.in_inserts)
-            && !names.contains(&table.name)
+            && !configured.contains(&table.name)
             && table.name != hooks
             && Some(&table.name) != owners
             && followed.name(table.oid, &table.name).is_none()
     };
-    let gone = names.iter().filter(|name| {
-        let is_there = tables.iter().any(|table| table.name == **name);
-        !is_there && !followed.has(name)
-    });
+    let gone = names
+        .iter()
+        .filter(|name| !there.contains(name) && !followed.has(name));
     let (gone, unknown): (Vec<_>, Vec<_>) =
         (gone.collect(), tables.iter().filter(is_unknown).collect());
     if let ([name], [table]) = (&gone[..], &unknown[..]) {

@@ -231,6 +231,7 @@ pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
                 "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = {slot} and database = current_database() and not active;\n"
             ),
             runs: Runs::AtSource,
+            alters: None,
         });
     }
     steps.push(Step {
@@ -240,6 +241,7 @@ pub(super) fn acceptance_steps(config: &Config, gap: &Gap) -> Vec<Step> {
             schema = quote::name(&config.database.schema)
         ),
         runs: Runs::InTransaction,
+        alters: None,
     });
     steps
 }

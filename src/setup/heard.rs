@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    catalog::{self, Facts, Kind, Table},
-    plan::{full_asked, identified},
+    asked::Asked,
+    catalog::{self, Facts, Kind, Publication, Table},
 };
 use crate::{
     config::{Action, Config, EventSource},
@@ -30,19 +30,21 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
     let (Some(whole), Some(inserts)) = (whole, inserts) else {
         return Vec::new();
     };
+    let asked = Asked::new(config);
+    let renamed = unknown(&asked, [whole, inserts]);
     let mut problems = Vec::new();
-    for name in catalog::published_tables(config) {
-        let problem = match facts.table(&name) {
-            None => Some(missing(config, &name, &[&whole.tables, &inserts.tables])),
+    for name in asked.published() {
+        let problem = match facts.table(name) {
+            None => Some(missing(name, &renamed)),
             // Setup refuses it, and says more.
             Some(Table {
                 kind: Kind::Unpublishable(_),
                 ..
             }) => None,
             Some(table) => {
-                let fit = identified(config, table);
+                let fit = asked.identified(table);
                 let publication = if fit { whole } else { inserts };
-                if !publication.tables.contains(&name) {
+                if !publication.tables.contains(name) {
                     Some((
                         format!(
                             "changes of {name} are not heard: it is not in the publication {}",
@@ -50,7 +52,7 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                         ),
                         "run: rowhook setup".to_owned(),
                     ))
-                } else if !fit && wants_more_than_inserts(config, &name) {
+                } else if !fit && wants_more_than_inserts(&asked, name) {
                     Some((
                         format!(
                             "{name} {}: only its inserts are heard, since publishing its updates would make them fail",
@@ -58,7 +60,7 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                         ),
                         table.how_to_identify(),
                     ))
-                } else if full_asked(config, &name)
+                } else if asked.asks_full(name)
                     && !table.is_full()
                     && let Some(cause) = table.no_full()
                 {
@@ -82,21 +84,21 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
     problems
 }
 
-/// What is wrong where there is no table of this name, and what to do about it.
-fn missing(config: &Config, name: &TableName, published: &[&[TableName]]) -> (String, String) {
-    let mut known = catalog::published_tables(config);
-    known.push(catalog::hook_table(config));
-    known.extend(
-        config
-            .owner_exists
-            .iter()
-            .map(|exists| exists.table.clone()),
-    );
-    let others = published.iter().flat_map(|tables| tables.iter());
-    let others: Vec<String> = others
-        .filter(|other| !known.contains(other))
-        .map(ToString::to_string)
-        .collect();
+/// The tables of the publications that hooks.toml does not name: one that was renamed may be among them.
+fn unknown(asked: &Asked<'_>, publications: [&Publication; 2]) -> Vec<String> {
+    let config = asked.config;
+    let hooks = catalog::hook_table(config);
+    let owners = config.owner_exists.as_ref().map(|exists| &exists.table);
+    let is_known =
+        |table: &TableName| asked.is_published(table) || *table == hooks || Some(table) == owners;
+    let published = publications.into_iter().flat_map(|found| &found.tables);
+    let others = published.filter(|table| !is_known(table));
+    others.map(ToString::to_string).collect()
+}
+
+/// What is wrong where there is no table of this name, and what to do about it. `others` are tables that it may be
+/// called now.
+fn missing(name: &TableName, others: &[String]) -> (String, String) {
     if others.is_empty() {
         return (
             format!("there is no table {name} any more, so its events do not happen"),
@@ -112,11 +114,16 @@ fn missing(config: &Config, name: &TableName, published: &[&[TableName]]) -> (St
     )
 }
 
-fn wants_more_than_inserts(config: &Config, name: &TableName) -> bool {
-    config.events.iter().any(|rule| {
-        matches!(
-            &rule.source,
-            EventSource::Row { table, action: Action::Updated | Action::Deleted, .. } if table == name
-        )
-    })
+fn wants_more_than_inserts(asked: &Asked<'_>, name: &TableName) -> bool {
+    asked
+        .event(name, |rule| {
+            matches!(
+                &rule.source,
+                EventSource::Row {
+                    action: Action::Updated | Action::Deleted,
+                    ..
+                }
+            )
+        })
+        .is_some()
 }

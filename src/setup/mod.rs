@@ -1,5 +1,6 @@
 //! Sets up a database: creates what is missing, and nothing else. It is always safe to run again.
 
+mod asked;
 pub mod catalog;
 pub mod check;
 pub mod gap;
@@ -10,6 +11,7 @@ pub mod plan;
 pub mod product;
 mod session;
 pub mod teardown;
+pub mod waiting;
 
 use self::{
     catalog::Facts,
@@ -58,7 +60,7 @@ async fn take_steps(
     let steps = plan(config, &facts)?;
     let unmet = plan::unmet_preconditions(&facts, &steps);
     if !unmet.is_empty() {
-        return Err(Refused(unmet).into());
+        return Err(Refused::new(config, unmet).into());
     }
     let mut locked = None;
     for step in steps {
@@ -86,8 +88,7 @@ pub async fn publish(
 ) -> Vec<(TableName, Result<String, Error>)> {
     let mut done = Vec::new();
     let mut session = None;
-    for name in tables {
-        let steps = plan::publishing(config, facts, name);
+    for (name, steps) in plan::publishing(config, facts, tables) {
         let Some(last) = steps.last() else {
             continue;
         };

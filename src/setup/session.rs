@@ -7,7 +7,7 @@
 use std::{fmt, pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, Row, error::SqlState};
 
 use super::plan::{
     problem::Refused,
@@ -47,10 +47,10 @@ impl Default for LockPolicy {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The connection could not be opened.
-    #[error("{0}")]
+    #[error(transparent)]
     Connect(#[from] connect::Error),
     /// A person must change something first.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refused),
     /// A lock could not be acquired.
     #[error("{action}: gave up waiting for a lock that {} holds; end that, or try again at a quieter time", list(.blockers))]
@@ -106,6 +106,19 @@ pub struct Blocker {
     pub application_name: Option<String>,
     /// The state of the session, such as `active` or `idle in transaction`; `None` if the role may not see it.
     pub state: Option<String>,
+}
+
+impl Blocker {
+    /// From a row of sql/catalog/blockers.sql or writers.sql. What cannot be read is only missing in a message.
+    pub(super) fn of_row(row: &Row) -> Self {
+        let text = |name| row.try_get(name).ok().flatten();
+        Self {
+            pid: row.try_get("pid").ok().flatten(),
+            role: text("role"),
+            application_name: text("application_name"),
+            state: text("state"),
+        }
+    }
 }
 
 impl fmt::Display for Blocker {
@@ -361,14 +374,6 @@ impl DdlSession {
                 return Vec::new();
             }
         };
-        let column = |row: &tokio_postgres::Row, name| row.try_get(name).ok().flatten();
-        rows.iter()
-            .map(|row| Blocker {
-                pid: row.try_get("pid").ok().flatten(),
-                role: column(row, "role"),
-                application_name: column(row, "application_name"),
-                state: column(row, "state"),
-            })
-            .collect()
+        rows.iter().map(Blocker::of_row).collect()
     }
 }

@@ -43,7 +43,7 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
     .chain(not_ours(&session, config, &facts).await?)
     .collect();
     if !problems.is_empty() {
-        return Err(Refused(problems).into());
+        return Err(Refused::new(config, problems).into());
     }
     let mut done = Vec::new();
     let identities = identities(&session, config, &facts).await?;

@@ -33,7 +33,7 @@ async fn hooks_may_live_in_a_table_of_the_application() {
     config.hook_table = Some(rest_hooks());
     assert_eq!(
         refused(&config).await,
-        "30:1: the hook table rest_hooks_hook has no replica identity, so that hooks which are removed would go unheard; \
+        "hooks.toml:30:1: the hook table rest_hooks_hook has no replica identity, so that hooks which are removed would go unheard; \
         give rest_hooks_hook a primary key, or identity = \"full\" under [tables.rest_hooks_hook]"
     );
 

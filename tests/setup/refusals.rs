@@ -28,9 +28,9 @@ async fn a_mistyped_table_is_told_with_the_one_that_was_meant() {
     assert_eq!(
         refused(&config).await,
         format!(
-            "4:1: there is no table bok in {database}; did you mean book?\n\
-            5:1: there is no table pet in {database}; did you mean clinic.pet?\n\
-            6:1: shelf is a view, and its changes are not in the WAL; name a table that holds the rows"
+            "hooks.toml:4:1: there is no table bok in {database}; did you mean book?\n\
+            hooks.toml:5:1: there is no table pet in {database}; did you mean clinic.pet?\n\
+            hooks.toml:6:1: shelf is a view, and its changes are not in the WAL; name a table that holds the rows"
         )
     );
 }

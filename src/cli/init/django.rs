@@ -220,7 +220,7 @@ fn rules(
             "\n# [tables.NAME]       # There is no table {table}{meant}.\n# model = \"{model}\"\n"
         );
     }
-    let has_owner = known.is_none_or(|found| found.has_user_id);
+    let has_owner = known.is_none_or(|found| found.has("user_id"));
     if (model.app.as_str(), model.name.as_str()) == ("auth", "User") {
         lines.push("owner = \"id\"          # A user's own row.".to_owned());
     } else if !has_owner && of_model.clone().any(|source| !source.all_owners) {
@@ -300,8 +300,12 @@ mod tests {
     fn what_the_database_does_not_have_is_noted() {
         let found = |name: &str, has_user_id| Found {
             table: TableName::public(name),
+            of_framework: false,
             identified: true,
-            has_user_id,
+            readable: true,
+            columns: vec![if has_user_id { "user_id" } else { "id" }.to_owned()],
+            primary_key: vec!["id".into()],
+            references: Vec::new(),
         };
         let events = r#"{"a": "bookstore.Book.created", "b": "bookstore.Shelf.created", "c": "bookstore.Shelf.updated+"}"#;
         let (text, notes) = render(

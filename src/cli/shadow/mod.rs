@@ -156,7 +156,11 @@ fn shadow_of(mut config: Config) -> Result<Config> {
         config.hook_table.is_some(),
         "there is no [hook_table]: a shadow compares what the hooks of the application's own table are sent"
     );
-    let beside = |name: &str| format!("{}{SUFFIX}", &name[..name.floor_char_boundary(LONGEST)]);
+    let beside = |name: &str| {
+        let whole = |end: &usize| name.is_char_boundary(*end);
+        let end = (0..=LONGEST.min(name.len())).rev().find(whole);
+        format!("{}{SUFFIX}", &name[..end.unwrap_or_default()])
+    };
     let database = &mut config.database;
     database.slot = beside(&database.slot);
     database.publication = beside(&database.publication);

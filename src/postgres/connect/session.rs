@@ -15,13 +15,15 @@ use crate::postgres::{address::Address, quote, types::SESSION_SETTINGS};
 ///
 /// `synchronous_commit = local` waits for the disk of this server, and not for standbys: while one is missing, the
 /// application's commits wait for it, and ours must not. `row_security = off` makes an error of a query that row
-/// security would answer with only some of the rows.
-const ORDINARY: [(&str, &str); 9] = [
+/// security would answer with only some of the rows. `jit = off`: the catalog of a thousand tables is read in 50 ms,
+/// and compiling such a query takes a second.
+const ORDINARY: [(&str, &str); 10] = [
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
     ("transform_null_equals", "off"),
     ("synchronous_commit", "local"),
     ("row_security", "off"),
+    ("jit", "off"),
     ("default_transaction_deferrable", "off"),
     ("default_transaction_isolation", r"read\ committed"),
     ("plpgsql.extra_errors", "none"),

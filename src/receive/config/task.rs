@@ -1,6 +1,6 @@
 //! `[[tasks]]`: what runs for which events.
 
-use std::num::NonZeroUsize;
+use std::{collections::HashSet, num::NonZeroUsize};
 
 use crate::{
     config::{
@@ -38,7 +38,7 @@ pub(super) fn read_all(value: &Value<'_>) -> Vec<Task> {
         return Vec::new();
     }
     let tasks = value.list("[[tasks]] above each task").unwrap_or_default();
-    let mut names: Vec<String> = Vec::new();
+    let mut names = HashSet::new();
     tasks
         .iter()
         .filter_map(|task| read(&task.table(&KEYS)?, &mut names))
@@ -46,7 +46,7 @@ pub(super) fn read_all(value: &Value<'_>) -> Vec<Task> {
 }
 
 /// Reads one task. `names` are the names of the tasks before it.
-fn read(table: &Table<'_>, names: &mut Vec<String>) -> Option<Task> {
+fn read(table: &Table<'_>, names: &mut HashSet<String>) -> Option<Task> {
     let name = table
         .need("name", "name = \"sync\"")
         .and_then(|value| hooks::name(value, "task", names));

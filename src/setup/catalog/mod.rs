@@ -4,6 +4,10 @@
 mod identity;
 mod read;
 
+use std::collections::{BTreeMap, HashSet};
+
+use indexmap::IndexSet;
+
 use super::product::Product;
 use crate::{
     config::{Action, Config, EventSource},
@@ -20,7 +24,7 @@ pub struct Facts {
     /// The role of the session.
     pub role: Role,
     /// The tables that the configuration names and the hook table, those that exist.
-    pub tables: Vec<Table>,
+    pub tables: BTreeMap<TableName, Table>,
     /// The names of all relations of users.
     pub names: Vec<TableName>,
     /// Those of rowhook's two publications that exist.
@@ -223,7 +227,7 @@ pub struct Publication {
     /// Whether it publishes stored generated columns; `None` before Postgres 18, which cannot.
     pub generated: Option<bool>,
     /// Its tables.
-    pub tables: Vec<TableName>,
+    pub tables: IndexSet<TableName>,
     /// Whether the role owns it, or is a member of the role that does.
     pub owned: bool,
 }
@@ -260,6 +264,11 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Whether it is still being made. What is committed before it is done is not in its stream.
+    pub fn is_being_made(&self) -> bool {
+        self.kind == "logical" && self.confirmed.is_none() && !self.is_lost()
+    }
+
     /// Whether its stream is that of another database of the cluster. A physical slot has no database.
     pub fn is_of_another(&self, database: &str) -> bool {
         self.database.as_deref().is_some_and(|own| own != database)
@@ -329,7 +338,7 @@ impl Facts {
 
     /// The table of this name, if it exists and the configuration names it.
     pub fn table(&self, name: &TableName) -> Option<&Table> {
-        self.tables.iter().find(|table| table.name == *name)
+        self.tables.get(name)
     }
 
     /// The slot of the configuration, if it is one of this database.
@@ -344,9 +353,9 @@ impl Facts {
     }
 }
 
-/// Every table that the configuration names, without duplicates.
-fn referenced_tables(config: &Config) -> Vec<TableName> {
-    let mut names = vec![hook_table(config)];
+/// Every table that the configuration names.
+fn referenced_tables(config: &Config) -> HashSet<TableName> {
+    let mut names = HashSet::from([hook_table(config)]);
     names.extend(
         config
             .owner_exists
@@ -355,50 +364,43 @@ fn referenced_tables(config: &Config) -> Vec<TableName> {
     );
     for rule in &config.events {
         if let EventSource::Row { table, .. } = &rule.source {
-            names.push(table.clone());
+            names.insert(table.clone());
         }
     }
     for rules in &config.tables {
-        names.push(rules.table.clone());
+        names.insert(rules.table.clone());
         let steps = rules.owner.iter().flat_map(|owner| &owner.steps);
         names.extend(steps.map(|step| step.table.clone()));
     }
-    names.sort();
-    names.dedup();
     names
 }
 
 /// The tables whose changes are read, in the order of the file. A table that only has actions fired from SQL is not
 /// among them, because those actions come as messages.
 pub fn published_tables(config: &Config) -> Vec<TableName> {
-    let mut names: Vec<TableName> = Vec::new();
+    let mut names: IndexSet<&TableName> = IndexSet::new();
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source
             && !matches!(action, Action::Named(_))
-            && !names.contains(table)
         {
-            names.push(table.clone());
+            names.insert(table);
         }
     }
-    names
+    names.into_iter().cloned().collect()
 }
 
 /// Every table whose changes are read or should be: those of events, that of the hooks, and those that owners are found
 /// in.
 pub fn followed_tables(config: &Config, facts: &Facts) -> Vec<TableName> {
-    let mut names = published_tables(config);
+    let mut names: IndexSet<TableName> = published_tables(config).into_iter().collect();
     let owners = config
         .owner_exists
         .iter()
         .map(|exists| exists.table.clone());
+    names.extend([hook_table(config)].into_iter().chain(owners));
     let looked_up = looked_up_tables(config, facts).into_iter();
-    let others = [hook_table(config)].into_iter().chain(owners);
-    for name in others.chain(looked_up.map(|table| table.name.clone())) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+    names.extend(looked_up.map(|table| table.name.clone()));
+    names.into_iter().collect()
 }
 
 /// The tables that owners are looked up in, those that exist.
@@ -408,11 +410,7 @@ pub fn looked_up_tables<'a>(config: &Config, facts: &'a Facts) -> Vec<&'a Table>
         .iter()
         .filter_map(|rules| rules.owner.as_ref());
     let steps = rules.flat_map(|rule| &rule.steps);
-    let mut tables: Vec<&Table> = Vec::new();
-    for table in steps.filter_map(|step| facts.table(&step.table)) {
-        if tables.iter().all(|known| known.name != table.name) {
-            tables.push(table);
-        }
-    }
-    tables
+    let names: IndexSet<&TableName> = steps.map(|step| &step.table).collect();
+    let tables = names.into_iter().filter_map(|name| facts.table(name));
+    tables.collect()
 }

@@ -1,5 +1,7 @@
 //! Reads the state of a database with the queries in sql/catalog.
 
+use std::collections::{BTreeMap, HashMap};
+
 use tokio_postgres::{Client, Row};
 
 use super::{
@@ -166,7 +168,7 @@ fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
 async fn read_tables(
     client: &Client,
     config: &Config,
-) -> Result<(Vec<TableName>, Vec<Table>), tokio_postgres::Error> {
+) -> Result<(Vec<TableName>, BTreeMap<TableName, Table>), tokio_postgres::Error> {
     let wanted = referenced_tables(config);
     let mut names = Vec::new();
     let mut oids: Vec<u32> = Vec::new();
@@ -180,15 +182,19 @@ async fn read_tables(
         }
         names.push(name);
     }
-    let mut tables = Vec::new();
-    let partitioned: Vec<(u32, u32)> = client
+    let mut leaves_of: HashMap<u32, Vec<u32>> = HashMap::new();
+    for row in client
         .query(include_str!("../../../sql/catalog/leaves.sql"), &[&oids])
         .await?
-        .iter()
-        .map(|row| Ok((row.try_get("root")?, row.try_get("leaf")?)))
-        .collect::<Result<_, tokio_postgres::Error>>()?;
-    oids.extend(partitioned.iter().map(|(_, leaf)| *leaf));
-    let found: Vec<(u32, Table)> = client
+    {
+        let leaf: u32 = row.try_get("leaf")?;
+        leaves_of
+            .entry(row.try_get("root")?)
+            .or_default()
+            .push(leaf);
+        oids.push(leaf);
+    }
+    let found: BTreeMap<u32, Table> = client
         .query(
             include_str!("../../../sql/catalog/tables.sql"),
             &[&oids, &own_publications(config)],
@@ -197,21 +203,16 @@ async fn read_tables(
         .iter()
         .map(|row| Ok((row.try_get("oid")?, table(row)?)))
         .collect::<Result<_, tokio_postgres::Error>>()?;
-    for (oid, table) in &found {
-        if !wanted.contains(&table.name) {
-            continue;
-        }
-        let leaves = found
-            .iter()
-            .filter(|(leaf, _)| partitioned.contains(&(*oid, *leaf)))
-            .map(|(_, leaf)| leaf.clone())
-            .collect();
-        tables.push(Table {
-            leaves,
-            ..table.clone()
-        });
-    }
-    Ok((names, tables))
+    let with_leaves = |(oid, table): (&u32, &Table)| {
+        let leaves = leaves_of.get(oid).into_iter().flatten();
+        let leaves = leaves.filter_map(|leaf| found.get(leaf)).cloned().collect();
+        let table = table.clone();
+        (table.name.clone(), Table { leaves, ..table })
+    };
+    let named = found
+        .iter()
+        .filter(|(_, table)| wanted.contains(&table.name));
+    Ok((names, named.map(with_leaves).collect()))
 }
 
 fn table_name(row: &Row) -> Result<TableName, tokio_postgres::Error> {
@@ -308,7 +309,7 @@ async fn read_publications(
                 via_root: row.try_get("via_root")?,
                 generated: row.try_get("generated")?,
                 owned: row.try_get("owned")?,
-                tables: table_names(row, "schemas", "names")?,
+                tables: table_names(row, "schemas", "names")?.into_iter().collect(),
             })
         })
         .collect()

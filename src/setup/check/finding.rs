@@ -15,6 +15,19 @@ pub struct Finding {
     pub remedy: Option<String>,
     /// The place in hooks.toml that it is about, if any.
     pub place: Option<Location>,
+    /// What it has in common with others; `None`: nothing.
+    pub kind: Option<Kind>,
+}
+
+/// What findings have in common that say the same of several things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kind {
+    /// What they say of all of them, after their number: `tables have no replica identity`.
+    pub what: &'static str,
+    /// What to do about all of them; `None`: the same as for one.
+    pub remedy: Option<&'static str>,
+    /// What this one is about: a table, an event, a hook.
+    pub about: String,
 }
 
 /// How bad a finding is.
@@ -61,6 +74,7 @@ impl Finding {
             what: what.into(),
             remedy: None,
             place: None,
+            kind: None,
         }
     }
 
@@ -93,6 +107,27 @@ impl Finding {
             remedy: Some(remedy.into()),
             ..self
         }
+    }
+
+    /// There may be more that say the same, each `about` something else.
+    pub(super) fn kind(self, what: &'static str, about: impl ToString) -> Self {
+        let kind = Kind {
+            what,
+            remedy: None,
+            about: about.to_string(),
+        };
+        Self {
+            kind: Some(kind),
+            ..self
+        }
+    }
+
+    /// What to do about all findings of its kind at once.
+    pub(super) fn remedy_of_all(mut self, remedy: &'static str) -> Self {
+        if let Some(kind) = &mut self.kind {
+            kind.remedy = Some(remedy);
+        }
+        self
     }
 
     pub(super) fn at(self, place: Location) -> Self {

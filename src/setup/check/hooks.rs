@@ -1,6 +1,6 @@
 //! Checks whether hooks name events that exist, and targets that may be called.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Client;
 use url::Url;
@@ -12,9 +12,10 @@ use crate::{
     nearest::nearest,
     postgres::quote,
     setup::{
+        asked::Asked,
         catalog::{Facts, Table, hook_table},
         migration,
-        plan::{full_wanted, hidden_hooks},
+        plan::hidden_hooks,
     },
 };
 
@@ -28,43 +29,51 @@ type Refuses<'a> = &'a (dyn Fn(&Url) -> Option<String> + Sync);
 
 /// Checks the hooks of hooks.toml.
 pub(super) fn in_file(config: &Config, refuses: Refuses<'_>) -> Vec<Finding> {
+    let known = Known::new(config);
     let mut findings = Vec::new();
     for hook in &config.hooks {
         let name = &hook.name;
-        for pattern in hook
-            .events
-            .iter()
-            .filter(|pattern| !is_known(config, pattern))
-        {
+        for pattern in hook.events.iter().filter(|pattern| !known.has(pattern)) {
             findings.push(
-                unknown(config, &pattern.to_string(), &format!("the hook {name}")).at(hook.place),
+                known
+                    .unknown(&pattern.to_string(), &format!("the hook {name}"))
+                    .at(hook.place),
             );
         }
         if let Some(why) = refuses(&hook.target) {
             findings.push(
                 Finding::warn(Topic::Hooks, format!("the hook {name} has a target that is not called: {why}"))
                     .remedy("correct its target, or allow it with allow_http or allow_networks under [delivery]")
-                    .at(hook.place),
+                    .at(hook.place)
+                    .kind("hooks have targets that are not called", name),
             );
         }
     }
     findings
 }
 
-fn is_known(config: &Config, pattern: &Pattern) -> bool {
-    let names = config.events.iter().map(|rule| rule.name.as_str());
-    *pattern == Pattern::Any || names.chain(OWN_EVENTS).any(|event| pattern.matches(event))
-}
+/// The names of all events, sorted, so that those with a prefix stand together.
+struct Known<'a>(BTreeSet<&'a str>);
 
-fn unknown(config: &Config, event: &str, who: &str) -> Finding {
-    let finding = Finding::warn(
-        Topic::Hooks,
-        format!("{who} waits for {event}, which never happens"),
-    );
-    let names = config.events.iter().map(|rule| rule.name.as_str());
-    match nearest(event, names.chain(OWN_EVENTS)) {
-        Some(near) => finding.remedy(format!("did you mean {near}?")),
-        None => finding.remedy("add it to [events], or correct the hook"),
+impl<'a> Known<'a> {
+    fn new(config: &'a Config) -> Self {
+        let names = config.events.iter().map(|rule| rule.name.as_str());
+        Self(names.chain(OWN_EVENTS).collect())
+    }
+
+    fn has(&self, pattern: &Pattern) -> bool {
+        pattern.matches_any(&self.0)
+    }
+
+    fn unknown(&self, event: &str, who: &str) -> Finding {
+        let what = format!("{who} waits for {event}, which never happens");
+        let finding = Finding::warn(Topic::Hooks, what)
+            .kind("events never happen that hooks wait for", event)
+            .remedy_of_all("add them to [events], or correct the hooks");
+        match nearest(event, self.0.iter().copied()) {
+            Some(near) => finding.remedy(format!("did you mean {near}?")),
+            None => finding.remedy("add it to [events], or correct the hook"),
+        }
     }
 }
 
@@ -179,7 +188,7 @@ fn columns(hooks: &HookTable, table: &Table) -> Vec<Finding> {
 /// Checks that the stream says how hooks were before they were changed.
 fn past(config: &Config, hooks: &HookTable, table: &Table) -> Option<Finding> {
     let name = &table.name;
-    let is_told = table.is_full() || full_wanted(config, table);
+    let is_told = table.is_full() || Asked::new(config).wants_full(table);
     (!is_told).then(|| {
         Finding::note(
             Topic::Hooks,
@@ -255,11 +264,12 @@ async fn noted_invalid(
 
 /// One finding for each kind of mistake, however many hooks make it.
 fn summarize(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Finding> {
+    let known = Known::new(config);
     let mut without_event: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut uncallable: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut invalid: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for hook in hooks {
-        if !is_known(config, &pattern(&hook.event)) {
+        if !known.has(&pattern(&hook.event)) {
             without_event.entry(&hook.event).or_default().push(&hook.id);
         }
         let why = match Url::parse(&hook.target) {
@@ -281,7 +291,7 @@ fn summarize(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Findi
     findings.extend(
         without_event
             .iter()
-            .map(|(event, ids)| unknown(config, event, &list_hooks(ids))),
+            .map(|(event, ids)| known.unknown(event, &list_hooks(ids))),
     );
     findings.extend(uncallable.iter().map(|(why, ids)| {
         Finding::warn(

@@ -19,12 +19,13 @@ use tokio_postgres::Client;
 use url::Url;
 
 pub use self::{
-    finding::{Finding, Level, Topic},
+    finding::{Finding, Kind, Level, Topic},
     shapes::visible,
 };
 use super::{
-    catalog::Facts,
+    catalog::{Facts, Slot},
     plan::{self, plan},
+    waiting::waited_for,
 };
 use crate::config::Config;
 use crate::postgres::{address::Address, connect, replication};
@@ -64,7 +65,7 @@ pub async fn check(
     findings.extend(failover::failover(source, config, &facts).await);
     findings.extend(server::privileges(&facts));
     findings.extend(setup(config, &facts));
-    findings.extend(server::slot(config, &facts));
+    findings.extend(slot(&client, config, &facts).await);
     findings.extend(tables::tables(config, &facts));
     findings.extend(tables::heard(config, &facts));
     findings.extend(generated::untrusted(&client, config, &facts).await);
@@ -151,7 +152,7 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
     let steps = match plan(config, facts) {
         Ok(steps) => steps,
         Err(refused) => {
-            let problems = refused.0.into_iter();
+            let problems = refused.problems.into_iter();
             return problems
                 .map(|problem| Finding::problem(Topic::Setup, problem))
                 .collect();
@@ -161,16 +162,28 @@ fn setup(config: &Config, facts: &Facts) -> Vec<Finding> {
         .into_iter()
         .map(|problem| Finding::problem(Topic::Privileges, problem))
         .collect();
-    findings.push(match steps.as_slice() {
-        [] => Finding::ok(Topic::Setup, "everything is set up"),
-        steps => {
-            let reasons: Vec<_> = steps.iter().map(|step| step.reason.as_str()).collect();
-            Finding::note(
-                Topic::Setup,
-                format!("not set up yet: {}", reasons.join("; ")),
-            )
+    let being_made = facts.own_slot().is_some_and(Slot::is_being_made);
+    if steps.is_empty() && !being_made {
+        findings.push(Finding::ok(Topic::Setup, "everything is set up"));
+    }
+    findings.extend(steps.into_iter().map(|step| {
+        Finding::note(Topic::Setup, format!("not set up yet: {}", step.reason))
             .remedy("run rowhook setup; rowhook run does it too")
-        }
-    });
+            .kind("things are not set up yet", step.reason)
+    }));
     findings
+}
+
+/// Findings on the slot, and on whom it waits for while it is being made.
+async fn slot(client: &Client, config: &Config, facts: &Facts) -> Option<Finding> {
+    match waited_for(client, facts.own_slot()).await {
+        Ok(blockers) => server::slot(config, facts, &blockers),
+        Err(error) => {
+            let what = format!(
+                "cannot see whom the slot waits for: {}",
+                crate::postgres::error_message(&error)
+            );
+            Some(Finding::warn(Topic::Slot, what))
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::finding::{Finding, Topic};
 use crate::{
     config::Config,
     postgres::address::{Address, Host},
-    setup::{catalog::Facts, lag::human_size, plan},
+    setup::{Blocker, catalog::Facts, lag::human_size, plan, waiting::waits},
 };
 
 /// The newest version of Postgres that rowhook is tested with. Sessions with one that is too old are not opened.
@@ -140,9 +140,19 @@ pub(super) fn privileges(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Reports who reads the slot and how far it is behind. A slot that does not exist or is lost is a matter of the plan.
-pub(super) fn slot(config: &Config, facts: &Facts) -> Option<Finding> {
+///
+/// `blockers` are the transactions that a slot waits for which is being made.
+pub(super) fn slot(config: &Config, facts: &Facts, blockers: &[Blocker]) -> Option<Finding> {
     let name = &config.database.slot;
     let slot = facts.own_slot()?;
+    if slot.is_being_made() {
+        let what = format!(
+            "the slot {name} is still being made, and changes are not heard before it is done: {}",
+            waits(blockers)
+        );
+        let finding = Finding::warn(Topic::Slot, what);
+        return Some(finding.remedy("end these transactions, or wait until they end"));
+    }
     let lag = slot.lag.unwrap_or_default();
     let reader = match slot.active_pid {
         Some(pid) => {

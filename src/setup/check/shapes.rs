@@ -31,7 +31,7 @@ use crate::{
         relation::{Column, Relation},
         types::Type,
     },
-    setup::catalog::published_tables,
+    setup::asked::Asked,
 };
 
 /// Checks all expressions, templates and queries.
@@ -39,42 +39,50 @@ use crate::{
 /// # Errors
 /// If the catalog or a table cannot be read.
 pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Finding>, Error> {
-    let mut tables: HashMap<&TableName, Relation> = HashMap::new();
+    let asked = Asked::new(config);
     let named = config.events.iter().filter_map(|rule| rule.source.table());
-    for name in named.chain(config.tables.iter().map(|rules| &rules.table)) {
-        if !tables.contains_key(name)
-            && let Some(relation) = Relation::find(client, name).await?
-        {
-            tables.insert(name, relation);
-        }
+    let ruled = config.tables.iter().map(|rules| &rules.table);
+    let owners = config
+        .tables
+        .iter()
+        .filter_map(|rules| rules.owner.as_ref());
+    let steps = owners
+        .flat_map(|owner| &owner.steps)
+        .map(|step| &step.table);
+    let tables = Relation::find_all(client, named.chain(ruled).chain(steps)).await?;
+    let columns = tables.iter().map(|(name, relation)| {
+        let shape = asked.rules(name).map(Shape::new).unwrap_or_default();
+        (name, columns_of(relation, &shape))
+    });
+    let columns: HashMap<&TableName, Columns> = columns.collect();
+    let mut findings = conditions(config, &columns);
+    for name in asked.published() {
+        findings.extend(tables.get(name).into_iter().flat_map(untrusted));
     }
-    let mut findings = conditions(config, &tables);
-    for name in published_tables(config) {
-        findings.extend(tables.get(&name).into_iter().flat_map(untrusted));
-    }
-    findings.extend(filters(config, &tables));
+    findings.extend(filters(config, &columns));
     for rules in &config.tables {
         let Some(relation) = tables.get(&rules.table) else {
             continue;
         };
         findings.extend(invalid_names(rules, relation));
-        findings.extend(owner_types(client, rules, relation).await?);
+        findings.extend(owner_types(rules, relation, &tables));
         findings.extend(enrich_queries(client, rules, relation).await?);
         if let Some(visible) = &rules.visible {
             findings.extend(visible_query(client, visible, rules, relation).await?);
         }
     }
-    for (name, relation) in &tables {
-        let named = config.tables.iter().find(|rules| rules.table == **name);
-        let none = TableRules::none((*name).clone(), Location { line: 1, column: 1 });
-        let rules = named.unwrap_or(&none);
+    let mut names: Vec<&TableName> = tables.keys().collect();
+    names.sort();
+    for name in names {
+        let none = TableRules::none(name.clone(), Location { line: 1, column: 1 });
+        let rules = asked.rules(name).unwrap_or(&none);
         let templates = templates(config, rules);
-        if templates.is_empty() {
+        if templates.is_empty() || asked.event(name, |_| true).is_none() {
             continue;
         }
-        let sample = Sample::of(client, rules, relation).await?;
+        let sample = Sample::of(client, rules, &tables[name]).await?;
         let failures = templates.iter();
-        findings.extend(failures.filter_map(|of| template_failure(of, rules, &sample, config)));
+        findings.extend(failures.filter_map(|of| template_failure(of, rules, &sample, &asked)));
     }
     Ok(findings)
 }
@@ -126,23 +134,22 @@ fn templates<'a>(config: &'a Config, rules: &'a TableRules) -> Vec<Tried<'a>> {
 }
 
 /// Findings on columns of an owner path that can hold what is no key of the next table.
-async fn owner_types(
-    client: &Client,
+fn owner_types(
     rules: &TableRules,
     relation: &Relation,
-) -> Result<Vec<Finding>, Error> {
+    tables: &HashMap<TableName, Relation>,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(owner) = &rules.owner else {
-        return Ok(findings);
+        return findings;
     };
-    let mut before: Option<Relation> = None;
+    let mut table = relation;
     let mut name = &owner.column;
     for step in &owner.steps {
         // That a table, a column or a key is missing is another finding.
-        let Some(next) = Relation::find(client, &step.table).await? else {
+        let Some(next) = tables.get(&step.table) else {
             break;
         };
-        let table = before.as_ref().unwrap_or(relation);
         let column = table.column(name).and_then(|at| table.columns.get(at));
         let key = match next.primary_key[..] {
             [at] => next.columns.get(at),
@@ -163,11 +170,15 @@ async fn owner_types(
                 key.sql_type, rules.table
             );
             let finding = Finding::warn(Topic::Owners, what).remedy(remedy);
-            findings.push(finding.at(rules.place));
+            let finding = finding.at(rules.place).kind(
+                "columns on the paths to owners can hold what is no key of the table that they refer to",
+                format!("{}.{name}", table.table()),
+            );
+            findings.push(finding);
         }
-        (before, name) = (Some(next), &step.column);
+        (table, name) = (next, &step.column);
     }
-    Ok(findings)
+    findings
 }
 
 /// Can a value of `column` be no value of the type of `key`?
@@ -183,12 +194,15 @@ fn may_be_no_key(column: &Column, key: &Column) -> bool {
 pub fn visible(config: &Config, relation: &Relation) -> Columns {
     let table = relation.table();
     let rules = config.tables.iter().find(|rules| rules.table == table);
-    let shape = rules.map(Shape::new).unwrap_or_default();
+    columns_of(relation, &rules.map(Shape::new).unwrap_or_default())
+}
+
+fn columns_of(relation: &Relation, shape: &Shape) -> Columns {
     Columns::of(relation, |column| shape.name(column).is_some())
 }
 
 /// Checks each `when` of an event.
-fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
+fn conditions(config: &Config, tables: &HashMap<&TableName, Columns>) -> Vec<Finding> {
     let rules = config.events.iter();
     rules
         .filter_map(|rule| {
@@ -196,8 +210,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
                 return None;
             };
             let filter = when.as_deref()?;
-            let columns = visible(config, tables.get(table)?);
-            let error = filter.check(Some(&columns)).err()?;
+            let error = filter.check(Some(tables.get(table)?)).err()?;
             let what = format!("{}: {error}", rule.name);
             Some(Finding::fatal(Topic::Events, what).at(rule.place))
         })
@@ -206,7 +219,7 @@ fn conditions(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Fi
 
 /// Checks each `filter` of a hook in the file. One that fits only some of the hook's events is a warning: that may be
 /// meant.
-fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Finding> {
+fn filters(config: &Config, tables: &HashMap<&TableName, Columns>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for hook in &config.hooks {
         let Some(filter) = &hook.filter else {
@@ -220,8 +233,8 @@ fn filters(config: &Config, tables: &HashMap<&TableName, Relation>) -> Vec<Findi
         let mut misfits = Vec::new();
         let mut fits = false;
         for rule in config.events.iter().filter(|rule| covers(&rule.name)) {
-            let relation = rule.source.table().and_then(|table| tables.get(table));
-            match filter.check(relation.map(|relation| visible(config, relation)).as_ref()) {
+            let columns = rule.source.table().and_then(|table| tables.get(table));
+            match filter.check(columns) {
                 Ok(()) => fits = true,
                 Err(error) => misfits.push((&rule.name, error)),
             }
@@ -445,7 +458,7 @@ fn template_failure(
     tried: &Tried<'_>,
     rules: &TableRules,
     sample: &Sample,
-    config: &Config,
+    asked: &Asked<'_>,
 ) -> Option<Finding> {
     let Tried { template, hook, .. } = tried;
     let rows = [
@@ -461,7 +474,7 @@ fn template_failure(
             (Action::Updated, "update"),
             (Action::Deleted, "delete"),
         ] {
-            let rule = rule_on(config, &rules.table, &action).filter(|rule| hears(rule));
+            let rule = rule_on(asked, &rules.table, &action).filter(|rule| hears(rule));
             let Some(rule) = rule else {
                 continue;
             };
@@ -506,16 +519,9 @@ fn enriched(key: &str, paths: &[String]) -> Value {
 }
 
 /// The first event on an action of a table.
-fn rule_on<'a>(config: &'a Config, table: &TableName, action: &Action) -> Option<&'a EventRule> {
-    let is_on = |source: &EventSource| match source {
-        EventSource::Row {
-            table: on,
-            action: its,
-            ..
-        } => on == table && its == action,
-        _ => false,
-    };
-    config.events.iter().find(|rule| is_on(&rule.source))
+fn rule_on<'a>(asked: &Asked<'a>, table: &TableName, action: &Action) -> Option<&'a EventRule> {
+    let is_on = |rule: &EventRule| matches!(&rule.source, EventSource::Row { action: its, .. } if its == action);
+    asked.event(table, is_on)
 }
 
 /// What a template sees when the event happens to `row`.

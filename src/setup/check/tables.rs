@@ -2,37 +2,37 @@
 
 use super::finding::{Finding, Topic};
 use crate::{
-    config::{
-        Action, Columns, Config, EventRule, EventSource, Location, OwnerRule, OwnerStep, TableRules,
-    },
+    config::{Action, Columns, Config, EventRule, EventSource, Location, OwnerStep, TableRules},
     nearest::nearest,
     postgres::quote,
     setup::{
-        catalog::{Facts, Kind, RowIdentity, Table, published_tables},
+        asked::Asked,
+        catalog::{Facts, Kind, RowIdentity, Table},
         heard::problems,
-        plan::{full_wanted, identified, is_followed},
+        plan::is_followed,
     },
 };
 
 /// Checks all tables that exist. For those that do not, setup is refused, which is a finding of its own.
 pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
+    let asked = Asked::new(config);
     let mut findings = Vec::new();
-    for name in published_tables(config) {
-        if let Some(table) = facts.table(&name) {
-            findings.push(identity(config, table));
+    for name in asked.published() {
+        if let Some(table) = facts.table(name) {
+            findings.push(identity(&asked, table));
             findings.extend(generated_columns(table));
-            findings.extend(partitions(config, table));
-            findings.extend(read_access(table, facts, &place(config, table)));
+            findings.extend(partitions(&asked, table));
+            findings.extend(read_access(table, facts, asked.place(name)));
         }
     }
     for rules in &config.tables {
         if let Some(table) = facts.table(&rules.table) {
             findings.extend(listed_columns(rules, table));
-            findings.extend(owner_path(config, rules, table, facts));
+            findings.extend(owner_path(&asked, rules, table, facts));
         }
     }
     for rule in &config.events {
-        findings.extend(event(config, facts, rule));
+        findings.extend(event(&asked, facts, rule));
     }
     findings.extend(owner_table(config, facts));
     findings
@@ -42,7 +42,11 @@ pub(super) fn tables(config: &Config, facts: &Facts) -> Vec<Finding> {
 pub(super) fn heard(config: &Config, facts: &Facts) -> Vec<Finding> {
     let problems = problems(config, facts).into_iter();
     problems
-        .map(|problem| Finding::warn(Topic::Tables, problem.what).remedy(problem.remedy))
+        .map(|problem| {
+            Finding::warn(Topic::Tables, problem.what)
+                .remedy(problem.remedy)
+                .kind("tables are not heard as hooks.toml asks for", problem.table)
+        })
         .collect()
 }
 
@@ -66,39 +70,48 @@ fn owner_table(config: &Config, facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// The place in the file of a table's rules, or else of the first event on it.
-fn place(config: &Config, table: &Table) -> Option<Location> {
-    let rules = config.tables.iter().find(|rules| rules.table == table.name);
-    let event = config.events.iter().find(
-        |rule| matches!(&rule.source, EventSource::Row { table: on, .. } if *on == table.name),
-    );
-    rules
-        .map(|rules| rules.place)
-        .or(event.map(|rule| rule.place))
-}
-
 /// Reports the replica identity of a table.
-fn identity(config: &Config, table: &Table) -> Finding {
+fn identity(asked: &Asked<'_>, table: &Table) -> Finding {
     let name = &table.name;
-    let finding = if !identified(config, table) {
-        Finding::note(
+    let finding = if !asked.identified(table) {
+        let finding = Finding::note(
             Topic::Tables,
             format!(
                 "{name} {}: only its inserts are heard",
                 table.why_inserts_only()
             ),
         )
-        .remedy(table.how_to_identify())
+        .remedy(table.how_to_identify());
+        if table.kind == Kind::Table && table.no_full().is_none() {
+            finding
+                .kind(
+                    "tables have no replica identity: only their inserts are heard",
+                    name,
+                )
+                .remedy_of_all("give them primary keys, or identity = \"full\" under [tables.NAME]")
+        } else {
+            finding
+                .kind(
+                    "tables cannot have their updates published: only their inserts are heard",
+                    name,
+                )
+                .remedy_of_all("give them primary keys; rowhook check --verbose says more of each")
+        }
     } else if table.is_full() {
         Finding::ok(
             Topic::Tables,
             format!("{name}: updates and deletes carry the whole old row"),
         )
-    } else if full_wanted(config, table) {
+        .kind(
+            "tables have updates and deletes that carry the whole old row",
+            name,
+        )
+    } else if asked.wants_full(table) {
         Finding::ok(
             Topic::Tables,
             format!("{name} gets replica identity full from rowhook setup"),
         )
+        .kind("tables get replica identity full from rowhook setup", name)
     } else {
         let columns = match &table.identity {
             RowIdentity::Key { columns, .. } => columns,
@@ -108,8 +121,9 @@ fn identity(config: &Config, table: &Table) -> Finding {
             Topic::Tables,
             format!("rows of {name} are known by {}", columns.join(", ")),
         )
+        .kind("tables have rows that are known by a key", name)
     };
-    match place(config, table) {
+    match asked.place(name) {
         Some(place) => finding.at(place),
         None => finding,
     }
@@ -125,10 +139,14 @@ fn generated_columns(table: &Table) -> Option<Finding> {
                 table.name
             ),
         )
+        .kind(
+            "tables have columns that are computed, and computed again when an event needs them",
+            &table.name,
+        )
     })
 }
 
-fn partitions(config: &Config, table: &Table) -> Option<Finding> {
+fn partitions(asked: &Asked<'_>, table: &Table) -> Option<Finding> {
     (table.kind == Kind::Partitioned).then(|| {
         let finding = Finding::note(
             Topic::Tables,
@@ -137,8 +155,9 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
                 table.name,
                 table.leaves.len()
             ),
-        );
-        if full_wanted(config, table) {
+        )
+        .kind("tables have partitions, whose changes come as their own", &table.name);
+        if asked.wants_full(table) {
             finding.remedy("a partition that is added later does not inherit identity = \"full\": it gets it from rowhook run within a second, or from rowhook setup")
         } else {
             finding
@@ -148,7 +167,7 @@ fn partitions(config: &Config, table: &Table) -> Option<Finding> {
 
 /// Checks that the role can read the table. Values that are not in the stream are read from there; if that is
 /// impossible, payloads lack them and name them in `unchanged`.
-fn read_access(table: &Table, facts: &Facts, place: &Option<Location>) -> Option<Finding> {
+fn read_access(table: &Table, facts: &Facts, place: Option<Location>) -> Option<Finding> {
     let role = &facts.role.name;
     let finding = if !table.may_select {
         Finding::warn(
@@ -163,17 +182,25 @@ fn read_access(table: &Table, facts: &Facts, place: &Option<Location>) -> Option
             quote::table(&table.name),
             quote::name(role)
         ))
+        .kind(
+            "tables may not be read: large values that an update left alone will be missing",
+            &table.name,
+        )
     } else if table.row_security {
         Finding::warn(
             Topic::Privileges,
             format!("row security hides rows of {} from {role}: large values that an update left alone can be missing", table.name),
         )
         .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
+        .kind(
+            "tables have rows that row security hides: large values that an update left alone can be missing",
+            &table.name,
+        )
     } else {
         return None;
     };
     Some(match place {
-        Some(place) => finding.at(*place),
+        Some(place) => finding.at(place),
         None => finding,
     })
 }
@@ -194,7 +221,12 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Location) -> Opti
     if table.has(column) {
         return None;
     }
-    let finding = Finding::fatal(topic, format!("{} has no column {column}", table.name)).at(place);
+    let finding = Finding::fatal(topic, format!("{} has no column {column}", table.name))
+        .at(place)
+        .kind(
+            "columns that hooks.toml names do not exist",
+            format!("{}.{column}", table.name),
+        );
     Some(
         match nearest(column, table.columns.iter().map(String::as_str)) {
             Some(near) => finding.remedy(format!("did you mean {near}?")),
@@ -204,7 +236,7 @@ fn no_column(topic: Topic, table: &Table, column: &str, place: Location) -> Opti
 }
 
 /// Checks that every step of the path to the owner can be looked up.
-fn owner_path(config: &Config, rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
+fn owner_path(asked: &Asked<'_>, rules: &TableRules, table: &Table, facts: &Facts) -> Vec<Finding> {
     let Some(owner) = &rules.owner else {
         return Vec::new();
     };
@@ -246,7 +278,7 @@ fn owner_path(config: &Config, rules: &TableRules, table: &Table, facts: &Facts)
             )
             .remedy(format!("run: alter role {} bypassrls", quote::name(role)))
         } else {
-            findings.extend(followed(config, rules, step, table, facts));
+            findings.extend(followed(asked, rules, step, table, facts));
             continue;
         };
         findings.push(finding.at(rules.place));
@@ -256,14 +288,14 @@ fn owner_path(config: &Config, rules: &TableRules, table: &Table, facts: &Facts)
 
 /// The findings that the stream does not tell enough of a table on an owner path.
 fn followed(
-    config: &Config,
+    asked: &Asked<'_>,
     rules: &TableRules,
     step: &OwnerStep,
     table: &Table,
     facts: &Facts,
 ) -> Vec<Finding> {
     let (of, name, column) = (&rules.table, &table.name, &step.column);
-    if !is_followed(config, facts, table) {
+    if !is_followed(asked, facts, table) {
         let finding = Finding::note(
             Topic::Owners,
             format!(
@@ -279,14 +311,24 @@ fn followed(
                 quote::name(&facts.role.name)
             )
         };
-        return vec![finding.remedy(remedy).at(rules.place)];
+        let finding = finding.remedy(remedy).at(rules.place);
+        return vec![finding.kind(
+            "tables have owners in tables whose changes are not in the stream: they are those of when they are asked",
+            of,
+        )];
     }
-    let is_whole = table.is_full() || full_wanted(config, table) || table.is_in_identity(column);
+    let is_whole = table.is_full() || asked.wants_full(table) || table.is_in_identity(column);
     let asks_deleted = |rule: &EventRule| {
         !rule.all_owners
-            && matches!(&rule.source, EventSource::Row { table, action: Action::Deleted, .. } if table == of)
+            && matches!(
+                &rule.source,
+                EventSource::Row {
+                    action: Action::Deleted,
+                    ..
+                }
+            )
     };
-    if is_whole || !config.events.iter().any(asks_deleted) {
+    if is_whole || asked.event(of, asks_deleted).is_none() {
         return Vec::new();
     }
     let finding = Finding::note(
@@ -296,11 +338,19 @@ fn followed(
              the stream does not carry {column} of a deleted {name}"
         ),
     );
-    vec![finding.remedy(make_full(table)).at(rules.place)]
+    let finding = finding.remedy(make_full(table)).at(rules.place);
+    vec![
+        finding
+            .kind(
+                "tables have deleted rows whose owner can be unknown, where the row that leads to it is deleted with them",
+                of,
+            )
+            .remedy_of_all("set identity = \"full\" under [tables.NAME] of the tables on the paths to their owners"),
+    ]
 }
 
 /// Checks that an event can happen, and that it reaches the hooks that it should.
-fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
+fn event(asked: &Asked<'_>, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     let EventSource::Row {
         table,
         action,
@@ -318,17 +368,17 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
         .filter_map(|column| no_column(Topic::Events, table, column, rule.place))
         .collect();
     if !matches!(action, Action::Named(_))
-        && let Some(finding) = heard_as_its_root(config, rule, table)
+        && let Some(finding) = heard_as_its_root(asked, rule, table)
     {
         findings.push(finding);
         return findings;
     }
     let needs_identity = matches!(action, Action::Updated | Action::Deleted);
-    if needs_identity && !identified(config, table) {
+    if needs_identity && !asked.identified(table) {
         findings.push(impossible(rule, table));
         return findings;
     }
-    let is_full = table.is_full() || full_wanted(config, table);
+    let is_full = table.is_full() || asked.wants_full(table);
     if !is_full {
         findings.extend(unknown_change(rule, table, changed));
         let asks_old = when.as_ref().is_some_and(|when| mentions_old(when.text()));
@@ -337,19 +387,16 @@ fn event(config: &Config, facts: &Facts, rule: &EventRule) -> Vec<Finding> {
     // TRUNCATE is nobody's: it happens to no row.
     if !rule.all_owners && *action != Action::Truncated {
         let by_identity = *action == Action::Deleted && !is_full;
-        findings.extend(unknown_owner(config, rule, table, by_identity));
+        findings.extend(unknown_owner(asked, rule, table, by_identity));
     }
     findings
 }
 
 /// The finding that an event on a partition never happens, because an event is on the partitioned table too: then the
 /// changes of all partitions come as those of that table.
-fn heard_as_its_root(config: &Config, rule: &EventRule, table: &Table) -> Option<Finding> {
-    let published = published_tables(config);
-    let root = table
-        .ancestors
-        .iter()
-        .find(|ancestor| published.contains(ancestor))?;
+fn heard_as_its_root(asked: &Asked<'_>, rule: &EventRule, table: &Table) -> Option<Finding> {
+    let mut ancestors = table.ancestors.iter();
+    let root = ancestors.find(|ancestor| asked.is_published(ancestor))?;
     let (event, name) = (&rule.name, &table.name);
     let finding = Finding::warn(
         Topic::Events,
@@ -362,7 +409,11 @@ fn heard_as_its_root(config: &Config, rule: &EventRule, table: &Table) -> Option
             .remedy(format!(
                 "put {event} on {root}, with a when that tells its rows from others"
             ))
-            .at(rule.place),
+            .at(rule.place)
+            .kind(
+                "events never happen, because changes of their partitions come as those of the partitioned table",
+                event,
+            ),
     )
 }
 
@@ -378,6 +429,11 @@ fn impossible(rule: &EventRule, table: &Table) -> Finding {
     )
     .remedy(table.how_to_identify())
     .at(rule.place)
+    .kind(
+        "events never happen: their tables have no replica identity",
+        event,
+    )
+    .remedy_of_all("give the tables primary keys, or identity = \"full\" under [tables.NAME]")
 }
 
 /// The finding that the stream lacks the old value of a column, so whether it changed is unknown.
@@ -392,7 +448,15 @@ fn unknown_change(rule: &EventRule, table: &Table, changed: &[String]) -> Option
             "{event} asks whether {column} changed, but the stream does not carry the old {column} of {name}"
         ),
     );
-    Some(finding.remedy(make_full(table)).at(rule.place))
+    let finding = finding.remedy(make_full(table)).at(rule.place);
+    Some(
+        finding
+            .kind(
+                "events ask whether a column changed whose old value the stream does not carry",
+                event,
+            )
+            .remedy_of_all(MAKE_ALL_FULL),
+    )
 }
 
 /// The finding that a condition uses the old row, of which the stream carries only the key.
@@ -404,32 +468,47 @@ fn partial_old_row(rule: &EventRule, table: &Table) -> Finding {
     )
     .remedy(make_full(table))
     .at(rule.place)
+    .kind(
+        "events look at the old row, of which the stream carries only the key",
+        event,
+    )
+    .remedy_of_all(MAKE_ALL_FULL)
 }
 
 /// The finding that rows have no owner, or that the owner of a deleted row is unknown. `by_identity` says that the
 /// stream carries only the replica identity of the row.
 fn unknown_owner(
-    config: &Config,
+    asked: &Asked<'_>,
     rule: &EventRule,
     table: &Table,
     by_identity: bool,
 ) -> Option<Finding> {
     let (event, name) = (&rule.name, &table.name);
-    let finding = match owner_column(config, table) {
+    let finding = match asked.owner_column(table) {
         None => Finding::warn(
             Topic::Owners,
             format!("rows of {name} have no owner, so {event} reaches only hooks without an owner"),
         )
-        .remedy(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners")),
-        Some(column) if by_identity && !table.is_in_identity(&column) => Finding::warn(
+        .remedy(format!("set owner under [tables.{name}], or write the event with a + for hooks of all owners"))
+        .kind(
+            "tables have rows without an owner, so their events reach only hooks without an owner",
+            name,
+        )
+        .remedy_of_all("set owner under [tables.NAME], or write the events with a + for hooks of all owners"),
+        Some(column) if by_identity && !table.is_in_identity(column) => Finding::warn(
             Topic::Owners,
             format!("the owner is unknown when {event} happens: of a deleted row of {name}, the stream does not carry {column}"),
         )
-        .remedy(make_full(table)),
+        .remedy(make_full(table))
+        .kind("tables have deleted rows whose owner is unknown, because the stream does not carry it", name)
+        .remedy_of_all(MAKE_ALL_FULL),
         Some(_) => return None,
     };
     Some(finding.at(rule.place))
 }
+
+/// How to make the stream carry whole old rows of all tables that need it.
+const MAKE_ALL_FULL: &str = "set identity = \"full\" under [tables.NAME]";
 
 /// How to make the stream carry whole old rows.
 fn make_full(table: &Table) -> String {
@@ -439,15 +518,6 @@ fn make_full(table: &Table) -> String {
         Some(cause) => format!(
             "ask for less: identity = \"full\" would make updates fail, because {name} {cause}"
         ),
-    }
-}
-
-/// The column of the table that leads to the owner.
-fn owner_column(config: &Config, table: &Table) -> Option<String> {
-    let rules = config.tables.iter().find(|rules| rules.table == table.name);
-    match rules.and_then(|rules| rules.owner.as_ref()) {
-        Some(OwnerRule { column, .. }) => Some(column.clone()),
-        None => table.has("user_id").then(|| "user_id".into()),
     }
 }
 

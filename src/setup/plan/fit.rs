@@ -1,6 +1,8 @@
 //! Conflicts between the configuration and the database that no plan could resolve.
 
-use super::{problem::Problem, publication::identified};
+use std::collections::{HashMap, HashSet};
+
+use super::problem::Problem;
 use crate::{
     config::{Action, Config, EventSource, Location},
     nearest::nearest,
@@ -9,6 +11,7 @@ use crate::{
         standby::{self, Counted},
     },
     setup::{
+        asked::Asked,
         catalog::{Facts, Kind, Table},
         migration,
     },
@@ -28,9 +31,15 @@ pub(super) fn problems(config: &Config, facts: &Facts) -> Vec<Problem> {
 
 fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
+    // A table that several events are on is reported once.
+    let mut told: HashSet<TableName> = HashSet::new();
+    let named = Named::new(facts);
     let mut look = |table: &TableName, place: Location, published: bool| {
+        if told.contains(table) {
+            return;
+        }
         let problem = match facts.table(table) {
-            None => no_table(table, facts),
+            None => no_table(table, facts, &named),
             Some(Table {
                 kind: Kind::Unpublishable(what),
                 ..
@@ -40,10 +49,8 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
             ),
             Some(_) => return,
         };
-        // A table that several events are on is reported once.
-        if problems.iter().all(|known| known.what != problem.what) {
-            problems.push(problem.at(place));
-        }
+        told.insert(table.clone());
+        problems.push(problem.at(place));
     };
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source {
@@ -65,13 +72,32 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     problems
 }
 
+/// The tables of the database, as users write them.
+struct Named<'a> {
+    all: Vec<String>,
+    /// The first table of each name, whatever its schema.
+    schemas: HashMap<&'a str, &'a TableName>,
+}
+
+impl<'a> Named<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let names = facts.names.iter();
+        Self {
+            all: names.clone().map(ToString::to_string).collect(),
+            // The last one of a name stays in a map.
+            schemas: names.rev().map(|name| (name.name.as_str(), name)).collect(),
+        }
+    }
+}
+
 /// The problem that a table does not exist, with a guess at which one was meant.
-fn no_table(table: &TableName, facts: &Facts) -> Problem {
-    let elsewhere = facts.names.iter().find(|known| known.name == table.name);
-    let known: Vec<String> = facts.names.iter().map(ToString::to_string).collect();
-    let meant = match elsewhere {
+fn no_table(table: &TableName, facts: &Facts, named: &Named<'_>) -> Problem {
+    let meant = match named.schemas.get(table.name.as_str()) {
         Some(known) => Some(known.to_string()),
-        None => nearest(&table.to_string(), known.iter().map(String::as_str)).map(Into::into),
+        None => {
+            let known = named.all.iter().map(String::as_str);
+            nearest(&table.to_string(), known).map(Into::into)
+        }
     };
     Problem {
         what: format!("there is no table {table} in {}", facts.server.database),
@@ -85,7 +111,7 @@ fn no_table(table: &TableName, facts: &Facts) -> Problem {
 fn unfit_hook_table(config: &Config, facts: &Facts) -> Option<Problem> {
     let hooks = config.hook_table.as_ref()?;
     let table = facts.table(&hooks.columns.table)?;
-    let unfit = table.kind != Kind::Table || !identified(config, table);
+    let unfit = table.kind != Kind::Table || !Asked::new(config).identified(table);
     unfit.then(|| {
         Problem::new(
             format!(

@@ -11,6 +11,7 @@ mod publication;
 pub mod step;
 
 use super::{
+    asked::Asked,
     catalog::{Event, Facts, Kind, RowIdentity, Table},
     migration,
 };
@@ -30,7 +31,7 @@ pub(super) use self::{
         at_standby, may_not_create, may_not_replicate, not_owned, wrong_wal_level,
         wrong_wal_level_at_standby,
     },
-    publication::{full_asked, full_wanted, identified, is_followed},
+    publication::is_followed,
 };
 
 /// The steps of setup, in order; empty if nothing is missing.
@@ -39,20 +40,21 @@ pub(super) use self::{
 /// If the configuration does not fit the database, or a step would lose or break something.
 pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     if let Some(gap) = facts.gap(config) {
-        return Err(Refused(vec![gap.problem()]));
+        return Err(Refused::new(config, [gap.problem()]));
     }
     let problems = fit::problems(config, facts);
     if !problems.is_empty() {
-        return Err(Refused(problems));
+        return Err(Refused::new(config, problems));
     }
+    let asked = Asked::new(config);
     let mut steps = Vec::new();
     steps.extend(own_tables(config, facts));
     steps.extend(events(config, facts));
     // The publications first: a table that is in one already needs its options for a new identity. And before a table
     // joins, it has its identity.
-    steps.extend(publication::made(config, facts));
-    steps.extend(identities(config, facts));
-    steps.extend(publication::memberships(config, facts));
+    steps.extend(publication::made(&asked, facts));
+    steps.extend(identities(&asked, facts));
+    steps.extend(publication::moved(&asked, facts));
     steps.extend(slot(config, facts));
     Ok(steps)
 }
@@ -127,6 +129,7 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
         reason: format!("rowhook's own tables, in the schema {name}"),
         sql: migration::missing(name, facts.schema.is_some(), applied, &facts.role.name)?,
         runs: Runs::InTransaction,
+        alters: None,
     })
 }
 
@@ -155,6 +158,7 @@ fn events(config: &Config, facts: &Facts) -> Option<Step> {
         reason: "the events that hooks may name".into(),
         sql,
         runs: Runs::InTransaction,
+        alters: None,
     })
 }
 
@@ -182,17 +186,26 @@ fn row(event: &Event) -> String {
     )
 }
 
-/// The steps that publish one table of `[events]` as it must be; none where it is, or where there is no such table.
-pub(super) fn publishing(config: &Config, facts: &Facts, name: &TableName) -> Vec<Step> {
-    let Some(table) = facts.table(name) else {
-        return Vec::new();
+/// The steps that publish tables of `[events]` as they must be: for each of `names` those of that table, none where it
+/// is so, or where there is no such table.
+pub(super) fn publishing<'a>(
+    config: &Config,
+    facts: &Facts,
+    names: &'a [TableName],
+) -> Vec<(&'a TableName, Vec<Step>)> {
+    let asked = Asked::new(config);
+    let memberships = publication::memberships(&asked, facts, names.iter());
+    let steps_of = |(name, membership)| {
+        let table = facts.table(name);
+        let table = table.filter(|table| !matches!(table.kind, Kind::Unpublishable(_)));
+        let steps = table.map(|table| {
+            let mut steps = identities_of(&asked, table);
+            steps.extend(membership);
+            steps
+        });
+        (name, steps.unwrap_or_default())
     };
-    if matches!(table.kind, Kind::Unpublishable(_)) {
-        return Vec::new();
-    }
-    let mut steps = identities_of(config, table);
-    steps.extend(publication::membership(config, facts, name));
-    steps
+    names.iter().zip(memberships).map(steps_of).collect()
 }
 
 /// SQL that fails where the name is not that of this table. It belongs behind statements that lock the table, which
@@ -210,16 +223,17 @@ pub(super) fn guard(name: &TableName, oid: u32) -> String {
 }
 
 /// Steps that set REPLICA IDENTITY FULL where the file asks for it, and record what it was before.
-fn identities(config: &Config, facts: &Facts) -> Vec<Step> {
-    let tables = facts.tables.iter();
+fn identities(asked: &Asked<'_>, facts: &Facts) -> Vec<Step> {
+    let tables = facts.tables.values();
     tables
-        .flat_map(|table| identities_of(config, table))
+        .flat_map(|table| identities_of(asked, table))
         .collect()
 }
 
-fn identities_of(config: &Config, table: &Table) -> Vec<Step> {
+fn identities_of(asked: &Asked<'_>, table: &Table) -> Vec<Step> {
+    let config = asked.config;
     // If updates could not be published even then, it would only make the WAL larger.
-    if !full_wanted(config, table) || !identified(config, table) {
+    if !asked.wants_full(table) || !asked.identified(table) {
         return Vec::new();
     }
     match table.kind {
@@ -256,6 +270,7 @@ fn full(config: &Config, table: &Table) -> Option<Step> {
             quote::text(&name)
         ),
         runs: Runs::InTransaction,
+        alters: Some(table.name.clone()),
     })
 }
 
@@ -271,6 +286,7 @@ fn slot(config: &Config, facts: &Facts) -> Option<Step> {
             ),
             sql: format!("select {CREATE_SLOT}({slot}, 'pgoutput'{failover});\n"),
             runs: Runs::AtSource,
+            alters: None,
         });
     };
     // Whoever reads a slot keeps others from altering it.
@@ -285,5 +301,6 @@ fn slot(config: &Config, facts: &Facts) -> Option<Step> {
             quote::name(name)
         ),
         runs: Runs::AsReplication,
+        alters: None,
     })
 }

@@ -1,12 +1,14 @@
 //! What the server and the role must allow before a plan can be carried out.
 
+use std::collections::HashSet;
+
 use super::{
     fit::READS_STANDBYS,
     problem::Problem,
     step::{CREATE_SLOT, Step},
 };
 use crate::{
-    postgres::quote,
+    postgres::{TableName, quote},
     setup::{
         catalog::{Facts, Role, Server, Table},
         product::Product,
@@ -51,8 +53,12 @@ pub(crate) fn not_owned(facts: &Facts, steps: &[Step]) -> Vec<Problem> {
             ));
         }
     }
-    for table in facts.tables.iter().filter(|table| !table.owned) {
-        if changed(format!("table only {}", quote::table(&table.name))) {
+    let altered: HashSet<&TableName> = steps
+        .iter()
+        .filter_map(|step| step.alters.as_ref())
+        .collect();
+    for table in facts.tables.values().filter(|table| !table.owned) {
+        if altered.contains(&table.name) {
             problems.push(table_not_owned(table, role));
         }
     }

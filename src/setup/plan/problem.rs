@@ -1,8 +1,8 @@
 //! Problems that a person must solve before setup can continue.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
-use crate::config::Location;
+use crate::config::{Config, Location};
 
 /// Something that a person must change before setup can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +32,9 @@ impl Problem {
     }
 }
 
-/// One line: the place, what is wrong, and the remedy.
+/// One line: what is wrong, and the remedy.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = self.place {
-            write!(f, "{place}: ")?;
-        }
         f.write_str(&self.what)?;
         match &self.remedy {
             Some(remedy) => write!(f, "; {remedy}"),
@@ -46,15 +43,34 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The problems that keep setup from continuing. They are displayed one to a line.
+/// The problems that keep rowhook from continuing. They are displayed one to a line: the place in the file, what is
+/// wrong, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused(pub Vec<Problem>);
+pub struct Refused {
+    /// The file that the places are in.
+    pub file: PathBuf,
+    /// The problems.
+    pub problems: Vec<Problem>,
+}
+
+impl Refused {
+    /// These problems of a configuration.
+    pub fn new(config: &Config, problems: impl IntoIterator<Item = Problem>) -> Self {
+        Self {
+            file: config.path.clone(),
+            problems: problems.into_iter().collect(),
+        }
+    }
+}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().enumerate() {
+        for (at, problem) in self.problems.iter().enumerate() {
             if at > 0 {
                 f.write_str("\n")?;
+            }
+            if let Some(place) = problem.place {
+                write!(f, "{}:{place}: ", self.file.display())?;
             }
             write!(f, "{problem}")?;
         }

@@ -1,43 +1,44 @@
 //! The two publications: one of all changes, and one of the tables of which only inserts can be published.
 
+use indexmap::IndexSet;
+
 use super::step::{Runs, Step};
 use crate::{
-    config::Config,
     postgres::{TableName, quote},
-    setup::catalog::{self, Facts, Kind, Publication, Table},
+    setup::{
+        asked::Asked,
+        catalog::{self, Facts, Kind, Publication, Table},
+    },
 };
 
 /// The first version of Postgres whose publications can have stored generated columns.
 const WITH_GENERATED: i32 = 180_000;
 
 /// The steps that create or correct the publications.
-pub(super) fn made(config: &Config, facts: &Facts) -> Vec<Step> {
-    let (whole, inserts) = wanted_publications(config, facts);
+pub(super) fn made(asked: &Asked<'_>, facts: &Facts) -> Vec<Step> {
+    let (whole, inserts) = wanted_publications(asked, facts);
     let made = [&whole, &inserts].into_iter();
     made.filter_map(|publication| created_or_corrected(publication, facts))
         .collect()
 }
 
 /// The steps that move each table to the publication where it belongs.
-pub(super) fn memberships(config: &Config, facts: &Facts) -> Vec<Step> {
-    let (whole, inserts) = wanted_publications(config, facts);
+pub(super) fn moved(asked: &Asked<'_>, facts: &Facts) -> Vec<Step> {
+    let (whole, inserts) = wanted_publications(asked, facts);
     let mut steps = Vec::new();
-    let tables_of = |publication: &Publication| {
-        facts
-            .publication(&publication.name)
-            .map_or(&[][..], |found| &found.tables)
-    };
     for (here, there) in [(&whole, &inserts), (&inserts, &whole)] {
         let tables = here.tables.iter();
-        steps.extend(tables.filter_map(|table| joined(config, facts, table, here, there)));
+        steps.extend(tables.filter_map(|table| joined(asked, facts, table, here, there)));
     }
     for publication in [&whole, &inserts] {
-        for table in tables_of(publication) {
+        let found = facts.publication(&publication.name);
+        for table in found.into_iter().flat_map(|found| &found.tables) {
             if !whole.tables.contains(table) && !inserts.tables.contains(table) {
                 steps.push(Step {
                     reason: format!("no event is on {table} any more"),
                     sql: drop_table(publication, table),
                     runs: Runs::InTransaction,
+                    alters: Some(table.clone()),
                 });
             }
         }
@@ -45,18 +46,25 @@ pub(super) fn memberships(config: &Config, facts: &Facts) -> Vec<Step> {
     steps
 }
 
-/// The step that moves one table to the publication where it belongs; `None`: it is there.
-pub(super) fn membership(config: &Config, facts: &Facts, table: &TableName) -> Option<Step> {
-    let (whole, inserts) = wanted_publications(config, facts);
-    let (here, there) = if whole.tables.contains(table) {
-        (&whole, &inserts)
-    } else if inserts.tables.contains(table) {
-        (&inserts, &whole)
-    } else {
-        return left(facts, table, &[&whole, &inserts]);
+/// The steps that move each of these tables to the publication where it belongs; `None`: it is there.
+pub(super) fn memberships<'a>(
+    asked: &Asked<'_>,
+    facts: &Facts,
+    tables: impl Iterator<Item = &'a TableName>,
+) -> Vec<Option<Step>> {
+    let (whole, inserts) = wanted_publications(asked, facts);
+    let membership = |table: &TableName| {
+        let (here, there) = if whole.tables.contains(table) {
+            (&whole, &inserts)
+        } else if inserts.tables.contains(table) {
+            (&inserts, &whole)
+        } else {
+            return left(facts, table, &[&whole, &inserts]);
+        };
+        facts.publication(&here.name)?;
+        joined(asked, facts, table, here, there)
     };
-    facts.publication(&here.name)?;
-    joined(config, facts, table, here, there)
+    tables.map(membership).collect()
 }
 
 /// The step that takes a table of owners out of the publications; `None`: it is in none.
@@ -77,12 +85,13 @@ fn left(facts: &Facts, table: &TableName, publications: &[&Publication]) -> Opti
         ),
         sql,
         runs: Runs::InTransaction,
+        alters: Some(table.clone()),
     })
 }
 
 /// The step that takes a table out of `there` and puts it `here`; `None`: that is how it is.
 fn joined(
-    config: &Config,
+    asked: &Asked<'_>,
     facts: &Facts,
     table: &TableName,
     here: &Publication,
@@ -100,14 +109,16 @@ fn joined(
         sql.push_str(&add_table(here, table));
     }
     (!sql.is_empty()).then(|| Step {
-        reason: joining(config, facts, table, here.publishes[1]),
+        reason: joining(asked, facts, table, here.publishes[1]),
         sql,
         runs: Runs::InTransaction,
+        alters: Some(table.clone()),
     })
 }
 
 /// The two publications as they should be.
-fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publication) {
+fn wanted_publications(asked: &Asked<'_>, facts: &Facts) -> (Publication, Publication) {
+    let config = asked.config;
     let publication = |name: String, publishes| Publication {
         name,
         all_tables: false,
@@ -115,7 +126,7 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         via_root: true,
         // Without them, Postgres refuses updates of a table that has one in its replica identity.
         generated: (facts.server.version >= WITH_GENERATED).then_some(true),
-        tables: Vec::new(),
+        tables: IndexSet::new(),
         owned: true,
     };
     let mut whole = publication(config.database.publication.clone(), [true; 4]);
@@ -124,39 +135,35 @@ fn wanted_publications(config: &Config, facts: &Facts) -> (Publication, Publicat
         // TRUNCATE needs no replica identity.
         [true, false, false, true],
     );
-    let mut names = catalog::published_tables(config);
+    let mut names: IndexSet<TableName> = asked.published().cloned().collect();
     let owners = config
         .owner_exists
         .iter()
         .map(|exists| exists.table.clone());
-    for name in [catalog::hook_table(config)].into_iter().chain(owners) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    names.extend([catalog::hook_table(config)].into_iter().chain(owners));
     for table in catalog::looked_up_tables(config, facts) {
-        if !names.contains(&table.name) && is_followed(config, facts, table) {
-            names.push(table.name.clone());
+        if is_followed(asked, facts, table) {
+            names.insert(table.name.clone());
         }
     }
     for name in names {
         // A table that does not exist yet is one of rowhook's own.
         let fit = facts
             .table(&name)
-            .is_none_or(|table| identified(config, table));
+            .is_none_or(|table| asked.identified(table));
         let publication = if fit { &mut whole } else { &mut inserts };
-        publication.tables.push(name);
+        publication.tables.insert(name);
     }
     (whole, inserts)
 }
 
 /// Whether a table on an owner path is published, so that the stream tells when an owner changes. One that we may not
 /// publish, or not with its updates, is asked for each batch instead.
-pub(crate) fn is_followed(config: &Config, facts: &Facts, table: &Table) -> bool {
-    let whole = facts.publication(&config.database.publication);
+pub(in crate::setup) fn is_followed(asked: &Asked<'_>, facts: &Facts, table: &Table) -> bool {
+    let whole = facts.publication(&asked.config.database.publication);
     let is_published = whole.is_some_and(|found| found.tables.contains(&table.name));
     let may_publish = table.owned && !matches!(table.kind, Kind::Unpublishable(_));
-    identified(config, table) && (is_published || may_publish)
+    asked.identified(table) && (is_published || may_publish)
 }
 
 fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
@@ -197,14 +204,15 @@ fn created_or_corrected(wanted: &Publication, facts: &Facts) -> Option<Step> {
         reason,
         sql,
         runs: Runs::InTransaction,
+        alters: None,
     })
 }
 
-fn joining(config: &Config, facts: &Facts, table: &TableName, whole: bool) -> String {
-    if *table == catalog::hook_table(config) {
+fn joining(asked: &Asked<'_>, facts: &Facts, table: &TableName, whole: bool) -> String {
+    if *table == catalog::hook_table(asked.config) {
         format!("hooks are read from {table}")
     } else if whole {
-        match catalog::published_tables(config).contains(table) {
+        match asked.is_published(table) {
             true => format!("changes of {table} are heard from here on"),
             false => format!("owners are read from {table}"),
         }
@@ -232,26 +240,4 @@ fn drop_table(publication: &Publication, table: &TableName) -> String {
         quote::name(&publication.name),
         quote::table(table)
     )
-}
-
-/// What [`Table::is_identified`] will be after setup.
-pub(crate) fn identified(config: &Config, table: &Table) -> bool {
-    match table.kind {
-        // As in `is_identified`: future partitions have only the primary key.
-        Kind::Partitioned if full_wanted(config, table) => !table.primary_key.is_empty(),
-        _ => full_wanted(config, table) || table.is_identified(),
-    }
-}
-
-/// Whether setup gives this table REPLICA IDENTITY FULL, or has: the file asks for it, and no update would fail of it.
-pub(crate) fn full_wanted(config: &Config, table: &Table) -> bool {
-    full_asked(config, &table.name) && table.no_full().is_none()
-}
-
-/// Whether the file has `identity = "full"` for this table.
-pub(crate) fn full_asked(config: &Config, table: &TableName) -> bool {
-    config
-        .tables
-        .iter()
-        .any(|rules| rules.table == *table && rules.identity_full)
 }

@@ -1,5 +1,7 @@
 //! One step of a plan.
 
+use crate::postgres::TableName;
+
 /// One step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -9,6 +11,8 @@ pub struct Step {
     pub sql: String,
     /// How the statements are run.
     pub runs: Runs,
+    /// The table that it alters, or moves to another publication. Only its owner may.
+    pub alters: Option<TableName>,
 }
 
 /// How the statements of a step are run.
