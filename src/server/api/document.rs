@@ -75,10 +75,18 @@ pub fn document() -> Value {
     for (path, operations) in paths {
         let operations = operations.as_object_mut().into_iter().flatten();
         for (method, operation) in operations {
+            // The specification asks for a description of each.
+            let responses = operation["responses"].as_object_mut();
+            for response in responses.into_iter().flat_map(serde_json::Map::values_mut) {
+                if response.get("description").is_none() {
+                    response["description"] = json!("What was asked for");
+                }
+            }
             operation["responses"]["default"] = problem.clone();
             // Hooks may be made and changed by forms too, as many subscribe.
             if matches!(path.as_str(), "/api/hooks" | "/api/hooks/{id}")
-                && let Some(content) = operation["requestBody"]["content"].as_object_mut()
+                && let Some(content) = operation.pointer_mut("/requestBody/content")
+                && let Some(content) = content.as_object_mut()
                 && let Some(json) = content.get("application/json").cloned()
             {
                 content.insert("application/x-www-form-urlencoded".into(), json);
