@@ -271,7 +271,7 @@ async fn what_a_row_cannot_know_is_all_that_differs() {
     for (row, sent) in &django {
         let told = rowhook.get(row);
         let told = &told.unwrap_or_else(|| panic!("{row} is not among {rowhook:#?}"))[0];
-        if row.starts_with("book") {
+        if row.contains("book") {
             assert_eq!(told, &sent[0], "{row}");
             assert!(told.contains(r#""tags": []"#), "{told}");
         } else {
