@@ -231,6 +231,7 @@ impl TableWatch {
             table,
             what,
             remedy,
+            ..
         } in problems.difference(&self.problems)
         {
             tracing::warn!(table, remedy, "{what}");

@@ -12,6 +12,10 @@ use crate::{
     postgres::TableName,
 };
 
+/// What is true of tables whose updates would fail if they were published.
+pub(super) const INSERTS_ONLY: &str =
+    "tables cannot have their updates published: only their inserts are heard";
+
 /// Why the changes of a table are not heard as hooks.toml asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct TableProblem {
@@ -21,6 +25,9 @@ pub struct TableProblem {
     pub what: String,
     /// What to do about it.
     pub remedy: String,
+    /// What is wrong with it and with others of its kind, after their number.
+    #[serde(skip)]
+    pub kind: &'static str,
 }
 
 /// The problems of all tables of `[events]`; none before setup.
@@ -35,7 +42,10 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
     let mut problems = Vec::new();
     for name in asked.published() {
         let problem = match facts.table(name) {
-            None => Some(missing(name, &renamed)),
+            None => {
+                let (what, remedy) = missing(name, &renamed);
+                Some(("tables are not there any more", what, remedy))
+            }
             // Setup refuses it, and says more.
             Some(Table {
                 kind: Kind::Unpublishable(_),
@@ -46,6 +56,7 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                 let publication = if fit { whole } else { inserts };
                 if !publication.tables.contains(name) {
                     Some((
+                        "tables are not in their publications: their changes are not heard",
                         format!(
                             "changes of {name} are not heard: it is not in the publication {}",
                             publication.name
@@ -54,6 +65,7 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                     ))
                 } else if !fit && wants_more_than_inserts(&asked, name) {
                     Some((
+                        INSERTS_ONLY,
                         format!(
                             "{name} {}: only its inserts are heard, since publishing its updates would make them fail",
                             table.why_inserts_only()
@@ -65,6 +77,7 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                     && let Some(cause) = table.no_full()
                 {
                     Some((
+                        "tables do not get identity = \"full\", which would make their updates fail",
                         format!(
                             "{name} {cause}: it does not get identity = \"full\", which would make its updates fail"
                         ),
@@ -75,10 +88,11 @@ pub fn problems(config: &Config, facts: &Facts) -> Vec<TableProblem> {
                 }
             }
         };
-        problems.extend(problem.map(|(what, remedy)| TableProblem {
+        problems.extend(problem.map(|(kind, what, remedy)| TableProblem {
             table: name.to_string(),
             what,
             remedy,
+            kind,
         }));
     }
     problems

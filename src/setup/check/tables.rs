@@ -8,7 +8,7 @@ use crate::{
     setup::{
         asked::Asked,
         catalog::{Facts, Kind, RowIdentity, Table},
-        heard::problems,
+        heard::{INSERTS_ONLY, problems},
         plan::is_followed,
     },
 };
@@ -45,7 +45,7 @@ pub(super) fn heard(config: &Config, facts: &Facts) -> Vec<Finding> {
         .map(|problem| {
             Finding::warn(Topic::Tables, problem.what)
                 .remedy(problem.remedy)
-                .kind("tables are not heard as hooks.toml asks for", problem.table)
+                .kind(problem.kind, problem.table)
         })
         .collect()
 }
@@ -91,10 +91,7 @@ fn identity(asked: &Asked<'_>, table: &Table) -> Finding {
                 .remedy_of_all("give them primary keys, or identity = \"full\" under [tables.NAME]")
         } else {
             finding
-                .kind(
-                    "tables cannot have their updates published: only their inserts are heard",
-                    name,
-                )
+                .kind(INSERTS_ONLY, name)
                 .remedy_of_all("give them primary keys; rowhook check --verbose says more of each")
         }
     } else if table.is_full() {
