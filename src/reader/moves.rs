@@ -1,7 +1,7 @@
 //! Rows that move between the partitions of a table. The stream has a deletion and an insertion; both become one update
 //! at the place of the insertion.
 //!
-//! Whether they are one is not for certain: see [`Partitions`](crate::lookup::partitions::Partitions). The numbers of
+//! Whether they are one is not for certain: see [`Partitions`]. The numbers of
 //! events do not depend on it, so that they are the same when the WAL is read again.
 
 use std::{collections::HashMap, sync::Arc};
