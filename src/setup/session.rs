@@ -218,7 +218,8 @@ impl DdlSession {
     /// Runs a command of the replication protocol.
     async fn run_replicating(&self, step: &Step) -> Result<(), Error> {
         let name = self.source.stream_name();
-        let mut connection = Connection::open(&self.source, name, &[]).await?;
+        let mut connection =
+            Connection::open(&self.source, name, &connect::session::of_stream()).await?;
         let done = connection.command(step.sql.trim_end()).await;
         done.map_err(|failure| Error::Failed {
             action: step.reason.clone(),

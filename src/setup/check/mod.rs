@@ -135,7 +135,8 @@ async fn replication(address: &Address, facts: &Facts) -> Finding {
             "whether a replication session can be opened shows when wal_level is logical",
         );
     }
-    let opening = replication::Connection::open(address, address.stream_name(), &[]);
+    let settings = connect::session::of_stream();
+    let opening = replication::Connection::open(address, address.stream_name(), &settings);
     match timeout(REPLICATION, opening).await {
         Ok(Ok(_)) => Finding::ok(Topic::Connection, "a replication session can be opened"),
         Ok(Err(error)) => failed(error),
