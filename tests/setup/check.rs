@@ -39,6 +39,14 @@ async fn check_finds_nothing_wrong_after_setup() {
         slot[0].starts_with("Ok the slot DATABASE is read by nobody now, "),
         "{slot:?}"
     );
+    // From 18 on, the stream has stored generated columns.
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    let (computed, found): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|line| line.contains("is computed"));
+    let note = "Note upper of log is computed, and not in the stream: it is computed again when an event needs it";
+    let notes: &[&str] = if major < 18 { &[note] } else { &[] };
+    assert_eq!(computed, notes);
     let found = found.join("\n").replace(&version, "VERSION");
     insta::assert_snapshot!(found, @r#"
     Ok connected to DATABASE as postgres, without TLS
@@ -50,7 +58,6 @@ async fn check_finds_nothing_wrong_after_setup() {
     Ok everything is set up
     Ok 1:1 rows of book are known by id
     Note 3:1 log has no replica identity: only its inserts are heard; give log a primary key, or identity = "full" under [tables.log]
-    Note upper of log is computed, and not in the stream: it is computed again when an event needs it
     Ok 1 active hook in the table
     "#);
 }
