@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench lint build postgres versions django peers browser schemathesis
+.PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -10,6 +10,7 @@ help:
 	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture"
 	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
+	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -43,6 +44,16 @@ bench: postgres
 sequences: postgres
 	SEQUENCES=$(or $(SEQUENCES),20000) $(if $(SEED),SEQUENCES_SEED=$(SEED)) \
 		cargo test --release --locked --test sequences -- --nocapture
+
+# What a run finds is kept in fuzz/corpus, and what fails in fuzz/artifacts.
+TARGETS = $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+fuzz:
+	@cargo +nightly fuzz --version || { \
+		echo "This needs rustup toolchain install nightly, and cargo install --locked cargo-fuzz"; exit 1; }
+	@for target in $(TARGETS); do \
+		mkdir -p fuzz/corpus/$$target && cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1 || exit 1; \
+	done
 
 lint:
 	cargo fmt --all --check
