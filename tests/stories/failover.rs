@@ -37,12 +37,12 @@ fn on_either(database: &Database, one: &Cluster, other: &Cluster) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Inserts a book every twenty milliseconds at `url` from `first` on, and gives each two other prices, until that fails.
+/// Inserts a book twenty times a second at `url` from `first` on, and gives each two other prices, until that fails.
 /// Returns the id of the next. It is paced because the story is about the servers' change of roles: as fast as one can,
 /// a slow machine writes for as long as the standby takes, and has minutes of deliveries left at the end.
 async fn write_until_it_fails(url: String, first: i64) -> i64 {
     let client = connect(&url).await;
-    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for id in first.. {
         pace.tick().await;
