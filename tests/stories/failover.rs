@@ -73,6 +73,18 @@ fn prices(calls: &[Call]) -> BTreeMap<i64, Vec<i64>> {
     prices
 }
 
+/// Waits for as long as less and less is parked. After many promotions, that takes minutes.
+async fn until_nothing_is_parked(database: &Database) {
+    let parked = "select count(*) from rowhook.delivery where state = 'parked'";
+    let count = async || database.ask(parked).await.parse::<u64>().unwrap();
+    let mut left = count().await;
+    while left > 0 {
+        let fact = format!("less than {left} are parked");
+        until_within(DEADLINE, &fact, async || count().await < left).await;
+        left = count().await;
+    }
+}
+
 async fn until_copied(standby: &Cluster, database: &Database) {
     let client = connect(&standby.url("postgres")).await;
     let copied =
@@ -129,7 +141,8 @@ async fn promoted_standbys_go_on_with_the_slot_and_nothing_is_lost_reordered_or_
         calls.iter().rev().any(is_last)
     };
     well.until("the last book", has_come).await;
-    database.until_all_has_arrived().await;
+    database.until_all_is_confirmed().await;
+    until_nothing_is_parked(&database).await;
     let books = "select json_object_agg(id, price) from book";
     let books: BTreeMap<i64, f64> = serde_json::from_str(&database.ask(books).await).unwrap();
     let committed: BTreeMap<i64, Vec<i64>> = books
