@@ -6,7 +6,9 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
+    thread::{self, ScopedJoinHandle},
 };
 
 use cel::{
@@ -29,6 +31,9 @@ use super::{
 
 /// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
+
+/// So many expressions are worth a thread of their own. Starting one takes as long as parsing a few.
+const WORTH_A_THREAD: usize = 64;
 
 /// A compiled CEL expression. Two are equal when their texts are.
 pub struct Filter {
@@ -94,22 +99,45 @@ impl Filter {
     /// When it is not CEL, is too long or too deep, has a pattern that cannot be compiled before, or names a variable
     /// that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
-        bounds::refuse_too_long(text)?;
-        // The parser recurses for each level, and the number of levels is known only afterwards.
-        let parser = std::thread::Builder::new().stack_size(bounds::STACK);
-        std::thread::scope(|scope| {
-            let parsing = parser.spawn_scoped(scope, || Self::parse(text));
-            let parsed = parsing.map(|parsing| parsing.join());
-            match parsed {
-                Ok(Ok(parsed)) => parsed,
-                // The expression may come from a user's row, so a panic of the parser must not end the process.
-                Ok(Err(_)) => Err(syntax(text, "the parser gave up on it")),
-                Err(error) => Err(syntax(
-                    text,
-                    &format!("there is no thread to parse it: {error}"),
-                )),
-            }
+        let mut compiled = Self::compile_all(&[text]);
+        let gone = || Err(syntax(text, "the parser gave up on it"));
+        compiled.pop().unwrap_or_else(gone)
+    }
+
+    /// Compiles each of `texts`, on all processors where there are many. The results are in the order of the texts,
+    /// and the errors are those of [`compile`](Self::compile).
+    pub fn compile_all(texts: &[&str]) -> Vec<Result<Self, Error>> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);
+        thread::scope(|scope| {
+            let parse = |texts| move || Self::parse_each(texts);
+            // The parser recurses for each level, and the number of levels is known only afterwards.
+            let parser = || thread::Builder::new().stack_size(bounds::STACK);
+            let turns = texts.chunks(turn);
+            let turns: Vec<_> = turns
+                .map(|texts| (texts, parser().spawn_scoped(scope, parse(texts))))
+                .collect();
+            let parsed = turns.into_iter().flat_map(|(texts, parsing)| {
+                let why = match parsing.map(ScopedJoinHandle::join) {
+                    Ok(Ok(parsed)) => return parsed,
+                    Ok(Err(_)) => "the parser gave up on it".to_owned(),
+                    Err(error) => format!("there is no thread to parse it: {error}"),
+                };
+                let refused = texts.iter().map(|text| Err(syntax(text, &why)));
+                refused.collect()
+            });
+            parsed.collect()
         })
+    }
+
+    fn parse_each(texts: &[&str]) -> Vec<Result<Self, Error>> {
+        let parse = |text: &&str| {
+            bounds::refuse_too_long(text)?;
+            // The expression may come from a user's row, so a panic of the parser must not end the process.
+            let parsed = catch_unwind(|| Self::parse(text));
+            parsed.unwrap_or_else(|_| Err(syntax(text, "the parser gave up on it")))
+        };
+        texts.iter().map(parse).collect()
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
