@@ -1,6 +1,7 @@
 -- The columns of the tables with the oids $1, with what the stream does not describe: its name now, generated columns,
 -- types in SQL, which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding,
 -- and the primary key.
+
 -- How values of the types of keys are compared, for each of the few operator classes that these tables use. The operator
 -- of a type from an extension is in the extension's schema.
 with equality as materialized (

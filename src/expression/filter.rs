@@ -8,6 +8,7 @@ use std::{
     fmt,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread::{self, ScopedJoinHandle},
 };
 
@@ -42,17 +43,19 @@ pub struct Filter {
     columns: Vec<String>,
     /// Whether it uses `new` or `old` otherwise than for the value of a column.
     whole_rows: bool,
+    /// Whether it uses `changed`.
+    changed: bool,
     compiled: Compiled,
 }
 
 /// The values of the variables for one event. They are made once and shared by all expressions on the event.
 #[derive(Debug)]
 pub struct Facts {
-    new: Document,
-    old: Document,
-    changed: Document,
-    event: String,
-    owner: Option<String>,
+    new: Option<Document>,
+    old: Option<Document>,
+    changed: Option<Document>,
+    event: Arc<str>,
+    owner: Option<Arc<str>>,
 }
 
 impl Facts {
@@ -64,20 +67,29 @@ impl Facts {
         new: impl Into<String>,
         old: impl Into<String>,
         changed: Option<&[&str]>,
-        event: &str,
-        owner: Option<&str>,
+        event: impl Into<Arc<str>>,
+        owner: Option<Arc<str>>,
     ) -> Result<Self, document::Error> {
+        // They are made for each row, and most of them have one image and no list.
+        let unless_null = |text: String| match &*text {
+            "null" => Ok(None),
+            _ => Document::parse(text).map(Some),
+        };
+        let changed = changed.map(|names| Document::parse(serde_json::json!(names).to_string()));
         Ok(Self {
-            new: Document::parse(new)?,
-            old: Document::parse(old)?,
-            changed: Document::parse(serde_json::json!(changed).to_string())?,
-            event: event.to_owned(),
-            owner: owner.map(str::to_owned),
+            new: unless_null(new.into())?,
+            old: unless_null(old.into())?,
+            changed: changed.transpose()?,
+            event: event.into(),
+            owner,
         })
     }
 
     fn value<'a>(&'a self, name: &str, fuel: &Fuel) -> Option<Value<'a>> {
-        let root = |document: &'a Document| Value::of(document.root(), fuel).ok();
+        let root = |document: &'a Option<Document>| match document {
+            Some(document) => Value::of(document.root(), fuel).ok(),
+            None => Some(Value::Null),
+        };
         match name {
             "new" => root(&self.new),
             "old" => root(&self.old),
@@ -155,13 +167,14 @@ impl Filter {
             expression: text.to_owned(),
             reason,
         })?;
-        let whole_rows = uses.whole_rows;
+        let (whole_rows, changed) = (uses.whole_rows, uses.changed);
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
         Ok(Self {
             text: text.to_owned(),
             program,
             columns,
             whole_rows,
+            changed,
             compiled,
         })
     }
@@ -230,6 +243,11 @@ impl Filter {
     /// Whether its answer can depend on this column of `new` and `old`.
     pub fn reads(&self, column: &str) -> bool {
         self.whole_rows || self.columns.iter().any(|name| name == column)
+    }
+
+    /// Whether its answer can depend on which columns changed.
+    pub fn reads_changed(&self) -> bool {
+        self.changed
     }
 
     /// The columns of `new` and `old` that it reads by name.
@@ -319,6 +337,7 @@ struct Uses<'a> {
     unknown: Option<&'a str>,
     /// `new` or `old` stands alone: it is compared, searched or indexed as a whole.
     whole_rows: bool,
+    changed: bool,
     bound: Vec<&'a str>,
 }
 
@@ -327,6 +346,7 @@ impl<'a> Uses<'a> {
         match &expression.expr {
             Expr::Ident(name) => {
                 self.whole_rows |= is_row(name);
+                self.changed |= name == "changed";
                 let known =
                     VARIABLES.contains(&name.as_str()) || self.bound.contains(&name.as_str());
                 if !known && self.unknown.is_none() {
@@ -388,7 +408,7 @@ mod tests {
     fn facts() -> Facts {
         let new = r#"{"id": 7, "price": 9.5, "title": "Dune", "tags": ["a"], "sold": null}"#;
         let old = r#"{"id": 7, "price": 10, "title": "Dune"}"#;
-        Facts::new(new, old, Some(&["price"]), "book.changed", Some("3")).unwrap()
+        Facts::new(new, old, Some(&["price"]), "book.changed", Some("3".into())).unwrap()
     }
 
     #[test]
@@ -443,6 +463,49 @@ mod tests {
             filter.unwrap().columns().collect::<Vec<_>>(),
             ["a", "b", "c", "d", "e", "f"]
         );
+    }
+
+    #[test]
+    fn whether_an_expression_asks_what_changed_is_known() {
+        for (text, reads) in [
+            ("'price' in changed", true),
+            ("new.a > 1 && size(changed) == 1", true),
+            ("new.changed == old.changed", false),
+            ("new.a == 'changed'", false),
+        ] {
+            assert_eq!(
+                Filter::compile(text).unwrap().reads_changed(),
+                reads,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn thousands_of_expressions_are_compiled_at_once_and_each_mistake_is_that_of_its_text() {
+        let texts: Vec<String> = (0..1000)
+            .map(|n| match n % 100 {
+                7 => format!("new.a > {n} &&"),
+                8 => format!("nw.a > {n}"),
+                9 => "(".repeat(4000),
+                _ => format!("new.a > {n}.5"),
+            })
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+
+        let all = Filter::compile_all(&texts);
+
+        assert_eq!(all.len(), texts.len());
+        for (text, together) in texts.iter().zip(all) {
+            match (together, Filter::compile(text)) {
+                (Ok(together), Ok(alone)) => assert_eq!(together.text(), alone.text()),
+                (Err(together), Err(alone)) => {
+                    assert_eq!(together.to_string(), alone.to_string());
+                }
+                (together, alone) => panic!("{text}: {together:?} and {alone:?}"),
+            }
+        }
+        assert!(Filter::compile_all(&[]).is_empty());
     }
 
     #[test]
