@@ -64,7 +64,7 @@ async fn take_steps(
     }
     let mut locked = None;
     for turn in step::turns(&steps) {
-        // A commit for each of a thousand tables takes seconds. What is in the way of one must not keep the others back.
+        // A commit for each of a thousand tables takes seconds. Where one is locked, the others are not kept back.
         if turn.len() > 1 && session.run_together(turn).await {
             done.extend_from_slice(turn);
             continue;

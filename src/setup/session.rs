@@ -219,8 +219,8 @@ impl DdlSession {
         }
     }
 
-    /// Runs steps in one transaction, if nobody is in the way of any of them. Returns whether it did; if not, nothing was
-    /// done.
+    /// Runs steps in one transaction, if nobody is in the way of any of them. Returns whether it did; if not, nothing
+    /// was done.
     pub(super) async fn run_together(&self, steps: &[Step]) -> bool {
         let mut sql = format!("set lock_timeout = {AT_ONCE};\nbegin;\n");
         sql.extend(steps.iter().map(|step| step.sql.as_str()));
