@@ -20,9 +20,31 @@ pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         .map(|(_, name)| name)
 }
 
+/// So many names are listed.
+const LISTED: usize = 20;
+
+/// The names that there are, for where none is near; of many the first ones, and how many others there are.
+pub fn listed(names: &[impl AsRef<str>]) -> String {
+    let (first, others) = names.split_at(names.len().min(LISTED));
+    let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+    let first = first.join(", ");
+    match others.len() {
+        0 => first,
+        others => format!("{first} and {others} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_of_names_are_not_listed() {
+        let names: Vec<String> = (0..8000).map(|event| format!("e{event}")).collect();
+        assert_eq!(listed(&names[..3]), "e0, e1, e2");
+        assert!(listed(&names[..20]).ends_with(", e18, e19"));
+        assert!(listed(&names).ends_with(", e19 and 7980 more"));
+    }
 
     #[test]
     fn a_slip_of_the_finger_is_recognized_and_a_different_word_is_not() {

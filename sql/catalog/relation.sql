@@ -1,6 +1,29 @@
 -- The columns of the tables with the oids $1, with what the stream does not describe: its name now, generated columns,
 -- types in SQL, which columns may be null, can be TOASTed, are foreign keys or may hold texts that are in no encoding,
 -- and the primary key.
+
+-- How values of the types of keys are compared, for each of the few operator classes that these tables use. The operator
+-- of a type from an extension is in the extension's schema.
+with equality as materialized (
+    select
+        class.oid as class,
+        format('operator(%I.%s)', home.nspname, operator.oprname) as operator
+    from pg_opclass as class
+    join pg_amop as member
+        on member.amopfamily = class.opcfamily
+        and member.amoplefttype = class.opcintype
+        and member.amoprighttype = class.opcintype
+        -- Equality, in every B-tree.
+        and member.amopstrategy = 3
+    join pg_operator as operator on operator.oid = member.amopopr
+    join pg_namespace as home on home.oid = operator.oprnamespace
+    where class.oid in (
+        select unnest(index.indclass)
+        from pg_index as index
+        where index.indrelid = any($1::oid[])
+            and index.indisprimary
+    )
+)
 select
     attribute.attrelid as table_oid,
     namespace.nspname::text as schema,
@@ -28,21 +51,7 @@ select
             and c.conkey = array[attribute.attnum]
     ) as foreign_key,
     place.key_place,
-    -- How values of a key's column are compared. The operator of a type from an extension is in the extension's schema.
-    -- It is looked for beside keys alone, because that takes longer than all else.
-    case when place.key_place is not null then (
-        select format('operator(%I.%s)', home.nspname, operator.oprname)
-        from pg_opclass as class
-        join pg_amop as member
-            on member.amopfamily = class.opcfamily
-            and member.amoplefttype = class.opcintype
-            and member.amoprighttype = class.opcintype
-            -- Equality, in every B-tree.
-            and member.amopstrategy = 3
-        join pg_operator as operator on operator.oid = member.amopopr
-        join pg_namespace as home on home.oid = operator.oprnamespace
-        where class.oid = index.indclass[place.key_place]
-    ) end as key_equals
+    equality.operator as key_equals
 from pg_attribute as attribute
 join pg_class as class on class.oid = attribute.attrelid
 join pg_namespace as namespace on namespace.oid = class.relnamespace
@@ -50,6 +59,7 @@ left join pg_index as index
     on index.indrelid = attribute.attrelid
     and index.indisprimary
 cross join lateral (select array_position(index.indkey::int2[], attribute.attnum)) as place (key_place)
+left join equality on equality.class = index.indclass[place.key_place]
 where attribute.attrelid = any($1::oid[])
     and attribute.attnum > 0
     and not attribute.attisdropped

@@ -15,7 +15,7 @@ use crate::{
         enrich::{EnrichedField, Enrichment},
         owner::{Owner, Owners, Ownership},
     },
-    nearest::nearest,
+    nearest::{listed, nearest},
     postgres::{TableName, relation::Relation},
 };
 
@@ -54,7 +54,7 @@ impl<'a> Preview<'a> {
                 Some(near) => bail!("there is no event {event:?}; did you mean {near:?}?"),
                 None => bail!(
                     "there is no event {event:?}; there are {}",
-                    self.events.names().join(", ")
+                    listed(self.events.names())
                 ),
             }
         }

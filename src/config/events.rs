@@ -7,7 +7,11 @@ use super::{
     reader::{Keys, Table, Value},
 };
 use crate::postgres::TableName;
-use crate::{expression::filter::Filter, nearest::nearest};
+use crate::{
+    expression::{self, filter::Filter},
+    nearest::nearest,
+};
+use indexmap::IndexSet;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
@@ -139,13 +143,15 @@ impl Events {
                 "[events] is empty; name an event, such as \"book.added\" = \"book.created\"",
             );
         }
+        let mut conditions = Vec::new();
         for value in table.iter() {
-            events.read_one(value);
+            events.read_one(value, &mut conditions);
         }
+        events.compile(conditions);
         events
     }
 
-    fn read_one(&mut self, value: &Value<'_>) {
+    fn read_one<'a>(&mut self, value: &Value<'a>, conditions: &mut Vec<Condition<'a>>) {
         if is_unquoted(value) {
             value.reader.wrong(
                 value.key_place,
@@ -165,7 +171,7 @@ impl Events {
                 format!("{:?} cannot name an event; {remedy}", value.name),
             );
         }
-        let Some((source, all_owners)) = self.source(value) else {
+        let Some((source, all_owners)) = self.source(value, conditions) else {
             return;
         };
         self.rules.push(EventRule {
@@ -176,8 +182,12 @@ impl Events {
         });
     }
 
-    /// The source of an event, and whether it has a `+`.
-    fn source(&mut self, value: &Value<'_>) -> Option<(EventSource, bool)> {
+    /// The source of an event, and whether it has a `+`. Its `when` is added to `conditions`.
+    fn source<'a>(
+        &mut self,
+        value: &Value<'a>,
+        conditions: &mut Vec<Condition<'a>>,
+    ) -> Option<(EventSource, bool)> {
         if value.is_string() {
             return self.bare_source(value);
         }
@@ -193,13 +203,20 @@ impl Events {
         let changed = table.find("changed");
         let columns = changed.and_then(Value::strings);
         let condition = table.find("when");
-        let expression = condition.and_then(expression);
+        let has_row = matches!(on, Some((EventSource::Row { .. }, _)));
+        let next = self.rules.len();
+        conditions.extend(condition.and_then(|value| {
+            Some(Condition {
+                text: value.string()?,
+                value: value.clone(),
+                rule: has_row.then_some(next),
+            })
+        }));
         let (mut source, all_owners) = on?;
         match &mut source {
             EventSource::Row {
                 action,
                 changed: rule_changed,
-                when,
                 ..
             } => {
                 if let Some(changed) = changed.filter(|_| *action != Action::Updated) {
@@ -221,7 +238,6 @@ impl Events {
                     );
                 }
                 *rule_changed = columns.unwrap_or_default();
-                *when = expression;
             }
             EventSource::Custom => {
                 for value in changed.into_iter().chain(condition) {
@@ -236,6 +252,26 @@ impl Events {
             }
         }
         Some((source, all_owners))
+    }
+
+    /// Compiles all conditions at once, and each text once, because a file may have thousands of them.
+    fn compile(&mut self, conditions: Vec<Condition<'_>>) {
+        let texts = conditions.iter().map(|condition| condition.text.as_str());
+        let texts: IndexSet<&str> = texts.collect();
+        let texts = Vec::from_iter(texts);
+        let compiled = Filter::compile_all(&texts).into_iter();
+        let compiled = compiled.map(|compiled| compiled.map(Arc::new));
+        let compiled: HashMap<&str, _> = texts.iter().copied().zip(compiled).collect();
+        for Condition { value, text, rule } in &conditions {
+            let Some(compiled) = compiled.get(text.as_str()) else {
+                continue;
+            };
+            let filter = compiled.as_ref().map_err(|error| unfit(value, error)).ok();
+            let rule = rule.and_then(|rule| self.rules.get_mut(rule));
+            if let Some(EventSource::Row { when, .. }) = rule.map(|rule| &mut rule.source) {
+                *when = filter.cloned();
+            }
+        }
     }
 
     /// Reads `[schema.]table.action`, `app.Model.action` or `custom`, with or without a `+`.
@@ -344,22 +380,31 @@ fn named(value: &Value<'_>, action: &str) -> Option<String> {
     Some(action.to_owned())
 }
 
+/// A `when` that is not compiled yet.
+struct Condition<'a> {
+    value: Value<'a>,
+    text: String,
+    /// The index of its rule; `None` where it can have none.
+    rule: Option<usize>,
+}
+
 /// Reads a CEL expression, and compiles it.
 pub(super) fn expression(value: &Value<'_>) -> Option<Arc<Filter>> {
-    let text = value.string()?;
-    match Filter::compile(&text) {
-        Ok(filter) => Some(Arc::new(filter)),
-        Err(_) if value.is_filled() => {
-            value.wrong(format!(
-                "{} is not a CEL expression over new, old, changed, event and owner once its ${{NAME}} is put in; correct either",
-                value.key
-            ));
-            None
-        }
-        Err(error) => {
-            value.wrong(error.to_string());
-            None
-        }
+    let compiled = Filter::compile(&value.string()?);
+    let filter = compiled.map_err(|error| unfit(value, &error)).ok();
+    filter.map(Arc::new)
+}
+
+/// Records that the value is no expression.
+fn unfit(value: &Value<'_>, error: &expression::error::Error) {
+    if value.is_filled() {
+        // The variable that was put in may be a secret.
+        value.wrong(format!(
+            "{} is not a CEL expression over new, old, changed, event and owner once its ${{NAME}} is put in; correct either",
+            value.key
+        ));
+    } else {
+        value.wrong(error.to_string());
     }
 }
 

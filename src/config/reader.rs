@@ -72,6 +72,7 @@ pub(crate) struct Keys {
 }
 
 /// A value, with the full name of its key.
+#[derive(Clone)]
 pub(crate) struct Value<'a> {
     pub(crate) reader: &'a Reader<'a>,
     /// The full name of the key, such as `delivery.timeout`. An element of a list has the name of the list.

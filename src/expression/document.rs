@@ -8,6 +8,9 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use thiserror::Error;
 
+/// So many values take so little that room for them is made at once.
+const FEW: usize = 8;
+
 /// A JSON text that was read.
 pub struct Document {
     text: String,
@@ -87,11 +90,13 @@ impl Document {
         let mut parser = Parser {
             text: text.as_bytes(),
             at: 0,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(FEW),
         };
         let depth = parser.document()?;
         let mut nodes = parser.nodes;
-        nodes.shrink_to_fit();
+        if nodes.len() > FEW {
+            nodes.shrink_to_fit();
+        }
         Ok(Self { text, nodes, depth })
     }
 

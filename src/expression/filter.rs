@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeSet,
     fmt,
+    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
 };
 
 use cel::{
@@ -30,6 +33,9 @@ use super::{
 /// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
+/// So many expressions are worth a thread of their own. Starting one takes as long as parsing a few.
+const WORTH_A_THREAD: usize = 64;
+
 /// A compiled CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
@@ -37,17 +43,19 @@ pub struct Filter {
     columns: Vec<String>,
     /// Whether it uses `new` or `old` otherwise than for the value of a column.
     whole_rows: bool,
+    /// Whether it uses `changed`.
+    changed: bool,
     compiled: Compiled,
 }
 
 /// The values of the variables for one event. They are made once and shared by all expressions on the event.
 #[derive(Debug)]
 pub struct Facts {
-    new: Document,
-    old: Document,
-    changed: Document,
-    event: String,
-    owner: Option<String>,
+    new: Option<Document>,
+    old: Option<Document>,
+    changed: Option<Document>,
+    event: Arc<str>,
+    owner: Option<Arc<str>>,
 }
 
 impl Facts {
@@ -59,20 +67,29 @@ impl Facts {
         new: impl Into<String>,
         old: impl Into<String>,
         changed: Option<&[&str]>,
-        event: &str,
-        owner: Option<&str>,
+        event: impl Into<Arc<str>>,
+        owner: Option<Arc<str>>,
     ) -> Result<Self, document::Error> {
+        // They are made for each row, and most of them have one image and no list.
+        let unless_null = |text: String| match &*text {
+            "null" => Ok(None),
+            _ => Document::parse(text).map(Some),
+        };
+        let changed = changed.map(|names| Document::parse(serde_json::json!(names).to_string()));
         Ok(Self {
-            new: Document::parse(new)?,
-            old: Document::parse(old)?,
-            changed: Document::parse(serde_json::json!(changed).to_string())?,
-            event: event.to_owned(),
-            owner: owner.map(str::to_owned),
+            new: unless_null(new.into())?,
+            old: unless_null(old.into())?,
+            changed: changed.transpose()?,
+            event: event.into(),
+            owner,
         })
     }
 
     fn value<'a>(&'a self, name: &str, fuel: &Fuel) -> Option<Value<'a>> {
-        let root = |document: &'a Document| Value::of(document.root(), fuel).ok();
+        let root = |document: &'a Option<Document>| match document {
+            Some(document) => Value::of(document.root(), fuel).ok(),
+            None => Some(Value::Null),
+        };
         match name {
             "new" => root(&self.new),
             "old" => root(&self.old),
@@ -94,22 +111,45 @@ impl Filter {
     /// When it is not CEL, is too long or too deep, has a pattern that cannot be compiled before, or names a variable
     /// that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
-        bounds::refuse_too_long(text)?;
-        // The parser recurses for each level, and the number of levels is known only afterwards.
-        let parser = std::thread::Builder::new().stack_size(bounds::STACK);
-        std::thread::scope(|scope| {
-            let parsing = parser.spawn_scoped(scope, || Self::parse(text));
-            let parsed = parsing.map(|parsing| parsing.join());
-            match parsed {
-                Ok(Ok(parsed)) => parsed,
-                // The expression may come from a user's row, so a panic of the parser must not end the process.
-                Ok(Err(_)) => Err(syntax(text, "the parser gave up on it")),
-                Err(error) => Err(syntax(
-                    text,
-                    &format!("there is no thread to parse it: {error}"),
-                )),
-            }
+        let mut compiled = Self::compile_all(&[text]);
+        let gone = || Err(syntax(text, "the parser gave up on it"));
+        compiled.pop().unwrap_or_else(gone)
+    }
+
+    /// Compiles each of `texts`, on all processors where there are many. The results are in the order of the texts,
+    /// and the errors are those of [`compile`](Self::compile).
+    pub fn compile_all(texts: &[&str]) -> Vec<Result<Self, Error>> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);
+        thread::scope(|scope| {
+            let parse = |texts| move || Self::parse_each(texts);
+            // The parser recurses for each level, and the number of levels is known only afterwards.
+            let parser = || thread::Builder::new().stack_size(bounds::STACK);
+            let turns = texts.chunks(turn);
+            let turns: Vec<_> = turns
+                .map(|texts| (texts, parser().spawn_scoped(scope, parse(texts))))
+                .collect();
+            let parsed = turns.into_iter().flat_map(|(texts, parsing)| {
+                let why = match parsing.map(ScopedJoinHandle::join) {
+                    Ok(Ok(parsed)) => return parsed,
+                    Ok(Err(_)) => "the parser gave up on it".to_owned(),
+                    Err(error) => format!("there is no thread to parse it: {error}"),
+                };
+                let refused = texts.iter().map(|text| Err(syntax(text, &why)));
+                refused.collect()
+            });
+            parsed.collect()
         })
+    }
+
+    fn parse_each(texts: &[&str]) -> Vec<Result<Self, Error>> {
+        let parse = |text: &&str| {
+            bounds::refuse_too_long(text)?;
+            // The expression may come from a user's row, so a panic of the parser must not end the process.
+            let parsed = catch_unwind(|| Self::parse(text));
+            parsed.unwrap_or_else(|_| Err(syntax(text, "the parser gave up on it")))
+        };
+        texts.iter().map(parse).collect()
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
@@ -127,13 +167,14 @@ impl Filter {
             expression: text.to_owned(),
             reason,
         })?;
-        let whole_rows = uses.whole_rows;
+        let (whole_rows, changed) = (uses.whole_rows, uses.changed);
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
         Ok(Self {
             text: text.to_owned(),
             program,
             columns,
             whole_rows,
+            changed,
             compiled,
         })
     }
@@ -202,6 +243,11 @@ impl Filter {
     /// Whether its answer can depend on this column of `new` and `old`.
     pub fn reads(&self, column: &str) -> bool {
         self.whole_rows || self.columns.iter().any(|name| name == column)
+    }
+
+    /// Whether its answer can depend on which columns changed.
+    pub fn reads_changed(&self) -> bool {
+        self.changed
     }
 
     /// The columns of `new` and `old` that it reads by name.
@@ -291,6 +337,7 @@ struct Uses<'a> {
     unknown: Option<&'a str>,
     /// `new` or `old` stands alone: it is compared, searched or indexed as a whole.
     whole_rows: bool,
+    changed: bool,
     bound: Vec<&'a str>,
 }
 
@@ -299,6 +346,7 @@ impl<'a> Uses<'a> {
         match &expression.expr {
             Expr::Ident(name) => {
                 self.whole_rows |= is_row(name);
+                self.changed |= name == "changed";
                 let known =
                     VARIABLES.contains(&name.as_str()) || self.bound.contains(&name.as_str());
                 if !known && self.unknown.is_none() {
@@ -360,7 +408,7 @@ mod tests {
     fn facts() -> Facts {
         let new = r#"{"id": 7, "price": 9.5, "title": "Dune", "tags": ["a"], "sold": null}"#;
         let old = r#"{"id": 7, "price": 10, "title": "Dune"}"#;
-        Facts::new(new, old, Some(&["price"]), "book.changed", Some("3")).unwrap()
+        Facts::new(new, old, Some(&["price"]), "book.changed", Some("3".into())).unwrap()
     }
 
     #[test]
@@ -415,6 +463,49 @@ mod tests {
             filter.unwrap().columns().collect::<Vec<_>>(),
             ["a", "b", "c", "d", "e", "f"]
         );
+    }
+
+    #[test]
+    fn whether_an_expression_asks_what_changed_is_known() {
+        for (text, reads) in [
+            ("'price' in changed", true),
+            ("new.a > 1 && size(changed) == 1", true),
+            ("new.changed == old.changed", false),
+            ("new.a == 'changed'", false),
+        ] {
+            assert_eq!(
+                Filter::compile(text).unwrap().reads_changed(),
+                reads,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn thousands_of_expressions_are_compiled_at_once_and_each_mistake_is_that_of_its_text() {
+        let texts: Vec<String> = (0..1000)
+            .map(|n| match n % 100 {
+                7 => format!("new.a > {n} &&"),
+                8 => format!("nw.a > {n}"),
+                9 => "(".repeat(4000),
+                _ => format!("new.a > {n}.5"),
+            })
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+
+        let all = Filter::compile_all(&texts);
+
+        assert_eq!(all.len(), texts.len());
+        for (text, together) in texts.iter().zip(all) {
+            match (together, Filter::compile(text)) {
+                (Ok(together), Ok(alone)) => assert_eq!(together.text(), alone.text()),
+                (Err(together), Err(alone)) => {
+                    assert_eq!(together.to_string(), alone.to_string());
+                }
+                (together, alone) => panic!("{text}: {together:?} and {alone:?}"),
+            }
+        }
+        assert!(Filter::compile_all(&[]).is_empty());
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn facts(new: &Json, old: &Json) -> Facts {
         old.to_string(),
         changed,
         "book.changed",
-        Some("7"),
+        Some("7".into()),
     )
     .unwrap()
 }

@@ -25,6 +25,7 @@ use crate::{
     event::{EventMap, TableEvents},
     expression::{filter::Filter, template::Template, typing::Columns},
     lookup::halves::Refusal,
+    nearest::listed,
     postgres::{
         quote,
         relation::Relation,
@@ -463,7 +464,7 @@ impl Constraints {
         if !pattern.matches_any(&self.sorted) {
             return Err(format!(
                 "no event is called {event:?}; there are {}",
-                self.events.join(", ")
+                listed(&self.events)
             ));
         }
         Ok(pattern)

@@ -1,5 +1,7 @@
 //! What `when` and `filter` expressions see of an event.
 
+use std::sync::Arc;
+
 use super::row::values;
 use crate::{
     event::Event,
@@ -22,15 +24,16 @@ pub fn facts<'a>(
     let (new, old) = values(event, &|column| {
         all || filters.clone().any(|filter| filter.reads(column))
     });
-    let changed = event.changed();
+    let asked = filters.clone().any(Filter::reads_changed);
+    let changed = asked.then(|| event.changed()).flatten();
     let changed: Option<Vec<&str>> =
         changed.map(|all| all.iter().map(|column| column.column).collect());
     let facts = Facts::new(
         new,
         old,
         changed.as_deref(),
-        &event.name,
-        event.owner.as_deref(),
+        Arc::clone(&event.name),
+        event.owner.clone(),
     );
     facts.map_err(|error| format!("expressions cannot read the row: {error}"))
 }

@@ -202,7 +202,7 @@ impl<'a> Attaching<'a> {
     /// Checks that no changes were lost and that the database is as it has to be. With `setup`, makes it so.
     async fn prepare(&mut self, sessions: &Sessions, reader: &mut Reader) -> Result<()> {
         let (config, client) = (self.context.config, &sessions.control);
-        let facts = read_facts(sessions, config).await?;
+        let mut facts = read_facts(sessions, config).await?;
         UnfitStandby::check(&facts, self.loaded.is_some())?;
         let source = facts.source();
         self.copied = source.in_recovery || config.database.failover && source.copies_slots();
@@ -219,12 +219,13 @@ impl<'a> Attaching<'a> {
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.context.setup && !plan(config, &facts).is_ok_and(|steps| steps.is_empty()) {
             self.set_up(&facts).await?;
+            facts = read_facts(sessions, config).await?;
         }
         if !self.tables_checked {
             if let Some(problem) = hidden_hooks(config, &facts) {
                 return Err(Refused::new(config, [problem]).into());
             }
-            check_tables(sessions, config).await?;
+            check_tables(sessions, config, &facts).await?;
             self.tables_checked = true;
         }
         if let (Some(confirmed), None) = (recorded_here(&facts), &self.loaded) {
@@ -473,9 +474,8 @@ async fn find_gap(sessions: &Sessions, config: &Config) -> Result<Option<Gap>> {
 }
 
 /// Checks that the tables match the configuration.
-async fn check_tables(sessions: &Sessions, config: &Config) -> Result<()> {
-    let facts = read_facts(sessions, config).await?;
-    let misfits = misfits(&sessions.control, config, &facts)
+async fn check_tables(sessions: &Sessions, config: &Config, facts: &Facts) -> Result<()> {
+    let misfits = misfits(&sessions.control, config, facts)
         .await
         .context("look at the tables")?;
     ensure!(misfits.is_empty(), "{}", misfits.join("\n"));

@@ -22,6 +22,10 @@ use crate::{
 /// primary is asked to note for it which transactions run.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(200);
 
+/// `lock_timeout` in milliseconds where several tables are locked at once: an application that locks them in another
+/// order gets all of them before its `deadlock_timeout`, which is a second by default.
+const AT_ONCE: u32 = 100;
+
 /// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct LockPolicy {
@@ -203,7 +207,7 @@ impl DdlSession {
     /// Runs a step. `warn` is called with the transactions that a new slot waits for.
     pub(super) async fn run(&self, step: &Step, warn: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
         match step.runs {
-            Runs::InTransaction => {
+            Runs::InTransaction | Runs::Together => {
                 let sql = format!("begin;\n{}\ncommit", step.sql);
                 self.run_locking(&step.reason, &sql).await
             }
@@ -213,6 +217,22 @@ impl DdlSession {
             },
             Runs::AsReplication => self.run_replicating(step).await,
         }
+    }
+
+    /// Runs steps in one transaction, if nobody is in the way of any of them. Returns whether it did; if not, nothing
+    /// was done.
+    pub(super) async fn run_together(&self, steps: &[Step]) -> bool {
+        let mut sql = format!("set lock_timeout = {AT_ONCE};\nbegin;\n");
+        sql.extend(steps.iter().map(|step| step.sql.as_str()));
+        sql.push_str("\ncommit");
+        let Err(error) = self.client.batch_execute(&sql).await else {
+            return true;
+        };
+        tracing::debug!(%error, "the steps are taken one by one");
+        if let Err(error) = self.client.batch_execute("rollback").await {
+            tracing::debug!(%error, "the session is lost, as the next step will say");
+        }
+        false
     }
 
     /// Runs a command of the replication protocol.

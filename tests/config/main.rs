@@ -7,6 +7,7 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod conditions;
 mod damage;
 mod file;
 mod manual;

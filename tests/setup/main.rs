@@ -21,3 +21,4 @@ mod sessions;
 mod slots;
 mod tables;
 mod teardown;
+mod together;

@@ -33,13 +33,17 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut problems: Vec<Problem> = Vec::new();
     // A table that several events are on is reported once.
     let mut told: HashSet<TableName> = HashSet::new();
+    let mut missing = 0;
     let named = Named::new(facts);
     let mut look = |table: &TableName, place: Location, published: bool| {
         if told.contains(table) {
             return;
         }
         let problem = match facts.table(table) {
-            None => no_table(table, facts, &named),
+            None => {
+                missing += 1;
+                no_table(table, facts, &named, missing <= GUESSED)
+            }
             Some(Table {
                 kind: Kind::Unpublishable(what),
                 ..
@@ -90,14 +94,19 @@ impl<'a> Named<'a> {
     }
 }
 
+/// For so many tables that do not exist it is guessed which ones were meant. Where more are missing it is the wrong
+/// database, and each guess goes through all of its names.
+const GUESSED: usize = 100;
+
 /// The problem that a table does not exist, with a guess at which one was meant.
-fn no_table(table: &TableName, facts: &Facts, named: &Named<'_>) -> Problem {
+fn no_table(table: &TableName, facts: &Facts, named: &Named<'_>, guess: bool) -> Problem {
     let meant = match named.schemas.get(table.name.as_str()) {
         Some(known) => Some(known.to_string()),
-        None => {
+        None if guess => {
             let known = named.all.iter().map(String::as_str);
             nearest(&table.to_string(), known).map(Into::into)
         }
+        None => None,
     };
     Problem {
         what: format!("there is no table {table} in {}", facts.server.database),

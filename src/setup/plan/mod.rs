@@ -78,7 +78,7 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
         script.push('\n');
         script.push_str(&comment(&step.reason));
         match step.runs {
-            Runs::InTransaction => script.push_str(&format!(
+            Runs::InTransaction | Runs::Together => script.push_str(&format!(
                 "begin;\nset local lock_timeout = '2s';\n{}\n{sql}\ncommit;\n",
                 one_at_a_time(config)
             )),

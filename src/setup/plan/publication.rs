@@ -37,7 +37,7 @@ pub(super) fn moved(asked: &Asked<'_>, facts: &Facts) -> Vec<Step> {
                 steps.push(Step {
                     reason: format!("no event is on {table} any more"),
                     sql: drop_table(publication, table),
-                    runs: Runs::InTransaction,
+                    runs: Runs::Together,
                     alters: Some(table.clone()),
                 });
             }
@@ -84,7 +84,7 @@ fn left(facts: &Facts, table: &TableName, publications: &[&Publication]) -> Opti
             why.unwrap_or_default()
         ),
         sql,
-        runs: Runs::InTransaction,
+        runs: Runs::Together,
         alters: Some(table.clone()),
     })
 }
@@ -111,7 +111,7 @@ fn joined(
     (!sql.is_empty()).then(|| Step {
         reason: joining(asked, facts, table, here.publishes[1]),
         sql,
-        runs: Runs::InTransaction,
+        runs: Runs::Together,
         alters: Some(table.clone()),
     })
 }

@@ -20,6 +20,8 @@ pub struct Step {
 pub enum Runs {
     /// In a transaction of their own, so that locks are held briefly.
     InTransaction,
+    /// Likewise, or in one transaction with their like, because their locks let others read and write.
+    Together,
     /// Where the slot is, and outside of a transaction, because Postgres does not create a slot in a transaction that
     /// has written.
     AtSource,
@@ -27,5 +29,45 @@ pub enum Runs {
     AsReplication,
 }
 
+/// So many steps are taken together at most.
+const TOGETHER: usize = 100;
+
+/// The steps in the same order, those beside each other that can be taken together.
+pub(in crate::setup) fn turns(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    let alike = steps.chunk_by(|one, next| [one.runs, next.runs] == [Runs::Together; 2]);
+    alike.flat_map(|alike| alike.chunks(TOGETHER))
+}
+
 /// The function that creates a slot. A step that calls it needs a role that may replicate.
 pub(super) const CREATE_SLOT: &str = "pg_create_logical_replication_slot";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(runs: Runs) -> Step {
+        Step {
+            reason: String::new(),
+            sql: String::new(),
+            runs,
+            alters: None,
+        }
+    }
+
+    #[test]
+    fn only_steps_of_the_same_kind_that_stand_beside_each_other_are_taken_together() {
+        use Runs::{AtSource, InTransaction, Together};
+        let cases: [(&[Runs], &[usize]); 5] = [
+            (&[], &[]),
+            (&[InTransaction, InTransaction, AtSource], &[1, 1, 1]),
+            (&[InTransaction, Together, Together, AtSource], &[1, 2, 1]),
+            (&[Together, InTransaction, Together], &[1, 1, 1]),
+            (&[Together; 250], &[100, 100, 50]),
+        ];
+        for (runs, expected) in cases {
+            let steps: Vec<Step> = runs.iter().copied().map(step).collect();
+            let sizes: Vec<usize> = turns(&steps).map(<[Step]>::len).collect();
+            assert_eq!(sizes, expected, "{runs:?}");
+        }
+    }
+}
