@@ -37,6 +37,8 @@ pub struct Hook {
     pub content: Option<String>,
     /// The content type of its requests, if it has one of its own.
     pub content_type: Option<String>,
+    /// The most requests in a time, if that differs from hooks.toml: `100/s` or `20/m`.
+    pub rate: Option<String>,
     /// The user agent of its requests, if it has one of its own.
     pub user_agent: Option<String>,
     /// The template that makes what is sent in place of the row, if it has one of its own.
@@ -132,6 +134,7 @@ impl Hook {
             payload: text("payload")?,
             content: text("content")?,
             content_type: text("content_type")?,
+            rate: text("rate")?,
             user_agent: text("user_agent")?,
             template: text("template")?,
             headers: headers.into_keys().collect(),
