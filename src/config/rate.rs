@@ -41,26 +41,21 @@ impl Per {
     }
 }
 
-/// The largest number before the `/`. More of them have no time between them.
+/// The largest number before the `/`. With many more, there would be no time from one to the next.
 const MOST: u32 = 1_000_000;
 
 impl Rate {
+    /// How a rate is written.
+    pub const REMEDY: &str = "a number from 1 to 1000000 and its time, s or m, such as \"100/s\"";
+
     /// Reads `100/s` or `20/m`.
-    ///
-    /// # Errors
-    /// When the text is neither.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let read = || {
-            let (count, per) = text.split_once('/')?;
-            let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
-            let count = count.parse().ok().filter(|count| digits && *count <= MOST);
-            Some(Self {
-                count: NonZeroU32::new(count?)?,
-                per: Per::parse(per)?,
-            })
-        };
-        read().ok_or_else(|| {
-            format!("{text:?} is not a rate; write a number from 1 to {MOST} and its time, s or m, such as \"100/s\"")
+    pub fn parse(text: &str) -> Option<Self> {
+        let (count, per) = text.split_once('/')?;
+        let digits = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
+        let count = count.parse().ok().filter(|count| digits && *count <= MOST);
+        Some(Self {
+            count: NonZeroU32::new(count?)?,
+            per: Per::parse(per)?,
         })
     }
 
@@ -86,13 +81,13 @@ pub(super) fn read(value: &Value<'_>) -> Option<Option<Rate>> {
     if value.is_false() {
         return Some(None);
     }
-    match Rate::parse(&value.string_or("a rate such as \"100/s\", or false for none")?) {
-        Ok(rate) => Some(Some(rate)),
-        Err(mistake) => {
-            value.wrong(format!("{}: {mistake}", value.key));
-            None
-        }
+    let text = value.string_or("a rate such as \"100/s\", or false for none")?;
+    let rate = Rate::parse(&text);
+    if rate.is_none() {
+        let (key, text) = (&value.key, value.quote(&text));
+        value.wrong(format!("{key} is {text}; write {}", Rate::REMEDY));
     }
+    rate.map(Some)
 }
 
 #[cfg(test)]
@@ -130,11 +125,7 @@ mod tests {
             "99999999999/s",
             "1/s/s",
         ] {
-            let mistake = Rate::parse(text).unwrap_err();
-            assert!(
-                mistake.starts_with(&format!("{text:?} is not a rate")),
-                "{mistake}"
-            );
+            assert_eq!(Rate::parse(text), None, "{text:?}");
         }
         let [slow, fast] = ["60/m", "2/s"].map(|text| Rate::parse(text).unwrap());
         assert!(fast.exceeds(slow) && !slow.exceeds(fast) && !slow.exceeds(slow));

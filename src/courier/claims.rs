@@ -79,7 +79,9 @@ impl Courier {
         hook: &Arc<Hook>,
         stopping: bool,
     ) -> Option<Instant> {
-        let busy = round.claims.is_pending || !round.claims.queue.is_empty();
+        // Where a rate spreads what was claimed, the next claim is made in time, so that none of it is lost.
+        let has_enough = round.claims.queue.len() > self.claimed_ahead(hook);
+        let busy = round.claims.is_pending || has_enough;
         let poll_at = {
             let state = self.state();
             if stopping || !state.active || busy || state.backlog.is_empty() {
@@ -92,7 +94,7 @@ impl Courier {
         }
         let share = share(round, hook, self.allowed(hook), self.soon(hook))?;
         // What is claimed takes memory that others wait for.
-        if !self.has_pass(round, hook) {
+        if round.claims.queue.is_empty() && !self.has_pass(round, hook) {
             return None;
         }
         self.state().poll_at = None;

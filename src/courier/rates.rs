@@ -15,6 +15,9 @@ use super::{
 };
 use crate::hook::Hook;
 
+/// Which part of what may go soon is left when more is claimed.
+const CLAIMED_AHEAD: usize = 4;
+
 impl Courier {
     /// The gates that requests of this hook pass; empty where it has no rate.
     fn passages(&self, hook: &Hook) -> Vec<Passage> {
@@ -83,6 +86,14 @@ impl Courier {
             [requests, events].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         if requests > 0 || events > 0 {
             gate::charge(&self.passages(hook), requests, events, Instant::now());
+        }
+    }
+
+    /// How many runs are still to go when more are claimed.
+    pub(super) fn claimed_ahead(&self, hook: &Hook) -> usize {
+        match self.soon(hook) {
+            usize::MAX => 0,
+            soon => soon / CLAIMED_AHEAD,
         }
     }
 

@@ -563,7 +563,8 @@ impl Constraints {
 
     /// The rate that a row names, if it may have that.
     fn rate(&self, row: &HookRow, text: &str) -> Result<Rate, String> {
-        let rate = Rate::parse(text).map_err(|mistake| format!("its rate: {mistake}"))?;
+        let rate = Rate::parse(text)
+            .ok_or_else(|| format!("its rate is {text:?}; write {}", Rate::REMEDY))?;
         let most = self.limits.rate.filter(|_| row.owner.is_some());
         match most.filter(|most| rate.exceeds(*most)) {
             None => Ok(rate),

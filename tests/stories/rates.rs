@@ -212,8 +212,8 @@ async fn a_rate_is_set_by_api_command_and_sql_within_what_the_limits_allow() {
             "11/s",
             "its rate is 11/s, and may be 10/s here; lower it, or raise rate in [limits]",
         ),
-        ("fast", "is not a rate"),
-        ("0/s", "is not a rate"),
+        ("fast", "write a number"),
+        ("0/s", "write a number"),
     ] {
         let refused = api.post("/api/hooks", &anna, hook(rate)).await;
         assert_eq!(refused.status, 422, "{}", refused.text);
