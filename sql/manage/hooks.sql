@@ -1,6 +1,6 @@
 -- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
--- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs. `all_hooks` stands before this: the hooks of hooks.toml
--- ($1) and those of the hook table.
+-- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs.
+-- `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
 page as (
     select *
     from all_hooks
@@ -24,6 +24,7 @@ select
     case when length(page.headers) <= 1048576 then page.headers end as headers,
     left(page.content, 1024) as content,
     left(page.content_type, 1024) as content_type,
+    left(page.rate, 1024) as rate,
     left(page.user_agent, 1024) as user_agent,
     left(page.template, 16384) as template,
     left(page.description, 16384) as description,

@@ -105,6 +105,9 @@ pub(super) struct AddArgs {
     /// The content type of its requests.
     #[arg(long)]
     content_type: Option<String>,
+    /// The most requests in a time: 100/s or 20/m.
+    #[arg(long)]
+    rate: Option<String>,
     /// The user agent of its requests.
     #[arg(long)]
     user_agent: Option<String>,
@@ -141,6 +144,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 payload,
                 content,
                 content_type,
+                rate,
                 user_agent,
                 template,
                 headers,
@@ -157,6 +161,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 payload,
                 content,
                 content_type,
+                rate,
                 user_agent,
                 template,
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
@@ -263,6 +268,7 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         ("payload", text(&hook.payload)),
         ("content", text(&hook.content)),
         ("content type", text(&hook.content_type)),
+        ("rate", text(&hook.rate)),
         ("user agent", text(&hook.user_agent)),
         ("template", text(&hook.template)),
         ("headers", hook.headers.join(", ").into()),

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::{
     batch, content,
     content::Content,
+    rate::{self, Rate},
     reader::{Keys, Table, Value},
     retries, signature,
 };
@@ -45,6 +46,8 @@ pub struct Delivery {
     pub template_is_own: bool,
     /// How bodies are signed. Default `standard`.
     pub signature: SignatureScheme,
+    /// The most requests of one hook in a time; `None`: as many as its endpoint takes, which is the default.
+    pub rate: Option<Rate>,
     /// How deliveries are gathered into one request; `None`: each is sent alone, which is the default.
     pub batch: Option<Batch>,
     /// Are targets without TLS allowed? Default false.
@@ -134,6 +137,7 @@ pub(super) const KEYS: Keys = Keys {
         "retries",
         "order",
         "concurrency",
+        "rate",
         "max_body",
         "retention",
         "disable_after",
@@ -150,7 +154,7 @@ pub(super) const KEYS: Keys = Keys {
         "memory",
         "grace",
     ],
-    later: &["rate"],
+    later: &[],
 };
 
 /// The defaults of `[delivery]`.
@@ -180,6 +184,7 @@ impl Default for Delivery {
             template: None,
             template_is_own: false,
             signature: SignatureScheme::Standard,
+            rate: None,
             batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
@@ -234,6 +239,9 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     if let Some(value) = table.find("concurrency") {
         let count = value.count().and_then(|count| usize::try_from(count).ok());
         set(&mut delivery.concurrency, count.and_then(NonZeroUsize::new));
+    }
+    if let Some(value) = table.find("rate") {
+        set(&mut delivery.rate, rate::read(value));
     }
     if let Some(value) = table.find("max_body") {
         set(&mut delivery.max_body, value.size(1, "1B"));

@@ -42,6 +42,8 @@ pub struct HookColumns {
     pub content: Option<String>,
     /// The content type, where it differs from `[delivery]`.
     pub content_type: Option<String>,
+    /// The most requests in a time, where that differs from `[delivery]`.
+    pub rate: Option<String>,
     /// The header `user-agent`, where it is another than ours.
     pub user_agent: Option<String>,
     /// A template.
@@ -76,6 +78,7 @@ impl HookColumns {
             payload: named("payload"),
             content: named("content"),
             content_type: named("content_type"),
+            rate: named("rate"),
             user_agent: named("user_agent"),
             template: named("template"),
             created: named("created_at"),
@@ -104,6 +107,7 @@ impl HookColumns {
             payload: None,
             content: None,
             content_type: None,
+            rate: None,
             user_agent: None,
             template: None,
             created: None,
@@ -131,6 +135,7 @@ impl HookColumns {
             ("payload", &self.payload),
             ("content", &self.content),
             ("content_type", &self.content_type),
+            ("rate", &self.rate),
             ("user_agent", &self.user_agent),
             ("template", &self.template),
             ("created", &self.created),
@@ -189,6 +194,7 @@ pub(super) const KEYS: Keys = Keys {
         "payload",
         "content",
         "content_type",
+        "rate",
         "user_agent",
         "template",
         "created",
@@ -252,6 +258,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         payload: column("payload"),
         content: column("content"),
         content_type: column("content_type"),
+        rate: column("rate"),
         user_agent: column("user_agent"),
         template: column("template"),
         created: column("created"),

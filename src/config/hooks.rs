@@ -99,6 +99,7 @@ pub(crate) const KEYS: Keys = Keys {
         "retries",
         "order",
         "concurrency",
+        "rate",
         "max_body",
         "payload",
         "version",
@@ -110,7 +111,7 @@ pub(crate) const KEYS: Keys = Keys {
         "batch",
         "disable_after",
     ],
-    later: &["rate"],
+    later: &[],
 };
 
 /// Reads `[[hooks]]`. Relative names of PEM files start at `folder`.

@@ -25,6 +25,7 @@ mod model;
 mod name;
 mod places;
 mod quantity;
+mod rate;
 pub(crate) mod reader;
 pub(crate) mod retries;
 mod server;
@@ -49,6 +50,7 @@ pub use self::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
+    rate::Rate,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

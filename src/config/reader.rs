@@ -177,7 +177,7 @@ impl<'a> Value<'a> {
         self.string_or("a string")
     }
 
-    fn string_or(&self, remedy: &str) -> Option<String> {
+    pub(crate) fn string_or(&self, remedy: &str) -> Option<String> {
         let DeValue::String(text) = self.value else {
             self.mistyped(remedy);
             return None;

@@ -102,6 +102,11 @@ impl Courier {
                 halves.stop();
                 break;
             };
+            // The first has passed, with one event.
+            match requests {
+                0 => self.charge(hook, 0, deliveries.len() - 1),
+                _ => self.charge(hook, 1, 0),
+            }
             requests += 1;
             let asked = self.ask_endpoint(hook, &load).await;
             let is_of_content = retry::is_of_content(&asked.answer);
@@ -213,7 +218,7 @@ impl Courier {
     fn keep_pace(&self, hook: &Hook, signal: Signal, begun: Instant) -> Duration {
         let now = Instant::now();
         let pace = &mut self.state().pace;
-        pace.record(signal, hook.delivery.concurrency, begun, now);
+        pace.record(signal, &hook.delivery, begun, now);
         pace.patience(now)
     }
 

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Courier, batch,
+    pass::Pass,
     round::{Done, Round},
 };
 use crate::{
@@ -39,16 +40,22 @@ impl Courier {
         let now = Instant::now();
         while round.in_flight < self.allowed(&hook) && !round.claims.queue.is_empty() {
             let breaker = round.availability.breaker();
-            if !breaker.allows(now) {
+            if !breaker.is_closed() && breaker.opens_at().is_none_or(|opens_at| opens_at > now) {
                 if breaker.opens_at().is_some() {
                     self.release(round);
                 }
                 // Otherwise a probe is on its way, and its answer decides.
                 return;
             }
+            if !self.has_pass(round, &hook) {
+                return;
+            }
+            // Where the breaker is open, this is the probe.
+            round.availability.breaker().allows(now);
             let Some((run, memory)) = round.claims.queue.pop_front() else {
                 return;
             };
+            round.pass = Pass::None;
             round.in_flight += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
             let heads = run.heads.clone();
@@ -72,17 +79,25 @@ impl Courier {
         hook: &Arc<Hook>,
         stopping: bool,
     ) -> Option<Instant> {
-        let mut state = self.state();
-        let busy = round.claims.is_pending || !round.claims.queue.is_empty();
-        if stopping || !state.active || busy || state.backlog.is_empty() {
-            return None;
-        }
-        let poll_at = round.availability.not_before(state.poll_at?);
+        // Where a rate spreads what was claimed, the next claim is made in time, so that none of it is lost.
+        let has_enough = round.claims.queue.len() > self.claimed_ahead(hook);
+        let busy = round.claims.is_pending || has_enough;
+        let poll_at = {
+            let state = self.state();
+            if stopping || !state.active || busy || state.backlog.is_empty() {
+                return None;
+            }
+            round.availability.not_before(state.poll_at?)
+        };
         if poll_at > Instant::now() {
             return Some(poll_at);
         }
-        let share = share(round, hook, state.pace.allowed(hook.delivery.concurrency))?;
-        state.poll_at = None;
+        let share = share(round, hook, self.allowed(hook), self.soon(hook))?;
+        // What is claimed takes memory that others wait for.
+        if round.claims.queue.is_empty() && !self.has_pass(round, hook) {
+            return None;
+        }
+        self.state().poll_at = None;
         round.claims.is_pending = true;
         let (courier, hook_then) = (Arc::clone(self), Arc::clone(hook));
         let lease = hook.delivery.timeout + LEASE_BEYOND_TIMEOUT;
@@ -162,8 +177,9 @@ impl Courier {
     }
 }
 
-/// How much is to be claimed now; `None` where nothing is.
-fn share(round: &mut Round, hook: &Hook, allowed: usize) -> Option<Share> {
+/// How much is to be claimed now; `None` where nothing is. `allowed` requests may be made beside each
+/// other, and `soon` say how many of them the rates let go.
+fn share(round: &mut Round, hook: &Hook, allowed: usize, soon: usize) -> Option<Share> {
     let breaker = round.availability.breaker();
     // As many runs are claimed as can be on their way, and as many again that wait for their turn.
     let runs = match (breaker.is_closed(), breaker.opens_at()) {
@@ -175,17 +191,18 @@ fn share(round: &mut Round, hook: &Hook, allowed: usize) -> Option<Share> {
     if runs == 0 {
         return None;
     }
+    let (runs, run) = (runs.min(soon), RUN.min(soon));
     Some(match hook.delivery.batch {
         None => Share {
             lanes: runs,
-            behind: runs * RUN,
-            of_lane: RUN,
+            behind: (runs * RUN).min(soon - runs),
+            of_lane: run,
             bytes: CLAIMED_BYTES,
         },
         // Of batches, one run is claimed at a time.
         Some(rule) => Share {
             lanes: rule.max.get(),
-            behind: rule.max.get().saturating_mul(RUN),
+            behind: rule.max.get().saturating_mul(run),
             of_lane: usize::MAX,
             bytes: rule.max_bytes.max(CLAIMED_BYTES),
         },

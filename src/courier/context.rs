@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::gate::SharedGates;
 use crate::{
     delivery::memory_budget::MemoryBudget, history::History, journal::Journal,
     lookup::permission::Permission, meters::Meters, send::Sender, store::Store, trace::Traces,
@@ -17,6 +18,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// Bounds the memory that deliveries take.
     pub memory: MemoryBudget,
+    /// Where requests wait for the rates of owners and hosts.
+    pub gates: SharedGates,
     /// Knows who may see which rows.
     pub permission: Permission,
     /// Shows every attempt to those who watch.

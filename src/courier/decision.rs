@@ -92,6 +92,8 @@ pub(super) struct View {
     pub(super) pause: Duration,
     /// Whether a request is on its way whose answer decides if others may follow.
     pub(super) is_probing: bool,
+    /// Whether the rates that concern the hook let a request go now. It matters only where all else does.
+    pub(super) has_pass: bool,
     /// When it will be known whether the hook is slow.
     pub(super) slow_at: Option<Instant>,
     /// What could go in the next request; `None` where nothing [may be sent](Self::may_send), or nothing is left to
@@ -100,10 +102,10 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Whether as many requests are being made as the hook allows.
+    /// Whether no request may be made now, because as many are being made as the hook or its rates allow.
     fn is_busy(&self) -> bool {
-        self.concurrency
-            .is_some_and(|concurrency| self.in_flight >= concurrency)
+        let is_full = |concurrency| self.in_flight >= concurrency;
+        !self.has_pass || self.concurrency.is_some_and(is_full)
     }
 
     /// Whether another request may be made now, as far as the hook and its endpoint are concerned.
@@ -223,6 +225,7 @@ mod tests {
             in_flight: 1,
             pause: Duration::ZERO,
             is_probing: false,
+            has_pass: true,
             slow_at: None,
             candidate,
         }
@@ -232,6 +235,14 @@ mod tests {
     fn busy() -> View {
         View {
             in_flight: 2,
+            ..ready(None)
+        }
+    }
+
+    /// The next request has to wait for a rate.
+    fn early() -> View {
+        View {
+            has_pass: false,
             ..ready(None)
         }
     }
@@ -282,6 +293,7 @@ mod tests {
             ("slow", slow(), yielding, (PARK, Overwhelmed)),
         ] {
             assert_eq!(next(first, busy(), mode), expected, "{name}");
+            assert_eq!(next(first, early(), mode), expected, "{name}, for a rate");
         }
         let measured = View {
             slow_at: Some(half),
@@ -387,17 +399,25 @@ mod tests {
             concurrency,
             0_usize..5,
             pauses,
-            any::<bool>(),
+            (any::<bool>(), any::<bool>()),
             slow_at,
             candidates,
         )
             .prop_map(
-                |(concurrency, in_flight, pause, is_probing, slow_at, (goes_at, is_followed))| {
+                |(
+                    concurrency,
+                    in_flight,
+                    pause,
+                    (is_probing, has_pass),
+                    slow_at,
+                    (goes_at, is_followed),
+                )| {
                     let mut view = View {
                         concurrency,
                         in_flight,
                         pause,
                         is_probing,
+                        has_pass,
                         slow_at,
                         candidate: None,
                     };
@@ -411,14 +431,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_sent_beyond_the_concurrency_or_in_a_pause(
+        fn nothing_is_sent_beyond_the_concurrency_in_a_pause_or_without_a_pass(
             first in firsts(now()), view in views(now()), mode in modes(now()), urgent in any::<bool>(),
         ) {
             let seen = view.clone();
             let (next, _) = decide(&first, view, mode, urgent, now());
             if let Next::Send(_) = next {
                 prop_assert!(seen.in_flight < seen.concurrency.unwrap());
-                prop_assert!(seen.pause.is_zero() && !seen.is_probing);
+                prop_assert!(seen.pause.is_zero() && !seen.is_probing && seen.has_pass);
             }
         }
 

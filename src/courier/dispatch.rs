@@ -9,6 +9,7 @@ use super::{
     batch::Gathering,
     decision::{Candidate, First, Next, View, decide},
     fate::AT_ONCE,
+    pass::Pass,
     round::{Done, Round},
 };
 use crate::{
@@ -97,8 +98,12 @@ impl Courier {
             pause: round.availability.pause(now),
             is_probing: round.availability.breaker().is_probing(),
             slow_at: round.throughput.window_ends_at(),
+            has_pass: true,
             candidate: None,
         };
+        if let Some(hook) = hook.filter(|_| view.may_send()) {
+            view.has_pass = self.has_fresh_pass(round, hook);
+        }
         if let Some(hook) = hook.filter(|_| view.may_send()) {
             let (turns, gathering) = self.gather(round, hook);
             let parks = round.mode.with_first(first, now).parks(now);
@@ -151,6 +156,7 @@ impl Courier {
                 deliveries.push(delivery);
             }
         }
+        round.pass = Pass::None;
         round.in_flight += 1;
         round.throughput.record(deliveries.len());
         // Its first attempt goes where the hook pointed then, whatever has been changed since.

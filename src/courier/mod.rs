@@ -6,13 +6,15 @@
 //! from the table.
 //!
 //! The courier's task lives only while there is something to deliver. What decides are plain values that the task asks:
-//! lanes, backlog, breaker, verdicts, and the decision between sending, parking and waiting.
+//! lanes, backlog, breaker, limiter, verdicts, and the decision between sending, parking and waiting.
 
 pub mod batch;
 pub mod breaker;
 pub mod context;
 pub mod couriers;
 pub mod failure_streak;
+pub mod gate;
+pub mod limiter;
 pub mod pace;
 pub mod retry;
 pub mod throughput;
@@ -28,7 +30,9 @@ mod halves;
 mod leases;
 mod parked;
 mod parking;
+mod pass;
 mod permission;
+mod rates;
 mod rescue;
 mod round;
 mod task;
@@ -40,7 +44,7 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use self::{context::Context, failure_streak::FailureStreak, pace::Pace};
+use self::{context::Context, failure_streak::FailureStreak, gate::Gate, pace::Pace};
 use crate::{
     delivery::{Delivery, backlog::Backlog, lane::Place, whose::Whose},
     hook::{Hook, HookId},
@@ -53,6 +57,8 @@ use crate::{
 pub struct Courier {
     id: HookId,
     context: Arc<Context>,
+    /// Where its requests wait for the rate of the hook.
+    gate: Arc<Gate>,
     state: Mutex<State>,
     /// Wakes a running task when the state has changed.
     wake: Notify,
@@ -114,6 +120,7 @@ impl Courier {
         Arc::new(Self {
             id,
             context,
+            gate: Arc::default(),
             state: Mutex::new(state),
             wake: Notify::new(),
         })
@@ -244,7 +251,7 @@ impl Courier {
 
     /// Whether nothing is lost when it is dropped: it has nothing to do and nothing to remember.
     pub fn is_removable(&self) -> bool {
-        self.is_drained() && !self.state().streak.is_on()
+        self.is_drained() && !self.state().streak.is_on() && self.gate.is_rested(Instant::now())
     }
 
     /// Changes the state, and has a task see it where there is something to do.

@@ -51,7 +51,9 @@ impl Courier {
         let mut results = Results::default();
         let mut unsent: Vec<Arc<str>> = Vec::new();
         for (number, deliveries) in run.loads.into_iter().enumerate() {
-            if number > 0 && (begun.elapsed() >= LONGEST_RUN || !self.goes_on(hook)) {
+            let latest = begun + LONGEST_RUN;
+            let goes_on = || Instant::now() < latest && self.goes_on(hook);
+            if number > 0 && !(goes_on() && self.next_pass(hook, latest).await && goes_on()) {
                 break;
             }
             let ids: Vec<_> = deliveries

@@ -128,6 +128,7 @@ mod tests {
         courier::{
             availability::Outcome,
             context::Context,
+            gate::SharedGates,
             halves::{End, Halves},
         },
         delivery::{
@@ -159,6 +160,7 @@ mod tests {
             sender: Sender::new(&config.delivery).unwrap(),
             store,
             memory: MemoryBudget::new(1 << 20),
+            gates: SharedGates::new(&config.limits),
             permission: Permission::new(&config, Arc::clone(&meters)),
             journal: Journal::default(),
             meters,

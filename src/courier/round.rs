@@ -10,6 +10,7 @@ use super::{
     decision::Mode,
     leases::Leases,
     parked::Report,
+    pass::Pass,
     throughput::Throughput,
 };
 use crate::{
@@ -36,6 +37,8 @@ pub(super) struct Round {
     pub(super) throughput: Throughput,
     /// Whether the endpoint may be asked.
     pub(super) availability: Availability,
+    /// Whether its next request may go, as far as rates are concerned.
+    pub(super) pass: Pass,
     /// What was claimed from the table.
     pub(super) claims: Claims,
 }

@@ -40,6 +40,7 @@ impl Courier {
             }
             tokio::select! {
                 Some(done) = round.tasks.next() => self.record(round, done),
+                () = round.pass.come() => {}
                 () = self.wake.notified() => {}
                 () = until([poll_at, again_at].into_iter().flatten().min()) => {}
                 () = self.context.stop.cancelled(), if !stopping => {}

@@ -18,7 +18,7 @@ use url::Url;
 use super::{Hook, HookId, Origin};
 use crate::{
     config::{
-        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat,
+        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat, Rate,
         bounds::{self, Exceeded},
         content::parse_user_agent,
     },
@@ -41,7 +41,7 @@ const CHUNK: usize = 512;
 /// The number of chunks that wait to be taken, beside the one that is being read.
 const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
-const TEXTS: usize = 17;
+const TEXTS: usize = 18;
 
 /// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
 fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
@@ -63,6 +63,7 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
         columns.content_type.as_ref(),
         columns.user_agent.as_ref(),
         columns.template.as_ref(),
+        columns.rate.as_ref(),
     ]
     .map(|column| column.map(String::as_str))
 }
@@ -124,6 +125,7 @@ pub struct HookRow {
     content_type: Option<String>,
     user_agent: Option<String>,
     template: Option<String>,
+    rate: Option<String>,
     created_at: Option<SystemTime>,
 }
 
@@ -250,6 +252,7 @@ impl HookRow {
             content_type,
             user_agent,
             template,
+            rate,
         ] = texts;
         let is_true = |text: &str| matches!(text, "t" | "true");
         Self {
@@ -271,6 +274,7 @@ impl HookRow {
             content_type,
             user_agent,
             template,
+            rate,
             created_at,
         }
     }
@@ -350,6 +354,7 @@ impl HookRow {
             (bounds::PAYLOAD, self.payload.as_deref()),
             (bounds::CONTENT, self.content.as_deref()),
             (bounds::CONTENT, self.content_type.as_deref()),
+            (bounds::RATE, self.rate.as_deref()),
             (bounds::USER_AGENT, self.user_agent.as_deref()),
             (bounds::TEMPLATE, self.template.as_deref()),
             (bounds::FILTER, self.filter.as_deref()),
@@ -395,6 +400,8 @@ impl HookRow {
 pub struct Constraints {
     /// The settings of hooks that say nothing else.
     pub delivery: Arc<Delivery>,
+    /// The same for those of users, within their limits.
+    of_users: Arc<Delivery>,
     /// Refuses targets that may not be called.
     pub guard: Guard,
     /// What the hooks of users may have.
@@ -413,8 +420,19 @@ impl Constraints {
     /// The constraints of `config`. The tables of its events are not known yet.
     pub fn new(config: &config::Config, events: &EventMap) -> Self {
         let delivery = &config.delivery;
+        let shared = Arc::new(delivery.clone());
+        let of_users = match (delivery.rate, config.limits.rate) {
+            (usual, Some(most)) if usual.is_none_or(|usual| usual.exceeds(most)) => {
+                Arc::new(Delivery {
+                    rate: Some(most),
+                    ..delivery.clone()
+                })
+            }
+            _ => Arc::clone(&shared),
+        };
         Self {
-            delivery: Arc::new(delivery.clone()),
+            delivery: shared,
+            of_users,
             limits: config.limits,
             guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
             events: events.names().to_vec(),
@@ -509,7 +527,10 @@ impl Constraints {
 
     /// `[delivery]` with what a row says of its bodies, and this signature; shared where they are the usual ones.
     fn delivery(&self, row: &HookRow, signature: SignatureScheme) -> Result<Arc<Delivery>, String> {
-        let usual = &self.delivery;
+        let usual = match row.owner {
+            None => &self.delivery,
+            Some(_) => &self.of_users,
+        };
         let content = usual
             .content
             .with(row.content.as_deref(), row.content_type.as_deref())?;
@@ -521,8 +542,12 @@ impl Constraints {
             Some(name) => PayloadFormat::parse(name)
                 .ok_or_else(|| format!("no payload is called {name:?}"))?,
         };
-        let is_usual =
-            (payload, &signature, &content) == (usual.payload, &usual.signature, &usual.content);
+        let rate = match row.rate.as_deref() {
+            None => usual.rate,
+            Some(text) => Some(self.rate(row, text)?),
+        };
+        let is_usual = (payload, rate, &signature, &content)
+            == (usual.payload, usual.rate, &usual.signature, &usual.content);
         if is_usual && template.is_none() {
             return Ok(Arc::clone(usual));
         }
@@ -530,10 +555,24 @@ impl Constraints {
             payload,
             signature,
             content,
+            rate,
             template_is_own: template.is_some(),
             template: template.map(Arc::new).or_else(|| usual.template.clone()),
             ..(**usual).clone()
         }))
+    }
+
+    /// The rate that a row names, if it may have that.
+    fn rate(&self, row: &HookRow, text: &str) -> Result<Rate, String> {
+        let rate = Rate::parse(text)
+            .ok_or_else(|| format!("its rate is {text:?}; write {}", Rate::REMEDY))?;
+        let most = self.limits.rate.filter(|_| row.owner.is_some());
+        match most.filter(|most| rate.exceeds(*most)) {
+            None => Ok(rate),
+            Some(most) => Err(format!(
+                "its rate is {rate}, and may be {most} here; lower it, or raise rate in [limits]"
+            )),
+        }
     }
 
     /// Checks that the filter can be evaluated on at least one event that the pattern matches. One that fits only some

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Error, Page, PageRequest, Result};
+use super::{Actor, Admin, Error, Page, PageRequest, Result, page::Found};
 use crate::{delivery::whose::Whose, postgres::time::timestamp};
 
 /// The most bytes of a body that are shown.
@@ -226,7 +226,7 @@ impl Admin {
         let found = self
             .find_deliveries(actor, query, None, after, page.limit())
             .await?;
-        Ok(Page::of(found, page.limit(), |last| {
+        Ok(Page::of(found, |last| {
             let since = last
                 .sort
                 .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
@@ -242,7 +242,7 @@ impl Admin {
     pub async fn delivery(&self, actor: &Actor, id: &str) -> Result<DeliveryDetail> {
         let all = DeliveryQuery::default();
         let found = self.find_deliveries(actor, &all, Some(id), None, 1).await?;
-        let mut delivery = found.into_iter().next();
+        let mut delivery = found.entries.into_iter().next();
         let rows = self
             .client
             .query(
@@ -281,7 +281,7 @@ impl Admin {
         })
     }
 
-    /// Finds up to `limit` deliveries and one more, which says that there is another page.
+    /// Finds up to `limit` deliveries.
     async fn find_deliveries(
         &self,
         actor: &Actor,
@@ -289,7 +289,7 @@ impl Admin {
         id: Option<&str>,
         after: Option<(u64, u32, String)>,
         limit: usize,
-    ) -> Result<Vec<Delivery>> {
+    ) -> Result<Found<Delivery>> {
         let sql = self.with_all_hooks(include_str!("../../sql/manage/deliveries.sql"));
         let (before, before_id) = match after {
             Some((seconds, nanos, id)) => (
@@ -299,27 +299,28 @@ impl Admin {
             ),
             None => (None, None),
         };
-        let limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let state = query.state.map(State::as_str);
-        let rows = self
-            .client
-            .query(
-                &sql,
-                &[
-                    &self.file_hooks(),
-                    &actor.owner(),
-                    &query.hook,
-                    &id,
-                    &state,
-                    &query.event,
-                    &before,
-                    &before_id,
-                    &limit,
-                ],
-            )
-            .await
-            .map_err(|error| Error::from_postgres("read the deliveries", error))?;
-        let deliveries: anyhow::Result<_> = rows.iter().map(Delivery::read).collect();
-        Ok(deliveries?)
+        let (action, file_hooks, owner) = ("read the deliveries", self.file_hooks(), actor.owner());
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &file_hooks,
+            &owner,
+            &query.hook,
+            &id,
+            &state,
+            &query.event,
+            &before,
+            &before_id,
+            &and_one_more,
+        ];
+        Found::read(
+            &self.client,
+            action,
+            &sql,
+            &parameters,
+            limit,
+            Delivery::read,
+        )
+        .await
     }
 }

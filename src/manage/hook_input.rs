@@ -54,6 +54,8 @@ pub struct NewHook {
     pub content: Option<String>,
     /// The content type of its requests, if it is to differ from that of hooks.toml.
     pub content_type: Option<String>,
+    /// The most requests in a time, such as `100/s` or `20/m`, if it is to differ from hooks.toml.
+    pub rate: Option<String>,
     /// The user agent of its requests. Owners may name one where `[limits]` allows it.
     pub user_agent: Option<String>,
     /// A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it.
@@ -90,6 +92,9 @@ pub struct HookChange {
     /// The content type of its requests.
     #[serde(deserialize_with = "double_option")]
     pub content_type: Option<Option<String>>,
+    /// The most requests in a time, such as `100/s` or `20/m`.
+    #[serde(deserialize_with = "double_option")]
+    pub rate: Option<Option<String>>,
     /// The user agent of its requests.
     #[serde(deserialize_with = "double_option")]
     pub user_agent: Option<Option<String>>,
@@ -111,7 +116,8 @@ pub struct HookWithSecret {
     /// The hook.
     #[serde(flatten)]
     pub hook: Hook,
-    /// The key of its signatures; null if the hook table has no column for it.
+    /// The key of its signatures. Null if the hook table has no column for it, and in the answer to a request that is
+    /// repeated with its `Idempotency-Key`: it is kept nowhere else, and whoever has missed it has a new one made.
     pub secret: Option<String>,
 }
 
@@ -128,6 +134,7 @@ impl HookChange {
             payload: given(columns.payload.as_ref(), new.payload),
             content: given(columns.content.as_ref(), new.content),
             content_type: given(columns.content_type.as_ref(), new.content_type),
+            rate: given(columns.rate.as_ref(), new.rate),
             user_agent: given(columns.user_agent.as_ref(), new.user_agent),
             template: given(columns.template.as_ref(), new.template),
             headers: given(columns.headers.as_ref(), new.headers),
@@ -196,6 +203,7 @@ impl Admin {
             ("payload", &columns.payload, new.payload),
             ("content", &columns.content, new.content),
             ("content_type", &columns.content_type, new.content_type),
+            ("rate", &columns.rate, new.rate),
             ("user_agent", &columns.user_agent, new.user_agent),
             ("template", &columns.template, new.template),
         ] {
@@ -257,6 +265,7 @@ impl Admin {
             ("payload", &columns.payload, change.payload),
             ("content", &columns.content, change.content),
             ("content_type", &columns.content_type, change.content_type),
+            ("rate", &columns.rate, change.rate),
             ("user_agent", &columns.user_agent, change.user_agent),
             ("template", &columns.template, change.template),
         ] {

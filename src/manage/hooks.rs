@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Error, Page, PageRequest, Result};
+use super::{Actor, Admin, Error, Page, PageRequest, Result, page::Found};
 use crate::postgres::time::timestamp;
 
 /// A hook, and how it is doing. Its secret is not part of this.
@@ -37,6 +37,8 @@ pub struct Hook {
     pub content: Option<String>,
     /// The content type of its requests, if it has one of its own.
     pub content_type: Option<String>,
+    /// The most requests in a time, if that differs from hooks.toml: `100/s` or `20/m`.
+    pub rate: Option<String>,
     /// The user agent of its requests, if it has one of its own.
     pub user_agent: Option<String>,
     /// The template that makes what is sent in place of the row, if it has one of its own.
@@ -132,6 +134,7 @@ impl Hook {
             payload: text("payload")?,
             content: text("content")?,
             content_type: text("content_type")?,
+            rate: text("rate")?,
             user_agent: text("user_agent")?,
             template: text("template")?,
             headers: headers.into_keys().collect(),
@@ -176,7 +179,7 @@ impl Admin {
         let after: Option<String> = page.position()?;
         let owner = match (actor.owner(), query.owner.as_deref()) {
             (Some(own), Some(asked)) if own != asked => {
-                return Ok(Page::of(Vec::new(), 1, |hook: &Hook| hook.id.clone()));
+                return Ok(Page::of(Found::none(), |hook: &Hook| hook.id.clone()));
             }
             (own, asked) => own.or(asked),
         };
@@ -189,7 +192,7 @@ impl Admin {
                 page.limit(),
             )
             .await?;
-        Ok(Page::of(found, page.limit(), |hook| hook.id.clone()))
+        Ok(Page::of(found, |hook| hook.id.clone()))
     }
 
     /// One hook.
@@ -200,14 +203,16 @@ impl Admin {
     /// Where a row of the hook table has the name of a hook of hooks.toml, the id means the row to its owner and the
     /// hook of the file to the operator.
     pub async fn hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
+        // One of the file, and one of the table.
         let found = self
-            .find_hooks(actor.owner(), Some(id), None, None, 1)
+            .find_hooks(actor.owner(), Some(id), None, None, 2)
             .await?;
         let meant = match actor {
             Actor::Operator => "file",
             Actor::Owner(_) => "table",
         };
-        let hook = found.into_iter().max_by_key(|hook| hook.origin == meant);
+        let hooks = found.entries.into_iter();
+        let hook = hooks.max_by_key(|hook| hook.origin == meant);
         hook.ok_or_else(|| Error::not_found("hook", id))
     }
 
@@ -223,7 +228,7 @@ impl Admin {
         Ok(hook)
     }
 
-    /// Finds up to `limit` hooks and one more, which says that there is another page.
+    /// Finds up to `limit` hooks.
     async fn find_hooks(
         &self,
         owner: Option<&str>,
@@ -231,19 +236,13 @@ impl Admin {
         event: Option<&str>,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Hook>> {
+    ) -> Result<Found<Hook>> {
         let sql = self.with_all_hooks(include_str!("../../sql/manage/hooks.sql"));
-        let limit = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let rows = self
-            .client
-            .query(
-                &sql,
-                &[&self.file_hooks(), &owner, &id, &event, &after, &limit],
-            )
-            .await
-            .map_err(|error| Error::from_postgres("read the hooks", error))?;
-        let hooks: anyhow::Result<_> = rows.iter().map(Hook::read).collect();
-        Ok(hooks?)
+        let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let (action, file_hooks) = ("read the hooks", self.file_hooks());
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&file_hooks, &owner, &id, &event, &after, &and_one_more];
+        Found::read(&self.client, action, &sql, &parameters, limit, Hook::read).await
     }
 }
 

@@ -166,6 +166,7 @@ impl Admin {
                 "payload": (payload != usual.payload).then(|| payload.name()),
                 "content": (*content != usual.content).then(|| content.encoding.name()),
                 "content_type": content.content_type.as_deref().filter(|_| *content != usual.content),
+                "rate": hook.delivery.rate.filter(|_| hook.delivery.rate != usual.rate).map(|rate| rate.to_string()),
                 "user_agent": hook.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
                 "template": template.map(Template::text),
                 "description": hook.description,

@@ -1,7 +1,9 @@
 //! Lists are read in pages. A cursor says where the next page begins, and is opaque to clients.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::{TryStreamExt, pin_mut};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio_postgres::{Client, Row, types::ToSql};
 use utoipa::ToSchema;
 
 use super::{Error, Result};
@@ -9,13 +11,15 @@ use super::{Error, Result};
 /// The largest page, and the one without a limit, in entries.
 const MAX_LIMIT: u32 = 200;
 const DEFAULT_LIMIT: u32 = 50;
+/// The most bytes of a page, as Postgres sends them, but for a single larger entry.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Which page of a list to read.
 #[derive(Debug, Clone, Default)]
 pub struct PageRequest {
     /// Where it begins: `next` of the page before, or `None` for the first page.
     pub cursor: Option<String>,
-    /// The most entries to return: 50 by default, and never more than 200.
+    /// The most entries to return: 50 by default, and never more than 200. Where entries are large, there are fewer.
     pub limit: Option<u32>,
 }
 
@@ -54,21 +58,90 @@ impl PageRequest {
     }
 }
 
-impl<T> Page<T> {
-    /// Makes a page of at most `limit` entries. If more than that were found, there is another page, and its cursor
-    /// holds the `position` of this page's last entry.
-    pub(super) fn of<P: Serialize>(
-        mut found: Vec<T>,
+/// The entries of a page, and whether there are more.
+pub(super) struct Found<T> {
+    pub(super) entries: Vec<T>,
+    more: bool,
+}
+
+impl<T> Found<T> {
+    /// Nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            entries: Vec::new(),
+            more: false,
+        }
+    }
+
+    /// Reads the entries of a page: up to `limit`, and fewer where they are large. The query returns one more, if there
+    /// is one; `action` says in an error what it does.
+    pub(super) async fn read(
+        client: &Client,
+        action: &'static str,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
         limit: usize,
-        position: impl Fn(&T) -> P,
-    ) -> Self {
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|last| {
+        read: impl Fn(&Row) -> anyhow::Result<T>,
+    ) -> Result<Self> {
+        let failed = |error| Error::from_postgres(action, error);
+        // Row by row, so that those beyond the page are never in memory.
+        let rows = client.query_raw(sql, parameters.iter().copied()).await;
+        let rows = rows.map_err(failed)?;
+        pin_mut!(rows);
+        let mut size = PageSize::new(limit);
+        let mut found = Self::none();
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            if !size.admit(row.raw_size_bytes()) {
+                found.more = true;
+                break;
+            }
+            found.entries.push(read(&row)?);
+        }
+        Ok(found)
+    }
+}
+
+/// How much is on a page.
+struct PageSize {
+    limit: usize,
+    entries: usize,
+    bytes: usize,
+}
+
+impl PageSize {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Counts an entry, if there is room for it. The first one always has its place.
+    fn admit(&mut self, bytes: usize) -> bool {
+        let fits = self.entries == 0
+            || self.entries < self.limit && self.bytes.saturating_add(bytes) <= MAX_BYTES;
+        if fits {
+            self.entries += 1;
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        fits
+    }
+}
+
+impl<T> Page<T> {
+    /// Makes a page of what was found. If there is more, the cursor of the next page holds the `position` of this
+    /// page's last entry.
+    pub(super) fn of<P: Serialize>(found: Found<T>, position: impl Fn(&T) -> P) -> Self {
+        let Found { entries, more } = found;
+        let next = entries.last().filter(|_| more).map(|last| {
             let json = serde_json::to_vec(&position(last)).unwrap_or_default();
             BASE64_URL_SAFE_NO_PAD.encode(json)
         });
-        Self { data: found, next }
+        Self {
+            data: entries,
+            next,
+        }
     }
 }
 
@@ -78,14 +151,32 @@ mod tests {
 
     #[test]
     fn a_page_says_where_the_next_one_begins() {
-        let page = Page::of(vec![1, 2, 3], 2, |last| *last);
+        let found = |entries, more| Found { entries, more };
+        let page = Page::of(found(vec![1, 2], true), |last| *last);
         assert_eq!(page.data, [1, 2]);
         let next = PageRequest {
             cursor: page.next,
             limit: None,
         };
         assert_eq!(next.position::<i32>().unwrap(), Some(2));
-        assert_eq!(Page::of(vec![1, 2], 2, |last| *last).next, None);
+        assert_eq!(Page::of(found(vec![1, 2], false), |last| *last).next, None);
+    }
+
+    #[test]
+    fn a_page_has_room_for_so_many_entries_and_bytes_and_always_for_one() {
+        let admitted = |limit, sizes: &[usize]| {
+            let mut size = PageSize::new(limit);
+            sizes.iter().take_while(|bytes| size.admit(**bytes)).count()
+        };
+        for (limit, sizes, expected) in [
+            (2, vec![1, 1, 1], 2),
+            (200, vec![MAX_BYTES / 4; 9], 4),
+            (200, vec![MAX_BYTES, 1], 1),
+            (200, vec![usize::MAX, 1], 1),
+            (200, vec![1, usize::MAX], 1),
+        ] {
+            assert_eq!(admitted(limit, &sizes), expected, "{limit} {sizes:?}");
+        }
     }
 
     #[test]

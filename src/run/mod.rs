@@ -35,7 +35,7 @@ use self::{
 use crate::{
     backoff::{Backoff, spread},
     config::Config,
-    courier,
+    courier::{self, gate::SharedGates},
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     history::History,
     hook::off::OffHooks,
@@ -246,6 +246,7 @@ fn courier_context(
         sender: Sender::new(&config.delivery)?.heard_by(options.understudy.clone()),
         store,
         memory: MemoryBudget::new(config.delivery.memory),
+        gates: SharedGates::new(&config.limits),
         permission: Permission::new(config, Arc::clone(meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(meters),

@@ -219,6 +219,21 @@ impl Target {
         self.uncommon.as_ref()?.tls.as_ref()
     }
 
+    /// The host of the URL, as it is written there.
+    pub fn host(&self) -> &str {
+        let rest = self
+            .url
+            .split_once("://")
+            .map_or(&*self.url, |(_, rest)| rest);
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let authority = rest.get(..end).unwrap_or(rest);
+        let host = match authority.find(']') {
+            Some(end) => authority.get(..=end),
+            None => authority.split(':').next(),
+        };
+        host.unwrap_or(authority).trim_end_matches('.')
+    }
+
     /// The URL without credentials.
     pub fn display(&self) -> &str {
         &self.url
@@ -229,4 +244,26 @@ pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
     let value = HeaderValue::try_from(value)
         .expect("ids, which the table checks, numbers and signatures are header values");
     headers.insert(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_that_of_the_url() {
+        for (url, host) in [
+            ("https://A.example", "a.example"),
+            ("https://a.example./x", "a.example"),
+            (
+                "http://user:secret@a.example:8080?x=b.example/",
+                "a.example",
+            ),
+            ("http://[::1]:8080/x", "[::1]"),
+            ("http://127.1/#a", "127.0.0.1"),
+        ] {
+            let target = Target::new(&url.parse().unwrap(), None, &[]).unwrap();
+            assert_eq!(target.host(), host, "{url}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
 //! `Idempotency-Key`: a POST that is repeated with the same key is done once, and answered as it was the first time.
+//! Only what is shown once is not shown again, because it is kept nowhere.
 
 use axum::{
     body::{Body, Bytes, to_bytes},
@@ -10,7 +11,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 
 use super::{generation::Generation, problem::Problem};
-use crate::manage::idempotency::KeyState;
+use crate::manage::{hook_input::HookWithSecret, idempotency::KeyState};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -20,6 +21,28 @@ const LONGEST_KEY: usize = 255;
 const LARGEST_RESPONSE: usize = 1 << 20;
 /// Responses of this path hold a new token, which is kept nowhere.
 const NEVER_KEPT: &str = "/api/tokens";
+
+/// A hook with its new secret. A repetition of the request is answered without the secret.
+pub(super) struct ShownOnce(pub(super) HookWithSecret);
+
+/// What is kept of a response, where that is not the whole of it.
+#[derive(Clone)]
+struct Kept(Bytes);
+
+impl IntoResponse for ShownOnce {
+    fn into_response(self) -> Response {
+        let Self(mut shown) = self;
+        let mut response = axum::Json(&shown).into_response();
+        shown.secret = None;
+        match serde_json::to_vec(&shown) {
+            Ok(kept) => {
+                response.extensions_mut().insert(Kept(kept.into()));
+                response
+            }
+            Err(error) => Problem::unavailable(&error.into()).into_response(),
+        }
+    }
+}
 
 /// Runs a request, unless its key says that it has been run before.
 ///
@@ -62,7 +85,7 @@ pub(super) async fn run_once(
         }
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     let body = to_bytes(body, LARGEST_RESPONSE).await;
     let admin = generation.admin(caller).await?;
     let Ok(body) = body else {
@@ -72,8 +95,10 @@ pub(super) async fn run_once(
             "the answer could not be made",
         ));
     };
+    let kept = head.extensions.remove::<Kept>();
+    let kept = kept.map_or_else(|| body.clone(), |Kept(kept)| kept);
     // A request that failed on our side may be tried again.
-    let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &body[..]));
+    let kept = (!head.status.is_server_error()).then_some((head.status.as_u16(), &kept[..]));
     admin.finish_key(caller, &key, kept).await?;
     Ok(Response::from_parts(head, Body::from(body)))
 }

@@ -9,6 +9,7 @@ mod generation;
 mod health;
 mod idempotency;
 mod jwt;
+mod keys;
 mod known_tokens;
 mod metrics;
 mod page;
@@ -163,6 +164,7 @@ fn routes(state: &Arc<AppState>) -> Router {
         .merge(api::router(state))
         .merge(page::router(state))
         .route("/metrics", get(metrics::metrics))
+        .route("/.well-known/webhook-keys", get(keys::serve))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .fallback(problem::not_found)

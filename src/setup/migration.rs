@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 29] = [
+pub const MIGRATIONS: [Migration; 31] = [
     Migration {
         version: 1,
         name: "migration",
@@ -160,6 +160,16 @@ pub const MIGRATIONS: [Migration; 29] = [
         version: 33,
         name: "by_hand",
         sql: include_str!("../../sql/0033_by_hand.sql"),
+    },
+    Migration {
+        version: 34,
+        name: "shown_once",
+        sql: include_str!("../../sql/0034_shown_once.sql"),
+    },
+    Migration {
+        version: 35,
+        name: "rate",
+        sql: include_str!("../../sql/0035_rate.sql"),
     },
 ];
 

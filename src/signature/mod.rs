@@ -92,6 +92,19 @@ impl Signer {
         }
     }
 
+    /// The public keys that receivers can verify with at this time, the newest first; none where secrets are shared.
+    pub fn public_keys(&self, at: SystemTime) -> impl Iterator<Item = [u8; 32]> {
+        let (newest, previous) = match self {
+            Self::Standard { newest, previous } => (Some(newest), previous.as_ref()),
+            Self::Header(_) => (None, None),
+        };
+        let previous = previous.filter(move |previous| previous.signs_at(at));
+        let keys = newest
+            .into_iter()
+            .chain(previous.map(|previous| &previous.key));
+        keys.filter_map(SigningKey::public_bytes)
+    }
+
     /// The name of the header that holds the signature.
     pub fn header(&self) -> &HeaderName {
         match self {

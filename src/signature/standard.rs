@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use ed25519_dalek::{KEYPAIR_LENGTH, SECRET_KEY_LENGTH, Signer as _};
+use ed25519_dalek::{KEYPAIR_LENGTH, PUBLIC_KEY_LENGTH, SECRET_KEY_LENGTH, Signer as _};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
@@ -70,12 +70,15 @@ impl SigningKey {
 
     /// The public key that receivers verify with, as `whpk_…`; `None` for a shared secret.
     pub fn public_key(&self) -> Option<String> {
+        let public = self.public_bytes()?;
+        Some(format!("whpk_{}", BASE64_STANDARD.encode(public)))
+    }
+
+    /// The bytes of the public key; `None` for a shared secret.
+    pub fn public_bytes(&self) -> Option<[u8; PUBLIC_KEY_LENGTH]> {
         match &self.0 {
             Key::Shared(_) => None,
-            Key::Private(key) => {
-                let public = BASE64_STANDARD.encode(key.verifying_key().as_bytes());
-                Some(format!("whpk_{public}"))
-            }
+            Key::Private(key) => Some(key.verifying_key().to_bytes()),
         }
     }
 }

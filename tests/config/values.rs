@@ -45,6 +45,44 @@ target = "https://a.b"
 }
 
 #[test]
+fn a_hook_may_have_a_rate_of_its_own_or_none() {
+    let text = r#"
+database.url = "host=h"
+events.a = "b.created"
+delivery.rate = "100/s"
+[[hooks]]
+name = "usual"
+events = "a"
+target = "https://a.b"
+[[hooks]]
+name = "slower"
+events = "a"
+target = "https://a.b"
+rate = "20/m"
+[[hooks]]
+name = "free"
+events = "a"
+target = "https://a.b"
+rate = false
+[limits]
+owner_rate = "50/s"
+"#;
+    let config = parse(text).unwrap();
+    let rates = config.hooks.iter().map(|hook| hook.delivery.rate);
+    let rates: Vec<_> = rates
+        .map(|rate| rate.map(|rate| rate.to_string()))
+        .collect();
+    let shown = |rate: &str| Some(rate.to_owned());
+    assert_eq!(rates, [shown("100/s"), shown("20/m"), None]);
+    let limits = config.limits;
+    assert_eq!(
+        limits.owner_rate.map(|rate| rate.to_string()),
+        shown("50/s")
+    );
+    assert_eq!((limits.rate, limits.host_rate), (None, None));
+}
+
+#[test]
 fn a_hook_may_have_a_batch_of_its_own_or_none() {
     let text = r#"
 database.url = "host=h"

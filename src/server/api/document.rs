@@ -68,7 +68,7 @@ pub fn document() -> Value {
         "name": "Idempotency-Key",
         "in": "header",
         "required": false,
-        "description": "A request that is made again with the same key is done once and answered as before, for a day.",
+        "description": "A request that is made again with the same key is done once and answered as before, for a day. What is shown only once is null then.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
     });
     let paths = document["paths"].as_object_mut().into_iter().flatten();

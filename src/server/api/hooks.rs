@@ -14,6 +14,7 @@ use crate::manage::{
 };
 use crate::server::{
     access::Caller,
+    idempotency::ShownOnce,
     problem::Problem,
     request::{Json, JsonOrForm, OptionalJson, Path, Query},
 };
@@ -62,7 +63,7 @@ pub(super) async fn add(
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(made),
+        ShownOnce(made),
     ))
 }
 
@@ -150,12 +151,9 @@ pub(super) async fn disable(
 /// Give a hook a new secret, which is shown only in this response. For a day, the old one signs too.
 #[utoipa::path(post, path = "/api/hooks/{id}/rotate", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = HookWithSecret)))]
-pub(super) async fn rotate(
-    caller: Caller,
-    Path(id): Path,
-) -> Result<Json<HookWithSecret>, Problem> {
+pub(super) async fn rotate(caller: Caller, Path(id): Path) -> Result<ShownOnce, Problem> {
     let mut admin = caller.admin().await?;
-    Ok(Json(admin.rotate_secret(caller.actor(), &id).await?))
+    Ok(ShownOnce(admin.rotate_secret(caller.actor(), &id).await?))
 }
 
 /// Send a test request to a hook, and return how it was answered.

@@ -13,7 +13,7 @@ use crate::{manage::PageRequest, server::problem::Problem};
 pub(super) struct Pagination {
     /// Where the page begins: `next` of the page before.
     cursor: Option<String>,
-    /// The most entries to return; 50 if left out.
+    /// The most entries to return; 50 if left out. A page has a MiB at most, so large entries make it shorter.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
 }

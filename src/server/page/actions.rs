@@ -50,6 +50,8 @@ pub(super) struct NewHookForm {
     #[serde(default)]
     owner: String,
     #[serde(default)]
+    rate: String,
+    #[serde(default)]
     description: String,
 }
 
@@ -68,6 +70,7 @@ async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
         event: form.event.trim().to_owned(),
         target: form.target.trim().to_owned(),
         owner: given(form.owner),
+        rate: given(form.rate),
         description: given(form.description),
         ..NewHook::default()
     };

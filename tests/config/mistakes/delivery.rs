@@ -159,8 +159,16 @@ resolver = "dns.example""#,
     ),
     (
         r#"[delivery]
-rate = "5/s""#,
-        "6:1: delivery.rate comes in a later version; leave it out until then",
+rate = "5 a day""#,
+        r#"6:8: delivery.rate is "5 a day"; write a number from 1 to 1000000 and its time, s or m, such as "100/s""#,
+    ),
+    (
+        "[delivery]\nrate = true",
+        r#"6:8: delivery.rate is a boolean; write a rate such as "100/s", or false for none"#,
+    ),
+    (
+        "[limits]\nhost_rate = 5",
+        r#"6:13: limits.host_rate is an integer; write a rate such as "100/s", or false for none"#,
     ),
     (
         r#"[delivery]

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod hooks;
 mod idempotency;
+mod keys;
 mod limits;
 mod problems;
 mod quotas;
