@@ -134,32 +134,33 @@ impl Envelope {
         let has_data = has("data");
         let dotted = |shape, name: String| (shape, String::new(), split(&name));
         let object_type = || text(&["object_type"]).or_else(|| text(&["model"]));
-        let (shape, app, (model, event)) =
-            if let (Some(_), Some(name)) = (text(&["specversion"]), text(&["type"])) {
-                dotted(Shape::Cloudevents, name)
-            } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
-                dotted(Shape::RestHooks, name)
-            } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
-                let (app, model) = split(&model);
-                (Shape::Netbox, app, (model, event))
-            } else if let (Some(name), true) = (text(&["type"]), has_data) {
-                dotted(Shape::Standard, name)
-            } else if let ("event_callback", Some(event)) =
-                (&*text(&["type"]).unwrap_or_default(), text(&["event", "type"]))
-            {
-                (Shape::Slack, String::new(), (String::new(), event))
-            } else if let (Some(name), true) = (text(&["event"]), has("event_ts") && has("payload"))
-            {
-                dotted(Shape::Zoom, name)
-            } else if let Some(event) = header("x-github-event") {
-                // Events such as push have no action. They are their own event.
-                let action = text(&["action"]).unwrap_or_else(|| event.clone());
-                (Shape::Github, String::new(), (event, action))
-            } else if let Some(name) = header("ce-type") {
-                dotted(Shape::Cloudevents, name)
-            } else {
-                (Shape::Other, String::new(), Default::default())
-            };
+        let (shape, app, (model, event)) = if let (Some(_), Some(name)) =
+            (text(&["specversion"]), text(&["type"]))
+        {
+            dotted(Shape::Cloudevents, name)
+        } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
+            dotted(Shape::RestHooks, name)
+        } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
+            let (app, model) = split(&model);
+            (Shape::Netbox, app, (model, event))
+        } else if let (Some(name), true) = (text(&["type"]), has_data) {
+            dotted(Shape::Standard, name)
+        } else if let ("event_callback", Some(event)) = (
+            &*text(&["type"]).unwrap_or_default(),
+            text(&["event", "type"]),
+        ) {
+            (Shape::Slack, String::new(), (String::new(), event))
+        } else if let (Some(name), true) = (text(&["event"]), has("event_ts") && has("payload")) {
+            dotted(Shape::Zoom, name)
+        } else if let Some(event) = header("x-github-event") {
+            // Events such as push have no action. They are their own event.
+            let action = text(&["action"]).unwrap_or_else(|| event.clone());
+            (Shape::Github, String::new(), (event, action))
+        } else if let Some(name) = header("ce-type") {
+            dotted(Shape::Cloudevents, name)
+        } else {
+            (Shape::Other, String::new(), Default::default())
+        };
         for (name, what) in [(&app, "model"), (&model, "model"), (&event, "event")] {
             if name.len() > LONGEST_NAME {
                 return Err(Malformed::Name(what));

@@ -81,7 +81,11 @@ impl IdRule {
                 if let Some(id) = attribute(key) {
                     let is_plain = id.bytes().all(|byte| byte.is_ascii_graphic());
                     let is_kept = is_plain && (1..=LONGEST).contains(&id.len());
-                    return Ok(if is_kept { id } else { hash("body", &[id.as_bytes()]) });
+                    return Ok(if is_kept {
+                        id
+                    } else {
+                        hash("body", &[id.as_bytes()])
+                    });
                 }
             }
             (Covered::Id | Covered::Body, Some(value)) => return text(STANDARD, value),
@@ -134,7 +138,12 @@ fn hash(kind: &str, parts: &[&[u8]]) -> String {
 mod tests {
     use super::*;
 
-    fn id_by(rule: &IdRule, headers: &[(&'static str, &str)], body: &str, covered: Covered) -> String {
+    fn id_by(
+        rule: &IdRule,
+        headers: &[(&'static str, &str)],
+        body: &str,
+        covered: Covered,
+    ) -> String {
         let pair = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse().unwrap())
         };

@@ -50,7 +50,12 @@ fn signed(sender: &str, ago: i64, body: &str, others: &[(&'static str, &str)]) -
 }
 
 async fn send(place: &Place, sender: &str, ago: i64, body: &str) -> (u16, String) {
-    post(&place.url(), signed(sender, ago, body, &[]), body.to_owned()).await
+    post(
+        &place.url(),
+        signed(sender, ago, body, &[]),
+        body.to_owned(),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -85,15 +90,16 @@ async fn events_of_slack_are_verified_and_one_that_is_repeated_runs_once() {
         let headers = signed("slack", 0, command, &form);
         assert_eq!(post(&place.url(), headers, command).await.0, 202);
     }
-    let mut ran = place
-        .until_ran("all have run", |ran| ran.len() == 4)
-        .await;
+    let mut ran = place.until_ran("all have run", |ran| ran.len() == 4).await;
     ran.sort();
     assert_eq!(
         ran[..2],
         ["Ev1 slack [] app_mention", "Ev2 slack [] app_mention"]
     );
-    assert!(ran[2..].iter().all(|line| line.ends_with(" other [] ")), "{ran:?}");
+    assert!(
+        ran[2..].iter().all(|line| line.ends_with(" other [] ")),
+        "{ran:?}"
+    );
 }
 
 #[tokio::test]
@@ -104,20 +110,29 @@ async fn what_a_sender_did_not_sign_or_signed_long_ago_is_refused() {
         let body = r#"{"id":"evt_1"}"#;
         let (status, told) = send(&place, sender, 301, body).await;
         assert_eq!(status, 401);
-        assert!(told.contains("more than the 5m that are tolerated"), "{told}");
+        assert!(
+            told.contains("more than the 5m that are tolerated"),
+            "{told}"
+        );
         let (status, told) = send(&place, sender, -302, body).await;
         assert!(status == 401 && told.contains(" ahead"), "{told}");
         // The body of one and the signature of another.
         let headers = signed(sender, 0, body, &[]);
         let (status, told) = post(&place.url(), headers, r#"{"id":"evt_2"}"#).await;
-        assert!(status == 401 && told.contains("does not fit the body"), "{told}");
+        assert!(
+            status == 401 && told.contains("does not fit the body"),
+            "{told}"
+        );
         let (status, told) = post(&place.url(), HeaderMap::new(), body).await;
         assert!(status == 401 && told.contains("is missing"), "{told}");
         // Another sender's headers are none.
         let other = if sender == "slack" { "zoom" } else { "slack" };
         assert_eq!(send(&place, other, 0, body).await.0, 401);
         assert_eq!(send(&place, sender, 200, body).await.0, 202);
-        assert_eq!(send(&place, sender, -200, body).await.0, if sender == "stripe" { 200 } else { 202 });
+        assert_eq!(
+            send(&place, sender, -200, body).await.0,
+            if sender == "stripe" { 200 } else { 202 }
+        );
     }
 }
 
@@ -127,7 +142,10 @@ async fn zoom_and_stripe_are_read_with_their_models_and_events() {
     let _receiver = zoom.receive().await;
     let hello = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"},"event_ts":1654503849680}"#;
     let (status, answer) = send(&zoom, "zoom", 0, hello).await;
-    assert!(status == 200 && answer.contains("encryptedToken"), "{answer}");
+    assert!(
+        status == 200 && answer.contains("encryptedToken"),
+        "{answer}"
+    );
     let started = r#"{"event":"meeting.started","payload":{"object":{}},"event_ts":1626230691572}"#;
     assert_eq!(send(&zoom, "zoom", 0, started).await.0, 202);
     let ran = zoom.until_ran("it has run", |ran| ran.len() == 1).await;
@@ -151,7 +169,9 @@ fn what_is_asked_for_by_name_is_told_from_a_slip() {
     let ended = harness::rowhook_in(&folder, &["receive"]);
     assert_eq!(ended.code, 64);
     assert!(
-        ended.err.contains("signature cannot be \"slak\"; did you mean \"slack\"?"),
+        ended
+            .err
+            .contains("signature cannot be \"slak\"; did you mean \"slack\"?"),
         "{}",
         ended.err
     );

@@ -1,6 +1,6 @@
 //! Endpoints that answer well, badly, late, slowly, or not at all, and what they got.
 
-use harness::SECRET;
+use harness::{Http2, Manners, SECRET};
 use std::{
     convert::Infallible,
     sync::{
@@ -81,6 +81,19 @@ impl Endpoints {
         self.heard.lock().unwrap().extend(heard);
     }
 
+    /// What becomes of a connection of HTTP/2. Until all is well, most of them end while requests are on their way, and
+    /// some before any is looked at.
+    fn manners(&self) -> Manners {
+        if self.healthy.load(Ordering::SeqCst) {
+            return Manners::Answers;
+        }
+        match self.chance(10) {
+            0 | 1 => Manners::GoesAway,
+            2 => Manners::Refuses,
+            answered => Manners::GoesAwayAfter(usize::try_from(1 + 4 * answered).unwrap()),
+        }
+    }
+
     /// The first four endpoints always answer well, the last one only at the end, and the others at random.
     fn mood(&self, hook: usize) -> Mood {
         if hook == HOOKS - 1 && !self.all_healthy.load(Ordering::SeqCst) {
@@ -105,8 +118,9 @@ impl Endpoints {
     }
 }
 
-/// Serves the endpoints at `/h0`, `/h1` and so on. One connection in thirty is closed at once.
-pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
+/// Serves the endpoints at `/h0`, `/h1` and so on, at two places. At the first, one connection in thirty is closed at
+/// once. The other one speaks HTTP/2, and its connections go away.
+pub async fn open(seed: u64) -> (String, Http2, Arc<Endpoints>) {
     let endpoints = Arc::new(Endpoints {
         healthy: AtomicBool::new(false),
         all_healthy: AtomicBool::new(false),
@@ -118,6 +132,8 @@ pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
     let app = Router::new()
         .fallback(receive)
         .with_state(Arc::clone(&endpoints));
+    let doors = Arc::clone(&endpoints);
+    let leaving = Http2::serving(app.clone(), move |_| doors.manners()).await;
     let doors = Arc::clone(&endpoints);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -132,7 +148,7 @@ pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
             });
         }
     });
-    (url, endpoints)
+    (url, leaving, endpoints)
 }
 
 async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {

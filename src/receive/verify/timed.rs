@@ -161,8 +161,8 @@ mod tests {
         let key = "8f742231b10e8888abcd99yyyzzz85a5";
         let slack = |key: &str, headers, body| verify(TimedScheme::Slack, key, headers, body);
         assert_eq!(slack(key, &SLACK, body), Ok(1_531_420_618));
-        let wrong =
-            "401 the signature in x-slack-signature does not fit the body and any secret".to_owned();
+        let wrong = "401 the signature in x-slack-signature does not fit the body and any secret"
+            .to_owned();
         assert_eq!(slack("8f742231", &SLACK, body), Err(wrong.clone()));
         assert_eq!(slack(key, &SLACK, "token=x"), Err(wrong.clone()));
         // Another time would make an old request a new one.
@@ -173,7 +173,10 @@ mod tests {
     #[test]
     fn zoom_signs_alike_in_headers_of_its_own() {
         let zoom = |time, signature| {
-            let headers = [("x-zm-request-timestamp", time), ("x-zm-signature", signature)];
+            let headers = [
+                ("x-zm-request-timestamp", time),
+                ("x-zm-signature", signature),
+            ];
             verify(TimedScheme::Zoom, "whsec_key", &headers, "{}")
         };
         assert_eq!(zoom("1700000000", ZOOM), Ok(1_700_000_000));
@@ -222,8 +225,7 @@ mod tests {
             assert!(refused.starts_with("401 the signature in stripe-signature"));
         }
         for value in ["", "v1=ff", "t=,v1=ff", "t=now", ",,,="] {
-            let told =
-                "400 the header stripe-signature is malformed; send t=SECONDS,v1=SIGNATURE";
+            let told = "400 the header stripe-signature is malformed; send t=SECONDS,v1=SIGNATURE";
             assert_eq!(stripe(value), Err(told.to_owned()), "{value}");
         }
     }
