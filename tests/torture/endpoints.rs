@@ -58,10 +58,10 @@ enum Mood {
     Trickle,
     Lie,
     Redirect,
-    /// It lets few in, and asks the others to come back.
-    Limit,
-    /// It refuses arrays with a certain member, but not that member alone.
-    Refuse,
+    /// It lets few in, and asks the others with this status to come back in a second.
+    Limit(u16),
+    /// It refuses with this status whatever holds more than one delivery.
+    Refuse(u16),
 }
 
 impl Endpoints {
@@ -111,8 +111,10 @@ impl Endpoints {
             (6, 5) => Mood::Late,
             (7, 5) => Mood::Trickle,
             (8, 5) => Mood::Lie,
-            (9, 5..=14) => Mood::Limit,
-            (2, 5..=9) => Mood::Refuse,
+            (9, 5..=9) => Mood::Limit(429),
+            (9, 10..=14) => Mood::Limit(503),
+            (2, 5..=7) => Mood::Refuse(413),
+            (2, 8..=9) => Mood::Refuse(400),
             _ => Mood::Well,
         }
     }
@@ -164,17 +166,15 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
         .unwrap();
     match endpoints.mood(hook) {
         Mood::Well => {}
-        Mood::Status(code) => return StatusCode::from_u16(code).unwrap().into_response(),
+        Mood::Status(code) => return status(code).into_response(),
         Mood::Throttle => {
             return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0")]).into_response();
         }
-        Mood::Limit => {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
+        Mood::Limit(code) => return (status(code), [(RETRY_AFTER, "1")]).into_response(),
+        Mood::Refuse(code) if members(&parts.headers, &body).len() > 1 => {
+            return status(code).into_response();
         }
-        Mood::Refuse if members(&parts.headers, &body).len() > 1 => {
-            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        }
-        Mood::Refuse => {}
+        Mood::Refuse(_) => {}
         Mood::Redirect => return (StatusCode::FOUND, [("location", "/h0")]).into_response(),
         Mood::Late => {
             // This is longer than the timeout, so the client is gone by then.
@@ -206,6 +206,10 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
     }
     endpoints.hear(hook, &parts.headers, &body);
     StatusCode::OK.into_response()
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap()
 }
 
 /// The deliveries of a request: its one delivery, or the members of its array.
