@@ -11,21 +11,18 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName};
 
-use self::refusal::text;
 pub use self::{
     hmac::HmacScheme,
     key::{BadSecret, Key},
     refusal::Refusal,
     timed::TimedScheme,
 };
+use self::{refusal::text, timed::MOST_SIGNATURES};
 use super::identity::Covered;
 use crate::secret::Secret;
 
 /// How far the time stamp of a request may be from now by default, as Standard Webhooks recommends.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
-
-/// How many signatures of a request are looked at. Each secret that a sender still signs with makes one.
-const MOST_SIGNATURES: usize = 16;
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -163,8 +160,8 @@ impl Verifier {
         self.verify_age(seconds, now)
     }
 
-    /// Checks when a request was signed. Called after the signature was checked, so that only somebody who knows a secret
-    /// learns what our clock shows.
+    /// Checks when a request was signed. Called after the signature was checked, so that only somebody who knows a
+    /// secret learns what our clock shows.
     fn verify_age(&self, seconds: u64, now: SystemTime) -> Result<(), Refusal> {
         let now = now
             .duration_since(SystemTime::UNIX_EPOCH)

@@ -4,11 +4,11 @@ use axum::http::{HeaderMap, HeaderName};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::{
-    MOST_SIGNATURES,
-    refusal::{Refusal, text},
-};
+use super::refusal::{Refusal, text};
 use crate::secret::Secret;
+
+/// How many signatures of a request are looked at. Each secret that a sender still signs with makes one.
+pub(super) const MOST_SIGNATURES: usize = 16;
 
 /// A sender that signs the time with the body, in its own way. The text of a secret is the key.
 ///
