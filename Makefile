@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django peers browser schemathesis
+.PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django apps peers browser schemathesis
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -18,11 +18,11 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
-test: versions django peers browser schemathesis
+test: versions django apps peers browser schemathesis
 	cargo test --locked --no-fail-fast
 	scripts/test-versions few
 
-matrix: versions django peers browser schemathesis
+matrix: versions django apps peers browser schemathesis
 	scripts/test-versions all docs/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
@@ -71,6 +71,10 @@ build:
 # One test holds rowhook against a real Django.
 django:
 	@scripts/install-django target/django
+
+# Others run real applications of Django: a shop, a site and a help desk.
+apps:
+	@scripts/install-apps target/apps
 
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:

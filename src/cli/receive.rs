@@ -24,7 +24,7 @@ use crate::receive::{
     queue::{Dead, Storage, list_dead, retry_dead},
     receiver::Receiver,
     task::Task,
-    verify::{HmacScheme, Verifier},
+    verify::{HmacScheme, TimedScheme, Verifier},
 };
 use crate::signature::{Algorithm, Encoding};
 use crate::{files, listen::http::serve};
@@ -55,8 +55,18 @@ pub(super) struct ReceiveArgs {
     /// The text before that HMAC, such as sha256=
     #[arg(long, requires = "header", default_value = "")]
     prefix: String,
+    /// Verify as this sender signs, instead of a Standard Webhooks signature: slack, zoom or stripe.
+    #[arg(long, requires = "secret", conflicts_with = "header")]
+    signature: Option<SignatureArg>,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum SignatureArg {
+    Slack,
+    Zoom,
+    Stripe,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -145,6 +155,14 @@ fn verifier(args: &ReceiveArgs) -> Result<Verifier> {
     // An environment variable that was never filled would otherwise be believed, or believe everybody.
     if args.secret.iter().any(|secret| secret.trim().is_empty()) {
         bail!("--secret is empty; give the secret, or leave it out to print everything unverified");
+    }
+    if let Some(signature) = args.signature {
+        let scheme = match signature {
+            SignatureArg::Slack => TimedScheme::Slack,
+            SignatureArg::Zoom => TimedScheme::Zoom,
+            SignatureArg::Stripe => TimedScheme::Stripe,
+        };
+        return Ok(Verifier::timed(scheme, args.secret.clone()));
     }
     let Some(header) = &args.header else {
         return if args.secret.is_empty() {

@@ -4,7 +4,7 @@
 //! `book.added`, the last part is the event.
 //!
 //! What the body says counts before what a header says, because the body is signed, and a header hardly ever is. So a
-//! header names the event only of a body that names none, and never where Standard Webhooks signed the request.
+//! header names the event only of a body that names none, and never where more than the body is signed.
 
 use std::{fmt, time::SystemTime};
 
@@ -12,7 +12,10 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::content::{Content, field, text_at};
+use super::{
+    content::{Content, field, text_at},
+    identity::Covered,
+};
 pub use super::{
     identity::{IdRule, SameBody},
     malformed::Malformed,
@@ -66,6 +69,10 @@ pub enum Shape {
     Netbox,
     /// GitHub, with the model in `X-GitHub-Event` and the event in `action`.
     Github,
+    /// An event of Slack: `{"type": "event_callback", "event": {"type": "app_mention", …}, …}`, which has no model.
+    Slack,
+    /// Zoom: `{"event": "meeting.started", "event_ts": …, "payload": …}`
+    Zoom,
     /// Any other JSON.
     Other,
 }
@@ -74,8 +81,8 @@ pub enum Shape {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading<'a> {
     pub(super) id: &'a IdRule,
-    /// Whether the id is signed, as Standard Webhooks does it: then no other header is believed.
-    pub(super) signed_id: bool,
+    /// What of a request is signed. Where more is than the body, no other header is believed.
+    pub(super) covered: Covered,
 }
 
 impl Received {
@@ -90,7 +97,7 @@ impl Received {
     ) -> Result<(Self, Document), Malformed> {
         let reading = Reading {
             id: &IdRule::default(),
-            signed_id: false,
+            covered: Covered::Body,
         };
         Self::read_as(reading, headers, body, received_at)
     }
@@ -106,10 +113,10 @@ impl Received {
             body,
             content_type,
         } = Content::read(headers, body)?;
-        let signed = reading.signed_id;
+        let believed = (reading.covered == Covered::Body).then_some(headers);
         let received = Self {
-            id: reading.id.id(headers, &json, &body, signed)?,
-            envelope: Envelope::read(if signed { None } else { Some(headers) }, &json)?,
+            id: reading.id.id(headers, &json, &body, reading.covered)?,
+            envelope: Envelope::read(believed, &json)?,
             content_type,
             received_at,
             body,
@@ -123,28 +130,37 @@ impl Envelope {
     fn read(headers: Option<&HeaderMap>, json: &Document) -> Result<Self, Malformed> {
         let text = |path: &[&str]| text_at(json, path);
         let header = |name: &str| Some(headers?.get(name)?.to_str().ok()?.to_owned());
-        let has_data = field(json.root(), "data").is_some();
+        let has = |key: &str| field(json.root(), key).is_some();
+        let has_data = has("data");
         let dotted = |shape, name: String| (shape, String::new(), split(&name));
         let object_type = || text(&["object_type"]).or_else(|| text(&["model"]));
-        let (shape, app, (model, event)) =
-            if let (Some(_), Some(name)) = (text(&["specversion"]), text(&["type"])) {
-                dotted(Shape::Cloudevents, name)
-            } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
-                dotted(Shape::RestHooks, name)
-            } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
-                let (app, model) = split(&model);
-                (Shape::Netbox, app, (model, event))
-            } else if let (Some(name), true) = (text(&["type"]), has_data) {
-                dotted(Shape::Standard, name)
-            } else if let Some(event) = header("x-github-event") {
-                // Events such as push have no action. They are their own event.
-                let action = text(&["action"]).unwrap_or_else(|| event.clone());
-                (Shape::Github, String::new(), (event, action))
-            } else if let Some(name) = header("ce-type") {
-                dotted(Shape::Cloudevents, name)
-            } else {
-                (Shape::Other, String::new(), Default::default())
-            };
+        let (shape, app, (model, event)) = if let (Some(_), Some(name)) =
+            (text(&["specversion"]), text(&["type"]))
+        {
+            dotted(Shape::Cloudevents, name)
+        } else if let (Some(name), true) = (text(&["hook", "event"]), has_data) {
+            dotted(Shape::RestHooks, name)
+        } else if let (Some(model), Some(event)) = (object_type(), text(&["event"])) {
+            let (app, model) = split(&model);
+            (Shape::Netbox, app, (model, event))
+        } else if let (Some(name), true) = (text(&["type"]), has_data) {
+            dotted(Shape::Standard, name)
+        } else if let ("event_callback", Some(event)) = (
+            &*text(&["type"]).unwrap_or_default(),
+            text(&["event", "type"]),
+        ) {
+            (Shape::Slack, String::new(), (String::new(), event))
+        } else if let (Some(name), true) = (text(&["event"]), has("event_ts") && has("payload")) {
+            dotted(Shape::Zoom, name)
+        } else if let Some(event) = header("x-github-event") {
+            // Events such as push have no action. They are their own event.
+            let action = text(&["action"]).unwrap_or_else(|| event.clone());
+            (Shape::Github, String::new(), (event, action))
+        } else if let Some(name) = header("ce-type") {
+            dotted(Shape::Cloudevents, name)
+        } else {
+            (Shape::Other, String::new(), Default::default())
+        };
         for (name, what) in [(&app, "model"), (&model, "model"), (&event, "event")] {
             if name.len() > LONGEST_NAME {
                 return Err(Malformed::Name(what));
@@ -203,6 +219,8 @@ impl fmt::Display for Shape {
             Self::Cloudevents => "cloudevents",
             Self::Netbox => "netbox",
             Self::Github => "github",
+            Self::Slack => "slack",
+            Self::Zoom => "zoom",
             Self::Other => "other",
         })
     }
@@ -290,6 +308,28 @@ mod tests {
                 Shape::Netbox,
                 "tenant",
                 "created",
+            ),
+            (
+                &[],
+                r#"{"type":"event_callback","team_id":"T1","event_id":"Ev1","event":{"type":"app_mention","user":"U1"}}"#,
+                Shape::Slack,
+                "",
+                "app_mention",
+            ),
+            (
+                &[("x-github-event", "admin")],
+                r#"{"event":"meeting.participant_joined","event_ts":1626230691572,"payload":{"object":{}}}"#,
+                Shape::Zoom,
+                "meeting",
+                "participant_joined",
+            ),
+            // Stripe.
+            (
+                &[],
+                r#"{"id":"evt_1","object":"event","type":"invoice.paid","data":{"object":{}}}"#,
+                Shape::Standard,
+                "invoice",
+                "paid",
             ),
             (
                 &[("x-github-event", "issues")],

@@ -156,7 +156,7 @@ impl Gate {
         self.verifier.verify(headers, &body, now)?;
         let reading = Reading {
             id: &self.id,
-            signed_id: self.verifier.signs_id(),
+            covered: self.verifier.covers(),
         };
         let (received, json) = Received::read_as(reading, headers, body, now)?;
         match self.handshakes.of_verified(&json) {

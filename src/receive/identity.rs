@@ -50,27 +50,49 @@ pub enum SameBody {
     Repeated,
 }
 
+/// What of a request is signed. What is not says nothing of what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Covered {
+    /// The body alone, or not even that. Then headers are believed, for want of better.
+    Body,
+    /// The body, the time and `webhook-id`, as Standard Webhooks does it.
+    Id,
+    /// The body and the time. The id of a delivery is this member of the body, if it is anywhere.
+    Time { id: Option<&'static str> },
+}
+
 impl IdRule {
-    /// The id of a request. Where only the headers of Standard Webhooks are signed, `signed` is true, and no other
-    /// header counts, unless the rule names it.
+    /// The id of a request. A header that is not signed counts only where none is, or where the rule names it.
     pub(super) fn id(
         &self,
         headers: &HeaderMap,
         json: &Document,
         body: &[u8],
-        signed: bool,
+        covered: Covered,
     ) -> Result<String, Malformed> {
+        let attribute = |key: &str| text_at(json, &[key]);
         if let Some(name) = &self.header
             && let Some(value) = headers.get(name)
         {
             return text(name.as_str(), value);
         }
-        if let Some(value) = headers.get(STANDARD) {
-            return text(STANDARD, value);
+        match (covered, headers.get(STANDARD)) {
+            (Covered::Time { id: Some(key) }, _) => {
+                if let Some(id) = attribute(key) {
+                    let is_plain = id.bytes().all(|byte| byte.is_ascii_graphic());
+                    let is_kept = is_plain && (1..=LONGEST).contains(&id.len());
+                    return Ok(if is_kept {
+                        id
+                    } else {
+                        hash("body", &[id.as_bytes()])
+                    });
+                }
+            }
+            (Covered::Id | Covered::Body, Some(value)) => return text(STANDARD, value),
+            _ => {}
         }
         // The id of a CloudEvent is unique only within its source. What the body says of it counts before the headers,
         // which are never signed.
-        let attribute = |key: &str| text_at(json, &[key]);
         if let (Some(_), Some(source), Some(id)) = (
             attribute("specversion"),
             attribute("source"),
@@ -78,7 +100,7 @@ impl IdRule {
         ) {
             return Ok(hash("body", &[source.as_bytes(), id.as_bytes()]));
         }
-        if !signed {
+        if covered == Covered::Body {
             if let (Some(source), Some(id)) = (headers.get("ce-source"), headers.get("ce-id")) {
                 return Ok(hash("ce", &[source.as_bytes(), id.as_bytes()]));
             }
@@ -116,17 +138,22 @@ fn hash(kind: &str, parts: &[&[u8]]) -> String {
 mod tests {
     use super::*;
 
-    fn id_by(rule: &IdRule, headers: &[(&'static str, &str)], body: &str, signed: bool) -> String {
+    fn id_by(
+        rule: &IdRule,
+        headers: &[(&'static str, &str)],
+        body: &str,
+        covered: Covered,
+    ) -> String {
         let pair = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse().unwrap())
         };
         let headers = headers.iter().map(pair).collect();
         let json = Document::parse(body).unwrap();
-        rule.id(&headers, &json, body.as_bytes(), signed).unwrap()
+        rule.id(&headers, &json, body.as_bytes(), covered).unwrap()
     }
 
     fn id(headers: &[(&'static str, &str)], body: &str) -> String {
-        id_by(&IdRule::default(), headers, body, false)
+        id_by(&IdRule::default(), headers, body, Covered::Body)
     }
 
     #[test]
@@ -153,8 +180,8 @@ mod tests {
             ..IdRule::default()
         };
         let both = [("x-my-id", "7"), ("x-github-delivery", "g")];
-        assert_eq!(id_by(&rule, &both, "{}", false), "7");
-        assert_eq!(id_by(&rule, &both[1..], "{}", false), "g");
+        assert_eq!(id_by(&rule, &both, "{}", Covered::Body), "7");
+        assert_eq!(id_by(&rule, &both[1..], "{}", Covered::Body), "g");
     }
 
     #[test]
@@ -165,7 +192,7 @@ mod tests {
             same_body: SameBody::Repeated,
             ..IdRule::default()
         };
-        let of_body = |body: &str| id_by(&repeated, &[], body, false);
+        let of_body = |body: &str| id_by(&repeated, &[], body, Covered::Body);
         assert_eq!(of_body("{}"), of_body("{}"));
         assert_ne!(of_body("{}"), of_body("{ }"));
         assert!(of_body("{}").starts_with("body_") && of_body("{}").len() == 37);
@@ -195,7 +222,32 @@ mod tests {
     #[test]
     fn a_header_that_is_not_signed_names_no_delivery_where_one_could_be() {
         let forged = [("x-github-delivery", "g")];
-        assert!(id_by(&IdRule::default(), &forged, "{}", true).starts_with("once_"));
+        for covered in [Covered::Id, Covered::Time { id: None }] {
+            let id = id_by(&IdRule::default(), &forged, "{}", covered);
+            assert!(id.starts_with("once_"));
+        }
+    }
+
+    #[test]
+    fn a_sender_that_signs_the_time_has_its_ids_in_the_body() {
+        let covered = Covered::Time {
+            id: Some("event_id"),
+        };
+        let forged = [("webhook-id", "another"), ("x-github-delivery", "g")];
+        let id = |body: &str| id_by(&IdRule::default(), &forged, body, covered);
+        assert_eq!(id(r#"{"event_id":"Ev08MFMKH6"}"#), "Ev08MFMKH6");
+        assert!(id("{}").starts_with("once_"));
+        for odd in ["", "a b", "é"] {
+            let body = format!(r#"{{"event_id":"{odd}"}}"#);
+            assert!(id(&body).starts_with("body_"));
+            assert_eq!(id(&body), id(&body));
+        }
+        let rule = IdRule {
+            header: Some(HeaderName::from_static("x-my-id")),
+            ..IdRule::default()
+        };
+        let named = [("x-my-id", "7")];
+        assert_eq!(id_by(&rule, &named, r#"{"event_id":"1"}"#, covered), "7");
     }
 
     #[test]
@@ -207,7 +259,7 @@ mod tests {
         ] {
             let headers =
                 HeaderMap::from_iter([(HeaderName::from_static("x-shopify-webhook-id"), value)]);
-            let refused = IdRule::default().id(&headers, &json, b"{}", false);
+            let refused = IdRule::default().id(&headers, &json, b"{}", Covered::Body);
             assert_eq!(
                 refused,
                 Err(Malformed::Id("x-shopify-webhook-id".to_owned()))

@@ -18,3 +18,4 @@ mod queue;
 mod receiving;
 mod senders;
 mod servers;
+mod timed;

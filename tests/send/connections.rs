@@ -2,21 +2,12 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::Request as Received};
-use harness::NameServer;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
+use axum::Router;
+use harness::{Http2, Manners, NameServer};
 use rowhook::{
     config::Delivery,
     send::{
@@ -25,14 +16,9 @@ use rowhook::{
     },
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
     task::JoinSet,
-};
-use tokio_rustls::{
-    TlsAcceptor, rustls,
-    rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 use crate::endpoint::{code, delivery, raw, read_request, send, send_within, target};
@@ -211,97 +197,18 @@ async fn a_connection_of_http_1_that_timed_out_is_not_used_again() {
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
 
-/// An endpoint that speaks HTTP/2 over TLS, behind a relay that can fall silent without closing a connection.
-struct Relayed {
-    url: String,
-    authority: CertificateDer<'static>,
-    /// The connections up to this number are silent.
-    silent: watch::Sender<usize>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Relayed {
-    async fn start(app: Router) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let openssl = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-                       -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-                       -keyout key.pem -out certificate.pem";
-        let made = Command::new("openssl")
-            .args(openssl.split_whitespace())
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(made.status.success());
-        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-        let authority = CertificateDer::from_pem_slice(&read("certificate.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![authority.clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}/", listener.local_addr().unwrap());
-        let (silent, connections) = (watch::Sender::new(0), Arc::new(AtomicUsize::new(0)));
-        let (falls, count) = (silent.clone(), Arc::clone(&connections));
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-                let (mut near, far) = tokio::io::duplex(64 << 10);
-                let (acceptor, app) = (acceptor.clone(), app.clone());
-                tokio::spawn(async move {
-                    let Ok(stream) = acceptor.accept(far).await else {
-                        return;
-                    };
-                    let _ = auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
-                        .await;
-                });
-                let mut falls = falls.subscribe();
-                tokio::spawn(async move {
-                    let silenced = async { falls.wait_for(|last| *last >= number).await.is_ok() };
-                    let relaying = copy_bidirectional(&mut stream, &mut near);
-                    let is_silenced = tokio::select! {
-                        _ = relaying => false,
-                        silenced = silenced => silenced,
-                    };
-                    // TCP goes on: what comes is taken, and nothing is said.
-                    let mut taken = [0; 4096];
-                    while is_silenced
-                        && stream.read(&mut taken).await.is_ok_and(|length| length > 0)
-                    {
-                    }
-                });
-            }
-        });
-        Self {
-            url,
-            authority,
-            silent,
-            connections,
-        }
-    }
-
-    fn sender(&self) -> Sender {
-        Sender::trusting(&delivery(), vec![self.authority.clone()]).unwrap()
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
+/// A sender that trusts this endpoint.
+fn sender_to(endpoint: &Http2) -> Sender {
+    Sender::trusting(&delivery(), vec![endpoint.authority.clone()]).unwrap()
 }
 
 #[tokio::test]
 async fn requests_on_a_connection_of_http_2_that_falls_silent_go_out_on_another() {
-    let relayed = Relayed::start(Router::new().fallback(async || "")).await;
-    let sender = relayed.sender();
-    let target = Arc::new(target(&relayed.url));
+    let endpoint = Http2::start(|_| Manners::Answers).await;
+    let sender = sender_to(&endpoint);
+    let target = Arc::new(target(&endpoint.url));
     assert_eq!(code(&send(&sender, &target).await), 200);
-    relayed.silent.send_replace(1);
+    endpoint.fall_silent();
     let begun = Instant::now();
     let mut sent = JoinSet::new();
     for _ in 0..30 {
@@ -311,28 +218,18 @@ async fn requests_on_a_connection_of_http_2_that_falls_silent_go_out_on_another(
     for answer in sent.join_all().await {
         assert_eq!(code(&answer), 200, "after {:?}", begun.elapsed());
     }
-    assert!(relayed.connections() > 1);
+    assert!(endpoint.connections() > 1);
 }
 
 #[tokio::test]
 async fn a_connection_of_http_2_on_which_a_request_timed_out_gets_no_other() {
-    // The first request is answered, the second is not, and pings are.
-    let count = Arc::new(AtomicUsize::new(0));
-    let app = Router::new().fallback(move |_: Received| {
-        let number = count.fetch_add(1, Ordering::SeqCst);
-        async move {
-            if number == 1 {
-                std::future::pending::<()>().await;
-            }
-        }
-    });
-    let relayed = Relayed::start(app).await;
-    let (sender, target) = (relayed.sender(), target(&relayed.url));
+    let endpoint = Http2::start(|_| Manners::AnswersOnce).await;
+    let (sender, target) = (sender_to(&endpoint), target(&endpoint.url));
     assert_eq!(code(&send(&sender, &target).await), 200);
     let short = Duration::from_millis(300);
     let silent = send_within(&sender, &target, short).await;
     assert_eq!(silent, Answer::Failed(Failure::TimedOut(short)));
-    assert_eq!(relayed.connections(), 1);
+    assert_eq!(endpoint.connections(), 1);
     assert_eq!(code(&send(&sender, &target).await), 200);
-    assert_eq!(relayed.connections(), 2);
+    assert_eq!(endpoint.connections(), 2);
 }

@@ -1,10 +1,13 @@
 //! Endpoints that speak HTTP/2 and send their visitors away.
 
+use std::sync::Arc;
+
 use harness::{Http2, Manners};
 use rowhook::send::{
     Sender,
     answer::{Answer, Failure},
 };
+use tokio::task::JoinSet;
 
 use crate::endpoint::{code, delivery, send, target};
 
@@ -37,6 +40,25 @@ async fn an_endpoint_that_never_looks_at_anything_is_not_asked_without_end() {
         assert_eq!(answer, Answer::Failed(Failure::Untaken), "{rude:?}");
         assert_eq!(endpoint.connections(), 5);
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_goes_away_now_and_then_costs_nothing() {
+    let endpoint = Http2::start(|_| Manners::GoesAwayAfter(3)).await;
+    let (sender, target) = (sender(&endpoint), Arc::new(target(&endpoint.url)));
+    let mut sent = JoinSet::new();
+    for _ in 0..40 {
+        let (sender, target) = (sender.clone(), Arc::clone(&target));
+        sent.spawn(async move { send(&sender, &target).await });
+    }
+    for answer in sent.join_all().await {
+        assert_eq!(code(&answer), 200);
+    }
+    for _ in 0..10 {
+        assert_eq!(code(&send(&sender, &target).await), 200);
+    }
+    assert_eq!(endpoint.answered(), 50);
+    assert!(endpoint.connections() > 2);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod absent_owners;
 mod api;
+mod applications;
 mod backfill;
 mod bad_input;
 mod batching;

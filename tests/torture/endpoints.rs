@@ -1,6 +1,6 @@
 //! Endpoints that answer well, badly, late, slowly, or not at all, and what they got.
 
-use harness::SECRET;
+use harness::{Http2, Manners, SECRET};
 use std::{
     convert::Infallible,
     sync::{
@@ -58,10 +58,10 @@ enum Mood {
     Trickle,
     Lie,
     Redirect,
-    /// It lets few in, and asks the others to come back.
-    Limit,
-    /// It refuses arrays with a certain member, but not that member alone.
-    Refuse,
+    /// It lets few in, and asks the others with this status to come back in a second.
+    Limit(u16),
+    /// It refuses with this status whatever holds more than one delivery.
+    Refuse(u16),
 }
 
 impl Endpoints {
@@ -81,6 +81,19 @@ impl Endpoints {
         self.heard.lock().unwrap().extend(heard);
     }
 
+    /// What becomes of a connection of HTTP/2. Until all is well, most of them end while requests are on their way, and
+    /// some before any is looked at.
+    fn manners(&self) -> Manners {
+        if self.healthy.load(Ordering::SeqCst) {
+            return Manners::Answers;
+        }
+        match self.chance(10) {
+            0 | 1 => Manners::GoesAway,
+            2 => Manners::Refuses,
+            answered => Manners::GoesAwayAfter(usize::try_from(1 + 4 * answered).unwrap()),
+        }
+    }
+
     /// The first four endpoints always answer well, the last one only at the end, and the others at random.
     fn mood(&self, hook: usize) -> Mood {
         if hook == HOOKS - 1 && !self.all_healthy.load(Ordering::SeqCst) {
@@ -98,15 +111,18 @@ impl Endpoints {
             (6, 5) => Mood::Late,
             (7, 5) => Mood::Trickle,
             (8, 5) => Mood::Lie,
-            (9, 5..=14) => Mood::Limit,
-            (2, 5..=9) => Mood::Refuse,
+            (9, 5..=9) => Mood::Limit(429),
+            (9, 10..=14) => Mood::Limit(503),
+            (2, 5..=7) => Mood::Refuse(413),
+            (2, 8..=9) => Mood::Refuse(400),
             _ => Mood::Well,
         }
     }
 }
 
-/// Serves the endpoints at `/h0`, `/h1` and so on. One connection in thirty is closed at once.
-pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
+/// Serves the endpoints at `/h0`, `/h1` and so on, at two places. At the first, one connection in thirty is closed at
+/// once. The other one speaks HTTP/2, and its connections go away.
+pub async fn open(seed: u64) -> (String, Http2, Arc<Endpoints>) {
     let endpoints = Arc::new(Endpoints {
         healthy: AtomicBool::new(false),
         all_healthy: AtomicBool::new(false),
@@ -118,6 +134,8 @@ pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
     let app = Router::new()
         .fallback(receive)
         .with_state(Arc::clone(&endpoints));
+    let doors = Arc::clone(&endpoints);
+    let leaving = Http2::serving(app.clone(), move |_| doors.manners()).await;
     let doors = Arc::clone(&endpoints);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -132,7 +150,7 @@ pub async fn open(seed: u64) -> (String, Arc<Endpoints>) {
             });
         }
     });
-    (url, endpoints)
+    (url, leaving, endpoints)
 }
 
 async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
@@ -148,17 +166,15 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
         .unwrap();
     match endpoints.mood(hook) {
         Mood::Well => {}
-        Mood::Status(code) => return StatusCode::from_u16(code).unwrap().into_response(),
+        Mood::Status(code) => return status(code).into_response(),
         Mood::Throttle => {
             return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0")]).into_response();
         }
-        Mood::Limit => {
-            return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response();
+        Mood::Limit(code) => return (status(code), [(RETRY_AFTER, "1")]).into_response(),
+        Mood::Refuse(code) if members(&parts.headers, &body).len() > 1 => {
+            return status(code).into_response();
         }
-        Mood::Refuse if members(&parts.headers, &body).len() > 1 => {
-            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        }
-        Mood::Refuse => {}
+        Mood::Refuse(_) => {}
         Mood::Redirect => return (StatusCode::FOUND, [("location", "/h0")]).into_response(),
         Mood::Late => {
             // This is longer than the timeout, so the client is gone by then.
@@ -190,6 +206,10 @@ async fn receive(State(endpoints): State<Arc<Endpoints>>, request: Request) -> R
     }
     endpoints.hear(hook, &parts.headers, &body);
     StatusCode::OK.into_response()
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap()
 }
 
 /// The deliveries of a request: its one delivery, or the members of its array.

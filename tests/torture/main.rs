@@ -17,7 +17,7 @@ mod oracle;
 mod proxy;
 mod writers;
 
-use harness::{DEADLINE, Database, NameServer, Rowhook, SECRET, connect};
+use harness::{DEADLINE, Database, Http2, NameServer, Rowhook, SECRET, connect};
 use std::{
     net::Ipv4Addr,
     sync::{
@@ -50,6 +50,12 @@ fn is_batched(hook: usize) -> bool {
     hook % 3 == 2 && hook % 10 != 5
 }
 
+/// Is it one of those whose endpoints speak HTTP/2 and send their visitors away? Only hooks of hooks.toml name whom they
+/// trust.
+fn is_leaving(hook: usize) -> bool {
+    is_batched(hook) && hook % 2 == 1
+}
+
 /// The name of the host of some endpoints. Nobody listens at the first of its addresses.
 const SPLIT: (&str, [Ipv4Addr; 2]) = (
     "split.test",
@@ -57,7 +63,13 @@ const SPLIT: (&str, [Ipv4Addr; 2]) = (
 );
 
 /// hooks.toml for a database behind a proxy, with enough retries to outlast all failures.
-fn config(database: &Database, proxy: &Proxy, port: u16, url: &str, names: &NameServer) -> String {
+fn config(
+    database: &Database,
+    proxy: &Proxy,
+    port: u16,
+    (url, leaving): (&str, &Http2),
+    names: &NameServer,
+) -> String {
     let retries = vec!["\"200ms\""; 2000].join(", ");
     let events = r#"
 [events]
@@ -79,8 +91,14 @@ fn config(database: &Database, proxy: &Proxy, port: u16, url: &str, names: &Name
     }
     for hook in (0..HOOKS).filter(|hook| is_batched(*hook)) {
         let (max, order) = (hook % 7 + 2, if hook % 2 == 0 { "hook" } else { "row" });
+        let target = if is_leaving(hook) {
+            let authority = leaving.authority_file();
+            format!("{}h{hook}\"\nca = \"{authority}", leaving.url)
+        } else {
+            format!("{url}/h{hook}")
+        };
         config += &format!(
-            "[[hooks]]\nname = \"h{hook}\"\nevents = [\"item.*\"]\ntarget = \"{url}/h{hook}\"\nsecret = \"{SECRET}\"\norder = \"{order}\"\nbatch = {{ max = {max}, wait = \"100ms\" }}\n"
+            "[[hooks]]\nname = \"h{hook}\"\nevents = [\"item.*\"]\ntarget = \"{target}\"\nsecret = \"{SECRET}\"\norder = \"{order}\"\nbatch = {{ max = {max}, wait = \"100ms\" }}\n"
         );
     }
     config
@@ -148,11 +166,11 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
         .sql("create table mark (n bigint primary key); create table item (id bigint primary key, number bigint, mark bigint); alter table item replica identity full")
         .await;
     oracle::begin(&database).await;
-    let (url, endpoints) = endpoints::open(seed).await;
+    let (url, leaving, endpoints) = endpoints::open(seed).await;
     let proxy = Arc::new(Proxy::before(cluster.port()).await);
     let (host, addresses) = SPLIT;
     let names = NameServer::of(&[(host, &addresses)]).await;
-    let config = config(&database, &proxy, cluster.port(), &url, &names);
+    let config = config(&database, &proxy, cluster.port(), (&url, &leaving), &names);
     let mut pair = [Rowhook::start(&config), Rowhook::start(&config)];
     database
         .until(
@@ -253,6 +271,11 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
         truth.committed.len(),
     );
     println!(
+        "{} requests of HTTP/2 were answered on {} connections, most of which went away",
+        leaving.answered(),
+        leaving.connections()
+    );
+    println!(
         "{} deliveries: lost {}, out of order {}, made up {}, two bodies under one id {}, repeated {}",
         figures.deliveries,
         figures.lost,
@@ -273,6 +296,7 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
         "the writers and the oracle must agree"
     );
     assert!(committed.len() > 100, "the writers have hardly written");
+    assert!(leaving.connections() > 10, "hardly a connection went away");
     assert!(caught_up < DEADLINE, "{caught_up:?}");
     assert_eq!(
         (

@@ -1,7 +1,7 @@
 //! Compares what two senders send: bodies are paired byte for byte, then by what they are about, within a time.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
@@ -84,8 +84,9 @@ pub(super) struct Comparison {
 struct Waiting {
     next: u64,
     all: BTreeMap<u64, Heard>,
-    by_body: HashMap<Bytes, VecDeque<u64>>,
-    by_subject: HashMap<Subject, VecDeque<u64>>,
+    // Many can be alike, such as those of an event without a row, so each is found and forgotten without a look at all.
+    by_body: HashMap<Bytes, BTreeSet<u64>>,
+    by_subject: HashMap<Subject, BTreeSet<u64>>,
 }
 
 impl Comparison {
@@ -228,9 +229,9 @@ impl Waiting {
         let number = self.next;
         self.next += 1;
         let same = self.by_body.entry(heard.body.clone()).or_default();
-        same.push_back(number);
+        same.insert(number);
         if let Some(about) = subject(&heard.body) {
-            self.by_subject.entry(about).or_default().push_back(number);
+            self.by_subject.entry(about).or_default().insert(number);
         }
         self.all.insert(number, heard);
     }
@@ -248,7 +249,7 @@ impl Waiting {
 
     /// Takes the oldest request about this.
     fn take_about(&mut self, about: &Subject) -> Option<Heard> {
-        let number = *self.by_subject.get(about)?.front()?;
+        let number = *self.by_subject.get(about)?.first()?;
         self.take(number)
     }
 
@@ -267,9 +268,9 @@ impl Waiting {
     }
 }
 
-fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, VecDeque<u64>>, key: &K, number: u64) {
+fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, BTreeSet<u64>>, key: &K, number: u64) {
     if let Some(numbers) = index.get_mut(key) {
-        numbers.retain(|other| *other != number);
+        numbers.remove(&number);
         if numbers.is_empty() {
             index.remove(key);
         }

@@ -3,7 +3,7 @@
 use super::identity;
 use crate::{
     config::reader::{Keys, Table, Value},
-    receive::verify::{HmacScheme, Key, Verifier, is_blank},
+    receive::verify::{HmacScheme, Key, TimedScheme, Verifier, is_blank},
     secret::Secret,
     signature::{Algorithm, Encoding},
 };
@@ -35,6 +35,10 @@ pub(super) fn read(file: &Table<'_>) -> Option<Verifier> {
             let secrets = secrets(file, secret)?;
             Verifier::hmac(scheme, secrets.iter().map(Secret::expose))
         }
+        Signature::Timed(scheme) => {
+            let secrets = secrets(file, secret)?;
+            Verifier::timed(scheme, secrets.iter().map(Secret::expose))
+        }
     };
     Some(match tolerance {
         Some(tolerance) => verifier.with_tolerance(tolerance),
@@ -64,23 +68,25 @@ pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
     Some(secret)
 }
 
+#[derive(Clone)]
 enum Signature {
     Standard,
     Hmac(HmacScheme),
+    Timed(TimedScheme),
     None,
 }
 
 fn signature(value: &Value<'_>) -> Option<Signature> {
-    if !value.is_table() {
-        let standard = value.text_of(&["standard"]).map(|_| Signature::Standard);
-        let none = value.text_of(&["none"]).map(|_| Signature::None);
-        if let Some(known) = standard.or(none) {
-            return Some(known);
-        }
-        value.choice(&[("standard", ()), ("none", ())])?;
-        return None;
+    if value.is_table() {
+        return hmac_scheme(&value.table(&KEYS)?).map(Signature::Hmac);
     }
-    hmac_scheme(&value.table(&KEYS)?).map(Signature::Hmac)
+    value.choice(&[
+        ("standard", Signature::Standard),
+        ("slack", Signature::Timed(TimedScheme::Slack)),
+        ("zoom", Signature::Timed(TimedScheme::Zoom)),
+        ("stripe", Signature::Timed(TimedScheme::Stripe)),
+        ("none", Signature::None),
+    ])
 }
 
 fn hmac_scheme(table: &Table<'_>) -> Option<HmacScheme> {

@@ -5,24 +5,24 @@
 mod hmac;
 mod key;
 mod refusal;
+mod timed;
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName};
 
-use self::refusal::text;
 pub use self::{
     hmac::HmacScheme,
     key::{BadSecret, Key},
     refusal::Refusal,
+    timed::TimedScheme,
 };
+use self::{refusal::text, timed::MOST_SIGNATURES};
+use super::identity::Covered;
 use crate::secret::Secret;
 
 /// How far the time stamp of a request may be from now by default, as Standard Webhooks recommends.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
-
-/// How many signatures of a request are looked at. Each secret that a sender still signs with makes one.
-const MOST_SIGNATURES: usize = 16;
 
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
@@ -42,6 +42,7 @@ pub struct Verifier {
 enum Scheme {
     Standard(Vec<Key>),
     Hmac(HmacScheme, Vec<Secret>),
+    Timed(TimedScheme, Vec<Secret>),
     Unsigned,
 }
 
@@ -69,9 +70,15 @@ impl Verifier {
     /// Verifies an HMAC of the body in a header of its own. The text of each secret is a key. Blank ones, which anybody
     /// could guess, verify nothing.
     pub fn hmac<S: Into<String>>(scheme: HmacScheme, secrets: impl IntoIterator<Item = S>) -> Self {
-        let secrets = secrets.into_iter().map(Secret::new);
-        let secrets = secrets.filter(|secret| !is_blank(secret)).collect();
-        Self::new(Scheme::Hmac(scheme, secrets))
+        Self::new(Scheme::Hmac(scheme, keys(secrets)))
+    }
+
+    /// Verifies as Slack, Zoom or Stripe signs. The text of each secret is a key. Blank ones verify nothing.
+    pub fn timed<S: Into<String>>(
+        scheme: TimedScheme,
+        secrets: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self::new(Scheme::Timed(scheme, keys(secrets)))
     }
 
     /// Believes every request. Whoever reaches the endpoint can make tasks run.
@@ -79,7 +86,7 @@ impl Verifier {
         Self::new(Scheme::Unsigned)
     }
 
-    /// Replaces [`TOLERANCE`]. It matters for Standard Webhooks only, since no other scheme signs a time stamp.
+    /// Replaces [`TOLERANCE`]. It matters where a time stamp is signed, which a plain HMAC of the body does not do.
     #[must_use]
     pub fn with_tolerance(self, tolerance: Duration) -> Self {
         Self { tolerance, ..self }
@@ -102,6 +109,15 @@ impl Verifier {
         matches!(self.scheme, Scheme::Standard(_))
     }
 
+    /// What of a request is signed, beside its body.
+    pub(super) fn covers(&self) -> Covered {
+        match &self.scheme {
+            Scheme::Standard(_) => Covered::Id,
+            Scheme::Timed(scheme, _) => Covered::Time { id: scheme.id() },
+            Scheme::Hmac(..) | Scheme::Unsigned => Covered::Body,
+        }
+    }
+
     /// Checks that a request was signed by somebody who knows a secret, and not too far from `now`.
     ///
     /// # Errors
@@ -110,6 +126,10 @@ impl Verifier {
         match &self.scheme {
             Scheme::Standard(keys) => self.verify_standard(keys, headers, body, now),
             Scheme::Hmac(scheme, secrets) => scheme.verify(secrets, headers, body),
+            Scheme::Timed(scheme, secrets) => {
+                let seconds = scheme.verify(secrets, headers, body)?;
+                self.verify_age(seconds, now)
+            }
             Scheme::Unsigned => Ok(()),
         }
     }
@@ -137,7 +157,12 @@ impl Verifier {
         {
             return Err(Refusal::Wrong(HeaderName::from_static(SIGNATURE)));
         }
-        // Checked after the signature, so that only somebody who knows a secret learns what our clock shows.
+        self.verify_age(seconds, now)
+    }
+
+    /// Checks when a request was signed. Called after the signature was checked, so that only somebody who knows a
+    /// secret learns what our clock shows.
+    fn verify_age(&self, seconds: u64, now: SystemTime) -> Result<(), Refusal> {
         let now = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -152,6 +177,12 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+/// The secrets that somebody can know, as keys.
+fn keys<S: Into<String>>(secrets: impl IntoIterator<Item = S>) -> Vec<Secret> {
+    let secrets = secrets.into_iter().map(Secret::new);
+    secrets.filter(|secret| !is_blank(secret)).collect()
 }
 
 /// Whether a secret is empty, or has only blanks. An environment variable that was never filled is one.

@@ -1,6 +1,7 @@
-//! An endpoint that speaks HTTP/2 over TLS, and may send its visitors away.
+//! An endpoint that speaks HTTP/2 over TLS, and may send its visitors away or fall silent.
 
 use std::{
+    pin::pin,
     process::Command,
     sync::{
         Arc,
@@ -8,10 +9,21 @@ use std::{
     },
 };
 
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional, duplex},
     net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -25,12 +37,16 @@ use tokio_rustls::{
 /// What the endpoint does on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manners {
-    /// It answers 200.
+    /// It answers.
     Answers,
-    /// It answers 200 with a header of this many bytes.
+    /// It answers with a header of this many bytes.
     AnswersWith(usize),
+    /// It answers its first request, and only pings after that.
+    AnswersOnce,
     /// It ends the connection in order (GOAWAY, NO_ERROR) without having looked at a request.
     GoesAway,
+    /// It ends the connection in order once it has answered this many requests, and those that it has begun.
+    GoesAwayAfter(usize),
     /// It refuses each stream (REFUSED_STREAM).
     Refuses,
 }
@@ -44,28 +60,41 @@ pub struct Http2 {
     /// The certificate that it is trusted by.
     pub authority: CertificateDer<'static>,
     folder: TempDir,
+    /// How many of the first connections are silent.
+    silent: watch::Sender<usize>,
     connections: Arc<AtomicUsize>,
     answered: Arc<AtomicUsize>,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl Http2 {
-    /// Listens. `manners` says what becomes of each connection, counted from 0.
+    /// Listens, and answers 200. `manners` says what becomes of each connection, counted from 0.
     pub async fn start(manners: impl Fn(usize) -> Manners + Send + 'static) -> Self {
+        Self::serving(Router::new().fallback(async || ""), manners).await
+    }
+
+    /// Listens, and answers as `app` does. `manners` says what becomes of each connection, counted from 0.
+    pub async fn serving(app: Router, manners: impl Fn(usize) -> Manners + Send + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (acceptor, authority) = acceptor(&folder);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
         let (connections, answered) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let silent = watch::Sender::new(0);
         let (count, answers) = (Arc::clone(&connections), Arc::clone(&answered));
+        let falls = silent.clone();
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let manners = manners(count.fetch_add(1, Ordering::SeqCst));
-                let (acceptor, answers) = (acceptor.clone(), Arc::clone(&answers));
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let manners = manners(number);
+                let (near, far) = duplex(64 << 10);
+                tokio::spawn(relay(stream, near, number, falls.subscribe()));
+                let (acceptor, app, answers) =
+                    (acceptor.clone(), app.clone(), Arc::clone(&answers));
                 tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        serve(stream, manners, &answers).await;
+                    if let Ok(stream) = acceptor.accept(far).await {
+                        serve(stream, manners, app, answers).await;
                     }
                 });
             }
@@ -74,6 +103,7 @@ impl Http2 {
             url,
             authority,
             folder,
+            silent,
             connections,
             answered,
             server,
@@ -84,6 +114,11 @@ impl Http2 {
     pub fn authority_file(&self) -> String {
         let file = self.folder.path().join("certificate.pem");
         file.to_str().unwrap().to_owned()
+    }
+
+    /// Lets the connections that there are fall silent, while their TCP lives on.
+    pub fn fall_silent(&self) {
+        self.silent.send_replace(self.connections());
     }
 
     /// How many connections there were.
@@ -127,31 +162,82 @@ fn acceptor(folder: &TempDir) -> (TlsAcceptor, CertificateDer<'static>) {
     (TlsAcceptor::from(Arc::new(config)), authority)
 }
 
-async fn serve(stream: TlsStream<TcpStream>, manners: Manners, answers: &AtomicUsize) {
-    if manners == Manners::GoesAway {
-        return go_away(stream).await;
+/// Carries a connection until it falls silent. From then on what comes is taken, and nothing is said.
+async fn relay(
+    mut stream: TcpStream,
+    mut near: DuplexStream,
+    number: usize,
+    mut falls: watch::Receiver<usize>,
+) {
+    let is_silenced = tokio::select! {
+        _ = copy_bidirectional(&mut stream, &mut near) => false,
+        silenced = falls.wait_for(|silent| *silent > number) => silenced.is_ok(),
+    };
+    let mut taken = [0; 4096];
+    while is_silenced && stream.read(&mut taken).await.is_ok_and(|length| length > 0) {}
+}
+
+async fn serve(
+    stream: TlsStream<DuplexStream>,
+    manners: Manners,
+    app: Router,
+    answers: Arc<AtomicUsize>,
+) {
+    match manners {
+        Manners::GoesAway => go_away(stream).await,
+        Manners::Refuses => refuse(stream).await,
+        _ => answer(stream, manners, app, answers).await,
     }
+}
+
+async fn answer(
+    stream: TlsStream<DuplexStream>,
+    manners: Manners,
+    app: Router,
+    answers: Arc<AtomicUsize>,
+) {
+    let (begun, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let is_enough = Arc::clone(&enough);
+    let app = app.layer(from_fn(move |request: Request, next: Next| {
+        let number = begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let (answers, is_enough) = (Arc::clone(&answers), Arc::clone(&is_enough));
+        async move {
+            if manners == Manners::AnswersOnce && number > 1 {
+                std::future::pending::<()>().await;
+            }
+            let mut response = next.run(request).await;
+            if let Manners::AnswersWith(bytes) = manners {
+                let value = "x".repeat(bytes).parse().unwrap();
+                response.headers_mut().insert("x-long", value);
+            }
+            answers.fetch_add(1, Ordering::SeqCst);
+            if manners == Manners::GoesAwayAfter(number) {
+                is_enough.notify_one();
+            }
+            response
+        }
+    }));
+    let server = auto::Builder::new(TokioExecutor::new()).http2_only();
+    let service = TowerToHyperService::new(app);
+    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = enough.notified() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
+}
+
+async fn refuse(stream: TlsStream<DuplexStream>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else {
         return;
     };
     while let Some(Ok((_, mut respond))) = connection.accept().await {
-        if manners == Manners::Refuses {
-            respond.send_reset(h2::Reason::REFUSED_STREAM);
-            continue;
-        }
-        let mut response = http::Response::new(());
-        if let Manners::AnswersWith(bytes) = manners {
-            let value = "x".repeat(bytes).parse().unwrap();
-            response.headers_mut().insert("x-long", value);
-        }
-        if respond.send_response(response, true).is_ok() {
-            answers.fetch_add(1, Ordering::SeqCst);
-        }
+        respond.send_reset(h2::Reason::REFUSED_STREAM);
     }
 }
 
 /// Reads up to the headers of the first request, says that nothing was looked at, and waits for the client to leave.
-async fn go_away(mut stream: TlsStream<TcpStream>) {
+async fn go_away(mut stream: TlsStream<DuplexStream>) {
     const PREFACE: usize = 24;
     const HEADERS: u8 = 1;
     /// SETTINGS, their acknowledgement, and GOAWAY: no stream was looked at, and there is no error.
