@@ -74,17 +74,26 @@ async fn dispatch(args: Args) -> Result<()> {
     match args.command {
         Command::Init(args) => init::run(args, path).await,
         Command::Check { verbose } => {
-            each(&all()?, json, async |config| check::check(config, verbose).await).await
+            each(&all()?, json, async |config| {
+                check::check(config, verbose).await
+            })
+            .await
         }
         Command::Setup { print: true, .. } => each(&all()?, false, setup::print).await,
         Command::Setup { accept_gap, .. } => {
-            each(&all()?, json, async |config| setup::setup(config, accept_gap).await).await
+            each(&all()?, json, async |config| {
+                setup::setup(config, accept_gap).await
+            })
+            .await
         }
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.
         Command::Run { no_setup } => {
             if database.is_some() {
-                bail!("run follows all databases of {}; leave --database out", path.display());
+                bail!(
+                    "run follows all databases of {}; leave --database out",
+                    path.display()
+                );
             }
             tokio::spawn(run::run(path.to_owned(), !no_setup)).await?
         }
@@ -108,7 +117,10 @@ async fn dispatch(args: Args) -> Result<()> {
             receive::receive(receive, args.config.as_deref(), json, signals::stop()?).await
         }
         Command::Teardown { yes } => {
-            each(&all()?, json, async |config| setup::tear_down(config, yes).await).await
+            each(&all()?, json, async |config| {
+                setup::tear_down(config, yes).await
+            })
+            .await
         }
     }
 }

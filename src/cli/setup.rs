@@ -57,7 +57,10 @@ fn said(steps: &[String], nothing: &str) -> Said {
         steps => steps,
     };
     Said {
-        text: lines.iter().map(|line| format!("{}\n", plain(line))).collect(),
+        text: lines
+            .iter()
+            .map(|line| format!("{}\n", plain(line)))
+            .collect(),
         json: steps.iter().map(String::as_str).collect(),
         failed: None,
     }

@@ -108,7 +108,11 @@ pub(super) fn read(file: &Table<'_>, value: &Value<'_>) -> Vec<Part> {
             refuse_same(&section, database, &parts);
         }
         // Without a name, what follows is read for its mistakes alone.
-        parts.push(Part::read(&section, Some(name.unwrap_or_default()), database));
+        parts.push(Part::read(
+            &section,
+            Some(name.unwrap_or_default()),
+            database,
+        ));
     }
     parts
 }
@@ -197,11 +201,17 @@ fn refuse_same(section: &Table<'_>, database: &Database, others: &[Part]) {
 
 /// Reads the names of databases in a hook.
 pub(super) fn named(value: &Value<'_>, parts: &[Part]) -> Option<Vec<String>> {
-    let known: Vec<&str> = parts.iter().filter_map(|part| part.name.as_deref()).collect();
+    let known: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| part.name.as_deref())
+        .collect();
     if known.is_empty() {
         value.reader.wrong(
             value.key_place,
-            format!("{} names some of [[databases]], and there are none; leave it out", value.key),
+            format!(
+                "{} names some of [[databases]], and there are none; leave it out",
+                value.key
+            ),
         );
         return None;
     }
@@ -210,7 +220,11 @@ pub(super) fn named(value: &Value<'_>, parts: &[Part]) -> Option<Vec<String>> {
         value.wrong(format!(
             "{} is not among [[databases]]; write {}",
             value.quote(name),
-            known.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(" or ")
+            known
+                .iter()
+                .map(|name| format!("{name:?}"))
+                .collect::<Vec<_>>()
+                .join(" or ")
         ));
     }
     Some(names)

@@ -170,20 +170,22 @@ impl Databases {
     ///
     /// # Errors
     /// When there is none of this name.
-    pub fn named(
-        &self,
-        path: &Path,
-        name: Option<&str>,
-    ) -> Result<Vec<Arc<Config>>, Mistakes> {
+    pub fn named(&self, path: &Path, name: Option<&str>) -> Result<Vec<Arc<Config>>, Mistakes> {
         let Some(name) = name else {
             return Ok(self.0.clone());
         };
-        let named = self.0.iter().find(|config| config.name.as_deref() == Some(name));
+        let named = self
+            .0
+            .iter()
+            .find(|config| config.name.as_deref() == Some(name));
         named.map(|config| vec![Arc::clone(config)]).ok_or_else(|| {
-            self.unclear(path, match self.names()[..] {
-                [] => "has a [database] without a name; leave --database out".to_owned(),
-                _ => format!("has no database {name:?}; write {}", self.choices()),
-            })
+            self.unclear(
+                path,
+                match self.names()[..] {
+                    [] => "has a [database] without a name; leave --database out".to_owned(),
+                    _ => format!("has no database {name:?}; write {}", self.choices()),
+                },
+            )
         })
     }
 
@@ -196,13 +198,19 @@ impl Databases {
             [config] => Ok(Config::clone(config)),
             _ => Err(self.unclear(
                 path,
-                format!("has several databases, and this is about one; write {}", self.choices()),
+                format!(
+                    "has several databases, and this is about one; write {}",
+                    self.choices()
+                ),
             )),
         }
     }
 
     fn choices(&self) -> String {
-        let choices = self.names().into_iter().map(|name| format!("--database {name}"));
+        let choices = self
+            .names()
+            .into_iter()
+            .map(|name| format!("--database {name}"));
         choices.collect::<Vec<_>>().join(" or ")
     }
 

@@ -221,8 +221,7 @@ impl Reader {
         };
         if invalid != was_invalid || self.context.store.is_noted_invalid(&id) {
             let context = Arc::clone(&self.context);
-            let marking =
-                async move { context.store.mark_invalid(&id, invalid.as_deref()).await };
+            let marking = async move { context.store.mark_invalid(&id, invalid.as_deref()).await };
             self.context.tasks.spawn(marking.in_current_span());
         }
     }

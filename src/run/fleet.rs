@@ -104,14 +104,20 @@ impl Fleet {
             self.runs.insert(database, run);
         }
         self.leaving.retain(|task| !task.is_finished());
-        self.leaving.extend(before.into_values().map(|run| run.task));
+        self.leaving
+            .extend(before.into_values().map(|run| run.task));
     }
 
     /// Waits until every database is set aside, and returns the errors.
     pub async fn until_all_are_set_aside(&mut self) -> Error {
         loop {
             // The fleet itself holds a sender, so the channel does not end.
-            let Some(SetAside { database, run, error }) = self.reports.recv().await else {
+            let Some(SetAside {
+                database,
+                run,
+                error,
+            }) = self.reports.recv().await
+            else {
                 return std::future::pending().await;
             };
             // What an earlier run says is of no use any more.
@@ -181,7 +187,11 @@ async fn keep_running(
             }
         };
         // One that was attached meanwhile has failed anew.
-        failures = if options.health.is_set_aside() { failures + 1 } else { 1 };
+        failures = if options.health.is_set_aside() {
+            failures + 1
+        } else {
+            1
+        };
         let text = format!("{error:#}");
         options.health.set_aside(&text);
         let pause = PAUSES.pause(failures);

@@ -89,7 +89,8 @@ impl Server {
         let sender = Sender::new(&config.delivery)?;
         let generation =
             |Served { config, handles }: &_| Generation::build(config, wanted, handles, &sender);
-        let generations: Vec<Generation> = databases.iter().map(generation).collect::<Result<_>>()?;
+        let generations: Vec<Generation> =
+            databases.iter().map(generation).collect::<Result<_>>()?;
         match &self.running {
             Some(running) if running.address == wanted.listen => {
                 running.site.replace(generations);

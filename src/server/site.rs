@@ -168,7 +168,9 @@ async fn about_all(databases: &[Database], method: &Method, path: &str) -> Respo
 
 /// Not found, with the addresses that there are.
 fn problem(what: &str, databases: &[Database]) -> Problem {
-    let names = databases.iter().filter_map(|database| database.name.as_deref());
+    let names = databases
+        .iter()
+        .filter_map(|database| database.name.as_deref());
     let addresses: Vec<String> = names.map(|name| format!("{DATABASES}{name}")).collect();
     Problem::new(
         StatusCode::NOT_FOUND,

@@ -8,6 +8,7 @@
 )]
 
 mod damage;
+mod databases;
 mod file;
 mod manual;
 mod mistakes;

@@ -54,7 +54,10 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
 async fn secure_headers(request: Request, next: Next) -> Response {
     let is_asset = matches!(request.uri().path(), "/style.css" | "/live.js");
     let mut response = next.run(request).await;
-    secure(&mut response, if is_asset { "max-age=300" } else { "no-store" });
+    secure(
+        &mut response,
+        if is_asset { "max-age=300" } else { "no-store" },
+    );
     response
 }
 
@@ -133,7 +136,11 @@ async fn login(
         Ok(Some(identity)) => {
             let sessions = &state.sessions;
             let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
-            ([(header::SET_COOKIE, cookie)], Redirect::to(&state.address("/"))).into_response()
+            (
+                [(header::SET_COOKIE, cookie)],
+                Redirect::to(&state.address("/")),
+            )
+                .into_response()
         }
         Ok(None) => {
             let page = login_form(
@@ -164,5 +171,9 @@ async fn logout(
     }
     state.sessions.close(&user.session);
     let cookie = sessions::clear_cookie(visitor.over_tls);
-    ([(header::SET_COOKIE, cookie)], Redirect::to(&state.address("/login"))).into_response()
+    (
+        [(header::SET_COOKIE, cookie)],
+        Redirect::to(&state.address("/login")),
+    )
+        .into_response()
 }
