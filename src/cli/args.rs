@@ -140,3 +140,18 @@ pub(super) enum Command {
         yes: bool,
     },
 }
+
+impl Command {
+    /// Whether `--database` has no meaning with it: it is about all databases, or about none of hooks.toml.
+    pub(super) fn is_about_no_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Run { .. }
+                | Self::Completions { .. }
+                | Self::Man { .. }
+                | Self::Demo(_)
+                | Self::Receive(_)
+        )
+    }
+}

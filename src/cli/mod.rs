@@ -30,7 +30,7 @@ mod trigger;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use self::{args::Command, databases::each};
 use crate::{config::Mistakes, demo, terminal::plain_lines};
@@ -55,7 +55,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rowhook: {}", plain_lines(&format!("{error:#}")));
-            let code = if error.is::<Mistakes>() {
+            let code = if error.is::<Mistakes>() || error.is::<NotOne>() {
                 BAD_CONFIGURATION
             } else {
                 1
@@ -65,10 +65,18 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
+/// `--database` with a command that is not about one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("this command is not about one of [[databases]]; leave --database out")]
+struct NotOne;
+
 async fn dispatch(args: Args) -> Result<()> {
     let json = args.json;
     let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
     let database = args.database.as_deref();
+    if database.is_some() && args.command.is_about_no_database() {
+        return Err(NotOne.into());
+    }
     let all = || environment::load(path)?.named(path, database);
     let config = || environment::load(path)?.one(path, database);
     match args.command {
@@ -88,15 +96,7 @@ async fn dispatch(args: Args) -> Result<()> {
         }
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.
-        Command::Run { no_setup } => {
-            if database.is_some() {
-                bail!(
-                    "run follows all databases of {}; leave --database out",
-                    path.display()
-                );
-            }
-            tokio::spawn(run::run(path.to_owned(), !no_setup)).await?
-        }
+        Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
         Command::Events => each(&all()?, json, events::events).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), json).await

@@ -10,12 +10,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use axum::{extract::State, http::header, response::IntoResponse};
 use futures_util::future::join_all;
 use indexmap::{IndexMap, map::Entry};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{generation::Handles, state::AppState};
 use crate::{
@@ -33,11 +34,18 @@ pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> impl IntoResp
     as_text(&metrics)
 }
 
-/// `GET /metrics` where there are several databases: the same of each, with its name as the label `database`. All are
-/// asked at the same time, so that one that does not answer does not hold the others up.
+/// For how long one of several databases is asked what its tables hold. Less than a scraper waits, so that one which
+/// does not answer does not take the metrics of the others along.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `GET /metrics` where there are several databases: the same of each, with its name as the label `database`.
 pub(super) async fn of_all(databases: &[Arc<AppState>]) -> impl IntoResponse + use<> {
     let now = Instant::now();
-    let tables = join_all(databases.iter().map(|state| of_tables(state, now))).await;
+    let asked = databases.iter().map(|state| async move {
+        let told = timeout(PATIENCE, of_tables(state, now)).await;
+        told.unwrap_or_default()
+    });
+    let tables = join_all(asked).await;
     let each = databases.iter().zip(tables).map(|(state, tables)| {
         let generation = state.current();
         let Handles { meters, health, .. } = &generation.handles;
@@ -430,8 +438,6 @@ impl Display for Metric {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         delivery::{ledger::Ledger, memory_budget::MemoryBudget},

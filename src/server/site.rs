@@ -1,7 +1,8 @@
 //! Which database a request is about.
 //!
-//! With `[database]` there is one, and everything is about it. With `[[databases]]` everything about one of them is under
-//! `/databases/NAME`, as it would be on top: its page, its API, its metrics and its health. On top is what is about all.
+//! With `[database]` there is one, and everything is about it. With `[[databases]]` everything about one of them is
+//! under `/databases/NAME`, as it would be on top: its page, its API, its metrics and its health. On top is what is
+//! about all.
 
 use std::sync::{Arc, RwLock};
 

@@ -1,4 +1,5 @@
-//! What all requests about one database share: the current [`Generation`], the sessions of the page and the samples of its charts.
+//! What all requests about one database share: the current [`Generation`], the sessions of the page and the samples of
+//! its charts.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

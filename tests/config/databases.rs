@@ -56,12 +56,27 @@ fn each_database_has_its_own_sections_and_its_share_of_the_others() {
     let [shop, stock] = databases.all() else {
         panic!("{databases:?}");
     };
-    assert_eq!((&*shop.database.slot, &*stock.database.slot), ("rowhook_shop", "rowhook_stock"));
-    assert_eq!((&*shop.database.schema, &*stock.database.schema), ("rowhook", "hooks"));
-    assert_eq!((&*shop.events[0].name, &*stock.events[0].name), ("order.paid", "shelf.emptied"));
+    assert_eq!(
+        (&*shop.database.slot, &*stock.database.slot),
+        ("rowhook_shop", "rowhook_stock")
+    );
+    assert_eq!(
+        (&*shop.database.schema, &*stock.database.schema),
+        ("rowhook", "hooks")
+    );
+    assert_eq!(
+        (&*shop.events[0].name, &*stock.events[0].name),
+        ("order.paid", "shelf.emptied")
+    );
     assert_eq!((shop.tables.len(), stock.tables.len()), (1, 0));
-    assert_eq!((shop.hook_table.is_some(), stock.hook_table.is_some()), (false, true));
-    assert_eq!((shop.delivery.memory, stock.delivery.memory), (32 << 20, 32 << 20));
+    assert_eq!(
+        (shop.hook_table.is_some(), stock.hook_table.is_some()),
+        (false, true)
+    );
+    assert_eq!(
+        (shop.delivery.memory, stock.delivery.memory),
+        (32 << 20, 32 << 20)
+    );
     let hooks = |config: &rowhook::config::Config| {
         let hooks = config.hooks.iter();
         hooks.map(|hook| hook.name.clone()).collect::<Vec<_>>()
@@ -94,7 +109,11 @@ fn a_command_is_about_one_that_it_names_or_about_the_only_one() {
 
 #[test]
 fn each_mistake_has_its_place_and_its_remedy() {
-    let two = |keys: &str| format!("[[databases]]\nname = \"a\"\nurl = \"host=h dbname=d\"\nevents.x = \"t.created\"\n[[databases]]\n{keys}");
+    let two = |keys: &str| {
+        format!(
+            "[[databases]]\nname = \"a\"\nurl = \"host=h dbname=d\"\nevents.x = \"t.created\"\n[[databases]]\n{keys}"
+        )
+    };
     let cases = [
         (
             two("url = \"host=i\"\nevents.y = \"t.created\""),
