@@ -466,6 +466,30 @@ mod tests {
     }
 
     #[test]
+    fn several_databases_share_the_lines_that_name_a_metric() {
+        let of = |attached: i64, outcome: i64| {
+            vec![
+                gauge("a", "Attached.", value(attached)),
+                counter("b", "Attempts.", labels("outcome", [("failed", outcome)])),
+            ]
+        };
+        let both = [
+            ("shop".to_owned(), of(1, 2)),
+            ("stock".to_owned(), of(0, 3)),
+        ];
+        insta::assert_snapshot!(render(&together(both)), @r#"
+        # HELP a Attached.
+        # TYPE a gauge
+        a{database="shop"} 1
+        a{database="stock"} 0
+        # HELP b Attempts.
+        # TYPE b counter
+        b{database="shop",outcome="failed"} 2
+        b{database="stock",outcome="failed"} 3
+        "#);
+    }
+
+    #[test]
     fn scrapers_see_the_same_names_types_labels_and_values_as_ever() {
         let (meters, health) = (Meters::default(), Health::default());
         health.set_link(Link::Attached);
