@@ -216,16 +216,15 @@ pub(super) fn named(value: &Value<'_>, parts: &[Part]) -> Option<Vec<String>> {
         return None;
     }
     let names = value.strings()?;
-    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-        value.wrong(format!(
-            "{} is not among [[databases]]; write {}",
-            value.quote(name),
-            known
-                .iter()
-                .map(|name| format!("{name:?}"))
-                .collect::<Vec<_>>()
-                .join(" or ")
-        ));
-    }
-    Some(names)
+    let is_unknown = |name: &&String| !known.contains(&name.as_str());
+    let Some(unknown) = names.iter().find(is_unknown) else {
+        return Some(names);
+    };
+    let known: Vec<String> = known.iter().map(|name| format!("{name:?}")).collect();
+    let known = known.join(" or ");
+    let unknown = value.quote(unknown);
+    value.wrong(format!(
+        "{unknown} is not among [[databases]]; write {known}"
+    ));
+    None
 }

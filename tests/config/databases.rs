@@ -117,7 +117,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
     let cases = [
         (
             two("url = \"host=i\"\nevents.y = \"t.created\""),
-            r#"5:3: databases.name is missing; write name = "shop""#,
+            r#"5:1: databases.name is missing; write name = "shop""#,
         ),
         (
             two("name = \"A\"\nurl = \"host=i\"\nevents.y = \"t.created\""),
@@ -129,7 +129,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ),
         (
             two("name = \"b\"\nurl = \"host=i\""),
-            r#"5:3: databases.events is missing; write [databases.events] with "book.added" = "book.created" below it"#,
+            r#"5:1: databases.events is missing; write [databases.events] with "book.added" = "book.created" below it"#,
         ),
         (
             two("name = \"b\"\nurl = \"host=i\"\nevents.y = \"t.created\"\nslto = \"s\""),
@@ -141,7 +141,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
         ),
         (
             two("name = \"b\"\nurl = \"host=h dbname=d\"\npublication = \"p\"\nevents.y = \"t.created\""),
-            r#"5:3: schema "rowhook" is that of "a", which has the same database; choose another schema, or put both into one of [[databases]]"#,
+            r#"5:1: schema "rowhook" is that of "a", which has the same database; choose another schema, or put both into one of [[databases]]"#,
         ),
         (
             two("name = \"b\"\nurl = \"host=i\"\nevents.y = \"t.created\"\n[events]\nz = \"t.created\""),
