@@ -195,12 +195,15 @@ async fn keep_running(
         let text = format!("{error:#}");
         options.health.set_aside(&text);
         let pause = PAUSES.pause(failures);
-        if config.name.is_some() && (text != told || failures == 1) {
+        let gist = gist(&text);
+        if let Some(name) = &config.name
+            && (gist != told || failures == 1)
+        {
             tracing::error!(
                 retry_in = ?pause,
-                "set aside until this is mended, and other databases go on: {text}"
+                "set aside until this is mended, with --database {name} in commands; other databases go on: {text}"
             );
-            told = text;
+            told = gist;
         }
         // If nobody listens, the process is about to end.
         let _ = report.send(SetAside {
@@ -213,4 +216,9 @@ async fn keep_running(
             () = options.stop.cancelled() => return,
         }
     }
+}
+
+/// What is the same each time that an error is met again: the end of the WAL moves on, and stands in some.
+fn gist(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
 }
