@@ -201,7 +201,7 @@ async fn a_cluster_that_is_stopped_and_comes_back_does_not_touch_the_other() {
 async fn one_that_needs_a_person_is_set_aside_until_that_is_done() {
     let (shop, stock) = (Database::bookstore().await, Database::bookstore().await);
     let receiver = Receiver::start().await;
-    let hooks = hook_of_file("\"*\"", &receiver, "");
+    let hooks = hook_of_file("\"shop.*\", \"stock.*\"", &receiver, "");
     let config = config(&[("shop", &shop), ("stock", &stock)], &hooks);
     assert!(both_attached(&config).await.stop().success());
     let free = format!(
