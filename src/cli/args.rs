@@ -21,6 +21,10 @@ pub struct Args {
     /// receive].
     #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
     pub(super) config: Option<PathBuf>,
+    /// One of the [[databases]] of hooks.toml. Without it, check, setup, status, events and teardown are about all of
+    /// them, and other commands ask for one.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) database: Option<String>,
     /// Answer in JSON.
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -135,4 +139,19 @@ pub(super) enum Command {
         #[arg(long)]
         yes: bool,
     },
+}
+
+impl Command {
+    /// Whether `--database` has no meaning with it: it is about all databases, or about none of hooks.toml.
+    pub(super) fn is_about_no_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Run { .. }
+                | Self::Completions { .. }
+                | Self::Man { .. }
+                | Self::Demo(_)
+                | Self::Receive(_)
+        )
+    }
 }

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use indexmap::IndexSet;
 use serde_json::json;
 
-use super::output;
+use super::databases::Said;
 use crate::{
     config::Config,
     send::guard::Guard,
@@ -27,9 +27,8 @@ const MOST: usize = 8;
 /// So many characters of a finding are told.
 const LONGEST: usize = 500;
 
-/// Prints all findings, and fails if one of them is fatal. Unless `verbose`, they fit on a screen, however many there
-/// are.
-pub(super) async fn check(config: &Config, verbose: bool, json: bool) -> Result<()> {
+/// All findings; a failure if one of them is fatal. Unless `verbose`, they fit on a screen, however many there are.
+pub(super) async fn check(config: &Config, verbose: bool) -> Result<Said> {
     let guard = Guard::new(config.delivery.allow_http, &config.delivery.allow_networks);
     let refuses = |url: &url::Url| {
         guard
@@ -38,23 +37,22 @@ pub(super) async fn check(config: &Config, verbose: bool, json: bool) -> Result<
             .map(|refusal| refusal.to_string())
     };
     let findings = examine(config, &refuses).await;
-    if json {
-        let findings: Vec<_> = findings
-            .iter()
-            .map(|finding| as_json(config, finding))
-            .collect();
-        output::json(&findings)?;
-    } else {
-        output::text(&render(&config.path, &findings, verbose))?;
-    }
     let fatal = findings
         .iter()
         .filter(|finding| finding.level == Level::Fatal);
-    match fatal.count() {
-        0 => Ok(()),
-        1 => bail!("one finding is fatal"),
-        fatal => bail!("{fatal} findings are fatal"),
-    }
+    let failed = match fatal.count() {
+        0 => None,
+        1 => Some(anyhow!("one finding is fatal")),
+        fatal => Some(anyhow!("{fatal} findings are fatal")),
+    };
+    Ok(Said {
+        text: render(&config.path, &findings, verbose),
+        json: findings
+            .iter()
+            .map(|finding| as_json(config, finding))
+            .collect(),
+        failed,
+    })
 }
 
 /// The findings as text: the worst first, and their sum last.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{Config, Mistakes};
+use crate::config::{Databases, Mistakes};
 
 /// The value of an environment variable; `None` if it is not set or not UTF-8.
 pub(super) fn variable(name: &str) -> Option<String> {
@@ -13,6 +13,6 @@ pub(super) fn variable(name: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the file cannot be read, or with all mistakes in it.
-pub(super) fn load(path: &Path) -> Result<Config, Mistakes> {
-    Config::load(path, &variable)
+pub(super) fn load(path: &Path) -> Result<Databases, Mistakes> {
+    Databases::load(path, &variable)
 }

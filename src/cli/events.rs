@@ -1,11 +1,11 @@
 //! `rowhook events`: lists the events, and how many hooks receive each.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{output, preview::Preview, table};
+use super::{databases::Said, preview::Preview, table};
 use crate::{
     config::{Config, EventRule, EventSource},
     hook::index::{Audience, Index},
@@ -21,8 +21,8 @@ struct Listed {
     condition: String,
 }
 
-/// Prints the events in the order of hooks.toml, rowhook's own last.
-pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
+/// The events in the order of hooks.toml, rowhook's own last.
+pub(super) async fn events(config: &Arc<Config>) -> Result<Said> {
     let preview = Preview::open(config).await?;
     let index = preview.roster().await?.index(&preview.events);
     // The names are in the order of the rules; rowhook's own events have none.
@@ -35,13 +35,15 @@ pub(super) async fn events(config: &Config, json: bool) -> Result<()> {
     let listed: Vec<Listed> = events
         .map(|(name, rule)| list(&preview, &index, name, rule))
         .collect();
-    if json {
-        let listed: Vec<_> = listed.iter().map(as_json).collect();
-        return output::json(&listed);
-    }
+    let json = listed.iter().map(as_json).collect();
     let head = ["event", "source", "heard by", "hooks", "only"].map(str::to_owned);
     let rows = listed.into_iter().map(as_row);
-    table::print_rows([head].into_iter().chain(rows).map(Vec::from))
+    let text = table::rows([head].into_iter().chain(rows).map(Vec::from));
+    Ok(Said {
+        text,
+        json,
+        failed: None,
+    })
 }
 
 fn list(preview: &Preview<'_>, index: &Index, name: &str, rule: Option<&EventRule>) -> Listed {

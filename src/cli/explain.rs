@@ -75,7 +75,7 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     for note in notes {
         output::line(&format!("note: {note}"))?;
     }
-    table::print_rows(outcomes.iter().flat_map(as_rows))
+    output::text(&table::rows(outcomes.iter().flat_map(as_rows)))
 }
 
 /// Asks, for each hook that would receive the event, whether its owner may see the row.

@@ -3,6 +3,7 @@
 mod args;
 mod backfill;
 mod check;
+mod databases;
 mod deliveries;
 mod environment;
 mod events;
@@ -31,7 +32,7 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
-use self::args::Command;
+use self::{args::Command, databases::each};
 use crate::{config::Mistakes, demo, terminal::plain_lines};
 
 pub use self::args::Args;
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rowhook: {}", plain_lines(&format!("{error:#}")));
-            let code = if error.is::<Mistakes>() {
+            let code = if error.is::<Mistakes>() || error.is::<NotOne>() {
                 BAD_CONFIGURATION
             } else {
                 1
@@ -64,25 +65,45 @@ pub fn run(args: Args) -> ExitCode {
     }
 }
 
+/// `--database` with a command that is not about one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("this command is not about one of [[databases]]; leave --database out")]
+struct NotOne;
+
 async fn dispatch(args: Args) -> Result<()> {
     let json = args.json;
     let path = args.config.as_deref().unwrap_or(Path::new("hooks.toml"));
-    let config = || environment::load(path);
+    let database = args.database.as_deref();
+    if database.is_some() && args.command.is_about_no_database() {
+        return Err(NotOne.into());
+    }
+    let all = || environment::load(path)?.named(path, database);
+    let config = || environment::load(path)?.one(path, database);
     match args.command {
         Command::Init(args) => init::run(args, path).await,
-        Command::Check { verbose } => check::check(&config()?, verbose, json).await,
-        Command::Setup { print: true, .. } => setup::print(&config()?).await,
-        Command::Setup { accept_gap, .. } => setup::setup(&config()?, accept_gap, json).await,
+        Command::Check { verbose } => {
+            each(&all()?, json, async |config| {
+                check::check(config, verbose).await
+            })
+            .await
+        }
+        Command::Setup { print: true, .. } => each(&all()?, false, setup::print).await,
+        Command::Setup { accept_gap, .. } => {
+            each(&all()?, json, async |config| {
+                setup::setup(config, accept_gap).await
+            })
+            .await
+        }
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.
         Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
-        Command::Events => events::events(&config()?, json).await,
+        Command::Events => each(&all()?, json, events::events).await,
         Command::Schema { event, payload } => {
             schema::print(&config()?, &event, payload.as_deref(), json).await
         }
         Command::Trigger(args) => trigger::trigger(&config()?, &args, json).await,
         Command::Explain(args) => explain::explain(&config()?, &args, json).await,
-        Command::Status => status::run(config()?, json).await,
+        Command::Status => each(&all()?, json, status::status).await,
         Command::Hooks(command) => hooks::run(config()?, command, json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
         Command::Shadow(args) => shadow::run(config()?, args, json).await,
@@ -95,6 +116,11 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Receive(receive) => {
             receive::receive(receive, args.config.as_deref(), json, signals::stop()?).await
         }
-        Command::Teardown { yes } => setup::tear_down(&config()?, yes, json).await,
+        Command::Teardown { yes } => {
+            each(&all()?, json, async |config| {
+                setup::tear_down(config, yes).await
+            })
+            .await
+        }
     }
 }

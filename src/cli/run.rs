@@ -1,54 +1,45 @@
 //! `rowhook run`: delivers, and serves the API, the page and the console beside that.
 //!
 //! It runs in generations. A new hooks.toml or a pause ends one as a stop would: what is in flight is finished, and
-//! what is settled is confirmed. The next generation goes on from there.
+//! what is settled is confirmed. The next generation goes on from there. Each database of hooks.toml does so by itself.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
-use tokio::{
-    pin,
-    sync::{Notify, watch},
-};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{environment, signals};
 use crate::{
-    config::Config,
+    config::{Config, Databases},
     console::Console,
     files,
-    journal::Journal,
-    run,
-    server::{Handles, Server},
+    run::{self, fleet::Fleet},
+    send::Sender,
+    server::{Handles, Served, Server},
 };
 
 /// Runs until a signal asks to stop, or an error needs a person.
 pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
-    let config = Arc::new(environment::load(&path)?);
+    let databases = environment::load(&path)?;
     files::raise_limit();
     let (stop, reload) = (signals::stop()?, signals::reload()?);
-    let handles = Handles {
-        journal: Journal::default(),
-        meters: Arc::default(),
-        health: Arc::default(),
-        reload,
-        paused: watch::Sender::new(false),
-    };
-    let server = Server::start(&config, &handles).await?;
-    let console = Console::start(&config, &handles).await?;
+    let mut handles = Known::new(reload);
+    let served = handles.of(&databases);
+    let server = Server::start(&served).await?;
+    let console = Console::start(&served).await?;
     let mut service = Service {
         path,
-        config,
+        databases,
         setup,
         handles,
         stop,
         server,
         console,
     };
-    let ended = service.run().await;
+    let mut fleet = Fleet::default();
+    let ended = service.run(&mut fleet).await;
+    fleet.stop().await;
     service.console.stop().await;
     service.server.stop().await;
     ended
@@ -58,96 +49,126 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
 struct Service {
     /// Where hooks.toml is read again.
     path: PathBuf,
-    config: Arc<Config>,
-    /// Whether to create what is missing in the database.
+    databases: Databases,
+    /// Whether to create what is missing in the databases.
     setup: bool,
-    handles: Handles,
+    handles: Known,
     stop: CancellationToken,
     server: Server,
     console: Console,
 }
 
-/// What to do after a generation.
-enum Next {
-    Stop,
-    /// Go on with this configuration, which the server already has.
-    Reload(Arc<Config>),
-    /// Wait until nothing is paused any more, and go on.
-    Pause,
-}
-
 impl Service {
-    /// Runs one generation after the other.
-    async fn run(&mut self) -> Result<()> {
+    /// Follows all databases, until it is time to stop or there is nothing left to do.
+    async fn run(&mut self, fleet: &mut Fleet) -> Result<()> {
+        self.follow(fleet)?;
         loop {
-            match self.generation().await? {
-                Next::Stop => return Ok(()),
-                Next::Reload(config) => self.reload(config).await,
-                Next::Pause => {
+            let mut paused = self.handles.paused.subscribe();
+            tokio::select! {
+                error = fleet.until_all_are_set_aside() => return Err(error),
+                () = self.stop.cancelled() => return Ok(()),
+                () = self.handles.reload.notified() => match self.reload().await {
+                    Ok(()) => self.follow(fleet)?,
+                    Err(error) => {
+                        tracing::error!("hooks.toml is not reloaded, and the old one stays: {error:#}");
+                    }
+                },
+                () = until(&mut paused, true) => {
+                    fleet.stop().await;
                     tracing::warn!("paused; Postgres keeps its WAL until RESUME");
-                    let mut paused = self.handles.paused.subscribe();
                     tokio::select! {
-                        _ = paused.wait_for(|paused| !*paused) => tracing::info!("resumed"),
+                        () = until(&mut paused, false) => tracing::info!("resumed"),
                         () = self.stop.cancelled() => return Ok(()),
                     }
+                    self.follow(fleet)?;
                 }
             }
         }
     }
 
-    /// Runs one generation to its end.
-    async fn generation(&mut self) -> Result<Next> {
-        let stop = self.stop.child_token();
-        let options = run::Options {
+    /// Follows the databases of this configuration from now on. They share what requests are made with: connections,
+    /// what is known of names, and the bound of open files.
+    fn follow(&mut self, fleet: &mut Fleet) -> Result<()> {
+        let served = self.handles.of(&self.databases);
+        let Some(first) = served.first() else {
+            return Ok(());
+        };
+        let sender = Sender::new(&first.config.delivery)?;
+        let options = |handles: Handles| run::Options {
             setup: self.setup,
-            journal: self.handles.journal.clone(),
-            meters: Arc::clone(&self.handles.meters),
-            health: Arc::clone(&self.handles.health),
-            stop: stop.clone(),
-            understudy: None,
+            journal: handles.journal,
+            meters: handles.meters,
+            health: handles.health,
+            stop: self.stop.clone(),
+            sender: sender.clone(),
         };
-        let mut paused = self.handles.paused.subscribe();
-        let running = run::run(&self.config, options);
-        pin!(running);
-        let next = tokio::select! {
-            ended = &mut running => return ended.map(|()| Next::Stop),
-            config = reloaded(&self.path, &self.handles.reload, &mut self.server) => Next::Reload(config),
-            Ok(_) = paused.wait_for(|paused| *paused) => Next::Pause,
-        };
-        stop.cancel();
-        running.await?;
-        match self.stop.is_cancelled() {
-            true => Ok(Next::Stop),
-            false => Ok(next),
-        }
+        let followed = served.into_iter();
+        fleet.follow(followed.map(|Served { config, handles }| (config, options(handles))));
+        Ok(())
     }
 
-    async fn reload(&mut self, config: Arc<Config>) {
-        self.config = config;
-        if let Err(error) = self.console.reload(&self.config, &self.handles).await {
+    /// Reads hooks.toml again, and has the server and the console go on with it.
+    ///
+    /// # Errors
+    /// When it cannot be used; then everything stays as it is.
+    async fn reload(&mut self) -> Result<()> {
+        let databases = environment::load(&self.path)?;
+        for config in databases.all() {
+            run::validate(config)?;
+        }
+        let served = self.handles.of(&databases);
+        self.server.reload(&served).await?;
+        self.databases = databases;
+        if let Err(error) = self.console.reload(&served).await {
             tracing::error!(error = format!("{error:#}"), "there is no console now");
         }
-        tracing::info!(config = %self.path.display(), "reloaded");
+        Ok(())
     }
 }
 
-/// Waits until a reload is asked for and succeeds, and returns the new configuration. The server then has it too. If it
-/// cannot be used, that is logged, and the old one stays.
-async fn reloaded(path: &Path, reload: &Notify, server: &mut Server) -> Arc<Config> {
-    loop {
-        reload.notified().await;
-        match load(path, server).await {
-            Ok(config) => return config,
-            Err(error) => {
-                tracing::error!("hooks.toml is not reloaded, and the old one stays: {error:#}");
-            }
+/// Waits until what is paused is paused, or is not.
+async fn until(paused: &mut watch::Receiver<bool>, wanted: bool) {
+    // The service holds the sender, so this does not end otherwise.
+    if paused.wait_for(|paused| *paused == wanted).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// What is known of each database that has been followed, whatever generation that was in.
+struct Known {
+    databases: BTreeMap<Option<String>, Handles>,
+    reload: Arc<Notify>,
+    /// True while all are paused.
+    paused: watch::Sender<bool>,
+}
+
+impl Known {
+    fn new(reload: Arc<Notify>) -> Self {
+        Self {
+            databases: BTreeMap::new(),
+            reload,
+            paused: watch::Sender::new(false),
         }
     }
-}
 
-async fn load(path: &Path, server: &mut Server) -> Result<Arc<Config>> {
-    let config = Arc::new(environment::load(path)?);
-    run::validate(&config)?;
-    server.reload(&config).await?;
-    Ok(config)
+    /// The databases of this configuration, each with what is known of it.
+    fn of(&mut self, databases: &Databases) -> Vec<Served> {
+        let served = databases.all().iter().map(|config| Served {
+            handles: self.handles(config),
+            config: Arc::clone(config),
+        });
+        served.collect()
+    }
+
+    fn handles(&mut self, config: &Config) -> Handles {
+        let known = self.databases.entry(config.name.clone());
+        let known = known.or_insert_with(|| Handles {
+            journal: Default::default(),
+            meters: Arc::default(),
+            health: Arc::default(),
+            reload: Arc::clone(&self.reload),
+            paused: self.paused.clone(),
+        });
+        known.clone()
+    }
 }

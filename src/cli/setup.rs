@@ -1,21 +1,30 @@
 //! `rowhook setup` and `rowhook teardown`: create and remove what rowhook needs in the database.
 
-use anyhow::{Result, bail};
+use std::sync::Arc;
 
-use super::output;
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use super::databases::Said;
 use crate::{
     config::Config,
     setup::{self, LockPolicy, teardown::teardown},
+    terminal::plain,
 };
 
-/// Prints the SQL of what is missing, and changes nothing.
-pub(super) async fn print(config: &Config) -> Result<()> {
-    output::text(&format!("{}\n", setup::print(config).await?))
+/// Says the SQL of what is missing, and changes nothing.
+pub(super) async fn print(config: &Arc<Config>) -> Result<Said> {
+    let sql = setup::print(config).await?;
+    Ok(Said {
+        text: format!("{sql}\n"),
+        json: Value::String(sql),
+        failed: None,
+    })
 }
 
-/// Creates what is missing, and prints each step. With `accept_gap`, first gives up the changes that a lost slot took
+/// Creates what is missing, and says each step. With `accept_gap`, first gives up the changes that a lost slot took
 /// along.
-pub(super) async fn setup(config: &Config, accept_gap: bool, json: bool) -> Result<()> {
+pub(super) async fn setup(config: &Config, accept_gap: bool) -> Result<Said> {
     let warn = |text: &str| tracing::warn!("{text}");
     let gap = match accept_gap {
         true => setup::accept_gap(config, LockPolicy::default(), &warn).await?,
@@ -25,11 +34,11 @@ pub(super) async fn setup(config: &Config, accept_gap: bool, json: bool) -> Resu
     let accepted = gap.map(|gap| format!("accepted: {gap}"));
     let steps = steps.into_iter().map(|step| step.reason);
     let done: Vec<String> = accepted.into_iter().chain(steps).collect();
-    report(&done, "nothing to do", json)
+    Ok(said(&done, "nothing to do"))
 }
 
 /// Removes rowhook's tables, publications and slot, once the user has confirmed it with `--yes`.
-pub(super) async fn tear_down(config: &Config, yes: bool, json: bool) -> Result<()> {
+pub(super) async fn tear_down(config: &Config, yes: bool) -> Result<Said> {
     if !yes {
         bail!(
             "teardown removes the slot {:?}, the publications and the schema {:?} with all hooks in it; say so with --yes",
@@ -38,16 +47,21 @@ pub(super) async fn tear_down(config: &Config, yes: bool, json: bool) -> Result<
         );
     }
     let done = teardown(config, LockPolicy::default()).await?;
-    report(&done, "nothing to remove", json)
+    Ok(said(&done, "nothing to remove"))
 }
 
-/// Prints the steps that were taken, or the line `nothing` if there were none.
-fn report(steps: &[String], nothing: &str, json: bool) -> Result<()> {
-    if json {
-        return output::json_line(&steps);
+/// The steps that were taken, or the line `nothing` if there were none.
+fn said(steps: &[String], nothing: &str) -> Said {
+    let lines = match steps {
+        [] => &[nothing.to_owned()],
+        steps => steps,
+    };
+    Said {
+        text: lines
+            .iter()
+            .map(|line| format!("{}\n", plain(line)))
+            .collect(),
+        json: steps.iter().map(String::as_str).collect(),
+        failed: None,
     }
-    if steps.is_empty() {
-        return output::line(nothing);
-    }
-    steps.iter().try_for_each(|step| output::line(step))
 }

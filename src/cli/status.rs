@@ -6,7 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{
-    output, quantity,
+    databases::Said,
+    quantity,
     table::{self, Cell, Tone},
 };
 use crate::{
@@ -18,16 +19,17 @@ use crate::{
     setup::heard::TableProblem,
 };
 
-pub(super) async fn run(config: Config, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook status").await?;
+pub(super) async fn status(config: &Arc<Config>) -> Result<Said> {
+    let admin = Admin::open(Arc::clone(config), "rowhook status").await?;
     let report = Report {
         status: admin.status().await?,
         table_problems: admin.table_problems().await?,
     };
-    match json {
-        true => output::json(&report),
-        false => print(&report),
-    }
+    Ok(Said {
+        text: text(&report),
+        json: serde_json::to_value(&report)?,
+        failed: None,
+    })
 }
 
 /// The status, and what only the catalog tells.
@@ -39,7 +41,7 @@ struct Report {
     table_problems: Vec<TableProblem>,
 }
 
-fn print(report: &Report) -> Result<()> {
+fn text(report: &Report) -> String {
     let Report {
         status,
         table_problems,
@@ -103,7 +105,7 @@ fn print(report: &Report) -> Result<()> {
     for TableProblem { what, remedy, .. } in table_problems {
         facts.push(("table", Cell::toned(format!("{what}; {remedy}"), Tone::Bad)));
     }
-    table::print_facts(&facts)
+    table::facts(&facts)
 }
 
 fn being_made(slot: &SlotStatus) -> String {

@@ -133,17 +133,22 @@ impl Table {
     }
 }
 
-/// Prints rows in aligned columns, without a head or colours. Each text keeps its line breaks.
-pub(super) fn print_rows(rows: impl IntoIterator<Item = Vec<String>>) -> Result<()> {
+/// Rows in aligned columns, without a head or colours. Each text keeps its line breaks.
+pub(super) fn rows(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let rows = rows.into_iter();
     let rows: Vec<Vec<Cell>> = rows
         .map(|row| row.into_iter().map(Cell::verbatim).collect())
         .collect();
-    output::text(&align(rows.iter(), false))
+    align(rows.iter(), false)
 }
 
 /// Prints names and values, one pair a line. Empty values are left out.
-pub(super) fn print_facts(facts: &[(&str, Cell)]) -> Result<()> {
+pub(super) fn print_facts(pairs: &[(&str, Cell)]) -> Result<()> {
+    output::text(&facts(pairs))
+}
+
+/// Names and values, one pair a line. Empty values are left out.
+pub(super) fn facts(facts: &[(&str, Cell)]) -> String {
     let colour = output::has_colour();
     let shown = facts.iter().filter(|(_, value)| !value.text.is_empty());
     let width = shown.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -155,7 +160,7 @@ pub(super) fn print_facts(facts: &[(&str, Cell)]) -> Result<()> {
         text.push_str(&value.tone.paint(&value.text, colour));
         text.push('\n');
     }
-    output::text(&text)
+    text
 }
 
 /// Lays out rows as lines. Columns are two spaces apart, and no line ends with spaces.

@@ -78,7 +78,8 @@ pub(super) const KEYS: Keys = Keys {
 /// The most bytes of a publication's name: `<publication>_inserts` must fit into the 63 bytes of a Postgres name.
 const LONGEST_PUBLICATION: usize = 55;
 
-pub(super) fn read(section: &Table<'_>) -> Option<Database> {
+/// Reads `[database]`, or one of `[[databases]]` with this slot where it names none.
+pub(super) fn read(section: &Table<'_>, slot_by_default: &str) -> Option<Database> {
     let entered = |value| address(value, section.find("password_command"));
     let source = section
         .need("url", "url = \"${DATABASE_URL}\"")
@@ -89,7 +90,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Database> {
     };
     let or_rowhook = |name: Option<String>| name.unwrap_or_else(|| "rowhook".into());
     Some(Database {
-        slot: or_rowhook(section.find("slot").and_then(slot)),
+        slot: section
+            .find("slot")
+            .and_then(slot)
+            .unwrap_or_else(|| slot_by_default.to_owned()),
         publication: or_rowhook(name(section, "publication", LONGEST_PUBLICATION)),
         schema: or_rowhook(schema(section)),
         unsigned_messages: section

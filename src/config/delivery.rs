@@ -158,6 +158,15 @@ pub(super) const KEYS: Keys = Keys {
 };
 
 /// The defaults of `[delivery]`.
+impl Delivery {
+    /// These settings where so many databases share the memory. Each has a part of its own, so that one whose
+    /// deliveries cannot be parked does not keep the others waiting.
+    pub(super) fn shared_by(mut self, databases: usize) -> Self {
+        self.memory = (self.memory / databases.max(1)).max(MEBIBYTE);
+        self
+    }
+}
+
 impl Default for Delivery {
     fn default() -> Self {
         let schedule = [

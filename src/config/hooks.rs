@@ -13,8 +13,9 @@ use super::{
     bounds::{self, Bound, Exceeded},
     certificate::Tls,
     content,
+    databases::{self, Part},
     delivery::{self, Delivery},
-    events::{Events, expression},
+    events::expression,
     mistake::Location,
     name::Pattern,
     reader::{Keys, Table, Value},
@@ -54,8 +55,25 @@ pub struct FileHook {
     pub filter: Option<Arc<Filter>>,
     /// `[delivery]`, with the hook's own settings in place of those there.
     pub delivery: Delivery,
+    /// The databases whose events it is sent, by their names in `[[databases]]`. Empty: all of the file.
+    pub databases: Vec<String>,
     /// Where the hook stands in hooks.toml.
     pub place: Location,
+}
+
+impl FileHook {
+    /// Whether it hears an event of this database.
+    pub(super) fn is_for(&self, part: &Part) -> bool {
+        let is_named = |name: &String| self.databases.is_empty() || self.databases.contains(name);
+        part.name
+            .as_ref()
+            .is_none_or(|name| is_named(name) && self.events.iter().any(|event| hears(event, part)))
+    }
+}
+
+/// Whether the pattern matches an event of this database, or one of rowhook's own.
+fn hears(pattern: &Pattern, part: &Part) -> bool {
+    pattern.matches_any(&part.events.names) || OWN_EVENTS.iter().any(|event| pattern.matches(event))
 }
 
 /// Shows only the origin of the target, because its path and query may carry a token.
@@ -74,6 +92,7 @@ impl fmt::Debug for FileHook {
             .field("owner", &self.owner)
             .field("filter", &self.filter)
             .field("delivery", &self.delivery)
+            .field("databases", &self.databases)
             .field("place", &self.place)
             .finish()
     }
@@ -82,6 +101,7 @@ impl fmt::Debug for FileHook {
 pub(crate) const KEYS: Keys = Keys {
     known: &[
         "name",
+        "databases",
         "description",
         "events",
         "target",
@@ -117,7 +137,7 @@ pub(crate) const KEYS: Keys = Keys {
 /// Reads `[[hooks]]`. Relative names of PEM files start at `folder`.
 pub(super) fn read(
     value: &Value<'_>,
-    events: &Events,
+    parts: &[Part],
     base: &Delivery,
     folder: &Path,
 ) -> Vec<FileHook> {
@@ -132,7 +152,7 @@ pub(super) fn read(
     let mut names = HashSet::new();
     hooks
         .iter()
-        .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, events, base, folder))
+        .filter_map(|hook| read_one(&hook.table(&KEYS)?, &mut names, parts, base, folder))
         .collect()
 }
 
@@ -140,16 +160,24 @@ pub(super) fn read(
 fn read_one(
     table: &Table<'_>,
     names: &mut HashSet<String>,
-    events: &Events,
+    parts: &[Part],
     base: &Delivery,
     folder: &Path,
 ) -> Option<FileHook> {
     let name = table
         .need("name", "name = \"warehouse\"")
         .and_then(|value| name(value, "hook", names));
+    let databases = table.find("databases");
+    let databases = databases.and_then(|value| databases::named(value, parts));
+    let databases = databases.unwrap_or_default();
+    let is_named = |part: &&Part| {
+        let name = part.name.as_ref();
+        databases.is_empty() || name.is_some_and(|name| databases.contains(name))
+    };
+    let parts: Vec<&Part> = parts.iter().filter(is_named).collect();
     let patterns = table
         .need("events", "events = [\"book.*\"]")
-        .and_then(|value| patterns(value, events));
+        .and_then(|value| patterns(value, &parts));
     let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target(value, base.allow_http));
@@ -181,6 +209,7 @@ fn read_one(
         owner,
         filter,
         delivery,
+        databases,
         place: table.place,
     })
 }
@@ -225,9 +254,9 @@ fn filter(value: &Value<'_>) -> Option<Arc<Filter>> {
     within(value, bounds::FILTER.check(filter.text())).then_some(filter)
 }
 
-fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
+fn patterns(value: &Value<'_>, parts: &[&Part]) -> Option<Vec<Pattern>> {
     let remedy = "a list such as [\"book.*\"]";
-    let patterns = value.list_of(remedy, |value| pattern(value, events))?;
+    let patterns = value.list_of(remedy, |value| pattern(value, parts))?;
     if patterns.is_empty() {
         value.wrong(format!(
             "{} is empty; name events, or write [\"*\"] for all of them",
@@ -237,7 +266,7 @@ fn patterns(value: &Value<'_>, events: &Events) -> Option<Vec<Pattern>> {
     Some(patterns)
 }
 
-fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
+fn pattern(value: &Value<'_>, parts: &[&Part]) -> Option<Pattern> {
     let text = bounded(value, bounds::EVENT)?;
     let Some(pattern) = Pattern::parse(&text) else {
         value.wrong(format!(
@@ -246,10 +275,10 @@ fn pattern(value: &Value<'_>, events: &Events) -> Option<Pattern> {
         ));
         return None;
     };
-    let heard =
-        pattern.matches_any(&events.names) || OWN_EVENTS.iter().any(|event| pattern.matches(event));
-    if !heard && !events.names_unclear {
-        let names = events.names.iter().map(String::as_str);
+    let heard = parts.iter().any(|part| hears(&pattern, part));
+    if !heard && !parts.iter().any(|part| part.events.names_unclear) {
+        let names = parts.iter().flat_map(|part| &part.events.names);
+        let names = names.map(String::as_str);
         let remedy = match nearest(&text, names) {
             Some(near) => format!("did you mean {near:?}?"),
             None => "add one to [events], or remove it here".into(),

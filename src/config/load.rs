@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use toml::de::DeTable;
@@ -10,8 +11,9 @@ use toml::de::DeTable;
 use super::{
     console::{self, Console},
     database::{self, Database},
+    databases::{self, Part},
     delivery::{self, Delivery},
-    events::{self, EventRule, Events},
+    events::{self, EventRule},
     history::{self, History},
     hook_table::{self, HookColumns, HookTable, OwnerExists},
     hooks::{self, FileHook},
@@ -29,6 +31,7 @@ use crate::postgres::TableName;
 const SECTIONS: Keys = Keys {
     known: &[
         "database",
+        "databases",
         "events",
         "tables",
         "hooks",
@@ -44,8 +47,9 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 12] = [
+pub const KEYS: [(&str, &[&str]); 13] = [
     ("database", database::KEYS.known),
+    ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
@@ -59,11 +63,13 @@ pub const KEYS: [(&str, &[&str]); 12] = [
     ("tracing", tracing::KEYS.known),
 ];
 
-/// A whole hooks.toml, checked.
+/// What a hooks.toml says of one database, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The path of the file, as the user wrote it.
     pub path: PathBuf,
+    /// Its name in `[[databases]]`; `None`: it is that of `[database]`, the only one of the file.
+    pub name: Option<String>,
     /// `[database]`
     pub database: Database,
     /// `[events]`, in the order of the file.
@@ -72,7 +78,7 @@ pub struct Config {
     pub tables: Vec<TableRules>,
     /// Tables and their Django models, which `[events]` and `model` in `[tables]` name.
     pub models: Vec<(TableName, Model)>,
-    /// `[[hooks]]`, in the order of the file.
+    /// Those of `[[hooks]]` that hear events of this database, in the order of the file.
     pub hooks: Vec<FileHook>,
     /// `[hook_table]`; `None`: hooks are in rowhook's own table.
     pub hook_table: Option<HookTable>,
@@ -92,6 +98,10 @@ pub struct Config {
     pub tracing: Option<Tracing>,
 }
 
+/// A whole hooks.toml, checked: what it says of each of its databases. One that has been read has one at least.
+#[derive(Debug, Clone)]
+pub struct Databases(Vec<Arc<Config>>);
+
 impl Config {
     /// The table that holds the users' hooks: that of `[hook_table]`, or rowhook's own.
     pub fn hook_columns(&self) -> HookColumns {
@@ -101,6 +111,28 @@ impl Config {
         }
     }
 
+    /// Reads and checks the file at `path`, which has one database. `env` looks up a variable of the environment.
+    ///
+    /// # Errors
+    /// As [`Databases::load`], and when the file has several databases.
+    pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Mistakes> {
+        Databases::load(path, env)?.one(path, None)
+    }
+
+    /// Checks `text`, which has one database. Messages name it by `path`.
+    ///
+    /// # Errors
+    /// As [`Databases::parse`], and when the text has several databases.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Mistakes> {
+        Databases::parse(path, text, env)?.one(path, None)
+    }
+}
+
+impl Databases {
     /// Reads and checks the file at `path`. `env` looks up a variable of the environment.
     ///
     /// # Errors
@@ -121,6 +153,69 @@ impl Config {
     ) -> Result<Self, Mistakes> {
         let read = |file: &Table<'_>| read(path, file);
         parse_text(path, "hooks.toml", text, env, read)
+    }
+
+    /// What the file says of each of its databases, in its order.
+    pub fn all(&self) -> &[Arc<Config>] {
+        &self.0
+    }
+
+    /// The names of `[[databases]]`; none where the file has a `[database]`.
+    pub fn names(&self) -> Vec<&str> {
+        let names = self.0.iter().map(|config| config.name.as_deref());
+        names.flatten().collect()
+    }
+
+    /// Those that a command is about: the one of this name, or all.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn named(&self, path: &Path, name: Option<&str>) -> Result<Vec<Arc<Config>>, Mistakes> {
+        let Some(name) = name else {
+            return Ok(self.0.clone());
+        };
+        let named = self
+            .0
+            .iter()
+            .find(|config| config.name.as_deref() == Some(name));
+        named.map(|config| vec![Arc::clone(config)]).ok_or_else(|| {
+            self.unclear(
+                path,
+                match self.names()[..] {
+                    [] => "has a [database] without a name; leave --database out".to_owned(),
+                    _ => format!("has no database {name:?}; write {}", self.choices()),
+                },
+            )
+        })
+    }
+
+    /// The one that a command is about: that of this name, or the only one.
+    ///
+    /// # Errors
+    /// When there is none of this name, or there are several and none is named.
+    pub fn one(&self, path: &Path, name: Option<&str>) -> Result<Config, Mistakes> {
+        match &self.named(path, name)?[..] {
+            [config] => Ok(Config::clone(config)),
+            _ => Err(self.unclear(
+                path,
+                format!(
+                    "has several databases, and this is about one; write {}",
+                    self.choices()
+                ),
+            )),
+        }
+    }
+
+    fn choices(&self) -> String {
+        let choices = self
+            .names()
+            .into_iter()
+            .map(|name| format!("--database {name}"));
+        choices.collect::<Vec<_>>().join(" or ")
+    }
+
+    fn unclear(&self, path: &Path, text: String) -> Mistakes {
+        Mistakes::new(path, vec![Mistake { place: None, text }])
     }
 }
 
@@ -170,46 +265,49 @@ pub(crate) fn parse_text<T>(
     }
 }
 
-fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
+/// Reads the whole file: what it says of each of its databases, and of all of them.
+fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let folder = path.parent().unwrap_or(Path::new(""));
     file.refuse_unknown(&SECTIONS);
     let section = |name: &str, keys: &Keys| file.find(name).and_then(|value| value.table(keys));
-    let database = file
-        .need("database", "[database] with url = \"${DATABASE_URL}\"")
-        .and_then(|value| value.table(&database::KEYS))
-        .and_then(|section| database::read(&section));
-    let tables = file.find("tables").and_then(|value| value.open_table());
-    let models = tables.as_ref().map(tables::models).unwrap_or_default();
-    let events = file
-        .need("events", "[events] with \"book.added\" = \"book.created\"")
-        .and_then(|value| value.open_table())
-        .map_or_else(Events::unknown, |section| Events::read(&section, models));
-    let hook_section = section("hook_table", &hook_table::KEYS);
-    let hook_table = hook_section.as_ref().and_then(hook_table::read);
-    let of_hooks = hook_table.as_ref().map(|hooks| &hooks.columns.table);
-    let tables = tables.map(|section| tables::read(&section, &events, of_hooks));
+    let parts = match file.find("databases") {
+        Some(databases) => databases::read(file, databases),
+        None => vec![Part::of_file(file)],
+    };
     let delivery = section("delivery", &delivery::KEYS).map(|section| delivery::read(&section));
     let delivery = delivery.unwrap_or_default();
     let hooks = file.find("hooks");
-    let hooks = hooks.map(|value| hooks::read(value, &events, &delivery, folder));
+    let hooks = hooks.map(|value| hooks::read(value, &parts, &delivery, folder));
+    let hooks = hooks.unwrap_or_default();
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
-    let config = Config {
-        path: path.to_owned(),
-        tables: tables.unwrap_or_default(),
-        hooks: hooks.unwrap_or_default(),
-        owner_exists: hook_section.as_ref().and_then(hook_table::owner_exists),
-        hook_table,
-        limits: section("limits", &limits::KEYS)
-            .map(|section| limits::read(&section))
-            .unwrap_or_default(),
-        history: history.unwrap_or_default(),
-        server: section("server", &server::KEYS).and_then(|section| server::read(&section)),
-        console: section("console", &console::KEYS).and_then(|section| console::read(&section)),
-        tracing: section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section)),
-        events: events.rules,
-        models: events.models,
-        delivery,
-        database: database?,
-    };
-    Some(config)
+    let history = history.unwrap_or_default();
+    let limits = section("limits", &limits::KEYS).map(|section| limits::read(&section));
+    let limits = limits.unwrap_or_default();
+    let server = section("server", &server::KEYS).and_then(|section| server::read(&section));
+    let console = section("console", &console::KEYS).and_then(|section| console::read(&section));
+    let tracing = section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section));
+    let delivery = delivery.shared_by(parts.len());
+    let configs = parts.into_iter().map(|part| {
+        let heard = |hook: &&FileHook| hook.is_for(&part);
+        Some(Config {
+            path: path.to_owned(),
+            hooks: hooks.iter().filter(heard).cloned().collect(),
+            name: part.name,
+            database: part.database?,
+            events: part.events.rules,
+            models: part.events.models,
+            tables: part.tables,
+            hook_table: part.hook_table,
+            owner_exists: part.owner_exists,
+            limits,
+            delivery: delivery.clone(),
+            history,
+            server: server.clone(),
+            console: console.clone(),
+            tracing: tracing.clone(),
+        })
+    });
+    let configs: Option<Vec<Config>> = configs.collect();
+    let configs = configs?.into_iter().map(Arc::new).collect();
+    Some(Databases(configs))
 }

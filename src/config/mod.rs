@@ -1,8 +1,9 @@
 //! The configuration in hooks.toml, as checked types.
 //!
-//! A [`Config`] holds what was parsed and checked: addresses, expressions, templates, queries, and the targets, headers
-//! and signers of hooks. Nothing after this module parses a key again. What only the database can tell (does the table
-//! exist, does the filter fit its columns) is checked against it by `rowhook check` and at the start of `rowhook run`.
+//! A [`Config`] holds what was parsed and checked of one database: addresses, expressions, templates, queries, and the
+//! targets, headers and signers of hooks. Nothing after this module parses a key again. What only the database can tell
+//! (does the table exist, does the filter fit its columns) is checked against it by `rowhook check` and at the start of
+//! `rowhook run`. Sections that are not of one database, such as `[server]`, stand in the [`Config`] of each.
 
 pub(crate) mod access;
 mod batch;
@@ -11,6 +12,7 @@ pub mod certificate;
 mod console;
 pub mod content;
 mod database;
+mod databases;
 mod delivery;
 mod environment;
 mod events;
@@ -46,7 +48,7 @@ pub use self::{
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
     limits::Limits,
-    load::{Config, KEYS},
+    load::{Config, Databases, KEYS},
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,

@@ -1,10 +1,12 @@
 //! The admin console: `psql -p 6432 rowhook` connects to rowhook itself, as it does to PgBouncer.
 //!
 //! It speaks Postgres' wire protocol, and understands a handful of commands instead of SQL. It is off unless it is
-//! configured, listens on this host alone, and asks for a password.
+//! configured, listens on this host alone, and asks for a password. Where hooks.toml has `[[databases]]`, the database
+//! that a session names is the one that it is about.
 
 mod answers;
 mod command;
+mod databases;
 mod session;
 mod wire;
 
@@ -14,8 +16,8 @@ use anyhow::{Context, Result};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::{answers::Answers, wire::Handlers};
-use crate::{config::Config, files, listen, secret::Secret, server::Handles};
+use self::{databases::Databases, wire::Handlers};
+use crate::{files, listen, secret::Secret, server::Served};
 
 /// The most sessions that are open at a time, if there are files enough.
 const MAX_SESSIONS: usize = 20;
@@ -33,9 +35,11 @@ impl Console {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn start(config: &Arc<Config>, handles: &Handles) -> Result<Self> {
+    pub async fn start(databases: &[Served]) -> Result<Self> {
         let stop = CancellationToken::new();
-        let Some(console) = &config.console else {
+        // It is the same for all databases.
+        let console = databases.first();
+        let Some(console) = console.and_then(|served| served.config.console.as_ref()) else {
             return Ok(Self { stop, task: None });
         };
         let listener = TcpListener::bind(console.listen).await;
@@ -43,7 +47,7 @@ impl Console {
             .with_context(|| format!("listen on {}, as [console] listen says", console.listen))?;
         let bound: SocketAddr = listener.local_addr().context("read the address")?;
         tracing::info!(console = %bound, "listening for psql");
-        let answers = Arc::new(Answers::new(Arc::clone(config), handles.clone()));
+        let answers = Arc::new(Databases::new(databases));
         let accepting = accept(listener, answers, console.password.clone(), stop.clone());
         let task = tokio::spawn(accepting);
         Ok(Self {
@@ -56,9 +60,9 @@ impl Console {
     ///
     /// # Errors
     /// As [`Self::start`]; then nothing listens.
-    pub async fn reload(&mut self, config: &Arc<Config>, handles: &Handles) -> Result<()> {
+    pub async fn reload(&mut self, databases: &[Served]) -> Result<()> {
         self.stop().await;
-        *self = Self::start(config, handles).await?;
+        *self = Self::start(databases).await?;
         Ok(())
     }
 
@@ -75,7 +79,7 @@ impl Console {
 /// Serves sessions until `stop`.
 async fn accept(
     listener: TcpListener,
-    answers: Arc<Answers>,
+    answers: Arc<Databases>,
     password: Secret,
     stop: CancellationToken,
 ) {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::{Sink, stream};
 use pgwire::{
     api::{
-        ClientInfo, ClientPortalStore, PgWireServerHandlers, Type,
+        ClientInfo, ClientPortalStore, METADATA_DATABASE, PgWireServerHandlers, Type,
         auth::{
             AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler,
             sasl::{
@@ -28,7 +28,7 @@ use pgwire::{
     messages::PgWireBackendMessage,
 };
 
-use super::{answers::Answers, command::Command};
+use super::{command::Command, databases::Databases};
 use crate::secret::Secret;
 
 /// SQLSTATE `internal_error`.
@@ -46,7 +46,7 @@ pub(super) struct Handlers {
 
 /// Runs the queries of a session.
 pub(super) struct Queries {
-    answers: Arc<Answers>,
+    answers: Arc<Databases>,
     parser: Arc<NoopQueryParser>,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct Queries {
 struct StoredPassword(Secret);
 
 impl Handlers {
-    pub(super) fn new(answers: Arc<Answers>, password: Secret) -> Self {
+    pub(super) fn new(answers: Arc<Databases>, password: Secret) -> Self {
         Self {
             queries: Arc::new(Queries {
                 answers,
@@ -102,11 +102,14 @@ impl Queries {
     /// Runs one command. `format` says how the client wants each column.
     async fn respond(
         &self,
+        client: &impl ClientInfo,
         text: &str,
         format: impl Fn(usize) -> FieldFormat,
     ) -> PgWireResult<Response> {
         let command = parse(text)?;
-        let rows = self.answers.answer(&command).await;
+        let named = client.metadata().get(METADATA_DATABASE);
+        let answer = self.answers.answer(named.map(String::as_str), &command);
+        let rows = answer.await;
         let rows = rows.map_err(|error| user_error(INTERNAL_ERROR, format!("{error:#}")))?;
         if command.columns().is_empty() {
             return Ok(Response::Execution(Tag::new(command.tag())));
@@ -144,7 +147,7 @@ fn fields(command: &Command, format: impl Fn(usize) -> FieldFormat) -> Vec<Field
 
 #[async_trait]
 impl SimpleQueryHandler for Queries {
-    async fn do_query<C>(&self, _client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: Debug,
@@ -153,7 +156,7 @@ impl SimpleQueryHandler for Queries {
         let mut responses = Vec::new();
         let commands = query.split(';').filter(|text| !text.trim().is_empty());
         for command in commands {
-            responses.push(self.respond(command, |_| FieldFormat::Text).await?);
+            responses.push(self.respond(client, command, |_| FieldFormat::Text).await?);
         }
         Ok(responses)
     }
@@ -202,7 +205,7 @@ impl ExtendedQueryHandler for Queries {
 
     async fn do_query<C>(
         &self,
-        _client: &mut C,
+        client: &mut C,
         portal: &Portal<Self::Statement>,
         _max_rows: usize,
     ) -> PgWireResult<Response>
@@ -213,6 +216,7 @@ impl ExtendedQueryHandler for Queries {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let format = |at| portal.result_column_format.format_for(at);
-        self.respond(&portal.statement.statement, format).await
+        let text = &portal.statement.statement;
+        self.respond(client, text, format).await
     }
 }

@@ -43,6 +43,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
+use tracing::Instrument;
 
 use self::{context::Context, failure_streak::FailureStreak, gate::Gate, pace::Pace};
 use crate::{
@@ -263,7 +264,8 @@ impl Courier {
             self.wake.notify_one();
         } else if !idle {
             state.running = true;
-            self.context.tasks.spawn(Arc::clone(self).run());
+            let task = Arc::clone(self).run().in_current_span();
+            self.context.tasks.spawn(task);
         }
     }
 

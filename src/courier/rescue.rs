@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use tracing::Instrument;
 
 use super::{
     Courier,
@@ -61,9 +62,8 @@ impl Courier {
             state.endpoint = None;
         }
         let (context, id) = (Arc::clone(&self.context), self.id.clone());
-        self.context
-            .tasks
-            .spawn(async move { context.store.note_panic(&id, &reason).await });
+        let noting = async move { context.store.note_panic(&id, &reason).await };
+        self.context.tasks.spawn(noting.in_current_span());
     }
 
     /// Parks all that a round holds, and makes due again what it has claimed. What is being sent comes first, because

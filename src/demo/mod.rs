@@ -19,6 +19,7 @@ use crate::{
     journal::Journal,
     postgres::{address::Address, connect::session},
     run,
+    send::Sender,
     setup::{self, LockPolicy},
 };
 
@@ -78,9 +79,9 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         meters: Arc::default(),
         health: Arc::default(),
         stop: detach.clone(),
-        understudy: None,
+        sender: Sender::new(&config.delivery)?,
     };
-    let sidecar = async { run::run(&config, options).await.context("rowhook run") };
+    let sidecar = async { run::run(&config, &options).await.context("rowhook run") };
     let story = async {
         let changes = trade(&shop, closing_time(args.seconds, &stop)).await;
         detach.cancel();

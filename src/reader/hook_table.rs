@@ -8,6 +8,7 @@ use std::{
 use anyhow::Result;
 use tokio::time::Instant;
 use tokio_postgres::Client;
+use tracing::Instrument;
 
 use super::{
     Reader,
@@ -220,9 +221,8 @@ impl Reader {
         };
         if invalid != was_invalid || self.context.store.is_noted_invalid(&id) {
             let context = Arc::clone(&self.context);
-            self.context
-                .tasks
-                .spawn(async move { context.store.mark_invalid(&id, invalid.as_deref()).await });
+            let marking = async move { context.store.mark_invalid(&id, invalid.as_deref()).await };
+            self.context.tasks.spawn(marking.in_current_span());
         }
     }
 
@@ -244,9 +244,8 @@ impl Reader {
         self.drop_hook(id);
         if self.context.store.is_noted_invalid(id) {
             let (context, id) = (Arc::clone(&self.context), id.clone());
-            self.context
-                .tasks
-                .spawn(async move { context.store.forget_invalid(&id).await });
+            let forgetting = async move { context.store.forget_invalid(&id).await };
+            self.context.tasks.spawn(forgetting.in_current_span());
         }
     }
 

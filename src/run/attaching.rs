@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::timeout};
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{
     context::SessionContext,
@@ -400,7 +401,7 @@ impl Loaded {
         Self {
             numbering: numbering(context.config, identity),
             identity: identity.clone(),
-            _historian: AbortOnDropHandle::new(tokio::spawn(writing)),
+            _historian: AbortOnDropHandle::new(tokio::spawn(writing.in_current_span())),
         }
     }
 }

@@ -29,6 +29,8 @@ struct State {
     link: Link,
     /// Nothing has been confirmed for long although there is much to confirm.
     stalled: bool,
+    /// Why a person must act before this database is followed again.
+    set_aside: Option<String>,
     slot: Option<Slot>,
     /// Where the WAL ended each time the slot was read, and when that was. Ends that have been confirmed are dropped.
     ends: VecDeque<(Lsn, Instant)>,
@@ -72,6 +74,8 @@ pub struct Now {
     pub link: Link,
     /// Nothing has been confirmed for long although there is much to confirm.
     pub stalled: bool,
+    /// Why a person must act before the database is followed again.
+    pub set_aside: Option<String>,
     /// Bytes of WAL that are not confirmed; `None`: not known.
     pub lag_bytes: Option<i64>,
     /// How long ago the oldest WAL was written that is not confirmed.
@@ -99,7 +103,21 @@ impl Health {
 
     /// Sets how rowhook is connected.
     pub fn set_link(&self, link: Link) {
-        self.state().link = link;
+        let mut state = self.state();
+        state.link = link;
+        if link != Link::Down {
+            state.set_aside = None;
+        }
+    }
+
+    /// Records that a person must act before this database is followed again. Over when it is attached, or stands by.
+    pub fn set_aside(&self, reason: &str) {
+        self.state().set_aside = Some(reason.to_owned());
+    }
+
+    /// Whether a person must act before this database is followed again.
+    pub fn is_set_aside(&self) -> bool {
+        self.state().set_aside.is_some()
     }
 
     /// Records the state of the slot. `stalled`: nothing has been confirmed for long although there is much to confirm.
@@ -131,6 +149,7 @@ impl Health {
         Now {
             link: state.link,
             stalled: state.stalled,
+            set_aside: state.set_aside.clone(),
             lag_bytes: slot.and_then(|slot| slot.lag),
             lag: oldest.unwrap_or_default(),
             safe_wal_bytes: slot.and_then(|slot| slot.safe_wal_size),

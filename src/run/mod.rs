@@ -5,6 +5,7 @@
 mod attaching;
 mod context;
 mod control;
+pub mod fleet;
 mod following;
 pub mod health;
 mod held;
@@ -25,6 +26,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
+use tracing::Instrument;
 
 use self::{
     attaching::Attaching,
@@ -45,7 +47,7 @@ use crate::{
     panics::caught,
     postgres::{Lsn, stream::Stream},
     reader::Reader,
-    send::{Sender, Understudy, guard::Guard},
+    send::{Sender, guard::Guard},
     store::{Holder, Store},
     trace::Traces,
 };
@@ -68,17 +70,17 @@ pub struct Options {
     /// Cancelled when it is time to stop. Then nothing more is read, requests in flight are finished within the grace
     /// period, and what is settled is confirmed.
     pub stop: CancellationToken,
-    /// Hears all requests in place of their targets; `None`: they are sent.
-    pub understudy: Option<Understudy>,
+    /// Makes the requests.
+    pub sender: Sender,
 }
 
 /// Runs until `options.stop` is cancelled.
 ///
 /// # Errors
 /// When a person must act first; the message says what to do.
-pub async fn run(config: &Config, options: Options) -> Result<()> {
+pub async fn run(config: &Config, options: &Options) -> Result<()> {
     let mut panics = 0;
-    while let Some(why) = run_once(config, &options).await? {
+    while let Some(why) = run_once(config, options).await? {
         panics = if why == Superseded::Panicked {
             panics + 1
         } else {
@@ -125,11 +127,11 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     };
     let address = config.database.address.clone();
     let (store, writer) = Store::open(address, config, holder);
-    let writer = tokio::spawn(writer);
+    let writer = tokio::spawn(writer.in_current_span());
     let shared = Arc::new(courier_context(config, options, store)?);
     let sending = shared.traces.clone().map(|traces| {
         let sending = async move { traces.keep_sending().await };
-        AbortOnDropHandle::new(tokio::spawn(sending))
+        AbortOnDropHandle::new(tokio::spawn(sending.in_current_span()))
     });
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
@@ -243,7 +245,7 @@ fn courier_context(
     let meters = &options.meters;
     Ok(courier::context::Context {
         traces: traces(config, meters)?,
-        sender: Sender::new(&config.delivery)?.heard_by(options.understudy.clone()),
+        sender: options.sender.clone(),
         store,
         memory: MemoryBudget::new(config.delivery.memory),
         gates: SharedGates::new(&config.limits),

@@ -28,12 +28,12 @@ use crate::{
 /// How long a request waits for a session with the database.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The parts of a running rowhook that the server and the console read and switch.
+/// The parts of a running rowhook that the server and the console read and switch, for one database.
 #[derive(Clone)]
 pub struct Handles {
     /// What happens to events and deliveries.
     pub journal: Journal,
-    /// The counters and gauges of this process.
+    /// The counters and gauges.
     pub meters: Arc<Meters>,
     /// How rowhook is attached to the stream.
     pub health: Arc<Health>,
@@ -67,11 +67,12 @@ impl Generation {
     /// Derives everything from a configuration.
     ///
     /// # Errors
-    /// When the keys that JWTs are verified with, or the system's certificates, cannot be read.
+    /// When the keys that JWTs are verified with cannot be read.
     pub(super) fn build(
         config: &Arc<Config>,
         server: &config::Server,
         handles: &Handles,
+        sender: &Sender,
     ) -> Result<Self> {
         let jwt = server.jwt.as_ref().map(Verifier::new).transpose();
         let token = server.admin_token.as_ref();
@@ -85,9 +86,15 @@ impl Generation {
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
             server: server.clone(),
             handles: handles.clone(),
-            sender: Sender::new(&config.delivery)?,
+            sender: sender.clone(),
             pool: AdminPool::new(config),
         })
+    }
+
+    /// What the addresses of this database begin with: `/databases/NAME`, or nothing for that of `[database]`.
+    pub(super) fn root(&self) -> String {
+        let name = self.config.name.as_ref();
+        name.map_or_else(String::new, |name| format!("/databases/{name}"))
     }
 
     /// Borrows a connection to the database for a few queries, out of the share of `caller`. To be given back before

@@ -15,8 +15,14 @@ use crate::config::FileHook;
 
 /// `GET /.well-known/webhook-keys`, for everyone.
 pub(super) async fn serve(State(state): State<Arc<AppState>>) -> impl IntoResponse {
-    let generation = state.current();
-    let keys = key_set(&generation.config.hooks, SystemTime::now());
+    of_all(&[state])
+}
+
+/// The keys of several databases.
+pub(super) fn of_all(databases: &[Arc<AppState>]) -> impl IntoResponse + use<> {
+    let generations: Vec<_> = databases.iter().map(|state| state.current()).collect();
+    let hooks = generations.iter().flat_map(|one| &one.config.hooks);
+    let keys = key_set(hooks, SystemTime::now());
     let headers = [
         (header::CONTENT_TYPE, "application/jwk-set+json"),
         // A key that replaces another is there before long, and the other one signs beside it until then.
@@ -26,8 +32,8 @@ pub(super) async fn serve(State(state): State<Arc<AppState>>) -> impl IntoRespon
 }
 
 /// The keys of these hooks, each once.
-fn key_set(hooks: &[FileHook], at: SystemTime) -> Value {
-    let signers = hooks.iter().filter_map(|hook| hook.signer.as_ref());
+fn key_set<'a>(hooks: impl Iterator<Item = &'a FileHook>, at: SystemTime) -> Value {
+    let signers = hooks.filter_map(|hook| hook.signer.as_ref());
     let mut keys: Vec<[u8; 32]> = signers.flat_map(|signer| signer.public_keys(at)).collect();
     keys.sort_unstable();
     keys.dedup();

@@ -10,12 +10,15 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use tokio::time::Instant;
+use futures_util::future::join_all;
+use indexmap::{IndexMap, map::Entry};
+use tokio::time::{Instant, timeout};
 
-use super::state::AppState;
+use super::{generation::Handles, state::AppState};
 use crate::{
     manage::status::Status,
     meters::{Histogram, Meters},
@@ -25,33 +28,73 @@ use crate::{
 /// `GET /metrics`: what this process counts and, where the database can be reached, what its tables hold.
 pub(super) async fn metrics(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     let generation = state.current();
-    let mut text = render(&process_metrics(
-        &generation.handles.meters,
-        &generation.handles.health,
-    ));
-    text.push_str(&of_tables(&state, Instant::now()).await);
+    let Handles { meters, health, .. } = &generation.handles;
+    let mut metrics = process_metrics(meters, health);
+    metrics.extend(of_tables(&state, Instant::now()).await);
+    as_text(&metrics)
+}
+
+/// For how long one of several databases is asked what its tables hold. Less than a scraper waits, so that one which
+/// does not answer does not take the metrics of the others along.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `GET /metrics` where there are several databases: the same of each, with its name as the label `database`.
+pub(super) async fn of_all(databases: &[Arc<AppState>]) -> impl IntoResponse + use<> {
+    let now = Instant::now();
+    let asked = databases.iter().map(|state| async move {
+        let told = timeout(PATIENCE, of_tables(state, now)).await;
+        told.unwrap_or_default()
+    });
+    let tables = join_all(asked).await;
+    let each = databases.iter().zip(tables).map(|(state, tables)| {
+        let generation = state.current();
+        let Handles { meters, health, .. } = &generation.handles;
+        let mut metrics = process_metrics(meters, health);
+        metrics.extend(tables);
+        (state.name(), metrics)
+    });
+    as_text(&together(each))
+}
+
+/// The metrics of all databases, each with all of its samples.
+fn together(each: impl IntoIterator<Item = (String, Vec<Metric>)>) -> Vec<Metric> {
+    let mut together: IndexMap<&'static str, Metric> = IndexMap::new();
+    for (database, metrics) in each {
+        for mut metric in metrics {
+            for sample in &mut metric.samples {
+                sample.labels.insert(0, ("database", database.clone()));
+            }
+            match together.entry(metric.name) {
+                Entry::Vacant(entry) => _ = entry.insert(metric),
+                Entry::Occupied(entry) => entry.into_mut().samples.append(&mut metric.samples),
+            }
+        }
+    }
+    together.into_values().collect()
+}
+
+fn as_text(metrics: &[Metric]) -> impl IntoResponse + use<> {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], text)
+    ([(header::CONTENT_TYPE, kind)], render(metrics))
 }
 
 /// What the tables hold, as they were at this moment or later; nothing where the database cannot be asked. All who ask
 /// at the same time get one answer, so that they never take more than one session.
-async fn of_tables(state: &AppState, asked: Instant) -> String {
-    let mut last = state.table_metrics.lock().await;
-    if let Some((begun, text)) = &*last
-        && *begun >= asked
-    {
-        return text.clone();
+async fn of_tables(state: &AppState, asked: Instant) -> Vec<Metric> {
+    let mut last = state.table_status.lock().await;
+    match &*last {
+        Some((begun, _)) if *begun >= asked => {}
+        _ => {
+            let begun = Instant::now();
+            let status = match state.current().admin("metrics").await {
+                Ok(admin) => admin.status().await.ok(),
+                Err(_) => None,
+            };
+            *last = Some((begun, status));
+        }
     }
-    let begun = Instant::now();
-    let mut text = String::new();
-    if let Ok(admin) = state.current().admin("metrics").await
-        && let Ok(status) = admin.status().await
-    {
-        text = render(&table_metrics(&status));
-    }
-    *last = Some((begun, text.clone()));
-    text
+    let status = last.as_ref().and_then(|(_, status)| status.as_ref());
+    status.map(table_metrics).unwrap_or_default()
 }
 
 fn process_metrics(meters: &Meters, health: &Health) -> Vec<Metric> {
@@ -285,7 +328,7 @@ struct Metric {
 struct Sample {
     /// What a histogram adds to the metric's name; empty for other types.
     suffix: &'static str,
-    label: Option<(&'static str, String)>,
+    labels: Vec<(&'static str, String)>,
     value: String,
 }
 
@@ -313,7 +356,7 @@ fn counter(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metr
 fn value(value: impl Display) -> Vec<Sample> {
     vec![Sample {
         suffix: "",
-        label: None,
+        labels: Vec::new(),
         value: value.to_string(),
     }]
 }
@@ -322,7 +365,7 @@ fn value(value: impl Display) -> Vec<Sample> {
 fn labels<const N: usize>(label: &'static str, samples: [(&str, impl Display); N]) -> Vec<Sample> {
     let samples = samples.into_iter().map(|(of, value)| Sample {
         suffix: "",
-        label: Some((label, of.to_owned())),
+        labels: vec![(label, of.to_owned())],
         value: value.to_string(),
     });
     samples.collect()
@@ -338,14 +381,14 @@ fn buckets(histogram: &Histogram) -> Vec<Sample> {
     let mut samples: Vec<Sample> = bounds
         .map(|(bound, below)| Sample {
             suffix: "_bucket",
-            label: Some(("le", bound)),
+            labels: vec![("le", bound)],
             value: below.to_string(),
         })
         .collect();
     for (suffix, value) in [("_sum", seconds.to_string()), ("_count", count.to_string())] {
         samples.push(Sample {
             suffix,
-            label: None,
+            labels: Vec::new(),
             value,
         });
     }
@@ -377,15 +420,17 @@ impl Display for Metric {
         writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
         for Sample {
             suffix,
-            label,
+            labels,
             value,
         } in samples
         {
-            write!(f, "{name}{suffix}")?;
-            if let Some((label, of)) = label {
-                write!(f, "{{{label}=\"{}\"}}", escaped(of))?;
+            let labels = labels.iter();
+            let labels = labels.map(|(label, of)| format!("{label}=\"{}\"", escaped(of)));
+            let labels: Vec<String> = labels.collect();
+            match &labels[..] {
+                [] => writeln!(f, "{name}{suffix} {value}")?,
+                labels => writeln!(f, "{name}{suffix}{{{}}} {value}", labels.join(","))?,
             }
-            writeln!(f, " {value}")?;
         }
         Ok(())
     }
@@ -393,8 +438,6 @@ impl Display for Metric {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         delivery::{ledger::Ledger, memory_budget::MemoryBudget},
@@ -420,6 +463,30 @@ mod tests {
                 .starts_with(r#"rowhook_oldest_unsettled_seconds{hook="a\"b\\c\nd"} 9"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn several_databases_share_the_lines_that_name_a_metric() {
+        let of = |attached: i64, outcome: i64| {
+            vec![
+                gauge("a", "Attached.", value(attached)),
+                counter("b", "Attempts.", labels("outcome", [("failed", outcome)])),
+            ]
+        };
+        let both = [
+            ("shop".to_owned(), of(1, 2)),
+            ("stock".to_owned(), of(0, 3)),
+        ];
+        insta::assert_snapshot!(render(&together(both)), @r#"
+        # HELP a Attached.
+        # TYPE a gauge
+        a{database="shop"} 1
+        a{database="stock"} 0
+        # HELP b Attempts.
+        # TYPE b counter
+        b{database="shop",outcome="failed"} 2
+        b{database="stock",outcome="failed"} 3
+        "#);
     }
 
     #[test]

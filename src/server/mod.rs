@@ -18,21 +18,23 @@ mod pool;
 mod problem;
 mod rate_limit;
 mod request;
+mod routes;
 mod samples;
 mod sessions;
+mod site;
 mod state;
 mod visitor;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::{Router, extract::Request, http::Uri, middleware, routing::get};
+use axum::{Router, extract::Request, http::Uri, middleware};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::generation::Handles;
-use self::{generation::Generation, state::AppState};
-use crate::{config::Config, listen::http::serve};
+use self::{generation::Generation, site::Site};
+use crate::{config::Config, listen::http::serve, send::Sender};
 
 /// How long stopping waits for requests that are being answered.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,15 +42,23 @@ const GRACE: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server, listening or not as the configuration has it.
+#[derive(Default)]
 pub struct Server {
     running: Option<Running>,
-    handles: Handles,
+}
+
+/// A database that is served.
+pub struct Served {
+    /// What hooks.toml says of it.
+    pub config: Arc<Config>,
+    /// What of a running rowhook is about it.
+    pub handles: Handles,
 }
 
 /// A listening server.
 struct Running {
     address: SocketAddr,
-    state: Arc<AppState>,
+    site: Arc<Site>,
     task: JoinHandle<()>,
 }
 
@@ -57,12 +67,9 @@ impl Server {
     ///
     /// # Errors
     /// When the address is taken, or the keys that JWTs are verified with cannot be read.
-    pub async fn start(config: &Arc<Config>, handles: &Handles) -> Result<Self> {
-        let mut server = Self {
-            running: None,
-            handles: handles.clone(),
-        };
-        server.reload(config).await?;
+    pub async fn start(databases: &[Served]) -> Result<Self> {
+        let mut server = Self::default();
+        server.reload(databases).await?;
         Ok(server)
     }
 
@@ -70,20 +77,27 @@ impl Server {
     ///
     /// # Errors
     /// As for [`Self::start`]; everything then stays as it was.
-    pub async fn reload(&mut self, config: &Arc<Config>) -> Result<()> {
-        let Some(wanted) = &config.server else {
+    pub async fn reload(&mut self, databases: &[Served]) -> Result<()> {
+        // What is not of one database is the same for all.
+        let shared = databases.first().map(|served| &served.config);
+        let wanted = shared.and_then(|config| Some((config, config.server.as_ref()?)));
+        let Some((config, wanted)) = wanted else {
             if let Some(running) = self.running.take() {
                 running.stop().await;
             }
             return Ok(());
         };
-        let generation = Generation::build(config, wanted, &self.handles)?;
+        let sender = Sender::new(&config.delivery)?;
+        let generation =
+            |Served { config, handles }: &_| Generation::build(config, wanted, handles, &sender);
+        let generations: Vec<Generation> =
+            databases.iter().map(generation).collect::<Result<_>>()?;
         match &self.running {
             Some(running) if running.address == wanted.listen => {
-                running.state.replace(generation);
+                running.site.replace(generations);
             }
             _ => {
-                let next = Running::start(wanted.listen, generation).await?;
+                let next = Running::start(wanted.listen, generations).await?;
                 if let Some(old) = self.running.replace(next) {
                     old.stop().await;
                 }
@@ -101,48 +115,38 @@ impl Server {
 }
 
 impl Running {
-    async fn start(address: SocketAddr, generation: Generation) -> Result<Self> {
+    async fn start(address: SocketAddr, generations: Vec<Generation>) -> Result<Self> {
         let listener = TcpListener::bind(address).await;
         let listener =
             listener.with_context(|| format!("listen on {address}, as [server] listen says"))?;
         let bound = listener.local_addr().context("read the address")?;
         tracing::info!(address = %bound, "listening");
         let stop = CancellationToken::new();
-        let state = Arc::new(AppState::new(generation, stop.clone()));
-        tokio::spawn(take_samples(Arc::clone(&state)));
-        let routes = router(&state);
+        let site = Arc::new(Site::new(stop.clone()));
+        site.replace(generations);
+        let routes = router(&site);
         let task = tokio::spawn(serve(listener, routes, Some(BODY_TIMEOUT), stop, GRACE));
         Ok(Self {
             address,
-            state,
+            site,
             task,
         })
     }
 
     async fn stop(self) {
-        self.state.stop.cancel();
+        self.site.stop.cancel();
         // It ends within the grace period, and there is nobody to report a panic of it to.
         let _ = self.task.await;
     }
 }
 
-/// Takes the samples of the page's charts until the server stops.
-async fn take_samples(state: Arc<AppState>) {
-    let mut ticks = tokio::time::interval(samples::INTERVAL);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => state.samples.take(&state.current().handles.meters),
-            () = state.stop.cancelled() => return,
-        }
-    }
-}
-
 /// The routes of everything that is served. A slash at the end of an address makes no difference.
-fn router(state: &Arc<AppState>) -> Router {
+fn router(site: &Arc<Site>) -> Router {
     // The address has to be another one before its route is looked for, so the routes stand behind the middleware.
     Router::new()
-        .fallback_service(routes(state))
+        .fallback(site::answer)
         .layer(middleware::map_request(without_last_slash))
+        .with_state(Arc::clone(site))
 }
 
 async fn without_last_slash(mut request: Request) -> Request {
@@ -157,29 +161,4 @@ async fn without_last_slash(mut request: Request) -> Request {
         }
     }
     request
-}
-
-fn routes(state: &Arc<AppState>) -> Router {
-    Router::new()
-        .merge(api::router(state))
-        .merge(page::router(state))
-        .route("/metrics", get(metrics::metrics))
-        .route("/.well-known/webhook-keys", get(keys::serve))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .fallback(problem::not_found)
-        .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(state),
-            cors::cors,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(state),
-            panics::catch,
-        ))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(state),
-            visitor::recognize,
-        ))
-        .with_state(Arc::clone(state))
 }

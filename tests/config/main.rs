@@ -9,6 +9,7 @@
 
 mod conditions;
 mod damage;
+mod databases;
 mod file;
 mod manual;
 mod mistakes;

@@ -55,6 +55,7 @@ mod restarts;
 mod row_security;
 mod rows;
 mod sessions;
+mod several_databases;
 mod shaping;
 mod signed_messages;
 mod signing;

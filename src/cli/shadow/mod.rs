@@ -30,7 +30,7 @@ use crate::{
         self,
         health::{Health, Link},
     },
-    send::Understudy,
+    send::{self, Understudy},
     setup::{LockPolicy, teardown::teardown},
 };
 
@@ -85,25 +85,26 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     let serving = tokio::spawn(serving);
     let health = Arc::new(Health::default());
     let detach = CancellationToken::new();
+    let understudy = Understudy::new(move |target, body| {
+        let heard = Heard {
+            at: Instant::now(),
+            target: Some(target.display().to_owned()),
+            body,
+        };
+        // Nobody hears it any more at the end.
+        let _ = say.send(heard);
+    });
     let options = run::Options {
         setup: true,
         journal: Journal::default(),
         meters: Arc::default(),
         health: Arc::clone(&health),
         stop: detach.clone(),
-        understudy: Some(Understudy::new(move |target, body| {
-            let heard = Heard {
-                at: Instant::now(),
-                target: Some(target.display().to_owned()),
-                body,
-            };
-            // Nobody hears it any more at the end.
-            let _ = say.send(heard);
-        })),
+        sender: send::Sender::new(&config.delivery)?.heard_by(Some(understudy)),
     };
     let mut comparison = Comparison::new(args.window);
     let ran = {
-        let mut running = pin!(run::run(&config, options));
+        let mut running = pin!(run::run(&config, &options));
         let mut looks = tokio::time::interval(LOOK);
         let mut ending: Option<Instant> = None;
         loop {

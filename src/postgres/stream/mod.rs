@@ -11,6 +11,7 @@ use std::{collections::VecDeque, time::Duration};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use self::{
     feed::{Feed, Handle},
@@ -172,7 +173,7 @@ impl Stream {
         let (feed, handle) = Feed::new(socket, unread);
         let stream = Self {
             handle,
-            feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
+            feed: AbortOnDropHandle::new(tokio::spawn(feed.run().in_current_span())),
             slot: subscription.slot.clone(),
             unread: VecDeque::new(),
             whole: true,

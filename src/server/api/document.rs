@@ -1,11 +1,13 @@
 //! The OpenAPI document of the API.
 
-use axum::{http::header, response::IntoResponse};
+use std::sync::Arc;
+
+use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{backfills, deliveries, events, hooks, status, tokens};
-use crate::server::problem::Problem;
+use crate::server::{problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -102,10 +104,15 @@ pub fn document() -> Value {
     document
 }
 
-/// `GET /api/openapi.json`.
-pub(super) async fn serve() -> impl IntoResponse {
+/// `GET /api/openapi.json`. Where there are several databases, it says where the API of this one begins.
+pub(super) async fn serve(State(state): State<Arc<AppState>>) -> impl IntoResponse {
+    let mut document = document();
+    let root = state.root();
+    if !root.is_empty() {
+        document["servers"] = json!([{"url": root}]);
+    }
     (
         [(header::CONTENT_TYPE, "application/json")],
-        document().to_string(),
+        document.to_string(),
     )
 }

@@ -58,7 +58,8 @@ pub(super) async fn add(
     let made = admin.add_hook(caller.actor(), new).await?;
     let id =
         percent_encoding::utf8_percent_encode(&made.hook.id, percent_encoding::NON_ALPHANUMERIC);
-    let location = HeaderValue::try_from(format!("/api/hooks/{id}"))
+    let root = caller.generation.root();
+    let location = HeaderValue::try_from(format!("{root}/api/hooks/{id}"))
         .map_err(|error| Problem::unavailable(&error.into()))?;
     Ok((
         StatusCode::CREATED,

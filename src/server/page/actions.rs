@@ -22,6 +22,7 @@ const REPLAY_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// How an action answers: with a page, or with a redirect to one.
 enum Outcome {
     Page(&'static str, Value),
+    /// The path below the root of the database.
     Redirect(String),
 }
 
@@ -36,7 +37,10 @@ impl Outcome {
 fn respond(user: &User, outcome: Result<Outcome, Problem>) -> Response {
     match outcome {
         Ok(Outcome::Page(name, values)) => user.page(name, "hooks", values),
-        Ok(Outcome::Redirect(path)) => Redirect::to(&path).into_response(),
+        Ok(Outcome::Redirect(path)) => {
+            let root = user.caller.generation.root();
+            Redirect::to(&format!("{root}{path}")).into_response()
+        }
         Err(problem) => user.problem(&problem),
     }
 }

@@ -3,6 +3,7 @@
 
 const attempts = document.getElementById("attempts");
 const glance = document.getElementById("glance");
+const root = document.body.dataset.root;
 const live = document.getElementById("live");
 
 function link(path, id) {
@@ -23,12 +24,12 @@ function show(one) {
   const row = document.createElement("tr");
   row.className = "new";
   const again = one.attempt > 1 ? " attempt " + one.attempt : "";
-  const delivery = link("/deliveries/", one.delivery);
+  const delivery = link(root + "/deliveries/", one.delivery);
   delivery.className = "id";
   row.append(
     cell(one.at.split(".")[0].replace("T", " ")),
     cell(one.event),
-    cell(link("/hooks/", one.hook)),
+    cell(link(root + "/hooks/", one.hook)),
     cell(one.answer + again, one.delivered ? "good" : "bad"),
     cell(one.took_ms.toFixed(1) + " ms"),
     cell(delivery),
@@ -40,12 +41,12 @@ function show(one) {
 }
 
 if (attempts && glance && window.EventSource) {
-  const stream = new EventSource("/live");
+  const stream = new EventSource(root + "/live");
   stream.addEventListener("open", () => { live.textContent = "live"; });
   stream.addEventListener("error", () => { live.textContent = "not live just now"; });
   stream.addEventListener("attempt", (event) => show(JSON.parse(event.data)));
   stream.addEventListener("glance", async () => {
-    const answer = await fetch("/glance");
+    const answer = await fetch(root + "/glance");
     if (answer.ok && !answer.redirected) glance.innerHTML = await answer.text();
   });
 }

@@ -25,7 +25,7 @@ use minijinja::context;
 use serde::Deserialize;
 
 use self::user::User;
-use super::{access, sessions, state::AppState, visitor::Visitor};
+use super::{access, health, sessions, state::AppState, visitor::Visitor};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -54,6 +54,14 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
 async fn secure_headers(request: Request, next: Next) -> Response {
     let is_asset = matches!(request.uri().path(), "/style.css" | "/live.js");
     let mut response = next.run(request).await;
+    secure(
+        &mut response,
+        if is_asset { "max-age=300" } else { "no-store" },
+    );
+    response
+}
+
+fn secure(response: &mut Response, cache: &'static str) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -63,12 +71,22 @@ async fn secure_headers(request: Request, next: Next) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let cache = if is_asset { "max-age=300" } else { "no-store" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    response
 }
 
-async fn style() -> impl IntoResponse {
+/// The page of all databases, with a link to the page of each.
+pub(super) fn all(databases: &[Arc<AppState>]) -> Response {
+    let listed = databases.iter().map(|state| {
+        let (ready, word) = health::readiness(state);
+        context! { name => state.name(), root => state.root(), ready, word }
+    });
+    let databases: Vec<minijinja::Value> = listed.collect();
+    let mut page = template::page("databases.html", context! { databases });
+    secure(&mut page, "no-store");
+    page
+}
+
+pub(super) async fn style() -> impl IntoResponse + use<> {
     (
         [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
         include_str!("style.css"),
@@ -82,14 +100,15 @@ async fn script() -> impl IntoResponse {
     )
 }
 
-async fn login_page(visitor: Visitor) -> Response {
-    login_form(visitor, None)
+async fn login_page(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
+    login_form(&state, visitor, None)
 }
 
 /// The form of the login page, with what was wrong with the one before it.
-fn login_form(visitor: Visitor, refused: Option<&str>) -> Response {
+fn login_form(state: &AppState, visitor: Visitor, refused: Option<&str>) -> Response {
     let (word, cookie) = sessions::login_word(visitor.over_tls);
-    let page = template::page("login.html", context! { refused, csrf => word });
+    let values = context! { refused, csrf => word, root => state.root() };
+    let page = template::page("login.html", values);
     ([(header::SET_COOKIE, cookie)], page).into_response()
 }
 
@@ -108,7 +127,7 @@ async fn login(
     Form(form): Form<LoginForm>,
 ) -> Response {
     if !sessions::is_login_word(&headers, &form.csrf, visitor.over_tls) {
-        let page = login_form(visitor, Some("The form was too old. Try again."));
+        let page = login_form(&state, visitor, Some("The form was too old. Try again."));
         return (StatusCode::FORBIDDEN, page).into_response();
     }
     let generation = state.current();
@@ -117,16 +136,21 @@ async fn login(
         Ok(Some(identity)) => {
             let sessions = &state.sessions;
             let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
-            ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+            (
+                [(header::SET_COOKIE, cookie)],
+                Redirect::to(&state.address("/")),
+            )
+                .into_response()
         }
         Ok(None) => {
             let page = login_form(
+                &state,
                 visitor,
                 Some("That token opens nothing, or nothing any more."),
             );
             (StatusCode::UNAUTHORIZED, page).into_response()
         }
-        Err(problem) => template::problem(&problem, context! {}),
+        Err(problem) => template::problem(&problem, context! { root => state.root() }),
     }
 }
 
@@ -147,5 +171,9 @@ async fn logout(
     }
     state.sessions.close(&user.session);
     let cookie = sessions::clear_cookie(visitor.over_tls);
-    ([(header::SET_COOKIE, cookie)], Redirect::to("/login")).into_response()
+    (
+        [(header::SET_COOKIE, cookie)],
+        Redirect::to(&state.address("/login")),
+    )
+        .into_response()
 }

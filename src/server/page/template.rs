@@ -14,6 +14,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut templates = Environment::new();
     for (name, text) in [
         ("layout.html", include_str!("layout.html")),
+        ("databases.html", include_str!("databases.html")),
         ("login.html", include_str!("login.html")),
         ("home.html", include_str!("home.html")),
         ("glance.html", include_str!("glance.html")),

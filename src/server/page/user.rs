@@ -75,6 +75,8 @@ impl User {
         context! {
             operator,
             name,
+            root => self.caller.generation.root(),
+            database => self.caller.generation.config.name.clone(),
             here,
             csrf => self.csrf.clone(),
             may_write => self.caller.identity.may_write(),
@@ -115,15 +117,16 @@ impl FromRequestParts<Arc<AppState>> for User {
         let key = sessions::key_of(&parts.headers, visitor.over_tls);
         let found = key.and_then(|key| Some((state.sessions.find(&key)?, key)));
         let Some((session, key)) = found else {
-            return Err(Redirect::to("/login").into_response());
+            return Err(Redirect::to(&state.address("/login")).into_response());
         };
         let generation = state.current();
+        let common = context! { root => generation.root() };
         match access::identify(&generation, visitor, &session.token).await {
             Ok(Some(identity)) => {
                 let name = format!("page {}", identity.name());
                 if let Err(wait) = generation.limits.take(&name, Instant::now()) {
                     let problem = Problem::too_many_requests(wait);
-                    return Err(template::problem(&problem, context! {}));
+                    return Err(template::problem(&problem, common));
                 }
                 if let Some(guest) = parts.extensions.get::<Guest>() {
                     guest.recognize();
@@ -140,10 +143,13 @@ impl FromRequestParts<Arc<AppState>> for User {
                 })
             }
             Ok(None) => {
-                state.sessions.close(&key);
-                Err(Redirect::to("/login").into_response())
+                // A token may be good for another database of the same page.
+                if generation.config.name.is_none() {
+                    state.sessions.close(&key);
+                }
+                Err(Redirect::to(&state.address("/login")).into_response())
             }
-            Err(problem) => Err(template::problem(&problem, context! {})),
+            Err(problem) => Err(template::problem(&problem, common)),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Bytes;
 use rowhook::{
-    config::{Config, EventSource, PayloadFormat},
+    config::{Config, Databases, EventSource, PayloadFormat},
     event::{EventMap, shape::Shape},
     expression::{document::Document, template::Template},
     postgres::relation::Relation,
@@ -44,13 +44,15 @@ impl Schemas {
 
     /// Adds what a rowhook with this hooks.toml may send.
     pub(crate) fn add(&self, config: &str) {
-        let config = Config::parse(Path::new("hooks.toml"), config, &|name| {
+        let databases = Databases::parse(Path::new("hooks.toml"), config, &|name| {
             std::env::var(name).ok()
         });
         // A rowhook that refuses its configuration sends nothing.
-        if let Ok(config) = config {
-            let known = Vec::new();
-            self.0.lock().unwrap().push(Rowhook { config, known });
+        for config in databases.iter().flat_map(Databases::all) {
+            self.0.lock().unwrap().push(Rowhook {
+                config: Config::clone(config),
+                known: Vec::new(),
+            });
         }
     }
 
