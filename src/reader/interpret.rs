@@ -55,7 +55,10 @@ impl Reader {
         client: &Client,
     ) -> Result<Option<Step>> {
         let message = match received {
-            Received::Keepalive { wal_end } => return Ok(Some(Step::Idle(wal_end))),
+            Received::Keepalive { wal_end } => {
+                self.session.reach(wal_end);
+                return Ok(Some(Step::Idle(wal_end)));
+            }
             Received::Message(message) => message,
         };
         match message {
@@ -73,6 +76,7 @@ impl Reader {
             }
             Message::Commit { end_lsn, .. } => {
                 self.session.transaction = None;
+                self.session.reach(end_lsn);
                 Ok(Some(Step::Commit(end_lsn)))
             }
             Message::Relation(message) => {
@@ -285,6 +289,7 @@ pub(super) fn draft(
         permissions: Permissions::new(),
         only: None,
         owner: None,
+        whose: None,
         may_move: false,
     }
 }

@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-use super::{Reader, hooks::CheckedRow};
+use super::{Reader, hooks::CheckedRow, owners::PastOwners};
 use crate::{
     config::HookColumns,
     hook::{
@@ -48,6 +48,8 @@ pub struct Past {
     unknown: usize,
     /// The table was emptied, and which hooks were in it is not known.
     is_emptied: bool,
+    /// What happened to the rows that lead to owners.
+    pub(super) owners: PastOwners,
 }
 
 /// A hook before its first change.
@@ -75,6 +77,7 @@ impl Past {
             changed: HashSet::new(),
             unknown: 0,
             is_emptied: false,
+            owners: PastOwners::default(),
         }
     }
 
@@ -100,6 +103,7 @@ impl Reader {
             let Received::Message(message) = received else {
                 continue;
             };
+            self.foresee_past(&mut past.owners, message, client).await?;
             match message {
                 Message::Begin { xid, .. } => past.is_seen = past.snapshot.sees(*xid),
                 Message::Relation(message) if Some(message.oid) == self.hooks.oid => {
@@ -109,7 +113,10 @@ impl Reader {
                 }
                 Message::Message {
                     prefix, content, ..
-                } if prefix == LOADED && *content == *past.mark.as_bytes() => return Ok(true),
+                } if prefix == LOADED && *content == *past.mark.as_bytes() => {
+                    self.end_foreseeing(&past.owners, &past.snapshot);
+                    return Ok(true);
+                }
                 _ if past.is_seen => {
                     if let Err(panic) = caught_now(|| self.undo_change(past, message)) {
                         tracing::error!(%panic, "rowhook has a bug; a change of the hook table is not undone");

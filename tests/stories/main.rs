@@ -44,6 +44,7 @@ mod memory;
 mod messages;
 mod network;
 mod openapi;
+mod owner_moments;
 mod owners;
 mod page;
 mod partitions;
