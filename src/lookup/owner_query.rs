@@ -32,6 +32,18 @@ pub(super) struct Found {
 }
 
 impl Lookup {
+    /// One that asks nothing.
+    #[cfg(test)]
+    pub(super) fn of(oid: u32, key: &str, equality: Equality) -> Self {
+        Self {
+            oid,
+            key: key.to_owned(),
+            key_equality: equality,
+            value_equality: equality,
+            sql: String::new(),
+        }
+    }
+
     /// The query for a step, from the catalog as it is now. The inner error says why there is none.
     pub(super) async fn prepare(
         client: &Client,

@@ -359,3 +359,230 @@ impl Rows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        change::Transaction,
+        postgres::{
+            TableName,
+            equality::Equality,
+            pgoutput::ReplicaIdentity,
+            relation::{Column, Relation},
+            types::Type,
+        },
+    };
+
+    fn step() -> OwnerStep {
+        OwnerStep {
+            table: TableName::public("shelf"),
+            column: "owner".into(),
+        }
+    }
+
+    fn relation(oid: u32) -> Arc<Relation> {
+        let column = |name: &str| Column {
+            name: name.into(),
+            ty: Arc::new(Type::Text),
+            type_oid: 25,
+            sql_type: "text".into(),
+            nullable: true,
+            identity_key: name == "id",
+            generated: false,
+            toastable: true,
+            foreign_key: false,
+            unchecked: false,
+            hidden: false,
+        };
+        Arc::new(Relation {
+            oid,
+            schema: "public".into(),
+            name: "shelf".into(),
+            stored_as: TableName::public("shelf"),
+            numbers: Vec::new(),
+            identity: ReplicaIdentity::Default,
+            columns: vec![column("id"), column("owner")],
+            primary_key: vec![0],
+            key_equals: Vec::new(),
+            key: vec![0],
+        })
+    }
+
+    /// A shelf and its owner; `-` is null.
+    fn row(id: &str, owner: &str) -> Tuple {
+        let value = |text: &str| match text {
+            "-" => Value::Null,
+            text => Value::Text(Bytes::copy_from_slice(text.as_bytes())),
+        };
+        vec![value(id), value(owner)]
+    }
+
+    fn change(row: RowChange) -> Change {
+        Change {
+            relation: relation(1),
+            row,
+            transaction: Arc::new(Transaction {
+                commit_lsn: Lsn(10),
+                commit_time: SystemTime::UNIX_EPOCH,
+                xid: 7,
+            }),
+        }
+    }
+
+    fn insert(id: &str, owner: &str) -> RowChange {
+        RowChange::Insert {
+            new: row(id, owner),
+        }
+    }
+
+    fn update(old: Old, id: &str, owner: &str) -> RowChange {
+        RowChange::Update {
+            old,
+            new: row(id, owner),
+        }
+    }
+
+    fn full(id: &str, owner: &str) -> Old {
+        Old::Full(row(id, owner))
+    }
+
+    fn key(id: &str) -> Old {
+        Old::Key(row(id, "-"))
+    }
+
+    fn rows() -> Rows {
+        Rows {
+            oid: Some(1),
+            lookup: Some(Lookup::of(1, "id", Equality::Text)),
+            ..Rows::default()
+        }
+    }
+
+    /// Whose these shelves are: `?` where it is not known, `-` where they are nobody's.
+    fn told(rows: &Rows, ids: &str) -> String {
+        let owner = |id: &str| match rows.get(id) {
+            Answer::Known(Some(owner)) => owner.to_string(),
+            Answer::Known(None) => "-".to_owned(),
+            Answer::Untold => "~".to_owned(),
+            Answer::Missing | Answer::Refused(_) => "?".to_owned(),
+        };
+        let owners: Vec<String> = ids.split_whitespace().map(owner).collect();
+        owners.join(" ")
+    }
+
+    #[test]
+    fn a_change_tells_of_the_row_before_it_and_after_it() {
+        for (row, before, after) in [
+            (insert("1", "7"), "- ?", "7 ?"),
+            (update(full("1", "7"), "1", "8"), "7 ?", "8 ?"),
+            (update(full("1", "7"), "2", "8"), "7 -", "7 8"),
+            // Most updates leave alone whose a row is.
+            (update(Old::SameKey, "1", "8"), "8 ?", "8 ?"),
+            (update(key("1"), "2", "8"), "8 -", "8 8"),
+            (
+                RowChange::Delete {
+                    old: full("1", "7"),
+                },
+                "7 ?",
+                "7 ?",
+            ),
+            (RowChange::Delete { old: key("1") }, "? ?", "? ?"),
+        ] {
+            let (mut rows, change) = (rows(), change(row));
+            rows.foresee(&step(), &change);
+            assert_eq!(told(&rows, "1 2"), before, "before {:?}", change.row);
+            rows.follow(&step(), &change);
+            assert_eq!(told(&rows, "1 2"), after, "after {:?}", change.row);
+        }
+    }
+
+    #[test]
+    fn what_a_row_was_first_counts_and_one_that_is_gone_leads_somewhere_until_the_end() {
+        let mut rows = rows();
+        let changes = [
+            change(update(full("1", "7"), "1", "8")),
+            change(update(full("1", "8"), "1", "9")),
+            change(RowChange::Delete {
+                old: full("1", "9"),
+            }),
+        ];
+        changes
+            .iter()
+            .for_each(|change| rows.foresee(&step(), change));
+        assert_eq!(told(&rows, "1"), "7");
+        for (change, owner) in changes.iter().zip(["8", "9", "9"]) {
+            rows.follow(&step(), change);
+            assert_eq!(told(&rows, "1"), owner);
+        }
+        rows.end_transaction(Lsn(11));
+        assert_eq!(told(&rows, "1"), "-");
+    }
+
+    #[test]
+    fn an_answer_counts_when_the_stream_has_come_to_it_and_said_nothing_else() {
+        let mut rows = rows();
+        let mut reach = Reach::default();
+        let lookup = Lookup::of(1, "id", Equality::Text);
+        let keys: Vec<Arc<str>> = ["1", "2", "3"].map(Arc::from).to_vec();
+        let answers = || {
+            let answer = |key: &str, xid| Found {
+                key: key.into(),
+                value: Some("9".into()),
+                xmin: Some(xid),
+            };
+            vec![answer("1", 5), answer("2", 8)]
+        };
+        let started = Moment::of(6, Lsn(20));
+        reach.expect(started);
+        reach.extend(Lsn(20));
+        // Shelf 1 is older than the start, 2 may be later than what was read, and 3 may have been there.
+        let asked = Moment::of(9, Lsn(40));
+        rows.take(&lookup, &keys, answers(), &reach, &asked);
+        assert_eq!(told(&rows, "1 2 3"), "9 ~ ~");
+        rows.foresee(&step(), &change(update(full("2", "7"), "2", "9")));
+        reach.extend(Lsn(40));
+        rows.settle(&reach);
+        assert_eq!(told(&rows, "1 2 3"), "9 7 -");
+    }
+
+    #[test]
+    fn nothing_is_known_of_rows_that_were_there_before_the_table_is_emptied() {
+        let mut rows = rows();
+        let mut reach = Reach::default();
+        let lookup = Lookup::of(1, "id", Equality::Text);
+        rows.foresee_emptied(Lsn(30));
+        let found = vec![Found {
+            key: "1".into(),
+            value: Some("9".into()),
+            xmin: Some(8),
+        }];
+        rows.take(
+            &lookup,
+            &["1".into()],
+            found,
+            &reach,
+            &Moment::of(9, Lsn(40)),
+        );
+        reach.extend(Lsn(40));
+        rows.settle(&reach);
+        assert_eq!(told(&rows, "1"), "-");
+        rows.empty();
+        rows.end_transaction(Lsn(31));
+        rows.follow(&step(), &change(insert("1", "9")));
+        assert_eq!(told(&rows, "1"), "9");
+    }
+
+    #[test]
+    fn another_table_of_the_name_has_other_rows() {
+        let mut rows = rows();
+        rows.follow(&step(), &change(insert("1", "7")));
+        assert!(!rows.are_of_another(1) && rows.are_of_another(2));
+        assert!(rows.are_of(2));
+        assert_eq!(told(&rows, "1"), "?");
+    }
+}

@@ -156,12 +156,17 @@ impl Reader {
             self.look_for_hook_table(client).await?;
         }
         let partitions = Partitions::read(client, &relation).await;
+        let partitions = partitions.context("read how a table is divided")?;
+        // Of a table that is dropped by now, it is what it was.
+        let known = self.session.tables.get(&relation.oid);
+        let known = known.filter(|_| relation.numbers.is_empty());
+        let partitions = partitions.or_else(|| known?.partitions.clone());
         let owners = self.hooks.owner_exists.as_ref();
         let table = Table {
             events,
             holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
-            partitions: partitions.context("read how a table is divided")?,
+            partitions,
             misfit: None,
             relation: Arc::new(relation),
         };

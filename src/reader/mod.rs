@@ -17,6 +17,7 @@ mod hooks;
 mod interpret;
 mod loading;
 mod messages;
+mod moved;
 mod moves;
 mod orphans;
 mod owners;
@@ -43,6 +44,7 @@ use self::{
     allowance::Allowances,
     hidden::HiddenColumns,
     hooks::{Hooks, SetAside},
+    moved::Moved,
     reread::read_again,
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -143,6 +145,7 @@ impl Reader {
                 oid: None,
                 off,
                 set_aside: SetAside::default(),
+                moved: Moved::default(),
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
@@ -422,6 +425,7 @@ impl Reader {
                     self.apply_guarded(step, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => {
+                    self.hooks.moved.forget();
                     self.owners.end_transaction(end_lsn);
                     self.ledger.close(end_lsn);
                 }

@@ -1,9 +1,9 @@
 //! Whose the rows of a batch are, as of their changes.
 //!
-//! The database is asked for what it holds now. Where that may be later than a change, the change waits until the stream
-//! has come to where the database was asked: then it is known whether anything happened in between. The stream is
-//! usually there within milliseconds. A stream that is far behind does not come there with what fits into memory; then
-//! the owner is unknown.
+//! The database is asked for what it holds now. Where that may be later than a change, the change waits until the
+//! stream has come to where the database was asked: then it is known whether anything happened in between. The stream
+//! is usually there within milliseconds. A stream that is far behind does not come there with what fits into memory;
+//! then the owner is unknown.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -29,6 +29,7 @@ mod gaps;
 mod generated;
 mod handed_over;
 mod history;
+mod hook_ids;
 mod hook_past;
 mod hook_table;
 mod hook_table_moved;
