@@ -91,8 +91,8 @@ pub struct Reader {
     session: SessionState,
     /// Steps of the session that wait for the rest of their transaction.
     held: Vec<Step>,
-    /// Since when changes wait for the stream to tell whose they are.
-    asking_since: Option<Instant>,
+    /// The first of the changes that wait for the stream to tell whose they are, and since when it does.
+    asking: Option<(Position, Instant)>,
     /// The tables that configured names stand for.
     followed: Followed,
     /// Which columns are hidden because of what hooks.toml leaves out.
@@ -164,7 +164,7 @@ impl Reader {
             system_identifier: String::new(),
             session: SessionState::default(),
             held: Vec::new(),
-            asking_since: None,
+            asking: None,
             followed: Followed::default(),
             hidden: HiddenColumns::default(),
             told: HashSet::new(),
@@ -319,6 +319,7 @@ impl Reader {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
         self.held = Vec::new();
+        self.asking = None;
     }
 
     /// Whether everything that was read has been handed on, or has its ticket.

@@ -179,17 +179,21 @@ impl Reader {
             })
         };
         let untold = wanted.iter().find(|(_, draft)| is_untold(draft));
-        let Some((first, _)) = untold else {
-            self.asking_since = None;
+        let Some((first, draft)) = untold else {
+            self.asking = None;
             return Ok(all);
         };
-        let since = *self.asking_since.get_or_insert_with(Instant::now);
+        let position = draft.position();
+        let asking = self.asking.filter(|(first, _)| *first == position);
+        let (_, since) = *self
+            .asking
+            .insert(asking.unwrap_or_else(|| (position, Instant::now())));
         let held = rows().skip_while(|(at, _)| at < first);
         let held: usize = held
             .map(|(_, draft)| STEP_BYTES + draft.change.bytes())
             .sum();
         if held > MOST_HELD || since.elapsed() >= PATIENCE {
-            self.asking_since = None;
+            self.asking = None;
             return Ok(all);
         }
         Ok(*first)
@@ -197,7 +201,7 @@ impl Reader {
 
     /// Until when changes wait for the stream to go on; `None`: none does.
     pub(super) fn until_told(&self) -> Option<Instant> {
-        self.asking_since.map(|since| since + PATIENCE)
+        self.asking.map(|(_, since)| since + PATIENCE)
     }
 
     /// Updates what is known of owners with a change. What waits has the owners that it had before.
