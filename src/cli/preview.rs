@@ -97,7 +97,8 @@ impl<'a> Preview<'a> {
         owners.look_up(&self.client, asked).await?;
         match owners.owner(rule, change) {
             Ownership::Owner(owner) => Ok(Some(owner)),
-            Ownership::Nobody => Ok(None),
+            // Where no table counts as published, what the database says counts.
+            Ownership::Nobody | Ownership::Untold => Ok(None),
             Ownership::Unknown(refusal) => Err(anyhow!(
                 "the owner of the row cannot be found out: {}",
                 refusal.reason

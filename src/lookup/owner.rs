@@ -7,7 +7,8 @@
 //! A key that the database gives no answer for makes the owners of its own rows unknown, and no others.
 //!
 //! What the stream itself tells of a row before a change goes before what the table holds now: its owner may have
-//! changed since, and a row that was deleted together with its children is not there any more.
+//! changed since, and a row that was deleted together with its children is not there any more. Where the stream has not
+//! come to the moment of an answer, and the row may have been written since, the answer waits until it has.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,17 +18,19 @@ use std::{
 use anyhow::Context;
 use tokio_postgres::{Client, Error, Row};
 
+use super::{
+    moment::{Moment, Reach},
+    owner_rows::{Answer, Asked, Rows},
+};
 use crate::{
-    change::{Change, RowChange},
+    change::Change,
     config::{OwnerRule, OwnerStep},
-    lookup::halves::{Halves, Refusal},
+    lookup::halves::Refusal,
     postgres::{
-        TableName,
+        Lsn, TableName,
         equality::Equality,
-        fault::Fault,
-        quote,
-        relation::Relation,
-        tuple::{Image, Old, Tuple, Value},
+        snapshot::Snapshot,
+        tuple::{Image, Value},
     },
 };
 
@@ -37,11 +40,18 @@ pub const DEFAULT_COLUMN: &str = "user_id";
 /// The most answers that are cached of one step from one batch to the next. Where there are as many, all are dropped.
 const KEPT_AT_MOST: usize = 100_000;
 
+/// A transaction of our own, with which the stream comes to where the database was asked. A standby cannot write one,
+/// and tells how far it is.
+const MARK: &str = "select case when not pg_catalog.pg_is_in_recovery() \
+                    then pg_catalog.pg_logical_emit_message(true, 'rowhook.asked', '') end";
+
 /// Finds the owners of rows, and caches what it looked up.
 #[derive(Debug)]
 pub struct Owners {
     published: HashSet<TableName>,
-    steps: HashMap<OwnerStep, Answers>,
+    steps: HashMap<OwnerStep, Rows>,
+    /// How far it is known what happens to the rows of published tables.
+    reach: Reach,
 }
 
 /// Whose a row is.
@@ -53,6 +63,8 @@ pub enum Ownership {
     Nobody,
     /// Somebody's perhaps: the database did not answer.
     Unknown(Refusal),
+    /// Somebody's perhaps: what the database says may be later than the row, and the stream has not come so far.
+    Untold,
 }
 
 /// The owner of a row.
@@ -64,38 +76,14 @@ pub struct Owner {
     pub equality: Equality,
 }
 
-/// The cache of one step: the keys of its table, and the value of the step's column for each.
-#[derive(Debug, Default)]
-struct Answers {
-    /// The table that the answers are of, where the stream has told of it.
-    oid: Option<u32>,
-    known: HashMap<Arc<str>, Option<Arc<str>>>,
-    /// The keys of rows that the open transaction has deleted. Their children may be deleted after them.
-    gone: Vec<Arc<str>>,
-    /// The keys that the database gave no answer for when they were looked up last.
-    refused: HashMap<Arc<str>, Refusal>,
-    lookup: Option<Lookup>,
-}
-
-/// How a step finds a row of its table: the primary key, and the query.
-#[derive(Debug, Clone)]
-struct Lookup {
-    key: String,
-    /// Keys are kept by the texts that are canonical in this.
-    key_equality: Equality,
-    value_equality: Equality,
-    sql: String,
-}
-
 impl Owners {
     /// Finds owners by these rules, with empty caches. No table counts as published yet.
     pub fn new<'a>(rules: impl IntoIterator<Item = &'a OwnerRule>) -> Self {
         let steps = rules.into_iter().flat_map(|rule| &rule.steps);
         Self {
             published: HashSet::new(),
-            steps: steps
-                .map(|step| (step.clone(), Answers::default()))
-                .collect(),
+            steps: steps.map(|step| (step.clone(), Rows::default())).collect(),
+            reach: Reach::default(),
         }
     }
 
@@ -121,6 +109,8 @@ impl Owners {
             })
         };
         self.published = rows.iter().map(name).collect::<Result<_, Error>>()?;
+        // Views and tables that were not published are asked in another way.
+        self.steps.values_mut().for_each(|rows| rows.lookup = None);
         self.forget();
         Ok(())
     }
@@ -134,42 +124,35 @@ impl Owners {
 
     /// Whose a row is, from the change and the cached answers.
     pub fn owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Ownership {
-        match self.follow_path(rule, change) {
-            Ok(Some(owner)) => Ownership::Owner(owner),
-            Ok(None) => Ownership::Nobody,
-            Err(refusal) => Ownership::Unknown(refusal),
-        }
+        let owner = self.known_owner(rule, change);
+        owner.unwrap_or(Ownership::Nobody)
     }
 
-    /// The end of the path from a row; `None` where there is none.
-    ///
-    /// # Errors
-    /// Why the database did not answer.
-    fn follow_path(
-        &self,
-        rule: Option<&OwnerRule>,
-        change: &Change,
-    ) -> Result<Option<Owner>, Refusal> {
+    /// The same; `None` where it has not been asked for.
+    pub fn known_owner(&self, rule: Option<&OwnerRule>, change: &Change) -> Option<Ownership> {
         let name = rule.map_or(DEFAULT_COLUMN, |rule| &rule.column);
         let at = change.relation.column(name);
         let column = at.and_then(|at| change.relation.columns.get(at));
         let (Some(mut text), Some(column)) = (shown_text(change, name), column) else {
-            return Ok(None);
+            return Some(Ownership::Nobody);
         };
         let mut equality = Equality::of(column);
         for step in rule.map_or(&[][..], |rule| &rule.steps) {
-            let Some(answers) = self.steps.get(step) else {
-                return Ok(None);
+            let rows = self.steps.get(step)?;
+            let next = match rows.get(&text) {
+                Answer::Known(Some(next)) => next,
+                Answer::Known(None) => return Some(Ownership::Nobody),
+                Answer::Missing => return None,
+                Answer::Untold => return Some(Ownership::Untold),
+                Answer::Refused(refusal) => return Some(Ownership::Unknown(refusal.clone())),
             };
-            if let Some(refusal) = answers.refused.get(&text) {
-                return Err(refusal.clone());
-            }
-            let (Some(Some(next)), Some(lookup)) = (answers.get(&text), &answers.lookup) else {
-                return Ok(None);
-            };
-            (text, equality) = (Arc::clone(next), lookup.value_equality);
+            let lookup = rows.lookup.as_ref();
+            equality = lookup
+                .map(|lookup| lookup.value_equality)
+                .unwrap_or_default();
+            text = Arc::clone(next);
         }
-        Ok(Some(Owner { text, equality }))
+        Some(Ownership::Owner(Owner { text, equality }))
     }
 
     /// Looks up what [`owner`](Self::owner) will need for `changes`, with one query for each step.
@@ -186,87 +169,115 @@ impl Owners {
             .filter(|(rule, _)| !rule.steps.is_empty())
             .filter_map(|(rule, change)| Some((&rule.steps[..], shown_text(change, &rule.column)?)))
             .collect();
+        let mut waits = false;
         // The first steps of all paths are looked up together, then the second ones.
         while !wanted.is_empty() {
             let mut missing: HashMap<&OwnerStep, HashSet<Arc<str>>> = HashMap::new();
             for (steps, key) in &wanted {
                 if let [step, ..] = steps
-                    && self
-                        .steps
-                        .get(step)
-                        .is_none_or(|answers| answers.get(key).is_none())
+                    && self.steps.get(step).is_none_or(|rows| {
+                        matches!(rows.get(key), Answer::Missing | Answer::Refused(_))
+                    })
                 {
                     missing.entry(step).or_default().insert(Arc::clone(key));
                 }
             }
             for (step, keys) in missing {
-                self.ask(client, step, keys).await?;
+                waits |= self.ask(client, step, keys).await?;
             }
             wanted = wanted
                 .into_iter()
                 .filter_map(|(steps, key)| {
                     let (step, later) = steps.split_first()?;
-                    let answer = self.steps.get(step)?.get(&key)?.clone()?;
-                    (!later.is_empty()).then_some((later, answer))
+                    let Answer::Known(Some(next)) = self.steps.get(step)?.get(&key) else {
+                        return None;
+                    };
+                    (!later.is_empty()).then_some((later, Arc::clone(next)))
                 })
                 .collect();
+        }
+        if waits {
+            client.execute(MARK, &[]).await?;
         }
         Ok(())
     }
 
-    /// Takes from these changes, which are the next ones of the stream, what they tell of rows before them. It is the
-    /// answer for all that comes before the change itself, also where the row is gone from the table by now.
+    /// Notes what a change that is still to be applied tells of a row before it. It is the answer for what comes before
+    /// the change, also where the row is gone from the table by now.
     ///
     /// # Errors
     /// When the connection is lost. A table that cannot be looked at tells nothing.
-    pub async fn foresee(&mut self, client: &Client, changes: &[&Change]) -> Result<(), Error> {
-        for change in changes {
-            for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
-                answers.are_of(change.relation.oid);
-                if answers.prepare(client, step).await?.is_err() {
-                    continue;
-                }
-                let (image, is_new) = match &change.row {
-                    RowChange::Insert { new } => (new, true),
-                    RowChange::Update { old, .. } | RowChange::Delete { old } => match old {
-                        Old::Full(old) => (old, false),
-                        Old::Key(_) | Old::SameKey => continue,
-                    },
-                    RowChange::Fired { .. } | RowChange::Truncate => continue,
-                };
-                if let Some((key, value)) = answers.read(step, change, image) {
-                    let before = if is_new { None } else { value };
-                    answers.known.entry(key).or_insert(before);
-                }
+    pub async fn foresee(&mut self, client: &Client, change: &Change) -> Result<(), Error> {
+        for (step, rows) in steps_of(change, &mut self.steps, &self.published) {
+            // What another table tells that will have the name is of no use before it has.
+            if rows.are_of_another(change.relation.oid) {
+                continue;
+            }
+            rows.are_of(change.relation.oid);
+            if rows.prepare(client, step, true).await?.is_ok() {
+                rows.foresee(step, change);
             }
         }
         Ok(())
+    }
+
+    /// Notes that a table will be emptied by a transaction that commits here.
+    pub fn foresee_emptied(&mut self, table: &TableName, commit_lsn: Lsn) {
+        let mut steps = self.steps.iter_mut();
+        while let Some((_, rows)) = steps.find(|(step, _)| step.table == *table) {
+            rows.foresee_emptied(commit_lsn);
+        }
+    }
+
+    /// All that was committed before `reached` has been applied or foreseen.
+    pub fn has_foreseen(&mut self, reached: Lsn) {
+        self.reach.extend(reached);
+        for rows in self.steps.values_mut() {
+            rows.settle(&self.reach);
+        }
+    }
+
+    /// All that this snapshot saw was committed before `reached`.
+    pub fn has_seen(&mut self, snapshot: &Snapshot, reached: Lsn) {
+        self.reach.expect(Moment::of(snapshot.oldest(), reached));
+    }
+
+    /// Is there room to note more in advance?
+    pub fn has_room(&self) -> bool {
+        self.steps.values().all(|rows| rows.count() < KEPT_AT_MOST)
+    }
+
+    /// Does this table stand on a path?
+    pub fn is_on_path(&self, table: &TableName) -> bool {
+        self.published.contains(table) && self.steps.keys().any(|step| step.table == *table)
+    }
+
+    /// Does another table take the name of one on a path with this change?
+    pub fn is_replaced_by(&self, change: &Change) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|(step, rows)| {
+            is_of(change, &step.table) && rows.are_of_another(change.relation.oid)
+        })
     }
 
     /// Updates the caches with a change of a table that owners are looked up in.
     pub fn follow(&mut self, change: &Change) {
-        let Some(Image::Whole(row)) = change.shown() else {
-            return;
-        };
-        for (step, answers) in steps_of(change, &mut self.steps, &self.published) {
-            answers.are_of(change.relation.oid);
-            let Some((key, value)) = answers.read(step, change, row) else {
-                continue;
-            };
-            match change.row {
-                RowChange::Delete { .. } => answers.gone.push(Arc::clone(&key)),
-                _ => answers.gone.retain(|gone| *gone != key),
-            }
-            answers.known.insert(key, value);
+        let mut is_another = false;
+        for (step, rows) in steps_of(change, &mut self.steps, &self.published) {
+            is_another |= rows.are_of(change.relation.oid) || rows.lookup.is_none();
+            rows.follow(step, change);
+        }
+        if is_another {
+            // Nothing was noted in advance of this one, or it cannot be followed.
+            let before = change.transaction.commit_lsn.0.saturating_sub(1);
+            self.reach.shrink(Lsn(before));
         }
     }
 
-    /// The transaction has ended: the rows that it deleted have no children any more.
-    pub fn end_transaction(&mut self) {
-        for answers in self.steps.values_mut() {
-            for key in answers.gone.drain(..) {
-                answers.known.remove(&key);
-            }
+    /// The transaction has ended whose commit ends here.
+    pub fn end_transaction(&mut self, end_lsn: Lsn) {
+        for rows in self.steps.values_mut() {
+            rows.end_transaction(end_lsn);
         }
     }
 
@@ -276,210 +287,52 @@ impl Owners {
             .steps
             .iter_mut()
             .filter(|(step, _)| step.table == *table);
-        of_table.for_each(|(_, answers)| answers.known.clear());
+        of_table.for_each(|(_, rows)| rows.empty());
     }
 
     /// Drops all refusals, the answers about tables that are not published, and all of a table where they are too many.
     /// Call it after each batch.
     pub fn forget(&mut self) {
-        for (step, answers) in &mut self.steps {
-            answers.refused.clear();
-            let too_many = answers.known.len() >= KEPT_AT_MOST;
+        for (step, rows) in &mut self.steps {
+            rows.forgive_all();
+            let too_many = rows.count() >= KEPT_AT_MOST;
+            if too_many {
+                self.reach.shrink(Lsn::ZERO);
+            }
             if too_many || !self.published.contains(&step.table) {
-                answers.known.clear();
+                rows.forget();
             }
         }
     }
 
+    /// Asks for the rows of a step with these keys. Returns whether the stream has to go on for an answer.
     async fn ask(
         &mut self,
         client: &Client,
         step: &OwnerStep,
         keys: HashSet<Arc<str>>,
-    ) -> Result<(), Error> {
-        let answers = self.steps.entry(step.clone()).or_default();
+    ) -> Result<bool, Error> {
+        let is_published = self.published.contains(&step.table);
+        let rows = self.steps.entry(step.clone()).or_default();
         let keys: Vec<Arc<str>> = keys.into_iter().collect();
         // Once more with what the catalog says now, where the table is another than the query was made for.
         for _ in 0..2 {
-            answers.forgive(&keys);
-            let asked = match answers.prepare(client, step).await? {
-                Ok(lookup) => answers.ask(client, &lookup, &keys).await?,
+            let asked = match rows.prepare(client, step, is_published).await? {
+                Ok(lookup) => {
+                    let reach = is_published.then_some(&mut self.reach);
+                    rows.ask(client, &lookup, &keys, reach).await?
+                }
                 Err(refusal) => {
-                    let refused = keys.iter().map(|key| (Arc::clone(key), refusal.clone()));
-                    answers.refused.extend(refused);
+                    rows.refuse(&keys, &refusal);
                     Asked::Done
                 }
             };
             if asked == Asked::Done {
                 break;
             }
-            answers.lookup = None;
+            rows.lookup = None;
         }
-        Ok(())
-    }
-}
-
-/// What came of a query for keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// Each key was answered or refused.
-    Done,
-    /// The table is no longer the one that the query was made for.
-    OfAnotherTable,
-}
-
-impl Answers {
-    /// Drops the answers of another table, which had the name before this one.
-    fn are_of(&mut self, oid: u32) {
-        if self.oid.replace(oid).is_some_and(|before| before != oid) {
-            *self = Self {
-                oid: self.oid,
-                ..Self::default()
-            };
-        }
-    }
-
-    /// What is known of the row with this key.
-    fn get(&self, key: &str) -> Option<&Option<Arc<str>>> {
-        let lookup = self.lookup.as_ref()?;
-        self.known.get(&*lookup.key_equality.canonical(key))
-    }
-
-    /// Keeps an answer of the table, unless the stream has told more of the row.
-    fn keep(&mut self, key: &str, value: Option<Arc<str>>) {
-        if let Some(lookup) = &self.lookup {
-            let key = lookup.key_equality.canonical(key);
-            self.known.entry(Arc::from(&*key)).or_insert(value);
-        }
-    }
-
-    /// The key and the value of the step in a row of its table; `None` where one of them is not known.
-    fn read(
-        &self,
-        step: &OwnerStep,
-        change: &Change,
-        row: &Tuple,
-    ) -> Option<(Arc<str>, Option<Arc<str>>)> {
-        let lookup = self.lookup.as_ref()?;
-        let value = |column: &str| row.get(change.relation.column(column)?);
-        let Value::Text(key) = value(&lookup.key)? else {
-            return None;
-        };
-        let key = String::from_utf8_lossy(key);
-        let key = Arc::from(&*lookup.key_equality.canonical(&key));
-        match value(&step.column)? {
-            Value::Text(bytes) => Some((key, Some(text(bytes)))),
-            Value::Null => Some((key, None)),
-            Value::Unchanged => None,
-        }
-    }
-
-    /// How the step is looked up; the first time that is read from the catalog. The inner error says why it cannot be.
-    async fn prepare(
-        &mut self,
-        client: &Client,
-        step: &OwnerStep,
-    ) -> Result<Result<Lookup, Refusal>, Error> {
-        if let Some(lookup) = &self.lookup {
-            return Ok(Ok(lookup.clone()));
-        }
-        let prepared = Lookup::prepare(client, step).await?;
-        self.lookup = prepared.as_ref().ok().cloned();
-        Ok(prepared)
-    }
-
-    /// Forgets why these keys were refused.
-    fn forgive(&mut self, keys: &[Arc<str>]) {
-        for key in keys {
-            self.refused.remove(key);
-        }
-    }
-
-    async fn ask(
-        &mut self,
-        client: &Client,
-        lookup: &Lookup,
-        keys: &[Arc<str>],
-    ) -> Result<Asked, Error> {
-        let mut halves = Halves::of(keys.len());
-        while let Some(part) = halves.next_part() {
-            let some = keys.get(part.clone()).unwrap_or_default();
-            match lookup.values(client, some).await {
-                Ok(found) => found
-                    .into_iter()
-                    .for_each(|(key, value)| self.keep(&key, value)),
-                Err(error) => halves.refuse(part, Refusal::of(error)?),
-            }
-        }
-        let refused = halves.refused();
-        let is_of_another = |(_, refusal): &(usize, Refusal)| refusal.fault == Fault::Renamed;
-        let asked = match refused.iter().any(is_of_another) {
-            true => Asked::OfAnotherTable,
-            false => Asked::Done,
-        };
-        let refused = refused
-            .into_iter()
-            .filter_map(|(at, refusal)| Some((Arc::clone(keys.get(at)?), refusal)));
-        self.refused.extend(refused);
-        Ok(asked)
-    }
-}
-
-impl Lookup {
-    /// The query for a step, from the catalog as it is now. The inner error says why there is none.
-    async fn prepare(client: &Client, step: &OwnerStep) -> Result<Result<Self, Refusal>, Error> {
-        let relation = match Relation::find(client, &step.table).await {
-            Ok(relation) => relation,
-            Err(error) => return Ok(Err(Refusal::of(error)?)),
-        };
-        let refused = |fault: Fault, reason: String| Ok(Err(Refusal { fault, reason }));
-        let Some(relation) = relation else {
-            return refused(Fault::Renamed, format!("{} is not there", step.table));
-        };
-        let column = |at: usize| relation.columns.get(at);
-        let key = match &relation.primary_key[..] {
-            [key] => column(*key),
-            _ => None,
-        };
-        let Some(key) = key else {
-            let reason = format!("the primary key of {} is not one column", step.table);
-            return refused(Fault::ForGood, reason);
-        };
-        let Some(value) = relation.column(&step.column).and_then(column) else {
-            let reason = format!("{} has no column {:?}", step.table, step.column);
-            return refused(Fault::Renamed, reason);
-        };
-        let (quoted, wanted) = (quote::name(&key.name), quote::name(&value.name));
-        let equals = relation.key_equals.first().map_or("=", String::as_str);
-        // `format` writes values as the stream does. `::text` does not: it cuts character(n), and writes true for t.
-        let sql = format!(
-            "select pg_catalog.format('%s', {quoted}), \
-             case when {wanted} is not null then pg_catalog.format('%s', {wanted}) end \
-             from {} where {quoted} {equals} any($1::text[]::{}[])",
-            quote::table(&step.table),
-            key.sql_type,
-        );
-        Ok(Ok(Self {
-            key_equality: Equality::of(key),
-            value_equality: Equality::of(value),
-            key: key.name.clone(),
-            sql,
-        }))
-    }
-
-    /// The value of the step's column for each of these keys that there is a row of.
-    async fn values(
-        &self,
-        client: &Client,
-        keys: &[Arc<str>],
-    ) -> Result<Vec<(Arc<str>, Option<Arc<str>>)>, Error> {
-        let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-        let rows = client.query(&self.sql, &[&keys]).await?;
-        let value = |row: &Row| {
-            let value: Option<&str> = row.try_get(1)?;
-            Ok((Arc::from(row.try_get::<_, &str>(0)?), value.map(Arc::from)))
-        };
-        rows.iter().map(value).collect()
+        Ok(rows.wait())
     }
 }
 
@@ -487,14 +340,17 @@ impl Lookup {
 /// tells of a row can then be outdated already.
 fn steps_of<'a>(
     change: &Change,
-    steps: &'a mut HashMap<OwnerStep, Answers>,
+    steps: &'a mut HashMap<OwnerStep, Rows>,
     published: &HashSet<TableName>,
-) -> impl Iterator<Item = (&'a OwnerStep, &'a mut Answers)> {
-    let relation = &change.relation;
-    steps.iter_mut().filter(|(step, _)| {
-        let table = &step.table;
-        relation.name == table.name && relation.schema == table.schema && published.contains(table)
+) -> impl Iterator<Item = (&'a OwnerStep, &'a mut Rows)> {
+    let mut steps = steps.iter_mut();
+    std::iter::from_fn(move || {
+        steps.find(|(step, _)| is_of(change, &step.table) && published.contains(&step.table))
     })
+}
+
+fn is_of(change: &Change, table: &TableName) -> bool {
+    change.relation.name == table.name && change.relation.schema == table.schema
 }
 
 /// The text of a column of the shown row; `None` where it is null or unknown.
@@ -505,11 +361,7 @@ fn shown_text(change: &Change, column: &str) -> Option<Arc<str>> {
         return None;
     }
     match image.tuple().get(at)? {
-        Value::Text(bytes) => Some(text(bytes)),
+        Value::Text(bytes) => Some(String::from_utf8_lossy(bytes).into()),
         Value::Null | Value::Unchanged => None,
     }
-}
-
-fn text(bytes: &[u8]) -> Arc<str> {
-    String::from_utf8_lossy(bytes).into()
 }

@@ -206,10 +206,21 @@ impl Relation {
         }
     }
 
-    /// The table as it was described before, where it is dropped by now: with what the stream does not tell of it.
+    /// The table with what was known of it when it was described before, where the catalog, which may be later than the
+    /// stream, has that no more: it is dropped by now, or its primary key is dropped or renamed.
     #[must_use]
     pub fn remembering(mut self, earlier: &Self) -> Self {
         if !self.numbers.is_empty() {
+            let place = |at: &usize| self.column(&earlier.columns.get(*at)?.name);
+            let key: Option<Vec<usize>> = earlier.key.iter().map(place).collect();
+            // A row stays the same one, and its events stay in order.
+            if let Some(key) = key
+                && self.primary_key.is_empty()
+                && self.identity == ReplicaIdentity::Full
+                && !key.is_empty()
+            {
+                self.key = key;
+            }
             return self;
         }
         for column in &earlier.columns {
@@ -470,9 +481,28 @@ fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> (Vec<usize>, Ve
         .filter(|column| column.key_place.is_some())
         .collect();
     key.sort_by_key(|column| column.key_place);
-    let place = |name: &str| columns.iter().position(|column| column.name == name);
+    // Where a column was renamed since, it is known by its place among the others, if no other one came or went.
+    let streamed = || columns.iter().filter(|column| !column.generated);
+    let now: Vec<&CatalogColumn> = catalog
+        .iter()
+        .filter(|now| !now.generated || streamed().any(|column| column.name == now.name))
+        .collect();
+    let is_same = now.len() == streamed().count()
+        && now
+            .iter()
+            .zip(streamed())
+            .all(|(now, column)| now.type_oid == column.type_oid);
+    let is_there = |name: &str| catalog.iter().any(|column| column.name == name);
+    let place = |name: &str| {
+        let named = columns.iter().position(|column| column.name == name);
+        named.or_else(|| {
+            let at = now.iter().position(|now| now.name == name)?;
+            let renamed = is_same && !is_there(&columns.get(at)?.name);
+            renamed.then_some(at)
+        })
+    };
     let equals = |column: &CatalogColumn| column.key_equals.as_deref().unwrap_or(EQUALS).to_owned();
-    // All or none: part of a key does not identify a row, and a column may have been renamed since the change.
+    // All or none: part of a key does not identify a row.
     let parts = key
         .iter()
         .map(|column| Some((place(&column.name)?, equals(column))));
@@ -569,6 +599,72 @@ impl Column {
                 json::write_text(text, out);
                 true
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place of the key `ident` of the catalog among columns of the stream.
+    fn place(streamed: &[(&str, u32)], now: &[(&str, u32)]) -> Vec<usize> {
+        let message = |(name, type_oid): &(&str, u32)| ColumnMessage {
+            identity_key: true,
+            name: (*name).to_owned(),
+            type_oid: *type_oid,
+            type_modifier: -1,
+        };
+        let catalog = |(at, (name, type_oid)): (usize, &(&str, u32))| CatalogColumn {
+            table: TableName::public("book"),
+            name: (*name).to_owned(),
+            partitioned: false,
+            number: i16::try_from(at).unwrap(),
+            type_oid: *type_oid,
+            generated: *name == "total",
+            sql_type: "integer".to_owned(),
+            nullable: false,
+            toastable: false,
+            unchecked: false,
+            foreign_key: false,
+            key_place: (*name == "ident").then_some(0),
+            key_equals: None,
+        };
+        let streamed: Vec<ColumnMessage> = streamed.iter().map(message).collect();
+        let catalog: Vec<CatalogColumn> = now.iter().enumerate().map(catalog).collect();
+        let columns = columns(&streamed, &catalog, &Types::new());
+        primary_key(&columns, &catalog).0
+    }
+
+    #[test]
+    fn a_key_that_was_renamed_since_is_known_by_its_place() {
+        for (streamed, now, expected) in [
+            (
+                vec![("n", 23), ("ident", 20)],
+                vec![("n", 23), ("ident", 20)],
+                vec![1],
+            ),
+            (
+                vec![("n", 23), ("id", 20)],
+                vec![("n", 23), ("ident", 20)],
+                vec![1],
+            ),
+            (
+                vec![("n", 23), ("id", 20)],
+                vec![("amount", 23), ("total", 23), ("ident", 20)],
+                vec![1],
+            ),
+            // A column came or went, or has another type: it may be any.
+            (vec![("n", 23), ("id", 20)], vec![("ident", 20)], vec![]),
+            (vec![("id", 23)], vec![("ident", 20)], vec![]),
+            // It has another name, and its place is that of a column which is still there.
+            (
+                vec![("n", 23), ("id", 23)],
+                vec![("ident", 23), ("n", 23)],
+                vec![],
+            ),
+        ] {
+            assert_eq!(place(&streamed, &now), expected, "{streamed:?} {now:?}");
         }
     }
 }

@@ -22,6 +22,11 @@ pub struct Snapshot {
 pub struct ParseSnapshotError(String);
 
 impl Snapshot {
+    /// The id of a transaction before which all have ended.
+    pub fn oldest(&self) -> u64 {
+        self.running.iter().copied().fold(self.end, u64::min)
+    }
+
     /// Does the snapshot see the transaction with this 32-bit id, which has been committed?
     pub fn sees(&self, xid: u32) -> bool {
         // Ids go round. All that a stream can still have are less than half a round away.
@@ -55,6 +60,14 @@ impl FromStr for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_before_all_that_run_has_ended() {
+        for (snapshot, oldest) in [("100:104:102,101", 101), ("104:104:", 104)] {
+            let snapshot: Snapshot = snapshot.parse().unwrap();
+            assert_eq!(snapshot.oldest(), oldest);
+        }
+    }
 
     #[test]
     fn what_had_ended_is_seen_and_what_was_running_or_came_later_is_not() {

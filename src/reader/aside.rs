@@ -34,6 +34,7 @@ impl Reader {
                 "the database cannot answer for rows of this table now; they wait for it, for {PATIENCE:?} at most"
             );
         }
+        draft.whose = self.found_owner(&draft);
         // The values are slices of what the stream has received, which would stay in memory with them.
         draft.change.map_values(|value| match value {
             Value::Text(text) => *value = Value::Text(Bytes::copy_from_slice(text)),
@@ -45,7 +46,8 @@ impl Reader {
 
     /// When to call [`look_again`](Self::look_again); `None`: nothing waits.
     pub fn next_look(&self) -> Option<Instant> {
-        self.waiting.next_look()
+        let looks = [self.waiting.next_look(), self.until_told()];
+        looks.into_iter().flatten().min()
     }
 
     /// Asks again about the changes that wait, and delivers those that are answered or have waited long enough.
@@ -53,6 +55,12 @@ impl Reader {
     /// # Errors
     /// When the connection is lost.
     pub async fn look_again(&mut self, client: &Client) -> Result<()> {
+        if self
+            .until_told()
+            .is_some_and(|until| until <= Instant::now())
+        {
+            self.read(Vec::new(), client).await?;
+        }
         self.look_at_due(client).await?;
         self.owners.forget();
         self.casts.forget();

@@ -94,7 +94,7 @@ impl Reader {
         if table.holds_owners {
             self.apply_owner_change(&draft.change);
         }
-        self.owners.follow(&draft.change);
+        self.follow_owners(&draft.change, client).await?;
         let Some(events) = &table.events else {
             return Ok(());
         };
@@ -123,14 +123,14 @@ impl Reader {
         let Some(events) = draft.table.events.clone() else {
             return Ok(());
         };
-        let owner = match draft.owner {
+        let owner = match draft.owner.clone() {
             Some(text) => Ownership::Owner(Owner {
                 text,
                 // It comes as a text, and texts of one UUID differ.
                 equality: Equality::Uuid,
             }),
             None if draft.rules.is_empty() => Ownership::Nobody,
-            None => self.owners.owner(events.owner.as_ref(), &draft.change),
+            None => self.ownership(&draft),
         };
         let (numbered, added) = (draft.rules, draft.added);
         let (permissions, only) = (draft.permissions, draft.only);
@@ -168,20 +168,34 @@ impl Reader {
                 "a row has no owner, or none that is known: only hooks of everyone hear of it; see rowhook check",
             ),
             Ownership::Unknown(refusal) => {
-                self.context.meters.owner_unknown.fetch_add(1, Relaxed);
-                let heard = match rule.all_owners {
-                    true => "the event says that it has none",
-                    false => "only hooks of everyone hear of it",
-                };
-                let what = format!(
-                    "whose row it is cannot be found out, so {heard}: {}; {}",
-                    refusal.reason,
-                    remedy(refusal.fault)
-                );
-                self.tell_once(table, "unknown owner", &what);
+                let why = format!("{}; {}", refusal.reason, remedy(refusal.fault));
+                self.tell_unknown_owner(rule, table, "unknown owner", &why);
             }
+            Ownership::Untold => self.tell_unknown_owner(
+                rule,
+                table,
+                "untold owner",
+                "a row on its owner's path may have changed since, and the stream is too far behind to tell",
+            ),
         }
         None
+    }
+
+    /// Puts on record that the owner of an event cannot be found out, and why.
+    fn tell_unknown_owner(
+        &mut self,
+        rule: &Rule,
+        table: &TableName,
+        kind: &'static str,
+        why: &str,
+    ) {
+        self.context.meters.owner_unknown.fetch_add(1, Relaxed);
+        let heard = match rule.all_owners {
+            true => "the event says that it has none",
+            false => "only hooks of everyone hear of it",
+        };
+        let what = format!("whose row it is cannot be found out, so {heard}: {why}");
+        self.tell_once(table, kind, &what);
     }
 
     /// Delivers the event of a message, unless its number is below `skip`: then an earlier session has delivered it.

@@ -49,9 +49,13 @@ impl Reader {
         let old = change.before().map(Image::tuple);
         let old = old.and_then(|old| id_of(old).map_err(warn_nameless).ok());
         let at = change.transaction.commit_lsn;
+        // Two rows have one id for a moment where ids change places. The other one keeps it.
+        let old = old.filter(|id| !self.hooks.moved.is_of_another(id, change));
         if let Some(old) = &old {
             self.hooks.set_aside.rows.remove(old);
         }
+        let new = change.after().and_then(|new| Some((id_of(new).ok()?, new)));
+        self.hooks.moved.follow(old.as_ref(), new);
         let Some(new) = change.after() else {
             if let Some(id) = old {
                 self.remove_hook(&id);

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use tokio::time::Instant;
 
+use super::moved::Moved;
 use crate::{
     config::{HookColumns, OwnerExists},
     event::TableEvents,
@@ -30,6 +31,7 @@ pub(super) struct Hooks {
     pub(super) oid: Option<u32>,
     pub(super) off: OffHooks,
     pub(super) set_aside: SetAside,
+    pub(super) moved: Moved,
     /// The hook that was switched off last. If rowhook did it, the message after it says so.
     pub(super) switched_off: Option<CheckedRow>,
     pub(super) known: Arc<Constraints>,

@@ -55,7 +55,10 @@ impl Reader {
         client: &Client,
     ) -> Result<Option<Step>> {
         let message = match received {
-            Received::Keepalive { wal_end } => return Ok(Some(Step::Idle(wal_end))),
+            Received::Keepalive { wal_end } => {
+                self.session.reach(wal_end);
+                return Ok(Some(Step::Idle(wal_end)));
+            }
             Received::Message(message) => message,
         };
         match message {
@@ -73,6 +76,7 @@ impl Reader {
             }
             Message::Commit { end_lsn, .. } => {
                 self.session.transaction = None;
+                self.session.reach(end_lsn);
                 Ok(Some(Step::Commit(end_lsn)))
             }
             Message::Relation(message) => {
@@ -152,12 +156,17 @@ impl Reader {
             self.look_for_hook_table(client).await?;
         }
         let partitions = Partitions::read(client, &relation).await;
+        let partitions = partitions.context("read how a table is divided")?;
+        // Of a table that is dropped by now, it is what it was.
+        let known = self.session.tables.get(&relation.oid);
+        let known = known.filter(|_| relation.numbers.is_empty());
+        let partitions = partitions.or_else(|| known?.partitions.clone());
         let owners = self.hooks.owner_exists.as_ref();
         let table = Table {
             events,
             holds_hooks,
             holds_owners: owners.is_some_and(|exists| exists.table == name),
-            partitions: partitions.context("read how a table is divided")?,
+            partitions,
             misfit: None,
             relation: Arc::new(relation),
         };
@@ -285,6 +294,7 @@ pub(super) fn draft(
         permissions: Permissions::new(),
         only: None,
         owner: None,
+        whose: None,
         may_move: false,
     }
 }

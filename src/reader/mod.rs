@@ -17,8 +17,10 @@ mod hooks;
 mod interpret;
 mod loading;
 mod messages;
+mod moved;
 mod moves;
 mod orphans;
+mod owners;
 pub mod past;
 mod permission;
 mod reread;
@@ -35,19 +37,20 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use self::{
     allowance::Allowances,
     hidden::HiddenColumns,
     hooks::{Hooks, SetAside},
+    moved::Moved,
     reread::read_again,
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
     waiting::Waiting,
 };
 use crate::{
-    change::Change,
     config::{Config, Order},
     courier::{context, couriers::Couriers},
     delivery::{
@@ -88,6 +91,8 @@ pub struct Reader {
     session: SessionState,
     /// Steps of the session that wait for the rest of their transaction.
     held: Vec<Step>,
+    /// The first of the changes that wait for the stream to tell whose they are, and since when it does.
+    asking: Option<(Position, Instant)>,
     /// The tables that configured names stand for.
     followed: Followed,
     /// Which columns are hidden because of what hooks.toml leaves out.
@@ -140,6 +145,7 @@ impl Reader {
                 oid: None,
                 off,
                 set_aside: SetAside::default(),
+                moved: Moved::default(),
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
@@ -158,6 +164,7 @@ impl Reader {
             system_identifier: String::new(),
             session: SessionState::default(),
             held: Vec::new(),
+            asking: None,
             followed: Followed::default(),
             hidden: HiddenColumns::default(),
             told: HashSet::new(),
@@ -312,6 +319,7 @@ impl Reader {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
         self.held = Vec::new();
+        self.asking = None;
     }
 
     /// Whether everything that was read has been handed on, or has its ticket.
@@ -337,12 +345,18 @@ impl Reader {
             steps.extend(self.interpret_guarded(received, client).await?);
         }
         let decided = self.join_moves(&mut steps, client).await?;
-        let ready = self.complete_rows(&mut steps).await?.min(decided);
-        self.held = steps.split_off(ready);
-        while !steps.is_empty() {
-            let ready = self.look_up_missing(&mut steps, client).await?;
-            self.apply(steps.drain(..ready), client).await?;
+        let mut ready = self.complete_rows(&mut steps).await?.min(decided);
+        while ready > 0 {
+            self.foresee(&steps, client).await?;
+            let some = steps.get_mut(..ready).unwrap_or_default();
+            let complete = self.look_up_missing(some, client).await?;
+            if complete == 0 {
+                break;
+            }
+            self.apply(steps.drain(..complete), client).await?;
+            ready -= complete;
         }
+        self.held = steps;
         self.owners.forget();
         self.casts.forget();
         Ok(())
@@ -412,16 +426,25 @@ impl Reader {
                     self.apply_guarded(step, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => {
-                    self.owners.end_transaction();
+                    self.hooks.moved.forget();
+                    self.owners.end_transaction(end_lsn);
                     self.ledger.close(end_lsn);
                 }
                 (Step::Truncate(truncation), Opened::Read { skip }) => {
                     self.apply_truncate(*truncation, skip).await?
                 }
                 // What owners are known by follows these changes too: it may have been dropped since they were read.
-                (Step::Row(draft), Opened::Known) => self.owners.follow(&draft.change),
-                (Step::Commit(_), Opened::Known) => self.owners.end_transaction(),
-                (Step::Truncate(_) | Step::Message(_), Opened::Known) => {}
+                (Step::Row(draft), Opened::Known) => {
+                    self.follow_owners(&draft.change, client).await?;
+                }
+                (Step::Commit(end_lsn), Opened::Known) => self.owners.end_transaction(end_lsn),
+                (Step::Truncate(truncation), Opened::Known) => {
+                    self.keep_owners();
+                    for (table, _) in &truncation.tables {
+                        self.owners.empty(&table.relation.table());
+                    }
+                }
+                (Step::Message(_), Opened::Known) => {}
                 (Step::Idle(wal_end), _) => self.ledger.idle(wal_end),
             }
         }
@@ -430,15 +453,10 @@ impl Reader {
 
     /// Looks up what the changes of a batch lack, if an event may come from them that a hook listens to. Returns how
     /// many of the steps, from the first on, are complete. These are not all where large values would take too much
-    /// memory at once.
+    /// memory at once, or where the stream has to go on before owners are known.
     async fn look_up_missing(&mut self, steps: &mut [Step], client: &Client) -> Result<usize> {
-        let all = steps.len();
-        let changes = steps.iter().filter_map(|step| match step {
-            Step::Row(draft) => Some(&draft.change),
-            _ => None,
-        });
-        let changes: Vec<&Change> = changes.collect();
-        self.owners.foresee(client, &changes).await?;
+        let all = self.find_owners(steps, client).await?;
+        let steps = steps.get_mut(..all).unwrap_or_default();
         let drafts = steps
             .iter_mut()
             .enumerate()
@@ -474,9 +492,8 @@ impl Reader {
         let filled = filled.context("read again what the stream left out")?;
         let ready = filled.done;
         let drafts = drafts.get_mut(..ready).unwrap_or_default();
-        let owned = drafts.iter().filter_map(|draft| {
-            Some((draft.table.events.as_ref()?.owner.as_ref()?, &draft.change))
-        });
+        let owned = drafts.iter().filter(|draft| draft.whose.is_none());
+        let owned = owned.filter_map(|draft| draft.owned());
         let found = self.owners.look_up(client, owned).await;
         found.context("look up owners")?;
         let changes = drafts.iter().map(|draft| &draft.change);
@@ -497,13 +514,13 @@ impl Reader {
             let gap = refused(&filled.refused);
             let gap = gap.filter(|gap| gap.is_for_now() && toast::has_gap(&draft.change));
             let not_now = refused(&not_now);
-            let owner = match &draft.table.events {
-                Some(events) => self.owners.owner(events.owner.as_ref(), &draft.change),
-                None => Ownership::Nobody,
-            };
+            let owner = self.ownership(draft);
             draft.unanswered = gap.or(not_now).or(match owner {
                 Ownership::Unknown(refusal) if refusal.is_for_now() => Some(refusal),
-                Ownership::Unknown(_) | Ownership::Owner(_) | Ownership::Nobody => None,
+                Ownership::Unknown(_)
+                | Ownership::Untold
+                | Ownership::Owner(_)
+                | Ownership::Nobody => None,
             });
         }
         for (table, refusal) in filled.refused {

@@ -12,7 +12,7 @@ use std::{collections::HashSet, sync::Arc};
 use anyhow::{Context, Result};
 use tokio_postgres::Client;
 
-use super::{Reader, hooks::CheckedRow};
+use super::{Reader, hooks::CheckedRow, moved::Moved, owners::PastOwners};
 use crate::{
     config::HookColumns,
     hook::{
@@ -44,10 +44,16 @@ pub struct Past {
     is_seen: bool,
     /// The hooks that have changed.
     changed: HashSet<HookId>,
+    /// Those of them that there were none of before.
+    made: HashSet<HookId>,
+    /// The rows that took an id in the transaction that is being read.
+    moved: Moved,
     /// How many hooks were changed of which the stream has no old row.
     unknown: usize,
     /// The table was emptied, and which hooks were in it is not known.
     is_emptied: bool,
+    /// What happened to the rows that lead to owners.
+    pub(super) owners: PastOwners,
 }
 
 /// A hook before its first change.
@@ -73,8 +79,11 @@ impl Past {
             table: None,
             is_seen: false,
             changed: HashSet::new(),
+            made: HashSet::new(),
+            moved: Moved::default(),
             unknown: 0,
             is_emptied: false,
+            owners: PastOwners::default(),
         }
     }
 
@@ -100,8 +109,12 @@ impl Reader {
             let Received::Message(message) = received else {
                 continue;
             };
+            self.foresee_past(&mut past.owners, message, client).await?;
             match message {
-                Message::Begin { xid, .. } => past.is_seen = past.snapshot.sees(*xid),
+                Message::Begin { xid, .. } => {
+                    past.is_seen = past.snapshot.sees(*xid);
+                    past.moved.forget();
+                }
                 Message::Relation(message) if Some(message.oid) == self.hooks.oid => {
                     let relation = Relation::describe(client, message.clone()).await;
                     let relation = relation.context("read what the hook table looks like")?;
@@ -109,7 +122,10 @@ impl Reader {
                 }
                 Message::Message {
                     prefix, content, ..
-                } if prefix == LOADED && *content == *past.mark.as_bytes() => return Ok(true),
+                } if prefix == LOADED && *content == *past.mark.as_bytes() => {
+                    self.end_foreseeing(&past.owners, &past.snapshot);
+                    return Ok(true);
+                }
                 _ if past.is_seen => {
                     if let Err(panic) = caught_now(|| self.undo_change(past, message)) {
                         tracing::error!(%panic, "rowhook has a bug; a change of the hook table is not undone");
@@ -162,8 +178,37 @@ impl Reader {
             past.is_emptied |= relations.contains(&table.oid) && !self.hooks.columns.is_own;
             return;
         }
-        for (id, then) in before(&self.hooks.columns, &table, message) {
-            if past.changed.insert(id.clone()) {
+        let columns = &self.hooks.columns;
+        let changes = before(columns, &table, message);
+        let (old, new) = match message {
+            Message::Insert { new, .. } => (None, Some(new)),
+            Message::Update { old, new, .. } => (Some(old), Some(new)),
+            Message::Delete { old, .. } => (Some(old), None),
+            _ => return,
+        };
+        if changes.is_empty() {
+            return;
+        }
+        let old_id = changes
+            .iter()
+            .find(|(_, then)| !matches!(then, Then::Absent))
+            .map(|(id, _)| id.clone());
+        // Two rows have one id for a moment where ids change places.
+        let is_displaced = old_id
+            .as_ref()
+            .zip(old)
+            .is_some_and(|(id, old)| past.moved.is_another(id, old));
+        let old_id = old_id.filter(|_| !is_displaced);
+        let id_of = |tuple: &Tuple| row::id_from_stream(columns, &table, tuple).ok();
+        let new = new.and_then(|new| Some((id_of(new)?, new)));
+        past.moved.follow(old_id.as_ref(), new);
+        for (id, then) in changes {
+            let is_made = matches!(then, Then::Absent);
+            let was_there = is_displaced && !is_made && past.made.remove(&id);
+            if past.changed.insert(id.clone()) || was_there {
+                if is_made {
+                    past.made.insert(id.clone());
+                }
                 past.unknown += usize::from(!matches!(then, Then::Absent | Then::Was(_)));
                 self.set_back(id, then);
             }

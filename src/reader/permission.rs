@@ -55,11 +55,9 @@ impl Reader {
         if !self.context.permission.concerns(&change.relation.table()) {
             return HashSet::new();
         }
-        let events = draft.table.events.as_ref();
-        let owner = events.map(|events| self.owners.owner(events.owner.as_ref(), change));
-        let owner = match owner {
-            Some(Ownership::Owner(owner)) => Some(owner),
-            Some(Ownership::Nobody | Ownership::Unknown(_)) | None => None,
+        let owner = match self.ownership(draft) {
+            Ownership::Owner(owner) => Some(owner),
+            Ownership::Nobody | Ownership::Unknown(_) | Ownership::Untold => None,
         };
         let hooks = draft.rules().flat_map(|(_, rule)| {
             let audience = if rule.all_owners {

@@ -11,7 +11,7 @@ use crate::{
     delivery::ledger::Opened,
     event::{Position, TableEvents},
     lookup::partitions::Partitions,
-    postgres::{TableName, pgoutput::RelationMessage, relation::Relation},
+    postgres::{Lsn, TableName, pgoutput::RelationMessage, relation::Relation},
 };
 
 /// The state of one replication session.
@@ -23,6 +23,8 @@ pub(super) struct SessionState {
     pub(super) described: HashMap<u32, RelationMessage>,
     /// Tables of actions and backfills, whose rows come in messages. The catalog described them.
     pub(super) catalog_tables: HashMap<TableName, Arc<Table>>,
+    /// All that was committed before this has been interpreted.
+    pub(super) reached: Lsn,
     /// The transaction whose messages are being interpreted.
     pub(super) transaction: Option<OpenTransaction>,
     /// What the ledger said of the transaction whose changes are being delivered.
@@ -35,6 +37,7 @@ impl Default for SessionState {
             tables: HashMap::new(),
             described: HashMap::new(),
             catalog_tables: HashMap::new(),
+            reached: Lsn::ZERO,
             transaction: None,
             opened: Opened::Known,
         }
@@ -44,11 +47,17 @@ impl Default for SessionState {
 impl SessionState {
     /// Begins a transaction; its events are numbered from 0.
     pub(super) fn begin(&mut self, transaction: Transaction) {
+        self.reach(transaction.commit_lsn);
         self.transaction = Some(OpenTransaction {
             transaction: Arc::new(transaction),
             next_event: 0,
             deleted_last: HashSet::new(),
         });
+    }
+
+    /// The stream has come to this position.
+    pub(super) fn reach(&mut self, position: Lsn) {
+        self.reached = self.reached.max(position);
     }
 }
 

@@ -5,8 +5,12 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 use super::session::Table;
 use crate::{
     change::{Change, Transaction},
+    config::OwnerRule,
     event::{Position, Rule},
-    lookup::{enrich::EnrichedField, halves::Refusal, permission::Answer, versions::Reread},
+    lookup::{
+        enrich::EnrichedField, halves::Refusal, owner::Ownership, permission::Answer,
+        versions::Reread,
+    },
     message::Message,
     postgres::Lsn,
 };
@@ -66,6 +70,8 @@ pub(super) struct ChangeDraft {
     pub(super) only: Option<Box<str>>,
     /// Whose it is, where that was said by hand; `None`: the owner of its row.
     pub(super) owner: Option<Arc<str>>,
+    /// Whose it is, where that was found out before it had to wait; its owner may have another since.
+    pub(super) whose: Option<Ownership>,
     /// It is a deletion from a partition, and it is not known yet whether the row has moved to another one.
     pub(super) may_move: bool,
 }
@@ -87,6 +93,12 @@ impl ChangeDraft {
         let events = self.table.events.as_ref();
         let rules = events.map_or(0, |events| events.rules(&self.change.row).len());
         self.first_event + rules as u64
+    }
+
+    /// The path to its owner, with the change.
+    pub(super) fn owned(&self) -> Option<(&OwnerRule, &Change)> {
+        let rule = self.table.events.as_ref()?.owner.as_ref()?;
+        Some((rule, &self.change))
     }
 
     /// The rules that apply to the change, with their numbers.

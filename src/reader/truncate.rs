@@ -54,6 +54,7 @@ impl Reader {
             self.deliver_truncate(table, *first_event, &transaction, skip)
                 .await?;
         }
+        self.keep_owners();
         for (table, _) in &tables {
             self.owners.empty(&table.relation.table());
             if table.holds_hooks {

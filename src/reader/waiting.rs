@@ -123,6 +123,13 @@ impl Waiting {
         hooks
     }
 
+    /// The changes that wait and of which is not known whose they are.
+    pub(super) fn ownerless(&mut self) -> impl Iterator<Item = &mut ChangeDraft> {
+        let changes = self.lines.values_mut().flat_map(|line| &mut line.changes);
+        let drafts = changes.map(|held| &mut held.draft);
+        drafts.filter(|draft| draft.whose.is_none())
+    }
+
     /// The first change of a table.
     pub(super) fn first(&self, table: &TableName) -> Option<&Held> {
         self.lines.get(table)?.changes.front()

@@ -111,6 +111,8 @@ impl<'a> Attaching<'a> {
             return Err(self.report_gap(&gap, &sessions.control, reader).await?);
         }
         self.recognize(&identity)?;
+        // Before the stream is read in advance: what it tells of these tables is of use then too.
+        reader.learn_published(&sessions.control).await?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
         if self.loaded.is_some() {
             ensure!(self.context.store.holds().await?, Superseded::SlotTaken);
@@ -151,7 +153,6 @@ impl<'a> Attaching<'a> {
         };
         *known = identity;
         let identity = known;
-        reader.learn_published(&sessions.control).await?;
         reader.learn_message_key().await?;
         sessions.limit_waits().await?;
         let learned = self

@@ -1,7 +1,7 @@
 //! Compares what was delivered with what the oracle has noted.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
 };
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{OWNERS, is_full, world::Sequence};
 
 /// How many faults of a kind are printed.
-const PRINTED: usize = 1;
+const PRINTED: usize = 2;
 
 type Object = Map<String, Value>;
 
@@ -44,6 +44,7 @@ struct Entry {
     in_savepoint: bool,
     xid: String,
     altered: Vec<String>,
+    lsn: Lsn,
 }
 
 /// The bodies that one hook got of one event.
@@ -100,7 +101,12 @@ pub async fn judge(database: &Database, sequences: &[Sequence], calls: &[Call]) 
             verdict.fault("made up", format!("{hook} got {} of {table}", rest.len()));
         }
     }
-    verdict.order(calls);
+    let identities = entries.values();
+    let identities = identities.filter(|entry| entry.altered.iter().any(|what| what == "identity"));
+    let identities: Vec<(String, Lsn)> = identities
+        .map(|entry| (format!("w{}.{}", entry.world, entry.role), entry.lsn))
+        .collect();
+    verdict.order(calls, &identities);
     verdict
 }
 
@@ -110,7 +116,7 @@ fn hooks() -> Vec<String> {
 }
 
 async fn read(database: &Database) -> BTreeMap<i64, Entry> {
-    let sql = "select entry, world, role, op, old::text, new::text, owner, orphaned, published, identity::text, generated, in_savepoint, xid, altered from oracle.log order by entry";
+    let sql = "select entry, world, role, op, old::text, new::text, owner, orphaned, published, identity::text, generated, in_savepoint, xid, altered, lsn::text from oracle.log order by entry";
     let object = |text: Option<&str>| text.map(|text| serde_json::from_str(text).unwrap());
     let rows = database.client.query(sql, &[]).await.unwrap();
     let entries = rows.iter().map(|row| {
@@ -128,6 +134,7 @@ async fn read(database: &Database) -> BTreeMap<i64, Entry> {
             in_savepoint: row.get(11),
             xid: row.get(12),
             altered: row.get(13),
+            lsn: row.get::<_, &str>(14).parse().unwrap(),
         };
         (row.get(0), entry)
     });
@@ -184,14 +191,26 @@ impl Case<'_> {
             .filter(|(_, entry)| entry.op != "ddl" && entry.is_published())
             .map(|(at, entry)| (at, (*entry).clone()))
             .collect();
+        let mut halves = HashMap::new();
         if self.role == "part" {
-            self.join_moves(&mut expected);
+            halves = self.join_moves(&mut expected);
         }
         if self.hook == "all" {
             verdict.events += expected.len();
         }
         let mut told = told.iter().peekable();
-        for (at, entry) in &expected {
+        let mut expected = VecDeque::from(expected);
+        while let Some((at, entry)) = expected.pop_front() {
+            if let Some((deleted, inserted)) = halves.remove(&entry.number)
+                && told
+                    .peek()
+                    .is_some_and(|told| self.is_half(told, &inserted))
+            {
+                expected.push_front((at, inserted));
+                expected.push_front((at, deleted));
+                continue;
+            }
+            let (at, entry) = (&at, &entry);
             let owner = self.owner(entry);
             let is_this = |owner: &i32| self.hook == owner.to_string();
             let hears = match &owner {
@@ -261,10 +280,6 @@ impl Case<'_> {
         if !self.sequence.is_read {
             return Owner::Perhaps((1..=OWNERS.cast_signed()).collect());
         }
-        // TRUNCATE does not say whose the shelves were.
-        if self.shelves.iter().any(|other| other.op == "truncate") {
-            return Owner::Perhaps(vec![owner]);
-        }
         // Without the whole old row, the stream does not tell whose a shelf was before it was given to another, or
         // deleted. Who has it by then may take the place of its owner.
         let shelf = entry.shown().get("shelf_id");
@@ -277,8 +292,12 @@ impl Case<'_> {
             .flat_map(|other| [of_shelf(&other.old), of_shelf(&other.new)])
             .flatten()
             .collect();
-        match later.is_empty() || is_full(self.sequence.world) {
+        // TRUNCATE does not say whose the shelves were.
+        let is_emptied = self.shelves.iter().any(|other| other.op == "truncate");
+        match is_full(self.sequence.world) {
+            true if is_emptied => Owner::Perhaps(vec![owner]),
             true => Owner::Known(Some(owner)),
+            false if later.is_empty() && !is_emptied => Owner::Known(Some(owner)),
             false => Owner::Perhaps([later, vec![owner]].concat()),
         }
     }
@@ -355,7 +374,9 @@ impl Case<'_> {
 
     /// A row that moves to another partition is one update. The stream has a deletion and an insertion, which may as
     /// well be two statements about one key: these are joined too, as the documentation says.
-    fn join_moves(&self, entries: &mut Vec<(usize, Entry)>) {
+    /// Returns both halves, by the number of the second.
+    fn join_moves(&self, entries: &mut Vec<(usize, Entry)>) -> HashMap<i64, (Entry, Entry)> {
+        let mut halves = HashMap::new();
         let mut joined: Vec<(usize, Entry)> = Vec::new();
         for (at, entry) in entries.drain(..) {
             let value =
@@ -367,6 +388,7 @@ impl Case<'_> {
                 && value(&before.old, "region") != value(&entry.new, "region")
                 && !self.is_interrupted(before, &entry)
             {
+                halves.insert(entry.number, (before.clone(), entry.clone()));
                 *before = Entry {
                     op: "update".to_owned(),
                     old: before.old.take(),
@@ -377,6 +399,16 @@ impl Case<'_> {
             }
         }
         *entries = joined;
+        halves
+    }
+
+    /// Is this a half of a move, as a deletion or an insertion? That a table was partitioned cannot be known any more
+    /// when it is dropped before its changes are read.
+    fn is_half(&self, told: &Told, inserted: &Entry) -> bool {
+        let is_half = |body: &Value| {
+            body["op"] != "update" && Some(&body["data"]["id"]) == inserted.shown().get("id")
+        };
+        !self.sequence.is_read && told.bodies.first().is_some_and(is_half)
     }
 
     /// Does the stream have something between these two? No move is interrupted.
@@ -554,8 +586,9 @@ impl Verdict {
         }
     }
 
-    /// The events of each row must have arrived in the order of the stream.
-    fn order(&mut self, calls: &[Call]) {
+    /// The events of each row must have arrived in the order of the stream. What identifies a row may change: with
+    /// another identity it is another row.
+    fn order(&mut self, calls: &[Call], identities: &[(String, Lsn)]) {
         let mut newest: HashMap<(String, String, Value), (Lsn, u64)> = HashMap::new();
         let mut seen: HashSet<(&str, &str)> = HashSet::new();
         for call in calls {
@@ -571,8 +604,12 @@ impl Verdict {
             };
             let table = body["table"].as_str().unwrap_or_default().to_owned();
             let at = position(&body);
-            let before = newest.insert((call.path.clone(), table, id), at);
-            if before.is_some_and(|before| before > at) {
+            let before = newest.insert((call.path.clone(), table.clone(), id), at);
+            let is_another = |before: (Lsn, u64)| {
+                let mut changes = identities.iter();
+                changes.any(|(of, lsn)| *of == table && at.0 < *lsn && *lsn < before.0)
+            };
+            if before.is_some_and(|before| before > at && !is_another(before)) {
                 let what = format!("{} after {before:?}: {}", call.path, short(&[body]));
                 self.fault("out of order", what);
             }

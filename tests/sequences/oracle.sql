@@ -22,9 +22,11 @@ create table oracle.log (
     generated text[] not null default '{}',
     in_savepoint boolean not null default false,
     xid text not null default pg_current_xact_id()::text,
-    -- What a change of a table altered that generated columns are computed from: columns as they were called first, or
-    -- "table" where another one has taken its place.
-    altered text[] not null default '{}'
+    -- What a change of a table altered: columns that generated ones are computed from, as they were called first; "table"
+    -- where another one has taken its place; or "identity".
+    altered text[] not null default '{}',
+    -- After the commits before it, and before its own.
+    lsn pg_lsn not null default pg_current_wal_insert_lsn()
 );
 -- Whose each shelf is. A shelf that is deleted leads to its owner until the transaction ends.
 create table oracle.shelf (

@@ -22,6 +22,8 @@ pub struct World {
     client: Client,
     starts: Arc<RwLock<()>>,
     renamed: Option<Renamed>,
+    /// The books' table was renamed, and rowhook may have to read of that time.
+    was_renamed: bool,
     tables: Tables,
     random: StdRng,
 }
@@ -70,6 +72,7 @@ impl World {
             client,
             starts: Arc::clone(starts),
             renamed: None,
+            was_renamed: false,
             tables: Tables::new(number),
             random: StdRng::seed_from_u64(0),
         };
@@ -113,7 +116,7 @@ impl World {
             }
         }
         self.rename_back(script).await;
-        if self.random.random_ratio(3, 4) {
+        if self.random.random_ratio(3, 4) || self.was_renamed {
             self.be_read().await;
             sequence.is_read = true;
         }
@@ -121,7 +124,7 @@ impl World {
     }
 
     /// Waits until all that was written so far is confirmed.
-    async fn be_read(&self) {
+    async fn be_read(&mut self) {
         // A few bytes alone are not confirmed.
         let now = "select pg_logical_emit_message(true, 'filler', repeat('-', 20000))::text";
         let now: String = self.client.query_one(now, &[]).await.unwrap().get(0);
@@ -129,6 +132,7 @@ impl World {
             format!("select bool_and(confirmed_flush_lsn >= '{now}') from pg_replication_slots");
         let fact = format!("{now} is confirmed");
         self.until(&sql, || fact.clone()).await;
+        self.was_renamed = false;
     }
 
     async fn until(&self, sql: &str, fact: impl Fn() -> String) {
@@ -156,6 +160,10 @@ impl World {
             }
             1 => self.rename_back(script).await,
             2 if self.renamed.is_none() => {
+                // A start that finds another table under the name does not know what the one before was called.
+                if self.was_renamed {
+                    self.be_read().await;
+                }
                 let statement = self.replace();
                 self.execute(&statement, script).await;
                 self.settle(script).await;
@@ -364,7 +372,7 @@ impl World {
             }
         };
         let sql = format!(
-            "begin; {sql}; insert into oracle.log (world, role, op) values ({world}, 'book', 'ddl'); commit"
+            "begin; {sql}; insert into oracle.log (world, role, op, altered) values ({world}, 'book', 'ddl', '{{identity}}'); commit"
         );
         self.execute(&sql, script).await;
         self.settle(script).await;
@@ -406,6 +414,7 @@ impl World {
         )
         .await;
         self.renamed = None;
+        self.was_renamed = true;
     }
 
     /// Puts a copy in the place of the books' table.
