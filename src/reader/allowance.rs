@@ -14,9 +14,11 @@ use std::{
 
 use crate::expression::filter::STEPS;
 
-/// The most steps that an owner has: those of one evaluation.
+/// The most steps that an owner has for evaluations: those of one.
 const MOST: u64 = STEPS;
-/// The time in which [`MOST`] comes back. It is a twentieth of a core.
+/// The most steps that an owner has for having filters compiled: a second of a core.
+const COMPILING: u64 = 20 * STEPS;
+/// The time in which [`STEPS`] come back. They are a twentieth of a core.
 const REFILL: Duration = Duration::from_secs(1);
 /// The steps that come back with an event.
 const EVENT: u64 = 5_000;
@@ -28,8 +30,10 @@ const MUCH: u64 = 100_000;
 const FEW: usize = 1024;
 
 /// The steps that owners have left.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Allowances {
+    /// What each owner has at most.
+    most: u64,
     left: HashMap<Option<Arc<str>>, Left>,
     /// At how many owners those are forgotten that have the most.
     sweep_at: usize,
@@ -43,27 +47,53 @@ struct Left {
 }
 
 impl Allowances {
+    /// For evaluating filters and templates.
+    pub(super) fn of_evaluation() -> Self {
+        Self::with(MOST)
+    }
+
+    /// For compiling filters. An owner may bring along a thousand short ones at once.
+    pub(super) fn of_compiling() -> Self {
+        Self::with(COMPILING)
+    }
+
+    fn with(most: u64) -> Self {
+        Self {
+            most,
+            left: HashMap::new(),
+            sweep_at: 0,
+        }
+    }
+
+    /// Takes steps from the owner, if there are as many left.
+    pub(super) fn pay(&mut self, owner: Option<&Arc<str>>, steps: u64, now: Instant) -> bool {
+        self.refill(owner, 0, now);
+        let left = self.left(owner).checked_sub(steps);
+        if let Some(left) = left {
+            self.keep(owner, left);
+        }
+        left.is_some()
+    }
+
     /// Gives the owner what has come back by now, at an event that this many hooks are asked about.
     pub(super) fn refill(&mut self, owner: Option<&Arc<str>>, hooks: u64, now: Instant) {
         if self.left.len() > self.sweep_at.max(FEW) {
-            self.left.retain(|_, left| left.after(now) < MOST);
+            self.left.retain(|_, left| left.after(now) < self.most);
             self.sweep_at = 2 * self.left.len();
         }
         let left = self.left.entry(owner.cloned()).or_insert(Left {
-            steps: MOST,
+            steps: self.most,
             at: now,
         });
-        left.steps = left
-            .after(now)
-            .saturating_add(EVENT + HOOK * hooks)
-            .min(MOST);
+        let steps = left.after(now).saturating_add(EVENT + HOOK * hooks);
+        left.steps = steps.min(self.most);
         left.at = now;
     }
 
     /// What the owner has left since the last refill.
     pub(super) fn left(&self, owner: Option<&Arc<str>>) -> u64 {
         let left = self.left.get(&owner.cloned());
-        left.map_or(MOST, |left| left.steps)
+        left.map_or(self.most, |left| left.steps)
     }
 
     /// Notes what the owner has left now.
@@ -76,7 +106,7 @@ impl Allowances {
     /// Has the owner spent so much lately that others come first?
     pub(super) fn has_spent_much(&self, owner: Option<&Arc<str>>, now: Instant) -> bool {
         let left = self.left.get(&owner.cloned());
-        left.is_some_and(|left| left.after(now) < MOST - MUCH)
+        left.is_some_and(|left| left.after(now) < self.most - MUCH)
     }
 }
 
@@ -84,14 +114,14 @@ impl Left {
     /// What it is at this time.
     fn after(&self, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.at);
-        self.steps.saturating_add(refilled(passed)).min(MOST)
+        self.steps.saturating_add(refilled(passed))
     }
 }
 
 /// The steps that have come back after this time.
 fn refilled(passed: Duration) -> u64 {
-    let passed = passed.min(REFILL).as_micros();
-    u64::try_from(passed * u128::from(MOST) / REFILL.as_micros()).unwrap_or(MOST)
+    let steps = passed.as_micros() * u128::from(STEPS) / REFILL.as_micros();
+    u64::try_from(steps).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -114,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_spent_comes_back_with_time_and_events_and_other_owners_have_their_own() {
-        let mut allowances = Allowances::default();
+        let mut allowances = Allowances::of_evaluation();
         let anna = Arc::from("anna");
         let (anna, nobody) = (Some(&anna), None);
         let start = Instant::now();
@@ -136,7 +166,7 @@ mod tests {
 
     #[test]
     fn who_has_spent_much_comes_last_until_it_has_come_back() {
-        let mut allowances = Allowances::default();
+        let mut allowances = Allowances::of_evaluation();
         let anna = Arc::from("anna");
         let start = Instant::now();
         assert!(!allowances.has_spent_much(Some(&anna), start));
@@ -150,8 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn filters_are_compiled_at_once_up_to_a_bound_and_then_as_time_comes_back() {
+        let mut allowances = Allowances::of_compiling();
+        let start = Instant::now();
+        assert!(allowances.pay(None, COMPILING, start));
+        assert!(!allowances.pay(None, STEPS, start));
+        let later = start + Duration::from_secs(1);
+        assert!(allowances.pay(None, STEPS, later));
+        assert!(!allowances.pay(None, STEPS, later));
+        let much_later = start + Duration::from_secs(1000);
+        assert!(allowances.pay(None, COMPILING, much_later));
+        assert!(!allowances.pay(None, STEPS, much_later));
+    }
+
+    #[test]
     fn owners_who_have_everything_back_are_forgotten() {
-        let mut allowances = Allowances::default();
+        let mut allowances = Allowances::of_evaluation();
         let start = Instant::now();
         for owner in 0..10 * FEW {
             let owner: Arc<str> = owner.to_string().into();
@@ -169,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_owner_takes_no_more_than_a_share_of_the_time() {
-        let mut allowances = Allowances::default();
+        let mut allowances = Allowances::of_evaluation();
         let start = Instant::now();
         let mut spent = 0;
         // Fifty events a second for ten seconds, and hooks that take whatever they get.

@@ -18,6 +18,7 @@ use super::{
     Reader,
     guarded::Guarded,
     step::{ChangeDraft, MessageDraft, Permissions},
+    unread::{Filtered, UNREAD},
     waiting::Waited,
 };
 use crate::{
@@ -271,12 +272,16 @@ impl Reader {
     }
 
     /// The hooks in the order in which they are sent an event. First come all on which nothing is evaluated, and those
-    /// of owners who have not spent much lately; then the others, one owner after the other.
+    /// of owners who have not spent much lately; then the others, one owner after the other. Filters that are not
+    /// compiled yet come last too.
     fn turns(&self, listening: Vec<Listener>) -> Vec<Vec<Listener>> {
         let now = Instant::now().into_std();
         let comes_last = |listener: &Listener| {
             let owner = listener.hook.owner.as_ref();
-            listener.is_asked() && self.allowances.has_spent_much(owner, now)
+            let filter = listener.hook.filter.as_ref();
+            listener.is_asked()
+                && (self.allowances.has_spent_much(owner, now)
+                    || filter.is_some_and(|filter| !filter.is_compiled()))
         };
         let (mut last, mut first): (Vec<_>, Vec<_>) = listening.into_iter().partition(comes_last);
         let by_owner = |one: &Listener, two: &Listener| one.hook.owner.cmp(&two.hook.owner);
@@ -473,8 +478,27 @@ impl Reader {
         rendered
     }
 
+    /// Has the filters compiled that are not yet. Hooks that turn out to be unusable are left out.
+    async fn read_filters(&mut self, turn: Vec<Listener>) -> Vec<Listener> {
+        let mut read = Vec::with_capacity(turn.len());
+        for mut listener in turn {
+            let is_compiled = listener.filter().is_none_or(Filter::is_compiled);
+            match self.read_filter(&listener.hook) {
+                Filtered::Read => {}
+                Filtered::NotYet => listener.unfit = Some(Unfit::Flawed(UNREAD.into())),
+                Filtered::Unusable => continue,
+            }
+            if !is_compiled {
+                yield_now().await;
+            }
+            read.push(listener);
+        }
+        read
+    }
+
     /// Those of the hooks whose filters accept the event. A hook whose filter failed is among them, with the reason.
     async fn choose(&mut self, event: &Event, turn: Vec<Listener>) -> Vec<Listener> {
+        let turn = self.read_filters(turn).await;
         let filters = turn.iter().filter_map(Listener::filter);
         if filters.clone().next().is_none() {
             return turn;

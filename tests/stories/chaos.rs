@@ -154,6 +154,39 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_hold_up_their_neighbour() 
 }
 
 #[tokio::test]
+async fn filters_that_take_long_to_be_read_hold_up_nobody() {
+    let database = Database::bookstore().await;
+    let (hostile, honest) = (Receiver::start().await, Receiver::start().await);
+    let neighbour = Neighbour::listening().await;
+    let _rowhook = database.rowhook(EVENTS).await;
+    let url = neighbour.receiver.url();
+    database.hook(Some("7"), "book.added", &url).await;
+    // As long as filters may be; three hundred of them take a minute of a core without optimization.
+    let long = format!("[{}].all(v, v == 1)", vec!["1"; 1900].join(","));
+    let sql = "insert into rowhook.hook (owner, event, target, filter)
+        select '8', 'book.added', $1, $2 from generate_series(1, 300)";
+    let made = database.client.execute(sql, &[&hostile.url(), &long]).await;
+    made.unwrap();
+    let sql = "insert into rowhook.hook (owner, event, target, filter)
+        select '9', 'book.added', $1, 'new.id != ' || n from generate_series(10, 209) as n";
+    database
+        .client
+        .execute(sql, &[&honest.url()])
+        .await
+        .unwrap();
+    database
+        .sql("insert into book values (1, 7, 1, 'Emma', 9)")
+        .await;
+    neighbour.receiver.expect(1).await;
+    // Who brings along many short ones at once is not concerned.
+    honest.expect(200).await;
+    database.until_all_is_confirmed().await;
+    let unread = dead(&database, "8", "this one was not read yet").await;
+    assert!(unread >= 100, "{unread}");
+    assert_eq!(dead(&database, "9", "").await, 0);
+}
+
+#[tokio::test]
 async fn many_costly_templates_of_one_owner_take_no_more_than_one_owner_may() {
     let database = Database::bookstore().await;
     let (hostile, honest) = (Receiver::start().await, Receiver::start().await);
