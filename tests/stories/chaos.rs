@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Database, Hostile, Kind, NameServer, Receiver, Rowhook, until_within};
+use harness::{Call, Database, Hostile, Kind, NameServer, Receiver, Rowhook, until_within};
 use tokio::time::{Instant, interval};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{error::SqlState, types::ToSql};
 
 /// All hooks hear the rows of everyone.
 const EVENTS: &str = "[events]\n\"book.added\" = \"book.created+\"\n\n[limits]\ntemplate = true\n";
@@ -18,8 +18,8 @@ const HOOKS: usize = 100;
 const ROWS: i64 = 25;
 const PAUSE: Duration = Duration::from_millis(250);
 /// What the healthy owner may wait for longer than beside a hundred hooks that do no harm. Without optimization, the
-/// expressions of one owner may take most of a core. Who waits for one of the hostile hooks waits for time-outs of 3 s,
-/// and longer with each row.
+/// expressions of one owner may take most of a core. Who waits for one of the hostile hooks waits for time-outs of
+/// 10 s, and longer with each row.
 const ALLOWED: Duration = Duration::from_secs(3);
 
 /// The healthy owner.
@@ -100,7 +100,7 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_hold_up_their_neighbour() 
     let database = Database::bookstore().await;
     let names = NameServer::of(&[]).await;
     let patience = format!(
-        "[delivery]\ntimeout = \"3s\"\nresolver = [\"{}\"]\n",
+        "[delivery]\ntimeout = \"10s\"\nresolver = [\"{}\"]\n",
         names.address()
     );
     let config = database.config(EVENTS).replace("[delivery]\n", &patience);
@@ -132,11 +132,13 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_hold_up_their_neighbour() 
     database.until_all_is_confirmed().await;
     let mut books = neighbour.books();
     books.sort_unstable();
+    // On a machine that is busy enough, one may time out and come again.
+    books.dedup();
     let all = [1000, 2000, 3000].into_iter();
     let all: Vec<i64> = all.flat_map(|first| first..first + ROWS).collect();
     assert_eq!(books, all);
-    let on_record = format!("select count(*) from rowhook.delivery where hook = '{good}'");
-    assert_eq!(database.ask(&on_record).await, "0");
+    let none = format!("select count(*) = 0 from rowhook.delivery where hook = '{good}'");
+    database.until("nothing of it is on record", &none).await;
 
     // Of a row that they share, each change comes in its order.
     for title in 0..10 {
@@ -145,11 +147,16 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_hold_up_their_neighbour() 
         );
         database.sql(&change).await;
     }
-    let calls = neighbour.receiver.expect(all.len() + 10).await;
-    let titles = calls[all.len()..]
-        .iter()
-        .map(|call| call.data()["title"].as_str().unwrap().parse().unwrap());
-    assert_eq!(titles.collect::<Vec<i32>>(), Vec::from_iter(0..10));
+    let titles = |calls: &[Call]| {
+        let of_book = calls.iter().map(Call::data).filter(|book| book["id"] == 1);
+        let mut titles: Vec<String> = of_book.map(|book| book["title"].to_string()).collect();
+        titles.dedup();
+        titles
+    };
+    let expected: Vec<String> = (0..10).map(|title| format!("\"{title}\"")).collect();
+    let is_last = |calls: &[Call]| titles(calls).last() == expected.last();
+    let calls = neighbour.receiver.until("the last title", is_last).await;
+    assert_eq!(titles(&calls), expected);
     database.until_all_is_confirmed().await;
 }
 
@@ -199,10 +206,9 @@ async fn many_costly_templates_of_one_owner_take_no_more_than_one_owner_may() {
     let sql = "insert into rowhook.hook (owner, event, target, template)
         select $1, 'book.added', $2, $3 from generate_series(1, 100)";
     for (owner, receiver, template) in [("8", &hostile, costly), ("9", &honest, plain)] {
-        let made = database
-            .client
-            .execute(sql, &[&owner, &receiver.url(), &template]);
-        made.await.unwrap();
+        let url = receiver.url();
+        let parameters: [&(dyn ToSql + Sync); 3] = [&owner, &url, &template];
+        database.client.execute(sql, &parameters).await.unwrap();
     }
     database
         .sql("insert into book select id, 7, 1, 'Emma', 9 from generate_series(1, 5) as id")
