@@ -8,7 +8,7 @@ use std::{
     fmt,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, ScopedJoinHandle},
 };
 
@@ -35,10 +35,21 @@ pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
 /// So many expressions are worth a thread of their own. Starting one takes as long as parsing a few.
 const WORTH_A_THREAD: usize = 64;
+/// About how many steps of an evaluation take as long as it takes to parse a byte.
+const STEPS_OF_BYTE: u64 = 160;
 
-/// A compiled CEL expression. Two are equal when their texts are.
+/// What is said of an expression on which the parser panics.
+const GAVE_UP: &str = "the parser gave up on it";
+
+/// A CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
+    /// What it was compiled to, or why it cannot be. Empty until it is needed.
+    parsed: OnceLock<Result<Parsed, Error>>,
+}
+
+/// A compiled expression.
+struct Parsed {
     program: Program,
     columns: Vec<String>,
     /// Whether it uses `new` or `old` otherwise than for the value of a column.
@@ -111,72 +122,60 @@ impl Filter {
     /// When it is not CEL, is too long or too deep, has a pattern that cannot be compiled before, or names a variable
     /// that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
-        let mut compiled = Self::compile_all(&[text]);
-        let gone = || Err(syntax(text, "the parser gave up on it"));
-        compiled.pop().unwrap_or_else(gone)
+        let filter = Self::uncompiled(text)?;
+        filter.compiled()?;
+        Ok(filter)
     }
 
     /// Compiles each of `texts`, on all processors where there are many. The results are in the order of the texts,
     /// and the errors are those of [`compile`](Self::compile).
     pub fn compile_all(texts: &[&str]) -> Vec<Result<Self, Error>> {
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);
-        thread::scope(|scope| {
-            let parse = |texts| move || Self::parse_each(texts);
-            // The parser recurses for each level, and the number of levels is known only afterwards.
-            let parser = || thread::Builder::new().stack_size(bounds::STACK);
-            let turns = texts.chunks(turn);
-            let turns: Vec<_> = turns
-                .map(|texts| (texts, parser().spawn_scoped(scope, parse(texts))))
-                .collect();
-            let parsed = turns.into_iter().flat_map(|(texts, parsing)| {
-                let why = match parsing.map(ScopedJoinHandle::join) {
-                    Ok(Ok(parsed)) => return parsed,
-                    Ok(Err(_)) => "the parser gave up on it".to_owned(),
-                    Err(error) => format!("there is no thread to parse it: {error}"),
-                };
-                let refused = texts.iter().map(|text| Err(syntax(text, &why)));
-                refused.collect()
-            });
-            parsed.collect()
-        })
+        let compiled = texts.iter().zip(parse_all(texts)).map(|(text, parsed)| {
+            Ok(Self {
+                text: (*text).to_owned(),
+                parsed: OnceLock::from(Ok(parsed?)),
+            })
+        });
+        compiled.collect()
     }
 
-    fn parse_each(texts: &[&str]) -> Vec<Result<Self, Error>> {
-        let parse = |text: &&str| {
-            bounds::refuse_too_long(text)?;
-            // The expression may come from a user's row, so a panic of the parser must not end the process.
-            let parsed = catch_unwind(|| Self::parse(text));
-            parsed.unwrap_or_else(|_| Err(syntax(text, "the parser gave up on it")))
-        };
-        texts.iter().map(parse).collect()
-    }
-
-    fn parse(text: &str) -> Result<Self, Error> {
-        let program = Program::compile(text).map_err(|errors| syntax(text, &errors.to_string()))?;
-        bounds::refuse_too_deep(program.expression())?;
-        let mut uses = Uses::default();
-        uses.read(program.expression());
-        if let Some(name) = uses.unknown {
-            return Err(Error::UnknownVariable {
-                expression: text.to_owned(),
-                name: name.to_owned(),
-            });
-        }
-        let compiled = compiled(text, &program).map_err(|reason| Error::Misfit {
-            expression: text.to_owned(),
-            reason,
-        })?;
-        let (whole_rows, changed) = (uses.whole_rows, uses.changed);
-        let columns = uses.columns.into_iter().map(str::to_owned).collect();
+    /// An expression that is compiled when it is needed, because the parser takes its time.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn uncompiled(text: &str) -> Result<Self, Error> {
+        bounds::refuse_too_long(text)?;
         Ok(Self {
             text: text.to_owned(),
-            program,
-            columns,
-            whole_rows,
-            changed,
-            compiled,
+            parsed: OnceLock::new(),
         })
+    }
+
+    /// Compiles it, if that was not done before.
+    ///
+    /// # Errors
+    /// As those of [`compile`](Self::compile).
+    pub fn compiled(&self) -> Result<(), Error> {
+        self.parsed().map(drop)
+    }
+
+    /// Is it compiled, or known not to be an expression?
+    pub fn is_compiled(&self) -> bool {
+        self.parsed.get().is_some()
+    }
+
+    /// About how many steps of an evaluation take as long as it takes to compile it.
+    pub fn steps_to_compile(&self) -> u64 {
+        self.text.len() as u64 * STEPS_OF_BYTE
+    }
+
+    fn parsed(&self) -> Result<&Parsed, Error> {
+        let parsed = self.parsed.get_or_init(|| {
+            let mut parsed = parse_all(&[&self.text]);
+            let gone = || Err(syntax(&self.text, GAVE_UP));
+            parsed.pop().unwrap_or_else(gone)
+        });
+        parsed.as_ref().map_err(Clone::clone)
     }
 
     /// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for
@@ -185,9 +184,11 @@ impl Filter {
     /// # Errors
     /// When it does not fit.
     pub fn check(&self, columns: Option<&Columns>) -> Result<(), Error> {
-        typing::check(self.program.expression(), columns).map_err(|reason| Error::Misfit {
-            expression: self.text.clone(),
-            reason,
+        typing::check(self.parsed()?.program.expression(), columns).map_err(|reason| {
+            Error::Misfit {
+                expression: self.text.clone(),
+                reason,
+            }
         })
     }
 
@@ -208,15 +209,16 @@ impl Filter {
             expression: self.text.clone(),
             reason,
         };
+        let parsed = self.parsed()?;
         let fuel = Fuel::new(*allowance);
         let evaluate = || {
             let interpreter = Interpreter {
-                compiled: &self.compiled,
+                compiled: &parsed.compiled,
                 variable: &|name| facts.value(name, &fuel),
                 fuel: &fuel,
                 searches: Default::default(),
             };
-            let answer = interpreter.value(self.program.expression())?;
+            let answer = interpreter.value(parsed.program.expression())?;
             Ok(match answer {
                 Value::Bool(answer) => Ok(answer),
                 other => Err(other.type_name()),
@@ -242,18 +244,85 @@ impl Filter {
 
     /// Whether its answer can depend on this column of `new` and `old`.
     pub fn reads(&self, column: &str) -> bool {
-        self.whole_rows || self.columns.iter().any(|name| name == column)
+        match self.parsed() {
+            Ok(parsed) => parsed.whole_rows || parsed.columns.iter().any(|name| name == column),
+            Err(_) => true,
+        }
     }
 
     /// Whether its answer can depend on which columns changed.
     pub fn reads_changed(&self) -> bool {
-        self.changed
+        self.parsed().map_or(true, |parsed| parsed.changed)
     }
 
     /// The columns of `new` and `old` that it reads by name.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(String::as_str)
+        let parsed = self.parsed().ok();
+        let columns = parsed.map(|parsed| parsed.columns.as_slice());
+        let columns = columns.unwrap_or_default();
+        columns.iter().map(String::as_str)
     }
+}
+
+/// Parses each of `texts`, in threads of their own: the parser recurses for each level, and the number of levels is known
+/// only afterwards.
+fn parse_all(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);
+    thread::scope(|scope| {
+        let parse = |texts| move || parse_each(texts);
+        let parser = || thread::Builder::new().stack_size(bounds::STACK);
+        let turns = texts.chunks(turn);
+        let turns: Vec<_> = turns
+            .map(|texts| (texts, parser().spawn_scoped(scope, parse(texts))))
+            .collect();
+        let parsed = turns.into_iter().flat_map(|(texts, parsing)| {
+            let why = match parsing.map(ScopedJoinHandle::join) {
+                Ok(Ok(parsed)) => return parsed,
+                Ok(Err(_)) => GAVE_UP.to_owned(),
+                Err(error) => format!("there is no thread to parse it: {error}"),
+            };
+            let refused = texts.iter().map(|text| Err(syntax(text, &why)));
+            refused.collect()
+        });
+        parsed.collect()
+    })
+}
+
+fn parse_each(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
+    let parse = |text: &&str| {
+        // The expression may come from a user's row, so a panic of the parser must not end the process.
+        let parsed = catch_unwind(|| parse(text));
+        parsed.unwrap_or_else(|_| Err(syntax(text, GAVE_UP)))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn parse(text: &str) -> Result<Parsed, Error> {
+    bounds::refuse_too_long(text)?;
+    let program = Program::compile(text).map_err(|errors| syntax(text, &errors.to_string()))?;
+    bounds::refuse_too_deep(program.expression())?;
+    let mut uses = Uses::default();
+    uses.read(program.expression());
+    if let Some(name) = uses.unknown {
+        return Err(Error::UnknownVariable {
+            expression: text.to_owned(),
+            name: name.to_owned(),
+        });
+    }
+    let compiled = compiled(text, &program).map_err(|reason| Error::Misfit {
+        expression: text.to_owned(),
+        reason,
+    })?;
+    let (whole_rows, changed) = (uses.whole_rows, uses.changed);
+    let columns = uses.columns.into_iter().map(str::to_owned).collect();
+    Ok(Parsed {
+        program,
+        columns,
+        whole_rows,
+        changed,
+        compiled,
+    })
 }
 
 /// Compiles the patterns of an expression, and finds those of its literals that a float cannot hold.

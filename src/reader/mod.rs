@@ -27,6 +27,7 @@ mod reread;
 mod session;
 mod step;
 mod truncate;
+mod unread;
 mod waiting;
 pub mod watch;
 
@@ -102,8 +103,10 @@ pub struct Reader {
     waiting: Waiting,
     /// A hook wants all of its events in order, those of several tables too.
     orders_hooks: bool,
-    /// What filters may still take, by owner.
+    /// What filters and templates may still take, by owner.
     allowances: Allowances,
+    /// What compiling filters may still take, by owner.
+    compiling: Allowances,
     /// What messages are signed with; `None` until the first session has attached.
     message_key: Option<MessageKey>,
     /// The operator allows that every role fires events.
@@ -146,6 +149,7 @@ impl Reader {
                 off,
                 set_aside: SetAside::default(),
                 moved: Moved::default(),
+                unread: HashMap::new(),
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
@@ -168,7 +172,8 @@ impl Reader {
             followed: Followed::default(),
             hidden: HiddenColumns::default(),
             told: HashSet::new(),
-            allowances: Allowances::default(),
+            allowances: Allowances::of_evaluation(),
+            compiling: Allowances::of_compiling(),
             message_key: None,
             unsigned_messages: config.database.unsigned_messages,
         })

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{
-    generation::Generation, health, metrics, page, problem::Problem, routes::routes, samples,
+    generation::Generation, health, keys, metrics, page, problem::Problem, routes::routes, samples,
     sessions::Sessions, state::AppState,
 };
 
