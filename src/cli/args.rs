@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backfill, deliveries, explain, hooks, init, logs, receive, shadow, tail, tokens, trigger,
+    backfill, deliveries, explain, hooks, init, logs, receive, secrets, shadow, tail, tokens, trigger,
 };
 use crate::demo;
 
@@ -111,6 +111,9 @@ pub(super) enum Command {
     /// Add, list and revoke the tokens with which owners log in to the API and the page.
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Seal the secrets of hooks where they are stored, and change the key.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Print a completion script for a shell.
     #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
     Completions {

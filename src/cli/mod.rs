@@ -18,6 +18,7 @@ mod quantity;
 mod receive;
 mod run;
 mod schema;
+mod secrets;
 mod setup;
 mod shadow;
 mod signals;
@@ -88,6 +89,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
+        Command::Secrets(command) => secrets::run(config()?, command, json).await,
         Command::Tokens(command) => tokens::run(config()?, command, json).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),

@@ -20,6 +20,7 @@ use super::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     reader::{Keys, Reader, Table},
+    secrets::{self, Secrets},
     server::{self, Server},
     tables::{self, TableRules},
     tracing::{self, Tracing},
@@ -33,6 +34,7 @@ const SECTIONS: Keys = Keys {
         "tables",
         "hooks",
         "hook_table",
+        "secrets",
         "limits",
         "delivery",
         "history",
@@ -44,12 +46,13 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 12] = [
+pub const KEYS: [(&str, &[&str]); 13] = [
     ("database", database::KEYS.known),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
+    ("secrets", secrets::KEYS.known),
     ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
@@ -78,6 +81,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[hook_table] owner_exists`
     pub owner_exists: Option<OwnerExists>,
+    /// `[secrets]`; secrets are stored as they are without it.
+    pub secrets: Secrets,
     /// `[limits]`
     pub limits: Limits,
     /// `[delivery]`
@@ -186,6 +191,10 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         .map_or_else(Events::unknown, |section| Events::read(&section, models));
     let hook_section = section("hook_table", &hook_table::KEYS);
     let hook_table = hook_section.as_ref().and_then(hook_table::read);
+    let secrets = section("secrets", &secrets::KEYS).map(|section| secrets::read(&section));
+    if let (None, Some(sealed)) = (&secrets, hook_section.as_ref().and_then(|section| section.find("sealed"))) {
+        sealed.wrong(format!("{} needs a key; give one in [secrets], or leave it out", sealed.key));
+    }
     let of_hooks = hook_table.as_ref().map(|hooks| &hooks.columns.table);
     let tables = tables.map(|section| tables::read(&section, &events, of_hooks));
     let delivery = section("delivery", &delivery::KEYS).map(|section| delivery::read(&section));
@@ -199,6 +208,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         hooks: hooks.unwrap_or_default(),
         owner_exists: hook_section.as_ref().and_then(hook_table::owner_exists),
         hook_table,
+        secrets: secrets.unwrap_or_default(),
         limits: section("limits", &limits::KEYS)
             .map(|section| limits::read(&section))
             .unwrap_or_default(),

@@ -27,6 +27,7 @@ mod places;
 mod quantity;
 pub(crate) mod reader;
 pub(crate) mod retries;
+mod secrets;
 mod server;
 mod signature;
 mod tables;
@@ -41,7 +42,7 @@ pub use self::{
     delivery::{Delivery, DisableAfter, NetboxVersion, Order, PayloadFormat},
     events::{Action, EventRule, EventSource},
     history::History,
-    hook_table::{HookColumns, HookTable, OnGone, OwnerExists},
+    hook_table::{HookColumns, HookTable, OnGone, OwnerExists, Sealed},
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
     limits::Limits,
@@ -49,6 +50,7 @@ pub use self::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
+    secrets::Secrets,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

@@ -16,6 +16,7 @@ pub mod lanes;
 mod page;
 pub mod ping;
 pub mod replay;
+pub mod sealing;
 pub mod status;
 mod table;
 pub mod tokens;
@@ -95,6 +96,7 @@ impl Admin {
         let address = &config.database.address;
         let client = address.connect_to_schema(name, schema).await?;
         check_migrations(&client, schema).await?;
+        config.secrets.prepare().await;
         Ok(Self {
             client,
             table: Table::from_config(&config),

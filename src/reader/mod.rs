@@ -40,7 +40,7 @@ use tokio_postgres::Client;
 use self::{
     allowance::Allowances,
     hidden::HiddenColumns,
-    hooks::{Hooks, SetAside},
+    hooks::{Hooks, Locked, SetAside},
     reread::read_again,
     session::SessionState,
     step::{ChangeDraft, MessageDraft, Step},
@@ -143,6 +143,10 @@ impl Reader {
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
+                locked: Locked {
+                    tried_at: config.secrets.changes(),
+                    ..Locked::default()
+                },
             },
             events,
             owners,

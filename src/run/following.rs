@@ -133,6 +133,9 @@ impl Work {
     ) -> Result<()> {
         match self {
             Self::Look => {
+                if reader.can_open_many() {
+                    return Err(Superseded::KeysFound.into());
+                }
                 reader.read_set_aside(&sessions.control).await?;
                 return hook_table::look(context, reader, sessions, reported).await;
             }

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 29] = [
+pub const MIGRATIONS: [Migration; 30] = [
     Migration {
         version: 1,
         name: "migration",
@@ -160,6 +160,11 @@ pub const MIGRATIONS: [Migration; 29] = [
         version: 33,
         name: "by_hand",
         sql: include_str!("../../sql/0033_by_hand.sql"),
+    },
+    Migration {
+        version: 37,
+        name: "sealing",
+        sql: include_str!("../../sql/0037_sealing.sql"),
     },
 ];
 
