@@ -69,7 +69,9 @@ pub struct BadKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Locked {
     /// None of our keys is the one that it is sealed with.
-    #[error("is sealed with the key {0}, which [secrets] does not have; add that key there, under previous")]
+    #[error(
+        "is sealed with the key {0}, which [secrets] does not have; add that key there, under previous"
+    )]
     UnknownKey(KeyId),
     /// It is damaged, or was sealed as something else.
     #[error("was sealed for another hook, or is damaged; give the hook a new one")]
@@ -146,9 +148,7 @@ impl Keyring {
         let key = key.ok_or(Locked::UnknownKey(id))?;
         let whole = BASE64_URL_SAFE_NO_PAD.decode(text);
         let whole = whole.map_err(|_| Locked::NotOurs)?;
-        let (nonce, bytes) = whole
-            .split_at_checked(NONCE_LEN)
-            .ok_or(Locked::NotOurs)?;
+        let (nonce, bytes) = whole.split_at_checked(NONCE_LEN).ok_or(Locked::NotOurs)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Locked::NotOurs)?;
         let mut bytes = bytes.to_vec();
         let opened = key
@@ -204,7 +204,11 @@ mod tests {
     #[test]
     fn a_key_has_exactly_32_bytes() {
         for text in ["", "AAAA", "not base64", &BASE64_STANDARD.encode([0; 33])] {
-            assert_eq!(Keyring::of([&Secret::new(text)]).err(), Some(BadKey), "{text}");
+            assert_eq!(
+                Keyring::of([&Secret::new(text)]).err(),
+                Some(BadKey),
+                "{text}"
+            );
         }
         let none: [&Secret; 0] = [];
         assert_eq!(Keyring::of(none).err(), Some(BadKey));
@@ -227,7 +231,10 @@ mod tests {
         let sealed = before.seal("s", BOUND).unwrap();
         let both = Keyring::of([&key(2), &key(1)]).unwrap();
         assert_eq!(both.open(&sealed, BOUND).unwrap(), "s");
-        assert_eq!(sealed_with(&both.seal("s", BOUND).unwrap()), Some(both.newest()));
+        assert_eq!(
+            sealed_with(&both.seal("s", BOUND).unwrap()),
+            Some(both.newest())
+        );
         let other = Keyring::of([&key(2)]).unwrap();
         let locked = other.open(&sealed, BOUND);
         assert_eq!(locked, Err(Locked::UnknownKey(before.newest())));

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backfill, deliveries, explain, hooks, init, logs, receive, secrets, shadow, tail, tokens, trigger,
+    backfill, deliveries, explain, hooks, init, logs, receive, secrets, shadow, tail, tokens,
+    trigger,
 };
 use crate::demo;
 

@@ -55,7 +55,10 @@ fn print(done: &Sealed, json: bool) -> Result<()> {
     if json {
         output::json(done)?;
     } else {
-        output::line(&format!("sealed {} hooks with the key {}", done.sealed, done.key))?;
+        output::line(&format!(
+            "sealed {} hooks with the key {}",
+            done.sealed, done.key
+        ))?;
         for refused in &done.refused {
             output::line(&format!("hook {}: {}", refused.hook, refused.reason))?;
         }

@@ -192,8 +192,16 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
     let hook_section = section("hook_table", &hook_table::KEYS);
     let hook_table = hook_section.as_ref().and_then(hook_table::read);
     let secrets = section("secrets", &secrets::KEYS).map(|section| secrets::read(&section));
-    if let (None, Some(sealed)) = (&secrets, hook_section.as_ref().and_then(|section| section.find("sealed"))) {
-        sealed.wrong(format!("{} needs a key; give one in [secrets], or leave it out", sealed.key));
+    if let (None, Some(sealed)) = (
+        &secrets,
+        hook_section
+            .as_ref()
+            .and_then(|section| section.find("sealed")),
+    ) {
+        sealed.wrong(format!(
+            "{} needs a key; give one in [secrets], or leave it out",
+            sealed.key
+        ));
     }
     let of_hooks = hook_table.as_ref().map(|hooks| &hooks.columns.table);
     let tables = tables.map(|section| tables::read(&section, &events, of_hooks));

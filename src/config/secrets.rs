@@ -78,8 +78,10 @@ impl Sealing {
             // One line, with the keys before it behind it where there are any.
             Ok(line) => {
                 let printed = line.expose().split([' ', '\t', ',']);
-                let printed: Vec<Secret> =
-                    printed.filter(|key| !key.is_empty()).map(Secret::new).collect();
+                let printed: Vec<Secret> = printed
+                    .filter(|key| !key.is_empty())
+                    .map(Secret::new)
+                    .collect();
                 Keyring::of(printed.iter().chain(&self.previous))
                     .map(Arc::new)
                     .map_err(|bad| format!("what secrets.key_command prints {bad}"))
@@ -122,7 +124,10 @@ impl Secrets {
             && let Some(command) = &sealing.command
         {
             // Others wait here until it has ended.
-            sealing.prepared.get_or_init(|| sealing.fetch(command)).await;
+            sealing
+                .prepared
+                .get_or_init(|| sealing.fetch(command))
+                .await;
         }
     }
 
@@ -151,7 +156,9 @@ impl Secrets {
 
     /// How often the keys have changed.
     pub fn changes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |sealing| sealing.changes.load(Relaxed))
+        self.0
+            .as_ref()
+            .map_or(0, |sealing| sealing.changes.load(Relaxed))
     }
 
     /// Opens a sealed text.

@@ -332,7 +332,8 @@ impl HookRow {
 
     /// All that decides what the hook is.
     fn texts(&self) -> impl PartialEq {
-        let secret = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        let secret =
+            |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         (
             (self.id.clone(), self.active, self.invalid.clone()),
             (self.owner.clone(), self.event.clone(), self.target.clone()),
@@ -343,11 +344,20 @@ impl HookRow {
                 self.filter.clone(),
                 // Sealing writes the object anew.
                 self.headers.as_deref().map(|headers| {
-                    serde_json::from_str::<serde_json::Value>(headers).map_err(|_| headers.to_owned())
+                    serde_json::from_str::<serde_json::Value>(headers)
+                        .map_err(|_| headers.to_owned())
                 }),
             ),
-            (self.payload.clone(), self.description.clone(), self.content.clone()),
-            (self.content_type.clone(), self.user_agent.clone(), self.template.clone()),
+            (
+                self.payload.clone(),
+                self.description.clone(),
+                self.content.clone(),
+            ),
+            (
+                self.content_type.clone(),
+                self.user_agent.clone(),
+                self.template.clone(),
+            ),
         )
     }
 

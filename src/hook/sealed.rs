@@ -106,10 +106,12 @@ impl SecretParts {
             target.replace_range(place, &opened);
         }
         // Most rows have nothing to open here.
-        if self.headers.as_deref().is_some_and(|json| json.contains(MARK)) {
-            self.each_header(|name, value| {
-                open(value, &header(name), &format!("header {name}"))
-            })?;
+        if self
+            .headers
+            .as_deref()
+            .is_some_and(|json| json.contains(MARK))
+        {
+            self.each_header(|name, value| open(value, &header(name), &format!("header {name}")))?;
         }
         Ok(())
     }
@@ -274,15 +276,29 @@ mod tests {
         assert!(target.starts_with(&format!("https://{MARK}")), "{target}");
         assert!(target.ends_with("@example.com/a@b?c=d@e"), "{target}");
         let headers = sealed.headers().unwrap();
-        assert_eq!(headers.keys().collect::<Vec<_>>(), ["X-Key", "Authorization"]);
-        let whole = format!("{:?}", (&sealed.secret, &sealed.previous_secret, &sealed.target, &sealed.headers));
+        assert_eq!(
+            headers.keys().collect::<Vec<_>>(),
+            ["X-Key", "Authorization"]
+        );
+        let whole = format!(
+            "{:?}",
+            (
+                &sealed.secret,
+                &sealed.previous_secret,
+                &sealed.target,
+                &sealed.headers
+            )
+        );
         for secret in ["the-", "p%40ss", "Bearer"] {
             assert!(!whole.contains(secret), "{whole}");
         }
         let again = sealed.seal("7", ALL, What::Plain, (&Secrets::default(), &keyring("A")));
         assert_eq!(again, Ok(false));
         sealed.clear();
-        assert_eq!(sealed.target.as_deref(), Some("https://example.com/a@b?c=d@e"));
+        assert_eq!(
+            sealed.target.as_deref(),
+            Some("https://example.com/a@b?c=d@e")
+        );
     }
 
     #[test]
@@ -290,7 +306,9 @@ mod tests {
         let keyring = keyring("A");
         let mut sealed = parts();
         let none = Secrets::default();
-        sealed.seal("7", ALL, What::Plain, (&none, &keyring)).unwrap();
+        sealed
+            .seal("7", ALL, What::Plain, (&none, &keyring))
+            .unwrap();
         let reason = sealed.open("7", &none).unwrap_err();
         let expected = format!(
             "its secret is sealed with the key {}, and hooks.toml has none; give it in [secrets]",

@@ -228,7 +228,10 @@ impl Admin {
         let transaction = self.client.transaction().await;
         let transaction = transaction.context("begin a transaction")?;
         let failed = |error| Error::from_postgres("make the hook", error);
-        let made = transaction.query_one(&sql, &[&json]).await.map_err(failed)?;
+        let made = transaction
+            .query_one(&sql, &[&json])
+            .await
+            .map_err(failed)?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
         if !sealed.is_empty() {
             // What is sealed is bound to the id.
@@ -236,9 +239,14 @@ impl Admin {
             let columns: Vec<&str> = sealed.keys().map(String::as_str).collect();
             let sql = self.table.update(&columns);
             let json = Value::Object(sealed).to_string();
-            let set = transaction.batch_execute("set local rowhook.sealing = on").await;
+            let set = transaction
+                .batch_execute("set local rowhook.sealing = on")
+                .await;
             set.map_err(failed)?;
-            transaction.execute(&sql, &[&json, &id]).await.map_err(failed)?;
+            transaction
+                .execute(&sql, &[&json, &id])
+                .await
+                .map_err(failed)?;
         }
         check_row(&transaction, &self.table.columns, &known, &id).await?;
         commit(transaction).await?;

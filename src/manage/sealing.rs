@@ -74,7 +74,9 @@ impl Sealer<'_> {
             return Ok(());
         };
         let keyring = keyring.map_err(|reason| {
-            Error::Conflict(format!("secrets cannot be sealed now, so nothing is stored: {reason}"))
+            Error::Conflict(format!(
+                "secrets cannot be sealed now, so nothing is stored: {reason}"
+            ))
         })?;
         let mut parts = self.secret_parts(values);
         let sealed = parts.seal(id, columns.sealed, What::Plain, (secrets, &keyring));
@@ -156,7 +158,10 @@ impl Sealer<'_> {
         let text = |text: Option<String>| text.map(Value::String);
         for (column, value) in [
             (columns.secret.as_ref(), text(parts.secret)),
-            (columns.previous_secret.as_ref(), text(parts.previous_secret)),
+            (
+                columns.previous_secret.as_ref(),
+                text(parts.previous_secret),
+            ),
             (Some(&columns.target), text(parts.target)),
             (columns.headers.as_ref(), headers),
         ] {
@@ -165,7 +170,6 @@ impl Sealer<'_> {
             }
         }
     }
-
 }
 
 impl Admin {

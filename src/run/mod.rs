@@ -79,7 +79,8 @@ pub struct Options {
 pub async fn run(config: &Config, options: Options) -> Result<()> {
     config.secrets.prepare().await;
     let renewing = config.secrets.clone();
-    let _renewing = AbortOnDropHandle::new(tokio::spawn(async move { renewing.keep_renewing().await }));
+    let _renewing =
+        AbortOnDropHandle::new(tokio::spawn(async move { renewing.keep_renewing().await }));
     let mut panics = 0;
     while let Some(why) = run_once(config, &options).await? {
         panics = if why == Superseded::Panicked {

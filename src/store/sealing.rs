@@ -149,11 +149,16 @@ impl SealedTable {
             What::Plain => MARK.to_owned(),
             What::Outdated => format!("{MARK}{newest}."),
         };
-        let may = self.columns.iter().map(|Column { part, name, .. }| match part {
-            Part::Secret | Part::PreviousSecret => format!("not starts_with({name}::text, $1)"),
-            Part::Target => format!("{name}::text ~ '://[^/?#]+@' and strpos({name}::text, $1) = 0"),
-            Part::Headers => format!("{name} is not null"),
-        });
+        let may = self
+            .columns
+            .iter()
+            .map(|Column { part, name, .. }| match part {
+                Part::Secret | Part::PreviousSecret => format!("not starts_with({name}::text, $1)"),
+                Part::Target => {
+                    format!("{name}::text ~ '://[^/?#]+@' and strpos({name}::text, $1) = 0")
+                }
+                Part::Headers => format!("{name} is not null"),
+            });
         let may: Vec<String> = may.collect();
         let sql = format!(
             "select {}::text from {} where {}",
@@ -164,7 +169,8 @@ impl SealedTable {
         let rows = client.query(&sql, &[&mark]).await;
         let rows = rows.with_context(|| format!("look for what to seal in {}", self.name))?;
         let ids = rows.iter().map(|row| row.try_get(0));
-        ids.collect::<Result<_, _>>().context("read the ids of hooks")
+        ids.collect::<Result<_, _>>()
+            .context("read the ids of hooks")
     }
 
     /// Hands what is secret in each row to `take`.
@@ -288,13 +294,16 @@ impl SealedTable {
 
     fn update(&self) -> String {
         let columns = || self.columns.iter().enumerate();
-        let arrays = columns().map(|(at, _)| format!("${}::text[], ${}::text[]", at * 2 + 2, at * 2 + 3));
+        let arrays =
+            columns().map(|(at, _)| format!("${}::text[], ${}::text[]", at * 2 + 2, at * 2 + 3));
         let names = columns().map(|(at, _)| format!("old{at}, new{at}"));
-        let sets = columns().map(|(at, Column { name, cast, .. })| format!("{name} = given.new{at}{cast}"));
+        let sets = columns()
+            .map(|(at, Column { name, cast, .. })| format!("{name} = given.new{at}{cast}"));
         let same = columns().map(|(at, Column { name, .. })| {
             format!("hook.{name}::text is not distinct from given.old{at}")
         });
-        let [arrays, names] = [arrays.collect::<Vec<_>>(), names.collect()].map(|list| list.join(", "));
+        let [arrays, names] =
+            [arrays.collect::<Vec<_>>(), names.collect()].map(|list| list.join(", "));
         let sets = sets.collect::<Vec<_>>().join(", ");
         let same = same.collect::<Vec<_>>().join(" and ");
         let Self {

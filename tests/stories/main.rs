@@ -52,6 +52,7 @@ mod renamed_at_once;
 mod restarts;
 mod row_security;
 mod rows;
+mod sealing;
 mod sessions;
 mod shaping;
 mod signed_messages;
