@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::reader::{Keys, Table, Value};
 use crate::{
+    backoff::Backoff,
     postgres::password_command::PasswordCommand,
     seal::{Bound, Keyring, Locked, sealed_with},
     secret::Secret,
@@ -23,8 +24,8 @@ pub(super) const KEYS: Keys = Keys {
     later: &[],
 };
 
-/// The interval at which is looked whether the command has to be run again.
-const LOOK: Duration = Duration::from_secs(5);
+/// The pauses before the command is run again: longer ones while that brings nothing new.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(60));
 
 /// `[secrets]`: the key that the secrets of hooks are sealed with where they are stored. Clones share what the command
 /// has printed.
@@ -41,7 +42,7 @@ struct Sealing {
     changes: AtomicU64,
     /// The command was run for the first time.
     prepared: OnceCell<()>,
-    /// A key was missing since the command was last run.
+    /// A key was missing since `now` has changed.
     wanted: AtomicBool,
 }
 
@@ -68,12 +69,12 @@ impl Sealing {
             Ok(mut now) => *now = found,
             Err(poisoned) => *poisoned.into_inner() = found,
         }
+        self.wanted.store(false, Relaxed);
         self.changes.fetch_add(1, Relaxed);
     }
 
     /// Runs the command.
     async fn fetch(&self, command: &PasswordCommand) {
-        self.wanted.store(false, Relaxed);
         let found = match command.run().await {
             // One line, with the keys before it behind it where there are any.
             Ok(line) => {
@@ -117,8 +118,8 @@ impl Secrets {
         self.0.as_ref().map(|sealing| sealing.now())
     }
 
-    /// Runs the command that prints the key, unless it has done so. If it fails, that is logged, and only what is sealed
-    /// waits for it.
+    /// Runs the command that prints the key, unless it has done so. If it fails, that is logged, and only what is
+    /// sealed waits for it.
     pub async fn prepare(&self) {
         if let Some(sealing) = &self.0
             && let Some(command) = &sealing.command
@@ -131,26 +132,24 @@ impl Secrets {
         }
     }
 
-    /// Runs the command again if it has failed, or if something was sealed with a key that it has not printed yet.
-    async fn renew(&self) {
-        if let Some(sealing) = &self.0
-            && let Some(command) = &sealing.command
-            && (sealing.now().is_err() || sealing.wanted.load(Relaxed))
-        {
-            sealing.fetch(command).await;
-        }
-    }
-
-    /// Runs the command again for as long as it fails, and when a key is missing. Ends where there is no command.
+    /// Runs the command again for as long as it fails, and while something is sealed with a key that it has not printed
+    /// yet. Ends where there is no command.
     pub async fn keep_renewing(&self) {
-        let has_command = |sealing: &Arc<Sealing>| sealing.command.is_some();
-        if !self.0.as_ref().is_some_and(has_command) {
+        let Some(sealing) = &self.0 else { return };
+        let Some(command) = &sealing.command else {
             return;
-        }
-        let mut looks = tokio::time::interval(LOOK);
+        };
+        let mut in_vain = 0;
         loop {
-            looks.tick().await;
-            self.renew().await;
+            tokio::time::sleep(PAUSES.pause(in_vain)).await;
+            let before = self.changes();
+            if sealing.now().is_err() || sealing.wanted.load(Relaxed) {
+                sealing.fetch(command).await;
+                in_vain += 1;
+            }
+            if self.changes() != before {
+                in_vain = 0;
+            }
         }
     }
 

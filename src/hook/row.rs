@@ -313,7 +313,8 @@ impl HookRow {
         Ok((self.into_hook_as_it_is(constraints)?, locked))
     }
 
-    /// Whether this and another row are the same hook, but for how it is sealed. Only what both can be opened as counts.
+    /// Whether this and another row are the same hook, but for how it is sealed. Only what both can be opened as
+    /// counts.
     pub fn is_sealed_as(&self, other: &Self, keys: &Secrets) -> bool {
         let opened = |row: &Self| {
             let mut row = row.clone();

@@ -1,5 +1,5 @@
-//! What is secret in a row of the hook table: its secrets, the credentials in its target, and the values of its headers.
-//! With `[secrets]`, the table holds each of these sealed, bound to the id of the row.
+//! What is secret in a row of the hook table: its secrets, the credentials in its target, and the values of its
+//! headers. With `[secrets]`, the table holds each of these sealed, bound to the id of the row.
 //!
 //! Opening never depends on configuration but for the key: what is sealed is opened wherever it stands.
 

@@ -85,8 +85,8 @@ impl Sealer<'_> {
         Ok(())
     }
 
-    /// Splits the values of a new row of rowhook's own table in two: those that may be stored as they are, and those that
-    /// have to be sealed once it has an id. The latter are empty where nothing is sealed.
+    /// Splits the values of a new row of rowhook's own table in two: those that may be stored as they are, and those
+    /// that have to be sealed once it has an id. The latter are empty where nothing is sealed.
     pub(super) fn split_secrets(&self, values: &mut Map<String, Value>) -> Map<String, Value> {
         let Self { columns, secrets } = *self;
         if !secrets.is_set() || !columns.sealed.any() {

@@ -36,6 +36,8 @@ pub(super) struct Hooks {
     /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,
     pub(super) locked: Locked,
+    /// How many of those that were loaded have something secret that is not sealed.
+    pub(super) plain: usize,
 }
 
 /// The hooks with something sealed that cannot be opened. What they hear is kept until there is a key for it.

@@ -143,6 +143,7 @@ impl Reader {
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
+                plain: 0,
                 locked: Locked {
                     tried_at: config.secrets.changes(),
                     ..Locked::default()

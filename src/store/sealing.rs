@@ -1,7 +1,8 @@
 //! Seals what is secret in rows of the hook table.
 //!
-//! Many rows are sealed in one statement, which writes only rows that are as they were read. It waits for nobody's lock:
-//! a row that somebody is changing is left for later. A row that the table refuses to take sealed stays as it is, alone.
+//! Many rows are sealed in one statement, which writes only rows that are as they were read. It waits for nobody's
+//! lock: a row that somebody is changing is left for later. A row that the table refuses to take sealed stays as it
+//! is, alone.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
         sealed::{SecretParts, What},
     },
     lock::lock,
-    postgres::{error_message, quote},
+    postgres::{error_message, fault::Fault, quote},
     seal::{KeyId, Keyring, MARK},
 };
 
@@ -251,7 +252,7 @@ impl SealedTable {
                     let ids = changes.into_iter().map(|(id, ..)| id);
                     outcome.later.extend(ids.filter(|id| !written.contains(id)));
                 }
-                Err(error) if error.as_db_error().is_none() => {
+                Err(error) if Fault::of_code(&error) != Fault::Row => {
                     return Err(error).with_context(|| format!("seal rows of {}", self.name));
                 }
                 Err(error) if changes.len() == 1 => {
@@ -297,8 +298,8 @@ impl SealedTable {
         let arrays =
             columns().map(|(at, _)| format!("${}::text[], ${}::text[]", at * 2 + 2, at * 2 + 3));
         let names = columns().map(|(at, _)| format!("old{at}, new{at}"));
-        let sets = columns()
-            .map(|(at, Column { name, cast, .. })| format!("{name} = given.new{at}{cast}"));
+        let sets =
+            columns().map(|(at, Column { name, cast, .. })| format!("{name} = free.new{at}{cast}"));
         let same = columns().map(|(at, Column { name, .. })| {
             format!("hook.{name}::text is not distinct from given.old{at}")
         });
@@ -309,15 +310,17 @@ impl SealedTable {
         let Self {
             name, id, id_type, ..
         } = self;
+        // The rows are found by the index and locked before they are joined with the table once more: as a join of the
+        // locked rows with the values, this would take the square of their number.
         format!(
             "with free as materialized (\
-                select {id} as id from {name} where {id} = any($1::text[]::{id_type}[]) for update skip locked\
+                select hook.{id} as id, {names} \
+                from unnest($1::text[], {arrays}) as given (id, {names}) \
+                join {name} as hook on hook.{id} = given.id::{id_type} \
+                where {same} \
+                for update of hook skip locked\
              ) \
-             update {name} as hook set {sets} \
-             from unnest($1::text[], {arrays}) as given (id, {names}) \
-             join free on free.id = given.id::{id_type} \
-             where hook.{id} = free.id and {same} \
-             returning hook.{id}::text"
+             update {name} as hook set {sets} from free where hook.{id} = free.id returning hook.{id}::text"
         )
     }
 }

@@ -140,11 +140,12 @@ async fn what_is_secret_in_a_hook_is_used_and_found_nowhere() {
 async fn sealing_does_not_change_a_hook() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
-    let plain = database.config(BOOK_EVENTS);
-    assert_eq!(rowhook(&plain, &["setup"]).code, 0);
+    let before_there_was_a_key = database.rowhook(BOOK_EVENTS).await;
     let hook = database
         .hook(Some("7"), "book.added", &receiver.url())
         .await;
+    database.until_all_is_confirmed().await;
+    before_there_was_a_key.stop();
     let times = "select created_at || ' ' || updated_at || ' ' || xmin from rowhook.hook";
     let when = "select created_at || ' ' || updated_at from rowhook.hook";
     let (before, row) = (database.ask(when).await, database.ask(times).await);
