@@ -7,6 +7,7 @@ mod deliveries;
 mod environment;
 mod events;
 mod explain;
+mod forget;
 mod hooks;
 mod init;
 mod logs;
@@ -89,6 +90,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
+        Command::Forget(args) => forget::run(config()?, args, json).await,
         Command::Secrets(command) => secrets::run(config()?, command, json).await,
         Command::Tokens(command) => tokens::run(config()?, command, json).await,
         Command::Completions { shell } => manual::completions(shell),

@@ -210,9 +210,12 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
     let hooks = file.find("hooks");
     let hooks = hooks.map(|value| hooks::read(value, &events, &delivery, folder));
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
+    let mut history = history.unwrap_or_default();
+    let tables = tables.unwrap_or_default();
+    history.redact = history.redact.in_bodies(&tables, &events.rules);
     let config = Config {
         path: path.to_owned(),
-        tables: tables.unwrap_or_default(),
+        tables,
         hooks: hooks.unwrap_or_default(),
         owner_exists: hook_section.as_ref().and_then(hook_table::owner_exists),
         hook_table,
@@ -220,7 +223,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Config> {
         limits: section("limits", &limits::KEYS)
             .map(|section| limits::read(&section))
             .unwrap_or_default(),
-        history: history.unwrap_or_default(),
+        history,
         server: section("server", &server::KEYS).and_then(|section| server::read(&section)),
         console: section("console", &console::KEYS).and_then(|section| console::read(&section)),
         tracing: section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section)),

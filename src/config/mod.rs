@@ -41,7 +41,7 @@ pub use self::{
     database::Database,
     delivery::{Delivery, DisableAfter, NetboxVersion, Order, PayloadFormat},
     events::{Action, EventRule, EventSource},
-    history::History,
+    history::{History, Redact},
     hook_table::{HookColumns, HookTable, OnGone, OwnerExists, Sealed},
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},

@@ -9,6 +9,7 @@ pub mod backfill;
 pub mod deliveries;
 mod error;
 pub mod events;
+pub mod forget;
 pub mod hook_input;
 pub mod hooks;
 pub mod idempotency;

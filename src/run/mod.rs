@@ -253,7 +253,7 @@ fn courier_context(
         permission: Permission::new(config, Arc::clone(meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(meters),
-        history: Arc::new(History::new(config.history)),
+        history: Arc::new(History::new(config.history.clone())),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     })

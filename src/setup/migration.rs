@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 30] = [
+pub const MIGRATIONS: [Migration; 31] = [
     Migration {
         version: 1,
         name: "migration",
@@ -165,6 +165,11 @@ pub const MIGRATIONS: [Migration; 30] = [
         version: 37,
         name: "sealing",
         sql: include_str!("../../sql/0037_sealing.sql"),
+    },
+    Migration {
+        version: 38,
+        name: "forgotten",
+        sql: include_str!("../../sql/0038_forgotten.sql"),
     },
 ];
 

@@ -19,6 +19,7 @@ mod due;
 mod held;
 mod holder;
 mod invalid;
+mod redact;
 mod rows;
 mod session;
 mod write;

@@ -4,7 +4,7 @@ use axum::{http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{backfills, deliveries, events, hooks, status, tokens};
+use super::{backfills, deliveries, events, forget, hooks, status, tokens};
 use crate::server::problem::Problem;
 
 #[derive(OpenApi)]
@@ -42,6 +42,7 @@ use crate::server::problem::Problem;
         tokens::list,
         tokens::add,
         tokens::revoke,
+        forget::owner,
     ),
     components(schemas(Problem))
 )]
