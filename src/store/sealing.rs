@@ -333,7 +333,7 @@ impl Store {
         let is_first = plain.is_empty();
         plain.insert(hook.clone());
         let store = Arc::clone(self);
-        is_first.then(|| async move { store.seal_plain().await })
+        is_first.then_some(async move { store.seal_plain().await })
     }
 
     /// Seals the rows that were named, until there are no more.
