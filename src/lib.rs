@@ -54,6 +54,7 @@ pub mod preview;
 pub mod reader;
 pub mod receive;
 pub mod run;
+pub mod seal;
 pub mod secret;
 pub mod send;
 pub mod server;

@@ -24,6 +24,7 @@ mod read;
 mod receiver;
 mod reference;
 mod report;
+mod sealing;
 mod sidecar;
 mod source;
 mod strangers;
@@ -72,7 +73,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 9] = [
+const CHAPTERS: [Chapter; 10] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -82,6 +83,7 @@ const CHAPTERS: [Chapter; 9] = [
     ("pgbench", pgbench::measure),
     ("growth", growth::measure),
     ("wide", wide::measure),
+    ("sealing", sealing::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

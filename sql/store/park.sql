@@ -16,5 +16,12 @@ from unnest(
     id, hook, event, state, reason, attempts, wait, lane,
     other_lane, commit_lsn, event_index, commit_time, body, content_type, question, owner, everyones, waited_ms
 )
+-- What is left of owners who were forgotten meanwhile.
+where not exists (
+    select
+    from forgotten
+    where forgotten.owner = hashtextextended(parked.owner, 0)
+        and parked.commit_time <= forgotten.at
+)
 on conflict (id) do nothing
 returning id

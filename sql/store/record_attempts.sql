@@ -17,3 +17,10 @@ from unnest(
     response_headers, response_body, commit_lsn, event_index, commit_time, lane, other_lane,
     owner, everyones, method
 )
+-- What is left of owners who were forgotten meanwhile.
+where not exists (
+    select
+    from forgotten
+    where forgotten.owner = hashtextextended(written.owner, 0)
+        and written.commit_time <= forgotten.at
+)

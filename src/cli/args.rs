@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backfill, deliveries, explain, hooks, init, logs, receive, shadow, tail, tokens, trigger,
+    backfill, deliveries, explain, forget, hooks, init, logs, receive, secrets, shadow, tail,
+    tokens, trigger,
 };
 use crate::demo;
 
@@ -115,6 +116,12 @@ pub(super) enum Command {
     /// Add, list and revoke the tokens with which owners log in to the API and the page.
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Delete what rowhook has of an owner: hooks, deliveries, history and tokens. It cannot be undone.
+    #[command(after_help = "Example: rowhook forget --owner 42")]
+    Forget(forget::Args),
+    /// Seal the secrets of hooks where they are stored, and change the key.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Print a completion script for a shell.
     #[command(after_help = "Example: rowhook completions bash > /etc/bash_completion.d/rowhook")]
     Completions {

@@ -8,6 +8,7 @@ mod deliveries;
 mod environment;
 mod events;
 mod explain;
+mod forget;
 mod hooks;
 mod init;
 mod logs;
@@ -19,6 +20,7 @@ mod quantity;
 mod receive;
 mod run;
 mod schema;
+mod secrets;
 mod setup;
 mod shadow;
 mod signals;
@@ -109,6 +111,8 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
+        Command::Forget(args) => forget::run(config()?, args, json).await,
+        Command::Secrets(command) => secrets::run(config()?, command, json).await,
         Command::Tokens(command) => tokens::run(config()?, command, json).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),

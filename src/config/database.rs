@@ -132,12 +132,13 @@ fn address(value: &Value<'_>, command: Option<&Value<'_>>) -> Option<Address> {
             ));
             return None;
         }
-        address.password_command = Some(Arc::new(password_command(command)?));
+        address.password_command = Some(Arc::new(self::command(command)?));
     }
     Some(address)
 }
 
-fn password_command(value: &Value<'_>) -> Option<PasswordCommand> {
+/// A command that prints one line, as a list of its words.
+pub(super) fn command(value: &Value<'_>) -> Option<PasswordCommand> {
     // The same argument may stand twice. A string would be a program whose name has blanks, more often than not.
     let words = value.list("a list of strings")?;
     let words: Vec<Option<String>> = words.iter().map(Value::string).collect();

@@ -32,15 +32,21 @@ pub(super) struct Part {
 
 impl Part {
     /// Reads `[database]` and the sections beside it.
-    pub(super) fn of_file(file: &Table<'_>) -> Self {
+    pub(super) fn of_file(file: &Table<'_>, has_key: bool) -> Self {
         let database = file
             .need("database", "[database] with url = \"${DATABASE_URL}\"")
             .and_then(|value| value.table(&database::KEYS))
             .and_then(|section| database::read(&section, "rowhook"));
-        Self::read(file, None, database)
+        Self::read(file, None, database, has_key)
     }
 
-    fn read(section: &Table<'_>, name: Option<String>, database: Option<Database>) -> Self {
+    /// `has_key`: there is a key that secrets can be sealed with.
+    fn read(
+        section: &Table<'_>,
+        name: Option<String>,
+        database: Option<Database>,
+        has_key: bool,
+    ) -> Self {
         let tables = section.find("tables").and_then(Value::open_table);
         let models = tables.as_ref().map(tables::models).unwrap_or_default();
         let remedy = match &*section.name {
@@ -54,6 +60,13 @@ impl Part {
         let hooks = section.find("hook_table");
         let hooks = hooks.and_then(|value| value.table(&hook_table::KEYS));
         let hook_table = hooks.as_ref().and_then(hook_table::read);
+        let sealed = hooks.as_ref().and_then(|section| section.find("sealed"));
+        if let Some(sealed) = sealed.filter(|_| !has_key) {
+            sealed.wrong(format!(
+                "{} needs a key; give one in [secrets], or leave it out",
+                sealed.key
+            ));
+        }
         let of_hooks = hook_table.as_ref().map(|hooks| &hooks.columns.table);
         let tables = tables.map(|section| tables::read(&section, &events, of_hooks));
         Self {
@@ -67,8 +80,9 @@ impl Part {
     }
 }
 
-/// Reads `[[databases]]`. What a file with one database has on top is refused beside it.
-pub(super) fn read(file: &Table<'_>, value: &Value<'_>) -> Vec<Part> {
+/// Reads `[[databases]]`. What a file with one database has on top is refused beside it. `has_key`: there is a key that
+/// secrets can be sealed with.
+pub(super) fn read(file: &Table<'_>, value: &Value<'_>, has_key: bool) -> Vec<Part> {
     for section in ["database"].iter().chain(&SECTIONS) {
         let Some(found) = file.find(section) else {
             continue;
@@ -112,6 +126,7 @@ pub(super) fn read(file: &Table<'_>, value: &Value<'_>) -> Vec<Part> {
             &section,
             Some(name.unwrap_or_default()),
             database,
+            has_key,
         ));
     }
     parts

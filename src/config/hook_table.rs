@@ -54,8 +54,34 @@ pub struct HookColumns {
     pub description: Option<String>,
     /// Why the hook cannot be used, as rowhook found. Only rowhook's own table has it.
     pub invalid: Option<String>,
+    /// Which of the columns are sealed, where `[secrets]` has a key.
+    pub sealed: Sealed,
     /// Is it rowhook's own table?
     pub is_own: bool,
+}
+
+/// Which columns of the hook table are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sealed {
+    /// The secret and the one before it.
+    pub secret: bool,
+    /// The credentials in the target.
+    pub target: bool,
+    /// The values of the headers.
+    pub headers: bool,
+}
+
+impl Sealed {
+    const ALL: Self = Self {
+        secret: true,
+        target: true,
+        headers: true,
+    };
+
+    /// Whether anything is.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl HookColumns {
@@ -84,6 +110,7 @@ impl HookColumns {
             created: named("created_at"),
             description: named("description"),
             invalid: named("invalid"),
+            sealed: Sealed::ALL,
             is_own: true,
             ..Self::usual(table)
         }
@@ -113,6 +140,7 @@ impl HookColumns {
             created: None,
             description: None,
             invalid: None,
+            sealed: Sealed::default(),
             is_own: false,
         }
     }
@@ -199,6 +227,7 @@ pub(super) const KEYS: Keys = Keys {
         "template",
         "created",
         "description",
+        "sealed",
         "on_gone",
         "owner_exists",
     ],
@@ -263,6 +292,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         template: column("template"),
         created: column("created"),
         description: column("description"),
+        sealed: sealed(section),
         ..HookColumns::usual(table?)
     };
     Some(HookTable {
@@ -276,6 +306,33 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         on_gone,
         place: section.place,
     })
+}
+
+/// Which columns are sealed: of an application's table those that it names, and no others.
+fn sealed(section: &Table<'_>) -> Sealed {
+    let Some(value) = section.find("sealed") else {
+        return Sealed::default();
+    };
+    let choices = [
+        ("secret", "secret"),
+        ("target", "target"),
+        ("headers", "headers"),
+    ];
+    let named = value.list_of("a list of \"secret\", \"target\" and \"headers\"", |element| {
+        let key = element.choice(&choices)?;
+        if key != "target" && section.find(key).is_none() {
+            element.wrong(format!(
+                "hook_table.sealed names {key:?}, and hook_table.{key} names no column; name one, or leave it out"
+            ));
+        }
+        Some(key)
+    });
+    let named = named.unwrap_or_default();
+    Sealed {
+        secret: named.contains(&"secret"),
+        target: named.contains(&"target"),
+        headers: named.contains(&"headers"),
+    }
 }
 
 fn on_gone(section: &Table<'_>, has_active: bool) -> OnGone {

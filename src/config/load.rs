@@ -22,6 +22,7 @@ use super::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     reader::{Keys, Reader, Table},
+    secrets::{self, Secrets},
     server::{self, Server},
     tables::{self, TableRules},
     tracing::{self, Tracing},
@@ -36,6 +37,7 @@ const SECTIONS: Keys = Keys {
         "tables",
         "hooks",
         "hook_table",
+        "secrets",
         "limits",
         "delivery",
         "history",
@@ -47,13 +49,14 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 13] = [
+pub const KEYS: [(&str, &[&str]); 14] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
+    ("secrets", secrets::KEYS.known),
     ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
@@ -84,6 +87,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[hook_table] owner_exists`
     pub owner_exists: Option<OwnerExists>,
+    /// `[secrets]`; secrets are stored as they are without it.
+    pub secrets: Secrets,
     /// `[limits]`
     pub limits: Limits,
     /// `[delivery]`
@@ -270,9 +275,12 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let folder = path.parent().unwrap_or(Path::new(""));
     file.refuse_unknown(&SECTIONS);
     let section = |name: &str, keys: &Keys| file.find(name).and_then(|value| value.table(keys));
+    let secrets = section("secrets", &secrets::KEYS).map(|section| secrets::read(&section));
+    let has_key = secrets.is_some();
+    let secrets = secrets.unwrap_or_default();
     let parts = match file.find("databases") {
-        Some(databases) => databases::read(file, databases),
-        None => vec![Part::of_file(file)],
+        Some(databases) => databases::read(file, databases, has_key),
+        None => vec![Part::of_file(file, has_key)],
     };
     let delivery = section("delivery", &delivery::KEYS).map(|section| delivery::read(&section));
     let delivery = delivery.unwrap_or_default();
@@ -289,6 +297,8 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let delivery = delivery.shared_by(parts.len());
     let configs = parts.into_iter().map(|part| {
         let heard = |hook: &&FileHook| hook.is_for(&part);
+        let mut history = history.clone();
+        history.redact = history.redact.in_bodies(&part.tables, &part.events.rules);
         Some(Config {
             path: path.to_owned(),
             hooks: hooks.iter().filter(heard).cloned().collect(),
@@ -299,6 +309,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             tables: part.tables,
             hook_table: part.hook_table,
             owner_exists: part.owner_exists,
+            secrets: secrets.clone(),
             limits,
             delivery: delivery.clone(),
             history,

@@ -30,6 +30,7 @@ mod quantity;
 mod rate;
 pub(crate) mod reader;
 pub(crate) mod retries;
+mod secrets;
 mod server;
 mod signature;
 mod tables;
@@ -43,8 +44,8 @@ pub use self::{
     database::Database,
     delivery::{Delivery, DisableAfter, NetboxVersion, Order, PayloadFormat},
     events::{Action, EventRule, EventSource},
-    history::History,
-    hook_table::{HookColumns, HookTable, OnGone, OwnerExists},
+    history::{History, Redact},
+    hook_table::{HookColumns, HookTable, OnGone, OwnerExists, Sealed},
     hooks::FileHook,
     jwt::{Jwt, JwtAlgorithm, JwtKeys},
     limits::Limits,
@@ -53,6 +54,7 @@ pub use self::{
     model::Model,
     name::Pattern,
     rate::Rate,
+    secrets::Secrets,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

@@ -164,7 +164,7 @@ mod tests {
             permission: Permission::new(&config, Arc::clone(&meters)),
             journal: Journal::default(),
             meters,
-            history: Arc::new(History::new(config.history)),
+            history: Arc::new(History::new(config.history.clone())),
             traces: None,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

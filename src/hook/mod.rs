@@ -4,6 +4,7 @@ pub mod index;
 pub mod off;
 pub mod roster;
 pub mod row;
+pub mod sealed;
 
 use std::{sync::Arc, time::SystemTime};
 

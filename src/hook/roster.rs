@@ -46,6 +46,7 @@ impl Roster {
     /// # Errors
     /// When the hook table cannot be read. rowhook's own table is empty as long as it does not exist.
     pub async fn read(client: &Client, config: &Config, events: &EventMap) -> Result<Self> {
+        config.secrets.prepare().await;
         let mut constraints = Constraints::new(config, events);
         let of_file = config.hooks.iter().map(|hook| Listed {
             id: HookId::new(hook.name.as_str(), false),

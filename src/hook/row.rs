@@ -15,10 +15,10 @@ use tokio_postgres::{Client, types::Type};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{Hook, HookId, Origin};
+use super::{Hook, HookId, Origin, sealed::SecretParts};
 use crate::{
     config::{
-        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat, Rate,
+        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat, Rate, Sealed, Secrets,
         bounds::{self, Exceeded},
         content::parse_user_agent,
     },
@@ -31,6 +31,7 @@ use crate::{
         relation::Relation,
         tuple::{Tuple, Value},
     },
+    seal::MARK,
     secret::Secret,
     send::{guard::Guard, target::Target},
     signature::{SignatureScheme, Signer},
@@ -298,18 +299,118 @@ impl HookRow {
     ///
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
-    pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
-        let hook = self.into_unread_hook(constraints)?;
+    pub fn into_hook(mut self, constraints: &Constraints) -> Result<Hook, String> {
+        self.open(&constraints.secrets)?;
+        let hook = self.into_hook_as_it_is(constraints)?;
         constraints.read_filter(&hook)?;
         Ok(hook)
     }
 
-    /// Checks the row and makes it a hook, but for its filter, which takes its time:
-    /// [`read_filter`](Constraints::read_filter) is still to be called.
+    /// As [`Self::into_hook`], but where something that is sealed cannot be opened, the hook hears what it would hear
+    /// with it. It is not active, so that this is kept for it. Returns why it cannot be opened, too. Its filter, which
+    /// takes its time, is not compiled: [`read_filter`](Constraints::read_filter) is still to be called.
     ///
     /// # Errors
-    /// Why it cannot be a hook, in words for its owner.
-    pub fn into_unread_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+    /// Why it cannot be a hook, whatever is sealed in it.
+    pub fn into_hook_or_locked(
+        mut self,
+        constraints: &Constraints,
+    ) -> Result<(Hook, Option<String>), String> {
+        let locked = self.open(&constraints.secrets).err();
+        if locked.is_some() {
+            self.active = false;
+            let mut parts = self.take_secret_parts();
+            parts.clear();
+            self.put_secret_parts(parts);
+        }
+        Ok((self.into_hook_as_it_is(constraints)?, locked))
+    }
+
+    /// Whether this and another row are the same hook, but for how it is sealed. Only what both can be opened as
+    /// counts.
+    pub fn is_sealed_as(&self, other: &Self, keys: &Secrets) -> bool {
+        let opened = |row: &Self| {
+            let mut row = row.clone();
+            row.open(keys).ok().map(|()| row)
+        };
+        match (opened(self), opened(other)) {
+            (Some(one), Some(other)) => one.texts() == other.texts(),
+            _ => false,
+        }
+    }
+
+    /// Whether something is stored as it is that these columns are to hold sealed.
+    pub fn has_plain(&self, which: Sealed) -> bool {
+        which.any() && self.clone().take_secret_parts().has_plain(which)
+    }
+
+    /// All that decides what the hook is.
+    fn texts(&self) -> impl PartialEq {
+        let secret =
+            |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+        (
+            (self.id.clone(), self.active, self.invalid.clone()),
+            (self.owner.clone(), self.event.clone(), self.target.clone()),
+            (secret(&self.secret), secret(&self.previous_secret)),
+            (
+                self.previous_secret_expires_at.clone(),
+                self.signature.clone(),
+                self.filter.clone(),
+                // Sealing writes the object anew.
+                self.headers.as_deref().map(|headers| {
+                    serde_json::from_str::<serde_json::Value>(headers)
+                        .map_err(|_| headers.to_owned())
+                }),
+            ),
+            (
+                self.payload.clone(),
+                self.description.clone(),
+                self.content.clone(),
+            ),
+            (
+                self.content_type.clone(),
+                self.user_agent.clone(),
+                self.template.clone(),
+                self.rate.clone(),
+            ),
+        )
+    }
+
+    /// Opens what is sealed.
+    fn open(&mut self, keys: &Secrets) -> Result<(), String> {
+        let has_sealed = |text: Option<&str>| text.is_some_and(|text| text.contains(MARK));
+        let texts = [
+            self.secret.as_ref().map(Secret::expose),
+            self.previous_secret.as_ref().map(Secret::expose),
+            self.target.as_deref(),
+            self.headers.as_deref(),
+        ];
+        if !texts.into_iter().any(has_sealed) {
+            return Ok(());
+        }
+        let mut parts = self.take_secret_parts();
+        let opened = parts.open(self.id.as_str(), keys);
+        self.put_secret_parts(parts);
+        opened
+    }
+
+    fn take_secret_parts(&mut self) -> SecretParts {
+        let text = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned());
+        SecretParts {
+            secret: text(self.secret.take()),
+            previous_secret: text(self.previous_secret.take()),
+            target: self.target.take(),
+            headers: self.headers.take(),
+        }
+    }
+
+    fn put_secret_parts(&mut self, parts: SecretParts) {
+        self.secret = parts.secret.map(Secret::new);
+        self.previous_secret = parts.previous_secret.map(Secret::new);
+        (self.target, self.headers) = (parts.target, parts.headers);
+    }
+
+    fn into_hook_as_it_is(self, constraints: &Constraints) -> Result<Hook, String> {
         self.check_bounds().map_err(|error| error.to_string())?;
         constraints.refuse_name_of_file(&self.id)?;
         let pattern = constraints.pattern(self.event.as_deref())?;
@@ -417,6 +518,10 @@ pub struct Constraints {
     of_users: Arc<Delivery>,
     /// Refuses targets that may not be called.
     pub guard: Guard,
+    /// Opens what is sealed.
+    pub secrets: Secrets,
+    /// The columns whose values are to be sealed; none where there is no key for it.
+    pub sealed: Sealed,
     /// What the hooks of users may have.
     limits: Limits,
     /// All events that can happen, in the order of the file.
@@ -446,6 +551,11 @@ impl Constraints {
         Self {
             delivery: shared,
             of_users,
+            secrets: config.secrets.clone(),
+            sealed: match config.secrets.is_set() {
+                true => config.hook_columns().sealed,
+                false => Sealed::default(),
+            },
             limits: config.limits,
             guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
             events: events.names().to_vec(),

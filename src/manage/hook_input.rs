@@ -13,7 +13,7 @@ use tokio_postgres::Transaction;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Constraints, Error, Result, begin, hooks::Hook};
+use super::{Actor, Admin, Constraints, Error, Result, begin, hooks::Hook, sealing::Sealer};
 use crate::{
     config::HookColumns,
     hook::{self, HookId, row},
@@ -221,14 +221,41 @@ impl Admin {
         if let (Some(active), false) = (&self.table.columns.active, self.table.columns.is_own) {
             row.values.insert(active.clone(), Value::Bool(true));
         }
+        let sealer = Sealer {
+            columns: &self.table.columns,
+            secrets: &self.config.secrets,
+        };
+        sealer.refuse_sealed(&row.values)?;
+        let mut sealed = sealer.split_secrets(&mut row.values);
         let now = self.now_columns(&row.values).await?;
         let columns: Vec<&str> = row.values.keys().map(String::as_str).collect();
         let sql = self.table.insert(&columns, &now);
         let json = Value::Object(row.values).to_string();
-        let transaction = begin(&mut self.client).await?;
-        let made = transaction.query_one(&sql, &[&json]).await;
-        let made = made.map_err(|error| Error::from_postgres("make the hook", error))?;
+        // Without the key, nothing is made.
+        sealer.seal_values("", &mut sealed.clone())?;
+        let transaction = self.client.transaction().await;
+        let transaction = transaction.context("begin a transaction")?;
+        let failed = |error| Error::from_postgres("make the hook", error);
+        let made = transaction
+            .query_one(&sql, &[&json])
+            .await
+            .map_err(failed)?;
         let id: String = made.try_get(0).context("read the new hook's id")?;
+        if !sealed.is_empty() {
+            // What is sealed is bound to the id.
+            sealer.seal_values(&id, &mut sealed)?;
+            let columns: Vec<&str> = sealed.keys().map(String::as_str).collect();
+            let sql = self.table.update(&columns);
+            let json = Value::Object(sealed).to_string();
+            let set = transaction
+                .batch_execute("set local rowhook.sealing = on")
+                .await;
+            set.map_err(failed)?;
+            transaction
+                .execute(&sql, &[&json, &id])
+                .await
+                .map_err(failed)?;
+        }
         check_row(&transaction, &self.table.columns, &known, &id).await?;
         commit(transaction).await?;
         let hook = self.hook(&Actor::Operator, &id).await?;
@@ -391,6 +418,8 @@ impl Admin {
             Some(row) => row.try_get(0).context("read the hook's secret")?,
             None => return Err(Error::not_found("hook", id)),
         };
+        // One that cannot be opened signs no more.
+        let before = before.and_then(|before| self.sealer().open_secret(id, before));
         let secret = new_secret(before.as_deref());
         let mut row = ColumnValues::default();
         row.put("secret", Some(&column), Value::String(secret.clone()))?;
@@ -449,9 +478,11 @@ impl Admin {
         if values.is_empty() {
             return Ok(());
         }
+        let mut values = values.clone();
+        self.sealer().seal_values(id, &mut values)?;
         let columns: Vec<&str> = values.keys().map(String::as_str).collect();
         let sql = self.table.update(&columns);
-        let json = Value::Object(values.clone()).to_string();
+        let json = Value::Object(values).to_string();
         let known = self.fresh_constraints().await?;
         let transaction = begin(&mut self.client).await?;
         let changed = transaction.execute(&sql, &[&json, &id]).await;

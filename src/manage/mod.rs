@@ -9,6 +9,7 @@ pub mod backfill;
 pub mod deliveries;
 mod error;
 pub mod events;
+pub mod forget;
 pub mod hook_input;
 pub mod hooks;
 pub mod idempotency;
@@ -16,6 +17,7 @@ pub mod lanes;
 mod page;
 pub mod ping;
 pub mod replay;
+pub mod sealing;
 pub mod status;
 mod table;
 pub mod tokens;
@@ -95,6 +97,7 @@ impl Admin {
         let address = &config.database.address;
         let client = address.connect_to_schema(name, schema).await?;
         check_migrations(&client, schema).await?;
+        config.secrets.prepare().await;
         Ok(Self {
             client,
             table: Table::from_config(&config),

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::{
     Reader,
-    hooks::{CheckedRow, Unusable},
+    hooks::{CheckedRow, Hooks, Unusable},
 };
 use crate::{
     backoff::Backoff,
@@ -33,6 +33,9 @@ const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_
 
 /// How long a look at such rows takes at most, since everybody waits for it.
 const A_LOOK: Duration = Duration::from_millis(250);
+
+/// How many hooks that wait for a key are read one after the other when it comes.
+const FEW_LOCKED: usize = 1000;
 
 impl Reader {
     /// Applies a change of the hook table. A row that cannot be read stops its own hook, and nothing else.
@@ -56,6 +59,9 @@ impl Reader {
         }
         let new = change.after().and_then(|new| Some((id_of(new).ok()?, new)));
         self.hooks.moved.follow(old.as_ref(), new);
+        if self.is_only_sealed(change) {
+            return Ok(());
+        }
         let Some(new) = change.after() else {
             if let Some(id) = old {
                 self.remove_hook(&id);
@@ -97,10 +103,34 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the change has sealed what is secret, and done nothing else.
+    fn is_only_sealed(&self, change: &Change) -> bool {
+        let Hooks { columns, known, .. } = &self.hooks;
+        if !known.sealed.any() {
+            return false;
+        }
+        let (Some(Image::Whole(old)), Some(new)) = (change.before(), change.after()) else {
+            return false;
+        };
+        let row = |tuple| HookRow::from_stream(columns, &change.relation, tuple);
+        let (Ok(Streamed::Row(old)), Ok(Streamed::Row(new))) = (row(old), row(new)) else {
+            return false;
+        };
+        !new.has_plain(known.sealed)
+            && old.is_sealed_as(&new, &known.secrets)
+            // A hook that waits for a key may be opened by now.
+            && !self.hooks.locked.rows.contains(&new.id)
+    }
+
     fn put_row(&mut self, row: HookRow, at: Lsn) {
         self.hooks.set_aside.rows.remove(&row.id);
         let row = CheckedRow::unread(row, &self.hooks.known);
         let row = self.read_filter_of(row);
+        if row.is_plain
+            && let Some(sealing) = self.context.store.seal_soon(&row.id)
+        {
+            self.context.tasks.spawn(sealing);
+        }
         match (row.active, self.hooks.off.switch(&row.id)) {
             (true, _) => {
                 self.hooks.off.turn(&row.id, Switch::On, at);
@@ -179,6 +209,12 @@ impl Reader {
         }
     }
 
+    /// Whether the keys have changed, and so many hooks wait for one that they are sooner read all together.
+    pub fn can_open_many(&self) -> bool {
+        let locked = &self.hooks.locked;
+        locked.rows.len() > FEW_LOCKED && locked.tried_at != self.hooks.known.secrets.changes()
+    }
+
     /// Looks whether the rows that could not be read can be by now. Their hooks go on from here, as they are now.
     ///
     /// # Errors
@@ -186,6 +222,12 @@ impl Reader {
     pub async fn read_set_aside(&mut self, client: &Client) -> Result<()> {
         let columns = self.hooks.columns.clone();
         let began = Instant::now();
+        let changes = self.hooks.known.secrets.changes();
+        if self.hooks.locked.tried_at != changes {
+            self.hooks.locked.tried_at = changes;
+            let locked = self.hooks.locked.rows.iter().cloned();
+            self.hooks.set_aside.rows.extend(locked);
+        }
         let rows: Vec<HookId> = self.hooks.set_aside.rows.iter().cloned().collect();
         for id in rows {
             let row = match row::load_one(client, &columns, &id).await {
@@ -219,6 +261,7 @@ impl Reader {
             id,
             was_invalid,
             hook,
+            locked,
             ..
         } = row;
         let invalid = match hook {
@@ -227,8 +270,18 @@ impl Reader {
                 if hook.active {
                     self.couriers.update(&hook);
                 }
+                match &locked {
+                    Some(reason) => {
+                        tracing::warn!(hook = %id, reason, "a hook waits for its key; what it hears is kept");
+                        self.couriers.deactivate(&id);
+                        self.hooks.locked.rows.insert(id.clone());
+                    }
+                    None => {
+                        self.hooks.locked.rows.remove(&id);
+                    }
+                }
                 self.hooks.index.put(hook);
-                None
+                locked
             }
             Err(unusable) => {
                 let reason = unusable.reason();
@@ -271,6 +324,8 @@ impl Reader {
             id,
             active: true,
             was_invalid: None,
+            locked: None,
+            is_plain: false,
             hook: Err(Unusable::Refused(format!(
                 "its row cannot be read: {}",
                 refusal.reason
@@ -297,6 +352,7 @@ impl Reader {
             return;
         }
         self.waiting.note(id, self.hooks.index.get(id));
+        self.hooks.locked.rows.remove(id);
         self.hooks.index.remove(id);
         self.couriers.deactivate(id);
     }

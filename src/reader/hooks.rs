@@ -46,6 +46,17 @@ pub(super) struct Hooks {
     pub(super) known: Arc<Constraints>,
     /// The table of owners; hooks of owners that are not in it are disabled.
     pub(super) owner_exists: Option<OwnerExists>,
+    pub(super) locked: Locked,
+    /// How many of those that were loaded have something secret that is not sealed.
+    pub(super) plain: usize,
+}
+
+/// The hooks with something sealed that cannot be opened. What they hear is kept until there is a key for it.
+#[derive(Debug, Default)]
+pub(super) struct Locked {
+    pub(super) rows: HashSet<HookId>,
+    /// How often the keys had changed when these were last tried.
+    pub(super) tried_at: u64,
 }
 
 /// The rows of the hook table that could not be read when they changed. Their hooks hear nothing until they are.
@@ -64,6 +75,10 @@ pub(super) struct CheckedRow {
     pub(super) was_invalid: Option<String>,
     /// The hook, or why the row cannot be used.
     pub(super) hook: Result<Arc<Hook>, Unusable>,
+    /// Why something sealed in it cannot be opened. The hook is not active then, and what it hears is kept.
+    pub(super) locked: Option<String>,
+    /// Something secret in it is to be sealed.
+    pub(super) is_plain: bool,
 }
 
 /// Why a row of the hook table cannot be used.
@@ -86,14 +101,14 @@ impl Unusable {
 }
 
 impl CheckedRow {
+    /// Checks all of the row.
+    pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
+        Self::check(row, known, |hook| known.read_filter(hook))
+    }
+
     /// Checks all of the row but its filter.
     pub(super) fn unread(row: HookRow, known: &Constraints) -> Self {
-        Self {
-            id: row.id.clone(),
-            active: row.active,
-            was_invalid: row.invalid.clone(),
-            hook: checked(|| row.into_unread_hook(known)),
-        }
+        Self::check(row, known, |_| Ok(()))
     }
 
     /// Checks the row, and its filter too where that is short.
@@ -104,20 +119,37 @@ impl CheckedRow {
         }
     }
 
-    pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
+    fn check(
+        row: HookRow,
+        known: &Constraints,
+        read_filter: impl FnOnce(&Hook) -> Result<(), String>,
+    ) -> Self {
+        let (id, active, was_invalid) = (row.id.clone(), row.active, row.invalid.clone());
+        let is_plain = row.has_plain(known.sealed);
+        let made = checked(|| {
+            let (hook, locked) = row.into_hook_or_locked(known)?;
+            read_filter(&hook)?;
+            Ok((hook, locked))
+        });
+        let (hook, locked) = match made {
+            Ok((hook, locked)) => (Ok(Arc::new(hook)), locked),
+            Err(unusable) => (Err(unusable), None),
+        };
         Self {
-            id: row.id.clone(),
-            active: row.active,
-            was_invalid: row.invalid.clone(),
-            hook: checked(|| row.into_hook(known)),
+            id,
+            active,
+            was_invalid,
+            hook,
+            locked,
+            is_plain,
         }
     }
 }
 
 /// Checks a row. Whatever is in it, a panic is a reason why that row cannot be used, and not the end of the others.
-fn checked(check: impl FnOnce() -> Result<Hook, String>) -> Result<Arc<Hook>, Unusable> {
+fn checked<T>(check: impl FnOnce() -> Result<T, String>) -> Result<T, Unusable> {
     match caught_now(check) {
-        Ok(Ok(hook)) => Ok(Arc::new(hook)),
+        Ok(Ok(made)) => Ok(made),
         Ok(Err(reason)) => Err(Unusable::Refused(reason)),
         Err(panic) => Err(Unusable::Panicked(panic)),
     }
@@ -155,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_row_that_panics_cannot_be_used_and_says_so() {
-        let unusable = checked(|| panic!("max size reached")).unwrap_err();
+        let unusable = checked::<()>(|| panic!("max size reached")).unwrap_err();
         let reason = unusable.reason();
         assert!(
             reason.starts_with("rowhook panicked on it: max size reached (")
@@ -166,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_reason_that_quotes_a_large_value_is_kept_in_part() {
-        let unusable = checked(|| Err("é".repeat(100_000))).unwrap_err();
+        let unusable = checked::<()>(|| Err("é".repeat(100_000))).unwrap_err();
         assert_eq!(unusable.reason(), "é".repeat(500));
     }
 }

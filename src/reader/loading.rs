@@ -46,6 +46,13 @@ impl Reader {
             .filter(|(_, switch)| is_noted && (!is_own || *switch == Switch::Kept));
         self.hooks.off.begin(off, !is_own);
         let (past, read_at) = self.load_rows(client, is_heard).await?;
+        if self.hooks.plain > 0 {
+            let hooks = self.hooks.plain;
+            tracing::info!(
+                hooks,
+                "hooks have secrets that are not sealed; to seal them, run: rowhook secrets seal"
+            );
+        }
         let from = if is_heard { Lsn::ZERO } else { read_at };
         self.hooks.off.are_in(self.hooks.oid, from);
         Ok(past)
@@ -73,6 +80,7 @@ impl Reader {
 
     async fn load_together(&mut self, client: &Client, is_heard: bool) -> Result<(Past, Lsn)> {
         self.drop_all_hooks();
+        self.hooks.plain = 0;
         let begun = begin(client).await?;
         let known = Arc::clone(&self.hooks.known);
         let check = move |row| CheckedRow::loaded(dated(row, is_heard), &known);
@@ -83,6 +91,7 @@ impl Reader {
 
     async fn load_one_by_one(&mut self, client: &Client, is_heard: bool) -> Result<(Past, Lsn)> {
         self.drop_all_hooks();
+        self.hooks.plain = 0;
         let begun = begin(client).await?;
         let known = Arc::clone(&self.hooks.known);
         let columns = self.hooks.columns.clone();
@@ -100,6 +109,7 @@ impl Reader {
 
     /// Takes a hook into account. One that is off is known too, until it is clear whether it was off then.
     fn put_loaded(&mut self, row: CheckedRow) {
+        self.hooks.plain += usize::from(row.is_plain);
         match row.hook {
             Ok(hook) if !row.active => self.hooks.index.put(hook),
             Err(_) if !row.active => {}

@@ -44,7 +44,7 @@ use tokio_postgres::Client;
 use self::{
     allowance::Allowances,
     hidden::HiddenColumns,
-    hooks::{Hooks, SetAside},
+    hooks::{Hooks, Locked, SetAside},
     moved::Moved,
     reread::read_again,
     session::SessionState,
@@ -153,6 +153,11 @@ impl Reader {
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
+                plain: 0,
+                locked: Locked {
+                    tried_at: config.secrets.changes(),
+                    ..Locked::default()
+                },
             },
             events,
             owners,

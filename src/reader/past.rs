@@ -141,7 +141,9 @@ impl Reader {
     pub async fn end_undoing(&mut self, past: &Past, client: &Client) {
         // A hook that is off and has not changed was off then too, and heard nothing unless that was kept for it.
         for hook in self.hooks.index.all() {
-            let is_off = !hook.active && !past.changed.contains(&hook.id);
+            let is_off = !hook.active
+                && !past.changed.contains(&hook.id)
+                && !self.hooks.locked.rows.contains(&hook.id);
             if is_off && self.hooks.off.switch(&hook.id) != Switch::Kept {
                 self.hooks.off.turn(&hook.id, Switch::Off, Lsn::ZERO);
                 self.set_hook(&hook.id, None);

@@ -73,6 +73,8 @@ impl Reader {
                 active: true,
                 was_invalid,
                 hook: Err(unusable),
+                locked: None,
+                is_plain: false,
             }),
             // It says why when it is switched on.
             Err(_) => self.set_hook(&hook.id, None),

@@ -134,6 +134,9 @@ impl Work {
         match self {
             Self::Look => {
                 reader.read_unread();
+                if reader.can_open_many() {
+                    return Err(Superseded::KeysFound.into());
+                }
                 reader.read_set_aside(&sessions.control).await?;
                 return hook_table::look(context, reader, sessions, reported).await;
             }

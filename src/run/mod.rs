@@ -79,6 +79,10 @@ pub struct Options {
 /// # Errors
 /// When a person must act first; the message says what to do.
 pub async fn run(config: &Config, options: &Options) -> Result<()> {
+    config.secrets.prepare().await;
+    let renewing = config.secrets.clone();
+    let _renewing =
+        AbortOnDropHandle::new(tokio::spawn(async move { renewing.keep_renewing().await }));
     let mut panics = 0;
     while let Some(why) = run_once(config, options).await? {
         panics = if why == Superseded::Panicked {
@@ -252,7 +256,7 @@ fn courier_context(
         permission: Permission::new(config, Arc::clone(meters)),
         journal: options.journal.clone(),
         meters: Arc::clone(meters),
-        history: Arc::new(History::new(config.history)),
+        history: Arc::new(History::new(config.history.clone())),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     })

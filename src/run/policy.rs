@@ -23,6 +23,9 @@ pub(super) enum Superseded {
     /// Another table has the name of the hook table, and its hooks are to be read.
     #[error("another table has the name of the hook table, and its hooks are read")]
     HookTableReplaced,
+    /// There are keys now for many hooks, which are read again.
+    #[error("the key of [secrets] has come, and hooks are read again")]
+    KeysFound,
 }
 
 /// What to do after a session has ended with an error.

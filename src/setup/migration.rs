@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 31] = [
+pub const MIGRATIONS: [Migration; 33] = [
     Migration {
         version: 1,
         name: "migration",
@@ -170,6 +170,16 @@ pub const MIGRATIONS: [Migration; 31] = [
         version: 35,
         name: "rate",
         sql: include_str!("../../sql/0035_rate.sql"),
+    },
+    Migration {
+        version: 37,
+        name: "sealing",
+        sql: include_str!("../../sql/0037_sealing.sql"),
+    },
+    Migration {
+        version: 38,
+        name: "forgotten",
+        sql: include_str!("../../sql/0038_forgotten.sql"),
     },
 ];
 

@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 
 use super::{
     columns::{Columns, row},
+    redact::redacted,
     rows::lanes_of,
     text::{Charset, without_nul},
 };
@@ -40,7 +41,7 @@ row! {
         error: Option<String>,
         url: &'a str,
         request_headers: String,
-        request_body: Option<&'a [u8]>,
+        request_body: Option<Cow<'a, [u8]>>,
         response_headers: Option<String>,
         response_body: Option<&'a [u8]>,
         commit_lsn: String,
@@ -75,6 +76,7 @@ impl<'a> Recorded<'a> {
             }
         };
         let (lane, other_lane) = lanes_of(attempt.place);
+        let kept = redacted(&rules.redact, attempt, response_body);
         Self {
             delivery: &attempt.delivery,
             hook: attempt.hook.id.as_str(),
@@ -87,9 +89,9 @@ impl<'a> Recorded<'a> {
             error,
             url: attempt.hook.target.display(),
             request_headers: held(&request_headers(attempt)),
-            request_body: attempt.body.as_deref(),
+            request_body: kept.request,
             response_headers,
-            response_body,
+            response_body: kept.response,
             commit_lsn: attempt.position.commit_lsn.to_string(),
             event_index: i64::try_from(attempt.position.index).unwrap_or(i64::MAX),
             commit_time: attempt.commit_time,

@@ -6,6 +6,7 @@
 //!
 //! The store does not know who parks: whoever does implements [`Parker`].
 
+pub mod sealing;
 pub mod text;
 
 mod attempts;
@@ -18,6 +19,7 @@ mod due;
 mod held;
 mod holder;
 mod invalid;
+mod redact;
 mod rows;
 mod session;
 mod write;
@@ -53,7 +55,7 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    config::{self, Config, HookTable},
+    config::{self, Config, HookTable, Secrets},
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::{HookId, off::Switch},
     lock::lock,
@@ -75,6 +77,12 @@ pub struct Store {
     hook_table: Mutex<Option<HookTable>>,
     /// The hooks of which a note in `invalid_hook` says that they cannot be used.
     noted_invalid: Mutex<HashSet<HookId>>,
+    /// What secrets are sealed with.
+    secrets: Secrets,
+    /// The hooks whose secrets are to be sealed.
+    plain: Mutex<HashSet<HookId>>,
+    /// Apart, so that nothing waits for sealing.
+    sealing: Session,
     client: Session,
     /// Apart, so that nothing else waits while a checkpoint cannot be saved.
     checkpoints: Session,
@@ -133,6 +141,9 @@ impl Store {
             overtaken,
             hook_table: Mutex::new(config.hook_table.clone()),
             noted_invalid: Mutex::default(),
+            secrets: config.secrets.clone(),
+            plain: Mutex::default(),
+            sealing: Session::named("rowhook seal"),
             client: Session::named("rowhook store"),
             checkpoints: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),

@@ -16,6 +16,7 @@ pub fn environment(name: &str) -> Option<String> {
         "WAREHOUSE_TOKEN" => Some("hunter2".into()),
         "PASSWORD" => Some("hunter2".into()),
         "ROWHOOK_CONSOLE_PASSWORD" => Some("hunter2, and 8 more".into()),
+        "ROWHOOK_KEY" => Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".into()),
         "JWT_SECRET" => Some("0123456789abcdef0123456789abcdef".into()),
         "ONE_BYTE" => Some("1B".into()),
         "EMPTY" => Some(String::new()),

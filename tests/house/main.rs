@@ -48,7 +48,8 @@ const FLOORS: &[&[&str]] = &[
     &["postgres"],
     &["signature"],
     &[
-        "backoff", "files", "listen", "lock", "meters", "nearest", "panics", "secret", "terminal",
+        "backoff", "files", "listen", "lock", "meters", "nearest", "panics", "seal", "secret",
+        "terminal",
     ],
 ];
 

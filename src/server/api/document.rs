@@ -6,7 +6,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{backfills, deliveries, events, hooks, status, tokens};
+use super::{backfills, deliveries, events, forget, hooks, status, tokens};
 use crate::server::{problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -44,6 +44,7 @@ use crate::server::{problem::Problem, state::AppState};
         tokens::list,
         tokens::add,
         tokens::revoke,
+        forget::owner,
     ),
     components(schemas(Problem))
 )]

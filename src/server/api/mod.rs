@@ -4,6 +4,7 @@ mod backfills;
 mod deliveries;
 mod document;
 mod events;
+mod forget;
 mod hooks;
 mod params;
 mod status;
@@ -40,6 +41,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/retry-dead", post(deliveries::retry_dead))
         .route("/api/replay", post(deliveries::replay))
         .route("/api/reload", post(status::reload))
+        .route("/api/forget", post(forget::owner))
         .route(
             "/api/backfills",
             get(backfills::list).post(backfills::begin),

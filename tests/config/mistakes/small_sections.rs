@@ -15,6 +15,34 @@ pub const CASES: &[(&str, &str)] = &[
         "7:12: console.password is shorter than 8 characters; choose a longer one",
     ),
     (
+        "[secrets]\nprevious = []",
+        "5:2: secrets.key is missing; write key = \"${ROWHOOK_KEY}\", the base64 of 32 bytes",
+    ),
+    (
+        "[secrets]\nkey = \"${PASSWORD}\"",
+        "6:7: secrets.key is not the base64 of 32 bytes; make a key with: openssl rand -base64 32",
+    ),
+    (
+        "[secrets]\nkey = \"${ROWHOOK_KEY}\"\nprevious = [\"${PASSWORD}\"]",
+        "7:13: secrets.previous is not the base64 of 32 bytes; make a key with: openssl rand -base64 32",
+    ),
+    (
+        "[secrets]\nkey = \"${ROWHOOK_KEY}\"\nkey_command = [\"kms\"]",
+        "7:15: secrets.key_command prints the key, and secrets.key is one already; remove one of them",
+    ),
+    (
+        "[secrets]\nkey_command = []",
+        "6:15: secrets.key_command names no program; write it as [\"program\", \"argument\"]",
+    ),
+    (
+        "[hook_table]\ntable = \"t\"\nsecret = \"token\"\nsealed = [\"secret\"]",
+        "8:10: hook_table.sealed needs a key; give one in [secrets], or leave it out",
+    ),
+    (
+        "[secrets]\nkey = \"${ROWHOOK_KEY}\"\n[hook_table]\ntable = \"t\"\nsealed = [\"secret\"]",
+        "9:11: hook_table.sealed names \"secret\", and hook_table.secret names no column; name one, or leave it out",
+    ),
+    (
         "[tracing]\nservice = \"shop\"",
         "5:2: tracing.endpoint is missing; write endpoint = \"http://127.0.0.1:4318\", or remove [tracing]",
     ),

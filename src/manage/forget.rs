@@ -1,0 +1,204 @@
+//! Forgetting an owner: whatever rowhook's tables have of them is deleted.
+//!
+//! A running rowhook may have deliveries of theirs in memory. It parks those of a hook that is gone, and what is
+//! written about owners who were forgotten is left out by the statements that write it (`park.sql`,
+//! `record_attempts.sql`).
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::{Admin, Error, Result};
+use crate::postgres::quote;
+
+/// How many rows are deleted at a time.
+const PART: i64 = 2000;
+/// How long is waited for transactions of rowhook that began before, and the pause between two looks.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whom to forget.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Forget {
+    /// The owner.
+    pub owner: String,
+}
+
+/// What was deleted of an owner, and what is not rowhook's to delete.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Forgotten {
+    /// Their hooks in rowhook's own table.
+    pub hooks: u64,
+    /// Deliveries to them, parked and dead, with their bodies.
+    pub deliveries: u64,
+    /// Attempts in the history.
+    pub attempts: u64,
+    /// Tokens for the API and the page.
+    pub tokens: u64,
+    /// Backfills of their hooks.
+    pub backfills: u64,
+    /// Answers that were kept for requests with an Idempotency-Key.
+    pub answers: u64,
+    /// Notes of their hooks: that they fail, cannot be used, or are switched off.
+    pub notes: u64,
+    /// What is not rowhook's to delete, and where to do that.
+    pub left: Vec<String>,
+}
+
+impl Admin {
+    /// Deletes what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Callers let
+    /// only the operator do this. It can be repeated.
+    ///
+    /// # Errors
+    /// When the owner is empty, or the tables cannot be written to. What is deleted by then stays deleted.
+    pub async fn forget_owner(&self, owner: &str) -> Result<Forgotten> {
+        if owner.is_empty() {
+            return Err(Error::Invalid("owner is empty; say whom to forget".into()));
+        }
+        let mut done = Forgotten {
+            left: self.left_of(owner).await?,
+            ..Forgotten::default()
+        };
+        let hooks = self.forget_hooks(owner).await?;
+        done.hooks = u64::try_from(hooks.len()).unwrap_or(u64::MAX);
+        let sql = "with old as (delete from forgotten where at < clock_timestamp() - interval '30 days') \
+                   insert into forgotten (owner, at) values (hashtextextended($1::text, 0), clock_timestamp()) \
+                   on conflict (owner) do update set at = excluded.at returning at";
+        let noted = self.client.query_one(sql, &[&owner]).await;
+        let at = noted.and_then(|row| row.try_get::<_, SystemTime>(0));
+        let at = at.context("note who is forgotten")?;
+        self.delete_all(owner, &hooks, &mut done).await?;
+        // What was being written when that was noted may have come since. Afterwards nothing comes any more.
+        self.until_written(at).await?;
+        self.delete_all(owner, &hooks, &mut done).await?;
+        Ok(done)
+    }
+
+    /// Deletes the owner's hooks from rowhook's own table, and returns their ids.
+    async fn forget_hooks(&self, owner: &str) -> Result<Vec<String>> {
+        if !self.table.columns.is_own {
+            return Ok(Vec::new());
+        }
+        let sql = "delete from hook where owner = $1 returning id::text";
+        let rows = self.client.query(sql, &[&owner]).await;
+        let rows = rows.map_err(|error| Error::from_postgres("delete the hooks", error))?;
+        let ids: std::result::Result<_, _> = rows.iter().map(|row| row.try_get(0)).collect();
+        Ok(ids.context("read which hooks were deleted")?)
+    }
+
+    async fn delete_all(&self, owner: &str, hooks: &[String], done: &mut Forgotten) -> Result<()> {
+        type Count = fn(&mut Forgotten) -> &mut u64;
+        let tables: [(Count, &str, &str); 8] = [
+            (
+                |done| &mut done.deliveries,
+                "delivery",
+                "owner = $1 or hook = any($2::text[])",
+            ),
+            (
+                |done| &mut done.attempts,
+                "attempt",
+                "owner = $1 or hook = any($2::text[])",
+            ),
+            (
+                |done| &mut done.tokens,
+                "token",
+                "owner = $1 and $2::text[] is not null",
+            ),
+            (
+                |done| &mut done.backfills,
+                "backfill",
+                "hook = any($2::text[]) and $1::text is not null",
+            ),
+            (
+                |done| &mut done.answers,
+                "idempotency",
+                "(caller = 'owner ' || $1::text \
+                     or position(convert_to('\"owner\":' || to_json($1::text)::text, 'UTF8') in body) > 0) \
+                 and $2::text[] is not null",
+            ),
+            (
+                |done| &mut done.notes,
+                "failing",
+                "hook = any($2::text[]) and $1::text is not null",
+            ),
+            (
+                |done| &mut done.notes,
+                "invalid_hook",
+                "hook = any($2::text[]) and $1::text is not null",
+            ),
+            (
+                |done| &mut done.notes,
+                "off_hook",
+                "hook = any($2::text[]) and $1::text is not null",
+            ),
+        ];
+        for (count, table, theirs) in tables {
+            let sql = format!(
+                "delete from {table} where ctid = any(array(select ctid from {table} where {theirs} limit {PART}))"
+            );
+            loop {
+                let deleted = self.client.execute(&sql, &[&owner, &hooks]).await;
+                let deleted = deleted.with_context(|| format!("delete from {table}"))?;
+                *count(done) += deleted;
+                if deleted < PART.unsigned_abs() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no transaction of rowhook is running that began before this time.
+    async fn until_written(&self, at: SystemTime) -> Result<()> {
+        let sql = "select count(*) from pg_stat_activity \
+                   where application_name like 'rowhook%' and datname = current_database() \
+                       and pid <> pg_backend_pid() and backend_type = 'client backend' \
+                       and state <> 'idle' and xact_start <= $1";
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let running = self.client.query_one(sql, &[&at]).await;
+            let running = running.and_then(|row| row.try_get::<_, i64>(0));
+            match running.context("look what is being written")? {
+                0 => return Ok(()),
+                running if Instant::now() >= until => {
+                    return Err(Error::Conflict(format!(
+                        "{running} transactions of rowhook have lasted for more than {PATIENCE:?}; \
+                         what they write may come back, so repeat this when they have ended"
+                    )));
+                }
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// What is not rowhook's to delete.
+    async fn left_of(&self, owner: &str) -> Result<Vec<String>> {
+        let of_file = self.config.hooks.iter();
+        let of_file = of_file.filter(|hook| hook.owner.as_deref() == Some(owner));
+        let path = self.config.path.display();
+        let mut left: Vec<String> = of_file
+            .map(|hook| format!("the hook {} stands in {path}; remove it there", hook.name))
+            .collect();
+        if !self.table.columns.is_own {
+            let sql = format!(
+                "select count(*) from {} where {}::text = $1",
+                self.table.name,
+                quote::name(&self.table.columns.owner)
+            );
+            let row = self.client.query_one(&sql, &[&owner]).await;
+            let count = row.and_then(|row| row.try_get::<_, i64>(0));
+            let count = count.context("count the hooks of the application's table")?;
+            if count > 0 {
+                let table = &self.table.columns.table;
+                left.push(format!(
+                    "{count} hooks are in {table}, the application's; delete them there first"
+                ));
+            }
+        }
+        Ok(left)
+    }
+}
