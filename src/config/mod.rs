@@ -24,6 +24,7 @@ mod mistake;
 mod model;
 mod name;
 mod places;
+mod proxy;
 mod quantity;
 pub(crate) mod reader;
 pub(crate) mod retries;
@@ -49,6 +50,7 @@ pub use self::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
+    proxy::Proxy,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

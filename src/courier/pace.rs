@@ -50,7 +50,7 @@ impl Pace {
                 self.asking_since = None;
                 self.earn(most);
             }
-            Signal::Failed => {}
+            Signal::Failed | Signal::Unreached => {}
         }
     }
 

@@ -48,6 +48,7 @@ mod owners;
 mod page;
 mod partitions;
 mod permission;
+mod proxy;
 mod renamed_at_once;
 mod restarts;
 mod row_security;

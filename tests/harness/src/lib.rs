@@ -16,6 +16,7 @@ mod database;
 mod gate;
 mod http2;
 mod name_server;
+mod proxy;
 mod receiver;
 mod schemas;
 mod sidecar;
@@ -31,6 +32,7 @@ pub use self::{
     gate::Gate,
     http2::{Http2, Manners},
     name_server::NameServer,
+    proxy::Proxy,
     receiver::Receiver,
     sidecar::Rowhook,
     standby::{follow, standby_of, upgraded},
