@@ -14,6 +14,8 @@ use super::{
     batch, content,
     content::Content,
     rate::{self, Rate},
+    proxy,
+    proxy::Proxy,
     reader::{Keys, Table, Value},
     retries, signature,
 };
@@ -56,6 +58,8 @@ pub struct Delivery {
     pub allow_networks: Vec<IpNet>,
     /// The name servers that are asked for the hosts of targets. Default: those of the system.
     pub resolver: Vec<SocketAddr>,
+    /// The proxy through which requests leave. Default none.
+    pub proxy: Option<Proxy>,
     /// The most bytes of deliveries, and of large rows that are being read, that are in memory at once. Default 64 MiB.
     pub memory: usize,
     /// The time for which a shutdown waits for requests in flight. Default 20 s.
@@ -151,6 +155,7 @@ pub(super) const KEYS: Keys = Keys {
         "allow_http",
         "allow_networks",
         "resolver",
+        "proxy",
         "memory",
         "grace",
     ],
@@ -198,6 +203,7 @@ impl Default for Delivery {
             allow_http: false,
             allow_networks: Vec::new(),
             resolver: Vec::new(),
+            proxy: None,
             memory: 64 * MEBIBYTE,
             grace: Duration::from_secs(20),
         }
@@ -218,6 +224,9 @@ pub(super) fn read(table: &Table<'_>) -> Delivery {
     }
     if let Some(value) = table.find("resolver") {
         set(&mut delivery.resolver, name_servers(value));
+    }
+    if let Some(value) = table.find("proxy") {
+        delivery.proxy = proxy::read(value);
     }
     if let Some(value) = table.find("memory") {
         set(&mut delivery.memory, value.size(MEBIBYTE, "1MiB"));

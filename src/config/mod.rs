@@ -26,6 +26,7 @@ mod mistake;
 mod model;
 mod name;
 mod places;
+mod proxy;
 mod quantity;
 mod rate;
 pub(crate) mod reader;
@@ -55,6 +56,7 @@ pub use self::{
     name::Pattern,
     rate::Rate,
     secrets::Secrets,
+    proxy::Proxy,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

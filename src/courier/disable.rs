@@ -46,6 +46,7 @@ impl Courier {
                 reason: reason.clone(),
                 gone: *gone,
             }),
+            Verdict::TryAgain { .. } if signal == Signal::Unreached => None,
             Verdict::TryAgain { .. } | Verdict::Dead { .. } => {
                 let counts = signal != Signal::Asked { expressly: true };
                 if streak.failed(begun, now, counts) {

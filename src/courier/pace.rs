@@ -71,7 +71,7 @@ impl Pace {
                 self.earn(most);
                 self.earn_rate(delivery.rate);
             }
-            Signal::Failed => {}
+            Signal::Failed | Signal::Unreached => {}
         }
     }
 

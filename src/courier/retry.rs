@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{backoff::spread, send::answer::Answer};
+use crate::{
+    backoff::spread,
+    send::answer::{Answer, Failure},
+};
 
 /// The longest wait that an endpoint can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -12,6 +15,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// By which share of it a pause of the schedule is spread to either side.
 const SPREAD: f64 = 0.1;
+/// How long to wait for a proxy that cannot be used.
+const PROXY_PAUSE: Duration = Duration::from_secs(5);
 /// How far apart two attempts of the schedule are at least, so that a pause of nothing is one of its pauses too.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -27,13 +32,17 @@ pub enum Signal {
     },
     /// It has failed.
     Failed,
+    /// Nothing: the request has not got beyond our own proxy.
+    Unreached,
 }
 
 impl Signal {
     /// Reads an answer that came at `now`.
     pub fn of(answer: &Answer, now: SystemTime) -> Self {
-        let Answer::Status { code, .. } = answer else {
-            return Self::Failed;
+        let code = match answer {
+            Answer::Status { code, .. } => code,
+            Answer::Failed(Failure::Proxy(_)) => return Self::Unreached,
+            Answer::Failed(_) => return Self::Failed,
         };
         match code {
             200..=299 => Self::Arrived,
@@ -99,7 +108,8 @@ pub enum Verdict {
 /// sum is over is dead. An attempt that fails earlier is followed by the next one of the schedule. The pause before
 /// that is spread by up to a tenth to either side, as `jitter` (0 to 1) says. An endpoint that names a time in
 /// `Retry-After` gets it, up to 24 hours, and not less than `patience`. So being asked to wait is no step towards
-/// death, however often it happens. The last attempt may be later than that of the schedule, but never earlier.
+/// death, however often it happens. The last attempt may be later than that of the schedule, but never earlier. While
+/// our own proxy cannot be used, the schedule stands still.
 pub fn verdict(
     answer: &Answer,
     past: Past,
@@ -119,6 +129,14 @@ pub fn verdict(
         };
     }
     let waited = past.waited(retries);
+    if signal == Signal::Unreached {
+        let after = spread(PROXY_PAUSE, SPREAD, jitter);
+        return Verdict::TryAgain {
+            after,
+            waited,
+            pause: Some(after),
+        };
+    }
     let Some(next) = points(retries).find(|point| *point > waited) else {
         let reason = format!("the last of {} attempts failed: {answer}", past.attempts);
         return Verdict::Dead { reason };
@@ -189,7 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{config::Delivery, courier::failure_streak::FailureStreak, send::answer::Failure};
+    use crate::{config::Delivery, courier::failure_streak::FailureStreak};
 
     const RETRIES: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(100)];
 
@@ -262,6 +280,11 @@ mod tests {
                 again(10, 10, None),
             ),
             (
+                Answer::Failed(Failure::Proxy("no connection".into())),
+                past(90, 110),
+                again(5, 110, Some(5)),
+            ),
+            (
                 status(500, None),
                 past(3, 110),
                 dead("the last of 3 attempts failed: 500"),
@@ -313,6 +336,10 @@ mod tests {
             (status(410, Some("3")), Signal::Failed),
             (status(500, None), Signal::Failed),
             (Answer::Failed(Failure::Closed), Signal::Failed),
+            (
+                Answer::Failed(Failure::Proxy("no connection".into())),
+                Signal::Unreached,
+            ),
         ] {
             assert_eq!(Signal::of(&answer, now()), signal, "{answer:?}");
         }

@@ -34,6 +34,8 @@ pub enum Failure {
     Refused(String),
     /// The name of the host cannot be resolved.
     Resolve(String),
+    /// The proxy through which requests leave cannot be used. That says nothing of the endpoint.
+    Proxy(String),
     /// The connection was not accepted.
     Connect(String),
     /// The TLS handshake failed.
@@ -55,6 +57,7 @@ impl Failure {
             Self::Unasked(_) => "unasked",
             Self::Refused(_) => "refused",
             Self::Resolve(_) => "resolve",
+            Self::Proxy(_) => "proxy",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Closed => "closed",
@@ -79,6 +82,7 @@ impl fmt::Display for Failure {
             Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
             Self::Refused(reason) | Self::Unasked(reason) => f.write_str(reason),
             Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
+            Self::Proxy(error) => write!(f, "the proxy cannot be used: {error}"),
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::Closed => f.write_str("the connection was closed before an answer"),

@@ -11,7 +11,9 @@ use hyper_util::{
 };
 use rustls::ClientConfig;
 
-use super::{answer::Failure, connect::Connector, guard::Refusal, resolve::Unresolved};
+use super::{
+    answer::Failure, connect::Connector, guard::Refusal, resolve::Unresolved, tunnel::Closed,
+};
 
 /// The time after which an idle connection is closed. Common servers close theirs later (Node.js after 5 s).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -23,7 +25,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const MOST_HEADERS: usize = 1000;
 const MOST_OF_HEADERS: u32 = 256 << 10;
 
-/// Makes requests. It follows no redirects and uses no proxy.
+/// Makes requests. It follows no redirects, and uses no proxy but that of the configuration.
 pub(super) type Client = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// A client that makes its connections with this connector, and with these settings of TLS.
@@ -59,6 +61,11 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
     while let Some(inner) = cause {
         if let Some(refusal) = inner.downcast_ref::<Refusal>() {
             return Failure::Refused(refusal.to_string());
+        }
+        match inner.downcast_ref::<Closed>() {
+            Some(Closed::Proxy(reason)) => return Failure::Proxy(reason.clone()),
+            Some(Closed::Target(reason)) => return Failure::Connect(reason.clone()),
+            None => {}
         }
         if let Some(unresolved) = inner.downcast_ref::<Unresolved>() {
             return Failure::Resolve(unresolved.to_string());

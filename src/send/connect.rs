@@ -28,8 +28,9 @@ use tower_service::Service;
 use super::{
     guard::{Guard, Refusal},
     resolve::Resolver,
+    tunnel,
 };
-use crate::files;
+use crate::{config::Proxy, files};
 
 /// How long to wait for an address before the next one of the host is tried beside it.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -53,14 +54,16 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Connector {
     guard: Arc<Guard>,
     resolver: Resolver,
+    proxy: Option<Arc<Proxy>>,
     places: Arc<Semaphore>,
 }
 
 impl Connector {
-    pub(super) fn new(guard: &Arc<Guard>, resolver: &Resolver) -> Self {
+    pub(super) fn new(guard: &Arc<Guard>, resolver: &Resolver, proxy: &Option<Proxy>) -> Self {
         Self {
             guard: Arc::clone(guard),
             resolver: resolver.clone(),
+            proxy: proxy.clone().map(Arc::new),
             places: Arc::new(Semaphore::new(files::share(CONNECTIONS, PARTS))),
         }
     }
@@ -81,18 +84,39 @@ impl Connector {
             None => 443,
         };
         let literal = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses = match literal.parse::<IpAddr>() {
-            Ok(address) => self.allowed(&[address])?,
-            Err(_) => self.allowed_of(host, &self.resolver.resolve(host).await?)?,
+        let addresses = match (literal.parse::<IpAddr>(), &self.proxy) {
+            (Ok(address), _) => self.allowed(&[address])?,
+            (Err(_), None) => self.allowed_of(host, &self.resolver.resolve(host).await?)?,
+            // The proxy looks the name up by itself. Where we can, we judge it before.
+            (Err(_), Some(_)) => {
+                self.check(host).await?;
+                Vec::new()
+            }
         };
-        let addresses = addresses.into_iter();
-        let addresses = addresses.map(|address| SocketAddr::new(address, port));
         let place = Arc::clone(&self.places).acquire_owned().await?;
-        let stream = connect_to_one(addresses.collect()).await?;
+        let stream = match &self.proxy {
+            None => connect_to_one(with_port(&addresses, port)).await?,
+            Some(proxy) => {
+                let stream = tunnel::reach(self.connect_to_proxy(proxy)).await?;
+                tunnel::open(stream, proxy, host, port).await?
+            }
+        };
         Ok(Placed {
             stream: TokioIo::new(stream),
             _place: place,
         })
+    }
+
+    /// The operator has chosen the proxy, so it may be anywhere.
+    async fn connect_to_proxy(&self, proxy: &Proxy) -> io::Result<TcpStream> {
+        let addresses = match proxy.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => {
+                let found = self.resolver.resolve(&proxy.host).await;
+                found.map_err(io::Error::other)?.to_vec()
+            }
+        };
+        connect_to_one(with_port(&addresses, proxy.port)).await
     }
 
     /// Those of the addresses of a name that the guard allows.
@@ -118,6 +142,11 @@ impl Connector {
             _ => Ok(allowed),
         }
     }
+}
+
+fn with_port(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    let with_port = |address: &IpAddr| SocketAddr::new(*address, port);
+    addresses.iter().map(with_port).collect()
 }
 
 /// Connects to one of the addresses: the next is tried as soon as one fails, or beside it when it takes long. So an

@@ -12,6 +12,7 @@ mod resolve;
 pub mod target;
 mod tls;
 pub mod traceparent;
+mod tunnel;
 
 use std::{
     collections::HashMap,
@@ -167,7 +168,7 @@ impl Sender {
         let trust = trust.context("read the system's certificates")?;
         let guard = Arc::new(Guard::new(delivery.allow_http, &delivery.allow_networks));
         let tls = trust.configure(None).context("make the HTTP client")?;
-        let connector = Connector::new(&guard, &Resolver::new(&delivery.resolver));
+        let connector = Connector::new(&guard, &Resolver::new(&delivery.resolver), &delivery.proxy);
         Ok(Self {
             client: client(connector.clone(), tls),
             with_tls: Arc::default(),

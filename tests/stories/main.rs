@@ -55,6 +55,7 @@ mod partitions;
 mod permission;
 mod rates;
 mod redacting;
+mod proxy;
 mod renamed_at_once;
 mod restarts;
 mod row_security;

@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod http2;
 mod name_server;
+mod proxy;
 mod receiver;
 mod schemas;
 mod sidecar;
@@ -33,6 +34,7 @@ pub use self::{
     hostile::{Hostile, Kind},
     http2::{Http2, Manners},
     name_server::NameServer,
+    proxy::Proxy,
     receiver::Receiver,
     sidecar::Rowhook,
     standby::{follow, standby_of, upgraded},
