@@ -9,7 +9,7 @@ use http::{
 use url::Url;
 
 use super::{
-    access,
+    access::{self, Auth},
     bounds::{self, Bound, Exceeded},
     certificate::Tls,
     content,
@@ -17,6 +17,7 @@ use super::{
     events::{Events, expression},
     mistake::Location,
     name::Pattern,
+    oauth2::ClientCredentials,
     reader::{Keys, Table, Value},
 };
 use crate::{
@@ -44,6 +45,8 @@ pub struct FileHook {
     pub headers: HeaderMap,
     /// The names in the key `headers`, as they are written there.
     pub header_names: Vec<String>,
+    /// What it gets the token with that its requests carry.
+    pub oauth2: Option<Arc<ClientCredentials>>,
     /// Its client certificate, and the authorities that its endpoint is trusted by.
     pub tls: Option<Tls>,
     /// What its requests are signed with; `None`: they are not signed.
@@ -69,6 +72,7 @@ impl fmt::Debug for FileHook {
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("header_names", &self.header_names)
+            .field("oauth2", &self.oauth2.is_some())
             .field("tls", &self.tls)
             .field("signer", &self.signer)
             .field("owner", &self.owner)
@@ -159,6 +163,17 @@ fn read_one(
     delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
     let (mut headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let oauth2 = match table
+        .find("auth")
+        .and_then(|value| access::auth(value, base.allow_http))
+    {
+        Some(Auth::Header(value)) => {
+            headers.insert(AUTHORIZATION, value);
+            None
+        }
+        Some(Auth::Token(credentials)) => Some(credentials),
+        None => None,
+    };
     let user_agent = table.find("user_agent").and_then(content::user_agent);
     headers.extend(user_agent.map(|value| (USER_AGENT, value)));
     let tls = access::tls(table, folder);
@@ -175,6 +190,7 @@ fn read_one(
         method: method.flatten().cloned().unwrap_or(Method::POST),
         headers,
         header_names,
+        oauth2,
         tls,
         signer,
         owner,
@@ -322,8 +338,8 @@ pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secr
     Some(secret)
 }
 
-/// What a hook adds to its requests: the credentials of its target, `headers` and `auth`. Returns the names in
-/// `headers` too, as they are written.
+/// What a hook adds to its requests: the credentials of its target, and `headers`. Returns the names in `headers` too,
+/// as they are written. `auth` may stand beside neither credentials.
 fn headers(
     table: &Table<'_>,
     target: Option<&mut Url>,
@@ -361,7 +377,6 @@ fn headers(
                 format!("{} stands beside {other}; keep one of the two", value.key),
             );
         }
-        headers.extend(access::authorization(value).map(|value| (AUTHORIZATION, value)));
     }
     (headers, names)
 }

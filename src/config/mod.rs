@@ -23,6 +23,7 @@ pub(crate) mod load;
 mod mistake;
 mod model;
 mod name;
+mod oauth2;
 mod places;
 mod proxy;
 mod quantity;
@@ -50,6 +51,7 @@ pub use self::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
+    oauth2::ClientCredentials,
     proxy::Proxy,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},

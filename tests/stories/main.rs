@@ -43,6 +43,7 @@ mod managing;
 mod memory;
 mod messages;
 mod network;
+mod oauth2;
 mod openapi;
 mod owners;
 mod page;
