@@ -17,8 +17,8 @@ fuzz_target!(|text: &str| {
         return;
     };
     let view = View {
-        data,
-        new,
+        data: data.into(),
+        new: new.into(),
         changed: Some(vec!["id"]),
         event: "book.changed",
         owner: Some("7"),

@@ -1,7 +1,7 @@
 //! How a hook authenticates itself to its endpoint (credentials, a client certificate), and the authorities that the
 //! endpoint is trusted by.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header::HeaderValue;
@@ -10,27 +10,43 @@ use url::Url;
 
 use super::{
     certificate::{BadTls, Tls},
+    oauth2,
+    oauth2::ClientCredentials,
     reader::{Keys, Table, Value},
 };
 
 const AUTH: Keys = Keys {
-    known: &["user", "password", "bearer"],
+    known: &["user", "password", "bearer", "oauth2"],
     later: &[],
 };
-const AUTH_EXAMPLE: &str = "{ user = \"…\", password = \"…\" } or { bearer = \"…\" }";
+const AUTH_EXAMPLE: &str =
+    "{ user = \"…\", password = \"…\" }, { bearer = \"…\" } or { oauth2 = { … } }";
 /// The most bytes that are read of a PEM file.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// The value of the `Authorization` header that `auth` asks for.
-pub(super) fn authorization(value: &Value<'_>) -> Option<HeaderValue> {
+/// What `auth` asks for in the header `Authorization`.
+pub(super) enum Auth {
+    /// This value.
+    Header(HeaderValue),
+    /// A token that is got with these credentials.
+    Token(Arc<ClientCredentials>),
+}
+
+/// Reads `auth`.
+pub(super) fn auth(value: &Value<'_>, allow_http: bool) -> Option<Auth> {
     if !value.is_table() {
         value.mistyped(AUTH_EXAMPLE);
         return None;
     }
     let table = value.table(&AUTH)?;
     let (user, password) = (table.find("user"), table.find("password"));
-    match (user, password, table.find("bearer")) {
-        (None, None, Some(bearer)) => {
+    let (bearer, oauth2) = (table.find("bearer"), table.find("oauth2"));
+    match (user, password, bearer, oauth2) {
+        (None, None, None, Some(oauth2)) => {
+            let credentials = oauth2::read(oauth2, allow_http)?;
+            Some(Auth::Token(Arc::new(credentials)))
+        }
+        (None, None, Some(bearer), None) => {
             let token = bearer.secret()?;
             let header = HeaderValue::try_from(format!("Bearer {}", token.expose()));
             if header.is_err() {
@@ -39,9 +55,9 @@ pub(super) fn authorization(value: &Value<'_>) -> Option<HeaderValue> {
                     bearer.key
                 ));
             }
-            header.ok().map(sensitive)
+            header.ok().map(sensitive).map(Auth::Header)
         }
-        (Some(user), Some(password), None) => {
+        (Some(user), Some(password), None, None) => {
             let name = user.string();
             if name.as_ref().is_some_and(|name| name.contains(':')) {
                 user.wrong(format!(
@@ -50,11 +66,11 @@ pub(super) fn authorization(value: &Value<'_>) -> Option<HeaderValue> {
                 ));
             }
             let password = password.secret();
-            Some(basic(&name?, password?.expose()))
+            Some(Auth::Header(basic(&name?, password?.expose())))
         }
         _ => {
             value.wrong(format!(
-                "{} is neither of the two; write {AUTH_EXAMPLE}",
+                "{} is none of the three; write {AUTH_EXAMPLE}",
                 value.key
             ));
             None

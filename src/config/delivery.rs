@@ -13,9 +13,9 @@ use ipnet::IpNet;
 use super::{
     batch, content,
     content::Content,
-    rate::{self, Rate},
     proxy,
     proxy::Proxy,
+    rate::{self, Rate},
     reader::{Keys, Table, Value},
     retries, signature,
 };

@@ -3,14 +3,14 @@
 use std::{collections::HashSet, fmt, path::Path, sync::Arc};
 
 use http::{
-    Method, Uri,
+    Method,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
 };
 use url::Url;
 
 use super::{
-    access,
-    bounds::{self, Bound, Exceeded},
+    access::{self, Auth},
+    bounds,
     certificate::Tls,
     content,
     databases::{self, Part},
@@ -18,7 +18,9 @@ use super::{
     events::expression,
     mistake::Location,
     name::Pattern,
+    oauth2::ClientCredentials,
     reader::{Keys, Table, Value},
+    target::{self, bounded, within},
 };
 use crate::{
     expression::filter::Filter,
@@ -45,6 +47,8 @@ pub struct FileHook {
     pub headers: HeaderMap,
     /// The names in the key `headers`, as they are written there.
     pub header_names: Vec<String>,
+    /// What it gets the token with that its requests carry.
+    pub oauth2: Option<Arc<ClientCredentials>>,
     /// Its client certificate, and the authorities that its endpoint is trusted by.
     pub tls: Option<Tls>,
     /// What its requests are signed with; `None`: they are not signed.
@@ -87,6 +91,7 @@ impl fmt::Debug for FileHook {
             .field("method", &self.method)
             .field("headers", &self.headers)
             .field("header_names", &self.header_names)
+            .field("oauth2", &self.oauth2.is_some())
             .field("tls", &self.tls)
             .field("signer", &self.signer)
             .field("owner", &self.owner)
@@ -180,7 +185,7 @@ fn read_one(
         .and_then(|value| patterns(value, &parts));
     let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
-        .and_then(|value| target(value, base.allow_http));
+        .and_then(|value| target::read(value, base.allow_http));
     let methods = [Method::POST, Method::PUT, Method::PATCH];
     let methods = methods.each_ref().map(|method| (method.as_str(), method));
     let method = table.find("method").map(|value| value.choice(&methods));
@@ -188,6 +193,17 @@ fn read_one(
     delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
     let (mut headers, header_names) = headers(table, target.as_mut(), signer.as_ref());
+    let oauth2 = match table
+        .find("auth")
+        .and_then(|value| access::auth(value, base.allow_http))
+    {
+        Some(Auth::Header(value)) => {
+            headers.insert(AUTHORIZATION, value);
+            None
+        }
+        Some(Auth::Token(credentials)) => Some(credentials),
+        None => None,
+    };
     let user_agent = table.find("user_agent").and_then(content::user_agent);
     headers.extend(user_agent.map(|value| (USER_AGENT, value)));
     let tls = access::tls(table, folder);
@@ -204,6 +220,7 @@ fn read_one(
         method: method.flatten().cloned().unwrap_or(Method::POST),
         headers,
         header_names,
+        oauth2,
         tls,
         signer,
         owner,
@@ -233,20 +250,6 @@ pub(crate) fn name(value: &Value<'_>, kind: &str, names: &mut HashSet<String>) -
         ));
     }
     Some(name)
-}
-
-/// A string that is no larger than a hook's may be.
-fn bounded(value: &Value<'_>, bound: Bound) -> Option<String> {
-    let text = value.string()?;
-    within(value, bound.check(&text)).then_some(text)
-}
-
-/// Whether something is no larger than it may be. If not, that is reported.
-fn within(value: &Value<'_>, checked: Result<(), Exceeded>) -> bool {
-    if let Err(exceeded) = checked {
-        value.wrong(exceeded.to_string());
-    }
-    checked.is_ok()
 }
 
 fn filter(value: &Value<'_>) -> Option<Arc<Filter>> {
@@ -291,36 +294,6 @@ fn pattern(value: &Value<'_>, parts: &[&Part]) -> Option<Pattern> {
     Some(pattern)
 }
 
-/// The URL of a target. Messages do not show it, because targets often carry a token.
-pub(crate) fn target(value: &Value<'_>, allow_http: bool) -> Option<Url> {
-    let text = bounded(value, bounds::TARGET)?;
-    let url = Url::parse(&text).ok().filter(|url| {
-        matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|h| !h.is_empty())
-    });
-    let Some(url) = url else {
-        value.wrong(format!(
-            "{} is not an http or https URL; write one such as \"https://example.com/hooks\"",
-            value.key
-        ));
-        return None;
-    };
-    // Written in other characters, it is longer when it is sent.
-    if !within(value, bounds::TARGET.check(url.as_str())) {
-        return None;
-    }
-    if let Err(error) = Uri::try_from(url.as_str()) {
-        value.wrong(format!("{} cannot be sent to: {error}", value.key));
-        return None;
-    }
-    if url.scheme() == "http" && !allow_http {
-        value.wrong(format!(
-            "{} is not encrypted; write https, or set allow_http = true in [delivery]",
-            value.key
-        ));
-    }
-    Some(url)
-}
-
 /// What `secret` and `previous_secret` sign with.
 fn signer(table: &Table<'_>, scheme: &SignatureScheme) -> Option<Signer> {
     let key = |name: &str| table.find(name).and_then(|value| secret(value, scheme));
@@ -352,8 +325,8 @@ pub(crate) fn secret(value: &Value<'_>, scheme: &SignatureScheme) -> Option<Secr
     Some(secret)
 }
 
-/// What a hook adds to its requests: the credentials of its target, `headers` and `auth`. Returns the names in
-/// `headers` too, as they are written.
+/// What a hook adds to its requests: the credentials of its target, and `headers`. Returns the names in `headers` too,
+/// as they are written. `auth` may stand beside neither credentials.
 fn headers(
     table: &Table<'_>,
     target: Option<&mut Url>,
@@ -391,7 +364,6 @@ fn headers(
                 format!("{} stands beside {other}; keep one of the two", value.key),
             );
         }
-        headers.extend(access::authorization(value).map(|value| (AUTHORIZATION, value)));
     }
     (headers, names)
 }

@@ -25,6 +25,7 @@ pub(crate) mod load;
 mod mistake;
 mod model;
 mod name;
+mod oauth2;
 mod places;
 mod proxy;
 mod quantity;
@@ -35,6 +36,7 @@ mod secrets;
 mod server;
 mod signature;
 mod tables;
+pub(crate) mod target;
 mod tracing;
 
 pub use self::{
@@ -54,9 +56,10 @@ pub use self::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     name::Pattern,
+    oauth2::ClientCredentials,
+    proxy::Proxy,
     rate::Rate,
     secrets::Secrets,
-    proxy::Proxy,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,

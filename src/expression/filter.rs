@@ -264,8 +264,8 @@ impl Filter {
     }
 }
 
-/// Parses each of `texts`, in threads of their own: the parser recurses for each level, and the number of levels is known
-/// only afterwards.
+/// Parses each of `texts`, in threads of their own: the parser recurses for each level, and the number of levels is
+/// known only afterwards.
 fn parse_all(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);

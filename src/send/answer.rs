@@ -36,6 +36,8 @@ pub enum Failure {
     Resolve(String),
     /// The proxy through which requests leave cannot be used. That says nothing of the endpoint.
     Proxy(String),
+    /// There is no token for the request.
+    Token(String),
     /// The connection was not accepted.
     Connect(String),
     /// The TLS handshake failed.
@@ -58,6 +60,7 @@ impl Failure {
             Self::Refused(_) => "refused",
             Self::Resolve(_) => "resolve",
             Self::Proxy(_) => "proxy",
+            Self::Token(_) => "token",
             Self::Connect(_) => "connect",
             Self::Tls(_) => "tls",
             Self::Closed => "closed",
@@ -83,6 +86,7 @@ impl fmt::Display for Failure {
             Self::Refused(reason) | Self::Unasked(reason) => f.write_str(reason),
             Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
             Self::Proxy(error) => write!(f, "the proxy cannot be used: {error}"),
+            Self::Token(error) => write!(f, "no token: {error}"),
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),
             Self::Closed => f.write_str("the connection was closed before an answer"),

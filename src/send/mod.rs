@@ -11,6 +11,7 @@ pub mod guard;
 mod resolve;
 pub mod target;
 mod tls;
+mod token;
 pub mod traceparent;
 mod tunnel;
 
@@ -27,8 +28,8 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use http::{
-    Uri, Version,
-    header::{HeaderMap, HeaderName, RETRY_AFTER},
+    StatusCode, Uri, Version,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -45,6 +46,7 @@ use self::{
     resolve::Resolver,
     target::{Target, put},
     tls::Trust,
+    token::Tokens,
 };
 use crate::{
     config::{
@@ -115,6 +117,8 @@ pub struct Endpoint {
     uri: Uri,
     /// Whether it may speak HTTP/2, so that many requests share one connection.
     may_share: AtomicBool,
+    /// The token that its requests carry, if they do.
+    tokens: Option<Tokens>,
     understudy: Option<Understudy>,
 }
 
@@ -210,10 +214,14 @@ impl Sender {
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
         let may_share = AtomicBool::new(uri.scheme_str() == Some("https"));
+        // The server of tokens is not the endpoint, and knows nothing of its certificates.
+        let tokens = target.oauth2();
+        let tokens = tokens.map(|with| Tokens::new(self.client.clone(), Arc::clone(with)));
         Ok(Endpoint {
             client,
             uri,
             may_share,
+            tokens,
             understudy: self.understudy.clone(),
         })
     }
@@ -272,15 +280,34 @@ impl Endpoint {
         }
     }
 
-    /// Makes the request until there is the head of an answer, or no use in making it again.
+    /// Makes the request with a token, if it needs one. A token that is refused is replaced once.
     async fn head(
         &self,
         request: &Request<'_>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<http::Response<Incoming>, Failure> {
+        let Some(tokens) = &self.tokens else {
+            return self.head_with(request, None, shared).await;
+        };
+        let token = tokens.token(None).await?;
+        let response = self.head_with(request, Some(&token), shared).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let other = tokens.token(Some(&token)).await?;
+        self.head_with(request, Some(&other), shared).await
+    }
+
+    /// Makes the request until there is the head of an answer, or no use in making it again.
+    async fn head_with(
+        &self,
+        request: &Request<'_>,
+        token: Option<&HeaderValue>,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Result<http::Response<Incoming>, Failure> {
         let (mut closed, mut untaken) = (0, 0);
         loop {
-            match self.attempt(request, shared).await {
+            match self.attempt(request, token, shared).await {
                 Err(Failure::Closed) if closed < CLOSED => closed += 1,
                 Err(Failure::Untaken) if untaken < UNTAKEN => {
                     untaken += 1;
@@ -295,12 +322,16 @@ impl Endpoint {
     async fn attempt(
         &self,
         request: &Request<'_>,
+        token: Option<&HeaderValue>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<http::Response<Incoming>, Failure> {
         let mut made = http::Request::new(Full::new(request.body.clone()));
         *made.method_mut() = request.target.method().clone();
         *made.uri_mut() = self.uri.clone();
         *made.headers_mut() = signed(request);
+        if let Some(token) = token {
+            made.headers_mut().insert(AUTHORIZATION, token.clone());
+        }
         *shared = match self.may_share.load(Ordering::Relaxed) {
             true => Some(capture_connection(&mut made)),
             false => None,

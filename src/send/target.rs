@@ -1,6 +1,6 @@
 //! Where a hook is sent, and what its requests carry besides their bodies.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use http::{
     Method, Uri,
@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     config::{
-        FileHook, Tls,
+        ClientCredentials, FileHook, Tls,
         access::take_credentials,
         bounds::{self, Exceeded},
     },
@@ -42,6 +42,7 @@ struct Uncommon {
     headers: HeaderMap,
     method: Method,
     tls: Option<Tls>,
+    oauth2: Option<Arc<ClientCredentials>>,
 }
 
 impl Default for Uncommon {
@@ -50,6 +51,7 @@ impl Default for Uncommon {
             headers: HeaderMap::new(),
             method: Method::POST,
             tls: None,
+            oauth2: None,
         }
     }
 }
@@ -144,11 +146,15 @@ impl Target {
 
     /// The target of a hook of hooks.toml.
     pub fn of_file(hook: &FileHook) -> Self {
-        let is_usual = hook.headers.is_empty() && hook.method == Method::POST && hook.tls.is_none();
+        let is_usual = hook.headers.is_empty()
+            && hook.method == Method::POST
+            && hook.tls.is_none()
+            && hook.oauth2.is_none();
         let uncommon = Uncommon {
             headers: hook.headers.clone(),
             method: hook.method.clone(),
             tls: hook.tls.clone(),
+            oauth2: hook.oauth2.clone(),
         };
         Self {
             url: hook.target.as_str().into(),
@@ -232,6 +238,10 @@ impl Target {
             None => authority.split(':').next(),
         };
         host.unwrap_or(authority).trim_end_matches('.')
+    }
+
+    pub(super) fn oauth2(&self) -> Option<&Arc<ClientCredentials>> {
+        self.uncommon.as_ref()?.oauth2.as_ref()
     }
 
     /// The URL without credentials.

@@ -6,7 +6,7 @@ use crate::{
     config::{
         Pattern, hooks,
         reader::{Keys, Table, Value},
-        retries,
+        retries, target,
     },
     receive::task::{Action, BodyPath, HttpCall, Task},
     signature::SignatureScheme,
@@ -128,7 +128,7 @@ fn action(table: &Table<'_>) -> Option<Action> {
         }
         (None, Some(url)) => {
             let secret = secret.map(|value| hooks::secret(value, &SignatureScheme::Standard));
-            let url = hooks::target(url, true)?;
+            let url = target::read(url, true)?;
             Some(Action::Http(Box::new(HttpCall {
                 url,
                 secret: secret.flatten(),

@@ -192,7 +192,7 @@ name = "a"
 events = ["*"]
 target = "https://a.b"
 auth = { user = "anna" }"#,
-        r#"9:8: hooks.auth is neither of the two; write { user = "…", password = "…" } or { bearer = "…" }"#,
+        r#"9:8: hooks.auth is none of the three; write { user = "…", password = "…" }, { bearer = "…" } or { oauth2 = { … } }"#,
     ),
     (
         r#"[[hooks]]
