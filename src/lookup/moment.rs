@@ -68,7 +68,9 @@ impl Moment {
     /// The whole id of a transaction that was seen at this moment. Ids go round, and rows keep those of long ago.
     fn whole(&self, xid: u32) -> u64 {
         let low = u32::try_from(self.end & u64::from(u32::MAX)).unwrap_or_default();
-        self.end.saturating_sub(u64::from(low.wrapping_sub(xid)))
+        // The last one is the one before `end`; the same number as that of `end` is a whole round older.
+        let older = low.wrapping_sub(xid).wrapping_sub(1);
+        self.end.saturating_sub(u64::from(older) + 1)
     }
 }
 
