@@ -116,6 +116,7 @@ pub fn config(url: &str, slot: &str) -> Config {
             template: None,
             template_is_own: false,
             signature: SignatureScheme::Standard,
+            rate: None,
             batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
