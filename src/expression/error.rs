@@ -6,7 +6,7 @@ use thiserror::Error;
 const SHOWN: usize = 200;
 
 /// Why a CEL expression cannot be used, or did not evaluate. The message quotes the expression.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum Error {
     /// The text is not CEL.
     #[error("{expression:?} is not a CEL expression: {reason}")]

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
 };
 
 use cel::{
@@ -30,9 +31,18 @@ use super::{
 /// The variables that an expression may use.
 pub const VARIABLES: [&str; 5] = ["new", "old", "changed", "event", "owner"];
 
-/// A compiled CEL expression. Two are equal when their texts are.
+/// About how many steps of an evaluation take as long as it takes to parse a byte.
+const STEPS_OF_BYTE: u64 = 160;
+
+/// A CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
+    /// What it was compiled to, or why it cannot be. Empty until it is needed.
+    parsed: OnceLock<Result<Parsed, Error>>,
+}
+
+/// A compiled expression.
+struct Parsed {
     program: Program,
     columns: Vec<String>,
     /// Whether it uses `new` or `old` otherwise than for the value of a column.
@@ -94,7 +104,48 @@ impl Filter {
     /// When it is not CEL, is too long or too deep, has a pattern that cannot be compiled before, or names a variable
     /// that is not one of [`VARIABLES`].
     pub fn compile(text: &str) -> Result<Self, Error> {
+        let filter = Self::uncompiled(text)?;
+        filter.parsed()?;
+        Ok(filter)
+    }
+
+    /// An expression that is compiled when it is needed, because the parser takes its time.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn uncompiled(text: &str) -> Result<Self, Error> {
         bounds::refuse_too_long(text)?;
+        Ok(Self {
+            text: text.to_owned(),
+            parsed: OnceLock::new(),
+        })
+    }
+
+    /// Compiles it, if that was not done before.
+    ///
+    /// # Errors
+    /// As those of [`compile`](Self::compile).
+    pub fn compiled(&self) -> Result<(), Error> {
+        self.parsed().map(drop)
+    }
+
+    /// Is it compiled, or known not to be an expression?
+    pub fn is_compiled(&self) -> bool {
+        self.parsed.get().is_some()
+    }
+
+    /// About how many steps of an evaluation take as long as it takes to compile it.
+    pub fn steps_to_compile(&self) -> u64 {
+        self.text.len() as u64 * STEPS_OF_BYTE
+    }
+
+    fn parsed(&self) -> Result<&Parsed, Error> {
+        let parsed = self.parsed.get_or_init(|| Self::parse_apart(&self.text));
+        parsed.as_ref().map_err(Clone::clone)
+    }
+
+    /// Parses `text` in a thread of its own.
+    fn parse_apart(text: &str) -> Result<Parsed, Error> {
         // The parser recurses for each level, and the number of levels is known only afterwards.
         let parser = std::thread::Builder::new().stack_size(bounds::STACK);
         std::thread::scope(|scope| {
@@ -112,7 +163,7 @@ impl Filter {
         })
     }
 
-    fn parse(text: &str) -> Result<Self, Error> {
+    fn parse(text: &str) -> Result<Parsed, Error> {
         let program = Program::compile(text).map_err(|errors| syntax(text, &errors.to_string()))?;
         bounds::refuse_too_deep(program.expression())?;
         let mut uses = Uses::default();
@@ -129,8 +180,7 @@ impl Filter {
         })?;
         let whole_rows = uses.whole_rows;
         let columns = uses.columns.into_iter().map(str::to_owned).collect();
-        Ok(Self {
-            text: text.to_owned(),
+        Ok(Parsed {
             program,
             columns,
             whole_rows,
@@ -144,9 +194,11 @@ impl Filter {
     /// # Errors
     /// When it does not fit.
     pub fn check(&self, columns: Option<&Columns>) -> Result<(), Error> {
-        typing::check(self.program.expression(), columns).map_err(|reason| Error::Misfit {
-            expression: self.text.clone(),
-            reason,
+        typing::check(self.parsed()?.program.expression(), columns).map_err(|reason| {
+            Error::Misfit {
+                expression: self.text.clone(),
+                reason,
+            }
         })
     }
 
@@ -167,15 +219,16 @@ impl Filter {
             expression: self.text.clone(),
             reason,
         };
+        let parsed = self.parsed()?;
         let fuel = Fuel::new(*allowance);
         let evaluate = || {
             let interpreter = Interpreter {
-                compiled: &self.compiled,
+                compiled: &parsed.compiled,
                 variable: &|name| facts.value(name, &fuel),
                 fuel: &fuel,
                 searches: Default::default(),
             };
-            let answer = interpreter.value(self.program.expression())?;
+            let answer = interpreter.value(parsed.program.expression())?;
             Ok(match answer {
                 Value::Bool(answer) => Ok(answer),
                 other => Err(other.type_name()),
@@ -201,12 +254,18 @@ impl Filter {
 
     /// Whether its answer can depend on this column of `new` and `old`.
     pub fn reads(&self, column: &str) -> bool {
-        self.whole_rows || self.columns.iter().any(|name| name == column)
+        match self.parsed() {
+            Ok(parsed) => parsed.whole_rows || parsed.columns.iter().any(|name| name == column),
+            Err(_) => true,
+        }
     }
 
     /// The columns of `new` and `old` that it reads by name.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(String::as_str)
+        let parsed = self.parsed().ok();
+        let columns = parsed.map(|parsed| parsed.columns.as_slice());
+        let columns = columns.unwrap_or_default();
+        columns.iter().map(String::as_str)
     }
 }
 

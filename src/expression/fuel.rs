@@ -1,10 +1,15 @@
 //! What one evaluation of an expression may take. The reader waits for every evaluation, so each step of one and each
 //! byte that it reads or makes is paid for, whatever the form of the expression. When nothing is left, it ends.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
-/// The most steps of one evaluation: some 50 ms of a core.
+/// The most steps of one evaluation.
 pub const STEPS: u64 = 1_000_000;
+/// How much of a core's time these take.
+pub(super) const EVALUATION: Duration = Duration::from_millis(50);
+/// Why an evaluation ends where its owner has no more steps.
+pub(super) const OWNER_SPENT: &str =
+    "the filters and templates of its owner took more time on this event than they may";
 /// The most bytes that one evaluation makes.
 const BYTES: u64 = 16 << 20;
 /// The bytes that are read in one step.
@@ -54,7 +59,7 @@ impl Fuel {
         }
         self.steps.set(0);
         Err(Halt::Exhausted(if self.allowed < STEPS {
-            "the filters of its owner took more time on this event than they may".into()
+            OWNER_SPENT.into()
         } else {
             format!("it took more than {STEPS} steps")
         }))

@@ -3,19 +3,25 @@
 //! A template prints JSON. Values print as JSON by themselves, quotes included, and the output is parsed before it is
 //! sent.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value, context};
 use thiserror::Error;
 
 use super::{
     document::{self, Document},
-    view::{self, DEEPEST, Numbers},
+    fuel::{EVALUATION, OWNER_SPENT, STEPS},
+    view::{self, BYTES_OF_FUEL, DEEPEST, Numbers},
 };
 
 /// The most steps of a template, of which one is paid for 64 bytes that it prints or makes. This bounds its time and
 /// its memory, because the reader waits for it.
-const FUEL: u64 = 100_000;
+pub const FUEL: u64 = 100_000;
+/// How many steps of a filter take as long as one of a template.
+const STEPS_OF_FUEL: u64 = 2;
 /// The name of the only template of its environment.
 const NAME: &str = "payload";
 
@@ -32,11 +38,11 @@ pub struct Template {
 pub struct View<'a> {
     /// What would be sent without the template: the shown columns by the names that they are shown by, and the fields
     /// of `enrich`.
-    pub data: Document,
+    pub data: Arc<Document>,
     /// The row after the change, by the columns' own names; null after a deletion.
-    pub new: Document,
+    pub new: Arc<Document>,
     /// The row before the change, as far as it is known; otherwise null.
-    pub old: Document,
+    pub old: Arc<Document>,
     /// The columns that changed; null where this is unknown.
     pub changed: Option<Vec<&'a str>>,
     /// The event's name.
@@ -68,6 +74,9 @@ pub enum Error {
     /// The row cannot be read.
     #[error("it cannot read the row: {0}")]
     Row(#[from] document::Error),
+    /// Its owner may take no more time now.
+    #[error("{OWNER_SPENT}")]
+    Spent,
     /// The row is nested too deep.
     #[error("the row has {depth} levels; a template takes {deepest}")]
     TooDeep {
@@ -150,7 +159,16 @@ impl Template {
     /// # Errors
     /// When rendering fails, or the output is not JSON.
     pub fn render(&self, view: View<'_>) -> Result<Vec<u8>, Error> {
-        let documents = [&view.data, &view.new, &view.old];
+        self.render_within(view, &mut { STEPS })
+    }
+
+    /// Renders the template with at most `allowance` steps, which are those of filters, and takes from that what it
+    /// took.
+    ///
+    /// # Errors
+    /// When rendering fails or takes too much, or the output is not JSON.
+    pub fn render_within(&self, view: View<'_>, allowance: &mut u64) -> Result<Vec<u8>, Error> {
+        let documents = [&*view.data, &*view.new, &*view.old];
         let depth = documents.map(Document::depth).into_iter().max();
         if let Some(depth) = depth.filter(|depth| *depth > DEEPEST) {
             let deepest = DEEPEST;
@@ -176,18 +194,31 @@ impl Template {
         // How numbers print depends on the row.
         let mut environment = self.environment.clone();
         view::print_with(&mut environment, &numbers);
+        let allowed = FUEL.min(*allowance / STEPS_OF_FUEL);
+        environment.set_fuel(Some(allowed));
+        let begun = Instant::now();
         let template = environment.get_template(NAME);
-        let printed = template.and_then(|template| template.render(&context));
+        let printed = template.and_then(|template| template.render_captured(&context));
+        let spent = match &printed {
+            Ok(captured) => captured.state().fuel_levels().map_or(0, |(spent, _)| spent),
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => allowed,
+            // What was spent until then is not told.
+            Err(_) => fuel_of(begun.elapsed()).min(allowed),
+        };
+        let spent = spent + numbers.taken() / BYTES_OF_FUEL;
+        *allowance = allowance.saturating_sub(spent * STEPS_OF_FUEL);
         if numbers.are_exhausted() {
             return Err(Error::Template("it looks at too much of the row".into()));
         }
         let printed = printed.map_err(|error| match self.undefined(&error, &context) {
+            _ if error.kind() == ErrorKind::OutOfFuel && allowed < FUEL => Error::Spent,
             Some(variable) => Error::Undefined {
                 variable,
                 place: place(&error),
             },
             None => explain(&error),
         })?;
+        let printed = printed.into_output();
         let json = printed.trim();
         match serde_json::from_str::<serde::de::IgnoredAny>(json) {
             Ok(_) => Ok(json.as_bytes().to_vec()),
@@ -197,6 +228,12 @@ impl Template {
             }),
         }
     }
+}
+
+/// About the fuel that a template burns in this time.
+fn fuel_of(time: Duration) -> u64 {
+    let steps = time.as_micros() * u128::from(STEPS) / EVALUATION.as_micros();
+    u64::try_from(steps).unwrap_or(u64::MAX) / STEPS_OF_FUEL
 }
 
 /// The error on one line, with the line of the template where that is known.
@@ -231,8 +268,8 @@ mod tests {
         "long": 0.12345678901234567891, "longer": 0.12345678901234567892, "prices": [1.0, 1.00, 2.50, 3], "zero": -0,
         "deep": {"all": [19.900, {"b": 1e400}]}}"#;
 
-    fn document(json: &str) -> Document {
-        Document::parse(json).unwrap()
+    fn document(json: &str) -> Arc<Document> {
+        Arc::new(Document::parse(json).unwrap())
     }
 
     fn render(text: &str) -> Result<String, String> {

@@ -449,7 +449,9 @@ fn an_expression_takes_no_more_than_its_allowance() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.ends_with("the filters of its owner took more time on this event than they may"),
+        error.ends_with(
+            "the filters and templates of its owner took more time on this event than they may"
+        ),
         "{error}"
     );
     assert_eq!(left, 0);

@@ -28,7 +28,7 @@ pub(super) const DEEPEST: u32 = 512;
 /// The bytes that a template may take from a row, beside four times the row.
 const TAKEN: u64 = 16 << 20;
 /// The bytes that are printed for one step.
-const BYTES_OF_FUEL: u64 = 64;
+pub(super) const BYTES_OF_FUEL: u64 = 64;
 /// What a value takes beside its text.
 const VALUE: u64 = 32;
 
@@ -37,7 +37,9 @@ const VALUE: u64 = 32;
 pub(super) struct Numbers {
     /// By the bits of the float that each is as a value.
     written: Mutex<HashMap<u64, Arc<str>>>,
-    /// The bytes that may still be taken from the row.
+    /// The bytes that may be taken from the row.
+    all: u64,
+    /// Those that may still be taken.
     left: AtomicU64,
 }
 
@@ -47,15 +49,22 @@ impl Numbers {
         let bytes = documents
             .into_iter()
             .map(|all| all.root().written().len() as u64);
+        let all = TAKEN + 4 * bytes.sum::<u64>();
         Self {
             written: Mutex::default(),
-            left: AtomicU64::new(TAKEN + 4 * bytes.sum::<u64>()),
+            all,
+            left: AtomicU64::new(all),
         }
     }
 
     /// Was more taken from the row than is allowed?
     pub(super) fn are_exhausted(&self) -> bool {
         self.left.load(Relaxed) == 0
+    }
+
+    /// The bytes that were taken from the row.
+    pub(super) fn taken(&self) -> u64 {
+        self.all - self.left.load(Relaxed)
     }
 
     /// Takes bytes from the row. `None`: they are more than is allowed.
@@ -102,8 +111,8 @@ impl Numbers {
 }
 
 /// The value of a document.
-pub(super) fn value(document: Document, numbers: &Arc<Numbers>) -> Value {
-    let root = SharedItem::root(Arc::new(document));
+pub(super) fn value(document: Arc<Document>, numbers: &Arc<Numbers>) -> Value {
+    let root = SharedItem::root(document);
     shown(&root, root.item(), numbers).unwrap_or_default()
 }
 

@@ -43,6 +43,11 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// Does it have a template of its own, beside those of hooks.toml?
+    pub fn has_own_template(&self) -> bool {
+        self.delivery.template_is_own && self.delivery.template.is_some()
+    }
+
     /// Is it sent what was committed at `commit_time`?
     pub fn existed_at(&self, commit_time: SystemTime) -> bool {
         self.since.is_none_or(|since| since <= commit_time)

@@ -279,6 +279,11 @@ impl HookRow {
         self.owner.as_deref()
     }
 
+    /// The bytes of its filter.
+    pub fn filter_bytes(&self) -> usize {
+        self.filter.as_deref().map_or(0, str::len)
+    }
+
     /// The event or pattern that the row names.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
@@ -289,6 +294,17 @@ impl HookRow {
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
     pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+        let hook = self.into_unread_hook(constraints)?;
+        constraints.read_filter(&hook)?;
+        Ok(hook)
+    }
+
+    /// Checks the row and makes it a hook, but for its filter, which takes its time:
+    /// [`read_filter`](Constraints::read_filter) is still to be called.
+    ///
+    /// # Errors
+    /// Why it cannot be a hook, in words for its owner.
+    pub fn into_unread_hook(self, constraints: &Constraints) -> Result<Hook, String> {
         self.check_bounds().map_err(|error| error.to_string())?;
         constraints.refuse_name_of_file(&self.id)?;
         let pattern = constraints.pattern(self.event.as_deref())?;
@@ -314,11 +330,8 @@ impl HookRow {
             Some(user_agent) => target.with_user_agent(user_agent),
             None => target,
         };
-        let filter = self.filter.as_deref().map(Filter::compile).transpose();
+        let filter = self.filter.as_deref().map(Filter::uncompiled).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
-        if let Some(filter) = &filter {
-            constraints.fits(filter, &pattern)?;
-        }
         constraints.allow(&self)?;
         let delivery = constraints.delivery(&self, signature)?;
         Ok(Hook {
@@ -533,6 +546,21 @@ impl Constraints {
             template: template.map(Arc::new).or_else(|| usual.template.clone()),
             ..(**usual).clone()
         }))
+    }
+
+    /// Compiles the filter of a hook, if it has one, and checks that it can be evaluated on events of the hook.
+    ///
+    /// # Errors
+    /// Why it cannot be, in words for the owner of the hook.
+    pub fn read_filter(&self, hook: &Hook) -> Result<(), String> {
+        let Some(filter) = &hook.filter else {
+            return Ok(());
+        };
+        filter
+            .compiled()
+            .map_err(|error| format!("its filter: {error}"))?;
+        let mut patterns = hook.events.iter();
+        patterns.try_for_each(|pattern| self.fits(filter, pattern))
     }
 
     /// Checks that the filter can be evaluated on at least one event that the pattern matches. One that fits only some

@@ -14,6 +14,8 @@ mod rest_hooks;
 mod row;
 mod standard;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 pub use self::parts::operation;
@@ -23,7 +25,8 @@ use self::{
     row::{Row, Thin, values},
 };
 use crate::expression::{
-    document::Document,
+    document::{self, Document},
+    filter::STEPS,
     template::{self, Template, View},
 };
 use crate::{
@@ -44,8 +47,12 @@ pub struct Renderer<'a> {
     plain: Bytes,
     /// Columns that `plain` lacks because their values are unknown.
     unchanged: Vec<String>,
+    /// What templates see of the row, made when it is first needed; they share it.
+    rows: Option<Result<Rows, document::Error>>,
     /// What each template made of the row, or why it failed.
     shaped: Vec<(TemplateKey, Result<Bytes, String>)>,
+    /// The same of the last hook that has a template of its own. There may be a thousand, and each may make megabytes.
+    own: Option<(TemplateKey, Result<Bytes, String>)>,
     /// The data as Django serializes it, made when it is first needed.
     django: Option<(TemplateKey, Vec<u8>)>,
     /// The bodies that are the same for all hooks.
@@ -65,7 +72,9 @@ impl<'a> Renderer<'a> {
             event,
             plain: json.into(),
             unchanged,
+            rows: None,
             shaped: Vec::new(),
+            own: None,
             django: None,
             shared: Vec::new(),
         }
@@ -84,7 +93,12 @@ impl<'a> Renderer<'a> {
     /// The body for `hook`. One that would be too large is replaced by a thin one, which holds the key and the names of
     /// what was left out.
     pub fn render(&mut self, hook: &Hook) -> Bytes {
-        if let Ok((key, data)) = self.data(hook) {
+        self.render_within(hook, &mut { STEPS })
+    }
+
+    /// The body for `hook`. A template of its own takes at most `allowance` steps; what it takes is taken from that.
+    pub fn render_within(&mut self, hook: &Hook, allowance: &mut u64) -> Bytes {
+        if let Ok((key, data)) = self.data_within(hook, allowance) {
             let body = encoded(hook, self.render_whole(hook, key, &data));
             if body.len() <= hook.delivery.max_body {
                 return body;
@@ -111,17 +125,36 @@ impl<'a> Renderer<'a> {
 
     /// What is sent of the row or message: itself, or what a template makes of it.
     fn data(&mut self, hook: &Hook) -> Result<(TemplateKey, Bytes), String> {
+        self.data_within(hook, &mut { STEPS })
+    }
+
+    /// The same, where a template of the hook's own takes at most `allowance` steps. What it takes is taken from that.
+    fn data_within(
+        &mut self,
+        hook: &Hook,
+        allowance: &mut u64,
+    ) -> Result<(TemplateKey, Bytes), String> {
         let Some(template) = template_for(self.event, hook) else {
             return Ok((0, self.plain.clone()));
         };
         let key = std::ptr::from_ref(template).addr();
-        if let Some((_, shaped)) = self.shaped.iter().find(|(known, _)| *known == key) {
+        let mut known = self.own.iter().chain(&self.shaped);
+        if let Some((_, shaped)) = known.find(|(known, _)| *known == key) {
             return shaped.clone().map(|data| (key, data));
         }
-        let shaped = shaped(self.event, template, &self.plain);
+        let is_own = hook.delivery.template_is_own;
+        let mut unlimited = STEPS;
+        let allowance = if is_own { allowance } else { &mut unlimited };
+        let rows = self
+            .rows
+            .get_or_insert_with(|| Rows::of(self.event, &self.plain));
+        let shaped = shaped(self.event, template, rows, allowance);
         let shaped = shaped.map(Bytes::from);
         let shaped = shaped.map_err(|error| format!("the template failed: {error}"));
-        self.shaped.push((key, shaped.clone()));
+        match is_own {
+            true => self.own = Some((key, shaped.clone())),
+            false => self.shaped.push((key, shaped.clone())),
+        }
         shaped.map(|data| (key, data))
     }
 
@@ -153,7 +186,8 @@ impl<'a> Renderer<'a> {
             left_out: None,
         };
         let body = format_body(self.event, hook, &parts);
-        if !matches!(payload, PayloadFormat::RestHooks | PayloadFormat::Django) {
+        let is_own = self.own.as_ref().is_some_and(|(own, _)| *own == key);
+        if !is_own && !matches!(payload, PayloadFormat::RestHooks | PayloadFormat::Django) {
             self.shared.push(((payload, key), body.clone()));
         }
         body
@@ -225,25 +259,53 @@ fn template_for<'b>(event: &'b Event, hook: &'b Hook) -> Option<&'b Template> {
     }
 }
 
-/// The output of a template.
-fn shaped(event: &Event, template: &Template, data: &[u8]) -> Result<Vec<u8>, template::Error> {
-    let Subject::Row { change, .. } = &event.subject else {
-        return Ok(data.to_vec());
-    };
-    let (new, old) = values(event, &|_| true);
+/// What templates see of a row.
+#[derive(Debug)]
+struct Rows {
+    data: Arc<Document>,
+    new: Arc<Document>,
+    old: Arc<Document>,
+}
+
+impl Rows {
+    /// `data` is what is sent of the row without a template.
+    ///
+    /// # Errors
+    /// When the row is not JSON.
+    fn of(event: &Event, data: &[u8]) -> Result<Self, document::Error> {
+        let (new, old) = values(event, &|_| true);
+        Ok(Self {
+            data: Arc::new(Document::parse(String::from_utf8_lossy(data))?),
+            new: Arc::new(Document::parse(new)?),
+            old: Arc::new(Document::parse(old)?),
+        })
+    }
+}
+
+/// The output of a template that takes at most `allowance` steps.
+fn shaped(
+    event: &Event,
+    template: &Template,
+    rows: &Result<Rows, document::Error>,
+    allowance: &mut u64,
+) -> Result<Vec<u8>, template::Error> {
+    let rows = rows.as_ref().map_err(Clone::clone)?;
+    let change = event.change();
     let changed = event.changed();
     let view = View {
-        data: Document::parse(String::from_utf8_lossy(data))?,
-        new: Document::parse(new)?,
-        old: Document::parse(old)?,
+        data: Arc::clone(&rows.data),
+        new: Arc::clone(&rows.new),
+        old: Arc::clone(&rows.old),
         changed: changed.map(|all| all.iter().map(|column| column.column).collect()),
         event: &event.name,
         owner: event.owner.as_deref(),
-        table: full_name(change),
-        op: operation(&change.row),
+        table: change.map(full_name).unwrap_or_default(),
+        op: change
+            .map(|change| operation(&change.row))
+            .unwrap_or_default(),
         timestamp: timestamp(event.commit_time),
     };
-    template.render(view)
+    template.render_within(view, allowance)
 }
 
 impl PayloadFormat {

@@ -1,6 +1,7 @@
 //! From a change to its deliveries: its events are matched with hooks, rendered, and handed to couriers.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use super::{
     Reader,
     guarded::Guarded,
     step::{ChangeDraft, MessageDraft, Permissions},
+    unread::{Filtered, UNREAD},
     waiting::Waited,
 };
 use crate::{
@@ -26,8 +28,8 @@ use crate::{
         memory_budget::Permit, whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
-    expression::filter::{Facts, Filter},
-    hook::{Hook, index::Audience},
+    expression::filter::{Facts, Filter, STEPS},
+    hook::{Hook, Origin, index::Audience},
     journal::Entry,
     lookup::{
         owner::{Owner, Ownership},
@@ -49,7 +51,7 @@ const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// what the stream may read ahead.
 const LARGE_ROW: usize = 1 << 20;
 
-/// After so many steps of filters, the reader lets others use its thread.
+/// After so many steps of filters and templates, the reader lets others use its thread.
 const STEPS_AT_ONCE: u64 = 100_000;
 
 /// Which of the hooks that listen to an event receive it.
@@ -66,13 +68,37 @@ pub(super) struct Recipients<'a> {
     pub(super) waited: Option<Waited>,
 }
 
-/// A hook that is to receive an event.
-struct Permitted {
+/// A hook that listens to an event, and whose owner may see it.
+struct Listener {
     hook: Arc<Hook>,
     /// Why the delivery cannot be sent as it comes from the stream.
     unfit: Option<Unfit>,
     /// What later attempts ask about the owner.
     asked: Option<Arc<VisibilityCheck>>,
+}
+
+impl Listener {
+    /// The filter that decides whether the hook wants the event, unless the delivery is dead anyway.
+    fn filter(&self) -> Option<&Filter> {
+        match self.unfit {
+            Some(Unfit::Flawed(_)) => None,
+            Some(Unfit::Doubtful(_)) | None => self.hook.filter.as_deref(),
+        }
+    }
+
+    /// Does it take the reader's time to evaluate what the owner of the hook wrote?
+    fn is_asked(&self) -> bool {
+        self.hook.filter.is_some() || self.hook.has_own_template()
+    }
+}
+
+/// An event that is being rendered for its hooks, and what that takes.
+struct Rendering<'a> {
+    event: &'a Event,
+    renderer: Guarded<'a>,
+    /// The memory of the row, if that is large.
+    row: Option<Permit>,
+    waited: Option<Waited>,
 }
 
 impl Reader {
@@ -228,41 +254,135 @@ impl Reader {
         event: &Arc<Event>,
         recipients: Recipients<'_>,
     ) -> Result<()> {
-        let permitted = match caught(self.find_recipients(event, &recipients)).await {
-            Ok(permitted) => permitted?,
+        let listening = match caught(self.find_listeners(event, &recipients)).await {
+            Ok(listening) => listening?,
             Err(panic) => self.listeners_after_panic(event, &recipients, &panic),
         };
-        if !permitted.is_empty() {
-            self.render(event, permitted, recipients.waited).await;
+        let mut rendering = None;
+        self.refill(&listening);
+        for (number, turn) in self.turns(listening).into_iter().enumerate() {
+            if number > 0 {
+                // Those before it are sent meanwhile.
+                yield_now().await;
+            }
+            self.take_turn(event, turn, recipients.waited, &mut rendering)
+                .await;
         }
         Ok(())
     }
 
-    /// The hooks that are to receive an event.
+    /// The hooks in the order in which they are sent an event. First come all on which nothing is evaluated, and those
+    /// of owners who have not spent much lately; then the others, one owner after the other. Filters that are not
+    /// compiled yet come last too.
+    fn turns(&self, listening: Vec<Listener>) -> Vec<Vec<Listener>> {
+        let now = Instant::now().into_std();
+        let comes_last = |listener: &Listener| {
+            let owner = listener.hook.owner.as_ref();
+            let filter = listener.hook.filter.as_ref();
+            listener.is_asked()
+                && (self.allowances.has_spent_much(owner, now)
+                    || filter.is_some_and(|filter| !filter.is_compiled()))
+        };
+        let (mut last, mut first): (Vec<_>, Vec<_>) = listening.into_iter().partition(comes_last);
+        let by_owner = |one: &Listener, two: &Listener| one.hook.owner.cmp(&two.hook.owner);
+        first.sort_by(by_owner);
+        last.sort_by(by_owner);
+        let mut turns = vec![first];
+        let mut before: Option<Option<Arc<str>>> = None;
+        for listener in last {
+            let owner = listener.hook.owner.clone();
+            match turns.last_mut() {
+                Some(turn) if before.as_ref() == Some(&owner) => turn.push(listener),
+                _ => turns.push(vec![listener]),
+            }
+            before = Some(owner);
+        }
+        turns
+    }
+
+    /// Gives the owners of these hooks what has come back to them by now.
+    fn refill(&mut self, listening: &[Listener]) {
+        let now = Instant::now().into_std();
+        let asked = listening.iter().filter(|one| one.is_asked());
+        let mut owners: HashMap<Option<&Arc<str>>, u64> = HashMap::new();
+        for listener in asked {
+            *owners.entry(listener.hook.owner.as_ref()).or_default() += 1;
+        }
+        for (owner, hooks) in owners {
+            self.allowances.refill(owner, hooks, now);
+        }
+    }
+
+    /// Finds out which of these hooks want the event, and sends it to them.
+    async fn take_turn<'a>(
+        &mut self,
+        event: &'a Arc<Event>,
+        turn: Vec<Listener>,
+        waited: Option<Waited>,
+        rendering: &mut Option<Rendering<'a>>,
+    ) {
+        let chosen = self.choose(event, turn).await;
+        if chosen.is_empty() {
+            return;
+        }
+        if rendering.is_none() {
+            self.context.meters.events.fetch_add(1, Relaxed);
+        }
+        self.context.journal.record(|| Entry::Matched {
+            event: Arc::clone(event),
+            hooks: chosen.iter().map(|one| one.hook.id.clone()).collect(),
+        });
+        let rendering = match rendering {
+            Some(rendering) => rendering,
+            none => none.insert(Rendering {
+                event,
+                row: self.reserve_for_row(event).await,
+                renderer: Guarded::new(event),
+                waited,
+            }),
+        };
+        self.render(rendering, chosen).await;
+    }
+
+    /// The hooks that listen to an event of which the rule wants to tell, and whose owners may see its row, or may turn
+    /// out to: then the delivery is unfit until that is known. All are asked about before the first delivery, so that
+    /// an event that fails here is read again as a whole.
     ///
     /// # Errors
     /// When the database cannot be asked.
-    async fn find_recipients(
+    async fn find_listeners(
         &mut self,
         event: &Arc<Event>,
         recipients: &Recipients<'_>,
-    ) -> Result<Vec<Permitted>> {
-        let mut hooks = self.choose_hooks(event, recipients).await;
-        if recipients.waited.is_some() {
-            let now = hooks.into_iter();
-            let now = now.filter_map(|(hook, flaw)| Some((self.as_now(hook)?, flaw)));
-            hooks = now.collect();
-        }
+    ) -> Result<Vec<Listener>> {
+        let mut hooks = self.listeners(event, recipients);
         if hooks.is_empty() {
             return Ok(Vec::new());
         }
-        self.context.meters.events.fetch_add(1, Relaxed);
-        self.context.journal.record(|| Entry::Matched {
-            event: Arc::clone(event),
-            hooks: hooks.iter().map(|(hook, _)| hook.id.clone()).collect(),
-        });
-        // All are asked about before the first delivery: an event that fails here is read again as a whole.
-        self.permitted(event, hooks, recipients.permissions).await
+        let flaw = match is_told(event, recipients.when) {
+            Ok(true) => None,
+            Ok(false) => return Ok(Vec::new()),
+            Err(flaw) => Some(Arc::from(flaw)),
+        };
+        if recipients.waited.is_some() {
+            let now = hooks.into_iter();
+            hooks = now.filter_map(|hook| self.as_now(hook)).collect();
+        }
+        let mut listening = Vec::with_capacity(hooks.len());
+        for hook in hooks {
+            let (answer, asked) = self.may_see(&hook, event, recipients.permissions).await?;
+            let unfit = match (&flaw, answer) {
+                (_, Answer::No) => {
+                    tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
+                    continue;
+                }
+                (Some(flaw), _) => Some(Unfit::Flawed(Arc::clone(flaw))),
+                (None, Answer::Unknown(reason)) => Some(Unfit::Doubtful(reason.into())),
+                (None, Answer::Yes) => None,
+            };
+            listening.push(Listener { hook, unfit, asked });
+        }
+        Ok(listening)
     }
 
     /// All hooks that listen to an event, where finding out which of them receive it has panicked: it goes on record
@@ -272,12 +392,11 @@ impl Reader {
         event: &Event,
         recipients: &Recipients<'_>,
         panic: &Panic,
-    ) -> Vec<Permitted> {
-        self.record_panic(event, None, panic);
-        let flaw: Arc<str> = format!("rowhook panicked on the event: {panic}").into();
+    ) -> Vec<Listener> {
+        let flaw: Arc<str> = self.flaw_of_panic(event, None, panic).into();
         let listeners = caught_now(|| {
             let listeners = self.listeners(event, recipients).into_iter();
-            let hooks = listeners.map(|hook| Permitted {
+            let hooks = listeners.map(|hook| Listener {
                 hook,
                 unfit: Some(Unfit::Flawed(Arc::clone(&flaw))),
                 asked: None,
@@ -287,53 +406,28 @@ impl Reader {
         listeners.unwrap_or_default()
     }
 
-    /// Counts and logs that an event has panicked, for one hook or for all.
-    fn record_panic(&self, event: &Event, hook: Option<&Hook>, panic: &Panic) {
+    /// Counts and logs that an event has panicked, for one hook or for all. Returns that as a reason.
+    fn flaw_of_panic(&self, event: &Event, hook: Option<&Hook>, panic: &Panic) -> String {
         self.context.meters.panics.event.fetch_add(1, Relaxed);
         let Position { commit_lsn, index } = event.position;
         let hook = hook.map(|hook| hook.id.as_str());
         tracing::error!(event = %event.name, %commit_lsn, index, hook, %panic, "rowhook has a bug; the event is set aside");
-    }
-
-    /// The hooks whose owners may see the event's row, or may turn out to: then the delivery is unfit until that is
-    /// known.
-    ///
-    /// # Errors
-    /// When the database cannot be asked.
-    async fn permitted(
-        &self,
-        event: &Event,
-        hooks: Vec<(Arc<Hook>, Option<String>)>,
-        permissions: &Permissions,
-    ) -> Result<Vec<Permitted>> {
-        let mut permitted = Vec::with_capacity(hooks.len());
-        for (hook, flaw) in hooks {
-            let (answer, asked) = self.may_see(&hook, event, permissions).await?;
-            let unfit = match (flaw, answer) {
-                (_, Answer::No) => {
-                    tracing::debug!(hook = %hook.id, event = %event.name, "its owner may not see the row");
-                    continue;
-                }
-                (Some(flaw), _) => Some(Unfit::Flawed(flaw.into())),
-                (None, Answer::Unknown(reason)) => Some(Unfit::Doubtful(reason.into())),
-                (None, Answer::Yes) => None,
-            };
-            permitted.push(Permitted { hook, unfit, asked });
-        }
-        Ok(permitted)
+        format!("rowhook panicked on the event: {panic}")
     }
 
     /// Renders the event for each hook, as soon as there is memory for the body, and hands the deliveries to couriers.
-    async fn render(&mut self, event: &Event, permitted: Vec<Permitted>, waited: Option<Waited>) {
-        let row = self.reserve_for_row(event).await;
-        let mut renderer = Guarded::new(event);
-        for Permitted { hook, unfit, asked } in permitted {
+    async fn render(&mut self, rendering: &mut Rendering<'_>, chosen: Vec<Listener>) {
+        let Rendering {
+            event,
+            renderer,
+            row,
+            waited,
+        } = rendering;
+        let mut spent = 0;
+        for Listener { hook, unfit, asked } in chosen {
             let expected = delivery_bytes(renderer.expected(&hook), &hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
-            let (body, panic) = renderer.render(&hook);
-            if let Some(panic) = &panic {
-                self.record_panic(event, Some(&hook), panic);
-            }
+            let (body, panic) = self.render_one(renderer, &hook, &mut spent);
             let bytes = delivery_bytes(body.len(), &hook);
             if bytes > expected {
                 drop(memory);
@@ -342,10 +436,10 @@ impl Reader {
                 memory.shrink(bytes);
             }
             let flaw = match panic {
-                Some(panic) => Some(format!("rowhook panicked on the event: {panic}").into()),
-                None => renderer.flaw(&hook).map(Arc::from),
+                Some(panic) => Some(self.flaw_of_panic(event, Some(&hook), &panic)),
+                None => renderer.flaw(&hook),
             };
-            let failed = flaw.map(Unfit::Flawed);
+            let failed = flaw.map(|flaw| Unfit::Flawed(flaw.into()));
             let unfit = match unfit {
                 Some(Unfit::Flawed(_)) => unfit,
                 Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
@@ -360,88 +454,101 @@ impl Reader {
                 hook: Some(Arc::clone(&hook)),
             };
             self.dispatch(&hook, event, body, unfit, asked, held);
+            breathe(&mut spent).await;
         }
     }
 
-    /// The hooks that listen to an event and whose expressions accept it. A hook whose expression failed is among them,
-    /// with the reason.
-    async fn choose_hooks(
+    /// The body of the event for a hook. What a template of its owner takes is taken from what the owner has left, and
+    /// added to `spent`.
+    fn render_one(
         &mut self,
-        event: &Event,
-        recipients: &Recipients<'_>,
-    ) -> Vec<(Arc<Hook>, Option<String>)> {
-        let hooks = self.listeners(event, recipients);
-        let filtered = hooks.iter().any(|hook| hook.filter.is_some());
-        if hooks.is_empty() || !(filtered || recipients.when.is_some()) {
-            return hooks.into_iter().map(|hook| (hook, None)).collect();
+        renderer: &mut Guarded<'_>,
+        hook: &Hook,
+        spent: &mut u64,
+    ) -> (Bytes, Option<Panic>) {
+        // Those of hooks.toml are the operator's.
+        if !hook.has_own_template() || hook.origin == Origin::File {
+            return renderer.render(hook, &mut { STEPS });
         }
-        let all_flawed = |flaw: String| {
-            let hooks = hooks.iter().map(Arc::clone);
-            hooks.map(|hook| (hook, Some(flaw.clone()))).collect()
-        };
-        let asked = hooks.iter().filter_map(|hook| hook.filter.as_deref());
-        let facts = match facts(event, recipients.when.into_iter().chain(asked)) {
+        let before = self.allowances.left(hook.owner.as_ref());
+        let mut left = before;
+        let rendered = renderer.render(hook, &mut left);
+        self.allowances.keep(hook.owner.as_ref(), left);
+        *spent += before.saturating_sub(left);
+        rendered
+    }
+
+    /// Has the filters compiled that are not yet. Hooks that turn out to be unusable are left out.
+    async fn read_filters(&mut self, turn: Vec<Listener>) -> Vec<Listener> {
+        let mut read = Vec::with_capacity(turn.len());
+        for mut listener in turn {
+            let is_compiled = listener.filter().is_none_or(Filter::is_compiled);
+            match self.read_filter(&listener.hook) {
+                Filtered::Read => {}
+                Filtered::NotYet => listener.unfit = Some(Unfit::Flawed(UNREAD.into())),
+                Filtered::Unusable => continue,
+            }
+            if !is_compiled {
+                yield_now().await;
+            }
+            read.push(listener);
+        }
+        read
+    }
+
+    /// Those of the hooks whose filters accept the event. A hook whose filter failed is among them, with the reason.
+    async fn choose(&mut self, event: &Event, turn: Vec<Listener>) -> Vec<Listener> {
+        let turn = self.read_filters(turn).await;
+        let filters = turn.iter().filter_map(Listener::filter);
+        if filters.clone().next().is_none() {
+            return turn;
+        }
+        let facts = match caught_now(|| facts(event, filters)) {
             Ok(facts) => facts,
-            Err(flaw) => return all_flawed(flaw),
+            Err(panic) => Err(self.flaw_of_panic(event, None, &panic)),
         };
-        let event_wants = recipients
-            .when
-            .map_or(Ok(true), |when| when.accepts(&facts));
-        match event_wants {
-            Ok(true) => {}
-            Ok(false) => return Vec::new(),
-            Err(error) => return all_flawed(error.to_string()),
-        }
-        let (mut asking, others): (Vec<_>, Vec<_>) =
-            hooks.into_iter().partition(|hook| hook.filter.is_some());
-        let mut chosen: Vec<_> = others.into_iter().map(|hook| (hook, None)).collect();
-        // One owner after the other, so that each has what it may spend.
-        asking.sort_by(|one, two| one.owner.cmp(&two.owner));
-        let mut spent = 0;
-        for of_owner in asking.chunk_by(|one, two| one.owner == two.owner) {
-            let owner = of_owner.first().and_then(|hook| hook.owner.as_ref());
-            let mut left =
-                self.allowances
-                    .take(owner, of_owner.len() as u64, Instant::now().into_std());
-            for hook in of_owner {
-                let before = left;
-                match self.filter_wants(hook, event, &facts, &mut left) {
-                    Ok(true) => chosen.push((Arc::clone(hook), None)),
-                    Ok(false) => {}
-                    Err(flaw) => chosen.push((Arc::clone(hook), Some(flaw))),
-                }
-                spent += before.saturating_sub(left);
-                if spent > STEPS_AT_ONCE {
-                    spent = 0;
-                    yield_now().await;
+        let (mut chosen, mut spent) = (Vec::with_capacity(turn.len()), 0);
+        for mut listener in turn {
+            if let Some(filter) = listener.filter() {
+                let wanted = match &facts {
+                    Ok(facts) => {
+                        self.filter_wants(&listener.hook, filter, event, facts, &mut spent)
+                    }
+                    Err(flaw) => Err(flaw.clone()),
+                };
+                breathe(&mut spent).await;
+                match wanted {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(flaw) => listener.unfit = Some(Unfit::Flawed(flaw.into())),
                 }
             }
-            self.allowances
-                .give_back(owner, left, Instant::now().into_std());
+            chosen.push(listener);
         }
         chosen
     }
 
-    /// Does the hook's filter accept the event? What that takes is taken from `left`.
+    /// Does the filter of the hook accept the event? What that takes is taken from what its owner has left, and added
+    /// to `spent`.
     ///
     /// # Errors
     /// Why it failed. A panic concerns no other hook.
     fn filter_wants(
-        &self,
+        &mut self,
         hook: &Hook,
+        filter: &Filter,
         event: &Event,
         facts: &Facts,
-        left: &mut u64,
+        spent: &mut u64,
     ) -> Result<bool, String> {
-        let Some(filter) = &hook.filter else {
-            return Ok(true);
-        };
-        match caught_now(|| filter.accepts_within(facts, left)) {
+        let before = self.allowances.left(hook.owner.as_ref());
+        let mut left = before;
+        let wanted = caught_now(|| filter.accepts_within(facts, &mut left));
+        self.allowances.keep(hook.owner.as_ref(), left);
+        *spent += before.saturating_sub(left);
+        match wanted {
             Ok(wanted) => wanted.map_err(|error| error.to_string()),
-            Err(panic) => {
-                self.record_panic(event, Some(hook), &panic);
-                Err(format!("rowhook panicked on the event: {panic}"))
-            }
+            Err(panic) => Err(self.flaw_of_panic(event, Some(hook), &panic)),
         }
     }
 
@@ -545,6 +652,26 @@ impl Reader {
                 Err(_) => couriers.relieve_memory(),
             }
         }
+    }
+}
+
+/// Does the rule of an event want to tell of it?
+///
+/// # Errors
+/// Why its expression failed.
+fn is_told(event: &Event, when: Option<&Filter>) -> Result<bool, String> {
+    let Some(when) = when else {
+        return Ok(true);
+    };
+    let facts = facts(event, [when].into_iter())?;
+    when.accepts(&facts).map_err(|error| error.to_string())
+}
+
+/// Lets others use the thread where much was spent.
+async fn breathe(spent: &mut u64) {
+    if *spent > STEPS_AT_ONCE {
+        *spent = 0;
+        yield_now().await;
     }
 }
 

@@ -34,11 +34,11 @@ impl<'a> Guarded<'a> {
         renderer.map_or(0, |renderer| renderer.expected(hook))
     }
 
-    /// The body for `hook`. With a panic, it is as much as can be told of the row, which goes on record and is not
-    /// sent.
-    pub(super) fn render(&mut self, hook: &Hook) -> (Bytes, Option<Panic>) {
+    /// The body for `hook`, whose own template takes its steps from `allowance`. With a panic, it is as much as can be
+    /// told of the row, which goes on record and is not sent.
+    pub(super) fn render(&mut self, hook: &Hook, allowance: &mut u64) -> (Bytes, Option<Panic>) {
         let panic = match &mut self.renderer {
-            Ok(renderer) => match caught_now(|| renderer.render(hook)) {
+            Ok(renderer) => match caught_now(|| renderer.render_within(hook, allowance)) {
                 Ok(body) => return (body, None),
                 Err(panic) => panic,
             },

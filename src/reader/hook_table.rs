@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::time::Instant;
+use tokio::{task::yield_now, time::Instant};
 use tokio_postgres::Client;
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{
     change::Change,
     config::HookColumns,
     hook::{
-        HookId, Origin,
+        Hook, HookId, Origin,
         off::Switch,
         row::{self, HookRow, Streamed},
     },
@@ -83,6 +83,8 @@ impl Reader {
             let absent = self.look_for_owner(client, &row, change).await?;
             let id = row.id.clone();
             self.put_row(row, at);
+            // To compile a filter may have taken some time.
+            yield_now().await;
             if let Some(absent) = absent {
                 self.stop_orphan(&id, absent);
             }
@@ -92,7 +94,8 @@ impl Reader {
 
     fn put_row(&mut self, row: HookRow, at: Lsn) {
         self.hooks.set_aside.rows.remove(&row.id);
-        let row = CheckedRow::of(row, &self.hooks.known);
+        let row = CheckedRow::unread(row, &self.hooks.known);
+        let row = self.read_filter_of(row);
         match (row.active, self.hooks.off.switch(&row.id)) {
             (true, _) => {
                 self.hooks.off.turn(&row.id, Switch::On, at);
@@ -153,6 +156,22 @@ impl Reader {
             tokio::time::sleep(PAUSES.pause(look)).await;
         }
         Ok(Ok(None))
+    }
+
+    /// Looks whether filters that are not compiled yet may be by now.
+    pub fn read_unread(&mut self) {
+        let begun = Instant::now();
+        let unread: Vec<HookId> = self.hooks.unread.keys().cloned().collect();
+        for id in unread {
+            if let Some(hook) = self.hooks.index.get(&id).cloned() {
+                self.read_filter(&hook);
+            } else {
+                self.hooks.unread.remove(&id);
+            }
+            if begun.elapsed() > A_LOOK {
+                break;
+            }
+        }
     }
 
     /// Looks whether the rows that could not be read can be by now. Their hooks go on from here, as they are now.
@@ -218,6 +237,22 @@ impl Reader {
                 Some(reason)
             }
         };
+        self.mark(id, invalid, was_invalid);
+    }
+
+    /// Notes why a hook cannot be used, or that it can be. While that is not known, the row keeps what it has.
+    pub(super) fn mark(
+        &mut self,
+        id: HookId,
+        invalid: Option<String>,
+        was_invalid: Option<String>,
+    ) {
+        let is_unread = |hook: &Arc<Hook>| hook.filter.as_ref().is_some_and(|of| !of.is_compiled());
+        if invalid.is_none() && self.hooks.index.get(&id).is_some_and(is_unread) {
+            self.hooks.unread.insert(id, was_invalid);
+            return;
+        }
+        self.hooks.unread.remove(&id);
         if invalid != was_invalid || self.context.store.is_noted_invalid(&id) {
             let context = Arc::clone(&self.context);
             self.context
@@ -242,6 +277,7 @@ impl Reader {
     /// Removes a hook whose row is gone. What is parked for it stays in the table.
     fn remove_hook(&mut self, id: &HookId) {
         self.drop_hook(id);
+        self.hooks.unread.remove(id);
         if self.context.store.is_noted_invalid(id) {
             let (context, id) = (Arc::clone(&self.context), id.clone());
             self.context

@@ -1,6 +1,9 @@
 //! The hooks as they are at the reader's position in the stream.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tokio::time::Instant;
 
@@ -20,6 +23,9 @@ use crate::{
 /// The most bytes of a reason that are kept.
 const MOST_OF_REASON: usize = 1000;
 
+/// Filters of more bytes are not compiled before rowhook starts to read the stream.
+const SHORT: usize = 256;
+
 /// The hooks, and what it takes to make a hook from a row of the hook table.
 pub(super) struct Hooks {
     pub(super) index: Index,
@@ -30,6 +36,9 @@ pub(super) struct Hooks {
     pub(super) oid: Option<u32>,
     pub(super) off: OffHooks,
     pub(super) set_aside: SetAside,
+    /// The hooks whose filters are not compiled yet, because that takes more time than their owners may take now, with
+    /// the reasons that their rows hold for why they could not be used.
+    pub(super) unread: HashMap<HookId, Option<String>>,
     /// The hook that was switched off last. If rowhook did it, the message after it says so.
     pub(super) switched_off: Option<CheckedRow>,
     pub(super) known: Arc<Constraints>,
@@ -75,6 +84,24 @@ impl Unusable {
 }
 
 impl CheckedRow {
+    /// Checks all of the row but its filter.
+    pub(super) fn unread(row: HookRow, known: &Constraints) -> Self {
+        Self {
+            id: row.id.clone(),
+            active: row.active,
+            was_invalid: row.invalid.clone(),
+            hook: checked(|| row.into_unread_hook(known)),
+        }
+    }
+
+    /// Checks the row, and its filter too where that is short.
+    pub(super) fn loaded(row: HookRow, known: &Constraints) -> Self {
+        match row.filter_bytes() > SHORT {
+            true => Self::unread(row, known),
+            false => Self::of(row, known),
+        }
+    }
+
     pub(super) fn of(row: HookRow, known: &Constraints) -> Self {
         Self {
             id: row.id.clone(),
@@ -90,6 +117,17 @@ fn checked(check: impl FnOnce() -> Result<Hook, String>) -> Result<Arc<Hook>, Un
     match caught_now(check) {
         Ok(Ok(hook)) => Ok(Arc::new(hook)),
         Ok(Err(reason)) => Err(Unusable::Refused(reason)),
+        Err(panic) => Err(Unusable::Panicked(panic)),
+    }
+}
+
+/// Compiles the filter of a hook, and checks that it fits its events.
+///
+/// # Errors
+/// Why the hook cannot be used.
+pub(super) fn read_filter(hook: &Hook, known: &Constraints) -> Result<(), Unusable> {
+    match caught_now(|| known.read_filter(hook)) {
+        Ok(read) => read.map_err(Unusable::Refused),
         Err(panic) => Err(Unusable::Panicked(panic)),
     }
 }

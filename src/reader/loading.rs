@@ -75,7 +75,7 @@ impl Reader {
         self.drop_all_hooks();
         let begun = begin(client).await?;
         let known = Arc::clone(&self.hooks.known);
-        let check = move |row| CheckedRow::of(dated(row, is_heard), &known);
+        let check = move |row| CheckedRow::loaded(dated(row, is_heard), &known);
         let columns = self.hooks.columns.clone();
         row::load_all(client, &columns, check, |row| self.put_loaded(row)).await?;
         marked(client, begun).await
@@ -87,7 +87,7 @@ impl Reader {
         let known = Arc::clone(&self.hooks.known);
         let columns = self.hooks.columns.clone();
         let each = row::load_each(client, &columns, |row| match row {
-            Ok(row) => self.put_loaded(CheckedRow::of(dated(row, is_heard), &known)),
+            Ok(row) => self.put_loaded(CheckedRow::loaded(dated(row, is_heard), &known)),
             Err((Some(id), refusal)) => self.put_unreadable(id, &refusal),
             Err((None, refusal)) => tracing::warn!(
                 reason = refusal.reason,

@@ -25,6 +25,7 @@ mod reread;
 mod session;
 mod step;
 mod truncate;
+mod unread;
 mod waiting;
 pub mod watch;
 
@@ -97,8 +98,10 @@ pub struct Reader {
     waiting: Waiting,
     /// A hook wants all of its events in order, those of several tables too.
     orders_hooks: bool,
-    /// What filters may still take, by owner.
+    /// What filters and templates may still take, by owner.
     allowances: Allowances,
+    /// What compiling filters may still take, by owner.
+    compiling: Allowances,
     /// What messages are signed with; `None` until the first session has attached.
     message_key: Option<MessageKey>,
     /// The operator allows that every role fires events.
@@ -140,6 +143,7 @@ impl Reader {
                 oid: None,
                 off,
                 set_aside: SetAside::default(),
+                unread: HashMap::new(),
                 switched_off: None,
                 known: Arc::new(known),
                 owner_exists: config.owner_exists.clone(),
@@ -161,7 +165,8 @@ impl Reader {
             followed: Followed::default(),
             hidden: HiddenColumns::default(),
             told: HashSet::new(),
-            allowances: Allowances::default(),
+            allowances: Allowances::of_evaluation(),
+            compiling: Allowances::of_compiling(),
             message_key: None,
             unsigned_messages: config.database.unsigned_messages,
         })

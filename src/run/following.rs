@@ -133,6 +133,7 @@ impl Work {
     ) -> Result<()> {
         match self {
             Self::Look => {
+                reader.read_unread();
                 reader.read_set_aside(&sessions.control).await?;
                 return hook_table::look(context, reader, sessions, reported).await;
             }

@@ -62,7 +62,7 @@ async fn hostile_filters_hold_up_nobody_and_the_events_that_they_fail_on_are_dea
     let health = api.ask(Method::GET, "/health/ready", "", None).await;
     assert_eq!(health.status, 200, "{}", health.text);
     let dead = "select count(*) = 10 from rowhook.delivery
-        where state = 'dead' and attempts = 0 and reason ~ 'it took more than 1000000 steps|it made more than 16 MiB of values|the filters of its owner took more time'";
+        where state = 'dead' and attempts = 0 and reason ~ 'it took more than 1000000 steps|it made more than 16 MiB of values|the filters and templates of its owner took more time'";
     database.until("ten are dead", dead).await;
     database.until_all_is_confirmed().await;
     assert!(hostile_receiver.calls().is_empty());
@@ -91,7 +91,7 @@ async fn many_costly_filters_of_one_owner_take_no_more_than_one_owner_may() {
     let dead = "select count(*) = 500 from rowhook.delivery where state = 'dead'";
     database.until("all are dead", dead).await;
     let spent = "select count(*) >= 490 from rowhook.delivery
-        where reason ~ 'the filters of its owner took more time on this event than they may'";
+        where reason ~ 'the filters and templates of its owner took more time on this event than they may'";
     assert_eq!(database.ask(spent).await, "t");
     assert!(costly.calls().is_empty());
 }

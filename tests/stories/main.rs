@@ -15,6 +15,7 @@ mod batching;
 mod browser;
 mod by_hand;
 mod casts;
+mod chaos;
 mod check;
 mod console;
 mod contents;

@@ -3,7 +3,7 @@
 //! None of that waits for the first row: expressions are checked against the columns, templates are rendered for a row
 //! of NULLs and for a row of the table, and queries are prepared by the server.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 use tokio_postgres::{Client, Error, types::Type as BuiltIn};
@@ -542,15 +542,15 @@ fn view<'a>(
         let own = fields().filter(|(name, _)| shape.name(name).is_some());
         Value::Object(own.map(|(name, value)| (name.clone(), value)).collect())
     };
-    let document = |row: Value| Document::parse(row.to_string()).unwrap_or_default();
+    let document = |row: Value| Arc::new(Document::parse(row.to_string()).unwrap_or_default());
     View {
         data: document(Value::Object(shown.chain(added).collect())),
         new: match action {
-            Action::Deleted => Document::default(),
+            Action::Deleted => Arc::default(),
             _ => document(own()),
         },
         old: match action {
-            Action::Created => Document::default(),
+            Action::Created => Arc::default(),
             _ => document(own()),
         },
         changed: None,

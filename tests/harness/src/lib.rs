@@ -14,6 +14,7 @@ mod cluster;
 mod command;
 mod database;
 mod gate;
+mod hostile;
 mod http2;
 mod name_server;
 mod receiver;
@@ -29,6 +30,7 @@ pub use self::{
     command::{Ended, Running, rowhook, rowhook_in},
     database::{Database, connect},
     gate::Gate,
+    hostile::{Hostile, Kind},
     http2::{Http2, Manners},
     name_server::NameServer,
     receiver::Receiver,
