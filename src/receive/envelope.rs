@@ -375,7 +375,7 @@ mod tests {
         ]);
         let reading = Reading {
             id: &IdRule::default(),
-            signed_id: true,
+            covered: Covered::Id,
         };
         let body = Bytes::from_static(b"{\"id\":1}");
         let read = Received::read_as(reading, &headers, body, SystemTime::UNIX_EPOCH);

@@ -11,7 +11,7 @@ use std::{
 use rowhook::{
     config::{
         Action, Columns, Config, Database, Delivery, DisableAfter, EventRule, EventSource,
-        Location, Order, PayloadFormat, TableRules,
+        Location, TableRules,
     },
     demo::cluster::Cluster,
     postgres::{
@@ -24,7 +24,6 @@ use rowhook::{
         check::{Level, check},
         setup,
     },
-    signature::SignatureScheme,
 };
 use tokio_postgres::Client;
 
@@ -86,6 +85,7 @@ pub fn conninfo(address: &Address) -> String {
 pub fn config(url: &str, slot: &str) -> Config {
     Config {
         path: "hooks.toml".into(),
+        name: None,
         database: Database {
             standby: None,
             address: Address::parse(url).unwrap(),
@@ -105,25 +105,9 @@ pub fn config(url: &str, slot: &str) -> Config {
         limits: Default::default(),
         history: Default::default(),
         delivery: Delivery {
-            timeout: Duration::from_secs(15),
             retries: Vec::new(),
-            order: Order::Row,
-            concurrency: 16.try_into().unwrap(),
-            max_body: 20 << 20,
-            retention: Duration::from_secs(30 * 86400),
             disable_after: DisableAfter::Failures(5),
-            payload: PayloadFormat::RestHooks,
-            content: Default::default(),
-            template: None,
-            template_is_own: false,
-            signature: SignatureScheme::Standard,
-            rate: None,
-            batch: None,
-            allow_http: false,
-            allow_networks: Vec::new(),
-            resolver: Vec::new(),
-            memory: 64 << 20,
-            grace: Duration::from_secs(20),
+            ..Delivery::default()
         },
         server: None,
         console: None,
