@@ -184,7 +184,7 @@ pub const MIGRATIONS: [Migration; 33] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 16] = [
     "migration",
     "event",
     "hook",
@@ -200,6 +200,7 @@ pub const TABLES: [&str; 15] = [
     "holder",
     "invalid_hook",
     "message_key",
+    "forgotten",
 ];
 
 /// The functions that the migrations create.
@@ -290,6 +291,19 @@ mod tests {
     #[test]
     fn versions_only_go_up() {
         assert!(MIGRATIONS.is_sorted_by(|one, next| one.version < next.version));
+    }
+
+    #[test]
+    fn every_table_that_is_created_is_known() {
+        let created = MIGRATIONS.iter().flat_map(|migration| {
+            let lines = migration.sql.lines();
+            lines.filter_map(|line| line.strip_prefix("create table ")?.strip_suffix(" ("))
+        });
+        let mut created: Vec<&str> = created.collect();
+        let mut known = TABLES.to_vec();
+        created.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(created, known);
     }
 
     #[test]

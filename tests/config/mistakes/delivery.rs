@@ -9,7 +9,7 @@ timout = "1s""#,
     ),
     (
         "[delivery]\ncolour = 1",
-        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "max_body", "retention", "disable_after", "payload", "version", "content", "content_type", "template", "signature", "batch", "allow_http", "allow_networks", "resolver", "memory" or "grace""#,
+        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "rate", "max_body", "retention", "disable_after", "payload", "version", "content", "content_type", "template", "signature", "batch", "allow_http", "allow_networks", "resolver", "proxy", "memory" or "grace""#,
     ),
     (
         "[delivery]\ntimeout = 15",

@@ -60,6 +60,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
     let replay_all = json!({"since": "2020-01-01T00:00:00Z"});
     let dead = json!({"hook": annas});
     let token = json!({"owner": "7"});
+    let nobody = json!({"owner": "a stranger"});
     let backfill = json!({"event": "book.added", "hook": annas, "rate": 1000});
     let matrix: &[(&str, String, &Value, [u16; 5])] = &[
         //                                                               reader anna jwt ben operator
@@ -201,6 +202,12 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             "/api/tokens/4".into(),
             &none,
             [403, 403, 403, 403, 204],
+        ),
+        (
+            "POST",
+            "/api/forget".into(),
+            &nobody,
+            [403, 403, 403, 403, 200],
         ),
         ("POST", "/api/hooks".into(), &new, [403, 201, 201, 201, 201]),
         (
