@@ -213,10 +213,13 @@ impl Relation {
         if !self.numbers.is_empty() {
             let place = |at: &usize| self.column(&earlier.columns.get(*at)?.name);
             let key: Option<Vec<usize>> = earlier.key.iter().map(place).collect();
+            let is_in_old_rows = |at: &usize| {
+                self.identity == ReplicaIdentity::Full || self.columns[*at].identity_key
+            };
             // A row stays the same one, and its events stay in order.
             if let Some(key) = key
                 && self.primary_key.is_empty()
-                && self.identity == ReplicaIdentity::Full
+                && key.iter().all(is_in_old_rows)
                 && !key.is_empty()
             {
                 self.key = key;

@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     config::{
-        Delivery,
+        ClientCredentials, Delivery,
         certificate::{Fingerprint, Tls},
     },
     lock::lock,
@@ -75,6 +75,8 @@ pub struct Sender {
     client: Client,
     /// The clients of hooks with their own TLS, made when they are first needed.
     with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
+    /// The tokens of hooks that need one, made when they are first needed. An endpoint is opened again and again.
+    tokens: Arc<Mutex<Vec<Arc<Tokens>>>>,
     trust: Trust,
     guard: Arc<Guard>,
     connector: Connector,
@@ -118,7 +120,7 @@ pub struct Endpoint {
     /// Whether it may speak HTTP/2, so that many requests share one connection.
     may_share: AtomicBool,
     /// The token that its requests carry, if they do.
-    tokens: Option<Tokens>,
+    tokens: Option<Arc<Tokens>>,
     understudy: Option<Understudy>,
 }
 
@@ -176,6 +178,7 @@ impl Sender {
         Ok(Self {
             client: client(connector.clone(), tls),
             with_tls: Arc::default(),
+            tokens: Arc::default(),
             trust,
             guard,
             connector,
@@ -214,9 +217,7 @@ impl Sender {
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
         let may_share = AtomicBool::new(uri.scheme_str() == Some("https"));
-        // The server of tokens is not the endpoint, and knows nothing of its certificates.
-        let tokens = target.oauth2();
-        let tokens = tokens.map(|with| Tokens::new(self.client.clone(), Arc::clone(with)));
+        let tokens = target.oauth2().map(|with| self.tokens_with(with));
         Ok(Endpoint {
             client,
             uri,
@@ -237,6 +238,17 @@ impl Sender {
             Some(Host::Domain(name)) => self.connector.check(name).await,
             _ => Ok(()),
         }
+    }
+
+    fn tokens_with(&self, credentials: &Arc<ClientCredentials>) -> Arc<Tokens> {
+        let mut all = lock(&self.tokens);
+        if let Some(tokens) = all.iter().find(|tokens| tokens.are_got_with(credentials)) {
+            return Arc::clone(tokens);
+        }
+        // The server of tokens is not the endpoint, and knows nothing of its certificates.
+        let tokens = Arc::new(Tokens::new(self.client.clone(), Arc::clone(credentials)));
+        all.push(Arc::clone(&tokens));
+        tokens
     }
 
     fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {

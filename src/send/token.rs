@@ -35,7 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The most of an error's name that is shown.
 const LONGEST_ERROR: usize = 60;
 
-/// The token of one endpoint. It is asked for when it is first needed, once for all requests that wait for it.
+/// The token that these credentials get. It is asked for when it is first needed, once for all requests that wait for
+/// it.
 pub(super) struct Tokens {
     client: Client,
     credentials: Arc<ClientCredentials>,
@@ -55,6 +56,10 @@ impl Tokens {
             credentials,
             held: Mutex::default(),
         }
+    }
+
+    pub(super) fn are_got_with(&self, credentials: &ClientCredentials) -> bool {
+        *self.credentials == *credentials
     }
 
     /// The value of `Authorization`. One that the endpoint has `refused` is not given again.
