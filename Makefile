@@ -18,8 +18,9 @@ help:
 demo: postgres
 	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
+# Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis
-	cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --no-fail-fast
 	scripts/test-versions few
 
 matrix: versions django apps peers browser schemathesis
