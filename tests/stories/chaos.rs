@@ -168,10 +168,10 @@ async fn filters_that_take_long_to_be_read_hold_up_nobody() {
     let _rowhook = database.rowhook(EVENTS).await;
     let url = neighbour.receiver.url();
     database.hook(Some("7"), "book.added", &url).await;
-    // As long as filters may be; three hundred of them take a minute of a core without optimization.
+    // As long as filters may be; a hundred and fifty of them take half a minute of a core without optimization.
     let long = format!("[{}].all(v, v == 1)", vec!["1"; 1900].join(","));
     let sql = "insert into rowhook.hook (owner, event, target, filter)
-        select '8', 'book.added', $1, $2 from generate_series(1, 300)";
+        select '8', 'book.added', $1, $2 from generate_series(1, 150)";
     let made = database.client.execute(sql, &[&hostile.url(), &long]).await;
     made.unwrap();
     let sql = "insert into rowhook.hook (owner, event, target, filter)
@@ -189,7 +189,7 @@ async fn filters_that_take_long_to_be_read_hold_up_nobody() {
     honest.expect(200).await;
     database.until_all_is_confirmed().await;
     let unread = dead(&database, "8", "this one was not read yet").await;
-    assert!(unread >= 100, "{unread}");
+    assert!(unread >= 50, "{unread}");
     assert_eq!(dead(&database, "9", "").await, 0);
 }
 
