@@ -20,7 +20,7 @@ demo: postgres
 
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --no-fail-fast
 	scripts/test-versions few
 
 matrix: versions django apps peers browser schemathesis
