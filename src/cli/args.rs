@@ -22,7 +22,7 @@ pub struct Args {
     /// receive].
     #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// One of the [[databases]] of hooks.toml. Without it, check, setup, status, events and teardown are about all of
+    /// One of the databases of hooks.toml. Without it, check, setup, status, events and teardown are about all of
     /// them, and other commands ask for one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) database: Option<String>,

@@ -20,10 +20,10 @@ pub(super) enum Command {
     /// Seal the secrets of all hooks that are stored as they are. Hooks are used and changed meanwhile.
     #[command(after_help = "Example: rowhook secrets seal")]
     Seal,
-    /// Seal the secrets of all hooks with the newest key of [secrets]. The earlier one can be removed then.
+    /// Seal the secrets of all hooks with the newest key in hooks.toml. The earlier one can be removed then.
     ///
-    /// First write the new key into [secrets] and the earlier one under previous, and have the running rowhook read
-    /// that: restart it, or send it SIGHUP.
+    /// First write the new key into the section secrets and the earlier one under previous, and have the running rowhook
+    /// read that: restart it, or send it SIGHUP.
     #[command(after_help = "Example: rowhook secrets rotate")]
     Rotate,
 }
