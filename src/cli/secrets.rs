@@ -22,8 +22,8 @@ pub(super) enum Command {
     Seal,
     /// Seal the secrets of all hooks with the newest key in hooks.toml. The earlier one can be removed then.
     ///
-    /// First write the new key into the section secrets and the earlier one under previous, and have the running rowhook
-    /// read that: restart it, or send it SIGHUP.
+    /// First write the new key into the section secrets and the earlier one under previous, and have the running
+    /// rowhook read that: restart it, or send it SIGHUP.
     #[command(after_help = "Example: rowhook secrets rotate")]
     Rotate,
 }
