@@ -14,7 +14,10 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn check(text: &str, mistakes: &Mistakes) {
-    assert!(mistakes.iter().next().is_some(), "a file is not refused for nothing");
+    assert!(
+        mistakes.iter().next().is_some(),
+        "a file is not refused for nothing"
+    );
     let lines = text.split('\n').count();
     for mistake in mistakes.iter() {
         assert!(mistake.place.is_none_or(|place| place.line <= lines));

@@ -11,7 +11,10 @@ fuzz_target!(|text: &str| {
     };
     let document = document.expect("it is JSON");
     let mut written = String::new();
-    document.root().write(&mut written).expect("a String takes all");
+    document
+        .root()
+        .write(&mut written)
+        .expect("a String takes all");
     let again: serde_json::Value = serde_json::from_str(&written).expect("what is written is JSON");
     assert_eq!(again, value);
 });

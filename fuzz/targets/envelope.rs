@@ -16,7 +16,10 @@ fuzz_target!(|data: &[u8]| {
     };
     let mut headers = HeaderMap::new();
     for line in head.split(|byte| *byte == b'\n').take(64) {
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         let name = HeaderName::from_bytes(name);
         let value = HeaderValue::from_bytes(value.strip_prefix(b":").unwrap_or(value));
@@ -26,6 +29,9 @@ fuzz_target!(|data: &[u8]| {
     }
     let body = Bytes::copy_from_slice(body);
     if let Ok((received, _)) = Received::read(&headers, body, SystemTime::UNIX_EPOCH) {
-        assert!(!received.id.is_empty(), "duplicates are recognized by an id");
+        assert!(
+            !received.id.is_empty(),
+            "duplicates are recognized by an id"
+        );
     }
 });

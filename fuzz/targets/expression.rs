@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
         return;
     };
     let _ = filter.check(None);
-    let Ok(facts) = Facts::new(row, "null", Some(&["id"]), "book.changed", Some("7")) else {
+    let Ok(facts) = Facts::new(row, "null", Some(&["id"]), "book.changed", Some("7".into())) else {
         return;
     };
     let mut allowance = STEPS;

@@ -38,7 +38,11 @@ fuzz_target!(|data: &[u8]| {
     };
     let row = |field| {
         let fields = [("a", field), ("b", Type::Text)];
-        Type::Composite(fields.map(|(name, ty)| (name.to_owned(), Arc::new(ty))).into())
+        Type::Composite(
+            fields
+                .map(|(name, ty)| (name.to_owned(), Arc::new(ty)))
+                .into(),
+        )
     };
     let ty = match first >> 5 {
         0..=2 => TYPES[scalar].clone(),

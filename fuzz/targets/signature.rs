@@ -30,14 +30,20 @@ fuzz_target!(|data: &[u8]| {
             headers.insert(HeaderName::from_static(name), value);
         }
     }
-    assert!(verifier.verify(&headers, body, now).is_err(), "nobody signs without the secret");
+    assert!(
+        verifier.verify(&headers, body, now).is_err(),
+        "nobody signs without the secret"
+    );
 
     // What we sign is believed, and is not once a byte of it is another.
     let standard = SignatureScheme::Standard;
     let secret = Secret::new(SECRET.to_owned());
     let signer = Signer::new(&standard, &secret, None).expect("this is a secret");
     let signed = signer.sign("msg_1", now, body);
-    headers.insert("webhook-signature", HeaderValue::from_str(&signed).expect("a signature is text"));
+    headers.insert(
+        "webhook-signature",
+        HeaderValue::from_str(&signed).expect("a signature is text"),
+    );
     headers.insert("webhook-id", HeaderValue::from_static("msg_1"));
     headers.insert("webhook-timestamp", HeaderValue::from(seconds(now)));
     assert!(verifier.verify(&headers, body, now).is_ok());
