@@ -288,7 +288,6 @@ impl SealedTable {
         let ids: Vec<&str> = changes.iter().map(|(id, ..)| &**id).collect();
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&ids];
         parameters.extend(values.iter().map(|values| values as &(dyn ToSql + Sync)));
-        client.batch_execute("set rowhook.sealing = on").await?;
         let rows = client.query(&self.update(), &parameters).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
@@ -311,10 +310,11 @@ impl SealedTable {
             name, id, id_type, ..
         } = self;
         // The rows are found by the index and locked before they are joined with the table once more: as a join of the
-        // locked rows with the values, this would take the square of their number.
+        // locked rows with the values, this would take the square of their number. Each is read before it is updated,
+        // so the setting holds by then; it ends with the statement.
         format!(
             "with free as materialized (\
-                select hook.{id} as id, {names} \
+                select hook.{id} as id, {names}, pg_catalog.set_config('rowhook.sealing', 'on', true) \
                 from unnest($1::text[], {arrays}) as given (id, {names}) \
                 join {name} as hook on hook.{id} = given.id::{id_type} \
                 where {same} \
