@@ -56,8 +56,7 @@ impl Courier {
 
     /// As [`Self::has_pass`], for a delivery of the stream: it lets those of the table go first that are due.
     pub(super) fn has_fresh_pass(&self, round: &mut Round, hook: &Arc<Hook>) -> bool {
-        let is_limited = !self.passages(hook).is_empty();
-        if is_limited && self.has_due(round) {
+        if self.has_due(round) && !self.passages(hook).is_empty() {
             return false;
         }
         self.has_pass(round, hook)

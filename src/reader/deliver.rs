@@ -297,10 +297,8 @@ impl Reader {
                 && (self.allowances.has_spent_much(owner, now)
                     || filter.is_some_and(|filter| !filter.is_compiled()))
         };
-        let (mut last, mut first): (Vec<_>, Vec<_>) = listening.into_iter().partition(comes_last);
-        let by_owner = |one: &Listener, two: &Listener| one.hook.owner.cmp(&two.hook.owner);
-        first.sort_by(by_owner);
-        last.sort_by(by_owner);
+        let (mut last, first): (Vec<_>, Vec<_>) = listening.into_iter().partition(comes_last);
+        last.sort_by(|one, two| one.hook.owner.cmp(&two.hook.owner));
         let mut turns = vec![first];
         let mut before: Option<Option<Arc<str>>> = None;
         for listener in last {
@@ -512,11 +510,11 @@ impl Reader {
 
     /// Those of the hooks whose filters accept the event. A hook whose filter failed is among them, with the reason.
     async fn choose(&mut self, event: &Event, turn: Vec<Listener>) -> Vec<Listener> {
-        let turn = self.read_filters(turn).await;
-        let filters = turn.iter().filter_map(Listener::filter);
-        if filters.clone().next().is_none() {
+        if turn.iter().all(|listener| listener.filter().is_none()) {
             return turn;
         }
+        let turn = self.read_filters(turn).await;
+        let filters = turn.iter().filter_map(Listener::filter);
         let facts = match caught_now(|| facts(event, filters)) {
             Ok(facts) => facts,
             Err(panic) => Err(self.flaw_of_panic(event, None, &panic)),
