@@ -3,7 +3,10 @@
 //! A deferrable constraint allows that: after `update hook set id = id + 1`, the first row has the id of the second
 //! before that one has its own. What comes then of the second is not about the hook that has its id now.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
 
 use crate::{
     change::{Change, RowChange},
@@ -11,10 +14,12 @@ use crate::{
     postgres::tuple::{Old, Tuple, Value},
 };
 
-/// The rows that took an id in the open transaction, as they were put there.
+/// The rows that took an id in the open transaction, as they were put there. Of each value there is only a hash, since
+/// a transaction may make a million hooks.
 #[derive(Debug, Default)]
 pub(super) struct Moved {
-    rows: HashMap<HookId, Tuple>,
+    rows: HashMap<HookId, Box<[Option<u64>]>>,
+    hashes: RandomState,
 }
 
 impl Moved {
@@ -25,7 +30,8 @@ impl Moved {
             return;
         };
         if before.is_some() || old != Some(&id) {
-            self.rows.insert(id, row.clone());
+            let row = row.iter().map(|value| self.hash(value)).collect();
+            self.rows.insert(id, row);
         }
     }
 
@@ -43,7 +49,16 @@ impl Moved {
             return false;
         };
         let mut values = row.iter().zip(old);
-        values.any(|(value, old)| *value != Value::Unchanged && value != old)
+        values.any(|(value, old)| value.is_some() && *value != self.hash(old))
+    }
+
+    /// `None`: the stream does not carry the value.
+    fn hash(&self, value: &Value) -> Option<u64> {
+        match value {
+            Value::Null => Some(self.hashes.hash_one(None::<&[u8]>)),
+            Value::Text(text) => Some(self.hashes.hash_one(Some(&text[..]))),
+            Value::Unchanged => None,
+        }
     }
 
     /// The transaction has ended, and each id has one row.
