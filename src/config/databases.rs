@@ -7,7 +7,7 @@ use super::{
     database::{self, Database},
     events::Events,
     hook_table::{self, HookTable, OwnerExists},
-    reader::{Keys, Table, Value},
+    reader::{Table, Value},
     tables::{self, TableRules},
 };
 
@@ -113,7 +113,8 @@ pub(super) fn read(file: &Table<'_>, value: &Value<'_>, has_key: bool) -> Vec<Pa
         let Some(section) = value.open_table() else {
             continue;
         };
-        refuse_unknown(&section);
+        let known = [OWN_KEYS, database::KEYS.known, &SECTIONS].concat();
+        section.refuse_all_but(&known, database::KEYS.later);
         let named = section.need("name", "name = \"shop\"");
         let name = named.and_then(|value| name(value, &mut names));
         let slot = format!("rowhook_{}", name.as_deref().unwrap_or_default());
@@ -130,27 +131,6 @@ pub(super) fn read(file: &Table<'_>, value: &Value<'_>, has_key: bool) -> Vec<Pa
         ));
     }
     parts
-}
-
-fn refuse_unknown(section: &Table<'_>) {
-    const KNOWN: &[&str] = &[
-        "name",
-        "url",
-        "primary_url",
-        "password_command",
-        "slot",
-        "publication",
-        "schema",
-        "unsigned_messages",
-        "failover",
-        "events",
-        "tables",
-        "hook_table",
-    ];
-    section.refuse_unknown(&Keys {
-        known: KNOWN,
-        later: database::KEYS.later,
-    });
 }
 
 /// A name is part of the name of the slot, and of addresses.

@@ -463,8 +463,13 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn refuse_unknown(&self, keys: &Keys) {
+        self.refuse_all_but(keys.known, keys.later);
+    }
+
+    /// Refuses all keys but the `known` ones. Those that come `later` are told as such.
+    pub(super) fn refuse_all_but(&self, known: &[&str], later: &[&str]) {
         for entry in &self.entries {
-            if keys.later.contains(&entry.name) {
+            if later.contains(&entry.name) {
                 self.reader.wrong(
                     entry.key_place,
                     format!(
@@ -472,7 +477,7 @@ impl<'a> Table<'a> {
                         entry.key
                     ),
                 );
-            } else if !keys.known.contains(&entry.name) {
+            } else if !known.contains(&entry.name) {
                 let owner = match &*self.name {
                     "" => self.reader.kind.to_owned(),
                     name => name.to_owned(),
@@ -482,7 +487,7 @@ impl<'a> Table<'a> {
                     format!(
                         "{owner} has no key {:?}; {}",
                         entry.name,
-                        suggest(entry.name, keys.known)
+                        suggest(entry.name, known)
                     ),
                 );
             }
