@@ -45,6 +45,15 @@ impl Neighbour {
         }
     }
 
+    /// The neighbour with their hook, and rowhook, which is attached.
+    async fn attached(database: &Database) -> (Self, Rowhook) {
+        let neighbour = Self::listening().await;
+        let rowhook = database.rowhook(EVENTS).await;
+        let url = neighbour.receiver.url();
+        database.hook(Some("7"), "book.added", &url).await;
+        (neighbour, rowhook)
+    }
+
     /// Inserts books with ids from `first` on, and returns how long the neighbour waited for them: the 99th percentile.
     async fn waits(&self, database: &Database, first: i64) -> Duration {
         let mut written = HashMap::new();
@@ -164,10 +173,7 @@ async fn a_hundred_hostile_hooks_of_every_kind_do_not_hold_up_their_neighbour() 
 async fn filters_that_take_long_to_be_read_hold_up_nobody() {
     let database = Database::bookstore().await;
     let (hostile, honest) = (Receiver::start().await, Receiver::start().await);
-    let neighbour = Neighbour::listening().await;
-    let _rowhook = database.rowhook(EVENTS).await;
-    let url = neighbour.receiver.url();
-    database.hook(Some("7"), "book.added", &url).await;
+    let (neighbour, _rowhook) = Neighbour::attached(&database).await;
     // As long as filters may be; a hundred and fifty of them take half a minute of a core without optimization.
     let long = format!("[{}].all(v, v == 1)", vec!["1"; 1900].join(","));
     let sql = "insert into rowhook.hook (owner, event, target, filter)
@@ -197,10 +203,7 @@ async fn filters_that_take_long_to_be_read_hold_up_nobody() {
 async fn many_costly_templates_of_one_owner_take_no_more_than_one_owner_may() {
     let database = Database::bookstore().await;
     let (hostile, honest) = (Receiver::start().await, Receiver::start().await);
-    let neighbour = Neighbour::listening().await;
-    let _rowhook = database.rowhook(EVENTS).await;
-    let url = neighbour.receiver.url();
-    database.hook(Some("7"), "book.added", &url).await;
+    let (neighbour, _rowhook) = Neighbour::attached(&database).await;
     let costly = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}1";
     let plain = "{{ data }}";
     let sql = "insert into rowhook.hook (owner, event, target, template)

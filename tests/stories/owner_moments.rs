@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use harness::{BOOK_EVENTS, Call, Database, Receiver, connect};
+use harness::{BOOK_EVENTS, Database, Receiver, connect};
+
+use crate::owners::{book, heard};
 
 /// An owner path over the shelf, which tells its old rows.
 const PATH: &str =
     "\n[tables.book]\nowner = \"shelf_id -> shelf.user_id\"\n[tables.shelf]\nidentity = \"full\"\n";
-
-fn book(id: i32, shelf: i32) -> String {
-    format!("insert into book values ({id}, null, {shelf}, 'book', 1)")
-}
 
 /// Rows without a shelf, of which one message holds `each` bytes. No batch of the reader holds 1,500 of them.
 fn filler(from: i32, each: usize) -> String {
@@ -30,17 +28,6 @@ async fn hooks(database: &Database, receiver: &Receiver) {
         let target = format!("{}/{owner}", receiver.url());
         database.hook(Some(owner), "book.added", &target).await;
     }
-}
-
-/// The path of each call and the row that it is about, sorted.
-fn heard(receiver: &Receiver) -> Vec<String> {
-    let tell = |call: &Call| {
-        let path = call.path.trim_start_matches("/hook/");
-        format!("{path} {}", call.data()["id"])
-    };
-    let mut heard: Vec<String> = receiver.calls().iter().map(tell).collect();
-    heard.sort();
-    heard
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ const UUID: &str = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
 /// An owner path over the shelf. The book's own `user_id` is not used.
 const PATH: &str = "\n[tables.book]\nidentity = \"full\"\nowner = \"shelf_id -> shelf.user_id\"\n";
 
-fn book(id: i32, shelf: i32) -> String {
+pub fn book(id: i32, shelf: i32) -> String {
     format!("insert into book values ({id}, null, {shelf}, 'book', 1)")
 }
 
 /// The path of each call and the row that it is about, sorted.
-fn heard(receiver: &Receiver) -> Vec<String> {
+pub fn heard(receiver: &Receiver) -> Vec<String> {
     let tell = |call: &Call| {
         let path = call.path.trim_start_matches("/hook/");
         format!("{path} {}", call.data()["id"])
