@@ -64,7 +64,7 @@ pub(super) async fn open(
         if let Some(status) = status(&head)? {
             return judge(status).map(|()| stream);
         }
-        // One byte at a time would be exact, too. The target says nothing before we do, so nothing follows the head.
+        // Nothing of the target follows the head: it says nothing before we do.
         let read = stream.read_buf(&mut head).await?;
         if read == 0 {
             return Err(Closed::Proxy("it hung up before an answer".to_owned()));
