@@ -119,10 +119,6 @@ impl TableWatch {
         self.follow(context, &names, &tables, followed);
         follow_renamed(config, &names, &tables, followed);
         let mut facts = Facts::read(client, None, config).await?;
-        let heard = tables
-            .iter()
-            .filter(|table| table.in_whole || table.in_inserts);
-        let heard: HashSet<TableName> = heard.map(|table| table.name.clone()).collect();
         if context.setup {
             let all = followed_tables(config, &facts);
             let configured: HashSet<&TableName> = names.iter().collect();
@@ -136,6 +132,11 @@ impl TableWatch {
             // A table that was created since the first look is known before its changes come, under whatever name.
             let newest = read(client, context, &names, &followed.oids()).await?;
             self.follow(context, &names, &newest, followed);
+            // Of the newest too: what was heard under a name may have been another table a moment ago.
+            let heard = newest
+                .iter()
+                .filter(|table| table.in_whole || table.in_inserts);
+            let heard: HashSet<&TableName> = heard.map(|table| &table.name).collect();
             let policy = LockPolicy::default();
             let mended = publish(config, policy, &all, &facts, &|name| followed.oid(name)).await;
             let mut is_changed = false;
