@@ -4,6 +4,7 @@
 
 mod access;
 pub mod api;
+mod backfills;
 mod cors;
 mod generation;
 mod health;
@@ -11,6 +12,7 @@ mod idempotency;
 mod jwt;
 mod keys;
 mod known_tokens;
+mod login_links;
 mod metrics;
 mod page;
 mod panics;
@@ -57,7 +59,10 @@ pub struct Served {
 
 /// A listening server.
 struct Running {
+    /// Where the configuration has it listen.
     address: SocketAddr,
+    /// Where it listens: with port 0 in the configuration, on a free port.
+    bound: SocketAddr,
     site: Arc<Site>,
     task: JoinHandle<()>,
 }
@@ -106,6 +111,19 @@ impl Server {
         Ok(())
     }
 
+    /// The address of the page, without a slash at the end; `None` if nothing listens.
+    pub fn address(&self) -> Option<String> {
+        let running = self.running.as_ref()?;
+        Some(format!("http://{}", running.bound))
+    }
+
+    /// The address of a new link that logs the operator in to the page, once and within ten minutes. `None` if nothing
+    /// listens, or the operator has no token.
+    pub fn login_link(&self) -> Option<String> {
+        let path = self.running.as_ref()?.site.login_link()?;
+        Some(format!("{}{path}", self.address()?))
+    }
+
     /// Stops to listen, and waits a while for requests that are being answered.
     pub async fn stop(self) {
         if let Some(running) = self.running {
@@ -128,6 +146,7 @@ impl Running {
         let task = tokio::spawn(serve(listener, routes, Some(BODY_TIMEOUT), stop, GRACE));
         Ok(Self {
             address,
+            bound,
             site,
             task,
         })

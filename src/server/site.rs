@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{
-    generation::Generation, health, keys, metrics, page, problem::Problem, routes::routes, samples,
-    sessions::Sessions, state::AppState,
+    generation::Generation, health, keys, login_links::LoginLinks, metrics, page, problem::Problem,
+    routes::routes, samples, sessions::Sessions, state::AppState,
 };
 
 /// What the addresses of one of several databases begin with; its name follows.
@@ -28,6 +28,8 @@ pub(super) struct Site {
     databases: RwLock<Arc<Vec<Database>>>,
     /// Who is logged in to the page. It is the same page for all databases, and so the same cookie.
     sessions: Arc<Sessions>,
+    /// What somebody can log in with once.
+    links: Arc<LoginLinks>,
     /// Cancelled when the server stops.
     pub(super) stop: CancellationToken,
 }
@@ -47,6 +49,7 @@ impl Site {
         Self {
             databases: RwLock::default(),
             sessions: Arc::default(),
+            links: Arc::default(),
             stop,
         }
     }
@@ -79,13 +82,22 @@ impl Site {
 
     fn add(&self, name: Option<String>, generation: Generation) -> Database {
         let stop = self.stop.child_token();
-        let state = Arc::new(AppState::new(generation, &self.sessions, stop));
+        let state = Arc::new(AppState::new(generation, &self.sessions, &self.links, stop));
         tokio::spawn(take_samples(Arc::clone(&state)));
         Database {
             name,
             routes: routes(&state),
             state,
         }
+    }
+
+    /// The path of a new link that logs the operator in; `None` if the operator has no token.
+    pub(super) fn login_link(&self) -> Option<String> {
+        let databases = self.databases();
+        let state = &databases.first()?.state;
+        let generation = state.current();
+        let token = generation.server.admin_token.as_ref()?;
+        Some(state.address(&self.links.make(token.expose())))
     }
 
     /// All databases, in the order of hooks.toml.

@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{generation::Generation, samples::Samples, sessions::Sessions};
+use super::{
+    generation::Generation, login_links::LoginLinks, samples::Samples, sessions::Sessions,
+};
 use crate::manage::status::Status;
 
 /// The state that every handler is given.
@@ -14,6 +16,8 @@ pub(super) struct AppState {
     generation: RwLock<Arc<Generation>>,
     /// Who is logged in to the page.
     pub(super) sessions: Arc<Sessions>,
+    /// The links that log somebody in once.
+    pub(super) links: Arc<LoginLinks>,
     /// What the page's charts are drawn from.
     pub(super) samples: Samples,
     /// What the tables held when that was asked last, and when it was. Whoever asks holds it meanwhile.
@@ -26,11 +30,13 @@ impl AppState {
     pub(super) fn new(
         generation: Generation,
         sessions: &Arc<Sessions>,
+        links: &Arc<LoginLinks>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             generation: RwLock::new(Arc::new(generation)),
             sessions: Arc::clone(sessions),
+            links: Arc::clone(links),
             samples: Samples::default(),
             table_status: Mutex::default(),
             stop,

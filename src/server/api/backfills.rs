@@ -1,13 +1,11 @@
 //! `/api/backfills`: sending the rows that a table already has to a hook. For the operator only.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 
 use crate::manage::backfill::{Backfill, NewBackfill};
 use crate::server::{
     access::Caller,
-    generation::Generation,
+    backfills,
     problem::Problem,
     request::{Json, Path},
 };
@@ -30,7 +28,7 @@ pub(super) async fn begin(
     caller.require_operator()?;
     let mut admin = caller.admin().await?;
     let begun = admin.start_backfill(new).await?;
-    spawn_backfill(&caller.generation, begun.id);
+    backfills::spawn(&caller.generation, begun.id);
     Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 
@@ -62,30 +60,6 @@ pub(super) async fn resume(
     caller.require_operator()?;
     let admin = caller.admin().await?;
     let resumed = admin.resume_backfill(id).await?;
-    spawn_backfill(&caller.generation, id);
+    backfills::spawn(&caller.generation, id);
     Ok((StatusCode::ACCEPTED, Json(resumed)))
-}
-
-/// Runs a backfill in a task of its own, until it ends or rowhook does. If two tasks run the same one, they take turns.
-fn spawn_backfill(generation: &Arc<Generation>, id: i64) {
-    let generation = Arc::clone(generation);
-    tokio::spawn(async move {
-        let carried = async {
-            let mut admin = generation.dedicated_admin().await?;
-            anyhow::Ok(admin.run_backfill(id, &mut |_| {}).await?)
-        };
-        match carried.await {
-            Ok(ended) => tracing::info!(
-                backfill = id,
-                state = ended.state,
-                sent = ended.sent,
-                "a backfill ended"
-            ),
-            Err(error) => tracing::error!(
-                backfill = id,
-                error = format!("{error:#}"),
-                "a backfill was interrupted; go on with: rowhook backfill --resume {id}"
-            ),
-        }
-    });
 }

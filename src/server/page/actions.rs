@@ -89,7 +89,7 @@ async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
 /// A form that is nothing but a button.
 #[derive(Deserialize)]
 pub(super) struct ButtonForm {
-    csrf: String,
+    pub(super) csrf: String,
 }
 
 /// `POST /hooks/{id}/{action}`: does something with a hook.

@@ -40,6 +40,20 @@ function show(one) {
   if (none) none.remove();
 }
 
+// A part that changes by itself names where it is to be loaded from, for as long as it does.
+async function follow(part) {
+  while (part && part.dataset.from) {
+    await new Promise((done) => setTimeout(done, 1000));
+    const answer = await fetch(part.dataset.from).catch(() => null);
+    if (!answer || !answer.ok || answer.redirected) continue;
+    const inside = document.createElement("template");
+    inside.innerHTML = await answer.text();
+    part.replaceWith(inside.content);
+    part = document.querySelector("[data-from]");
+  }
+}
+follow(document.querySelector("[data-from]"));
+
 if (attempts && glance && window.EventSource) {
   const stream = new EventSource(root + "/live");
   stream.addEventListener("open", () => { live.textContent = "live"; });

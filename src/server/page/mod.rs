@@ -5,6 +5,7 @@
 //! escape everything, and no page has a script or a style inline.
 
 mod actions;
+mod backfills;
 mod chart;
 mod live;
 mod template;
@@ -25,7 +26,7 @@ use minijinja::context;
 use serde::Deserialize;
 
 use self::user::User;
-use super::{access, health, sessions, state::AppState, visitor::Visitor};
+use super::{access, health, request::Path, sessions, state::AppState, visitor::Visitor};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -42,7 +43,11 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/deliveries", get(views::deliveries))
         .route("/deliveries/{id}", get(views::delivery))
         .route("/deliveries/{id}/retry", post(actions::retry))
+        .route("/backfills", get(backfills::list).post(backfills::start))
+        .route("/backfills/table", get(backfills::table))
+        .route("/backfills/{id}/{action}", post(backfills::act))
         .route("/login", get(login_page).post(login))
+        .route("/login/{key}", get(login_by_link))
         .route("/logout", post(logout))
         .route("/style.css", get(style))
         .route("/live.js", get(script))
@@ -130,9 +135,26 @@ async fn login(
         let page = login_form(&state, visitor, Some("The form was too old. Try again."));
         return (StatusCode::FORBIDDEN, page).into_response();
     }
-    let generation = state.current();
-    let token = form.token.trim();
-    match access::identify(&generation, visitor, token).await {
+    let refusal = "That token opens nothing, or nothing any more.";
+    open_session(&state, visitor, form.token.trim(), refusal).await
+}
+
+/// `GET /login/{key}`: opens a session for whoever has a link that was not used yet.
+async fn login_by_link(
+    State(state): State<Arc<AppState>>,
+    visitor: Visitor,
+    Path(key): Path,
+) -> Response {
+    let refusal = "That link was used already, or is older than ten minutes.";
+    match state.links.take(&key) {
+        Some(token) => open_session(&state, visitor, &token, refusal).await,
+        None => refuse(&state, visitor, refusal),
+    }
+}
+
+/// Opens a session for a token that is good, and goes to the page; or shows why not.
+async fn open_session(state: &AppState, visitor: Visitor, token: &str, refusal: &str) -> Response {
+    match access::identify(&state.current(), visitor, token).await {
         Ok(Some(identity)) => {
             let sessions = &state.sessions;
             let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
@@ -142,16 +164,14 @@ async fn login(
             )
                 .into_response()
         }
-        Ok(None) => {
-            let page = login_form(
-                &state,
-                visitor,
-                Some("That token opens nothing, or nothing any more."),
-            );
-            (StatusCode::UNAUTHORIZED, page).into_response()
-        }
+        Ok(None) => refuse(state, visitor, refusal),
         Err(problem) => template::problem(&problem, context! { root => state.root() }),
     }
+}
+
+fn refuse(state: &AppState, visitor: Visitor, refusal: &str) -> Response {
+    let page = login_form(state, visitor, Some(refusal));
+    (StatusCode::UNAUTHORIZED, page).into_response()
 }
 
 #[derive(Deserialize)]

@@ -15,6 +15,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for (name, text) in [
         ("layout.html", include_str!("layout.html")),
         ("databases.html", include_str!("databases.html")),
+        ("backfills.html", include_str!("backfills.html")),
+        ("backfills_table.html", include_str!("backfills_table.html")),
         ("login.html", include_str!("login.html")),
         ("home.html", include_str!("home.html")),
         ("glance.html", include_str!("glance.html")),
