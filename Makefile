@@ -4,7 +4,7 @@
 .PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django apps peers browser schemathesis
 
 help:
-	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
+	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
 	@echo "make test                all tests, and on other versions of Postgres those that depend on it"
 	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/matrix.md"
 	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
@@ -16,7 +16,8 @@ help:
 
 # Unoptimized, because it builds in a third of the time and nothing in it takes long.
 demo: postgres
-	cargo run --locked --quiet -- demo $(if $(SECONDS),--seconds $(SECONDS))
+	@echo "building rowhook; where nothing is built yet, this takes some minutes"
+	cargo run --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis

@@ -2,7 +2,7 @@
 
 use std::{
     io::{IsTerminal, stdout},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -15,25 +15,35 @@ use crate::{change::Change, journal::Entry, payload::operation, postgres::tuple:
 pub(super) struct Account<'a> {
     entries: Receiver<Entry>,
     receivers: &'a Receivers,
+    started: Instant,
     colour: bool,
     events: u64,
     deliveries: u64,
     /// Attempts that failed and are tried again.
     retried: u64,
+    /// Requests to an endpoint that is gone.
+    gone: u64,
     /// Deliveries that were accepted although their signature was not verified.
     unverified: u64,
     latencies: Vec<Duration>,
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn new(entries: Receiver<Entry>, receivers: &'a Receivers) -> Self {
+    /// Counts from what happens next. `started` is when the demo began.
+    pub(super) fn new(
+        entries: Receiver<Entry>,
+        receivers: &'a Receivers,
+        started: Instant,
+    ) -> Self {
         Self {
             entries,
             receivers,
+            started,
             colour: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             events: 0,
             deliveries: 0,
             retried: 0,
+            gone: 0,
             unverified: 0,
             latencies: Vec::new(),
         }
@@ -87,6 +97,10 @@ impl<'a> Account<'a> {
                 let name = target.rsplit('/').next().unwrap_or_default();
                 let (mark, rest) = match (delivered, self.receivers.verified_at(id)) {
                     (true, Some(arrived_at)) => {
+                        if self.deliveries == 0 {
+                            let elapsed = self.started.elapsed().as_secs_f64();
+                            println!("    the first webhook, {elapsed:.1} s after the start:");
+                        }
                         let latency = latency(*commit_time, arrived_at);
                         self.deliveries += 1;
                         self.latencies.push(latency);
@@ -103,6 +117,13 @@ impl<'a> Account<'a> {
                         (
                             self.paint("31", "✗"),
                             "delivered, but its signature was not verified".to_owned(),
+                        )
+                    }
+                    (false, _) if answer.starts_with("410") => {
+                        self.gone += 1;
+                        (
+                            self.paint("31", "■"),
+                            "the endpoint is gone, so its hook is disabled".to_owned(),
                         )
                     }
                     (false, _) => {
@@ -132,8 +153,8 @@ impl<'a> Account<'a> {
             self.latencies.get(index).copied().map_or(0.0, millis)
         };
         println!(
-            "\n{changes} row changes → {} events → {} deliveries, all answered and with verified signatures; {} requests were tried again.",
-            self.events, self.deliveries, self.retried
+            "\n{changes} changes → {} events → {} deliveries, all answered and with verified signatures; {} requests were tried again, and {} went to an endpoint that is gone.",
+            self.events, self.deliveries, self.retried, self.gone
         );
         println!(
             "From commit to receiver: median {:.1} ms, 99 % within {:.1} ms, longest {:.1} ms (with the retries).",

@@ -28,7 +28,7 @@ pub(super) async fn open(client: &Client) -> Result<()> {
         .context("make the bookstore")
 }
 
-/// Changes a row every [`BETWEEN_CHANGES`], until `stop`. Returns how many statements have changed something.
+/// Changes a row or announces something every [`BETWEEN_CHANGES`], until `stop`. Returns how many statements did so.
 pub(super) async fn trade(client: &Client, stop: &CancellationToken) -> Result<u64> {
     let mut changes = 0;
     let mut ticks = tokio::time::interval(BETWEEN_CHANGES);
@@ -50,7 +50,7 @@ fn next_statement(changes: u64) -> String {
     let title = TITLES.choose(&mut rng).copied().unwrap_or("Dune");
     let cents: u32 = rand::random_range(300..4000);
     let some_book = "(select id from book order by random() limit 1)";
-    match changes % 8 {
+    match changes % 9 {
         0 | 1 | 4 => format!(
             "insert into book (shelf_id, author_id, title, price, bought_for) \
              select shelf.id, author.id, '{title}', {cents} / 100.0, 1 from shelf, author order by random() limit 1"
@@ -58,6 +58,9 @@ fn next_statement(changes: u64) -> String {
         2 => format!("update book set title = title || ', 2nd edition' where id = {some_book}"),
         3 | 6 => format!("update book set price = round(price * 0.9, 2) where id = {some_book}"),
         5 => format!("update book set price = price + 1 where id = {some_book}"),
+        7 => "select rowhook.emit('sale.announced', '{\"percent\": 10}', id::text) \
+              from (select id from app_user order by random() limit 1) as somebody"
+            .into(),
         _ if rand::random_ratio(1, 2) => format!("delete from book where id = {some_book}"),
         _ => "insert into shelf (user_id, label) select id, 'new arrivals' from app_user order by random() limit 1".into(),
     }

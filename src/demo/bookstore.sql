@@ -27,10 +27,10 @@ create table book (
 );
 
 insert into app_user (id, name)
-values (1, 'anna'), (2, 'ben'), (3, 'cleo');
+values (1, 'anna'), (2, 'ben'), (3, 'cleo'), (4, 'dora');
 
 insert into author (id, name)
 values (1, 'Frank Herbert'), (2, 'Jane Austen'), (3, 'James Joyce'), (4, 'Ursula K. Le Guin'), (5, 'Stanisław Lem');
 
 insert into shelf (user_id, label)
-values (1, 'science fiction'), (2, 'classics'), (3, 'to read');
+values (1, 'science fiction'), (2, 'classics'), (3, 'to read'), (4, 'given away');

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -22,8 +22,11 @@ use crate::lock::lock;
 
 /// The largest body that is accepted, in bytes; none of the demo comes near it.
 const LARGEST_BODY: usize = 1 << 20;
-/// The busy endpoint refuses one of so many requests, to show a delivery that is tried again.
-const BUSY_EVERY: usize = 12;
+/// The endpoint that is down now and then is so for [`OUTAGE`], in each [`OUTAGE_EVERY`] since its first request, and
+/// first after [`OUTAGE_AFTER`].
+const OUTAGE_EVERY: Duration = Duration::from_secs(40);
+const OUTAGE_AFTER: Duration = Duration::from_secs(4);
+const OUTAGE: Duration = Duration::from_secs(4);
 
 /// One server for all endpoints. Each receiver has a path.
 pub(super) struct Receivers {
@@ -31,10 +34,19 @@ pub(super) struct Receivers {
     seen: Arc<Seen>,
 }
 
+/// Which endpoints are not as they should be.
+#[derive(Clone, Copy)]
+pub(super) struct Troubles {
+    /// Its endpoint is down now and then.
+    pub(super) unsteady: &'static str,
+    /// Its endpoint does not exist any more, and says so: 410.
+    pub(super) gone: &'static str,
+}
+
 /// What the endpoints know and have seen.
 struct Seen {
     keys: HashMap<String, Webhook>,
-    busy: String,
+    troubles: Troubles,
     requests: Mutex<Requests>,
 }
 
@@ -42,12 +54,13 @@ struct Seen {
 struct Requests {
     verified: HashMap<String, SystemTime>,
     refused: u64,
-    to_busy: usize,
+    /// When the first request came to the endpoint that is down now and then.
+    first_to_unsteady: Option<Instant>,
 }
 
 impl Receivers {
-    /// Opens endpoints for these names and secrets, on a free port. The one called `busy` answers 503 now and then.
-    pub(super) async fn open(secrets: &[(&str, String)], busy: &str) -> Result<Self> {
+    /// Opens endpoints for these names and secrets, on a free port.
+    pub(super) async fn open(secrets: &[(&str, String)], troubles: Troubles) -> Result<Self> {
         let key = |(name, secret): &(&str, String)| {
             Ok((
                 (*name).to_owned(),
@@ -56,7 +69,7 @@ impl Receivers {
         };
         let seen = Arc::new(Seen {
             keys: secrets.iter().map(key).collect::<Result<_>>()?,
-            busy: busy.to_owned(),
+            troubles,
             requests: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -107,9 +120,12 @@ impl Seen {
             requests.refused += 1;
             return StatusCode::UNAUTHORIZED;
         }
-        if name == self.busy {
-            requests.to_busy += 1;
-            if requests.to_busy.is_multiple_of(BUSY_EVERY) {
+        if name == self.troubles.gone {
+            return StatusCode::GONE;
+        }
+        if name == self.troubles.unsteady {
+            let first = requests.first_to_unsteady.get_or_insert_with(Instant::now);
+            if is_down(first.elapsed()) {
                 return StatusCode::SERVICE_UNAVAILABLE;
             }
         }
@@ -134,7 +150,33 @@ async fn receive(State(seen): State<Arc<Seen>>, request: Request) -> StatusCode 
     }
 }
 
+/// Whether the unsteady endpoint is down, so long after its first request.
+fn is_down(since_first: Duration) -> bool {
+    let into = since_first.as_millis() % OUTAGE_EVERY.as_millis();
+    (OUTAGE_AFTER.as_millis()..(OUTAGE_AFTER + OUTAGE).as_millis()).contains(&into)
+}
+
 /// The time from the commit to the arrival. It is zero if the clock was set back in between.
 pub(super) fn latency(commit_time: SystemTime, arrived_at: SystemTime) -> Duration {
     arrived_at.duration_since(commit_time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unsteady_endpoint_is_down_once_in_each_period_and_never_at_first() {
+        for (seconds, expected) in [
+            (0, false),
+            (3, false),
+            (4, true),
+            (7, true),
+            (8, false),
+            (43, false),
+            (44, true),
+        ] {
+            assert_eq!(is_down(Duration::from_secs(seconds)), expected, "{seconds}");
+        }
+    }
 }

@@ -178,17 +178,3 @@ async fn a_column_that_was_dropped_is_named() {
     assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
     assert!(ended.err.contains("price"), "{}", ended.err);
 }
-
-#[tokio::test]
-async fn the_demo_ends_by_itself_with_everything_delivered_and_verified() {
-    let ended = rowhook("", &["demo", "--seconds", "3"]);
-    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
-    assert!(ended.out.contains("signature verified"), "{}", ended.out);
-    assert!(
-        ended
-            .out
-            .contains("all answered and with verified signatures"),
-        "{}",
-        ended.out
-    );
-}

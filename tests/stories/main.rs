@@ -21,6 +21,7 @@ mod check;
 mod console;
 mod contents;
 mod delivering;
+mod demo;
 mod dialects;
 mod disabling;
 mod django;
