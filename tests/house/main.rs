@@ -29,10 +29,10 @@ use self::imports::Imports;
 const FLOORS: &[&[&str]] = &[
     &["main"],
     &["cli"],
-    &["console"],
+    &["console", "demo"],
     &["server"],
     &["manage"],
-    &["demo", "preview"],
+    &["preview"],
     &["run"],
     &["reader"],
     &["courier"],
