@@ -86,7 +86,7 @@ postgres:
 versions:
 	@scripts/install-postgres
 
-# Whom the tests of the receiver speak with: NATS, and the official libraries of Standard Webhooks.
+# Whom the tests speak with: NATS, and the official libraries of Standard Webhooks, AsyncAPI and OpenAPI.
 peers:
 	@scripts/install-peers
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backfill, deliveries, explain, forget, hooks, init, logs, receive, secrets, shadow, tail,
-    tokens, trigger,
+    backfill, deliveries, explain, forget, hooks, init, logs, receive, schema, secrets, shadow,
+    tail, tokens, trigger,
 };
 use crate::demo;
 
@@ -73,17 +73,11 @@ pub(super) enum Command {
     /// List the events: what fires each, whose hooks receive it, and how many hooks do.
     #[command(after_help = "Example: rowhook events --json")]
     Events,
-    /// Print the JSON Schema of what the receivers of an event get, and its content type.
+    /// Print the JSON Schema of what the receivers of an event get, and its content type; or a document of all events.
     #[command(
-        after_help = "Example: rowhook schema book.added --payload standard > book.added.json"
+        after_help = "Examples: rowhook schema book.added --payload standard > book.added.json\n          rowhook schema --asyncapi > asyncapi.json"
     )]
-    Schema {
-        /// An event of hooks.toml.
-        event: String,
-        /// Print the schema of this payload alone; default: of each.
-        #[arg(long, value_name = "NAME")]
-        payload: Option<String>,
-    },
+    Schema(schema::Args),
     /// Send an event to a hook or a URL for real, and show the request, the answer and the timing.
     ///
     /// Without --row and --key, any row of the table is sent. The webhook-id begins with msg_test_.

@@ -12,6 +12,7 @@ use crate::{
     nearest::nearest,
 };
 use indexmap::IndexSet;
+use serde_json::value::RawValue;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
@@ -27,6 +28,10 @@ pub struct EventRule {
     pub source: EventSource,
     /// `+`: it is sent to the hooks of all owners.
     pub all_owners: bool,
+    /// What it means, for those who choose events.
+    pub description: Option<String>,
+    /// What SQL passes, by way of example. For `custom` only.
+    pub example: Option<Box<RawValue>>,
     /// Where the rule stands in hooks.toml.
     pub place: Location,
 }
@@ -55,6 +60,21 @@ impl fmt::Display for EventSource {
         match self {
             Self::Row { table, action, .. } => write!(f, "{table}.{action}"),
             Self::Custom => f.write_str("custom"),
+        }
+    }
+}
+
+/// The payload that `example` shows.
+fn example_payload(value: &Value<'_>) -> Option<Box<RawValue>> {
+    let text = value.string()?;
+    match RawValue::from_string(text) {
+        Ok(payload) => Some(payload),
+        Err(error) => {
+            value.wrong(format!(
+                "{} is no JSON ({error}); write such as '{{\"from\": \"10.1.2.3\"}}'",
+                value.quote(value.name)
+            ));
+            None
         }
     }
 }
@@ -97,7 +117,7 @@ impl fmt::Display for Action {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["on", "changed", "when"],
+    known: &["on", "changed", "when", "description", "example"],
     later: &[],
 };
 
@@ -171,31 +191,37 @@ impl Events {
                 format!("{:?} cannot name an event; {remedy}", value.name),
             );
         }
-        let Some((source, all_owners)) = self.source(value, conditions) else {
-            return;
+        let rule = match value.is_table() {
+            true => self.long_form(value, conditions),
+            false => self.short_form(value),
         };
-        self.rules.push(EventRule {
-            name: value.name.to_owned(),
-            source,
-            all_owners,
-            place: value.key_place,
-        });
+        self.rules.extend(rule);
     }
 
-    /// The source of an event, and whether it has a `+`. Its `when` is added to `conditions`.
-    fn source<'a>(
-        &mut self,
-        value: &Value<'a>,
-        conditions: &mut Vec<Condition<'a>>,
-    ) -> Option<(EventSource, bool)> {
-        if value.is_string() {
-            return self.bare_source(value);
-        }
-        if !value.is_table() {
+    /// Reads `"name" = "table.action"`.
+    fn short_form(&mut self, value: &Value<'_>) -> Option<EventRule> {
+        if !value.is_string() {
             value.mistyped("\"table.action\"");
             self.tables_unclear = true;
             return None;
         }
+        let (source, all_owners) = self.bare_source(value)?;
+        Some(EventRule {
+            name: value.name.to_owned(),
+            source,
+            all_owners,
+            description: None,
+            example: None,
+            place: value.key_place,
+        })
+    }
+
+    /// Reads `"name" = { on = "table.action", … }`. Its `when` is added to `conditions`.
+    fn long_form<'a>(
+        &mut self,
+        value: &Value<'a>,
+        conditions: &mut Vec<Condition<'a>>,
+    ) -> Option<EventRule> {
         let table = value.table(&KEYS)?;
         let on = table.need("on", "on = \"table.action\"");
         self.tables_unclear |= on.is_none();
@@ -205,6 +231,9 @@ impl Events {
         let condition = table.find("when");
         let has_row = matches!(on, Some((EventSource::Row { .. }, _)));
         let next = self.rules.len();
+        let description = table.find("description").and_then(Value::string);
+        let example = table.find("example");
+        let payload = example.and_then(example_payload);
         conditions.extend(condition.and_then(|value| {
             Some(Condition {
                 text: value.string()?,
@@ -237,6 +266,15 @@ impl Events {
                         ),
                     );
                 }
+                if let Some(example) = example {
+                    example.reader.wrong(
+                        example.key_place,
+                        format!(
+                            "{} is for custom events; that of a row is made from its table, leave it out",
+                            example.key
+                        ),
+                    );
+                }
                 *rule_changed = columns.unwrap_or_default();
             }
             EventSource::Custom => {
@@ -251,7 +289,14 @@ impl Events {
                 }
             }
         }
-        Some((source, all_owners))
+        Some(EventRule {
+            name: value.name.to_owned(),
+            source,
+            all_owners,
+            description,
+            example: payload,
+            place: value.key_place,
+        })
     }
 
     /// Compiles all conditions at once, and each text once, because a file may have thousands of them.

@@ -26,6 +26,8 @@ pub struct Server {
     pub cors: Vec<String>,
     /// The networks of the proxies that are believed where a request comes from. Default none.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether everyone may see which events there are, and what is sent of them. Default: no.
+    pub catalogue: bool,
     /// How tokens of the application's users are checked.
     pub jwt: Option<Jwt>,
 }
@@ -51,6 +53,7 @@ pub(super) const KEYS: Keys = Keys {
         "max_request",
         "cors",
         "trusted_proxies",
+        "catalogue",
         "jwt",
     ],
     later: &[],
@@ -77,6 +80,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         .and_then(|value| value.size(1024, "1KiB"));
     let cors = section.find("cors").and_then(origins);
     let trusted_proxies = section.find("trusted_proxies").and_then(networks);
+    let catalogue = section.find("catalogue").and_then(Value::flag);
     let jwt = section
         .find("jwt")
         .and_then(|value| value.table(&jwt::KEYS))
@@ -98,6 +102,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         max_request: max_request.unwrap_or(MAX_REQUEST),
         cors: cors.unwrap_or_default(),
         trusted_proxies: trusted_proxies.unwrap_or_default(),
+        catalogue: catalogue.unwrap_or_default(),
         jwt,
     })
 }

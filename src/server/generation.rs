@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Mutex, Notify, watch},
     time::{Instant, timeout},
 };
 
@@ -21,6 +21,7 @@ use crate::{
     journal::Journal,
     manage::{Actor, Admin, Error, ping},
     meters::Meters,
+    preview::catalogue::Described,
     run::health::Health,
     send::Sender,
 };
@@ -57,6 +58,8 @@ pub(super) struct Generation {
     pub(super) known_tokens: KnownTokens,
     /// What owners may test.
     tests: RateLimits,
+    /// The events as the catalogue last showed them, and when.
+    pub(super) catalogue: Mutex<Option<(Instant, Arc<Vec<Described>>)>>,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -84,6 +87,7 @@ impl Generation {
             guesses: RateLimits::per_minute(server.requests_per_minute),
             known_tokens: KnownTokens::default(),
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
+            catalogue: Mutex::default(),
             server: server.clone(),
             handles: handles.clone(),
             sender: sender.clone(),

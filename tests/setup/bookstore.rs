@@ -135,6 +135,8 @@ impl Build for Config {
                 when: None,
             },
             all_owners: false,
+            description: None,
+            example: None,
             place: Location { line, column: 1 },
         });
         self

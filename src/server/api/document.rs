@@ -20,6 +20,7 @@ use crate::server::{problem::Problem, state::AppState};
         status::reload,
         events::list,
         events::show,
+        events::samples,
         hooks::list,
         hooks::add,
         hooks::show,

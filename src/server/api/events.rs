@@ -1,77 +1,91 @@
 //! `/api/events`: the events that hooks may subscribe to.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
 
 use crate::server::{
     access::Caller,
     problem::Problem,
-    request::{Json, Path},
+    request::{Json, Path, Query},
 };
 use crate::{
-    config::{Config, EventSource},
-    manage::{self, events::PayloadSchema},
-    message::{GAP, OWN_EVENTS},
+    config::PayloadFormat,
+    manage::{PageRequest, deliveries::DeliveryQuery},
+    preview::catalogue::{self, Described, Listed},
 };
 
-/// An event that hooks may subscribe to.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EventInfo {
-    /// Its name.
-    #[schema(example = "book.added")]
-    name: String,
-    /// What it is made of: `table.action` for changes of rows, `custom` for messages, `rowhook` for its own events.
-    #[schema(example = "book.created")]
-    source: String,
-    /// Whether hooks of all owners get it, and not only those of the row's owner.
-    all_owners: bool,
-}
-
-/// An event with the schemas of its payloads.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EventDetail {
-    #[serde(flatten)]
-    event: EventInfo,
-    /// What hooks are sent, by the name of the payload format.
-    payloads: BTreeMap<&'static str, PayloadSchema>,
-}
+/// How many bodies the samples of an event have, at most.
+const SAMPLES: u32 = 3;
 
 /// List the events.
-#[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [EventInfo])))]
-pub(super) async fn list(caller: Caller) -> Json<Vec<EventInfo>> {
-    Json(events(&caller.generation.config).collect())
+#[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [Listed])))]
+pub(super) async fn list(caller: Caller) -> Json<Vec<Listed>> {
+    Json(catalogue::list(&caller.generation.config).collect())
 }
 
-/// Show an event, with the JSON Schema of its body in each payload format.
+/// Show an event, with the JSON Schema of its body and an example in each payload format.
 #[utoipa::path(get, path = "/api/events/{name}", tag = "events",
     params(("name" = String, Path, description = "The event's name")),
-    responses((status = 200, body = EventDetail)))]
-pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<EventDetail>, Problem> {
-    let event = events(&caller.generation.config).find(|event| event.name == name);
-    let event = event.ok_or_else(|| manage::Error::NotFound {
-        what: "event",
-        id: name.clone(),
-    })?;
+    responses((status = 200, body = Described)))]
+pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<Described>, Problem> {
     let admin = caller.admin().await?;
-    let payloads = admin.payload_schemas(&name).await?;
-    Ok(Json(EventDetail { event, payloads }))
+    Ok(Json(admin.describe_event(&name).await?))
 }
 
-fn events(config: &Config) -> impl Iterator<Item = EventInfo> {
-    let named = config.events.iter().map(|rule| EventInfo {
-        name: rule.name.clone(),
-        source: match &rule.source {
-            EventSource::Row { table, action, .. } => format!("{table}.{action}"),
-            EventSource::Custom => "custom".to_owned(),
-        },
-        all_owners: rule.all_owners,
-    });
-    let own = OWN_EVENTS.iter().map(|name| EventInfo {
-        name: (*name).to_owned(),
-        source: "rowhook".to_owned(),
-        all_owners: *name == GAP,
-    });
-    named.chain(own)
+/// Of which payload format the samples are.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SampleQuery {
+    /// The payload format of the made-up sample; that of `[delivery]` if left out.
+    payload: Option<String>,
+}
+
+fn payload_named(name: &str) -> Result<PayloadFormat, Problem> {
+    let format = PayloadFormat::parse(name);
+    format.ok_or_else(|| Problem::bad_request(format!("there is no payload format {name:?}")))
+}
+
+/// List samples of an event's bodies: what was last sent to hooks of the caller, the newest first, or else one with
+/// made-up values. Zapier's performList takes them.
+#[utoipa::path(get, path = "/api/events/{name}/samples", tag = "events",
+    params(("name" = String, Path, description = "The event's name"), SampleQuery),
+    responses((status = 200, body = [Object])))]
+pub(super) async fn samples(
+    caller: Caller,
+    Path(name): Path,
+    Query(query): Query<SampleQuery>,
+) -> Result<Json<Vec<Value>>, Problem> {
+    let format = match &query.payload {
+        Some(name) => payload_named(name)?,
+        None => caller.generation.config.delivery.payload,
+    };
+    let admin = caller.admin().await?;
+    let described = admin.describe_event(&name).await?;
+    let query_of_event = DeliveryQuery {
+        event: Some(name),
+        ..DeliveryQuery::default()
+    };
+    let page = PageRequest {
+        limit: Some(SAMPLES),
+        cursor: None,
+    };
+    let mut samples: Vec<Value> = Vec::new();
+    if query.payload.is_none() {
+        let sent = admin
+            .deliveries(caller.actor(), &query_of_event, &page)
+            .await?;
+        for delivery in sent.data {
+            let detail = admin.delivery(caller.actor(), &delivery.id).await?;
+            let whole = detail.body.filter(|body| !body.cut);
+            let body = whole.and_then(|body| serde_json::from_str(&body.text).ok());
+            samples.extend(body.filter(Value::is_object));
+        }
+    }
+    if samples.is_empty() {
+        let sent = described.payloads.into_iter();
+        let mut sent = sent.filter(|(name, _)| *name == format.name());
+        samples.extend(sent.next().map(|(_, sent)| sent.example));
+    }
+    Ok(Json(samples))
 }

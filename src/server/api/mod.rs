@@ -30,6 +30,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
                 .put(hooks::replace)
                 .delete(hooks::remove),
         )
+        .route("/api/events/{name}/samples", get(events::samples))
         .route("/api/hooks/{id}/enable", post(hooks::enable))
         .route("/api/hooks/{id}/disable", post(hooks::disable))
         .route("/api/hooks/{id}/rotate", post(hooks::rotate))

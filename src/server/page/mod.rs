@@ -6,6 +6,7 @@
 
 mod actions;
 mod backfills;
+mod catalogue;
 mod chart;
 mod live;
 mod template;
@@ -46,6 +47,9 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/backfills", get(backfills::list).post(backfills::start))
         .route("/backfills/table", get(backfills::table))
         .route("/backfills/{id}/{action}", post(backfills::act))
+        .route("/catalogue", get(catalogue::page))
+        .route("/catalogue/asyncapi.json", get(catalogue::asyncapi))
+        .route("/catalogue/openapi.json", get(catalogue::openapi))
         .route("/login", get(login_page).post(login))
         .route("/login/{key}", get(login_by_link))
         .route("/logout", post(logout))

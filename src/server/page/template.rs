@@ -17,6 +17,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("databases.html", include_str!("databases.html")),
         ("backfills.html", include_str!("backfills.html")),
         ("backfills_table.html", include_str!("backfills_table.html")),
+        ("catalogue.html", include_str!("catalogue.html")),
         ("login.html", include_str!("login.html")),
         ("home.html", include_str!("home.html")),
         ("glance.html", include_str!("glance.html")),

@@ -2,6 +2,7 @@
 
 mod client;
 mod common_words;
+mod documents;
 mod events;
 mod health;
 mod hooks;
