@@ -1,9 +1,14 @@
 //! `rowhook tokens`: the tokens with which owners log in to the API and the page.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{
     output,
@@ -13,9 +18,14 @@ use crate::{
     config::Config,
     manage::{
         Admin,
-        tokens::{NewToken, Scope, Token},
+        scope::Scopes,
+        tokens::{self, NewToken, Token},
     },
 };
+
+/// The fewest characters of a token, and the most bytes that are read of standard input.
+const SHORTEST_TOKEN: usize = 16;
+const LARGEST_INPUT: u64 = 64 << 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -24,7 +34,7 @@ pub(super) enum Command {
     List,
     /// Add a token for an owner. It is shown this once.
     #[command(
-        after_help = "Examples:\n  rowhook tokens add 42 --name laptop --expires-in 90days\n  rowhook tokens add 42 --read-only"
+        after_help = "Examples:\n  rowhook tokens add 42 --name laptop --expires-in 90days\n  rowhook tokens add 42 --read-only\n  rowhook tokens add 42 --scope 'test deliveries'"
     )]
     Add {
         /// The owner whose hooks it gives access to.
@@ -33,11 +43,23 @@ pub(super) enum Command {
         #[arg(long, default_value = "")]
         name: String,
         /// Give access for reading only.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "scope")]
         read_only: bool,
+        /// What it may be used for: read, write, or some of test, deliveries and hooks; default: write.
+        #[arg(long, value_name = "WORDS", value_parser = Scopes::parse)]
+        scope: Option<Scopes>,
         /// How long it is valid, such as 90days; without it, until it is revoked.
         #[arg(long)]
         expires_in: Option<String>,
+    },
+    /// Make a token for an operator, and the hash that hooks.toml needs of it. It touches no database.
+    #[command(
+        after_help = "Examples:\n  rowhook tokens hash\n  rowhook tokens hash --stdin < token.txt"
+    )]
+    Hash {
+        /// Read the token from standard input, in place of making one.
+        #[arg(long)]
+        stdin: bool,
     },
     /// Revoke a token. It is refused from now on.
     #[command(after_help = "Example: rowhook tokens revoke 3")]
@@ -45,6 +67,42 @@ pub(super) enum Command {
         /// The token's id.
         id: i64,
     },
+}
+
+/// Does what needs no configuration; returns the command if it needs one.
+pub(super) fn run_alone(command: Command, json: bool) -> Result<Option<Command>> {
+    let Command::Hash { stdin } = command else {
+        return Ok(Some(command));
+    };
+    let token = match stdin {
+        true => read_token()?,
+        false => tokens::random_token(),
+    };
+    let token_sha256 = hex::encode(tokens::hash(&token));
+    let made = (!stdin).then_some(token);
+    match json {
+        true => output::json(&json!({"token": made, "token_sha256": token_sha256}))?,
+        false => {
+            if let Some(token) = made {
+                output::line(&format!("token, shown this once: {token}"))?;
+            }
+            output::line(&format!("token_sha256 = \"{token_sha256}\""))?;
+        }
+    }
+    Ok(None)
+}
+
+/// The token in the first line of standard input.
+fn read_token() -> Result<String> {
+    let mut line = String::new();
+    let input = io::stdin().take(LARGEST_INPUT).read_to_string(&mut line);
+    input.context("read the token from standard input")?;
+    let token = line.trim();
+    ensure!(
+        token.len() >= SHORTEST_TOKEN && !token.contains(char::is_whitespace),
+        "standard input holds no token of at least {SHORTEST_TOKEN} characters; leave --stdin out to have one made"
+    );
+    Ok(token.to_owned())
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
@@ -61,6 +119,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             owner,
             name,
             read_only,
+            scope,
             expires_in,
         } => {
             let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
@@ -68,7 +127,10 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 .issue_token(NewToken {
                     owner,
                     name,
-                    scope: if read_only { Scope::Read } else { Scope::Write },
+                    scope: scope.unwrap_or_else(|| match read_only {
+                        true => Scopes::read(),
+                        false => Scopes::all(),
+                    }),
                     expires_in: expires_in.map(|lifetime| lifetime.as_secs()),
                 })
                 .await?;
@@ -81,6 +143,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             ))?;
             output::line(&format!("token, shown this once: {}", made.token))
         }
+        // It was done by [`run_alone`].
+        Command::Hash { .. } => Ok(()),
         Command::Revoke { id } => {
             let token = admin.revoke_token(id).await?;
             match json {
@@ -106,7 +170,7 @@ fn print_list(tokens: &[Token]) -> Result<()> {
         table.row([
             token.id.to_string().into(),
             token.owner.as_str().into(),
-            token.scope.as_str().into(),
+            token.scope.to_string().into(),
             token.name.as_str().into(),
             token.created_at.as_str().into(),
             or(&token.expires_at, "never"),

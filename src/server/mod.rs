@@ -3,7 +3,9 @@
 //! It runs beside the stream and neither waits for it nor holds it up. Everything it changes, it changes in the tables.
 
 mod access;
+mod acts;
 pub mod api;
+mod cookies;
 mod cors;
 mod generation;
 mod health;
@@ -12,6 +14,7 @@ mod jwt;
 mod keys;
 mod known_tokens;
 mod metrics;
+mod oidc;
 mod page;
 mod panics;
 mod pool;

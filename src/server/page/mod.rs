@@ -7,7 +7,9 @@
 mod actions;
 mod chart;
 mod live;
+mod login;
 mod template;
+mod tokens;
 mod user;
 mod views;
 
@@ -15,17 +17,15 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Form, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::Request,
+    http::{HeaderValue, header},
     middleware::{self, Next},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use minijinja::context;
-use serde::Deserialize;
 
-use self::user::User;
-use super::{access, health, sessions, state::AppState, visitor::Visitor};
+use super::{health, state::AppState};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -42,8 +42,12 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/deliveries", get(views::deliveries))
         .route("/deliveries/{id}", get(views::delivery))
         .route("/deliveries/{id}/retry", post(actions::retry))
-        .route("/login", get(login_page).post(login))
-        .route("/logout", post(logout))
+        .route("/tokens", get(views::tokens).post(tokens::add))
+        .route("/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/login", get(login::page).post(login::with_token))
+        .route("/login/provider", get(login::begin))
+        .route("/login/callback", get(login::finish))
+        .route("/logout", post(login::logout))
         .route("/style.css", get(style))
         .route("/live.js", get(script))
         .layer(middleware::from_fn(secure_headers))
@@ -98,82 +102,4 @@ async fn script() -> impl IntoResponse {
         [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
         include_str!("live.js"),
     )
-}
-
-async fn login_page(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
-    login_form(&state, visitor, None)
-}
-
-/// The form of the login page, with what was wrong with the one before it.
-fn login_form(state: &AppState, visitor: Visitor, refused: Option<&str>) -> Response {
-    let (word, cookie) = sessions::login_word(visitor.over_tls);
-    let values = context! { refused, csrf => word, root => state.root() };
-    let page = template::page("login.html", values);
-    ([(header::SET_COOKIE, cookie)], page).into_response()
-}
-
-#[derive(Deserialize)]
-struct LoginForm {
-    token: String,
-    #[serde(default)]
-    csrf: String,
-}
-
-/// `POST /login`: opens a session for a token that is good.
-async fn login(
-    State(state): State<Arc<AppState>>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Form(form): Form<LoginForm>,
-) -> Response {
-    if !sessions::is_login_word(&headers, &form.csrf, visitor.over_tls) {
-        let page = login_form(&state, visitor, Some("The form was too old. Try again."));
-        return (StatusCode::FORBIDDEN, page).into_response();
-    }
-    let generation = state.current();
-    let token = form.token.trim();
-    match access::identify(&generation, visitor, token).await {
-        Ok(Some(identity)) => {
-            let sessions = &state.sessions;
-            let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
-            (
-                [(header::SET_COOKIE, cookie)],
-                Redirect::to(&state.address("/")),
-            )
-                .into_response()
-        }
-        Ok(None) => {
-            let page = login_form(
-                &state,
-                visitor,
-                Some("That token opens nothing, or nothing any more."),
-            );
-            (StatusCode::UNAUTHORIZED, page).into_response()
-        }
-        Err(problem) => template::problem(&problem, context! { root => state.root() }),
-    }
-}
-
-#[derive(Deserialize)]
-struct LogoutForm {
-    csrf: String,
-}
-
-/// `POST /logout`: ends the session.
-async fn logout(
-    State(state): State<Arc<AppState>>,
-    visitor: Visitor,
-    user: User,
-    Form(form): Form<LogoutForm>,
-) -> Response {
-    if let Err(problem) = user.check_csrf(&form.csrf) {
-        return user.problem(&problem);
-    }
-    state.sessions.close(&user.session);
-    let cookie = sessions::clear_cookie(visitor.over_tls);
-    (
-        [(header::SET_COOKIE, cookie)],
-        Redirect::to(&state.address("/login")),
-    )
-        .into_response()
 }

@@ -16,6 +16,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("layout.html", include_str!("layout.html")),
         ("databases.html", include_str!("databases.html")),
         ("login.html", include_str!("login.html")),
+        ("entered.html", include_str!("entered.html")),
         ("home.html", include_str!("home.html")),
         ("glance.html", include_str!("glance.html")),
         ("hooks.html", include_str!("hooks.html")),
@@ -28,6 +29,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
             include_str!("deliveries_table.html"),
         ),
         ("delivery.html", include_str!("delivery.html")),
+        ("tokens.html", include_str!("tokens.html")),
+        ("token.html", include_str!("token.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates
