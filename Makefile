@@ -85,7 +85,7 @@ postgres:
 versions:
 	@scripts/install-postgres
 
-# Whom the tests of the receiver speak with: NATS, and the official libraries of Standard Webhooks.
+# Whom the tests speak with: NATS, the official libraries of Standard Webhooks, and a provider of OpenID Connect.
 peers:
 	@scripts/install-peers
 

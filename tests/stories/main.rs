@@ -24,6 +24,7 @@ mod delivering;
 mod dialects;
 mod disabling;
 mod django;
+mod doors;
 mod endpoints;
 mod expressions;
 mod failover;
