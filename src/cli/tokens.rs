@@ -15,7 +15,7 @@ use super::{
     table::{Cell, Table, Tone},
 };
 use crate::{
-    config::Config,
+    config::{Config, Mistakes},
     manage::{
         Admin,
         scope::Scopes,
@@ -69,30 +69,24 @@ pub(super) enum Command {
     },
 }
 
-/// Does what needs no configuration; returns the command if it needs one.
-pub(super) fn run_alone(command: Command, json: bool) -> Result<Option<Command>> {
-    let Command::Hash { stdin } = command else {
-        return Ok(Some(command));
-    };
+/// Prints a token, unless it was given, and its hash.
+fn print_hash(stdin: bool, json: bool) -> Result<()> {
     let token = match stdin {
         true => read_token()?,
         false => tokens::random_token(),
     };
     let token_sha256 = hex::encode(tokens::hash(&token));
     let made = (!stdin).then_some(token);
-    match json {
-        true => output::json(&json!({"token": made, "token_sha256": token_sha256}))?,
-        false => {
-            if let Some(token) = made {
-                output::line(&format!("token, shown this once: {token}"))?;
-            }
-            output::line(&format!("token_sha256 = \"{token_sha256}\""))?;
-        }
+    if json {
+        return output::json(&json!({"token": made, "token_sha256": token_sha256}));
     }
-    Ok(None)
+    if let Some(token) = made {
+        output::line(&format!("token, shown this once: {token}"))?;
+    }
+    output::line(&format!("token_sha256 = \"{token_sha256}\""))
 }
 
-/// The token in the first line of standard input.
+/// The token that standard input holds.
 fn read_token() -> Result<String> {
     let mut line = String::new();
     let input = io::stdin().take(LARGEST_INPUT).read_to_string(&mut line);
@@ -105,11 +99,17 @@ fn read_token() -> Result<String> {
     Ok(token.to_owned())
 }
 
-pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook tokens").await?;
+/// Runs the command. Where it needs none, the configuration is not read.
+pub(super) async fn run(
+    config: impl FnOnce() -> Result<Config, Mistakes>,
+    command: Command,
+    json: bool,
+) -> Result<()> {
+    let open = async || Admin::open(Arc::new(config()?), "rowhook tokens").await;
     match command {
+        Command::Hash { stdin } => print_hash(stdin, json),
         Command::List => {
-            let tokens = admin.tokens().await?;
+            let tokens = open().await?.tokens().await?;
             match json {
                 true => output::json(&tokens),
                 false => print_list(&tokens),
@@ -123,7 +123,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             expires_in,
         } => {
             let expires_in = expires_in.as_deref().map(lifetime).transpose()?;
-            let made = admin
+            let made = open()
+                .await?
                 .issue_token(NewToken {
                     owner,
                     name,
@@ -143,10 +144,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             ))?;
             output::line(&format!("token, shown this once: {}", made.token))
         }
-        // It was done by [`run_alone`].
-        Command::Hash { .. } => Ok(()),
         Command::Revoke { id } => {
-            let token = admin.revoke_token(id).await?;
+            let token = open().await?.revoke_token(id).await?;
             match json {
                 true => output::json(&token),
                 false => output::line(&format!("revoked token {id} of {}", token.owner)),

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout},
@@ -18,7 +17,7 @@ use super::{
     rate_limit::RateLimits,
 };
 use crate::{
-    config::{self, Config, Role},
+    config::{self, Config, Role, admins::hash},
     journal::Journal,
     manage::{Actor, Admin, Error, identity::Login, ping},
     meters::Meters,
@@ -55,7 +54,7 @@ pub(super) struct Operator {
 /// Those whose tokens stand in hooks.toml.
 fn operators(server: &config::Server) -> Vec<Operator> {
     let first = server.admin_token.as_ref().map(|token| Operator {
-        token: Sha256::digest(token.expose()).into(),
+        token: hash(token),
         role: Role::All,
         login: Login::AdminToken,
     });
