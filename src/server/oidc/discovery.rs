@@ -4,7 +4,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Attempt, Failure, exchange};
+use super::{Attempt, Failure, request::send};
 use crate::config::{Oidc, oidc::is_safe};
 
 /// Where to ask the provider for what.
@@ -35,7 +35,7 @@ pub(super) async fn ask(client: &Client, config: &Oidc) -> Result<Endpoints, Fai
     let issuer = config.issuer_text.trim_end_matches('/');
     let url = format!("{issuer}/.well-known/openid-configuration");
     let host = config.issuer.host_str().unwrap_or_default();
-    let (status, body) = exchange::send(client.get(url), host).await?;
+    let (status, body) = send(client.get(url), host).await?;
     let unusable = |reason: String| Failure::Unusable {
         host: host.to_owned(),
         reason,

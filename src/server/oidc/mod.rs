@@ -10,6 +10,7 @@ mod exchange;
 mod failure;
 mod id_token;
 mod person;
+mod request;
 
 use std::time::{Duration, Instant};
 
