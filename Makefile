@@ -86,7 +86,8 @@ postgres:
 versions:
 	@scripts/install-postgres
 
-# Whom the tests speak with: NATS, and the official libraries of Standard Webhooks, AsyncAPI and OpenAPI.
+# Whom the tests speak with: NATS, the official libraries of Standard Webhooks, AsyncAPI and OpenAPI, and a provider of
+# OpenID Connect.
 peers:
 	@scripts/install-peers
 

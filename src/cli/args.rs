@@ -107,7 +107,7 @@ pub(super) enum Command {
     /// Show requests and their answers live, as history records them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),
-    /// Add, list and revoke the tokens with which owners log in to the API and the page.
+    /// Add, list and revoke the tokens with which owners log in to the API and the page; make those of operators.
     #[command(subcommand)]
     Tokens(tokens::Command),
     /// Delete what rowhook has of an owner: hooks, deliveries, history and tokens. It cannot be undone.

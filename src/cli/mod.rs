@@ -111,7 +111,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Tail(args) => tail::run(config()?, args, json).await,
         Command::Forget(args) => forget::run(config()?, args, json).await,
         Command::Secrets(command) => secrets::run(config()?, command, json).await,
-        Command::Tokens(command) => tokens::run(config()?, command, json).await,
+        Command::Tokens(command) => tokens::run(config, command, json).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),
         Command::Demo(args) => demo::demo(args, signals::stop()?).await,

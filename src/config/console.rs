@@ -3,7 +3,10 @@
 use crate::secret::Secret;
 use std::net::SocketAddr;
 
-use super::reader::{Keys, Table, Value};
+use super::{
+    reader::{Keys, Table, Value},
+    role::Role,
+};
 
 /// `[console]`: the admin console for `psql`.
 #[derive(Debug, Clone)]
@@ -12,10 +15,12 @@ pub struct Console {
     pub listen: std::net::SocketAddr,
     /// The password. Any user name is accepted.
     pub password: Secret,
+    /// What may be done there. Default everything.
+    pub role: Role,
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["listen", "password"],
+    known: &["listen", "password", "role"],
     later: &[],
 };
 
@@ -37,9 +42,13 @@ pub(super) fn read(section: &Table<'_>) -> Option<Console> {
         Some(password)
     });
     let listen = listen.and_then(address);
+    let role = section
+        .find("role")
+        .and_then(|value| value.choice(&Role::NAMED));
     Some(Console {
         listen: listen?,
         password: password?,
+        role: role.unwrap_or(Role::All),
     })
 }
 

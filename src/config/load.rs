@@ -9,6 +9,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
+    admins,
     console::{self, Console},
     database::{self, Database},
     databases::{self, Part},
@@ -21,6 +22,7 @@ use super::{
     limits::{self, Limits},
     mistake::{Location, Mistake, Mistakes},
     model::Model,
+    oidc,
     reader::{Keys, Reader, Table},
     secrets::{self, Secrets},
     server::{self, Server},
@@ -49,7 +51,7 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 14] = [
+pub const KEYS: [(&str, &[&str]); 16] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
@@ -62,6 +64,8 @@ pub const KEYS: [(&str, &[&str]); 14] = [
     ("history", history::KEYS.known),
     ("server", server::KEYS.known),
     ("server.jwt", jwt::KEYS.known),
+    ("server.admins", admins::KEYS.known),
+    ("server.oidc", oidc::KEYS.known),
     ("console", console::KEYS.known),
     ("tracing", tracing::KEYS.known),
 ];

@@ -6,6 +6,7 @@
 //! `rowhook run`. Sections that are not of one database, such as `[server]`, stand in the [`Config`] of each.
 
 pub(crate) mod access;
+pub(crate) mod admins;
 mod batch;
 pub mod bounds;
 pub mod certificate;
@@ -26,12 +27,14 @@ mod mistake;
 mod model;
 mod name;
 mod oauth2;
+pub(crate) mod oidc;
 mod places;
 mod proxy;
 mod quantity;
 mod rate;
 pub(crate) mod reader;
 pub(crate) mod retries;
+mod role;
 mod secrets;
 mod server;
 mod signature;
@@ -40,6 +43,7 @@ pub(crate) mod target;
 mod tracing;
 
 pub use self::{
+    admins::NamedAdmin,
     batch::Batch,
     certificate::{BadTls, Tls},
     console::Console,
@@ -57,8 +61,10 @@ pub use self::{
     model::Model,
     name::Pattern,
     oauth2::ClientCredentials,
+    oidc::Oidc,
     proxy::Proxy,
     rate::Rate,
+    role::Role,
     secrets::Secrets,
     server::{Server, Verify},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},

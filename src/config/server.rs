@@ -1,10 +1,14 @@
 //! `[server]`: where rowhook itself listens, and who may use it.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::{
+    admins::{self, NamedAdmin},
     delivery::networks,
     jwt::{self, Jwt},
+    oidc::{self, Oidc},
     reader::{Keys, Table, Value},
 };
 use crate::secret::Secret;
@@ -14,8 +18,14 @@ use crate::secret::Secret;
 pub struct Server {
     /// The address to listen on.
     pub listen: std::net::SocketAddr,
-    /// The operator's token; `None`: nobody has the operator's rights.
+    /// The operator's token; `None`: nobody has it.
     pub admin_token: Option<Secret>,
+    /// Operators with tokens and roles of their own.
+    pub admins: Vec<NamedAdmin>,
+    /// After how long without a request a session of the page ends. Default 8 h.
+    pub session_idle: Duration,
+    /// After how long a session of the page ends in any case. Default 24 h.
+    pub session_max: Duration,
     /// How a target must prove that it wants to receive events. Default: it need not.
     pub verify: Verify,
     /// The most requests of one caller that are answered in a minute. Default 600.
@@ -30,6 +40,8 @@ pub struct Server {
     pub catalogue: bool,
     /// How tokens of the application's users are checked.
     pub jwt: Option<Jwt>,
+    /// How operators log in to the page through a provider.
+    pub oidc: Option<Oidc>,
 }
 
 /// How a target proves that it wants to receive events, before the API makes a hook for it.
@@ -48,6 +60,9 @@ pub(super) const KEYS: Keys = Keys {
     known: &[
         "listen",
         "admin_token",
+        "admins",
+        "session_idle",
+        "session_max",
         "verify",
         "requests_per_minute",
         "max_request",
@@ -55,18 +70,24 @@ pub(super) const KEYS: Keys = Keys {
         "trusted_proxies",
         "catalogue",
         "jwt",
+        "oidc",
     ],
     later: &[],
 };
 
-/// The fewest characters of a token: a shorter one could be guessed.
-const SHORTEST_TOKEN: usize = 16;
+const SESSION_IDLE: Duration = Duration::from_secs(8 * 60 * 60);
+const SESSION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const REQUESTS_PER_MINUTE: u32 = 600;
 const MAX_REQUEST: usize = 1 << 20;
 
 pub(super) fn read(section: &Table<'_>) -> Option<Server> {
     let listen = section.need("listen", "listen = \"127.0.0.1:8640\", or remove [server]");
-    let admin_token = section.find("admin_token").and_then(token);
+    let admin_token = section.find("admin_token").and_then(admins::token);
+    let admins = section
+        .find("admins")
+        .and_then(|value| admins::read(value, admin_token.as_ref()));
+    let time = |key: &str| section.find(key).and_then(Value::positive_duration);
+    let (session_idle, session_max) = (time("session_idle"), time("session_max"));
     let verify = section.find("verify").and_then(|value| {
         value.choice(&[
             ("none", Verify::None),
@@ -85,6 +106,10 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         .find("jwt")
         .and_then(|value| value.table(&jwt::KEYS))
         .and_then(|section| jwt::read(&section));
+    let oidc = section
+        .find("oidc")
+        .and_then(|value| value.table(&oidc::KEYS))
+        .and_then(|section| oidc::read(&section));
     let listen = listen?;
     let text = listen.string()?;
     let address = text.parse().ok();
@@ -97,6 +122,9 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
     Some(Server {
         listen: address?,
         admin_token,
+        admins: admins.unwrap_or_default(),
+        session_idle: session_idle.unwrap_or(SESSION_IDLE),
+        session_max: session_max.unwrap_or(SESSION_MAX),
         verify: verify.unwrap_or_default(),
         requests_per_minute: requests_per_minute.unwrap_or(REQUESTS_PER_MINUTE),
         max_request: max_request.unwrap_or(MAX_REQUEST),
@@ -104,19 +132,8 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
         trusted_proxies: trusted_proxies.unwrap_or_default(),
         catalogue: catalogue.unwrap_or_default(),
         jwt,
+        oidc,
     })
-}
-
-fn token(value: &Value<'_>) -> Option<Secret> {
-    let token = value.secret()?;
-    if token.expose().len() < SHORTEST_TOKEN {
-        value.wrong(format!(
-            "{} is shorter than {SHORTEST_TOKEN} characters; make one with: openssl rand -hex 32",
-            value.key
-        ));
-        return None;
-    }
-    Some(token)
 }
 
 /// Origins as browsers send them: scheme, host and port, and nothing after them.

@@ -1,5 +1,7 @@
 //! The commands of the console: their syntax, and the columns of their answers.
 
+use crate::manage::act::Act;
+
 /// All commands, for whoever has typed something else.
 pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
                                 PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
@@ -61,6 +63,18 @@ impl Command {
             _ => None,
         };
         command.ok_or_else(|| format!("{text:?} is no command of rowhook's; there are {KNOWN}"))
+    }
+
+    /// What whoever gives the command has to be allowed.
+    pub(super) fn act(&self) -> Act {
+        match self {
+            Self::Show(Show::Hooks) => Act::SeeHooks,
+            Self::Show(Show::Lanes | Show::Deliveries) => Act::SeeDeliveries,
+            Self::Show(Show::Lag | Show::Config | Show::Version | Show::Help) => Act::SeeStatus,
+            Self::Pause | Self::Resume | Self::Reload => Act::Control,
+            Self::Retry(_) => Act::SendAgain,
+            Self::Disable(_) | Self::Enable(_) => Act::ChangeHooks,
+        }
     }
 
     /// The columns of the answer; none if the command answers with its tag alone.

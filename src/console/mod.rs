@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::{databases::Databases, wire::Handlers};
-use crate::{files, listen, secret::Secret, server::Served};
+use crate::{config::Role, files, listen, secret::Secret, server::Served};
 
 /// The most sessions that are open at a time, if there are files enough.
 const MAX_SESSIONS: usize = 20;
@@ -48,7 +48,13 @@ impl Console {
         let bound: SocketAddr = listener.local_addr().context("read the address")?;
         tracing::info!(console = %bound, "listening for psql");
         let answers = Arc::new(Databases::new(databases));
-        let accepting = accept(listener, answers, console.password.clone(), stop.clone());
+        let accepting = accept(
+            listener,
+            answers,
+            console.password.clone(),
+            console.role,
+            stop.clone(),
+        );
         let task = tokio::spawn(accepting);
         Ok(Self {
             stop,
@@ -81,11 +87,12 @@ async fn accept(
     listener: TcpListener,
     answers: Arc<Databases>,
     password: Secret,
+    role: Role,
     stop: CancellationToken,
 ) {
     let seats = files::share(MAX_SESSIONS, PARTS);
     listen::accept(&listener, seats, &stop, |socket, _, guest| {
-        let handlers = Handlers::new(Arc::clone(&answers), password.clone());
+        let handlers = Handlers::new(Arc::clone(&answers), password.clone(), role);
         let stop = stop.clone();
         async move {
             tokio::select! {

@@ -29,12 +29,18 @@ use pgwire::{
 };
 
 use super::{command::Command, databases::Databases};
-use crate::secret::Secret;
+use crate::{
+    config::Role,
+    manage::identity::{Identity, Login},
+    secret::Secret,
+};
 
 /// SQLSTATE `internal_error`.
 const INTERNAL_ERROR: &str = "XX000";
 /// SQLSTATE `syntax_error`.
 const SYNTAX_ERROR: &str = "42601";
+/// SQLSTATE `insufficient_privilege`.
+const FORBIDDEN: &str = "42501";
 /// The iteration count of SCRAM, as Postgres' own default.
 const ITERATIONS: usize = 4096;
 
@@ -47,6 +53,8 @@ pub(super) struct Handlers {
 /// Runs the queries of a session.
 pub(super) struct Queries {
     answers: Arc<Databases>,
+    /// Whoever knows the password.
+    caller: Identity,
     parser: Arc<NoopQueryParser>,
 }
 
@@ -55,10 +63,12 @@ pub(super) struct Queries {
 struct StoredPassword(Secret);
 
 impl Handlers {
-    pub(super) fn new(answers: Arc<Databases>, password: Secret) -> Self {
+    /// Those of a session of whoever knows this password, and has this role.
+    pub(super) fn new(answers: Arc<Databases>, password: Secret, role: Role) -> Self {
         Self {
             queries: Arc::new(Queries {
                 answers,
+                caller: Identity::operator(role, Login::Console),
                 parser: Arc::new(NoopQueryParser::new()),
             }),
             password: Arc::new(StoredPassword(password)),
@@ -107,6 +117,8 @@ impl Queries {
         format: impl Fn(usize) -> FieldFormat,
     ) -> PgWireResult<Response> {
         let command = parse(text)?;
+        let allowed = self.caller.require(command.act());
+        allowed.map_err(|error| user_error(FORBIDDEN, error.to_string()))?;
         let named = client.metadata().get(METADATA_DATABASE);
         let answer = self.answers.answer(named.map(String::as_str), &command);
         let rows = answer.await;

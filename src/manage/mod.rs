@@ -4,6 +4,7 @@
 //! Every operation works on the tables, whether a rowhook is running or not. A running one learns of it from the stream
 //! and from the trigger of `delivery`, and nothing here waits for that.
 
+pub mod act;
 pub mod attempts;
 pub mod backfill;
 pub mod deliveries;
@@ -13,10 +14,12 @@ pub mod forget;
 pub mod hook_input;
 pub mod hooks;
 pub mod idempotency;
+pub mod identity;
 pub mod lanes;
 mod page;
 pub mod ping;
 pub mod replay;
+pub mod scope;
 pub mod sealing;
 pub mod status;
 mod table;

@@ -9,38 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Admin, Error, Result};
+use super::{Admin, Error, Result, scope::Scopes};
 use crate::postgres::time::timestamp;
 
 /// The prefix of every token, so that scanners for leaked secrets recognize one.
 const PREFIX: &str = "rowhook_";
-
-/// What a token may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// To read.
-    Read,
-    /// To read and to change.
-    Write,
-}
-
-impl Scope {
-    /// The scope's name in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-        }
-    }
-
-    /// The scope of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Read, Self::Write]
-            .into_iter()
-            .find(|scope| scope.as_str() == name)
-    }
-}
 
 /// A token, without the token itself.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -51,8 +24,9 @@ pub struct Token {
     pub name: String,
     /// The owner whose hooks it gives access to.
     pub owner: String,
-    /// What it may be used for.
-    pub scope: Scope,
+    /// What it may be used for: `read`, `write`, or some of `test`, `deliveries` and `hooks` with spaces between them.
+    #[schema(value_type = String, example = "test deliveries")]
+    pub scope: Scopes,
     /// When it was issued.
     pub created_at: String,
     /// When it expires; null if it does not.
@@ -72,9 +46,12 @@ pub struct NewToken {
     /// A note.
     #[serde(default)]
     pub name: String,
-    /// What it may be used for; default: `write`.
-    #[serde(default = "write")]
-    pub scope: Scope,
+    /// What it may be used for: `read`, `write`, or some of `test`, `deliveries` and `hooks` with spaces between them;
+    /// each includes to read. Default: `write`.
+    #[serde(default = "Scopes::all")]
+    #[schema(value_type = Option<String>, example = "test deliveries",
+        pattern = "^(read|test|deliveries|hooks|write)( (read|test|deliveries|hooks|write))*$")]
+    pub scope: Scopes,
     /// How long it is valid, in seconds; without this, until it is revoked.
     pub expires_in: Option<u64>,
 }
@@ -90,8 +67,17 @@ pub struct IssuedToken {
     pub token: String,
 }
 
-fn write() -> Scope {
-    Scope::Write
+/// Whose a good token is.
+#[derive(Debug, Clone)]
+pub struct Bearer {
+    /// The token's number.
+    pub id: i64,
+    /// The note of whoever issued it.
+    pub name: String,
+    /// The owner whose hooks it gives access to.
+    pub owner: String,
+    /// What it may be used for.
+    pub scope: Scopes,
 }
 
 impl Token {
@@ -105,8 +91,7 @@ impl Token {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
             owner: row.try_get("owner")?,
-            scope: Scope::parse(&scope)
-                .with_context(|| format!("a token has the scope {scope:?}"))?,
+            scope: Scopes::parse(&scope).context("read a token")?,
             created_at: timestamp(row.try_get("created_at")?),
             expires_at: time("expires_at")?,
             revoked_at: time("revoked_at")?,
@@ -126,8 +111,7 @@ impl Admin {
                 "owner is empty; say whose token it is".into(),
             ));
         }
-        let random: [u8; 32] = rand::random();
-        let token = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+        let token = random_token();
         let expires_at = match new.expires_in {
             None => None,
             Some(seconds) => {
@@ -145,7 +129,7 @@ impl Admin {
                     &new.name,
                     &new.owner,
                     &hash(&token),
-                    &new.scope.as_str(),
+                    &new.scope.to_string(),
                     &expires_at,
                 ],
             )
@@ -183,13 +167,13 @@ impl Admin {
         Ok(Token::read(&row)?)
     }
 
-    /// The owner and the scope of a token; `None` if it is unknown, expired or revoked.
+    /// Whose a token is; `None` if it is unknown, expired or revoked, or of a scope that this version does not know.
     ///
     /// It is looked up by its hash, so the time that this takes reveals nothing about tokens that exist.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn authenticate(&self, token: &str) -> Result<Option<(String, Scope)>> {
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Bearer>> {
         if !token.starts_with(PREFIX) {
             return Ok(None);
         }
@@ -202,13 +186,34 @@ impl Admin {
             .await
             .context("look a token up")?;
         let Some(row) = row else { return Ok(None) };
-        let scope: String = row.try_get("scope").context("read a token")?;
-        let owner = row.try_get("owner").context("read a token")?;
-        Ok(Scope::parse(&scope).map(|scope| (owner, scope)))
+        let read = || -> std::result::Result<_, tokio_postgres::Error> {
+            let scope: String = row.try_get("scope")?;
+            let owner = (
+                row.try_get("id")?,
+                row.try_get("name")?,
+                row.try_get("owner")?,
+            );
+            Ok((scope, owner))
+        };
+        let (scope, (id, name, owner)) = read().context("read a token")?;
+        let scope = Scopes::parse(&scope).ok();
+        Ok(scope.map(|scope| Bearer {
+            id,
+            name,
+            owner,
+            scope,
+        }))
     }
 }
 
-fn hash(token: &str) -> Vec<u8> {
+/// A token that nobody has.
+pub fn random_token() -> String {
+    let random: [u8; 32] = rand::random();
+    format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+}
+
+/// What is stored of a token.
+pub fn hash(token: &str) -> Vec<u8> {
     Sha256::digest(token).to_vec()
 }
 

@@ -1,13 +1,14 @@
 //! Who makes a request, and whether they may. Every request to the API passes here first.
 //!
-//! A token is the operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
-//! their hashes, so the time of a comparison says nothing about a token.
+//! A token is an operator's, one that rowhook made for an owner, or a JWT of the application. Tokens are compared by
+//! their hashes, so the time of a comparison says nothing about a token. What each request needs stands in the table of
+//! [`acts`], and is asked of the caller before anything is done.
 
 use std::sync::Arc;
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -17,49 +18,21 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{
-    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, state::AppState,
-    visitor::Visitor,
+    acts, generation::Generation, idempotency, pool::PooledAdmin, problem::Problem,
+    sessions::Credential, state::AppState, visitor::Visitor,
 };
 use crate::{
     listen::Guest,
     manage::{
         Actor,
-        tokens::{self, Scope},
+        identity::{Identity, Login, caller_of},
+        scope::Scopes,
+        tokens,
     },
 };
 
 /// Who borrows sessions for tokens that are not known yet.
 const STRANGERS: &str = "strangers";
-
-/// Whose token a request carries, and what the token allows.
-#[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub(super) actor: Actor,
-    pub(super) scope: Scope,
-}
-
-impl Identity {
-    /// A name that no other caller has.
-    pub(super) fn name(&self) -> String {
-        match &self.actor {
-            Actor::Operator => "operator".to_owned(),
-            Actor::Owner(owner) => owner_name(owner),
-        }
-    }
-
-    pub(super) fn may_write(&self) -> bool {
-        self.scope == Scope::Write
-    }
-}
-
-fn owner_name(owner: &str) -> String {
-    format!("owner {owner}")
-}
-
-/// Refuses what a token of read scope must not do.
-pub(super) fn read_only() -> Problem {
-    Problem::forbidden("this token may look, and change nothing")
-}
 
 /// Whoever made an authenticated request, with the generation that answers it.
 #[derive(Clone)]
@@ -70,20 +43,12 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn actor(&self) -> &Actor {
-        &self.identity.actor
+        self.identity.actor()
     }
 
     /// Borrows a connection to the database.
     pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
-        self.generation.admin(&self.identity.name()).await
-    }
-
-    /// Refuses everyone but the operator.
-    pub(super) fn require_operator(&self) -> Result<(), Problem> {
-        match self.actor() {
-            Actor::Operator => Ok(()),
-            Actor::Owner(_) => Err(Problem::forbidden("only the operator may do this")),
-        }
+        self.generation.admin(&self.identity.caller()).await
     }
 }
 
@@ -126,13 +91,13 @@ async fn authorize(
     if let Some(guest) = request.extensions().get::<Guest>() {
         guest.recognize();
     }
-    let name = identity.name();
+    let name = identity.caller();
     let taken = generation.limits.take(&name, Instant::now());
     taken.map_err(Problem::too_many_requests)?;
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or("", MatchedPath::as_str);
+    identity.require(acts::of_api(request.method(), route))?;
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
-    if changes && !identity.may_write() {
-        return Err(read_only());
-    }
     let (mut parts, body) = request.into_parts();
     let body = match changes {
         true => read_body(body, generation.server.max_request).await?,
@@ -178,27 +143,19 @@ pub(super) async fn identify(
     token: &str,
 ) -> Result<Option<Identity>, Problem> {
     let hash: [u8; 32] = Sha256::digest(token).into();
-    if let Some(operator) = &generation.operator_token
-        && bool::from(operator.ct_eq(&hash))
-    {
-        return Ok(Some(Identity {
-            actor: Actor::Operator,
-            scope: Scope::Write,
-        }));
+    if let Some(operator) = operator(generation, &hash) {
+        return Ok(Some(operator));
     }
     if let Some(jwt) = &generation.jwt
         && token.matches('.').count() == 2
         && let Some(owner) = jwt.owner(token)
     {
-        return Ok(Some(Identity {
-            actor: Actor::Owner(owner),
-            scope: Scope::Write,
-        }));
+        return Ok(Some(Identity::owner(owner, Scopes::all(), Login::Jwt)));
     }
     let known = generation.known_tokens.owner(&hash);
     let is_known = known.is_some();
     let caller = match known {
-        Some(owner) => owner_name(&owner),
+        Some(owner) => caller_of(&owner),
         None => {
             count_guess(generation, visitor)?;
             STRANGERS.to_owned()
@@ -212,21 +169,53 @@ pub(super) async fn identify(
         admin.authenticate(token).await?
     };
     match &found {
-        Some((owner, _)) if !is_known => {
+        Some(bearer) if !is_known => {
             generation.guesses.give_back(&visitor.name());
-            generation.known_tokens.remember(hash, owner);
+            generation.known_tokens.remember(hash, &bearer.owner);
         }
         Some(_) => {}
         None => generation.known_tokens.forget(&hash),
     }
-    Ok(found.map(|(owner, scope)| Identity {
-        actor: Actor::Owner(owner),
-        scope,
+    Ok(found.map(|bearer| {
+        let login = Login::OwnerToken {
+            id: bearer.id,
+            name: bearer.name,
+        };
+        Identity::owner(bearer.owner, bearer.scope, login)
     }))
 }
 
+/// The operator whose token has this hash. All are compared, so that the time says nothing of which.
+fn operator(generation: &Generation, hash: &[u8; 32]) -> Option<Identity> {
+    let mut found = None;
+    for operator in &generation.operators {
+        if bool::from(operator.token.ct_eq(hash)) {
+            found = Some(operator);
+        }
+    }
+    found.map(|operator| Identity::operator(operator.role, operator.login.clone()))
+}
+
+/// Finds out whether what a session was opened with is still good.
+///
+/// # Errors
+/// As [`identify`].
+pub(super) async fn identify_again(
+    generation: &Generation,
+    visitor: Visitor,
+    credential: &Credential,
+) -> Result<Option<Identity>, Problem> {
+    match credential {
+        Credential::Token(token) => identify(generation, visitor, token).await,
+        Credential::Person(person) => {
+            let oidc = generation.server.oidc.as_ref();
+            Ok(oidc.and_then(|oidc| person.identity(oidc)))
+        }
+    }
+}
+
 /// Counts a request without a token that is known to be good.
-fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+pub(super) fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
     let taken = generation.guesses.take(&visitor.name(), Instant::now());
     taken.map_err(Problem::too_many_requests)
 }

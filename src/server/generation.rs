@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Mutex, Notify, watch},
     time::{Instant, timeout},
@@ -12,14 +11,15 @@ use tokio::{
 use super::{
     jwt::Verifier,
     known_tokens::KnownTokens,
+    oidc::Provider,
     pool::{AdminPool, PooledAdmin},
     problem::Problem,
     rate_limit::RateLimits,
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Role, admins::hash},
     journal::Journal,
-    manage::{Actor, Admin, Error, ping},
+    manage::{Actor, Admin, Error, identity::Login, ping},
     meters::Meters,
     preview::catalogue::Described,
     run::health::Health,
@@ -44,13 +44,38 @@ pub struct Handles {
     pub paused: watch::Sender<bool>,
 }
 
+/// An operator with a token.
+pub(super) struct Operator {
+    /// The SHA-256 of the token. Hashes compare in the same time whatever the token's length.
+    pub(super) token: [u8; 32],
+    pub(super) role: Role,
+    pub(super) login: Login,
+}
+
+/// Those whose tokens stand in hooks.toml.
+fn operators(server: &config::Server) -> Vec<Operator> {
+    let first = server.admin_token.as_ref().map(|token| Operator {
+        token: hash(token),
+        role: Role::All,
+        login: Login::AdminToken,
+    });
+    let named = server.admins.iter().map(|admin| Operator {
+        token: admin.token,
+        role: admin.role,
+        login: Login::NamedAdmin(admin.name.clone()),
+    });
+    first.into_iter().chain(named).collect()
+}
+
 /// A configuration with everything that is derived from it.
 pub(super) struct Generation {
     pub(super) config: Arc<Config>,
     pub(super) server: config::Server,
-    /// The SHA-256 of the operator's token. Hashes compare in the same time whatever the token's length.
-    pub(super) operator_token: Option<[u8; 32]>,
+    /// Those whose tokens stand in hooks.toml.
+    pub(super) operators: Vec<Operator>,
     pub(super) jwt: Option<Verifier>,
+    /// Where operators log in to the page.
+    pub(super) provider: Option<Provider>,
     /// What callers may ask for.
     pub(super) limits: RateLimits,
     /// What strangers may guess, by where they come from.
@@ -77,11 +102,12 @@ impl Generation {
         handles: &Handles,
         sender: &Sender,
     ) -> Result<Self> {
+        let provider = server.oidc.as_ref().map(Provider::new).transpose();
         let jwt = server.jwt.as_ref().map(Verifier::new).transpose();
-        let token = server.admin_token.as_ref();
         Ok(Self {
             config: Arc::clone(config),
-            operator_token: token.map(|token| Sha256::digest(token.expose()).into()),
+            operators: operators(server),
+            provider: provider.context("[server.oidc]")?,
             jwt: jwt.context("[server.jwt]")?,
             limits: RateLimits::per_minute(server.requests_per_minute),
             guesses: RateLimits::per_minute(server.requests_per_minute),

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Header, Validation, decode, decode_header,
-    jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse},
+    jwk::{Jwk, KeyOperations, PublicKeyUse},
 };
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub(super) struct Verifier {
 }
 
 /// The keys that a signature may be made with.
-enum Keys {
+pub(super) enum Keys {
     One(Box<DecodingKey>),
     Set(Vec<(Jwk, DecodingKey)>),
 }
@@ -102,27 +102,30 @@ impl Keys {
             JwtKeys::Jwks(path) => {
                 let text =
                     fs::read(path).with_context(|| format!("read jwks_file {}", path.display()))?;
-                let set: JwkSet = serde_json::from_slice(&text)
-                    .with_context(|| format!("jwks_file {} is no key set", path.display()))?;
-                let signing = set.keys.into_iter().filter(is_for_signatures);
-                let keys = signing.filter_map(|jwk| {
-                    let key = DecodingKey::from_jwk(&jwk).ok()?;
-                    Some((jwk, key))
-                });
-                let keys: Vec<_> = keys.collect();
-                ensure!(
-                    !keys.is_empty(),
-                    "jwks_file {} holds no key that can be used",
-                    path.display()
-                );
-                Ok(Self::Set(keys))
+                Self::of_set(&text).with_context(|| {
+                    format!("jwks_file {} holds no key that can be used", path.display())
+                })
             }
         }
     }
 
+    /// The keys of a key set; `None` if it is none, or holds none that can be used. A key of a kind that is not known
+    /// is left out.
+    pub(super) fn of_set(text: &[u8]) -> Option<Self> {
+        let set: Value = serde_json::from_slice(text).ok()?;
+        let listed = set.get("keys")?.as_array()?.iter();
+        let jwks = listed.filter_map(|jwk| serde_json::from_value(jwk.clone()).ok());
+        let keys = jwks.filter(is_for_signatures).filter_map(|jwk: Jwk| {
+            let key = DecodingKey::from_jwk(&jwk).ok()?;
+            Some((jwk, key))
+        });
+        let keys: Vec<_> = keys.collect();
+        (!keys.is_empty()).then_some(Self::Set(keys))
+    }
+
     /// The key that a token with this header has to be signed with. In a set, it is the key with the header's `kid`;
     /// the `kid` may be left out only if there is a single key.
-    fn find(&self, header: &Header) -> Option<&DecodingKey> {
+    pub(super) fn find(&self, header: &Header) -> Option<&DecodingKey> {
         let keys = match self {
             Self::One(key) => return Some(key),
             Self::Set(keys) => keys,
@@ -144,7 +147,7 @@ impl Keys {
 
 /// Whether nothing in the header of a token is critical and not understood. Extensions are none of ours, and RFC 7515
 /// has a token refused that names one in `crit`.
-fn is_understood(token: &str) -> bool {
+pub(super) fn is_understood(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).ok();
     let header = header.and_then(|json| serde_json::from_slice::<Map<String, Value>>(&json).ok());

@@ -35,7 +35,7 @@ impl LoginLinks {
         let mut links = lock(&self.0);
         links.retain(|_, link| link.is_good(now));
         links.insert(hash(&key), link);
-        format!("/login/{key}")
+        format!("/login/link/{key}")
     }
 
     /// The token of the link with this key, which cannot be used any more. `None` if it was used, is too old, or never
@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_is_good_once_and_for_ten_minutes() {
         let links = LoginLinks::default();
-        let key = |path: String| path.strip_prefix("/login/").unwrap().to_owned();
+        let key = |path: String| path.strip_prefix("/login/link/").unwrap().to_owned();
         let (first, second) = (key(links.make("secret")), key(links.make("secret")));
         assert_eq!(links.take("another"), None);
         assert_eq!(links.take(&first), Some("secret".to_owned()));

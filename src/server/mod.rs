@@ -3,8 +3,10 @@
 //! It runs beside the stream and neither waits for it nor holds it up. Everything it changes, it changes in the tables.
 
 mod access;
+mod acts;
 pub mod api;
 mod backfills;
+mod cookies;
 mod cors;
 mod generation;
 mod health;
@@ -14,6 +16,7 @@ mod keys;
 mod known_tokens;
 mod login_links;
 mod metrics;
+mod oidc;
 mod page;
 mod panics;
 mod pool;

@@ -1,8 +1,7 @@
 //! The sessions of the page, and the cookie that they are known by.
 //!
-//! A session holds the token that opened it, and that token is checked again with each request: a token that is revoked
-//! ends its sessions. Over TLS the names of cookies begin with `__Host-`, so that no other host of the same domain can
-//! set them.
+//! A session holds what opened it, a token or a login at the provider, and that is checked again with each request: a
+//! token that is revoked ends its sessions. It ends after some time without a request, and after some time in any case.
 
 use std::{
     collections::HashMap,
@@ -10,21 +9,22 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use cookie::{Cookie, SameSite};
+use axum::http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::lock::lock;
+use super::{
+    cookies::{self, SameSite, random},
+    oidc::Person,
+};
+use crate::{config, lock::lock};
 
 const COOKIE: &str = "rowhook_session";
 /// The cookie that the form of the login page belongs to.
 const LOGIN_COOKIE: &str = "rowhook_login";
 /// How long that form can be used.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// A session ends after this time without a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(8 * 60 * 60);
 /// The most sessions of one caller, and of all. Opening one more ends the one that was used longest ago: among those of
 /// the same caller, and then among those of the caller who has most.
 const SESSIONS_OF_ONE: usize = 50;
@@ -32,89 +32,151 @@ const MAX_SESSIONS: usize = 10_000;
 
 /// All open sessions, by their keys.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, Session>>);
+pub(super) struct Sessions(Mutex<HashMap<String, Open>>);
+
+/// What opens a session.
+#[derive(Clone)]
+pub(super) enum Credential {
+    Token(String),
+    Person(Person),
+}
+
+/// How long sessions last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifetime {
+    /// How long one lasts that is not used.
+    idle: Duration,
+    /// How long one lasts at most.
+    most: Duration,
+}
 
 /// An open session.
 #[derive(Clone)]
 pub(super) struct Session {
-    /// The token that it was opened with.
-    pub(super) token: String,
+    /// What it was opened with.
+    pub(super) credential: Credential,
     /// The token that its forms carry, which other sites cannot know.
     pub(super) csrf: String,
+    /// Cancelled when the session ends.
+    pub(super) ended: CancellationToken,
     /// Whose it is.
     caller: String,
+    opened_at: Instant,
     used_at: Instant,
+    /// When what opened it ends.
+    ends_at: Option<Instant>,
+}
+
+/// A session with what tells everyone of its end when it is dropped.
+struct Open {
+    session: Session,
+    _end: DropGuard,
+}
+
+impl Lifetime {
+    pub(super) fn of(server: &config::Server) -> Self {
+        Self {
+            idle: server.session_idle,
+            most: server.session_max,
+        }
+    }
+}
+
+impl Session {
+    fn is_over(&self, lifetime: Lifetime, now: Instant) -> bool {
+        now - self.used_at >= lifetime.idle
+            || now - self.opened_at >= lifetime.most
+            || self.ends_at.is_some_and(|end| now >= end)
+    }
 }
 
 impl Sessions {
-    /// Opens a session of `caller`, and returns the `Set-Cookie` header for it.
-    pub(super) fn open(&self, caller: &str, token: &str, over_tls: bool) -> HeaderValue {
+    /// Opens a session of `caller`, and returns the `Set-Cookie` header for it. What opens it is good for `life`, if
+    /// that is bounded.
+    pub(super) fn open(
+        &self,
+        caller: &str,
+        credential: Credential,
+        life: Option<Duration>,
+        lifetime: Lifetime,
+        over_tls: bool,
+    ) -> HeaderValue {
         let key = random();
         let mut sessions = self.lock();
         let now = Instant::now();
-        sessions.retain(|_, session| now - session.used_at < IDLE_TIMEOUT);
+        sessions.retain(|_, open| !open.session.is_over(lifetime, now));
         let count = |caller: &str| {
-            let theirs = sessions.values().filter(|session| session.caller == caller);
-            theirs.count()
+            let all = sessions.values();
+            all.filter(|open| open.session.caller == caller).count()
         };
         if count(caller) >= SESSIONS_OF_ONE {
             end_oldest(&mut sessions, caller);
         } else if sessions.len() >= MAX_SESSIONS {
             let mut counts: HashMap<&str, usize> = HashMap::new();
-            for session in sessions.values() {
-                *counts.entry(&session.caller).or_default() += 1;
+            for open in sessions.values() {
+                *counts.entry(&open.session.caller).or_default() += 1;
             }
             let most = counts.into_iter().max_by_key(|(_, count)| *count);
             if let Some(most) = most.map(|(caller, _)| caller.to_owned()) {
                 end_oldest(&mut sessions, &most);
             }
         }
-        let session = Session {
-            token: token.to_owned(),
-            csrf: random(),
-            caller: caller.to_owned(),
-            used_at: now,
+        let ended = CancellationToken::new();
+        let open = Open {
+            _end: ended.clone().drop_guard(),
+            session: Session {
+                credential,
+                csrf: random(),
+                ended,
+                caller: caller.to_owned(),
+                opened_at: now,
+                used_at: now,
+                ends_at: life.map(|life| now + life),
+            },
         };
-        sessions.insert(key.clone(), session);
-        set_cookie(COOKIE, &key, IDLE_TIMEOUT, over_tls)
+        sessions.insert(key.clone(), open);
+        let most = life.map_or(lifetime.most, |life| life.min(lifetime.most));
+        cookies::set(COOKIE, &key, most, SameSite::Strict, over_tls)
     }
 
-    /// Whether the session of this key is open. It does not count as used.
-    pub(super) fn is_open(&self, key: &str) -> bool {
-        self.lock().contains_key(key)
-    }
-
-    /// Ends a session.
+    /// Ends a session, for everyone who has it.
     pub(super) fn close(&self, key: &str) {
         self.lock().remove(key);
     }
 
     /// The session of this key, if it is open. It counts as used now.
-    pub(super) fn find(&self, key: &str) -> Option<Session> {
+    pub(super) fn find(&self, key: &str, lifetime: Lifetime) -> Option<Session> {
+        self.look_up(key, lifetime, true)
+    }
+
+    /// The session of this key, if it is open. It does not count as used.
+    pub(super) fn watch(&self, key: &str, lifetime: Lifetime) -> Option<Session> {
+        self.look_up(key, lifetime, false)
+    }
+
+    fn look_up(&self, key: &str, lifetime: Lifetime, is_use: bool) -> Option<Session> {
         let mut sessions = self.lock();
-        let session = sessions.get_mut(key)?;
+        let Open { session, .. } = sessions.get_mut(key)?;
         let now = Instant::now();
-        if now - session.used_at >= IDLE_TIMEOUT {
+        if session.is_over(lifetime, now) {
             sessions.remove(key);
             return None;
         }
-        session.used_at = now;
+        if is_use {
+            session.used_at = now;
+        }
         Some(session.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         lock(&self.0)
     }
 }
 
-fn random() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-fn end_oldest(sessions: &mut HashMap<String, Session>, caller: &str) {
+fn end_oldest(sessions: &mut HashMap<String, Open>, caller: &str) {
     let theirs = sessions.iter();
-    let theirs = theirs.filter(|(_, session)| session.caller == caller);
-    let oldest = theirs.min_by_key(|(_, session)| session.used_at);
+    let theirs = theirs.filter(|(_, open)| open.session.caller == caller);
+    let oldest = theirs.min_by_key(|(_, open)| open.session.used_at);
     if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
         sessions.remove(&oldest);
     }
@@ -122,105 +184,110 @@ fn end_oldest(sessions: &mut HashMap<String, Session>, caller: &str) {
 
 /// The session key in the cookies of a request.
 pub(super) fn key_of(headers: &HeaderMap, over_tls: bool) -> Option<String> {
-    value_of(headers, COOKIE, over_tls)
+    cookies::value_of(headers, COOKIE, over_tls)
 }
 
 /// The word that a new form of the login page carries, and the `Set-Cookie` header that makes it good for this browser
 /// alone. Otherwise another site could log somebody in as somebody else.
 pub(super) fn login_word(over_tls: bool) -> (String, HeaderValue) {
     let word = random();
-    let cookie = set_cookie(LOGIN_COOKIE, &word, LOGIN_TIMEOUT, over_tls);
+    let cookie = cookies::set(
+        LOGIN_COOKIE,
+        &word,
+        LOGIN_TIMEOUT,
+        SameSite::Strict,
+        over_tls,
+    );
     (word, cookie)
 }
 
 /// Whether the form of the login page with this word was made for the browser that sends it.
 pub(super) fn is_login_word(headers: &HeaderMap, word: &str, over_tls: bool) -> bool {
-    value_of(headers, LOGIN_COOKIE, over_tls)
+    cookies::value_of(headers, LOGIN_COOKIE, over_tls)
         .is_some_and(|known| bool::from(known.as_bytes().ct_eq(word.as_bytes())))
-}
-
-fn value_of(headers: &HeaderMap, name: &str, over_tls: bool) -> Option<String> {
-    let name = name_of(name, over_tls);
-    let cookies = headers.get_all(header::COOKIE).iter();
-    cookies
-        .filter_map(|cookies| cookies.to_str().ok())
-        .flat_map(Cookie::split_parse)
-        .filter_map(Result::ok)
-        .find_map(|cookie| (cookie.name() == name).then(|| cookie.value().to_owned()))
 }
 
 /// The `Set-Cookie` header that makes a browser forget its session.
 pub(super) fn clear_cookie(over_tls: bool) -> HeaderValue {
-    set_cookie(COOKIE, "", Duration::ZERO, over_tls)
-}
-
-/// Scripts cannot read the cookie, and a request that another site makes does not carry it.
-fn set_cookie(name: &str, value: &str, max_age: Duration, over_tls: bool) -> HeaderValue {
-    let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
-    let cookie = Cookie::build((name_of(name, over_tls), value))
-        .path("/")
-        .http_only(true)
-        .secure(over_tls)
-        .same_site(SameSite::Strict)
-        .max_age(cookie::time::Duration::seconds(seconds));
-    HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn name_of(name: &str, over_tls: bool) -> String {
-    match over_tls {
-        true => format!("__Host-{name}"),
-        false => name.to_owned(),
-    }
+    cookies::clear(COOKIE, SameSite::Strict, over_tls)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+    use tokio::time::advance;
+
     use super::*;
 
-    #[test]
-    fn a_session_is_known_by_its_cookie_until_it_is_closed() {
-        let sessions = Sessions::default();
-        let set = sessions.open("owner 7", "secret", false);
-        let set = set.to_str().unwrap();
-        let (pair, attributes) = set.split_once("; ").unwrap();
-        assert_eq!(
-            attributes,
-            "HttpOnly; SameSite=Strict; Path=/; Max-Age=28800"
-        );
+    const LIFETIME: Lifetime = Lifetime {
+        idle: Duration::from_secs(60),
+        most: Duration::from_secs(100),
+    };
+
+    fn token(token: &str) -> Credential {
+        Credential::Token(token.to_owned())
+    }
+
+    fn key(set: &HeaderValue) -> String {
         let mut headers = HeaderMap::new();
-        let sent = format!("other=1; {pair}");
-        headers.insert(header::COOKIE, sent.parse().unwrap());
-        let key = key_of(&headers, false).unwrap();
-        assert_eq!(sessions.find(&key).unwrap().token, "secret");
+        let pair = set.to_str().unwrap().split(';').next().unwrap();
+        headers.insert(header::COOKIE, format!("other=1; {pair}").parse().unwrap());
+        key_of(&headers, false).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_session_is_known_by_its_cookie_until_it_is_closed() {
+        let sessions = Sessions::default();
+        let set = sessions.open("owner 7", token("secret"), None, LIFETIME, false);
+        let (_, attributes) = set.to_str().unwrap().split_once("; ").unwrap();
+        assert_eq!(attributes, "HttpOnly; SameSite=Strict; Path=/; Max-Age=100");
+        let key = key(&set);
+        let session = sessions.find(&key, LIFETIME).unwrap();
+        assert!(matches!(&session.credential, Credential::Token(token) if token == "secret"));
+        assert!(!session.ended.is_cancelled());
         sessions.close(&key);
-        assert!(sessions.find(&key).is_none());
+        assert!(session.ended.is_cancelled(), "whoever has it learns of it");
+        assert!(sessions.find(&key, LIFETIME).is_none());
         assert_eq!(
             clear_cookie(false),
             "rowhook_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"
         );
     }
 
-    #[test]
-    fn over_tls_a_cookie_is_of_this_host_alone_and_no_other_counts() {
+    #[tokio::test(start_paused = true)]
+    async fn a_session_ends_when_it_is_not_used_and_after_its_time_in_any_case() {
         let sessions = Sessions::default();
-        let set = sessions.open("owner 7", "secret", true);
-        let set = set.to_str().unwrap();
-        assert!(set.starts_with("__Host-rowhook_session="), "{set}");
-        assert!(set.contains("; Secure; Path=/;"), "{set}");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "rowhook_session=planted".parse().unwrap());
-        assert_eq!(key_of(&headers, true), None);
+        let open = |life: Option<u64>| {
+            let life = life.map(Duration::from_secs);
+            key(&sessions.open("owner 7", token("secret"), life, LIFETIME, false))
+        };
+        let (used, watched, bounded) = (open(None), open(None), open(Some(70)));
+        let second = Duration::from_secs(1);
+        let is_open = |key: &str, is_use| sessions.look_up(key, LIFETIME, is_use).is_some();
+        advance(59 * second).await;
+        assert!(is_open(&used, true) && is_open(&watched, false) && is_open(&bounded, true));
+        advance(second).await;
+        assert!(!is_open(&watched, false), "to watch is not to use");
+        advance(10 * second).await;
+        assert!(is_open(&used, true) && !is_open(&bounded, true));
+        advance(29 * second).await;
+        assert!(is_open(&used, true));
+        advance(second).await;
+        assert!(!is_open(&used, true));
     }
 
-    #[test]
-    fn whoever_logs_in_again_and_again_ends_only_their_own_sessions() {
+    #[tokio::test]
+    async fn whoever_logs_in_again_and_again_ends_only_their_own_sessions() {
         let sessions = Sessions::default();
-        sessions.open("operator", "admin", false);
+        sessions.open("operator", token("admin"), None, LIFETIME, false);
         for _ in 0..2000 {
-            sessions.open("owner 7", "secret", false);
+            sessions.open("owner 7", token("secret"), None, LIFETIME, false);
         }
         let open = sessions.lock();
-        let of = |caller: &str| open.values().filter(|one| one.caller == caller).count();
+        let of = |caller: &str| {
+            let all = open.values();
+            all.filter(|one| one.session.caller == caller).count()
+        };
         assert_eq!((of("operator"), of("owner 7")), (1, SESSIONS_OF_ONE));
     }
 

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 33] = [
+pub const MIGRATIONS: [Migration; 34] = [
     Migration {
         version: 1,
         name: "migration",
@@ -180,6 +180,11 @@ pub const MIGRATIONS: [Migration; 33] = [
         version: 38,
         name: "forgotten",
         sql: include_str!("../../sql/0038_forgotten.sql"),
+    },
+    Migration {
+        version: 40,
+        name: "token_scopes",
+        sql: include_str!("../../sql/0040_token_scopes.sql"),
     },
 ];
 

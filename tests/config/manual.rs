@@ -102,6 +102,20 @@ fn every_default_in_the_manual_is_the_default() {
     let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\ntracing.endpoint = \"http://127.0.0.1:4318\"";
     assert_eq!(parse(least).unwrap().tracing, Some(tracing));
     assert_eq!(config.delivery.order, Order::Row);
+    let (server, oidc) = {
+        let server = config.server.unwrap();
+        let oidc = server.oidc.clone().unwrap();
+        (server, oidc)
+    };
+    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\nserver.listen = \"127.0.0.1:1\"\n[server.oidc]\nissuer = \"https://login.example\"\nclient_id = \"rowhook\"\nroles = { \"platform\" = \"all\", \"on-call\" = \"support\" }\n[console]\nlisten = \"127.0.0.1:1\"\npassword = \"12345678\"";
+    let least = parse(least).unwrap();
+    assert_eq!(least.console.unwrap().role, config.console.unwrap().role);
+    let least = least.server.unwrap();
+    assert_eq!(
+        (least.session_idle, least.session_max),
+        (server.session_idle, server.session_max)
+    );
+    assert_eq!(format!("{:?}", least.oidc.unwrap()), format!("{oidc:?}"));
     assert_eq!(config.delivery.signature, SignatureScheme::Standard);
 }
 
@@ -115,8 +129,9 @@ fn the_manual_has_every_key() {
             let name = line.trim_start_matches('[');
             let whole = name.split(']').next().unwrap();
             section = match whole {
-                "server.jwt" => {
-                    found.push(("server", "jwt"));
+                "server.jwt" | "server.admins" | "server.oidc" => {
+                    let (outer, inner) = whole.split_once('.').unwrap();
+                    found.push((outer, inner));
                     whole
                 }
                 _ => whole.split('.').next().unwrap(),

@@ -83,6 +83,12 @@ impl Browser {
         }
     }
 
+    /// Forgets the cookies of all servers of this host, whatever their ports.
+    pub async fn forget_cookies(&self) {
+        self.devtools("Network.clearBrowserCookies", json!({}))
+            .await;
+    }
+
     pub async fn open(&self, url: &str) {
         self.ask(Method::POST, "/url", json!({ "url": url })).await;
     }

@@ -26,15 +26,15 @@ async fn the_page_of_the_demo_opens_by_a_link_that_works_once_and_has_something_
     let mut demo = Rowhook::start_in(&folder, &["demo"]);
     let out = demo
         .until_out("the link is printed", |out| {
-            out.contains("/login/") && out.contains("the first webhook")
+            out.contains("/login/link/") && out.contains("the first webhook")
         })
         .await;
     let link = out
         .lines()
         .map(str::trim)
-        .find(|line| line.contains("/login/"))
+        .find(|line| line.contains("/login/link/"))
         .unwrap();
-    let (address, _) = link.split_once("/login/").unwrap();
+    let (address, _) = link.split_once("/login/link/").unwrap();
 
     let browser = Browser::start().await;
     browser.open(link).await;

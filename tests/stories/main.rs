@@ -25,6 +25,7 @@ mod demo;
 mod dialects;
 mod disabling;
 mod django;
+mod doors;
 mod endpoints;
 mod expressions;
 mod failover;

@@ -10,7 +10,6 @@ pub(super) async fn owner(
     caller: Caller,
     Json(forget): Json<Forget>,
 ) -> Result<Json<Forgotten>, Problem> {
-    caller.require_operator()?;
     let admin = caller.admin().await?;
     Ok(Json(admin.forget_owner(&forget.owner).await?))
 }

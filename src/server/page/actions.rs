@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{template::of, user::User};
 use crate::{
-    manage::{hook_input::NewHook, replay::Range},
+    manage::{act::Act, hook_input::NewHook, replay::Range},
     server::{problem::Problem, request::Path},
 };
 
@@ -20,7 +20,7 @@ use crate::{
 const REPLAY_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How an action answers: with a page, or with a redirect to one.
-enum Outcome {
+pub(super) enum Outcome {
     Page(&'static str, Value),
     /// The path below the root of the database.
     Redirect(String),
@@ -34,9 +34,9 @@ impl Outcome {
     }
 }
 
-fn respond(user: &User, outcome: Result<Outcome, Problem>) -> Response {
+pub(super) fn respond(user: &User, here: &str, outcome: Result<Outcome, Problem>) -> Response {
     match outcome {
-        Ok(Outcome::Page(name, values)) => user.page(name, "hooks", values),
+        Ok(Outcome::Page(name, values)) => user.page(name, here, values),
         Ok(Outcome::Redirect(path)) => {
             let root = user.caller.generation.root();
             Redirect::to(&format!("{root}{path}")).into_response()
@@ -62,11 +62,11 @@ pub(super) struct NewHookForm {
 /// `POST /hooks`: adds a hook, and shows its secret this once.
 pub(super) async fn add(user: User, Form(form): Form<NewHookForm>) -> Response {
     let outcome = add_hook(&user, form).await;
-    respond(&user, outcome)
+    respond(&user, "hooks", outcome)
 }
 
 async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
-    user.check_change(&form.csrf)?;
+    user.check(&form.csrf, Act::ChangeHooks)?;
     let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let generation = &user.caller.generation;
     generation.verify_target(form.target.trim()).await?;
@@ -99,11 +99,16 @@ pub(super) async fn hook(
     Form(form): Form<ButtonForm>,
 ) -> Response {
     let outcome = act_on_hook(&user, &id, &action, &form.csrf).await;
-    respond(&user, outcome)
+    respond(&user, "hooks", outcome)
 }
 
 async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<Outcome, Problem> {
-    user.check_change(csrf)?;
+    let act = match action {
+        "test" => Act::TestHook,
+        "retry-dead" | "replay" => Act::SendAgain,
+        _ => Act::ChangeHooks,
+    };
+    user.check(csrf, act)?;
     let actor = user.actor();
     let mut admin = user.admin().await?;
     let range = |since: Option<SystemTime>| Range {
@@ -150,11 +155,11 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
 /// `POST /deliveries/{id}/retry`: has a delivery sent at once.
 pub(super) async fn retry(user: User, Path(id): Path, Form(form): Form<ButtonForm>) -> Response {
     let outcome = async {
-        user.check_change(&form.csrf)?;
+        user.check(&form.csrf, Act::SendAgain)?;
         let mut admin = user.admin().await?;
         admin.retry(user.actor(), &id).await?;
         Ok(Outcome::to("deliveries", &id))
     };
     let outcome = outcome.await;
-    respond(&user, outcome)
+    respond(&user, "hooks", outcome)
 }

@@ -7,10 +7,17 @@ use axum::{
 use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::{actions::ButtonForm, template::of, user::User};
+use super::{
+    actions::ButtonForm,
+    template::of,
+    user::{User, Watcher},
+};
 use crate::{
     config::{Action, EventSource},
-    manage::backfill::{Backfill, NewBackfill},
+    manage::{
+        act::Act,
+        backfill::{Backfill, NewBackfill},
+    },
     server::{
         backfills,
         problem::Problem,
@@ -38,7 +45,7 @@ pub(super) async fn list(user: User, Query(wanted): Query<Wanted>) -> Response {
 }
 
 /// `GET /backfills/table`: the table alone, which the script loads again while something runs.
-pub(super) async fn table(user: User) -> Response {
+pub(super) async fn table(Watcher(user): Watcher) -> Response {
     match found(&user).await {
         Ok(values) => user.page("backfills_table.html", "backfills", values),
         Err(problem) => user.problem(&problem),
@@ -46,7 +53,7 @@ pub(super) async fn table(user: User) -> Response {
 }
 
 async fn found(user: &User) -> Result<Value, Problem> {
-    user.caller.require_operator()?;
+    user.caller.identity.require(Act::SeeBackfills)?;
     let backfills = user.admin().await?.backfills().await?;
     let running = backfills.iter().any(Backfill::is_running);
     Ok(context! { backfills => of(&backfills), running })
@@ -75,8 +82,7 @@ pub(super) struct NewForm {
 /// `POST /backfills`: starts one.
 pub(super) async fn start(user: User, Form(form): Form<NewForm>) -> Response {
     let started = async {
-        user.check_change(&form.csrf)?;
-        user.caller.require_operator()?;
+        user.check(&form.csrf, Act::Backfill)?;
         let condition = form.r#where.trim();
         let new = NewBackfill {
             event: form.event,
@@ -99,8 +105,7 @@ pub(super) async fn act(
     Form(form): Form<ButtonForm>,
 ) -> Response {
     let acted = async {
-        user.check_change(&form.csrf)?;
-        user.caller.require_operator()?;
+        user.check(&form.csrf, Act::Backfill)?;
         let admin = user.admin().await?;
         match action.as_str() {
             "cancel" => drop(admin.cancel_backfill(id).await?),

@@ -58,6 +58,8 @@ if (attempts && glance && window.EventSource) {
   const stream = new EventSource(root + "/live");
   stream.addEventListener("open", () => { live.textContent = "live"; });
   stream.addEventListener("error", () => { live.textContent = "not live just now"; });
+  // Whoever is logged out, in this window or in another, is sent to the login page.
+  stream.addEventListener("end", () => { stream.close(); location.reload(); });
   stream.addEventListener("attempt", (event) => show(JSON.parse(event.data)));
   stream.addEventListener("glance", async () => {
     const answer = await fetch(root + "/glance");

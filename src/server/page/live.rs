@@ -12,7 +12,7 @@ use axum::{
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until};
 
-use super::user::User;
+use super::user::{User, Watcher};
 use crate::{
     manage::attempts::AttemptSummary,
     server::{problem::Problem, state::AppState},
@@ -32,10 +32,12 @@ struct Feed {
     next_poll: Instant,
     next_glance: Instant,
     state: Arc<AppState>,
+    /// Whoever listens is logged in no more, and was told so.
+    has_ended: bool,
 }
 
 /// `GET /live`: the attempts from now on, until the page is closed or the server stops.
-pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Response {
+pub(super) async fn live(State(state): State<Arc<AppState>>, Watcher(user): Watcher) -> Response {
     let newest = async {
         let admin = user.admin().await?;
         admin.newest_attempt_id().await.map_err(Problem::from)
@@ -52,6 +54,7 @@ pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Resp
         next_poll: now,
         next_glance: now + GLANCE_INTERVAL,
         state,
+        has_ended: false,
     };
     let events = stream::unfold(feed, |feed| async move { feed.next().await });
     Sse::new(events)
@@ -60,9 +63,12 @@ pub(super) async fn live(State(state): State<Arc<AppState>>, user: User) -> Resp
 }
 
 impl Feed {
-    /// The next event; `None` ends the stream: the server stops, the database cannot be asked, or the token of whoever
-    /// listens is good no more.
+    /// The next event; `None` ends the stream: the server stops, the database cannot be asked, or whoever listens is
+    /// logged in no more.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        if self.has_ended {
+            return None;
+        }
         loop {
             if let Some(attempt) = self.pending.pop_front() {
                 let event = Event::default().event("attempt").json_data(&attempt).ok()?;
@@ -71,6 +77,10 @@ impl Feed {
             tokio::select! {
                 () = sleep_until(self.next_poll.min(self.next_glance)) => {}
                 () = self.state.stop.cancelled() => return None,
+                () = self.user.logged_out() => {
+                    self.has_ended = true;
+                    return Some((Ok(Event::default().event("end").data("logged out")), self));
+                }
             }
             let now = Instant::now();
             if now >= self.next_glance {
@@ -79,7 +89,8 @@ impl Feed {
             }
             self.next_poll = now + POLL_INTERVAL;
             if !self.user.is_still_good(&self.state).await {
-                return None;
+                self.has_ended = true;
+                return Some((Ok(Event::default().event("end").data("logged out")), self));
             }
             let admin = self.user.admin().await.ok()?;
             let attempts = admin

@@ -9,7 +9,9 @@ mod backfills;
 mod catalogue;
 mod chart;
 mod live;
+mod login;
 mod template;
+mod tokens;
 mod user;
 mod views;
 
@@ -17,17 +19,15 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Form, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::Request,
+    http::{HeaderValue, header},
     middleware::{self, Next},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use minijinja::context;
-use serde::Deserialize;
 
-use self::user::User;
-use super::{access, health, request::Path, sessions, state::AppState, visitor::Visitor};
+use super::{health, state::AppState};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -50,9 +50,13 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/catalogue", get(catalogue::page))
         .route("/catalogue/asyncapi.json", get(catalogue::asyncapi))
         .route("/catalogue/openapi.json", get(catalogue::openapi))
-        .route("/login", get(login_page).post(login))
-        .route("/login/{key}", get(login_by_link))
-        .route("/logout", post(logout))
+        .route("/tokens", get(views::tokens).post(tokens::add))
+        .route("/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/login", get(login::page).post(login::with_token))
+        .route("/login/provider", get(login::begin))
+        .route("/login/callback", get(login::finish))
+        .route("/login/link/{key}", get(login::by_link))
+        .route("/logout", post(login::logout))
         .route("/style.css", get(style))
         .route("/live.js", get(script))
         .layer(middleware::from_fn(secure_headers))
@@ -107,97 +111,4 @@ async fn script() -> impl IntoResponse {
         [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
         include_str!("live.js"),
     )
-}
-
-async fn login_page(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
-    login_form(&state, visitor, None)
-}
-
-/// The form of the login page, with what was wrong with the one before it.
-fn login_form(state: &AppState, visitor: Visitor, refused: Option<&str>) -> Response {
-    let (word, cookie) = sessions::login_word(visitor.over_tls);
-    let values = context! { refused, csrf => word, root => state.root() };
-    let page = template::page("login.html", values);
-    ([(header::SET_COOKIE, cookie)], page).into_response()
-}
-
-#[derive(Deserialize)]
-struct LoginForm {
-    token: String,
-    #[serde(default)]
-    csrf: String,
-}
-
-/// `POST /login`: opens a session for a token that is good.
-async fn login(
-    State(state): State<Arc<AppState>>,
-    visitor: Visitor,
-    headers: HeaderMap,
-    Form(form): Form<LoginForm>,
-) -> Response {
-    if !sessions::is_login_word(&headers, &form.csrf, visitor.over_tls) {
-        let page = login_form(&state, visitor, Some("The form was too old. Try again."));
-        return (StatusCode::FORBIDDEN, page).into_response();
-    }
-    let refusal = "That token opens nothing, or nothing any more.";
-    open_session(&state, visitor, form.token.trim(), refusal).await
-}
-
-/// `GET /login/{key}`: opens a session for whoever has a link that was not used yet.
-async fn login_by_link(
-    State(state): State<Arc<AppState>>,
-    visitor: Visitor,
-    Path(key): Path,
-) -> Response {
-    let refusal = "That link was used already, or is older than ten minutes.";
-    match state.links.take(&key) {
-        Some(token) => open_session(&state, visitor, &token, refusal).await,
-        None => refuse(&state, visitor, refusal),
-    }
-}
-
-/// Opens a session for a token that is good, and goes to the page; or shows why not.
-async fn open_session(state: &AppState, visitor: Visitor, token: &str, refusal: &str) -> Response {
-    match access::identify(&state.current(), visitor, token).await {
-        Ok(Some(identity)) => {
-            let sessions = &state.sessions;
-            let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
-            (
-                [(header::SET_COOKIE, cookie)],
-                Redirect::to(&state.address("/")),
-            )
-                .into_response()
-        }
-        Ok(None) => refuse(state, visitor, refusal),
-        Err(problem) => template::problem(&problem, context! { root => state.root() }),
-    }
-}
-
-fn refuse(state: &AppState, visitor: Visitor, refusal: &str) -> Response {
-    let page = login_form(state, visitor, Some(refusal));
-    (StatusCode::UNAUTHORIZED, page).into_response()
-}
-
-#[derive(Deserialize)]
-struct LogoutForm {
-    csrf: String,
-}
-
-/// `POST /logout`: ends the session.
-async fn logout(
-    State(state): State<Arc<AppState>>,
-    visitor: Visitor,
-    user: User,
-    Form(form): Form<LogoutForm>,
-) -> Response {
-    if let Err(problem) = user.check_csrf(&form.csrf) {
-        return user.problem(&problem);
-    }
-    state.sessions.close(&user.session);
-    let cookie = sessions::clear_cookie(visitor.over_tls);
-    (
-        [(header::SET_COOKIE, cookie)],
-        Redirect::to(&state.address("/login")),
-    )
-        .into_response()
 }

@@ -19,6 +19,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("backfills_table.html", include_str!("backfills_table.html")),
         ("catalogue.html", include_str!("catalogue.html")),
         ("login.html", include_str!("login.html")),
+        ("entered.html", include_str!("entered.html")),
         ("home.html", include_str!("home.html")),
         ("glance.html", include_str!("glance.html")),
         ("hooks.html", include_str!("hooks.html")),
@@ -31,6 +32,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
             include_str!("deliveries_table.html"),
         ),
         ("delivery.html", include_str!("delivery.html")),
+        ("tokens.html", include_str!("tokens.html")),
+        ("token.html", include_str!("token.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates

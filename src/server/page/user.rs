@@ -15,12 +15,12 @@ use tokio::time::Instant;
 use super::template;
 use crate::{
     listen::Guest,
-    manage::Actor,
+    manage::{Actor, act::Act},
     server::{
         access::{self, Caller},
         pool::PooledAdmin,
         problem::Problem,
-        sessions,
+        sessions::{self, Lifetime, Session},
         state::AppState,
         visitor::Visitor,
     },
@@ -30,24 +30,34 @@ use crate::{
 pub(super) struct User {
     pub(super) caller: Caller,
     /// The key of the session, as the cookie carries it.
-    pub(super) session: String,
-    csrf: String,
-    token: String,
+    pub(super) key: String,
+    session: Session,
     visitor: Visitor,
 }
+
+/// As [`User`], for what the script of an open page asks for by itself. It does not count as a use of the session.
+pub(super) struct Watcher(pub(super) User);
 
 impl User {
     pub(super) fn actor(&self) -> &Actor {
         self.caller.actor()
     }
 
-    /// Whether they are still logged in, with a token that is still good and gives them what it gave.
+    /// Returns when their session has ended.
+    pub(super) async fn logged_out(&self) {
+        self.session.ended.cancelled().await;
+    }
+
+    /// Whether they are still logged in, with something that is still good and gives them what it gave.
     pub(super) async fn is_still_good(&self, state: &AppState) -> bool {
-        if !state.sessions.is_open(&self.session) {
+        let generation = state.current();
+        let lifetime = Lifetime::of(&generation.server);
+        if state.sessions.watch(&self.key, lifetime).is_none() {
             return false;
         }
-        let now = access::identify(&state.current(), self.visitor, &self.token).await;
-        now.is_ok_and(|now| now.is_some_and(|now| now.actor == self.caller.identity.actor))
+        let credential = &self.session.credential;
+        let now = access::identify_again(&generation, self.visitor, credential).await;
+        now.is_ok_and(|now| now.is_some_and(|now| now.actor() == self.actor()))
     }
 
     /// Borrows a connection to the database.
@@ -68,25 +78,32 @@ impl User {
 
     /// What the layout shows on every page.
     fn common(&self, here: &str) -> Value {
-        let (operator, name) = match self.actor() {
-            Actor::Operator => (true, "operator".to_owned()),
-            Actor::Owner(owner) => (false, owner.clone()),
-        };
+        let identity = &self.caller.identity;
+        let may = |act| identity.may(act);
         context! {
-            operator,
-            name,
+            operator => identity.role().is_some(),
+            role => identity.role().map(|role| role.name()),
+            name => identity.name(),
             root => self.caller.generation.root(),
             database => self.caller.generation.config.name.clone(),
             here,
-            csrf => self.csrf.clone(),
-            may_write => self.caller.identity.may_write(),
+            csrf => self.session.csrf.clone(),
+            may => context! {
+                test => may(Act::TestHook),
+                send_again => may(Act::SendAgain),
+                change_hooks => may(Act::ChangeHooks),
+                see_tokens => may(Act::SeeTokens),
+                change_tokens => may(Act::ChangeTokens),
+                see_backfills => may(Act::SeeBackfills),
+                backfill => may(Act::Backfill),
+            },
             version => env!("CARGO_PKG_VERSION"),
         }
     }
 
     /// Refuses a form that does not carry the CSRF token of this session.
     pub(super) fn check_csrf(&self, csrf: &str) -> Result<(), Problem> {
-        match bool::from(self.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
+        match bool::from(self.session.csrf.as_bytes().ct_eq(csrf.as_bytes())) {
             true => Ok(()),
             false => Err(Problem::forbidden(
                 "the form is too old, or not one of this page; go back, reload, and try again",
@@ -94,36 +111,34 @@ impl User {
         }
     }
 
-    /// As [`Self::check_csrf`], and refuses a token of read scope.
-    pub(super) fn check_change(&self, csrf: &str) -> Result<(), Problem> {
+    /// As [`Self::check_csrf`], and refuses what they may not do.
+    pub(super) fn check(&self, csrf: &str, act: Act) -> Result<(), Problem> {
         self.check_csrf(csrf)?;
-        match self.caller.identity.may_write() {
-            true => Ok(()),
-            false => Err(access::read_only()),
-        }
+        Ok(self.caller.identity.require(act)?)
     }
-}
-
-impl FromRequestParts<Arc<AppState>> for User {
-    type Rejection = Response;
 
     /// Whoever is not logged in, or whose token is no longer good, is sent to the login page.
-    async fn from_request_parts(
+    async fn find(
         parts: &mut Parts,
         state: &Arc<AppState>,
+        is_use: bool,
     ) -> Result<Self, Response> {
         let visitor = parts.extract::<Visitor>().await;
         let visitor = visitor.map_err(IntoResponse::into_response)?;
+        let generation = state.current();
+        let lifetime = Lifetime::of(&generation.server);
         let key = sessions::key_of(&parts.headers, visitor.over_tls);
-        let found = key.and_then(|key| Some((state.sessions.find(&key)?, key)));
-        let Some((session, key)) = found else {
+        let session = key.as_deref().and_then(|key| match is_use {
+            true => state.sessions.find(key, lifetime),
+            false => state.sessions.watch(key, lifetime),
+        });
+        let Some((session, key)) = session.zip(key) else {
             return Err(Redirect::to(&state.address("/login")).into_response());
         };
-        let generation = state.current();
         let common = context! { root => generation.root() };
-        match access::identify(&generation, visitor, &session.token).await {
+        match access::identify_again(&generation, visitor, &session.credential).await {
             Ok(Some(identity)) => {
-                let name = format!("page {}", identity.name());
+                let name = format!("page {}", identity.caller());
                 if let Err(wait) = generation.limits.take(&name, Instant::now()) {
                     let problem = Problem::too_many_requests(wait);
                     return Err(template::problem(&problem, common));
@@ -136,9 +151,8 @@ impl FromRequestParts<Arc<AppState>> for User {
                         generation,
                         identity,
                     },
-                    session: key,
-                    csrf: session.csrf,
-                    token: session.token,
+                    key,
+                    session,
                     visitor,
                 })
             }
@@ -151,5 +165,27 @@ impl FromRequestParts<Arc<AppState>> for User {
             }
             Err(problem) => Err(template::problem(&problem, common)),
         }
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for User {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, Response> {
+        Self::find(parts, state, true).await
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for Watcher {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, Response> {
+        User::find(parts, state, false).await.map(Self)
     }
 }

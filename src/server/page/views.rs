@@ -7,10 +7,15 @@ use minijinja::{Value, context};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{chart, template::of, user::User};
+use super::{
+    chart,
+    template::of,
+    user::{User, Watcher},
+};
 use crate::{
     manage::{
         Actor, Admin, Error, PageRequest,
+        act::Act,
         deliveries::{DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
     },
@@ -29,6 +34,13 @@ const SHOWN_ATTEMPTS: usize = 20;
 const SEARCHED_ATTEMPTS: i64 = 500;
 /// How many deliveries the page of a hook shows.
 const SHOWN_DELIVERIES: u32 = 20;
+
+/// What a token can be given beside to read.
+const GIVEN_SCOPES: [(&str, &str); 3] = [
+    ("test", "test hooks"),
+    ("deliveries", "send deliveries again"),
+    ("hooks", "make and change hooks"),
+];
 
 /// Renders what was found, or the problem.
 fn respond(user: &User, name: &str, here: &str, found: Result<Value, Problem>) -> Response {
@@ -56,7 +68,7 @@ pub(super) async fn home(State(state): State<Arc<AppState>>, user: User) -> Resp
 }
 
 /// `GET /glance`: the figures alone, which the script of the home page loads again and again.
-pub(super) async fn glance(State(state): State<Arc<AppState>>, user: User) -> Response {
+pub(super) async fn glance(State(state): State<Arc<AppState>>, Watcher(user): Watcher) -> Response {
     let found = async {
         let admin = user.admin().await?;
         figures(&state, &user, &admin).await
@@ -194,4 +206,15 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
     };
     let found = found.await;
     respond(&user, "delivery.html", "deliveries", found)
+}
+
+/// `GET /tokens`: the tokens of owners, and the form that issues one.
+pub(super) async fn tokens(user: User) -> Response {
+    let found = async {
+        user.caller.identity.require(Act::SeeTokens)?;
+        let admin = user.admin().await?;
+        Ok(context! { tokens => of(&admin.tokens().await?), scopes => GIVEN_SCOPES })
+    };
+    let found = found.await;
+    respond(&user, "tokens.html", "tokens", found)
 }
