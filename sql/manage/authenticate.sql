@@ -1,7 +1,6 @@
--- The owner and the scope of the token with this hash, if it is still good. Notes that it was used, at most once an
--- hour.
+-- What is known of the token with this hash, if it is still good. Notes that it was used, at most once an hour.
 with good as (
-    select id, owner, scope, used_at
+    select id, name, owner, scope, used_at
     from token
     where hash = $1
         and revoked_at is null
@@ -16,5 +15,5 @@ used as (
         and (good.used_at is null or good.used_at < clock_timestamp() - interval '1 hour')
 )
 
-select owner, scope
+select id, name, owner, scope
 from good

@@ -10,6 +10,7 @@ use super::{
     table::{Cell, Table, Tone},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{
         Admin,
@@ -48,7 +49,12 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook tokens").await?;
+    let mut admin = Admin::open(
+        Arc::new(config),
+        "rowhook tokens",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     match command {
         Command::List => {
             let tokens = admin.tokens().await?;

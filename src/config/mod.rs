@@ -6,6 +6,7 @@
 //! `rowhook run`. Sections that are not of one database, such as `[server]`, stand in the [`Config`] of each.
 
 pub(crate) mod access;
+mod audit;
 mod batch;
 pub mod bounds;
 pub mod certificate;
@@ -26,6 +27,7 @@ mod mistake;
 mod model;
 mod name;
 mod oauth2;
+mod outline;
 mod places;
 mod proxy;
 mod quantity;
@@ -40,6 +42,7 @@ pub(crate) mod target;
 mod tracing;
 
 pub use self::{
+    audit::Audit,
     batch::Batch,
     certificate::{BadTls, Tls},
     console::Console,
@@ -57,6 +60,7 @@ pub use self::{
     model::Model,
     name::Pattern,
     oauth2::ClientCredentials,
+    outline::Outline,
     proxy::Proxy,
     rate::Rate,
     secrets::Secrets,

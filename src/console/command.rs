@@ -1,7 +1,7 @@
 //! The commands of the console: their syntax, and the columns of their answers.
 
 /// All commands, for whoever has typed something else.
-pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
+pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW AUDIT, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
                                 PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
 
 /// One command.
@@ -30,6 +30,7 @@ pub(super) enum Show {
     Lanes,
     Lag,
     Deliveries,
+    Audit,
     Config,
     Version,
     Help,
@@ -92,6 +93,7 @@ impl Show {
             "LANES" => Self::Lanes,
             "LAG" => Self::Lag,
             "DELIVERIES" => Self::Deliveries,
+            "AUDIT" => Self::Audit,
             "CONFIG" => Self::Config,
             "VERSION" => Self::Version,
             "HELP" => Self::Help,
@@ -123,6 +125,7 @@ impl Show {
                 "next_attempt",
                 "reason",
             ],
+            Self::Audit => &["at", "by", "what", "hook", "owner", "before", "after"],
             Self::Config => &["key", "value"],
             Self::Version => &["version"],
             Self::Help => &["command"],

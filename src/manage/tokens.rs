@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Admin, Error, Result};
-use crate::postgres::time::timestamp;
+use super::{Admin, Error, Result, audit::record, begin};
+use crate::{
+    act::{Act, what},
+    postgres::time::timestamp,
+};
 
 /// The prefix of every token, so that scanners for leaked secrets recognize one.
 const PREFIX: &str = "rowhook_";
@@ -90,6 +93,17 @@ pub struct IssuedToken {
     pub token: String,
 }
 
+/// A token that is good.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// The owner whose hooks it gives access to.
+    pub owner: String,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Its number, and its name if it has one.
+    pub name: String,
+}
+
 fn write() -> Scope {
     Scope::Write
 }
@@ -120,7 +134,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the owner is empty, or the tables cannot be written to.
-    pub async fn issue_token(&self, new: NewToken) -> Result<IssuedToken> {
+    pub async fn issue_token(&mut self, new: NewToken) -> Result<IssuedToken> {
         if new.owner.is_empty() {
             return Err(Error::Invalid(
                 "owner is empty; say whose token it is".into(),
@@ -137,8 +151,9 @@ impl Admin {
             }
         };
         let sql = "insert into token (name, owner, hash, scope, expires_at) values ($1, $2, $3, $4, $5) returning *";
-        let row = self
-            .client
+        let act = self.act(what::TOKEN_CREATED);
+        let transaction = begin(&mut self.client).await?;
+        let row = transaction
             .query_one(
                 sql,
                 &[
@@ -151,10 +166,10 @@ impl Admin {
             )
             .await
             .map_err(|error| Error::from_postgres("make the token", error))?;
-        Ok(IssuedToken {
-            details: Token::read(&row)?,
-            token,
-        })
+        let details = Token::read(&row)?;
+        record(&transaction, self.charset, of_token(act, &details)).await?;
+        transaction.commit().await.context("make the token")?;
+        Ok(IssuedToken { details, token })
     }
 
     /// All tokens, the newest first.
@@ -175,21 +190,26 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no such token.
-    pub async fn revoke_token(&self, id: i64) -> Result<Token> {
+    pub async fn revoke_token(&mut self, id: i64) -> Result<Token> {
         let sql = "update token set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning *";
-        let row = self.client.query_opt(sql, &[&id]).await;
+        let act = self.act(what::TOKEN_REVOKED);
+        let transaction = begin(&mut self.client).await?;
+        let row = transaction.query_opt(sql, &[&id]).await;
         let row = row.context("revoke the token")?;
         let row = row.ok_or_else(|| Error::not_found("token", &id.to_string()))?;
-        Ok(Token::read(&row)?)
+        let revoked = Token::read(&row)?;
+        record(&transaction, self.charset, of_token(act, &revoked)).await?;
+        transaction.commit().await.context("revoke the token")?;
+        Ok(revoked)
     }
 
-    /// The owner and the scope of a token; `None` if it is unknown, expired or revoked.
+    /// What is known of a token; `None` if it is unknown, expired or revoked.
     ///
     /// It is looked up by its hash, so the time that this takes reveals nothing about tokens that exist.
     ///
     /// # Errors
     /// When the tables cannot be read.
-    pub async fn authenticate(&self, token: &str) -> Result<Option<(String, Scope)>> {
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Authenticated>> {
         if !token.starts_with(PREFIX) {
             return Ok(None);
         }
@@ -204,8 +224,28 @@ impl Admin {
         let Some(row) = row else { return Ok(None) };
         let scope: String = row.try_get("scope").context("read a token")?;
         let owner = row.try_get("owner").context("read a token")?;
-        Ok(Scope::parse(&scope).map(|scope| (owner, scope)))
+        let id: i64 = row.try_get("id").context("read a token")?;
+        let name: String = row.try_get("name").context("read a token")?;
+        Ok(Scope::parse(&scope).map(|scope| Authenticated {
+            owner,
+            scope,
+            name: match &*name {
+                "" => id.to_string(),
+                name => format!("{id} {name}"),
+            },
+        }))
     }
+}
+
+/// What is on record of a token: its number, its name and what it may be used for.
+fn of_token(act: Act, token: &Token) -> Act {
+    let mut act = act
+        .with("token", token.id)
+        .with("name", token.name.as_str())
+        .with("scope", token.scope.as_str())
+        .with("expires_at", token.expires_at.clone());
+    act.owner = Some(token.owner.clone());
+    act
 }
 
 fn hash(token: &str) -> Vec<u8> {

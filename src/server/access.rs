@@ -21,6 +21,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
+    act::{Kind, Via, Who},
     listen::Guest,
     manage::{
         Actor,
@@ -29,13 +30,15 @@ use crate::{
 };
 
 /// Who borrows sessions for tokens that are not known yet.
-const STRANGERS: &str = "strangers";
+pub(super) const STRANGERS: &str = "strangers";
 
 /// Whose token a request carries, and what the token allows.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     pub(super) actor: Actor,
     pub(super) scope: Scope,
+    /// The number and the name of the token, if rowhook has issued it.
+    token: Option<String>,
 }
 
 impl Identity {
@@ -44,6 +47,22 @@ impl Identity {
         match &self.actor {
             Actor::Operator => "operator".to_owned(),
             Actor::Owner(owner) => owner_name(owner),
+        }
+    }
+
+    /// Who they are, as what they do goes on record.
+    pub(super) fn who(&self, visitor: Visitor, via: Via) -> Who {
+        let (kind, owner) = match (&self.actor, &self.token) {
+            (Actor::Operator, _) => (Kind::Operator, None),
+            (Actor::Owner(owner), Some(_)) => (Kind::Owner, Some(owner.clone())),
+            (Actor::Owner(owner), None) => (Kind::Application, Some(owner.clone())),
+        };
+        Who {
+            kind,
+            owner,
+            token: self.token.clone(),
+            address: Some(visitor.address()),
+            via: Some(via),
         }
     }
 
@@ -66,6 +85,8 @@ pub(super) fn read_only() -> Problem {
 pub(super) struct Caller {
     pub(super) generation: Arc<Generation>,
     pub(super) identity: Identity,
+    /// Who they are, as what they do goes on record.
+    pub(super) who: Who,
 }
 
 impl Caller {
@@ -73,9 +94,11 @@ impl Caller {
         &self.identity.actor
     }
 
-    /// Borrows a connection to the database.
+    /// Borrows a connection to the database. What is done with it is on record as done by this caller.
     pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
-        self.generation.admin(&self.identity.name()).await
+        let mut admin = self.generation.admin(&self.identity.name()).await?;
+        admin.act_for(self.who.clone());
+        Ok(admin)
     }
 
     /// Refuses everyone but the operator.
@@ -140,6 +163,7 @@ async fn authorize(
     };
     parts.extensions.insert(Caller {
         generation: Arc::clone(generation),
+        who: identity.who(visitor, Via::Api),
         identity,
     });
     idempotency::run_once(generation, &name, parts, body, next).await
@@ -184,6 +208,7 @@ pub(super) async fn identify(
         return Ok(Some(Identity {
             actor: Actor::Operator,
             scope: Scope::Write,
+            token: None,
         }));
     }
     if let Some(jwt) = &generation.jwt
@@ -193,6 +218,7 @@ pub(super) async fn identify(
         return Ok(Some(Identity {
             actor: Actor::Owner(owner),
             scope: Scope::Write,
+            token: None,
         }));
     }
     let known = generation.known_tokens.owner(&hash);
@@ -212,16 +238,17 @@ pub(super) async fn identify(
         admin.authenticate(token).await?
     };
     match &found {
-        Some((owner, _)) if !is_known => {
+        Some(good) if !is_known => {
             generation.guesses.give_back(&visitor.name());
-            generation.known_tokens.remember(hash, owner);
+            generation.known_tokens.remember(hash, &good.owner);
         }
         Some(_) => {}
         None => generation.known_tokens.forget(&hash),
     }
-    Ok(found.map(|(owner, scope)| Identity {
-        actor: Actor::Owner(owner),
-        scope,
+    Ok(found.map(|good| Identity {
+        actor: Actor::Owner(good.owner),
+        scope: good.scope,
+        token: Some(good.name),
     }))
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, timeout},
 };
 
@@ -17,11 +17,12 @@ use super::{
     rate_limit::RateLimits,
 };
 use crate::{
+    act::Who,
     config::{self, Config},
     journal::Journal,
     manage::{Actor, Admin, Error, ping},
     meters::Meters,
-    run::health::Health,
+    run::{health::Health, reload::Reload},
     send::Sender,
 };
 
@@ -37,8 +38,8 @@ pub struct Handles {
     pub meters: Arc<Meters>,
     /// How rowhook is attached to the stream.
     pub health: Arc<Health>,
-    /// Notified when hooks.toml is to be read again.
-    pub reload: Arc<Notify>,
+    /// Told when hooks.toml is to be read again.
+    pub reload: Arc<Reload>,
     /// True while reading and sending are paused.
     pub paused: watch::Sender<bool>,
 }
@@ -124,6 +125,7 @@ impl Generation {
 
     /// Opens a connection outside of the pool, for long work that must not keep requests waiting.
     pub(super) async fn dedicated_admin(&self) -> Result<Admin> {
-        Admin::open(Arc::clone(&self.config), "rowhook backfill").await
+        let config = Arc::clone(&self.config);
+        Admin::open(config, "rowhook backfill", Who::default()).await
     }
 }

@@ -67,6 +67,11 @@ impl Visitor {
         }
     }
 
+    /// Where they are, as far as proxies of ours say.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// What limits count by: the address, or for IPv6 the network that a visitor has all addresses of.
     pub(super) fn name(&self) -> String {
         match self.address {

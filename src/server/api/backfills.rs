@@ -48,7 +48,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Bac
     responses((status = 200, body = Backfill)))]
 pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
     caller.require_operator()?;
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok(Json(admin.cancel_backfill(id).await?))
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn resume(
     Path(id): Path<i64>,
 ) -> Result<(StatusCode, Json<Backfill>), Problem> {
     caller.require_operator()?;
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     let resumed = admin.resume_backfill(id).await?;
     spawn_backfill(&caller.generation, id);
     Ok((StatusCode::ACCEPTED, Json(resumed)))

@@ -11,6 +11,6 @@ pub(super) async fn owner(
     Json(forget): Json<Forget>,
 ) -> Result<Json<Forgotten>, Problem> {
     caller.require_operator()?;
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok(Json(admin.forget_owner(&forget.owner).await?))
 }

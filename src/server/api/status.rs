@@ -17,6 +17,6 @@ pub(super) async fn show(caller: Caller) -> Result<Json<Status>, Problem> {
 #[utoipa::path(post, path = "/api/reload", tag = "status", responses((status = 202, description = "It will be read")))]
 pub(super) async fn reload(caller: Caller) -> Result<StatusCode, Problem> {
     caller.require_operator()?;
-    caller.generation.handles.reload.notify_one();
+    caller.generation.handles.reload.ask(caller.who.clone());
     Ok(StatusCode::ACCEPTED)
 }

@@ -25,7 +25,7 @@ pub(super) async fn add(
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, Json<IssuedToken>), Problem> {
     caller.require_operator()?;
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok((StatusCode::CREATED, Json(admin.issue_token(new).await?)))
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn add(
     responses((status = 204, description = "It opens nothing any more")))]
 pub(super) async fn revoke(caller: Caller, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
     caller.require_operator()?;
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     admin.revoke_token(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::template;
 use crate::{
+    act::Via,
     listen::Guest,
     manage::Actor,
     server::{
@@ -134,6 +135,7 @@ impl FromRequestParts<Arc<AppState>> for User {
                 Ok(Self {
                     caller: Caller {
                         generation,
+                        who: identity.who(visitor, Via::Page),
                         identity,
                     },
                     session: key,
