@@ -202,6 +202,8 @@ pub mod what {
     pub const PAUSED: &str = "rowhook.paused";
     /// Reading and sending go on.
     pub const RESUMED: &str = "rowhook.resumed";
+    /// Changes that were lost were given up.
+    pub const GAP_ACCEPTED: &str = "gap.accepted";
     /// Somebody has logged in to the page.
     pub const LOGIN: &str = "login";
     /// Somebody was not let in.

@@ -1,6 +1,6 @@
 //! `rowhook audit`: what was done to hooks, deliveries, tokens and settings, and by whom.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// Acts are numbered when they are written, and seen when they are committed: those with a number lower by as much may
+/// still come.
+const LATE: usize = 100;
 /// How often the table is read with `--follow`.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -96,17 +99,20 @@ async fn newest(admin: &Admin, query: &AuditQuery, limit: usize) -> Result<Vec<A
 
 async fn follow(admin: &Admin, query: &AuditQuery, mut left: u64, json: bool) -> Result<()> {
     let all = AuditQuery::default();
-    let mut last = newest(admin, &all, 1)
-        .await?
-        .first()
-        .map_or(0, |act| act.id);
+    let before = newest(admin, &all, LATE).await?;
+    let mut last = before.first().map_or(0, |act| act.id);
+    let mut shown: BTreeSet<i64> = before.iter().map(|act| act.id).collect();
     // A script that waits for this line misses nothing that is done after it.
     eprintln!("listening");
     let mut ticks = tokio::time::interval(INTERVAL);
     while left > 0 {
         ticks.tick().await;
-        for act in admin.acts_after(query, last).await? {
-            last = act.id;
+        let from = last.saturating_sub(LATE as i64);
+        for act in admin.acts_after(query, from).await? {
+            if !shown.insert(act.id) {
+                continue;
+            }
+            last = last.max(act.id);
             match json {
                 true => output::json_line(&act)?,
                 false => output::text(&describe(&act, output::has_colour()))?,
@@ -116,6 +122,7 @@ async fn follow(admin: &Admin, query: &AuditQuery, mut left: u64, json: bool) ->
                 break;
             }
         }
+        shown = shown.split_off(&(last.saturating_sub(LATE as i64)));
     }
     Ok(())
 }

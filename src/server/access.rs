@@ -17,7 +17,11 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{
-    generation::Generation, idempotency, pool::PooledAdmin, problem::Problem, state::AppState,
+    generation::{Generation, STRANGERS},
+    idempotency,
+    pool::PooledAdmin,
+    problem::Problem,
+    state::AppState,
     visitor::Visitor,
 };
 use crate::{
@@ -28,9 +32,6 @@ use crate::{
         tokens::{self, Scope},
     },
 };
-
-/// Who borrows sessions for tokens that are not known yet.
-pub(super) const STRANGERS: &str = "strangers";
 
 /// Whose token a request carries, and what the token allows.
 #[derive(Debug, Clone)]

@@ -1,8 +1,15 @@
 //! What one configuration makes of the server. A reload builds a new generation and leaves the old one as it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use serde_json::Map;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::watch,
@@ -15,9 +22,10 @@ use super::{
     pool::{AdminPool, PooledAdmin},
     problem::Problem,
     rate_limit::RateLimits,
+    visitor::Visitor,
 };
 use crate::{
-    act::Who,
+    act::{Kind, Via, Who, what},
     config::{self, Config},
     journal::Journal,
     manage::{Actor, Admin, Error, ping},
@@ -28,6 +36,11 @@ use crate::{
 
 /// How long a request waits for a session with the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who borrows sessions for tokens that are not known, or not yet.
+pub(super) const STRANGERS: &str = "strangers";
+/// How many refused logins go on record one by one in a minute, of all visitors together.
+const REFUSALS_PER_MINUTE: u32 = 60;
 
 /// The parts of a running rowhook that the server and the console read and switch, for one database.
 #[derive(Clone)]
@@ -58,6 +71,9 @@ pub(super) struct Generation {
     pub(super) known_tokens: KnownTokens,
     /// What owners may test.
     tests: RateLimits,
+    /// How many refused logins go on record one by one, and how many others there were since the last of them.
+    refusals: RateLimits,
+    refused: AtomicU64,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -85,6 +101,8 @@ impl Generation {
             guesses: RateLimits::per_minute(server.requests_per_minute),
             known_tokens: KnownTokens::default(),
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
+            refusals: RateLimits::per_minute(REFUSALS_PER_MINUTE),
+            refused: AtomicU64::new(0),
             server: server.clone(),
             handles: handles.clone(),
             sender: sender.clone(),
@@ -121,6 +139,50 @@ impl Generation {
     pub(super) async fn verify_target(&self, target: &str) -> Result<(), Error> {
         let (sender, delivery) = (&self.sender, &self.config.delivery);
         ping::verify_target(sender, delivery, target, self.server.verify).await
+    }
+
+    /// Puts on record what somebody has done that is no operation on the tables.
+    pub(super) async fn record(
+        &self,
+        caller: &str,
+        who: Who,
+        what: &'static str,
+    ) -> Result<(), Problem> {
+        let mut admin = self.admin(caller).await?;
+        admin.act_for(who);
+        Ok(admin.record_alone(what, Map::new()).await?)
+    }
+
+    /// Puts on record that a visitor was not let in. Of very many, the first of each minute are on record one by one,
+    /// and the others are counted, so that guesses do not fill the table.
+    pub(super) async fn record_refusal(&self, visitor: Visitor) {
+        let taken = self.refusals.take("all", Instant::now());
+        if taken.is_err() {
+            self.refused.fetch_add(1, Relaxed);
+            return;
+        }
+        let more = self.refused.swap(0, Relaxed);
+        let recorded = async {
+            let mut admin = self.admin(STRANGERS).await?;
+            admin.act_for(Who {
+                kind: Kind::Stranger,
+                address: Some(visitor.address()),
+                via: Some(Via::Page),
+                ..Who::default()
+            });
+            let mut after = Map::new();
+            if more > 0 {
+                after.insert("others before".to_owned(), more.into());
+            }
+            Ok::<_, Problem>(admin.record_alone(what::LOGIN_REFUSED, after).await?)
+        };
+        if let Err(problem) = recorded.await {
+            self.refused.fetch_add(more + 1, Relaxed);
+            tracing::warn!(
+                reason = problem.detail(),
+                "a refused login is not on record"
+            );
+        }
     }
 
     /// Opens a connection outside of the pool, for long work that must not keep requests waiting.

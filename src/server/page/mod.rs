@@ -25,6 +25,8 @@ use minijinja::context;
 use serde::Deserialize;
 
 use self::user::User;
+use crate::act::{Via, what};
+
 use super::{access, health, sessions, state::AppState, visitor::Visitor};
 
 /// The Content-Security-Policy of every page.
@@ -39,6 +41,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/hooks", get(views::hooks).post(actions::add))
         .route("/hooks/{id}", get(views::hook))
         .route("/hooks/{id}/{action}", post(actions::hook))
+        .route("/audit", get(views::audit))
         .route("/deliveries", get(views::deliveries))
         .route("/deliveries/{id}", get(views::delivery))
         .route("/deliveries/{id}/retry", post(actions::retry))
@@ -134,6 +137,12 @@ async fn login(
     let token = form.token.trim();
     match access::identify(&generation, visitor, token).await {
         Ok(Some(identity)) => {
+            // On record before it is open, so that there is no session without it.
+            let who = identity.who(visitor, Via::Page);
+            let recorded = generation.record(&identity.name(), who, what::LOGIN).await;
+            if let Err(problem) = recorded {
+                return template::problem(&problem, context! { root => state.root() });
+            }
             let sessions = &state.sessions;
             let cookie = sessions.open(&identity.name(), token, visitor.over_tls);
             (
@@ -143,6 +152,7 @@ async fn login(
                 .into_response()
         }
         Ok(None) => {
+            generation.record_refusal(visitor).await;
             let page = login_form(
                 &state,
                 visitor,
@@ -170,6 +180,12 @@ async fn logout(
         return user.problem(&problem);
     }
     state.sessions.close(&user.session);
+    let caller = &user.caller;
+    let (name, who) = (caller.identity.name(), caller.who.clone());
+    let recorded = caller.generation.record(&name, who, what::LOGOUT).await;
+    if let Err(problem) = recorded {
+        tracing::warn!(reason = problem.detail(), "a logout is not on record");
+    }
     let cookie = sessions::clear_cookie(visitor.over_tls);
     (
         [(header::SET_COOKIE, cookie)],

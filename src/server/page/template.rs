@@ -28,6 +28,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
             include_str!("deliveries_table.html"),
         ),
         ("delivery.html", include_str!("delivery.html")),
+        ("audit.html", include_str!("audit.html")),
+        ("audit_table.html", include_str!("audit_table.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates
