@@ -153,7 +153,7 @@ async fn what_is_done_through_the_api_is_on_record_once_and_without_secrets() {
             "active": true,
             "owner": "7",
             "event": "book.added",
-            "target": format!("{target}/"),
+            "target": target,
             "target credentials": "set",
             "headers": ["x-key"],
             "header x-key": "set",
@@ -184,7 +184,7 @@ async fn what_is_done_through_the_api_is_on_record_once_and_without_secrets() {
         acts[5]["after"],
         json!({"secret": "changed", "previous_secret": "set"})
     );
-    assert_eq!(acts[8]["before"]["target"], json!(format!("{target}/")));
+    assert_eq!(acts[8]["before"]["target"], json!(target));
     nothing_secret(&database).await;
 }
 
@@ -197,15 +197,16 @@ async fn a_change_of_a_hook_in_sql_is_on_record_once_also_if_rowhook_is_killed()
     rowhook.until_log("attached").await;
     let url = receiver.url();
     let hook = database.hook(Some("7"), "book.added", &url).await;
-    database
-        .sql(&format!(
-            "update rowhook.hook set event = 'book.*', headers = '{{\"x-key\": \"{MARKER}\"}}' where id = {hook};
-             update rowhook.hook set event = event where id = {hook};
-             begin;
-             insert into rowhook.hook (event, target) values ('book.added', '{url}');
-             rollback;"
-        ))
-        .await;
+    let changed = format!(
+        "update rowhook.hook set event = 'book.*', headers = '{{\"x-key\": \"{MARKER}\"}}' where id = {hook}"
+    );
+    let not_changed = format!("update rowhook.hook set event = event where id = {hook}");
+    let never_made = format!(
+        "begin; insert into rowhook.hook (event, target) values ('book.added', '{url}'); rollback"
+    );
+    for statement in [changed, not_changed, never_made] {
+        database.sql(&statement).await;
+    }
     until(&database, "what = 'hook.changed'").await;
     rowhook.kill();
     database
@@ -263,11 +264,7 @@ async fn a_change_of_many_hooks_is_on_record_with_their_number() {
                   from rowhook.audit";
     assert_eq!(database.ask(counts).await, "1000 and 500");
     database.sql("truncate rowhook.hook").await;
-    until(
-        &database,
-        "what = 'hook.deleted' and after ->> 'hooks' = 'all'",
-    )
-    .await;
+    until(&database, "what = 'hook.deleted'").await;
 }
 
 #[tokio::test]
@@ -297,6 +294,8 @@ async fn a_hook_table_of_the_application_is_on_record_as_well() {
     ask(&config, &["hooks", "rotate", "1"]).await;
     database.sql("delete from webhook").await;
     until(&database, "what = 'hook.deleted'").await;
+    database.sql("truncate webhook").await;
+    until(&database, "after ->> 'hooks' = 'all'").await;
     let acts = acts(&database).await;
     assert_eq!(
         names(&acts),
@@ -304,6 +303,7 @@ async fn a_hook_table_of_the_application_is_on_record_as_well() {
             "hook.created by sql",
             "hook.changed by sql",
             "hook.rotated by command line",
+            "hook.deleted by sql",
             "hook.deleted by sql",
         ]
     );
@@ -352,9 +352,11 @@ async fn nobody_changes_or_deletes_what_is_on_record_before_the_retention_is_ove
             let tried = format!("begin; set local role {who}; {statement}; commit");
             let refused = database.client.batch_execute(&tried).await;
             database.sql("rollback").await;
-            let refused = refused.expect_err(statement).to_string();
-            let reason = format!("{who}: {statement}: {refused}");
-            assert!(!refused.is_empty(), "{reason}");
+            let refused = refused.expect_err(statement);
+            let reason = refused.as_db_error().unwrap().message();
+            let is_kept = reason == "what is on record in audit stays as it is";
+            let is_denied = who == role && reason.starts_with("permission denied");
+            assert!(is_kept || is_denied, "{who}: {statement}: {reason}");
         }
     }
     let kept = "select count(*) from rowhook.audit";
@@ -373,7 +375,7 @@ async fn nobody_changes_or_deletes_what_is_on_record_before_the_retention_is_ove
     assert_eq!(database.ask(told).await, "864000 691200");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_the_console_and_signals_are_on_record() {
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
@@ -524,7 +526,7 @@ async fn owners_see_what_concerns_them_and_not_where_the_operator_is() {
     for token in [&anna, &ben] {
         assert_eq!(api.post("/api/hooks", token, new.clone()).await.status, 201);
     }
-    let disabled = api.post("/api/hooks/1/disable", ADMIN, Value::Null).await;
+    let disabled = api.post("/api/hooks/1/disable", ADMIN, json!({})).await;
     assert_eq!(disabled.status, 200);
     database
         .sql("update rowhook.hook set owner = '8', description = 'given to Ben' where id = 1")
