@@ -16,7 +16,8 @@ select
     -- What a hook was with its former owner is none of the next one's business.
     case when $1::text is null or not coalesce(before ? 'owner', false) or before ->> 'owner' = $1 then before::text end
         as before,
-    after::text as after
+    -- The operator's SQL may name what is others'.
+    case when $1::text is null or actor_owner = $1 then after::text else (after - 'where')::text end as after
 from audit
 where ($1::text is null or owner = $1 or actor_owner = $1)
     and ($2::text is null or owner = $2 or actor_owner = $2)

@@ -24,6 +24,7 @@ mod orphans;
 mod owners;
 pub mod past;
 mod permission;
+mod recording;
 mod reread;
 mod session;
 mod step;
@@ -332,7 +333,8 @@ impl Reader {
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
-        self.forget_acts();
+        // What an earlier session had read of transactions comes again.
+        self.acts = Acts::default();
         self.held = Vec::new();
         self.asking = None;
     }
@@ -457,7 +459,8 @@ impl Reader {
                     self.follow_owners(&draft.change, client).await?;
                 }
                 (Step::Commit(end_lsn), Opened::Known) => {
-                    self.acts.end_known();
+                    // An earlier session has recorded them.
+                    self.acts.end();
                     self.owners.end_transaction(end_lsn);
                 }
                 (Step::Truncate(truncation), Opened::Known) => {

@@ -22,10 +22,9 @@ use super::{
     pool::{AdminPool, PooledAdmin},
     problem::Problem,
     rate_limit::RateLimits,
-    visitor::Visitor,
 };
 use crate::{
-    act::{Kind, Via, Who, what},
+    act::{Who, what},
     config::{self, Config},
     journal::Journal,
     manage::{Actor, Admin, Error, ping},
@@ -153,9 +152,9 @@ impl Generation {
         Ok(admin.record_alone(what, Map::new()).await?)
     }
 
-    /// Puts on record that a visitor was not let in. Of very many, the first of each minute are on record one by one,
+    /// Puts on record that somebody was not let in. Of very many, the first of each minute are on record one by one,
     /// and the others are counted, so that guesses do not fill the table.
-    pub(super) async fn record_refusal(&self, visitor: Visitor) {
+    pub(super) async fn record_refusal(&self, who: Who) {
         let taken = self.refusals.take("all", Instant::now());
         if taken.is_err() {
             self.refused.fetch_add(1, Relaxed);
@@ -164,12 +163,7 @@ impl Generation {
         let more = self.refused.swap(0, Relaxed);
         let recorded = async {
             let mut admin = self.admin(STRANGERS).await?;
-            admin.act_for(Who {
-                kind: Kind::Stranger,
-                address: Some(visitor.address()),
-                via: Some(Via::Page),
-                ..Who::default()
-            });
+            admin.act_for(who);
             let mut after = Map::new();
             if more > 0 {
                 after.insert("others before".to_owned(), more.into());

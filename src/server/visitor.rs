@@ -20,6 +20,7 @@ use axum::{
 use ipnet::{IpNet, Ipv6Net};
 
 use super::{problem::Problem, request::Peer, state::AppState};
+use crate::act::{Kind, Via, Who};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -70,6 +71,15 @@ impl Visitor {
     /// Where they are, as far as proxies of ours say.
     pub(super) fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Somebody of whom nothing else is known, as what they do goes on record.
+    pub(super) fn as_stranger(&self, via: Via) -> Who {
+        Who {
+            address: Some(self.address),
+            via: Some(via),
+            ..Who::only(Kind::Stranger)
+        }
     }
 
     /// What limits count by: the address, or for IPv6 the network that a visitor has all addresses of.

@@ -1,12 +1,11 @@
 //! Acts on record, in the table `audit`.
 //!
-//! What is done by rowhook's own statements is recorded in the same transaction. Changes of hooks in SQL are recorded
-//! soon after they are read from the stream. Nobody waits for that, and the stream is not confirmed before.
+//! What is done by rowhook's own statements is recorded in the same transaction; `recording` has those of the stream.
 
 use std::{
     mem::take,
     net::IpAddr,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
@@ -15,21 +14,16 @@ use serde_json::{Map, Value};
 use tokio_postgres::{Error, GenericClient};
 
 use super::{
-    Store,
     columns::{Columns, row},
-    session::{PAUSES, Session},
+    session::Session,
     text::Charset,
 };
 use crate::{
     act::{Act, Kind, Via, Who, what},
     delivery::ledger::Ticket,
-    lock::lock,
     message::AUDITED,
-    postgres::{error_message, fault::Fault},
 };
 
-/// How many acts are written in one statement.
-const BATCH: usize = 500;
 /// How many acts from the stream wait to be written. Beyond that they are only counted, so that memory has a bound.
 const PENDING: usize = 20_000;
 /// How many acts are deleted at a time.
@@ -120,19 +114,20 @@ pub async fn mark(client: &impl GenericClient) -> Result<(), Error> {
 
 /// The acts from the stream that wait to be written.
 pub(super) struct Acts {
-    pending: Mutex<Pending>,
+    pub(super) pending: Mutex<Pending>,
     /// Apart, so that nothing waits for it.
-    session: Session,
+    pub(super) session: Session,
 }
 
+/// What waits, and whether somebody writes it.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     acts: Vec<Act>,
     /// What may be confirmed when all of these are written.
     tickets: Vec<Ticket>,
     /// The last of the acts for which there was no room, and how many those were.
     left_out: Option<(Act, u64)>,
-    is_writing: bool,
+    pub(super) is_writing: bool,
 }
 
 impl Acts {
@@ -145,7 +140,7 @@ impl Acts {
 }
 
 impl Pending {
-    fn add(&mut self, acts: Vec<Act>, ticket: Ticket) {
+    pub(super) fn add(&mut self, acts: Vec<Act>, ticket: Ticket) {
         self.tickets.push(ticket);
         for act in acts {
             if self.acts.len() < PENDING {
@@ -158,7 +153,7 @@ impl Pending {
     }
 
     /// Takes all that waits; `None`: nothing does, and whoever writes is to end.
-    fn take(&mut self) -> Option<(Vec<Act>, Vec<Ticket>)> {
+    pub(super) fn take(&mut self) -> Option<(Vec<Act>, Vec<Ticket>)> {
         let mut acts = take(&mut self.acts);
         if let Some((last, count)) = self.left_out.take() {
             let mut act = Act::of(&Who::only(Kind::Sql), what::HOOKS_CHANGED).with("hooks", count);
@@ -171,79 +166,8 @@ impl Pending {
     }
 }
 
-impl Store {
-    /// Has acts from the stream recorded soon. What the ticket stands for is not confirmed before. Returns what does it
-    /// where that is not under way already.
-    pub fn record_soon(
-        self: &Arc<Self>,
-        acts: Vec<Act>,
-        ticket: Ticket,
-    ) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let mut pending = lock(&self.acts.pending);
-        pending.add(acts, ticket);
-        if std::mem::replace(&mut pending.is_writing, true) {
-            return None;
-        }
-        let store = Arc::clone(self);
-        Some(async move { store.record_pending().await })
-    }
-
-    async fn record_pending(&self) {
-        loop {
-            let taken = lock(&self.acts.pending).take();
-            let Some((acts, tickets)) = taken else {
-                return;
-            };
-            for batch in acts.chunks(BATCH) {
-                self.record_batch(batch).await;
-            }
-            tickets.into_iter().for_each(Ticket::settle);
-        }
-    }
-
-    /// Tries until a batch is recorded, or it is sure that it cannot be. That is an error for a person: deliveries go
-    /// on, and WAL is not kept for what the table refuses.
-    async fn record_batch(&self, batch: &[Act]) {
-        let mut failures = 0;
-        loop {
-            let error = match self.try_to_record(batch).await {
-                Ok(()) => return,
-                Err(error) => error,
-            };
-            let cause = error.downcast_ref::<Error>();
-            if cause.is_some_and(|cause| !Fault::of(cause).is_transient()) {
-                tracing::error!(
-                    acts = batch.len(),
-                    reason = cause.map(error_message),
-                    "changes of hooks are not on record, because the table audit refuses them"
-                );
-                return;
-            }
-            failures += 1;
-            let pause = PAUSES.pause(failures);
-            tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "could not put changes of hooks on record; it is tried again");
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    async fn try_to_record(&self, batch: &[Act]) -> Result<()> {
-        let client = self.session(&self.acts.session).await?;
-        let charset = Charset::of(&client).await?;
-        record(&*client, charset, batch).await?;
-        Ok(())
-    }
-
-    /// Notes how long acts are kept, and deletes those that are older.
-    ///
-    /// # Errors
-    /// When the table cannot be written to.
-    pub async fn forget_acts(&self) -> Result<()> {
-        let client = self.session(&self.acts.session).await?;
-        forget(&*client, self.acts_are_kept).await
-    }
-}
-
-async fn forget(client: &impl GenericClient, retention: Duration) -> Result<()> {
+/// Notes how long acts are kept, and deletes those that are older.
+pub(super) async fn forget(client: &impl GenericClient, retention: Duration) -> Result<()> {
     let note = "insert into audit (actor, what, after) \
                 select 'rowhook', $1::text, jsonb_build_object('seconds', $2::bigint) \
                 where (select (after ->> 'seconds')::bigint from audit where what = $1 order by id desc limit 1) \

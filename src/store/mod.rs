@@ -20,6 +20,7 @@ mod due;
 mod held;
 mod holder;
 mod invalid;
+mod recording;
 mod redact;
 mod rows;
 mod session;

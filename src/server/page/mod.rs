@@ -25,9 +25,8 @@ use minijinja::context;
 use serde::Deserialize;
 
 use self::user::User;
-use crate::act::{Via, what};
-
 use super::{access, health, sessions, state::AppState, visitor::Visitor};
+use crate::act::{Via, what};
 
 /// The Content-Security-Policy of every page.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -152,7 +151,8 @@ async fn login(
                 .into_response()
         }
         Ok(None) => {
-            generation.record_refusal(visitor).await;
+            let stranger = visitor.as_stranger(Via::Page);
+            generation.record_refusal(stranger).await;
             let page = login_form(
                 &state,
                 visitor,
