@@ -137,6 +137,20 @@ impl Act {
         }
     }
 
+    /// About how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        fn of(value: &Value) -> usize {
+            match value {
+                Value::String(text) => text.len(),
+                Value::Array(items) => items.iter().map(of).sum(),
+                Value::Object(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            }
+        }
+        let facts = self.before.iter().chain(&self.after);
+        let facts = facts.map(|(name, value)| 100 + name.len() + of(value));
+        size_of::<Self>() + facts.sum::<usize>()
+    }
+
     /// With the hook that it was done to, and the owner of that.
     #[must_use]
     pub fn on_hook(mut self, hook: &str, owner: Option<&str>) -> Self {

@@ -10,6 +10,10 @@ use crate::{config::Secrets, panics::beginning, secret::Secret};
 
 /// The most bytes of a value that go on record.
 const LONGEST: usize = 4096;
+/// What is larger is not taken apart. No hook that can be used has as much.
+const LARGEST: usize = 128 << 10;
+/// How many headers are told apart. No hook that can be used has more.
+const MOST_HEADERS: usize = 100;
 /// Stands for what is secret and is not what it was.
 const CHANGED: &str = "changed";
 
@@ -163,8 +167,11 @@ impl Facts {
 
     /// The names of headers are shown, and of their values only that they have changed.
     fn add_headers(&mut self, json: &str) {
-        let headers: Option<Map<String, Value>> = serde_json::from_str(json).ok();
-        let Some(headers) = headers else {
+        let headers: Option<Map<String, Value>> = match json.len() {
+            ..=LARGEST => serde_json::from_str(json).ok(),
+            _ => None,
+        };
+        let Some(headers) = headers.filter(|headers| headers.len() <= MOST_HEADERS) else {
             self.hide("headers", Some(json.to_owned()));
             return;
         };
@@ -201,7 +208,8 @@ fn clipped(text: &str) -> Value {
 
 /// A target without its credentials, and these. What is not a URL may have them anywhere, so it is not shown.
 fn split(target: &str) -> (String, Option<String>) {
-    let Ok(mut url) = Url::parse(target) else {
+    let url = (target.len() <= LARGEST).then(|| Url::parse(target).ok());
+    let Some(mut url) = url.flatten() else {
         return ("(not a URL)".to_owned(), Some(target.to_owned()));
     };
     let credentials = format!("{}:{}", url.username(), url.password().unwrap_or_default());

@@ -10,6 +10,8 @@ use crate::{
 
 /// How many changes of a transaction are on record one by one. The others are only counted.
 const ONE_BY_ONE: usize = 1000;
+/// How many bytes these take at most, but for the last.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What is known of acts in the transactions that are being read.
 #[derive(Default)]
@@ -20,6 +22,7 @@ pub(super) struct Acts {
     commit_lsn: Option<Lsn>,
     /// Its changes of hooks.
     noted: Vec<Act>,
+    bytes: usize,
     /// How many more there are.
     more: u64,
 }
@@ -28,6 +31,7 @@ impl Acts {
     pub(super) fn begin(&mut self, commit_lsn: Lsn) {
         self.commit_lsn = Some(commit_lsn);
         self.noted.clear();
+        self.bytes = 0;
         self.more = 0;
     }
 
@@ -40,13 +44,27 @@ impl Acts {
     pub(super) fn push(&mut self, mut act: Act, transaction: &Transaction) {
         if let Some(place) = self.place(transaction) {
             act.place = Some(place);
+            self.bytes += act.size();
             self.noted.push(act);
         }
     }
 
+    /// Whether no more are noted one by one.
+    fn are_enough(&self) -> bool {
+        self.noted.len() >= ONE_BY_ONE || self.bytes >= MOST_BYTES
+    }
+
+    /// Counts a change of the transaction that is not looked at, where so many are noted already that it would not be
+    /// noted. Returns whether that is so.
+    pub(super) fn only_counts(&mut self) -> bool {
+        let enough = self.are_enough();
+        self.more += u64::from(enough);
+        enough
+    }
+
     /// Counts a change; `None`: there have been enough of the transaction.
     fn place(&mut self, transaction: &Transaction) -> Option<Place> {
-        if self.noted.len() >= ONE_BY_ONE {
+        if self.are_enough() {
             self.more += 1;
             return None;
         }

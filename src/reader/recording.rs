@@ -36,6 +36,9 @@ impl Reader {
 
     /// Notes a change of a hook. `new` is the new row, as far as it can be read.
     pub(super) fn note_act(&mut self, change: &Change, id: &HookId, new: Option<&HookRow>) {
+        if self.acts.only_counts() {
+            return;
+        }
         let columns = &self.hooks.columns;
         let keys = &self.hooks.known.secrets;
         let read = |tuple: &Tuple| match HookRow::from_stream(columns, &change.relation, tuple) {

@@ -26,6 +26,8 @@ use crate::{
 
 /// How many acts from the stream wait to be written. Beyond that they are only counted, so that memory has a bound.
 const PENDING: usize = 20_000;
+/// How many bytes these take at most, but for the last.
+const PENDING_BYTES: usize = 16 << 20;
 /// How many acts are deleted at a time.
 const PART: i64 = 5000;
 
@@ -123,6 +125,7 @@ pub(super) struct Acts {
 #[derive(Default)]
 pub(super) struct Pending {
     acts: Vec<Act>,
+    bytes: usize,
     /// What may be confirmed when all of these are written.
     tickets: Vec<Ticket>,
     /// The last of the acts for which there was no room, and how many those were.
@@ -143,7 +146,8 @@ impl Pending {
     pub(super) fn add(&mut self, acts: Vec<Act>, ticket: Ticket) {
         self.tickets.push(ticket);
         for act in acts {
-            if self.acts.len() < PENDING {
+            if self.acts.len() < PENDING && self.bytes < PENDING_BYTES {
+                self.bytes += act.size();
                 self.acts.push(act);
             } else {
                 let so_far = self.left_out.take().map_or(0, |(_, count)| count);
@@ -155,6 +159,7 @@ impl Pending {
     /// Takes all that waits; `None`: nothing does, and whoever writes is to end.
     pub(super) fn take(&mut self) -> Option<(Vec<Act>, Vec<Ticket>)> {
         let mut acts = take(&mut self.acts);
+        self.bytes = 0;
         if let Some((last, count)) = self.left_out.take() {
             let mut act = Act::of(&Who::only(Kind::Sql), what::HOOKS_CHANGED).with("hooks", count);
             act.place = last.place;

@@ -429,6 +429,11 @@ async fn commands_the_console_and_signals_are_on_record() {
     for command in ["DISABLE 1", "ENABLE 1", "PAUSE", "RESUME"] {
         tokio::task::block_in_place(|| psql(command));
     }
+    let told = tokio::task::block_in_place(|| psql("SHOW AUDIT"));
+    assert!(
+        told.contains("|console|hook.disabled|1|7|{\"active\":true}|"),
+        "{told}"
+    );
     let more = config.replace("[events]", "[events]\n\"book.gone\" = \"book.deleted\"");
     api.rowhook.write_config(&more);
     api.rowhook.signal(Signal::SIGHUP);
@@ -488,6 +493,67 @@ async fn commands_the_console_and_signals_are_on_record() {
     );
     let future = rowhook(&more, &["audit", "--owner", "8"]);
     assert_eq!(future.out, "nothing is on record\n");
+}
+
+#[tokio::test]
+async fn secrets_are_on_record_as_sealed_and_a_hook_is_not_changed_by_that() {
+    let database = Database::bookstore().await;
+    let keys = [
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=",
+    ];
+    let sealed = |key: &str, previous: &str| {
+        database.config(&format!(
+            "{BOOK_EVENTS}\n[secrets]\nkey = \"{key}\"\nprevious = [{previous}]\n"
+        ))
+    };
+    let config = sealed(keys[0], "");
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    let hook = database
+        .hook(
+            Some("7"),
+            "book.added",
+            &format!("http://u:{MARKER}@127.0.0.1:1/"),
+        )
+        .await;
+    let done = "select secret like 'rowhook-sealed%' from rowhook.hook";
+    database.until("its secret is sealed", done).await;
+    ask(&config, &["secrets", "seal"]).await;
+    let next = sealed(keys[1], &format!("\"{}\"", keys[0]));
+    rowhook.write_config(&next);
+    rowhook.signal(Signal::SIGHUP);
+    until(&database, "what = 'configuration.reloaded'").await;
+    ask(&next, &["secrets", "rotate"]).await;
+    // Its secret is another one, and so is what seals it.
+    ask(&next, &["hooks", "rotate", &hook]).await;
+    database.until_all_is_confirmed().await;
+    let acts = acts(&database).await;
+    assert_eq!(
+        names(&acts),
+        [
+            "hook.created by sql",
+            "secrets.sealed by command line",
+            "configuration.reloaded by signal",
+            "secrets.rotated by command line",
+            "hook.rotated by command line",
+        ]
+    );
+    assert_eq!(
+        (&acts[0]["after"]["secret"], &acts[4]["before"]),
+        (&json!("set"), &Value::Null)
+    );
+    assert_eq!(
+        acts[2]["after"]["sections"],
+        json!({"changed": ["secrets"]})
+    );
+    nothing_secret(&database).await;
+    let all = "select string_agg(a::text, ' ') from rowhook.audit as a";
+    let all = database.ask(all).await;
+    assert!(
+        !all.contains("rowhook-sealed") && keys.iter().all(|key| !all.contains(key)),
+        "{all}"
+    );
 }
 
 #[tokio::test]
