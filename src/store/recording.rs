@@ -1,5 +1,5 @@
-//! Acts of the stream: changes of hooks in SQL. They are recorded soon after they are read. Nobody waits for that, and the
-//! stream is not confirmed before.
+//! Acts of the stream: changes of hooks in SQL. They are recorded soon after they are read. Nobody waits for that, and
+//! the stream is not confirmed before.
 
 use std::sync::Arc;
 
