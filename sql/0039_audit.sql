@@ -1,5 +1,5 @@
--- What people, programs and rowhook itself have done to hooks, deliveries, tokens and settings: an act is written in the
--- transaction that does it. There are no secrets in it.
+-- What people, programs and rowhook itself have done to hooks, deliveries, tokens and settings. An act is written in
+-- the transaction that does it. There are no secrets in it.
 --
 -- Rows are added, and stay: a trigger refuses everything else, for the owner of the table too. Two things prove
 -- themselves. What is older than the retention may be deleted, and the retention is an act on record like others, so

@@ -1,5 +1,6 @@
--- Acts on record, newest first, or oldest first: those that an owner ($1) may see or all, of an owner ($2), on a
--- hook ($3), of a name or names that begin alike ($4), between two times ($5, $6), before one ($7) or after it ($8), and at most $9.
+-- Acts on record, newest first, or oldest first: those that an owner ($1) may see, or all; of an owner ($2); on a hook
+-- ($3); of a name, or of names that begin alike ($4); between two times ($5, $6); before an act ($7) or after it ($8);
+-- and at most $9.
 select
     id,
     at,
