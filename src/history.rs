@@ -85,6 +85,12 @@ impl History {
                             "old attempts were not deleted; tried again later"
                         );
                     }
+                    if let Err(error) = store.forget_acts().await {
+                        tracing::warn!(
+                            error = format!("{error:#}"),
+                            "old acts on record were not deleted; tried again later"
+                        );
+                    }
                 }
             }
         }

@@ -21,11 +21,13 @@
 //!
 //! [`config`] reads hooks.toml, and [`setup`] creates what rowhook needs in the database. [`preview`] answers what
 //! would happen without doing it. [`manage`] is what people do with hooks and deliveries; [`cli`], [`server`] (the API
-//! and the page) and [`console`] (`psql`) offer it to them. [`meters`], [`trace`] and [`journal`] make visible what
-//! happens, and [`demo`] shows it on a throwaway Postgres.
+//! and the page) and [`console`] (`psql`) offer it to them. What they do goes on record as
+//! an [`act`]. [`meters`], [`trace`] and [`journal`] make visible what happens, and [`demo`] shows it on a throwaway
+//! Postgres.
 //!
 //! [`receive`] is the other end: it verifies webhooks, queues them, and runs tasks on them.
 
+pub mod act;
 pub mod backoff;
 pub mod change;
 pub mod cli;

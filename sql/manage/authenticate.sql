@@ -1,5 +1,4 @@
--- Whose the token with this hash is, if it is still good. Notes that it was used, at most once an
--- hour.
+-- What is known of the token with this hash, if it is still good. Notes that it was used, at most once an hour.
 with good as (
     select id, name, owner, scope, used_at
     from token

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backfill, deliveries, explain, forget, hooks, init, logs, receive, schema, secrets, shadow,
-    tail, tokens, trigger,
+    audit, backfill, deliveries, explain, forget, hooks, init, logs, receive, schema, secrets,
+    shadow, tail, tokens, trigger,
 };
 use crate::demo;
 
@@ -107,6 +107,8 @@ pub(super) enum Command {
     /// Show requests and their answers live, as history records them.
     #[command(after_help = "Example: rowhook tail --hook 7")]
     Tail(tail::Args),
+    /// Show what was done to hooks, deliveries, tokens and settings, by whom, and what it changed.
+    Audit(audit::Args),
     /// Add, list and revoke the tokens with which owners log in to the API and the page; make those of operators.
     #[command(subcommand)]
     Tokens(tokens::Command),

@@ -11,6 +11,7 @@ use super::{
     table::{Cell, Table},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{
         Admin,
@@ -48,7 +49,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let mut admin = Admin::open(Arc::new(config), "rowhook backfill").await?;
+    let mut admin = Admin::open(
+        Arc::new(config),
+        "rowhook backfill",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     if args.list {
         let all = admin.backfills().await?;
         return match json {

@@ -12,6 +12,7 @@ use super::{
     table::{self, Cell, Table, Tone},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{
         Actor, Admin, PageRequest,
@@ -87,7 +88,12 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let mut admin = Admin::open(Arc::new(config), "rowhook deliveries").await?;
+    let mut admin = Admin::open(
+        Arc::new(config),
+        "rowhook deliveries",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     match command {
         Command::List {
             hook,

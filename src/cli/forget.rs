@@ -5,7 +5,11 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::output;
-use crate::{config::Config, manage::Admin};
+use crate::{
+    act::{Kind, Who},
+    config::Config,
+    manage::Admin,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -15,7 +19,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook forget").await?;
+    let who = Who::only(Kind::CommandLine);
+    let mut admin = Admin::open(Arc::new(config), "rowhook forget", who).await?;
     let done = admin.forget_owner(&args.owner).await?;
     if json {
         return output::json(&done);
@@ -31,6 +36,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     ] {
         output::line(&format!("deleted {count} {what}"))?;
     }
+    output::line(&format!("took them out of {} acts on record", done.acts))?;
     for left in &done.left {
         output::line(&format!("left: {left}"))?;
     }

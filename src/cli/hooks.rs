@@ -10,6 +10,7 @@ use super::{
     table::{self, Cell, Table, Tone},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{
         Actor, Admin, PageRequest,
@@ -124,7 +125,12 @@ pub(super) struct AddArgs {
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
     let sender = Sender::new(&config.delivery)?;
-    let mut admin = Admin::open(Arc::new(config), "rowhook hooks").await?;
+    let mut admin = Admin::open(
+        Arc::new(config),
+        "rowhook hooks",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     let operator = Actor::Operator;
     match command {
         Command::List { owner, event } => {

@@ -1,6 +1,7 @@
 //! The commands. Each reads its configuration, does one thing, and reports success or failure in its exit code.
 
 mod args;
+mod audit;
 mod backfill;
 mod check;
 mod databases;
@@ -108,6 +109,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
         Command::Shadow(args) => shadow::run(config()?, args, json).await,
         Command::Backfill(args) => backfill::run(config()?, args, json).await,
+        Command::Audit(args) => audit::run(config()?, args, json).await,
         Command::Tail(args) => tail::run(config()?, args, json).await,
         Command::Forget(args) => forget::run(config()?, args, json).await,
         Command::Secrets(command) => secrets::run(config()?, command, json).await,

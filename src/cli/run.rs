@@ -3,21 +3,32 @@
 //! It runs in generations. A new hooks.toml or a pause ends one as a stop would: what is in flight is finished, and
 //! what is settled is confirmed. The next generation goes on from there. Each database of hooks.toml does so by itself.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Result;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{environment, signals};
 use crate::{
-    config::{Config, Databases},
+    act::{Act, Who, what},
+    backoff::Backoff,
+    config::{Config, Databases, Outline},
     console::Console,
     files,
-    run::{self, fleet::Fleet},
+    manage::Admin,
+    run::{self, fleet::Fleet, reload::Reload},
     send::Sender,
     server::{Handles, Served, Server},
 };
+
+/// The pauses between two tries to put something on record.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
 
 /// Runs until a signal asks to stop, or an error needs a person.
 pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
@@ -29,6 +40,7 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
     let server = Server::start(&served).await?;
     let console = Console::start(&served).await?;
     let mut service = Service {
+        outlines: outlines(&path, &databases),
         path,
         databases,
         setup,
@@ -50,6 +62,8 @@ struct Service {
     /// Where hooks.toml is read again.
     path: PathBuf,
     databases: Databases,
+    /// What hooks.toml was made of when it was read.
+    outlines: BTreeMap<Option<String>, Outline>,
     /// Whether to create what is missing in the databases.
     setup: bool,
     handles: Known,
@@ -67,7 +81,7 @@ impl Service {
             tokio::select! {
                 error = fleet.until_all_are_set_aside() => return Err(error),
                 () = self.stop.cancelled() => return Ok(()),
-                () = self.handles.reload.notified() => match self.reload().await {
+                who = self.handles.reload.asked() => match self.reload(&who).await {
                     Ok(()) => self.follow(fleet)?,
                     Err(error) => {
                         tracing::error!("hooks.toml is not reloaded, and the old one stays: {error:#}");
@@ -111,7 +125,7 @@ impl Service {
     ///
     /// # Errors
     /// When it cannot be used; then everything stays as it is.
-    async fn reload(&mut self) -> Result<()> {
+    async fn reload(&mut self, who: &[Who]) -> Result<()> {
         let databases = environment::load(&self.path)?;
         for config in databases.all() {
             run::validate(config)?;
@@ -119,11 +133,65 @@ impl Service {
         let served = self.handles.of(&databases);
         self.server.reload(&served).await?;
         self.databases = databases;
+        self.record_reload(who);
         if let Err(error) = self.console.reload(&served).await {
             tracing::error!(error = format!("{error:#}"), "there is no console now");
         }
         Ok(())
     }
+}
+
+impl Service {
+    /// Puts it on record, in each database, that hooks.toml was read again, and what has changed in it.
+    fn record_reload(&mut self, who: &[Who]) {
+        let before = std::mem::replace(&mut self.outlines, outlines(&self.path, &self.databases));
+        for config in self.databases.all() {
+            let after = self.outlines.get(&config.name).cloned().unwrap_or_default();
+            let before = before.get(&config.name).cloned().unwrap_or_default();
+            let changes = before.changes(&after);
+            let acts = who.iter().map(|who| {
+                let mut act = Act::of(who, what::CONFIGURATION_RELOADED)
+                    .with("file", self.path.display().to_string());
+                act.after.extend(changes.clone());
+                act
+            });
+            let acts: Vec<Act> = acts.collect();
+            tokio::spawn(record(Arc::clone(config), acts, self.stop.clone()));
+        }
+    }
+}
+
+/// Puts acts on record as soon as the database can be written to, or gives up when rowhook stops.
+async fn record(config: Arc<Config>, acts: Vec<Act>, stop: CancellationToken) {
+    let mut failures = 0;
+    loop {
+        let recorded = async {
+            let admin = Admin::open(Arc::clone(&config), "rowhook audit", Who::default()).await?;
+            admin.record_all(&acts).await?;
+            anyhow::Ok(())
+        };
+        let Err(error) = recorded.await else {
+            return;
+        };
+        failures += 1;
+        let pause = PAUSES.pause(failures);
+        tracing::warn!(error = format!("{error:#}"), retry_in = ?pause, "that hooks.toml was read again is not on record yet");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// What hooks.toml is made of, for each of its databases.
+fn outlines(path: &Path, databases: &Databases) -> BTreeMap<Option<String>, Outline> {
+    let all = databases.all().iter();
+    let all = all.map(|config| {
+        let name = config.name.clone();
+        let outline = Outline::read(path, name.as_deref());
+        (name, outline)
+    });
+    all.collect()
 }
 
 /// Waits until what is paused is paused, or is not.
@@ -137,13 +205,13 @@ async fn until(paused: &mut watch::Receiver<bool>, wanted: bool) {
 /// What is known of each database that has been followed, whatever generation that was in.
 struct Known {
     databases: BTreeMap<Option<String>, Handles>,
-    reload: Arc<Notify>,
+    reload: Arc<Reload>,
     /// True while all are paused.
     paused: watch::Sender<bool>,
 }
 
 impl Known {
-    fn new(reload: Arc<Notify>) -> Self {
+    fn new(reload: Arc<Reload>) -> Self {
         Self {
             databases: BTreeMap::new(),
             reload,

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::output;
 use crate::{
+    act::{Kind, Who},
     config::Config,
     hook::sealed::What,
     manage::{Admin, sealing::Sealed},
@@ -29,7 +30,12 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook secrets").await?;
+    let admin = Admin::open(
+        Arc::new(config),
+        "rowhook secrets",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     match command {
         Command::Status => {
             let counts = admin.sealed_counts().await?;

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::databases::Said;
 use crate::{
+    act::{Act, Kind, Who, what},
     config::Config,
+    manage::Admin,
     setup::{self, LockPolicy, teardown::teardown},
     terminal::plain,
 };
@@ -31,6 +33,12 @@ pub(super) async fn setup(config: &Config, accept_gap: bool) -> Result<Said> {
         false => None,
     };
     let steps = setup::setup(config, LockPolicy::default(), &warn).await?;
+    if let Some(gap) = &gap {
+        let who = Who::only(Kind::CommandLine);
+        let admin = Admin::open(Arc::new(config.clone()), "rowhook setup", who.clone()).await?;
+        let act = Act::of(&who, what::GAP_ACCEPTED).with("gap", gap.to_string());
+        admin.record(act).await?;
+    }
     let accepted = gap.map(|gap| format!("accepted: {gap}"));
     let steps = steps.into_iter().map(|step| step.reason);
     let done: Vec<String> = accepted.into_iter().chain(steps).collect();

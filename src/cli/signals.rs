@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::{
+    act::{Kind, Who},
+    run::reload::Reload,
+};
 
 /// Returns a token that the first SIGTERM or SIGINT cancels. The second ends the process with exit code 1.
 pub(super) fn stop() -> Result<CancellationToken> {
@@ -34,14 +36,14 @@ pub(super) fn stop() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Returns a notifier that each SIGHUP triggers.
-pub(super) fn reload() -> Result<Arc<Notify>> {
+/// Returns what each SIGHUP asks to read hooks.toml again.
+pub(super) fn reload() -> Result<Arc<Reload>> {
     let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-    let reload = Arc::new(Notify::new());
-    let notify = Arc::clone(&reload);
+    let reload = Arc::new(Reload::default());
+    let asked = Arc::clone(&reload);
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            notify.notify_one();
+            asked.ask(Who::only(Kind::Signal));
         }
     });
     Ok(reload)

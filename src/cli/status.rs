@@ -11,6 +11,7 @@ use super::{
     table::{self, Cell, Tone},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{
         Admin,
@@ -20,7 +21,12 @@ use crate::{
 };
 
 pub(super) async fn status(config: &Arc<Config>) -> Result<Said> {
-    let admin = Admin::open(Arc::clone(config), "rowhook status").await?;
+    let admin = Admin::open(
+        Arc::clone(config),
+        "rowhook status",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     let report = Report {
         status: admin.status().await?,
         table_problems: admin.table_problems().await?,

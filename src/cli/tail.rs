@@ -9,6 +9,7 @@ use super::{
     table::{Tone, clean},
 };
 use crate::{
+    act::{Kind, Who},
     config::Config,
     manage::{Actor, Admin, attempts::AttemptSummary},
 };
@@ -28,7 +29,12 @@ pub(super) struct Args {
 
 /// Prints attempts as history notes them, a line each, until it is interrupted or has printed `--count` lines.
 pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
-    let admin = Admin::open(Arc::new(config), "rowhook tail").await?;
+    let admin = Admin::open(
+        Arc::new(config),
+        "rowhook tail",
+        Who::only(Kind::CommandLine),
+    )
+    .await?;
     let mut last = admin.newest_attempt_id().await?;
     let mut left = args.count.unwrap_or(u64::MAX);
     // A script that waits for this line misses nothing that happens after it.

@@ -15,6 +15,7 @@ use super::{
     table::{Cell, Table, Tone},
 };
 use crate::{
+    act::{Kind, Who},
     config::{Config, Mistakes},
     manage::{
         Admin,
@@ -105,7 +106,8 @@ pub(super) async fn run(
     command: Command,
     json: bool,
 ) -> Result<()> {
-    let open = async || Admin::open(Arc::new(config()?), "rowhook tokens").await;
+    let who = Who::only(Kind::CommandLine);
+    let open = async || Admin::open(Arc::new(config()?), "rowhook tokens", who).await;
     match command {
         Command::Hash { stdin } => print_hash(stdin, json),
         Command::List => {

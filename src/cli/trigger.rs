@@ -13,10 +13,12 @@ use url::Url;
 
 use super::{output, preview::Preview};
 use crate::{
+    act::{Act, Kind, Who, what},
     config::{Action, Config, EventRule, EventSource},
     delivery::load::Load,
     event::{Event, Position, Subject},
     hook::{Hook, HookId, Origin},
+    manage::Admin,
     message::Message,
     payload::{Renderer, content_type},
     postgres::{Lsn, TableName, equality::Equality},
@@ -27,6 +29,9 @@ use crate::{
 
 /// The prefix of the `webhook-id` of an event that was sent by hand.
 const ID_PREFIX: &str = "msg_test_";
+
+/// The id of a hook that is made up for a URL.
+const MADE_UP: &str = "trigger";
 
 /// What to send, and where.
 #[derive(Debug, clap::Args)]
@@ -51,6 +56,7 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     let event = event(&preview, rule, args).await?;
     let all_owners = rule.is_some_and(|rule| rule.all_owners);
     let (hook, note) = recipient(&preview, &event, all_owners, &args.to).await?;
+    record(config, args, &hook).await?;
     let exchange = send(config, &event, &hook, note).await?;
     if json {
         output::json(&exchange.as_json())?;
@@ -66,6 +72,27 @@ pub(super) async fn trigger(config: &Config, args: &Args, json: bool) -> Result<
     );
     ensure!(arrived, "it did not arrive: {}", exchange.answer);
     Ok(())
+}
+
+/// Puts it on record before it is sent. Where rowhook has no tables yet, there is no place for that.
+async fn record(config: &Config, args: &Args, hook: &Hook) -> Result<()> {
+    let who = Who::only(Kind::CommandLine);
+    let admin = match Admin::open(Arc::new(config.clone()), "rowhook trigger", who.clone()).await {
+        Ok(admin) => admin,
+        Err(error) => {
+            eprintln!(
+                "this is not on record: {}",
+                plain_lines(&format!("{error:#}"))
+            );
+            return Ok(());
+        }
+    };
+    let mut act = Act::of(&who, what::EVENT_TRIGGERED).with("target", hook.target.display());
+    act.event = Some(args.event.clone());
+    if !is_made_up(hook) {
+        act = act.on_hook(hook.id.as_str(), hook.owner.as_deref());
+    }
+    Ok(admin.record(act).await?)
 }
 
 /// Makes the event: from a row if its rule is about one, else from the payload that the user gave.
@@ -201,10 +228,15 @@ async fn send<'a>(
     })
 }
 
+/// Whether the hook is one for a URL, and not one of somebody.
+fn is_made_up(hook: &Hook) -> bool {
+    hook.origin == Origin::File && hook.id.as_str() == MADE_UP && hook.events.is_empty()
+}
+
 /// A hook made up for a URL: with the settings of `[delivery]`, and unsigned.
 fn hook_for(config: &Config, url: &Url) -> Result<Hook> {
     Ok(Hook {
-        id: HookId::new("trigger", false),
+        id: HookId::new(MADE_UP, false),
         owner: None,
         events: [].into(),
         filter: None,

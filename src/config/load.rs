@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::{
     admins,
+    audit::{self, Audit},
     console::{self, Console},
     database::{self, Database},
     databases::{self, Part},
@@ -43,6 +44,7 @@ const SECTIONS: Keys = Keys {
         "limits",
         "delivery",
         "history",
+        "audit",
         "server",
         "console",
         "tracing",
@@ -51,7 +53,7 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 16] = [
+pub const KEYS: [(&str, &[&str]); 17] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
@@ -62,6 +64,7 @@ pub const KEYS: [(&str, &[&str]); 16] = [
     ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
     ("history", history::KEYS.known),
+    ("audit", audit::KEYS.known),
     ("server", server::KEYS.known),
     ("server.jwt", jwt::KEYS.known),
     ("server.admins", admins::KEYS.known),
@@ -99,6 +102,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[history]`
     pub history: History,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[server]`; `None`: rowhook listens on no port.
     pub server: Option<Server>,
     /// `[console]`; `None`: there is no console.
@@ -293,6 +298,8 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let hooks = hooks.unwrap_or_default();
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
     let history = history.unwrap_or_default();
+    let audit = section("audit", &audit::KEYS).map(|section| audit::read(&section));
+    let audit = audit.unwrap_or_default();
     let limits = section("limits", &limits::KEYS).map(|section| limits::read(&section));
     let limits = limits.unwrap_or_default();
     let server = section("server", &server::KEYS).and_then(|section| server::read(&section));
@@ -317,6 +324,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             limits,
             delivery: delivery.clone(),
             history,
+            audit,
             server: server.clone(),
             console: console.clone(),
             tracing: tracing.clone(),

@@ -7,6 +7,7 @@
 
 pub(crate) mod access;
 pub(crate) mod admins;
+mod audit;
 mod batch;
 pub mod bounds;
 pub mod certificate;
@@ -28,6 +29,7 @@ mod model;
 mod name;
 mod oauth2;
 pub(crate) mod oidc;
+mod outline;
 mod places;
 mod proxy;
 mod quantity;
@@ -44,6 +46,7 @@ mod tracing;
 
 pub use self::{
     admins::NamedAdmin,
+    audit::Audit,
     batch::Batch,
     certificate::{BadTls, Tls},
     console::Console,
@@ -62,6 +65,7 @@ pub use self::{
     name::Pattern,
     oauth2::ClientCredentials,
     oidc::Oidc,
+    outline::Outline,
     proxy::Proxy,
     rate::Rate,
     role::Role,

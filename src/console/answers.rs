@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use serde_json::{Map, Value};
 use tokio::{
     sync::{MappedMutexGuard, Mutex, MutexGuard},
     time::Instant,
@@ -10,8 +11,11 @@ use tokio::{
 
 use super::command::{Command, KNOWN, Show};
 use crate::{
+    act::{Act, Kind, Who, what},
     config::Config,
-    manage::{Actor, Admin, PageRequest, deliveries::DeliveryQuery, hooks::HookQuery},
+    manage::{
+        Actor, Admin, PageRequest, audit::AuditQuery, deliveries::DeliveryQuery, hooks::HookQuery,
+    },
     server::Handles,
 };
 
@@ -41,12 +45,14 @@ impl Answers {
         match command {
             Command::Show(show) => return self.show(*show).await,
             Command::Pause => {
+                self.record(what::PAUSED).await?;
                 self.handles.paused.send_replace(true);
             }
             Command::Resume => {
+                self.record(what::RESUMED).await?;
                 self.handles.paused.send_replace(false);
             }
-            Command::Reload => self.handles.reload.notify_one(),
+            Command::Reload => self.handles.reload.ask(console()),
             Command::Retry(id) => {
                 self.admin().await?.retry(&operator, id).await?;
             }
@@ -63,12 +69,20 @@ impl Answers {
         Ok(Rows::new())
     }
 
+    /// Puts it on record before it is done.
+    async fn record(&self, what: &'static str) -> Result<()> {
+        let admin = self.admin().await?;
+        admin.record(Act::of(&console(), what)).await?;
+        Ok(())
+    }
+
     async fn show(&self, show: Show) -> Result<Rows> {
         match show {
             Show::Hooks => hooks(&*self.admin().await?).await,
             Show::Lanes => lanes(&*self.admin().await?).await,
             Show::Lag => self.lag(&*self.admin().await?).await,
             Show::Deliveries => deliveries(&*self.admin().await?).await,
+            Show::Audit => audit(&*self.admin().await?).await,
             Show::Config => Ok(self.config()),
             Show::Version => {
                 let version = concat!("rowhook ", env!("CARGO_PKG_VERSION"));
@@ -88,7 +102,10 @@ impl Answers {
         let mut shared = self.admin.lock().await;
         let admin = match shared.take() {
             Some(admin) if admin.is_open() => admin,
-            _ => Admin::open(Arc::clone(&self.config), "rowhook console").await?,
+            _ => {
+                let config = Arc::clone(&self.config);
+                Admin::open(config, "rowhook console", console()).await?
+            }
         };
         Ok(MutexGuard::map(shared, |shared| shared.insert(admin)))
     }
@@ -163,6 +180,35 @@ async fn hooks(admin: &Admin) -> Result<Rows> {
             Some(hook.parked.to_string()),
             Some(hook.dead.to_string()),
             hook.last.map(|last| last.answer),
+        ]
+    });
+    Ok(rows.collect())
+}
+
+/// Whoever has the password of the console.
+fn console() -> Who {
+    Who::only(Kind::Console)
+}
+
+async fn audit(admin: &Admin) -> Result<Rows> {
+    let page = PageRequest::largest();
+    let found = admin
+        .audit(&Actor::Operator, &AuditQuery::default(), &page)
+        .await?;
+    let rows = found.data.into_iter().map(|entry| {
+        let changed = |facts: &Option<Map<String, Value>>| {
+            facts
+                .as_ref()
+                .map(|facts| Value::Object(facts.clone()).to_string())
+        };
+        vec![
+            Some(entry.at.clone()),
+            Some(entry.by.to_string()),
+            Some(entry.what.clone()),
+            entry.hook.clone(),
+            entry.owner.clone(),
+            changed(&entry.before),
+            changed(&entry.after),
         ]
     });
     Ok(rows.collect())

@@ -3,7 +3,7 @@
 use crate::manage::act::Act;
 
 /// All commands, for whoever has typed something else.
-pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
+pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW AUDIT, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
                                 PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
 
 /// One command.
@@ -32,6 +32,7 @@ pub(super) enum Show {
     Lanes,
     Lag,
     Deliveries,
+    Audit,
     Config,
     Version,
     Help,
@@ -70,6 +71,7 @@ impl Command {
         match self {
             Self::Show(Show::Hooks) => Act::SeeHooks,
             Self::Show(Show::Lanes | Show::Deliveries) => Act::SeeDeliveries,
+            Self::Show(Show::Audit) => Act::SeeActs,
             Self::Show(Show::Lag | Show::Config | Show::Version | Show::Help) => Act::SeeStatus,
             Self::Pause | Self::Resume | Self::Reload => Act::Control,
             Self::Retry(_) => Act::SendAgain,
@@ -106,6 +108,7 @@ impl Show {
             "LANES" => Self::Lanes,
             "LAG" => Self::Lag,
             "DELIVERIES" => Self::Deliveries,
+            "AUDIT" => Self::Audit,
             "CONFIG" => Self::Config,
             "VERSION" => Self::Version,
             "HELP" => Self::Help,
@@ -137,6 +140,7 @@ impl Show {
                 "next_attempt",
                 "reason",
             ],
+            Self::Audit => &["at", "by", "what", "hook", "owner", "before", "after"],
             Self::Config => &["key", "value"],
             Self::Version => &["version"],
             Self::Help => &["command"],

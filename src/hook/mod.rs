@@ -1,5 +1,6 @@
 //! Hooks: who is sent which events, and where.
 
+pub mod difference;
 pub mod index;
 pub mod off;
 pub mod roster;

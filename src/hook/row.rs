@@ -111,22 +111,22 @@ pub struct HookRow {
     pub active: bool,
     /// Why it was invalid when it was last checked.
     pub invalid: Option<String>,
-    owner: Option<String>,
-    event: Option<String>,
-    target: Option<String>,
-    secret: Option<Secret>,
-    previous_secret: Option<Secret>,
+    pub(super) owner: Option<String>,
+    pub(super) event: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) previous_secret: Option<Secret>,
     previous_secret_expires_at: Option<String>,
-    signature: Option<String>,
-    filter: Option<String>,
-    headers: Option<String>,
-    payload: Option<String>,
-    description: Option<String>,
-    content: Option<String>,
-    content_type: Option<String>,
-    user_agent: Option<String>,
-    template: Option<String>,
-    rate: Option<String>,
+    pub(super) signature: Option<String>,
+    pub(super) filter: Option<String>,
+    pub(super) headers: Option<String>,
+    pub(super) payload: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) content: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) template: Option<String>,
+    pub(super) rate: Option<String>,
     created_at: Option<SystemTime>,
 }
 
@@ -329,11 +329,7 @@ impl HookRow {
     /// Whether this and another row are the same hook, but for how it is sealed. Only what both can be opened as
     /// counts.
     pub fn is_sealed_as(&self, other: &Self, keys: &Secrets) -> bool {
-        let opened = |row: &Self| {
-            let mut row = row.clone();
-            row.open(keys).ok().map(|()| row)
-        };
-        match (opened(self), opened(other)) {
+        match (self.opened(keys), other.opened(keys)) {
             (Some(one), Some(other)) => one.texts() == other.texts(),
             _ => false,
         }
@@ -374,6 +370,12 @@ impl HookRow {
                 self.rate.clone(),
             ),
         )
+    }
+
+    /// The row with what is sealed in it opened; `None`: it cannot be.
+    pub(super) fn opened(&self, keys: &Secrets) -> Option<Self> {
+        let mut row = self.clone();
+        row.open(keys).ok().map(|()| row)
     }
 
     /// Opens what is sealed.

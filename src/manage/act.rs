@@ -18,6 +18,8 @@ pub enum Act {
     SeeBackfills,
     /// To see which tokens there are, but not the tokens.
     SeeTokens,
+    /// To see what is on record of what was done.
+    SeeActs,
     /// To send a test to a hook.
     TestHook,
     /// To send deliveries again.
@@ -36,13 +38,14 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::SeeEvents,
         Self::SeeHooks,
         Self::SeeDeliveries,
         Self::SeeStatus,
         Self::SeeBackfills,
         Self::SeeTokens,
+        Self::SeeActs,
         Self::TestHook,
         Self::SendAgain,
         Self::ChangeHooks,
@@ -55,7 +58,7 @@ impl Act {
     /// What it asks of operators, and of owners about what is theirs; `None`: no owner may.
     pub fn asks(self) -> (Role, Option<Scope>) {
         match self {
-            Self::SeeEvents | Self::SeeHooks | Self::SeeDeliveries => {
+            Self::SeeEvents | Self::SeeHooks | Self::SeeDeliveries | Self::SeeActs => {
                 (Role::Read, Some(Scope::Read))
             }
             Self::SeeStatus | Self::SeeBackfills | Self::SeeTokens => (Role::Read, None),

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Admin, Error, Result};
-use crate::postgres::quote;
+use super::{Admin, Error, Result, audit::record, begin};
+use crate::{act::what, postgres::quote, store::acts::mark};
 
 /// How many rows are deleted at a time.
 const PART: i64 = 2000;
@@ -45,6 +45,8 @@ pub struct Forgotten {
     pub answers: u64,
     /// Notes of their hooks: that they fail, cannot be used, or are switched off.
     pub notes: u64,
+    /// Acts on record that they cannot be known by any more: a hash stands for them, and what was changed is left out.
+    pub acts: u64,
     /// What is not rowhook's to delete, and where to do that.
     pub left: Vec<String>,
 }
@@ -55,7 +57,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the owner is empty, or the tables cannot be written to. What is deleted by then stays deleted.
-    pub async fn forget_owner(&self, owner: &str) -> Result<Forgotten> {
+    pub async fn forget_owner(&mut self, owner: &str) -> Result<Forgotten> {
         if owner.is_empty() {
             return Err(Error::Invalid("owner is empty; say whom to forget".into()));
         }
@@ -75,19 +77,48 @@ impl Admin {
         // What was being written when that was noted may have come since. Afterwards nothing comes any more.
         self.until_written(at).await?;
         self.delete_all(owner, &hooks, &mut done).await?;
+        done.acts = self.rewrite_acts(owner).await?;
         Ok(done)
     }
 
-    /// Deletes the owner's hooks from rowhook's own table, and returns their ids.
-    async fn forget_hooks(&self, owner: &str) -> Result<Vec<String>> {
-        if !self.table.columns.is_own {
-            return Ok(Vec::new());
+    /// Puts it on record that the owner is forgotten, deletes their hooks from rowhook's own table, and returns the ids
+    /// of these.
+    async fn forget_hooks(&mut self, owner: &str) -> Result<Vec<String>> {
+        let act = self.act(what::OWNER_FORGOTTEN);
+        let transaction = begin(&mut self.client).await?;
+        let mut ids: Vec<String> = Vec::new();
+        if self.table.columns.is_own {
+            let sql = "delete from hook where owner = $1 returning id::text";
+            let rows = transaction.query(sql, &[&owner]).await;
+            let rows = rows.map_err(|error| Error::from_postgres("delete the hooks", error))?;
+            let read: std::result::Result<_, _> = rows.iter().map(|row| row.try_get(0)).collect();
+            ids = read.context("read which hooks were deleted")?;
         }
-        let sql = "delete from hook where owner = $1 returning id::text";
-        let rows = self.client.query(sql, &[&owner]).await;
-        let rows = rows.map_err(|error| Error::from_postgres("delete the hooks", error))?;
-        let ids: std::result::Result<_, _> = rows.iter().map(|row| row.try_get(0)).collect();
-        Ok(ids.context("read which hooks were deleted")?)
+        let named = transaction
+            .query_one("select forgotten_name($1)", &[&owner])
+            .await;
+        let named = named.and_then(|row| row.try_get::<_, Option<String>>(0));
+        let mut act = act.with("hooks", ids.len());
+        act.owner = named.context("make a hash of the owner")?;
+        record(&transaction, self.charset, act).await?;
+        let marked = mark(&transaction).await;
+        marked.context("say that this is on record")?;
+        transaction.commit().await.context("delete the hooks")?;
+        Ok(ids)
+    }
+
+    /// Takes the owner out of what is on record. Acts stay: who is known by a hash, and what they changed is left out.
+    async fn rewrite_acts(&self, owner: &str) -> Result<u64> {
+        let sql = include_str!("../../sql/manage/forget_acts.sql");
+        let mut rewritten = 0;
+        loop {
+            let some = self.client.execute(sql, &[&owner, &PART]).await;
+            let some = some.context("take the owner out of what is on record")?;
+            rewritten += some;
+            if some < PART.unsigned_abs() {
+                return Ok(rewritten);
+            }
+        }
     }
 
     async fn delete_all(&self, owner: &str, hooks: &[String], done: &mut Forgotten) -> Result<()> {

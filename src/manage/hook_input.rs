@@ -13,10 +13,18 @@ use tokio_postgres::Transaction;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Constraints, Error, Result, begin, hooks::Hook, sealing::Sealer};
+use super::{
+    Actor, Admin, Constraints, Error, Result, audit::record_hook, begin, hooks::Hook,
+    sealing::Sealer, table::Table,
+};
 use crate::{
+    act::what,
     config::HookColumns,
-    hook::{self, HookId, row},
+    hook::{
+        self, HookId,
+        difference::Difference,
+        row::{self, HookRow},
+    },
     message::{Disabled, PREFIX},
     postgres::{quote, time::timestamp},
 };
@@ -233,6 +241,7 @@ impl Admin {
         let json = Value::Object(row.values).to_string();
         // Without the key, nothing is made.
         sealer.seal_values("", &mut sealed.clone())?;
+        let act = self.act(what::HOOK_CREATED);
         let transaction = self.client.transaction().await;
         let transaction = transaction.context("begin a transaction")?;
         let failed = |error| Error::from_postgres("make the hook", error);
@@ -256,7 +265,17 @@ impl Admin {
                 .await
                 .map_err(failed)?;
         }
-        check_row(&transaction, &self.table.columns, &known, &id).await?;
+        let row = check_row(&transaction, &self.table.columns, &known, &id).await?;
+        let difference = Difference::between(None, Some(&row), &self.config.secrets);
+        let act = act.on_hook(&id, None);
+        record_hook(
+            &transaction,
+            self.charset,
+            act,
+            (None, Some(&row)),
+            difference,
+        )
+        .await?;
         commit(transaction).await?;
         let hook = self.hook(&Actor::Operator, &id).await?;
         Ok(HookWithSecret { hook, secret })
@@ -309,7 +328,7 @@ impl Admin {
             row.put("description", column, text(description))?;
         }
         let values = row.values;
-        self.write(id, &values).await?;
+        self.write(id, &values, what::HOOK_CHANGED).await?;
         self.hook(actor, id).await
     }
 
@@ -340,8 +359,8 @@ impl Admin {
     pub async fn enable_hook(&mut self, actor: &Actor, id: &str) -> Result<Hook> {
         self.editable_hook(actor, id).await?;
         let active = self.active_column()?;
-        self.write(id, &Map::from_iter([(active, Value::Bool(true))]))
-            .await?;
+        let values = Map::from_iter([(active, Value::Bool(true))]);
+        self.write(id, &values, what::HOOK_ENABLED).await?;
         self.hook(actor, id).await
     }
 
@@ -366,14 +385,19 @@ impl Admin {
             quote::name(&active),
             self.table.id
         );
+        let act = self.act(what::HOOK_DISABLED).on_hook(id, None);
         let transaction = begin(&mut self.client).await?;
         let failed = |error| Error::from_postgres("disable the hook", error);
-        let key = HookId::new(id, false);
-        let row = row::load_one(transaction.client(), &self.table.columns, &key).await?;
+        let row = lock_row(&transaction, &self.table, id).await?;
         transaction
             .execute(&sql, &[&id, &reason])
             .await
             .map_err(failed)?;
+        let after = load_row(&transaction, &self.table, id).await?;
+        let rows = (row.as_ref(), after.as_ref());
+        let difference = Difference::between(rows.0, rows.1, &self.config.secrets);
+        let act = act.with("reason", reason);
+        record_hook(&transaction, self.charset, act, rows, difference).await?;
         if let (Actor::Operator, Some(row)) = (actor, row) {
             let message = disabled_message(&before, &row.id, reason);
             let sql = "select send_message($1::text, $2::bytea)";
@@ -392,9 +416,16 @@ impl Admin {
     /// When `actor` has no such hook, or it is one of hooks.toml.
     pub async fn remove_hook(&mut self, actor: &Actor, id: &str) -> Result<()> {
         self.editable_hook(actor, id).await?;
-        let removed = self.client.execute(&self.table.delete(), &[&id]).await;
+        let act = self.act(what::HOOK_DELETED).on_hook(id, None);
+        let transaction = begin(&mut self.client).await?;
+        // A role may have the right to delete from the application's table, and none to lock its rows.
+        let row = load_row(&transaction, &self.table, id).await?;
+        let removed = transaction.execute(&self.table.delete(), &[&id]).await;
         removed.map_err(|error| Error::from_postgres("remove the hook", error))?;
-        Ok(())
+        let rows = (row.as_ref(), None);
+        let difference = Difference::between(rows.0, None, &self.config.secrets);
+        record_hook(&transaction, self.charset, act, rows, difference).await?;
+        commit(transaction).await
     }
 
     /// Gives a hook a new secret. If the table has a column for the previous secret, that signs too, so that the
@@ -431,7 +462,7 @@ impl Admin {
                     .insert("previous_secret_expires_at".into(), Value::String(until));
             }
         }
-        self.write(id, &row.values).await?;
+        self.write(id, &row.values, what::HOOK_ROTATED).await?;
         let hook = self.hook(actor, id).await?;
         Ok(HookWithSecret {
             hook,
@@ -473,8 +504,13 @@ impl Admin {
             .ok_or_else(|| no_column("active"))
     }
 
-    /// Writes columns of a row, unless that would leave a hook that cannot be used.
-    async fn write(&mut self, id: &str, values: &Map<String, Value>) -> Result<()> {
+    /// Writes columns of a row, unless that would leave a hook that cannot be used. It goes on record as `what`.
+    async fn write(
+        &mut self,
+        id: &str,
+        values: &Map<String, Value>,
+        what: &'static str,
+    ) -> Result<()> {
         if values.is_empty() {
             return Ok(());
         }
@@ -484,13 +520,18 @@ impl Admin {
         let sql = self.table.update(&columns);
         let json = Value::Object(values).to_string();
         let known = self.fresh_constraints().await?;
+        let act = self.act(what).on_hook(id, None);
         let transaction = begin(&mut self.client).await?;
+        let before = lock_row(&transaction, &self.table, id).await?;
         let changed = transaction.execute(&sql, &[&json, &id]).await;
         let changed = changed.map_err(|error| Error::from_postgres("change the hook", error))?;
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
-        check_row(&transaction, &self.table.columns, &known, id).await?;
+        let after = check_row(&transaction, &self.table.columns, &known, id).await?;
+        let rows = (before.as_ref(), Some(&after));
+        let difference = Difference::between(rows.0, rows.1, &self.config.secrets);
+        record_hook(&transaction, self.charset, act, rows, difference).await?;
         commit(transaction).await
     }
 
@@ -587,10 +628,31 @@ async fn check_row(
     columns: &HookColumns,
     known: &Constraints,
     id: &str,
-) -> Result<()> {
+) -> Result<HookRow> {
     let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;
     let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-    row.into_hook(known).map(drop).map_err(Error::Invalid)
+    row.clone().into_hook(known).map_err(Error::Invalid)?;
+    Ok(row)
+}
+
+/// Reads the row, and keeps others from changing it meanwhile; `None`: it is gone.
+async fn lock_row(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    id: &str,
+) -> Result<Option<HookRow>> {
+    let locked = transaction.execute(&table.lock(), &[&id]).await;
+    locked.map_err(|error| Error::from_postgres("read the hook", error))?;
+    load_row(transaction, table, id).await
+}
+
+async fn load_row(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    id: &str,
+) -> Result<Option<HookRow>> {
+    let id = HookId::new(id, false);
+    Ok(row::load_one(transaction.client(), &table.columns, &id).await?)
 }
 
 async fn commit(transaction: Transaction<'_>) -> Result<()> {

@@ -1,7 +1,10 @@
 //! Who asks for something, how they have shown that, and what they may do.
 
 use super::{Actor, Error, Result, act::Act, scope::Scopes};
-use crate::config::Role;
+use crate::{
+    act::{Kind, Who},
+    config::Role,
+};
 
 /// Whoever asks for something through the API, the page or the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,32 @@ impl Identity {
     /// How they have shown who they are.
     pub fn login(&self) -> &Login {
         &self.login
+    }
+
+    /// Who they are, as what they do goes on record.
+    pub fn who(&self) -> Who {
+        let (kind, token) = match &self.login {
+            Login::AdminToken => (Kind::Operator, None),
+            Login::NamedAdmin(name) => (Kind::Operator, Some(name.clone())),
+            Login::Provider { subject, name } => {
+                (Kind::Operator, Some(format!("{name} ({subject})")))
+            }
+            Login::Console => (Kind::Console, None),
+            Login::OwnerToken { id, name } if name.is_empty() => {
+                (Kind::Owner, Some(id.to_string()))
+            }
+            Login::OwnerToken { id, name } => (Kind::Owner, Some(format!("{id} {name}"))),
+            Login::Jwt => (Kind::Application, None),
+        };
+        let owner = match &self.actor {
+            Actor::Operator => None,
+            Actor::Owner(owner) => Some(owner.clone()),
+        };
+        Who {
+            owner,
+            token,
+            ..Who::only(kind)
+        }
     }
 
     /// The role of an operator; `None` for an owner.
@@ -164,7 +193,7 @@ mod tests {
     use crate::manage::scope::Scope;
 
     /// Each act, and from which role on and with which scopes it may be done.
-    const TABLE: [(Act, &str, &str); 13] = [
+    const TABLE: [(Act, &str, &str); 14] = [
         (
             Act::SeeEvents,
             "read support hooks all",
@@ -183,6 +212,11 @@ mod tests {
         (Act::SeeStatus, "read support hooks all", ""),
         (Act::SeeBackfills, "read support hooks all", ""),
         (Act::SeeTokens, "read support hooks all", ""),
+        (
+            Act::SeeActs,
+            "read support hooks all",
+            "read test deliveries hooks write",
+        ),
         (Act::TestHook, "support hooks all", "test write"),
         (Act::SendAgain, "support hooks all", "deliveries write"),
         (Act::ChangeHooks, "hooks all", "hooks write"),

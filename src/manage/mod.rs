@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod attempts;
+pub mod audit;
 pub mod backfill;
 pub mod deliveries;
 mod error;
@@ -38,11 +39,13 @@ pub use self::{
     page::{Page, PageRequest},
 };
 use crate::{
+    act::Who,
     config::Config,
     event::EventMap,
     expression::{filter::Filter, template::Template},
     hook::row::Constraints,
     setup::migration,
+    store::text::Charset,
 };
 
 /// On whose behalf something is done, which decides what they may see and change.
@@ -71,6 +74,9 @@ pub struct Admin {
     config: Arc<Config>,
     table: Table,
     rules: Arc<Rules>,
+    /// Who does what is done here, as it goes on record.
+    who: Who,
+    charset: Charset,
 }
 
 /// What the configuration says of events, and what rows of the hook table are checked against.
@@ -91,17 +97,21 @@ impl Rules {
 }
 
 impl Admin {
-    /// Connects to the database; `name` is the application name in pg_stat_activity.
+    /// Connects to the database; `name` is the application name in pg_stat_activity. What is done here is on record as
+    /// done by `who`.
     ///
     /// # Errors
     /// When the connection fails, or the tables are missing or too old; the message says what to do.
-    pub async fn open(config: Arc<Config>, name: &str) -> anyhow::Result<Self> {
+    pub async fn open(config: Arc<Config>, name: &str, who: Who) -> anyhow::Result<Self> {
         let schema = &config.database.schema;
         let address = &config.database.address;
         let client = address.connect_to_schema(name, schema).await?;
         check_migrations(&client, schema).await?;
         config.secrets.prepare().await;
+        let charset = Charset::of(&client).await;
         Ok(Self {
+            charset: charset.context("ask for the encoding of the database")?,
+            who,
             client,
             table: Table::from_config(&config),
             rules: Arc::new(Rules::of(&config)),

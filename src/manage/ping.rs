@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{Actor, Admin, Error, Result, deliveries::Content};
 use crate::{
+    act::what,
     config::{Delivery, Verify},
     delivery::load::Load,
     event::{Event, Position, Subject},
@@ -63,7 +64,7 @@ pub struct Test {
 }
 
 impl Admin {
-    /// Prepares a test of a hook, rendered and signed as its deliveries are.
+    /// Prepares a test of a hook, rendered and signed as its deliveries are, and puts it on record.
     ///
     /// # Errors
     /// When `actor` has no such hook, or it cannot be used.
@@ -84,6 +85,12 @@ impl Admin {
         };
         let body = Renderer::new(&event).render(&hook);
         let id = format!("msg_test_{:032x}", rand::random::<u128>());
+        let mut act = self
+            .act(what::HOOK_TESTED)
+            .on_hook(hook.id.as_str(), hook.owner.as_deref());
+        act.delivery = Some(id.clone());
+        // Before it is sent, so that nothing is sent that is not on record.
+        self.record(act).await?;
         let content_type = content_type(&hook.delivery);
         let load = Load::of_one(hook.delivery.batch, &id, content_type, &body);
         Ok(Test {

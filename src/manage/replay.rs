@@ -12,8 +12,14 @@ use tokio_postgres::Transaction;
 use utoipa::ToSchema;
 
 use super::{
-    Actor, Admin, Error, Result, begin,
+    Actor, Admin, Error, Result,
+    audit::record,
+    begin,
     deliveries::{Delivery, State},
+};
+use crate::{
+    act::{Act, what},
+    postgres::time::timestamp,
 };
 
 /// The deliveries that one transaction revives or restores, at most.
@@ -53,6 +59,12 @@ impl Admin {
     pub async fn retry(&mut self, actor: &Actor, id: &str) -> Result<Delivery> {
         let delivery = self.delivery(actor, id).await?.delivery;
         self.refuse_foreign(&delivery).await?;
+        let mut act = self.act(what::DELIVERY_RETRIED);
+        act.hook = Some(delivery.hook.clone());
+        act.delivery = Some(id.to_owned());
+        act.event = Some(delivery.event.clone());
+        act.owner = delivery.owner.clone();
+        let act = act.with("state", delivery.state.as_str());
         match delivery.state {
             State::Parked if delivery.in_flight => {}
             State::Parked if delivery.next_attempt.is_none() => {
@@ -63,13 +75,17 @@ impl Admin {
             State::Parked => {
                 let sql = "update delivery set next_attempt = clock_timestamp() \
                            where id = $1 and state = 'parked' and next_attempt > clock_timestamp() and not claimed";
-                let sent = self.client.execute(sql, &[&id]).await;
+                let transaction = begin(&mut self.client).await?;
+                let sent = transaction.execute(sql, &[&id]).await;
                 sent.map_err(|error| Error::from_postgres("retry the delivery", error))?;
+                record(&transaction, self.charset, act).await?;
+                transaction.commit().await.context("retry the delivery")?;
             }
             State::Dead => {
                 let transaction = begin(&mut self.client).await?;
                 let ids = [id];
                 revive(&transaction, actor, &Range::default(), Some(&ids[..])).await?;
+                record(&transaction, self.charset, act).await?;
                 transaction.commit().await.context("retry the delivery")?;
             }
             State::Delivered => {
@@ -81,6 +97,7 @@ impl Admin {
                     )));
                 }
                 revive(&transaction, actor, &Range::default(), Some(&restored.ids)).await?;
+                record(&transaction, self.charset, act).await?;
                 transaction.commit().await.context("repeat the delivery")?;
             }
         }
@@ -103,7 +120,20 @@ impl Admin {
         range: &Range,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<ReplayCounts> {
-        self.authorize(actor, range).await?;
+        let owner = self.authorize(actor, range).await?;
+        let act = self.act_on_range(what::DELIVERY_RETRIED, range, owner);
+        self.revive_dead(actor, range, act, on_progress).await
+    }
+
+    /// Has the dead deliveries of a range sent again. The act goes on record with the first of them, or alone.
+    async fn revive_dead(
+        &mut self,
+        actor: &Actor,
+        range: &Range,
+        act: Act,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<ReplayCounts> {
+        let mut act = Some(act);
         let mut revived = 0;
         // Limited to what is dead now: what fails again meanwhile must not be revived a second time.
         let until = self.database_now().await?;
@@ -114,6 +144,9 @@ impl Admin {
         loop {
             let transaction = begin(&mut self.client).await?;
             let ids = revive(&transaction, actor, &range, None::<&[&str]>).await?;
+            if let Some(act) = act.take() {
+                record(&transaction, self.charset, act).await?;
+            }
             transaction.commit().await.context("retry the dead")?;
             revived += ids.len() as u64;
             on_progress(revived);
@@ -137,14 +170,15 @@ impl Admin {
         range: &Range,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<ReplayCounts> {
-        self.authorize(actor, range).await?;
+        let owner = self.authorize(actor, range).await?;
+        let act = self.act_on_range(what::REPLAY_STARTED, range, owner);
         let until = self.database_now().await?;
         let range = Range {
             until: Some(range.until.map_or(until, |asked| asked.min(until))),
             ..range.clone()
         };
         // The dead first: the rows that are restored next begin as dead ones.
-        let mut replayed = self.retry_dead(actor, &range, on_progress).await?;
+        let mut replayed = self.revive_dead(actor, &range, act, on_progress).await?;
         let mut after = 0;
         loop {
             let transaction = begin(&mut self.client).await?;
@@ -177,15 +211,25 @@ impl Admin {
         }
     }
 
-    /// An owner has to name one of their hooks; the operator may leave the hook out.
-    async fn authorize(&self, actor: &Actor, range: &Range) -> Result<()> {
+    /// An owner has to name one of their hooks; the operator may leave the hook out. Returns whose hook it is.
+    async fn authorize(&self, actor: &Actor, range: &Range) -> Result<Option<String>> {
         match (actor, &range.hook) {
-            (_, Some(hook)) => self.hook_on_record(actor, hook).await.map(drop),
-            (Actor::Operator, None) => Ok(()),
+            (_, Some(hook)) => Ok(self.hook_on_record(actor, hook).await?.owner),
+            (Actor::Operator, None) => Ok(None),
             (Actor::Owner(_), None) => Err(Error::Forbidden(
                 "only the operator may send again for all hooks; name one of yours".into(),
             )),
         }
+    }
+
+    /// What goes on record of sending a range again.
+    fn act_on_range(&self, what: &'static str, range: &Range, owner: Option<String>) -> Act {
+        let mut act = self.act(what);
+        act.hook = range.hook.clone();
+        act.event = range.event.clone();
+        act.owner = owner;
+        act.with("since", range.since.map(timestamp))
+            .with("until", range.until.map(timestamp))
     }
 
     /// The database's clock.

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Admin, Error, Result};
 use crate::{
+    act,
     config::{HookColumns, Secrets},
     hook::sealed::{SecretParts, What},
     seal::{KeyId, MARK, is_sealed, sealed_with},
@@ -192,6 +193,13 @@ impl Admin {
         })?;
         let keyring = keyring.map_err(Error::Conflict)?;
         let table = self.sealed_table().await?;
+        let act = self.act(match what {
+            What::Plain => act::what::SECRETS_SEALED,
+            What::Outdated => act::what::SECRETS_ROTATED,
+        });
+        // Before the first of many transactions, so that none of them is without it.
+        self.record(act.with("key", keyring.newest().to_string()))
+            .await?;
         let mut ids = table
             .candidates(&self.client, what, keyring.newest())
             .await?;

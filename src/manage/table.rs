@@ -129,6 +129,12 @@ impl Table {
         )
     }
 
+    /// Locks the row $1 against changes.
+    pub(super) fn lock(&self) -> String {
+        let Self { name, id, .. } = self;
+        format!("select from {name} where {id}::text = $1 for update")
+    }
+
     /// Deletes the row $1.
     pub(super) fn delete(&self) -> String {
         format!("delete from {} where {}::text = $1", self.name, self.id)

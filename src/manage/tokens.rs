@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Admin, Error, Result, scope::Scopes};
-use crate::postgres::time::timestamp;
+use super::{Admin, Error, Result, audit::record, begin, scope::Scopes};
+use crate::{
+    act::{Act, what},
+    postgres::time::timestamp,
+};
 
 /// The prefix of every token, so that scanners for leaked secrets recognize one.
 const PREFIX: &str = "rowhook_";
@@ -105,7 +108,7 @@ impl Admin {
     ///
     /// # Errors
     /// When the owner is empty, or the tables cannot be written to.
-    pub async fn issue_token(&self, new: NewToken) -> Result<IssuedToken> {
+    pub async fn issue_token(&mut self, new: NewToken) -> Result<IssuedToken> {
         if new.owner.is_empty() {
             return Err(Error::Invalid(
                 "owner is empty; say whose token it is".into(),
@@ -121,8 +124,9 @@ impl Admin {
             }
         };
         let sql = "insert into token (name, owner, hash, scope, expires_at) values ($1, $2, $3, $4, $5) returning *";
-        let row = self
-            .client
+        let act = self.act(what::TOKEN_CREATED);
+        let transaction = begin(&mut self.client).await?;
+        let row = transaction
             .query_one(
                 sql,
                 &[
@@ -135,10 +139,10 @@ impl Admin {
             )
             .await
             .map_err(|error| Error::from_postgres("make the token", error))?;
-        Ok(IssuedToken {
-            details: Token::read(&row)?,
-            token,
-        })
+        let details = Token::read(&row)?;
+        record(&transaction, self.charset, of_token(act, &details)).await?;
+        transaction.commit().await.context("make the token")?;
+        Ok(IssuedToken { details, token })
     }
 
     /// All tokens, the newest first.
@@ -159,12 +163,17 @@ impl Admin {
     ///
     /// # Errors
     /// When there is no such token.
-    pub async fn revoke_token(&self, id: i64) -> Result<Token> {
+    pub async fn revoke_token(&mut self, id: i64) -> Result<Token> {
         let sql = "update token set revoked_at = coalesce(revoked_at, clock_timestamp()) where id = $1 returning *";
-        let row = self.client.query_opt(sql, &[&id]).await;
+        let act = self.act(what::TOKEN_REVOKED);
+        let transaction = begin(&mut self.client).await?;
+        let row = transaction.query_opt(sql, &[&id]).await;
         let row = row.context("revoke the token")?;
         let row = row.ok_or_else(|| Error::not_found("token", &id.to_string()))?;
-        Ok(Token::read(&row)?)
+        let revoked = Token::read(&row)?;
+        record(&transaction, self.charset, of_token(act, &revoked)).await?;
+        transaction.commit().await.context("revoke the token")?;
+        Ok(revoked)
     }
 
     /// Whose a token is; `None` if it is unknown, expired or revoked, or of a scope that this version does not know.
@@ -210,6 +219,17 @@ impl Admin {
 pub fn random_token() -> String {
     let random: [u8; 32] = rand::random();
     format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+}
+
+/// What is on record of a token: its number, its name and what it may be used for.
+fn of_token(act: Act, token: &Token) -> Act {
+    let mut act = act
+        .with("token", token.id)
+        .with("name", token.name.as_str())
+        .with("scope", token.scope.to_string())
+        .with("expires_at", token.expires_at.clone());
+    act.owner = Some(token.owner.clone());
+    act
 }
 
 /// What is stored of a token.

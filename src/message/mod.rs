@@ -19,6 +19,9 @@ pub const BACKFILL: &str = "rowhook.backfill";
 /// The prefix of messages that mark where the hook table was read.
 pub const LOADED: &str = "rowhook.loaded";
 
+/// The prefix of messages that say: what this transaction does to hooks is on record.
+pub const AUDITED: &str = "rowhook.audited";
+
 /// The event of a hook that rowhook has disabled. The hooks of its owner may listen to it.
 pub const HOOK_DISABLED: &str = "hook.disabled";
 /// The event of changes that were lost. All hooks may listen to it.

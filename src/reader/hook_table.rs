@@ -64,6 +64,7 @@ impl Reader {
         }
         let Some(new) = change.after() else {
             if let Some(id) = old {
+                self.note_act(change, &id, None);
                 self.remove_hook(&id);
                 self.hooks.off.turn(&id, Switch::On, at);
             }
@@ -77,6 +78,7 @@ impl Reader {
                     if refusal.is_for_now() {
                         self.hooks.set_aside.rows.insert(id.clone());
                     }
+                    self.note_act(change, &id, None);
                     self.put_unreadable(id, &refusal);
                     return Ok(());
                 }
@@ -86,6 +88,9 @@ impl Reader {
                 return Ok(());
             }
         };
+        if let Some(row) = &row {
+            self.note_act(change, &row.id.clone(), Some(row));
+        }
         if let Some(old) = old.filter(|old| row.as_ref().is_none_or(|row| row.id != *old)) {
             self.remove_hook(&old);
             self.hooks.off.turn(&old, Switch::On, at);

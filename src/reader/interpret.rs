@@ -112,6 +112,10 @@ impl Reader {
                 match &*prefix {
                     message::BACKFILL => self.interpret_backfill(envelope, &content, client).await,
                     message::PREFIX => self.interpret_message(envelope, &content, client).await,
+                    message::AUDITED => {
+                        self.hear_audited(envelope, &content);
+                        Ok(None)
+                    }
                     _ => Ok(None),
                 }
             }

@@ -5,6 +5,7 @@
 //! handed to couriers, one after the other. Hooks change in that last pass too, and so exactly where their rows change
 //! in the stream.
 
+mod acts;
 mod allowance;
 mod aside;
 mod backfill;
@@ -23,6 +24,7 @@ mod orphans;
 mod owners;
 pub mod past;
 mod permission;
+mod recording;
 mod reread;
 mod session;
 mod step;
@@ -42,6 +44,7 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use self::{
+    acts::Acts,
     allowance::Allowances,
     hidden::HiddenColumns,
     hooks::{Hooks, Locked, SetAside},
@@ -79,6 +82,7 @@ use crate::{
 pub struct Reader {
     events: EventMap,
     hooks: Hooks,
+    acts: Acts,
     owners: Owners,
     /// The publication of all changes.
     publication: String,
@@ -160,6 +164,7 @@ impl Reader {
                 },
             },
             events,
+            acts: Acts::default(),
             owners,
             publication: config.database.publication.clone(),
             computing: Computing::new(config.database.source().clone()),
@@ -328,6 +333,8 @@ impl Reader {
     pub fn begin_session(&mut self, system_identifier: String) {
         self.system_identifier = system_identifier;
         self.session = SessionState::default();
+        // What an earlier session had read of transactions comes again.
+        self.acts = Acts::default();
         self.held = Vec::new();
         self.asking = None;
     }
@@ -431,13 +438,17 @@ impl Reader {
     async fn apply(&mut self, steps: impl Iterator<Item = Step>, client: &Client) -> Result<()> {
         for step in steps {
             match (step, self.session.opened) {
-                (Step::Begin(commit_lsn), _) => self.session.opened = self.ledger.open(commit_lsn),
+                (Step::Begin(commit_lsn), _) => {
+                    self.acts.begin(commit_lsn);
+                    self.session.opened = self.ledger.open(commit_lsn);
+                }
                 (step @ (Step::Row(_) | Step::Message(_)), Opened::Read { skip }) => {
                     self.apply_guarded(step, skip, client).await?
                 }
                 (Step::Commit(end_lsn), Opened::Read { .. }) => {
                     self.hooks.moved.forget();
                     self.owners.end_transaction(end_lsn);
+                    self.record_acts();
                     self.ledger.close(end_lsn);
                 }
                 (Step::Truncate(truncation), Opened::Read { skip }) => {
@@ -447,7 +458,11 @@ impl Reader {
                 (Step::Row(draft), Opened::Known) => {
                     self.follow_owners(&draft.change, client).await?;
                 }
-                (Step::Commit(end_lsn), Opened::Known) => self.owners.end_transaction(end_lsn),
+                (Step::Commit(end_lsn), Opened::Known) => {
+                    // An earlier session has recorded them.
+                    self.acts.end();
+                    self.owners.end_transaction(end_lsn);
+                }
                 (Step::Truncate(truncation), Opened::Known) => {
                     self.keep_owners();
                     for (table, _) in &truncation.tables {

@@ -58,6 +58,7 @@ impl Reader {
         for (table, _) in &tables {
             self.owners.empty(&table.relation.table());
             if table.holds_hooks {
+                self.note_truncation(&transaction);
                 self.drop_all_hooks();
                 self.hooks.off.turn_all_on(transaction.commit_lsn);
             }

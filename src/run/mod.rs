@@ -12,6 +12,7 @@ mod held;
 mod hook_table;
 mod policy;
 mod progress;
+pub mod reload;
 mod sessions;
 mod shutdown;
 mod tables;

@@ -18,10 +18,17 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{
-    acts, generation::Generation, idempotency, pool::PooledAdmin, problem::Problem,
-    sessions::Credential, state::AppState, visitor::Visitor,
+    acts,
+    generation::{Generation, STRANGERS},
+    idempotency,
+    pool::PooledAdmin,
+    problem::Problem,
+    sessions::Credential,
+    state::AppState,
+    visitor::Visitor,
 };
 use crate::{
+    act::{Via, Who},
     listen::Guest,
     manage::{
         Actor,
@@ -31,14 +38,13 @@ use crate::{
     },
 };
 
-/// Who borrows sessions for tokens that are not known yet.
-const STRANGERS: &str = "strangers";
-
 /// Whoever made an authenticated request, with the generation that answers it.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) generation: Arc<Generation>,
     pub(super) identity: Identity,
+    /// Who they are, as what they do goes on record.
+    pub(super) who: Who,
 }
 
 impl Caller {
@@ -46,9 +52,11 @@ impl Caller {
         self.identity.actor()
     }
 
-    /// Borrows a connection to the database.
+    /// Borrows a connection to the database. What is done with it is on record as done by this caller.
     pub(super) async fn admin(&self) -> Result<PooledAdmin, Problem> {
-        self.generation.admin(&self.identity.caller()).await
+        let mut admin = self.generation.admin(&self.identity.caller()).await?;
+        admin.act_for(self.who.clone());
+        Ok(admin)
     }
 }
 
@@ -105,6 +113,7 @@ async fn authorize(
     };
     parts.extensions.insert(Caller {
         generation: Arc::clone(generation),
+        who: visitor.as_known(&identity, Via::Api),
         identity,
     });
     idempotency::run_once(generation, &name, parts, body, next).await

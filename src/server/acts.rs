@@ -17,6 +17,7 @@ pub(super) fn of_api(method: &Method, route: &str) -> Act {
         }
         (true, "/api/backfills" | "/api/backfills/{id}") => Act::SeeBackfills,
         (true, "/api/tokens") => Act::SeeTokens,
+        (true, "/api/audit") => Act::SeeActs,
         (false, "/api/hooks/{id}/test") => Act::TestHook,
         (false, "/api/deliveries/{id}/retry" | "/api/retry-dead" | "/api/replay") => Act::SendAgain,
         (
@@ -46,6 +47,7 @@ mod tests {
         delete /api/backfills/{id} Backfill
         delete /api/hooks/{id} ChangeHooks
         delete /api/tokens/{id} ChangeTokens
+        get /api/audit SeeActs
         get /api/backfills SeeBackfills
         get /api/backfills/{id} SeeBackfills
         get /api/deliveries SeeDeliveries

@@ -1,10 +1,17 @@
 //! What one configuration makes of the server. A reload builds a new generation and leaves the old one as it is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use serde_json::Map;
 use tokio::{
-    sync::{Mutex, Notify, watch},
+    sync::{Mutex, watch},
     time::{Instant, timeout},
 };
 
@@ -17,17 +24,23 @@ use super::{
     rate_limit::RateLimits,
 };
 use crate::{
+    act::{Who, what},
     config::{self, Config, Role, admins::hash},
     journal::Journal,
     manage::{Actor, Admin, Error, identity::Login, ping},
     meters::Meters,
     preview::catalogue::Described,
-    run::health::Health,
+    run::{health::Health, reload::Reload},
     send::Sender,
 };
 
 /// How long a request waits for a session with the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who borrows sessions for tokens that are not known, or not yet.
+pub(super) const STRANGERS: &str = "strangers";
+/// How many refused logins go on record one by one in a minute, of all visitors together.
+const REFUSALS_PER_MINUTE: u32 = 60;
 
 /// The parts of a running rowhook that the server and the console read and switch, for one database.
 #[derive(Clone)]
@@ -38,8 +51,8 @@ pub struct Handles {
     pub meters: Arc<Meters>,
     /// How rowhook is attached to the stream.
     pub health: Arc<Health>,
-    /// Notified when hooks.toml is to be read again.
-    pub reload: Arc<Notify>,
+    /// Told when hooks.toml is to be read again.
+    pub reload: Arc<Reload>,
     /// True while reading and sending are paused.
     pub paused: watch::Sender<bool>,
 }
@@ -85,6 +98,9 @@ pub(super) struct Generation {
     tests: RateLimits,
     /// The events as the catalogue last showed them, and when.
     pub(super) catalogue: Mutex<Option<(Instant, Arc<Vec<Described>>)>>,
+    /// How many refused logins go on record one by one, and how many others there were since the last of them.
+    refusals: RateLimits,
+    refused: AtomicU64,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -114,6 +130,8 @@ impl Generation {
             known_tokens: KnownTokens::default(),
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
             catalogue: Mutex::default(),
+            refusals: RateLimits::per_minute(REFUSALS_PER_MINUTE),
+            refused: AtomicU64::new(0),
             server: server.clone(),
             handles: handles.clone(),
             sender: sender.clone(),
@@ -152,8 +170,48 @@ impl Generation {
         ping::verify_target(sender, delivery, target, self.server.verify).await
     }
 
+    /// Puts on record what somebody has done that is no operation on the tables.
+    pub(super) async fn record(
+        &self,
+        caller: &str,
+        who: Who,
+        what: &'static str,
+    ) -> Result<(), Problem> {
+        let mut admin = self.admin(caller).await?;
+        admin.act_for(who);
+        Ok(admin.record_alone(what, Map::new()).await?)
+    }
+
+    /// Puts on record that somebody was not let in. Of very many, the first of each minute are on record one by one,
+    /// and the others are counted, so that guesses do not fill the table.
+    pub(super) async fn record_refusal(&self, who: Who) {
+        let taken = self.refusals.take("all", Instant::now());
+        if taken.is_err() {
+            self.refused.fetch_add(1, Relaxed);
+            return;
+        }
+        let more = self.refused.swap(0, Relaxed);
+        let recorded = async {
+            let mut admin = self.admin(STRANGERS).await?;
+            admin.act_for(who);
+            let mut after = Map::new();
+            if more > 0 {
+                after.insert("others before".to_owned(), more.into());
+            }
+            Ok::<_, Problem>(admin.record_alone(what::LOGIN_REFUSED, after).await?)
+        };
+        if let Err(problem) = recorded.await {
+            self.refused.fetch_add(more + 1, Relaxed);
+            tracing::warn!(
+                reason = problem.detail(),
+                "a refused login is not on record"
+            );
+        }
+    }
+
     /// Opens a connection outside of the pool, for long work that must not keep requests waiting.
     pub(super) async fn dedicated_admin(&self) -> Result<Admin> {
-        Admin::open(Arc::clone(&self.config), "rowhook backfill").await
+        let config = Arc::clone(&self.config);
+        Admin::open(config, "rowhook backfill", Who::default()).await
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{config::Config, lock::lock, manage::Admin};
+use crate::{act::Who, config::Config, lock::lock, manage::Admin};
 
 /// The most connections that are open at a time. Requests beyond that wait for one.
 const SIZE: usize = 8;
@@ -55,14 +55,19 @@ impl AdminPool {
                 found => break found,
             }
         };
-        let admin = match open {
+        let mut admin = match open {
             Some(admin) => admin,
             None => {
-                let admin = Admin::open(Arc::clone(&self.config), "rowhook server").await?;
+                let admin = {
+                    let config = Arc::clone(&self.config);
+                    Admin::open(config, "rowhook server", Who::default()).await?
+                };
                 admin.bound_statements(STATEMENT_TIMEOUT).await?;
                 admin
             }
         };
+        // Until somebody borrows it who says who they are.
+        admin.act_for(Who::default());
         Ok(PooledAdmin {
             admin: Some(admin),
             idle: Arc::clone(&self.idle),

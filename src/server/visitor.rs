@@ -20,6 +20,10 @@ use axum::{
 use ipnet::{IpNet, Ipv6Net};
 
 use super::{problem::Problem, request::Peer, state::AppState};
+use crate::{
+    act::{Kind, Via, Who},
+    manage::identity::Identity,
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -64,6 +68,24 @@ impl Visitor {
         Self {
             address,
             over_tls: protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("https")),
+        }
+    }
+
+    /// Somebody who is known by `identity`, as what they do goes on record.
+    pub(super) fn as_known(&self, identity: &Identity, via: Via) -> Who {
+        Who {
+            address: Some(self.address),
+            via: Some(via),
+            ..identity.who()
+        }
+    }
+
+    /// Somebody of whom nothing else is known, as what they do goes on record.
+    pub(super) fn as_stranger(&self, via: Via) -> Who {
+        Who {
+            address: Some(self.address),
+            via: Some(via),
+            ..Who::only(Kind::Stranger)
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 34] = [
+pub const MIGRATIONS: [Migration; 35] = [
     Migration {
         version: 1,
         name: "migration",
@@ -182,6 +182,11 @@ pub const MIGRATIONS: [Migration; 34] = [
         sql: include_str!("../../sql/0038_forgotten.sql"),
     },
     Migration {
+        version: 39,
+        name: "audit",
+        sql: include_str!("../../sql/0039_audit.sql"),
+    },
+    Migration {
         version: 40,
         name: "token_scopes",
         sql: include_str!("../../sql/0040_token_scopes.sql"),
@@ -189,7 +194,7 @@ pub const MIGRATIONS: [Migration; 34] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "migration",
     "event",
     "hook",
@@ -206,10 +211,11 @@ pub const TABLES: [&str; 16] = [
     "invalid_hook",
     "message_key",
     "forgotten",
+    "audit",
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 18] = [
+pub const FUNCTIONS: [&str; 20] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
@@ -228,6 +234,8 @@ pub const FUNCTIONS: [&str; 18] = [
     "require_action(regclass,text,name)",
     "emit_row(regclass,text,text,text)",
     "emit_row(regclass,text,anyelement,text)",
+    "forgotten_name(text)",
+    "keep_audit()",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.

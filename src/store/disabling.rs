@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::{
+    act::{Act, Who, what},
     config::{HookColumns, HookTable, OnGone},
     hook::{Hook, Origin},
     message::Disabled,
@@ -26,12 +27,29 @@ pub struct Disabling<'a> {
 }
 
 impl Disabling<'_> {
+    /// Whether the hook is not switched off but deleted, because its table has no place for that.
+    pub(super) fn deletes(&self, table: Option<&HookTable>) -> bool {
+        self.hook.origin == Origin::Table
+            && table.is_some_and(|theirs| self.gone && !can_be_off(theirs))
+    }
+
+    /// What goes on record.
+    pub(super) fn act(&self, is_deleted: bool) -> Act {
+        let what = match is_deleted {
+            true => what::HOOK_DELETED,
+            false => what::HOOK_DISABLED,
+        };
+        Act::of(&Who::default(), what)
+            .on_hook(self.hook.id.as_str(), self.hook.owner.as_deref())
+            .with("active", false)
+            .with("reason", self.reason)
+            .with("last_answer", self.last_answer)
+    }
+
     /// The event `hook.disabled`, as a message of the stream.
     pub(super) fn message(&self, table: Option<&HookTable>) -> String {
-        let is_deleted = self.hook.origin == Origin::Table
-            && table.is_some_and(|theirs| self.gone && !can_be_off(theirs));
         Disabled {
-            kept: self.kept && !is_deleted,
+            kept: self.kept && !self.deletes(table),
             owner: self.hook.owner.as_deref(),
             id: self.hook.id.as_str(),
             hook: serde_json::json!(self.hook.id),
@@ -43,14 +61,14 @@ impl Disabling<'_> {
         .to_json()
     }
 
-    /// The statement that switches the hook ($1) off for a reason ($2), in `table` where the application has a table of
+    /// The statement that switches the hook ($1) off for a reason ($5), in `table` where the application has a table of
     /// its own; `None` where it cannot be switched off, because it is a hook of the file or its table has no column for
     /// that. A hook that only fails is never deleted.
     pub(super) fn switch_off(&self, table: Option<&HookTable>) -> Option<String> {
         match (self.hook.origin, table) {
             (Origin::File, _) => None,
             (Origin::Table, None) => Some(
-                "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $2 \
+                "update hook set active = false, disabled_at = clock_timestamp(), disabled_reason = $5 \
                  where id::text = $1 and active"
                     .to_owned(),
             ),
@@ -73,11 +91,11 @@ fn switch_off(theirs: &HookTable, gone: bool) -> Option<String> {
         Some(active) if !gone || can_be_off(theirs) => {
             let active = quote::name(active);
             Some(format!(
-                "update {table} set {active} = false where {id}::text = $1 and {active} and $2::text is not null"
+                "update {table} set {active} = false where {id}::text = $1 and {active} and $5::text is not null"
             ))
         }
         _ if gone => Some(format!(
-            "delete from {table} where {id}::text = $1 and $2::text is not null"
+            "delete from {table} where {id}::text = $1 and $5::text is not null"
         )),
         _ => None,
     }

@@ -6,6 +6,7 @@
 //!
 //! The store does not know who parks: whoever does implements [`Parker`].
 
+pub mod acts;
 pub mod sealing;
 pub mod text;
 
@@ -19,6 +20,7 @@ mod due;
 mod held;
 mod holder;
 mod invalid;
+mod recording;
 mod redact;
 mod rows;
 mod session;
@@ -39,6 +41,13 @@ use tokio::sync::{MappedMutexGuard, mpsc, oneshot};
 use tokio_postgres::{Client, error::SqlState, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
+use self::{
+    acts::Acts,
+    holder::HOLDS,
+    session::{PAUSES, Session},
+    text::Charset,
+    writer::Writer,
+};
 pub use self::{
     batch::Forgotten,
     checkpoint::{Checkpoint, NotedHooks},
@@ -48,18 +57,12 @@ pub use self::{
     holder::Holder,
     write::{DISOWNED, Failed, Fate, Parker, Write},
 };
-use self::{
-    holder::HOLDS,
-    session::{PAUSES, Session},
-    text::Charset,
-    writer::Writer,
-};
 use crate::{
     config::{self, Config, HookTable, Secrets},
     delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::{HookId, off::Switch},
     lock::lock,
-    message::{MessageKey, PREFIX},
+    message::{AUDITED, MessageKey, PREFIX},
     postgres::{Lsn, TableName, address::Address},
 };
 
@@ -89,6 +92,10 @@ pub struct Store {
     claims: claim::Sessions,
     /// Apart, so that no delivery waits for history.
     history: Session,
+    /// What is to be put on record.
+    acts: Acts,
+    /// How long acts are kept.
+    acts_are_kept: Duration,
     writes: mpsc::UnboundedSender<Write>,
 }
 
@@ -148,6 +155,8 @@ impl Store {
             checkpoints: Session::named("rowhook notes"),
             claims: claim::Sessions::default(),
             history: Session::named("rowhook history"),
+            acts: Acts::new(),
+            acts_are_kept: config.audit.retention,
             writes,
         })
     }
@@ -399,27 +408,53 @@ impl Store {
     /// Switches a hook off, and emits `hook.disabled` in the same transaction. For a hook that cannot be switched off,
     /// because it is one of the file or its table has no column for that, the event is emitted all the same.
     pub async fn disable(&self, disabling: &Disabling<'_>) {
-        let what = "disable a hook";
+        let what_is_done = "disable a hook";
         let id = disabling.hook.id.as_str();
-        let (switch_off, message) = {
+        let (switch_off, message, is_deleted) = {
             let table = lock(&self.hook_table);
             let table = table.as_ref();
-            (disabling.switch_off(table), disabling.message(table))
+            (
+                disabling.switch_off(table),
+                disabling.message(table),
+                disabling.deletes(table),
+            )
         };
+        let charset = self.charset().await;
+        let reason = charset.hold(disabling.reason);
+        let act = disabling.act(is_deleted);
+        let after = serde_json::Value::Object(act.after).to_string();
+        let after = charset.hold(&after);
+        let record = "insert into audit (actor, what, hook, owner, after) \
+                      select 'rowhook', $2::text, $1::text, $3::text, $4::text::jsonb";
+        let on_record: [&(dyn ToSql + Sync); 4] = [&id, &act.what, &act.owner, &after];
         match switch_off {
             // The hook's row is changed before the message is written, so the hook does not get the event itself.
             Some(sql) => {
                 let sql = format!(
-                    "with disabled as ({sql} returning 1) \
-                     select send_message($3::text, $4::bytea) from disabled"
+                    "with disabled as ({sql} returning 1), \
+                     act as ({record} from disabled) \
+                     select send_message($6::text, $7::bytea), send_message($8::text, ''::bytea) from disabled"
                 );
-                let reason = self.charset().await.hold(disabling.reason);
-                self.execute_when_seen(what, &sql, &[&id, &reason, &PREFIX, &message.as_bytes()])
-                    .await;
+                let [id, what, owner, after] = on_record;
+                let values: [&(dyn ToSql + Sync); 8] = [
+                    id,
+                    what,
+                    owner,
+                    after,
+                    &reason,
+                    &PREFIX,
+                    &message.as_bytes(),
+                    &AUDITED,
+                ];
+                self.execute_when_seen(what_is_done, &sql, &values).await;
             }
             None => {
-                let sql = "select send_message($1::text, $2::bytea)";
-                self.execute(&self.client, what, sql, &[&PREFIX, &message.as_bytes()])
+                let sql =
+                    format!("with act as ({record}) select send_message($5::text, $6::bytea)");
+                let [id, what, owner, after] = on_record;
+                let values: [&(dyn ToSql + Sync); 6] =
+                    [id, what, owner, after, &PREFIX, &message.as_bytes()];
+                self.execute(&self.client, what_is_done, &sql, &values)
                     .await;
             }
         }

@@ -44,7 +44,7 @@ const FLOORS: &[&[&str]] = &[
     &["lookup", "send"],
     &["config"],
     &["expression"],
-    &["change", "message"],
+    &["act", "change", "message"],
     &["postgres"],
     &["signature"],
     &[

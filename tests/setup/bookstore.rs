@@ -104,6 +104,7 @@ pub fn config(url: &str, slot: &str) -> Config {
         secrets: Default::default(),
         limits: Default::default(),
         history: Default::default(),
+        audit: Default::default(),
         delivery: Delivery {
             retries: Vec::new(),
             disable_after: DisableAfter::Failures(5),

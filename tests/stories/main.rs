@@ -10,6 +10,7 @@
 mod absent_owners;
 mod api;
 mod applications;
+mod audit;
 mod backfill;
 mod bad_input;
 mod batching;

@@ -13,12 +13,12 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_postgres::{Row, error::SqlState};
+use tokio_postgres::{GenericClient, Row, error::SqlState};
 use utoipa::ToSchema;
 
 use self::source::{Source, condition};
-use super::{Actor, Admin, Error, Result, begin};
-use crate::{config::Pattern, postgres::time::timestamp, setup::catalog::Slot};
+use super::{Actor, Admin, Error, Result, audit::record, begin};
+use crate::{act::what, config::Pattern, postgres::time::timestamp, setup::catalog::Slot};
 
 /// The rows that a chunk locks, at most.
 const CHUNK: i64 = 200;
@@ -150,8 +150,12 @@ impl Admin {
         let rate = i32::try_from(new.rate.unwrap_or(DEFAULT_RATE).max(1)).unwrap_or(i32::MAX);
         let sql = "insert into backfill (event, hook, condition, since, rate, estimate) \
                    values ($1, $2, $3, $4, $5, $6) returning *";
-        let row = self
-            .client
+        let mut act = self
+            .act(what::BACKFILL_STARTED)
+            .on_hook(&new.hook, hook.owner.as_deref());
+        act.event = Some(new.event.clone());
+        let transaction = begin(&mut self.client).await?;
+        let row = transaction
             .query_one(
                 sql,
                 &[
@@ -165,7 +169,15 @@ impl Admin {
             )
             .await
             .map_err(|error| Error::from_postgres("begin the backfill", error))?;
-        Ok(Backfill::read(&row)?)
+        let begun = Backfill::read(&row)?;
+        let act = act
+            .with("backfill", begun.id)
+            .with("where", begun.condition.clone())
+            .with("since", begun.since.clone())
+            .with("rate", begun.rate);
+        record(&transaction, self.charset, act).await?;
+        transaction.commit().await.context("begin the backfill")?;
+        Ok(begun)
     }
 
     /// All backfills, the newest first.
@@ -186,34 +198,53 @@ impl Admin {
     /// When there is none of this number.
     pub async fn backfill(&self, id: i64) -> Result<Backfill> {
         let sql = "select * from backfill where id = $1";
-        self.one_backfill(sql, id).await
+        one_backfill(&self.client, sql, id).await
     }
 
     /// Cancels a backfill. What it has written into the stream is still sent.
     ///
     /// # Errors
     /// When there is none of this number.
-    pub async fn cancel_backfill(&self, id: i64) -> Result<Backfill> {
+    pub async fn cancel_backfill(&mut self, id: i64) -> Result<Backfill> {
         let sql = "update backfill set state = case when state = 'done' then state else 'cancelled' end \
                    where id = $1 returning *";
-        self.one_backfill(sql, id).await
+        self.switch_backfill(sql, id, what::BACKFILL_STOPPED).await
     }
 
     /// Sets a backfill that was cancelled or has failed back to running, where it was; see [`Self::run_backfill`].
     ///
     /// # Errors
     /// When there is none of this number.
-    pub async fn resume_backfill(&self, id: i64) -> Result<Backfill> {
+    pub async fn resume_backfill(&mut self, id: i64) -> Result<Backfill> {
         let sql = "update backfill set state = case when state = 'done' then state else 'running' end, error = null \
                    where id = $1 returning *";
-        self.one_backfill(sql, id).await
+        self.switch_backfill(sql, id, what::BACKFILL_RESUMED).await
     }
 
-    async fn one_backfill(&self, sql: &str, id: i64) -> Result<Backfill> {
-        let row = self.client.query_opt(sql, &[&id]).await;
-        let row = row.map_err(|error| Error::from_postgres("read the backfill", error))?;
-        let row = row.ok_or_else(|| Error::not_found("backfill", &id.to_string()))?;
-        Ok(Backfill::read(&row)?)
+    /// Changes the state of a backfill, and puts that on record.
+    async fn switch_backfill(
+        &mut self,
+        sql: &str,
+        id: i64,
+        what: &'static str,
+    ) -> Result<Backfill> {
+        let hook = self.backfill(id).await?.hook;
+        let owner = match self.hook(&Actor::Operator, &hook).await {
+            Ok(hook) => hook.owner,
+            Err(Error::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let act = self.act(what).on_hook(&hook, owner.as_deref());
+        let transaction = begin(&mut self.client).await?;
+        let switched = one_backfill(&transaction, sql, id).await?;
+        let mut act = act
+            .with("backfill", id)
+            .with("state", switched.state.as_str())
+            .with("sent", switched.sent);
+        act.event = Some(switched.event.clone());
+        record(&transaction, self.charset, act).await?;
+        transaction.commit().await.context("switch the backfill")?;
+        Ok(switched)
     }
 
     /// Runs a backfill until it is done or cancelled, at its rate and no faster than what is sent is confirmed.
@@ -413,4 +444,12 @@ impl Admin {
             tokio::time::sleep(LAG_POLL_INTERVAL).await;
         }
     }
+}
+
+/// The backfill that a statement returns.
+async fn one_backfill(client: &impl GenericClient, sql: &str, id: i64) -> Result<Backfill> {
+    let row = client.query_opt(sql, &[&id]).await;
+    let row = row.map_err(|error| Error::from_postgres("read the backfill", error))?;
+    let row = row.ok_or_else(|| Error::not_found("backfill", &id.to_string()))?;
+    Ok(Backfill::read(&row)?)
 }

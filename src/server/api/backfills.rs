@@ -42,7 +42,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Bac
 #[utoipa::path(delete, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
 pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok(Json(admin.cancel_backfill(id).await?))
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn resume(
     caller: Caller,
     Path(id): Path<i64>,
 ) -> Result<(StatusCode, Json<Backfill>), Problem> {
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     let resumed = admin.resume_backfill(id).await?;
     backfills::spawn(&caller.generation, id);
     Ok((StatusCode::ACCEPTED, Json(resumed)))

@@ -6,7 +6,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{backfills, deliveries, events, forget, hooks, status, tokens};
+use super::{audit, backfills, deliveries, events, forget, hooks, status, tokens};
 use crate::server::{problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -46,6 +46,7 @@ use crate::server::{problem::Problem, state::AppState};
         tokens::add,
         tokens::revoke,
         forget::owner,
+        audit::list,
     ),
     components(schemas(Problem))
 )]

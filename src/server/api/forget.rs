@@ -10,6 +10,6 @@ pub(super) async fn owner(
     caller: Caller,
     Json(forget): Json<Forget>,
 ) -> Result<Json<Forgotten>, Problem> {
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok(Json(admin.forget_owner(&forget.owner).await?))
 }

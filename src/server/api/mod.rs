@@ -1,5 +1,6 @@
 //! The REST API, under `/api`. Its OpenAPI document is derived from this code, and served at `/api/openapi.json`.
 
+mod audit;
 mod backfills;
 mod deliveries;
 mod document;
@@ -43,6 +44,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/replay", post(deliveries::replay))
         .route("/api/reload", post(status::reload))
         .route("/api/forget", post(forget::owner))
+        .route("/api/audit", get(audit::list))
         .route(
             "/api/backfills",
             get(backfills::list).post(backfills::begin),

@@ -15,6 +15,6 @@ pub(super) async fn show(caller: Caller) -> Result<Json<Status>, Problem> {
 /// Read hooks.toml again, as SIGHUP does. The mistakes of a bad file are logged, and the old configuration stays.
 #[utoipa::path(post, path = "/api/reload", tag = "status", responses((status = 202, description = "It will be read")))]
 pub(super) async fn reload(caller: Caller) -> Result<StatusCode, Problem> {
-    caller.generation.handles.reload.notify_one();
+    caller.generation.handles.reload.ask(caller.who.clone());
     Ok(StatusCode::ACCEPTED)
 }

@@ -23,7 +23,7 @@ pub(super) async fn add(
     caller: Caller,
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, Json<IssuedToken>), Problem> {
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     Ok((StatusCode::CREATED, Json(admin.issue_token(new).await?)))
 }
 
@@ -31,7 +31,7 @@ pub(super) async fn add(
 #[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(("id" = i64, Path, description = "The token's number")),
     responses((status = 204, description = "It opens nothing any more")))]
 pub(super) async fn revoke(caller: Caller, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
-    let admin = caller.admin().await?;
+    let mut admin = caller.admin().await?;
     admin.revoke_token(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -106,7 +106,7 @@ pub(super) async fn act(
 ) -> Response {
     let acted = async {
         user.check(&form.csrf, Act::Backfill)?;
-        let admin = user.admin().await?;
+        let mut admin = user.admin().await?;
         match action.as_str() {
             "cancel" => drop(admin.cancel_backfill(id).await?),
             "resume" => {

@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{template, user::User};
 use crate::{
+    act::{Via, what},
     manage::identity::Identity,
     server::{
         access,
@@ -79,7 +80,11 @@ pub(super) async fn by_link(
     let why = "That link was used already, or is older than ten minutes.";
     match state.links.take(&key) {
         Some(token) => open_with(&state, visitor, &token, why).await,
-        None => refuse(&state, visitor, StatusCode::UNAUTHORIZED, why),
+        None => {
+            let stranger = visitor.as_stranger(Via::Page);
+            state.current().record_refusal(stranger).await;
+            refuse(&state, visitor, StatusCode::UNAUTHORIZED, why)
+        }
     }
 }
 
@@ -87,14 +92,30 @@ pub(super) async fn by_link(
 async fn open_with(state: &AppState, visitor: Visitor, token: &str, why: &str) -> Response {
     match access::identify(&state.current(), visitor, token).await {
         Ok(Some(identity)) => {
+            if let Err(problem) = record(state, visitor, &identity).await {
+                return template::problem(&problem, context! { root => state.root() });
+            }
             let credential = Credential::Token(token.to_owned());
             let cookie = open(state, visitor, &identity, credential, None);
             let home = Redirect::to(&state.address("/"));
             ([(header::SET_COOKIE, cookie)], home).into_response()
         }
-        Ok(None) => refuse(state, visitor, StatusCode::UNAUTHORIZED, why),
+        Ok(None) => {
+            let stranger = visitor.as_stranger(Via::Page);
+            state.current().record_refusal(stranger).await;
+            refuse(state, visitor, StatusCode::UNAUTHORIZED, why)
+        }
         Err(problem) => template::problem(&problem, context! { root => state.root() }),
     }
+}
+
+/// Puts a login on record. That is done before the session is open, so that there is none without it.
+async fn record(state: &AppState, visitor: Visitor, identity: &Identity) -> Result<(), Problem> {
+    let who = visitor.as_known(identity, Via::Page);
+    let generation = state.current();
+    generation
+        .record(&identity.caller(), who, what::LOGIN)
+        .await
 }
 
 fn open(
@@ -193,8 +214,14 @@ pub(super) async fn finish(
             entered.person.name(),
             config.role_claim
         );
+        generation
+            .record_refusal(visitor.as_stranger(Via::Page))
+            .await;
         return refuse(&state, visitor, StatusCode::FORBIDDEN, &why);
     };
+    if let Err(problem) = record(&state, visitor, &identity).await {
+        return template::problem(&problem, common);
+    }
     let credential = Credential::Person(entered.person);
     let session = open(&state, visitor, &identity, credential, entered.life);
     // The session's cookie does not come along with what another site begins, and so not with a redirect from here.
@@ -245,6 +272,12 @@ pub(super) async fn logout(
         return user.problem(&problem);
     }
     state.sessions.close(&user.key);
+    let caller = &user.caller;
+    let (name, who) = (caller.identity.caller(), caller.who.clone());
+    let recorded = caller.generation.record(&name, who, what::LOGOUT).await;
+    if let Err(problem) = recorded {
+        tracing::warn!(reason = problem.detail(), "a logout is not on record");
+    }
     let cookie = sessions::clear_cookie(visitor.over_tls);
     (
         [(header::SET_COOKIE, cookie)],

@@ -41,6 +41,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/hooks", get(views::hooks).post(actions::add))
         .route("/hooks/{id}", get(views::hook))
         .route("/hooks/{id}/{action}", post(actions::hook))
+        .route("/audit", get(views::audit))
         .route("/deliveries", get(views::deliveries))
         .route("/deliveries/{id}", get(views::delivery))
         .route("/deliveries/{id}/retry", post(actions::retry))

@@ -34,6 +34,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("delivery.html", include_str!("delivery.html")),
         ("tokens.html", include_str!("tokens.html")),
         ("token.html", include_str!("token.html")),
+        ("audit.html", include_str!("audit.html")),
+        ("audit_table.html", include_str!("audit_table.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates

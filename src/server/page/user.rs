@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::template;
 use crate::{
+    act::Via,
     listen::Guest,
     manage::{Actor, act::Act},
     server::{
@@ -92,6 +93,7 @@ impl User {
                 test => may(Act::TestHook),
                 send_again => may(Act::SendAgain),
                 change_hooks => may(Act::ChangeHooks),
+                see_acts => may(Act::SeeActs),
                 see_tokens => may(Act::SeeTokens),
                 change_tokens => may(Act::ChangeTokens),
                 see_backfills => may(Act::SeeBackfills),
@@ -149,6 +151,7 @@ impl User {
                 Ok(Self {
                     caller: Caller {
                         generation,
+                        who: visitor.as_known(&identity, Via::Page),
                         identity,
                     },
                     key,

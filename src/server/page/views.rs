@@ -16,6 +16,7 @@ use crate::{
     manage::{
         Actor, Admin, Error, PageRequest,
         act::Act,
+        audit::AuditQuery,
         deliveries::{DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
     },
@@ -34,6 +35,8 @@ const SHOWN_ATTEMPTS: usize = 20;
 const SEARCHED_ATTEMPTS: i64 = 500;
 /// How many deliveries the page of a hook shows.
 const SHOWN_DELIVERIES: u32 = 20;
+/// How many acts the page of a hook shows.
+const SHOWN_ACTS: u32 = 10;
 
 /// What a token can be given beside to read.
 const GIVEN_SCOPES: [(&str, &str); 3] = [
@@ -136,15 +139,25 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
         let admin = user.admin().await?;
         let hook = admin.hook(user.actor(), &id).await?;
         let query = DeliveryQuery {
-            hook: Some(id),
+            hook: Some(id.clone()),
             ..DeliveryQuery::default()
         };
-        let page = PageRequest {
-            limit: Some(SHOWN_DELIVERIES),
+        let page = |limit| PageRequest {
+            limit: Some(limit),
             cursor: None,
         };
-        let deliveries = admin.deliveries(user.actor(), &query, &page).await?;
-        Ok(context! { hook => of(&hook), deliveries => of(&deliveries.data) })
+        let newest = page(SHOWN_DELIVERIES);
+        let deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
+        let query = AuditQuery {
+            hook: Some(id),
+            ..AuditQuery::default()
+        };
+        let acts = admin.audit(user.actor(), &query, &page(SHOWN_ACTS)).await?;
+        Ok(context! {
+            hook => of(&hook),
+            deliveries => of(&deliveries.data),
+            acts => of(&acts.data),
+        })
     };
     let found = found.await;
     respond(&user, "hook.html", "hooks", found)
@@ -182,6 +195,43 @@ pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Resp
     };
     let found = found.await;
     respond(&user, "deliveries.html", "deliveries", found)
+}
+
+/// Which acts are listed, and where the page begins.
+#[derive(Deserialize)]
+pub(super) struct AuditFilter {
+    what: Option<String>,
+    hook: Option<String>,
+    owner: Option<String>,
+    cursor: Option<String>,
+}
+
+/// `GET /audit`: a page of what is on record. For the operator only.
+pub(super) async fn audit(user: User, Query(filter): Query<AuditFilter>) -> Response {
+    let found = async {
+        user.caller.identity.require(Act::SeeActs)?;
+        if user.caller.identity.role().is_none() {
+            return Err(Problem::forbidden("only the operator may do this"));
+        }
+        let query = AuditQuery {
+            what: non_empty(filter.what),
+            hook: non_empty(filter.hook),
+            owner: non_empty(filter.owner),
+            ..AuditQuery::default()
+        };
+        let page = PageRequest {
+            cursor: non_empty(filter.cursor),
+            limit: None,
+        };
+        let admin = user.admin().await?;
+        let found = admin.audit(user.actor(), &query, &page).await?;
+        let AuditQuery {
+            what, hook, owner, ..
+        } = query;
+        Ok(context! { acts => of(&found.data), next => found.next, what, hook, owner })
+    };
+    let found = found.await;
+    respond(&user, "audit.html", "audit", found)
 }
 
 /// `GET /deliveries/{id}`: a delivery with its body and its attempts.

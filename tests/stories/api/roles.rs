@@ -89,6 +89,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             [403, 403, 403, 403, 200],
         ),
         ("GET", "/api/hooks".into(), &none, [200, 200, 200, 200, 200]),
+        ("GET", "/api/audit".into(), &none, [200, 200, 200, 200, 200]),
         (
             "GET",
             format!("/api/hooks/{annas}"),
