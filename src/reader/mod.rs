@@ -8,6 +8,7 @@
 mod allowance;
 mod aside;
 mod backfill;
+mod crowds;
 mod deliver;
 mod gaps;
 mod guarded;
@@ -15,6 +16,7 @@ mod hidden;
 mod hook_table;
 mod hooks;
 mod interpret;
+mod listener;
 mod loading;
 mod messages;
 mod moved;
@@ -27,6 +29,7 @@ mod reread;
 mod session;
 mod step;
 mod truncate;
+mod turn;
 mod unread;
 mod waiting;
 pub mod watch;
@@ -43,6 +46,7 @@ use tokio_postgres::Client;
 
 use self::{
     allowance::Allowances,
+    crowds::Crowds,
     hidden::HiddenColumns,
     hooks::{Hooks, Locked, SetAside},
     moved::Moved,
@@ -101,6 +105,7 @@ pub struct Reader {
     /// What was logged of tables, each once: the table, and the kind of warning.
     told: HashSet<(TableName, &'static str)>,
     waiting: Waiting,
+    crowds: Crowds,
     /// A hook wants all of its events in order, those of several tables too.
     orders_hooks: bool,
     /// What filters and templates may still take, by owner.
@@ -167,6 +172,7 @@ impl Reader {
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
+            crowds: Crowds::default(),
             orders_hooks: orders_hooks(config),
             context,
             ledger,
@@ -303,6 +309,7 @@ impl Reader {
         self.begin_session(system_identifier.to_owned());
         ledger.open(gap.from);
         self.deliver_message(draft, 0).await?;
+        self.finish_crowds().await;
         Ok(ledger)
     }
 

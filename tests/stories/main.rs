@@ -20,6 +20,7 @@ mod chaos;
 mod check;
 mod console;
 mod contents;
+mod crowds;
 mod delivering;
 mod dialects;
 mod disabling;
