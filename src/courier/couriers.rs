@@ -96,8 +96,8 @@ impl Couriers {
         }
     }
 
-    /// Has deliveries parked, because the stream waits for memory: those of the owner who has the most in memory, and of
-    /// their hooks those that have many. Each hook of the operator stands for itself.
+    /// Has deliveries parked, because the stream waits for memory: those of the owner who has the most in memory, of
+    /// the hooks that have many. Each hook of the operator stands for itself.
     pub fn relieve_memory(&mut self) {
         let mut waiting: HashMap<Party, Vec<(usize, &Arc<Courier>)>> = HashMap::new();
         for (id, courier) in &self.by_hook {

@@ -2,12 +2,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use super::{
-    Courier,
-    quota::{Quota, Seat},
-    round::Round,
-};
-use crate::hook::Hook;
+use super::quota::{Quota, Seat};
 
 /// Where a courier stands with the seat of its next request.
 #[derive(Default)]
@@ -57,7 +52,7 @@ impl Seating {
     }
 
     /// Whether there is a seat for a request of so many bytes. If not, it stands in line for one.
-    fn has(&mut self, quota: Arc<Quota>, bytes: usize) -> bool {
+    pub(super) fn has(&mut self, quota: Arc<Quota>, bytes: usize) -> bool {
         match self {
             Self::Held { asked, .. } if asked.serves(&quota, bytes) => return true,
             Self::Awaited { asked, .. } if asked.serves(&quota, bytes) => return false,
@@ -83,19 +78,5 @@ impl Seating {
 impl Asked {
     fn serves(&self, quota: &Arc<Quota>, bytes: usize) -> bool {
         Arc::ptr_eq(&self.quota, quota) && self.bytes >= bytes
-    }
-}
-
-impl Courier {
-    /// Whether a request of so many bytes may go, as far as the quota of the hook's owner is concerned. If not, that is
-    /// waited for. A seat that is not taken before the courier waits for anything is left to others.
-    pub(super) fn has_seat(&self, round: &mut Round, hook: &Hook, bytes: usize) -> bool {
-        match self.context.quotas.of(hook) {
-            Some(quota) => round.seating.has(quota, bytes),
-            None => {
-                round.seating = Seating::None;
-                true
-            }
-        }
     }
 }

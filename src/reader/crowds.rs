@@ -19,9 +19,9 @@ use crate::{
 /// How many hooks of one owner are handed an event in one turn.
 pub(super) const TURN: usize = 64;
 /// The most deliveries that stand in lines, the most events that they are of, and the most bytes of these. When there
-/// are more, everybody waits.
+/// are more, everybody waits. An event keeps in memory what the stream has received together with it.
 const MOST: usize = 100_000;
-const MOST_EVENTS: usize = 1000;
+const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 8 << 20;
 /// The pause between two looks for memory.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -177,5 +177,145 @@ pub(super) fn bytes_of(event: &Event) -> usize {
     match &event.subject {
         Subject::Row { change, .. } => change.bytes(),
         Subject::Message(message) => message.payload.get().len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::{
+        config::Pattern,
+        delivery::ledger::{Ledger, Opened},
+        event::Position,
+        hook::{HookId, Origin},
+        message::Message,
+        postgres::{Lsn, equality::Equality},
+        send::target::Target,
+    };
+
+    fn hook(id: u64) -> Arc<Hook> {
+        Arc::new(Hook {
+            id: HookId::new(id.to_string(), true),
+            owner: None,
+            events: [Pattern::Any].into(),
+            filter: None,
+            target: Target::new(&"https://a.example/".parse().unwrap(), None, &[]).unwrap(),
+            delivery: Arc::default(),
+            since: None,
+            active: true,
+            origin: Origin::Table,
+        })
+    }
+
+    /// The event of this number, for as many hooks.
+    fn late(ledger: &Ledger, index: u64, hooks: u64) -> Late {
+        let listener = |id| Listener {
+            hook: hook(id),
+            unfit: None,
+            asked: None,
+        };
+        let event = Event {
+            name: "a".into(),
+            subject: Subject::Message(Arc::new(Message::own("a", 1.into()))),
+            owner: None,
+            position: Position {
+                commit_lsn: Lsn(20),
+                index,
+            },
+            commit_time: SystemTime::UNIX_EPOCH,
+            owner_equality: Equality::Text,
+        };
+        Late {
+            event: Arc::new(event),
+            listeners: (0..hooks).map(listener).collect(),
+            ticket: ledger.ticket(index, &hook(0).id),
+        }
+    }
+
+    /// Hands on two deliveries of the owner whose turn it is: the numbers of their events and hooks.
+    fn turn(crowds: &mut Crowds) -> Vec<(u64, String)> {
+        let (owner, mut handed) = (crowds.owner(), Vec::new());
+        while handed.len() < 2
+            && crowds.owner() == owner
+            && let Some(late) = crowds.front()
+        {
+            let index = late.event.position.index;
+            let (listener, ticket) = crowds.pop().unwrap();
+            handed.push((index, listener.hook.id.to_string()));
+            ticket.settle();
+            crowds.leave();
+        }
+        if crowds.owner() == owner {
+            crowds.rotate();
+        }
+        handed
+    }
+
+    #[test]
+    fn owners_take_turns_each_keeps_its_order_and_an_event_is_settled_with_its_last_delivery() {
+        let (mut crowds, ledger) = (Crowds::default(), Ledger::new(Lsn(10)));
+        assert_eq!(ledger.open(Lsn(20)), Opened::Read { skip: 0 });
+        let [anna, ben] = ["anna", "ben"].map(Arc::<str>::from);
+        crowds.push(&anna, late(&ledger, 0, 3));
+        crowds.push(&ben, late(&ledger, 1, 1));
+        crowds.push(&anna, late(&ledger, 2, 1));
+        ledger.close(Lsn(25));
+        assert!(crowds.has("anna") && crowds.has("ben") && !crowds.has("eve"));
+        let mut turns = Vec::new();
+        while !crowds.is_empty() {
+            assert_eq!(ledger.confirmed(), Lsn(10));
+            turns.push(turn(&mut crowds));
+        }
+        let handed = |of: &[(u64, u64)]| -> Vec<(u64, String)> {
+            let of = of.iter();
+            of.map(|(event, hook)| (*event, hook.to_string())).collect()
+        };
+        let expected = [
+            handed(&[(0, 0), (0, 1)]),
+            handed(&[(1, 0)]),
+            handed(&[(0, 2), (2, 0)]),
+        ];
+        assert_eq!(turns, expected);
+        assert_eq!((crowds.deliveries, crowds.events, crowds.bytes), (0, 0, 0));
+        assert_eq!(ledger.confirmed(), Lsn(25));
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_deliveries_and_events() {
+        let ledger = Ledger::new(Lsn(10));
+        ledger.open(Lsn(20));
+        let anna = Arc::from("anna");
+        let mut crowds = Crowds::default();
+        for index in 0..MOST_EVENTS as u64 {
+            assert!(!crowds.is_full());
+            crowds.push(&anna, late(&ledger, index, 1));
+        }
+        assert!(crowds.is_full());
+        let mut crowds = Crowds::default();
+        crowds.push(&anna, late(&ledger, 0, MOST as u64));
+        assert!(crowds.is_full());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_memory_somebody_parks_now_and_then_and_at_last_everybody_waits() {
+        let (mut crowds, ledger) = (Crowds::default(), Ledger::new(Lsn(10)));
+        ledger.open(Lsn(20));
+        crowds.push(&"anna".into(), late(&ledger, 0, 2));
+        assert!(crowds.next_turn().unwrap() <= Instant::now());
+        let mut relieved = 0;
+        for _ in 0..8 {
+            assert_eq!(crowds.starves_for(), None);
+            relieved += usize::from(crowds.stall(700));
+            assert_eq!(crowds.next_turn(), Some(Instant::now() + PAUSE));
+            advance(RELIEF).await;
+        }
+        assert_eq!((relieved, crowds.starves_for()), (7, Some(700)));
+        crowds.pop().unwrap().1.settle();
+        assert_eq!(crowds.starves_for(), None);
+        assert!(!crowds.stall(700));
     }
 }

@@ -19,8 +19,8 @@ use crate::delivery::memory_budget::Permit;
 const PART_LEFT: usize = 4;
 
 impl Reader {
-    /// Hands on the next deliveries of a crowd, and gives the next one its turn. `granted` is the memory of the first of
-    /// them. Nothing is waited for, so that nothing is half done when a session ends.
+    /// Hands on the next deliveries of a crowd, and gives the next crowd its turn. `granted` is the memory of the first
+    /// of them. Nothing is waited for, so that nothing is half done when a session ends.
     pub(super) fn serve_crowd(&mut self, mut granted: Option<Permit>) {
         let (mut left, mut spent) = (TURN, 0);
         while left > 0
