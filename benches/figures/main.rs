@@ -13,6 +13,7 @@ mod compare;
 mod drain;
 mod figure;
 mod growth;
+mod hostile;
 mod large;
 mod latency;
 mod machine;
@@ -73,12 +74,13 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 10] = [
+const CHAPTERS: [Chapter; 11] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
     ("matching", matching::measure),
     ("strangers", strangers::measure),
+    ("hostile", hostile::measure),
     ("large", large::measure),
     ("pgbench", pgbench::measure),
     ("growth", growth::measure),

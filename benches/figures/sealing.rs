@@ -2,7 +2,7 @@
 
 use std::{
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -38,7 +38,9 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         mut latest,
         mut rotated_latest,
         mut usual,
-    ] = [(); 5].map(|()| Samples::default());
+        mut sealed_start,
+        mut usual_start,
+    ] = [(); 7].map(|()| Samples::default());
     let target = receivers.url(0);
     // Each round fills the table anew, which takes longer than what is measured.
     for _ in 0..scale.rounds.min(3) {
@@ -70,7 +72,8 @@ payload = \"standard\"
         };
         let previous = format!("previous = [\"{}\"]", KEYS[0]);
         let (first, second) = (config(KEYS[0], ""), config(KEYS[1], &previous));
-        let (running, _) = Sidecar::attach(&second)?;
+        let (running, took) = attach(&second)?;
+        usual_start.push(took);
         // Opens the connections and warms the caches, which is not to be measured.
         writer::write(&source, COMMITS, 1, Duration::from_secs(1))?;
         receivers.reset()?;
@@ -86,6 +89,9 @@ payload = \"standard\"
         let left = "select count(*) from rowhook.hook where secret not like 'rowhook-sealed.%'";
         let left = source.ask(left)?;
         ensure!(left == "0", "{left} hooks are not sealed");
+        running.stop()?;
+        let (running, took) = attach(&second)?;
+        sealed_start.push(took);
         running.stop()?;
         source.drop_slot(&slot)?;
     }
@@ -103,7 +109,20 @@ payload = \"standard\"
             .with("without sealing, max", "ms", usual),
         Figure::new(format!("changing the key of {hooks} hooks"), "s", rotating).at_most(60.0),
         Figure::new("latency meanwhile, max", "ms", rotated_latest).at_most(100.0),
+        Figure::ratio(
+            format!("start with {hooks} sealed hooks, until it is attached"),
+            "s",
+            ("sealed", &sealed_start),
+            ("not sealed yet", &usual_start),
+        ),
     ])
+}
+
+/// Starts rowhook. Returns how many seconds it took until it was attached.
+fn attach(config: &str) -> Result<(Sidecar, f64)> {
+    let began = SystemTime::now();
+    let (sidecar, attached) = Sidecar::attach(config)?;
+    Ok((sidecar, attached.duration_since(began)?.as_secs_f64()))
 }
 
 /// Runs `rowhook secrets` with this word, and commits rows until it has ended. Returns how long it took, and the longest

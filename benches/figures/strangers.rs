@@ -118,7 +118,7 @@ fn wal_kept(scale: &Scale, source: &mut Source, config: &str) -> Result<(Samples
 }
 
 /// Reads the slot until `stop`. Returns the most WAL that it kept, and the most that was not yet confirmed, in MB.
-fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
+pub fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
     let sql = "select (pg_current_wal_lsn() - restart_lsn)::float8, (pg_current_wal_lsn() - confirmed_flush_lsn)::float8
                from pg_replication_slots where slot_name = $1";
     let runtime = tokio::runtime::Builder::new_current_thread()

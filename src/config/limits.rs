@@ -20,6 +20,8 @@ pub struct Limits {
     pub rate: Option<Rate>,
     /// The most events that the hooks of one owner are sent in a time, all together. Default: any.
     pub owner_rate: Option<Rate>,
+    /// How many requests of the hooks of one owner are begun at once. Default 256.
+    pub owner_requests: u32,
     /// The most requests that the hooks of users make of one host in a time, all together. Default: any.
     pub host_rate: Option<Rate>,
     /// How many bytes the target of a hook may have. Default 8 KiB.
@@ -39,6 +41,7 @@ impl Default for Limits {
             tests_per_minute: 60,
             rate: None,
             owner_rate: None,
+            owner_requests: 256,
             host_rate: None,
             target: 8 << 10,
             headers: 32 << 10,
@@ -55,6 +58,7 @@ pub(super) const KEYS: Keys = Keys {
         "tests_per_minute",
         "rate",
         "owner_rate",
+        "owner_requests",
         "host_rate",
         "target",
         "headers",
@@ -76,6 +80,7 @@ pub(super) fn read(section: &Table<'_>) -> Limits {
         tests_per_minute: count("tests_per_minute").unwrap_or(usual.tests_per_minute),
         rate: rate("rate"),
         owner_rate: rate("owner_rate"),
+        owner_requests: count("owner_requests").unwrap_or(usual.owner_requests),
         host_rate: rate("host_rate"),
         target: size("target").unwrap_or(usual.target),
         headers: size("headers").unwrap_or(usual.headers),

@@ -73,6 +73,11 @@ impl Gathering {
         self.full
     }
 
+    /// How many bytes the body of the request has.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// When the request goes: at once where it is full, and otherwise when its oldest member has waited for long
     /// enough. `None` without members.
     pub fn goes_at(&self) -> Option<Instant> {

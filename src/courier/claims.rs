@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::{
     Courier, batch,
     pass::Pass,
+    quota::hold,
     round::{Done, Round},
 };
 use crate::{
-    delivery::memory_budget::{self, MemoryBudget, Permit},
+    delivery::memory_budget::{self, Permit},
     hook::Hook,
     panics::caught,
     store::{Claimed, Share},
@@ -47,7 +48,8 @@ impl Courier {
                 // Otherwise a probe is on its way, and its answer decides.
                 return;
             }
-            if !self.has_pass(round, &hook) {
+            // What it carries has its memory already.
+            if !self.has_pass(round, &hook) || !self.has_seat(round, &hook, 0) {
                 return;
             }
             // Where the breaker is open, this is the probe.
@@ -56,11 +58,12 @@ impl Courier {
                 return;
             };
             round.pass = Pass::None;
+            let seat = round.seating.take();
             round.in_flight += 1;
             let (courier, hook) = (Arc::clone(self), Arc::clone(&hook));
             let heads = run.heads.clone();
             round.tasks.push(Box::pin(async move {
-                let report = courier.try_parked(&hook, run).await;
+                let report = hold(seat, courier.try_parked(&hook, run)).await;
                 drop(memory);
                 Done::Parked(heads, report)
             }));
@@ -94,7 +97,9 @@ impl Courier {
         }
         let share = share(round, hook, self.allowed(hook), self.soon(hook))?;
         // What is claimed takes memory that others wait for.
-        if round.claims.queue.is_empty() && !self.has_pass(round, hook) {
+        if round.claims.queue.is_empty()
+            && (!self.has_pass(round, hook) || !self.has_seat(round, hook, 0))
+        {
             return None;
         }
         self.state().poll_at = None;
@@ -102,7 +107,7 @@ impl Courier {
         let (courier, hook_then) = (Arc::clone(self), Arc::clone(hook));
         let lease = hook.delivery.timeout + LEASE_BEYOND_TIMEOUT;
         round.tasks.push(Box::pin(async move {
-            let claimed = caught(courier.claim(share, lease)).await;
+            let claimed = caught(courier.claim(&hook_then, share, lease)).await;
             Done::Claimed(claimed.unwrap_or_else(|panic| {
                 courier.set_aside(Some(&hook_then), &panic);
                 Err(panic.into())
@@ -113,10 +118,20 @@ impl Courier {
 
     /// Claims what is due, once there is memory for it. A single delivery that is larger than what is claimed at once
     /// takes its memory from a pool of its own, so that the others need not wait for it.
-    async fn claim(&self, mut share: Share, lease: Duration) -> anyhow::Result<(Claimed, Permit)> {
-        let MemoryBudget { table, large, .. } = &self.context.memory;
+    async fn claim(
+        &self,
+        hook: &Hook,
+        mut share: Share,
+        lease: Duration,
+    ) -> anyhow::Result<(Claimed, Permit)> {
+        let memory = &self.context.memory;
         // Others want to claim too.
-        share.bytes = share.bytes.min(table.bytes() / 4);
+        share.bytes = share.bytes.min(memory.table.bytes() / 4);
+        let quota = self.context.quotas.of(hook);
+        let (table, large) = match &quota {
+            Some(quota) => (&quota.table, &quota.large),
+            None => (&memory.table, &memory.large),
+        };
         let mut memory = table.acquire(share.bytes).await;
         loop {
             let claimed = self.context.store.claim(&self.id, share, lease).await?;

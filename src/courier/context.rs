@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::gate::SharedGates;
+use super::{gate::SharedGates, quota::Quotas};
 use crate::{
     delivery::memory_budget::MemoryBudget, history::History, journal::Journal,
     lookup::permission::Permission, meters::Meters, send::Sender, store::Store, trace::Traces,
@@ -20,6 +20,8 @@ pub struct Context {
     pub memory: MemoryBudget,
     /// Where requests wait for the rates of owners and hosts.
     pub gates: SharedGates,
+    /// Bounds what the hooks of one owner have going at once.
+    pub quotas: Quotas,
     /// Knows who may see which rows.
     pub permission: Permission,
     /// Shows every attempt to those who watch.

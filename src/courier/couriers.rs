@@ -96,13 +96,29 @@ impl Couriers {
         }
     }
 
-    /// Has the courier with the most deliveries in memory park them, because the stream waits for memory.
+    /// Has deliveries parked, because the stream waits for memory: those of the owner who has the most in memory, of
+    /// the hooks that have many. Each hook of the operator stands for itself.
     pub fn relieve_memory(&mut self) {
-        if let Some(courier) = self
-            .by_hook
-            .values()
-            .filter(|courier| courier.waiting() > 0)
-            .max_by_key(|courier| courier.waiting())
+        let mut waiting: HashMap<Party, Vec<(usize, &Arc<Courier>)>> = HashMap::new();
+        for (id, courier) in &self.by_hook {
+            let deliveries = courier.waiting();
+            if deliveries > 0 {
+                let party = courier.owner().map_or(Party::Hook(id), Party::Owner);
+                waiting
+                    .entry(party)
+                    .or_default()
+                    .push((deliveries, courier));
+            }
+        }
+        let all =
+            |of: &Vec<(usize, _)>| of.iter().map(|(deliveries, _)| *deliveries).sum::<usize>();
+        let of_owner = waiting.into_values().max_by_key(all).unwrap_or_default();
+        let most = of_owner.iter().map(|(deliveries, _)| *deliveries).max();
+        // Of a crowd, each hook has a few. Beside a slow endpoint, the owner's others have next to nothing.
+        let many = most.unwrap_or_default().div_ceil(2);
+        for (_, courier) in of_owner
+            .iter()
+            .filter(|(deliveries, _)| *deliveries >= many)
         {
             courier.relieve_memory();
         }
@@ -114,4 +130,11 @@ impl Couriers {
             .entry(id.clone())
             .or_insert_with(|| Courier::new(Arc::clone(context), id.clone(), hook.cloned()))
     }
+}
+
+/// Whose deliveries are parked together.
+#[derive(PartialEq, Eq, Hash)]
+enum Party<'a> {
+    Owner(Arc<str>),
+    Hook(&'a HookId),
 }

@@ -92,7 +92,8 @@ pub(super) struct View {
     pub(super) pause: Duration,
     /// Whether a request is on its way whose answer decides if others may follow.
     pub(super) is_probing: bool,
-    /// Whether the rates that concern the hook let a request go now. It matters only where all else does.
+    /// Whether the rates that concern the hook, and the quota of its owner, let a request go now. It matters only where
+    /// all else does.
     pub(super) has_pass: bool,
     /// When it will be known whether the hook is slow.
     pub(super) slow_at: Option<Instant>,

@@ -10,6 +10,7 @@ use super::{
     decision::{Candidate, First, Next, View, decide},
     fate::AT_ONCE,
     pass::Pass,
+    quota::hold,
     round::{Done, Round},
 };
 use crate::{
@@ -33,7 +34,7 @@ impl Courier {
         let mut again_at = None;
         let mut urgent = self.begin(round, now);
         while let Some(first) = self.first(round, hook, now) {
-            let view = self.view(round, hook, &first, now);
+            let view = self.view(round, hook, &first, urgent, now);
             let (next, mode) = decide(&first, view, round.mode, urgent, now);
             round.mode = mode;
             // Where one is late, none behind it waits for others to come along.
@@ -90,6 +91,7 @@ impl Courier {
         round: &mut Round,
         hook: Option<&Arc<Hook>>,
         first: &First,
+        urgent: bool,
         now: Instant,
     ) -> View {
         let mut view = View {
@@ -112,6 +114,20 @@ impl Courier {
                 is_followed: parks && round.lanes.is_followed(&turns),
                 turns,
             });
+            let urgent = urgent || first.is_late(now);
+            let goes = |candidate: &Candidate| urgent || candidate.goes_at <= now;
+            if view.candidate.as_ref().is_some_and(goes)
+                && !self.has_seat(round, hook, gathering.bytes())
+            {
+                // That is no fault of the endpoint.
+                round.throughput.reset();
+                view = View {
+                    has_pass: false,
+                    slow_at: None,
+                    candidate: None,
+                    ..view
+                };
+            }
         }
         view
     }
@@ -157,6 +173,7 @@ impl Courier {
             }
         }
         round.pass = Pass::None;
+        let seat = round.seating.take();
         round.in_flight += 1;
         round.throughput.record(deliveries.len());
         // Its first attempt goes where the hook pointed then, whatever has been changed since.
@@ -164,7 +181,7 @@ impl Courier {
         let then = held.and_then(|held| held.hook.as_ref());
         let (courier, hook) = (Arc::clone(self), Arc::clone(then.unwrap_or(hook)));
         round.tasks.push(Box::pin(async move {
-            let (outcome, left) = courier.try_fresh(&hook, deliveries).await;
+            let (outcome, left) = hold(seat, courier.try_fresh(&hook, deliveries)).await;
             Done::Fresh {
                 taken,
                 outcome,

@@ -16,6 +16,7 @@ pub mod failure_streak;
 pub mod gate;
 pub mod limiter;
 pub mod pace;
+pub mod quota;
 pub mod retry;
 pub mod throughput;
 
@@ -35,6 +36,7 @@ mod permission;
 mod rates;
 mod rescue;
 mod round;
+mod seating;
 mod task;
 
 use std::{
@@ -236,6 +238,14 @@ impl Courier {
     pub fn has_orphaned_backlog(&self) -> bool {
         let state = self.state();
         !state.active && !state.running && !state.backlog.is_empty()
+    }
+
+    /// The owner of the hook as it was seen last; `None` where it is the operator's, or was not seen.
+    pub fn owner(&self) -> Option<Arc<str>> {
+        match &self.state().owner {
+            Some(Whose::Owner(owner)) => Some(Arc::clone(owner)),
+            Some(Whose::Everyone | Whose::Unknown) | None => None,
+        }
     }
 
     /// How many deliveries wait in memory.

@@ -1,4 +1,4 @@
-//! Rates: before a request goes, its courier passes the gates of its hook, its owner and its host.
+//! Rates: before a request goes, its courier passes the gates of its hook, its owner and its host, and takes a seat.
 //!
 //! What waits for that waits as behind other requests: in memory while it can, and parked when it is late. So a rate
 //! keeps neither the slot nor memory, and nothing dies of it. Where passes are scarce, what was parked goes first.
@@ -12,6 +12,7 @@ use super::{
     gate::{self, Passage},
     pass::Pass,
     round::Round,
+    seating::Seating,
 };
 use crate::hook::Hook;
 
@@ -60,6 +61,18 @@ impl Courier {
             return false;
         }
         self.has_pass(round, hook)
+    }
+
+    /// Whether a request of so many bytes may go, as far as the quota of the hook's owner is concerned. If not, that is
+    /// waited for. A seat that is not taken before the courier waits for anything is left to others.
+    pub(super) fn has_seat(&self, round: &mut Round, hook: &Hook, bytes: usize) -> bool {
+        match self.context.quotas.of(hook) {
+            Some(quota) => round.seating.has(quota, bytes),
+            None => {
+                round.seating = Seating::None;
+                true
+            }
+        }
     }
 
     /// Whether something of the table is due, or about to go.

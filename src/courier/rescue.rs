@@ -130,6 +130,7 @@ mod tests {
             context::Context,
             gate::SharedGates,
             halves::{End, Halves},
+            quota::Quotas,
         },
         delivery::{
             Delivery, Held, Unfit,
@@ -161,6 +162,7 @@ mod tests {
             store,
             memory: MemoryBudget::new(1 << 20),
             gates: SharedGates::new(&config.limits),
+            quotas: Quotas::new(&config.limits, 8, MemoryBudget::new(1 << 20)),
             permission: Permission::new(&config, Arc::clone(&meters)),
             journal: Journal::default(),
             meters,

@@ -11,6 +11,7 @@ use super::{
     leases::Leases,
     parked::Report,
     pass::Pass,
+    seating::Seating,
     throughput::Throughput,
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(super) struct Round {
     pub(super) availability: Availability,
     /// Whether its next request may go, as far as rates are concerned.
     pub(super) pass: Pass,
+    /// Whether its next request may go, as far as the quota of its owner is concerned.
+    pub(super) seating: Seating,
     /// What was claimed from the table.
     pub(super) claims: Claims,
 }

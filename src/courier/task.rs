@@ -38,9 +38,14 @@ impl Courier {
             if round.tasks.is_empty() && self.rest(round, stopping) {
                 return;
             }
+            // A claim brings what the seat is for. Otherwise it would be used by now.
+            if !round.claims.is_pending {
+                round.seating.release();
+            }
             tokio::select! {
                 Some(done) = round.tasks.next() => self.record(round, done),
                 () = round.pass.come() => {}
+                () = round.seating.come() => {}
                 () = self.wake.notified() => {}
                 () = until([poll_at, again_at].into_iter().flatten().min()) => {}
                 () = self.context.stop.cancelled(), if !stopping => {}

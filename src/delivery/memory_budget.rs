@@ -30,11 +30,16 @@ pub struct MemoryBudget {
 pub struct Pool {
     free: Arc<Semaphore>,
     pages: usize,
+    /// The pool that this one is a part of.
+    whole: Option<Box<Pool>>,
 }
 
 /// The right to some bytes of a [`Pool`]. They are free again when it is dropped.
 #[derive(Debug)]
-pub struct Permit(OwnedSemaphorePermit);
+pub struct Permit {
+    own: OwnedSemaphorePermit,
+    of_whole: Option<OwnedSemaphorePermit>,
+}
 
 impl MemoryBudget {
     /// Divides a budget of this many bytes. It has to be at least a few KiB.
@@ -62,12 +67,31 @@ impl Pool {
         Self {
             free: Arc::new(Semaphore::new(pages)),
             pages,
+            whole: None,
         }
+    }
+
+    /// A pool of one of `parts` parts of the bytes of this one. What is acquired of it is acquired of this one, too.
+    pub fn part(&self, parts: usize) -> Self {
+        Self {
+            whole: Some(Box::new(self.clone())),
+            ..Self::apart(self, parts)
+        }
+    }
+
+    /// A pool of as many bytes as a [`part`](Self::part), which has nothing to do with this one.
+    pub fn apart(&self, parts: usize) -> Self {
+        Self::new(self.bytes() / parts.max(1))
     }
 
     /// How many bytes the pool has, in use or not.
     pub fn bytes(&self) -> usize {
         self.pages * PAGE
+    }
+
+    /// Whether somebody has bytes of it.
+    pub fn is_used(&self) -> bool {
+        self.free.available_permits() < self.pages
     }
 
     /// Waits until this many bytes are free, and acquires them; all of the pool where that is less. First come, first
@@ -79,18 +103,59 @@ impl Pool {
     /// Acquires bytes like [`acquire`](Self::acquire), but never more than the pool has beside `held`: to wait for what
     /// one holds oneself would take for ever.
     pub async fn acquire_beside(&self, held: Option<&Permit>, bytes: usize) -> Permit {
-        let most = self.pages - held.map_or(0, |held| held.0.num_permits());
-        let pages = u32::try_from(bytes.div_ceil(PAGE).min(most)).unwrap_or(u32::MAX);
+        let held = held.map_or(0, |held| held.own.num_permits());
+        let own = self.acquire_pages(self.permits(bytes, held)).await;
+        let of_whole = match &self.whole {
+            Some(whole) => Some(whole.acquire_pages(whole.permits(bytes, held)).await),
+            None => None,
+        };
+        Permit { own, of_whole }
+    }
+
+    /// Acquires this many bytes, or all of the pool where that is less, if they are free and nobody waits for them.
+    pub fn try_acquire(&self, bytes: usize) -> Option<Permit> {
+        let own = self.try_acquire_pages(self.permits(bytes, 0))?;
+        let of_whole = match &self.whole {
+            Some(whole) => Some(whole.try_acquire_pages(whole.permits(bytes, 0))?),
+            None => None,
+        };
+        Some(Permit { own, of_whole })
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), but so that one of `parts` parts of the pool is left free.
+    pub fn try_acquire_leaving(&self, bytes: usize, parts: usize) -> Option<Permit> {
+        let left = self
+            .free
+            .available_permits()
+            .checked_sub(bytes.div_ceil(PAGE))?;
+        let permit = (left >= self.pages / parts.max(1)).then(|| self.try_acquire(bytes));
+        permit.flatten()
+    }
+
+    /// How many permits these bytes take, beside those that are held.
+    fn permits(&self, bytes: usize, held: usize) -> u32 {
+        let most = self.pages.saturating_sub(held);
+        u32::try_from(bytes.div_ceil(PAGE).min(most)).unwrap_or(u32::MAX)
+    }
+
+    async fn acquire_pages(&self, pages: u32) -> OwnedSemaphorePermit {
         let acquired = Arc::clone(&self.free).acquire_many_owned(pages).await;
-        Permit(acquired.expect("nobody closes a pool"))
+        acquired.expect("nobody closes a pool")
+    }
+
+    fn try_acquire_pages(&self, pages: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_many_owned(pages).ok()
     }
 }
 
 impl Permit {
     /// Gives back all but this many bytes.
     pub fn shrink(&mut self, bytes: usize) {
-        let more = self.0.num_permits().saturating_sub(bytes.div_ceil(PAGE));
-        drop(self.0.split(more));
+        for held in [Some(&mut self.own), self.of_whole.as_mut()] {
+            let Some(held) = held else { continue };
+            let more = held.num_permits().saturating_sub(bytes.div_ceil(PAGE));
+            drop(held.split(more));
+        }
     }
 }
 
@@ -116,6 +181,30 @@ mod tests {
         row.shrink(1);
         assert_eq!(memory.used().0, (2 << 20) + PAGE);
         drop((row, body));
+        assert_eq!(memory.used().0, 0);
+    }
+
+    #[test]
+    fn whoever_has_all_of_a_part_leaves_the_rest_of_the_pool_to_others() {
+        let memory = MemoryBudget::new(8 << 20);
+        let (pool, part) = (&memory.table, memory.table.part(2));
+        assert_eq!((pool.bytes(), part.bytes()), (1 << 20, 1 << 19));
+        let mut first = part.acquire(400 << 10).now_or_never().unwrap();
+        assert!(part.try_acquire(200 << 10).is_none());
+        assert!(part.acquire(200 << 10).now_or_never().is_none());
+        let others = pool.try_acquire(600 << 10).unwrap();
+        // What is larger than the part takes all of it, and as much as it has of the pool.
+        first.shrink(1);
+        drop(others);
+        drop(first);
+        let large = part.try_acquire(700 << 10).unwrap();
+        assert_eq!(memory.used().0, 700 << 10);
+        assert!(part.try_acquire(1).is_none());
+        assert!(pool.try_acquire(324 << 10).is_some());
+        drop(large);
+        assert_eq!(memory.used().0, 0);
+        let apart = pool.apart(2).try_acquire(1);
+        assert!(apart.is_some());
         assert_eq!(memory.used().0, 0);
     }
 }

@@ -10,19 +10,21 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     thread::{self, ScopedJoinHandle},
+    time::Duration,
 };
 
 use cel::{
     IdedExpr, Program,
     common::ast::{EntryExpr, Expr, LiteralValue},
 };
+use nix::time::{ClockId, clock_gettime};
 
 pub use super::fuel::STEPS;
 use super::{
     bounds,
     document::{self, Document},
     error::Error,
-    fuel::{Fuel, Halt},
+    fuel::{self, Fuel, Halt},
     interpreter::{Compiled, Interpreter},
     number::Number,
     pattern::{self, Pattern},
@@ -44,8 +46,16 @@ const GAVE_UP: &str = "the parser gave up on it";
 /// A CEL expression. Two are equal when their texts are.
 pub struct Filter {
     text: String,
-    /// What it was compiled to, or why it cannot be. Empty until it is needed.
-    parsed: OnceLock<Result<Parsed, Error>>,
+    /// What came of compiling it. Empty until it is needed.
+    read: OnceLock<Read>,
+}
+
+/// What came of compiling an expression.
+struct Read {
+    /// What it was compiled to, or why it cannot be.
+    parsed: Result<Parsed, Error>,
+    /// The time of a processor that this took.
+    took: Duration,
 }
 
 /// A compiled expression.
@@ -130,10 +140,12 @@ impl Filter {
     /// Compiles each of `texts`, on all processors where there are many. The results are in the order of the texts,
     /// and the errors are those of [`compile`](Self::compile).
     pub fn compile_all(texts: &[&str]) -> Vec<Result<Self, Error>> {
-        let compiled = texts.iter().zip(parse_all(texts)).map(|(text, parsed)| {
+        let compiled = texts.iter().zip(parse_all(texts)).map(|(text, read)| {
+            let Read { parsed, took } = read;
+            let parsed = Ok(parsed?);
             Ok(Self {
                 text: (*text).to_owned(),
-                parsed: OnceLock::from(Ok(parsed?)),
+                read: OnceLock::from(Read { parsed, took }),
             })
         });
         compiled.collect()
@@ -147,7 +159,7 @@ impl Filter {
         bounds::refuse_too_long(text)?;
         Ok(Self {
             text: text.to_owned(),
-            parsed: OnceLock::new(),
+            read: OnceLock::new(),
         })
     }
 
@@ -161,21 +173,26 @@ impl Filter {
 
     /// Is it compiled, or known not to be an expression?
     pub fn is_compiled(&self) -> bool {
-        self.parsed.get().is_some()
+        self.read.get().is_some()
     }
 
-    /// About how many steps of an evaluation take as long as it takes to compile it.
+    /// How many steps of an evaluation take as long as it takes to compile it: about as many while it is not compiled,
+    /// and then, what it really took where that is more.
     pub fn steps_to_compile(&self) -> u64 {
-        self.text.len() as u64 * STEPS_OF_BYTE
+        let expected = self.text.len() as u64 * STEPS_OF_BYTE;
+        let took = self.read.get().map_or(0, |read| fuel::steps_in(read.took));
+        expected.max(took)
     }
 
     fn parsed(&self) -> Result<&Parsed, Error> {
-        let parsed = self.parsed.get_or_init(|| {
-            let mut parsed = parse_all(&[&self.text]);
-            let gone = || Err(syntax(&self.text, GAVE_UP));
-            parsed.pop().unwrap_or_else(gone)
+        let read = self.read.get_or_init(|| {
+            let mut read = parse_all(&[&self.text]);
+            read.pop().unwrap_or_else(|| Read {
+                parsed: Err(syntax(&self.text, GAVE_UP)),
+                took: Duration::ZERO,
+            })
         });
-        parsed.as_ref().map_err(Clone::clone)
+        read.parsed.as_ref().map_err(Clone::clone)
     }
 
     /// Checks that the expression can be evaluated on rows with these columns, and gives a boolean. `None` stands for
@@ -266,7 +283,7 @@ impl Filter {
 
 /// Parses each of `texts`, in threads of their own: the parser recurses for each level, and the number of levels is
 /// known only afterwards.
-fn parse_all(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
+fn parse_all(texts: &[&str]) -> Vec<Read> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let turn = texts.len().div_ceil(processors).max(WORTH_A_THREAD);
     thread::scope(|scope| {
@@ -282,20 +299,33 @@ fn parse_all(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
                 Ok(Err(_)) => GAVE_UP.to_owned(),
                 Err(error) => format!("there is no thread to parse it: {error}"),
             };
-            let refused = texts.iter().map(|text| Err(syntax(text, &why)));
+            let refused = texts.iter().map(|text| Read {
+                parsed: Err(syntax(text, &why)),
+                took: Duration::ZERO,
+            });
             refused.collect()
         });
         parsed.collect()
     })
 }
 
-fn parse_each(texts: &[&str]) -> Vec<Result<Parsed, Error>> {
+fn parse_each(texts: &[&str]) -> Vec<Read> {
     let parse = |text: &&str| {
+        let begun = own_time();
         // The expression may come from a user's row, so a panic of the parser must not end the process.
         let parsed = catch_unwind(|| parse(text));
-        parsed.unwrap_or_else(|_| Err(syntax(text, GAVE_UP)))
+        Read {
+            parsed: parsed.unwrap_or_else(|_| Err(syntax(text, GAVE_UP))),
+            took: own_time().saturating_sub(begun),
+        }
     };
     texts.iter().map(parse).collect()
+}
+
+/// How much of a processor's time this thread has had. What others take on a busy machine does not count.
+fn own_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.map_or(Duration::ZERO, Duration::from)
 }
 
 fn parse(text: &str) -> Result<Parsed, Error> {

@@ -7,6 +7,13 @@ use std::{cell::Cell, time::Duration};
 pub const STEPS: u64 = 1_000_000;
 /// How much of a core's time these take.
 pub(super) const EVALUATION: Duration = Duration::from_millis(50);
+
+/// How many steps take so much of a core's time.
+pub(super) fn steps_in(time: Duration) -> u64 {
+    let steps = time.as_nanos() * u128::from(STEPS) / EVALUATION.as_nanos();
+    u64::try_from(steps).unwrap_or(u64::MAX)
+}
+
 /// Why an evaluation ends where its owner has no more steps.
 pub(super) const OWNER_SPENT: &str =
     "the filters and templates of its owner took more time on this event than they may";

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::{
     document::{self, Document},
-    fuel::{EVALUATION, OWNER_SPENT, STEPS},
+    fuel::{OWNER_SPENT, STEPS, steps_in},
     view::{self, BYTES_OF_FUEL, DEEPEST, Numbers},
 };
 
@@ -232,8 +232,7 @@ impl Template {
 
 /// About the fuel that a template burns in this time.
 fn fuel_of(time: Duration) -> u64 {
-    let steps = time.as_micros() * u128::from(STEPS) / EVALUATION.as_micros();
-    u64::try_from(steps).unwrap_or(u64::MAX) / STEPS_OF_FUEL
+    steps_in(time) / STEPS_OF_FUEL
 }
 
 /// The error on one line, with the line of the template where that is known.

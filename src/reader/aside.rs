@@ -46,11 +46,16 @@ impl Reader {
 
     /// When to call [`look_again`](Self::look_again); `None`: nothing waits.
     pub fn next_look(&self) -> Option<Instant> {
-        let looks = [self.waiting.next_look(), self.until_told()];
+        let looks = [
+            self.waiting.next_look(),
+            self.until_told(),
+            self.crowds.next_turn(),
+        ];
         looks.into_iter().flatten().min()
     }
 
-    /// Asks again about the changes that wait, and delivers those that are answered or have waited long enough.
+    /// Asks again about the changes that wait, and delivers those that are answered or have waited long enough. Gives
+    /// the next crowd its turn.
     ///
     /// # Errors
     /// When the connection is lost.
@@ -62,6 +67,7 @@ impl Reader {
             self.read(Vec::new(), client).await?;
         }
         self.look_at_due(client).await?;
+        self.go_on_with_crowds().await;
         self.owners.forget();
         self.casts.forget();
         Ok(())

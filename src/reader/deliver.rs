@@ -1,7 +1,7 @@
 //! From a change to its deliveries: its events are matched with hooks, rendered, and handed to couriers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -16,7 +16,9 @@ use tokio_postgres::Client;
 
 use super::{
     Reader,
+    crowds::{Late, TURN, bytes_of},
     guarded::Guarded,
+    listener::Listener,
     step::{ChangeDraft, MessageDraft, Permissions},
     unread::{Filtered, UNREAD},
     waiting::Waited,
@@ -24,8 +26,8 @@ use super::{
 use crate::{
     config::Order,
     delivery::{
-        Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
-        memory_budget::Permit, whose::Whose,
+        Delivery, Held, Unfit, id::message_id, lane::Place, ledger::Ticket,
+        memory_budget as memory, memory_budget::Permit, whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
     expression::filter::{Facts, Filter, STEPS},
@@ -52,7 +54,7 @@ const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 const LARGE_ROW: usize = 1 << 20;
 
 /// After so many steps of filters and templates, the reader lets others use its thread.
-const STEPS_AT_ONCE: u64 = 100_000;
+pub(super) const STEPS_AT_ONCE: u64 = 100_000;
 
 /// Which of the hooks that listen to an event receive it.
 pub(super) struct Recipients<'a> {
@@ -68,28 +70,11 @@ pub(super) struct Recipients<'a> {
     pub(super) waited: Option<Waited>,
 }
 
-/// A hook that listens to an event, and whose owner may see it.
-struct Listener {
-    hook: Arc<Hook>,
-    /// Why the delivery cannot be sent as it comes from the stream.
-    unfit: Option<Unfit>,
-    /// What later attempts ask about the owner.
-    asked: Option<Arc<VisibilityCheck>>,
-}
-
-impl Listener {
-    /// The filter that decides whether the hook wants the event, unless the delivery is dead anyway.
-    fn filter(&self) -> Option<&Filter> {
-        match self.unfit {
-            Some(Unfit::Flawed(_)) => None,
-            Some(Unfit::Doubtful(_)) | None => self.hook.filter.as_deref(),
-        }
-    }
-
-    /// Does it take the reader's time to evaluate what the owner of the hook wrote?
-    fn is_asked(&self) -> bool {
-        self.hook.filter.is_some() || self.hook.has_own_template()
-    }
+/// Hooks that are sent an event one after the other.
+struct Turn {
+    /// The owner of all of them, where it is known to be one.
+    owner: Option<Arc<str>>,
+    listeners: Vec<Listener>,
 }
 
 /// An event that is being rendered for its hooks, and what that takes.
@@ -272,40 +257,55 @@ impl Reader {
             Ok(listening) => listening?,
             Err(panic) => self.listeners_after_panic(event, &recipients, &panic),
         };
-        let mut rendering = None;
+        let (mut rendering, mut is_wanted) = (None, false);
         self.refill(&listening);
         for (number, turn) in self.turns(listening).into_iter().enumerate() {
             if number > 0 {
                 // Those before it are sent meanwhile.
                 yield_now().await;
             }
-            self.take_turn(event, turn, recipients.waited, &mut rendering)
-                .await;
+            let waited = recipients.waited;
+            is_wanted |= self.take_turn(event, turn, waited, &mut rendering).await;
         }
+        if is_wanted {
+            self.context.meters.events.fetch_add(1, Relaxed);
+        }
+        drop(rendering);
+        self.serve_crowd(None);
+        self.wait_for_crowds().await;
         Ok(())
     }
 
     /// The hooks in the order in which they are sent an event. First come all on which nothing is evaluated, and those
     /// of owners who have not spent much lately; then the others, one owner after the other. Filters that are not
-    /// compiled yet come last too.
-    fn turns(&self, listening: Vec<Listener>) -> Vec<Vec<Listener>> {
+    /// compiled yet come last too, and so do crowds.
+    fn turns(&self, listening: Vec<Listener>) -> Vec<Turn> {
         let now = Instant::now().into_std();
+        let crowds = crowds(&listening);
         let comes_last = |listener: &Listener| {
             let owner = listener.hook.owner.as_ref();
             let filter = listener.hook.filter.as_ref();
-            listener.is_asked()
+            let is_costly = listener.is_asked()
                 && (self.allowances.has_spent_much(owner, now)
-                    || filter.is_some_and(|filter| !filter.is_compiled()))
+                    || filter.is_some_and(|filter| !filter.is_compiled()));
+            let is_crowd = |owner: &Arc<str>| crowds.contains(owner) || self.crowds.has(owner);
+            is_costly || owner.is_some_and(is_crowd)
         };
         let (mut last, first): (Vec<_>, Vec<_>) = listening.into_iter().partition(comes_last);
         last.sort_by(|one, two| one.hook.owner.cmp(&two.hook.owner));
-        let mut turns = vec![first];
+        let mut turns = vec![Turn {
+            owner: None,
+            listeners: first,
+        }];
         let mut before: Option<Option<Arc<str>>> = None;
         for listener in last {
             let owner = listener.hook.owner.clone();
             match turns.last_mut() {
-                Some(turn) if before.as_ref() == Some(&owner) => turn.push(listener),
-                _ => turns.push(vec![listener]),
+                Some(turn) if before.as_ref() == Some(&owner) => turn.listeners.push(listener),
+                _ => turns.push(Turn {
+                    owner: owner.clone(),
+                    listeners: vec![listener],
+                }),
             }
             before = Some(owner);
         }
@@ -325,25 +325,41 @@ impl Reader {
         }
     }
 
-    /// Finds out which of these hooks want the event, and sends it to them.
+    /// Finds out which of these hooks want the event, and sends it to them. Returns whether any of them does.
     async fn take_turn<'a>(
         &mut self,
         event: &'a Arc<Event>,
-        turn: Vec<Listener>,
+        Turn { owner, listeners }: Turn,
         waited: Option<Waited>,
         rendering: &mut Option<Rendering<'a>>,
-    ) {
-        let chosen = self.choose(event, turn).await;
-        if chosen.is_empty() {
-            return;
-        }
-        if rendering.is_none() {
-            self.context.meters.events.fetch_add(1, Relaxed);
-        }
+    ) -> bool {
+        let chosen = self.choose(event, listeners).await;
+        let Some(first) = chosen.first() else {
+            return false;
+        };
         self.context.journal.record(|| Entry::Matched {
             event: Arc::clone(event),
             hooks: chosen.iter().map(|one| one.hook.id.clone()).collect(),
         });
+        let crowd = owner.filter(|owner| chosen.len() > TURN || self.crowds.has(owner));
+        if let Some(owner) = crowd {
+            if bytes_of(event) <= LARGE_ROW {
+                let (index, hook) = (event.position.index, &first.hook.id);
+                let ticket = waited
+                    .and_then(|waited| self.waiting.ticket(waited, index, hook))
+                    .unwrap_or_else(|| self.ledger.ticket(index, hook));
+                let late = Late {
+                    event: Arc::clone(event),
+                    listeners: chosen.into(),
+                    ticket,
+                };
+                self.crowds.push(&owner, late);
+                return true;
+            }
+            // What is that large is not kept, and comes after what is. Its memory is not held meanwhile.
+            *rendering = None;
+            self.finish_crowds().await;
+        }
         let rendering = match rendering {
             Some(rendering) => rendering,
             none => none.insert(Rendering {
@@ -354,6 +370,7 @@ impl Reader {
             }),
         };
         self.render(rendering, chosen).await;
+        true
     }
 
     /// The hooks that listen to an event of which the rule wants to tell, and whose owners may see its row, or may turn
@@ -436,43 +453,67 @@ impl Reader {
             waited,
         } = rendering;
         let mut spent = 0;
-        for Listener { hook, unfit, asked } in chosen {
-            let expected = delivery_bytes(renderer.expected(&hook), &hook);
+        for listener in chosen {
+            let hook = &listener.hook;
+            let expected = delivery_bytes(renderer.expected(hook), hook);
             let mut memory = self.reserve(row.as_ref(), expected).await;
-            let (body, panic) = self.render_one(renderer, &hook, &mut spent);
-            let bytes = delivery_bytes(body.len(), &hook);
+            let rendered = self.render_one(renderer, hook, &mut spent);
+            let bytes = delivery_bytes(rendered.0.len(), hook);
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
             } else {
                 memory.shrink(bytes);
             }
-            let flaw = match panic {
-                Some(panic) => Some(self.flaw_of_panic(event, Some(&hook), &panic)),
-                None => renderer.flaw(&hook),
-            };
-            let failed = flaw.map(|flaw| Unfit::Flawed(flaw.into()));
-            let unfit = match unfit {
-                Some(Unfit::Flawed(_)) => unfit,
-                Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
-            };
             let index = event.position.index;
-            let held = Held {
-                ticket: waited
-                    .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
-                    .unwrap_or_else(|| self.ledger.ticket(index, &hook.id)),
-                memory,
-                since: Instant::now(),
-                hook: Some(Arc::clone(&hook)),
-            };
-            self.dispatch(&hook, event, body, unfit, asked, held);
+            let ticket = waited
+                .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
+                .unwrap_or_else(|| self.ledger.ticket(index, &hook.id));
+            self.hand_on(renderer, listener, rendered, ticket, memory);
             breathe(&mut spent).await;
+        }
+    }
+
+    /// Hands the rendered body on to the courier of its hook.
+    pub(super) fn hand_on(
+        &mut self,
+        renderer: &mut Guarded<'_>,
+        Listener { hook, unfit, asked }: Listener,
+        (body, panic): (Bytes, Option<Panic>),
+        ticket: Ticket,
+        memory: Permit,
+    ) {
+        let event = renderer.event();
+        let flaw = match panic {
+            Some(panic) => Some(self.flaw_of_panic(event, Some(&hook), &panic)),
+            None => renderer.flaw(&hook),
+        };
+        let failed = flaw.map(|flaw| Unfit::Flawed(flaw.into()));
+        let unfit = match unfit {
+            Some(Unfit::Flawed(_)) => unfit,
+            Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
+        };
+        let held = Held {
+            ticket,
+            memory,
+            since: Instant::now(),
+            hook: Some(Arc::clone(&hook)),
+        };
+        self.dispatch(&hook, event, body, unfit, asked, held);
+    }
+
+    /// Lets the courier of a hook know what has become of the hook since the event that it was just handed.
+    pub(super) fn catch_up(&mut self, then: &Arc<Hook>) {
+        match self.hooks.index.get(&then.id) {
+            Some(now) if Arc::ptr_eq(now, then) => {}
+            Some(now) if now.active => self.couriers.update(now),
+            Some(_) | None => self.couriers.deactivate(&then.id),
         }
     }
 
     /// The body of the event for a hook. What a template of its owner takes is taken from what the owner has left, and
     /// added to `spent`.
-    fn render_one(
+    pub(super) fn render_one(
         &mut self,
         renderer: &mut Guarded<'_>,
         hook: &Hook,
@@ -638,10 +679,7 @@ impl Reader {
     /// Reserves memory for the event's row if that is large: once for the row itself, once for its JSON. Takes at most
     /// half of the budget, so that there is room for bodies beside it.
     async fn reserve_for_row(&mut self, event: &Event) -> Option<Permit> {
-        let bytes = match &event.subject {
-            Subject::Row { change, .. } => change.bytes(),
-            Subject::Message(message) => message.payload.get().len(),
-        };
+        let bytes = bytes_of(event);
         if bytes <= LARGE_ROW {
             return None;
         }
@@ -653,7 +691,7 @@ impl Reader {
     ///
     /// Every delivery that is settled frees memory. When none is freed for a while, the courier with the most
     /// deliveries in memory has to park them.
-    async fn reserve(&mut self, row: Option<&Permit>, bytes: usize) -> Permit {
+    pub(super) async fn reserve(&mut self, row: Option<&Permit>, bytes: usize) -> Permit {
         let Self {
             context, couriers, ..
         } = self;
@@ -665,6 +703,19 @@ impl Reader {
             }
         }
     }
+}
+
+/// The owners of so many of these hooks that they take more than a turn.
+fn crowds(listening: &[Listener]) -> HashSet<Arc<str>> {
+    if listening.len() <= TURN {
+        return HashSet::new();
+    }
+    let mut hooks: HashMap<&Arc<str>, usize> = HashMap::new();
+    for owner in listening.iter().filter_map(|one| one.hook.owner.as_ref()) {
+        *hooks.entry(owner).or_default() += 1;
+    }
+    let crowds = hooks.into_iter().filter(|(_, hooks)| *hooks > TURN);
+    crowds.map(|(owner, _)| Arc::clone(owner)).collect()
 }
 
 /// Does the rule of an event want to tell of it?
@@ -706,7 +757,7 @@ fn remedy(fault: Fault) -> &'static str {
 }
 
 /// The memory that a delivery takes whose body has `body` bytes.
-fn delivery_bytes(body: usize, hook: &Hook) -> usize {
+pub(super) fn delivery_bytes(body: usize, hook: &Hook) -> usize {
     // A batch copies the body into its request, and the database driver copies part of a large body when it is parked.
     let copies = match hook.delivery.batch {
         Some(_) => body,

@@ -23,6 +23,11 @@ impl<'a> Guarded<'a> {
         }
     }
 
+    /// What is rendered.
+    pub(super) fn event(&self) -> &'a Event {
+        self.event
+    }
+
     /// See [`Renderer::flaw`].
     pub(super) fn flaw(&mut self, hook: &Hook) -> Option<String> {
         self.renderer.as_mut().ok()?.flaw(hook)

@@ -9,6 +9,7 @@ mod acts;
 mod allowance;
 mod aside;
 mod backfill;
+mod crowds;
 mod deliver;
 mod gaps;
 mod guarded;
@@ -16,6 +17,7 @@ mod hidden;
 mod hook_table;
 mod hooks;
 mod interpret;
+mod listener;
 mod loading;
 mod messages;
 mod moved;
@@ -29,6 +31,7 @@ mod reread;
 mod session;
 mod step;
 mod truncate;
+mod turn;
 mod unread;
 mod waiting;
 pub mod watch;
@@ -46,6 +49,7 @@ use tokio_postgres::Client;
 use self::{
     acts::Acts,
     allowance::Allowances,
+    crowds::Crowds,
     hidden::HiddenColumns,
     hooks::{Hooks, Locked, SetAside},
     moved::Moved,
@@ -105,6 +109,7 @@ pub struct Reader {
     /// What was logged of tables, each once: the table, and the kind of warning.
     told: HashSet<(TableName, &'static str)>,
     waiting: Waiting,
+    crowds: Crowds,
     /// A hook wants all of its events in order, those of several tables too.
     orders_hooks: bool,
     /// What filters and templates may still take, by owner.
@@ -172,6 +177,7 @@ impl Reader {
             enrichment: Enrichment::new(config),
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
+            crowds: Crowds::default(),
             orders_hooks: orders_hooks(config),
             context,
             ledger,
@@ -308,6 +314,7 @@ impl Reader {
         self.begin_session(system_identifier.to_owned());
         ledger.open(gap.from);
         self.deliver_message(draft, 0).await?;
+        self.finish_crowds().await;
         Ok(ledger)
     }
 

@@ -32,10 +32,13 @@ impl Reader {
         {
             own.filter = Some(before);
         }
-        if self.may_compile(hook)
-            && let Err(unusable) = hooks::read_filter(hook, &self.hooks.known)
-        {
-            row.hook = Err(unusable);
+        if let Some(expected) = self.pay_to_compile(hook) {
+            let hook = Arc::clone(hook);
+            let read = hooks::read_filter(&hook, &self.hooks.known);
+            self.charge_compiled(&hook, expected);
+            if let Err(unusable) = read {
+                row.hook = Err(unusable);
+            }
         }
         row
     }
@@ -47,10 +50,11 @@ impl Reader {
         if is_compiled && !self.hooks.unread.contains_key(&hook.id) {
             return Filtered::Read;
         }
-        if !self.may_compile(hook) {
+        let Some(expected) = self.pay_to_compile(hook) else {
             return Filtered::NotYet;
-        }
+        };
         let read = hooks::read_filter(hook, &self.hooks.known);
+        self.charge_compiled(hook, expected);
         let filtered = match read {
             Ok(()) => Filtered::Read,
             Err(_) => Filtered::Unusable,
@@ -81,15 +85,27 @@ impl Reader {
         }
     }
 
-    fn may_compile(&mut self, hook: &Hook) -> bool {
+    /// Takes from the owner of a hook what compiling its filter is expected to take, in steps. `None`: there is not so
+    /// much left.
+    fn pay_to_compile(&mut self, hook: &Hook) -> Option<u64> {
         let filter = hook.filter.as_ref();
-        filter
-            .filter(|filter| !filter.is_compiled())
-            .is_none_or(|filter| {
-                let now = Instant::now().into_std();
-                self.compiling
-                    .pay(hook.owner.as_ref(), filter.steps_to_compile(), now)
-            })
+        let Some(filter) = filter.filter(|filter| !filter.is_compiled()) else {
+            return Some(0);
+        };
+        let (now, steps) = (Instant::now().into_std(), filter.steps_to_compile());
+        let owner = hook.owner.as_ref();
+        self.compiling.pay(owner, steps, now).then_some(steps)
+    }
+
+    /// Takes from the owner of a hook what compiling its filter has taken beyond what was `expected`. Otherwise a slow
+    /// processor would compile for an owner without an end, since what is spent comes back with time.
+    fn charge_compiled(&mut self, hook: &Hook, expected: u64) {
+        if let Some(filter) = hook.filter.as_ref().filter(|_| expected > 0) {
+            let owner = hook.owner.as_ref();
+            let beyond = filter.steps_to_compile().saturating_sub(expected);
+            let left = self.compiling.left(owner);
+            self.compiling.keep(owner, left.saturating_sub(beyond));
+        }
     }
 }
 

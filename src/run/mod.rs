@@ -38,7 +38,7 @@ use self::{
 use crate::{
     backoff::{Backoff, spread},
     config::Config,
-    courier::{self, gate::SharedGates},
+    courier::{self, gate::SharedGates, quota::Quotas},
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     history::History,
     hook::off::OffHooks,
@@ -248,11 +248,14 @@ fn courier_context(
     store: Arc<Store>,
 ) -> Result<courier::context::Context> {
     let meters = &options.meters;
+    let memory = MemoryBudget::new(config.delivery.memory);
+    let connections = options.sender.connections();
     Ok(courier::context::Context {
+        quotas: Quotas::new(&config.limits, connections, memory.clone()),
         traces: traces(config, meters)?,
         sender: options.sender.clone(),
         store,
-        memory: MemoryBudget::new(config.delivery.memory),
+        memory,
         gates: SharedGates::new(&config.limits),
         permission: Permission::new(config, Arc::clone(meters)),
         journal: options.journal.clone(),

@@ -56,16 +56,25 @@ pub(super) struct Connector {
     resolver: Resolver,
     proxy: Option<Arc<Proxy>>,
     places: Arc<Semaphore>,
+    /// How many places there are.
+    most: usize,
 }
 
 impl Connector {
     pub(super) fn new(guard: &Arc<Guard>, resolver: &Resolver, proxy: &Option<Proxy>) -> Self {
+        let most = files::share(CONNECTIONS, PARTS);
         Self {
             guard: Arc::clone(guard),
             resolver: resolver.clone(),
             proxy: proxy.clone().map(Arc::new),
-            places: Arc::new(Semaphore::new(files::share(CONNECTIONS, PARTS))),
+            places: Arc::new(Semaphore::new(most)),
+            most,
         }
+    }
+
+    /// How many connections may be open at once.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// Refuses a name whose addresses are all forbidden. One that cannot be resolved is not refused.

@@ -191,6 +191,11 @@ impl Sender {
         Self { understudy, ..self }
     }
 
+    /// How many connections may be open at once.
+    pub fn connections(&self) -> usize {
+        self.connector.most()
+    }
+
     /// Makes a single request. For many requests to one target, [`open`](Self::open) it once.
     pub async fn send(&self, request: Request<'_>) -> Answer {
         match self.open(request.target) {

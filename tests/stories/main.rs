@@ -21,6 +21,7 @@ mod chaos;
 mod check;
 mod console;
 mod contents;
+mod crowds;
 mod delivering;
 mod demo;
 mod dialects;
