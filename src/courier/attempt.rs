@@ -253,6 +253,7 @@ impl Courier {
                 position: delivery.position,
                 commit_time: delivery.commit_time,
                 whose: delivery.whose.clone(),
+                about: Arc::clone(&delivery.about),
                 place: delivery.place,
                 content_type: Arc::clone(&load.content_type),
                 number: delivery.attempts,

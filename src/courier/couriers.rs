@@ -96,6 +96,13 @@ impl Couriers {
         }
     }
 
+    /// Has all couriers leave the rows that were forgotten out of what they have in memory.
+    pub fn leave_out_forgotten(&mut self) {
+        for courier in self.by_hook.values() {
+            courier.leave_out_forgotten();
+        }
+    }
+
     /// Has the courier with the most deliveries in memory park them, because the stream waits for memory.
     pub fn relieve_memory(&mut self) {
         if let Some(courier) = self

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Order,
     delivery::{
-        Delivery, Held, Unfit, id::message_id, lane::Place, memory_budget as memory,
+        Delivery, Held, Unfit, about, id::message_id, lane::Place, memory_budget as memory,
         memory_budget::Permit, whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
@@ -36,7 +36,7 @@ use crate::{
         permission::{Answer, VisibilityCheck},
     },
     panics::{Panic, caught, caught_now},
-    payload::{content_type, facts::facts},
+    payload::{content_type, facts::facts, outline::Outline},
     postgres::{
         TableName,
         equality::Equality,
@@ -96,9 +96,19 @@ impl Listener {
 struct Rendering<'a> {
     event: &'a Event,
     renderer: Guarded<'a>,
+    /// What it is about, for when that is forgotten.
+    about: Arc<[i64]>,
     /// The memory of the row, if that is large.
     row: Option<Permit>,
     waited: Option<Waited>,
+}
+
+/// What was made of an event for a hook.
+struct Made {
+    body: Bytes,
+    unfit: Option<Unfit>,
+    about: Arc<[i64]>,
+    outline: Option<Arc<Outline>>,
 }
 
 impl Reader {
@@ -350,6 +360,7 @@ impl Reader {
                 event,
                 row: self.reserve_for_row(event).await,
                 renderer: Guarded::new(event),
+                about: about::of_event(event),
                 waited,
             }),
         };
@@ -432,6 +443,7 @@ impl Reader {
         let Rendering {
             event,
             renderer,
+            about,
             row,
             waited,
         } = rendering;
@@ -465,7 +477,13 @@ impl Reader {
                 since: Instant::now(),
                 hook: Some(Arc::clone(&hook)),
             };
-            self.dispatch(&hook, event, body, unfit, asked, held);
+            let made = Made {
+                body,
+                unfit,
+                about: Arc::clone(about),
+                outline: renderer.outline(&hook),
+            };
+            self.dispatch(&hook, event, made, asked, held);
             breathe(&mut spent).await;
         }
     }
@@ -605,11 +623,16 @@ impl Reader {
         &mut self,
         hook: &Arc<Hook>,
         event: &Event,
-        body: Bytes,
-        unfit: Option<Unfit>,
+        made: Made,
         asked: Option<Arc<VisibilityCheck>>,
         held: Held,
     ) {
+        let Made {
+            body,
+            unfit,
+            about,
+            outline,
+        } = made;
         let position = event.position;
         let id = message_id(
             &self.system_identifier,
@@ -617,7 +640,7 @@ impl Reader {
             event.commit_time,
             hook.id.as_str(),
         );
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             id: id.into(),
             event: Arc::clone(&event.name),
             position,
@@ -626,12 +649,16 @@ impl Reader {
             body,
             content_type: content_type(&hook.delivery).into(),
             whose: Whose::of(hook.owner.as_ref()),
+            about,
+            outline,
             attempts: 0,
             waited: Some(Duration::ZERO),
             unfit,
             asked,
             held: Some(held),
         };
+        // After a restart, the stream repeats what was not settled.
+        self.context.store.forgotten().apply(&mut delivery);
         self.couriers.hand(hook, delivery);
     }
 

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 33] = [
+pub const MIGRATIONS: [Migration; 34] = [
     Migration {
         version: 1,
         name: "migration",
@@ -181,10 +181,15 @@ pub const MIGRATIONS: [Migration; 33] = [
         name: "forgotten",
         sql: include_str!("../../sql/0038_forgotten.sql"),
     },
+    Migration {
+        version: 42,
+        name: "forgotten_row",
+        sql: include_str!("../../sql/0042_forgotten_row.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "migration",
     "event",
     "hook",
@@ -201,6 +206,7 @@ pub const TABLES: [&str; 16] = [
     "invalid_hook",
     "message_key",
     "forgotten",
+    "forgotten_mark",
 ];
 
 /// The functions that the migrations create.

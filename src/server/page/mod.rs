@@ -42,6 +42,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/deliveries", get(views::deliveries))
         .route("/deliveries/{id}", get(views::delivery))
         .route("/deliveries/{id}/retry", post(actions::retry))
+        .route("/forget", get(views::forget).post(actions::forget))
         .route("/login", get(login_page).post(login))
         .route("/logout", post(logout))
         .route("/style.css", get(style))

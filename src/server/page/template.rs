@@ -28,6 +28,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
             include_str!("deliveries_table.html"),
         ),
         ("delivery.html", include_str!("delivery.html")),
+        ("forget.html", include_str!("forget.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates

@@ -55,6 +55,11 @@ impl User {
         self.caller.admin().await
     }
 
+    /// Refuses everyone but the operator.
+    pub(super) fn require_operator(&self) -> Result<(), Problem> {
+        self.caller.require_operator()
+    }
+
     /// Renders a page; `here` is the entry of the menu that it belongs to.
     pub(super) fn page(&self, name: &str, here: &str, values: Value) -> Response {
         let common = self.common(here);

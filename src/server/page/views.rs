@@ -172,6 +172,12 @@ pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Resp
     respond(&user, "deliveries.html", "deliveries", found)
 }
 
+/// `GET /forget`: the forms that forget an owner or a row.
+pub(super) async fn forget(user: User) -> Response {
+    let found = user.require_operator().map(|()| Value::default());
+    respond(&user, "forget.html", "forget", found)
+}
+
 /// `GET /deliveries/{id}`: a delivery with its body and its attempts.
 pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
     let found = async {
