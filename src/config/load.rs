@@ -9,6 +9,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
+    certificates::{self, Certificate},
     console::{self, Console},
     database::{self, Database},
     databases::{self, Part},
@@ -37,6 +38,7 @@ const SECTIONS: Keys = Keys {
         "tables",
         "hooks",
         "hook_table",
+        "certificates",
         "secrets",
         "limits",
         "delivery",
@@ -49,13 +51,14 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 14] = [
+pub const KEYS: [(&str, &[&str]); 15] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
+    ("certificates", certificates::KEYS.known),
     ("secrets", secrets::KEYS.known),
     ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
@@ -87,6 +90,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[hook_table] owner_exists`
     pub owner_exists: Option<OwnerExists>,
+    /// `[[certificates]]`, in the order of the file.
+    pub certificates: Vec<Certificate>,
     /// `[secrets]`; secrets are stored as they are without it.
     pub secrets: Secrets,
     /// `[limits]`
@@ -287,6 +292,9 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let hooks = file.find("hooks");
     let hooks = hooks.map(|value| hooks::read(value, &parts, &delivery, folder));
     let hooks = hooks.unwrap_or_default();
+    let certificates = file.find("certificates");
+    let certificates = certificates.map(|value| certificates::read(value, folder));
+    let certificates = certificates.unwrap_or_default();
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
     let history = history.unwrap_or_default();
     let limits = section("limits", &limits::KEYS).map(|section| limits::read(&section));
@@ -309,6 +317,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             tables: part.tables,
             hook_table: part.hook_table,
             owner_exists: part.owner_exists,
+            certificates: certificates.clone(),
             secrets: secrets.clone(),
             limits,
             delivery: delivery.clone(),

@@ -9,6 +9,8 @@ pub(crate) mod access;
 mod batch;
 pub mod bounds;
 pub mod certificate;
+mod certificates;
+mod compression;
 mod console;
 pub mod content;
 mod database;
@@ -42,6 +44,8 @@ mod tracing;
 pub use self::{
     batch::Batch,
     certificate::{BadTls, Tls},
+    certificates::{Certificate, Owners},
+    compression::Compression,
     console::Console,
     content::{Content, Encoding},
     database::Database,

@@ -153,6 +153,7 @@ impl Courier {
                     batch: load.members.as_deref(),
                     body: load.body.clone(),
                     content_type: &load.content_type,
+                    compress: hook.delivery.compress,
                     at: started_at,
                     timeout: hook.delivery.timeout,
                     span,

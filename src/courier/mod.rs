@@ -230,8 +230,8 @@ impl Courier {
         self.change(|state| state.memory_wanted = true);
     }
 
-    /// Leaves the rows that were forgotten out of what is in memory. What was claimed is claimed anew. What is being sent
-    /// is not touched.
+    /// Leaves the rows that were forgotten out of what is in memory. What was claimed is claimed anew. What is being
+    /// sent is not touched.
     pub fn leave_out_forgotten(self: &Arc<Self>) {
         let mut state = self.state();
         // Without a task, there is nothing in memory.

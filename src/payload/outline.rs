@@ -1,7 +1,7 @@
 //! What is left of a body when its row is forgotten: the key of the row, and the names of what is left out.
 //!
-//! The new body has the format of the old one. Of the old one, it takes only what rowhook itself has put around the row,
-//! and not the owner.
+//! The new body has the format of the old one. Of the old one, it takes only what rowhook itself has put around the
+//! row, and not the owner.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,9 @@ pub struct Outline {
     key: Box<RawValue>,
     /// The columns of that key.
     columns: Vec<String>,
-    left_out: Vec<String>,
+    /// The names of what is left out, as a JSON list. There is an outline in memory for each event, and a list of texts
+    /// would take several times as much.
+    left_out: Box<RawValue>,
 }
 
 /// The fields of a body, each as JSON.
@@ -44,7 +46,6 @@ impl Outline {
         columns: &[&str],
         left_out: &[&str],
     ) -> Self {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let key = String::from_utf8(key).ok();
         let key = key.and_then(|key| RawValue::from_string(key).ok());
         Self {
@@ -52,8 +53,8 @@ impl Outline {
             form: encoding == Encoding::Form,
             bare,
             key: key.unwrap_or_else(|| RawValue::NULL.to_owned()),
-            columns: names(columns),
-            left_out: names(left_out),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            left_out: to_raw_value(left_out).expect("texts are JSON"),
         }
     }
 
@@ -70,6 +71,16 @@ impl Outline {
     /// The form in which it is kept with what is parked.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("names and JSON are JSON")
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        let columns = self
+            .columns
+            .iter()
+            .map(|name| name.len() + size_of::<String>());
+        let texts = self.left_out.get().len() + self.key.get().len();
+        columns.sum::<usize>() + texts + size_of::<Self>()
     }
 
     /// The columns of the row's key.
@@ -113,7 +124,7 @@ impl Outline {
         keep(&mut body, fields, &["hook"]);
         body.raw("data", self.key.get().as_bytes());
         keep(&mut body, fields, &["unchanged"]);
-        body.field("left_out", &self.left_out);
+        body.raw("left_out", self.left_out.get().as_bytes());
         body.finish()
     }
 
@@ -132,8 +143,7 @@ impl Outline {
             body.extend_from_slice(unchanged.get().as_bytes());
         }
         body.extend_from_slice(br#", "left_out": "#);
-        let names = serde_json::to_vec(&self.left_out).unwrap_or_default();
-        python::redump(&names, &mut body);
+        python::redump(self.left_out.get().as_bytes(), &mut body);
         body.push(b'}');
         body.into()
     }
@@ -146,7 +156,7 @@ impl Outline {
         keep(&mut body, fields, &["changed", "unchanged", "table", "op"]);
         body.raw("owner", b"null");
         keep(&mut body, fields, &["position"]);
-        body.field("left_out", &self.left_out);
+        body.raw("left_out", self.left_out.get().as_bytes());
         body.finish()
     }
 
@@ -155,7 +165,8 @@ impl Outline {
         let ours = ["specversion", "id", "source", "type", "time", "subject"];
         keep(&mut body, fields, &ours);
         keep(&mut body, fields, &["datacontenttype", "op", "unchanged"]);
-        body.field("leftout", &self.left_out.join(","));
+        let names: Vec<String> = serde_json::from_str(self.left_out.get()).unwrap_or_default();
+        body.field("leftout", &names.join(","));
         body.raw("data", self.key.get().as_bytes());
         body.finish()
     }
@@ -196,19 +207,18 @@ impl Outline {
         snapshots.raw("postchange", after);
         body.raw("snapshots", &snapshots.close());
         keep(&mut body, fields, &["unchanged"]);
-        body.field("left_out", &self.left_out);
+        body.raw("left_out", self.left_out.get().as_bytes());
         body.finish()
     }
 
     fn row(&self) -> Bytes {
         let mut body = Object::reopen(self.key.get().as_bytes().to_vec());
-        body.field("left_out", &self.left_out);
+        body.raw("left_out", self.left_out.get().as_bytes());
         body.finish()
     }
 
     fn size(&self) -> usize {
-        let names = self.left_out.iter().map(|name| name.len() + 3);
-        names.sum::<usize>() + self.key.get().len() + 400
+        self.left_out.get().len() + self.key.get().len() + 400
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     waiting::Waited,
 };
 use crate::{
-    config::Order,
+    config::{Compression, Order},
     delivery::{
         Delivery, Held, Unfit, about, id::message_id, lane::Place, memory_budget as memory,
         memory_budget::Permit, whose::Whose,
@@ -449,10 +449,12 @@ impl Reader {
         } = rendering;
         let mut spent = 0;
         for Listener { hook, unfit, asked } in chosen {
-            let expected = delivery_bytes(renderer.expected(&hook), &hook);
+            let outline = renderer.outline(&hook);
+            let beside = outline.as_ref().map_or(0, |outline| outline.bytes());
+            let expected = delivery_bytes(renderer.expected(&hook), &hook) + beside;
             let mut memory = self.reserve(row.as_ref(), expected).await;
             let (body, panic) = self.render_one(renderer, &hook, &mut spent);
-            let bytes = delivery_bytes(body.len(), &hook);
+            let bytes = delivery_bytes(body.len(), &hook) + beside;
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
@@ -481,7 +483,7 @@ impl Reader {
                 body,
                 unfit,
                 about: Arc::clone(about),
-                outline: renderer.outline(&hook),
+                outline,
             };
             self.dispatch(&hook, event, made, asked, held);
             breathe(&mut spent).await;
@@ -740,7 +742,12 @@ fn delivery_bytes(body: usize, hook: &Hook) -> usize {
         None if body > LARGE_ROW => body / 2,
         None => 0,
     };
-    body + copies + memory::DELIVERY
+    // What is compressed stands beside it.
+    let packed = match hook.delivery.compress {
+        Compression::Gzip => body / 2,
+        Compression::None => 0,
+    };
+    body + packed + copies + memory::DELIVERY
 }
 
 /// The lanes in which a delivery of this event keeps its order.

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 34] = [
+pub const MIGRATIONS: [Migration; 35] = [
     Migration {
         version: 1,
         name: "migration",
@@ -185,6 +185,11 @@ pub const MIGRATIONS: [Migration; 34] = [
         version: 42,
         name: "forgotten_row",
         sql: include_str!("../../sql/0042_forgotten_row.sql"),
+    },
+    Migration {
+        version: 43,
+        name: "ways_out",
+        sql: include_str!("../../sql/0043_ways_out.sql"),
     },
 ];
 

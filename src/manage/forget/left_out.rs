@@ -1,27 +1,17 @@
-//! What is about something that was forgotten, and is not to vanish: of what is parked or dead, the key of the row stays,
-//! and `left_out` tells the receiver what does not. Nothing stays of the history.
+//! What is about something that was forgotten, and is not to vanish: of what is parked or dead, the key of the row
+//! stays, and `left_out` tells the receiver what does not. Nothing stays of the history.
 
 use std::time::SystemTime;
 
 use anyhow::Context;
 
-use super::{Forgotten, PART};
+use super::{Forgotten, PART, Subject};
 use crate::{
     lookup::permission::VisibilityCheck,
     manage::{Admin, Result},
     payload::outline::Outline,
     store::FORGOTTEN,
 };
-
-/// What is forgotten, as deliveries know it.
-pub(super) struct Subject<'a> {
-    /// What deliveries are about that are concerned.
-    pub(super) marks: &'a [i64],
-    /// The lanes of those that an older rowhook has parked; none where they cannot be known.
-    pub(super) lanes: &'a [i64],
-    /// The key of the row as JSON, for those of which no key was noted.
-    pub(super) key: &'a str,
-}
 
 impl Admin {
     /// Notes that this was forgotten, which a running rowhook is told. Returns when.

@@ -1,10 +1,10 @@
 //! Forgetting an owner or a row.
 //!
-//! Of an owner, whatever rowhook's tables have of them is deleted. Of a row, and of the rows of an owner that are parked
-//! for others, the key stays in what is parked (`left_out`), so that nothing vanishes in silence.
+//! Of an owner, whatever rowhook's tables have of them is deleted. Of a row, and of the rows of an owner that are
+//! parked for others, the key stays in what is parked (`left_out`), so that nothing vanishes in silence.
 //!
-//! A running rowhook may have some of it in memory. It parks deliveries of a hook that is gone, and what is written about
-//! what was forgotten is left out by the statements that write it (`park.sql`, `record_attempts.sql`).
+//! A running rowhook may have some of it in memory. It parks deliveries of a hook that is gone, and what is written
+//! about what was forgotten is left out by the statements that write it (`park.sql`, `record_attempts.sql`).
 
 mod left_out;
 mod row;
@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use self::left_out::Subject;
 use super::{Admin, Error, Result};
 use crate::{delivery::about, postgres::quote};
 
@@ -84,6 +83,16 @@ pub struct Forgotten {
     pub left: Vec<String>,
 }
 
+/// What is forgotten, as deliveries know it.
+struct Subject<'a> {
+    /// What deliveries are about that are concerned.
+    marks: &'a [i64],
+    /// The lanes of those that an older rowhook has parked; none where they cannot be known.
+    lanes: &'a [i64],
+    /// The key of the row as JSON, for those of which no key was noted.
+    key: &'a str,
+}
+
 impl Admin {
     /// Forgets an owner or a row. Callers let only the operator do this.
     ///
@@ -105,7 +114,8 @@ impl Admin {
         }
     }
 
-    /// Leaves a row out of what is parked and dead, of which its key stays, and deletes its history. It can be repeated.
+    /// Leaves a row out of what is parked and dead, of which its key stays, and deletes its history. It can be
+    /// repeated.
     ///
     /// # Errors
     /// When the table has no such key, or the tables cannot be written to. What is left out by then stays so.
@@ -126,8 +136,8 @@ impl Admin {
         Ok(done)
     }
 
-    /// Deletes what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Of their rows
-    /// that are parked for others, the key stays. Callers let only the operator do this. It can be repeated.
+    /// Deletes what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Of their
+    /// rows that are parked for others, the key stays. Callers let only the operator do this. It can be repeated.
     ///
     /// # Errors
     /// When the owner is empty, or the tables cannot be written to. What is deleted by then stays deleted.
