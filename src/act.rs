@@ -207,6 +207,8 @@ pub mod what {
     pub const TOKEN_REVOKED: &str = "token.revoked";
     /// An owner was forgotten.
     pub const OWNER_FORGOTTEN: &str = "owner.forgotten";
+    /// A row was forgotten.
+    pub const ROW_FORGOTTEN: &str = "row.forgotten";
     /// Secrets that were stored as they are were sealed.
     pub const SECRETS_SEALED: &str = "secrets.sealed";
     /// All secrets were sealed with the newest key.

@@ -240,6 +240,7 @@ mod tests {
             },
             commit_time: SystemTime::UNIX_EPOCH,
             whose: Whose::Everyone,
+            about: Arc::default(),
             place: Place::One(0),
             content_type: "application/json".into(),
             number,

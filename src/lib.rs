@@ -39,6 +39,7 @@ pub mod demo;
 pub mod event;
 pub mod expression;
 pub mod files;
+pub mod gzip;
 pub mod history;
 pub mod hook;
 pub mod journal;

@@ -26,6 +26,8 @@ select
     left(page.content_type, 1024) as content_type,
     left(page.rate, 1024) as rate,
     left(page.user_agent, 1024) as user_agent,
+    left(page.certificate, 1024) as certificate,
+    left(page.compress, 1024) as compress,
     left(page.template, 16384) as template,
     left(page.description, 16384) as description,
     failing.since as failing_since,

@@ -22,14 +22,15 @@ with found as (
 restored as (
     insert into delivery (
         id, hook, event, owner, everyones, state, reason, attempts, lane, other_lane,
-        commit_lsn, event_index, commit_time, body, content_type
+        commit_lsn, event_index, commit_time, body, content_type, about
     )
     select distinct on (delivery)
         delivery, hook, event, owner, everyones, 'dead', 'to be sent again', 0, lane, other_lane,
         commit_lsn, event_index, commit_time,
         request_body,
         -- What was sent as part of a CloudEvents batch is sent alone, or in another batch.
-        replace(coalesce(request_headers ->> 'content-type', 'application/json'), 'cloudevents-batch', 'cloudevents')
+        replace(coalesce(request_headers ->> 'content-type', 'application/json'), 'cloudevents-batch', 'cloudevents'),
+        about
     from found
     where commit_lsn is not null
         and request_body is not null

@@ -17,7 +17,8 @@ select
     commit_time,
     body,
     content_type,
-    question::text as question
+    question::text as question,
+    about
 from (
     select
         next_in_lane.*,

@@ -46,4 +46,5 @@ returning
     delivery.commit_time,
     case when octet_length(delivery.body) <= $7::bigint then delivery.body end as body,
     delivery.content_type,
-    delivery.question::text as question
+    delivery.question::text as question,
+    delivery.about

@@ -112,8 +112,9 @@ pub(super) enum Command {
     /// Add, list and revoke the tokens with which owners log in to the API and the page; make those of operators.
     #[command(subcommand)]
     Tokens(tokens::Command),
-    /// Delete what rowhook has of an owner: hooks, deliveries, history and tokens. It cannot be undone.
-    #[command(after_help = "Example: rowhook forget --owner 42")]
+    /// Delete what rowhook has of an owner (hooks, deliveries, history and tokens) or of a row, of which only the key
+    /// stays in what is parked. It cannot be undone.
+    #[command(after_help = "Examples: rowhook forget --owner 42; rowhook forget --row book 7")]
     Forget(forget::Args),
     /// Seal the secrets of hooks where they are stored, and change the key.
     #[command(subcommand)]

@@ -112,6 +112,12 @@ pub(super) struct AddArgs {
     /// The user agent of its requests.
     #[arg(long)]
     user_agent: Option<String>,
+    /// The name of a client certificate, one of [[certificates]] in hooks.toml.
+    #[arg(long)]
+    certificate: Option<String>,
+    /// Whether bodies are compressed: gzip or none.
+    #[arg(long)]
+    compress: Option<String>,
     /// A template that makes what is sent in place of the row.
     #[arg(long)]
     template: Option<String>,
@@ -152,6 +158,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 content_type,
                 rate,
                 user_agent,
+                certificate,
+                compress,
                 template,
                 headers,
                 description,
@@ -169,6 +177,8 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 content_type,
                 rate,
                 user_agent,
+                certificate,
+                compress,
                 template,
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
                 description,
@@ -276,6 +286,8 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         ("content type", text(&hook.content_type)),
         ("rate", text(&hook.rate)),
         ("user agent", text(&hook.user_agent)),
+        ("certificate", text(&hook.certificate)),
+        ("compress", text(&hook.compress)),
         ("template", text(&hook.template)),
         ("headers", hook.headers.join(", ").into()),
         ("description", text(&hook.description)),

@@ -210,6 +210,7 @@ async fn send<'a>(
         batch: load.members.as_deref(),
         body: load.body.clone(),
         content_type: &load.content_type,
+        compress: hook.delivery.compress,
         at: SystemTime::now(),
         timeout: hook.delivery.timeout,
         span: None,

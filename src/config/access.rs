@@ -103,13 +103,16 @@ fn sensitive(mut value: HeaderValue) -> HeaderValue {
     value
 }
 
-/// The keys of a hook's table that are about TLS. Relative file names start at `folder`.
-pub(super) fn tls(table: &Table<'_>, folder: &Path) -> Option<Tls> {
-    let [certificate, key, ca] =
-        ["client_certificate", "client_key", "ca"].map(|name| table.find(name));
+/// The keys of a hook's table that are about TLS: a client certificate, its key, and authorities.
+pub(super) const OF_HOOK: [&str; 3] = ["client_certificate", "client_key", "ca"];
+
+/// The keys `names` of a table: those of a client certificate, of its key, and of authorities. Relative file names
+/// start at `folder`.
+pub(super) fn tls(table: &Table<'_>, names: [&str; 3], folder: &Path) -> Option<Tls> {
+    let [certificate, key, ca] = names.map(|name| table.find(name));
     let lonely = match (certificate, key) {
-        (Some(certificate), None) => Some((certificate, "client_key")),
-        (None, Some(key)) => Some((key, "client_certificate")),
+        (Some(certificate), None) => Some((certificate, names[1])),
+        (None, Some(key)) => Some((key, names[0])),
         (None, None) if ca.is_none() => return None,
         _ => None,
     };

@@ -33,6 +33,8 @@ pub const TEMPLATE: Bound = Bound::new("the template has", 16 << 10);
 pub const CONTENT: Bound = Bound::new("the content type has", 1 << 10);
 /// The header `user-agent`.
 pub const USER_AGENT: Bound = Bound::new("the user_agent has", 1 << 10);
+/// The name of a client certificate, or how bodies are compressed.
+pub const NAME: Bound = Bound::new("the name has", 1 << 10);
 /// How many requests it gets in a time.
 pub const RATE: Bound = Bound::new("the rate has", 1 << 10);
 /// The name of the shape of bodies.

@@ -11,7 +11,9 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    batch, content,
+    batch,
+    compression::{self, Compression},
+    content,
     content::Content,
     proxy,
     proxy::Proxy,
@@ -50,6 +52,8 @@ pub struct Delivery {
     pub signature: SignatureScheme,
     /// The most requests of one hook in a time; `None`: as many as its endpoint takes, which is the default.
     pub rate: Option<Rate>,
+    /// Whether bodies are compressed. Default: they are not.
+    pub compress: Compression,
     /// How deliveries are gathered into one request; `None`: each is sent alone, which is the default.
     pub batch: Option<Batch>,
     /// Are targets without TLS allowed? Default false.
@@ -152,6 +156,7 @@ pub(super) const KEYS: Keys = Keys {
         "template",
         "signature",
         "batch",
+        "compress",
         "allow_http",
         "allow_networks",
         "resolver",
@@ -199,6 +204,7 @@ impl Default for Delivery {
             template_is_own: false,
             signature: SignatureScheme::Standard,
             rate: None,
+            compress: Compression::None,
             batch: None,
             allow_http: false,
             allow_networks: Vec::new(),
@@ -280,6 +286,9 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
     }
     if let Some(value) = table.find("batch") {
         set(&mut delivery.batch, batch::read(value));
+    }
+    if let Some(value) = table.find("compress") {
+        set(&mut delivery.compress, compression::read(value));
     }
     if let Some(value) = table.find("disable_after") {
         set(&mut delivery.disable_after, disable_after(value));

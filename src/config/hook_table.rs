@@ -46,6 +46,10 @@ pub struct HookColumns {
     pub rate: Option<String>,
     /// The header `user-agent`, where it is another than ours.
     pub user_agent: Option<String>,
+    /// The name of a client certificate.
+    pub certificate: Option<String>,
+    /// `gzip` or `none`, where it differs from `[delivery]`.
+    pub compress: Option<String>,
     /// A template.
     pub template: Option<String>,
     /// When the hook was made.
@@ -106,6 +110,8 @@ impl HookColumns {
             content_type: named("content_type"),
             rate: named("rate"),
             user_agent: named("user_agent"),
+            certificate: named("certificate"),
+            compress: named("compress"),
             template: named("template"),
             created: named("created_at"),
             description: named("description"),
@@ -136,6 +142,8 @@ impl HookColumns {
             content_type: None,
             rate: None,
             user_agent: None,
+            certificate: None,
+            compress: None,
             template: None,
             created: None,
             description: None,
@@ -165,6 +173,8 @@ impl HookColumns {
             ("content_type", &self.content_type),
             ("rate", &self.rate),
             ("user_agent", &self.user_agent),
+            ("certificate", &self.certificate),
+            ("compress", &self.compress),
             ("template", &self.template),
             ("created", &self.created),
             ("description", &self.description),
@@ -224,6 +234,8 @@ pub(super) const KEYS: Keys = Keys {
         "content_type",
         "rate",
         "user_agent",
+        "certificate",
+        "compress",
         "template",
         "created",
         "description",
@@ -289,6 +301,8 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         content_type: column("content_type"),
         rate: column("rate"),
         user_agent: column("user_agent"),
+        certificate: column("certificate"),
+        compress: column("compress"),
         template: column("template"),
         created: column("created"),
         description: column("description"),

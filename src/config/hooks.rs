@@ -134,6 +134,7 @@ pub(crate) const KEYS: Keys = Keys {
         "user_agent",
         "signature",
         "batch",
+        "compress",
         "disable_after",
     ],
     later: &[],
@@ -206,7 +207,7 @@ fn read_one(
     };
     let user_agent = table.find("user_agent").and_then(content::user_agent);
     headers.extend(user_agent.map(|value| (USER_AGENT, value)));
-    let tls = access::tls(table, folder);
+    let tls = access::tls(table, access::OF_HOOK, folder);
     let filter = table.find("filter").and_then(filter);
     let text = |name, bound| table.find(name).and_then(|value| bounded(value, bound));
     let owner = text("owner", bounds::OWNER);

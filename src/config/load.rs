@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use super::{
     admins,
     audit::{self, Audit},
+    certificates::{self, Certificate},
     console::{self, Console},
     database::{self, Database},
     databases::{self, Part},
@@ -40,6 +41,7 @@ const SECTIONS: Keys = Keys {
         "tables",
         "hooks",
         "hook_table",
+        "certificates",
         "secrets",
         "limits",
         "delivery",
@@ -53,13 +55,14 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 17] = [
+pub const KEYS: [(&str, &[&str]); 18] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
     ("tables", tables::KEYS.known),
     ("hooks", hooks::KEYS.known),
     ("hook_table", hook_table::KEYS.known),
+    ("certificates", certificates::KEYS.known),
     ("secrets", secrets::KEYS.known),
     ("limits", limits::KEYS.known),
     ("delivery", delivery::KEYS.known),
@@ -94,6 +97,8 @@ pub struct Config {
     pub hook_table: Option<HookTable>,
     /// `[hook_table] owner_exists`
     pub owner_exists: Option<OwnerExists>,
+    /// `[[certificates]]`, in the order of the file.
+    pub certificates: Vec<Certificate>,
     /// `[secrets]`; secrets are stored as they are without it.
     pub secrets: Secrets,
     /// `[limits]`
@@ -296,6 +301,9 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let hooks = file.find("hooks");
     let hooks = hooks.map(|value| hooks::read(value, &parts, &delivery, folder));
     let hooks = hooks.unwrap_or_default();
+    let certificates = file.find("certificates");
+    let certificates = certificates.map(|value| certificates::read(value, folder));
+    let certificates = certificates.unwrap_or_default();
     let history = section("history", &history::KEYS).map(|section| history::read(&section));
     let history = history.unwrap_or_default();
     let audit = section("audit", &audit::KEYS).map(|section| audit::read(&section));
@@ -320,6 +328,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             tables: part.tables,
             hook_table: part.hook_table,
             owner_exists: part.owner_exists,
+            certificates: certificates.clone(),
             secrets: secrets.clone(),
             limits,
             delivery: delivery.clone(),

@@ -11,6 +11,8 @@ mod audit;
 mod batch;
 pub mod bounds;
 pub mod certificate;
+mod certificates;
+mod compression;
 mod console;
 pub mod content;
 mod database;
@@ -49,6 +51,8 @@ pub use self::{
     audit::Audit,
     batch::Batch,
     certificate::{BadTls, Tls},
+    certificates::{Certificate, Owners},
+    compression::Compression,
     console::Console,
     content::{Content, Encoding},
     database::Database,

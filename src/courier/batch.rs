@@ -234,6 +234,8 @@ mod tests {
             body: vec![b'1'; bytes].into(),
             content_type: content_type.into(),
             whose: Whose::Everyone,
+            about: Arc::default(),
+            outline: None,
             attempts: 0,
             waited: Some(Duration::ZERO),
             unfit: None,

@@ -96,6 +96,13 @@ impl Couriers {
         }
     }
 
+    /// Has all couriers leave the rows that were forgotten out of what they have in memory.
+    pub fn leave_out_forgotten(&mut self) {
+        for courier in self.by_hook.values() {
+            courier.leave_out_forgotten();
+        }
+    }
+
     /// Has deliveries parked, because the stream waits for memory: those of the owner who has the most in memory, of
     /// the hooks that have many. Each hook of the operator stands for itself.
     pub fn relieve_memory(&mut self) {

@@ -92,6 +92,8 @@ struct State {
     pace: Pace,
     /// Whether others need the memory, so that what is not being sent is to be parked.
     memory_wanted: bool,
+    /// Whether something was forgotten since what is in memory was looked through for that.
+    has_forgotten: bool,
     /// Whether there is a task that will see all this.
     running: bool,
 }
@@ -118,6 +120,7 @@ impl Courier {
             streak: FailureStreak::default(),
             pace: Pace::default(),
             memory_wanted: false,
+            has_forgotten: false,
             running: false,
         };
         Arc::new(Self {
@@ -227,6 +230,17 @@ impl Courier {
     /// Parks what waits, because others need the memory.
     pub fn relieve_memory(self: &Arc<Self>) {
         self.change(|state| state.memory_wanted = true);
+    }
+
+    /// Leaves the rows that were forgotten out of what is in memory. What was claimed is claimed anew. What is being
+    /// sent is not touched.
+    pub fn leave_out_forgotten(self: &Arc<Self>) {
+        let mut state = self.state();
+        // Without a task, there is nothing in memory.
+        if state.running {
+            state.has_forgotten = true;
+            self.wake.notify_one();
+        }
     }
 
     /// A parked delivery has been deleted.

@@ -203,6 +203,8 @@ mod tests {
             body: "{}".into(),
             content_type: "application/json".into(),
             whose: Whose::Everyone,
+            about: Arc::default(),
+            outline: None,
             attempts: 0,
             waited: Some(Duration::ZERO),
             unfit: None,

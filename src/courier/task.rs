@@ -54,12 +54,22 @@ impl Courier {
     }
 
     /// Puts what has arrived into its lanes, and returns the hook as it is now.
-    pub(super) fn collect(&self, round: &mut Round) -> Option<Arc<Hook>> {
-        let mut state = self.state();
-        for delivery in state.arrived.drain(..) {
-            round.lanes.push(delivery.place, delivery);
+    pub(super) fn collect(self: &Arc<Self>, round: &mut Round) -> Option<Arc<Hook>> {
+        let (hook, has_forgotten) = {
+            let mut state = self.state();
+            for delivery in state.arrived.drain(..) {
+                round.lanes.push(delivery.place, delivery);
+            }
+            let has_forgotten = std::mem::take(&mut state.has_forgotten);
+            (state.hook.clone(), has_forgotten)
+        };
+        if has_forgotten {
+            let forgotten = self.context.store.forgotten();
+            round.lanes.each(|delivery| forgotten.apply(delivery));
+            // The table has what is left of these.
+            self.release_ids(round.claims.release_all());
         }
-        state.hook.clone()
+        hook
     }
 
     /// Records what came of something that the round has waited for.

@@ -27,6 +27,8 @@ pub struct Attempt {
     pub commit_time: SystemTime,
     /// Whose the delivery is.
     pub whose: Whose,
+    /// What the delivery is about, as numbers; see [`about`](super::about).
+    pub about: Arc<[i64]>,
     /// The lanes that the delivery stands in.
     pub place: Place,
     /// The content type of the request.

@@ -207,6 +207,13 @@ impl<T> Lanes<T> {
         items.into_iter().map(|(_, item)| item)
     }
 
+    /// Changes all items that wait or may go, in no particular order.
+    pub fn each(&mut self, mut change: impl FnMut(&mut T)) {
+        let ready = self.ready.iter_mut().map(|(_, _, item)| item);
+        let waiting = self.waiting.values_mut().map(|(_, item)| item);
+        ready.chain(waiting).for_each(&mut change);
+    }
+
     /// How many items wait or may go. Those that were taken do not count.
     pub fn waiting(&self) -> usize {
         self.ready.len() + self.waiting.len()

@@ -116,6 +116,8 @@ mod tests {
             body: "1".into(),
             content_type: content_type.into(),
             whose: Whose::Everyone,
+            about: Arc::default(),
+            outline: None,
             attempts: 0,
             waited: Some(Duration::ZERO),
             unfit: None,

@@ -3,8 +3,10 @@
 //!
 //! Plain values throughout: who sends, parks and records deliveries stands on higher floors.
 
+pub mod about;
 pub mod attempt;
 pub mod backlog;
+pub mod forgotten;
 pub mod id;
 pub mod lane;
 pub mod ledger;
@@ -21,7 +23,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use self::{lane::Place, ledger::Ticket, memory_budget::Permit, whose::Whose};
-use crate::{event::Position, hook::Hook, lookup::permission::VisibilityCheck};
+use crate::{
+    event::Position, hook::Hook, lookup::permission::VisibilityCheck, payload::outline::Outline,
+};
+
+/// Why a delivery is dead that cannot be made of what is left of it.
+pub const ROW_FORGOTTEN: &str = "its row was forgotten";
 
 /// One event for one hook.
 #[derive(Debug)]
@@ -42,6 +49,10 @@ pub struct Delivery {
     pub content_type: Arc<str>,
     /// Whose it is.
     pub whose: Whose,
+    /// What it is about, as numbers; see [`about`]. None: nothing that could be forgotten.
+    pub about: Arc<[i64]>,
+    /// What its body is made anew from when the row is forgotten; `None`: the table has that, or there is no row in it.
+    pub outline: Option<Arc<Outline>>,
     /// How many attempts have been made.
     pub attempts: u32,
     /// How much of its schedule's time is over; `None`: only the number of attempts is known.
@@ -81,6 +92,22 @@ impl Delivery {
     pub fn settle(self) {
         if let Some(held) = self.held {
             held.ticket.settle();
+        }
+    }
+
+    /// Replaces the row in it by its key, because the row was forgotten.
+    pub fn leave_out_row(&mut self) {
+        let Some(outline) = self.outline.take() else {
+            return;
+        };
+        self.body = outline.body(&self.body);
+        self.about = Arc::default();
+        if let Some(asked) = &self.asked {
+            self.asked = Some(Arc::new(asked.of_key(outline.key_columns())));
+        }
+        if let Some(Unfit::Flawed(reason) | Unfit::Doubtful(reason)) = &mut self.unfit {
+            // It may repeat a value of the row.
+            *reason = ROW_FORGOTTEN.into();
         }
     }
 }

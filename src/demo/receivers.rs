@@ -13,12 +13,12 @@ use axum::{
     Router,
     body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header::CONTENT_ENCODING},
 };
 use standardwebhooks::Webhook;
 use tokio::net::TcpListener;
 
-use crate::lock::lock;
+use crate::{gzip, lock::lock};
 
 /// The largest body that is accepted, in bytes; none of the demo comes near it.
 const LARGEST_BODY: usize = 1 << 20;
@@ -140,13 +140,18 @@ impl Seen {
 
 async fn receive(State(seen): State<Arc<Seen>>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
-    match to_bytes(body, LARGEST_BODY).await {
-        Ok(body) => seen.accept(
+    let body = to_bytes(body, LARGEST_BODY).await.ok();
+    let body = body.and_then(|body| match parts.headers.get(CONTENT_ENCODING) {
+        None => Some(body),
+        Some(_) => gzip::unpack(&body, LARGEST_BODY).ok().map(Bytes::from),
+    });
+    match body {
+        Some(body) => seen.accept(
             parts.uri.path().trim_start_matches('/'),
             &parts.headers,
             &body,
         ),
-        Err(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        None => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }
 

@@ -18,7 +18,8 @@ use url::Url;
 use super::{Hook, HookId, Origin, sealed::SecretParts};
 use crate::{
     config::{
-        self, Delivery, HookColumns, Limits, Pattern, PayloadFormat, Rate, Sealed, Secrets,
+        self, Certificate, Compression, Delivery, HookColumns, Limits, Pattern, PayloadFormat,
+        Rate, Sealed, Secrets, Tls,
         bounds::{self, Exceeded},
         content::parse_user_agent,
     },
@@ -42,7 +43,7 @@ const CHUNK: usize = 512;
 /// The number of chunks that wait to be taken, beside the one that is being read.
 const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
-const TEXTS: usize = 18;
+const TEXTS: usize = 20;
 
 /// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
 fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
@@ -65,6 +66,8 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
         columns.user_agent.as_ref(),
         columns.template.as_ref(),
         columns.rate.as_ref(),
+        columns.certificate.as_ref(),
+        columns.compress.as_ref(),
     ]
     .map(|column| column.map(String::as_str))
 }
@@ -127,6 +130,8 @@ pub struct HookRow {
     pub(super) user_agent: Option<String>,
     pub(super) template: Option<String>,
     pub(super) rate: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) compress: Option<String>,
     created_at: Option<SystemTime>,
 }
 
@@ -254,6 +259,8 @@ impl HookRow {
             user_agent,
             template,
             rate,
+            certificate,
+            compress,
         ] = texts;
         let is_true = |text: &str| matches!(text, "t" | "true");
         Self {
@@ -276,6 +283,8 @@ impl HookRow {
             user_agent,
             template,
             rate,
+            certificate,
+            compress,
             created_at,
         }
     }
@@ -369,6 +378,7 @@ impl HookRow {
                 self.template.clone(),
                 self.rate.clone(),
             ),
+            (self.certificate.clone(), self.compress.clone()),
         )
     }
 
@@ -438,6 +448,10 @@ impl HookRow {
             Some(user_agent) => target.with_user_agent(user_agent),
             None => target,
         };
+        let target = match constraints.certificate(&self, &url)? {
+            Some(tls) => target.with_tls(tls),
+            None => target,
+        };
         let filter = self.filter.as_deref().map(Filter::uncompiled).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
         constraints.allow(&self)?;
@@ -471,6 +485,8 @@ impl HookRow {
             (bounds::CONTENT, self.content.as_deref()),
             (bounds::CONTENT, self.content_type.as_deref()),
             (bounds::RATE, self.rate.as_deref()),
+            (bounds::NAME, self.certificate.as_deref()),
+            (bounds::NAME, self.compress.as_deref()),
             (bounds::USER_AGENT, self.user_agent.as_deref()),
             (bounds::TEMPLATE, self.template.as_deref()),
             (bounds::FILTER, self.filter.as_deref()),
@@ -526,6 +542,8 @@ pub struct Constraints {
     pub sealed: Sealed,
     /// What the hooks of users may have.
     limits: Limits,
+    /// The client certificates that hooks may name.
+    certificates: Vec<Certificate>,
     /// All events that can happen, in the order of the file.
     events: Vec<Arc<str>>,
     /// The same, sorted.
@@ -559,6 +577,7 @@ impl Constraints {
                 false => Sealed::default(),
             },
             limits: config.limits,
+            certificates: config.certificates.clone(),
             guard: Guard::new(delivery.allow_http, &delivery.allow_networks),
             events: events.names().to_vec(),
             sorted: events.names().iter().cloned().collect(),
@@ -671,8 +690,18 @@ impl Constraints {
             None => usual.rate,
             Some(text) => Some(self.rate(row, text)?),
         };
-        let is_usual = (payload, rate, &signature, &content)
-            == (usual.payload, usual.rate, &usual.signature, &usual.content);
+        let compress = match row.compress.as_deref() {
+            None => usual.compress,
+            Some(text) => Compression::parse(text)?,
+        };
+        let is_usual = (payload, rate, compress, &signature, &content)
+            == (
+                usual.payload,
+                usual.rate,
+                usual.compress,
+                &usual.signature,
+                &usual.content,
+            );
         if is_usual && template.is_none() {
             return Ok(Arc::clone(usual));
         }
@@ -681,10 +710,32 @@ impl Constraints {
             signature,
             content,
             rate,
+            compress,
             template_is_own: template.is_some(),
             template: template.map(Arc::new).or_else(|| usual.template.clone()),
             ..(**usual).clone()
         }))
+    }
+
+    /// The client certificate that a row names, if it may have that.
+    fn certificate(&self, row: &HookRow, target: &Url) -> Result<Option<Tls>, String> {
+        let Some(name) = row.certificate.as_deref() else {
+            return Ok(None);
+        };
+        if target.scheme() != "https" {
+            return Err(format!(
+                "its certificate {name:?} is for a target with https; give it one, or remove the certificate"
+            ));
+        }
+        let named = self.certificates.iter().find(|one| one.name == name);
+        // To others, it does not say which there are.
+        let named = named.filter(|one| one.is_for(row.owner.as_deref()));
+        named.map(|one| Some(one.tls.clone())).ok_or_else(|| {
+            format!(
+                "its certificate {name:?} is none that it may use; have it added to [[certificates]] in hooks.toml, \
+                 with its owner among owners"
+            )
+        })
     }
 
     /// The rate that a row names, if it may have that.

@@ -190,6 +190,18 @@ impl VisibilityCheck {
         serde_json::to_string(self).expect("texts are JSON")
     }
 
+    /// The same question with no other values than the owner's and those of the row's key.
+    pub fn of_key(&self, key: &[String]) -> Self {
+        let is_of_key = |name: &str| {
+            name == OWNER
+                || name == KEY && key.len() == 1
+                || key.iter().any(|column| column == name)
+        };
+        let mut of_key = self.clone();
+        of_key.values.retain(|value| is_of_key(&value.name));
+        of_key
+    }
+
     fn value(&self, column: &str) -> Option<&Argument> {
         self.values.iter().find(|value| value.name == column)
     }
@@ -244,4 +256,32 @@ pub(crate) fn sql(query: &Query, ty: impl Fn(&str) -> String) -> String {
             "coalesce((select asked.c is not null and asked.c::text operator(pg_catalog.<>) 'false' from ({inner}) as asked (c) limit 1), false)::text"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_question_the_owner_and_the_key_are_left() {
+        let names = ["owner", "key", "id", "title"];
+        let values = names.map(|name| Argument {
+            name: name.into(),
+            ty: "text".into(),
+            text: Some("7".into()),
+        });
+        let check = VisibilityCheck {
+            schema: "public".into(),
+            table: "book".into(),
+            values: values.into(),
+        };
+        let left = |key: &[&str]| {
+            let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
+            let left = check.of_key(&key).values.into_iter();
+            left.map(|value| value.name).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&["id"]), ["owner", "key", "id"]);
+        assert_eq!(left(&["id", "shop"]), ["owner", "id"]);
+        assert_eq!(left(&[]), ["owner"]);
+    }
 }

@@ -66,6 +66,10 @@ pub struct NewHook {
     pub rate: Option<String>,
     /// The user agent of its requests. Owners may name one where `[limits]` allows it.
     pub user_agent: Option<String>,
+    /// The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml.
+    pub certificate: Option<String>,
+    /// Whether its bodies are compressed: `gzip` or `none`, if that is to differ from hooks.toml.
+    pub compress: Option<String>,
     /// A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it.
     pub template: Option<String>,
     /// Headers to add to each request.
@@ -106,6 +110,12 @@ pub struct HookChange {
     /// The user agent of its requests.
     #[serde(deserialize_with = "double_option")]
     pub user_agent: Option<Option<String>>,
+    /// The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml.
+    #[serde(deserialize_with = "double_option")]
+    pub certificate: Option<Option<String>>,
+    /// Whether its bodies are compressed: `gzip` or `none`.
+    #[serde(deserialize_with = "double_option")]
+    pub compress: Option<Option<String>>,
     /// A template that makes what is sent in place of the row.
     #[serde(deserialize_with = "double_option")]
     pub template: Option<Option<String>>,
@@ -144,6 +154,8 @@ impl HookChange {
             content_type: given(columns.content_type.as_ref(), new.content_type),
             rate: given(columns.rate.as_ref(), new.rate),
             user_agent: given(columns.user_agent.as_ref(), new.user_agent),
+            certificate: given(columns.certificate.as_ref(), new.certificate),
+            compress: given(columns.compress.as_ref(), new.compress),
             template: given(columns.template.as_ref(), new.template),
             headers: given(columns.headers.as_ref(), new.headers),
             description: given(columns.description.as_ref(), new.description),
@@ -213,6 +225,8 @@ impl Admin {
             ("content_type", &columns.content_type, new.content_type),
             ("rate", &columns.rate, new.rate),
             ("user_agent", &columns.user_agent, new.user_agent),
+            ("certificate", &columns.certificate, new.certificate),
+            ("compress", &columns.compress, new.compress),
             ("template", &columns.template, new.template),
         ] {
             row.set(what, column.as_ref(), value)?;
@@ -313,6 +327,8 @@ impl Admin {
             ("content_type", &columns.content_type, change.content_type),
             ("rate", &columns.rate, change.rate),
             ("user_agent", &columns.user_agent, change.user_agent),
+            ("certificate", &columns.certificate, change.certificate),
+            ("compress", &columns.compress, change.compress),
             ("template", &columns.template, change.template),
         ] {
             if let Some(value) = value {

@@ -41,6 +41,10 @@ pub struct Hook {
     pub rate: Option<String>,
     /// The user agent of its requests, if it has one of its own.
     pub user_agent: Option<String>,
+    /// The name of the client certificate of its requests, if it has one of `[[certificates]]` in hooks.toml.
+    pub certificate: Option<String>,
+    /// Whether its bodies are compressed, if that differs from hooks.toml: `gzip` or `none`.
+    pub compress: Option<String>,
     /// The template that makes what is sent in place of the row, if it has one of its own.
     pub template: Option<String>,
     /// The names of the headers that it adds. Their values may be secret.
@@ -136,6 +140,8 @@ impl Hook {
             content_type: text("content_type")?,
             rate: text("rate")?,
             user_agent: text("user_agent")?,
+            certificate: text("certificate")?,
+            compress: text("compress")?,
             template: text("template")?,
             headers: headers.into_keys().collect(),
             description: text("description")?,

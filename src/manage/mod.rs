@@ -40,7 +40,7 @@ pub use self::{
 };
 use crate::{
     act::Who,
-    config::Config,
+    config::{Compression, Config},
     event::EventMap,
     expression::{filter::Filter, template::Template},
     hook::row::Constraints,
@@ -184,6 +184,9 @@ impl Admin {
                 "content_type": content.content_type.as_deref().filter(|_| *content != usual.content),
                 "rate": hook.delivery.rate.filter(|_| hook.delivery.rate != usual.rate).map(|rate| rate.to_string()),
                 "user_agent": hook.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()),
+                "compress": Some(hook.delivery.compress)
+                    .filter(|compress| *compress != usual.compress)
+                    .map(Compression::name),
                 "template": template.map(Template::text),
                 "description": hook.description,
             })

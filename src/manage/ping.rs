@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{Actor, Admin, Error, Result, deliveries::Content};
 use crate::{
     act::what,
-    config::{Delivery, Verify},
+    config::{Compression, Delivery, Verify},
     delivery::load::Load,
     event::{Event, Position, Subject},
     hook::Hook,
@@ -113,6 +113,7 @@ impl Test {
                 batch: self.load.members.as_deref(),
                 body: self.load.body.clone(),
                 content_type: &self.load.content_type,
+                compress: self.hook.delivery.compress,
                 at: self.at,
                 timeout: self.hook.delivery.timeout,
                 span: None,
@@ -170,6 +171,7 @@ pub async fn verify_target(
             batch: None,
             body: body.to_string().into(),
             content_type: "application/json",
+            compress: Compression::None,
             at: SystemTime::now(),
             timeout: VERIFY_TIMEOUT.min(delivery.timeout),
             span: None,

@@ -9,11 +9,11 @@ use crate::{
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, payload, headers, content,
-        content_type, rate, user_agent, template, description, unusable_reason as invalid, null::timestamptz as disabled_at,
+        content_type, rate, user_agent, certificate, compress, template, description, unusable_reason as invalid, null::timestamptz as disabled_at,
         null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
         id text, owner text, event text, target text, signed boolean, filter text, headers text, payload text,
-        content text, content_type text, rate text, user_agent text, template text, description text
+        content text, content_type text, rate text, user_agent text, certificate text, compress text, template text, description text
     )
     left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook where panicked) as unusable
         on unusable_hook = id";
@@ -71,6 +71,8 @@ impl Table {
             format!("{} as content_type", cast(&columns.content_type, "text")),
             format!("{} as rate", cast(&columns.rate, "text")),
             format!("{} as user_agent", cast(&columns.user_agent, "text")),
+            format!("{} as certificate", cast(&columns.certificate, "text")),
+            format!("{} as compress", cast(&columns.compress, "text")),
             format!("{} as template", cast(&columns.template, "text")),
             format!("{} as description", cast(&columns.description, "text")),
             format!(

@@ -7,6 +7,7 @@ pub mod facts;
 mod form;
 mod netbox;
 mod object;
+pub mod outline;
 mod parts;
 mod python;
 mod range;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 pub use self::parts::operation;
 use self::{
     object::Object,
+    outline::Outline,
     parts::{Parts, full_name},
     row::{Row, Thin, values},
 };
@@ -57,6 +59,8 @@ pub struct Renderer<'a> {
     django: Option<(TemplateKey, Vec<u8>)>,
     /// The bodies that are the same for all hooks.
     shared: Vec<((PayloadFormat, TemplateKey), Bytes)>,
+    /// What is left of the bodies of each format when the row is forgotten.
+    outlines: Vec<((PayloadFormat, Encoding), Arc<Outline>)>,
 }
 
 /// Tells templates apart while an event is rendered; 0 stands for none.
@@ -77,6 +81,7 @@ impl<'a> Renderer<'a> {
             own: None,
             django: None,
             shared: Vec::new(),
+            outlines: Vec::new(),
         }
     }
 
@@ -109,18 +114,47 @@ impl<'a> Renderer<'a> {
 
     /// The body for `hook` with the key of the row alone, and the names of what was left out.
     pub fn render_thin(&self, hook: &Hook) -> Bytes {
-        let thin = Thin::of_event(self.event);
-        let key = match hook.delivery.payload {
-            PayloadFormat::Django => django::thin(self.event),
-            _ => thin.key,
-        };
+        let thin = self.thin(hook.delivery.payload);
         let parts = Parts {
-            data: &key,
+            data: &thin.key,
             old: b"null",
             unchanged: &self.unchanged,
             left_out: Some(&thin.left_out),
         };
         encoded(hook, format_body(self.event, hook, &parts))
+    }
+
+    /// What the body for `hook` is made anew from when the row is forgotten.
+    pub fn outline(&mut self, hook: &Hook) -> Arc<Outline> {
+        let (payload, encoding) = (hook.delivery.payload, hook.delivery.content.encoding);
+        let mut known = self.outlines.iter();
+        if let Some((_, outline)) = known.find(|(of, _)| *of == (payload, encoding)) {
+            return Arc::clone(outline);
+        }
+        let Thin { key, left_out } = self.thin(payload);
+        let columns = self.event.change().map(|change| &change.relation);
+        let columns = columns.into_iter().flat_map(|relation| {
+            let columns = relation.key.iter();
+            columns.filter_map(|at| Some(relation.columns.get(*at)?.name.as_str()))
+        });
+        let columns: Vec<&str> = columns.collect();
+        let is_bare = is_bare(self.event);
+        let outline = Outline::new(payload, encoding, is_bare, key, &columns, &left_out);
+        let outline = Arc::new(outline);
+        let kept = Arc::clone(&outline);
+        self.outlines.push(((payload, encoding), kept));
+        outline
+    }
+
+    fn thin(&self, payload: PayloadFormat) -> Thin<'a> {
+        let thin = Thin::of_event(self.event);
+        match payload {
+            PayloadFormat::Django => Thin {
+                key: django::thin(self.event),
+                ..thin
+            },
+            _ => thin,
+        }
     }
 
     /// What is sent of the row or message: itself, or what a template makes of it.

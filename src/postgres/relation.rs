@@ -354,24 +354,30 @@ impl Relation {
     ///
     /// It depends on nothing but the table's name and the key's text, so it is the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
-        let mut hash = Sha256::new();
-        let mut add = |kind: u8, bytes: &[u8]| {
-            hash.update([kind]);
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
-        };
-        add(b's', self.schema.as_bytes());
-        add(b't', self.name.as_bytes());
-        for value in self.key.iter().filter_map(|at| tuple.get(*at)) {
-            match value {
-                Value::Text(text) => add(b'v', text),
-                Value::Null => add(b'n', b""),
-                Value::Unchanged => add(b'u', b""),
-            }
-        }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        (!self.key.is_empty()).then(|| u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let key = self.key.iter().filter_map(|at| tuple.get(*at));
+        (!self.key.is_empty()).then(|| lane(&self.schema, &self.name, key))
     }
+}
+
+/// The lane of the row of a table with these values of its key; see [`Relation::lane`].
+pub fn lane<'a>(schema: &str, table: &str, key: impl Iterator<Item = &'a Value>) -> u64 {
+    let mut hash = Sha256::new();
+    let mut add = |kind: u8, bytes: &[u8]| {
+        hash.update([kind]);
+        hash.update(bytes.len().to_be_bytes());
+        hash.update(bytes);
+    };
+    add(b's', schema.as_bytes());
+    add(b't', table.as_bytes());
+    for value in key {
+        match value {
+            Value::Text(text) => add(b'v', text),
+            Value::Null => add(b'n', b""),
+            Value::Unchanged => add(b'u', b""),
+        }
+    }
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A column as the catalog has it now, which may be later than the change that is being read.

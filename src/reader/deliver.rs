@@ -24,9 +24,9 @@ use super::{
     waiting::Waited,
 };
 use crate::{
-    config::Order,
+    config::{Compression, Order},
     delivery::{
-        Delivery, Held, Unfit, id::message_id, lane::Place, ledger::Ticket,
+        Delivery, Held, Unfit, about, id::message_id, lane::Place, ledger::Ticket,
         memory_budget as memory, memory_budget::Permit, whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
@@ -38,7 +38,7 @@ use crate::{
         permission::{Answer, VisibilityCheck},
     },
     panics::{Panic, caught, caught_now},
-    payload::{content_type, facts::facts},
+    payload::{content_type, facts::facts, outline::Outline},
     postgres::{
         TableName,
         equality::Equality,
@@ -81,9 +81,37 @@ struct Turn {
 struct Rendering<'a> {
     event: &'a Event,
     renderer: Guarded<'a>,
+    /// What it is about, for when that is forgotten.
+    about: Arc<[i64]>,
     /// The memory of the row, if that is large.
     row: Option<Permit>,
     waited: Option<Waited>,
+}
+
+/// What was made of an event for a hook.
+struct Made {
+    body: Bytes,
+    unfit: Option<Unfit>,
+    about: Arc<[i64]>,
+    outline: Option<Arc<Outline>>,
+}
+
+/// A body for a hook, as it was rendered.
+pub(super) struct Rendered {
+    body: Bytes,
+    panic: Option<Panic>,
+    outline: Option<Arc<Outline>>,
+}
+
+impl Rendered {
+    /// The memory that the delivery takes.
+    pub(super) fn bytes(&self, hook: &Hook) -> usize {
+        delivery_bytes(self.body.len(), hook) + bytes_of_outline(self.outline.as_ref())
+    }
+}
+
+fn bytes_of_outline(outline: Option<&Arc<Outline>>) -> usize {
+    outline.map_or(0, |outline| outline.bytes())
 }
 
 impl Reader {
@@ -366,6 +394,7 @@ impl Reader {
                 event,
                 row: self.reserve_for_row(event).await,
                 renderer: Guarded::new(event),
+                about: about::of_event(event),
                 waited,
             }),
         };
@@ -449,16 +478,18 @@ impl Reader {
         let Rendering {
             event,
             renderer,
+            about,
             row,
             waited,
         } = rendering;
         let mut spent = 0;
         for listener in chosen {
             let hook = &listener.hook;
-            let expected = delivery_bytes(renderer.expected(hook), hook);
+            let beside = bytes_of_outline(renderer.outline(hook).as_ref());
+            let expected = delivery_bytes(renderer.expected(hook), hook) + beside;
             let mut memory = self.reserve(row.as_ref(), expected).await;
             let rendered = self.render_one(renderer, hook, &mut spent);
-            let bytes = delivery_bytes(rendered.0.len(), hook);
+            let bytes = rendered.bytes(hook);
             if bytes > expected {
                 drop(memory);
                 memory = self.reserve(row.as_ref(), bytes).await;
@@ -469,7 +500,7 @@ impl Reader {
             let ticket = waited
                 .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
                 .unwrap_or_else(|| self.ledger.ticket(index, &hook.id));
-            self.hand_on(renderer, listener, rendered, ticket, memory);
+            self.hand_on(renderer, about, listener, rendered, ticket, memory);
             breathe(&mut spent).await;
         }
     }
@@ -478,13 +509,14 @@ impl Reader {
     pub(super) fn hand_on(
         &mut self,
         renderer: &mut Guarded<'_>,
+        about: &Arc<[i64]>,
         Listener { hook, unfit, asked }: Listener,
-        (body, panic): (Bytes, Option<Panic>),
+        rendered: Rendered,
         ticket: Ticket,
         memory: Permit,
     ) {
         let event = renderer.event();
-        let flaw = match panic {
+        let flaw = match rendered.panic {
             Some(panic) => Some(self.flaw_of_panic(event, Some(&hook), &panic)),
             None => renderer.flaw(&hook),
         };
@@ -499,7 +531,13 @@ impl Reader {
             since: Instant::now(),
             hook: Some(Arc::clone(&hook)),
         };
-        self.dispatch(&hook, event, body, unfit, asked, held);
+        let made = Made {
+            body: rendered.body,
+            unfit,
+            about: Arc::clone(about),
+            outline: rendered.outline,
+        };
+        self.dispatch(&hook, event, made, asked, held);
     }
 
     /// Lets the courier of a hook know what has become of the hook since the event that it was just handed.
@@ -518,17 +556,23 @@ impl Reader {
         renderer: &mut Guarded<'_>,
         hook: &Hook,
         spent: &mut u64,
-    ) -> (Bytes, Option<Panic>) {
+    ) -> Rendered {
+        let outline = renderer.outline(hook);
+        let rendered = |(body, panic)| Rendered {
+            body,
+            panic,
+            outline,
+        };
         // Those of hooks.toml are the operator's.
         if !hook.has_own_template() || hook.origin == Origin::File {
-            return renderer.render(hook, &mut { STEPS });
+            return rendered(renderer.render(hook, &mut { STEPS }));
         }
         let before = self.allowances.left(hook.owner.as_ref());
         let mut left = before;
-        let rendered = renderer.render(hook, &mut left);
+        let made = renderer.render(hook, &mut left);
         self.allowances.keep(hook.owner.as_ref(), left);
         *spent += before.saturating_sub(left);
-        rendered
+        rendered(made)
     }
 
     /// Has the filters compiled that are not yet. Hooks that turn out to be unusable are left out.
@@ -646,11 +690,16 @@ impl Reader {
         &mut self,
         hook: &Arc<Hook>,
         event: &Event,
-        body: Bytes,
-        unfit: Option<Unfit>,
+        made: Made,
         asked: Option<Arc<VisibilityCheck>>,
         held: Held,
     ) {
+        let Made {
+            body,
+            unfit,
+            about,
+            outline,
+        } = made;
         let position = event.position;
         let id = message_id(
             &self.system_identifier,
@@ -658,7 +707,7 @@ impl Reader {
             event.commit_time,
             hook.id.as_str(),
         );
-        let delivery = Delivery {
+        let mut delivery = Delivery {
             id: id.into(),
             event: Arc::clone(&event.name),
             position,
@@ -667,12 +716,16 @@ impl Reader {
             body,
             content_type: content_type(&hook.delivery).into(),
             whose: Whose::of(hook.owner.as_ref()),
+            about,
+            outline,
             attempts: 0,
             waited: Some(Duration::ZERO),
             unfit,
             asked,
             held: Some(held),
         };
+        // After a restart, the stream repeats what was not settled.
+        self.context.store.forgotten().apply(&mut delivery);
         self.couriers.hand(hook, delivery);
     }
 
@@ -764,7 +817,12 @@ pub(super) fn delivery_bytes(body: usize, hook: &Hook) -> usize {
         None if body > LARGE_ROW => body / 2,
         None => 0,
     };
-    body + copies + memory::DELIVERY
+    // What is compressed stands beside it.
+    let packed = match hook.delivery.compress {
+        Compression::Gzip => body / 2,
+        Compression::None => 0,
+    };
+    body + packed + copies + memory::DELIVERY
 }
 
 /// The lanes in which a delivery of this event keeps its order.

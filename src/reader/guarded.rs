@@ -1,12 +1,14 @@
 //! A renderer whose panics stay with the body that it was rendering.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::{
     event::Event,
     hook::Hook,
     panics::{Panic, caught_now},
-    payload::Renderer,
+    payload::{Renderer, outline::Outline},
 };
 
 /// Renders one event for any number of hooks, whatever becomes of each.
@@ -37,6 +39,12 @@ impl<'a> Guarded<'a> {
     pub(super) fn expected(&self, hook: &Hook) -> usize {
         let renderer = self.renderer.as_ref();
         renderer.map_or(0, |renderer| renderer.expected(hook))
+    }
+
+    /// See [`Renderer::outline`]; `None` after a panic.
+    pub(super) fn outline(&mut self, hook: &Hook) -> Option<Arc<Outline>> {
+        let renderer = self.renderer.as_mut().ok()?;
+        caught_now(|| renderer.outline(hook)).ok()
     }
 
     /// The body for `hook`, whose own template takes its steps from `allowance`. With a panic, it is as much as can be

@@ -207,6 +207,7 @@ impl Reader {
     pub async fn load_backlog(&mut self) -> Result<()> {
         let store = &self.context.store;
         store.take_over().await?;
+        store.load_forgotten().await?;
         let (failing, backlog) = (store.failing().await?, store.backlog().await?);
         for (id, parked) in backlog {
             let id = HookId::new(id, false);
@@ -227,6 +228,7 @@ impl Reader {
     /// # Errors
     /// When the tables cannot be read.
     pub async fn find_due(&mut self) -> Result<()> {
+        self.leave_out_forgotten().await;
         for (id, parked) in self.context.store.backlog().await? {
             let id = HookId::new(id, false);
             if self.couriers.is_drained(&id) {
@@ -248,6 +250,17 @@ impl Reader {
             self.couriers.resume(&due.hook, hook.as_ref(), parked);
         } else {
             self.couriers.poll_table(&due.hook);
+        }
+    }
+
+    /// Leaves the rows that were forgotten out of what is in memory.
+    pub async fn leave_out_forgotten(&mut self) {
+        match self.context.store.load_forgotten().await {
+            Ok(()) => self.couriers.leave_out_forgotten(),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "could not read what was forgotten; what is in memory of it may still be sent, and is not written"
+            ),
         }
     }
 

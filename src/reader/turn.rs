@@ -7,13 +7,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{
-    Reader,
-    crowds::TURN,
-    deliver::{STEPS_AT_ONCE, delivery_bytes},
-    guarded::Guarded,
-};
-use crate::delivery::memory_budget::Permit;
+use super::{Reader, crowds::TURN, deliver::STEPS_AT_ONCE, guarded::Guarded};
+use crate::delivery::{about, memory_budget::Permit};
 
 /// The part of the memory that crowds leave to others.
 const PART_LEFT: usize = 4;
@@ -29,12 +24,13 @@ impl Reader {
         {
             let (event, owner) = (Arc::clone(&late.event), self.crowds.owner());
             let mut renderer = Guarded::new(&event);
+            let about = about::of_event(&event);
             while left > 0
                 && spent <= STEPS_AT_ONCE
                 && let Some(hook) = self.crowds.next_hook()
             {
-                let (body, panic) = self.render_one(&mut renderer, &hook, &mut spent);
-                let bytes = delivery_bytes(body.len(), &hook);
+                let rendered = self.render_one(&mut renderer, &hook, &mut spent);
+                let bytes = rendered.bytes(&hook);
                 let pool = &self.context.memory.stream;
                 let memory = granted.take();
                 let memory = memory.or_else(|| pool.try_acquire_leaving(bytes, PART_LEFT));
@@ -47,7 +43,7 @@ impl Reader {
                 let Some((listener, ticket)) = self.crowds.pop() else {
                     return;
                 };
-                self.hand_on(&mut renderer, listener, (body, panic), ticket, memory);
+                self.hand_on(&mut renderer, &about, listener, rendered, ticket, memory);
                 self.catch_up(&hook);
                 left -= 1;
             }

@@ -14,7 +14,7 @@ use super::{
     task::{Action, Handler, HttpCall, Task},
 };
 use crate::{
-    config::Delivery,
+    config::{Compression, Delivery},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -108,6 +108,7 @@ impl Runner {
             id: &received.id,
             body: received.body.clone(),
             content_type: &received.content_type,
+            compress: Compression::None,
             at: SystemTime::now(),
             timeout: task.timeout,
             span: None,

@@ -18,11 +18,14 @@ use super::{
     handshake::{Greeting, Handshakes},
     verify::{Refusal, Verifier},
 };
-use crate::expression::document::Document;
+use crate::{expression::document::Document, gzip};
 
 /// How much of a body beyond the limit is read and discarded, in bytes. Without that the connection would be reset
 /// while the sender still writes, and it could not read the answer.
 const LINGER: usize = 16 << 20;
+
+/// A body of more bytes is unpacked on a thread of its own, because it takes milliseconds.
+const QUICK: usize = 32 << 10;
 
 /// Admits requests, or rejects them.
 #[derive(Debug, Clone)]
@@ -54,6 +57,12 @@ pub enum Rejection {
     /// The body took longer than this to arrive.
     #[error("the body did not come within {}", humantime::format_duration(*.0))]
     TooSlow(Duration),
+    /// The body has another encoding than those that are understood.
+    #[error("the content encoding {0:?} is not accepted here; send gzip, or the body as it is")]
+    Encoding(String),
+    /// The body cannot be unpacked.
+    #[error("the body cannot be unpacked: {0}")]
+    Packed(String),
     /// The connection ended before the body did.
     #[error("the body broke off")]
     Broken,
@@ -73,7 +82,8 @@ impl Rejection {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Broken | Self::Packed(_) | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Refused(refusal) => refusal.status(),
         }
     }
@@ -85,6 +95,9 @@ impl IntoResponse for Rejection {
         match self {
             Self::Greeted(greeting) => greeting.into_response(),
             Self::Method(_) => (self.status(), [(header::ALLOW, "POST")], text).into_response(),
+            Self::Encoding(_) => {
+                (self.status(), [(header::ACCEPT_ENCODING, "gzip")], text).into_response()
+            }
             // The rest of the body is not read, so the connection cannot be used again.
             Self::TooLarge(_) | Self::TooSlow(_) => {
                 (self.status(), [(header::CONNECTION, "close")], text).into_response()
@@ -115,7 +128,8 @@ impl Gate {
         self.verify(&headers, body, SystemTime::now())
     }
 
-    /// Reads the headers and the body of a request within the bounds.
+    /// Reads the headers and the body of a request within the bounds. A body in gzip is unpacked, within the same ones:
+    /// what is signed is the body as it was before.
     pub(super) async fn read(&self, request: Request) -> Result<(HeaderMap, Bytes), Rejection> {
         let (parts, body) = request.into_parts();
         let handshakes = &self.handshakes;
@@ -139,7 +153,37 @@ impl Gate {
             _ if read.length > self.max_body => Err(Rejection::TooLarge(self.max_body)),
             Err(_) => Err(Rejection::TooSlow(self.timeout)),
             Ok(Err(_)) => Err(Rejection::Broken),
-            Ok(Ok(())) => Ok((parts.headers, read.bytes.freeze())),
+            Ok(Ok(())) => self.unpack(parts.headers, read.bytes.freeze()).await,
+        }
+    }
+
+    async fn unpack(
+        &self,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(HeaderMap, Bytes), Rejection> {
+        let Some(encoding) = headers.remove(header::CONTENT_ENCODING) else {
+            return Ok((headers, body));
+        };
+        let encoding = String::from_utf8_lossy(encoding.as_bytes()).to_ascii_lowercase();
+        match encoding.trim() {
+            "" | "identity" => return Ok((headers, body)),
+            "gzip" | "x-gzip" => {}
+            other => return Err(Rejection::Encoding(other.to_owned())),
+        }
+        let most = self.max_body;
+        let unpacked = match body.len() > QUICK {
+            false => gzip::unpack(&body, most),
+            true => {
+                let unpacking = tokio::task::spawn_blocking(move || gzip::unpack(&body, most));
+                let unpacked = unpacking.await;
+                unpacked.map_err(|error| Rejection::Packed(error.to_string()))?
+            }
+        };
+        match unpacked {
+            Ok(body) => Ok((headers, body.into())),
+            Err(gzip::Error::TooLarge(most)) => Err(Rejection::TooLarge(most)),
+            Err(error) => Err(Rejection::Packed(error.to_string())),
         }
     }
 

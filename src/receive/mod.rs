@@ -5,7 +5,8 @@
 //! job until it succeeds or its attempts are used up. The [`receiver`] connects these. `rowhook receive` is a receiver
 //! with the options of receive.toml and the tasks of receive.toml and its plugins.
 //!
-//! This module uses little of the rest of rowhook: the reader of the configuration, `send`, `signature` and `secret`.
+//! This module uses little of the rest of rowhook: the reader of the configuration, `send`, `signature`, `secret` and
+//! `gzip`.
 //!
 //! A program can use the same parts as a library. Functions take the place of commands:
 //!

@@ -21,7 +21,7 @@ use crate::{
         stream::{Batch, Stream},
     },
     reader::Reader,
-    store::Due,
+    store::Notice,
 };
 
 /// The interval at which deliveries older than the retention are deleted, and hooks of missing owners looked for.
@@ -80,7 +80,7 @@ impl Following<'_> {
                 batch = stream.next_batch() => Work::Read(batch?),
                 _ = sweep.tick() => Work::Sweep,
                 _ = look.tick() => Work::Look,
-                Some(payload) = notifications.recv() => Work::Due(payload),
+                Some(payload) = notifications.recv() => Work::Notice(payload),
                 () = at(reader.next_look()) => Work::LookAgain,
                 _ = recorded.changed() => {
                     stream.confirm(*recorded.borrow_and_update());
@@ -119,8 +119,8 @@ enum Work {
     LookAgain,
     /// It is time to look for the hook table, and for rows of it that could not be read.
     Look,
-    /// A notification says that a delivery was made due by hand.
-    Due(String),
+    /// A notification says that a delivery was made due by hand, or that something was forgotten.
+    Notice(String),
 }
 
 impl Work {
@@ -149,8 +149,9 @@ impl Work {
                 enforce_retention(reader).await;
             }
             Self::LookAgain => return reader.look_again(sessions.source()).await,
-            Self::Due(payload) => match Due::parse(&payload) {
-                Ok(due) => reader.send_due(due),
+            Self::Notice(payload) => match Notice::parse(&payload) {
+                Ok(Notice::Due(due)) => reader.send_due(due),
+                Ok(Notice::Forgotten) => reader.leave_out_forgotten().await,
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "not understood"),
             },
         }

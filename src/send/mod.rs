@@ -8,6 +8,7 @@ pub mod answer;
 mod client;
 mod connect;
 pub mod guard;
+mod packing;
 mod resolve;
 pub mod target;
 mod tls;
@@ -29,7 +30,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::{
     StatusCode, Uri, Version,
-    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -43,6 +44,7 @@ use self::{
     client::{Client, client, explain},
     connect::Connector,
     guard::{Guard, Refusal},
+    packing::{Unpacked, pack},
     resolve::Resolver,
     target::{Target, put},
     tls::Trust,
@@ -50,7 +52,7 @@ use self::{
 };
 use crate::{
     config::{
-        ClientCredentials, Delivery,
+        ClientCredentials, Compression, Delivery,
         certificate::{Fingerprint, Tls},
     },
     lock::lock,
@@ -77,6 +79,8 @@ pub struct Sender {
     with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
     /// The tokens of hooks that need one, made when they are first needed. An endpoint is opened again and again.
     tokens: Arc<Mutex<Vec<Arc<Tokens>>>>,
+    /// The endpoints that have refused compressed bodies.
+    unpacked: Arc<Unpacked>,
     trust: Trust,
     guard: Arc<Guard>,
     connector: Connector,
@@ -121,6 +125,7 @@ pub struct Endpoint {
     may_share: AtomicBool,
     /// The token that its requests carry, if they do.
     tokens: Option<Arc<Tokens>>,
+    unpacked: Arc<Unpacked>,
     understudy: Option<Understudy>,
 }
 
@@ -137,6 +142,8 @@ pub struct Request<'a> {
     pub body: Bytes,
     /// The `Content-Type` of the body.
     pub content_type: &'a str,
+    /// Whether the body is compressed on its way, where that is worth it. What is signed is the body as it was before.
+    pub compress: Compression,
     /// The `webhook-timestamp`.
     pub at: SystemTime,
     /// The time-out, from the start of connecting to the last byte of the answer.
@@ -144,6 +151,15 @@ pub struct Request<'a> {
     /// The span of the request, for the header `traceparent`. It does not replace a header of that name of the target's
     /// own.
     pub span: Option<traceparent::Context>,
+}
+
+/// What is sent of the body of a request.
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    /// The body as it is.
+    Whole(&'a Bytes),
+    /// The body in gzip.
+    Packed(&'a Bytes),
 }
 
 impl Request<'_> {
@@ -179,6 +195,7 @@ impl Sender {
             client: client(connector.clone(), tls),
             with_tls: Arc::default(),
             tokens: Arc::default(),
+            unpacked: Arc::default(),
             trust,
             guard,
             connector,
@@ -228,6 +245,7 @@ impl Sender {
             uri,
             may_share,
             tokens,
+            unpacked: Arc::clone(&self.unpacked),
             understudy: self.understudy.clone(),
         })
     }
@@ -272,14 +290,14 @@ impl Endpoint {
     ///
     /// The server may close a pooled connection just as it is used. The request is then made once more, on a new
     /// connection. One that the endpoint says it has not looked at is made again on others, a few times. After a
-    /// time-out, the connection is not used for another request. Once there is a status, it counts, whatever becomes of
-    /// the body.
+    /// time-out, the connection is not used for another request. One that answers 415 to a compressed body gets it as
+    /// it is, and so all that follow. Once there is a status, it counts, whatever becomes of the body.
     pub async fn send(&self, request: Request<'_>) -> Answer {
         if let Some(understudy) = &self.understudy {
             return understudy.hear(&request);
         }
         let (begun, mut shared) = (Instant::now(), None);
-        let head = self.head(&request, &mut shared);
+        let head = self.head_of_either(&request, &mut shared);
         match timeout(request.timeout, head).await {
             Ok(Ok(response)) => {
                 let left = request.timeout.saturating_sub(begun.elapsed());
@@ -297,34 +315,63 @@ impl Endpoint {
         }
     }
 
-    /// Makes the request with a token, if it needs one. A token that is refused is replaced once.
-    async fn head(
+    /// Makes the request with a compressed body, if it is to have one, and with the body as it is where the endpoint
+    /// does not take that.
+    async fn head_of_either(
         &self,
         request: &Request<'_>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<http::Response<Incoming>, Failure> {
+        let is_packed =
+            request.compress == Compression::Gzip && !self.unpacked.has(request.target.display());
+        let packed = match is_packed {
+            true => pack(&request.body).await,
+            false => None,
+        };
+        let whole = Content::Whole(&request.body);
+        let Some(packed) = packed else {
+            return self.head(request, whole, shared).await;
+        };
+        let response = self.head(request, Content::Packed(&packed), shared).await?;
+        if response.status() != StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return Ok(response);
+        }
+        self.unpacked.add(request.target.display());
+        self.head(request, whole, shared).await
+    }
+
+    /// Makes the request with a token, if it needs one. A token that is refused is replaced once.
+    async fn head(
+        &self,
+        request: &Request<'_>,
+        content: Content<'_>,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Result<http::Response<Incoming>, Failure> {
         let Some(tokens) = &self.tokens else {
-            return self.head_with(request, None, shared).await;
+            return self.head_with(request, content, None, shared).await;
         };
         let token = tokens.token(None).await?;
-        let response = self.head_with(request, Some(&token), shared).await?;
+        let response = self
+            .head_with(request, content, Some(&token), shared)
+            .await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
         let other = tokens.token(Some(&token)).await?;
-        self.head_with(request, Some(&other), shared).await
+        self.head_with(request, content, Some(&other), shared).await
     }
 
     /// Makes the request until there is the head of an answer, or no use in making it again.
     async fn head_with(
         &self,
         request: &Request<'_>,
+        content: Content<'_>,
         token: Option<&HeaderValue>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<http::Response<Incoming>, Failure> {
         let (mut closed, mut untaken) = (0, 0);
         loop {
-            match self.attempt(request, token, shared).await {
+            match self.attempt(request, content, token, shared).await {
                 Err(Failure::Closed) if closed < CLOSED => closed += 1,
                 Err(Failure::Untaken) if untaken < UNTAKEN => {
                     untaken += 1;
@@ -339,13 +386,19 @@ impl Endpoint {
     async fn attempt(
         &self,
         request: &Request<'_>,
+        content: Content<'_>,
         token: Option<&HeaderValue>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<http::Response<Incoming>, Failure> {
-        let mut made = http::Request::new(Full::new(request.body.clone()));
+        let (Content::Whole(body) | Content::Packed(body)) = content;
+        let mut made = http::Request::new(Full::new(body.clone()));
         *made.method_mut() = request.target.method().clone();
         *made.uri_mut() = self.uri.clone();
         *made.headers_mut() = signed(request);
+        if let Content::Packed(_) = content {
+            let headers = made.headers_mut();
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         if let Some(token) = token {
             made.headers_mut().insert(AUTHORIZATION, token.clone());
         }

@@ -190,6 +190,17 @@ impl Target {
         }
     }
 
+    /// The same target, with this client certificate, and the authorities that it is trusted by.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        let mut uncommon = self.uncommon.unwrap_or_default();
+        uncommon.tls = Some(tls);
+        Self {
+            uncommon: Some(uncommon),
+            ..self
+        }
+    }
+
     /// The headers of a request with this id, except its signature. Values that may be secret are marked as sensitive.
     pub fn headers(&self, id: &str, content_type: &str, at: SystemTime) -> HeaderMap {
         let own = self.uncommon.as_ref().map(|uncommon| &uncommon.headers);

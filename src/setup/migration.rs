@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 35] = [
+pub const MIGRATIONS: [Migration; 37] = [
     Migration {
         version: 1,
         name: "migration",
@@ -191,10 +191,20 @@ pub const MIGRATIONS: [Migration; 35] = [
         name: "token_scopes",
         sql: include_str!("../../sql/0040_token_scopes.sql"),
     },
+    Migration {
+        version: 42,
+        name: "forgotten_row",
+        sql: include_str!("../../sql/0042_forgotten_row.sql"),
+    },
+    Migration {
+        version: 43,
+        name: "ways_out",
+        sql: include_str!("../../sql/0043_ways_out.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 18] = [
     "migration",
     "event",
     "hook",
@@ -212,6 +222,7 @@ pub const TABLES: [&str; 17] = [
     "message_key",
     "forgotten",
     "audit",
+    "forgotten_mark",
 ];
 
 /// The functions that the migrations create.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config,
-    delivery::{attempt::Attempt, whose::Whose},
+    delivery::{about, attempt::Attempt, whose::Whose},
     message::{Delivered, OWN_EVENTS, PREFIX},
     send::{ROWHOOK_BATCH, answer::Answer},
 };
@@ -52,6 +52,7 @@ row! {
         owner: Option<&'a str>,
         everyones: bool,
         method: &'a str,
+        about: String,
     }
 }
 
@@ -100,6 +101,7 @@ impl<'a> Recorded<'a> {
             owner: attempt.whose.owner(),
             everyones: attempt.whose == Whose::Everyone,
             method: attempt.hook.target.method().as_str(),
+            about: about::to_array(&attempt.about),
         }
     }
 }

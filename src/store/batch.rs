@@ -117,9 +117,10 @@ impl Batch {
             return Ok(Written::Overtaken);
         }
         let writes = &self.0;
-        let new = rows::park(&transaction, &session.park, writes, session.charset).await?;
-        rows::append(&transaction, &session.append, writes, &new).await?;
-        changes.new.extend(new);
+        let kept = rows::park(&transaction, &session.park, writes, session.charset).await?;
+        rows::append(&transaction, &session.append, writes, &kept).await?;
+        rows::leave_out_rows(&transaction, writes, &kept.forgotten, session.charset).await?;
+        changes.new.extend(kept.new);
         rows::delete(&transaction, &session.delete, writes).await?;
         rows::postpone(&transaction, &session.postpone, writes, session.charset).await?;
         rows::release(&transaction, &session.release, writes).await?;

@@ -324,6 +324,11 @@ fn delivery(row: &Row) -> Result<Delivery> {
         body: Bytes::copy_from_slice(body.unwrap_or_default()),
         content_type: row.try_get::<_, &str>("content_type")?.into(),
         whose: Whose::from_columns(row.try_get("owner")?, row.try_get("everyones")?),
+        about: row
+            .try_get::<_, Option<Vec<i64>>>("about")?
+            .unwrap_or_default()
+            .into(),
+        outline: None,
         attempts: attempts.unsigned_abs(),
         waited: row
             .try_get::<_, Option<i64>>("waited_ms")?

@@ -1,10 +1,35 @@
-//! Notifications about deliveries that somebody has made due by hand.
+//! Notifications about deliveries that somebody has made due by hand, and about what is forgotten.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::rows::place;
 use crate::{delivery::lane::Place, hook::HookId};
+
+/// The payload of the notification that something was forgotten.
+pub const FORGOTTEN: &str = r#"{"forgotten": true}"#;
+
+/// What a notification tells.
+#[derive(Debug)]
+pub enum Notice {
+    /// A parked delivery is due now.
+    Due(Due),
+    /// A row or an owner was forgotten; see [`Store::load_forgotten`](super::Store::load_forgotten).
+    Forgotten,
+}
+
+impl Notice {
+    /// Reads a notification.
+    ///
+    /// # Errors
+    /// When the payload is none of ours.
+    pub fn parse(payload: &str) -> Result<Self> {
+        match payload {
+            FORGOTTEN => Ok(Self::Forgotten),
+            other => Due::parse(other).map(Self::Due),
+        }
+    }
+}
 
 /// A parked delivery that is due now.
 #[derive(Debug)]
@@ -30,7 +55,7 @@ impl Due {
     ///
     /// # Errors
     /// When the payload is none of `call_courier`.
-    pub fn parse(payload: &str) -> Result<Self> {
+    fn parse(payload: &str) -> Result<Self> {
         let payload: Payload =
             serde_json::from_str(payload).context("read a notification on rowhook's channel")?;
         Ok(Self {

@@ -53,13 +53,13 @@ pub use self::{
     checkpoint::{Checkpoint, NotedHooks},
     claim::{Claimed, Share},
     disabling::Disabling,
-    due::Due,
+    due::{Due, FORGOTTEN, Notice},
     holder::Holder,
     write::{DISOWNED, Failed, Fate, Parker, Write},
 };
 use crate::{
     config::{self, Config, HookTable, Secrets},
-    delivery::{attempt::Attempt, backlog::Backlog, ledger::Progress},
+    delivery::{self, attempt::Attempt, backlog::Backlog, ledger::Progress},
     hook::{HookId, off::Switch},
     lock::lock,
     message::{AUDITED, MessageKey, PREFIX},
@@ -80,6 +80,8 @@ pub struct Store {
     hook_table: Mutex<Option<HookTable>>,
     /// The hooks of which a note in `invalid_hook` says that they cannot be used.
     noted_invalid: Mutex<HashSet<HookId>>,
+    /// What was forgotten lately, as far as that was read.
+    forgotten: delivery::forgotten::Forgotten,
     /// What secrets are sealed with.
     secrets: Secrets,
     /// The hooks whose secrets are to be sealed.
@@ -148,6 +150,7 @@ impl Store {
             overtaken,
             hook_table: Mutex::new(config.hook_table.clone()),
             noted_invalid: Mutex::default(),
+            forgotten: delivery::forgotten::Forgotten::default(),
             secrets: config.secrets.clone(),
             plain: Mutex::default(),
             sealing: Session::named("rowhook seal"),
@@ -229,6 +232,28 @@ impl Store {
             of_hook.add(place, deliveries.unsigned_abs());
         }
         Ok(backlog)
+    }
+
+    /// What was forgotten lately, as far as [`load_forgotten`](Self::load_forgotten) has read it.
+    pub fn forgotten(&self) -> &delivery::forgotten::Forgotten {
+        &self.forgotten
+    }
+
+    /// Reads what was forgotten lately.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub async fn load_forgotten(&self) -> Result<()> {
+        let client = self.session(&self.client).await?;
+        let rows = client.query("select mark, at from forgotten_mark", &[]);
+        let rows = rows.await.context("read what was forgotten")?;
+        let marks = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let marks: std::result::Result<_, tokio_postgres::Error> = marks.collect();
+        self.forgotten
+            .replace(marks.context("read what was forgotten")?);
+        Ok(())
     }
 
     /// Reads what the last [checkpoint](Self::save_checkpoint) of this slot says about a large transaction; `None`

@@ -14,7 +14,7 @@ use super::{
     write::{DISOWNED, Failed, Fate, Write},
 };
 use crate::{
-    delivery::{Delivery, lane::Place, whose::Whose},
+    delivery::{Delivery, about, lane::Place, whose::Whose},
     hook::HookId,
 };
 
@@ -46,6 +46,8 @@ row! {
         owner: Option<&'a str>,
         everyones: bool,
         waited_ms: Option<i64>,
+        about: String,
+        outline: Option<String>,
     }
 }
 
@@ -58,6 +60,7 @@ impl<'a> Parked<'a> {
         charset: Charset,
     ) -> Self {
         let (lane, other_lane) = lanes_of(delivery.place);
+        let outline = delivery.outline.as_ref().map(|outline| outline.to_json());
         Self {
             id: &delivery.id,
             hook: hook.as_str(),
@@ -77,6 +80,8 @@ impl<'a> Parked<'a> {
             owner: delivery.whose.owner(),
             everyones: delivery.whose == Whose::Everyone,
             waited_ms: millis(delivery.waited),
+            about: about::to_array(&delivery.about),
+            outline: outline.map(|outline| charset.hold(&outline).into_owned()),
         }
     }
 }
@@ -106,13 +111,25 @@ impl<'a> Postponed<'a> {
     }
 }
 
-/// Keeps deliveries, with the first piece of their bodies. Returns the ids of those that the table did not have before.
+/// What was kept.
+pub(super) struct Kept {
+    /// The ids of the deliveries that the table did not have before.
+    pub(super) new: HashSet<String>,
+    /// The ids of those among them whose row was forgotten. They have no body yet.
+    pub(super) forgotten: HashSet<String>,
+}
+
+/// Keeps deliveries, with the first piece of their bodies.
 pub(super) async fn park(
     client: &Transaction<'_>,
     park: &Statement,
     writes: &[Write],
     charset: Charset,
-) -> Result<HashSet<String>, Error> {
+) -> Result<Kept, Error> {
+    let mut kept = Kept {
+        new: HashSet::new(),
+        forgotten: HashSet::new(),
+    };
     let parked = Columns::of(writes.iter().filter_map(|write| match write {
         Write::Park {
             hook,
@@ -133,10 +150,43 @@ pub(super) async fn park(
         | Write::Disown { .. } => None,
     }));
     let Some(columns) = parked else {
-        return Ok(HashSet::new());
+        return Ok(kept);
     };
-    let rows = client.query(park, &columns.parameters()).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    for row in client.query(park, &columns.parameters()).await? {
+        let id: String = row.try_get("id")?;
+        if row.try_get("is_forgotten")? {
+            kept.forgotten.insert(id.clone());
+        }
+        kept.new.insert(id);
+    }
+    Ok(kept)
+}
+
+/// Makes the bodies of the deliveries whose row was forgotten.
+pub(super) async fn leave_out_rows(
+    client: &Transaction<'_>,
+    writes: &[Write],
+    forgotten: &HashSet<String>,
+    charset: Charset,
+) -> Result<(), Error> {
+    for write in writes {
+        let Write::Park { delivery, .. } = write else {
+            continue;
+        };
+        let Some(outline) = &delivery.outline else {
+            continue;
+        };
+        if forgotten.contains(&*delivery.id) {
+            let body = outline.body(&delivery.body);
+            let asked = delivery.asked.as_ref();
+            let asked = asked.map(|asked| asked.of_key(outline.key_columns()).to_json());
+            let asked = asked.map(|asked| charset.hold(&asked).into_owned());
+            let sql = "update delivery set body = $2, question = $3::text::jsonb where id = $1";
+            let values: [&(dyn ToSql + Sync); 3] = [&&*delivery.id, &&body[..], &asked];
+            client.execute(sql, &values).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Appends the further pieces of the bodies of deliveries that are new in the table.
@@ -144,13 +194,14 @@ pub(super) async fn append(
     client: &Transaction<'_>,
     append: &Statement,
     writes: &[Write],
-    new: &HashSet<String>,
+    kept: &Kept,
 ) -> Result<(), Error> {
     for write in writes {
         let Write::Park { delivery, .. } = write else {
             continue;
         };
-        if delivery.body.len() > PIECE && new.contains(&*delivery.id) {
+        let is_whole = kept.new.contains(&*delivery.id) && !kept.forgotten.contains(&*delivery.id);
+        if delivery.body.len() > PIECE && is_whole {
             for piece in pieces(&delivery.body).skip(1) {
                 client.execute(append, &[&&*delivery.id, &piece]).await?;
             }

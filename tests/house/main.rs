@@ -48,8 +48,8 @@ const FLOORS: &[&[&str]] = &[
     &["postgres"],
     &["signature"],
     &[
-        "backoff", "files", "listen", "lock", "meters", "nearest", "panics", "seal", "secret",
-        "terminal",
+        "backoff", "files", "gzip", "listen", "lock", "meters", "nearest", "panics", "seal",
+        "secret", "terminal",
     ],
 ];
 

@@ -116,3 +116,45 @@ async fn a_registry_without_a_queue_says_what_failed() {
         Err("book added: no paper".to_owned())
     );
 }
+
+#[tokio::test]
+async fn a_body_in_gzip_is_unpacked_before_it_is_verified_and_within_the_bound() {
+    let handler = |Extension(received): Extension<Received>| async move { received.id };
+    let mut gate = Gate::new(Verifier::standard([SECRET]).unwrap());
+    gate.max_body = 64 << 10;
+    let app = Router::new()
+        .route("/", on_post(handler))
+        .layer(VerifyLayer::new(gate));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+    let padded = |bytes: usize| format!("{}{}", book("added", 1), " ".repeat(bytes));
+    let pack = |body: &str| rowhook::gzip::pack(body.as_bytes()).unwrap();
+    let send = async |encoding: &'static str, signed_as: &str, body: Vec<u8>| {
+        let mut headers = signed("msg_1", signed_as, 0);
+        headers.insert("content-encoding", encoding.parse().unwrap());
+        post(&url, headers, body).await
+    };
+    let body = padded(40 << 10);
+    assert_eq!(
+        send("gzip", &body, pack(&body)).await,
+        (200, "msg_1".to_owned())
+    );
+    assert_eq!(send("GZIP", &body, pack(&body)).await.0, 200);
+    assert_eq!(send("identity", &body, body.clone().into()).await.0, 200);
+    let other = padded(1);
+    assert_eq!(
+        send("gzip", &other, pack(&body)).await.0,
+        401,
+        "it is not what was signed"
+    );
+    let bomb = padded(20 << 20);
+    assert_eq!(send("gzip", &bomb, pack(&bomb)).await.0, 413);
+    let broken = pack(&body)[..20].to_vec();
+    let (status, told) = send("gzip", &body, broken).await;
+    assert_eq!((status, &told[..26]), (400, "the body cannot be unpacke"));
+    let (status, told) = send("br", &body, pack(&body)).await;
+    assert_eq!(status, 415);
+    assert!(told.contains("\"br\" is not accepted"), "{told}");
+    server.abort();
+}

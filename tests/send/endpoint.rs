@@ -11,7 +11,7 @@ use std::{
 use axum::Router;
 use bytes::Bytes;
 use rowhook::{
-    config::Delivery,
+    config::{Compression, Delivery},
     secret::Secret,
     send::{Request, Sender, answer::Answer, target::Target},
 };
@@ -46,6 +46,7 @@ pub async fn send_within(sender: &Sender, target: &Target, timeout: Duration) ->
         batch: None,
         body: Bytes::from_static(b"{\"n\":1}"),
         content_type: "application/json",
+        compress: Compression::None,
         at: SystemTime::now(),
         timeout,
         span: None,

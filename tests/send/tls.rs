@@ -8,9 +8,12 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use rowhook::send::{
-    Sender,
-    answer::{Answer, Failure},
+use rowhook::{
+    config::Config,
+    send::{
+        Sender,
+        answer::{Answer, Failure},
+    },
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::{
@@ -164,6 +167,59 @@ async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
     }
     assert!(heard.try_recv().is_err());
     assert!(format!("{hooks:?}").contains("Tls(…)"));
+}
+
+#[test]
+fn certificates_with_names_are_told_what_they_lack() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "client");
+    let partner = "name = \"partner\"\ncertificate = \"client.pem\"\nkey = \"client.key\"";
+    let parse = |text: &str| {
+        let text = format!("database.url = \"host=h\"\nevents.a = \"b.created\"\n{text}");
+        let path = folder.path().join("hooks.toml");
+        let config = Config::parse(&path, &text, &|_| None);
+        config.map_err(|mistakes| {
+            mistakes
+                .to_string()
+                .replace(path.to_str().unwrap(), "hooks.toml")
+        })
+    };
+    for (text, told) in [
+        (
+            "[[certificates]]\nname = \"partner\"".to_owned(),
+            "hooks.toml:3:1: certificates.certificate is missing; write certificate = \"partner.pem\"\n\
+             hooks.toml:3:1: certificates.key is missing; write key = \"partner.key\"",
+        ),
+        (
+            format!("[[certificates]]\n{partner}\n[[certificates]]\n{partner}"),
+            "hooks.toml:8:8: \"partner\" names another certificate already; give each its own name",
+        ),
+        (
+            format!("[certificates]\n{partner}"),
+            "hooks.toml:3:2: certificates is a table; write [[certificates]], in double brackets, above each",
+        ),
+        (
+            format!(
+                "[[certificates]]\n{}",
+                partner.replace("client.key", "client.pem")
+            ),
+            "hooks.toml:6:7: certificates.key cannot be used: it holds no private key: there is none in it; name another PEM file",
+        ),
+        (
+            format!("[[certificates]]\n{partner}\nowners = 7"),
+            "hooks.toml:7:10: certificates.owners is an integer; write a list of owners such as [\"42\"], or [\"*\"] for all",
+        ),
+    ] {
+        assert_eq!(parse(&text).unwrap_err(), told);
+    }
+    let owners = |owners: &str| {
+        let config = parse(&format!("[[certificates]]\n{partner}\n{owners}")).unwrap();
+        let certificate = config.certificates[0].clone();
+        [None, Some("7"), Some("8")].map(|owner| certificate.is_for(owner))
+    };
+    assert_eq!(owners(""), [true, false, false]);
+    assert_eq!(owners("owners = [\"7\"]"), [true, true, false]);
+    assert_eq!(owners("owners = \"*\""), [true, true, true]);
 }
 
 #[test]

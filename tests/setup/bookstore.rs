@@ -101,6 +101,7 @@ pub fn config(url: &str, slot: &str) -> Config {
         hooks: Vec::new(),
         hook_table: None,
         owner_exists: None,
+        certificates: Vec::new(),
         secrets: Default::default(),
         limits: Default::default(),
         history: Default::default(),

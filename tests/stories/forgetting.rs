@@ -1,4 +1,4 @@
-//! An owner who is forgotten.
+//! Owners and rows that are forgotten.
 
 use std::process::Command;
 
@@ -126,4 +126,229 @@ async fn who_is_forgotten_may_come_back() {
     database.until("what is new is kept", parked).await;
     let remembered = "select count(*) > 0 from rowhook.attempt where owner = '7'";
     database.until("and remembered", remembered).await;
+}
+
+/// The hooks of a file, which hear everything of everyone, each with its own keys.
+const HEARERS: [(&str, &str); 8] = [
+    ("plain", "retries = [\"1h\"]"),
+    ("standard", "retries = [\"1h\"]\npayload = \"standard\""),
+    (
+        "events",
+        "retries = [\"1h\"]\npayload = \"cloudevents\"\nbatch = { max = 2, wait = \"10ms\" }",
+    ),
+    (
+        "shaped",
+        "retries = [\"1h\"]\npayload = \"row\"\ntemplate = '''{\"said\": {{ new.title }}}'''",
+    ),
+    (
+        "form",
+        "retries = [\"1h\"]\npayload = \"standard\"\ncontent = \"form\"",
+    ),
+    (
+        "django",
+        "retries = [\"1h\"]\npayload = \"django\"\norder = \"hook\"",
+    ),
+    (
+        "dead",
+        "retries = false\npayload = \"netbox\"\norder = \"none\"",
+    ),
+    ("good", "payload = \"standard\""),
+];
+
+fn hearers(receiver: &str) -> String {
+    let hook = |name: &str, target: &str, keys: &str| {
+        format!("[[hooks]]\nname = \"{name}\"\nevents = [\"*\"]\ntarget = \"{target}\"\n{keys}\n")
+    };
+    let hooks = HEARERS.map(|(name, keys)| hook(name, &format!("{receiver}/{name}"), keys));
+    hooks.join("\n")
+}
+
+#[tokio::test]
+async fn of_a_row_that_is_forgotten_only_the_key_is_left_and_its_receivers_are_told() {
+    let database = Database::bookstore().await;
+    let good = |path: &str| path.ends_with("/good");
+    let receiver =
+        Receiver::answering(move |call, _| if good(&call.path) { 200 } else { 500 }).await;
+    let gate = Gate::closed().await;
+    let waiting = format!(
+        "[[hooks]]\nname = \"waiting\"\nevents = [\"*\"]\ntarget = \"{}\"\ntimeout = \"60s\"\npayload = \"standard\"\n",
+        gate.url()
+    );
+    let hooks = format!("{}\n{waiting}", hearers(&receiver.url()));
+    let config = database.config(&format!("{BOOK_EVENTS}\n{hooks}\n{}", server("")));
+    let api = Api::start(&config).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'row-marker', 1), (2, 7, 1, 'other-marker', 1)")
+        .await;
+    database
+        .sql("update book set title = 'row-marker again' where id = 1")
+        .await;
+    let kept = "select count(*) filter (where state = 'parked') = 18 and count(*) filter (where state = 'dead') = 3
+                from rowhook.delivery";
+    database.until("what is refused is kept", kept).await;
+    let remembered = "select count(distinct hook) = 8 and count(*) filter (where hook = 'good') = 3 from rowhook.attempt";
+    database.until("all are remembered", remembered).await;
+    // Its first request is under way, so the update waits in memory.
+    harness::until_within(harness::DEADLINE, "a request waits", async || {
+        gate.waiting() == 2
+    })
+    .await;
+    assert!(has(&dump(&database).await, "row-marker"));
+
+    let ended = rowhook(&config, &["forget", "--row", "book", "1", "--json"]);
+
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(report["left_out"], 14, "{report}");
+    assert!(report["attempts"].as_u64() >= Some(9), "{report}");
+    gate.open();
+    let arrived = "select count(*) = 2 from rowhook.attempt where hook = 'waiting'";
+    database
+        .until("what was not forgotten is remembered", arrived)
+        .await;
+    let waited = "select string_agg(convert_from(request_body, 'UTF8'), '') from rowhook.attempt where hook = 'waiting'
+                  and event = 'book.changed'";
+    let waited: Value = serde_json::from_str(&database.ask(waited).await).unwrap();
+    assert_eq!(waited["data"], json!({"id": 1}), "{waited}");
+    assert_eq!(
+        waited["left_out"],
+        json!(["user_id", "shelf_id", "title", "price"])
+    );
+    assert!(!has(&dump(&database).await, "row-marker"));
+
+    receiver.answer(|_, _| 200);
+    let before = receiver.calls().len();
+    let retried = rowhook(&config, &["deliveries", "retry", "--dead"]);
+    assert_eq!(retried.code, 0, "{retried:?}");
+    database
+        .sql("update rowhook.delivery set next_attempt = now() where next_attempt is not null")
+        .await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.calls().split_off(before);
+    for (name, _) in HEARERS.iter().filter(|(name, _)| *name != "good") {
+        let end = format!("/{name}");
+        let to_hook = calls.iter().filter(|call| call.path.ends_with(&end));
+        let bodies: Vec<String> = to_hook
+            .map(|call| String::from_utf8(call.body.to_vec()).unwrap())
+            .collect();
+        let all = bodies.join("\n");
+        assert!(!all.contains("row-marker"), "{name}: {all}");
+        assert!(all.contains("other-marker"), "{name}: {all}");
+        let left_out = all.matches("left_out").count() + all.matches("leftout").count();
+        assert_eq!(left_out, 2, "{name}: {all}");
+    }
+    database.until_all_is_confirmed().await;
+    assert!(api.rowhook.stop().success());
+    let after = dump(&database).await;
+    assert!(!has(&after, "row-marker") && has(&after, "other-marker"));
+    // Another start reads nothing of it again.
+    let api = Api::start(&config).await;
+    database.until_all_is_confirmed().await;
+    assert!(!api.rowhook.memory_has(&["row", "marker"].join("-")));
+    assert!(!has(&dump(&database).await, "row-marker"));
+}
+
+#[tokio::test]
+async fn rows_of_a_forgotten_owner_are_left_out_of_what_is_parked_for_others() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    let events = BOOK_EVENTS.replace("book.created", "book.created+");
+    let config = database.config(&format!(
+        "{events}\n{}\n{}",
+        hearers(&receiver.url()),
+        server("")
+    ));
+    let api = Api::start(&config).await;
+    hooks_of(&database, "8", &[&receiver.url()]).await;
+    database
+        .sql("insert into book values (1, 7, 1, 'title-marker-7', 1), (2, 8, 1, 'title-marker-8', 1)")
+        .await;
+    let kept = "select count(*) filter (where hook <> 'good') = 16 from rowhook.delivery";
+    database.until("what is refused is kept", kept).await;
+
+    let forgotten = api.post("/api/forget", ADMIN, json!({"owner": "7"})).await;
+
+    assert_eq!(forgotten.status, 200, "{}", forgotten.text);
+    assert!(
+        forgotten.json()["left_out"].as_u64() >= Some(8),
+        "{}",
+        forgotten.text
+    );
+    database.until_all_is_confirmed().await;
+    assert!(api.rowhook.stop().success());
+    let after = dump(&database).await;
+    assert!(!has(&after, "title-marker-7") && has(&after, "title-marker-8"));
+    let bodies = "select string_agg(convert_from(body, 'UTF8'), E'\\n') from rowhook.delivery where hook = 'standard'";
+    let bodies = database.ask(bodies).await;
+    assert!(bodies.contains(r#""data":{"id":1},"old":null"#), "{bodies}");
+    assert!(
+        !bodies.contains(r#""owner":"7""#) && bodies.contains(r#""owner":"8""#),
+        "{bodies}"
+    );
+}
+
+#[tokio::test]
+async fn a_row_is_found_by_any_key_and_a_wrong_key_is_refused() {
+    let database = Database::new().await;
+    database
+        .sql("create table part (shop uuid, made date, ok boolean, note text, primary key (shop, made, ok))")
+        .await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    let config = database.config(&format!(
+        "[events]\n\"part.made\" = \"part.created\"\n\"part.changed\" = \"part.updated\"\n{}\n{}",
+        hearers(&receiver.url()),
+        server("")
+    ));
+    let api = Api::start(&config).await;
+    let shop = "8d7a9c5e-0f6b-4b61-9f3e-2c1d5a4b3c2d";
+    database
+        .sql(&format!(
+            "insert into part values ('{shop}', '2024-02-29', true, 'part-marker'), ('{shop}', '2024-02-29', false, 'kept-marker')"
+        ))
+        .await;
+    // It stands in the lanes of both keys.
+    database
+        .sql("update part set made = '2024-03-01' where ok")
+        .await;
+    let kept = "select count(*) filter (where hook <> 'good') = 21 from rowhook.delivery";
+    database.until("what is refused is kept", kept).await;
+    for (key, told) in [
+        (json!("7"), "is no key of part, which is shop, made, ok"),
+        (
+            json!({"shop": shop, "made": "soon", "ok": true}),
+            "invalid input syntax for type date",
+        ),
+    ] {
+        let row = json!({"row": {"table": "part", "key": key}});
+        let refused = api.post("/api/forget", ADMIN, row).await;
+        assert_eq!(refused.status, 422, "{}", refused.text);
+        assert!(refused.text.contains(told), "{}", refused.text);
+    }
+    let both = json!({"owner": "7", "row": {"table": "part", "key": "7"}});
+    for forget in [json!({}), both] {
+        let refused = api.post("/api/forget", ADMIN, forget).await;
+        assert_eq!(refused.status, 422, "{}", refused.text);
+    }
+    // As somebody may write it.
+    let key = json!({"ok": "yes", "made": "2024-03-01", "shop": shop.to_uppercase()}).to_string();
+    let ended = rowhook(&config, &["forget", "--row", "part", &key]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(
+        ended.out.starts_with("left out the row of 8 deliveries"),
+        "{ended:?}"
+    );
+    // What was told of the row under its former key is another matter.
+    let ended = rowhook(
+        &config,
+        &[
+            "forget",
+            "--row",
+            "public.part",
+            &key.replace("03-01", "02-29"),
+        ],
+    );
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(api.rowhook.stop().success());
+    let after = dump(&database).await;
+    assert!(!has(&after, "part-marker") && has(&after, "kept-marker"));
 }

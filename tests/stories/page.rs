@@ -275,3 +275,56 @@ async fn a_page_shows_owners_their_own_and_takes_no_form_but_its_own() {
         assert_eq!(get(path.into(), String::new()).await.0, 303, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_operator_forgets_a_row_and_an_owner_in_the_browser_and_nobody_else_does() {
+    let (database, api) = bookstore("retries = [\"1h\"]").await;
+    let receiver = Receiver::answering(|_, _| 500).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    let parked = "select count(*) = 1 from rowhook.delivery";
+    database.until("what is refused is kept", parked).await;
+    let browser = Browser::start().await;
+    browser.look("light", 1280, 900).await;
+    browser.open(&format!("{}/login", api.base)).await;
+    browser.fill("//input[@name='token']", ADMIN).await;
+    browser.click("//button[.='Log in']").await;
+    browser.click("//nav/a[.='Forget']").await;
+
+    browser.fill("//input[@name='table']", "book").await;
+    browser.fill("//input[@name='key']", "1").await;
+    browser.click("//button[.='Forget the row']").await;
+    browser
+        .see("//h2[.='The row 1 of book is forgotten']")
+        .await;
+    browser
+        .see("//li[.='1 deliveries of which the key of the row is left']")
+        .await;
+    let left = "select convert_from(body, 'UTF8') like '%\"data\":{\"id\":1},\"left_out\":%' from rowhook.delivery";
+    assert_eq!(database.ask(left).await, "t");
+
+    browser.fill("//input[@name='table']", "nothing").await;
+    browser.fill("//input[@name='key']", "[1]").await;
+    browser.click("//button[.='Forget the row']").await;
+    browser
+        .see("//h2[.='The row [1] of nothing is forgotten']")
+        .await;
+    browser.fill("//input[@name='owner']", "7").await;
+    browser.click("//button[.='Forget the owner']").await;
+    browser.see("//h2[.='The owner 7 is forgotten']").await;
+    browser.see("//li[.='1 hooks deleted']").await;
+
+    let token = api.token("8", "write").await;
+    browser.click("//button[.='Log out']").await;
+    browser.fill("//input[@name='token']", &token).await;
+    browser.click("//button[.='Log in']").await;
+    browser.see("//nav/a[.='Hooks']").await;
+    browser.open(&format!("{}/forget", api.base)).await;
+    browser
+        .see("//*[contains(., 'only the operator may do this')]")
+        .await;
+}

@@ -1,9 +1,11 @@
-//! `/api/forget`: deleting what rowhook has of an owner. For the operator only.
+//! `/api/forget`: deleting what rowhook has of an owner or a row. For the operator only.
 
 use crate::manage::forget::{Forget, Forgotten};
 use crate::server::{access::Caller, problem::Problem, request::Json};
 
-/// Delete what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest.
+/// Delete what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Or of a row: its
+/// history, and all but its key in what is parked or dead. The same is left of the owner's rows in what is parked for
+/// others.
 #[utoipa::path(post, path = "/api/forget", tag = "forget", request_body = Forget,
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn owner(
@@ -11,5 +13,5 @@ pub(super) async fn owner(
     Json(forget): Json<Forget>,
 ) -> Result<Json<Forgotten>, Problem> {
     let mut admin = caller.admin().await?;
-    Ok(Json(admin.forget_owner(&forget.owner).await?))
+    Ok(Json(admin.forget(&forget).await?))
 }

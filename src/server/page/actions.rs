@@ -12,7 +12,12 @@ use serde::Deserialize;
 
 use super::{template::of, user::User};
 use crate::{
-    manage::{act::Act, hook_input::NewHook, replay::Range},
+    manage::{
+        act::Act,
+        forget::{Forget, RowKey},
+        hook_input::NewHook,
+        replay::Range,
+    },
     server::{problem::Problem, request::Path},
 };
 
@@ -150,6 +155,45 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
         _ => return Err(Problem::no_such_address()),
     }
     Ok(Outcome::to("hooks", id))
+}
+
+/// The forms that forget an owner or a row.
+#[derive(Deserialize)]
+pub(super) struct ForgetForm {
+    csrf: String,
+    #[serde(default)]
+    owner: String,
+    #[serde(default)]
+    table: String,
+    #[serde(default)]
+    key: String,
+}
+
+/// `POST /forget`: forgets an owner or a row, and shows what went.
+pub(super) async fn forget(user: User, Form(form): Form<ForgetForm>) -> Response {
+    let forgotten = async {
+        user.check(&form.csrf, Act::Forget)?;
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let row = given(form.table.trim()).map(|table| RowKey::parse(&table, &form.key));
+        let (owner, what) = match &row {
+            Some(_) => (
+                None,
+                format!("The row {} of {}", form.key, form.table.trim()),
+            ),
+            None => (
+                Some(form.owner.clone()),
+                format!("The owner {}", form.owner),
+            ),
+        };
+        let of_owner = owner.is_some();
+        let mut admin = user.admin().await?;
+        let done = admin.forget(&Forget { owner, row }).await?;
+        Ok::<_, Problem>(context! { done => of(&done), what, of_owner })
+    };
+    match forgotten.await {
+        Ok(values) => user.page("forget.html", "forget", values),
+        Err(problem) => user.problem(&problem),
+    }
 }
 
 /// `POST /deliveries/{id}/retry`: has a delivery sent at once.

@@ -53,6 +53,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/catalogue/openapi.json", get(catalogue::openapi))
         .route("/tokens", get(views::tokens).post(tokens::add))
         .route("/tokens/{id}/revoke", post(tokens::revoke))
+        .route("/forget", get(views::forget).post(actions::forget))
         .route("/login", get(login::page).post(login::with_token))
         .route("/login/provider", get(login::begin))
         .route("/login/callback", get(login::finish))

@@ -36,6 +36,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("token.html", include_str!("token.html")),
         ("audit.html", include_str!("audit.html")),
         ("audit_table.html", include_str!("audit_table.html")),
+        ("forget.html", include_str!("forget.html")),
         ("problem.html", include_str!("problem.html")),
     ] {
         templates

@@ -98,6 +98,7 @@ impl User {
                 change_tokens => may(Act::ChangeTokens),
                 see_backfills => may(Act::SeeBackfills),
                 backfill => may(Act::Backfill),
+                forget => may(Act::Forget),
             },
             version => env!("CARGO_PKG_VERSION"),
         }

@@ -234,6 +234,13 @@ pub(super) async fn audit(user: User, Query(filter): Query<AuditFilter>) -> Resp
     respond(&user, "audit.html", "audit", found)
 }
 
+/// `GET /forget`: the forms that forget an owner or a row.
+pub(super) async fn forget(user: User) -> Response {
+    let allowed = user.caller.identity.require(Act::Forget);
+    let found = allowed.map(|()| Value::default()).map_err(Problem::from);
+    respond(&user, "forget.html", "forget", found)
+}
+
 /// `GET /deliveries/{id}`: a delivery with its body and its attempts.
 pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
     let found = async {

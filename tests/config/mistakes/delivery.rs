@@ -9,7 +9,7 @@ timout = "1s""#,
     ),
     (
         "[delivery]\ncolour = 1",
-        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "rate", "max_body", "retention", "disable_after", "payload", "version", "content", "content_type", "template", "signature", "batch", "allow_http", "allow_networks", "resolver", "proxy", "memory" or "grace""#,
+        r#"6:1: delivery has no key "colour"; write "timeout", "retries", "order", "concurrency", "rate", "max_body", "retention", "disable_after", "payload", "version", "content", "content_type", "template", "signature", "batch", "compress", "allow_http", "allow_networks", "resolver", "proxy", "memory" or "grace""#,
     ),
     (
         "[delivery]\ntimeout = 15",
@@ -165,6 +165,15 @@ rate = "5 a day""#,
     (
         "[delivery]\nrate = true",
         r#"6:8: delivery.rate is a boolean; write a rate such as "100/s", or false for none"#,
+    ),
+    (
+        "[delivery]\ncompress = true",
+        r#"6:12: delivery.compress is true; write "gzip", or false for none"#,
+    ),
+    (
+        r#"[delivery]
+compress = "br""#,
+        r#"6:12: delivery.compress cannot be "br"; write "gzip""#,
     ),
     (
         "[limits]\nhost_rate = 5",

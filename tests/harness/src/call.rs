@@ -13,8 +13,10 @@ pub struct Call {
     pub path: String,
     /// The headers, as they were sent.
     pub headers: HeaderMap,
-    /// The body, as it was sent.
+    /// The body, as it was before it was compressed.
     pub body: Bytes,
+    /// How many bytes it had on its way.
+    pub sent: usize,
     /// The status of the answer.
     pub status: u16,
 }

@@ -1,6 +1,7 @@
 //! An endpoint that speaks HTTP/2 over TLS, and may send its visitors away or fall silent.
 
 use std::{
+    path::Path,
     pin::pin,
     process::Command,
     sync::{
@@ -75,8 +76,17 @@ impl Http2 {
 
     /// Listens, and answers as `app` does. `manners` says what becomes of each connection, counted from 0.
     pub async fn serving(app: Router, manners: impl Fn(usize) -> Manners + Send + 'static) -> Self {
+        Self::demanding(None, app, manners).await
+    }
+
+    /// As [`serving`](Self::serving), and demands the certificate in this PEM file of its clients, if there is one.
+    pub async fn demanding(
+        client: Option<&Path>,
+        app: Router,
+        manners: impl Fn(usize) -> Manners + Send + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (acceptor, authority) = acceptor(&folder);
+        let (acceptor, authority) = acceptor(&folder, client);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}/", listener.local_addr().unwrap());
         let (connections, answered) =
@@ -138,24 +148,41 @@ impl Drop for Http2 {
     }
 }
 
-fn acceptor(folder: &TempDir) -> (TlsAcceptor, CertificateDer<'static>) {
+/// Makes a certificate for 127.0.0.1, signed by itself, and its key: these two files in a folder.
+pub fn certify(folder: &Path, certificate: &str, key: &str) {
     let openssl = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-                   -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-                   -keyout key.pem -out certificate.pem";
+                   -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
     let made = Command::new("openssl")
         .args(openssl.split_whitespace())
-        .current_dir(folder.path())
+        .args(["-keyout", key, "-out", certificate])
+        .current_dir(folder)
         .output()
         .unwrap();
     assert!(made.status.success());
-    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
-    let authority = CertificateDer::from_pem_slice(&read("certificate.pem")).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).unwrap();
+}
+
+fn acceptor(folder: &TempDir, client: Option<&Path>) -> (TlsAcceptor, CertificateDer<'static>) {
+    certify(folder.path(), "certificate.pem", "key.pem");
+    let read = |file: &Path| std::fs::read(file).unwrap();
+    let certificate = |file: &Path| CertificateDer::from_pem_slice(&read(file)).unwrap();
+    let authority = certificate(&folder.path().join("certificate.pem"));
+    let key = PrivateKeyDer::from_pem_slice(&read(&folder.path().join("key.pem"))).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(certificate(client)).unwrap();
+            let roots = Arc::new(roots);
+            let demand =
+                rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider);
+            config.with_client_cert_verifier(demand.build().unwrap())
+        }
+    };
+    let mut config = config
         .with_single_cert(vec![authority.clone()], key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];

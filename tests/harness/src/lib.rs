@@ -32,7 +32,7 @@ pub use self::{
     database::{Database, connect},
     gate::Gate,
     hostile::{Hostile, Kind},
-    http2::{Http2, Manners},
+    http2::{Http2, Manners, certify},
     name_server::NameServer,
     proxy::Proxy,
     receiver::Receiver,

@@ -142,10 +142,16 @@ impl Drop for Receiver {
 async fn receive(State(kept): State<Arc<Kept>>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
+    let sent = body.len();
+    let body = match parts.headers.get("content-encoding") {
+        None => body,
+        Some(_) => rowhook::gzip::unpack(&body, 32 << 20).unwrap().into(),
+    };
     let mut call = Call {
         path: parts.uri.to_string(),
         headers: parts.headers,
         body,
+        sent,
         status: 0,
     };
     let before = kept.calls.borrow().len();

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    os::unix::fs::FileExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
 };
@@ -136,6 +137,30 @@ impl Rowhook {
             .parse()
             .unwrap();
         kibibytes << 10
+    }
+
+    /// Whether this text stands anywhere in its memory.
+    pub fn memory_has(&self, text: &str) -> bool {
+        let of_process = |file: &str| format!("/proc/{}/{file}", self.child.id());
+        let maps = std::fs::read_to_string(of_process("maps")).unwrap();
+        let memory = std::fs::File::open(of_process("mem")).unwrap();
+        let regions = maps.lines().filter_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (from, to) = range.split_once('-')?;
+            let parsed = |text| u64::from_str_radix(text, 16).unwrap();
+            // What the kernel has put there cannot be read.
+            (rest.starts_with('r') && !rest.contains("[v")).then(|| (parsed(from), parsed(to)))
+        });
+        let mut regions = regions;
+        regions.any(|(from, to)| {
+            let mut region = vec![0; (to - from).try_into().unwrap()];
+            // A region may be gone by now.
+            let read = memory.read_exact_at(&mut region, from);
+            read.is_ok()
+                && region
+                    .windows(text.len())
+                    .any(|window| window == text.as_bytes())
+        })
     }
 
     /// Sends it SIGTERM, and waits for its end.

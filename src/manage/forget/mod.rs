@@ -1,8 +1,13 @@
-//! Forgetting an owner: whatever rowhook's tables have of them is deleted.
+//! Forgetting an owner or a row.
 //!
-//! A running rowhook may have deliveries of theirs in memory. It parks those of a hook that is gone, and what is
-//! written about owners who were forgotten is left out by the statements that write it (`park.sql`,
-//! `record_attempts.sql`).
+//! Of an owner, whatever rowhook's tables have of them is deleted. Of a row, and of the rows of an owner that are
+//! parked for others, the key stays in what is parked (`left_out`), so that nothing vanishes in silence.
+//!
+//! A running rowhook may have some of it in memory. It parks deliveries of a hook that is gone, and what is written
+//! about what was forgotten is left out by the statements that write it (`park.sql`, `record_attempts.sql`).
+
+mod left_out;
+mod row;
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +17,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{Admin, Error, Result, audit::record, begin};
-use crate::{act::what, postgres::quote, store::acts::mark};
+use crate::{act::what, delivery::about, postgres::quote, store::acts::mark};
 
 /// How many rows are deleted at a time.
 const PART: i64 = 2000;
@@ -20,21 +25,50 @@ const PART: i64 = 2000;
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whom to forget.
+/// What to forget: an owner or a row, one of the two.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Forget {
     /// The owner.
-    pub owner: String,
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The row.
+    #[serde(default)]
+    pub row: Option<RowKey>,
 }
 
-/// What was deleted of an owner, and what is not rowhook's to delete.
+/// A row, by its table and its key.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RowKey {
+    /// `[schema.]table`
+    pub table: String,
+    /// The value of the key, or an object of its columns where there are several.
+    #[schema(value_type = Object)]
+    pub key: serde_json::Value,
+}
+
+impl RowKey {
+    /// The key as a person writes it: JSON where it is an object, and otherwise a value as it is.
+    pub fn parse(table: &str, key: &str) -> Self {
+        let object = serde_json::from_str(key).ok();
+        let object = object.filter(serde_json::Value::is_object);
+        Self {
+            table: table.to_owned(),
+            key: object.unwrap_or_else(|| key.into()),
+        }
+    }
+}
+
+/// What was deleted of an owner or a row, and what is not rowhook's to delete.
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Forgotten {
     /// Their hooks in rowhook's own table.
     pub hooks: u64,
     /// Deliveries to them, parked and dead, with their bodies.
     pub deliveries: u64,
+    /// Deliveries to others, parked and dead, or deliveries of the row, of which the key of the row is left.
+    pub left_out: u64,
     /// Attempts in the history.
     pub attempts: u64,
     /// Tokens for the API and the page.
@@ -51,9 +85,66 @@ pub struct Forgotten {
     pub left: Vec<String>,
 }
 
+/// What is forgotten, as deliveries know it.
+struct Subject<'a> {
+    /// What deliveries are about that are concerned.
+    marks: &'a [i64],
+    /// The lanes of those that an older rowhook has parked; none where they cannot be known.
+    lanes: &'a [i64],
+    /// The key of the row as JSON, for those of which no key was noted.
+    key: &'a str,
+}
+
 impl Admin {
-    /// Deletes what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Callers let
-    /// only the operator do this. It can be repeated.
+    /// Forgets an owner or a row. Callers let only the operator do this.
+    ///
+    /// # Errors
+    /// When there is neither or both, and as [`Self::forget_owner`] and [`Self::forget_row`].
+    pub async fn forget(&mut self, forget: &Forget) -> Result<Forgotten> {
+        match forget {
+            Forget {
+                owner: Some(owner),
+                row: None,
+            } => self.forget_owner(owner).await,
+            Forget {
+                owner: None,
+                row: Some(row),
+            } => self.forget_row(row).await,
+            Forget { .. } => Err(Error::Invalid(
+                "say one of the two: owner, or row with table and key".into(),
+            )),
+        }
+    }
+
+    /// Leaves a row out of what is parked and dead, of which its key stays, and deletes its history. It can be
+    /// repeated.
+    ///
+    /// # Errors
+    /// When the table has no such key, or the tables cannot be written to. What is left out by then stays so.
+    pub async fn forget_row(&mut self, named: &RowKey) -> Result<Forgotten> {
+        let row = self.row(named).await?;
+        let act = self.act(what::ROW_FORGOTTEN);
+        let act = act.with("table", named.table.as_str());
+        let transaction = begin(&mut self.client).await?;
+        record(&transaction, self.charset, act).await?;
+        transaction.commit().await.context("put it on record")?;
+        let subject = Subject {
+            marks: &row.marks,
+            lanes: &row.marks,
+            key: &row.key,
+        };
+        let mut done = Forgotten::default();
+        let at = self.note_forgotten(subject.marks).await?;
+        self.leave_out(&subject, &mut done).await?;
+        // As below.
+        self.until_written(at).await?;
+        self.leave_out(&subject, &mut done).await?;
+        self.tell_forgotten().await?;
+        Ok(done)
+    }
+
+    /// Deletes what rowhook's own tables have of an owner: hooks, deliveries, history, tokens and the rest. Of their
+    /// rows that are parked for others, the key stays. Callers let only the operator do this. It can be repeated.
     ///
     /// # Errors
     /// When the owner is empty, or the tables cannot be written to. What is deleted by then stays deleted.
@@ -69,15 +160,24 @@ impl Admin {
         done.hooks = u64::try_from(hooks.len()).unwrap_or(u64::MAX);
         let sql = "with old as (delete from forgotten where at < clock_timestamp() - interval '30 days') \
                    insert into forgotten (owner, at) values (hashtextextended($1::text, 0), clock_timestamp()) \
-                   on conflict (owner) do update set at = excluded.at returning at";
-        let noted = self.client.query_one(sql, &[&owner]).await;
-        let at = noted.and_then(|row| row.try_get::<_, SystemTime>(0));
-        let at = at.context("note who is forgotten")?;
+                   on conflict (owner) do update set at = excluded.at";
+        let noted = self.client.execute(sql, &[&owner]).await;
+        noted.context("note who is forgotten")?;
+        let marks = [about::of_owner(owner)];
+        let subject = Subject {
+            marks: &marks,
+            lanes: &[],
+            key: "null",
+        };
+        let at = self.note_forgotten(&marks).await?;
         self.delete_all(owner, &hooks, &mut done).await?;
+        self.leave_out(&subject, &mut done).await?;
         // What was being written when that was noted may have come since. Afterwards nothing comes any more.
         self.until_written(at).await?;
         self.delete_all(owner, &hooks, &mut done).await?;
+        self.leave_out(&subject, &mut done).await?;
         done.acts = self.rewrite_acts(owner).await?;
+        self.tell_forgotten().await?;
         Ok(done)
     }
 
@@ -109,7 +209,7 @@ impl Admin {
 
     /// Takes the owner out of what is on record. Acts stay: who is known by a hash, and what they changed is left out.
     async fn rewrite_acts(&self, owner: &str) -> Result<u64> {
-        let sql = include_str!("../../sql/manage/forget_acts.sql");
+        let sql = include_str!("../../../sql/manage/forget_acts.sql");
         let mut rewritten = 0;
         loop {
             let some = self.client.execute(sql, &[&owner, &PART]).await;
