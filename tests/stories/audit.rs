@@ -496,6 +496,71 @@ async fn commands_the_console_and_signals_are_on_record() {
 }
 
 #[tokio::test]
+async fn acts_are_followed_as_they_come() {
+    let database = Database::bookstore().await;
+    let config = database.config(BOOK_EVENTS);
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached").await;
+    database
+        .hook(Some("7"), "book.added", "http://127.0.0.1:1/")
+        .await;
+    until(&database, "what = 'hook.created'").await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("hooks.toml"), &config).unwrap();
+    let follow = ["audit", "--follow", "--what", "hook.*", "--count", "2"];
+    let mut following = Rowhook::start_in(&folder, &[&follow[..], &["--json"]].concat());
+    following.until_log("listening").await;
+    ask(&config, &["hooks", "disable", "1"]).await;
+    ask(&config, &["tokens", "add", "7"]).await;
+    database.sql("delete from rowhook.hook").await;
+    let told = following
+        .until_out("two acts", |out| out.lines().count() == 2)
+        .await;
+    let told: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(told[0]["what"], json!("hook.disabled"));
+    assert_eq!(
+        (&told[1]["what"], &told[1]["by"]["kind"]),
+        (&json!("hook.deleted"), &json!("sql"))
+    );
+    assert!(following.wait().0.success());
+}
+
+#[tokio::test]
+async fn what_cannot_be_on_record_is_not_done_and_events_go_on() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let config = database.config(&format!("{BOOK_EVENTS}\n{}", server("")));
+    let mut api = Api::start(&config).await;
+    database
+        .sql(
+            "create function refuse() returns trigger language plpgsql
+                 as 'begin raise exception ''no act is taken''; end';
+             create trigger refuse before insert on rowhook.audit execute function refuse()",
+        )
+        .await;
+    let new = json!({"event": "book.added", "target": receiver.url(), "owner": "7"});
+    let refused = api.post("/api/hooks", ADMIN, new).await;
+    assert!(refused.status >= 400, "{}", refused.text);
+    let refused = api.post("/api/tokens", ADMIN, json!({"owner": "7"})).await;
+    assert!(refused.status >= 400, "{}", refused.text);
+    let none = "select (select count(*) from rowhook.hook) + (select count(*) from rowhook.token)";
+    assert_eq!(database.ask(none).await, "0");
+    // What SQL does is done already. It is heard, and the log says what is missing.
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9)")
+        .await;
+    receiver.expect(1).await;
+    api.rowhook.until_log("are not on record").await;
+    database.until_all_is_confirmed().await;
+}
+
+#[tokio::test]
 async fn secrets_are_on_record_as_sealed_and_a_hook_is_not_changed_by_that() {
     let database = Database::bookstore().await;
     let keys = [
