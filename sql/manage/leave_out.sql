@@ -16,7 +16,7 @@ set
     about = '{}',
     outline = null,
     reason = case
-        when delivery.reason ~ '^[0-9]{3}$' then delivery.reason
+        when delivery.reason ~ '^(the last of [0-9]+ attempts failed: )?[0-9]{3}$' then delivery.reason
         when delivery.state = 'dead' then 'its row was forgotten'
     end
 from unnest($1::text[], $2::bytea[], $3::text[]) as made (id, body, question)

@@ -7,7 +7,10 @@ insert into delivery (
 )
 select
     id, hook, event, owner, everyones, state,
-    case when not is_forgotten then reason when state = 'dead' then 'its row was forgotten' end,
+    case
+        when not is_forgotten or reason ~ '^(the last of [0-9]+ attempts failed: )?[0-9]{3}$' then reason
+        when state = 'dead' then 'its row was forgotten'
+    end,
     attempts, waited_ms,
     clock_timestamp() + make_interval(secs => wait), lane, other_lane,
     commit_lsn::pg_lsn, event_index, commit_time,

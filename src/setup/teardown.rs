@@ -69,6 +69,9 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
         done.extend(restore_identities(&session, &identities).await?);
         done.extend(drop_schema(&session, config, schema).await?);
     }
+    // The session ends a moment after the process, and with it the lock would.
+    let unlock = format!("select pg_advisory_unlock({})", lock_key(config));
+    session.run_locking("end the turn", &unlock).await?;
     Ok(done)
 }
 

@@ -200,6 +200,12 @@ async fn of_a_row_that_is_forgotten_only_the_key_is_left_and_its_receivers_are_t
     assert_eq!(ended.code, 0, "{ended:?}");
     let report: Value = serde_json::from_str(&ended.out).unwrap();
     assert_eq!(report["left_out"], 14, "{report}");
+    let why = "select string_agg(distinct coalesce(reason, '-'), '; ' order by coalesce(reason, '-')) from rowhook.delivery";
+    let why = database.ask(why).await;
+    assert_eq!(
+        why, "-; 500; the last of 1 attempts failed: 500",
+        "they have no value of the row"
+    );
     assert!(report["attempts"].as_u64() >= Some(9), "{report}");
     gate.open();
     let arrived = "select count(*) = 2 from rowhook.attempt where hook = 'waiting'";

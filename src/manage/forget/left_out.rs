@@ -46,12 +46,9 @@ impl Admin {
         subject: &Subject<'_>,
         done: &mut Forgotten,
     ) -> Result<()> {
-        loop {
-            let left_out = self.leave_out_some(subject).await?;
-            if left_out == 0 {
-                break;
-            }
-            done.left_out += left_out;
+        let mut after = String::new();
+        while let Some(last) = self.leave_out_some(subject, &after, done).await? {
+            after = last;
         }
         let sql = format!(
             "delete from attempt where ctid = any(array(select ctid from attempt \
@@ -71,12 +68,17 @@ impl Admin {
         }
     }
 
-    /// Leaves it out of some deliveries, and returns of how many; zero when there are none left.
-    async fn leave_out_some(&self, subject: &Subject<'_>) -> Result<u64> {
+    /// Leaves it out of some deliveries, those after an id. Returns the last of them; `None` when there were none left.
+    async fn leave_out_some(
+        &self,
+        subject: &Subject<'_>,
+        after: &str,
+        done: &mut Forgotten,
+    ) -> Result<Option<String>> {
         let sql = include_str!("../../../sql/manage/about_forgotten.sql");
         let found = self
             .client
-            .query(sql, &[&subject.marks, &subject.lanes])
+            .query(sql, &[&subject.marks, &subject.lanes, &after])
             .await;
         let found = found.context("find what is about it")?;
         let (mut ids, mut bodies, mut questions) = (Vec::new(), Vec::new(), Vec::new());
@@ -102,12 +104,13 @@ impl Admin {
                 .push(question.map(|question| question.of_key(outline.key_columns()).to_json()));
             ids.push(id);
         }
-        if ids.is_empty() {
-            return Ok(0);
-        }
+        let Some(last) = ids.last().cloned() else {
+            return Ok(None);
+        };
         let sql = include_str!("../../../sql/manage/leave_out.sql");
         let left_out = self.client.execute(sql, &[&ids, &bodies, &questions]).await;
         left_out.context("leave it out of what is parked")?;
-        Ok(ids.len() as u64)
+        done.left_out += ids.len() as u64;
+        Ok(Some(last))
     }
 }

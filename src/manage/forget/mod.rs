@@ -44,7 +44,6 @@ pub struct RowKey {
     /// `[schema.]table`
     pub table: String,
     /// The value of the key, or an object of its columns where there are several.
-    #[schema(value_type = Object)]
     pub key: serde_json::Value,
 }
 
