@@ -224,7 +224,15 @@ pub(super) async fn identify_again(
 }
 
 /// Counts a request without a token that is known to be good.
-pub(super) fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
     let taken = generation.guesses.take(&visitor.name(), Instant::now());
+    taken.map_err(Problem::too_many_requests)
+}
+
+/// Counts a login that the provider is asked about. Guesses at tokens do not count for it, so that those of others at
+/// the same address keep no operator out.
+pub(super) fn count_login(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+    let name = format!("login {}", visitor.name());
+    let taken = generation.guesses.take(&name, Instant::now());
     taken.map_err(Problem::too_many_requests)
 }

@@ -64,12 +64,15 @@ pub(super) async fn live(State(state): State<Arc<AppState>>, Watcher(user): Watc
 
 impl Feed {
     /// The next event; `None` ends the stream: the server stops, the database cannot be asked, or whoever listens is
-    /// logged in no more.
+    /// logged in no more, and was told so.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         if self.has_ended {
             return None;
         }
         loop {
+            if self.user.end().is_cancelled() {
+                return Some(self.end());
+            }
             if let Some(attempt) = self.pending.pop_front() {
                 let event = Event::default().event("attempt").json_data(&attempt).ok()?;
                 return Some((Ok(event), self));
@@ -77,10 +80,7 @@ impl Feed {
             tokio::select! {
                 () = sleep_until(self.next_poll.min(self.next_glance)) => {}
                 () = self.state.stop.cancelled() => return None,
-                () = self.user.logged_out() => {
-                    self.has_ended = true;
-                    return Some((Ok(Event::default().event("end").data("logged out")), self));
-                }
+                () = self.user.end().cancelled() => continue,
             }
             let now = Instant::now();
             if now >= self.next_glance {
@@ -88,9 +88,8 @@ impl Feed {
                 return Some((Ok(Event::default().event("glance").data("look")), self));
             }
             self.next_poll = now + POLL_INTERVAL;
-            if !self.user.is_still_good(&self.state).await {
-                self.has_ended = true;
-                return Some((Ok(Event::default().event("end").data("logged out")), self));
+            if !self.user.is_still_good(&self.state).await.ok()? {
+                return Some(self.end());
             }
             let admin = self.user.admin().await.ok()?;
             let attempts = admin
@@ -102,5 +101,11 @@ impl Feed {
             }
             self.pending = attempts.into();
         }
+    }
+
+    /// The last event, which has the page ask whoever sees it to log in.
+    fn end(mut self) -> (Result<Event, Infallible>, Self) {
+        self.has_ended = true;
+        (Ok(Event::default().event("end").data("logged out")), self)
     }
 }

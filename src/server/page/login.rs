@@ -142,9 +142,6 @@ pub(super) async fn begin(
     let Some(provider) = &generation.provider else {
         return template::problem(&Problem::no_such_address(), common);
     };
-    if let Err(problem) = access::count_guess(&generation, visitor) {
-        return template::problem(&problem, common);
-    }
     let Some(back) = address_of_callback(&state, visitor, &headers) else {
         let why = "The request does not say which host it is for.";
         return refuse(&state, visitor, StatusCode::BAD_REQUEST, why);
@@ -186,9 +183,6 @@ pub(super) async fn finish(
     else {
         return template::problem(&Problem::no_such_address(), common);
     };
-    if let Err(problem) = access::count_guess(&generation, visitor) {
-        return template::problem(&problem, common);
-    }
     let attempt = Attempt::resume(&headers, &callback.state, visitor.over_tls);
     let back = address_of_callback(&state, visitor, &headers);
     let is_its = callback
@@ -198,6 +192,9 @@ pub(super) async fn finish(
         let why = "That login took too long, or was begun in another window. Try again.";
         return refuse(&state, visitor, StatusCode::FORBIDDEN, why);
     };
+    if let Err(problem) = access::count_login(&generation, visitor) {
+        return template::problem(&problem, common);
+    }
     let entered = match (callback.code, callback.error) {
         (Some(code), None) => provider.finish(&attempt, &back, &code).await,
         (_, error) => Err(provider.refusal(error.as_deref().unwrap_or_default())),

@@ -11,6 +11,7 @@ use axum::{
 use minijinja::{Value, context};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::template;
 use crate::{
@@ -44,21 +45,24 @@ impl User {
         self.caller.actor()
     }
 
-    /// Returns when their session has ended.
-    pub(super) async fn logged_out(&self) {
-        self.session.ended.cancelled().await;
+    /// Cancelled when their session has ended.
+    pub(super) fn end(&self) -> &CancellationToken {
+        &self.session.ended
     }
 
     /// Whether they are still logged in, with something that is still good and gives them what it gave.
-    pub(super) async fn is_still_good(&self, state: &AppState) -> bool {
+    ///
+    /// # Errors
+    /// When that cannot be found out now.
+    pub(super) async fn is_still_good(&self, state: &AppState) -> Result<bool, Problem> {
         let generation = state.current();
         let lifetime = Lifetime::of(&generation.server);
         if state.sessions.watch(&self.key, lifetime).is_none() {
-            return false;
+            return Ok(false);
         }
         let credential = &self.session.credential;
-        let now = access::identify_again(&generation, self.visitor, credential).await;
-        now.is_ok_and(|now| now.is_some_and(|now| now.actor() == self.actor()))
+        let now = access::identify_again(&generation, self.visitor, credential).await?;
+        Ok(now.is_some_and(|now| now.actor() == self.actor()))
     }
 
     /// Borrows a connection to the database.
