@@ -6,10 +6,10 @@
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
 	@echo "make test                all tests, and on other versions of Postgres those that depend on it"
-	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/matrix.md"
+	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/book/matrix.md"
 	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture"
-	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
+	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
@@ -24,7 +24,7 @@ test: versions django apps peers browser schemathesis
 	scripts/test-versions few
 
 matrix: versions django apps peers browser schemathesis
-	scripts/test-versions all docs/matrix.md
+	scripts/test-versions all docs/book/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
 torture: postgres sequences
@@ -39,7 +39,7 @@ bench: postgres
 	cargo build --release --locked
 	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
 	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
-		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/benchmarks)))
+		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/book/benchmarks)))
 
 # Optimized too. It has no part in `test` yet: it has not run over enough seeds without a fault.
 sequences: postgres
