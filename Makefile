@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django apps peers browser schemathesis
+.PHONY: help demo test matrix torture sequences bench fuzz docs lint build postgres versions django apps peers browser schemathesis mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres"
@@ -11,6 +11,7 @@ help:
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture"
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
+	@echo "make docs                the book as a site, in target/book/html"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -56,6 +57,12 @@ fuzz:
 			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1 || exit 1; \
 	done
 
+# The tests put the book together, with what is made from the code, and look at its links. mdBook makes a site of that.
+docs: mdbook
+	cargo test --locked --quiet --test book
+	target/mdbook/bin/mdbook build target/book
+	@echo "the book is in target/book/html/index.html"
+
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
@@ -65,6 +72,7 @@ lint:
 	else \
 		echo "cargo-deny is not installed, so deny.toml was not checked: cargo install --locked cargo-deny"; \
 	fi
+	@$(MAKE) --no-print-directory docs
 
 build:
 	cargo build --release --locked
@@ -76,6 +84,10 @@ django:
 # Others run real applications of Django: a shop, a site and a help desk.
 apps:
 	@scripts/install-apps target/apps
+
+# Renders the book.
+mdbook:
+	@scripts/install-mdbook
 
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:
