@@ -36,9 +36,16 @@ fn one(path: &str, method: &str, operation: &Value) -> String {
             continue;
         }
         let place = parameter["in"].as_str().unwrap();
-        let what = said(parameter).or(said(&parameter["schema"])).unwrap_or_default();
+        let what = said(parameter)
+            .or(said(&parameter["schema"]))
+            .unwrap_or_default();
         let name = format!("`{name}`");
-        rows.push_str(&row([&name, place, &kind(&parameter["schema"]), &cell(what)]));
+        rows.push_str(&row([
+            &name,
+            place,
+            &kind(&parameter["schema"]),
+            &cell(what),
+        ]));
     }
     if !rows.is_empty() {
         shown.push_str(&head(["parameter", "in", "type", "what it is"]));
@@ -47,8 +54,15 @@ fn one(path: &str, method: &str, operation: &Value) -> String {
     }
     if let Some(content) = operation["requestBody"]["content"].as_object() {
         let types: Vec<String> = content.keys().map(|name| format!("`{name}`")).collect();
-        let schema = content.values().next().map(|content| kind(&content["schema"]));
-        shown.push_str(&format!("Body: {}, as {}.\n\n", schema.unwrap_or_default(), types.join(" or ")));
+        let schema = content
+            .values()
+            .next()
+            .map(|content| kind(&content["schema"]));
+        shown.push_str(&format!(
+            "Body: {}, as {}.\n\n",
+            schema.unwrap_or_default(),
+            types.join(" or ")
+        ));
     }
     shown.push_str(&head(["answer", "what", "body"]));
     for (status, response) in operation["responses"].as_object().unwrap() {
@@ -61,7 +75,11 @@ fn one(path: &str, method: &str, operation: &Value) -> String {
             "default" => "else",
             status => status,
         };
-        shown.push_str(&row([status, &cell(said(response).unwrap_or_default()), &body.unwrap_or_default()]));
+        shown.push_str(&row([
+            status,
+            &cell(said(response).unwrap_or_default()),
+            &body.unwrap_or_default(),
+        ]));
     }
     shown.push('\n');
     shown
@@ -95,7 +113,11 @@ fn object(name: &str, schema: &Value) -> String {
 }
 
 /// The properties of an object, also of those that it is made of.
-fn gather<'a>(schema: &'a Value, properties: &mut Vec<(&'a str, &'a Value)>, required: &mut Vec<&'a str>) {
+fn gather<'a>(
+    schema: &'a Value,
+    properties: &mut Vec<(&'a str, &'a Value)>,
+    required: &mut Vec<&'a str>,
+) {
     let own = schema["properties"].as_object().into_iter().flatten();
     properties.extend(own.map(|(key, property)| (key.as_str(), property)));
     let names = schema["required"].as_array().into_iter().flatten();
@@ -137,7 +159,11 @@ fn kind(schema: &Value) -> String {
 #[test]
 fn the_reference_has_every_operation() {
     let chapter = all();
-    for heading in ["## POST /api/hooks\n", "## DELETE /api/tokens/{id}\n", "### Problem\n"] {
+    for heading in [
+        "## POST /api/hooks\n",
+        "## DELETE /api/tokens/{id}\n",
+        "### Problem\n",
+    ] {
         assert!(chapter.contains(heading), "{heading} in {chapter}");
     }
 }

@@ -49,7 +49,10 @@ fn one(command: &Command, parent: &str, chapter: &mut String) {
         let examples = after
             .trim_start_matches("Examples:")
             .trim_start_matches("Example:");
-        let lines = examples.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines = examples
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty());
         let lines: Vec<&str> = lines.collect();
         chapter.push_str(&format!("```text\n{}\n```\n\n", lines.join("\n")));
     }
@@ -73,11 +76,17 @@ fn table(args: &[&Arg]) -> String {
         }
         let defaults = arg.get_default_values();
         if !defaults.is_empty() && arg.get_action().takes_values() {
-            let defaults: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();
+            let defaults: Vec<_> = defaults
+                .iter()
+                .map(|value| value.to_string_lossy())
+                .collect();
             what.push_str(&format!(" Default: `{}`.", defaults.join(" ")));
         }
         if let Some(variable) = arg.get_env() {
-            what.push_str(&format!(" Or `{}` in the environment.", variable.to_string_lossy()));
+            what.push_str(&format!(
+                " Or `{}` in the environment.",
+                variable.to_string_lossy()
+            ));
         }
         table.push_str(&row([&format!("`{}`", spelled(arg)), &what]));
     }
@@ -100,7 +109,9 @@ fn spelled(arg: &Arg) -> String {
     let long = arg.get_long().map(|long| format!("--{long}"));
     let short = arg.get_short().map(|short| format!("-{short}"));
     let names: Vec<String> = short.into_iter().chain(long).collect();
-    format!("{} {value}", names.join(", ")).trim().replace('|', "\\|")
+    format!("{} {value}", names.join(", "))
+        .trim()
+        .replace('|', "\\|")
 }
 
 fn finished(text: &str) -> String {

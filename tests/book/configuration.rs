@@ -198,7 +198,9 @@ fn paragraphs(lines: &[String]) -> Vec<String> {
             }
         }
     }
-    let marked = paragraphs.into_iter().filter(|text| !text.trim().is_empty());
+    let marked = paragraphs
+        .into_iter()
+        .filter(|text| !text.trim().is_empty());
     marked
         .map(|text| text.replace("DANGER:", "**Danger:**"))
         .collect()
@@ -207,9 +209,13 @@ fn paragraphs(lines: &[String]) -> Vec<String> {
 /// Names of pages as links to them.
 fn linked(line: &str) -> String {
     let words = line.split(' ').map(|word| {
-        let bare = word.trim_end_matches(['.', ',', ')', ';']).trim_start_matches('(');
+        let bare = word
+            .trim_end_matches(['.', ',', ')', ';'])
+            .trim_start_matches('(');
         match bare.strip_prefix("docs/book/") {
-            Some(page) => word.replace(bare, &format!("[{}]({page})", page.trim_end_matches(".md"))),
+            Some(page) => {
+                word.replace(bare, &format!("[{}]({page})", page.trim_end_matches(".md")))
+            }
             None => word.to_owned(),
         }
     });

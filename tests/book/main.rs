@@ -54,9 +54,16 @@ fn the_book_is_put_together() {
         write(&page.site, text.as_bytes());
     }
     for file in book.files() {
-        write(&file.site, &fs::read(pages::root().join(&file.source)).unwrap());
+        write(
+            &file.site,
+            &fs::read(pages::root().join(&file.source)).unwrap(),
+        );
     }
-    fs::copy(pages::root().join("docs/book/book.toml"), folder.join("book.toml")).unwrap();
+    fs::copy(
+        pages::root().join("docs/book/book.toml"),
+        folder.join("book.toml"),
+    )
+    .unwrap();
 }
 
 #[test]

@@ -83,7 +83,11 @@ fn what_the_runbook_quotes_is_what_check_says() {
         let parts = finding.split('…').map(str::trim);
         unsaid.extend(parts.filter(|part| part.len() > 3 && !code.contains(*part)));
     }
-    assert!(unsaid.is_empty(), "check does not say:\n{}", unsaid.join("\n"));
+    assert!(
+        unsaid.is_empty(),
+        "check does not say:\n{}",
+        unsaid.join("\n")
+    );
 }
 
 /// The longest piece of a text of the code that has no name or number in it.
@@ -105,7 +109,12 @@ fn each_thing_that_check_can_say_is_in_the_runbook() {
     let runbook = pages::text(CHECK);
     let mut missing = Vec::new();
     let mut seen = 0;
-    for call in ["Finding::warn(", "Finding::fatal(", "Finding::note(", "Problem::new("] {
+    for call in [
+        "Finding::warn(",
+        "Finding::fatal(",
+        "Finding::note(",
+        "Problem::new(",
+    ] {
         for (at, _) in code.match_indices(call) {
             // Where the text is made before the call, it is one of those that the other test looks at.
             let Some((before, text)) = literal(&code[at + call.len()..]) else {
@@ -123,5 +132,10 @@ fn each_thing_that_check_can_say_is_in_the_runbook() {
         }
     }
     assert!(seen > 50, "{seen}");
-    assert!(missing.is_empty(), "{} does not have:\n{}", CHECK, missing.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "{} does not have:\n{}",
+        CHECK,
+        missing.join("\n")
+    );
 }

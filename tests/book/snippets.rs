@@ -46,7 +46,10 @@ fn mistakes(block: &str) -> Option<String> {
     let receives = ["[[tasks]]", "[handshakes]", "listen ", "secrets "];
     if !has("[server]") && receives.iter().any(|key| has(key)) {
         let mut whole = String::new();
-        for (key, rest) in [("listen", "listen = \"127.0.0.1:9000\"\n"), ("secrets", "secrets = [\"${WEBHOOK_SECRET}\"]\n")] {
+        for (key, rest) in [
+            ("listen", "listen = \"127.0.0.1:9000\"\n"),
+            ("secrets", "secrets = [\"${WEBHOOK_SECRET}\"]\n"),
+        ] {
             if !has(key) {
                 whole.push_str(rest);
             }
@@ -60,7 +63,14 @@ fn mistakes(block: &str) -> Option<String> {
         whole.push_str("database.url = \"${DATABASE_URL}\"\n");
     }
     if !has("[events") && !has("[[databases]]") {
-        for table in ["book", "chapter", "orders", "dcim_site", "webhooks", "todos"] {
+        for table in [
+            "book",
+            "chapter",
+            "orders",
+            "dcim_site",
+            "webhooks",
+            "todos",
+        ] {
             whole.push_str(&format!("events.\"{table}.added\" = \"{table}.created\"\n"));
         }
         whole.push_str("events.\"order.paid\" = \"orders.updated\"\n");

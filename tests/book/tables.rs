@@ -36,7 +36,10 @@ pub fn all() -> String {
 /// What the migrations make, one after the other.
 fn read() -> BTreeMap<String, Table> {
     let folder = pages::root().join("sql");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
@@ -73,15 +76,37 @@ fn read() -> BTreeMap<String, Table> {
 /// Adds the column that a line defines, unless it defines something else.
 fn add(table: &mut Table, line: &str) {
     const OTHERS: &[&str] = &[
-        "add", "alter", "and", "check", "constraint", "drop", "foreign", "or", "primary", "set", "unique",
+        "add",
+        "alter",
+        "and",
+        "check",
+        "constraint",
+        "drop",
+        "foreign",
+        "or",
+        "primary",
+        "set",
+        "unique",
     ];
     let mut words = line.trim_end_matches([',', ';']).split(' ');
     let Some(name) = words.next().filter(|word| !OTHERS.contains(word)) else {
         return;
     };
-    let ends = ["not", "default", "constraint", "primary", "generated", "references", "check", "unique", "null"];
+    let ends = [
+        "not",
+        "default",
+        "constraint",
+        "primary",
+        "generated",
+        "references",
+        "check",
+        "unique",
+        "null",
+    ];
     let sql_type: Vec<&str> = words.take_while(|word| !ends.contains(word)).collect();
-    table.columns.push((name.to_owned(), sql_type.join(" "), String::new()));
+    table
+        .columns
+        .push((name.to_owned(), sql_type.join(" "), String::new()));
 }
 
 /// The last comment on something is the one that holds.
@@ -107,8 +132,21 @@ fn every_table_is_explained_with_its_columns() {
         assert!(!tables[name].said.is_empty(), "{name}");
         assert!(!tables[name].columns.is_empty(), "{name}");
     }
-    let hook: Vec<&str> = tables["hook"].columns.iter().map(|(name, ..)| name.as_str()).collect();
-    for column in ["id", "owner", "event", "target", "secret", "signature", "rate", "template"] {
+    let hook: Vec<&str> = tables["hook"]
+        .columns
+        .iter()
+        .map(|(name, ..)| name.as_str())
+        .collect();
+    for column in [
+        "id",
+        "owner",
+        "event",
+        "target",
+        "secret",
+        "signature",
+        "rate",
+        "template",
+    ] {
         assert!(hook.contains(&column), "{column} in {hook:?}");
     }
 }

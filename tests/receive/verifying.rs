@@ -38,7 +38,12 @@ const LANGUAGES: &[(&str, &str, &str)] = &[
 ];
 
 /// What a program printed of a request; `None`: it refused it.
-fn verified(language: &(&str, &str, &str), signature: &str, timestamp: u64, body: &str) -> Option<String> {
+fn verified(
+    language: &(&str, &str, &str),
+    signature: &str,
+    timestamp: u64,
+    body: &str,
+) -> Option<String> {
     let (name, program, call) = language;
     let begin = format!("```{name}\n");
     let code = DOCUMENTATION.split_once(&begin).unwrap().1;
@@ -57,7 +62,12 @@ fn verified(language: &(&str, &str, &str), signature: &str, timestamp: u64, body
         .stderr(Stdio::piped())
         .spawn();
     let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}; run: make peers"));
-    child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(body.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     let refused = ["no signature fits", "too far from now"];
@@ -74,19 +84,32 @@ fn what_is_documented_believes_rowhook_and_nobody_else() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap().as_secs();
     let body = "{\"title\": \"Größe\"}";
-    let sign = |at: u64| webhook.sign("msg_1", at.try_into().unwrap(), body.as_bytes()).unwrap();
+    let sign = |at: u64| {
+        webhook
+            .sign("msg_1", at.try_into().unwrap(), body.as_bytes())
+            .unwrap()
+    };
     let signature = sign(now);
     let another = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     for language in LANGUAGES {
         let name = language.1;
-        let verified = |signature: &str, at: u64, body: &str| verified(language, signature, at, body);
+        let verified =
+            |signature: &str, at: u64, body: &str| verified(language, signature, at, body);
         let good = Some("msg_1\n".to_owned());
         assert_eq!(verified(&signature, now, body), good, "{name}");
         // While a secret is being replaced there are two, of which one fits.
-        assert_eq!(verified(&format!("{another} {signature}"), now, body), good, "{name}");
+        assert_eq!(
+            verified(&format!("{another} {signature}"), now, body),
+            good,
+            "{name}"
+        );
         assert_eq!(verified(another, now, body), None, "{name}");
         assert_eq!(verified(&signature, now, "{}"), None, "{name}");
         assert_eq!(verified(&signature, now - 60, body), None, "{name}");
-        assert_eq!(verified(&sign(now - 3600), now - 3600, body), None, "{name}");
+        assert_eq!(
+            verified(&sign(now - 3600), now - 3600, body),
+            None,
+            "{name}"
+        );
     }
 }
