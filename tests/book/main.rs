@@ -77,6 +77,25 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_page_that_the_manuals_and_the_code_name_is_there() {
+    let mut files = pages::below("src");
+    files.extend(["hooks.toml", "receive.toml", "Makefile"].map(str::to_owned));
+    for file in files {
+        let text = pages::text(&file);
+        for (at, _) in text.match_indices("docs/") {
+            let rest = &text[at..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_.-".contains(c));
+            let name = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
+            let is_ours = !text[..at].ends_with('/');
+            assert!(
+                !is_ours || pages::root().join(name).exists(),
+                "{file} names {name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_page_stands_in_the_contents() {
     let book = Book::read();
     let contents = book.page("docs/book/SUMMARY.md");

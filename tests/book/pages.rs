@@ -112,7 +112,7 @@ impl Book {
 }
 
 /// The files below a folder of the repository, by their paths.
-fn below(folder: &str) -> Vec<String> {
+pub fn below(folder: &str) -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -100,15 +100,13 @@ fn longest(text: &str) -> &str {
     }
     pieces.push(rest);
     let pieces = pieces.into_iter().map(str::trim);
+    let pieces = pieces.map(|piece| piece.trim_end_matches([':', ';']));
     pieces.max_by_key(|piece| piece.len()).unwrap()
 }
 
-#[test]
-fn each_thing_that_check_can_say_is_in_the_runbook() {
-    let code = code();
-    let runbook = pages::text(CHECK);
-    let mut missing = Vec::new();
-    let mut seen = 0;
+/// The texts that findings and problems are made with, as far as the code shows what they are for.
+fn texts(code: &str) -> Vec<String> {
+    let mut texts = Vec::new();
     for call in [
         "Finding::warn(",
         "Finding::fatal(",
@@ -116,26 +114,51 @@ fn each_thing_that_check_can_say_is_in_the_runbook() {
         "Problem::new(",
     ] {
         for (at, _) in code.match_indices(call) {
-            // Where the text is made before the call, it is one of those that the other test looks at.
-            let Some((before, text)) = literal(&code[at + call.len()..]) else {
-                continue;
-            };
-            if before.contains([';', ')']) || before.trim_start().starts_with("what") {
-                continue;
-            }
-            let text = unescaped(text);
-            let piece = longest(&text);
-            seen += 1;
-            if !runbook.contains(piece) {
-                missing.push(piece.to_owned());
+            // Where the text is made before the call, it stands in a statement as below.
+            let found = literal(&code[at + call.len()..]);
+            texts.extend(
+                found
+                    .filter(|(before, _)| !before.contains([';', ')']))
+                    .filter(|(before, _)| !before.trim_start().starts_with("what"))
+                    .map(|(_, text)| text),
+            );
+        }
+    }
+    for (at, _) in code.match_indices("let what = ") {
+        let statement = code[at..].split(";\n    ").next().unwrap();
+        let made = statement.split("format!(").skip(1);
+        texts.extend(made.filter_map(|made| literal(made).map(|(_, text)| text)));
+    }
+    texts.into_iter().map(unescaped).collect()
+}
+
+/// The texts of errors that are told as findings: how sessions fail, and how changes were lost.
+fn texts_of_errors() -> Vec<String> {
+    let mut texts = Vec::new();
+    for file in ["src/postgres/connect/error.rs", "src/setup/gap.rs"] {
+        let code = pages::text(file);
+        let code = code.split("fn remedy").next().unwrap();
+        let code = code.split("#[cfg(test)]").next().unwrap();
+        for call in ["=> format!(", "write!(\n"] {
+            for (at, _) in code.match_indices(call) {
+                texts.extend(literal(&code[at + call.len()..]).map(|(_, text)| unescaped(text)));
             }
         }
     }
-    assert!(seen > 50, "{seen}");
+    texts
+}
+
+#[test]
+fn each_thing_that_check_can_say_is_in_the_runbook() {
+    let mut texts = texts(&code());
+    texts.extend(texts_of_errors());
+    assert!(texts.len() > 100, "{}", texts.len());
+    let runbook = pages::text(CHECK);
+    let pieces = texts.iter().map(|text| longest(text));
+    let missing: Vec<&str> = pieces.filter(|piece| !runbook.contains(piece)).collect();
     assert!(
         missing.is_empty(),
-        "{} does not have:\n{}",
-        CHECK,
+        "{CHECK} does not have:\n{}",
         missing.join("\n")
     );
 }
