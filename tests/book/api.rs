@@ -64,25 +64,25 @@ fn one(path: &str, method: &str, operation: &Value) -> String {
             types.join(" or ")
         ));
     }
-    shown.push_str(&head(["answer", "what", "body"]));
-    for (status, response) in operation["responses"].as_object().unwrap() {
-        let content = response["content"].as_object().into_iter().flatten().next();
-        let body = content.map(|(name, content)| match &content["schema"] {
-            Value::Null => format!("`{name}`"),
-            schema => kind(schema),
-        });
-        let status = match status.as_str() {
-            "default" => "else",
-            status => status,
-        };
-        shown.push_str(&row([
-            status,
-            &cell(said(response).unwrap_or_default()),
-            &body.unwrap_or_default(),
-        ]));
-    }
-    shown.push('\n');
+    let responses = operation["responses"].as_object().unwrap().iter();
+    // What goes wrong is the same everywhere, and is told once.
+    let answers = responses.filter(|(status, _)| *status != "default");
+    let answers: Vec<String> = answers.map(|(status, it)| answer(status, it)).collect();
+    shown.push_str(&format!("Answer: {}.\n\n", answers.join(", or ")));
     shown
+}
+
+/// A status, with what it means and the body that comes with it.
+fn answer(status: &str, response: &Value) -> String {
+    let content = response["content"].as_object().into_iter().flatten().next();
+    let body = content.map(|(name, content)| match &content["schema"] {
+        Value::Null => format!("`{name}`"),
+        schema => kind(schema),
+    });
+    // The document says this of what has no description.
+    let what = said(response).filter(|what| *what != "What was asked for");
+    let parts = [Some(status.to_owned()), what.map(escaped), body];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn said(value: &Value) -> Option<&str> {
