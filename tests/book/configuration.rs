@@ -149,6 +149,14 @@ fn shown(section: &Section, before: &mut Vec<String>) -> String {
         }
         shown.push_str(&format!("\n## {} {{#{anchor}}}\n\n", escaped(header)));
     }
+    if section.header.is_none()
+        && !section.keys.is_empty()
+        && let Some(first) = section.prose.first()
+    {
+        // What it is about stands at the beginning of its prose.
+        let title = first.split(['.', ',', ':']).next().unwrap();
+        shown.push_str(&format!("\n## {}\n\n", escaped(title)));
+    }
     for paragraph in paragraphs(&section.prose) {
         shown.push_str(&paragraph);
         shown.push_str("\n\n");
