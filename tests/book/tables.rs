@@ -42,71 +42,71 @@ fn read() -> BTreeMap<String, Table> {
         .collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
-    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let mut tables = BTreeMap::new();
     for file in files {
-        let sql = fs::read_to_string(file).unwrap();
-        let mut current = String::new();
-        for line in sql.lines() {
-            if let Some(name) = line.strip_prefix("create table ") {
-                current = name.trim_end_matches(" (").to_owned();
-                tables.entry(current.clone()).or_default();
-            } else if let Some(name) = line.strip_prefix("alter table ") {
-                current = name.split([' ', ';']).next().unwrap().to_owned();
-            } else if let Some(comment) = line.strip_prefix("comment on ") {
-                comment_on(&mut tables, comment);
-            } else if let Some(column) = line.strip_prefix("    add column ") {
-                add(tables.get_mut(&current).unwrap(), column);
-            } else if let Some(column) = line.strip_prefix("    drop column ") {
-                let column = column.trim_end_matches([',', ';']);
-                let table = tables.get_mut(&current).unwrap();
-                table.columns.retain(|(name, ..)| name != column);
-            } else if let Some(column) = line.strip_prefix("    ")
-                && let Some(table) = tables.get_mut(&current)
-                && column.starts_with(|c: char| c.is_ascii_lowercase())
-            {
-                add(table, column);
-            } else if line.ends_with(';') || line.is_empty() {
-                current.clear();
-            }
-        }
+        carry_out(&fs::read_to_string(file).unwrap(), &mut tables);
     }
     tables
 }
 
-/// Adds the column that a line defines, unless it defines something else.
-fn add(table: &mut Table, line: &str) {
-    const OTHERS: &[&str] = &[
-        "add",
-        "alter",
-        "and",
-        "check",
-        "constraint",
-        "drop",
-        "foreign",
-        "or",
-        "primary",
-        "set",
-        "unique",
-    ];
-    let mut words = line.trim_end_matches([',', ';']).split(' ');
-    let Some(name) = words.next().filter(|word| !OTHERS.contains(word)) else {
-        return;
-    };
-    let ends = [
-        "not",
-        "default",
-        "constraint",
-        "primary",
-        "generated",
-        "references",
-        "check",
-        "unique",
-        "null",
-    ];
-    let sql_type: Vec<&str> = words.take_while(|word| !ends.contains(word)).collect();
-    table
-        .columns
-        .push((name.to_owned(), sql_type.join(" "), String::new()));
+/// What the statements of one migration make of the tables.
+fn carry_out(sql: &str, tables: &mut BTreeMap<String, Table>) {
+    let mut current = String::new();
+    for line in sql.lines() {
+        let mut clause = line.strip_prefix("    ");
+        if let Some(name) = line.strip_prefix("create table ") {
+            name.trim_end_matches(" (").clone_into(&mut current);
+            tables.entry(current.clone()).or_default();
+        } else if let Some(rest) = line.strip_prefix("alter table ") {
+            let (name, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            name.trim_end_matches(';').clone_into(&mut current);
+            clause = Some(rest);
+        } else if let Some(comment) = line.strip_prefix("comment on ") {
+            comment_on(tables, comment);
+        }
+        if let (Some(clause), Some(table)) = (clause, tables.get_mut(&current)) {
+            table.alter(clause.trim_end_matches([',', ';']));
+        }
+        if line.ends_with(';') || line.is_empty() {
+            current.clear();
+        }
+    }
+}
+
+impl Table {
+    /// What a line of `create table` or `alter table` does to the columns.
+    fn alter(&mut self, clause: &str) {
+        if let Some(column) = clause.strip_prefix("drop column ") {
+            self.columns.retain(|(name, ..)| name != column);
+        } else if let Some(names) = clause.strip_prefix("rename column ") {
+            let (from, to) = names.split_once(" to ").unwrap();
+            let mut columns = self.columns.iter_mut();
+            let found = columns.find(|(name, ..)| name == from);
+            to.clone_into(&mut found.unwrap().0);
+        } else {
+            self.add(clause.strip_prefix("add column ").unwrap_or(clause));
+        }
+    }
+
+    /// Adds the column that a line defines, unless it defines something else.
+    fn add(&mut self, line: &str) {
+        const OTHERS: &str = "add alter and check cluster constraint disable drop enable foreign or primary \
+                              rename replica set unique validate";
+        const ENDS: &str = "not default constraint primary generated references check unique null";
+        let is_one_of = |words: &str, word: &str| words.split(' ').any(|one| one == word);
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        let sql_type: Vec<&str> = words.take_while(|word| !is_one_of(ENDS, word)).collect();
+        if !name.is_empty()
+            && name.chars().all(is_name)
+            && !is_one_of(OTHERS, name)
+            && !sql_type.is_empty()
+        {
+            self.columns
+                .push((name.to_owned(), sql_type.join(" "), String::new()));
+        }
+    }
 }
 
 /// The last comment on something is the one that holds.
@@ -139,7 +139,6 @@ fn every_table_is_explained_with_its_columns() {
         .collect();
     for column in [
         "id",
-        "owner",
         "event",
         "target",
         "secret",
@@ -149,4 +148,30 @@ fn every_table_is_explained_with_its_columns() {
     ] {
         assert!(hook.contains(&column), "{column} in {hook:?}");
     }
+}
+
+#[test]
+fn later_migrations_change_what_earlier_ones_made() {
+    let mut tables = BTreeMap::new();
+    carry_out(
+        "create table t (\n    id bigint primary key,\n    owner text,\n    constraint c\n        check (id > 0)\n);\n\n\
+         comment on table t is 'It''s one.';\ncomment on column t.owner is 'Whose.';\n",
+        &mut tables,
+    );
+    carry_out(
+        "alter table t add column events text[] not null default '{}';\nalter table t\n    rename column owner to who,\n    \
+         drop column id;\n",
+        &mut tables,
+    );
+    let column = |name: &str, sql_type: &str, said: &str| {
+        (name.to_owned(), sql_type.to_owned(), said.to_owned())
+    };
+    assert_eq!(tables["t"].said, "It's one.");
+    assert_eq!(
+        tables["t"].columns,
+        [
+            column("who", "text", "Whose."),
+            column("events", "text[]", "")
+        ]
+    );
 }
