@@ -1,16 +1,17 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench fuzz lint build postgres versions django apps peers browser schemathesis
+.PHONY: help demo test matrix torture sequences bench fuzz docs lint build postgres versions django apps peers browser schemathesis mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
 	@echo "make test                all tests, and on other versions of Postgres those that depend on it"
-	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/matrix.md"
+	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/book/matrix.md"
 	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture"
-	@echo "make bench [QUICK=1]     the figures of docs/benchmarks; CHAPTERS=\"read drain\" for some of them"
+	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
+	@echo "make docs                the book as a site, in target/book/html"
 	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -25,7 +26,7 @@ test: versions django apps peers browser schemathesis
 	scripts/test-versions few
 
 matrix: versions django apps peers browser schemathesis
-	scripts/test-versions all docs/matrix.md
+	scripts/test-versions all docs/book/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
 torture: postgres sequences
@@ -40,7 +41,7 @@ bench: postgres
 	cargo build --release --locked
 	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
 	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
-		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/benchmarks)))
+		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/book/benchmarks)))
 
 # Optimized too. It has no part in `test` yet: it has not run over enough seeds without a fault.
 sequences: postgres
@@ -57,6 +58,12 @@ fuzz:
 			-max_total_time=$(or $(SECONDS),60) -print_final_stats=1 || exit 1; \
 	done
 
+# The tests put the book together, with what is made from the code, and look at its links. mdBook makes a site of that.
+docs: mdbook
+	cargo test --locked --quiet --test book
+	target/mdbook/bin/mdbook build target/book
+	@echo "the book is in target/book/html/index.html"
+
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
@@ -66,6 +73,7 @@ lint:
 	else \
 		echo "cargo-deny is not installed, so deny.toml was not checked: cargo install --locked cargo-deny"; \
 	fi
+	@$(MAKE) --no-print-directory docs
 
 build:
 	cargo build --release --locked
@@ -77,6 +85,10 @@ django:
 # Others run real applications of Django: a shop, a site and a help desk.
 apps:
 	@scripts/install-apps target/apps
+
+# Renders the book.
+mdbook:
+	@scripts/install-mdbook
 
 # The demo and the tests start servers of their own; they need the binaries, not a running server.
 postgres:

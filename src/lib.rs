@@ -66,3 +66,8 @@ pub mod signature;
 pub mod store;
 pub mod terminal;
 pub mod trace;
+
+/// The Rust in the book, which is compiled with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/book/recipes/verifying.md")]
+pub mod book {}

@@ -6,7 +6,7 @@ use clap::Parser;
 use rowhook::cli::{Args, BAD_CONFIGURATION, run};
 
 /// Each delivery makes dozens of small allocations, often on one thread and freed on another. jemalloc handles this
-/// better than the system's allocator; docs/benchmarks has the figures.
+/// better than the system's allocator; docs/book/benchmarks has the figures.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

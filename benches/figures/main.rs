@@ -1,4 +1,4 @@
-//! `make bench`: the figures of docs/benchmarks, each beside a reference that is taken in the same run.
+//! `make bench`: the figures of docs/book/benchmarks, each beside a reference that is taken in the same run.
 //!
 //! Everything that is measured is a process of its own: Postgres, the rowhook binary, pg_recvlogical, the receivers and
 //! the raw client. The latter two are this program, with another first argument.

@@ -1,8 +1,8 @@
 //! Managed services, each with what it shows of itself and what it calls the things that rowhook needs.
 //!
 //! They are recognized by roles, settings, functions and schemas that nobody else has. Where a service does not let
-//! somebody do what Postgres' own words say, the remedy is in the words of that service. docs/managed.md has the same
-//! for people.
+//! somebody do what Postgres' own words say, the remedy is in the words of that service. docs/book/managed.md has the
+//! same for people.
 
 use crate::postgres::quote;
 

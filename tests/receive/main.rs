@@ -19,3 +19,4 @@ mod receiving;
 mod senders;
 mod servers;
 mod timed;
+mod verifying;

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::receiving::{NOTE, Place, book, post, signed};
 
-const DOCUMENTATION: &str = include_str!("../../docs/receiving.md");
+const DOCUMENTATION: &str = include_str!("../../docs/book/receiving.md");
 
 /// A library, wrapped in a program that signs and verifies.
 struct Peer {

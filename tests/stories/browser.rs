@@ -184,13 +184,13 @@ impl Browser {
             .await;
     }
 
-    /// Takes a picture of the page. If ROWHOOK_SCREENSHOTS is set, it is also written to docs/page.
+    /// Takes a picture of the page. If ROWHOOK_SCREENSHOTS is set, it is also written to docs/book/page.
     pub async fn picture(&self, name: &str) -> Vec<u8> {
         let png = self.ask(Method::GET, "/screenshot", Value::Null).await;
         let png = BASE64_STANDARD.decode(png.as_str().unwrap()).unwrap();
         if std::env::var_os("ROWHOOK_SCREENSHOTS").is_some() {
-            std::fs::create_dir_all("docs/page").unwrap();
-            std::fs::write(format!("docs/page/{name}.png"), &png).unwrap();
+            std::fs::create_dir_all("docs/book/page").unwrap();
+            std::fs::write(format!("docs/book/page/{name}.png"), &png).unwrap();
         }
         png
     }

@@ -313,7 +313,7 @@ async fn a_name_of_which_one_address_swallows_everything_costs_no_attempt() {
 
 /// Bodies that are not UTF-8 are shown, too.
 #[tokio::test]
-async fn the_query_of_the_readme_shows_answers_of_any_bytes() {
+async fn the_query_of_the_book_shows_answers_of_any_bytes() {
     let database = Database::bookstore().await;
     let said = Arc::new(Mutex::new(HeaderMap::new()));
     let (url, _) = answering(move |_| {
@@ -325,9 +325,9 @@ async fn the_query_of_the_readme_shows_answers_of_any_bytes() {
     database.sql(ONE_BOOK).await;
     let failed = "select count(*) = 1 from rowhook.attempt where not delivered";
     database.until("it is on record", failed).await;
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let query = readme
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/book/deliveries.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let query = page
         .split("```sql\n")
         .find(|block| block.starts_with("select started_at"))
         .unwrap();

@@ -62,6 +62,7 @@ mod partitions;
 mod permission;
 mod proxy;
 mod rates;
+mod recipes;
 mod redacting;
 mod renamed_at_once;
 mod restarts;
