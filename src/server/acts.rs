@@ -97,6 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn the_document_says_what_each_operation_needs() {
+        let document = document();
+        let told = |method: &str, path: &str| {
+            let told = document["paths"][path][method]["description"].as_str();
+            told.unwrap().lines().last().unwrap().to_owned()
+        };
+        assert_eq!(
+            told("post", "/api/replay"),
+            "Needs the role support of operators, or the scope deliveries of owners."
+        );
+        assert_eq!(
+            told("post", "/api/forget"),
+            "For operators alone. Needs the role all."
+        );
+    }
+
+    #[test]
     fn what_the_table_does_not_have_is_for_operators_with_all_rights() {
         for (method, route) in [
             (Method::GET, ""),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{audit, backfills, deliveries, events, forget, hooks, status, tokens};
-use crate::server::{problem::Problem, state::AppState};
+use crate::server::{acts, problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -59,7 +59,7 @@ pub fn document() -> Value {
         "token": {
             "type": "http",
             "scheme": "bearer",
-            "description": "The operator's token, one that rowhook made for an owner, or a JWT of the application."
+            "description": "The token of an operator, one that rowhook made for an owner, or a JWT of the application."
         }
     });
     document["security"] = json!([{"token": []}]);
@@ -88,6 +88,11 @@ pub fn document() -> Value {
                 }
             }
             operation["responses"]["default"] = problem.clone();
+            let needs = needs(method, path);
+            operation["description"] = match operation["description"].as_str() {
+                Some(told) if !told.is_empty() => json!(format!("{told}\n\n{needs}")),
+                _ => json!(needs),
+            };
             // Hooks may be made and changed by forms too, as many subscribe.
             if matches!(path.as_str(), "/api/hooks" | "/api/hooks/{id}")
                 && let Some(content) = operation.pointer_mut("/requestBody/content")
@@ -105,6 +110,20 @@ pub fn document() -> Value {
         }
     }
     document
+}
+
+/// Which role and which scope an operation needs.
+fn needs(method: &str, path: &str) -> String {
+    let method = method.to_uppercase().parse().unwrap_or_default();
+    let (role, scope) = acts::of_api(&method, path).asks();
+    let role = role.name();
+    match scope {
+        Some(scope) => format!(
+            "Needs the role {role} of operators, or the scope {} of owners.",
+            scope.as_str()
+        ),
+        None => format!("For operators alone. Needs the role {role}."),
+    }
 }
 
 /// `GET /api/openapi.json`. Where there are several databases, it says where the API of this one begins.
