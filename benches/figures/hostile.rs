@@ -104,7 +104,7 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             ("beside them", &beside.median),
             ("alone", &alone.median),
         ),
-        Figure::new("WAL not confirmed meanwhile, the most", "MB", unconfirmed).at_most(16.0),
+        Figure::new("WAL not confirmed meanwhile, the most", "MB", unconfirmed),
     ];
     figures.push(crowd(scale, &mut scene)?);
     sidecar.stop_despite_warnings()?;

@@ -136,7 +136,10 @@ impl Crowds {
         let Some(line) = self.lines.front_mut() else {
             return;
         };
-        if let Some(late) = line.events.pop_front_if(|late| late.listeners.is_empty()) {
+        let is_handed_on = |late: &Late| late.listeners.is_empty();
+        if line.events.front().is_some_and(is_handed_on)
+            && let Some(late) = line.events.pop_front()
+        {
             self.events -= 1;
             self.bytes -= bytes_of(&late.event);
             late.ticket.settle();

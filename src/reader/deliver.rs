@@ -47,7 +47,7 @@ use crate::{
     },
 };
 
-/// How long the reader waits for memory before it makes a courier park deliveries.
+/// How long the reader waits for memory before it makes couriers park deliveries.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// A row of more bytes than this is charged to the memory budget while it is delivered. Smaller rows are covered by
 /// what the stream may read ahead.
@@ -742,8 +742,8 @@ impl Reader {
 
     /// Waits until `bytes` can be reserved beside what the row has taken.
     ///
-    /// Every delivery that is settled frees memory. When none is freed for a while, the courier with the most
-    /// deliveries in memory has to park them.
+    /// Every delivery that is settled frees memory. When none is freed for a while, the couriers of the owner with the
+    /// most deliveries in memory have to park them.
     pub(super) async fn reserve(&mut self, row: Option<&Permit>, bytes: usize) -> Permit {
         let Self {
             context, couriers, ..

@@ -113,6 +113,27 @@ async fn others_pass_between_the_deliveries_of_a_crowd() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_crowd_is_lost_when_rowhook_is_killed_over_it() {
+    let database = Database::bookstore().await;
+    let mut crowd = Counting::start().await;
+    let (neighbour, _) = neighbour_of(&crowd).await;
+    let rowhook = database.rowhook(BOOK_EVENTS).await;
+    make_crowd(&database, CROWD, &crowd.url).await;
+    database
+        .hook(Some("7"), "book.added", &neighbour.url())
+        .await;
+    add_books(&database).await;
+    neighbour.expect(1).await;
+    rowhook.kill();
+    let before = crowd.count();
+    assert!(before < CROWD, "{before}");
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    crowd.until(CROWD).await;
+    neighbour.expect(BOOKS).await;
+    database.until_all_has_arrived().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_an_event_of_everyone_those_with_few_hooks_hear_before_a_crowd() {
     let database = Database::bookstore().await;
     let mut crowd = Counting::start().await;
