@@ -26,13 +26,13 @@ fn the_manual_is_understood() {
             "book.read",
             "pet.added",
             "user.logged_in",
-            "sale.announced",
-            "book.discounted"
+            "book.discounted",
+            "sale.announced"
         ]
     );
     assert!(config.events[1].all_owners);
     assert_eq!(
-        config.events[8].source,
+        config.events[7].source,
         EventSource::Row {
             table: TableName::public("bookstore_book"),
             action: Action::Updated,

@@ -59,6 +59,14 @@ pub const CASES: &[(&str, &str)] = &[
         r#"5:1: events.x.on is missing; write on = "table.action""#,
     ),
     (
+        r#""x" = { on = "book.created", example = '{}' }"#,
+        "5:30: events.x.example is for custom events; that of a row is made from its table, leave it out",
+    ),
+    (
+        r#""x" = { on = "custom", example = '{"a"' }"#,
+        r#"5:34: "x" is no JSON (EOF while parsing an object at line 1 column 4); write such as '{"from": "10.1.2.3"}'"#,
+    ),
+    (
         r#""x" = { on = "book.created", changed = ["a"] }"#,
         "5:30: events.x.changed does not fit created; only updated knows what changed, leave it out",
     ),

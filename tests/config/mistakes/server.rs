@@ -31,7 +31,7 @@ hooks.toml:9:10: server.jwt.secret is shorter than 32 characters, and could be g
         r#"[server]
 foo = 1
 listen = "127.0.0.1:1""#,
-        r#"6:1: server has no key "foo"; write "listen", "admin_token", "admins", "session_idle", "session_max", "verify", "requests_per_minute", "max_request", "cors", "trusted_proxies", "jwt" or "oidc""#,
+        r#"6:1: server has no key "foo"; write "listen", "admin_token", "admins", "session_idle", "session_max", "verify", "requests_per_minute", "max_request", "cors", "trusted_proxies", "catalogue", "jwt" or "oidc""#,
     ),
     (
         "[server]",
