@@ -64,7 +64,7 @@ pub const CASES: &[(&str, &str)] = &[
     ),
     (
         r#""x" = { on = "custom", example = '{"a"' }"#,
-        r#"5:34: "x" is no JSON (EOF while parsing an object at line 1 column 4); write such as '{"from": "10.1.2.3"}'"#,
+        r#"5:34: "example" is no JSON (EOF while parsing an object at line 1 column 4); write such as '{"from": "10.1.2.3"}'"#,
     ),
     (
         r#""x" = { on = "book.created", changed = ["a"] }"#,
