@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The most bytes that are read of a table at a time, unless a single row has more.
 const MOST_BYTES: usize = 4 << 20;
 
-/// The place of the first column in what is read: before it stand the xmin, whether there is room, and what was altered.
+/// The place of the first column in what is read: before it are the xmin, if there is room, and what was altered.
 const FIRST_COLUMN: usize = 3;
 
 /// What came of filling the gaps in changes.

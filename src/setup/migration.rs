@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 33] = [
+pub const MIGRATIONS: [Migration; 34] = [
     Migration {
         version: 1,
         name: "migration",
@@ -172,6 +172,11 @@ pub const MIGRATIONS: [Migration; 33] = [
         sql: include_str!("../../sql/0035_rate.sql"),
     },
     Migration {
+        version: 36,
+        name: "followed",
+        sql: include_str!("../../sql/0036_followed.sql"),
+    },
+    Migration {
         version: 37,
         name: "sealing",
         sql: include_str!("../../sql/0037_sealing.sql"),
@@ -184,7 +189,7 @@ pub const MIGRATIONS: [Migration; 33] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "migration",
     "event",
     "hook",
@@ -201,6 +206,7 @@ pub const TABLES: [&str; 16] = [
     "invalid_hook",
     "message_key",
     "forgotten",
+    "followed",
 ];
 
 /// The functions that the migrations create.

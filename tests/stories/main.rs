@@ -58,6 +58,7 @@ mod proxy;
 mod rates;
 mod redacting;
 mod renamed_at_once;
+mod renamed_while_down;
 mod restarts;
 mod row_security;
 mod rows;
