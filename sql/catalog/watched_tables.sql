@@ -1,5 +1,6 @@
 -- The tables with the schemas $1 and names $2, those with the oids $3, and those of the publications $4 (of all changes)
--- and $5 (of inserts), with what decides how their changes are published. Asked again and again, so it reads little.
+-- and $5 (of inserts), with what decides how their changes are published, their primary keys, and the transactions that
+-- named them. Asked again and again, so it reads little.
 with named as (
     select c.oid
     from unnest($1::text[], $2::text[]) as wanted (schema, name)
@@ -24,6 +25,18 @@ select
     coalesce(published.in_whole, false) as in_whole,
     coalesce(published.in_inserts, false) as in_inserts,
     identity.text as identity,
+    array(
+        select a.attname::text
+        from pg_catalog.pg_index as i
+        cross join unnest(i.indkey::int2[]) with ordinality as part (attnum, place)
+        join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum = part.attnum
+        where i.indrelid = c.oid
+            and i.indisprimary
+            and part.place <= i.indnkeyatts
+        order by part.place
+    ) as key,
+    -- The type of its rows gets the same name.
+    (select t.xmin::text::int8 from pg_catalog.pg_type as t where t.oid = c.reltype) as named_by,
     -- Postgres 14 does not tell a stream that is open of partitions that are attached or detached.
     case when current_setting('server_version_num')::int < 150000 then identity.parts end as untold_parts
 from (

@@ -99,16 +99,7 @@ impl Owners {
         if self.steps.is_empty() {
             return Ok(());
         }
-        let sql = include_str!("../../sql/catalog/wholly_published.sql");
-        let rows = client.query(sql, &[&publication]).await;
-        let rows = rows.with_context(|| format!("read what {publication} publishes"))?;
-        let name = |row: &Row| {
-            Ok::<_, Error>(TableName {
-                schema: row.try_get("schema")?,
-                name: row.try_get("name")?,
-            })
-        };
-        self.published = rows.iter().map(name).collect::<Result<_, Error>>()?;
+        self.published = wholly_published(client, publication).await?;
         // Views and tables that were not published are asked in another way.
         self.steps.values_mut().for_each(|rows| rows.lookup = None);
         self.forget();
@@ -119,6 +110,23 @@ impl Owners {
     pub fn distrust(&mut self, table: &TableName) {
         if self.published.remove(table) {
             self.forget();
+        }
+    }
+
+    /// Follows what happens to the rows of this table from now on, because the stream tells of all of it.
+    pub fn trust(&mut self, table: TableName) {
+        let mut steps = self.steps.iter_mut();
+        let mut is_on_path = false;
+        while let Some((_, rows)) = steps.find(|(step, _)| step.table == table) {
+            is_on_path = true;
+            if !self.published.contains(&table) {
+                // It was asked in another way.
+                rows.lookup = None;
+                rows.forget();
+            }
+        }
+        if is_on_path {
+            self.published.insert(table);
         }
     }
 
@@ -334,6 +342,26 @@ impl Owners {
         }
         Ok(rows.wait())
     }
+}
+
+/// The tables of a publication of which the stream carries all that happens to their rows.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub async fn wholly_published(
+    client: &Client,
+    publication: &str,
+) -> anyhow::Result<HashSet<TableName>> {
+    let sql = include_str!("../../sql/catalog/wholly_published.sql");
+    let rows = client.query(sql, &[&publication]).await;
+    let rows = rows.with_context(|| format!("read what {publication} publishes"))?;
+    let name = |row: &Row| {
+        Ok(TableName {
+            schema: row.try_get("schema")?,
+            name: row.try_get("name")?,
+        })
+    };
+    rows.iter().map(name).collect()
 }
 
 /// The steps that look into the table of this change; none where the stream lacks some of its changes, because what it

@@ -3,7 +3,9 @@
 //!
 //! A value counts only if the row is still the one that the transaction wrote, which its xmin shows. A row that was
 //! changed since, or was written in a subtransaction, keeps its gaps, and the payload lists them. A later version of
-//! the same transaction has the same xmin: the caller leaves out what [`versions`](super::versions) rules out.
+//! the same transaction has the same xmin: the caller leaves out what [`versions`](super::versions) rules out. And a
+//! column counts only if it is still the one that the row had: one that was made later can have its name, and where the
+//! same transaction has altered the table, it may have written the rows anew.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -31,6 +33,9 @@ const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 /// The most bytes that are read of a table at a time, unless a single row has more.
 const MOST_BYTES: usize = 4 << 20;
+
+/// The place of the first column in what is read: before it are the xmin, if there is room, and what was altered.
+const FIRST_COLUMN: usize = 3;
 
 /// What came of filling the gaps in changes.
 #[derive(Debug, Default)]
@@ -192,9 +197,9 @@ impl Source<'_> {
         Ok(left)
     }
 
-    /// The SQL that reads a snapshot and then, for each row, its xmin, whether there is room for it, its key, and those
-    /// of `wanted` that the table still has. `None`: the table has no primary key, no row has one, or nothing can be
-    /// read.
+    /// The SQL that reads a snapshot and then, for each row, its xmin, whether there is room for it, which columns may
+    /// be others by now, its key, and those of `wanted` that the table still has. `None`: the table has no primary key,
+    /// no row has one, or nothing can be read.
     fn query(&self, changes: &[(usize, &mut Change)], wanted: &[usize]) -> Option<String> {
         let Self { relation, present } = self;
         let name_of = |at: usize| Some(quote::name(present.columns.get(at)?.as_ref()?));
@@ -221,7 +226,8 @@ impl Source<'_> {
         };
         // Only the columns that some row lacks are read: whole rows would carry every other large value too.
         let (mut inner, mut outer, mut names, mut bytes) = (vec![], vec![], vec![], vec![]);
-        for at in 0..relation.columns.len() {
+        let mut read = vec![];
+        for (at, column) in relation.columns.iter().enumerate() {
             names.push(format!("c{at}"));
             match name_of(at) {
                 Some(name) if relation.primary_key.contains(&at) => {
@@ -232,6 +238,13 @@ impl Source<'_> {
                     outer.push(format!("case when has_room then c{at} end"));
                     bytes.push(format!("coalesce(octet_length({name}::text), 0)"));
                     inner.push(name);
+                    if let Some(Some(name)) = present.columns.get(at) {
+                        read.push(format!(
+                            "({at}, {}, {})",
+                            quote::text(name),
+                            *name == column.name
+                        ));
+                    }
                 }
                 Some(_) | None => {
                     outer.push("null".to_owned());
@@ -242,16 +255,18 @@ impl Source<'_> {
         bytes.push("0".to_owned());
         Some(format!(
             "select pg_current_snapshot();
-            select written_by, has_room, {outer}
+            select written_by, has_room, ({altered}), {outer}
             from (
                 select
                     xmin,
                     sum({bytes}) over so_far <= {MOST_BYTES} or row_number() over so_far = 1,
+                    tableoid,
                     {inner}
                 from {table}
                 where {is_one}
                 window so_far as (order by {key} rows unbounded preceding)
-            ) as again (written_by, has_room, {names})",
+            ) as again (written_by, has_room, stored_in, {names})",
+            altered = altered(&read),
             outer = outer.join(", "),
             bytes = bytes.join(" + "),
             inner = inner.join(", "),
@@ -259,6 +274,37 @@ impl Source<'_> {
             names = names.join(", "),
         ))
     }
+}
+
+/// SQL for the places of those columns of a row `again` that may not be what the row had. `columns` are rows of the
+/// place, the name, and whether the stream knows the column by that name.
+///
+/// Nothing is younger than the row where nothing was altered. A column that alone was altered, in a table that was not
+/// written anew and got no other column, is the same one. So is one that was found by its place, as its name is another
+/// since.
+fn altered(columns: &[String]) -> String {
+    if columns.is_empty() {
+        return "''".to_owned();
+    }
+    format!(
+        "select coalesce(string_agg(wanted.place::text, ' '), '')
+        from (values {columns}) as wanted (place, name, by_name)
+        join pg_attribute as its on its.attrelid = stored_in and its.attname = wanted.name
+        join pg_class as class on class.oid = stored_in
+        where age(its.xmin) <= age(written_by)
+            and (
+                age(class.xmin) <= age(written_by)
+                or wanted.by_name and exists (
+                    select
+                    from pg_attribute as other
+                    where other.attrelid = stored_in
+                        and other.attnum > 0
+                        and other.attnum <> its.attnum
+                        and age(other.xmin) <= age(written_by)
+                )
+            )",
+        columns = columns.join(", ")
+    )
 }
 
 /// The key of a row in SQL: its literal where it is one column, and else the condition that finds it. `names` are what
@@ -288,6 +334,8 @@ fn fill_from(
 ) -> Option<usize> {
     let xmin = row.get(0).and_then(|xmin| xmin.parse::<u32>().ok());
     let has_room = row.get(1) == Some("t");
+    let altered = row.get(2).unwrap_or_default().split_whitespace();
+    let altered: Vec<usize> = altered.filter_map(|at| at.parse().ok()).collect();
     let mut left = None;
     for (number, change) in changes
         .iter_mut()
@@ -299,7 +347,7 @@ fn fill_from(
         else {
             continue;
         };
-        let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + 2).map(str::as_bytes) == Some(key));
+        let same = |at: &usize| matches!(new.get(*at), Some(Value::Text(key)) if row.get(*at + FIRST_COLUMN).map(str::as_bytes) == Some(key));
         if !relation.primary_key.iter().all(same) {
             continue;
         }
@@ -307,12 +355,10 @@ fn fill_from(
             left = left.into_iter().chain([*number]).min();
             continue;
         }
-        for (at, value) in new
-            .iter_mut()
-            .enumerate()
-            .filter(|(at, value)| **value == Value::Unchanged && columns.contains(at))
-        {
-            *value = match row.get(at + 2) {
+        for (at, value) in new.iter_mut().enumerate().filter(|(at, value)| {
+            **value == Value::Unchanged && columns.contains(at) && !altered.contains(at)
+        }) {
+            *value = match row.get(at + FIRST_COLUMN) {
                 Some(text) => Value::Text(Bytes::copy_from_slice(text.as_bytes())),
                 None => Value::Null,
             };

@@ -210,37 +210,112 @@ impl Relation {
     /// stream, has that no more: it is dropped by now, or its primary key is dropped or renamed.
     #[must_use]
     pub fn remembering(mut self, earlier: &Self) -> Self {
-        if !self.numbers.is_empty() {
-            let place = |at: &usize| self.column(&earlier.columns.get(*at)?.name);
-            let key: Option<Vec<usize>> = earlier.key.iter().map(place).collect();
-            let is_in_old_rows = |at: &usize| {
-                self.identity == ReplicaIdentity::Full || self.columns[*at].identity_key
-            };
-            // A row stays the same one, and its events stay in order.
-            if let Some(key) = key
-                && self.primary_key.is_empty()
-                && key.iter().all(is_in_old_rows)
-                && !key.is_empty()
-            {
-                self.key = key;
-            }
-            return self;
-        }
-        for column in &earlier.columns {
-            match self.column(&column.name) {
-                Some(at) => self.columns[at].sql_type.clone_from(&column.sql_type),
-                None if column.generated => self.columns.push(column.clone()),
-                None => {}
+        let is_gone = self.is_gone();
+        if is_gone {
+            for column in &earlier.columns {
+                match self.column(&column.name) {
+                    Some(at) => self.columns[at].sql_type.clone_from(&column.sql_type),
+                    None if column.generated => self.columns.push(column.clone()),
+                    None => {}
+                }
             }
         }
-        let place = |at: &usize| self.column(&earlier.columns.get(*at)?.name);
-        let places: Option<Vec<usize>> = earlier.primary_key.iter().map(place).collect();
-        if let Some(places) = places {
+        let primary_key = self.places(&earlier.columns, &earlier.primary_key);
+        // That all of a row tells it from others was only a guess.
+        let is_known = !(earlier.is_gone() && earlier.is_told_by_all());
+        let key = self.places(&earlier.columns, &earlier.key);
+        let key = key.filter(|_| is_known);
+        if let Some(places) = primary_key.filter(|_| is_gone) {
             self.primary_key = places;
             self.key_equals.clone_from(&earlier.key_equals);
+            self.key = self::key(self.identity, &self.columns, &self.primary_key);
         }
-        self.key = key(self.identity, &self.columns, &self.primary_key);
+        // A row stays the same one, and its events stay in order.
+        if let Some(key) = key.filter(|_| self.primary_key.is_empty()) {
+            self.identify_by(key);
+        }
         self
+    }
+
+    /// The table with a primary key whose columns had these names once, where it has none by now; the last that fits is
+    /// taken. So the events of a row stay in order in another process, too.
+    #[must_use]
+    pub fn identified_by(mut self, keys: &[Vec<String>]) -> Self {
+        if !self.primary_key.is_empty() {
+            return self;
+        }
+        for names in keys.iter().rev() {
+            let places = names.iter().map(|name| self.column(name));
+            let places: Option<Vec<usize>> = places.collect();
+            if let Some(places) = places
+                && self.identify_by(places.clone())
+            {
+                if self.is_gone() {
+                    self.key_equals = vec![EQUALS.to_owned(); places.len()];
+                    self.primary_key = places;
+                }
+                break;
+            }
+        }
+        self
+    }
+
+    /// Takes these columns for what identifies a row, if old rows have them, or there are no old rows. Returns whether
+    /// that is so.
+    fn identify_by(&mut self, key: Vec<usize>) -> bool {
+        let is_inserted_only = self.columns.iter().all(|column| !column.identity_key);
+        let is_in_old_rows = |at: &usize| {
+            let is_carried = self
+                .columns
+                .get(*at)
+                .is_some_and(|column| column.identity_key);
+            self.identity == ReplicaIdentity::Full || is_inserted_only || is_carried
+        };
+        let fits = !key.is_empty() && key.iter().all(is_in_old_rows);
+        if fits {
+            self.key = key;
+        }
+        fits
+    }
+
+    /// Where these columns of `earlier` ones are now. Where nothing but names has changed, a column is known by its
+    /// place.
+    fn places(&self, earlier: &[Column], key: &[usize]) -> Option<Vec<usize>> {
+        let streamed = |columns: &[Column]| -> Vec<(String, u32)> {
+            let columns = columns.iter().filter(|column| !column.generated);
+            columns
+                .map(|column| (column.name.clone(), column.type_oid))
+                .collect()
+        };
+        let (before, now) = (streamed(earlier), streamed(&self.columns));
+        let types =
+            |columns: &[(String, u32)]| -> Vec<u32> { columns.iter().map(|(_, ty)| *ty).collect() };
+        let only_renamed = types(&before) == types(&now);
+        let place = |at: &usize| {
+            let name = &earlier.get(*at)?.name;
+            self.column(name).or_else(|| {
+                let at = before.iter().position(|(before, _)| before == name)?;
+                let (name, _) = now.get(at)?;
+                let is_new = before.iter().all(|(before, _)| before != name);
+                (only_renamed && is_new)
+                    .then(|| self.column(name))
+                    .flatten()
+            })
+        };
+        key.iter().map(place).collect()
+    }
+
+    /// Is a row told from others by all of its columns, for want of a key?
+    fn is_told_by_all(&self) -> bool {
+        let carried = self.columns.iter().filter(|column| column.identity_key);
+        self.identity == ReplicaIdentity::Full
+            && self.primary_key.is_empty()
+            && self.key.len() == carried.count()
+    }
+
+    /// Did the catalog have nothing of it any more?
+    fn is_gone(&self) -> bool {
+        self.numbers.is_empty()
     }
 
     /// The table with those of these columns that it no longer has, too. Of them, nothing but the name is known.
@@ -350,11 +425,16 @@ impl Relation {
     }
 
     /// The lane of a row: a hash that is equal for all changes of one row, and differs between rows but for chance.
-    /// `None` if nothing identifies rows.
+    /// `None` if nothing identifies rows. Of a table that is gone it may not be known what did so; then all of its rows
+    /// have one lane.
     ///
     /// It depends on nothing but the table's name and the key's text, so it is the same in every process and version.
     pub fn lane(&self, tuple: &Tuple) -> Option<u64> {
-        let key = self.key.iter().filter_map(|at| tuple.get(*at));
+        let key = match self.is_gone() && self.is_told_by_all() {
+            true => &[][..],
+            false => &self.key,
+        };
+        let key = key.iter().filter_map(|at| tuple.get(*at));
         (!self.key.is_empty()).then(|| lane(&self.schema, &self.name, key))
     }
 }
@@ -675,5 +755,70 @@ mod tests {
         ] {
             assert_eq!(place(&streamed, &now), expected, "{streamed:?} {now:?}");
         }
+    }
+
+    /// A table `book (id, title)` of which the catalog has nothing any more.
+    fn gone(identity: ReplicaIdentity, identity_key: [bool; 2]) -> Relation {
+        let column = |(name, identity_key): (&str, bool)| ColumnMessage {
+            identity_key,
+            name: name.to_owned(),
+            type_oid: 25,
+            type_modifier: -1,
+        };
+        let message = RelationMessage {
+            oid: 1,
+            schema: "public".to_owned(),
+            name: "book".to_owned(),
+            identity,
+            columns: ["id", "title"]
+                .into_iter()
+                .zip(identity_key)
+                .map(column)
+                .collect(),
+        };
+        Relation::complete(message, Vec::new(), &Types::new())
+    }
+
+    #[test]
+    fn the_rows_of_a_table_that_is_gone_stay_in_order() {
+        let row = |id: &'static str, title: &'static str| -> Tuple {
+            let texts = [id, title].into_iter();
+            texts.map(|text| Value::Text(text.into())).collect()
+        };
+        let names = |names: &[&str]| vec![names.iter().map(|name| (*name).to_owned()).collect()];
+        let full = || gone(ReplicaIdentity::Full, [true, true]);
+        // It is not known what identifies its rows, so all of them wait for each other.
+        assert_eq!(full().lane(&row("1", "a")), full().lane(&row("2", "b")));
+        for (relation, keys, expected) in [
+            (full(), names(&["id"]), vec![0]),
+            // The key had this name later.
+            (full(), names(&["ident"]), vec![0, 1]),
+            (
+                gone(ReplicaIdentity::Index, [true, true]),
+                names(&["id"]),
+                vec![0],
+            ),
+            // Old rows lack the key, and only inserts have it.
+            (
+                gone(ReplicaIdentity::Index, [false, true]),
+                names(&["id"]),
+                vec![1],
+            ),
+            (
+                gone(ReplicaIdentity::Default, [false, false]),
+                names(&["id"]),
+                vec![0],
+            ),
+        ] {
+            let identified = relation.identified_by(&keys);
+            assert_eq!(
+                identified.key, expected,
+                "{keys:?} {:?}",
+                identified.identity
+            );
+        }
+        let known = full().identified_by(&names(&["id"]));
+        assert_eq!(known.lane(&row("1", "a")), known.lane(&row("1", "b")));
+        assert_ne!(known.lane(&row("1", "a")), known.lane(&row("2", "a")));
     }
 }

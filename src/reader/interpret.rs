@@ -136,27 +136,19 @@ impl Reader {
         if let Some(known) = self.session.tables.get(&relation.oid) {
             relation = relation.remembering(&known.relation);
         }
-        let owners = self.hooks.owner_exists.as_ref();
-        let owners = owners.map(|exists| exists.table.clone());
-        let is_known = |name: &TableName| {
-            self.events.of_table(name).is_some()
-                || *name == self.hooks.columns.table
-                || owners.as_ref() == Some(name)
-        };
-        // A table of events that was renamed goes on under its old name.
-        if !is_known(&relation.table())
-            && let Some(name) = self.followed.name(relation.oid, &relation.table())
+        let keys = self.followed.keys(relation.oid);
+        relation = relation.identified_by(&keys);
+        let streamed = relation.table();
+        let called = (!self.is_configured(&streamed) && self.followed.knows(relation.oid))
+            .then_some(streamed);
+        let xid = self.session.transaction.as_ref();
+        let xid = xid.map(|open| open.transaction.xid);
+        if let Some(called) = &called
+            && let Some(name) = self.followed.name(relation.oid, called, xid)
         {
             (relation.schema, relation.name) = (name.schema, name.name);
         }
-        let name = relation.table();
-        let events = self.events.of_table(&name).cloned();
-        if let Some(events) = &events {
-            self.hidden.hide(&mut relation, events.shape.excluded());
-            self.hooks.learn(events, &relation);
-        }
-        let holds_hooks = self.hooks.are_in(&relation);
-        if holds_hooks && name != self.hooks.columns.table {
+        if self.hooks.are_in(&relation) && relation.table() != self.hooks.columns.table {
             self.look_for_hook_table(client).await?;
         }
         let partitions = Partitions::read(client, &relation).await;
@@ -165,18 +157,62 @@ impl Reader {
         let known = self.session.tables.get(&relation.oid);
         let known = known.filter(|_| relation.numbers.is_empty());
         let partitions = partitions.or_else(|| known?.partitions.clone());
+        self.put_table(relation, called, partitions);
+        Ok(())
+    }
+
+    /// Does hooks.toml have a table of this name, whose rows matter to us?
+    pub(super) fn is_configured(&self, name: &TableName) -> bool {
         let owners = self.hooks.owner_exists.as_ref();
-        let table = Table {
+        self.events.of_table(name).is_some()
+            || *name == self.hooks.columns.table
+            || owners.is_some_and(|exists| exists.table == *name)
+            || self.owners.is_on_path(name)
+    }
+
+    /// Takes down what the rows of a table are to us, by the name that it has in hooks.toml.
+    fn put_table(
+        &mut self,
+        mut relation: Relation,
+        called: Option<TableName>,
+        partitions: Option<Arc<Partitions>>,
+    ) -> Arc<Table> {
+        let name = relation.table();
+        let events = self.events.of_table(&name).cloned();
+        if let Some(events) = &events {
+            self.hidden.hide(&mut relation, events.shape.excluded());
+            self.hooks.learn(events, &relation);
+        }
+        let owners = self.hooks.owner_exists.as_ref();
+        let table = Arc::new(Table {
             events,
-            holds_hooks,
+            holds_hooks: self.hooks.are_in(&relation),
             holds_owners: owners.is_some_and(|exists| exists.table == name),
+            called,
             partitions,
             misfit: None,
             relation: Arc::new(relation),
-        };
+        });
         let tables = &mut self.session.tables;
-        tables.insert(table.relation.oid, Arc::new(table));
-        Ok(())
+        tables.insert(table.relation.oid, Arc::clone(&table));
+        table
+    }
+
+    /// The table as of the open transaction: one that was renamed is another's former table from the moment on at which
+    /// that one took the name, of which the stream does not tell.
+    fn as_of_now(&mut self, table: Arc<Table>) -> Arc<Table> {
+        let (Some(called), Some(open)) = (&table.called, &self.session.transaction) else {
+            return table;
+        };
+        let (oid, xid) = (table.relation.oid, open.transaction.xid);
+        let name = self.followed.name(oid, called, Some(xid));
+        let name = name.unwrap_or_else(|| called.clone());
+        if name == table.relation.table() {
+            return table;
+        }
+        let mut relation = Relation::clone(&table.relation);
+        (relation.schema, relation.name) = (name.schema, name.name);
+        self.put_table(relation, table.called.clone(), table.partitions.clone())
     }
 
     /// The change of a row.
@@ -186,6 +222,7 @@ impl Reader {
             Arc::clone(table.with_context(|| {
                 format!("a row of table {oid}, of which the stream has not told")
             })?);
+        table = self.as_of_now(table);
         if table.events.is_some() && table.relation.has_composites() && !fits(&table, &row) {
             table = self.read_types_again(table, &row, client).await?;
         }
@@ -231,6 +268,7 @@ impl Reader {
             events: table.events.clone(),
             holds_hooks: table.holds_hooks,
             holds_owners: table.holds_owners,
+            called: table.called.clone(),
             partitions: table.partitions.clone(),
             misfit: None,
         };

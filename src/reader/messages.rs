@@ -196,6 +196,7 @@ impl Reader {
             events,
             holds_hooks: false,
             holds_owners: false,
+            called: None,
             partitions: None,
             misfit: None,
             relation: Arc::new(relation),

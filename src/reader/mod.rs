@@ -376,6 +376,9 @@ impl Reader {
         for table in self.followed.take_leaving() {
             self.owners.distrust(&table);
         }
+        for table in self.followed.take_joining() {
+            self.owners.trust(table);
+        }
         let mut steps = std::mem::take(&mut self.held);
         self.session.described.clear();
         for received in batch {

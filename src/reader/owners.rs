@@ -63,13 +63,20 @@ impl Reader {
             }
             Message::Relation(message) => {
                 past.tables.remove(&message.oid);
-                let table = TableName {
+                let mut table = TableName {
                     schema: message.schema.clone(),
                     name: message.name.clone(),
                 };
+                if !self.is_configured(&table) {
+                    let xid = past.transaction.as_ref();
+                    let xid = xid.map(|transaction| transaction.xid);
+                    let meant = self.followed.name(message.oid, &table, xid);
+                    table = meant.unwrap_or(table);
+                }
                 if self.owners.is_on_path(&table) {
                     let relation = Relation::describe(client, message.clone()).await;
-                    let relation = relation.context("read what a table looks like")?;
+                    let mut relation = relation.context("read what a table looks like")?;
+                    (relation.schema, relation.name) = (table.schema, table.name);
                     past.tables.insert(message.oid, Arc::new(relation));
                 }
                 return Ok(());

@@ -91,6 +91,8 @@ pub(super) struct Table {
     pub(super) holds_hooks: bool,
     /// It is the table of `owner_exists`.
     pub(super) holds_owners: bool,
+    /// What the stream calls it, where that is no name of hooks.toml, and it is or was a table of hooks.toml.
+    pub(super) called: Option<TableName>,
     /// How it is divided into partitions, if it is.
     pub(super) partitions: Option<Arc<Partitions>>,
     /// When the types of its columns were last read again without avail.

@@ -111,6 +111,7 @@ impl<'a> Attaching<'a> {
             return Err(self.report_gap(&gap, &sessions.control, reader).await?);
         }
         self.recognize(&identity)?;
+        self.tables.note(&self.context, reader.followed()).await;
         // Before the stream is read in advance: what it tells of these tables is of use then too.
         reader.learn_published(&sessions.control).await?;
         // The hooks are read after the slot is ours: whatever changes from now on comes through the stream.
@@ -143,6 +144,11 @@ impl<'a> Attaching<'a> {
                 self.recognize(&identity)?;
             }
         }
+        reader.learn_message_key().await?;
+        sessions.limit_waits().await?;
+        // Again, as late as can be: a table may have been made meanwhile.
+        self.learn_tables(&sessions.control, reader).await?;
+        self.tables.note(&self.context, reader.followed()).await;
         let Some(Loaded {
             identity: known,
             numbering,
@@ -153,12 +159,6 @@ impl<'a> Attaching<'a> {
         };
         *known = identity;
         let identity = known;
-        reader.learn_message_key().await?;
-        sessions.limit_waits().await?;
-        let learned = self
-            .tables
-            .learn(&sessions.control, &self.context, reader.followed());
-        learned.await.context("look at the tables of events")?;
         reader.begin_session(identity.system_identifier.clone());
         self.context.health.set_link(Link::Attached);
         tracing::info!(slot = self.context.slot(), flushed = %identity.flushed, "attached");
@@ -176,6 +176,12 @@ impl<'a> Attaching<'a> {
             sessions,
             notifications,
         }))
+    }
+
+    /// Learns which table each name of hooks.toml stands for.
+    async fn learn_tables(&mut self, client: &Client, reader: &Reader) -> Result<()> {
+        let learned = self.tables.learn(client, &self.context, reader.followed());
+        learned.await.context("look at the tables of events")
     }
 
     /// Waits until it is worth trying again: for `pause`, or until the slot is free where another rowhook holds it.
@@ -218,6 +224,12 @@ impl<'a> Attaching<'a> {
         if let Some(counted) = counted_as_standby(config, &facts) {
             return Err(counted.into());
         }
+        // Before any is published, since it may be renamed as soon as that is so; and, after a stop, before the stream
+        // is read, which may tell of a table under a name that it had meanwhile.
+        if self.loaded.is_none() {
+            self.tables.resume(&self.context, reader.followed()).await;
+        }
+        self.learn_tables(client, reader).await?;
         // Where nothing is missing, a standby that takes over need not ask twice.
         if self.context.setup && !plan(config, &facts).is_ok_and(|steps| steps.is_empty()) {
             self.set_up(&facts).await?;

@@ -3,10 +3,11 @@
 //! A table that is renamed or moved stays in its publication, and its changes come under the new name; they are heard
 //! under the old one. A table that is created anew under a known name is not in any publication, and is added. One that
 //! has lost its replica identity is published for inserts only from then on, or the application's own UPDATE would
-//! fail.
+//! fail. What is learned of them is noted for the next process, because a table may be renamed, and dropped or
+//! replaced, while none runs.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::atomic::Ordering::Relaxed,
     time::{Duration, SystemTime},
 };
@@ -17,10 +18,16 @@ use tokio_postgres::{Client, Error};
 use super::context::SessionContext;
 use crate::{
     config::Config,
-    postgres::{TableName, followed::Followed, stream, time::timestamp},
+    lookup::owner::wholly_published,
+    postgres::{
+        TableName,
+        followed::{Followed, Former, Note},
+        stream,
+        time::timestamp,
+    },
     setup::{
         LockPolicy,
-        catalog::{Facts, followed_tables, hook_table, published_tables},
+        catalog::{Facts, followed_tables, hook_table, path_tables, published_tables},
         heard::{TableProblem, problems},
         publish,
     },
@@ -40,6 +47,12 @@ pub(super) struct TableWatch {
     problems: BTreeSet<TableProblem>,
     /// When to look closely, whether something changed or not.
     due: Option<Instant>,
+    /// What the next process will know of the tables.
+    noted: BTreeMap<u32, Note>,
+    /// When to try again to note it.
+    note_again: Option<Instant>,
+    /// It was said that it cannot be noted.
+    unnoted: bool,
 }
 
 /// A table as the catalog has it.
@@ -51,6 +64,10 @@ struct Seen {
     in_inserts: bool,
     /// The replica identity, in words of no meaning but that equal ones are the same.
     identity: String,
+    /// The columns of its primary key.
+    key: Vec<String>,
+    /// The transaction that gave it its name.
+    named_by: Option<u32>,
     /// Its partitions, where Postgres does not tell the stream when they change.
     untold_parts: Option<String>,
 }
@@ -83,20 +100,42 @@ impl TableWatch {
         }
     }
 
-    /// Learns which table each name stands for. Done before the stream is read: a table may be renamed at once.
+    /// Goes on with what the last process knew of the tables. Where it cannot be read, that is said, and a table that
+    /// was renamed meanwhile is not heard under its other names.
+    pub(super) async fn resume(&mut self, context: &SessionContext<'_>, followed: &Followed) {
+        match context.store.followed().await {
+            Ok(noted) => {
+                let names = names(context.config);
+                followed.resume(noted.clone(), &names);
+                // Perhaps the stream has passed what these stood for.
+                let has_former = noted.values().any(|note| note.former.is_some());
+                self.note_again = has_former.then(Instant::now);
+                self.noted = noted;
+            }
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "what was noted of the tables of events cannot be read: of one that was renamed while rowhook was \
+                 stopped, what was told under another name may not be heard"
+            ),
+        }
+    }
+
+    /// Learns which table each name stands for. Done before tables are published and the stream is read, because they
+    /// may be renamed at once.
     ///
     /// # Errors
     /// When the catalog cannot be read.
     pub(super) async fn learn(
-        &self,
+        &mut self,
         client: &Client,
         context: &SessionContext<'_>,
         followed: &Followed,
     ) -> Result<(), Error> {
-        let names = published_tables(context.config);
+        let config = context.config;
+        let names = names(config);
         let tables = read(client, context, &names, &followed.oids()).await?;
         self.follow(context, &names, &tables, followed);
-        follow_renamed(context.config, &names, &tables, followed);
+        follow_renamed(config, &published_tables(config), &tables, followed);
         Ok(())
     }
 
@@ -108,16 +147,21 @@ impl TableWatch {
         followed: &Followed,
     ) -> Result<Option<TableName>, Error> {
         let config = context.config;
+        let all_names = names(config);
         let names = published_tables(config);
         let now = SystemTime::now();
-        let tables = read(client, context, &names, &followed.oids()).await?;
-        let is_due = self.due.is_some_and(|due| due <= Instant::now());
-        if tables == self.tables && !is_due {
+        let tables = read(client, context, &all_names, &followed.oids()).await?;
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
+        if is_due(self.note_again) {
+            self.note(context, followed).await;
+        }
+        if tables == self.tables && !is_due(self.due) {
             self.heard(&names, &tables, now);
             return Ok(None);
         }
-        self.follow(context, &names, &tables, followed);
+        self.follow(context, &all_names, &tables, followed);
         follow_renamed(config, &names, &tables, followed);
+        self.note(context, followed).await;
         let mut facts = Facts::read(client, None, config).await?;
         if context.setup {
             let all = followed_tables(config, &facts);
@@ -130,8 +174,9 @@ impl TableWatch {
                 followed.leave(name.clone());
             }
             // A table that was created since the first look is known before its changes come, under whatever name.
-            let newest = read(client, context, &names, &followed.oids()).await?;
-            self.follow(context, &names, &newest, followed);
+            let newest = read(client, context, &all_names, &followed.oids()).await?;
+            self.follow(context, &all_names, &newest, followed);
+            self.note(context, followed).await;
             // Of the newest too: what was heard under a name may have been another table a moment ago.
             let heard = newest
                 .iter()
@@ -139,11 +184,13 @@ impl TableWatch {
             let heard: HashSet<&TableName> = heard.map(|table| &table.name).collect();
             let policy = LockPolicy::default();
             let mended = publish(config, policy, &all, &facts, &|name| followed.oid(name)).await;
-            let mut is_changed = false;
+            let is_changed = mended.iter().any(|(_, result)| result.is_ok());
+            if is_changed {
+                self.join(client, context, followed).await;
+            }
             for (name, result) in mended {
                 match result {
                     Ok(reason) => {
-                        is_changed = true;
                         let since = self.last_heard.get(&name).copied().map(timestamp);
                         if heard.contains(&name) || !configured.contains(&name) {
                             tracing::warn!(table = %name, "{reason}");
@@ -179,6 +226,26 @@ impl TableWatch {
         Ok(outdated.map(|table| table.name.clone()))
     }
 
+    /// Tells of the tables on paths to owners that are published by now. Until then these had to be asked whose a row
+    /// is, and could only say what they hold at present.
+    async fn join(&self, client: &Client, context: &SessionContext<'_>, followed: &Followed) {
+        let config = context.config;
+        let paths = path_tables(config);
+        if paths.is_empty() {
+            return;
+        }
+        match wholly_published(client, &config.database.publication).await {
+            Ok(published) => paths
+                .into_iter()
+                .filter(|name| published.contains(name))
+                .for_each(|name| followed.join(name)),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "which tables on paths to owners are published is not known; they are asked for each row"
+            ),
+        }
+    }
+
     /// Each name stands for the table that has it.
     fn follow(
         &self,
@@ -189,20 +256,57 @@ impl TableWatch {
     ) {
         let by_name: HashMap<&TableName, &Seen> =
             tables.iter().map(|table| (&table.name, table)).collect();
-        for name in names {
-            let Some(table) = by_name.get(name) else {
+        // All that another table has taken the place of, before any is put in a place: names may be exchanged.
+        let before = followed.standing(names);
+        let mut replaced = Vec::new();
+        for (name, previous) in &before {
+            let Some(table) = by_name.get(name).filter(|table| table.oid != *previous) else {
                 continue;
             };
-            // Until now the name stood for another table.
-            let previous = followed.oid(name).filter(|previous| *previous != table.oid);
-            if let Some(previous) = previous {
-                let later = tables.iter().find(|table| table.oid == previous);
-                let later = later.map(|table| table.name.clone());
-                followed.replaced(name.clone(), previous, later);
+            let later = tables.iter().find(|table| table.oid == *previous);
+            let former = Former {
+                later: later.map(|table| table.name.clone()),
+                taken_by: table.named_by,
+            };
+            followed.replaced(*previous, former);
+            replaced.push(*name);
+        }
+        for name in names {
+            if let Some(table) = by_name.get(name) {
+                followed.put(name.clone(), table.oid);
             }
-            followed.put(name.clone(), table.oid);
-            if previous.is_some() {
-                self.tell_replaced(context, name);
+        }
+        for table in tables {
+            followed.learn_key(table.oid, &table.key);
+        }
+        for name in replaced {
+            self.tell_replaced(context, name);
+        }
+    }
+
+    /// Has the next process know what is known of the tables. Only who holds the slot may do so. Where that cannot be
+    /// written down, it is said once.
+    pub(super) async fn note(&mut self, context: &SessionContext<'_>, followed: &Followed) {
+        let notes = followed.notes();
+        if notes == self.noted && self.note_again.is_none() {
+            return;
+        }
+        match context.store.note_followed(&notes).await {
+            Ok(past) => {
+                followed.forget(&past);
+                self.noted = notes;
+                self.noted.retain(|oid, _| !past.contains(oid));
+                (self.note_again, self.unnoted) = (None, false);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unnoted, true) {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "which tables hooks.toml means is not noted, and tried again later: if rowhook is stopped and \
+                         a table renamed and replaced or dropped, what was told under another name may not be heard"
+                    );
+                }
+                self.note_again = Some(Instant::now() + AGAIN);
             }
         }
     }
@@ -246,6 +350,19 @@ impl TableWatch {
     }
 }
 
+/// The tables of hooks.toml that are known by their oids: those of events, and those that owners are found in.
+fn names(config: &Config) -> Vec<TableName> {
+    let mut names = published_tables(config);
+    let paths = path_tables(config);
+    names.extend(
+        paths
+            .into_iter()
+            .filter(|name| !names.contains(name))
+            .collect::<Vec<_>>(),
+    );
+    names
+}
+
 /// Follows a table that was renamed before it was first seen: the only one of the publications whose name is unknown.
 fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followed: &Followed) {
     let owners = config.owner_exists.as_ref().map(|exists| &exists.table);
@@ -257,7 +374,7 @@ fn follow_renamed(config: &Config, names: &[TableName], tables: &[Seen], followe
             && !configured.contains(&table.name)
             && table.name != hooks
             && Some(&table.name) != owners
-            && followed.name(table.oid, &table.name).is_none()
+            && followed.name(table.oid, &table.name, None).is_none()
     };
     let gone = names
         .iter()
@@ -297,6 +414,10 @@ async fn read(
             in_whole: row.try_get("in_whole")?,
             in_inserts: row.try_get("in_inserts")?,
             identity: row.try_get("identity")?,
+            key: row.try_get("key")?,
+            named_by: row
+                .try_get::<_, Option<i64>>("named_by")?
+                .and_then(|xid| xid.try_into().ok()),
             untold_parts: row.try_get("untold_parts")?,
         })
     });

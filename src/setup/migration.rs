@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 37] = [
+pub const MIGRATIONS: [Migration; 38] = [
     Migration {
         version: 1,
         name: "migration",
@@ -172,6 +172,11 @@ pub const MIGRATIONS: [Migration; 37] = [
         sql: include_str!("../../sql/0035_rate.sql"),
     },
     Migration {
+        version: 36,
+        name: "followed",
+        sql: include_str!("../../sql/0036_followed.sql"),
+    },
+    Migration {
         version: 37,
         name: "sealing",
         sql: include_str!("../../sql/0037_sealing.sql"),
@@ -204,7 +209,7 @@ pub const MIGRATIONS: [Migration; 37] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 18] = [
+pub const TABLES: [&str; 19] = [
     "migration",
     "event",
     "hook",
@@ -223,6 +228,7 @@ pub const TABLES: [&str; 18] = [
     "forgotten",
     "audit",
     "forgotten_mark",
+    "followed",
 ];
 
 /// The functions that the migrations create.

@@ -17,6 +17,7 @@ mod claim;
 mod columns;
 mod disabling;
 mod due;
+mod followed;
 mod held;
 mod holder;
 mod invalid;

@@ -18,6 +18,8 @@ create table oracle.log (
     published text not null default 'none',
     -- The replica identity: d, f, i or n.
     identity "char" not null default 'n',
+    -- Has the table a primary key?
+    has_key boolean not null default false,
     -- The columns that the stream leaves out.
     generated text[] not null default '{}',
     in_savepoint boolean not null default false,
@@ -107,7 +109,7 @@ begin
     elsif of_role = 'shelf' and o is not null then
         update oracle.shelf set gone = pg_current_xact_id() where world = in_world and id = (o ->> 'id')::int;
     end if;
-    insert into oracle.log (world, role, op, old, new, owner, orphaned, published, identity, generated, in_savepoint)
+    insert into oracle.log (world, role, op, old, new, owner, orphaned, published, identity, has_key, generated, in_savepoint)
     select
         in_world,
         of_role,
@@ -118,6 +120,7 @@ begin
         is_orphaned,
         oracle.published(coalesce(pg_partition_root(tg_relid), tg_relid)),
         (select relreplident from pg_class where oid = tg_relid),
+        exists (select from pg_index where indrelid = tg_relid and indisprimary),
         (select coalesce(array_agg(attname::text), '{}') from pg_attribute where attrelid = tg_relid and attgenerated = 's'),
         coalesce(current_setting('oracle.in_savepoint', true), '') = 'yes';
     return null;

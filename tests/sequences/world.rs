@@ -12,8 +12,8 @@ use tokio_postgres::Client;
 
 use crate::WAIT;
 
-/// A name of the configuration that is not that of its table while this is held. rowhook must not start meanwhile: a
-/// renamed table is followed only from a start to the next.
+/// A name of the configuration that is not that of its table while this is held. rowhook must not be started meanwhile:
+/// it asks for every table of the configuration then.
 type Renamed = OwnedRwLockReadGuard<()>;
 
 /// A schema with a shelf, the books on it, and a partitioned table; and a session that changes them.
@@ -22,8 +22,6 @@ pub struct World {
     client: Client,
     starts: Arc<RwLock<()>>,
     renamed: Option<Renamed>,
-    /// The books' table was renamed, and rowhook may have to read of that time.
-    was_renamed: bool,
     tables: Tables,
     random: StdRng,
 }
@@ -72,7 +70,6 @@ impl World {
             client,
             starts: Arc::clone(starts),
             renamed: None,
-            was_renamed: false,
             tables: Tables::new(number),
             random: StdRng::seed_from_u64(0),
         };
@@ -116,7 +113,7 @@ impl World {
             }
         }
         self.rename_back(script).await;
-        if self.random.random_ratio(3, 4) || self.was_renamed {
+        if self.random.random_ratio(3, 4) {
             self.be_read().await;
             sequence.is_read = true;
         }
@@ -132,7 +129,6 @@ impl World {
             format!("select bool_and(confirmed_flush_lsn >= '{now}') from pg_replication_slots");
         let fact = format!("{now} is confirmed");
         self.until(&sql, || fact.clone()).await;
-        self.was_renamed = false;
     }
 
     async fn until(&self, sql: &str, fact: impl Fn() -> String) {
@@ -160,10 +156,6 @@ impl World {
             }
             1 => self.rename_back(script).await,
             2 if self.renamed.is_none() => {
-                // A start that finds another table under the name does not know what the one before was called.
-                if self.was_renamed {
-                    self.be_read().await;
-                }
                 let statement = self.replace();
                 self.execute(&statement, script).await;
                 self.settle(script).await;
@@ -414,7 +406,6 @@ impl World {
         )
         .await;
         self.renamed = None;
-        self.was_renamed = true;
     }
 
     /// Puts a copy in the place of the books' table.

@@ -101,6 +101,82 @@ async fn a_column_or_table_that_was_renamed_since_is_read_by_its_new_name() {
     assert_eq!(body["data"]["remarks"], "n".repeat(3000));
 }
 
+#[tokio::test]
+async fn a_value_that_is_written_anew_by_the_transaction_of_the_row_is_not_told_of_the_row_before()
+{
+    let database = Database::new().await;
+    database.sql(LARGE).await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(&everything(&receiver, "")).await;
+    database.sql(DUNE).await;
+    receiver.expect(1).await;
+    database
+        .sql(
+            "begin;
+             update book set title = 'Emma';
+             alter table book alter column notes type text using upper(notes);
+             alter table book add column initial text generated always as (left(title, 1)) stored;
+             commit",
+        )
+        .await;
+    let body = last(&receiver, "book.changed", 2).await;
+    assert_eq!(
+        body["data"],
+        json!({"id": 1, "title": "Emma", "user_id": 7})
+    );
+    let mut unknown = body["unchanged"].as_array().unwrap().clone();
+    unknown.retain(|column| column != "initial");
+    assert_eq!(unknown, ["notes"]);
+    database.sql("update book set title = 'Ada'").await;
+    let body = last(&receiver, "book.changed", 3).await;
+    assert_eq!(body["data"]["notes"], "N".repeat(3000));
+    assert_eq!(body["data"]["initial"], "A");
+}
+
+#[tokio::test]
+async fn a_column_that_took_the_name_of_another_since_is_not_read_in_its_place() {
+    for (ddl, unknown) in [
+        (
+            "alter table book drop column notes; alter table book add column notes text default 'x'",
+            json!(["notes"]),
+        ),
+        (
+            "alter table book rename notes to old; alter table book rename more to notes",
+            json!(["notes", "more"]),
+        ),
+        (
+            "alter table book alter column notes set not null",
+            json!([]),
+        ),
+        ("alter table book add column pages int", json!([])),
+    ] {
+        let database = Database::new().await;
+        database.sql(LARGE).await;
+        database
+            .sql("alter table book add column more text; alter table book alter column more set storage external")
+            .await;
+        let receiver = Receiver::start().await;
+        let config = everything(&receiver, "");
+        let rowhook = database.rowhook(&config).await;
+        database
+            .sql("insert into book values (1, 'Dune', repeat('n', 3000), 7, repeat('m', 3000))")
+            .await;
+        receiver.expect(1).await;
+        database.until_all_is_confirmed().await;
+        rowhook.kill();
+        database
+            .sql(&format!("update book set title = 'Emma'; {ddl}"))
+            .await;
+        let _rowhook = database.rowhook(&config).await;
+        let body = last(&receiver, "book.changed", 2).await;
+        assert_eq!(body["data"]["title"], "Emma", "{ddl}");
+        assert_eq!(body["unchanged"], unknown, "{ddl}");
+        if unknown == json!([]) {
+            assert_eq!(body["data"]["notes"], "n".repeat(3000), "{ddl}");
+        }
+    }
+}
+
 /// An owner path over a text to an integer key.
 const PATH: &str = "create table shelf (id int primary key, user_id int);
     create table book (id int primary key, shelf_ref text);

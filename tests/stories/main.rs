@@ -65,6 +65,7 @@ mod rates;
 mod recipes;
 mod redacting;
 mod renamed_at_once;
+mod renamed_while_down;
 mod restarts;
 mod row_security;
 mod rows;

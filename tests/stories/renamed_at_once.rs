@@ -139,3 +139,46 @@ async fn a_table_that_is_locked_at_a_start_keeps_no_other_from_being_heard() {
     let expected = expected.map(|(event, id)| (event.to_owned(), json!(id)));
     assert_eq!(told(&receiver, 2).await, expected);
 }
+
+#[tokio::test]
+async fn whose_a_row_is_follows_a_table_that_is_published_while_rowhook_runs() {
+    let database = Database::bookstore().await;
+    let (all, seven) = (Receiver::start().await, Receiver::start().await);
+    let config = format!(
+        "{BOOK_EVENTS}[tables.book]\nowner = \"shelf_id -> shelf.user_id\"\n[tables.shelf]\nidentity = \"full\"\n\n\
+         [[hooks]]\nname = \"all\"\nevents = [\"*\"]\ntarget = \"{}\"\n",
+        all.url()
+    );
+    let config = database.config(&config);
+    let mut rowhook = Rowhook::start(&config);
+    rowhook.until_log("attached slot=").await;
+    database.hook(Some("7"), "book.*", &seven.url()).await;
+    database.until_all_is_confirmed().await;
+    rowhook.signal(Signal::SIGTERM);
+    assert!(rowhook.wait().0.success());
+    database
+        .sql("alter publication rowhook drop table shelf")
+        .await;
+    let other = connect(&database.url).await;
+    other
+        .batch_execute("begin; lock table shelf in access exclusive mode")
+        .await
+        .unwrap();
+    let mut rowhook = Rowhook::start(&config);
+    rowhook
+        .until_log("not everything could be set up, tried again later")
+        .await;
+    rowhook.until_log("attached slot=").await;
+    other.batch_execute("commit").await.unwrap();
+    rowhook.until_log("WARN owners are read from shelf").await;
+    rowhook.signal(Signal::SIGSTOP);
+    database
+        .sql("insert into book values (2, 1, 1, 'Dune', 9)")
+        .await;
+    database
+        .sql("update shelf set user_id = 8 where id = 1")
+        .await;
+    rowhook.signal(Signal::SIGCONT);
+    let calls = seven.expect(1).await;
+    assert_eq!(calls[0].data()["id"], 2);
+}

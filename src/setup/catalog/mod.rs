@@ -403,14 +403,19 @@ pub fn followed_tables(config: &Config, facts: &Facts) -> Vec<TableName> {
     names.into_iter().collect()
 }
 
-/// The tables that owners are looked up in, those that exist.
-pub fn looked_up_tables<'a>(config: &Config, facts: &'a Facts) -> Vec<&'a Table> {
+/// The tables that hooks.toml names on the paths to owners.
+pub fn path_tables(config: &Config) -> IndexSet<TableName> {
     let rules = config
         .tables
         .iter()
         .filter_map(|rules| rules.owner.as_ref());
     let steps = rules.flat_map(|rule| &rule.steps);
-    let names: IndexSet<&TableName> = steps.map(|step| &step.table).collect();
-    let tables = names.into_iter().filter_map(|name| facts.table(name));
+    steps.map(|step| step.table.clone()).collect()
+}
+
+/// The tables that owners are looked up in, those that exist.
+pub fn looked_up_tables<'a>(config: &Config, facts: &'a Facts) -> Vec<&'a Table> {
+    let names = path_tables(config);
+    let tables = names.iter().filter_map(|name| facts.table(name));
     tables.collect()
 }
