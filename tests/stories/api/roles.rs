@@ -78,6 +78,12 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
         ),
         (
             "GET",
+            "/api/events/book.added/samples".into(),
+            &none,
+            [200, 200, 200, 200, 200],
+        ),
+        (
+            "GET",
             "/api/events/book.lost".into(),
             &none,
             [404, 404, 404, 404, 404],
