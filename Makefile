@@ -12,7 +12,7 @@ help:
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
 	@echo "make docs                the book as a site, in target/book/html"
-	@echo "make lint                format, clippy, documentation; licences where cargo-deny is installed"
+	@echo "make lint                format, clippy, documentation; the book and licences where mdBook and cargo-deny are"
 	@echo "make build               the release binary, in target/release/rowhook"
 
 # Unoptimized, because it builds in a third of the time and nothing in it takes long.
