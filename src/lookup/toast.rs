@@ -378,6 +378,24 @@ fn is_gap(change: &Change, at: usize) -> bool {
     change.after().and_then(|new| new.get(at)) == Some(&Value::Unchanged)
 }
 
+/// Waits until a committed transaction is visible, for a moment at most: the stream has it a little earlier than others
+/// see it.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn until_visible(client: &Client, xid: u32) -> Result<(), Error> {
+    for _ in 0..TRIES {
+        let sql = "select pg_current_snapshot()::text";
+        let row = client.query_one(sql, &[]).await?;
+        let snapshot = Snapshot::parse(row.try_get(0)?);
+        if snapshot.is_none_or(|snapshot| snapshot.shows(xid)) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
 /// A `pg_current_snapshot()`: `xmin:xmax:running,…`, with ids of 64 bits.
 #[derive(Debug, PartialEq, Eq)]
 struct Snapshot {

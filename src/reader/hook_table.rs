@@ -23,7 +23,7 @@ use crate::{
         off::Switch,
         row::{self, HookRow, Streamed},
     },
-    lookup::halves::Refusal,
+    lookup::{halves::Refusal, toast::until_visible},
     postgres::{Lsn, tuple::Image},
 };
 
@@ -72,17 +72,19 @@ impl Reader {
         };
         let row = match HookRow::from_stream(&columns, &change.relation, new) {
             Ok(Streamed::Row(row)) => Some(*row),
-            Ok(Streamed::Partial(id)) => match self.load_again(client, &columns, &id).await? {
-                Ok(row) => row,
-                Err(refusal) => {
-                    if refusal.is_for_now() {
-                        self.hooks.set_aside.rows.insert(id.clone());
+            Ok(Streamed::Partial(id)) => {
+                match self.load_again(client, &columns, &id, change).await? {
+                    Ok(row) => row,
+                    Err(refusal) => {
+                        if refusal.is_for_now() {
+                            self.hooks.set_aside.rows.insert(id.clone());
+                        }
+                        self.note_act(change, &id, None);
+                        self.put_unreadable(id, &refusal);
+                        return Ok(());
                     }
-                    self.note_act(change, &id, None);
-                    self.put_unreadable(id, &refusal);
-                    return Ok(());
                 }
-            },
+            }
             Err(error) => {
                 warn_nameless(error);
                 return Ok(());
@@ -173,10 +175,15 @@ impl Reader {
         client: &Client,
         columns: &HookColumns,
         id: &HookId,
+        change: &Change,
     ) -> Result<Result<Option<HookRow>, Refusal>> {
         let is_spent = |until: Instant| Instant::now() >= until;
         if self.hooks.set_aside.until.is_some_and(is_spent) {
             return Ok(Err(Refusal::behind_others()));
+        }
+        // Otherwise the row would be read as it was before.
+        if let Err(error) = until_visible(client, change.transaction.xid).await {
+            Refusal::of_any(error.into())?;
         }
         for look in 1.. {
             let refusal = match row::load_one(client, columns, id).await {

@@ -24,7 +24,7 @@ async fn every_row_has_its_task_run_though_both_sides_are_killed_and_nothing_rec
         .replace("\"200ms\"]", &format!("{pauses}]"));
     let start = async || {
         let mut rowhook = Rowhook::start(&config);
-        rowhook.until_log("attached").await;
+        rowhook.until_log("attached slot=").await;
         rowhook
     };
     let mut sender = start().await;

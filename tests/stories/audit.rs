@@ -194,7 +194,7 @@ async fn a_change_of_a_hook_in_sql_is_on_record_once_also_if_rowhook_is_killed()
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let url = receiver.url();
     let hook = database.hook(Some("7"), "book.added", &url).await;
     let changed = format!(
@@ -217,7 +217,7 @@ async fn a_change_of_a_hook_in_sql_is_on_record_once_also_if_rowhook_is_killed()
         ))
         .await;
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     until(&database, "what = 'hook.deleted'").await;
     database.until_all_is_confirmed().await;
     rowhook.kill();
@@ -251,7 +251,7 @@ async fn a_change_of_a_hook_in_sql_is_on_record_once_also_if_rowhook_is_killed()
 async fn a_change_of_many_hooks_is_on_record_with_their_number() {
     let database = Database::bookstore().await;
     let mut rowhook = Rowhook::start(&database.config(BOOK_EVENTS));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql(
             "insert into rowhook.hook (owner, event, target)
@@ -281,7 +281,7 @@ async fn a_hook_table_of_the_application_is_on_record_as_well() {
     let table = "[hook_table]\ntable = \"webhook\"\nsecret = \"key\"\n";
     let config = database.config(&format!("{BOOK_EVENTS}\n{table}"));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql(&format!(
             "insert into webhook (user_id, event, target, key) values ('7', 'book.added', '{url}', '{SECRET}');
@@ -319,7 +319,7 @@ async fn nobody_changes_or_deletes_what_is_on_record_before_the_retention_is_ove
     let database = Database::bookstore().await;
     let config = database.config(&format!("{BOOK_EVENTS}\n[audit]\nretention = \"10d\"\n"));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     until(&database, "what = 'audit.retention'").await;
     assert!(rowhook.stop().success());
     database
@@ -363,7 +363,7 @@ async fn nobody_changes_or_deletes_what_is_on_record_before_the_retention_is_ove
     assert_eq!(database.ask(kept).await, "3");
     // What is older goes, and what is on record of the retention stays.
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let left = "select count(*) = 1 from rowhook.audit where actor = 'console'";
     database.until("what is old is deleted", left).await;
     let longer = config.replace("10d", "8d");
@@ -500,7 +500,7 @@ async fn acts_are_followed_as_they_come() {
     let database = Database::bookstore().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .hook(Some("7"), "book.added", "http://127.0.0.1:1/")
         .await;
@@ -574,7 +574,7 @@ async fn secrets_are_on_record_as_sealed_and_a_hook_is_not_changed_by_that() {
     };
     let config = sealed(keys[0], "");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database
         .hook(
             Some("7"),

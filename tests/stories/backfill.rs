@@ -63,7 +63,7 @@ async fn a_row_is_never_sent_older_after_newer_while_writers_change_the_table() 
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(None, "book.*", &receiver.url()).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let writers: Vec<_> = (1..=3)
@@ -115,7 +115,7 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     // Of Anna's 1500 books, only those that cost more than 1000.
     let hook = database
         .hook(Some("7"), "book.added", &receiver.url())
@@ -143,7 +143,7 @@ async fn a_backfill_that_is_killed_goes_on_where_it_was() {
         .sql("update rowhook.backfill set rate = 100000")
         .await;
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let ended = ask(&config, &["backfill", "--resume", "1"]).await;
     assert_eq!(
         (&ended["state"], &ended["sent"]),
@@ -172,7 +172,7 @@ async fn a_row_that_somebody_is_changing_is_waited_for_and_blocks_nobody() {
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(None, "book.*", &receiver.url()).await;
     let writer = harness::connect(&database.url).await;
     writer

@@ -187,7 +187,7 @@ async fn a_410_keeps_all_members_and_they_come_when_the_hook_is_enabled() {
         "[delivery]\nbatch = { max = 5, wait = \"100ms\" }",
     );
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &receiver.url()).await;
     database
         .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 5) n")

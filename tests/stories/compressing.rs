@@ -122,7 +122,7 @@ async fn a_row_decides_for_itself_and_says_what_is_wrong_with_it() {
         1,
     );
     let mut rowhook = harness::Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let url = receiver.url();
     database
         .sql(&format!(

@@ -40,7 +40,7 @@ async fn psql_and_a_driver_ask_rowhook_and_tell_it_what_to_do() {
             "retries = false",
         );
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let at = address(&rowhook);
     let hook = database
         .hook(Some("7"), "book.added", &receiver.url())

@@ -350,7 +350,7 @@ async fn an_endpoint_that_fails_is_parked_and_holds_neither_the_slot_nor_the_oth
         Receiver::answering(|_, _| 500).await,
     );
     let mut rowhook = Rowhook::start(&database.config(BOOK_EVENTS).replace("50ms", "1h"));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.hook(Some("7"), "book.*", &good.url()).await;
     let hook = database.hook(Some("7"), "book.*", &bad.url()).await;
     database
@@ -404,7 +404,7 @@ async fn a_stuck_endpoint_holds_the_slot_no_longer_than_its_time_out() {
     ));
     let config = config.replace("[delivery]", "[delivery]\nmemory = \"1MiB\"");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.hook(Some("7"), "book.added", &good.url()).await;
     database
         .sql(

@@ -63,7 +63,7 @@ async fn so_many_failures_in_a_row_disable_a_hook_and_keep_what_it_has_not_got()
         ))
         .replace("[delivery]\n", "[delivery]\ndisable_after = 3\n");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.added", &bad.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
@@ -89,7 +89,7 @@ async fn failing_for_days_is_remembered_over_a_restart() {
     let bad = Receiver::answering(|_, _| 500).await;
     let config = database.config(BOOK_EVENTS).replace("50ms", "1h");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.added", &bad.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
@@ -107,7 +107,7 @@ async fn failing_for_days_is_remembered_over_a_restart() {
         )
         .await;
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     disabled(&database, &hook, "failed for 5days without one success").await;
     let none = "select count(*) = 0 from rowhook.failing";
     database.until("the spell is over", none).await;
@@ -125,7 +125,7 @@ async fn what_is_older_than_the_retention_is_forgotten_and_what_is_not_is_kept()
         bad.url()
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &gone.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")

@@ -177,7 +177,7 @@ async fn what_a_status_says_counts_whatever_becomes_of_the_body() {
     let mut config = database.config(BOOK_EVENTS);
     config = config.replace("[delivery]", "[delivery]\ntimeout = \"1s\"");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.hook(Some("7"), "book.added", &taking).await;
     let hook = database.hook(Some("7"), "book.added", &gone).await;
     database.sql(ONE_BOOK).await;
@@ -304,7 +304,7 @@ async fn a_name_of_which_one_address_swallows_everything_costs_no_attempt() {
         &format!("[delivery]\nresolver = [\"{}\"]", server.address()),
     );
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let begun = Instant::now();
     database.sql(ONE_BOOK).await;
     receiver.expect(1).await;

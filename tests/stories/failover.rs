@@ -104,7 +104,7 @@ async fn promoted_standbys_go_on_with_the_slot_and_nothing_is_lost_reordered_or_
     database.sql(BOOKSTORE).await;
     let config = on_either(&database, &primary, &standby);
     let mut running = Rowhook::start(&config);
-    running.until_log("attached").await;
+    running.until_log("attached slot=").await;
     let (well, ill) = (
         Receiver::start().await,
         Receiver::answering(|_, _| 503).await,
@@ -214,7 +214,7 @@ async fn a_copy_of_the_slot_that_a_tool_keeps_on_a_standby_is_read_on() {
     let mut database = Database::on(&primary).await;
     database.sql(BOOKSTORE).await;
     let mut running = Rowhook::start(&on_either(&database, &primary, &standby));
-    running.until_log("attached").await;
+    running.until_log("attached slot=").await;
     let (books, alarm) = (Receiver::start().await, Receiver::start().await);
     database.hook(Some("7"), "book.added", &books.url()).await;
     database.hook(None, "rowhook.gap", &alarm.url()).await;

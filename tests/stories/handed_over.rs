@@ -120,7 +120,7 @@ async fn an_id_that_is_used_again_brings_nothing_of_its_former_owner() {
     let next = Receiver::start().await;
     let config = config(&database);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     for ending in ["delete from rowhook.hook", "truncate rowhook.hook"] {
         let hook = one_waits(&database, &failing).await;
         database.sql(ending).await;
@@ -156,7 +156,7 @@ async fn a_hook_of_the_file_that_gets_another_owner_begins_without_what_waits() 
         )
     };
     let mut rowhook = Rowhook::start(&of(ANNA, &failing.url()));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book values (1, 7, 1, 'Anna''s', 9)")
         .await;
@@ -164,7 +164,7 @@ async fn a_hook_of_the_file_that_gets_another_owner_begins_without_what_waits() 
     database.until("it waits", waits).await;
     assert!(rowhook.stop().success());
     let mut rowhook = Rowhook::start(&of(BEN, &next.url()));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.until("it is dead", DEAD).await;
     database
         .sql("insert into book values (2, 8, 1, 'Ben''s', 9)")
@@ -177,7 +177,7 @@ async fn what_waits_for_everyone_is_not_sent_to_an_owner() {
     let database = Database::bookstore().await;
     let failing = Receiver::answering(|_, _| 500).await;
     let mut rowhook = Rowhook::start(&config(&database));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(None, "book.added", &failing.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Anna''s', 9)")

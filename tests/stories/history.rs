@@ -40,7 +40,7 @@ retries = false
         receiver.url().replace("http://", "http://user:password@")
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book select n, 7, 1, 'book ' || n, 1 from generate_series(1, 6) n")
         .await;
@@ -129,7 +129,7 @@ async fn old_failures_are_forgotten() {
         "{BOOK_EVENTS}\n[history]\nsuccesses = false\nbodies = false"
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database
         .hook(Some("7"), "book.added", &receiver.url())
         .await;

@@ -268,7 +268,7 @@ async fn after_a_crash_a_hook_still_hears_what_was_committed_before_it_was_switc
         .config(BOOK_EVENTS)
         .replace("[delivery]", "[delivery]\ntimeout = \"10m\"");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.added", &gate.url()).await;
     database
         .hook(Some("8"), "book.added", &receiver.url())
@@ -285,7 +285,7 @@ async fn after_a_crash_a_hook_still_hears_what_was_committed_before_it_was_switc
     rowhook.kill();
 
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let parked = format!(
         "select count(*) = 1 from rowhook.delivery where hook = '{hook}' and state = 'parked'"
     );

@@ -40,7 +40,7 @@ async fn hooks_are_made_switched_and_removed_from_the_command_line() {
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let url = receiver.url().replace("http://", "http://me:hunter2@");
     let made = ask(
         &config,
@@ -212,7 +212,7 @@ async fn dead_deliveries_are_sent_again_with_their_ids_and_in_their_order() {
         "retries = false",
     );
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &receiver.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9), (2, 7, 1, 'Emma', 9)")
@@ -246,7 +246,7 @@ async fn dead_deliveries_are_sent_again_with_their_ids_and_in_their_order() {
     assert_eq!(database.ask(first).await, "2", "one of each row");
     receiver.answer(|_, _| 200);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.until_all_has_arrived().await;
     let arrived: Vec<_> = receiver
         .calls()
@@ -275,7 +275,7 @@ async fn what_has_arrived_is_replayed_as_it_was_and_a_running_rowhook_does_it_at
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &receiver.url()).await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9); update book set price = 1; update book set price = 2")
@@ -332,7 +332,7 @@ async fn hooks_of_the_applications_own_table_are_managed_too() {
         "{BOOK_EVENTS}\n[hook_table]\ntable = \"rest_hooks_hook\"\nactive = \"is_active\""
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let made = ask(
         &config,
         &[
@@ -378,7 +378,7 @@ async fn tail_tells_what_happens_and_tokens_are_shown_once() {
     let receiver = Receiver::start().await;
     let config = database.config(BOOK_EVENTS);
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &receiver.url()).await;
     let tail = tokio::spawn({
         let config = config.clone();

@@ -96,7 +96,7 @@ async fn a_large_transaction_for_a_slow_endpoint_stays_within_the_budget_and_slo
     let config = database.config(BOOK_EVENTS);
     let config = config.replace("[delivery]", "[delivery]\nmemory = \"8MiB\"");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     for target in [fast.url(), slow.url()] {
         database.hook(Some("7"), "book.added", &target).await;
     }
@@ -133,7 +133,7 @@ async fn pages(database: &Database, bytes: usize, delivery: &str, endpoint: &Slo
     let config = database.config(&config);
     let config = config.replace("[delivery]", &format!("[delivery]\n{delivery}"));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     rowhook
 }
 

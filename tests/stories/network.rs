@@ -101,7 +101,7 @@ async fn silent_connections_take_no_files_from_deliveries_parking_and_visitors()
 async fn idle_strangers_do_not_keep_psql_out_and_those_who_logged_in_stay() {
     let database = Database::bookstore().await;
     let mut rowhook = Rowhook::start(&database.config(&format!("{BOOK_EVENTS}{}", console())));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let at = address(&rowhook, "console");
     let (host, port) = at.split_once(':').unwrap();
     let url = format!("postgres://anyone:correct%20horse@{host}:{port}/rowhook");
@@ -122,7 +122,7 @@ async fn idle_strangers_do_not_keep_psql_out_and_those_who_logged_in_stay() {
 async fn nonsense_before_the_login_ends_its_own_session_alone() {
     let database = Database::bookstore().await;
     let mut rowhook = Rowhook::start(&database.config(&format!("{BOOK_EVENTS}{}", console())));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let at = address(&rowhook, "console");
     let startup = b"\0\0\0\x14\0\x03\0\0user\0anyone\0\0".as_slice();
     let after_startup: [&[u8]; 8] = [
@@ -199,7 +199,7 @@ async fn hooks_at_names_whose_servers_are_silent_do_not_delay_those_of_others() 
         .config(BOOK_EVENTS)
         .replace("[delivery]\n", &format!("[delivery]\n{resolver}"));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let silent = "insert into rowhook.hook (owner, event, target)
                   select '7', 'book.added', 'http://' || n || '.silent.test/' from generate_series(1, 120) n";
     database.sql(silent).await;
@@ -272,7 +272,7 @@ async fn many_slow_requests_leave_files_for_the_sessions_with_postgres() {
         .config(BOOK_EVENTS)
         .replace("[delivery]\n", "[delivery]\ntimeout = \"4s\"\n");
     let mut rowhook = Rowhook::start_with_files(&config, 200);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     for _ in 0..20 {
         database.hook(Some("7"), "book.added", &gate.url()).await;
     }
@@ -283,7 +283,7 @@ async fn many_slow_requests_leave_files_for_the_sessions_with_postgres() {
     })
     .await;
     database
-        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowhook%'")
+        .sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'rowhook%' and datname = current_database()")
         .await;
     database
         .hook(Some("8"), "book.added", &receiver.url())

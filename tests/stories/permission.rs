@@ -171,7 +171,7 @@ async fn hooks_end_where_their_owner_is_removed() {
             .await;
     }
     let mut rowhook = Rowhook::start(&database.config(&config));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let disabled = |owner: &str| {
         format!(
             "select not active and disabled_reason = 'its owner exists no more' from rowhook.hook where owner = '{owner}'"

@@ -32,7 +32,7 @@ async fn deliveries_go_through_the_proxy_and_wait_while_it_is_away() {
         &receiver.url(),
         "disable_after = 1",
     ));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.sql(ONE_BOOK).await;
     // It may be tried once, and its hook fail once. Neither is over with this.
     let waits =
@@ -65,7 +65,7 @@ async fn a_proxy_that_lets_nobody_in_is_no_failure_of_the_endpoint_and_its_login
         &receiver.url(),
         "disable_after = 1",
     ));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database.sql(ONE_BOOK).await;
     let waits = "select count(*) = 1 from rowhook.delivery where state = 'parked' and reason like 'the proxy cannot be used: it answers 407 and wants a login%'";
     database.until("it waits for another login", waits).await;
@@ -84,7 +84,7 @@ async fn what_the_proxy_says_of_a_target_counts_and_forbidden_targets_never_get_
     let gone = format!("http://127.0.0.1:{}/", unused_port().await);
     let config = behind(&database, proxy.port, "rowhook:a%20secret@", &gone, "");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     for forbidden in ["http://169.254.169.254/", "http://10.0.0.1/"] {
         database.hook(Some("7"), "book.added", forbidden).await;
     }

@@ -146,7 +146,7 @@ async fn a_second_rowhook_stands_by_and_takes_over() {
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;
-    second.until_log("attached").await;
+    second.until_log("attached slot=").await;
     let calls = receiver
         .until("the second book", |calls| {
             calls.iter().any(|call| call.data()["id"] == 2)
@@ -166,7 +166,7 @@ async fn pass_the_slot(database: &Database, first: &Rowhook, second: &mut Rowhoo
     database
         .sql(&format!("select pg_terminate_backend(active_pid) {slot}"))
         .await;
-    second.until_log("attached").await;
+    second.until_log("attached slot=").await;
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn one_that_lost_the_slot_to_another_begins_anew_and_knows_the_hooks_made_
         .await;
     first.until_log("standing by").await;
     second.kill();
-    first.until_log("attached").await;
+    first.until_log("attached slot=").await;
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;
@@ -331,7 +331,7 @@ async fn keepalives_are_answered_while_every_endpoint_is_stuck() {
         .config(&config)
         .replace("[delivery]", "[delivery]\nmemory = \"1MiB\"");
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let pid = "select pid from pg_stat_replication";
     let first = database.ask(pid).await;
     // This is far more than the memory budget, so the reader is stuck too.

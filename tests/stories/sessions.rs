@@ -126,7 +126,7 @@ async fn nothing_that_others_made_in_public_is_run_for_a_superuser() {
     let check = rowhook(&config, &["check"]);
     assert_eq!(check.code, 0, "{}{}", check.out, check.err);
     let mut running = Rowhook::start(&config);
-    running.until_log("attached").await;
+    running.until_log("attached slot=").await;
     let hook = database.hook(Some("7"), "book.*", &receiver.url()).await;
     database
         .sql("insert into public.book values ('late', 'a', 'Dune', repeat('long ', 1000))")
@@ -249,7 +249,7 @@ async fn the_settings_of_a_database_are_those_of_its_applications() {
     good(&rowhook(&config, &["setup"]));
     good(&rowhook(&config, &["check"]));
     let mut running = Rowhook::start(&config);
-    running.until_log("attached").await;
+    running.until_log("attached slot=").await;
     let hook = database.hook(None, "topic.*", &receiver.url()).await;
     database
         .sql("insert into topic values ('Top.Science', 'naïve', '2024-05-01 12:00+02', repeat('long ', 1000))")
@@ -326,7 +326,7 @@ async fn what_is_parked_survives_a_crash_of_a_server_that_commits_asynchronously
     let row = again.query_one(parked, &[]).await.unwrap();
     assert!(row.get::<_, bool>(0), "the parked delivery is gone");
     let mut rowhook = Rowhook::start(&database.config(&config));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +427,7 @@ async fn what_is_sent_is_utf_8_whatever_the_encoding_of_the_database() {
         good(&rowhook(&config, &["setup"]));
         good(&rowhook(&config, &["check"]));
         let mut running = Rowhook::start(&config);
-        running.until_log("attached").await;
+        running.until_log("attached slot=").await;
 
         database
             .sql(&format!("insert into book values (1, 7, 1, '{title}', 9)"))

@@ -63,7 +63,7 @@ async fn attempts_of_a_delivery_are_spans_of_one_trace_that_the_receiver_is_told
         receiver.url().replace("http://", "http://user:password@")
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
@@ -149,7 +149,7 @@ async fn a_batch_is_a_span_that_those_of_its_deliveries_link_to() {
         receiver.url()
     ));
     let mut rowhook = Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book select n, 7, 1, 'book', 1 from generate_series(1, 2) n")
         .await;
@@ -186,7 +186,7 @@ async fn a_traceparent_of_the_hook_is_left_alone_and_without_the_section_there_i
     let traced = tracing(&collector.url(), "sample = 0");
     let with = format!("{BOOK_EVENTS}\n{traced}\n{hook}headers = {{ traceparent = \"{own}\" }}");
     let mut rowhook = Rowhook::start(&database.config(&with));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book values (1, 7, 1, 'Dune', 9)")
         .await;
@@ -194,7 +194,7 @@ async fn a_traceparent_of_the_hook_is_left_alone_and_without_the_section_there_i
     assert!(rowhook.stop().success());
     let unsampled = format!("{BOOK_EVENTS}\n{traced}\n{hook}");
     let mut rowhook = Rowhook::start(&database.config(&unsampled));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book values (2, 7, 1, 'Emma', 9)")
         .await;
@@ -205,7 +205,7 @@ async fn a_traceparent_of_the_hook_is_left_alone_and_without_the_section_there_i
     assert!(collector.calls().is_empty(), "nothing is sampled");
     let without = format!("{BOOK_EVENTS}\n{hook}");
     let mut rowhook = Rowhook::start(&database.config(&without));
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     database
         .sql("insert into book values (3, 7, 1, 'Ulysses', 9)")
         .await;

@@ -9,7 +9,7 @@ use std::{
 pub use rowhook::demo::cluster::{Cluster, Stop};
 
 /// What every shared cluster needs: a slot for each test, and a WAL sender.
-const SETTINGS: [&str; 2] = ["max_replication_slots=400", "max_wal_senders=200"];
+const SETTINGS: [&str; 2] = ["max_replication_slots=1000", "max_wal_senders=200"];
 
 /// The cluster of all tests that neither stop nor reconfigure theirs. It is started when it is first asked for. PG_BIN
 /// decides its version.

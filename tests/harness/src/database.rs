@@ -136,7 +136,7 @@ impl Database {
     /// Starts rowhook on this database with [`config`](Self::config), and waits until it is attached.
     pub async fn rowhook(&self, rest: &str) -> Rowhook {
         let mut rowhook = Rowhook::start(&self.config(rest));
-        rowhook.until_log("attached").await;
+        rowhook.until_log("attached slot=").await;
         // The test may alter its tables later, so their schemas are read now.
         Schemas::of_test().read(false).await;
         rowhook

@@ -54,7 +54,7 @@ impl Api {
 
     /// The API of this rowhook, once it is attached.
     pub async fn of(mut rowhook: Rowhook) -> Self {
-        rowhook.until_log("attached").await;
+        rowhook.until_log("attached slot=").await;
         let log = rowhook.log();
         let address = log.split("listening address=").nth(1).unwrap();
         let address = address.split_whitespace().next().unwrap();

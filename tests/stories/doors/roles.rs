@@ -219,7 +219,7 @@ async fn the_console_does_what_is_of_its_role() {
         "{BOOK_EVENTS}\n[console]\nlisten = \"127.0.0.1:0\"\npassword = \"correct horse\"\nrole = \"support\""
     ));
     let mut rowhook = harness::Rowhook::start(&config);
-    rowhook.until_log("attached").await;
+    rowhook.until_log("attached slot=").await;
     let log = rowhook.log();
     let address = log.split("console=").nth(1).unwrap();
     let address = address.split_whitespace().next().unwrap();
