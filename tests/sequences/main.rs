@@ -43,7 +43,7 @@ const OWNERS: u32 = 3;
 /// How many sequences run at once.
 const WORLDS: usize = 16;
 /// How long rowhook has to publish tables, its stops and starts included.
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(300);
 
 fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
