@@ -278,28 +278,15 @@ impl Relation {
         fits
     }
 
-    /// Where these columns of `earlier` ones are now. Where nothing but names has changed, a column is known by its
-    /// place.
+    /// Where these columns of `earlier` ones are now, by their names or by their places.
     fn places(&self, earlier: &[Column], key: &[usize]) -> Option<Vec<usize>> {
-        let streamed = |columns: &[Column]| -> Vec<(String, u32)> {
-            let columns = columns.iter().filter(|column| !column.generated);
-            columns
-                .map(|column| (column.name.clone(), column.type_oid))
-                .collect()
-        };
         let (before, now) = (streamed(earlier), streamed(&self.columns));
-        let types =
-            |columns: &[(String, u32)]| -> Vec<u32> { columns.iter().map(|(_, ty)| *ty).collect() };
-        let only_renamed = types(&before) == types(&now);
         let place = |at: &usize| {
             let name = &earlier.get(*at)?.name;
             self.column(name).or_else(|| {
                 let at = before.iter().position(|(before, _)| before == name)?;
-                let (name, _) = now.get(at)?;
-                let is_new = before.iter().all(|(before, _)| before != name);
-                (only_renamed && is_new)
-                    .then(|| self.column(name))
-                    .flatten()
+                let (name, _) = now.get(renamed(&before, at, &now)?)?;
+                self.column(name)
             })
         };
         key.iter().map(place).collect()
@@ -570,24 +557,22 @@ fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> (Vec<usize>, Ve
         .filter(|column| column.key_place.is_some())
         .collect();
     key.sort_by_key(|column| column.key_place);
-    // Where a column was renamed since, it is known by its place among the others, if no other one came or went.
-    let streamed = || columns.iter().filter(|column| !column.generated);
-    let now: Vec<&CatalogColumn> = catalog
-        .iter()
-        .filter(|now| !now.generated || streamed().any(|column| column.name == now.name))
-        .collect();
-    let is_same = now.len() == streamed().count()
-        && now
+    let (now, then) = (
+        catalog
             .iter()
-            .zip(streamed())
-            .all(|(now, column)| now.type_oid == column.type_oid);
-    let is_there = |name: &str| catalog.iter().any(|column| column.name == name);
+            .filter(|now| {
+                !now.generated || streamed(columns).iter().any(|(name, _)| *name == now.name)
+            })
+            .map(|now| (now.name.as_str(), now.type_oid))
+            .collect::<Vec<_>>(),
+        streamed(columns),
+    );
     let place = |name: &str| {
         let named = columns.iter().position(|column| column.name == name);
         named.or_else(|| {
-            let at = now.iter().position(|now| now.name == name)?;
-            let renamed = is_same && !is_there(&columns.get(at)?.name);
-            renamed.then_some(at)
+            let at = now.iter().position(|(now, _)| *now == name)?;
+            let (name, _) = then.get(renamed(&now, at, &then)?)?;
+            columns.iter().position(|column| column.name == *name)
         })
     };
     let equals = |column: &CatalogColumn| column.key_equals.as_deref().unwrap_or(EQUALS).to_owned();
@@ -597,6 +582,40 @@ fn primary_key(columns: &[Column], catalog: &[CatalogColumn]) -> (Vec<usize>, Ve
         .map(|column| Some((place(&column.name)?, equals(column))));
     let parts: Option<(Vec<usize>, Vec<String>)> = parts.collect();
     parts.unwrap_or_default()
+}
+
+/// The columns that the stream carries: their names, and the oids of their types.
+fn streamed(columns: &[Column]) -> Vec<(&str, u32)> {
+    let columns = columns.iter().filter(|column| !column.generated);
+    columns
+        .map(|column| (column.name.as_str(), column.type_oid))
+        .collect()
+}
+
+/// The place in `to` of a column that has another name there: the only one of its type whose name is not in `from`,
+/// between the same columns that are in both.
+fn renamed(from: &[(&str, u32)], at: usize, to: &[(&str, u32)]) -> Option<usize> {
+    let has = |columns: &[(&str, u32)], name: &str| columns.iter().any(|(other, _)| *other == name);
+    let (_, ty) = from.get(at)?;
+    // The places of columns of this type without a name in `other`, behind as many that have one.
+    let between = |columns: &[(&str, u32)], other: &[(&str, u32)], count: usize| -> Vec<usize> {
+        let mut kept = 0;
+        let mut found = Vec::new();
+        for (place, (name, of)) in columns.iter().enumerate() {
+            if has(other, name) {
+                kept += 1;
+            } else if kept == count && of == ty {
+                found.push(place);
+            }
+        }
+        found
+    };
+    let before = from.iter().take(at);
+    let count = before.filter(|(name, _)| has(to, name)).count();
+    match (&between(from, to, count)[..], &between(to, from, count)[..]) {
+        ([_], [place]) => Some(*place),
+        _ => None,
+    }
 }
 
 /// Appends an object with these fields to `out`. Returns the names of the fields left out because they are unknown.
@@ -743,8 +762,18 @@ mod tests {
                 vec![("amount", 23), ("total", 23), ("ident", 20)],
                 vec![1],
             ),
-            // A column came or went, or has another type: it may be any.
-            (vec![("n", 23), ("id", 20)], vec![("ident", 20)], vec![]),
+            // Others came and went.
+            (
+                vec![("id", 20), ("n", 23), ("m", 23)],
+                vec![("ident", 20), ("n", 23), ("extra", 25)],
+                vec![0],
+            ),
+            // Another column came beside it, or it has another type: it may be any.
+            (
+                vec![("id", 20), ("n", 23)],
+                vec![("ident", 20), ("other", 20), ("n", 23)],
+                vec![],
+            ),
             (vec![("id", 23)], vec![("ident", 20)], vec![]),
             // It has another name, and its place is that of a column which is still there.
             (

@@ -3,8 +3,9 @@
 //! Random sequences of changes run in several worlds at once: rows are written in transactions with savepoints and
 //! rollbacks, tables are altered, truncated, swapped, renamed and created again, and lose and get replica identities.
 //! Meanwhile rowhook is stopped and killed. Triggers note what each statement did, and what was delivered is compared
-//! with that. `SEQUENCES` sets how many there are, `SEQUENCES_SEED` repeats a run, and `SEQUENCE` runs only those that
-//! begin with the one of this number, in every world. `SEQUENCES_LOG` names a file for rowhook's log.
+//! with that. `SEQUENCES` sets how many there are and `SEQUENCES_SEED` which ones; without it they are always the same.
+//! `SEQUENCE` runs only those that begin with the one of this number, in every world. `SEQUENCES_LOG` names a file for
+//! rowhook's log.
 
 #![allow(
     unreachable_pub,
@@ -26,19 +27,23 @@ use std::{
     time::Duration,
 };
 
-use harness::{Cluster, Database, Receiver, Rowhook};
+use harness::{Cluster, Database, Receiver, Rowhook, connect};
 use nix::sys::signal::Signal;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::{sync::RwLock, time::Instant};
 
 use self::world::{ON_SAME_TABLES, Sequence, World};
 
+/// How many sequences are run, and from which seed, where nothing else is asked for. They take half a minute, and two on
+/// a machine that does much else.
+const COUNT: u64 = 320;
+const SEED: u64 = 1;
 /// The owners 1 to this one have a hook each.
 const OWNERS: u32 = 3;
 /// How many sequences run at once.
 const WORLDS: usize = 16;
 /// How long rowhook has to publish tables, its stops and starts included.
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_secs(300);
 
 fn from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
@@ -81,18 +86,42 @@ fn keep(log: &str) {
 }
 
 /// Stops and kills rowhook again and again until the sequences have run, and returns one that runs.
+///
+/// It confirms nothing before it has read up to the present, because it asks whose rows are by then. Where all
+/// processors are busy, that can take longer than it lives, for ever. So after one that was stopped too early, the next
+/// lives until it has confirmed what was there when it began.
 async fn restart(
+    url: String,
     config: String,
     mut rowhook: Rowhook,
     starts: Arc<RwLock<()>>,
     done: Arc<AtomicBool>,
     seed: u64,
 ) -> (Rowhook, usize) {
+    let client = connect(&url).await;
+    let position = async || {
+        let sql = "select pg_current_wal_insert_lsn()::text";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        row.get::<_, String>(0)
+    };
+    let is_confirmed = async |position: &str| {
+        // A few bytes alone are not confirmed.
+        let sql = format!(
+            "select confirmed_flush_lsn >= '{position}'::pg_lsn - 20000::numeric from pg_replication_slots"
+        );
+        let row = client.query_one(&sql, &[]).await.unwrap();
+        row.get::<_, bool>(0)
+    };
     let mut random = StdRng::seed_from_u64(seed);
-    let mut restarts = 0;
+    let (mut restarts, mut may_be_early) = (0, true);
     while !done.load(Ordering::SeqCst) {
-        let pause = |longest| Duration::from_millis(longest);
+        let pause = Duration::from_millis;
+        let begun = position().await;
         tokio::time::sleep(pause(random.random_range(3000..12000))).await;
+        while !may_be_early && !is_confirmed(&begun).await && !done.load(Ordering::SeqCst) {
+            tokio::time::sleep(pause(200)).await;
+        }
+        may_be_early = is_confirmed(&begun).await;
         match random.random_ratio(1, 2) {
             true => keep(&rowhook.kill_and_log()),
             false => {
@@ -114,8 +143,8 @@ async fn restart(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_of_a_random_sequence_tells_its_own_moment() {
-    let seed = from_env("SEQUENCES_SEED", rand::random());
-    let count = from_env("SEQUENCES", 1000);
+    let seed = from_env("SEQUENCES_SEED", SEED);
+    let count = from_env("SEQUENCES", COUNT);
     let only = std::env::var("SEQUENCE")
         .ok()
         .map(|number| number.parse().unwrap());
@@ -139,6 +168,7 @@ async fn every_event_of_a_random_sequence_tells_its_own_moment() {
     }
     let done = Arc::new(AtomicBool::new(false));
     let restarter = tokio::spawn(restart(
+        database.url.clone(),
         config,
         rowhook,
         Arc::clone(&starts),

@@ -133,7 +133,8 @@ impl World {
 
     async fn until(&self, sql: &str, fact: impl Fn() -> String) {
         let end = Instant::now() + WAIT;
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        // Seldom enough to leave rowhook some of a busy processor.
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
         while !self
             .client
             .query_one(sql, &[])
