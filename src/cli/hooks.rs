@@ -112,7 +112,7 @@ pub(super) struct AddArgs {
     /// The user agent of its requests.
     #[arg(long)]
     user_agent: Option<String>,
-    /// The name of a client certificate, one of [[certificates]] in hooks.toml.
+    /// The name of a client certificate, one of those that hooks.toml names.
     #[arg(long)]
     certificate: Option<String>,
     /// Whether bodies are compressed: gzip or none.

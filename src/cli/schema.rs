@@ -15,8 +15,8 @@ pub(super) struct Args {
     /// An event of hooks.toml.
     #[arg(required_unless_present_any = ["asyncapi", "openapi"])]
     event: Option<String>,
-    /// Print the schema of this payload alone; default: of each. Of a document: its payload; default: that of
-    /// [delivery].
+    /// Print the schema of this payload alone; default: of each. Of a document: its payload; default: the usual one of
+    /// hooks.toml.
     #[arg(long, value_name = "NAME")]
     payload: Option<String>,
     /// Print an AsyncAPI 3.0 document of all events.
