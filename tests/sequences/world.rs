@@ -8,7 +8,7 @@ use tokio::{
     sync::{OwnedRwLockReadGuard, RwLock},
     time::Instant,
 };
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use crate::WAIT;
 
@@ -25,6 +25,9 @@ pub struct World {
     tables: Tables,
     random: StdRng,
 }
+
+/// How often a transaction is tried that a deadlock ends.
+const TRIES: u32 = 5;
 
 /// So many sequences are run on the same tables, and judged together.
 pub const ON_SAME_TABLES: u64 = 4;
@@ -501,8 +504,16 @@ impl World {
 
     async fn execute(&self, sql: &str, script: &mut Vec<String>) {
         script.push(sql.to_owned());
-        if let Err(error) = self.client.batch_execute(sql).await {
-            panic!("{error:?}\n{}", script.join(";\n"));
+        for attempt in 1.. {
+            let Err(error) = self.client.batch_execute(sql).await else {
+                return;
+            };
+            // Of two that wait for each other, Postgres ends one. Applications try that again.
+            let is_deadlock = error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED);
+            if !is_deadlock || attempt == TRIES {
+                panic!("{error:?}\n{}", script.join(";\n"));
+            }
+            self.client.batch_execute("rollback").await.unwrap();
         }
     }
 }
