@@ -229,6 +229,13 @@ fn count_guess(generation: &Generation, visitor: Visitor) -> Result<(), Problem>
     taken.map_err(Problem::too_many_requests)
 }
 
+/// Counts a look of a stranger at what is open to everyone.
+pub(super) fn count_look(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+    let name = format!("look {}", visitor.name());
+    let taken = generation.guesses.take(&name, Instant::now());
+    taken.map_err(Problem::too_many_requests)
+}
+
 /// Counts a login that the provider is asked about. Guesses at tokens do not count for it, so that those of others at
 /// the same address keep no operator out.
 pub(super) fn count_login(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {

@@ -15,7 +15,7 @@ use super::template;
 use crate::{
     config::Config,
     preview::{asyncapi, catalogue::Described, openapi},
-    server::{problem::Problem, state::AppState},
+    server::{access, problem::Problem, state::AppState, visitor::Visitor},
 };
 
 /// How long a description of the tables is shown before they are looked at again. So strangers do not keep the database
@@ -25,9 +25,9 @@ const FRESH: Duration = Duration::from_secs(30);
 const CALLER: &str = "catalogue";
 
 /// `GET /catalogue`: the page.
-pub(super) async fn page(State(state): State<Arc<AppState>>) -> Response {
+pub(super) async fn page(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
     let common = context! { root => state.root() };
-    match described(&state).await {
+    match described(&state, visitor).await {
         Ok(events) => {
             let config = &state.current().config;
             let events = events.iter().map(shown).collect::<Vec<_>>();
@@ -39,17 +39,21 @@ pub(super) async fn page(State(state): State<Arc<AppState>>) -> Response {
 }
 
 /// `GET /catalogue/asyncapi.json`.
-pub(super) async fn asyncapi(State(state): State<Arc<AppState>>) -> Response {
-    document(&state, asyncapi::document).await
+pub(super) async fn asyncapi(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
+    document(&state, visitor, asyncapi::document).await
 }
 
 /// `GET /catalogue/openapi.json`.
-pub(super) async fn openapi(State(state): State<Arc<AppState>>) -> Response {
-    document(&state, openapi::document).await
+pub(super) async fn openapi(State(state): State<Arc<AppState>>, visitor: Visitor) -> Response {
+    document(&state, visitor, openapi::document).await
 }
 
-async fn document(state: &AppState, make: fn(&str, &[Described], &str) -> Json) -> Response {
-    match described(state).await {
+async fn document(
+    state: &AppState,
+    visitor: Visitor,
+    make: fn(&str, &[Described], &str) -> Json,
+) -> Response {
+    match described(state, visitor).await {
         Ok(events) => {
             let config = &state.current().config;
             let document = make(&title(config), &events, &config.delivery.payload.name());
@@ -67,12 +71,14 @@ fn title(config: &Config) -> String {
     }
 }
 
-/// All events, as they were at most [`FRESH`] ago.
-async fn described(state: &AppState) -> Result<Arc<Vec<Described>>, Problem> {
+/// All events, as they were at most [`FRESH`] ago. A visitor may look as often as a caller may ask, since showing very
+/// many events takes time that deliveries need.
+async fn described(state: &AppState, visitor: Visitor) -> Result<Arc<Vec<Described>>, Problem> {
     let generation = state.current();
     if !generation.server.catalogue {
         return Err(Problem::no_such_address());
     }
+    access::count_look(&generation, visitor)?;
     // Whoever asks holds it meanwhile, so the database is asked once for all.
     let mut last = generation.catalogue.lock().await;
     if let Some((at, known)) = &*last

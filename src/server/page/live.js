@@ -45,7 +45,9 @@ async function follow(part) {
   while (part && part.dataset.from) {
     await new Promise((done) => setTimeout(done, 1000));
     const answer = await fetch(part.dataset.from).catch(() => null);
-    if (!answer || !answer.ok || answer.redirected) continue;
+    // Logged out.
+    if (answer && answer.redirected) return location.reload();
+    if (!answer || !answer.ok) continue;
     const inside = document.createElement("template");
     inside.innerHTML = await answer.text();
     part.replaceWith(inside.content);
