@@ -372,10 +372,7 @@ impl Reader {
         let crowd = owner.filter(|owner| chosen.len() > TURN || self.crowds.has(owner));
         if let Some(owner) = crowd {
             if bytes_of(event) <= LARGE_ROW {
-                let (index, hook) = (event.position.index, &first.hook.id);
-                let ticket = waited
-                    .and_then(|waited| self.waiting.ticket(waited, index, hook))
-                    .unwrap_or_else(|| self.ledger.ticket(index, hook));
+                let ticket = self.ticket(event, &first.hook, waited);
                 let late = Late {
                     event: Arc::clone(event),
                     listeners: chosen.into(),
@@ -496,13 +493,18 @@ impl Reader {
             } else {
                 memory.shrink(bytes);
             }
-            let index = event.position.index;
-            let ticket = waited
-                .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
-                .unwrap_or_else(|| self.ledger.ticket(index, &hook.id));
+            let ticket = self.ticket(event, hook, *waited);
             self.hand_on(renderer, about, listener, rendered, ticket, memory);
             breathe(&mut spent).await;
         }
+    }
+
+    /// The ticket of an event for a hook: one of those that the change holds where it has waited, and else a new one.
+    fn ticket(&self, event: &Event, hook: &Hook, waited: Option<Waited>) -> Ticket {
+        let index = event.position.index;
+        waited
+            .and_then(|waited| self.waiting.ticket(waited, index, &hook.id))
+            .unwrap_or_else(|| self.ledger.ticket(index, &hook.id))
     }
 
     /// Hands the rendered body on to the courier of its hook.
