@@ -18,13 +18,18 @@ use super::{
     receiver::Receivers,
     sidecar::Sidecar,
     source::{BOOK, EVENTS, Source},
-    strangers::watch_slot,
+    strangers::{Watched, watch_slot},
     writer,
 };
 
 const HOOKS: usize = 100;
 /// Commits a second, each heard by all hooks.
 const COMMITS: f64 = 20.0;
+/// Longer than an attempt may take, so that the slot is seen to move although endpoints keep their requests, and long
+/// enough for a p99.
+const WATCH: Duration = Duration::from_secs(30);
+/// How long the confirmed position may stand still: the 15 s that an attempt may take, and a few for what follows it.
+const HELD: f64 = 20.0;
 /// The part of the events of a full run that the crowd has hooks.
 const PART: u64 = 10;
 
@@ -77,17 +82,19 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
         source: &source,
         healthy,
         slot: slot.clone(),
-        // In a shorter time there are too few rows for a p99.
-        watch: scale.watch.max(Duration::from_secs(6)),
+        watch: scale.watch.max(WATCH),
     };
     let [mut alone, mut beside] = [(); 2].map(|()| Latency::default());
-    let mut unconfirmed = Samples::default();
+    let [mut unconfirmed, mut stood_still, mut usually] = [(); 3].map(|()| Samples::default());
     for _ in 0..scale.rounds {
-        alone.push(&scene.watch()?.0);
+        let (latencies, watched) = scene.watch()?;
+        alone.push(&latencies);
+        usually.push(watched.stood_still);
         make_hooks(&source, &hostile.kinds)?;
-        let (latencies, most) = scene.watch()?;
+        let (latencies, watched) = scene.watch()?;
         beside.push(&latencies);
-        unconfirmed.push(most);
+        unconfirmed.push(watched.unconfirmed);
+        stood_still.push(watched.stood_still);
         source.sql("delete from rowhook.hook where owner = '8'")?;
     }
     let mut figures = vec![
@@ -104,7 +111,14 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
             ("beside them", &beside.median),
             ("alone", &alone.median),
         ),
-        Figure::new("WAL not confirmed meanwhile, the most", "MB", unconfirmed),
+        Figure::new(
+            "the longest time in which the confirmed position stood still meanwhile",
+            "s",
+            stood_still,
+        )
+        .at_most(HELD)
+        .with("without them", "s", usually)
+        .with("WAL not confirmed, the most", "MB", unconfirmed),
     ];
     figures.push(crowd(scale, &mut scene)?);
     sidecar.stop_despite_warnings()?;
@@ -114,15 +128,15 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
 }
 
 impl Scene<'_> {
-    /// The latencies of the healthy owner while rows are written, and the most WAL that was not confirmed, in MB.
-    fn watch(&mut self) -> Result<(Samples, f64)> {
+    /// The latencies of the healthy owner while rows are written, and what was seen of the slot.
+    fn watch(&mut self) -> Result<(Samples, Watched)> {
         // Opens the connections and warms the caches, which is not to be measured.
         let warm = writer::write(self.source, COMMITS, 1, Duration::from_secs(1))?;
         self.healthy.until(warm.0.len() as u64)?;
         self.watch_at_once()
     }
 
-    fn watch_at_once(&mut self) -> Result<(Samples, f64)> {
+    fn watch_at_once(&mut self) -> Result<(Samples, Watched)> {
         self.healthy.reset()?;
         let done = Arc::new(AtomicBool::new(false));
         let (stop, url, slot) = (
@@ -136,8 +150,8 @@ impl Scene<'_> {
         let latencies = self.healthy.latencies()?;
         done.store(true, Ordering::Relaxed);
         let watched = watching.join();
-        let (_, most) = watched.map_err(|_| anyhow!("the look at the slot failed"))??;
-        Ok((latencies, most))
+        let watched = watched.map_err(|_| anyhow!("the look at the slot failed"))??;
+        Ok((latencies, watched))
     }
 }
 

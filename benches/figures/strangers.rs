@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, anyhow};
@@ -106,34 +106,52 @@ fn wal_kept(scale: &Scale, source: &mut Source, config: &str) -> Result<(Samples
         let watching = thread::spawn(move || watch_slot(&url, &slot, &stop));
         writer::write(source, COMMITS, 1, scale.watch)?;
         done.store(true, Ordering::Relaxed);
-        let (most, most_unconfirmed) = watching
+        let watched = watching
             .join()
             .map_err(|_| anyhow!("the look at the slot failed"))??;
-        kept.push(most);
-        unconfirmed.push(most_unconfirmed);
+        kept.push(watched.kept);
+        unconfirmed.push(watched.unconfirmed);
     }
     sidecar.stop_despite_warnings()?;
     source.drop_slot(&slot)?;
     Ok((kept, unconfirmed))
 }
 
-/// Reads the slot until `stop`. Returns the most WAL that it kept, and the most that was not yet confirmed, in MB.
-pub fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<(f64, f64)> {
-    let sql = "select (pg_current_wal_lsn() - restart_lsn)::float8, (pg_current_wal_lsn() - confirmed_flush_lsn)::float8
+/// What was seen of a slot while rows were written.
+#[derive(Default)]
+pub struct Watched {
+    /// The most WAL that it kept, in MB.
+    pub kept: f64,
+    /// The most WAL that was not yet confirmed, in MB.
+    pub unconfirmed: f64,
+    /// The longest time in which the confirmed position stood still, in seconds.
+    pub stood_still: f64,
+}
+
+/// Reads the slot until `stop`.
+pub fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<Watched> {
+    let sql = "select (pg_current_wal_lsn() - restart_lsn)::float8, (pg_current_wal_lsn() - confirmed_flush_lsn)::float8,
+                   confirmed_flush_lsn::text
                from pg_replication_slots where slot_name = $1";
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let client = source::open(url).await?;
-        let (mut most, mut most_unconfirmed) = (0.0_f64, 0.0_f64);
+        let mut watched = Watched::default();
+        let (mut position, mut moved) = (String::new(), Instant::now());
         while !stop.load(Ordering::Relaxed) {
             let row = client.query_one(sql, &[&slot]).await?;
-            most = most.max(row.try_get::<_, f64>(0)? / 1e6);
-            most_unconfirmed = most_unconfirmed.max(row.try_get::<_, f64>(1)? / 1e6);
+            watched.kept = watched.kept.max(row.try_get::<_, f64>(0)? / 1e6);
+            watched.unconfirmed = watched.unconfirmed.max(row.try_get::<_, f64>(1)? / 1e6);
+            watched.stood_still = watched.stood_still.max(moved.elapsed().as_secs_f64());
+            let confirmed: String = row.try_get(2)?;
+            if confirmed != position {
+                (position, moved) = (confirmed, Instant::now());
+            }
             tokio::time::sleep(INTERVAL).await;
         }
-        Ok((most, most_unconfirmed))
+        Ok(watched)
     })
 }
 
