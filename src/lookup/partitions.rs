@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Error, Row, types::ToSql};
 
 use crate::postgres::{
+    division::Division,
     error_message,
     fault::Fault,
     quote,
@@ -41,36 +42,23 @@ struct Conditions {
 }
 
 impl Partitions {
-    /// Reads how a table is divided; `None` where it is not partitioned, or is not there any more.
-    ///
-    /// # Errors
-    /// If the catalog cannot be read.
-    pub async fn read(client: &Client, relation: &Relation) -> Result<Option<Arc<Self>>, Error> {
-        let sql = include_str!("../../sql/catalog/partitions.sql");
-        let Some(row) = client.query_opt(sql, &[&relation.oid]).await? else {
-            return Ok(None);
-        };
-        let names: Vec<String> = row.try_get("columns")?;
-        let types: Vec<String> = row.try_get("types")?;
-        let is_plain: bool = row.try_get("plain")?;
-        let places = names.iter().map(|name| relation.column(name));
-        // Columns that were renamed since are not found. Then nothing can be said of a row.
-        let Some(columns) = places.collect::<Option<Vec<usize>>>() else {
-            return Ok(None);
-        };
+    /// How the rows of a relation are divided. `None`: columns have other names now, so nothing can be said of a row.
+    pub fn of(division: &Division, relation: &Relation) -> Option<Arc<Self>> {
+        let places = division.columns.iter().map(|name| relation.column(name));
+        let columns = places.collect::<Option<Vec<usize>>>()?;
         let kept = relation.primary_key.iter().copied();
         let kept = kept.filter(|at| !columns.contains(at)).collect();
-        Ok(Some(Arc::new(Self {
+        Some(Arc::new(Self {
             kept,
             columns,
-            has_triggers: row.try_get("has_triggers")?,
-            conditions: is_plain.then(|| Conditions {
+            has_triggers: division.has_triggers,
+            conditions: division.is_plain.then(|| Conditions {
                 oid: relation.oid,
-                names,
-                types,
+                names: division.columns.clone(),
+                types: division.types.clone(),
                 sql: OnceCell::new(),
             }),
-        })))
+        }))
     }
 
     /// Can an old row and a new one be the same row, before and after a move?

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::TableName;
+use super::{TableName, division::Division};
 use crate::lock::lock;
 
 /// How many names of a primary key's columns are remembered of a table.
@@ -18,6 +18,8 @@ pub struct Note {
     pub name: TableName,
     /// The names that the columns of its primary key have had, the newest last.
     pub keys: Vec<Vec<String>>,
+    /// How it is divided into partitions, if it is and its rows were told of.
+    pub division: Option<Division>,
     /// Another table has the name since.
     pub former: Option<Former>,
 }
@@ -63,10 +65,13 @@ impl Followed {
     pub fn put(&self, name: TableName, oid: u32) {
         let mut notes = self.lock();
         notes.retain(|other, note| *other == oid || note.name != name || note.former.is_some());
-        let keys = notes.remove(&oid).map(|note| note.keys);
+        let (keys, division) = notes
+            .remove(&oid)
+            .map_or_else(Default::default, |note| (note.keys, note.division));
         let note = Note {
             name,
-            keys: keys.unwrap_or_default(),
+            keys,
+            division,
             former: None,
         };
         notes.insert(oid, note);
@@ -100,6 +105,18 @@ impl Followed {
         notes
             .get(&oid)
             .map_or_else(Vec::new, |note| note.keys.clone())
+    }
+
+    /// The table is divided like this now.
+    pub fn learn_division(&self, oid: u32, division: Option<Division>) {
+        if let Some(note) = self.lock().get_mut(&oid) {
+            note.division = division;
+        }
+    }
+
+    /// How the table was divided when that was last read.
+    pub fn division(&self, oid: u32) -> Option<Division> {
+        self.lock().get(&oid)?.division.clone()
     }
 
     /// The configured name of a table that the stream calls `called` in the transaction `xid`.

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod cast;
 pub mod connect;
+pub mod division;
 pub mod equality;
 mod error;
 pub mod failure;

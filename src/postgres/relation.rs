@@ -301,7 +301,7 @@ impl Relation {
     }
 
     /// Did the catalog have nothing of it any more?
-    fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         self.numbers.is_empty()
     }
 

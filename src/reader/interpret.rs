@@ -19,6 +19,7 @@ use crate::{
     message::{self, Envelope},
     postgres::{
         TableName,
+        division::Division,
         pgoutput::{Message, RelationMessage},
         relation::Relation,
         stream::Received,
@@ -151,12 +152,21 @@ impl Reader {
         if self.hooks.are_in(&relation) && relation.table() != self.hooks.columns.table {
             self.look_for_hook_table(client).await?;
         }
-        let partitions = Partitions::read(client, &relation).await;
-        let partitions = partitions.context("read how a table is divided")?;
-        // Of a table that is dropped by now, it is what it was.
-        let known = self.session.tables.get(&relation.oid);
-        let known = known.filter(|_| relation.numbers.is_empty());
-        let partitions = partitions.or_else(|| known?.partitions.clone());
+        let division = Division::read(client, relation.oid).await;
+        let division = division.context("read how a table is divided")?;
+        let partitions_of =
+            |division: Option<Division>| division.and_then(|it| Partitions::of(&it, &relation));
+        let partitions = match relation.is_gone() {
+            true => {
+                let known = self.session.tables.get(&relation.oid);
+                let noted = partitions_of(self.followed.division(relation.oid));
+                noted.or_else(|| known?.partitions.clone())
+            }
+            false => {
+                self.followed.learn_division(relation.oid, division.clone());
+                partitions_of(division)
+            }
+        };
         self.put_table(relation, called, partitions);
         Ok(())
     }

@@ -17,7 +17,7 @@ impl Store {
     /// # Errors
     /// When the table cannot be read.
     pub async fn followed(&self) -> Result<BTreeMap<u32, Note>> {
-        let sql = "select oid, schema, name, keys::text, is_former, later_schema, later_name, taken_by \
+        let sql = "select oid, schema, name, keys::text, division::text, is_former, later_schema, later_name, taken_by \
                    from followed where slot = $1 and relation = 'followed'::regclass";
         let client = self.session(&self.client).await?;
         let rows = match client.query(sql, &[&self.holder.slot]).await {
@@ -26,6 +26,7 @@ impl Store {
         };
         let notes = rows.iter().map(|row| {
             let keys: String = row.try_get("keys")?;
+            let division: Option<String> = row.try_get("division")?;
             let later: Option<String> = row.try_get("later_schema")?;
             let later = later.zip(row.try_get("later_name")?);
             let taken_by: Option<i64> = row.try_get("taken_by")?;
@@ -39,6 +40,10 @@ impl Store {
                     name: row.try_get("name")?,
                 },
                 keys: serde_json::from_str(&keys).context("read the keys of a table")?,
+                division: division
+                    .map(|division| serde_json::from_str(&division))
+                    .transpose()
+                    .context("read how a table is divided")?,
                 former: row.try_get::<_, bool>("is_former")?.then_some(former),
             };
             Ok((row.try_get("oid")?, note))
@@ -63,6 +68,8 @@ impl Store {
         let later_schemas: Vec<Option<String>> = texts(&|note| Some(later(note)?.schema));
         let later_names: Vec<Option<String>> = texts(&|note| Some(later(note)?.name));
         let taken_by = notes.values().map(|note| former(note)?.taken_by);
+        let divisions: Vec<Option<String>> =
+            texts(&|note| serde_json::to_string(note.division.as_ref()?).ok());
         let taken_by: Vec<Option<i64>> = taken_by.map(|xid| xid.map(i64::from)).collect();
         let sql = include_str!("../../sql/store/note_followed.sql");
         let client = self.session(&self.client).await?;
@@ -79,6 +86,7 @@ impl Store {
                     &later_schemas,
                     &later_names,
                     &taken_by,
+                    &divisions,
                 ],
             )
             .await;

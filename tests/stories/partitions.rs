@@ -83,6 +83,31 @@ async fn a_row_that_moves_between_partitions_is_one_update() {
 }
 
 #[tokio::test]
+async fn a_move_is_one_update_although_the_table_is_dropped_before_it_is_read() {
+    let database = Database::new().await;
+    database.sql(VISIT).await;
+    let receiver = Receiver::start().await;
+    let rowhook = listening(&database, &receiver, EVENTS).await;
+    database
+        .sql("insert into visit values (1, 'a', 7, 'x')")
+        .await;
+    receiver.expect(1).await;
+    let noted = "select count(*) = 1 from rowhook.followed where division is not null";
+    database.until("the partitions are noted", noted).await;
+    database.until_all_is_confirmed().await;
+    rowhook.kill();
+    database.sql("update visit set region = 'b'").await;
+    database.sql("drop table visit").await;
+    let _rowhook = listening(&database, &receiver, EVENTS).await;
+    database.until_all_has_arrived().await;
+    let calls = receiver.expect(2).await;
+    assert_eq!(
+        told(&calls, &["id", "region", "user_id"]),
+        ["visit.made: 1 a 7 / -", "visit.changed: 1 b 7 / 1 a null"]
+    );
+}
+
+#[tokio::test]
 async fn what_only_looks_like_a_move_is_a_deletion_and_an_insertion() {
     let database = Database::new().await;
     database

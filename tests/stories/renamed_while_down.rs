@@ -202,3 +202,33 @@ async fn a_role_that_may_not_note_tables_hears_them_all_the_same() {
     database.sql(&insert("book", 2)).await;
     assert_eq!(ids(&receiver.expect(1).await), [2]);
 }
+
+#[tokio::test]
+async fn a_table_that_was_dropped_or_changed_while_rowhook_was_stopped_keeps_nobody_from_being_heard()
+ {
+    for ddl in [
+        "drop table author; alter table book rename to volume",
+        "drop table author; alter table book drop column user_id",
+    ] {
+        let database = Database::bookstore().await;
+        let tables = "create table author (id int primary key, user_id int, name text);
+             create table note (id int primary key, user_id int)";
+        database.sql(tables).await;
+        let receiver = Receiver::start().await;
+        let events = "\"note.added\" = \"note.created\"\n\"author.added\" = \"author.created\"\n";
+        let config = config(&receiver, events);
+        database.rowhook(&config).await.kill();
+        database.sql("insert into note values (1, 7)").await;
+        run(&database, ddl).await;
+        database.sql("insert into note values (2, 7)").await;
+        let mut rowhook = database.rowhook(&config).await;
+        database.sql("insert into note values (3, 7)").await;
+        let calls = receiver.expect(3).await;
+        assert_eq!(ids(&calls), [1, 2, 3], "{ddl}");
+        // Whoever sees to it is told.
+        let missing = "there is no table author any more";
+        rowhook.until_log(missing).await;
+        let check = harness::rowhook(&database.config(&config), &["check"]);
+        assert!(check.out.contains(missing), "{check:?}");
+    }
+}

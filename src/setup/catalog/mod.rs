@@ -27,6 +27,8 @@ pub struct Facts {
     pub tables: BTreeMap<TableName, Table>,
     /// The names of all relations of users.
     pub names: Vec<TableName>,
+    /// The tables that the configuration names and an earlier session has followed, and that are not there any more.
+    pub gone: HashSet<TableName>,
     /// Those of rowhook's two publications that exist.
     pub publications: Vec<Publication>,
     /// The slot of the configuration's name where changes are read, which may be one of another database; `None` if

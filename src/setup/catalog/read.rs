@@ -1,6 +1,6 @@
 //! Reads the state of a database with the queries in sql/catalog.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio_postgres::{Client, Row};
 
@@ -31,7 +31,11 @@ impl Facts {
         let session = read_session(client).await?;
         let (names, tables) = read_tables(client, config).await?;
         let schema = read_schema(client, &config.database.schema).await?;
+        let mut gone = read_followed(client, config, schema.as_ref()).await?;
+        let wanted = referenced_tables(config);
+        gone.retain(|name| wanted.contains(name) && !tables.contains_key(name));
         Ok(Self {
+            gone,
             role: role(&session)?,
             server: server(&session, read_product(client).await?)?,
             standby: read_standby(standby).await?,
@@ -154,6 +158,27 @@ async fn read_progress(
     }))
 }
 
+/// Reads which names have stood for a table, as far as the role may read that.
+async fn read_followed(
+    client: &Client,
+    config: &Config,
+    schema: Option<&Schema>,
+) -> Result<HashSet<TableName>, tokio_postgres::Error> {
+    let readable = schema.is_some_and(|schema| {
+        schema.may_read && migration::is_applied("followed", &schema.migrations)
+    });
+    if !readable {
+        return Ok(HashSet::new());
+    }
+    let schema = quote::name(&config.database.schema);
+    // In a copy of the database it is another's.
+    let sql = format!(
+        "select schema, name from {schema}.followed where slot = $1 and relation = tableoid and not is_former"
+    );
+    let rows = client.query(&sql, &[&config.database.slot]).await?;
+    rows.iter().map(table_name).collect()
+}
+
 fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
     Ok(Role {
         name: row.try_get("role")?,
@@ -164,8 +189,28 @@ fn role(row: &Row) -> Result<Role, tokio_postgres::Error> {
     })
 }
 
+/// How often the tables are read again, where one of them is put in the place of another just then.
+const LOOKS: usize = 10;
+
 /// Reads the names of all relations, and the tables that the configuration names.
 async fn read_tables(
+    client: &Client,
+    config: &Config,
+) -> Result<(Vec<TableName>, BTreeMap<TableName, Table>), tokio_postgres::Error> {
+    for _ in 1..LOOKS {
+        let (names, tables) = look_at_tables(client, config).await?;
+        let wanted = referenced_tables(config);
+        let is_missing = |name: &&TableName| wanted.contains(*name) && !tables.contains_key(*name);
+        if !names.iter().any(|name| is_missing(&name)) {
+            return Ok((names, tables));
+        }
+    }
+    look_at_tables(client, config).await
+}
+
+/// Each query sees the database at another moment. A table of the first that the last no longer finds was dropped or
+/// renamed between them.
+async fn look_at_tables(
     client: &Client,
     config: &Config,
 ) -> Result<(Vec<TableName>, BTreeMap<TableName, Table>), tokio_postgres::Error> {

@@ -35,11 +35,13 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     let mut told: HashSet<TableName> = HashSet::new();
     let mut missing = 0;
     let named = Named::new(facts);
-    let mut look = |table: &TableName, place: Location, published: bool| {
+    let mut look = |table: &TableName, place: Location, published: bool, may_be_gone: bool| {
         if told.contains(table) {
             return;
         }
         let problem = match facts.table(table) {
+            // A name that has stood for a table is no slip of the pen, and the others are heard without it.
+            None if may_be_gone && facts.gone.contains(table) => return,
             None => {
                 missing += 1;
                 no_table(table, facts, &named, missing <= GUESSED)
@@ -58,20 +60,21 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
     };
     for rule in &config.events {
         if let EventSource::Row { table, action, .. } = &rule.source {
-            look(table, rule.place, !matches!(action, Action::Named(_)));
+            let published = !matches!(action, Action::Named(_));
+            look(table, rule.place, published, true);
         }
     }
     for rules in &config.tables {
-        look(&rules.table, rules.place, false);
+        look(&rules.table, rules.place, false, true);
         for step in rules.owner.iter().flat_map(|owner| &owner.steps) {
-            look(&step.table, rules.place, false);
+            look(&step.table, rules.place, false, true);
         }
     }
     if let Some(hooks) = &config.hook_table {
-        look(&hooks.columns.table, hooks.place, true);
+        look(&hooks.columns.table, hooks.place, true, false);
     }
     if let Some(exists) = &config.owner_exists {
-        look(&exists.table, exists.place, true);
+        look(&exists.table, exists.place, true, false);
     }
     problems
 }

@@ -135,7 +135,8 @@ fn wanted_publications(asked: &Asked<'_>, facts: &Facts) -> (Publication, Public
         // TRUNCATE needs no replica identity.
         [true, false, false, true],
     );
-    let mut names: IndexSet<TableName> = asked.published().cloned().collect();
+    let published = asked.published().filter(|name| !facts.gone.contains(*name));
+    let mut names: IndexSet<TableName> = published.cloned().collect();
     let owners = config
         .owner_exists
         .iter()
