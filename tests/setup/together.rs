@@ -102,3 +102,32 @@ async fn an_application_that_locks_tables_in_another_order_gets_all_of_them() {
 
     assert_eq!(done.unwrap().len(), 3, "the events, and two tables");
 }
+
+#[tokio::test]
+async fn whoever_reads_a_table_does_not_wait_for_long_behind_a_setup_that_waits_for_it() {
+    let (client, config) = bookstore().await;
+    let config = config.full("book");
+    let url = CLUSTER.url(&config.database.address.database);
+    let (looking, reading) = (connect(&url).await, connect(&url).await);
+    client
+        .batch_execute("begin; lock table book in row exclusive mode")
+        .await
+        .unwrap();
+    // Less than the ALTER TABLE of setup would wait in one go.
+    reading
+        .batch_execute("set lock_timeout = '1s'")
+        .await
+        .unwrap();
+
+    let (refused, ()) = tokio::join!(refused(&config), async {
+        let waiting =
+            "select count(*)::text from pg_locks where relation = 'book'::regclass and not granted";
+        while texts(&looking, waiting).await != ["1"] {
+            tokio::task::yield_now().await;
+        }
+        let read = reading.batch_execute("select from book");
+        read.await.unwrap();
+    });
+
+    assert!(refused.contains("gave up waiting for a lock"), "{refused}");
+}
