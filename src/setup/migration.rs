@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 38] = [
+pub const MIGRATIONS: [Migration; 39] = [
     Migration {
         version: 1,
         name: "migration",
@@ -206,10 +206,15 @@ pub const MIGRATIONS: [Migration; 38] = [
         name: "ways_out",
         sql: include_str!("../../sql/0043_ways_out.sql"),
     },
+    Migration {
+        version: 46,
+        name: "portal",
+        sql: include_str!("../../sql/0046_portal.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 20] = [
     "migration",
     "event",
     "hook",
@@ -229,6 +234,7 @@ pub const TABLES: [&str; 19] = [
     "audit",
     "forgotten_mark",
     "followed",
+    "portal_link",
 ];
 
 /// The functions that the migrations create.

@@ -1,14 +1,19 @@
 //! The pages that show something and change nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use minijinja::{Value, context};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
     chart,
+    door::Door,
+    plain,
     template::of,
     user::{User, Watcher},
 };
@@ -19,6 +24,7 @@ use crate::{
         audit::AuditQuery,
         deliveries::{DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
+        outlook,
     },
     server::{
         problem::Problem,
@@ -108,29 +114,82 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
 #[derive(Deserialize)]
 pub(super) struct Position {
     cursor: Option<String>,
+    /// The event that the form is filled with.
+    event: Option<String>,
 }
 
 fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
+/// What somebody has written into the form that adds a hook.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Written {
+    event: String,
+    target: String,
+    description: String,
+}
+
+impl Written {
+    pub(super) fn of(event: &str, target: &str, description: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            target: target.to_owned(),
+            description: description.to_owned(),
+        }
+    }
+}
+
 /// `GET /hooks`: a page of hooks, and the form that adds one.
 pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Response {
-    let found = async {
-        let page = PageRequest {
-            cursor: non_empty(position.cursor),
-            limit: None,
-        };
-        let admin = user.admin().await?;
-        let hooks = admin
-            .hooks(user.actor(), &HookQuery::default(), &page)
-            .await?;
-        let events = user.caller.generation.config.events.iter();
-        let events: Vec<String> = events.map(|rule| rule.name.clone()).collect();
-        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events })
+    let written = Written {
+        event: position.event.unwrap_or_default(),
+        ..Written::default()
     };
-    let found = found.await;
+    let found = all_hooks(&user, non_empty(position.cursor)).await;
+    let found = found.map(|found| context! { written => of(&written), ..found });
     respond(&user, "hooks.html", "hooks", found)
+}
+
+/// The same, with what could not be made of what somebody has written.
+pub(super) async fn hooks_again(user: &User, written: Written, problem: &Problem) -> Response {
+    let refused = user.in_their_words(problem);
+    let found = all_hooks(user, None).await;
+    let found = found.map(|found| {
+        context! { written => of(&written), refused => refused.detail(), ..found }
+    });
+    let page = respond(user, "hooks.html", "hooks", found);
+    (problem.status(), page).into_response()
+}
+
+/// A page of hooks, and what new ones can hear.
+async fn all_hooks(user: &User, cursor: Option<String>) -> Result<Value, Problem> {
+    let page = PageRequest {
+        cursor,
+        limit: None,
+    };
+    let admin = user.admin().await?;
+    let hooks = admin
+        .hooks(user.actor(), &HookQuery::default(), &page)
+        .await?;
+    let rules = &user.caller.generation.config.events;
+    let events: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
+    let choices = rules.iter().map(
+        |rule| context! { name => rule.name.clone(), description => rule.description.clone() },
+    );
+    let choices: Vec<Value> = choices.collect();
+    let groups = groups(&events);
+    Ok(context! { hooks => of(&hooks.data), next => hooks.next, events, choices, groups })
+}
+
+/// What several events have before their first dot, each once: `book` for `book.added` and `book.changed`.
+fn groups(events: &[String]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (group, _) in events.iter().filter_map(|event| event.split_once('.')) {
+        *counts.entry(group).or_default() += 1;
+    }
+    let several = counts.into_iter().filter(|(_, count)| *count > 1);
+    several.map(|(group, _)| group.to_owned()).collect()
 }
 
 /// `GET /hooks/{id}`: a hook with its newest deliveries.
@@ -153,7 +212,15 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
             ..AuditQuery::default()
         };
         let acts = admin.audit(user.actor(), &query, &page(SHOWN_ACTS)).await?;
+        let due = deliveries.data.iter();
+        let due = due.filter_map(|delivery| delivery.next_attempt.as_deref());
+        let disable_after = user.caller.generation.config.delivery.disable_after;
+        let mut hook = hook;
+        if user.door() == Door::Portal {
+            hook.invalid = hook.invalid.as_deref().map(plain::reason);
+        }
         Ok(context! {
+            outlook => outlook::of_hook(&hook, due.min(), disable_after),
             hook => of(&hook),
             deliveries => of(&deliveries.data),
             acts => of(&acts.data),
@@ -255,7 +322,10 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
                 found => break found?,
             }
         };
+        let admin = user.admin().await?;
+        let hook = admin.hook(user.actor(), &detail.delivery.hook).await;
         Ok(context! {
+            outlook => outlook::of_delivery(&detail.delivery, hook.as_ref().ok()),
             delivery => of(&detail.delivery),
             body => of(&detail.body),
             attempts => of(&detail.attempt_list),
