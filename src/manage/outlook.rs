@@ -76,7 +76,8 @@ pub fn of_hook(hook: &Hook, next: Option<&str>, disable_after: DisableAfter) -> 
 
 /// How it stands with a delivery to `hook`, if that is still there.
 pub fn of_delivery(delivery: &Delivery, hook: Option<&Hook>) -> String {
-    let why = delivery.reason.as_deref().map(cause);
+    let why = delivery.reason.as_deref().map(because);
+    let why = why.unwrap_or_default();
     match delivery.state {
         State::Delivered => match delivery.attempts {
             ..=1 => format!("The endpoint has accepted it at {}.", time(&delivery.at)),
@@ -88,30 +89,36 @@ pub fn of_delivery(delivery: &Delivery, hook: Option<&Hook>) -> String {
         State::Dead => format!(
             "It was given up after {}{}; nothing happens by itself, and it can be sent again.",
             attempts(delivery.attempts),
-            why.map(|why| format!(", because {why}"))
-                .unwrap_or_default()
+            why
         ),
         State::Parked if delivery.in_flight => "A request is being made just now.".to_owned(),
         State::Parked => {
-            let because = why
-                .map(|why| format!(", because {why}"))
-                .unwrap_or_default();
             if hook.is_some_and(|hook| !hook.active) {
-                return format!(
-                    "It waits until the endpoint is resumed{because}, and is sent then."
-                );
+                return format!("It waits until the endpoint is resumed{why}, and is sent then.");
             }
             match &delivery.next_attempt {
                 Some(next) if delivery.attempts > 0 => format!(
-                    "It is tried again at {}{because}; that is attempt {}.",
+                    "It is tried again at {}{why}; that is attempt {}.",
                     time(next),
                     delivery.attempts + 1
                 ),
-                Some(next) => format!("It is sent at {}{because}.", time(next)),
+                Some(next) => format!("It is sent at {}{why}.", time(next)),
                 None => "It waits behind an earlier delivery, which has to arrive first, and is sent by itself then."
                     .to_owned(),
             }
         }
+    }
+}
+
+/// The reason of a delivery, as a part of a sentence.
+fn because(reason: &str) -> String {
+    // That it was the last attempt is said by other words.
+    let reason = reason
+        .rsplit_once(" attempts failed: ")
+        .map_or(reason, |(_, answer)| answer);
+    match reason.parse::<u16>() {
+        Ok(_) => format!(", because {}", cause(reason)),
+        Err(_) => format!(" ({reason})"),
     }
 }
 
@@ -295,13 +302,13 @@ mod tests {
             (
                 Delivery {
                     state: State::Dead,
-                    reason: Some("timed out after 15s".to_owned()),
+                    reason: Some("the last of 1 attempts failed: timed out after 15s".to_owned()),
                     attempts: 1,
                     ..parked()
                 },
                 true,
-                "It was given up after one attempt, because there is no answer that can be used (timed out after \
-                 15s); nothing happens by itself, and it can be sent again.",
+                "It was given up after one attempt (timed out after 15s); nothing happens by itself, and it can be \
+                 sent again.",
             ),
             (
                 Delivery {

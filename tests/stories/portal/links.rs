@@ -28,7 +28,7 @@ async fn a_link_lets_one_browser_in_to_its_owner_and_to_nobody_else() {
         visit.set_cookie
     );
     let hooks = visit.text("/portal/hooks").await;
-    assert!(hooks.contains(&format!("/portal/hooks/{hers}\"")) && hooks.contains("Bookstore"));
+    assert!(hooks.contains(&format!("/hooks/{hers}\"")) && hooks.contains("Bookstore"));
     assert!(!hooks.contains(&format!("/hooks/{theirs}\"")) && !hooks.contains("name=\"owner\""));
     for (path, status) in [
         (format!("/portal/hooks/{hers}"), 200),

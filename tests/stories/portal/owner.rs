@@ -73,6 +73,7 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     browser.click("//nav/a[.='Endpoints']").await;
     browser.click("//tbody/tr/td/a").await;
     browser.see("//p[contains(@class, 'note')][contains(., 'the endpoint answers 503 (Service Unavailable)')]").await;
+    browser.picture("portal-light").await;
     browser
         .click("//tr[td[@class='dead']]/td/a[@class='id']")
         .await;
