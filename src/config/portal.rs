@@ -249,6 +249,8 @@ fn colour(value: &Value<'_>, grounds: [&str; 2]) -> Option<Colour> {
         .map(|ground| ground.contrast(colour))
         .fold(f64::INFINITY, f64::min);
     if least < LEAST_CONTRAST {
+        // Cut off and not rounded, so that it never reads as enough.
+        let least = (least * 10.0).floor() / 10.0;
         let remedy = match value.name {
             "dark" => "a lighter one",
             _ => "a darker one",
