@@ -345,3 +345,21 @@ pub(super) async fn tokens(user: User) -> Response {
     let found = found.await;
     respond(&user, "tokens.html", "tokens", found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_what_several_events_begin_with() {
+        let events = [
+            "book.added",
+            "shelf.added",
+            "book.removed",
+            "sale",
+            "a.b.c",
+            "a.b.d",
+        ];
+        assert_eq!(groups(&events.map(str::to_owned)), ["a", "book"]);
+    }
+}

@@ -43,7 +43,7 @@ hooks.toml:8:39: "http://app.example" is not encrypted, so anybody on the way co
     (
         "[server]\nlisten = \"127.0.0.1:1\"\n[portal]\ncolours = { light = \"red\", dark = \"#333333\" }",
         r##"8:21: "red" is no colour; write it as in "#1d5a8f"
-hooks.toml:8:35: "#333333" has a contrast of 1.3 with what it stands on, and text needs 4.5; write a lighter one"##,
+hooks.toml:8:35: "#333333" has a contrast of 1.2 with what it stands on, and text needs 4.5; write a lighter one"##,
     ),
     (
         "[server]\nlisten = \"127.0.0.1:1\"\n[portal]\ncolours = { light = \"#ffcc00\" }",

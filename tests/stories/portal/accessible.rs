@@ -65,13 +65,23 @@ async fn look(browser: &Browser, api: &Api, paths: &[String]) {
 
 #[tokio::test]
 async fn the_portal_has_no_barriers_that_axe_finds() {
-    let colours = "colours = { light = \"#7a1fa2\", dark = \"#e0b0f0\" }";
-    let (database, api) = bookstore(&[], colours).await;
+    let folder = tempfile::tempdir().unwrap();
+    let logo = folder.path().join("logo.svg");
+    let picture = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"32\" height=\"32\">
+        <circle style=\"fill: teal\" cx=\"16\" cy=\"16\" r=\"16\"/></svg>";
+    std::fs::write(&logo, picture).unwrap();
+    let dress = format!("colours = {{ light = \"#7a1fa2\", dark = \"#e0b0f0\" }}\nlogo = {logo:?}");
+    let (database, api) = bookstore(&[], &dress).await;
     let receiver = Receiver::start().await;
     let dead = with_deliveries(&database, &receiver).await;
     let browser = Browser::start().await;
     browser.open(&link(&api, "7").await).await;
     browser.see("//h1[.='Overview']").await;
+    let shown = "return document.querySelector('img.logo').naturalWidth === 32";
+    browser.until(shown, "the logo is shown").await;
+    browser.look("light", 1280, 900).await;
+    let colour = "return getComputedStyle(document.querySelector('nav a')).color";
+    assert_eq!(browser.script(colour).await, json!("rgb(122, 31, 162)"));
     let paths = [
         "/portal".to_owned(),
         "/portal/hooks".to_owned(),

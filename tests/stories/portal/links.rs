@@ -1,6 +1,6 @@
 //! Links: who makes them, for whom, and what they open.
 
-use harness::{BOOK_EVENTS, Database, rowhook};
+use harness::{BOOK_EVENTS, Database, Rowhook, rowhook};
 use serde_json::{Value, json};
 
 use super::{bookstore, config, link, visit::Visit};
@@ -271,4 +271,44 @@ async fn a_part_that_is_not_shown_cannot_be_used_either() {
         .press("/portal/hooks", "&event=*&target=http://127.0.0.1:1/")
         .await;
     assert_eq!(made, 403);
+}
+
+#[tokio::test]
+async fn with_several_databases_a_session_is_of_the_one_that_its_link_was_made_for() {
+    let (shop, stock) = (Database::bookstore().await, Database::bookstore().await);
+    let databases = [("shop", &shop), ("stock", &stock)].map(|(name, database)| {
+        format!(
+            "[[databases]]\nname = \"{name}\"\nurl = \"{}\"\nslot = \"{}\"\n\
+             [databases.events]\n\"{name}.added\" = \"book.created\"\n",
+            database.url, database.name
+        )
+    });
+    let config = format!("{}{}\n[portal]", databases.concat(), server(""));
+    let mut rowhook = Rowhook::start(&config);
+    for name in ["shop", "stock"] {
+        let attached = format!("run{{database={name}}}: attached slot=");
+        rowhook.until_log(&attached).await;
+    }
+    let api = Api::of(rowhook).await;
+    let made = api
+        .post("/databases/shop/api/portal", ADMIN, json!({"owner": "7"}))
+        .await;
+    let link = made.json()["url"].as_str().unwrap().to_owned();
+    let of_shop = format!("{}/databases/shop", api.base);
+    assert!(
+        link.starts_with(&format!("{of_shop}/portal/enter/")),
+        "{link}"
+    );
+    let elsewhere = link.replace("/databases/shop/", "/databases/stock/");
+    Visit::refused(&elsewhere).await;
+    let visit = Visit::by(&link).await;
+    assert_eq!(visit.status("/portal/hooks").await, 200);
+    let at_stock = visit.at(&format!("{}/databases/stock", api.base));
+    assert_eq!(at_stock.status("/portal/hooks").await, 401);
+    assert_eq!(
+        visit.status("/portal/hooks").await,
+        200,
+        "it stays open here"
+    );
+    assert_eq!(api.get("/databases/shop/portal.js", "").await.status, 200);
 }
