@@ -282,6 +282,13 @@ mod tests {
             .unwrap();
         for (style, [back, card]) in [(light, LIGHT_GROUNDS), (dark, DARK_GROUNDS)] {
             assert!(style.contains(&format!("--back: {back}; --card: {card};")));
+            // Where a field begins has to be seen, with a contrast of 3.
+            let (_, edge) = style.split_once("--edge: ").unwrap();
+            let edge = Colour::parse(&edge[..7]).unwrap();
+            for ground in [back, card] {
+                let contrast = edge.contrast(Colour::parse(ground).unwrap());
+                assert!(contrast >= 3.0, "{edge} on {ground}: {contrast}");
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The sessions of the page and of the portal, and the cookies that they are known by.
 //!
 //! A session holds what opened it, a token, a login at the provider or a link to the portal, and that is checked again
-//! with each request: a token that is revoked ends its sessions. It ends after some time without a request, and after some time in any case.
+//! with each request: a token that is revoked ends its sessions. It ends after some time without a request, and after
+//! some time in any case.
 
 use std::{
     collections::HashMap,

@@ -151,7 +151,8 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
             user.caller.generation.count_test(actor)?;
             let prepared = admin.prepare_test(actor, id).await?;
             drop(admin);
-            let tested = prepared.send(&user.caller.generation.sender).await;
+            let mut tested = prepared.send(&user.caller.generation.sender).await;
+            user.retell([&mut tested.answer]);
             return Ok(Outcome::Page(
                 "tested.html",
                 context! { id, tested => of(&tested) },

@@ -4,7 +4,7 @@
 const NOTHING_ELSE: &str = "This cannot be done here. Whoever runs this site can say more.";
 
 /// What went wrong, as a sentence.
-pub(super) fn plain(detail: &str) -> String {
+pub(super) fn sentence(detail: &str) -> String {
     let Some(text) = without_operators(detail) else {
         return NOTHING_ELSE.to_owned();
     };
@@ -38,6 +38,9 @@ fn without_operators(detail: &str) -> Option<String> {
     Some(kept.join("; "))
 }
 
+/// Keys of the configuration that messages name outside of brackets.
+const KEYS: [&str; 2] = ["delivery.allow_http", "delivery.allow_networks"];
+
 fn is_for_operators(way: &str) -> bool {
     let names_section = way.split('[').skip(1).any(|rest| {
         let name = rest.trim_start_matches('[').split(']').next();
@@ -48,7 +51,10 @@ fn is_for_operators(way: &str) -> bool {
                     .all(|c| c.is_ascii_lowercase() || "_.".contains(c))
         })
     });
-    names_section || way.contains("hooks.toml") || way.contains("the log of rowhook")
+    names_section
+        || KEYS.iter().any(|key| way.contains(key))
+        || way.contains("hooks.toml")
+        || way.contains("the log of rowhook")
 }
 
 #[cfg(test)]
@@ -86,9 +92,17 @@ mod tests {
                 "its id \"a\" is the name of a hook in hooks.toml",
                 NOTHING_ELSE,
             ),
+            (
+                "the target is not https; use https, or set delivery.allow_http",
+                "The target is not https; use https.",
+            ),
+            (
+                "the target's address 10.0.0.1 is not public (private); delivery.allow_networks can open its network",
+                "The target's address 10.0.0.1 is not public (private).",
+            ),
             ("[::1] may not be called", "[::1] may not be called."),
         ] {
-            assert_eq!(plain(detail), expected, "{detail}");
+            assert_eq!(sentence(detail), expected, "{detail}");
         }
     }
 }

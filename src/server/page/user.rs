@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{door::Door, plain::plain, template};
+use super::{door::Door, plain, template};
 use crate::{
     act::Via,
     listen::Guest,
@@ -97,7 +97,16 @@ impl User {
     pub(super) fn in_their_words(&self, problem: &Problem) -> Problem {
         match self.door {
             Door::Page => problem.clone(),
-            Door::Portal => problem.saying(plain(problem.detail())),
+            Door::Portal => problem.saying(plain::sentence(problem.detail())),
+        }
+    }
+
+    /// Has reasons and answers of rowhook's say nothing that only operators can do, where somebody is in the portal.
+    pub(super) fn retell<'a>(&self, told: impl IntoIterator<Item = &'a mut String>) {
+        if self.door == Door::Portal {
+            for text in told {
+                *text = plain::reason(text);
+            }
         }
     }
 

@@ -12,8 +12,6 @@ use tokio::time::Instant;
 
 use super::{
     chart,
-    door::Door,
-    plain,
     template::of,
     user::{User, Watcher},
 };
@@ -22,7 +20,7 @@ use crate::{
         Actor, Admin, Error, PageRequest,
         act::Act,
         audit::AuditQuery,
-        deliveries::{DeliveryQuery, State as DeliveryState},
+        deliveries::{Delivery, DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
         outlook,
     },
@@ -69,6 +67,7 @@ pub(super) async fn home(State(state): State<Arc<AppState>>, user: User) -> Resp
             .await?;
         attempts.reverse();
         attempts.truncate(SHOWN_ATTEMPTS);
+        user.retell(attempts.iter_mut().map(|one| &mut one.answer));
         let figures = figures(&state, &user, &admin).await?;
         Ok(context! { attempts => of(&attempts), ..figures })
     };
@@ -169,9 +168,11 @@ async fn all_hooks(user: &User, cursor: Option<String>) -> Result<Value, Problem
         limit: None,
     };
     let admin = user.admin().await?;
-    let hooks = admin
+    let mut hooks = admin
         .hooks(user.actor(), &HookQuery::default(), &page)
         .await?;
+    let last = hooks.data.iter_mut().filter_map(|hook| hook.last.as_mut());
+    user.retell(last.map(|last| &mut last.answer));
     let rules = &user.caller.generation.config.events;
     let events: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
     let choices = rules.iter().map(
@@ -196,7 +197,7 @@ fn groups(events: &[String]) -> Vec<String> {
 pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     let found = async {
         let admin = user.admin().await?;
-        let hook = admin.hook(user.actor(), &id).await?;
+        let mut hook = admin.hook(user.actor(), &id).await?;
         let query = DeliveryQuery {
             hook: Some(id.clone()),
             ..DeliveryQuery::default()
@@ -206,7 +207,8 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
             cursor: None,
         };
         let newest = page(SHOWN_DELIVERIES);
-        let deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
+        let mut deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
+        retell(&user, &mut deliveries.data);
         let query = AuditQuery {
             hook: Some(id),
             ..AuditQuery::default()
@@ -215,10 +217,8 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
         let due = deliveries.data.iter();
         let due = due.filter_map(|delivery| delivery.next_attempt.as_deref());
         let disable_after = user.caller.generation.config.delivery.disable_after;
-        let mut hook = hook;
-        if user.door() == Door::Portal {
-            hook.invalid = hook.invalid.as_deref().map(plain::reason);
-        }
+        let last = hook.last.as_mut().map(|last| &mut last.answer);
+        user.retell(hook.invalid.as_mut().into_iter().chain(last));
         Ok(context! {
             outlook => outlook::of_hook(&hook, due.min(), disable_after),
             hook => of(&hook),
@@ -228,6 +228,11 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     };
     let found = found.await;
     respond(&user, "hook.html", "hooks", found)
+}
+
+/// As [`User::retell`].
+fn retell(user: &User, deliveries: &mut [Delivery]) {
+    user.retell(deliveries.iter_mut().filter_map(|one| one.reason.as_mut()));
 }
 
 /// Which deliveries are listed, and where the page begins.
@@ -257,7 +262,8 @@ pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Resp
             limit: None,
         };
         let admin = user.admin().await?;
-        let found = admin.deliveries(user.actor(), &query, &page).await?;
+        let mut found = admin.deliveries(user.actor(), &query, &page).await?;
+        retell(&user, &mut found.data);
         Ok(context! { deliveries => of(&found.data), next => found.next, hook, state, event })
     };
     let found = found.await;
@@ -314,7 +320,7 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
         // One that has just been delivered is found once history has noted it, which is a moment later.
         let mut polls = tokio::time::interval(POLL_INTERVAL);
         let mut left = MAX_POLLS;
-        let detail = loop {
+        let mut detail = loop {
             polls.tick().await;
             let found = user.admin().await?.delivery(user.actor(), &id).await;
             match found {
@@ -322,6 +328,9 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
                 found => break found?,
             }
         };
+        let errors = detail.attempt_list.iter_mut();
+        let errors = errors.filter_map(|attempt| attempt.error.as_mut());
+        user.retell(detail.delivery.reason.as_mut().into_iter().chain(errors));
         let admin = user.admin().await?;
         let hook = admin.hook(user.actor(), &detail.delivery.hook).await;
         Ok(context! {

@@ -80,7 +80,8 @@ async fn the_portal_has_no_barriers_that_axe_finds() {
     let shown = "return document.querySelector('img.logo').naturalWidth === 32";
     browser.until(shown, "the logo is shown").await;
     browser.look("light", 1280, 900).await;
-    let colour = "return getComputedStyle(document.querySelector('nav a')).color";
+    let colour =
+        "return getComputedStyle(document.querySelector('nav a:not([aria-current])')).color";
     assert_eq!(browser.script(colour).await, json!("rgb(122, 31, 162)"));
     let paths = [
         "/portal".to_owned(),
@@ -93,6 +94,10 @@ async fn the_portal_has_no_barriers_that_axe_finds() {
         "/portal/enter/used".to_owned(),
     ];
     look(&browser, &api, &paths).await;
+    browser.look("dark", 1280, 900).await;
+    browser.open(&format!("{}/portal/hooks", api.base)).await;
+    browser.see("//h1[.='Endpoints']").await;
+    browser.picture("portal-dark").await;
 }
 
 #[tokio::test]
