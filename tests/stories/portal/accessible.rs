@@ -98,6 +98,27 @@ async fn the_portal_has_no_barriers_that_axe_finds() {
     browser.open(&format!("{}/portal/hooks", api.base)).await;
     browser.see("//h1[.='Endpoints']").await;
     browser.picture("portal-dark").await;
+    // What is shown only once, and what was refused.
+    let none: [String; 0] = [];
+    browser
+        .fill("//input[@name='target']", "http://10.0.0.1/")
+        .await;
+    browser.click("//button[.='Add the endpoint']").await;
+    browser.see("//p[@role='alert']").await;
+    assert_eq!(browser.barriers().await, none);
+    for (button, shown) in [
+        ("Send a test", "//h1[starts-with(., 'Test of endpoint')]"),
+        ("New secret", "//p[@class='secret']"),
+    ] {
+        browser.open(&format!("{}/portal/hooks/1", api.base)).await;
+        browser.click(&format!("//button[.='{button}']")).await;
+        browser.see(shown).await;
+        assert_eq!(browser.barriers().await, none, "{button}");
+    }
+    browser.open(&format!("{}/portal/hooks/1", api.base)).await;
+    browser.click("//summary[.='Delete']").await;
+    browser.see("//button[.='Delete the endpoint']").await;
+    assert_eq!(browser.barriers().await, none);
 }
 
 #[tokio::test]
