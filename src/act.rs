@@ -205,6 +205,8 @@ pub mod what {
     pub const TOKEN_CREATED: &str = "token.created";
     /// A token was revoked.
     pub const TOKEN_REVOKED: &str = "token.revoked";
+    /// A link was made that opens the portal for an owner.
+    pub const PORTAL_LINKED: &str = "portal.linked";
     /// An owner was forgotten.
     pub const OWNER_FORGOTTEN: &str = "owner.forgotten";
     /// A row was forgotten.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backfill, deliveries, explain, forget, hooks, init, logs, receive, schema, secrets,
-    shadow, tail, tokens, trigger,
+    audit, backfill, deliveries, explain, forget, hooks, init, logs, portal, receive, schema,
+    secrets, shadow, tail, tokens, trigger,
 };
 use crate::demo;
 
@@ -112,6 +112,8 @@ pub(super) enum Command {
     /// Add, list and revoke the tokens with which owners log in to the API and the page; make those of operators.
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Print a link that opens the portal for an owner, once and within ten minutes.
+    Portal(portal::Args),
     /// Delete what rowhook has of an owner (hooks, deliveries, history and tokens) or of a row, of which only the key
     /// stays in what is parked. It cannot be undone.
     #[command(after_help = "Examples: rowhook forget --owner 42; rowhook forget --row book 7")]

@@ -15,6 +15,7 @@ mod init;
 mod logs;
 mod manual;
 mod output;
+mod portal;
 mod preview;
 mod progress;
 mod quantity;
@@ -113,6 +114,7 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Tail(args) => tail::run(config()?, args, json).await,
         Command::Forget(args) => forget::run(config()?, args, json).await,
         Command::Secrets(command) => secrets::run(config()?, command, json).await,
+        Command::Portal(args) => portal::run(config()?, &args, json).await,
         Command::Tokens(command) => tokens::run(config, command, json).await,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::man(folder.as_deref()),

@@ -25,6 +25,7 @@ use super::{
     mistake::{Location, Mistake, Mistakes},
     model::Model,
     oidc,
+    portal::{self, Portal},
     reader::{Keys, Reader, Table},
     secrets::{self, Secrets},
     server::{self, Server},
@@ -48,6 +49,7 @@ const SECTIONS: Keys = Keys {
         "history",
         "audit",
         "server",
+        "portal",
         "console",
         "tracing",
     ],
@@ -55,7 +57,7 @@ const SECTIONS: Keys = Keys {
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 18] = [
+pub const KEYS: [(&str, &[&str]); 19] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
@@ -72,6 +74,7 @@ pub const KEYS: [(&str, &[&str]); 18] = [
     ("server.jwt", jwt::KEYS.known),
     ("server.admins", admins::KEYS.known),
     ("server.oidc", oidc::KEYS.known),
+    ("portal", portal::KEYS.known),
     ("console", console::KEYS.known),
     ("tracing", tracing::KEYS.known),
 ];
@@ -111,6 +114,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[server]`; `None`: rowhook listens on no port.
     pub server: Option<Server>,
+    /// `[portal]`; `None`: there is no portal.
+    pub portal: Option<Portal>,
     /// `[console]`; `None`: there is no console.
     pub console: Option<Console>,
     /// `[tracing]`; `None`: no spans are sent.
@@ -122,6 +127,12 @@ pub struct Config {
 pub struct Databases(Vec<Arc<Config>>);
 
 impl Config {
+    /// What the addresses of this database begin with: `/databases/NAME`, or nothing for that of `[database]`.
+    pub fn root(&self) -> String {
+        let name = self.name.as_ref();
+        name.map_or_else(String::new, |name| format!("/databases/{name}"))
+    }
+
     /// The table that holds the users' hooks: that of `[hook_table]`, or rowhook's own.
     pub fn hook_columns(&self) -> HookColumns {
         match &self.hook_table {
@@ -311,6 +322,9 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let limits = section("limits", &limits::KEYS).map(|section| limits::read(&section));
     let limits = limits.unwrap_or_default();
     let server = section("server", &server::KEYS).and_then(|section| server::read(&section));
+    let has_server = file.find("server").is_some();
+    let portal = section("portal", &portal::KEYS)
+        .and_then(|section| portal::read(&section, has_server, folder));
     let console = section("console", &console::KEYS).and_then(|section| console::read(&section));
     let tracing = section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section));
     let delivery = delivery.shared_by(parts.len());
@@ -335,6 +349,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             history,
             audit,
             server: server.clone(),
+            portal: portal.clone(),
             console: console.clone(),
             tracing: tracing.clone(),
         })

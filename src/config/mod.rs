@@ -12,6 +12,7 @@ mod batch;
 pub mod bounds;
 pub mod certificate;
 mod certificates;
+mod colour;
 mod compression;
 mod console;
 pub mod content;
@@ -33,6 +34,7 @@ mod oauth2;
 pub(crate) mod oidc;
 mod outline;
 mod places;
+mod portal;
 mod proxy;
 mod quantity;
 mod rate;
@@ -52,6 +54,7 @@ pub use self::{
     batch::Batch,
     certificate::{BadTls, Tls},
     certificates::{Certificate, Owners},
+    colour::Colour,
     compression::Compression,
     console::Console,
     content::{Content, Encoding},
@@ -70,6 +73,7 @@ pub use self::{
     oauth2::ClientCredentials,
     oidc::Oidc,
     outline::Outline,
+    portal::{Logo, Portal, PortalPart},
     proxy::Proxy,
     rate::Rate,
     role::Role,

@@ -131,7 +131,7 @@ pub(crate) fn is_safe(url: &Url) -> bool {
 }
 
 /// Scheme, host and port, and nothing after them.
-fn origin(value: &Value<'_>) -> Option<Url> {
+pub(super) fn origin(value: &Value<'_>) -> Option<Url> {
     let text = value.string()?;
     let url = Url::parse(&text).ok();
     let url = url.filter(|url| {

@@ -139,19 +139,22 @@ pub(super) fn read(section: &Table<'_>) -> Option<Server> {
 /// Origins as browsers send them: scheme, host and port, and nothing after them.
 fn origins(value: &Value<'_>) -> Option<Vec<String>> {
     let remedy = "a list such as [\"https://app.example\"]";
-    value.list_of(remedy, |value| {
-        let text = value.string()?;
-        let origin = url::Url::parse(&text).ok().map(|url| url.origin());
-        let origin = origin.filter(url::Origin::is_tuple);
-        match origin.map(|origin| origin.ascii_serialization()) {
-            Some(origin) if origin == text => Some(text),
-            _ => {
-                value.wrong(format!(
-                    "{} is no origin; write scheme and host, such as \"https://app.example\"",
-                    value.quote(&text)
-                ));
-                None
-            }
+    value.list_of(remedy, origin)
+}
+
+/// An origin as browsers send it.
+pub(super) fn origin(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    let origin = url::Url::parse(&text).ok().map(|url| url.origin());
+    let origin = origin.filter(url::Origin::is_tuple);
+    match origin.map(|origin| origin.ascii_serialization()) {
+        Some(origin) if origin == text => Some(text),
+        _ => {
+            value.wrong(format!(
+                "{} is no origin; write scheme and host, such as \"https://app.example\"",
+                value.quote(&text)
+            ));
+            None
         }
-    })
+    }
 }

@@ -30,6 +30,8 @@ pub enum Act {
     Backfill,
     /// To issue and to revoke tokens.
     ChangeTokens,
+    /// To make links that open the portal for an owner.
+    OpenPortal,
     /// To forget an owner.
     Forget,
     /// To have hooks.toml read again, and to pause.
@@ -38,7 +40,7 @@ pub enum Act {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SeeEvents,
         Self::SeeHooks,
         Self::SeeDeliveries,
@@ -51,6 +53,7 @@ impl Act {
         Self::ChangeHooks,
         Self::Backfill,
         Self::ChangeTokens,
+        Self::OpenPortal,
         Self::Forget,
         Self::Control,
     ];
@@ -65,6 +68,8 @@ impl Act {
             Self::TestHook => (Role::Support, Some(Scope::Test)),
             Self::SendAgain => (Role::Support, Some(Scope::Deliveries)),
             Self::ChangeHooks => (Role::Hooks, Some(Scope::Hooks)),
+            // Whoever has a link does with the owner's hooks what this role does with all.
+            Self::OpenPortal => (Role::Hooks, None),
             Self::Backfill | Self::ChangeTokens | Self::Forget | Self::Control => (Role::All, None),
         }
     }

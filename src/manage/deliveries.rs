@@ -49,7 +49,7 @@ pub struct Delivery {
     pub(super) whose: Whose,
     /// What the list is sorted by, for the cursor.
     #[serde(skip)]
-    sort: Option<SystemTime>,
+    pub(super) sort: Option<SystemTime>,
 }
 
 /// What has become of a delivery.
@@ -149,6 +149,29 @@ impl Content {
         Self {
             text: String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned(),
             cut: bytes.len() > SHOWN,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Delivery {
+    /// One that waits.
+    pub(super) fn sample() -> Self {
+        Self {
+            id: "msg_1".to_owned(),
+            hook: "1".to_owned(),
+            event: "book.added".to_owned(),
+            owner: None,
+            state: State::Parked,
+            reason: None,
+            attempts: 0,
+            next_attempt: None,
+            in_flight: false,
+            commit_time: None,
+            position: None,
+            at: "2026-01-31T12:00:00.123456Z".to_owned(),
+            whose: Whose::Unknown,
+            sort: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Actor, Admin, Error, Page, PageRequest, Result, page::Found};
 use crate::postgres::time::timestamp;
 
 /// A hook, and how it is doing. Its secret is not part of this.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Hook {
     /// The key of its row, or its name in hooks.toml.
     pub id: String,

@@ -1,6 +1,6 @@
 //! Who asks for something, how they have shown that, and what they may do.
 
-use super::{Actor, Error, Result, act::Act, scope::Scopes};
+use super::{Actor, Error, Result, act::Act, portal::token_name, scope::Scopes};
 use crate::{
     act::{Kind, Who},
     config::Role,
@@ -48,6 +48,8 @@ pub enum Login {
     },
     /// With a token of the application.
     Jwt,
+    /// With the link to the portal of this number.
+    Portal(i64),
 }
 
 impl Identity {
@@ -93,6 +95,7 @@ impl Identity {
             }
             Login::OwnerToken { id, name } => (Kind::Owner, Some(format!("{id} {name}"))),
             Login::Jwt => (Kind::Application, None),
+            Login::Portal(link) => (Kind::Owner, Some(token_name(*link))),
         };
         let owner = match &self.actor {
             Actor::Operator => None,
@@ -152,6 +155,9 @@ impl Identity {
         }
         let (role, scope) = act.asks();
         let needed = role.name();
+        if let Login::Portal(_) = self.login {
+            return Err(Error::Forbidden("this is no part of the portal".to_owned()));
+        }
         Err(Error::Forbidden(match (&self.rights, scope) {
             (Rights::Role(own), _) => format!(
                 "this needs the role {needed}, and {} has the role {}; {}",
@@ -193,7 +199,7 @@ mod tests {
     use crate::manage::scope::Scope;
 
     /// Each act, and from which role on and with which scopes it may be done.
-    const TABLE: [(Act, &str, &str); 14] = [
+    const TABLE: [(Act, &str, &str); 15] = [
         (
             Act::SeeEvents,
             "read support hooks all",
@@ -222,6 +228,7 @@ mod tests {
         (Act::ChangeHooks, "hooks all", "hooks write"),
         (Act::Backfill, "all", ""),
         (Act::ChangeTokens, "all", ""),
+        (Act::OpenPortal, "hooks all", ""),
         (Act::Forget, "all", ""),
         (Act::Control, "all", ""),
     ];

@@ -62,6 +62,11 @@ impl Scopes {
         Self(BTreeSet::from([Scope::Read]))
     }
 
+    /// To read, and what these words stand for.
+    pub fn of(words: impl IntoIterator<Item = Scope>) -> Self {
+        Self(words.into_iter().chain([Scope::Read]).collect())
+    }
+
     /// Reads words with spaces between them.
     ///
     /// # Errors

@@ -29,11 +29,13 @@ use super::{
 };
 use crate::{
     act::{Via, Who},
+    config::PortalPart,
     listen::Guest,
     manage::{
         Actor,
         identity::{Identity, Login, caller_of},
-        scope::Scopes,
+        portal,
+        scope::{Scope, Scopes},
         tokens,
     },
 };
@@ -220,7 +222,42 @@ pub(super) async fn identify_again(
             let oidc = generation.server.oidc.as_ref();
             Ok(oidc.and_then(|oidc| person.identity(oidc)))
         }
+        Credential::Portal { guest, database } => {
+            guest_of_portal(generation, guest, database.as_deref()).await
+        }
     }
+}
+
+/// What somebody may do whom a link has let in to the portal; `None`: that is over, or was to another database.
+async fn guest_of_portal(
+    generation: &Generation,
+    guest: &portal::Guest,
+    database: Option<&str>,
+) -> Result<Option<Identity>, Problem> {
+    let Some(shown) = &generation.config.portal else {
+        return Ok(None);
+    };
+    let is_open = database == generation.config.name.as_deref() && {
+        let admin = generation.admin(&caller_of(&guest.owner)).await?;
+        admin.is_portal_open(guest).await?
+    };
+    if !is_open {
+        return Ok(None);
+    }
+    let parts = [
+        (PortalPart::Hooks, Scope::Hooks),
+        (PortalPart::Test, Scope::Test),
+        (PortalPart::Retry, Scope::Deliveries),
+    ];
+    let given = parts.into_iter().filter(|(part, _)| shown.shows(*part));
+    let scopes = Scopes::of(given.map(|(_, scope)| scope));
+    let login = Login::Portal(guest.link);
+    Ok(Some(Identity::owner(guest.owner.clone(), scopes, login)))
+}
+
+/// Counts a request of a visitor with a link to the portal, which may be a guess. To be given back if it is not.
+pub(super) fn count_link(generation: &Generation, visitor: Visitor) -> Result<(), Problem> {
+    count_guess(generation, visitor)
 }
 
 /// Counts a request without a token that is known to be good.

@@ -32,6 +32,7 @@ pub(super) fn of_api(method: &Method, route: &str) -> Act {
             Act::Backfill
         }
         (false, "/api/tokens" | "/api/tokens/{id}") => Act::ChangeTokens,
+        (false, "/api/portal") => Act::OpenPortal,
         (false, "/api/forget") => Act::Forget,
         _ => Act::Control,
     }
@@ -70,6 +71,7 @@ mod tests {
         post /api/hooks/{id}/enable ChangeHooks
         post /api/hooks/{id}/rotate ChangeHooks
         post /api/hooks/{id}/test TestHook
+        post /api/portal OpenPortal
         post /api/reload Control
         post /api/replay SendAgain
         post /api/retry-dead SendAgain

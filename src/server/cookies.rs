@@ -42,6 +42,20 @@ pub(super) fn set(
     HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""))
 }
 
+/// The `Set-Cookie` header that gives a browser a cookie for a page which others embed. It is kept apart for each site
+/// that does, and comes along there. Browsers take it over TLS only, and from this host.
+pub(super) fn set_embedded(name: &str, value: &str, max_age: Duration) -> HeaderValue {
+    let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
+    let cookie = Cookie::build((name_of(name, true), value))
+        .path("/")
+        .http_only(true)
+        .secure(true)
+        .same_site(SameSite::None)
+        .partitioned(true)
+        .max_age(cookie::time::Duration::seconds(seconds));
+    HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// The `Set-Cookie` header that makes a browser forget a cookie.
 pub(super) fn clear(name: &str, same_site: SameSite, over_tls: bool) -> HeaderValue {
     set(name, "", Duration::ZERO, same_site, over_tls)
@@ -70,5 +84,13 @@ mod tests {
         assert_eq!(value_of(&headers, "a", true), None);
         headers.insert(header::COOKIE, "x=1; __Host-a=c".parse().unwrap());
         assert_eq!(value_of(&headers, "a", true).as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_cookie_of_an_embedded_page_is_kept_apart_for_each_site_that_embeds_it() {
+        assert_eq!(
+            set_embedded("a", "b", Duration::from_secs(7)),
+            "__Host-a=b; HttpOnly; SameSite=None; Partitioned; Secure; Path=/; Max-Age=7"
+        );
     }
 }

@@ -141,8 +141,7 @@ impl Generation {
 
     /// What the addresses of this database begin with: `/databases/NAME`, or nothing for that of `[database]`.
     pub(super) fn root(&self) -> String {
-        let name = self.config.name.as_ref();
-        name.map_or_else(String::new, |name| format!("/databases/{name}"))
+        self.config.root()
     }
 
     /// Borrows a connection to the database for a few queries, out of the share of `caller`. To be given back before

@@ -19,8 +19,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST_KEY: usize = 255;
 /// The largest response, in bytes. Responses to a POST are small, and a larger one is an error.
 const LARGEST_RESPONSE: usize = 1 << 20;
-/// Responses of this path hold a new token, which is kept nowhere.
-const NEVER_KEPT: &str = "/api/tokens";
+/// Responses of these paths hold a new token or a link, which are kept nowhere.
+const NEVER_KEPT: [&str; 2] = ["/api/tokens", "/api/portal"];
 
 /// A hook with its new secret. A repetition of the request is answered without the secret.
 pub(super) struct ShownOnce(pub(super) HookWithSecret);
@@ -57,7 +57,7 @@ pub(super) async fn run_once(
 ) -> Result<Response, Problem> {
     let named = parts.headers.get(&KEY);
     let Some(named) =
-        named.filter(|_| parts.method == Method::POST && parts.uri.path() != NEVER_KEPT)
+        named.filter(|_| parts.method == Method::POST && !NEVER_KEPT.contains(&parts.uri.path()))
     else {
         return Ok(next.run(Request::from_parts(parts, Body::from(body))).await);
     };

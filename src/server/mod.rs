@@ -4,6 +4,7 @@
 
 mod access;
 mod acts;
+mod address;
 pub mod api;
 mod backfills;
 mod cookies;

@@ -42,6 +42,14 @@ impl Problem {
         }
     }
 
+    /// The same, said in other words.
+    pub(super) fn saying(&self, detail: String) -> Self {
+        Self {
+            detail,
+            ..self.clone()
+        }
+    }
+
     /// What it says.
     pub(super) fn detail(&self) -> &str {
         &self.detail

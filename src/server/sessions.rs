@@ -1,7 +1,8 @@
-//! The sessions of the page, and the cookie that they are known by.
+//! The sessions of the page and of the portal, and the cookies that they are known by.
 //!
-//! A session holds what opened it, a token or a login at the provider, and that is checked again with each request: a
-//! token that is revoked ends its sessions. It ends after some time without a request, and after some time in any case.
+//! A session holds what opened it, a token, a login at the provider or a link to the portal, and that is checked again
+//! with each request: a token that is revoked ends its sessions. It ends after some time without a request, and after
+//! some time in any case.
 
 use std::{
     collections::HashMap,
@@ -18,9 +19,15 @@ use super::{
     cookies::{self, SameSite, random},
     oidc::Person,
 };
-use crate::{config, lock::lock};
+use crate::{
+    config,
+    lock::lock,
+    manage::{identity::caller_of, portal::Guest},
+};
 
 const COOKIE: &str = "rowhook_session";
+/// The cookie of the portal. A browser may have both.
+const PORTAL_COOKIE: &str = "rowhook_portal";
 /// The cookie that the form of the login page belongs to.
 const LOGIN_COOKIE: &str = "rowhook_login";
 /// How long that form can be used.
@@ -39,6 +46,11 @@ pub(super) struct Sessions(Mutex<HashMap<String, Open>>);
 pub(super) enum Credential {
     Token(String),
     Person(Person),
+    Portal {
+        guest: Guest,
+        /// The database that they are of. An owner of the same name in another one may be somebody else.
+        database: Option<String>,
+    },
 }
 
 /// How long sessions last.
@@ -101,6 +113,36 @@ impl Sessions {
         lifetime: Lifetime,
         over_tls: bool,
     ) -> HeaderValue {
+        let key = self.add(caller, credential, life, lifetime);
+        let most = life.map_or(lifetime.most, |life| life.min(lifetime.most));
+        cookies::set(COOKIE, &key, most, SameSite::Strict, over_tls)
+    }
+
+    /// Opens a session of the portal, and returns the `Set-Cookie` header for it.
+    pub(super) fn open_portal(
+        &self,
+        guest: Guest,
+        database: Option<String>,
+        lifetime: Lifetime,
+    ) -> HeaderValue {
+        let caller = caller_of(&guest.owner);
+        let key = self.add(
+            &caller,
+            Credential::Portal { guest, database },
+            None,
+            lifetime,
+        );
+        cookies::set_embedded(PORTAL_COOKIE, &key, lifetime.most)
+    }
+
+    /// Adds a session, and returns its key.
+    fn add(
+        &self,
+        caller: &str,
+        credential: Credential,
+        life: Option<Duration>,
+        lifetime: Lifetime,
+    ) -> String {
         let key = random();
         let mut sessions = self.lock();
         let now = Instant::now();
@@ -135,8 +177,7 @@ impl Sessions {
             },
         };
         sessions.insert(key.clone(), open);
-        let most = life.map_or(lifetime.most, |life| life.min(lifetime.most));
-        cookies::set(COOKIE, &key, most, SameSite::Strict, over_tls)
+        key
     }
 
     /// Ends a session, for everyone who has it.
@@ -185,6 +226,16 @@ fn end_oldest(sessions: &mut HashMap<String, Open>, caller: &str) {
 /// The session key in the cookies of a request.
 pub(super) fn key_of(headers: &HeaderMap, over_tls: bool) -> Option<String> {
     cookies::value_of(headers, COOKIE, over_tls)
+}
+
+/// The session key of the portal in the cookies of a request.
+pub(super) fn portal_key_of(headers: &HeaderMap) -> Option<String> {
+    cookies::value_of(headers, PORTAL_COOKIE, true)
+}
+
+/// The `Set-Cookie` header that makes a browser forget its session of the portal.
+pub(super) fn clear_portal_cookie() -> HeaderValue {
+    cookies::set_embedded(PORTAL_COOKIE, "", Duration::ZERO)
 }
 
 /// The word that a new form of the login page carries, and the `Set-Cookie` header that makes it good for this browser

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 39] = [
+pub const MIGRATIONS: [Migration; 40] = [
     Migration {
         version: 1,
         name: "migration",
@@ -207,6 +207,11 @@ pub const MIGRATIONS: [Migration; 39] = [
         sql: include_str!("../../sql/0043_ways_out.sql"),
     },
     Migration {
+        version: 46,
+        name: "portal",
+        sql: include_str!("../../sql/0046_portal.sql"),
+    },
+    Migration {
         version: 51,
         name: "division",
         sql: include_str!("../../sql/0051_division.sql"),
@@ -214,7 +219,7 @@ pub const MIGRATIONS: [Migration; 39] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 20] = [
     "migration",
     "event",
     "hook",
@@ -234,6 +239,7 @@ pub const TABLES: [&str; 19] = [
     "audit",
     "forgotten_mark",
     "followed",
+    "portal_link",
 ];
 
 /// The functions that the migrations create.

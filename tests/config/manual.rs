@@ -107,8 +107,12 @@ fn every_default_in_the_manual_is_the_default() {
         let oidc = server.oidc.clone().unwrap();
         (server, oidc)
     };
-    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\nserver.listen = \"127.0.0.1:1\"\n[server.oidc]\nissuer = \"https://login.example\"\nclient_id = \"rowhook\"\nroles = { \"platform\" = \"all\", \"on-call\" = \"support\" }\n[console]\nlisten = \"127.0.0.1:1\"\npassword = \"12345678\"";
+    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\nserver.listen = \"127.0.0.1:1\"\n[server.oidc]\nissuer = \"https://login.example\"\nclient_id = \"rowhook\"\nroles = { \"platform\" = \"all\", \"on-call\" = \"support\" }\n[console]\nlisten = \"127.0.0.1:1\"\npassword = \"12345678\"\n[portal]";
     let least = parse(least).unwrap();
+    assert_eq!(
+        format!("{:?}", least.portal),
+        format!("{:?}", config.portal)
+    );
     assert_eq!(least.console.unwrap().role, config.console.unwrap().role);
     let least = least.server.unwrap();
     assert_eq!(

@@ -112,6 +112,7 @@ pub fn config(url: &str, slot: &str) -> Config {
             ..Delivery::default()
         },
         server: None,
+        portal: None,
         console: None,
         tracing: None,
     }

@@ -1,8 +1,9 @@
 //! A headless Chromium, driven through WebDriver.
 
-use harness::DEADLINE;
+use harness::{DEADLINE, until_within};
 use std::{
     net::TcpListener,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -12,6 +13,9 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+/// Keys, as WebDriver names them.
+pub const TAB: &str = "\u{e004}";
+pub const ENTER: &str = "\u{e007}";
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 pub struct Browser {
@@ -155,6 +159,89 @@ impl Browser {
             json!({ "text": text }),
         )
         .await;
+    }
+
+    /// Goes on in the frame that a script returns.
+    pub async fn enter(&self, frame: &str) {
+        let frame = self.script(frame).await;
+        self.ask(Method::POST, "/frame", json!({ "id": frame }))
+            .await;
+    }
+
+    /// Goes on in the page that holds all frames.
+    pub async fn leave(&self) {
+        self.ask(Method::POST, "/frame", json!({"id": null})).await;
+    }
+
+    /// Waits until a script returns true.
+    pub async fn until(&self, script: &str, fact: &str) {
+        let met = async || self.script(script).await == json!(true);
+        until_within(DEADLINE, fact, met).await;
+    }
+
+    /// Goes on in the window that was opened last, once there are two.
+    pub async fn in_new_window(&self) {
+        let two = async || self.windows().await.len() == 2;
+        until_within(DEADLINE, "a window was opened", two).await;
+        self.switch_to(&self.windows().await[1]).await;
+    }
+
+    /// Goes on in the first window.
+    pub async fn in_first_window(&self) {
+        self.switch_to(&self.windows().await[0]).await;
+    }
+
+    async fn windows(&self) -> Vec<Value> {
+        let handles = self.ask(Method::GET, "/window/handles", Value::Null).await;
+        handles.as_array().unwrap().clone()
+    }
+
+    async fn switch_to(&self, window: &Value) {
+        self.ask(Method::POST, "/window", json!({ "handle": window }))
+            .await;
+    }
+
+    /// Presses keys one after the other, wherever the focus is.
+    pub async fn press(&self, keys: &str) {
+        let keys = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|action| json!({"type": action, "value": key}))
+        });
+        let keys: Vec<Value> = keys.collect();
+        let keyboard = json!({"actions": [{"type": "key", "id": "keyboard", "actions": keys}]});
+        self.ask(Method::POST, "/actions", keyboard).await;
+    }
+
+    /// Moves the focus on with the keyboard until it is on an element that matches this selector and has this text.
+    pub async fn tab_to(&self, selector: &str, text: &str) {
+        let is_there = format!(
+            "const at = document.activeElement;
+            return at.matches({selector:?}) && (at.textContent.trim() === {text:?} || {text:?} === '')"
+        );
+        for _ in 0..80 {
+            self.press(TAB).await;
+            if self.script(&is_there).await == json!(true) {
+                return;
+            }
+        }
+        let page = self.text("//body").await;
+        panic!("the keyboard does not lead to {selector} {text:?} on:\n{page}");
+    }
+
+    /// What keeps people from using the page, by the rules of WCAG 2.2 AA as axe-core tests them.
+    pub async fn barriers(&self) -> Vec<String> {
+        let file = Path::new("target/peers/axe/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(file);
+        let axe = axe.expect("axe-core is not here; run scripts/install-peers");
+        self.script(&axe).await;
+        let run = "const done = arguments[arguments.length - 1];
+            const only = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+            axe.run(document, { runOnly: only, iframes: false }).then((found) => {
+                const nodes = (broken) => broken.nodes.map((node) => node.html + ' ' + node.failureSummary);
+                done(found.violations.map((broken) => broken.id + ': ' + nodes(broken).join('; ')));
+            }, (error) => done([String(error)]));";
+        let found = json!({"script": run, "args": []});
+        let found = self.ask(Method::POST, "/execute/async", found).await;
+        serde_json::from_value(found).unwrap()
     }
 
     pub async fn script(&self, script: &str) -> Value {

@@ -60,6 +60,7 @@ mod owners;
 mod page;
 mod partitions;
 mod permission;
+mod portal;
 mod proxy;
 mod rates;
 mod recipes;

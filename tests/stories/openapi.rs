@@ -14,7 +14,7 @@ async fn no_request_meets_a_server_error_or_an_answer_that_the_document_does_not
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
     let config = database.config(&format!(
-        "{BOOK_EVENTS}\n{}",
+        "{BOOK_EVENTS}\n{}\n[portal]",
         server("requests_per_minute = 1000000")
     ));
     let api = Api::start(&config).await;

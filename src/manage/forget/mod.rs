@@ -70,7 +70,7 @@ pub struct Forgotten {
     pub left_out: u64,
     /// Attempts in the history.
     pub attempts: u64,
-    /// Tokens for the API and the page.
+    /// Tokens for the API and the page, and links to the portal with the sessions that they opened.
     pub tokens: u64,
     /// Backfills of their hooks.
     pub backfills: u64,
@@ -222,7 +222,7 @@ impl Admin {
 
     async fn delete_all(&self, owner: &str, hooks: &[String], done: &mut Forgotten) -> Result<()> {
         type Count = fn(&mut Forgotten) -> &mut u64;
-        let tables: [(Count, &str, &str); 8] = [
+        let tables: [(Count, &str, &str); 9] = [
             (
                 |done| &mut done.deliveries,
                 "delivery",
@@ -236,6 +236,11 @@ impl Admin {
             (
                 |done| &mut done.tokens,
                 "token",
+                "owner = $1 and $2::text[] is not null",
+            ),
+            (
+                |done| &mut done.tokens,
+                "portal_link",
                 "owner = $1 and $2::text[] is not null",
             ),
             (

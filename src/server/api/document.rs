@@ -6,7 +6,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{audit, backfills, deliveries, events, forget, hooks, status, tokens};
+use super::{audit, backfills, deliveries, events, forget, hooks, portal, status, tokens};
 use crate::server::{acts, problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -45,6 +45,7 @@ use crate::server::{acts, problem::Problem, state::AppState};
         tokens::list,
         tokens::add,
         tokens::revoke,
+        portal::add,
         forget::owner,
         audit::list,
     ),
@@ -101,7 +102,7 @@ pub fn document() -> Value {
             {
                 content.insert("application/x-www-form-urlencoded".into(), json);
             }
-            if method == "post" && path != "/api/tokens" {
+            if method == "post" && !matches!(path.as_str(), "/api/tokens" | "/api/portal") {
                 match operation["parameters"].as_array_mut() {
                     Some(parameters) => parameters.push(key.clone()),
                     None => operation["parameters"] = json!([key]),

@@ -8,6 +8,7 @@ mod events;
 mod forget;
 mod hooks;
 mod params;
+mod portal;
 mod status;
 mod tokens;
 
@@ -43,6 +44,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/retry-dead", post(deliveries::retry_dead))
         .route("/api/replay", post(deliveries::replay))
         .route("/api/reload", post(status::reload))
+        .route("/api/portal", post(portal::add))
         .route("/api/forget", post(forget::owner))
         .route("/api/audit", get(audit::list))
         .route(

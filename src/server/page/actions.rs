@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{template::of, user::User};
+use super::{door::Door, template::of, user::User, views};
 use crate::{
     manage::{
         act::Act,
@@ -43,8 +43,7 @@ pub(super) fn respond(user: &User, here: &str, outcome: Result<Outcome, Problem>
     match outcome {
         Ok(Outcome::Page(name, values)) => user.page(name, here, values),
         Ok(Outcome::Redirect(path)) => {
-            let root = user.caller.generation.root();
-            Redirect::to(&format!("{root}{path}")).into_response()
+            Redirect::to(&format!("{}{path}", user.root())).into_response()
         }
         Err(problem) => user.problem(&problem),
     }
@@ -64,10 +63,16 @@ pub(super) struct NewHookForm {
     description: String,
 }
 
-/// `POST /hooks`: adds a hook, and shows its secret this once.
+/// `POST /hooks`: adds a hook, and shows its secret this once. In the portal, a hook that cannot be made is asked for
+/// again, with what was wrong and what was written.
 pub(super) async fn add(user: User, Form(form): Form<NewHookForm>) -> Response {
-    let outcome = add_hook(&user, form).await;
-    respond(&user, "hooks", outcome)
+    let written = views::Written::of(&form.event, &form.target, &form.description);
+    match add_hook(&user, form).await {
+        Err(problem) if user.door() == Door::Portal && problem.status().is_client_error() => {
+            views::hooks_again(&user, written, &problem).await
+        }
+        outcome => respond(&user, "hooks", outcome),
+    }
 }
 
 async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
@@ -146,7 +151,8 @@ async fn act_on_hook(user: &User, id: &str, action: &str, csrf: &str) -> Result<
             user.caller.generation.count_test(actor)?;
             let prepared = admin.prepare_test(actor, id).await?;
             drop(admin);
-            let tested = prepared.send(&user.caller.generation.sender).await;
+            let mut tested = prepared.send(&user.caller.generation.sender).await;
+            user.retell([&mut tested.answer]);
             return Ok(Outcome::Page(
                 "tested.html",
                 context! { id, tested => of(&tested) },

@@ -124,10 +124,7 @@ pub(super) async fn act(
 /// Goes back to the list, or shows the problem.
 fn respond(user: &User, outcome: Result<(), Problem>) -> Response {
     match outcome {
-        Ok(()) => {
-            let root = user.caller.generation.root();
-            Redirect::to(&format!("{root}/backfills")).into_response()
-        }
+        Ok(()) => Redirect::to(&format!("{}/backfills", user.root())).into_response(),
         Err(problem) => user.problem(&problem),
     }
 }

@@ -11,11 +11,12 @@ use minijinja::{Value, context};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
-use super::template;
+use super::{template, user::User};
 use crate::{
     config::Config,
+    manage::act::Act,
     preview::{asyncapi, catalogue::Described, openapi},
-    server::{access, problem::Problem, state::AppState, visitor::Visitor},
+    server::{access, generation::Generation, problem::Problem, state::AppState, visitor::Visitor},
 };
 
 /// How long a description of the tables is shown before they are looked at again. So strangers do not keep the database
@@ -35,6 +36,22 @@ pub(super) async fn page(State(state): State<Arc<AppState>>, visitor: Visitor) -
             template::page("catalogue.html", context! { events, usual, ..common })
         }
         Err(problem) => template::problem(&problem, common),
+    }
+}
+
+/// `GET /portal/events`: the same for an owner, who chooses there what to hear.
+pub(super) async fn in_portal(user: User) -> Response {
+    let generation = &user.caller.generation;
+    let found = async {
+        user.caller.identity.require(Act::SeeEvents)?;
+        let events = known(generation).await?;
+        let events = events.iter().map(shown).collect::<Vec<_>>();
+        let usual = generation.config.delivery.payload.name();
+        Ok::<_, Problem>(context! { events, usual })
+    };
+    match found.await {
+        Ok(values) => user.page("catalogue.html", "events", values),
+        Err(problem) => user.problem(&problem),
     }
 }
 
@@ -71,7 +88,7 @@ fn title(config: &Config) -> String {
     }
 }
 
-/// All events, as they were at most [`FRESH`] ago. A visitor may look as often as a caller may ask, since showing very
+/// All events, for everyone. A visitor may look as often as a caller may ask, since showing very
 /// many events takes time that deliveries need.
 async fn described(state: &AppState, visitor: Visitor) -> Result<Arc<Vec<Described>>, Problem> {
     let generation = state.current();
@@ -79,6 +96,11 @@ async fn described(state: &AppState, visitor: Visitor) -> Result<Arc<Vec<Describ
         return Err(Problem::no_such_address());
     }
     access::count_look(&generation, visitor)?;
+    known(&generation).await
+}
+
+/// All events, as they were at most [`FRESH`] ago.
+async fn known(generation: &Generation) -> Result<Arc<Vec<Described>>, Problem> {
     // Whoever asks holds it meanwhile, so the database is asked once for all.
     let mut last = generation.catalogue.lock().await;
     if let Some((at, known)) = &*last

@@ -100,6 +100,8 @@ impl Feed {
                 self.last = newest.id;
             }
             self.pending = attempts.into();
+            let told = self.pending.iter_mut();
+            self.user.retell(told.map(|attempt| &mut attempt.answer));
         }
     }
 

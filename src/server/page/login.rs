@@ -11,12 +11,12 @@ use minijinja::context;
 use serde::Deserialize;
 use url::Url;
 
-use super::{template, user::User};
+use super::{door::Door, dress, template, user::User};
 use crate::{
     act::{Via, what},
     manage::identity::Identity,
     server::{
-        access,
+        access, address,
         oidc::{self, Attempt, Failure},
         problem::Problem,
         request::{Path, Query},
@@ -240,16 +240,8 @@ fn failed(state: &AppState, visitor: Visitor, failure: &Failure) -> Response {
 fn address_of_callback(state: &AppState, visitor: Visitor, headers: &HeaderMap) -> Option<Url> {
     let generation = state.current();
     let named = generation.server.oidc.as_ref();
-    let base = match named.and_then(|oidc| oidc.public_url.clone()) {
-        Some(url) => url,
-        None => {
-            let host = headers.get(header::HOST)?.to_str().ok()?;
-            let scheme = if visitor.over_tls { "https" } else { "http" };
-            let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
-            let is_bare = url.path() == "/" && url.username().is_empty() && url.query().is_none();
-            Some(url).filter(|_| is_bare)?
-        }
-    };
+    let named = named.and_then(|oidc| oidc.public_url.as_ref());
+    let base = address::of_server(named, visitor, headers)?;
     base.join(&state.address(CALLBACK)).ok()
 }
 
@@ -269,11 +261,20 @@ pub(super) async fn logout(
         return user.problem(&problem);
     }
     state.sessions.close(&user.key);
+    if let Err(problem) = user.end_everywhere().await {
+        tracing::warn!(reason = problem.detail(), "a session has ended here alone");
+    }
     let caller = &user.caller;
     let (name, who) = (caller.identity.caller(), caller.who.clone());
     let recorded = caller.generation.record(&name, who, what::LOGOUT).await;
     if let Err(problem) = recorded {
         tracing::warn!(reason = problem.detail(), "a logout is not on record");
+    }
+    if user.door() == Door::Portal {
+        let gone = [(header::SET_COOKIE, sessions::clear_portal_cookie())];
+        let why = "You are logged out.";
+        let page = dress::ended(&caller.generation, StatusCode::OK, why);
+        return (gone, page).into_response();
     }
     let cookie = sessions::clear_cookie(visitor.over_tls);
     (

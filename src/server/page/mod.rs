@@ -8,8 +8,13 @@ mod actions;
 mod backfills;
 mod catalogue;
 mod chart;
+mod door;
+mod dress;
+mod headers;
 mod live;
 mod login;
+mod plain;
+mod portal;
 mod template;
 mod tokens;
 mod user;
@@ -19,9 +24,8 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::Request,
-    http::{HeaderValue, header},
-    middleware::{self, Next},
+    http::header,
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -29,22 +33,9 @@ use minijinja::context;
 
 use super::{health, state::AppState};
 
-/// The Content-Security-Policy of every page.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
 pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/", get(views::home))
-        .route("/glance", get(views::glance))
-        .route("/live", get(live::live))
-        .route("/hooks", get(views::hooks).post(actions::add))
-        .route("/hooks/{id}", get(views::hook))
-        .route("/hooks/{id}/{action}", post(actions::hook))
+    let page = shared()
         .route("/audit", get(views::audit))
-        .route("/deliveries", get(views::deliveries))
-        .route("/deliveries/{id}", get(views::delivery))
-        .route("/deliveries/{id}/retry", post(actions::retry))
         .route("/backfills", get(backfills::list).post(backfills::start))
         .route("/backfills/table", get(backfills::table))
         .route("/backfills/{id}/{action}", post(backfills::act))
@@ -58,35 +49,26 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/login/provider", get(login::begin))
         .route("/login/callback", get(login::finish))
         .route("/login/link/{key}", get(login::by_link))
-        .route("/logout", post(login::logout))
-        .route("/style.css", get(style))
-        .route("/live.js", get(script))
-        .layer(middleware::from_fn(secure_headers))
+        .layer(middleware::from_fn(headers::secure));
+    page.merge(portal::router(state, shared()))
         .with_state(Arc::clone(state))
 }
 
-/// Middleware that sets the headers which restrict what a browser may do with a page.
-async fn secure_headers(request: Request, next: Next) -> Response {
-    let is_asset = matches!(request.uri().path(), "/style.css" | "/live.js");
-    let mut response = next.run(request).await;
-    secure(
-        &mut response,
-        if is_asset { "max-age=300" } else { "no-store" },
-    );
-    response
-}
-
-fn secure(response: &mut Response, cache: &'static str) {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+/// What is the same for operators, for owners with a token, and in the portal.
+fn shared() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/", get(views::home))
+        .route("/glance", get(views::glance))
+        .route("/live", get(live::live))
+        .route("/hooks", get(views::hooks).post(actions::add))
+        .route("/hooks/{id}", get(views::hook))
+        .route("/hooks/{id}/{action}", post(actions::hook))
+        .route("/deliveries", get(views::deliveries))
+        .route("/deliveries/{id}", get(views::delivery))
+        .route("/deliveries/{id}/retry", post(actions::retry))
+        .route("/logout", post(login::logout))
+        .route("/style.css", get(style))
+        .route("/live.js", get(script))
 }
 
 /// The page of all databases, with a link to the page of each.
@@ -97,7 +79,7 @@ pub(super) fn all(databases: &[Arc<AppState>]) -> Response {
     });
     let databases: Vec<minijinja::Value> = listed.collect();
     let mut page = template::page("databases.html", context! { databases });
-    secure(&mut page, "no-store");
+    headers::set_for_nobody(&mut page);
     page
 }
 

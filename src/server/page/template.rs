@@ -38,11 +38,18 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("audit_table.html", include_str!("audit_table.html")),
         ("forget.html", include_str!("forget.html")),
         ("problem.html", include_str!("problem.html")),
+        ("portal_head.html", include_str!("portal_head.html")),
+        ("portal_new.html", include_str!("portal_new.html")),
+        ("portal_buttons.html", include_str!("portal_buttons.html")),
+        ("portal_ended.html", include_str!("portal_ended.html")),
     ] {
         templates
             .add_template(name, text)
             .expect("the templates are part of the program, and tests render each");
     }
+    // The portal has a name of its own, and the word that its owners know.
+    templates.add_global("brand", "rowhook");
+    templates.add_global("noun", "hook");
     templates.add_filter("brief", brief);
     templates.add_filter("bytes", human_size);
     templates

@@ -6,14 +6,14 @@ use axum::{
     RequestPartsExt,
     extract::FromRequestParts,
     http::request::Parts,
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 use minijinja::{Value, context};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::template;
+use super::{door::Door, plain, template};
 use crate::{
     act::Via,
     listen::Guest,
@@ -22,7 +22,7 @@ use crate::{
         access::{self, Caller},
         pool::PooledAdmin,
         problem::Problem,
-        sessions::{self, Lifetime, Session},
+        sessions::{Credential, Lifetime, Session},
         state::AppState,
         visitor::Visitor,
     },
@@ -35,6 +35,7 @@ pub(super) struct User {
     pub(super) key: String,
     session: Session,
     visitor: Visitor,
+    door: Door,
 }
 
 /// As [`User`], for what the script of an open page asks for by itself. It does not count as a use of the session.
@@ -43,6 +44,16 @@ pub(super) struct Watcher(pub(super) User);
 impl User {
     pub(super) fn actor(&self) -> &Actor {
         self.caller.actor()
+    }
+
+    /// By which door they came.
+    pub(super) fn door(&self) -> Door {
+        self.door
+    }
+
+    /// What the addresses of the pages begin with that they see.
+    pub(super) fn root(&self) -> String {
+        self.door.root(&self.caller.generation)
     }
 
     /// Cancelled when their session has ended.
@@ -78,18 +89,49 @@ impl User {
 
     /// Renders a problem as a page.
     pub(super) fn problem(&self, problem: &Problem) -> Response {
-        template::problem(problem, self.common(""))
+        let problem = self.in_their_words(problem);
+        template::problem(&problem, self.common(""))
+    }
+
+    /// A problem without what only operators can do about it, for whoever is in the portal.
+    pub(super) fn in_their_words(&self, problem: &Problem) -> Problem {
+        match self.door {
+            Door::Page => problem.clone(),
+            Door::Portal => problem.saying(plain::sentence(problem.detail())),
+        }
+    }
+
+    /// Has reasons and answers of rowhook's say nothing that only operators can do, where somebody is in the portal.
+    pub(super) fn retell<'a>(&self, told: impl IntoIterator<Item = &'a mut String>) {
+        if self.door == Door::Portal {
+            for text in told {
+                *text = plain::reason(text);
+            }
+        }
+    }
+
+    /// As [`Self::end`] is for one process: what opened their session opens it nowhere any more.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(super) async fn end_everywhere(&self) -> Result<(), Problem> {
+        match &self.session.credential {
+            Credential::Portal { guest, .. } => {
+                Ok(self.admin().await?.end_portal(guest.link).await?)
+            }
+            Credential::Token(_) | Credential::Person(_) => Ok(()),
+        }
     }
 
     /// What the layout shows on every page.
     fn common(&self, here: &str) -> Value {
         let identity = &self.caller.identity;
         let may = |act| identity.may(act);
-        context! {
+        let dressed = self.door.common(&self.caller.generation);
+        let page = context! {
             operator => identity.role().is_some(),
             role => identity.role().map(|role| role.name()),
             name => identity.name(),
-            root => self.caller.generation.root(),
             database => self.caller.generation.config.name.clone(),
             here,
             csrf => self.session.csrf.clone(),
@@ -105,7 +147,8 @@ impl User {
                 forget => may(Act::Forget),
             },
             version => env!("CARGO_PKG_VERSION"),
-        }
+        };
+        context! { ..dressed, ..page }
     }
 
     /// Refuses a form that does not carry the CSRF token of this session.
@@ -133,22 +176,23 @@ impl User {
         let visitor = parts.extract::<Visitor>().await;
         let visitor = visitor.map_err(IntoResponse::into_response)?;
         let generation = state.current();
+        let door = Door::of(parts);
         let lifetime = Lifetime::of(&generation.server);
-        let key = sessions::key_of(&parts.headers, visitor.over_tls);
+        let key = door.key(&parts.headers, visitor.over_tls);
         let session = key.as_deref().and_then(|key| match is_use {
             true => state.sessions.find(key, lifetime),
             false => state.sessions.watch(key, lifetime),
         });
+        let session = session.filter(|session| door.admits(&session.credential));
         let Some((session, key)) = session.zip(key) else {
-            return Err(Redirect::to(&state.address("/login")).into_response());
+            return Err(door.refuse(&generation));
         };
-        let common = context! { root => generation.root() };
         match access::identify_again(&generation, visitor, &session.credential).await {
             Ok(Some(identity)) => {
                 let name = format!("page {}", identity.caller());
                 if let Err(wait) = generation.limits.take(&name, Instant::now()) {
                     let problem = Problem::too_many_requests(wait);
-                    return Err(template::problem(&problem, common));
+                    return Err(door.problem(&generation, &problem));
                 }
                 if let Some(guest) = parts.extensions.get::<Guest>() {
                     guest.recognize();
@@ -162,6 +206,7 @@ impl User {
                     key,
                     session,
                     visitor,
+                    door,
                 })
             }
             Ok(None) => {
@@ -169,9 +214,9 @@ impl User {
                 if generation.config.name.is_none() {
                     state.sessions.close(&key);
                 }
-                Err(Redirect::to(&state.address("/login")).into_response())
+                Err(door.refuse(&generation))
             }
-            Err(problem) => Err(template::problem(&problem, common)),
+            Err(problem) => Err(door.problem(&generation, &problem)),
         }
     }
 }

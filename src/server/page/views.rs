@@ -1,10 +1,13 @@
 //! The pages that show something and change nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use minijinja::{Value, context};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::{
@@ -17,8 +20,9 @@ use crate::{
         Actor, Admin, Error, PageRequest,
         act::Act,
         audit::AuditQuery,
-        deliveries::{DeliveryQuery, State as DeliveryState},
+        deliveries::{Delivery, DeliveryQuery, State as DeliveryState},
         hooks::HookQuery,
+        outlook,
     },
     server::{
         problem::Problem,
@@ -63,6 +67,7 @@ pub(super) async fn home(State(state): State<Arc<AppState>>, user: User) -> Resp
             .await?;
         attempts.reverse();
         attempts.truncate(SHOWN_ATTEMPTS);
+        user.retell(attempts.iter_mut().map(|one| &mut one.answer));
         let figures = figures(&state, &user, &admin).await?;
         Ok(context! { attempts => of(&attempts), ..figures })
     };
@@ -108,36 +113,91 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
 #[derive(Deserialize)]
 pub(super) struct Position {
     cursor: Option<String>,
+    /// The event that the form is filled with.
+    event: Option<String>,
 }
 
 fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
+/// What somebody has written into the form that adds a hook.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Written {
+    event: String,
+    target: String,
+    description: String,
+}
+
+impl Written {
+    pub(super) fn of(event: &str, target: &str, description: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            target: target.to_owned(),
+            description: description.to_owned(),
+        }
+    }
+}
+
 /// `GET /hooks`: a page of hooks, and the form that adds one.
 pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Response {
-    let found = async {
-        let page = PageRequest {
-            cursor: non_empty(position.cursor),
-            limit: None,
-        };
-        let admin = user.admin().await?;
-        let hooks = admin
-            .hooks(user.actor(), &HookQuery::default(), &page)
-            .await?;
-        let events = user.caller.generation.config.events.iter();
-        let events: Vec<String> = events.map(|rule| rule.name.clone()).collect();
-        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events })
+    let written = Written {
+        event: position.event.unwrap_or_default(),
+        ..Written::default()
     };
-    let found = found.await;
+    let found = all_hooks(&user, non_empty(position.cursor)).await;
+    let found = found.map(|found| context! { written => of(&written), ..found });
     respond(&user, "hooks.html", "hooks", found)
+}
+
+/// The same, with what could not be made of what somebody has written.
+pub(super) async fn hooks_again(user: &User, written: Written, problem: &Problem) -> Response {
+    let refused = user.in_their_words(problem);
+    let found = all_hooks(user, None).await;
+    let found = found.map(|found| {
+        context! { written => of(&written), refused => refused.detail(), ..found }
+    });
+    let page = respond(user, "hooks.html", "hooks", found);
+    (problem.status(), page).into_response()
+}
+
+/// A page of hooks, and what new ones can hear.
+async fn all_hooks(user: &User, cursor: Option<String>) -> Result<Value, Problem> {
+    let page = PageRequest {
+        cursor,
+        limit: None,
+    };
+    let admin = user.admin().await?;
+    let mut hooks = admin
+        .hooks(user.actor(), &HookQuery::default(), &page)
+        .await?;
+    let last = hooks.data.iter_mut().filter_map(|hook| hook.last.as_mut());
+    user.retell(last.map(|last| &mut last.answer));
+    let rules = &user.caller.generation.config.events;
+    let events: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
+    let choices = rules.iter().map(
+        |rule| context! { name => rule.name.clone(), description => rule.description.clone() },
+    );
+    let choices: Vec<Value> = choices.collect();
+    let groups = groups(&events);
+    Ok(context! { hooks => of(&hooks.data), next => hooks.next, events, choices, groups })
+}
+
+/// What several events have before their first dot, each once: `book` for `book.added` and `book.changed`.
+fn groups(events: &[String]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (group, _) in events.iter().filter_map(|event| event.split_once('.')) {
+        *counts.entry(group).or_default() += 1;
+    }
+    let several = counts.into_iter().filter(|(_, count)| *count > 1);
+    several.map(|(group, _)| group.to_owned()).collect()
 }
 
 /// `GET /hooks/{id}`: a hook with its newest deliveries.
 pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     let found = async {
         let admin = user.admin().await?;
-        let hook = admin.hook(user.actor(), &id).await?;
+        let mut hook = admin.hook(user.actor(), &id).await?;
         let query = DeliveryQuery {
             hook: Some(id.clone()),
             ..DeliveryQuery::default()
@@ -147,13 +207,20 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
             cursor: None,
         };
         let newest = page(SHOWN_DELIVERIES);
-        let deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
+        let mut deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
+        retell(&user, &mut deliveries.data);
         let query = AuditQuery {
             hook: Some(id),
             ..AuditQuery::default()
         };
         let acts = admin.audit(user.actor(), &query, &page(SHOWN_ACTS)).await?;
+        let due = deliveries.data.iter();
+        let due = due.filter_map(|delivery| delivery.next_attempt.as_deref());
+        let disable_after = user.caller.generation.config.delivery.disable_after;
+        let last = hook.last.as_mut().map(|last| &mut last.answer);
+        user.retell(hook.invalid.as_mut().into_iter().chain(last));
         Ok(context! {
+            outlook => outlook::of_hook(&hook, due.min(), disable_after),
             hook => of(&hook),
             deliveries => of(&deliveries.data),
             acts => of(&acts.data),
@@ -161,6 +228,11 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     };
     let found = found.await;
     respond(&user, "hook.html", "hooks", found)
+}
+
+/// As [`User::retell`].
+fn retell(user: &User, deliveries: &mut [Delivery]) {
+    user.retell(deliveries.iter_mut().filter_map(|one| one.reason.as_mut()));
 }
 
 /// Which deliveries are listed, and where the page begins.
@@ -190,7 +262,8 @@ pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Resp
             limit: None,
         };
         let admin = user.admin().await?;
-        let found = admin.deliveries(user.actor(), &query, &page).await?;
+        let mut found = admin.deliveries(user.actor(), &query, &page).await?;
+        retell(&user, &mut found.data);
         Ok(context! { deliveries => of(&found.data), next => found.next, hook, state, event })
     };
     let found = found.await;
@@ -247,7 +320,7 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
         // One that has just been delivered is found once history has noted it, which is a moment later.
         let mut polls = tokio::time::interval(POLL_INTERVAL);
         let mut left = MAX_POLLS;
-        let detail = loop {
+        let mut detail = loop {
             polls.tick().await;
             let found = user.admin().await?.delivery(user.actor(), &id).await;
             match found {
@@ -255,7 +328,13 @@ pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
                 found => break found?,
             }
         };
+        let errors = detail.attempt_list.iter_mut();
+        let errors = errors.filter_map(|attempt| attempt.error.as_mut());
+        user.retell(detail.delivery.reason.as_mut().into_iter().chain(errors));
+        let admin = user.admin().await?;
+        let hook = admin.hook(user.actor(), &detail.delivery.hook).await;
         Ok(context! {
+            outlook => outlook::of_delivery(&detail.delivery, hook.as_ref().ok()),
             delivery => of(&detail.delivery),
             body => of(&detail.body),
             attempts => of(&detail.attempt_list),
@@ -274,4 +353,22 @@ pub(super) async fn tokens(user: User) -> Response {
     };
     let found = found.await;
     respond(&user, "tokens.html", "tokens", found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_what_several_events_begin_with() {
+        let events = [
+            "book.added",
+            "shelf.added",
+            "book.removed",
+            "sale",
+            "a.b.c",
+            "a.b.d",
+        ];
+        assert_eq!(groups(&events.map(str::to_owned)), ["a", "book"]);
+    }
 }

@@ -4,6 +4,7 @@ mod delivery;
 mod events;
 mod hook_table;
 mod hooks;
+mod portal;
 mod server;
 mod small_sections;
 mod tables;
@@ -21,6 +22,7 @@ fn each_mistake_has_its_place_and_its_remedy() {
         events::CASES,
         hook_table::CASES,
         hooks::CASES,
+        portal::CASES,
         server::CASES,
         small_sections::CASES,
         tables::CASES,

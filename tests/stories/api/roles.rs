@@ -12,7 +12,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
     let receiver = Receiver::start().await;
     let target = receiver.url();
     let config = database.config(&format!(
-        "{BOOK_EVENTS}\n[[hooks]]\nname = \"mine\"\nevents = [\"*\"]\ntarget = \"{target}\"\n{}\n[server.jwt]\nalgorithms = [\"HS256\"]\nsecret = \"{JWT_SECRET}\"",
+        "{BOOK_EVENTS}\n[[hooks]]\nname = \"mine\"\nevents = [\"*\"]\ntarget = \"{target}\"\n{}\n[server.jwt]\nalgorithms = [\"HS256\"]\nsecret = \"{JWT_SECRET}\"\n[portal]",
         server("requests_per_minute = 100000")
     ));
     let api = Api::start(&config).await;
@@ -209,6 +209,12 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             "/api/tokens/4".into(),
             &none,
             [403, 403, 403, 403, 204],
+        ),
+        (
+            "POST",
+            "/api/portal".into(),
+            &token,
+            [403, 403, 403, 403, 201],
         ),
         (
             "POST",

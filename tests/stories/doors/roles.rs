@@ -31,7 +31,7 @@ async fn each_operator_does_what_is_of_their_role_and_a_refusal_names_the_one_th
     let database = Database::bookstore().await;
     let receiver = Receiver::start().await;
     let config = database.config(&format!(
-        "{BOOK_EVENTS}\n{}\n{}",
+        "{BOOK_EVENTS}\n{}\n{}\n[portal]",
         server("requests_per_minute = 100000"),
         admins()
     ));
@@ -109,6 +109,13 @@ async fn each_operator_does_what_is_of_their_role_and_a_refusal_names_the_one_th
             200,
         ),
         ("POST", "/api/backfills".into(), &backfill, "all", 202),
+        (
+            "POST",
+            "/api/portal".into(),
+            &json!({"owner": "7"}),
+            "hooks",
+            201,
+        ),
         (
             "POST",
             "/api/tokens".into(),
