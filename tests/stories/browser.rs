@@ -157,6 +157,17 @@ impl Browser {
         .await;
     }
 
+    /// Presses keys, one after the other: those of a text, or `\u{e007}` for Enter and others as WebDriver names them.
+    pub async fn press(&self, keys: &str) {
+        let pressed = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|what| json!({"type": what, "value": key.to_string()}))
+        });
+        let keyboard =
+            json!({"type": "key", "id": "keyboard", "actions": pressed.collect::<Vec<_>>()});
+        let actions = json!({"actions": [keyboard]});
+        self.ask(Method::POST, "/actions", actions).await;
+    }
+
     pub async fn script(&self, script: &str) -> Value {
         self.ask(
             Method::POST,

@@ -8,8 +8,12 @@ mod actions;
 mod backfills;
 mod catalogue;
 mod chart;
+mod deliveries;
+mod list;
 mod live;
 mod login;
+mod retry;
+mod search;
 mod template;
 mod tokens;
 mod user;
@@ -40,10 +44,13 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/live", get(live::live))
         .route("/hooks", get(views::hooks).post(actions::add))
         .route("/hooks/{id}", get(views::hook))
+        .route("/hooks/{id}/charts", get(views::hook_charts))
         .route("/hooks/{id}/{action}", post(actions::hook))
         .route("/audit", get(views::audit))
-        .route("/deliveries", get(views::deliveries))
-        .route("/deliveries/{id}", get(views::delivery))
+        .route("/search", get(search::search))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/retry", get(retry::preview).post(retry::retry))
+        .route("/deliveries/{id}", get(deliveries::one))
         .route("/deliveries/{id}/retry", post(actions::retry))
         .route("/backfills", get(backfills::list).post(backfills::start))
         .route("/backfills/table", get(backfills::table))

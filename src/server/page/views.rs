@@ -1,35 +1,34 @@
 //! The pages that show something and change nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use minijinja::{Value, context};
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
-    chart,
+    chart::{Charts, Step, charts},
+    list::{Asked, Field},
     template::of,
     user::{User, Watcher},
 };
 use crate::{
     manage::{
-        Actor, Admin, Error, PageRequest,
+        Actor, Admin, PageRequest,
         act::Act,
         audit::AuditQuery,
-        deliveries::{DeliveryQuery, State as DeliveryState},
-        hooks::HookQuery,
+        deliveries::DeliveryQuery,
+        hooks::{Hook, HookCondition, HookQuery},
     },
+    meters::traffic,
     server::{
         problem::Problem,
         request::{Path, Query},
+        samples::{self, Sample},
         state::AppState,
     },
 };
 
-/// A delivery that is not found is looked for again after this time, and at most this many times.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
-const MAX_POLLS: u32 = 12;
 /// How many attempts the home page shows, and of how many of the newest ones it picks those that the user may see.
 const SHOWN_ATTEMPTS: usize = 20;
 const SEARCHED_ATTEMPTS: i64 = 500;
@@ -91,9 +90,7 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
                 status => of(&status),
                 lag_seconds => now.lag.as_secs(),
                 link => now.link.word(),
-                throughput => of(&chart::bars(&samples, |sample| sample.delivered_per_second)),
-                failures => of(&chart::bars(&samples, |sample| sample.failed_per_second)),
-                latency => of(&chart::bars(&samples, |sample| sample.mean_ms)),
+                charts => of(&charts_of_all(&samples)),
             })
         }
         owner @ Actor::Owner(_) => {
@@ -104,30 +101,84 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
     }
 }
 
-/// Where in a list a page begins. A form sends a field that was left empty as an empty text.
-#[derive(Deserialize)]
-pub(super) struct Position {
-    cursor: Option<String>,
+/// What all hooks together did in the last hour.
+fn charts_of_all(samples: &[Sample]) -> Charts {
+    let newest_first = samples.iter().rev().zip(0..);
+    let mut steps: Vec<Step> = newest_first
+        .map(|(sample, ago)| Step {
+            ago,
+            delivered: sample.delivered,
+            failed: sample.failed,
+            took: sample.took,
+            lag: Some(sample.lag),
+        })
+        .collect();
+    steps.reverse();
+    charts(&steps, samples::INTERVAL)
 }
 
-fn non_empty(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
+/// What a hook did in the last hour. A row with the id of a hook of hooks.toml did nothing: that was the other one.
+fn charts_of_hook(user: &User, hook: &Hook) -> Charts {
+    let generation = &user.caller.generation;
+    let mut of_file = generation.config.hooks.iter();
+    let is_shadowed = hook.origin == "table" && of_file.any(|file| file.name == hook.id);
+    let traffic = &generation.handles.meters.traffic;
+    let slots = match is_shadowed {
+        true => Vec::new(),
+        false => traffic.of(&hook.id, Instant::now()),
+    };
+    let steps = slots.into_iter().map(|(ago, slot)| Step {
+        ago,
+        delivered: slot.delivered.into(),
+        failed: slot.failed.into(),
+        took: slot.took.map(u64::from),
+        lag: None,
+    });
+    let steps: Vec<Step> = steps.collect();
+    charts(&steps, traffic::SLOT)
+}
+
+/// What hooks can be subscribed to: events, and patterns of them.
+fn subscribed(events: &[String]) -> Vec<String> {
+    let mut all = vec!["*".to_owned()];
+    for event in events {
+        let dots = event.match_indices('.');
+        all.extend(dots.map(|(at, _)| format!("{}.*", &event[..at])));
+        all.push(event.clone());
+    }
+    all
 }
 
 /// `GET /hooks`: a page of hooks, and the form that adds one.
-pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Response {
+pub(super) async fn hooks(user: User, Query(asked): Query<Asked>) -> Response {
     let found = async {
-        let page = PageRequest {
-            cursor: non_empty(position.cursor),
-            limit: None,
-        };
-        let admin = user.admin().await?;
-        let hooks = admin
-            .hooks(user.actor(), &HookQuery::default(), &page)
-            .await?;
         let events = user.caller.generation.config.events.iter();
         let events: Vec<String> = events.map(|rule| rule.name.clone()).collect();
-        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events })
+        let is_operator = user.caller.identity.role().is_some();
+        let states = HookCondition::ALL.map(HookCondition::as_str);
+        let mut fields = vec![
+            Field::choice("state", "State", states),
+            Field::choice("event", "Event", subscribed(&events)),
+        ];
+        if is_operator {
+            fields.push(Field::text("owner", "Owner", 8));
+        }
+        let query = HookQuery {
+            state: asked
+                .text("state")
+                .as_deref()
+                .and_then(HookCondition::parse),
+            event: asked.text("event"),
+            owner: asked.text("owner"),
+            id: None,
+        };
+        let admin = user.admin().await?;
+        let hooks = admin.hooks(user.actor(), &query, &asked.page()).await?;
+        Ok(context! {
+            list => asked.list("/hooks", &fields, hooks.next.as_deref()),
+            hooks => of(&hooks.data),
+            events,
+        })
     };
     let found = found.await;
     respond(&user, "hooks.html", "hooks", found)
@@ -154,6 +205,7 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
         };
         let acts = admin.audit(user.actor(), &query, &page(SHOWN_ACTS)).await?;
         Ok(context! {
+            charts => of(&charts_of_hook(&user, &hook)),
             hook => of(&hook),
             deliveries => of(&deliveries.data),
             acts => of(&acts.data),
@@ -163,72 +215,41 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     respond(&user, "hook.html", "hooks", found)
 }
 
-/// Which deliveries are listed, and where the page begins.
-#[derive(Deserialize)]
-pub(super) struct Filter {
-    hook: Option<String>,
-    state: Option<String>,
-    event: Option<String>,
-    cursor: Option<String>,
-}
-
-/// `GET /deliveries`: a page of deliveries.
-pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Response {
+/// `GET /hooks/{id}/charts`: the charts alone, which the script of the hook's page loads again and again.
+pub(super) async fn hook_charts(Watcher(user): Watcher, Path(id): Path) -> Response {
     let found = async {
-        let (hook, state, event) = (
-            non_empty(filter.hook),
-            non_empty(filter.state),
-            non_empty(filter.event),
-        );
-        let query = DeliveryQuery {
-            hook: hook.clone(),
-            state: state.as_deref().and_then(DeliveryState::parse),
-            event: event.clone(),
-        };
-        let page = PageRequest {
-            cursor: non_empty(filter.cursor),
-            limit: None,
-        };
-        let admin = user.admin().await?;
-        let found = admin.deliveries(user.actor(), &query, &page).await?;
-        Ok(context! { deliveries => of(&found.data), next => found.next, hook, state, event })
+        let hook = user.admin().await?.hook(user.actor(), &id).await?;
+        Ok(context! { charts => of(&charts_of_hook(&user, &hook)), hook => of(&hook) })
     };
     let found = found.await;
-    respond(&user, "deliveries.html", "deliveries", found)
-}
-
-/// Which acts are listed, and where the page begins.
-#[derive(Deserialize)]
-pub(super) struct AuditFilter {
-    what: Option<String>,
-    hook: Option<String>,
-    owner: Option<String>,
-    cursor: Option<String>,
+    respond(&user, "hook_charts.html", "hooks", found)
 }
 
 /// `GET /audit`: a page of what is on record. For the operator only.
-pub(super) async fn audit(user: User, Query(filter): Query<AuditFilter>) -> Response {
+pub(super) async fn audit(user: User, Query(asked): Query<Asked>) -> Response {
     let found = async {
         user.caller.identity.require(Act::SeeActs)?;
         if user.caller.identity.role().is_none() {
             return Err(Problem::forbidden("only the operator may do this"));
         }
+        let fields = [
+            Field::text("what", "What", 14).such_as("hook.*"),
+            Field::text("hook", "Hook", 8),
+            Field::text("owner", "Owner", 8),
+            Field::text("since", "Since", 10).such_as("2h"),
+            Field::text("until", "Until", 10).such_as("10m"),
+        ];
         let query = AuditQuery {
-            what: non_empty(filter.what),
-            hook: non_empty(filter.hook),
-            owner: non_empty(filter.owner),
-            ..AuditQuery::default()
-        };
-        let page = PageRequest {
-            cursor: non_empty(filter.cursor),
-            limit: None,
+            what: asked.text("what"),
+            hook: asked.text("hook"),
+            owner: asked.text("owner"),
+            since: asked.time("since")?,
+            until: asked.time("until")?,
         };
         let admin = user.admin().await?;
-        let found = admin.audit(user.actor(), &query, &page).await?;
-        let AuditQuery {
-            what, hook, owner, ..
-        } = query;
-        Ok(context! { acts => of(&found.data), next => found.next, what, hook, owner })
+        let found = admin.audit(user.actor(), &query, &asked.page()).await?;
+        let list = asked.list("/audit", &fields, found.next.as_deref());
+        Ok(context! { acts => of(&found.data), list })
     };
     let found = found.await;
     respond(&user, "audit.html", "audit", found)
@@ -239,30 +260,6 @@ pub(super) async fn forget(user: User) -> Response {
     let allowed = user.caller.identity.require(Act::Forget);
     let found = allowed.map(|()| Value::default()).map_err(Problem::from);
     respond(&user, "forget.html", "forget", found)
-}
-
-/// `GET /deliveries/{id}`: a delivery with its body and its attempts.
-pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
-    let found = async {
-        // One that has just been delivered is found once history has noted it, which is a moment later.
-        let mut polls = tokio::time::interval(POLL_INTERVAL);
-        let mut left = MAX_POLLS;
-        let detail = loop {
-            polls.tick().await;
-            let found = user.admin().await?.delivery(user.actor(), &id).await;
-            match found {
-                Err(Error::NotFound { .. }) if left > 0 => left -= 1,
-                found => break found?,
-            }
-        };
-        Ok(context! {
-            delivery => of(&detail.delivery),
-            body => of(&detail.body),
-            attempts => of(&detail.attempt_list),
-        })
-    };
-    let found = found.await;
-    respond(&user, "delivery.html", "deliveries", found)
 }
 
 /// `GET /tokens`: the tokens of owners, and the form that issues one.
