@@ -66,6 +66,8 @@ pub(super) struct DeliveryFacts<'a> {
     pub(super) ahead: Option<&'a str>,
     pub(super) hook: HookState<'a>,
     pub(super) process: &'a Process,
+    /// Whether requests leave through a proxy, which may be why an endpoint is not asked.
+    pub(super) is_proxied: bool,
     /// For how long the deliveries of hooks that are disabled or gone are kept.
     pub(super) retention: Duration,
     pub(super) now: SystemTime,
@@ -233,7 +235,12 @@ pub(super) fn of_delivery(facts: &DeliveryFacts<'_>) -> Outlook {
             return waits(
                 WaitsFor::Endpoint,
                 format!(
-                    "Its endpoint has asked for time; requests go on {}.",
+                    "Its endpoint has asked for time{}; requests go on {}.",
+                    if facts.is_proxied {
+                        ", or the proxy cannot be used"
+                    } else {
+                        ""
+                    },
                     moment(until, facts.now)
                 ),
             );
@@ -446,6 +453,7 @@ mod tests {
             ahead: None,
             hook: HookState::Good(None),
             process: &Process::Unknown,
+            is_proxied: false,
             retention: 30 * 24 * 60 * MINUTE,
             now: now(),
         }
@@ -552,6 +560,17 @@ mod tests {
                 held(&paused),
                 Some(Endpoint),
                 "Its endpoint has asked for time; requests go on at 2026-01-31 12:10:00 UTC, in 10m.",
+            ),
+            (
+                DeliveryFacts {
+                    attempts: 0,
+                    reason: None,
+                    is_proxied: true,
+                    ..held(&paused)
+                },
+                Some(Endpoint),
+                "Its endpoint has asked for time, or the proxy cannot be used; requests go on at 2026-01-31 12:10:00 \
+                 UTC, in 10m.",
             ),
             (
                 DeliveryFacts {

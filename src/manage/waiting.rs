@@ -78,6 +78,7 @@ impl Admin {
                 ahead: ahead.get(delivery.id).map(String::as_str),
                 hook: row.map_or(HookState::Gone, HookNow::state),
                 process: &self.process(delivery.hook),
+                is_proxied: self.config.delivery.proxy.is_some(),
                 retention: self.config.delivery.retention,
                 now,
             })

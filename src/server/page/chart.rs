@@ -208,20 +208,14 @@ fn line(values: impl Iterator<Item = (u32, Option<f64>)>, most: f64, grid: &Grid
             continue;
         };
         let (x, width) = grid.step(ago);
-        let (x, y) = (
-            x + width / 2.0,
-            HEIGHT
-                - if most > 0.0 {
-                    value / most * HEIGHT
-                } else {
-                    0.0
-                },
-        );
-        match last {
-            Some(last) if last == ago + 1 => path.push_str(&format!("L{x:.1} {y:.1}")),
-            // A line of no length is a dot.
-            _ => path.push_str(&format!("M{x:.1} {y:.1}h0")),
-        }
+        let height = if most > 0.0 { value / most } else { 0.0 };
+        let y = HEIGHT - height * HEIGHT;
+        // As wide as the step, so that one alone is seen too.
+        let to = match last {
+            Some(last) if last == ago + 1 => 'L',
+            _ => 'M',
+        };
+        path.push_str(&format!("{to}{x:.1} {y:.1}h{width:.1}"));
         last = Some(ago);
     }
     path
@@ -276,7 +270,7 @@ fn sum_of(steps: &[&Step]) -> [u64; CELLS] {
 
 fn rate(per_second: f64) -> String {
     match per_second {
-        rate if rate == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         rate if rate < 0.1 => format!("{rate:.2}"),
         rate => format!("{rate:.1}"),
     }
@@ -354,7 +348,7 @@ mod tests {
         let steps = [step(4, 1, 0), step(3, 1, 0), none, step(0, 1, 0)];
         let charts = charts(&steps, STEP);
         let median = &charts.times.paths[0].d;
-        assert_eq!(median, "M252.0 13.8h0L276.0 13.8M348.0 13.8h0");
+        assert_eq!(median, "M240.0 13.8h24.0L264.0 13.8h24.0M336.0 13.8h24.0");
         assert_eq!(charts.times.now, ["75 ms", "98 ms"]);
         assert_eq!(charts.lag.unwrap().now, ["0 s"]);
     }
