@@ -241,8 +241,8 @@ impl Admin {
 }
 
 /// Begins a transaction beside which a running rowhook parks nothing and takes nothing out of the table: it waits for
-/// the end of this one, as this one has waited for its last. Otherwise the first of a lane could leave just when another
-/// one is put behind it, which then would wait for nobody, and nobody would know.
+/// the end of this one, as this one has waited for its last. Otherwise the first of a lane could leave just when
+/// another one is put behind it, which then would wait for nobody, and nobody would know.
 pub(super) async fn begin_alone<'a>(client: &'a mut Client, slot: &str) -> Result<Transaction<'a>> {
     let transaction = begin(client).await?;
     // Before anything else is locked, as whoever parks does it.

@@ -1,5 +1,5 @@
-//! Sending many deliveries again that have not arrived: those that a list of deliveries can be limited to. How many that
-//! would be can be asked first.
+//! Sending many deliveries again that have not arrived: those that a list of deliveries can be limited to. How many
+//! that would be can be asked first.
 
 use std::time::SystemTime;
 

@@ -10,13 +10,13 @@ use crate::{
     managing::{ask, refused},
 };
 
-/// A bookstore whose requests are tried again after these pauses.
+/// A bookstore with these pauses between attempts, and what else stands under `[delivery]`.
 async fn bookstore(retries: &str) -> (Database, String, Api) {
     let database = Database::bookstore().await;
     let config = database.config(&format!("{BOOK_EVENTS}\n{}", server("")));
     let (before, rest) = config.split_once("retries = ").unwrap();
     let (_, after) = rest.split_once('\n').unwrap();
-    let config = format!("{before}retries = {retries}\ntimeout = \"1s\"\n{after}");
+    let config = format!("{before}retries = {retries}\n{after}");
     let api = Api::start(&config).await;
     (database, config, api)
 }
@@ -239,7 +239,7 @@ async fn a_delivery_says_why_it_waits_and_a_hook_how_it_fares() {
 
 #[tokio::test]
 async fn what_waits_for_a_rate_says_so() {
-    let (database, _, api) = bookstore("[\"1h\"]").await;
+    let (database, _, api) = bookstore("[\"1h\"]\ntimeout = \"3s\"").await;
     let receiver = Receiver::start().await;
     let hook = database.hook(None, "book.added", &receiver.url()).await;
     let limit = format!("update rowhook.hook set rate = '1/m' where id = {hook}");
