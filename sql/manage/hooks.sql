@@ -1,5 +1,5 @@
--- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3) or an event ($4),
--- each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs.
+-- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3), an event ($4) or a
+-- state ($7), each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs.
 -- `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
 page as (
     select *
@@ -7,6 +7,15 @@ page as (
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
         and ($4::text is null or event = $4)
+        and (
+            $7::text is null
+            or $7 = case
+                when invalid is not null then 'invalid'
+                when not active then 'disabled'
+                when not shadowed and id in (select hook from failing) then 'failing'
+                else 'active'
+            end
+        )
         -- Ordered by length first, which puts numbers in their numeric order.
         and ($5::text is null or (length(id), id collate "C") > (length($5), $5 collate "C"))
     order by length(id), id collate "C"
@@ -33,6 +42,8 @@ select
     failing.since as failing_since,
     waiting.parked,
     waiting.dead,
+    due.next_attempt,
+    due.reason as due_reason,
     last.started_at as last_at,
     last.delivered as last_delivered,
     last.answer as last_answer
@@ -47,6 +58,19 @@ cross join lateral (
         and not page.shadowed
         and ($2::text is null or delivery.owner = $2 or delivery.owner is null and not delivery.everyones)
 ) as waiting
+-- What goes next.
+left join lateral (
+    select next_attempt, reason
+    from delivery
+    where delivery.hook = page.id
+        and not page.shadowed
+        and state = 'parked'
+        and next_attempt is not null
+        and not claimed
+        and ($2::text is null or delivery.owner = $2 or delivery.owner is null and not delivery.everyones)
+    order by next_attempt
+    limit 1
+) as due on true
 left join lateral (
     select started_at, delivered, coalesce(status::text, error) as answer
     from attempt

@@ -1,9 +1,9 @@
 //! `rowhook deliveries`: lists and shows deliveries, and sends them again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 
 use super::{
     output,
@@ -17,14 +17,18 @@ use crate::{
     manage::{
         Actor, Admin, PageRequest,
         deliveries::{Attempt, Delivery, DeliveryDetail, DeliveryQuery, State},
+        forget::RowKey,
         replay::{Range, ReplayCounts},
+        retry::Retried,
     },
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List deliveries, newest first: parked and dead ones, and delivered ones as far back as history goes.
-    #[command(after_help = "Example: rowhook deliveries list --state dead --hook 7")]
+    #[command(
+        after_help = "Examples:\n  rowhook deliveries list --state dead --hook 7\n  rowhook deliveries list --table book --key 7 --since 2h"
+    )]
     List {
         /// Only those of this hook.
         #[arg(long)]
@@ -35,6 +39,21 @@ pub(super) enum Command {
         /// Only those of this event.
         #[arg(long)]
         event: Option<String>,
+        /// Only that with this id, the webhook-id.
+        #[arg(long)]
+        id: Option<String>,
+        /// Only those parked or delivered since then: an age such as 2h, or a time.
+        #[arg(long)]
+        since: Option<String>,
+        /// Only those parked or delivered before then.
+        #[arg(long)]
+        until: Option<String>,
+        /// Only those of the row of this table that --key names.
+        #[arg(long, requires = "key")]
+        table: Option<String>,
+        /// The key of the row: its value, or a JSON object of its columns where there are several.
+        #[arg(long, requires = "table")]
+        key: Option<String>,
         /// At most this many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -45,26 +64,43 @@ pub(super) enum Command {
         /// The webhook-id of the delivery.
         id: String,
     },
-    /// Send deliveries again now: by id, or all dead ones.
+    /// Send deliveries again now: by id, or all that are dead or wait for their next time.
     #[command(
-        after_help = "Examples:\n  rowhook deliveries retry msg_57d71c7ec22173418dbd4a1ee2a38cf8\n  rowhook deliveries retry --dead --hook 7 --since 2h"
+        group = ArgGroup::new("many").args(["dead", "state"]),
+        after_help = "Examples:\n  rowhook deliveries retry msg_57d71c7ec22173418dbd4a1ee2a38cf8\n  rowhook deliveries retry --dead --hook 7 --since 2h\n  rowhook deliveries retry --state any --event book.added --dry-run"
     )]
     Retry {
         /// The webhook-ids of the deliveries.
-        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
+        #[arg(required_unless_present = "many", conflicts_with = "many")]
         ids: Vec<String>,
         /// All that are dead.
         #[arg(long)]
         dead: bool,
+        /// All in this state.
+        #[arg(long, value_parser = ["parked", "dead", "any"])]
+        state: Option<String>,
         /// Of these, only those of this hook.
-        #[arg(long, requires = "dead")]
+        #[arg(long, requires = "many")]
         hook: Option<String>,
         /// Of these, only those of this event.
-        #[arg(long, requires = "dead")]
+        #[arg(long, requires = "many")]
         event: Option<String>,
-        /// Of these, only those that have been given up since then: an age such as 2h, or a time.
-        #[arg(long, requires = "dead")]
+        /// Of these, only those that have been parked since then, and with --dead those that have been given up since
+        /// then: an age such as 2h, or a time.
+        #[arg(long, requires = "many")]
         since: Option<String>,
+        /// Of these, only those that were parked before then.
+        #[arg(long, requires = "state")]
+        until: Option<String>,
+        /// Of these, only those of the row of this table that --key names.
+        #[arg(long, requires_all = ["key", "state"])]
+        table: Option<String>,
+        /// The key of the row: its value, or a JSON object of its columns where there are several.
+        #[arg(long, requires = "table")]
+        key: Option<String>,
+        /// Only count them.
+        #[arg(long, requires = "state")]
+        dry_run: bool,
     },
     /// Send the deliveries of a period again, with the same ids: delivered ones as far back as history goes, and dead
     /// ones.
@@ -99,16 +135,47 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             hook,
             state,
             event,
+            id,
+            since,
+            until,
+            table,
+            key,
             limit,
         } => {
             let query = DeliveryQuery {
                 hook,
                 state: state.as_deref().and_then(State::parse),
                 event,
+                id,
+                since: time(since.as_deref())?,
+                until: time(until.as_deref())?,
+                row: row(table.as_deref(), key.as_deref()),
             };
             list(&admin, &query, limit, json).await
         }
         Command::Show { id } => show(&admin, &id, json).await,
+        Command::Retry {
+            state: Some(state),
+            hook,
+            event,
+            since,
+            until,
+            table,
+            key,
+            dry_run,
+            ..
+        } => {
+            let query = DeliveryQuery {
+                hook,
+                state: State::parse(&state),
+                event,
+                id: None,
+                since: time(since.as_deref())?,
+                until: time(until.as_deref())?,
+                row: row(table.as_deref(), key.as_deref()),
+            };
+            retry_many(&mut admin, &query, dry_run, json).await
+        }
         Command::Retry {
             ids, dead: false, ..
         } => retry(&mut admin, &ids, json).await,
@@ -118,7 +185,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             let range = Range {
                 hook,
                 event,
-                since: since.as_deref().map(quantity::time).transpose()?,
+                since: time(since.as_deref())?,
                 until: None,
             };
             retry_dead(&mut admin, &range, json).await
@@ -133,11 +200,20 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 hook,
                 event,
                 since: Some(quantity::time(&since)?),
-                until: until.as_deref().map(quantity::time).transpose()?,
+                until: time(until.as_deref())?,
             };
             replay(&mut admin, &range, json).await
         }
     }
+}
+
+fn time(text: Option<&str>) -> Result<Option<SystemTime>> {
+    text.map(quantity::time).transpose()
+}
+
+/// The row that both of them name.
+fn row(table: Option<&str>, key: Option<&str>) -> Option<RowKey> {
+    Some(RowKey::parse(table?, key?))
 }
 
 async fn list(admin: &Admin, query: &DeliveryQuery, limit: usize, json: bool) -> Result<()> {
@@ -169,6 +245,35 @@ async fn retry(admin: &mut Admin, ids: &[String], json: bool) -> Result<()> {
             several => format!("{several} deliveries are sent again"),
         }),
     }
+}
+
+async fn retry_many(
+    admin: &mut Admin,
+    query: &DeliveryQuery,
+    dry_run: bool,
+    json: bool,
+) -> Result<()> {
+    let retried = match dry_run {
+        true => admin.count_to_retry(&Actor::Operator, query).await?,
+        false => {
+            let mut progress = Progress::new("sent again");
+            admin
+                .retry_all(&Actor::Operator, query, &mut |done| {
+                    progress.update(done, None)
+                })
+                .await?
+        }
+    };
+    if json {
+        return output::json(&retried);
+    }
+    let Retried { parked, dead, .. } = retried;
+    let what = if dry_run { "would be sent" } else { "sent" };
+    output::line(&format!(
+        "{what} again: {dead} that {} dead, {parked} that {} for their next time",
+        if dry_run { "are" } else { "were" },
+        if dry_run { "wait" } else { "waited" },
+    ))
 }
 
 async fn retry_dead(admin: &mut Admin, range: &Range, json: bool) -> Result<()> {
@@ -264,6 +369,7 @@ fn print_detail(detail: &DeliveryDetail) -> Result<()> {
         ("event", delivery.event.as_str().into()),
         ("state", Cell::state(delivery.state.as_str())),
         ("reason", Cell::optional(delivery.reason.as_deref())),
+        ("why", delivery.why.as_str().into()),
         ("attempts", delivery.attempts.to_string().into()),
         ("next attempt", next_attempt(delivery).into()),
         (

@@ -15,7 +15,7 @@ use crate::{
     manage::{
         Actor, Admin, PageRequest,
         hook_input::{HookWithSecret, NewHook},
-        hooks::{Hook, HookQuery},
+        hooks::{Hook, HookCondition, HookQuery},
         ping::TestResult,
         ping::check_target,
     },
@@ -33,6 +33,9 @@ pub(super) enum Command {
         /// Only those on exactly this event or pattern.
         #[arg(long)]
         event: Option<String>,
+        /// Only those in this state.
+        #[arg(long, value_parser = ["active", "failing", "disabled", "invalid"])]
+        state: Option<String>,
     },
     /// Add a hook. Its secret is shown this once.
     #[command(
@@ -139,8 +142,18 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
     .await?;
     let operator = Actor::Operator;
     match command {
-        Command::List { owner, event } => {
-            let hooks = all(&admin, &HookQuery { event, owner }).await?;
+        Command::List {
+            owner,
+            event,
+            state,
+        } => {
+            let query = HookQuery {
+                event,
+                owner,
+                state: state.as_deref().and_then(HookCondition::parse),
+                id: None,
+            };
+            let hooks = all(&admin, &query).await?;
             match json {
                 true => output::json(&hooks),
                 false => print_list(&hooks),
@@ -279,6 +292,7 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         ("event", hook.event.as_str().into()),
         ("target", hook.target.as_str().into()),
         ("state", Cell::state(hook.state)),
+        ("why", hook.why.as_str().into()),
         ("signed", if hook.signed { "yes" } else { "no" }.into()),
         ("filter", text(&hook.filter)),
         ("payload", text(&hook.payload)),

@@ -2,21 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+
+use crate::manage::moment;
 
 /// Parses a point in time: an age such as `2h`, counted back from now, or a time as in RFC 3339.
 pub(super) fn time(text: &str) -> Result<SystemTime> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(SystemTime::now()
-            .checked_sub(ago)
-            .unwrap_or(SystemTime::UNIX_EPOCH));
-    }
-    match humantime::parse_rfc3339_weak(text) {
-        Ok(time) => Ok(time),
-        Err(_) => bail!(
-            "{text:?} is no time; write how long ago, such as 2h or 3days, or a time such as 2026-01-31T12:00:00Z"
-        ),
-    }
+    Ok(moment::parse(text, SystemTime::now())?)
 }
 
 /// Formats a number of bytes with a binary unit, such as `1.5 KiB`.

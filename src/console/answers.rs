@@ -104,7 +104,9 @@ impl Answers {
             Some(admin) if admin.is_open() => admin,
             _ => {
                 let config = Arc::clone(&self.config);
-                Admin::open(config, "rowhook console", console()).await?
+                let mut admin = Admin::open(config, "rowhook console", console()).await?;
+                admin.beside(self.handles.running());
+                admin
             }
         };
         Ok(MutexGuard::map(shared, |shared| shared.insert(admin)))

@@ -187,7 +187,12 @@ impl Courier {
         let delivered = verdicts.first() == Some(&Verdict::Delivered);
         let judged = verdicts.first().filter(|_| !is_halved);
         let disabled = self.should_disable(hook, judged, signal, asked.begun);
-        self.context.meters.attempted(delivered, asked.took);
+        let meters = &self.context.meters;
+        meters.attempted(delivered, asked.took);
+        let hook_id = hook.id.as_str();
+        meters
+            .traffic
+            .record(hook_id, delivered, asked.took, Instant::now());
         if let (Some(traces), Some(span)) = (&self.context.traces, asked.span) {
             let ended = Ended {
                 hook,

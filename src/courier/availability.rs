@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
-use crate::meters::{Going, Meters};
+use crate::meters::{Going, Meters, standing::Standing};
 
 /// What a request says of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,20 @@ impl Availability {
         at.max(self.not_before).max(opens_at)
     }
 
+    /// Why nothing is sent; `None` where something may be.
+    pub(super) fn standing(&self, now: Instant) -> Option<Standing> {
+        if self.breaker.is_probing() {
+            return Some(Standing::Probed);
+        }
+        // Not later than now where that is over, so that it says the same until something happens.
+        let opens_at = self.breaker.opens_at();
+        let until = opens_at.map_or(self.not_before, |at| at.max(self.not_before));
+        if !self.breaker.is_closed() {
+            return Some(Standing::LeftAlone { until });
+        }
+        (until > now).then_some(Standing::Paused { until })
+    }
+
     /// The breaker of the endpoint.
     pub(super) fn breaker(&mut self) -> &mut Breaker {
         &mut self.breaker
@@ -74,5 +88,37 @@ impl Availability {
             (false, Some(open)) => Some(open),
             (false, None) => Some(meters.going_on(|meters| &meters.breakers_open)),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_why_nothing_is_sent_and_until_when() {
+        let (meters, second) = (Arc::new(Meters::default()), Duration::from_secs(1));
+        let mut availability = Availability::default();
+        let now = Instant::now();
+        assert_eq!(availability.standing(now), None);
+        let asked = Outcome::Failed {
+            pause: Some(second),
+        };
+        availability.record(asked, now, &meters);
+        let until = now + second;
+        assert_eq!(availability.standing(now), Some(Standing::Paused { until }));
+        assert_eq!(availability.standing(until), None);
+        let mut availability = Availability::default();
+        while availability.breaker().is_closed() {
+            availability.record(Outcome::Failed { pause: None }, now, &meters);
+        }
+        let now = Instant::now();
+        let until = availability.not_before(now);
+        let left_alone = Some(Standing::LeftAlone { until });
+        assert_eq!(availability.standing(now), left_alone);
+        assert!(availability.breaker().allows(until));
+        assert_eq!(availability.standing(until), Some(Standing::Probed));
+        availability.record(Outcome::Arrived, until, &meters);
+        assert_eq!(availability.standing(until), None);
     }
 }

@@ -37,6 +37,7 @@ mod rates;
 mod rescue;
 mod round;
 mod seating;
+mod standing;
 mod task;
 
 use std::{
@@ -185,6 +186,7 @@ impl Courier {
             state.pace = Pace::default();
             state.streak.succeeded()
         };
+        self.context.meters.traffic.forget(self.id.as_str());
         if ended {
             self.save_streak(None);
         }

@@ -12,6 +12,7 @@ use super::{
     parked::Report,
     pass::Pass,
     seating::Seating,
+    standing::Said,
     throughput::Throughput,
 };
 use crate::{
@@ -44,6 +45,8 @@ pub(super) struct Round {
     pub(super) seating: Seating,
     /// What was claimed from the table.
     pub(super) claims: Claims,
+    /// What keeps the hook waiting, as everyone can look it up.
+    pub(super) said: Option<Said>,
 }
 
 /// Something that a round waits for.

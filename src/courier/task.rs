@@ -7,9 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     Courier,
+    pass::Pass,
     round::{Done, Round},
+    seating::Seating,
+    standing::Said,
 };
-use crate::hook::Hook;
+use crate::{hook::Hook, meters::standing::Standing};
 
 impl Courier {
     /// Sends, parks and claims, until there is nothing left to do or rowhook stops. A panic over it sets the hook
@@ -42,6 +45,7 @@ impl Courier {
             if !round.claims.is_pending {
                 round.seating.release();
             }
+            self.say_standing(round);
             tokio::select! {
                 Some(done) = round.tasks.next() => self.record(round, done),
                 () = round.pass.come() => {}
@@ -50,6 +54,22 @@ impl Courier {
                 () = until([poll_at, again_at].into_iter().flatten().min()) => {}
                 () = self.context.stop.cancelled(), if !stopping => {}
             }
+        }
+    }
+
+    /// Says what keeps the hook waiting, if that is not what was said last.
+    fn say_standing(&self, round: &mut Round) {
+        let of_endpoint = round.availability.standing(Instant::now());
+        let standing = of_endpoint.or(match (&round.pass, &round.seating) {
+            (Pass::Awaited { .. }, _) => Some(Standing::Rate),
+            (_, Seating::Awaited { .. }) => Some(Standing::Quota),
+            _ => None,
+        });
+        if round.said.as_ref().map(Said::standing) != standing {
+            // What was said before is taken back first.
+            round.said = None;
+            let meters = &self.context.meters;
+            round.said = standing.map(|standing| Said::of(&self.id, standing, meters));
         }
     }
 

@@ -1,21 +1,31 @@
 //! Deliveries as people see them: those that are parked or dead and, as far as history goes back, those that were
 //! delivered.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_postgres::{Row, types::ToSql};
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Error, Page, PageRequest, Result, page::Found};
-use crate::{delivery::whose::Whose, postgres::time::timestamp};
+pub use super::state::State;
+use super::{
+    Actor, Admin, Error, Page, PageRequest, Result, forget::RowKey, outlook::WaitsFor, page::Found,
+    waiting::Waiting,
+};
+use crate::{
+    config::{Config, EventSource},
+    delivery::whose::Whose,
+    postgres::{TableName, time::timestamp},
+};
 
 /// The most bytes of a body that are shown.
 const SHOWN: usize = 256 << 10;
 /// The most attempts of a delivery that are shown: the last ones.
 const ATTEMPTS: i64 = 50;
+/// How many deliveries of each kind a page looks at, where only some of them are wanted.
+const LOOKED_AT: i64 = 100_000;
 
 /// One event on its way to one hook.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -44,41 +54,19 @@ pub struct Delivery {
     pub position: Option<String>,
     /// When it was parked or delivered.
     pub at: String,
+    /// What it waits for; null where it waits for nothing.
+    pub waits_for: Option<WaitsFor>,
+    /// Why it waits and when it goes, or what became of it, in one sentence for people.
+    pub why: String,
     /// Whose it is, as far as that was noted.
     #[serde(skip)]
     pub(super) whose: Whose,
     /// What the list is sorted by, for the cursor.
     #[serde(skip)]
-    pub(super) sort: Option<SystemTime>,
-}
-
-/// What has become of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It waits for its next attempt.
-    Parked,
-    /// It was given up.
-    Dead,
-    /// It was delivered.
-    Delivered,
-}
-
-impl State {
-    /// The state's name in the tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Parked => "parked",
-            Self::Dead => "dead",
-            Self::Delivered => "delivered",
-        }
-    }
-
-    /// The state of this name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::Parked, Self::Dead, Self::Delivered];
-        all.into_iter().find(|state| state.as_str() == name)
-    }
+    sort: Option<SystemTime>,
+    /// When the next request is due.
+    #[serde(skip)]
+    due: Option<SystemTime>,
 }
 
 /// A delivery with its body and its attempts.
@@ -142,6 +130,24 @@ pub struct DeliveryQuery {
     pub state: Option<State>,
     /// Those of this event.
     pub event: Option<String>,
+    /// That with this id.
+    pub id: Option<String>,
+    /// Those parked or delivered at this time or later.
+    pub since: Option<SystemTime>,
+    /// Those parked or delivered before this time.
+    pub until: Option<SystemTime>,
+    /// Those of this row, as far as that was noted.
+    pub row: Option<RowKey>,
+}
+
+/// A position in the list of deliveries: a time, as seconds and nanoseconds since 1970, and an id.
+type Position = (u64, u32, String);
+
+impl DeliveryQuery {
+    /// Whether the indexes do not find what it wants, but only where that may be.
+    fn is_searched(&self, actor: &Actor) -> bool {
+        self.id.is_none() && (self.event.is_some() || self.row.is_some() || actor.owner().is_some())
+    }
 }
 
 impl Content {
@@ -149,29 +155,6 @@ impl Content {
         Self {
             text: String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned(),
             cut: bytes.len() > SHOWN,
-        }
-    }
-}
-
-#[cfg(test)]
-impl Delivery {
-    /// One that waits.
-    pub(super) fn sample() -> Self {
-        Self {
-            id: "msg_1".to_owned(),
-            hook: "1".to_owned(),
-            event: "book.added".to_owned(),
-            owner: None,
-            state: State::Parked,
-            reason: None,
-            attempts: 0,
-            next_attempt: None,
-            in_flight: false,
-            commit_time: None,
-            position: None,
-            at: "2026-01-31T12:00:00.123456Z".to_owned(),
-            whose: Whose::Unknown,
-            sort: None,
         }
     }
 }
@@ -202,9 +185,36 @@ impl Delivery {
             commit_time: time("commit_time")?.map(timestamp),
             position: lsn.zip(index).map(|(lsn, index)| format!("{lsn}/{index}")),
             at: timestamp(at),
+            waits_for: None,
+            why: String::new(),
             sort: Some(at),
+            due: time("next_attempt")?.filter(|_| !claimed),
         })
     }
+
+    /// As far as its outlook depends on it.
+    fn waiting(&self) -> Waiting<'_> {
+        Waiting {
+            id: &self.id,
+            hook: &self.hook,
+            state: self.state,
+            attempts: self.attempts,
+            reason: self.reason.as_deref(),
+            next_attempt: self.due,
+            in_flight: self.in_flight,
+        }
+    }
+}
+
+fn position(at: SystemTime, id: String) -> Position {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    (since.as_secs(), since.subsec_nanos(), id)
+}
+
+fn time_of((seconds, nanos, _): &Position) -> Option<SystemTime> {
+    let since = std::time::Duration::new(*seconds, (*nanos).min(999_999_999));
+    SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 impl Attempt {
@@ -237,25 +247,64 @@ impl Attempt {
 impl Admin {
     /// A page of the deliveries that `actor` may see, newest first.
     ///
+    /// Where only those of an event, a row or an owner are wanted, a page looks at a bounded number of deliveries. It
+    /// may then have fewer entries than there are, or none, and still have a next one.
+    ///
     /// # Errors
-    /// When the cursor is invalid, or the tables cannot be read.
+    /// When the cursor is invalid, the row is none of a table with events, or the tables cannot be read.
     pub async fn deliveries(
         &self,
         actor: &Actor,
         query: &DeliveryQuery,
         page: &PageRequest,
     ) -> Result<Page<Delivery>> {
-        let after: Option<(u64, u32, String)> = page.position()?;
-        let found = self
-            .find_deliveries(actor, query, None, after, page.limit())
-            .await?;
-        Ok(Page::of(found, |last| {
-            let since = last
-                .sort
-                .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
-                .unwrap_or_default();
-            (since.as_secs(), since.subsec_nanos(), last.id.clone())
-        }))
+        let from: Option<Position> = page.position()?;
+        let about = self.marks_of(query.row.as_ref()).await?;
+        let (from, about) = (from.as_ref(), about.as_deref());
+        let horizon = match query.is_searched(actor) {
+            true => self.horizon(query, from).await?,
+            false => None,
+        };
+        let wanted = Wanted {
+            query,
+            about,
+            from,
+            horizon: horizon.as_ref(),
+        };
+        let found = self.find_deliveries(actor, &wanted, page.limit()).await?;
+        let mut page = Page::of(found, |last| {
+            let at = last.sort.unwrap_or(SystemTime::UNIX_EPOCH);
+            position(at, last.id.clone())
+        });
+        page.goes_on_at(horizon.as_ref());
+        self.explain(&mut page.data).await?;
+        Ok(page)
+    }
+
+    /// What deliveries are about that hold this row, for [`Self::find_deliveries`].
+    pub(super) async fn marks_of(&self, row: Option<&RowKey>) -> Result<Option<Vec<i64>>> {
+        let Some(row) = row else { return Ok(None) };
+        let tables = tables_of_events(&self.config);
+        if TableName::parse(&row.table).is_none_or(|table| !tables.contains(&table)) {
+            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            return Err(Error::Invalid(format!(
+                "no event is of the table {:?}; those with events are {}",
+                row.table,
+                tables.join(", ")
+            )));
+        }
+        Ok(Some(self.marks_of_row(row).await?))
+    }
+
+    /// Says of each why it waits and when it goes.
+    async fn explain(&self, deliveries: &mut [Delivery]) -> Result<()> {
+        let waiting: Vec<Waiting<'_>> = deliveries.iter().map(Delivery::waiting).collect();
+        let outlooks = self.outlooks(&waiting).await?;
+        for (delivery, outlook) in deliveries.iter_mut().zip(outlooks) {
+            delivery.waits_for = outlook.waits_for;
+            delivery.why = outlook.why;
+        }
+        Ok(())
     }
 
     /// One delivery, with its body and its attempts.
@@ -263,8 +312,13 @@ impl Admin {
     /// # Errors
     /// When there is no delivery of this id that `actor` may see, or the tables cannot be read.
     pub async fn delivery(&self, actor: &Actor, id: &str) -> Result<DeliveryDetail> {
-        let all = DeliveryQuery::default();
-        let found = self.find_deliveries(actor, &all, Some(id), None, 1).await?;
+        let query = DeliveryQuery {
+            id: Some(id.to_owned()),
+            ..DeliveryQuery::default()
+        };
+        let wanted = Wanted::of(&query);
+        let mut found = self.find_deliveries(actor, &wanted, 1).await?;
+        self.explain(&mut found.entries).await?;
         let mut delivery = found.entries.into_iter().next();
         let rows = self
             .client
@@ -304,37 +358,67 @@ impl Admin {
         })
     }
 
+    /// How far a page looks back that begins at a position; `None`: to the end.
+    async fn horizon(
+        &self,
+        query: &DeliveryQuery,
+        from: Option<&Position>,
+    ) -> Result<Option<Position>> {
+        let (before, before_id) = (from.and_then(time_of), from.map(|(.., id)| id));
+        let state = query.state.map(State::as_str);
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &query.hook,
+            &state,
+            &before,
+            &before_id,
+            &query.since,
+            &query.until,
+            &LOOKED_AT,
+        ];
+        let sql = include_str!("../../sql/manage/deliveries_horizon.sql");
+        let row = self.client.query_opt(sql, &parameters).await;
+        let row = row.map_err(|error| Error::from_postgres("look how many there are", error))?;
+        let read = |row: &Row| -> std::result::Result<_, tokio_postgres::Error> {
+            Ok(position(row.try_get("at")?, row.try_get("id")?))
+        };
+        let found = row.as_ref().map(read).transpose();
+        Ok(found.context("look how many there are")?)
+    }
+
     /// Finds up to `limit` deliveries.
     async fn find_deliveries(
         &self,
         actor: &Actor,
-        query: &DeliveryQuery,
-        id: Option<&str>,
-        after: Option<(u64, u32, String)>,
+        wanted: &Wanted<'_>,
         limit: usize,
     ) -> Result<Found<Delivery>> {
         let sql = self.with_all_hooks(include_str!("../../sql/manage/deliveries.sql"));
-        let (before, before_id) = match after {
-            Some((seconds, nanos, id)) => (
-                SystemTime::UNIX_EPOCH
-                    .checked_add(std::time::Duration::new(seconds, nanos.min(999_999_999))),
-                Some(id),
-            ),
-            None => (None, None),
-        };
+        let Wanted {
+            query,
+            about,
+            from,
+            horizon,
+        } = wanted;
+        let (before, before_id) = (from.and_then(time_of), from.map(|(.., id)| id));
+        let (last, last_id) = (horizon.and_then(time_of), horizon.map(|(.., id)| id));
         let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let state = query.state.map(State::as_str);
         let (action, file_hooks, owner) = ("read the deliveries", self.file_hooks(), actor.owner());
-        let parameters: [&(dyn ToSql + Sync); 9] = [
+        let parameters: [&(dyn ToSql + Sync); 14] = [
             &file_hooks,
             &owner,
             &query.hook,
-            &id,
+            &query.id,
             &state,
             &query.event,
             &before,
             &before_id,
             &and_one_more,
+            &query.since,
+            &query.until,
+            about,
+            &last,
+            &last_id,
         ];
         Found::read(
             &self.client,
@@ -345,5 +429,37 @@ impl Admin {
             Delivery::read,
         )
         .await
+    }
+}
+
+/// The tables that events are of.
+pub fn tables_of_events(config: &Config) -> BTreeSet<TableName> {
+    let sources = config.events.iter().filter_map(|rule| match &rule.source {
+        EventSource::Row { table, .. } => Some(table.clone()),
+        EventSource::Custom => None,
+    });
+    sources.collect()
+}
+
+/// Which deliveries are to be found, from one position in the list to another.
+struct Wanted<'a> {
+    query: &'a DeliveryQuery,
+    /// What they are about, one of these.
+    about: Option<&'a [i64]>,
+    /// They come after this one.
+    from: Option<&'a Position>,
+    /// None comes after this one.
+    horizon: Option<&'a Position>,
+}
+
+impl<'a> Wanted<'a> {
+    /// All of these.
+    fn of(query: &'a DeliveryQuery) -> Self {
+        Self {
+            query,
+            about: None,
+            from: None,
+            horizon: None,
+        }
     }
 }

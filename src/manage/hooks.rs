@@ -1,17 +1,21 @@
 //! Hooks as people see them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, types::ToSql};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{Actor, Admin, Error, Page, PageRequest, Result, page::Found};
+use super::{
+    Actor, Admin, Error, Page, PageRequest, Result,
+    outlook::{self, HookFacts, HookState, Process},
+    page::Found,
+};
 use crate::postgres::time::timestamp;
 
 /// A hook, and how it is doing. Its secret is not part of this.
-#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Hook {
     /// The key of its row, or its name in hooks.toml.
     pub id: String,
@@ -69,6 +73,14 @@ pub struct Hook {
     pub dead: i64,
     /// Its last request, as far as history goes back.
     pub last: Option<LastAnswer>,
+    /// How it fares and what comes next, in one sentence for people.
+    pub why: String,
+    /// When the first of its deliveries is due.
+    #[serde(skip)]
+    next_attempt: Option<SystemTime>,
+    /// How the last attempt of that delivery ended.
+    #[serde(skip)]
+    due_reason: Option<String>,
 }
 
 /// The answer to a hook's last request.
@@ -89,26 +101,86 @@ pub struct HookQuery {
     pub event: Option<String>,
     /// Those of this owner.
     pub owner: Option<String>,
+    /// Those in this state.
+    pub state: Option<HookCondition>,
+    /// That with this id.
+    pub id: Option<String>,
+}
+
+/// The state of a hook, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HookCondition {
+    /// It gets events.
+    Active,
+    /// It is active, and its latest attempts have all failed.
+    Failing,
+    /// It is switched off.
+    Disabled,
+    /// It cannot be used.
+    Invalid,
+}
+
+impl HookCondition {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Failing, Self::Disabled, Self::Invalid];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Failing => "failing",
+            Self::Disabled => "disabled",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// The state of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
 }
 
 impl Hook {
-    fn current_state(&self) -> &'static str {
+    fn current_state(&self) -> HookCondition {
         match self {
             Self {
                 invalid: Some(_), ..
-            } => "invalid",
-            Self { active: false, .. } => "disabled",
+            } => HookCondition::Invalid,
+            Self { active: false, .. } => HookCondition::Disabled,
             Self {
                 failing_since: Some(_),
                 ..
-            } => "failing",
-            _ => "active",
+            } => HookCondition::Failing,
+            _ => HookCondition::Active,
         }
+    }
+
+    /// How it fares, beside what the running rowhook knows of it.
+    fn explain(&self, process: &Process, now: SystemTime) -> String {
+        let state = match (&self.invalid, self.active) {
+            (Some(reason), _) => HookState::Invalid(reason),
+            (None, false) => HookState::Disabled(self.disabled_reason.as_deref()),
+            (None, true) => HookState::Good(self.rate.as_deref()),
+        };
+        let last = self.last.as_ref();
+        outlook::of_hook(&HookFacts {
+            state,
+            disabled_at: self.disabled_at.as_deref(),
+            failing_since: self.failing_since.as_deref(),
+            last: last.map(|last| (last.answer.as_str(), last.delivered)),
+            parked: self.parked,
+            dead: self.dead,
+            next_attempt: self.next_attempt,
+            due_reason: self.due_reason.as_deref(),
+            process,
+            now,
+        })
     }
 
     fn read(row: &Row) -> anyhow::Result<Self> {
         let time = |name| -> anyhow::Result<Option<String>> {
-            let time: Option<std::time::SystemTime> = row.try_get(name)?;
+            let time: Option<SystemTime> = row.try_get(name)?;
             Ok(time.map(timestamp))
         };
         let headers: Option<serde_json::Value> = row
@@ -154,8 +226,11 @@ impl Hook {
             parked: row.try_get("parked")?,
             dead: row.try_get("dead")?,
             last: last.transpose()?,
+            why: String::new(),
+            next_attempt: row.try_get("next_attempt")?,
+            due_reason: text("due_reason")?,
         };
-        hook.state = hook.current_state();
+        hook.state = hook.current_state().as_str();
         Ok(hook)
     }
 }
@@ -190,13 +265,7 @@ impl Admin {
             (own, asked) => own.or(asked),
         };
         let found = self
-            .find_hooks(
-                owner,
-                None,
-                query.event.as_deref(),
-                after.as_deref(),
-                page.limit(),
-            )
+            .find_hooks(owner, query, after.as_deref(), page.limit())
             .await?;
         Ok(Page::of(found, |hook| hook.id.clone()))
     }
@@ -210,9 +279,11 @@ impl Admin {
     /// hook of the file to the operator.
     pub async fn hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
         // One of the file, and one of the table.
-        let found = self
-            .find_hooks(actor.owner(), Some(id), None, None, 2)
-            .await?;
+        let query = HookQuery {
+            id: Some(id.to_owned()),
+            ..HookQuery::default()
+        };
+        let found = self.find_hooks(actor.owner(), &query, None, 2).await?;
         let meant = match actor {
             Actor::Operator => "file",
             Actor::Owner(_) => "table",
@@ -234,21 +305,40 @@ impl Admin {
         Ok(hook)
     }
 
-    /// Finds up to `limit` hooks.
+    /// Finds up to `limit` hooks of an owner, or of all.
     async fn find_hooks(
         &self,
         owner: Option<&str>,
-        id: Option<&str>,
-        event: Option<&str>,
+        query: &HookQuery,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Found<Hook>> {
         let sql = self.with_all_hooks(include_str!("../../sql/manage/hooks.sql"));
         let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let (action, file_hooks) = ("read the hooks", self.file_hooks());
-        let parameters: [&(dyn ToSql + Sync); 6] =
-            [&file_hooks, &owner, &id, &event, &after, &and_one_more];
-        Found::read(&self.client, action, &sql, &parameters, limit, Hook::read).await
+        let state = query.state.map(HookCondition::as_str);
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &file_hooks,
+            &owner,
+            &query.id,
+            &query.event,
+            &after,
+            &and_one_more,
+            &state,
+        ];
+        let client = &self.client;
+        let mut found = Found::read(client, action, &sql, &parameters, limit, Hook::read).await?;
+        let now = SystemTime::now();
+        for hook in &mut found.entries {
+            // A row that is shadowed has the id of another hook, which the running rowhook means.
+            let of_file = self.config.hooks.iter().any(|file| file.name == hook.id);
+            let process = match hook.origin == "table" && of_file {
+                true => Process::Unknown,
+                false => self.process(&hook.id),
+            };
+            hook.why = hook.explain(&process, now);
+        }
+        Ok(found)
     }
 }
 

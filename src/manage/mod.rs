@@ -17,16 +17,21 @@ pub mod hooks;
 pub mod idempotency;
 pub mod identity;
 pub mod lanes;
+pub mod moment;
 pub mod outlook;
 mod page;
 pub mod ping;
 pub mod portal;
 pub mod replay;
+pub mod retry;
+pub mod running;
 pub mod scope;
 pub mod sealing;
+pub mod state;
 pub mod status;
 mod table;
 pub mod tokens;
+mod waiting;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,11 +40,11 @@ use http::header::USER_AGENT;
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Transaction};
 
-use self::table::Table;
 pub use self::{
     error::{Error, Result},
     page::{Page, PageRequest},
 };
+use self::{running::Running, table::Table};
 use crate::{
     act::Who,
     config::{Compression, Config},
@@ -79,6 +84,8 @@ pub struct Admin {
     /// Who does what is done here, as it goes on record.
     who: Who,
     charset: Charset,
+    /// The rowhook of this process, where one runs.
+    running: Option<Running>,
 }
 
 /// What the configuration says of events, and what rows of the hook table are checked against.
@@ -118,7 +125,13 @@ impl Admin {
             table: Table::from_config(&config),
             rules: Arc::new(Rules::of(&config)),
             config,
+            running: None,
         })
+    }
+
+    /// Knows of the rowhook that runs in this process, so that people are told what it waits for.
+    pub fn beside(&mut self, running: Running) {
+        self.running = Some(running);
     }
 
     /// Has Postgres give up each statement that takes longer than this.

@@ -130,19 +130,28 @@ impl PageSize {
 }
 
 impl<T> Page<T> {
+    /// Where this is the last page, and something is left to be looked at: the next one begins at this position.
+    pub(super) fn goes_on_at<P: Serialize>(&mut self, position: Option<&P>) {
+        let position = position.filter(|_| self.next.is_none());
+        self.next = position.map(cursor).or_else(|| self.next.take());
+    }
+
     /// Makes a page of what was found. If there is more, the cursor of the next page holds the `position` of this
     /// page's last entry.
     pub(super) fn of<P: Serialize>(found: Found<T>, position: impl Fn(&T) -> P) -> Self {
         let Found { entries, more } = found;
-        let next = entries.last().filter(|_| more).map(|last| {
-            let json = serde_json::to_vec(&position(last)).unwrap_or_default();
-            BASE64_URL_SAFE_NO_PAD.encode(json)
-        });
+        let last = entries.last().filter(|_| more);
+        let next = last.map(|last| cursor(&position(last)));
         Self {
             data: entries,
             next,
         }
     }
+}
+
+fn cursor(position: &impl Serialize) -> String {
+    let json = serde_json::to_vec(position).unwrap_or_default();
+    BASE64_URL_SAFE_NO_PAD.encode(json)
 }
 
 #[cfg(test)]
@@ -160,6 +169,21 @@ mod tests {
         };
         assert_eq!(next.position::<i32>().unwrap(), Some(2));
         assert_eq!(Page::of(found(vec![1, 2], false), |last| *last).next, None);
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_goes_on_where_it_has_looked_to() {
+        let page = |entries, more| Page::of(Found { entries, more }, |last| *last);
+        for (entries, more, horizon, next) in [
+            (vec![3, 2], true, Some(1), Some(2)),
+            (vec![3, 2], false, Some(1), Some(1)),
+            (vec![], false, Some(1), Some(1)),
+            (vec![3, 2], false, None, None),
+        ] {
+            let mut page = page(entries, more);
+            page.goes_on_at(horizon.as_ref());
+            assert_eq!(page.next, next.map(|next: i32| cursor(&next)));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, Transaction};
 use utoipa::ToSchema;
 
 use super::{
@@ -82,14 +82,14 @@ impl Admin {
                 transaction.commit().await.context("retry the delivery")?;
             }
             State::Dead => {
-                let transaction = begin(&mut self.client).await?;
+                let transaction = begin_alone(&mut self.client, &self.config.database.slot).await?;
                 let ids = [id];
                 revive(&transaction, actor, &Range::default(), Some(&ids[..])).await?;
                 record(&transaction, self.charset, act).await?;
                 transaction.commit().await.context("retry the delivery")?;
             }
             State::Delivered => {
-                let transaction = begin(&mut self.client).await?;
+                let transaction = begin_alone(&mut self.client, &self.config.database.slot).await?;
                 let restored = restore(&transaction, actor, &Range::default(), 0, Some(id)).await?;
                 if restored.ids.is_empty() {
                     return Err(Error::Conflict(format!(
@@ -142,7 +142,7 @@ impl Admin {
             ..range.clone()
         };
         loop {
-            let transaction = begin(&mut self.client).await?;
+            let transaction = begin_alone(&mut self.client, &self.config.database.slot).await?;
             let ids = revive(&transaction, actor, &range, None::<&[&str]>).await?;
             if let Some(act) = act.take() {
                 record(&transaction, self.charset, act).await?;
@@ -181,7 +181,7 @@ impl Admin {
         let mut replayed = self.revive_dead(actor, &range, act, on_progress).await?;
         let mut after = 0;
         loop {
-            let transaction = begin(&mut self.client).await?;
+            let transaction = begin_alone(&mut self.client, &self.config.database.slot).await?;
             let restored = restore(&transaction, actor, &range, after, None).await?;
             if !restored.ids.is_empty() {
                 revive(&transaction, actor, &Range::default(), Some(&restored.ids)).await?;
@@ -238,6 +238,18 @@ impl Admin {
         let row = row.context("ask for the time")?;
         Ok(row.try_get(0).context("ask for the time")?)
     }
+}
+
+/// Begins a transaction beside which a running rowhook parks nothing and takes nothing out of the table: it waits for
+/// the end of this one, as this one has waited for its last. Otherwise the first of a lane could leave just when
+/// another one is put behind it, which then would wait for nobody, and nobody would know.
+pub(super) async fn begin_alone<'a>(client: &'a mut Client, slot: &str) -> Result<Transaction<'a>> {
+    let transaction = begin(client).await?;
+    // Before anything else is locked, as whoever parks does it.
+    let sql = "select from holder where slot = $1 for update";
+    let held = transaction.execute(sql, &[&slot]).await;
+    held.context("wait for what is being parked")?;
+    Ok(transaction)
 }
 
 /// A chunk of history whose deliveries have rows again.

@@ -5,6 +5,9 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use http::header::HeaderMap;
 
+/// How the description of a proxy that cannot be used begins.
+pub const PROXY_FAILED: &str = "the proxy cannot be used";
+
 /// The outcome of a request: an answer, or the reason why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -85,7 +88,7 @@ impl fmt::Display for Failure {
             Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
             Self::Refused(reason) | Self::Unasked(reason) => f.write_str(reason),
             Self::Resolve(error) => write!(f, "the name cannot be resolved: {error}"),
-            Self::Proxy(error) => write!(f, "the proxy cannot be used: {error}"),
+            Self::Proxy(error) => write!(f, "{PROXY_FAILED}: {error}"),
             Self::Token(error) => write!(f, "no token: {error}"),
             Self::Connect(error) => write!(f, "no connection: {error}"),
             Self::Tls(error) => write!(f, "no TLS: {error}"),

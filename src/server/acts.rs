@@ -19,7 +19,13 @@ pub(super) fn of_api(method: &Method, route: &str) -> Act {
         (true, "/api/tokens") => Act::SeeTokens,
         (true, "/api/audit") => Act::SeeActs,
         (false, "/api/hooks/{id}/test") => Act::TestHook,
-        (false, "/api/deliveries/{id}/retry" | "/api/retry-dead" | "/api/replay") => Act::SendAgain,
+        (
+            false,
+            "/api/deliveries/retry"
+            | "/api/deliveries/{id}/retry"
+            | "/api/retry-dead"
+            | "/api/replay",
+        ) => Act::SendAgain,
         (
             false,
             "/api/hooks"
@@ -64,6 +70,7 @@ mod tests {
         patch /api/hooks/{id} ChangeHooks
         post /api/backfills Backfill
         post /api/backfills/{id}/resume Backfill
+        post /api/deliveries/retry SendAgain
         post /api/deliveries/{id}/retry SendAgain
         post /api/forget Forget
         post /api/hooks ChangeHooks

@@ -27,7 +27,7 @@ use crate::{
     act::{Who, what},
     config::{self, Config, Role, admins::hash},
     journal::Journal,
-    manage::{Actor, Admin, Error, identity::Login, ping},
+    manage::{Actor, Admin, Error, identity::Login, ping, running::Running},
     meters::Meters,
     preview::catalogue::Described,
     run::{health::Health, reload::Reload},
@@ -55,6 +55,17 @@ pub struct Handles {
     pub reload: Arc<Reload>,
     /// True while reading and sending are paused.
     pub paused: watch::Sender<bool>,
+}
+
+impl Handles {
+    /// What people are told of the running rowhook.
+    pub fn running(&self) -> Running {
+        Running {
+            meters: Arc::clone(&self.meters),
+            health: Arc::clone(&self.health),
+            paused: self.paused.subscribe(),
+        }
+    }
 }
 
 /// An operator with a token.
@@ -135,7 +146,7 @@ impl Generation {
             server: server.clone(),
             handles: handles.clone(),
             sender: sender.clone(),
-            pool: AdminPool::new(config),
+            pool: AdminPool::new(config, handles.running()),
         })
     }
 

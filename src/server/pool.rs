@@ -13,7 +13,12 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{act::Who, config::Config, lock::lock, manage::Admin};
+use crate::{
+    act::Who,
+    config::Config,
+    lock::lock,
+    manage::{Admin, running::Running},
+};
 
 /// The most connections that are open at a time. Requests beyond that wait for one.
 const SIZE: usize = 8;
@@ -27,6 +32,8 @@ const MANY: usize = 1000;
 /// Opens connections when they are needed, and keeps them for the next request.
 pub(super) struct AdminPool {
     config: Arc<Config>,
+    /// The rowhook that the connections know of.
+    running: Running,
     idle: Arc<Mutex<Vec<Admin>>>,
     permits: Arc<Semaphore>,
     /// What callers may still borrow, by their names, as long as they have something or wait.
@@ -34,9 +41,10 @@ pub(super) struct AdminPool {
 }
 
 impl AdminPool {
-    pub(super) fn new(config: &Arc<Config>) -> Self {
+    pub(super) fn new(config: &Arc<Config>, running: Running) -> Self {
         Self {
             config: Arc::clone(config),
+            running,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(SIZE)),
             shares: Mutex::default(),
@@ -58,10 +66,9 @@ impl AdminPool {
         let mut admin = match open {
             Some(admin) => admin,
             None => {
-                let admin = {
-                    let config = Arc::clone(&self.config);
-                    Admin::open(config, "rowhook server", Who::default()).await?
-                };
+                let config = Arc::clone(&self.config);
+                let mut admin = Admin::open(config, "rowhook server", Who::default()).await?;
+                admin.beside(self.running.clone());
                 admin.bound_statements(STATEMENT_TIMEOUT).await?;
                 admin
             }

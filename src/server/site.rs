@@ -12,6 +12,7 @@ use axum::{
     http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -112,7 +113,11 @@ async fn take_samples(state: Arc<AppState>) {
     let mut ticks = tokio::time::interval(samples::INTERVAL);
     loop {
         tokio::select! {
-            _ = ticks.tick() => state.samples.take(&state.current().handles.meters),
+            _ = ticks.tick() => {
+                let handles = &state.current().handles;
+                let lag = handles.health.now(Instant::now()).lag;
+                state.samples.take(&handles.meters, lag);
+            }
             () = state.stop.cancelled() => return,
         }
     }

@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 40] = [
+pub const MIGRATIONS: [Migration; 41] = [
     Migration {
         version: 1,
         name: "migration",
@@ -210,6 +210,11 @@ pub const MIGRATIONS: [Migration; 40] = [
         version: 46,
         name: "portal",
         sql: include_str!("../../sql/0046_portal.sql"),
+    },
+    Migration {
+        version: 47,
+        name: "arrived",
+        sql: include_str!("../../sql/0047_arrived.sql"),
     },
     Migration {
         version: 51,

@@ -67,6 +67,10 @@ async fn a_hook_is_made_a_delivery_seen_live_and_a_dead_one_retried_in_the_brows
     browser
         .see("//div[@class='figure'][dt='Dead']/dd[.='1']")
         .await;
+    // So do the plots, a few seconds later.
+    browser
+        .see("//*[@id='glance']//*[name()='path'][@class='bar good'][string-length(@d) > 0]")
+        .await;
     browser.picture("overview-light").await;
 
     browser.click("//nav/a[.='Hooks']").await;

@@ -95,6 +95,14 @@ struct Subject<'a> {
 }
 
 impl Admin {
+    /// What deliveries are about that hold a row; several, where several keys may identify it.
+    ///
+    /// # Errors
+    /// When the key is none of the table's, or a value of it is none of its column.
+    pub(super) async fn marks_of_row(&self, named: &RowKey) -> Result<Vec<i64>> {
+        Ok(self.row(named).await?.marks)
+    }
+
     /// Forgets an owner or a row. Callers let only the operator do this.
     ///
     /// # Errors

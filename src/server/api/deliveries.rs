@@ -8,7 +8,9 @@ use super::params::{Pagination, parse_time};
 use crate::manage::{
     Page,
     deliveries::{Delivery, DeliveryDetail, DeliveryQuery, State},
+    forget::RowKey,
     replay::{Range, ReplayCounts},
+    retry::Retried,
 };
 use crate::server::{
     access::Caller,
@@ -27,6 +29,18 @@ pub(super) struct DeliveryFilter {
     state: Option<State>,
     /// Those of this event.
     event: Option<String>,
+    /// That with this id, the webhook-id.
+    id: Option<String>,
+    /// Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    since: Option<String>,
+    /// Those parked or delivered before this time.
+    #[param(example = "2026-01-31T13:00:00Z")]
+    until: Option<String>,
+    /// Those of a row of this table, which `key` names: `[schema.]table`.
+    table: Option<String>,
+    /// The key of the row: its value, or a JSON object of its columns where there are several.
+    key: Option<String>,
 }
 
 /// Which deliveries of a hook to list.
@@ -38,9 +52,46 @@ pub(super) struct OfHookFilter {
     state: Option<State>,
     /// Those of this event.
     event: Option<String>,
+    /// Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    since: Option<String>,
+    /// Those parked or delivered before this time.
+    #[param(example = "2026-01-31T13:00:00Z")]
+    until: Option<String>,
+    /// Those of a row of this table, which `key` names: `[schema.]table`.
+    table: Option<String>,
+    /// The key of the row: its value, or a JSON object of its columns where there are several.
+    key: Option<String>,
 }
 
-/// List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones.
+/// The row that a table and a key name; both or neither.
+fn row(table: Option<&str>, key: Option<&str>) -> Result<Option<RowKey>, Problem> {
+    match (table, key) {
+        (Some(table), Some(key)) => Ok(Some(RowKey::parse(table, key))),
+        (None, None) => Ok(None),
+        _ => Err(Problem::bad_request(
+            "a row is named by table and key; give both, or neither",
+        )),
+    }
+}
+
+impl DeliveryFilter {
+    fn query(self) -> Result<DeliveryQuery, Problem> {
+        Ok(DeliveryQuery {
+            hook: self.hook,
+            state: self.state,
+            event: self.event,
+            id: self.id,
+            since: parse_time("since", self.since.as_deref())?,
+            until: parse_time("until", self.until.as_deref())?,
+            row: row(self.table.as_deref(), self.key.as_deref())?,
+        })
+    }
+}
+
+/// List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones. Where those of
+/// an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few entries or none and
+/// still a next one.
 #[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", params(DeliveryFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn list(
@@ -48,12 +99,7 @@ pub(super) async fn list(
     Query(filter): Query<DeliveryFilter>,
     Query(pagination): Query<Pagination>,
 ) -> Result<Json<Page<Delivery>>, Problem> {
-    let query = DeliveryQuery {
-        hook: filter.hook,
-        state: filter.state,
-        event: filter.event,
-    };
-    let page = pagination.page()?;
+    let (query, page) = (filter.query()?, pagination.page()?);
     let admin = caller.admin().await?;
     Ok(Json(admin.deliveries(caller.actor(), &query, &page).await?))
 }
@@ -68,14 +114,19 @@ pub(super) async fn of_hook(
     Query(filter): Query<OfHookFilter>,
     Query(pagination): Query<Pagination>,
 ) -> Result<Json<Page<Delivery>>, Problem> {
-    let page = pagination.page()?;
-    let admin = caller.admin().await?;
-    admin.hook(caller.actor(), &id).await?;
-    let query = DeliveryQuery {
-        hook: Some(id),
+    let filter = DeliveryFilter {
+        hook: Some(id.clone()),
         state: filter.state,
         event: filter.event,
+        id: None,
+        since: filter.since,
+        until: filter.until,
+        table: filter.table,
+        key: filter.key,
     };
+    let (query, page) = (filter.query()?, pagination.page()?);
+    let admin = caller.admin().await?;
+    admin.hook(caller.actor(), &id).await?;
     Ok(Json(admin.deliveries(caller.actor(), &query, &page).await?))
 }
 
@@ -99,6 +150,58 @@ pub(super) async fn retry(
     let mut admin = caller.admin().await?;
     let delivery = admin.retry(caller.actor(), &id).await?;
     Ok((StatusCode::ACCEPTED, Json(delivery)))
+}
+
+/// Which deliveries to send again, all of them limited as a list is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RetryMany {
+    /// Those of this hook. Only the operator may leave it out.
+    hook: Option<String>,
+    /// Those in this state, `parked` or `dead`; both if it is left out.
+    state: Option<State>,
+    /// Those of this event.
+    event: Option<String>,
+    /// Those parked at this time or later: a time in UTC, or how long ago, such as 2h.
+    #[schema(example = "2026-01-31T12:00:00Z")]
+    since: Option<String>,
+    /// Those parked before this time.
+    #[schema(example = "2026-01-31T13:00:00Z")]
+    until: Option<String>,
+    /// Those of a row of this table, which `key` names: `[schema.]table`.
+    table: Option<String>,
+    /// The key of the row: its value, or a JSON object of its columns where there are several.
+    key: Option<String>,
+    /// Only count them.
+    dry_run: bool,
+}
+
+/// Send deliveries again that are dead, or that wait for their next time, those of each row in order; or count them.
+#[utoipa::path(post, path = "/api/deliveries/retry", tag = "deliveries", request_body = Option<RetryMany>,
+    responses(
+        (status = 202, body = Retried, description = "They are sent again"),
+        (status = 200, body = Retried, description = "They are counted, and left alone"),
+    ))]
+pub(super) async fn retry_many(
+    caller: Caller,
+    OptionalJson(wanted): OptionalJson<RetryMany>,
+) -> Result<(StatusCode, Json<Retried>), Problem> {
+    let query = DeliveryQuery {
+        since: parse_time("since", wanted.since.as_deref())?,
+        until: parse_time("until", wanted.until.as_deref())?,
+        row: row(wanted.table.as_deref(), wanted.key.as_deref())?,
+        hook: wanted.hook,
+        state: wanted.state,
+        event: wanted.event,
+        id: None,
+    };
+    let mut admin = caller.admin().await?;
+    if wanted.dry_run {
+        let counted = admin.count_to_retry(caller.actor(), &query).await?;
+        return Ok((StatusCode::OK, Json(counted)));
+    }
+    let retried = admin.retry_all(caller.actor(), &query, &mut |_| {}).await?;
+    Ok((StatusCode::ACCEPTED, Json(retried)))
 }
 
 /// Which dead deliveries to send again.

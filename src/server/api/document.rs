@@ -35,6 +35,7 @@ use crate::server::{acts, problem::Problem, state::AppState};
         deliveries::list,
         deliveries::show,
         deliveries::retry,
+        deliveries::retry_many,
         deliveries::retry_dead,
         deliveries::replay,
         backfills::list,

@@ -9,7 +9,7 @@ use super::params::Pagination;
 use crate::manage::{
     Page,
     hook_input::{HookChange, HookWithSecret, NewHook},
-    hooks::{Hook, HookQuery},
+    hooks::{Hook, HookCondition, HookQuery},
     ping::TestResult,
 };
 use crate::server::{
@@ -27,6 +27,11 @@ pub(super) struct HookFilter {
     event: Option<String>,
     /// Those of this owner. Owners see only their own, whatever they ask for.
     owner: Option<String>,
+    /// Those in this state.
+    #[param(inline)]
+    state: Option<HookCondition>,
+    /// That with this id.
+    id: Option<String>,
 }
 
 /// List hooks.
@@ -40,6 +45,8 @@ pub(super) async fn list(
     let query = HookQuery {
         event: filter.event,
         owner: filter.owner,
+        state: filter.state,
+        id: filter.id,
     };
     let page = pagination.page()?;
     let admin = caller.admin().await?;

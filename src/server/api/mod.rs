@@ -39,6 +39,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/hooks/{id}/test", post(hooks::test))
         .route("/api/hooks/{id}/deliveries", get(deliveries::of_hook))
         .route("/api/deliveries", get(deliveries::list))
+        .route("/api/deliveries/retry", post(deliveries::retry_many))
         .route("/api/deliveries/{id}", get(deliveries::show))
         .route("/api/deliveries/{id}/retry", post(deliveries::retry))
         .route("/api/retry-dead", post(deliveries::retry_dead))

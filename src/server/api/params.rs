@@ -5,7 +5,10 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::{manage::PageRequest, server::problem::Problem};
+use crate::{
+    manage::{PageRequest, moment},
+    server::problem::Problem,
+};
 
 /// Which page of a list to return.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -30,14 +33,12 @@ impl Pagination {
     }
 }
 
-/// Parses a time as in RFC 3339; `name` is the parameter that a mistake is reported for.
+/// Parses a time as in RFC 3339, or an age such as `2h`; `name` is the parameter that a mistake is reported for.
 pub(super) fn parse_time(name: &str, text: Option<&str>) -> Result<Option<SystemTime>, Problem> {
-    text.map(|text| {
-        humantime::parse_rfc3339_weak(text).map_err(|_| {
-            Problem::bad_request(format!(
-                "{name} is no time; write it in UTC, as in 2026-01-31T12:00:00Z"
-            ))
-        })
+    let time = text.map(|text| moment::parse(text, SystemTime::now()));
+    time.transpose().map_err(|_| {
+        Problem::bad_request(format!(
+            "{name} is no time; write it in UTC, as in 2026-01-31T12:00:00Z, or how long ago it was, as in 2h"
+        ))
     })
-    .transpose()
 }

@@ -1,4 +1,4 @@
-// Keeps the overview up to date. Without it the page is the same, as it was when it was loaded.
+// Keeps what is shown up to date, and hears the keys. Without it the page is the same, as it was when it was loaded.
 "use strict";
 
 const attempts = document.getElementById("attempts");
@@ -40,10 +40,17 @@ function show(one) {
   if (none) none.remove();
 }
 
-// A part that changes by itself names where it is to be loaded from, for as long as it does.
+// Whoever is at a link of a part must not lose it.
+function hasFocus(part) {
+  return part.contains(document.activeElement);
+}
+
+// A part that changes by itself names where it is to be loaded from, for as long as it does, and how often.
 async function follow(part) {
   while (part && part.dataset.from) {
-    await new Promise((done) => setTimeout(done, 1000));
+    const pause = Number(part.dataset.every || 1) * 1000;
+    await new Promise((done) => setTimeout(done, pause));
+    if (document.hidden || hasFocus(part)) continue;
     const answer = await fetch(part.dataset.from).catch(() => null);
     // Logged out.
     if (answer && answer.redirected) return location.reload();
@@ -56,6 +63,20 @@ async function follow(part) {
 }
 follow(document.querySelector("[data-from]"));
 
+// The key / leads to the search, and Escape out of a field.
+document.addEventListener("keydown", (event) => {
+  const inField = event.target.matches("input, select, textarea");
+  if (event.key === "Escape" && inField) {
+    event.target.blur();
+  } else if (event.key === "/" && !inField && !event.ctrlKey && !event.altKey && !event.metaKey) {
+    const search = document.getElementById("search");
+    if (!search) return;
+    event.preventDefault();
+    search.focus();
+    search.select();
+  }
+});
+
 if (attempts && glance && window.EventSource) {
   const stream = new EventSource(root + "/live");
   stream.addEventListener("open", () => { live.textContent = "live"; });
@@ -65,6 +86,7 @@ if (attempts && glance && window.EventSource) {
   stream.addEventListener("attempt", (event) => show(JSON.parse(event.data)));
   stream.addEventListener("glance", async () => {
     const answer = await fetch(root + "/glance");
-    if (answer.ok && !answer.redirected) glance.innerHTML = await answer.text();
+    const figures = answer.ok && !answer.redirected ? await answer.text() : "";
+    if (figures && !hasFocus(glance)) glance.innerHTML = figures;
   });
 }

@@ -8,13 +8,17 @@ mod actions;
 mod backfills;
 mod catalogue;
 mod chart;
+mod deliveries;
 mod door;
 mod dress;
 mod headers;
+mod list;
 mod live;
 mod login;
 mod plain;
 mod portal;
+mod retry;
+mod search;
 mod template;
 mod tokens;
 mod user;
@@ -62,9 +66,12 @@ fn shared() -> Router<Arc<AppState>> {
         .route("/live", get(live::live))
         .route("/hooks", get(views::hooks).post(actions::add))
         .route("/hooks/{id}", get(views::hook))
+        .route("/hooks/{id}/charts", get(views::hook_charts))
         .route("/hooks/{id}/{action}", post(actions::hook))
-        .route("/deliveries", get(views::deliveries))
-        .route("/deliveries/{id}", get(views::delivery))
+        .route("/search", get(search::search))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/retry", get(retry::preview).post(retry::retry))
+        .route("/deliveries/{id}", get(deliveries::one))
         .route("/deliveries/{id}/retry", post(actions::retry))
         .route("/logout", post(login::logout))
         .route("/style.css", get(style))

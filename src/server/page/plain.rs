@@ -55,6 +55,7 @@ fn is_for_operators(way: &str) -> bool {
         || KEYS.iter().any(|key| way.contains(key))
         || way.contains("hooks.toml")
         || way.contains("the log of rowhook")
+        || way.contains("in the console")
 }
 
 #[cfg(test)]
@@ -87,6 +88,10 @@ mod tests {
             (
                 "the target is not a URL: relative URL without a base",
                 "The target is not a URL: relative URL without a base.",
+            ),
+            (
+                "Sending is paused; it goes when that is over; RESUME in the console ends it.",
+                "Sending is paused; it goes when that is over.",
             ),
             (
                 "its id \"a\" is the name of a hook in hooks.toml",

@@ -82,7 +82,7 @@ async fn guard(State(state): State<Arc<AppState>>, mut request: Request, next: N
 fn part_of(path: &str) -> Option<PortalPart> {
     let first = path.split('/').nth(1).unwrap_or_default();
     match first {
-        "deliveries" | "live" => Some(PortalPart::Deliveries),
+        "deliveries" | "live" | "search" => Some(PortalPart::Deliveries),
         "events" => Some(PortalPart::Events),
         _ => None,
     }

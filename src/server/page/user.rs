@@ -17,7 +17,7 @@ use super::{door::Door, plain, template};
 use crate::{
     act::Via,
     listen::Guest,
-    manage::{Actor, act::Act},
+    manage::{Actor, act::Act, hooks::Hook},
     server::{
         access::{self, Caller},
         pool::PooledAdmin,
@@ -108,6 +108,20 @@ impl User {
                 *text = plain::reason(text);
             }
         }
+    }
+
+    /// The same for a whole sentence.
+    pub(super) fn retell_sentence(&self, told: &mut String) {
+        if self.door == Door::Portal {
+            *told = plain::sentence(told);
+        }
+    }
+
+    /// The same for what is told of a hook.
+    pub(super) fn retell_hook(&self, hook: &mut Hook) {
+        let last = hook.last.as_mut().map(|last| &mut last.answer);
+        self.retell(hook.invalid.as_mut().into_iter().chain(last));
+        self.retell_sentence(&mut hook.why);
     }
 
     /// As [`Self::end`] is for one process: what opened their session opens it nowhere any more.

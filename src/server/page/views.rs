@@ -1,39 +1,39 @@
 //! The pages that show something and change nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
 use minijinja::{Value, context};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    chart,
+    chart::{Charts, Step, charts},
+    deliveries::retell,
+    list::{Asked, Field},
     template::of,
     user::{User, Watcher},
 };
 use crate::{
     manage::{
-        Actor, Admin, Error, PageRequest,
+        Actor, Admin, PageRequest,
         act::Act,
         audit::AuditQuery,
-        deliveries::{Delivery, DeliveryQuery, State as DeliveryState},
-        hooks::HookQuery,
-        outlook,
+        deliveries::DeliveryQuery,
+        hooks::{Hook, HookCondition, HookQuery},
     },
+    meters::traffic,
     server::{
         problem::Problem,
         request::{Path, Query},
+        samples::{self, Sample},
         state::AppState,
     },
 };
 
-/// A delivery that is not found is looked for again after this time, and at most this many times.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
-const MAX_POLLS: u32 = 12;
 /// How many attempts the home page shows, and of how many of the newest ones it picks those that the user may see.
 const SHOWN_ATTEMPTS: usize = 20;
 const SEARCHED_ATTEMPTS: i64 = 500;
@@ -67,7 +67,6 @@ pub(super) async fn home(State(state): State<Arc<AppState>>, user: User) -> Resp
             .await?;
         attempts.reverse();
         attempts.truncate(SHOWN_ATTEMPTS);
-        user.retell(attempts.iter_mut().map(|one| &mut one.answer));
         let figures = figures(&state, &user, &admin).await?;
         Ok(context! { attempts => of(&attempts), ..figures })
     };
@@ -96,9 +95,7 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
                 status => of(&status),
                 lag_seconds => now.lag.as_secs(),
                 link => now.link.word(),
-                throughput => of(&chart::bars(&samples, |sample| sample.delivered_per_second)),
-                failures => of(&chart::bars(&samples, |sample| sample.failed_per_second)),
-                latency => of(&chart::bars(&samples, |sample| sample.mean_ms)),
+                charts => of(&charts_of_all(&samples)),
             })
         }
         owner @ Actor::Owner(_) => {
@@ -109,16 +106,52 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
     }
 }
 
-/// Where in a list a page begins. A form sends a field that was left empty as an empty text.
-#[derive(Deserialize)]
-pub(super) struct Position {
-    cursor: Option<String>,
-    /// The event that the form is filled with.
-    event: Option<String>,
+/// What all hooks together did in the last hour.
+fn charts_of_all(samples: &[Sample]) -> Charts {
+    let newest_first = samples.iter().rev().zip(0..);
+    let mut steps: Vec<Step> = newest_first
+        .map(|(sample, ago)| Step {
+            ago,
+            delivered: sample.delivered,
+            failed: sample.failed,
+            took: sample.took,
+            lag: Some(sample.lag),
+        })
+        .collect();
+    steps.reverse();
+    charts(&steps, samples::INTERVAL)
 }
 
-fn non_empty(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
+/// What a hook did in the last hour. A row with the id of a hook of hooks.toml did nothing: that was the other one.
+fn charts_of_hook(user: &User, hook: &Hook) -> Charts {
+    let generation = &user.caller.generation;
+    let mut of_file = generation.config.hooks.iter();
+    let is_shadowed = hook.origin == "table" && of_file.any(|file| file.name == hook.id);
+    let traffic = &generation.handles.meters.traffic;
+    let slots = match is_shadowed {
+        true => Vec::new(),
+        false => traffic.of(&hook.id, Instant::now()),
+    };
+    let steps = slots.into_iter().map(|(ago, slot)| Step {
+        ago,
+        delivered: slot.delivered.into(),
+        failed: slot.failed.into(),
+        took: slot.took.map(u64::from),
+        lag: None,
+    });
+    let steps: Vec<Step> = steps.collect();
+    charts(&steps, traffic::SLOT)
+}
+
+/// What hooks can be subscribed to: events, and patterns of them.
+fn subscribed(events: &[String]) -> Vec<String> {
+    let mut all = vec!["*".to_owned()];
+    for event in events {
+        let dots = event.match_indices('.');
+        all.extend(dots.map(|(at, _)| format!("{}.*", &event[..at])));
+        all.push(event.clone());
+    }
+    all
 }
 
 /// What somebody has written into the form that adds a hook.
@@ -139,13 +172,13 @@ impl Written {
     }
 }
 
-/// `GET /hooks`: a page of hooks, and the form that adds one.
-pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Response {
+/// `GET /hooks`: a page of hooks, and the form that adds one, which `new` fills with an event.
+pub(super) async fn hooks(user: User, Query(asked): Query<Asked>) -> Response {
     let written = Written {
-        event: position.event.unwrap_or_default(),
+        event: asked.text("new").unwrap_or_default(),
         ..Written::default()
     };
-    let found = all_hooks(&user, non_empty(position.cursor)).await;
+    let found = listed_hooks(&user, &asked).await;
     let found = found.map(|found| context! { written => of(&written), ..found });
     respond(&user, "hooks.html", "hooks", found)
 }
@@ -153,7 +186,7 @@ pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Respo
 /// The same, with what could not be made of what somebody has written.
 pub(super) async fn hooks_again(user: &User, written: Written, problem: &Problem) -> Response {
     let refused = user.in_their_words(problem);
-    let found = all_hooks(user, None).await;
+    let found = listed_hooks(user, &Asked::default()).await;
     let found = found.map(|found| {
         context! { written => of(&written), refused => refused.detail(), ..found }
     });
@@ -162,25 +195,45 @@ pub(super) async fn hooks_again(user: &User, written: Written, problem: &Problem
 }
 
 /// A page of hooks, and what new ones can hear.
-async fn all_hooks(user: &User, cursor: Option<String>) -> Result<Value, Problem> {
-    let page = PageRequest {
-        cursor,
-        limit: None,
-    };
-    let admin = user.admin().await?;
-    let mut hooks = admin
-        .hooks(user.actor(), &HookQuery::default(), &page)
-        .await?;
-    let last = hooks.data.iter_mut().filter_map(|hook| hook.last.as_mut());
-    user.retell(last.map(|last| &mut last.answer));
+async fn listed_hooks(user: &User, asked: &Asked) -> Result<Value, Problem> {
     let rules = &user.caller.generation.config.events;
     let events: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
+    let is_operator = user.caller.identity.role().is_some();
+    let states = HookCondition::ALL.map(HookCondition::as_str);
+    let mut fields = vec![
+        Field::choice("state", "State", states),
+        Field::choice("event", "Event", subscribed(&events)),
+    ];
+    if is_operator {
+        fields.push(Field::text("owner", "Owner", 8));
+    }
+    let query = HookQuery {
+        state: asked
+            .text("state")
+            .as_deref()
+            .and_then(HookCondition::parse),
+        event: asked.text("event"),
+        owner: asked.text("owner"),
+        id: None,
+    };
+    let admin = user.admin().await?;
+    let mut hooks = admin.hooks(user.actor(), &query, &asked.page()).await?;
+    hooks
+        .data
+        .iter_mut()
+        .for_each(|hook| user.retell_hook(hook));
     let choices = rules.iter().map(
         |rule| context! { name => rule.name.clone(), description => rule.description.clone() },
     );
     let choices: Vec<Value> = choices.collect();
     let groups = groups(&events);
-    Ok(context! { hooks => of(&hooks.data), next => hooks.next, events, choices, groups })
+    Ok(context! {
+        list => asked.list("/hooks", &fields, hooks.next.as_deref()),
+        hooks => of(&hooks.data),
+        events,
+        choices,
+        groups,
+    })
 }
 
 /// What several events have before their first dot, each once: `book` for `book.added` and `book.changed`.
@@ -208,19 +261,18 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
         };
         let newest = page(SHOWN_DELIVERIES);
         let mut deliveries = admin.deliveries(user.actor(), &query, &newest).await?;
-        retell(&user, &mut deliveries.data);
+        deliveries
+            .data
+            .iter_mut()
+            .for_each(|one| retell(&user, one));
+        user.retell_hook(&mut hook);
         let query = AuditQuery {
             hook: Some(id),
             ..AuditQuery::default()
         };
         let acts = admin.audit(user.actor(), &query, &page(SHOWN_ACTS)).await?;
-        let due = deliveries.data.iter();
-        let due = due.filter_map(|delivery| delivery.next_attempt.as_deref());
-        let disable_after = user.caller.generation.config.delivery.disable_after;
-        let last = hook.last.as_mut().map(|last| &mut last.answer);
-        user.retell(hook.invalid.as_mut().into_iter().chain(last));
         Ok(context! {
-            outlook => outlook::of_hook(&hook, due.min(), disable_after),
+            charts => of(&charts_of_hook(&user, &hook)),
             hook => of(&hook),
             deliveries => of(&deliveries.data),
             acts => of(&acts.data),
@@ -230,78 +282,42 @@ pub(super) async fn hook(user: User, Path(id): Path) -> Response {
     respond(&user, "hook.html", "hooks", found)
 }
 
-/// As [`User::retell`].
-fn retell(user: &User, deliveries: &mut [Delivery]) {
-    user.retell(deliveries.iter_mut().filter_map(|one| one.reason.as_mut()));
-}
-
-/// Which deliveries are listed, and where the page begins.
-#[derive(Deserialize)]
-pub(super) struct Filter {
-    hook: Option<String>,
-    state: Option<String>,
-    event: Option<String>,
-    cursor: Option<String>,
-}
-
-/// `GET /deliveries`: a page of deliveries.
-pub(super) async fn deliveries(user: User, Query(filter): Query<Filter>) -> Response {
+/// `GET /hooks/{id}/charts`: the charts alone, which the script of the hook's page loads again and again.
+pub(super) async fn hook_charts(Watcher(user): Watcher, Path(id): Path) -> Response {
     let found = async {
-        let (hook, state, event) = (
-            non_empty(filter.hook),
-            non_empty(filter.state),
-            non_empty(filter.event),
-        );
-        let query = DeliveryQuery {
-            hook: hook.clone(),
-            state: state.as_deref().and_then(DeliveryState::parse),
-            event: event.clone(),
-        };
-        let page = PageRequest {
-            cursor: non_empty(filter.cursor),
-            limit: None,
-        };
-        let admin = user.admin().await?;
-        let mut found = admin.deliveries(user.actor(), &query, &page).await?;
-        retell(&user, &mut found.data);
-        Ok(context! { deliveries => of(&found.data), next => found.next, hook, state, event })
+        let mut hook = user.admin().await?.hook(user.actor(), &id).await?;
+        user.retell_hook(&mut hook);
+        Ok(context! { charts => of(&charts_of_hook(&user, &hook)), hook => of(&hook) })
     };
     let found = found.await;
-    respond(&user, "deliveries.html", "deliveries", found)
-}
-
-/// Which acts are listed, and where the page begins.
-#[derive(Deserialize)]
-pub(super) struct AuditFilter {
-    what: Option<String>,
-    hook: Option<String>,
-    owner: Option<String>,
-    cursor: Option<String>,
+    respond(&user, "hook_charts.html", "hooks", found)
 }
 
 /// `GET /audit`: a page of what is on record. For the operator only.
-pub(super) async fn audit(user: User, Query(filter): Query<AuditFilter>) -> Response {
+pub(super) async fn audit(user: User, Query(asked): Query<Asked>) -> Response {
     let found = async {
         user.caller.identity.require(Act::SeeActs)?;
         if user.caller.identity.role().is_none() {
             return Err(Problem::forbidden("only the operator may do this"));
         }
+        let fields = [
+            Field::text("what", "What", 14).such_as("hook.*"),
+            Field::text("hook", "Hook", 8),
+            Field::text("owner", "Owner", 8),
+            Field::text("since", "Since", 10).such_as("2h"),
+            Field::text("until", "Until", 10).such_as("10m"),
+        ];
         let query = AuditQuery {
-            what: non_empty(filter.what),
-            hook: non_empty(filter.hook),
-            owner: non_empty(filter.owner),
-            ..AuditQuery::default()
-        };
-        let page = PageRequest {
-            cursor: non_empty(filter.cursor),
-            limit: None,
+            what: asked.text("what"),
+            hook: asked.text("hook"),
+            owner: asked.text("owner"),
+            since: asked.time("since")?,
+            until: asked.time("until")?,
         };
         let admin = user.admin().await?;
-        let found = admin.audit(user.actor(), &query, &page).await?;
-        let AuditQuery {
-            what, hook, owner, ..
-        } = query;
-        Ok(context! { acts => of(&found.data), next => found.next, what, hook, owner })
+        let found = admin.audit(user.actor(), &query, &asked.page()).await?;
+        let list = asked.list("/audit", &fields, found.next.as_deref());
+        Ok(context! { acts => of(&found.data), list })
     };
     let found = found.await;
     respond(&user, "audit.html", "audit", found)
@@ -314,36 +330,6 @@ pub(super) async fn forget(user: User) -> Response {
     respond(&user, "forget.html", "forget", found)
 }
 
-/// `GET /deliveries/{id}`: a delivery with its body and its attempts.
-pub(super) async fn delivery(user: User, Path(id): Path) -> Response {
-    let found = async {
-        // One that has just been delivered is found once history has noted it, which is a moment later.
-        let mut polls = tokio::time::interval(POLL_INTERVAL);
-        let mut left = MAX_POLLS;
-        let mut detail = loop {
-            polls.tick().await;
-            let found = user.admin().await?.delivery(user.actor(), &id).await;
-            match found {
-                Err(Error::NotFound { .. }) if left > 0 => left -= 1,
-                found => break found?,
-            }
-        };
-        let errors = detail.attempt_list.iter_mut();
-        let errors = errors.filter_map(|attempt| attempt.error.as_mut());
-        user.retell(detail.delivery.reason.as_mut().into_iter().chain(errors));
-        let admin = user.admin().await?;
-        let hook = admin.hook(user.actor(), &detail.delivery.hook).await;
-        Ok(context! {
-            outlook => outlook::of_delivery(&detail.delivery, hook.as_ref().ok()),
-            delivery => of(&detail.delivery),
-            body => of(&detail.body),
-            attempts => of(&detail.attempt_list),
-        })
-    };
-    let found = found.await;
-    respond(&user, "delivery.html", "deliveries", found)
-}
-
 /// `GET /tokens`: the tokens of owners, and the form that issues one.
 pub(super) async fn tokens(user: User) -> Response {
     let found = async {
@@ -353,22 +339,4 @@ pub(super) async fn tokens(user: User) -> Response {
     };
     let found = found.await;
     respond(&user, "tokens.html", "tokens", found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_is_what_several_events_begin_with() {
-        let events = [
-            "book.added",
-            "shelf.added",
-            "book.removed",
-            "sale",
-            "a.b.c",
-            "a.b.d",
-        ];
-        assert_eq!(groups(&events.map(str::to_owned)), ["a", "book"]);
-    }
 }

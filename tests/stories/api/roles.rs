@@ -59,6 +59,7 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
     let replay = json!({"hook": annas, "since": "2020-01-01T00:00:00Z"});
     let replay_all = json!({"since": "2020-01-01T00:00:00Z"});
     let dead = json!({"hook": annas});
+    let counted = json!({"hook": annas, "dry_run": true});
     let token = json!({"owner": "7"});
     let nobody = json!({"owner": "a stranger"});
     let backfill = json!({"event": "book.added", "hook": annas, "rate": 1000});
@@ -306,6 +307,24 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             format!("/api/deliveries/{theirs}/retry"),
             &none,
             [403, 404, 404, 404, 202],
+        ),
+        (
+            "POST",
+            "/api/deliveries/retry".into(),
+            &dead,
+            [403, 202, 202, 404, 202],
+        ),
+        (
+            "POST",
+            "/api/deliveries/retry".into(),
+            &counted,
+            [403, 200, 200, 404, 200],
+        ),
+        (
+            "POST",
+            "/api/deliveries/retry".into(),
+            &json!({"dry_run": true}),
+            [403, 403, 403, 403, 200],
         ),
         (
             "POST",

@@ -49,7 +49,7 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     assert!(secret.starts_with("whsec_"), "{secret}");
     browser.click("//a[.='To the endpoint']").await;
     browser
-        .see("//p[contains(., 'Nothing has been sent to this endpoint yet')]")
+        .see("//p[contains(., 'Nothing has been sent to it yet')]")
         .await;
     let note = browser.see("//dt[.='Note']/following-sibling::dd[1]").await;
     assert_eq!(note, "warehouse <new>", "shown as it was written");
@@ -72,12 +72,16 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
         .await;
     browser.click("//nav/a[.='Endpoints']").await;
     browser.click("//tbody/tr/td/a").await;
-    browser.see("//p[contains(@class, 'note')][contains(., 'the endpoint answers 503 (Service Unavailable)')]").await;
+    browser
+        .see("//p[contains(@class, 'note')][contains(., '503 (Service Unavailable)')]")
+        .await;
     browser.picture("portal-light").await;
     browser
         .click("//tr[td[@class='dead']]/td/a[@class='id']")
         .await;
-    browser.see("//p[contains(., 'It was given up after 10 attempts, because the endpoint answers 503')]").await;
+    browser
+        .see("//p[contains(., 'It was given up, because the last of 10 attempts failed: 503')]")
+        .await;
     browser
         .see("//h3[.='Request']/..//pre[contains(., 'Dune')]")
         .await;
@@ -94,7 +98,9 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     // Sent again, a new secret, paused, resumed, deleted.
     browser.click("//nav/a[.='Endpoints']").await;
     browser.click("//tbody/tr/td/a").await;
-    browser.see("//p[contains(., 'All is well')]").await;
+    browser
+        .see("//p[contains(., 'Its endpoint takes what it is sent')]")
+        .await;
     let before = receiver.calls().len();
     browser.click("//button[.='Send the last day again']").await;
     receiver.expect(before + 1).await;
@@ -104,7 +110,7 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     browser.click("//a[.='To the endpoint']").await;
     browser.click("//button[.='Pause']").await;
     browser
-        .see("//p[contains(., 'This endpoint is paused since')]")
+        .see("//p[contains(., 'It has been disabled since')]")
         .await;
     browser.click("//button[.='Resume']").await;
     browser.see("//button[.='Pause']").await;

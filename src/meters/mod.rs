@@ -1,6 +1,11 @@
 //! Counters and gauges of a running rowhook. They are counted where things happen, and read by `/metrics`.
 //!
-//! Counting is a relaxed atomic addition and never waits for a reader.
+//! Counting is a relaxed atomic addition and never waits for a reader. Only what is kept of each hook ([`traffic`],
+//! [`standing`]) is behind a lock, which nobody holds for longer than it takes to look an id up.
+
+pub mod histogram;
+pub mod standing;
+pub mod traffic;
 
 use std::{
     sync::{
@@ -10,10 +15,7 @@ use std::{
     time::Duration,
 };
 
-/// The upper bounds of the buckets of [`Histogram`], in seconds.
-pub const BUCKETS: [f64; 12] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0,
-];
+pub use self::histogram::{BUCKETS, Histogram};
 
 /// All counters and gauges. Counters count from the start of the process.
 #[derive(Debug, Default)]
@@ -53,6 +55,10 @@ pub struct Meters {
     pub breakers_open: AtomicI64,
     /// Requests that are being made at the moment.
     pub in_flight: AtomicI64,
+    /// What the requests of each hook came to in the last hour.
+    pub traffic: traffic::Traffic,
+    /// What keeps hooks waiting.
+    pub standings: standing::Standings,
     took: Histogram,
 }
 
@@ -80,13 +86,6 @@ pub struct Panics {
     pub request: AtomicU64,
     /// Those of anything else that an attached session does.
     pub session: AtomicU64,
-}
-
-/// How long attempts took, as a histogram.
-#[derive(Debug, Default)]
-pub struct Histogram {
-    counts: [AtomicU64; BUCKETS.len() + 1],
-    micros: AtomicU64,
 }
 
 impl Meters {
@@ -129,49 +128,13 @@ impl Drop for Going {
     }
 }
 
-impl Histogram {
-    fn add(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let at = BUCKETS.iter().position(|bound| seconds <= *bound);
-        if let Some(count) = self.counts.get(at.unwrap_or(BUCKETS.len())) {
-            count.fetch_add(1, Relaxed);
-        }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.micros.fetch_add(micros, Relaxed);
-    }
-
-    /// The cumulative buckets: each bound of [`BUCKETS`] with the number of attempts that took no longer. Then the
-    /// number of all attempts, and the sum of their durations in seconds.
-    pub fn cumulated(&self) -> (Vec<(f64, u64)>, u64, f64) {
-        let mut sum = 0;
-        let bounds = BUCKETS.iter().zip(&self.counts).map(|(bound, count)| {
-            sum += count.load(Relaxed);
-            (*bound, sum)
-        });
-        let bounds: Vec<(f64, u64)> = bounds.collect();
-        let beyond = self.counts[BUCKETS.len()].load(Relaxed);
-        let seconds = self.micros.load(Relaxed) as f64 / 1e6;
-        (bounds, sum + beyond, seconds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_histogram_cumulates_and_what_goes_on_is_counted_until_it_ends() {
+    fn what_goes_on_is_counted_until_it_ends() {
         let meters = Arc::new(Meters::default());
-        meters.attempted(true, Duration::from_micros(500));
-        meters.attempted(false, Duration::from_millis(30));
-        meters.attempted(false, Duration::from_secs(60));
-        let (bounds, count, seconds) = meters.took().cumulated();
-        assert_eq!(
-            (bounds[0], bounds[4], bounds[5]),
-            ((0.001, 1), (0.025, 1), (0.05, 2))
-        );
-        assert_eq!((bounds[11].1, count), (2, 3));
-        assert!((seconds - 60.0305).abs() < 1e-6);
         let going = meters.going_on(|meters| &meters.in_flight);
         assert_eq!(meters.in_flight.load(Relaxed), 1);
         drop(going);
