@@ -187,9 +187,7 @@ fn read_one(
     let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target::read(value, base.allow_http));
-    let methods = [Method::POST, Method::PUT, Method::PATCH];
-    let methods = methods.each_ref().map(|method| (method.as_str(), method));
-    let method = table.find("method").map(|value| value.choice(&methods));
+    let method = method(table);
     let mut delivery = delivery::overlay(table, base);
     delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
@@ -218,7 +216,7 @@ fn read_one(
         description,
         events: patterns?,
         target: target?,
-        method: method.flatten().cloned().unwrap_or(Method::POST),
+        method,
         headers,
         header_names,
         oauth2,
@@ -230,6 +228,15 @@ fn read_one(
         databases,
         place: table.place,
     })
+}
+
+/// The method of its requests.
+pub(super) fn method(table: &Table<'_>) -> Method {
+    let methods = [Method::POST, Method::PUT, Method::PATCH];
+    let methods = methods.each_ref().map(|method| (method.as_str(), method));
+    let method = table.find("method");
+    let method = method.and_then(|value| value.choice(&methods));
+    method.cloned().unwrap_or(Method::POST)
 }
 
 /// The name of something of this kind. `names` are the names of those before it.

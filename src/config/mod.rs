@@ -41,12 +41,14 @@ pub(crate) mod retries;
 mod role;
 mod secrets;
 mod server;
+pub mod settings;
 mod signature;
 mod tables;
 pub(crate) mod target;
 mod tracing;
 
 pub use self::{
+    access::Auth,
     admins::NamedAdmin,
     audit::Audit,
     batch::Batch,
@@ -75,6 +77,7 @@ pub use self::{
     role::Role,
     secrets::Secrets,
     server::{Server, Verify},
+    settings::{Setting, SettingSet, SettingTexts},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,
 };

@@ -13,6 +13,7 @@ use super::{
     user::{User, Watcher},
 };
 use crate::{
+    config::Setting,
     manage::{
         Actor, Admin, Error, PageRequest,
         act::Act,
@@ -127,7 +128,15 @@ pub(super) async fn hooks(user: User, Query(position): Query<Position>) -> Respo
             .await?;
         let events = user.caller.generation.config.events.iter();
         let events: Vec<String> = events.map(|rule| rule.name.clone()).collect();
-        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events })
+        let limits = &user.caller.generation.config.limits;
+        let may_set = Setting::ALL
+            .into_iter()
+            .filter(|setting| match user.actor() {
+                Actor::Operator => true,
+                Actor::Owner(_) => limits.owner_settings.has(*setting),
+            });
+        let may_set: Vec<&str> = may_set.map(Setting::name).collect();
+        Ok(context! { hooks => of(&hooks.data), next => hooks.next, events, may_set })
     };
     let found = found.await;
     respond(&user, "hooks.html", "hooks", found)
