@@ -16,7 +16,7 @@ alter table hook
     add column max_body text,
     add column disable_after text,
     add constraint a_hook_names_an_event
-        check (event is not null or cardinality(events) > 0)
+        check (event is not null or coalesce(cardinality(events), 0) > 0)
         not valid,
     add constraint method_is_one_that_sends
         check (method in ('POST', 'PUT', 'PATCH'))

@@ -16,6 +16,7 @@ use super::{
     databases::{self, Part},
     delivery::{self, Delivery},
     events::expression,
+    method,
     mistake::Location,
     name::Pattern,
     oauth2::ClientCredentials,
@@ -187,7 +188,7 @@ fn read_one(
     let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target::read(value, base.allow_http));
-    let method = method(table);
+    let method = method::read(table);
     let mut delivery = delivery::overlay(table, base);
     delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
@@ -228,15 +229,6 @@ fn read_one(
         databases,
         place: table.place,
     })
-}
-
-/// The method of its requests.
-pub(super) fn method(table: &Table<'_>) -> Method {
-    let methods = [Method::POST, Method::PUT, Method::PATCH];
-    let methods = methods.each_ref().map(|method| (method.as_str(), method));
-    let method = table.find("method");
-    let method = method.and_then(|value| value.choice(&methods));
-    method.cloned().unwrap_or(Method::POST)
 }
 
 /// The name of something of this kind. `names` are the names of those before it.

@@ -26,6 +26,7 @@ pub(crate) mod hooks;
 mod jwt;
 mod limits;
 pub(crate) mod load;
+mod method;
 mod mistake;
 mod model;
 mod name;

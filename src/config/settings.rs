@@ -14,7 +14,7 @@ use super::{
     access::{self, Auth},
     bounds::{self, Bound},
     delivery::{self, Delivery, DisableAfter},
-    hooks,
+    method,
     mistake::{Location, Mistake},
     quantity::{written, written_size},
     reader::{Reader, Table},
@@ -165,7 +165,7 @@ pub fn read(texts: &SettingTexts, base: &Delivery) -> Result<Settings, String> {
     }
     let start = Location { line: 1, column: 1 };
     let table = Table::new(&reader, "", start, root.get_ref());
-    let method = hooks::method(&table);
+    let method = method::read(&table);
     let auth = table.find("auth");
     let auth = auth.and_then(|value| access::auth(value, base.allow_http));
     let delivery = delivery::overlay(&table, base);
@@ -485,7 +485,7 @@ mod tests {
             (
                 Setting::Auth,
                 r#"{"bearer": "marker", "token": "marker"}"#,
-                "its auth: auth has no key \"token\"; did you mean \"bearer\"?",
+                "its auth has no key \"token\"; write \"user\", \"password\", \"bearer\" or \"oauth2\"",
             ),
             (
                 Setting::DisableAfter,
@@ -496,7 +496,7 @@ mod tests {
             let told = refused(setting, text);
             let is_expected = match setting {
                 // What is nearest is no matter of this.
-                Setting::Method | Setting::Auth => told.starts_with(&reason[..16]),
+                Setting::Method => told.starts_with(&reason[..16]),
                 _ => told == reason,
             };
             assert!(is_expected && !told.contains("marker"), "{text}: {told}");

@@ -8,6 +8,13 @@ use serde_json::{Value, json};
 
 use crate::api::{ADMIN, Api, server};
 
+/// The bookstore, where the stream says of a book that is removed whose it was.
+async fn bookstore() -> Database {
+    let database = Database::bookstore().await;
+    database.sql("alter table book replica identity full").await;
+    database
+}
+
 fn book(id: i32) -> String {
     format!("insert into book values ({id}, 7, 1, 'book', 1);")
 }
@@ -31,7 +38,7 @@ fn of_path<'a>(calls: &'a [Call], name: &str) -> Vec<&'a Call> {
 
 #[tokio::test]
 async fn each_setting_of_a_row_is_on_the_wire() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     let url = receiver.url();
@@ -46,7 +53,7 @@ async fn each_setting_of_a_row_is_on_the_wire() {
             "secret, signature",
             r#"'key', '{"header": "X-Sig", "algorithm": "sha512", "prefix": "sha512="}'"#,
         ),
-        ("batch", "batch", r#"'{"max": 2, "wait": "60s"}'"#),
+        ("batch", "batch", r#"'{"max": 2, "wait": "10s"}'"#),
         ("many", "events", "'{book.*,book.removed}'"),
     ] {
         add(&database, &format!("{url}/{name}"), columns, values).await;
@@ -94,7 +101,7 @@ async fn each_setting_of_a_row_is_on_the_wire() {
 
 #[tokio::test]
 async fn a_time_out_retries_and_the_end_of_a_hook_are_those_of_its_row() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let gate = Gate::closed().await;
     let receiver = Receiver::answering(|_, _| 500).await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
@@ -140,7 +147,7 @@ fn arrived(calls: &[Call]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_hook_has_the_order_of_its_row_and_that_of_each_row_stays_when_it_changes() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let rowhook = database.rowhook(BOOK_EVENTS).await;
     let is_first = |call: &Call| call.data()["id"] == json!(1);
@@ -215,7 +222,7 @@ async fn a_hook_has_the_order_of_its_row_and_that_of_each_row_stays_when_it_chan
 
 #[tokio::test]
 async fn a_setting_is_in_force_from_its_commit_on_also_where_rowhook_was_away() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let mut running: Option<Rowhook> = Some(database.rowhook(BOOK_EVENTS).await);
     let hook = add(&database, &receiver.url(), "method", "'PUT'").await;
@@ -275,7 +282,7 @@ async fn a_setting_is_in_force_from_its_commit_on_also_where_rowhook_was_away() 
 
 #[tokio::test]
 async fn what_cannot_be_used_stops_its_own_hook_alone_and_says_why_until_it_is_mended() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     let url = receiver.url();
@@ -386,7 +393,7 @@ async fn what_cannot_be_used_stops_its_own_hook_alone_and_says_why_until_it_is_m
 
 #[tokio::test]
 async fn a_row_names_at_least_one_event_and_none_that_there_is_not() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     let client = connect(&database.url).await;
     for (event, events, reason) in [
@@ -410,7 +417,7 @@ async fn a_row_names_at_least_one_event_and_none_that_there_is_not() {
 
 #[tokio::test]
 async fn owners_choose_what_limits_leaves_to_them() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let limits = "[limits]\nowner_settings = [\"timeout\", \"method\", \"batch\"]\ntimeout = \"20s\"\nevents = 2\n";
     let config = database.config(&format!("{BOOK_EVENTS}\n{limits}\n{}", server("")));
@@ -473,7 +480,7 @@ async fn owners_choose_what_limits_leaves_to_them() {
     let path = format!("/api/hooks/{id}");
     let set = |change: Value| (reqwest::Method::PATCH, change);
     let ask = async |token: &str, (method, body): (reqwest::Method, Value)| {
-        let answer = api.ask(method, &path, token, Some(body)).await;
+        let answer = api.ask(method, &path, token, Some(&body)).await;
         (answer.status, answer.json())
     };
     // What the operator has chosen for them, they cannot take away, not even by replacing the hook.
@@ -533,7 +540,7 @@ async fn owners_choose_what_limits_leaves_to_them() {
 
 #[tokio::test]
 async fn the_command_line_makes_changes_and_shows_all_of_it() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let _rowhook = database.rowhook(BOOK_EVENTS).await;
     let config = database.config(BOOK_EVENTS);
@@ -590,6 +597,8 @@ async fn the_command_line_makes_changes_and_shows_all_of_it() {
             "method",
             "--clear",
             "auth",
+            "--batch",
+            "false",
             "--timeout",
             "7s",
         ],
@@ -673,7 +682,7 @@ disable_after = "gives_up_after"
 
 #[tokio::test]
 async fn a_table_of_the_application_says_it_in_columns_of_its_own() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     database.sql(WEBHOOK).await;
     let receiver = Receiver::start().await;
     let config = format!("{BOOK_EVENTS}\n{WEBHOOK_TABLE}\n{}", server(""));
@@ -740,7 +749,7 @@ async fn a_table_of_the_application_says_it_in_columns_of_its_own() {
 
 #[tokio::test]
 async fn credentials_of_a_row_are_sealed_and_used() {
-    let database = Database::bookstore().await;
+    let database = bookstore().await;
     let receiver = Receiver::start().await;
     let keys = [
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
