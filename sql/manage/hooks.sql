@@ -6,7 +6,7 @@ page as (
     from all_hooks
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
-        and ($4::text is null or event = $4)
+        and ($4::text is null or event = $4 or events ? $4)
         and (
             $7::text is null
             or $7 = case
@@ -38,6 +38,17 @@ select
     left(page.certificate, 1024) as certificate,
     left(page.compress, 1024) as compress,
     left(page.template, 16384) as template,
+    case when length(page.events::text) <= 131072 then page.events::text end as events,
+    left(page.method, 1024) as method,
+    case when length(page.auth) <= 16384 then page.auth end as auth,
+    left(page.timeout, 1024) as timeout,
+    case when length(page.retries) <= 4096 then page.retries end as retries,
+    left(page."order", 1024) as "order",
+    left(page.concurrency, 1024) as concurrency,
+    case when length(page.batch) <= 1024 then page.batch end as batch,
+    left(page.max_body, 1024) as max_body,
+    left(page.disable_after, 1024) as disable_after,
+    case when length(page.signature) <= 1024 then page.signature end as signature,
     left(page.description, 16384) as description,
     failing.since as failing_since,
     waiting.parked,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::{
     output,
@@ -11,10 +12,10 @@ use super::{
 };
 use crate::{
     act::{Kind, Who},
-    config::Config,
+    config::{Config, Setting},
     manage::{
         Actor, Admin, PageRequest,
-        hook_input::{HookWithSecret, NewHook},
+        hook_input::{EventList, HookChange, HookWithSecret, NewHook},
         hooks::{Hook, HookCondition, HookQuery},
         ping::TestResult,
         ping::check_target,
@@ -42,6 +43,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  rowhook hooks add book.added https://example.com/hook --owner 42\n  rowhook hooks add 'book.*' https://example.com/hook --filter 'new.price > 100'"
     )]
     Add(Box<AddArgs>),
+    /// Change how a hook is sent. What is not given stays as it is.
+    #[command(
+        after_help = "Examples:\n  rowhook hooks set 7 --timeout 5s --concurrency 4\n  rowhook hooks set 7 --clear timeout"
+    )]
+    Set(Box<SetArgs>),
     /// Show a hook with its settings and its state.
     #[command(after_help = "Example: rowhook hooks show 7")]
     Show {
@@ -91,6 +97,9 @@ pub(super) struct AddArgs {
     event: String,
     /// The URL that events are POSTed to.
     target: String,
+    /// One more event or pattern; can be given several times.
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
     /// The owner whose events it receives; without it, everyone's.
     #[arg(long)]
     owner: Option<String>,
@@ -124,12 +133,72 @@ pub(super) struct AddArgs {
     /// A template that makes what is sent in place of the row.
     #[arg(long)]
     template: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
     /// A header to add to each request, as name=value; can be given several times.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
     /// A note for people.
     #[arg(long)]
     description: Option<String>,
+}
+
+/// What of a hook is changed.
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// The hook's id.
+    id: String,
+    /// An event or pattern, in place of all that it has; can be given several times.
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// The URL that events are sent to.
+    #[arg(long)]
+    target: Option<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+    /// A setting that is to be that of hooks.toml again, such as timeout; can be given several times.
+    #[arg(long, value_name = "SETTING")]
+    clear: Vec<String>,
+}
+
+/// How a hook is sent, where that differs from hooks.toml.
+#[derive(Debug, Args)]
+struct SettingArgs {
+    /// The method of its requests: POST, PUT or PATCH.
+    #[arg(long)]
+    method: Option<String>,
+    /// Credentials: '{"bearer": "…"}', '{"user": "…", "password": "…"}' or '{"oauth2": {…}}'.
+    #[arg(
+        long,
+        env = "ROWHOOK_HOOK_AUTH",
+        hide_env_values = true,
+        value_name = "JSON"
+    )]
+    auth: Option<String>,
+    /// The time-out of a request, such as 15s.
+    #[arg(long)]
+    timeout: Option<String>,
+    /// The pauses between attempts: '["5s", "5m"]', '{"max_tries": 10}', or false for a single attempt.
+    #[arg(long, value_name = "JSON")]
+    retries: Option<String>,
+    /// What arrives in commit order: row, hook or none.
+    #[arg(long)]
+    order: Option<String>,
+    /// The most requests in flight.
+    #[arg(long)]
+    concurrency: Option<String>,
+    /// How deliveries are gathered: '{"max": 100, "wait": "1s"}', or false to send each alone.
+    #[arg(long, value_name = "JSON")]
+    batch: Option<String>,
+    /// The largest body, such as 20MiB.
+    #[arg(long)]
+    max_body: Option<String>,
+    /// When it is disabled for failing: a time such as 5d, or a number of failures.
+    #[arg(long)]
+    disable_after: Option<String>,
+    /// How bodies are signed: standard, or '{"header": "…", "algorithm": "…", "encoding": "…", "prefix": "…"}'.
+    #[arg(long, value_name = "JSON")]
+    signature: Option<String>,
 }
 
 pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<()> {
@@ -163,6 +232,7 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             let AddArgs {
                 event,
                 target,
+                events,
                 owner,
                 secret,
                 filter,
@@ -174,13 +244,15 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 certificate,
                 compress,
                 template,
+                settings,
                 headers,
                 description,
             } = *add;
             let headers = parse_headers(&headers)?;
             check_target(&sender, &target).await?;
             let new = NewHook {
-                event,
+                event: Some(event),
+                events: Some(EventList(events)).filter(|list| !list.0.is_empty()),
                 target,
                 owner,
                 secret,
@@ -193,10 +265,28 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
                 certificate,
                 compress,
                 template,
+                method: settings.method,
+                auth: settings.auth.map(Value::String),
+                timeout: settings.timeout,
+                retries: settings.retries.map(Value::String),
+                order: settings.order,
+                concurrency: settings.concurrency.map(Value::String),
+                batch: settings.batch.map(Value::String),
+                max_body: settings.max_body,
+                disable_after: settings.disable_after.map(Value::String),
+                signature: settings.signature.map(Value::String),
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
                 description,
             };
             print_keyed(&admin.add_hook(&operator, new).await?, json, "made")
+        }
+        Command::Set(set) => {
+            if let Some(target) = &set.target {
+                check_target(&sender, target).await?;
+            }
+            let id = set.id.clone();
+            let change = change_of(*set)?;
+            print_hook(&admin.change_hook(&operator, &id, change).await?, json)
         }
         Command::Show { id } => print_hook(&admin.hook(&operator, &id).await?, json),
         Command::Enable { id } => print_hook(&admin.enable_hook(&operator, &id).await?, json),
@@ -218,6 +308,45 @@ pub(super) async fn run(config: Config, command: Command, json: bool) -> Result<
             print_test(&prepared.send(&sender).await, json)
         }
     }
+}
+
+/// The change that these arguments ask for.
+fn change_of(set: SetArgs) -> Result<HookChange> {
+    let SetArgs {
+        events,
+        target,
+        settings,
+        clear,
+        ..
+    } = set;
+    let word = |value: Option<String>| value.map(Some);
+    let value = |value: Option<String>| value.map(|text| Some(Value::String(text)));
+    let mut change = HookChange {
+        target,
+        method: word(settings.method),
+        auth: value(settings.auth),
+        timeout: word(settings.timeout),
+        retries: value(settings.retries),
+        order: word(settings.order),
+        concurrency: value(settings.concurrency),
+        batch: value(settings.batch),
+        max_body: word(settings.max_body),
+        disable_after: value(settings.disable_after),
+        signature: value(settings.signature),
+        ..HookChange::default()
+    };
+    if !events.is_empty() {
+        change.name_events(events);
+    }
+    for name in clear {
+        let setting = Setting::ALL.into_iter().find(|one| one.name() == name);
+        let setting = setting.with_context(|| {
+            let names = Setting::ALL.map(Setting::name).join(", ");
+            format!("--clear {name:?} is no setting; write one of {names}")
+        })?;
+        change.clear(setting);
+    }
+    Ok(change)
 }
 
 /// Parses headers that are given as `name=value`.
@@ -277,6 +406,13 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         return output::json(hook);
     }
     let text = |text: &Option<String>| Cell::optional(text.as_deref());
+    let value = |value: &Option<Value>| {
+        let text = value.as_ref().map(|value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        Cell::optional(text.as_deref())
+    };
     let kept_in = match hook.origin == "file" {
         true => "hooks.toml",
         false => "the hook table",
@@ -303,6 +439,16 @@ fn print_hook(hook: &Hook, json: bool) -> Result<()> {
         ("certificate", text(&hook.certificate)),
         ("compress", text(&hook.compress)),
         ("template", text(&hook.template)),
+        ("method", text(&hook.method)),
+        ("auth", Cell::optional(hook.auth)),
+        ("timeout", text(&hook.timeout)),
+        ("retries", value(&hook.retries)),
+        ("order", text(&hook.order)),
+        ("concurrency", value(&hook.concurrency)),
+        ("batch", value(&hook.batch)),
+        ("max body", text(&hook.max_body)),
+        ("disable after", value(&hook.disable_after)),
+        ("signature", value(&hook.signature)),
         ("headers", hook.headers.join(", ").into()),
         ("description", text(&hook.description)),
         ("invalid", text(&hook.invalid)),

@@ -25,7 +25,8 @@ const AUTH_EXAMPLE: &str =
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// What `auth` asks for in the header `Authorization`.
-pub(super) enum Auth {
+#[derive(Debug)]
+pub enum Auth {
     /// This value.
     Header(HeaderValue),
     /// A token that is got with these credentials.

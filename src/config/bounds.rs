@@ -39,6 +39,10 @@ pub const NAME: Bound = Bound::new("the name has", 1 << 10);
 pub const RATE: Bound = Bound::new("the rate has", 1 << 10);
 /// The name of the shape of bodies.
 pub const PAYLOAD: Bound = Bound::new("the payload has", 1 << 10);
+/// A list of events.
+pub const EVENTS: Bound = Bound::new("the events have", 64 << 10);
+/// How many events and patterns a row names.
+const EVENT_NAMES: usize = 1000;
 /// All names and values of headers together.
 const HEADER_BYTES: Bound = Bound::new("the headers have", 32 << 10);
 /// The headers in JSON, before they are read.
@@ -57,7 +61,7 @@ pub struct Exceeded {
 }
 
 impl Bound {
-    const fn new(subject: &'static str, most: usize) -> Self {
+    pub(super) const fn new(subject: &'static str, most: usize) -> Self {
         Self { subject, most }
     }
 
@@ -104,6 +108,22 @@ pub fn check_headers<'a>(
         });
     }
     HEADER_BYTES.check_bytes(bytes)
+}
+
+/// Checks how many events and patterns a row names.
+///
+/// # Errors
+/// When they are more than they may be.
+pub fn check_event_names(found: usize) -> Result<(), Exceeded> {
+    if found <= EVENT_NAMES {
+        return Ok(());
+    }
+    Err(Exceeded {
+        subject: "the events have",
+        unit: "names",
+        found,
+        most: EVENT_NAMES,
+    })
 }
 
 #[cfg(test)]

@@ -91,6 +91,23 @@ pub enum DisableAfter {
     Failures(u32),
 }
 
+const ORDERS: [(&str, Order); 3] = [
+    ("row", Order::Row),
+    ("hook", Order::Hook),
+    ("none", Order::None),
+];
+
+impl Order {
+    /// The word for it in hooks.toml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Row => "row",
+            Self::Hook => "hook",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The format of bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PayloadFormat {
@@ -253,12 +270,7 @@ pub(super) fn overlay(table: &Table<'_>, base: &Delivery) -> Delivery {
         set(&mut delivery.retries, retries::read(value));
     }
     if let Some(value) = table.find("order") {
-        let choices = [
-            ("row", Order::Row),
-            ("hook", Order::Hook),
-            ("none", Order::None),
-        ];
-        set(&mut delivery.order, value.choice(&choices));
+        set(&mut delivery.order, value.choice(&ORDERS));
     }
     if let Some(value) = table.find("concurrency") {
         let count = value.count().and_then(|count| usize::try_from(count).ok());

@@ -4,6 +4,7 @@ use super::{
     mistake::Location,
     name,
     reader::{Keys, Table},
+    settings::{Setting, SettingTexts},
 };
 use crate::postgres::TableName;
 
@@ -19,7 +20,9 @@ pub struct HookColumns {
     /// Whose rows the hook is sent.
     pub owner: String,
     /// An event or a pattern.
-    pub event: String,
+    pub event: Option<String>,
+    /// A list of events and patterns, beside that one or in its place.
+    pub events: Option<String>,
     /// The URL that it is sent to.
     pub target: String,
     /// A boolean. A hook where it is not true is sent nothing.
@@ -52,6 +55,8 @@ pub struct HookColumns {
     pub compress: Option<String>,
     /// A template.
     pub template: Option<String>,
+    /// The settings, in the order of [`Setting::ALL`], where they differ from `[delivery]`.
+    pub settings: SettingTexts,
     /// When the hook was made.
     pub created: Option<String>,
     /// A note of whoever made the hook.
@@ -73,6 +78,8 @@ pub struct Sealed {
     pub target: bool,
     /// The values of the headers.
     pub headers: bool,
+    /// The credentials in `auth`.
+    pub auth: bool,
 }
 
 impl Sealed {
@@ -80,6 +87,7 @@ impl Sealed {
         secret: true,
         target: true,
         headers: true,
+        auth: true,
     };
 
     /// Whether anything is.
@@ -98,6 +106,7 @@ impl HookColumns {
         };
         Self {
             owner: "owner".to_owned(),
+            events: named("events"),
             active: named("active"),
             secret: named("secret"),
             previous_secret: named("previous_secret"),
@@ -113,6 +122,7 @@ impl HookColumns {
             certificate: named("certificate"),
             compress: named("compress"),
             template: named("template"),
+            settings: texts(|setting| named(setting.name())),
             created: named("created_at"),
             description: named("description"),
             invalid: named("invalid"),
@@ -128,7 +138,8 @@ impl HookColumns {
             table,
             id: "id".to_owned(),
             owner: "user_id".to_owned(),
-            event: "event".to_owned(),
+            event: Some("event".to_owned()),
+            events: None,
             target: "target".to_owned(),
             active: None,
             secret: None,
@@ -145,6 +156,7 @@ impl HookColumns {
             certificate: None,
             compress: None,
             template: None,
+            settings: SettingTexts::default(),
             created: None,
             description: None,
             invalid: None,
@@ -153,19 +165,27 @@ impl HookColumns {
         }
     }
 
+    /// The column of a setting; `None`: there is none.
+    pub fn setting(&self, setting: Setting) -> Option<&String> {
+        match setting.place() {
+            Some(place) => self.settings.get(place)?.as_ref(),
+            None => self.signature.as_ref(),
+        }
+    }
+
     /// The keys of `[hook_table]` that name a column, each with its column.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let always = [
             ("id", &self.id),
             ("owner", &self.owner),
-            ("event", &self.event),
             ("target", &self.target),
         ];
         let named = [
+            ("event", &self.event),
+            ("events", &self.events),
             ("active", &self.active),
             ("secret", &self.secret),
             ("previous_secret", &self.previous_secret),
-            ("signature", &self.signature),
             ("filter", &self.filter),
             ("headers", &self.headers),
             ("payload", &self.payload),
@@ -181,8 +201,21 @@ impl HookColumns {
         ];
         let always = always.map(|(key, column)| (key, column.as_str()));
         let named = named.map(|(key, column)| Some((key, column.as_deref()?)));
-        always.into_iter().chain(named.into_iter().flatten())
+        let settings = Setting::ALL
+            .into_iter()
+            .filter_map(|setting| Some((setting.name(), self.setting(setting)?.as_str())));
+        let named = named.into_iter().flatten();
+        always.into_iter().chain(named).chain(settings)
     }
+}
+
+/// A text for each setting of [`SettingTexts`].
+fn texts(text: impl Fn(Setting) -> Option<String>) -> SettingTexts {
+    let mut texts = SettingTexts::default();
+    for (place, setting) in texts.iter_mut().zip(Setting::ALL) {
+        *place = text(setting);
+    }
+    texts
 }
 
 /// `[hook_table]`: a table of the application that holds the users' hooks.
@@ -222,6 +255,7 @@ pub(super) const KEYS: Keys = Keys {
         "id",
         "owner",
         "event",
+        "events",
         "target",
         "active",
         "secret",
@@ -237,6 +271,15 @@ pub(super) const KEYS: Keys = Keys {
         "certificate",
         "compress",
         "template",
+        "method",
+        "auth",
+        "timeout",
+        "retries",
+        "order",
+        "concurrency",
+        "batch",
+        "max_body",
+        "disable_after",
         "created",
         "description",
         "sealed",
@@ -287,6 +330,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         });
     let column = |key: &str| section.string(key);
     let [id, owner, event, target] = ["id", "owner", "event", "target"].map(column);
+    let events = column("events");
     let active = column("active");
     let on_gone = on_gone(section, active.is_some());
     let named = HookColumns {
@@ -304,6 +348,7 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         certificate: column("certificate"),
         compress: column("compress"),
         template: column("template"),
+        settings: texts(|setting| column(setting.name())),
         created: column("created"),
         description: column("description"),
         sealed: sealed(section),
@@ -313,7 +358,9 @@ pub(super) fn read(section: &Table<'_>) -> Option<HookTable> {
         columns: HookColumns {
             id: id.unwrap_or(named.id),
             owner: owner.unwrap_or(named.owner),
-            event: event.unwrap_or(named.event),
+            // A table with a list of events need not have a column for a single one.
+            event: event.or(named.event.filter(|_| events.is_none())),
+            events,
             target: target.unwrap_or(named.target),
             ..named
         },
@@ -331,8 +378,10 @@ fn sealed(section: &Table<'_>) -> Sealed {
         ("secret", "secret"),
         ("target", "target"),
         ("headers", "headers"),
+        ("auth", "auth"),
     ];
-    let named = value.list_of("a list of \"secret\", \"target\" and \"headers\"", |element| {
+    let remedy = "a list of \"secret\", \"target\", \"headers\" and \"auth\"";
+    let named = value.list_of(remedy, |element| {
         let key = element.choice(&choices)?;
         if key != "target" && section.find(key).is_none() {
             element.wrong(format!(
@@ -346,6 +395,7 @@ fn sealed(section: &Table<'_>) -> Sealed {
         secret: named.contains(&"secret"),
         target: named.contains(&"target"),
         headers: named.contains(&"headers"),
+        auth: named.contains(&"auth"),
     }
 }
 

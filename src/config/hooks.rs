@@ -16,6 +16,7 @@ use super::{
     databases::{self, Part},
     delivery::{self, Delivery},
     events::expression,
+    method,
     mistake::Location,
     name::Pattern,
     oauth2::ClientCredentials,
@@ -187,9 +188,7 @@ fn read_one(
     let mut target = table
         .need("target", "target = \"https://example.com/hooks\"")
         .and_then(|value| target::read(value, base.allow_http));
-    let methods = [Method::POST, Method::PUT, Method::PATCH];
-    let methods = methods.each_ref().map(|method| (method.as_str(), method));
-    let method = table.find("method").map(|value| value.choice(&methods));
+    let method = method::read(table);
     let mut delivery = delivery::overlay(table, base);
     delivery.template_is_own = table.find("template").is_some();
     let signer = signer(table, &delivery.signature);
@@ -218,7 +217,7 @@ fn read_one(
         description,
         events: patterns?,
         target: target?,
-        method: method.flatten().cloned().unwrap_or(Method::POST),
+        method,
         headers,
         header_names,
         oauth2,

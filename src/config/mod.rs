@@ -27,6 +27,7 @@ pub(crate) mod hooks;
 mod jwt;
 mod limits;
 pub(crate) mod load;
+mod method;
 mod mistake;
 mod model;
 mod name;
@@ -43,12 +44,14 @@ pub(crate) mod retries;
 mod role;
 mod secrets;
 mod server;
+pub mod settings;
 mod signature;
 mod tables;
 pub(crate) mod target;
 mod tracing;
 
 pub use self::{
+    access::Auth,
     admins::NamedAdmin,
     audit::Audit,
     batch::Batch,
@@ -79,6 +82,7 @@ pub use self::{
     role::Role,
     secrets::Secrets,
     server::{Server, Verify},
+    settings::{Setting, SettingSet, SettingTexts},
     tables::{Columns, Enrich, OwnerRule, OwnerStep, TableRules},
     tracing::Tracing,
 };

@@ -1,5 +1,7 @@
 //! `auth = { oauth2 = { … } }`: how a hook gets the token that its endpoint wants.
 
+use std::hash::{Hash, Hasher};
+
 use url::Url;
 
 use super::{
@@ -24,6 +26,14 @@ pub struct ClientCredentials {
     pub client_secret: Secret,
     /// What the token is to be good for, as the server names it. Default: what the server gives without being asked.
     pub scope: Option<String>,
+}
+
+/// Secrets are compared, and not hashed: equal credentials have the same name at the same place.
+impl Hash for ClientCredentials {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.token_url.hash(state);
+        self.client_id.hash(state);
+    }
 }
 
 /// Reads the table of the key `oauth2`.

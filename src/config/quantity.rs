@@ -36,6 +36,32 @@ pub(super) fn size(text: &str) -> Option<usize> {
     usize::try_from(number.checked_mul(bytes)?).ok()
 }
 
+/// A duration as [`duration`] reads it, in the largest unit that it is a whole number of.
+pub(super) fn written(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [
+        (24 * 60 * 60 * 1000, "d"),
+        (60 * 60 * 1000, "h"),
+        (60 * 1000, "m"),
+        (1000, "s"),
+    ];
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| milliseconds > 0 && milliseconds.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "ms"));
+    format!("{}{name}", milliseconds / unit)
+}
+
+/// A size as [`size`] reads it, likewise.
+pub(super) fn written_size(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units
+        .into_iter()
+        .find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "B"));
+    format!("{}{name}", bytes / unit)
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(end);
@@ -68,6 +94,13 @@ mod tests {
             let seconds = number.min(LONGEST.as_secs());
             prop_assert_eq!(duration(&format!("{seconds}s")), Some(Duration::from_secs(seconds)));
             prop_assert_eq!(size(&format!("{number}B")), usize::try_from(number).ok());
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(milliseconds in 0..100_000_000_000u64, bytes in 0..usize::MAX) {
+            let time = Duration::from_millis(milliseconds);
+            prop_assert_eq!(duration(&written(time)), Some(time));
+            prop_assert_eq!(size(&written_size(bytes)), Some(bytes));
         }
 
         #[test]

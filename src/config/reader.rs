@@ -21,6 +21,8 @@ pub(crate) struct Reader<'a> {
     /// The name that messages have for the file: `hooks.toml`.
     kind: &'a str,
     pub(crate) env: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether variables of the environment are replaced. What a row of a table says is taken as it is.
+    fills: bool,
     mistakes: RefCell<Vec<Mistake>>,
     secret_variables: RefCell<Vec<String>>,
 }
@@ -35,8 +37,17 @@ impl<'a> Reader<'a> {
             places: Places::new(text),
             kind,
             env,
+            fills: true,
             mistakes: RefCell::default(),
             secret_variables: RefCell::default(),
+        }
+    }
+
+    /// For what a row of a table says, written as TOML. It knows nothing of the environment.
+    pub(super) fn of_row(text: &'a str) -> Self {
+        Self {
+            fills: false,
+            ..Self::new(text, "row", &|_| None)
         }
     }
 
@@ -146,7 +157,7 @@ impl<'a> Value<'a> {
 
     /// Does the string contain a variable of the environment?
     pub(crate) fn is_filled(&self) -> bool {
-        matches!(self.value, DeValue::String(text) if text.contains("${"))
+        self.reader.fills && matches!(self.value, DeValue::String(text) if text.contains("${"))
     }
 
     /// Quotes `part` of the string for a message. A string with `${NAME}` is quoted as it is written in the file,
@@ -182,7 +193,11 @@ impl<'a> Value<'a> {
             self.mistyped(remedy);
             return None;
         };
-        let text = match environment::replace(text, self.reader.env) {
+        let filled = match self.reader.fills {
+            true => environment::replace(text, self.reader.env),
+            false => Ok(text.clone().into_owned()),
+        };
+        let text = match filled {
             Ok(text) => text,
             Err(mistakes) => {
                 mistakes.into_iter().for_each(|text| self.wrong(text));
@@ -200,7 +215,9 @@ impl<'a> Value<'a> {
     }
 
     pub(crate) fn secret(&self) -> Option<Secret> {
-        if let DeValue::String(text) = self.value {
+        if let DeValue::String(text) = self.value
+            && self.reader.fills
+        {
             let names = environment::names(text);
             self.reader.secret_variables.borrow_mut().extend(names);
         }

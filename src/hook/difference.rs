@@ -6,7 +6,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{Hook, row::HookRow};
-use crate::{config::Secrets, panics::beginning, secret::Secret};
+use crate::{
+    config::{Secrets, Setting},
+    panics::beginning,
+    secret::Secret,
+};
 
 /// The most bytes of a value that go on record.
 const LONGEST: usize = 4096;
@@ -57,7 +61,10 @@ impl Difference {
     /// What is different of a hook whose row is not known as it was before; only what every hook has is compared.
     pub fn from_known(before: &Hook, after: &HookRow) -> Self {
         let before = Facts::of_hook(before);
+        let events = after.event_names().unwrap_or_default();
         let mut after = Facts::of_row(after);
+        // As they are known of the one before.
+        after.show("event", Some(clipped(&events.join(", "))));
         after
             .shown
             .retain(|name, _| before.shown.contains_key(name) || Facts::COMMON.contains(&&**name));
@@ -135,8 +142,19 @@ impl Facts {
             ("template", &row.template),
             ("description", &row.description),
             ("signature", &row.signature),
+            ("certificate", &row.certificate),
+            ("compress", &row.compress),
         ] {
             facts.show(name, value.as_deref().map(clipped));
+        }
+        if let Some(more) = &row.more {
+            facts.show("events", more.events.as_deref().map(clipped));
+            for (setting, value) in Setting::ALL.into_iter().zip(&more.settings) {
+                match setting {
+                    Setting::Auth => facts.hide("auth", value.clone()),
+                    _ => facts.show(setting.name(), value.as_deref().map(clipped)),
+                }
+            }
         }
         if let Some(target) = &row.target {
             let (shown, credentials) = split(target);

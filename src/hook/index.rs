@@ -13,7 +13,7 @@ use std::{
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable, hash_table::Entry};
 
 use crate::{
-    config::Pattern,
+    config::{Order, Pattern},
     hook::{Hook, HookId},
     postgres::equality::{Equality, coarse},
 };
@@ -27,7 +27,7 @@ pub struct Index {
     hooks: HashTable<Arc<Hook>>,
     listeners: HashMap<Arc<str>, Listeners>,
     owners: HashSet<Arc<str>>,
-    /// There are few: no more than the names of events have prefixes.
+    /// There are few single ones: no more than the names of events have prefixes. Lists are forgotten with their hooks.
     patterns: HashSet<Arc<[Pattern]>>,
     /// Hashes ids and owners.
     hasher: DefaultHashBuilder,
@@ -38,6 +38,8 @@ pub struct Index {
 struct Listeners {
     of_owner: HashTable<ByOwner>,
     of_everyone: Vec<Arc<Hook>>,
+    /// How many of them want all of their events in order.
+    ordered: usize,
 }
 
 /// The hooks of one owner on one event, and of owners whose names may turn out to be the same ([`coarse`]). The name is
@@ -86,9 +88,9 @@ impl Index {
                 self.leave(&earlier);
             }
         }
-        for listeners in listeners_of(&mut self.listeners, &hook.events) {
+        each_of(&mut self.listeners, &hook.events, |listeners| {
             listeners.add(Arc::clone(&hook), &self.hasher);
-        }
+        });
     }
 
     /// Removes a hook. Returns it if there was one.
@@ -102,8 +104,16 @@ impl Index {
 
     /// Removes a hook from the lists of its events, and its owner if no other hook has it.
     fn leave(&mut self, hook: &Hook) {
-        for listeners in listeners_of(&mut self.listeners, &hook.events) {
+        each_of(&mut self.listeners, &hook.events, |listeners| {
             listeners.remove(hook, &self.hasher);
+        });
+        if hook.events.len() > 1
+            && self
+                .patterns
+                .get(&hook.events)
+                .is_some_and(|kept| Arc::strong_count(kept) <= 2)
+        {
+            self.patterns.remove(&hook.events);
         }
         if let Some(owner) = &hook.owner
             && self
@@ -166,6 +176,11 @@ impl Index {
         })
     }
 
+    /// Is there a hook on `event` that wants all of its events in order?
+    pub fn is_ordered(&self, event: &str) -> bool {
+        self.listeners.get(event).is_some_and(|of| of.ordered > 0)
+    }
+
     /// The hooks that `event` is sent to, if it was committed at `commit_time`. Filters are not evaluated.
     pub fn matches<'a>(
         &'a self,
@@ -209,6 +224,7 @@ impl Listeners {
     }
 
     fn add(&mut self, hook: Arc<Hook>, hasher: &DefaultHashBuilder) {
+        self.ordered += usize::from(hook.delivery.order == Order::Hook);
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.push(hook);
         };
@@ -231,6 +247,7 @@ impl Listeners {
     }
 
     fn remove(&mut self, hook: &Hook, hasher: &DefaultHashBuilder) {
+        self.ordered -= usize::from(hook.delivery.order == Order::Hook);
         let Some(owner) = hook.owner.as_deref() else {
             return self.of_everyone.retain(|other| other.id != hook.id);
         };
@@ -276,19 +293,30 @@ fn is_of(hook: &Hook, owner: &str, equality: Equality) -> bool {
     of.is_some_and(|of| equality.same(of, owner))
 }
 
-fn listeners_of<'a>(
-    listeners: &'a mut HashMap<Arc<str>, Listeners>,
+/// Does something for each event that one of the patterns matches.
+fn each_of(
+    listeners: &mut HashMap<Arc<str>, Listeners>,
     patterns: &[Pattern],
-) -> Vec<&'a mut Listeners> {
-    // A name needs no walk over all events, and nearly all patterns are names.
-    if let [Pattern::Exact(name)] = patterns {
-        return listeners.get_mut(name.as_str()).into_iter().collect();
+    mut act: impl FnMut(&mut Listeners),
+) {
+    // Names need no walk over all events, and nearly all patterns are names.
+    let is_name = |pattern: &Pattern| matches!(pattern, Pattern::Exact(_));
+    if patterns.iter().all(is_name) {
+        for (at, pattern) in patterns.iter().enumerate() {
+            if let Pattern::Exact(name) = pattern
+                && !patterns[..at].contains(pattern)
+                && let Some(listeners) = listeners.get_mut(name.as_str())
+            {
+                act(listeners);
+            }
+        }
+        return;
     }
-    let heard = |event: &str| patterns.iter().any(|pattern| pattern.matches(event));
-    listeners
-        .iter_mut()
-        .filter_map(|(event, listeners)| heard(event).then_some(listeners))
-        .collect()
+    for (event, listeners) in listeners {
+        if patterns.iter().any(|pattern| pattern.matches(event)) {
+            act(listeners);
+        }
+    }
 }
 
 /// Replaces `own` by the equal value of the set, or adds it to the set.
@@ -496,6 +524,55 @@ mod tests {
             index.remove(&HookId::new(id, true));
         }
         assert!(!index.owners.contains("7") && index.owners.contains("8"));
+    }
+
+    #[test]
+    fn a_hook_on_several_events_is_sent_each_of_them_once() {
+        let mut index = Index::new(["a.x", "a.y", "b"].map(Into::into));
+        let single = index.patterns.len();
+        index.put(hook(
+            "1",
+            Some("7"),
+            &[exact("a.x"), exact("b"), exact("a.x")],
+        ));
+        let both = [Pattern::Prefix("a.".into()), exact("a.x")];
+        index.put(hook("2", Some("7"), &both));
+        index.put(hook("3", Some("7"), &both));
+        let heard =
+            |index: &Index, event| ids(index, event, Audience::Owner(Some("7"), Equality::Text));
+        assert_eq!(heard(&index, "a.x"), ["1", "2", "3"]);
+        assert_eq!(heard(&index, "a.y"), ["2", "3"]);
+        assert_eq!(heard(&index, "b"), ["1"]);
+        index.put(hook("1", Some("7"), &[exact("a.y"), exact("b")]));
+        assert_eq!(heard(&index, "a.x"), ["2", "3"]);
+        assert_eq!(heard(&index, "a.y"), ["1", "2", "3"]);
+        index.remove(&HookId::new("2", true));
+        assert_eq!(heard(&index, "a.y"), ["1", "3"]);
+        for id in ["1", "3"] {
+            index.remove(&HookId::new(id, true));
+        }
+        // Nothing is kept of lists that no hook has any more.
+        assert_eq!(index.patterns.len(), single);
+    }
+
+    #[test]
+    fn whether_a_hook_wants_all_of_an_event_in_order_is_known_as_long_as_it_does() {
+        let mut index = Index::new(["a".into(), "b".into()]);
+        let put = |index: &mut Index, id: &str, order| {
+            let mut hook = Arc::into_inner(hook(id, Some("7"), &[exact("a")])).unwrap();
+            hook.delivery = Arc::new(Delivery {
+                order,
+                ..Delivery::default()
+            });
+            index.put(Arc::new(hook));
+        };
+        put(&mut index, "1", Order::Hook);
+        put(&mut index, "2", Order::Hook);
+        assert!(index.is_ordered("a") && !index.is_ordered("b"));
+        put(&mut index, "1", Order::Row);
+        assert!(index.is_ordered("a"));
+        index.remove(&HookId::new("2", true));
+        assert!(!index.is_ordered("a"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Hooks: who is sent which events, and where.
 
 pub mod difference;
+pub mod events;
 pub mod index;
 pub mod off;
 pub mod roster;
 pub mod row;
 pub mod sealed;
+mod shared;
 
 use std::{sync::Arc, time::SystemTime};
 

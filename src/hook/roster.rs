@@ -90,7 +90,8 @@ fn of_table(row: HookRow, constraints: &Constraints) -> Listed {
         id: row.id.clone(),
         origin: Origin::Table,
         owner: row.owner().map(str::to_owned),
-        events: row.event().map(str::to_owned).into_iter().collect(),
+        // Where they cannot be read, the hook is invalid and says so.
+        events: row.event_names().unwrap_or_default(),
         active: row.active,
         made: row.into_hook(constraints).map(Arc::new),
     }

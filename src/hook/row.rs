@@ -15,13 +15,18 @@ use tokio_postgres::{Client, types::Type};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{Hook, HookId, Origin, sealed::SecretParts};
+use super::{
+    Hook, HookId, Origin, events,
+    sealed::SecretParts,
+    shared::{Says, SharedDeliveries},
+};
 use crate::{
     config::{
-        self, Certificate, Compression, Delivery, HookColumns, Limits, Pattern, PayloadFormat,
-        Rate, Sealed, Secrets, Tls,
+        self, Auth, Certificate, Compression, Delivery, HookColumns, Limits, Pattern,
+        PayloadFormat, Rate, Sealed, Secrets, Setting, SettingTexts, Tls,
         bounds::{self, Exceeded},
         content::parse_user_agent,
+        settings::{self, Settings},
     },
     event::{EventMap, TableEvents},
     expression::{filter::Filter, template::Template, typing::Columns},
@@ -43,13 +48,13 @@ const CHUNK: usize = 512;
 /// The number of chunks that wait to be taken, beside the one that is being read.
 const CHUNKS: usize = 2;
 /// The number of columns that are read as text.
-const TEXTS: usize = 20;
+const TEXTS: usize = 21 + settings::TEXTS;
 
 /// The columns that are read as text, in the order of [`HookRow::from_texts`]; `None`: the table has none of that kind.
 fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
-    [
+    let own = [
         Some(&columns.owner),
-        Some(&columns.event),
+        columns.event.as_ref(),
         Some(&columns.target),
         columns.active.as_ref(),
         columns.secret.as_ref(),
@@ -68,8 +73,14 @@ fn texts(columns: &HookColumns) -> [Option<&str>; TEXTS] {
         columns.rate.as_ref(),
         columns.certificate.as_ref(),
         columns.compress.as_ref(),
-    ]
-    .map(|column| column.map(String::as_str))
+        columns.events.as_ref(),
+    ];
+    let settings = columns.settings.iter().map(Option::as_ref);
+    let mut texts = [None; TEXTS];
+    for (text, column) in texts.iter_mut().zip(own.into_iter().chain(settings)) {
+        *text = column.map(String::as_str);
+    }
+    texts
 }
 
 /// The SQL that reads rows for [`HookRow::from_sql`].
@@ -132,7 +143,38 @@ pub struct HookRow {
     pub(super) rate: Option<String>,
     pub(super) certificate: Option<String>,
     pub(super) compress: Option<String>,
+    /// What only few rows have.
+    pub(super) more: Option<Box<More>>,
     created_at: Option<SystemTime>,
+}
+
+/// What a row of the hook table says beyond what most of them do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct More {
+    /// A list of events and patterns.
+    pub(super) events: Option<String>,
+    /// How it is sent.
+    pub(super) settings: SettingTexts,
+}
+
+impl More {
+    fn text(&self, setting: Setting) -> Option<&str> {
+        self.settings.get(setting.place()?)?.as_deref()
+    }
+
+    /// Its credentials, and all else. Sealing writes their object anew.
+    fn parts(&self) -> impl PartialEq + use<> {
+        let mut rest = self.clone();
+        let place = Setting::Auth.place();
+        let auth = place.and_then(|place| rest.settings.get_mut(place)?.take());
+        let auth =
+            auth.map(|auth| serde_json::from_str::<serde_json::Value>(&auth).map_err(|_| auth));
+        (auth, rest)
+    }
+
+    fn has_settings(&self) -> bool {
+        self.settings.iter().any(Option::is_some)
+    }
 }
 
 /// A row of the hook table, as the stream carries it.
@@ -261,7 +303,11 @@ impl HookRow {
             rate,
             certificate,
             compress,
+            events,
+            settings @ ..,
         ] = texts;
+        let more = More { events, settings };
+        let says_more = more.events.is_some() || more.has_settings();
         let is_true = |text: &str| matches!(text, "t" | "true");
         Self {
             id,
@@ -285,6 +331,7 @@ impl HookRow {
             rate,
             certificate,
             compress,
+            more: says_more.then(|| Box::new(more)),
             created_at,
         }
     }
@@ -299,9 +346,20 @@ impl HookRow {
         self.filter.as_deref().map_or(0, str::len)
     }
 
-    /// The event or pattern that the row names.
-    pub fn event(&self) -> Option<&str> {
-        self.event.as_deref()
+    /// The events and patterns that the row names, as they are written.
+    ///
+    /// # Errors
+    /// When its list of events is none.
+    pub fn event_names(&self) -> Result<Vec<String>, String> {
+        let mut names: Vec<String> = self.event.iter().cloned().collect();
+        if let Some(text) = self.more.as_ref().and_then(|more| more.events.as_deref()) {
+            names.extend(events::names(text)?);
+        }
+        Ok(names)
+    }
+
+    fn setting(&self, setting: Setting) -> Option<&str> {
+        self.more.as_ref()?.text(setting)
     }
 
     /// Checks the row and makes it a hook.
@@ -378,7 +436,11 @@ impl HookRow {
                 self.template.clone(),
                 self.rate.clone(),
             ),
-            (self.certificate.clone(), self.compress.clone()),
+            (
+                self.certificate.clone(),
+                self.compress.clone(),
+                self.more.as_ref().map(|more| more.parts()),
+            ),
         )
     }
 
@@ -396,6 +458,7 @@ impl HookRow {
             self.previous_secret.as_ref().map(Secret::expose),
             self.target.as_deref(),
             self.headers.as_deref(),
+            self.setting(Setting::Auth),
         ];
         if !texts.into_iter().any(has_sealed) {
             return Ok(());
@@ -413,19 +476,29 @@ impl HookRow {
             previous_secret: text(self.previous_secret.take()),
             target: self.target.take(),
             headers: self.headers.take(),
+            auth: self.auth_mut().and_then(Option::take),
         }
+    }
+
+    /// Where its credentials stand, if it has a place for them.
+    fn auth_mut(&mut self) -> Option<&mut Option<String>> {
+        let settings = &mut self.more.as_mut()?.settings;
+        settings.get_mut(Setting::Auth.place()?)
     }
 
     fn put_secret_parts(&mut self, parts: SecretParts) {
         self.secret = parts.secret.map(Secret::new);
         self.previous_secret = parts.previous_secret.map(Secret::new);
         (self.target, self.headers) = (parts.target, parts.headers);
+        if let Some(auth) = self.auth_mut() {
+            *auth = parts.auth;
+        }
     }
 
     fn into_hook_as_it_is(self, constraints: &Constraints) -> Result<Hook, String> {
         self.check_bounds().map_err(|error| error.to_string())?;
         constraints.refuse_name_of_file(&self.id)?;
-        let pattern = constraints.pattern(self.event.as_deref())?;
+        let patterns = constraints.patterns(&self)?;
         let target = self.target.as_deref().ok_or("its target is null")?;
         let url =
             Url::parse(target).map_err(|error| format!("its target is not a URL: {error}"))?;
@@ -448,6 +521,21 @@ impl HookRow {
             Some(user_agent) => target.with_user_agent(user_agent),
             None => target,
         };
+        let settings = constraints.settings(&self)?;
+        let (target, delivery) = match settings {
+            Some(Settings {
+                method,
+                auth,
+                delivery,
+            }) => (
+                target
+                    .with_method(method)
+                    .with_auth(auth)
+                    .map_err(|error| error.to_string())?,
+                Some(delivery),
+            ),
+            None => (target, None),
+        };
         let target = match constraints.certificate(&self, &url)? {
             Some(tls) => target.with_tls(tls),
             None => target,
@@ -455,11 +543,15 @@ impl HookRow {
         let filter = self.filter.as_deref().map(Filter::uncompiled).transpose();
         let filter = filter.map_err(|error| format!("its filter: {error}"))?;
         constraints.allow(&self)?;
-        let delivery = constraints.delivery(&self, signature)?;
+        let make = || constraints.delivery(&self, signature, delivery);
+        let delivery = match self.says() {
+            Some(says) => constraints.shared.of(says, make)?,
+            None => make()?,
+        };
         Ok(Hook {
             id: self.id,
             owner: self.owner.map(Arc::from),
-            events: [pattern].into(),
+            events: patterns,
             filter: filter.map(Arc::new),
             target,
             delivery,
@@ -467,6 +559,30 @@ impl HookRow {
             active: self.active,
             origin: Origin::Table,
         })
+    }
+
+    /// All that decides what [`Constraints::delivery`] makes of it; `None`: it says nothing of that.
+    fn says(&self) -> Option<Says> {
+        let own = [
+            &self.payload,
+            &self.content,
+            &self.content_type,
+            &self.rate,
+            &self.compress,
+            &self.template,
+            &self.signature,
+        ];
+        if self.more.is_none() && own.iter().all(|text| text.is_none()) {
+            return None;
+        }
+        let settings = self.more.iter().flat_map(|more| {
+            let settings = Setting::ALL.into_iter().zip(&more.settings);
+            // Neither is part of it, and credentials are kept nowhere else.
+            let part = settings.filter(|(one, _)| !matches!(one, Setting::Method | Setting::Auth));
+            part.map(|(_, text)| text)
+        });
+        let texts = own.into_iter().chain(settings).cloned();
+        Some((self.owner.is_some(), texts.collect()))
     }
 
     /// Checks how large its texts are, before anything is made of them. [`Target::new`] checks the URL and the headers
@@ -494,6 +610,14 @@ impl HookRow {
             (bounds::DESCRIPTION, self.description.as_deref()),
         ] {
             text.map_or(Ok(()), |text| bound.check(text))?;
+        }
+        let Some(more) = &self.more else {
+            return Ok(());
+        };
+        let settings = Setting::ALL.into_iter().zip(&more.settings);
+        let settings = settings.map(|(setting, text)| (setting.bound(), text));
+        for (bound, text) in settings.chain([(bounds::EVENTS, &more.events)]) {
+            text.as_deref().map_or(Ok(()), |text| bound.check(text))?;
         }
         Ok(())
     }
@@ -536,6 +660,8 @@ pub struct Constraints {
     of_users: Arc<Delivery>,
     /// Refuses targets that may not be called.
     pub guard: Guard,
+    /// What hooks say alike of how they are sent.
+    shared: SharedDeliveries,
     /// Opens what is sealed.
     pub secrets: Secrets,
     /// The columns whose values are to be sealed; none where there is no key for it.
@@ -571,6 +697,7 @@ impl Constraints {
         Self {
             delivery: shared,
             of_users,
+            shared: SharedDeliveries::default(),
             secrets: config.secrets.clone(),
             sealed: match config.secrets.is_set() {
                 true => config.hook_columns().sealed,
@@ -618,9 +745,40 @@ impl Constraints {
         Ok(())
     }
 
-    /// The pattern that a row names, which must match an event.
-    fn pattern(&self, event: Option<&str>) -> Result<Pattern, String> {
-        let event = event.ok_or("its event is null")?;
+    /// The patterns that a row names, each of which must match an event.
+    fn patterns(&self, row: &HookRow) -> Result<Arc<[Pattern]>, String> {
+        let Some(_) = row.more.as_ref().and_then(|more| more.events.as_ref()) else {
+            // So are nearly all.
+            let event = row.event.as_deref().ok_or("its event is null")?;
+            return Ok([self.pattern(event)?].into());
+        };
+        let names = row.event_names()?;
+        bounds::check_event_names(names.len()).map_err(|error| error.to_string())?;
+        let most = self.limits.events;
+        if row.owner.is_some() && names.len() > usize::try_from(most).unwrap_or(usize::MAX) {
+            return Err(format!(
+                "it names {} events, and may name {most} here; make another hook, or raise events in [limits]",
+                names.len()
+            ));
+        }
+        let mut patterns: Vec<Pattern> = Vec::with_capacity(names.len());
+        let mut seen = HashSet::with_capacity(names.len());
+        for name in &names {
+            bounds::EVENT
+                .check(name)
+                .map_err(|error| error.to_string())?;
+            if seen.insert(name) {
+                patterns.push(self.pattern(name)?);
+            }
+        }
+        match patterns.is_empty() {
+            false => Ok(patterns.into()),
+            true => Err("it names no event: its events are empty".into()),
+        }
+    }
+
+    /// The pattern with this name, which must match an event.
+    fn pattern(&self, event: &str) -> Result<Pattern, String> {
         let pattern = Pattern::parse(event)
             .ok_or_else(|| format!("{event:?} is neither an event nor a pattern"))?;
         if !pattern.matches_any(&self.sorted) {
@@ -669,12 +827,92 @@ impl Constraints {
         Ok(())
     }
 
-    /// `[delivery]` with what a row says of its bodies, and this signature; shared where they are the usual ones.
-    fn delivery(&self, row: &HookRow, signature: SignatureScheme) -> Result<Arc<Delivery>, String> {
-        let usual = match row.owner {
+    /// The settings of a hook of this owner that says nothing else.
+    fn usual(&self, row: &HookRow) -> &Arc<Delivery> {
+        match row.owner {
             None => &self.delivery,
             Some(_) => &self.of_users,
+        }
+    }
+
+    /// What a row says of how it is sent, within the limits; `None`: nothing.
+    fn settings(&self, row: &HookRow) -> Result<Option<Settings>, String> {
+        let Some(more) = row.more.as_ref().filter(|more| more.has_settings()) else {
+            return Ok(None);
         };
+        let settings = settings::read(&more.settings, self.usual(row))?;
+        if let Some(Auth::Token(credentials)) = &settings.auth {
+            let allowed = self.guard.check_url(&credentials.token_url);
+            allowed.map_err(|refusal| format!("its auth.oauth2.token_url: {refusal}"))?;
+        }
+        if row.owner.is_some() {
+            self.bound_settings(more, &settings.delivery)?;
+        }
+        Ok(Some(settings))
+    }
+
+    /// Refuses settings beyond what `[limits]` allows to users. What comes from `[delivery]` is the operator's choice.
+    fn bound_settings(&self, more: &More, delivery: &Delivery) -> Result<(), String> {
+        let limits = &self.limits;
+        let count = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
+        let batch = delivery.batch;
+        let gathers = batch.map_or(0, |batch| batch.max.get());
+        let waits = batch.map_or(Duration::ZERO, |batch| batch.wait);
+        for (setting, is_within, found, most, limit) in [
+            (
+                Setting::Timeout,
+                delivery.timeout <= limits.timeout,
+                format!("timeout is {:?}", delivery.timeout),
+                format!("{:?}", limits.timeout),
+                "timeout",
+            ),
+            (
+                Setting::Concurrency,
+                delivery.concurrency.get() <= count(limits.concurrency),
+                format!("concurrency is {}", delivery.concurrency),
+                limits.concurrency.to_string(),
+                "concurrency",
+            ),
+            (
+                Setting::MaxBody,
+                delivery.max_body <= limits.max_body,
+                format!("max_body is {} bytes", delivery.max_body),
+                limits.max_body.to_string(),
+                "max_body",
+            ),
+            (
+                Setting::Batch,
+                gathers <= count(limits.batch),
+                format!("batch.max is {gathers}"),
+                limits.batch.to_string(),
+                "batch",
+            ),
+            (
+                Setting::Batch,
+                waits <= limits.batch_wait,
+                format!("batch.wait is {waits:?}"),
+                format!("{:?}", limits.batch_wait),
+                "batch_wait",
+            ),
+        ] {
+            if !is_within && more.text(setting).is_some() {
+                return Err(format!(
+                    "its {found}, and may be {most} here; lower it, or raise {limit} in [limits]"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// `[delivery]`, or what a row says in place of that, with what the row says of its bodies, and this signature;
+    /// shared where all of it is usual.
+    fn delivery(
+        &self,
+        row: &HookRow,
+        signature: SignatureScheme,
+        own: Option<Delivery>,
+    ) -> Result<Arc<Delivery>, String> {
+        let usual = self.usual(row);
         let content = usual
             .content
             .with(row.content.as_deref(), row.content_type.as_deref())?;
@@ -702,7 +940,7 @@ impl Constraints {
                 &usual.signature,
                 &usual.content,
             );
-        if is_usual && template.is_none() {
+        if is_usual && template.is_none() && own.is_none() {
             return Ok(Arc::clone(usual));
         }
         Ok(Arc::new(Delivery {
@@ -713,7 +951,7 @@ impl Constraints {
             compress,
             template_is_own: template.is_some(),
             template: template.map(Arc::new).or_else(|| usual.template.clone()),
-            ..(**usual).clone()
+            ..own.unwrap_or_else(|| Delivery::clone(usual))
         }))
     }
 

@@ -1,5 +1,5 @@
-//! What is secret in a row of the hook table: its secrets, the credentials in its target, and the values of its
-//! headers. With `[secrets]`, the table holds each of these sealed, bound to the id of the row.
+//! What is secret in a row of the hook table: its secrets, the credentials in its target and in `auth`, and the values
+//! of its headers. With `[secrets]`, the table holds each of these sealed, bound to the id of the row.
 //!
 //! Opening never depends on configuration but for the key: what is sealed is opened wherever it stands.
 
@@ -23,7 +23,12 @@ pub struct SecretParts {
     pub target: Option<String>,
     /// A JSON object.
     pub headers: Option<String>,
+    /// A JSON object with credentials, as `auth` of a hook in hooks.toml.
+    pub auth: Option<String>,
 }
+
+/// The keys of `auth` whose values are secret, at its top and in `oauth2`.
+const CREDENTIALS: [&str; 3] = ["bearer", "password", "client_secret"];
 
 /// The library could not seal. It does not say why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +67,9 @@ impl SecretParts {
         }
         let headers = self.headers().into_iter().flat_map(Map::into_values);
         texts.extend(headers.filter_map(|value| value.as_str().map(str::to_owned)));
+        if let Some(mut auth) = object(self.auth.as_deref()) {
+            credentials_in(&mut auth, &mut |_, text| texts.push(text.clone()));
+        }
         texts
     }
 
@@ -72,6 +80,7 @@ impl SecretParts {
             &self.previous_secret,
             &self.target,
             &self.headers,
+            &self.auth,
         ];
         let mut texts = texts.into_iter().flatten();
         texts.any(|text| text.contains(MARK))
@@ -106,12 +115,15 @@ impl SecretParts {
             target.replace_range(place, &opened);
         }
         // Most rows have nothing to open here.
-        if self
-            .headers
-            .as_deref()
-            .is_some_and(|json| json.contains(MARK))
-        {
+        let has_sealed =
+            |json: &Option<String>| json.as_deref().is_some_and(|json| json.contains(MARK));
+        if has_sealed(&self.headers) {
             self.each_header(|name, value| open(value, &header(name), &format!("header {name}")))?;
+        }
+        if has_sealed(&self.auth) {
+            self.each_credential(|name, value| {
+                open(value, &credential(name), &format!("auth {name}"))
+            })?;
         }
         Ok(())
     }
@@ -167,6 +179,11 @@ impl SecretParts {
                 again(value, &header(name), &format!("header {name}"))
             })?;
         }
+        if which.auth {
+            sealed.each_credential(|name, value| {
+                again(value, &credential(name), &format!("auth {name}"))
+            })?;
+        }
         let changed = sealed != *self;
         *self = sealed;
         Ok(changed)
@@ -185,11 +202,19 @@ impl SecretParts {
                 let mut values = self.headers().into_iter().flat_map(Map::into_values);
                 values.any(|value| value.as_str().is_some_and(|text| !is_sealed(text)))
             }
+            || which.auth && {
+                let mut found = false;
+                if let Some(mut auth) = object(self.auth.as_deref()) {
+                    credentials_in(&mut auth, &mut |_, text| found |= !is_sealed(text));
+                }
+                found
+            }
     }
 
     /// Takes out all that is secret.
     pub fn clear(&mut self) {
-        (self.secret, self.previous_secret, self.headers) = (None, None, None);
+        (self.secret, self.previous_secret) = (None, None);
+        (self.headers, self.auth) = (None, None);
         if let Some(target) = &mut self.target
             && let Some(place) = credentials(target)
         {
@@ -199,7 +224,7 @@ impl SecretParts {
     }
 
     fn headers(&self) -> Option<Map<String, Value>> {
-        serde_json::from_str(self.headers.as_deref()?).ok()
+        object(self.headers.as_deref())
     }
 
     /// Replaces the values of headers for which `change` returns another. What is no object of texts is left as it is:
@@ -225,6 +250,51 @@ impl SecretParts {
         }
         Ok(())
     }
+
+    /// Replaces the credentials in `auth` for which `change` returns others. What is no object is left as it is, too.
+    fn each_credential(
+        &mut self,
+        change: impl Fn(&str, &str) -> Result<Option<String>, String>,
+    ) -> Result<(), String> {
+        let Some(mut auth) = object(self.auth.as_deref()) else {
+            return Ok(());
+        };
+        let mut changed = Ok(false);
+        credentials_in(&mut auth, &mut |name, text| {
+            let Ok(before) = changed else { return };
+            changed = change(name, text).map(|new| match new {
+                Some(new) => {
+                    *text = new;
+                    true
+                }
+                None => before,
+            });
+        });
+        if changed? {
+            self.auth = Some(Value::Object(auth).to_string());
+        }
+        Ok(())
+    }
+}
+
+fn object(json: Option<&str>) -> Option<Map<String, Value>> {
+    serde_json::from_str(json?).ok()
+}
+
+/// Does something with each credential in an `auth`, and its key.
+fn credentials_in(auth: &mut Map<String, Value>, act: &mut dyn FnMut(&str, &mut String)) {
+    for (name, value) in auth {
+        match value {
+            Value::String(text) if CREDENTIALS.contains(&name.as_str()) => act(name, text),
+            Value::Object(inner) if name == "oauth2" => credentials_in(inner, act),
+            _ => {}
+        }
+    }
+}
+
+/// What a credential of `auth` is bound to.
+fn credential(name: &str) -> String {
+    format!("auth:{name}")
 }
 
 /// What the value of a header is bound to. The case of its name means nothing.
@@ -250,6 +320,7 @@ mod tests {
         secret: true,
         target: true,
         headers: true,
+        auth: true,
     };
 
     fn keyring(letter: &str) -> Keyring {
@@ -263,6 +334,48 @@ mod tests {
             previous_secret: text("the-former"),
             target: text("https://user:p%40ss@example.com/a@b?c=d@e"),
             headers: text(r#"{"X-Key": "the-key", "Authorization": "Bearer t"}"#),
+            auth: text(
+                r#"{"oauth2": {"token_url": "https://t.example", "client_id": "c", "client_secret": "the-last"}}"#,
+            ),
+        }
+    }
+
+    #[test]
+    fn each_credential_is_sealed_where_it_stands_and_opened_again() {
+        let keys = (&Secrets::default(), &keyring("A"));
+        for auth in [
+            r#"{"bearer":"the-key"}"#,
+            r#"{"user":"anna","password":"the-key"}"#,
+            r#"{"oauth2":{"client_id":"c","client_secret":"the-key"}}"#,
+        ] {
+            let mut parts = SecretParts {
+                auth: Some(auth.to_owned()),
+                ..SecretParts::default()
+            };
+            assert_eq!(parts.texts(), ["the-key"]);
+            assert_eq!(parts.seal("7", ALL, What::Plain, keys), Ok(true));
+            let sealed = parts.auth.clone().unwrap();
+            assert!(
+                !sealed.contains("the-key") && !parts.has_plain(ALL),
+                "{sealed}"
+            );
+            assert!(
+                sealed.contains("anna") || !auth.contains("anna"),
+                "{sealed}"
+            );
+            // It is bound to the hook and to its key.
+            assert!(parts.clone().open("8", &Secrets::default()).is_err());
+        }
+        for other in ["Bearer x", "[]", "{\"bearer\": 7}", "{\"a\": \"b\"}"] {
+            let mut parts = SecretParts {
+                auth: Some(other.to_owned()),
+                ..SecretParts::default()
+            };
+            assert_eq!(
+                parts.seal("7", ALL, What::Plain, keys),
+                Ok(false),
+                "{other}"
+            );
         }
     }
 
@@ -286,7 +399,8 @@ mod tests {
                 &sealed.secret,
                 &sealed.previous_secret,
                 &sealed.target,
-                &sealed.headers
+                &sealed.headers,
+                &sealed.auth
             )
         );
         for secret in ["the-", "p%40ss", "Bearer"] {

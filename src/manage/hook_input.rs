@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     act::what,
-    config::HookColumns,
+    config::{HookColumns, Setting, settings},
     hook::{
         self, HookId,
         difference::Difference,
@@ -38,8 +38,12 @@ const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewHook {
-    /// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`.
-    pub event: String,
+    /// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`. It may be left out where `events` names
+    /// some.
+    pub event: Option<String>,
+    /// More events and patterns, beside `event` or in its place. In a form they are separated by commas.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub events: Option<EventList>,
     /// The URL that events are POSTed to. Also taken under the names that others have for it: `target_url`,
     /// `targetUrl`, `hookUrl` and `url`.
     #[serde(
@@ -72,6 +76,31 @@ pub struct NewHook {
     pub compress: Option<String>,
     /// A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it.
     pub template: Option<String>,
+    /// The method of its requests: `POST`, `PUT` or `PATCH`, if it is another than POST.
+    pub method: Option<String>,
+    /// Credentials for the header `Authorization`: `{"bearer": …}`, `{"user": …, "password": …}`, or `{"oauth2":
+    /// {"token_url": …, "client_id": …, "client_secret": …, "scope": …}}`. They are not shown again.
+    pub auth: Option<Value>,
+    /// The time-out of a request, such as `15s`, if that is to differ from hooks.toml.
+    pub timeout: Option<String>,
+    /// The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt, if that is to
+    /// differ from hooks.toml.
+    pub retries: Option<Value>,
+    /// What arrives in commit order: `row`, `hook` or `none`, if that is to differ from hooks.toml.
+    pub order: Option<String>,
+    /// The most requests in flight, a number, if that is to differ from hooks.toml.
+    pub concurrency: Option<Value>,
+    /// How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone, if that is to differ
+    /// from hooks.toml.
+    pub batch: Option<Value>,
+    /// The largest body, such as `20MiB`, if that is to differ from hooks.toml.
+    pub max_body: Option<String>,
+    /// When it is disabled for failing: a time such as `5d`, or a number of failures, if that is to differ from
+    /// hooks.toml.
+    pub disable_after: Option<Value>,
+    /// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`, if that
+    /// is to differ from hooks.toml.
+    pub signature: Option<Value>,
     /// Headers to add to each request.
     pub headers: Option<BTreeMap<String, String>>,
     /// A note.
@@ -83,7 +112,12 @@ pub struct NewHook {
 #[serde(deny_unknown_fields, default)]
 pub struct HookChange {
     /// The event of hooks.toml to subscribe to, or a pattern.
-    pub event: Option<String>,
+    #[serde(deserialize_with = "double_option")]
+    pub event: Option<Option<String>>,
+    /// More events and patterns, beside `event` or in its place: all of them, in place of those before.
+    #[serde(deserialize_with = "double_option")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub events: Option<Option<EventList>>,
     /// The URL that events are POSTed to, also under the other names that a new hook's may have.
     #[serde(
         alias = "target_url",
@@ -119,12 +153,77 @@ pub struct HookChange {
     /// A template that makes what is sent in place of the row.
     #[serde(deserialize_with = "double_option")]
     pub template: Option<Option<String>>,
+    /// The method of its requests: `POST`, `PUT` or `PATCH`.
+    #[serde(deserialize_with = "double_option")]
+    pub method: Option<Option<String>>,
+    /// Credentials for the header `Authorization`: `{"bearer": …}`, `{"user": …, "password": …}`, or `{"oauth2":
+    /// {"token_url": …, "client_id": …, "client_secret": …, "scope": …}}`. They are not shown again.
+    #[serde(deserialize_with = "double_option")]
+    pub auth: Option<Option<Value>>,
+    /// The time-out of a request, such as `15s`.
+    #[serde(deserialize_with = "double_option")]
+    pub timeout: Option<Option<String>>,
+    /// The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt.
+    #[serde(deserialize_with = "double_option")]
+    pub retries: Option<Option<Value>>,
+    /// What arrives in commit order: `row`, `hook` or `none`.
+    #[serde(deserialize_with = "double_option")]
+    pub order: Option<Option<String>>,
+    /// The most requests in flight, a number.
+    #[serde(deserialize_with = "double_option")]
+    pub concurrency: Option<Option<Value>>,
+    /// How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone.
+    #[serde(deserialize_with = "double_option")]
+    pub batch: Option<Option<Value>>,
+    /// The largest body, such as `20MiB`.
+    #[serde(deserialize_with = "double_option")]
+    pub max_body: Option<Option<String>>,
+    /// When it is disabled for failing: a time such as `5d`, or a number of failures.
+    #[serde(deserialize_with = "double_option")]
+    pub disable_after: Option<Option<Value>>,
+    /// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`.
+    #[serde(deserialize_with = "double_option")]
+    pub signature: Option<Option<Value>>,
     /// The headers to add to each request, in place of all that it adds now.
     #[serde(deserialize_with = "double_option")]
     pub headers: Option<Option<BTreeMap<String, String>>>,
     /// A note.
     #[serde(deserialize_with = "double_option")]
     pub description: Option<Option<String>>,
+}
+
+/// A list of events and patterns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EventList(pub Vec<String>);
+
+impl EventList {
+    /// Reads names that are separated by commas.
+    pub fn of_text(text: &str) -> Self {
+        let names = text.split(',').map(str::trim);
+        Self(
+            names
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+}
+
+/// A list, or a text with commas, as forms have it.
+impl<'de> Deserialize<'de> for EventList {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a list of events")]
+        enum Written {
+            List(Vec<String>),
+            Text(String),
+        }
+        Ok(match Written::deserialize(from)? {
+            Written::List(names) => Self(names),
+            Written::Text(text) => Self::of_text(&text),
+        })
+    }
 }
 
 /// A hook with its new secret, which is shown this once.
@@ -139,14 +238,112 @@ pub struct HookWithSecret {
     pub secret: Option<String>,
 }
 
+impl NewHook {
+    /// Takes what it says of how it is sent.
+    fn take_settings(&mut self) -> [(Setting, Option<Value>); 10] {
+        [
+            (Setting::Method, self.method.take().map(Value::String)),
+            (Setting::Auth, self.auth.take().map(parsed)),
+            (Setting::Timeout, self.timeout.take().map(Value::String)),
+            (Setting::Retries, self.retries.take().map(parsed)),
+            (Setting::Order, self.order.take().map(Value::String)),
+            (Setting::Concurrency, self.concurrency.take().map(parsed)),
+            (Setting::Batch, self.batch.take().map(parsed)),
+            (Setting::MaxBody, self.max_body.take().map(Value::String)),
+            (Setting::DisableAfter, self.disable_after.take().map(parsed)),
+            (Setting::Signature, self.signature.take().map(parsed)),
+        ]
+    }
+}
+
+/// A value that forms and the command line have as a text.
+fn parsed(value: Value) -> Value {
+    match value {
+        Value::String(text) => settings::value(&text).unwrap_or(Value::Null),
+        value => value,
+    }
+}
+
 impl HookChange {
-    /// The change that leaves a hook as `new` says. Only what the table has a column for is cleared.
-    fn replacing(columns: &HookColumns, new: NewHook) -> Self {
+    /// Subscribes the hook to these events and patterns, and no others.
+    pub fn name_events(&mut self, events: Vec<String>) {
+        self.event = Some(None);
+        self.events = Some(Some(EventList(events)));
+    }
+
+    /// Has a setting be that of hooks.toml again.
+    pub fn clear(&mut self, setting: Setting) {
+        match setting {
+            Setting::Method => self.method = Some(None),
+            Setting::Auth => self.auth = Some(None),
+            Setting::Timeout => self.timeout = Some(None),
+            Setting::Retries => self.retries = Some(None),
+            Setting::Order => self.order = Some(None),
+            Setting::Concurrency => self.concurrency = Some(None),
+            Setting::Batch => self.batch = Some(None),
+            Setting::MaxBody => self.max_body = Some(None),
+            Setting::DisableAfter => self.disable_after = Some(None),
+            Setting::Signature => self.signature = Some(None),
+        }
+    }
+
+    /// Takes what it says of how the hook is sent.
+    fn take_settings(&mut self) -> [(Setting, Option<Option<Value>>); 10] {
+        [
+            (
+                Setting::Method,
+                self.method.take().map(|value| value.map(Value::String)),
+            ),
+            (
+                Setting::Auth,
+                self.auth.take().map(|value| value.map(parsed)),
+            ),
+            (
+                Setting::Timeout,
+                self.timeout.take().map(|value| value.map(Value::String)),
+            ),
+            (
+                Setting::Retries,
+                self.retries.take().map(|value| value.map(parsed)),
+            ),
+            (
+                Setting::Order,
+                self.order.take().map(|value| value.map(Value::String)),
+            ),
+            (
+                Setting::Concurrency,
+                self.concurrency.take().map(|value| value.map(parsed)),
+            ),
+            (
+                Setting::Batch,
+                self.batch.take().map(|value| value.map(parsed)),
+            ),
+            (
+                Setting::MaxBody,
+                self.max_body.take().map(|value| value.map(Value::String)),
+            ),
+            (
+                Setting::DisableAfter,
+                self.disable_after.take().map(|value| value.map(parsed)),
+            ),
+            (
+                Setting::Signature,
+                self.signature.take().map(|value| value.map(parsed)),
+            ),
+        ]
+    }
+
+    /// The change that leaves a hook as `new` says. Only what the table has a column for is cleared, and of the
+    /// settings only what whoever asks may `set`.
+    fn replacing(columns: &HookColumns, new: NewHook, set: impl Fn(Setting) -> bool) -> Self {
         fn given<T>(column: Option<&String>, value: Option<T>) -> Option<Option<T>> {
             (column.is_some() || value.is_some()).then_some(value)
         }
+        let setting =
+            |setting, is_given| is_given || columns.setting(setting).is_some() && set(setting);
         Self {
             event: Some(new.event),
+            events: Some(new.events),
             target: Some(new.target),
             filter: given(columns.filter.as_ref(), new.filter),
             payload: given(columns.payload.as_ref(), new.payload),
@@ -157,6 +354,19 @@ impl HookChange {
             certificate: given(columns.certificate.as_ref(), new.certificate),
             compress: given(columns.compress.as_ref(), new.compress),
             template: given(columns.template.as_ref(), new.template),
+            method: setting(Setting::Method, new.method.is_some()).then_some(new.method),
+            auth: setting(Setting::Auth, new.auth.is_some()).then_some(new.auth),
+            timeout: setting(Setting::Timeout, new.timeout.is_some()).then_some(new.timeout),
+            retries: setting(Setting::Retries, new.retries.is_some()).then_some(new.retries),
+            order: setting(Setting::Order, new.order.is_some()).then_some(new.order),
+            concurrency: setting(Setting::Concurrency, new.concurrency.is_some())
+                .then_some(new.concurrency),
+            batch: setting(Setting::Batch, new.batch.is_some()).then_some(new.batch),
+            max_body: setting(Setting::MaxBody, new.max_body.is_some()).then_some(new.max_body),
+            disable_after: setting(Setting::DisableAfter, new.disable_after.is_some())
+                .then_some(new.disable_after),
+            signature: setting(Setting::Signature, new.signature.is_some())
+                .then_some(new.signature),
             headers: given(columns.headers.as_ref(), new.headers),
             description: given(columns.description.as_ref(), new.description),
         }
@@ -186,7 +396,10 @@ impl Admin {
     ///
     /// # Errors
     /// When a value of it cannot be used, or `actor` may not make it.
-    pub async fn add_hook(&mut self, actor: &Actor, new: NewHook) -> Result<HookWithSecret> {
+    pub async fn add_hook(&mut self, actor: &Actor, mut new: NewHook) -> Result<HookWithSecret> {
+        let settings = new.take_settings();
+        let given = settings.iter().filter(|(_, value)| value.is_some());
+        self.refuse_settings(actor, given.map(|(setting, _)| *setting))?;
         let owner = match (actor, new.owner) {
             (Actor::Owner(own), Some(other)) if *own != other => {
                 return Err(Error::Forbidden(format!(
@@ -203,7 +416,12 @@ impl Admin {
         let known = self.fresh_constraints().await?;
         let mut row = ColumnValues::default();
         row.set("owner", Some(&self.table.columns.owner), owner)?;
-        row.set("event", Some(&self.table.columns.event), Some(new.event))?;
+        let events = new.events.map(|EventList(events)| events);
+        let (event, events) = self.events_of_new(new.event, events.unwrap_or_default())?;
+        row.set("event", self.table.columns.event.as_ref(), event)?;
+        if !events.is_empty() {
+            row.put("events", self.table.columns.events.as_ref(), events.into())?;
+        }
         row.set("target", Some(&self.table.columns.target), Some(new.target))?;
         row.set("filter", self.table.columns.filter.as_ref(), new.filter)?;
         let secret = match (&self.table.columns.secret, new.secret) {
@@ -230,6 +448,11 @@ impl Admin {
             ("template", &columns.template, new.template),
         ] {
             row.set(what, column.as_ref(), value)?;
+        }
+        for (setting, value) in settings {
+            if let Some(value) = value {
+                row.put(setting.name(), columns.setting(setting), value)?;
+            }
         }
         if let Some(headers) = new.headers {
             row.put(
@@ -304,15 +527,37 @@ impl Admin {
         &mut self,
         actor: &Actor,
         id: &str,
-        change: HookChange,
+        mut change: HookChange,
     ) -> Result<Hook> {
         self.editable_hook(actor, id).await?;
+        let settings = change.take_settings();
+        let given = settings.iter().filter(|(_, value)| value.is_some());
+        self.refuse_settings(actor, given.map(|(setting, _)| *setting))?;
         if let Some(target) = &change.target {
             self.check_url(target)?;
         }
         let mut row = ColumnValues::default();
-        if let Some(event) = change.event {
-            row.set("event", Some(&self.table.columns.event), Some(event))?;
+        let columns = &self.table.columns;
+        let events = change
+            .events
+            .map(|list| list.map(|EventList(events)| events));
+        let (event, events) = match (change.event, events) {
+            (Some(event), Some(events)) => {
+                let (event, events) = self.events_of_new(event, events.unwrap_or_default())?;
+                (
+                    Some(event),
+                    Some(Some(events).filter(|list| !list.is_empty())),
+                )
+            }
+            given => given,
+        };
+        // A column that the table has not, it need not clear.
+        if let Some(event) = event.filter(|event| event.is_some() || columns.event.is_some()) {
+            row.put("event", columns.event.as_ref(), text(event))?;
+        }
+        if let Some(events) = events.filter(|list| list.is_some() || columns.events.is_some()) {
+            let events = events.map_or(Value::Null, Value::from);
+            row.put("events", columns.events.as_ref(), events)?;
         }
         if let Some(target) = change.target {
             row.set("target", Some(&self.table.columns.target), Some(target))?;
@@ -333,6 +578,12 @@ impl Admin {
         ] {
             if let Some(value) = value {
                 row.put(what, column.as_ref(), text(value))?;
+            }
+        }
+        for (setting, value) in settings {
+            if let Some(value) = value {
+                let column = columns.setting(setting);
+                row.put(setting.name(), column, value.unwrap_or(Value::Null))?;
             }
         }
         if let Some(headers) = change.headers {
@@ -364,7 +615,12 @@ impl Admin {
                 "the secret of hook {id} is changed by rotating it; leave secret out"
             )));
         }
-        let change = HookChange::replacing(&self.table.columns, new);
+        let limits = &self.config.limits;
+        let may_set = |setting| match actor {
+            Actor::Operator => true,
+            Actor::Owner(_) => limits.owner_settings.has(setting),
+        };
+        let change = HookChange::replacing(&self.table.columns, new, may_set);
         self.change_hook(actor, id, change).await
     }
 
@@ -510,6 +766,44 @@ impl Admin {
             )));
         }
         Ok(hook)
+    }
+
+    /// Refuses settings that owners may not choose themselves.
+    fn refuse_settings(
+        &self,
+        actor: &Actor,
+        mut given: impl Iterator<Item = Setting>,
+    ) -> Result<()> {
+        let theirs = self.config.limits.owner_settings;
+        match (actor, given.find(|setting| !theirs.has(*setting))) {
+            (Actor::Owner(_), Some(setting)) => Err(Error::Forbidden(format!(
+                "{setting} is not yours to set; leave it out, or have it added to owner_settings in [limits]"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a new hook has in the columns for one event and for several.
+    fn events_of_new(
+        &self,
+        event: Option<String>,
+        mut events: Vec<String>,
+    ) -> Result<(Option<String>, Vec<String>)> {
+        let columns = &self.table.columns;
+        if event.is_none() && events.is_empty() {
+            return Err(Error::Invalid(
+                "it names no event; give event, or events for several".into(),
+            ));
+        }
+        Ok(match (event, &columns.event) {
+            (Some(event), None) => {
+                events.insert(0, event);
+                (None, events)
+            }
+            // The application's column may have to hold something.
+            (None, Some(_)) if !columns.is_own => (Some(events.remove(0)), events),
+            (event, _) => (event, events),
+        })
     }
 
     fn active_column(&self) -> Result<String> {

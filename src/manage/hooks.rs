@@ -1,8 +1,12 @@
 //! Hooks as people see them.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::SystemTime,
+};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_postgres::{Row, types::ToSql};
 use url::Url;
 use utoipa::ToSchema;
@@ -12,7 +16,14 @@ use super::{
     outlook::{self, HookFacts, HookState, Process},
     page::Found,
 };
-use crate::postgres::time::timestamp;
+use crate::{
+    config::{
+        Setting,
+        settings::{kind_of_auth, value},
+    },
+    hook::events::names,
+    postgres::time::timestamp,
+};
 
 /// A hook, and how it is doing. Its secret is not part of this.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -23,8 +34,10 @@ pub struct Hook {
     pub origin: String,
     /// The owner whose events it gets; null for the events of all owners.
     pub owner: Option<String>,
-    /// The event or pattern that it is subscribed to. A hook of the file may have several, separated by commas.
+    /// The event or pattern that it is subscribed to; several are separated by commas.
     pub event: String,
+    /// The same as a list.
+    pub events: Vec<String>,
     /// The URL that events are sent to, without credentials.
     pub target: String,
     /// Whether it is enabled.
@@ -51,6 +64,29 @@ pub struct Hook {
     pub compress: Option<String>,
     /// The template that makes what is sent in place of the row, if it has one of its own.
     pub template: Option<String>,
+    /// The method of its requests, if it is another than POST.
+    pub method: Option<String>,
+    /// What its credentials are, if it has some: `bearer`, `basic` or `oauth2`.
+    pub auth: Option<&'static str>,
+    /// The time-out of a request, such as `15s`; if it differs from hooks.toml.
+    pub timeout: Option<String>,
+    /// The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt; if it differs
+    /// from hooks.toml.
+    pub retries: Option<Value>,
+    /// What arrives in commit order: `row`, `hook` or `none`; if it differs from hooks.toml.
+    pub order: Option<String>,
+    /// The most requests in flight, a number; if it differs from hooks.toml.
+    pub concurrency: Option<Value>,
+    /// How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone; if it differs from
+    /// hooks.toml.
+    pub batch: Option<Value>,
+    /// The largest body, such as `20MiB`; if it differs from hooks.toml.
+    pub max_body: Option<String>,
+    /// When it is disabled for failing: a time such as `5d`, or a number of failures; if it differs from hooks.toml.
+    pub disable_after: Option<Value>,
+    /// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`; if it
+    /// differs from hooks.toml.
+    pub signature: Option<Value>,
     /// The names of the headers that it adds. Their values may be secret.
     pub headers: Vec<String>,
     /// A note by whoever made it.
@@ -197,12 +233,32 @@ impl Hook {
             })
         });
         let text = |name| row.try_get::<_, Option<String>>(name);
+        let event = text("event")?;
+        // A list that cannot be read makes the hook invalid, which is shown.
+        let more = text("events")?.and_then(|list| names(&list).ok());
+        let mut events: Vec<String> = event
+            .into_iter()
+            .chain(more.into_iter().flatten())
+            .collect();
+        let mut seen = HashSet::new();
+        events.retain(|event| seen.insert(event.clone()));
+        let setting = |setting: Setting| -> anyhow::Result<Option<Value>> {
+            Ok(text(setting.name())?.and_then(|text| value(&text)))
+        };
+        let word = |name: Setting| -> anyhow::Result<Option<String>> {
+            Ok(setting(name)?.map(|value| match value {
+                Value::String(text) => text,
+                other => other.to_string(),
+            }))
+        };
+        let auth = setting(Setting::Auth)?;
         let mut hook = Self {
             state: "",
             id: row.try_get("id")?,
             origin: row.try_get("origin")?,
             owner: text("owner")?,
-            event: text("event")?.unwrap_or_default(),
+            event: events.join(", "),
+            events,
             target: without_credentials(text("target")?.as_deref().unwrap_or_default()),
             active: row.try_get("active")?,
             signed: row.try_get("signed")?,
@@ -215,6 +271,16 @@ impl Hook {
             certificate: text("certificate")?,
             compress: text("compress")?,
             template: text("template")?,
+            method: word(Setting::Method)?,
+            auth: auth.map(|auth| kind_of_auth(&auth).unwrap_or("unknown")),
+            timeout: word(Setting::Timeout)?,
+            retries: setting(Setting::Retries)?,
+            order: word(Setting::Order)?,
+            concurrency: setting(Setting::Concurrency)?,
+            batch: setting(Setting::Batch)?,
+            max_body: word(Setting::MaxBody)?,
+            disable_after: setting(Setting::DisableAfter)?,
+            signature: setting(Setting::Signature)?,
             headers: headers.into_keys().collect(),
             description: text("description")?,
             invalid: text("invalid")?,

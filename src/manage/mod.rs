@@ -36,7 +36,7 @@ mod waiting;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
-use http::header::USER_AGENT;
+use http::header::{AUTHORIZATION, USER_AGENT};
 use serde_json::{Value, json};
 use tokio_postgres::{Client, Transaction};
 
@@ -47,7 +47,7 @@ pub use self::{
 use self::{running::Running, table::Table};
 use crate::{
     act::Who,
-    config::{Compression, Config},
+    config::{Compression, Config, FileHook, settings::differences},
     event::EventMap,
     expression::{filter::Filter, template::Template},
     hook::row::Constraints,
@@ -186,7 +186,7 @@ impl Admin {
                 .iter()
                 .map(|name| (name.clone(), Value::Null))
                 .collect();
-            json!({
+            let mut row = json!({
                 "id": hook.name,
                 "owner": hook.owner,
                 "event": events.join(", "),
@@ -203,10 +203,29 @@ impl Admin {
                     .filter(|compress| *compress != usual.compress)
                     .map(Compression::name),
                 "template": template.map(Template::text),
+                "events": events,
+                "method": Some(hook.method.as_str()).filter(|method| *method != "POST"),
+                "auth": key_of_auth(hook).map(|key| json!({ key: true })),
                 "description": hook.description,
-            })
+            });
+            for (setting, value) in differences(&hook.delivery, usual) {
+                row[setting.name()] = value;
+            }
+            row
         });
         Value::Array(rows.collect()).to_string()
+    }
+}
+
+/// The key of `auth` that a hook of hooks.toml has, or of credentials that stand elsewhere but come to the same.
+fn key_of_auth(hook: &FileHook) -> Option<&'static str> {
+    let header = hook.headers.get(AUTHORIZATION);
+    let scheme = header.map(|value| value.as_bytes());
+    match (&hook.oauth2, scheme) {
+        (Some(_), _) => Some("oauth2"),
+        (None, Some(value)) if value.starts_with(b"Bearer ") => Some("bearer"),
+        (None, Some(value)) if value.starts_with(b"Basic ") => Some("user"),
+        (None, _) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Admin, Error, Result};
 use crate::{
     act,
-    config::{HookColumns, Secrets},
+    config::{HookColumns, Secrets, Setting},
     hook::sealed::{SecretParts, What},
     seal::{KeyId, MARK, is_sealed, sealed_with},
     store::sealing::{BATCH, SealedTable},
@@ -147,15 +147,15 @@ impl Sealer<'_> {
             previous_secret: of(columns.previous_secret.as_ref()),
             target: of(Some(&columns.target)),
             headers: of(columns.headers.as_ref()),
+            auth: of(columns.setting(Setting::Auth)),
         }
     }
 
     fn put_secret_parts(&self, values: &mut Map<String, Value>, parts: SecretParts) {
         let columns = self.columns;
-        let headers = parts.headers.map(|json| {
-            // It was an object before.
-            serde_json::from_str(&json).unwrap_or(Value::Null)
-        });
+        // They were objects before.
+        let object = |json: String| serde_json::from_str(&json).unwrap_or(Value::Null);
+        let (headers, auth) = (parts.headers.map(object), parts.auth.map(object));
         let text = |text: Option<String>| text.map(Value::String);
         for (column, value) in [
             (columns.secret.as_ref(), text(parts.secret)),
@@ -165,6 +165,7 @@ impl Sealer<'_> {
             ),
             (Some(&columns.target), text(parts.target)),
             (columns.headers.as_ref(), headers),
+            (columns.setting(Setting::Auth), auth),
         ] {
             if let (Some(column), Some(value)) = (column, value) {
                 values.insert(column.clone(), value);

@@ -1,7 +1,7 @@
 //! The SQL that depends on which table holds the hooks: rowhook's own or the application's.
 
 use crate::{
-    config::{Config, HookColumns},
+    config::{Config, HookColumns, Setting},
     postgres::quote,
 };
 
@@ -9,11 +9,15 @@ use crate::{
 pub(super) const FILE_HOOKS: &str = "\
     select
         id, 'file' as origin, owner, event, target, true as active, signed, filter, payload, headers, content,
-        content_type, rate, user_agent, certificate, compress, template, description, unusable_reason as invalid, null::timestamptz as disabled_at,
-        null::text as disabled_reason, null::timestamptz as created_at, null::timestamptz as updated_at
+        content_type, rate, user_agent, certificate, compress, template, events, method, auth, timeout, retries,
+        \"order\", concurrency, batch, max_body, disable_after, signature, description, unusable_reason as invalid,
+        null::timestamptz as disabled_at, null::text as disabled_reason, null::timestamptz as created_at,
+        null::timestamptz as updated_at
     from jsonb_to_recordset($1::text::jsonb) as file_hook (
         id text, owner text, event text, target text, signed boolean, filter text, headers text, payload text,
-        content text, content_type text, rate text, user_agent text, certificate text, compress text, template text, description text
+        content text, content_type text, rate text, user_agent text, certificate text, compress text, template text,
+        events jsonb, method text, auth text, timeout text, retries text, \"order\" text, concurrency text, batch text,
+        max_body text, disable_after text, signature text, description text
     )
     left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook where panicked) as unusable
         on unusable_hook = id";
@@ -56,11 +60,11 @@ impl Table {
             true => column.to_owned(),
             false => format!("null::{to}"),
         };
-        let selected = [
+        let mut selected = vec![
             format!("{id}::text as id"),
             "'table' as origin".into(),
             format!("{} as owner", text(&columns.owner)),
-            format!("{} as event", text(&columns.event)),
+            format!("{} as event", cast(&columns.event, "text")),
             format!("{} as target", text(&columns.target)),
             format!("{active} as active"),
             format!("{signed} as signed"),
@@ -74,6 +78,21 @@ impl Table {
             format!("{} as certificate", cast(&columns.certificate, "text")),
             format!("{} as compress", cast(&columns.compress, "text")),
             format!("{} as template", cast(&columns.template, "text")),
+            match &columns.events {
+                // Whether it is an array of Postgres or one in JSON.
+                Some(column) => format!("to_jsonb({}) as events", quote::name(column)),
+                None => "null::jsonb as events".into(),
+            },
+        ];
+        selected.extend(Setting::ALL.into_iter().map(|setting| {
+            let column = columns.setting(setting).cloned();
+            format!(
+                "{} as {}",
+                cast(&column, "text"),
+                quote::name(setting.name())
+            )
+        }));
+        selected.extend([
             format!("{} as description", cast(&columns.description, "text")),
             format!(
                 "coalesce({}, unusable_reason) as invalid",
@@ -83,7 +102,7 @@ impl Table {
             format!("{} as disabled_reason", of_own("disabled_reason", "text")),
             format!("{} as created_at", cast(&columns.created, "timestamptz")),
             format!("{} as updated_at", of_own("updated_at", "timestamptz")),
-        ];
+        ]);
         // Renamed, so that no column of the application's table has the same name.
         format!(
             "select {} from {name} \

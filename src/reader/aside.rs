@@ -80,16 +80,25 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits until there is room for more changes that wait, or until none waits where hooks want all events in order.
+    /// Waits until there is room for more changes that wait, or until none waits of a table of which a hook wants all
+    /// events in order: what comes next may be for that hook, too.
     pub(super) async fn wait_for_room(&mut self, client: &Client) -> Result<()> {
         while let Some(next) = self.waiting.next_look()
-            && (self.waiting.is_full() || self.orders_hooks)
+            && (self.waiting.is_full() || self.is_order_waiting())
         {
             tokio::time::sleep_until(next).await;
             // The owners that have been found for the rest of the batch are kept.
             self.look_at_due(client).await?;
         }
         Ok(())
+    }
+
+    /// Do changes wait whose events a hook wants in order with all others that it hears?
+    fn is_order_waiting(&self) -> bool {
+        let tables = self.waiting.tables();
+        let events = tables.filter_map(|table| self.events.of_table(table));
+        let mut names = events.flat_map(|events| events.names());
+        names.any(|name| self.hooks.index.is_ordered(name))
     }
 
     async fn look_again_at(&mut self, table: &TableName, client: &Client) -> Result<()> {

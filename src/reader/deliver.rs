@@ -714,7 +714,7 @@ impl Reader {
             event: Arc::clone(&event.name),
             position,
             commit_time: event.commit_time,
-            place: place(hook.delivery.order, event),
+            place: place(hook, event),
             body,
             content_type: content_type(&hook.delivery).into(),
             whose: Whose::of(hook.owner.as_ref()),
@@ -827,26 +827,30 @@ pub(super) fn delivery_bytes(body: usize, hook: &Hook) -> usize {
     body + packed + copies + memory::DELIVERY
 }
 
+/// The lane of all events of a hook that wants them in order.
+const EVERYTHING: u64 = 0;
+
 /// The lanes in which a delivery of this event keeps its order.
-fn place(order: Order, event: &Event) -> Place {
+fn place(hook: &Hook, event: &Event) -> Place {
     // A lane of its own: the delivery waits for no other, but can still be recognized in the table.
     let Position { commit_lsn, index } = event.position;
     let alone = || Place::One(commit_lsn.0.rotate_left(24) ^ index);
-    if order != Order::Row {
-        return if order == Order::Hook {
-            Place::One(0)
-        } else {
-            alone()
-        };
-    }
-    let Some(change) = event.change() else {
-        return alone();
-    };
-    let lane = |tuple: &Tuple| change.relation.lane(tuple);
-    let old = change.before().map(Image::tuple).and_then(lane);
-    match (old, change.after().and_then(lane)) {
-        (Some(old), Some(new)) => Place::both(old, new),
-        (Some(lane), None) | (None, Some(lane)) => Place::One(lane),
-        (None, None) => alone(),
+    let change = event.change();
+    let lane = |tuple: &Tuple| change?.relation.lane(tuple);
+    let old = || change?.before().map(Image::tuple).and_then(lane);
+    let new = || change?.after().and_then(lane);
+    match (hook.delivery.order, hook.origin) {
+        (Order::None, _) => alone(),
+        (Order::Row, _) => match (old(), new()) {
+            (Some(old), Some(new)) => Place::both(old, new),
+            (Some(lane), None) | (None, Some(lane)) => Place::One(lane),
+            (None, None) => alone(),
+        },
+        (Order::Hook, Origin::File) => Place::One(EVERYTHING),
+        // The order of one in the table may change while deliveries wait, and those of a row stay in order then, too.
+        (Order::Hook, Origin::Table) => match new().or_else(old) {
+            Some(lane) => Place::both(EVERYTHING, lane),
+            None => Place::One(EVERYTHING),
+        },
     }
 }

@@ -59,7 +59,7 @@ use self::{
     waiting::Waiting,
 };
 use crate::{
-    config::{Config, Order},
+    config::Config,
     courier::{context, couriers::Couriers},
     delivery::{
         backlog::Backlog,
@@ -110,8 +110,6 @@ pub struct Reader {
     told: HashSet<(TableName, &'static str)>,
     waiting: Waiting,
     crowds: Crowds,
-    /// A hook wants all of its events in order, those of several tables too.
-    orders_hooks: bool,
     /// What filters and templates may still take, by owner.
     allowances: Allowances,
     /// What compiling filters may still take, by owner.
@@ -178,7 +176,6 @@ impl Reader {
             couriers: Couriers::new(Arc::clone(&context)),
             waiting: Waiting::new(Arc::clone(&context.meters)),
             crowds: Crowds::default(),
-            orders_hooks: orders_hooks(config),
             context,
             ledger,
             system_identifier: String::new(),
@@ -586,11 +583,4 @@ impl Reader {
             tracing::warn!(%table, "{what} (said once)");
         }
     }
-}
-
-/// Does a hook want all of its events in order?
-fn orders_hooks(config: &Config) -> bool {
-    let file = config.hooks.iter().map(|hook| hook.delivery.order);
-    file.chain([config.delivery.order])
-        .any(|order| order == Order::Hook)
 }

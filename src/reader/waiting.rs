@@ -92,6 +92,11 @@ impl Waiting {
         !self.lines.is_empty() && self.lines.contains_key(&relation.table())
     }
 
+    /// The tables whose changes wait.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.lines.keys()
+    }
+
     /// When to look again; `None`: nothing waits.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.lines.values().map(|line| line.next_look).min()

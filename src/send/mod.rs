@@ -66,6 +66,8 @@ const BODY_PATIENCE: Duration = Duration::from_secs(5);
 const CLOSED: u32 = 1;
 /// How many times one is that the endpoint says it has not looked at. A server that restarts ends a few connections.
 const UNTAKEN: u32 = 4;
+/// With fewer tokens than this, all are kept.
+const MANY_TOKENS: usize = 1024;
 /// The header with the ids of the deliveries in a request that carries several.
 pub const ROWHOOK_BATCH: HeaderName = HeaderName::from_static("rowhook-batch");
 
@@ -78,7 +80,7 @@ pub struct Sender {
     /// The clients of hooks with their own TLS, made when they are first needed.
     with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
     /// The tokens of hooks that need one, made when they are first needed. An endpoint is opened again and again.
-    tokens: Arc<Mutex<Vec<Arc<Tokens>>>>,
+    tokens: Arc<Mutex<HashMap<Arc<ClientCredentials>, Arc<Tokens>>>>,
     /// The endpoints that have refused compressed bodies.
     unpacked: Arc<Unpacked>,
     trust: Trust,
@@ -265,12 +267,16 @@ impl Sender {
 
     fn tokens_with(&self, credentials: &Arc<ClientCredentials>) -> Arc<Tokens> {
         let mut all = lock(&self.tokens);
-        if let Some(tokens) = all.iter().find(|tokens| tokens.are_got_with(credentials)) {
+        if let Some(tokens) = all.get(credentials) {
             return Arc::clone(tokens);
+        }
+        // Those that no endpoint uses any more are of hooks that were changed, or have long had nothing to deliver.
+        if all.len() >= MANY_TOKENS && all.len().is_power_of_two() {
+            all.retain(|_, tokens| Arc::strong_count(tokens) > 1);
         }
         // The server of tokens is not the endpoint, and knows nothing of its certificates.
         let tokens = Arc::new(Tokens::new(self.client.clone(), Arc::clone(credentials)));
-        all.push(Arc::clone(&tokens));
+        all.insert(Arc::clone(credentials), Arc::clone(&tokens));
         tokens
     }
 

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     config::{
-        ClientCredentials, FileHook, Tls,
+        Auth, ClientCredentials, FileHook, Tls,
         access::take_credentials,
         bounds::{self, Exceeded},
     },
@@ -79,6 +79,11 @@ pub enum BadTarget {
         "the value of the header {0} has a line break or another character that cannot be sent"
     )]
     HeaderValue(String),
+    /// It has credentials in two places, and nobody knows which are meant.
+    #[error(
+        "its auth stands beside the credentials in its target or the header authorization; keep one of the two"
+    )]
+    TwoCredentials,
     /// A header has the name of the signature's header.
     #[error("the header {0} is that of the signature; choose another name for one of the two")]
     SignatureHeader(String),
@@ -199,6 +204,44 @@ impl Target {
             uncommon: Some(uncommon),
             ..self
         }
+    }
+
+    /// The same target, with requests of this method.
+    #[must_use]
+    pub fn with_method(self, method: Method) -> Self {
+        if *self.method() == method {
+            return self;
+        }
+        let mut uncommon = self.uncommon.unwrap_or_default();
+        uncommon.method = method;
+        Self {
+            uncommon: Some(uncommon),
+            ..self
+        }
+    }
+
+    /// The same target, with these credentials.
+    ///
+    /// # Errors
+    /// When it has others already.
+    pub fn with_auth(self, auth: Option<Auth>) -> Result<Self, BadTarget> {
+        let Some(auth) = auth else {
+            return Ok(self);
+        };
+        let mut uncommon = self.uncommon.unwrap_or_default();
+        if uncommon.headers.contains_key(AUTHORIZATION) {
+            return Err(BadTarget::TwoCredentials);
+        }
+        match auth {
+            Auth::Header(value) => {
+                uncommon.headers.insert(AUTHORIZATION, value);
+            }
+            Auth::Token(credentials) => uncommon.oauth2 = Some(credentials),
+        }
+        Ok(Self {
+            uncommon: Some(uncommon),
+            ..self
+        })
     }
 
     /// The headers of a request with this id, except its signature. Values that may be secret are marked as sensitive.

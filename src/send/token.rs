@@ -58,10 +58,6 @@ impl Tokens {
         }
     }
 
-    pub(super) fn are_got_with(&self, credentials: &ClientCredentials) -> bool {
-        *self.credentials == *credentials
-    }
-
     /// The value of `Authorization`. One that the endpoint has `refused` is not given again.
     ///
     /// # Errors

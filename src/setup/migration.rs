@@ -15,7 +15,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 41] = [
+pub const MIGRATIONS: [Migration; 42] = [
     Migration {
         version: 1,
         name: "migration",
@@ -205,6 +205,11 @@ pub const MIGRATIONS: [Migration; 41] = [
         version: 43,
         name: "ways_out",
         sql: include_str!("../../sql/0043_ways_out.sql"),
+    },
+    Migration {
+        version: 44,
+        name: "settings",
+        sql: include_str!("../../sql/0044_settings.sql"),
     },
     Migration {
         version: 46,

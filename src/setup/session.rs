@@ -26,6 +26,9 @@ const STANDBY_INTERVAL: Duration = Duration::from_millis(200);
 /// order gets all of them before its `deadlock_timeout`, which is a second by default.
 const AT_ONCE: u32 = 100;
 
+/// How many times as often a lock is tried for that is waited for only as long.
+const MORE_TRIES: u32 = 8;
+
 /// How long to wait for locks, and when to report waiting.
 #[derive(Debug, Clone, Copy)]
 pub struct LockPolicy {
@@ -213,6 +216,15 @@ impl DdlSession {
                 let sql = format!("begin;\n{}\ncommit", step.sql);
                 self.run_locking(&step.reason, &sql).await
             }
+            Runs::Unnoticed => {
+                let sql = format!("begin;\n{}\ncommit", step.sql);
+                let policy = LockPolicy {
+                    lock_timeout: Duration::from_millis(AT_ONCE.into()),
+                    tries: self.policy.tries * MORE_TRIES,
+                    ..self.policy
+                };
+                self.run_locking_as(policy, &step.reason, &sql).await
+            }
             Runs::AtSource => match &self.standby {
                 Some(standby) => self.run_at_standby(standby, step, warn).await,
                 None => self.run_waiting(step, warn).await,
@@ -251,10 +263,19 @@ impl DdlSession {
 
     /// Runs `sql`, which may need locks, under the lock policy.
     pub(super) async fn run_locking(&self, action: &str, sql: &str) -> Result<(), Error> {
-        let limit = self.policy.lock_timeout;
+        self.run_locking_as(self.policy, action, sql).await
+    }
+
+    async fn run_locking_as(
+        &self,
+        policy: LockPolicy,
+        action: &str,
+        sql: &str,
+    ) -> Result<(), Error> {
+        let limit = policy.lock_timeout;
         let sql = format!("set lock_timeout = {};\n{sql}", limit.as_millis());
         let mut blockers = Vec::new();
-        for attempt in 1..=self.policy.tries {
+        for attempt in 1..=policy.tries {
             let mut trying = pin!(self.client.batch_execute(&sql));
             let tried = loop {
                 if let Ok(tried) = timeout(limit / 4, &mut trying).await {
@@ -279,7 +300,7 @@ impl DdlSession {
             if !error.code().is_some_and(|code| again.contains(code)) {
                 return Err(Error::failed(action, &error));
             }
-            if attempt < self.policy.tries {
+            if attempt < policy.tries {
                 tokio::time::sleep(limit / 4 * attempt).await;
             }
         }

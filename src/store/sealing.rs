@@ -13,7 +13,7 @@ use tokio_postgres::{Client, types::ToSql};
 use super::Store;
 use crate::{
     backoff::Backoff,
-    config::{HookColumns, Sealed, Secrets},
+    config::{HookColumns, Sealed, Secrets, Setting},
     hook::{
         HookId,
         sealed::{SecretParts, What},
@@ -52,6 +52,7 @@ enum Part {
     PreviousSecret,
     Target,
     Headers,
+    Auth,
 }
 
 impl Part {
@@ -61,6 +62,7 @@ impl Part {
             Self::PreviousSecret => &mut parts.previous_secret,
             Self::Target => &mut parts.target,
             Self::Headers => &mut parts.headers,
+            Self::Auth => &mut parts.auth,
         }
     }
 }
@@ -94,6 +96,11 @@ impl SealedTable {
             ),
             (which.target, Part::Target, Some(&*hooks.target)),
             (which.headers, Part::Headers, hooks.headers.as_deref()),
+            (
+                which.auth,
+                Part::Auth,
+                hooks.setting(Setting::Auth).map(String::as_str),
+            ),
         ];
         let named = named.into_iter().filter(|(is_sealed, ..)| *is_sealed);
         let named: Vec<(Part, &str)> = named
@@ -158,7 +165,7 @@ impl SealedTable {
                 Part::Target => {
                     format!("{name}::text ~ '://[^/?#]+@' and strpos({name}::text, $1) = 0")
                 }
-                Part::Headers => format!("{name} is not null"),
+                Part::Headers | Part::Auth => format!("{name} is not null"),
             });
         let may: Vec<String> = may.collect();
         let sql = format!(

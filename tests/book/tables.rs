@@ -96,7 +96,7 @@ impl Table {
         let is_one_of = |words: &str, word: &str| words.split(' ').any(|one| one == word);
         let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
         let mut words = line.split(' ');
-        let name = words.next().unwrap_or_default();
+        let name = words.next().unwrap_or_default().trim_matches('"');
         let sql_type: Vec<&str> = words.take_while(|word| !is_one_of(ENDS, word)).collect();
         if !name.is_empty()
             && name.chars().all(is_name)
@@ -119,6 +119,7 @@ fn comment_on(tables: &mut BTreeMap<String, Table>, comment: &str) {
         tables.get_mut(name).unwrap().said = said;
     } else if let Some(column) = of.strip_prefix("column ") {
         let (table, column) = column.split_once('.').unwrap();
+        let column = column.trim_matches('"');
         let mut columns = tables.get_mut(table).unwrap().columns.iter_mut();
         let found = columns.find(|(name, ..)| name == column);
         found.unwrap_or_else(|| panic!("{table} has no {column}")).2 = said;
@@ -145,6 +146,8 @@ fn every_table_is_explained_with_its_columns() {
         "signature",
         "rate",
         "template",
+        "events",
+        "order",
     ] {
         assert!(hook.contains(&column), "{column} in {hook:?}");
     }

@@ -86,16 +86,15 @@ fn every_default_in_the_manual_is_the_default() {
         [
             &shown.columns.id,
             &shown.columns.owner,
-            &shown.columns.event,
             &shown.columns.target
         ],
         [
             &default.columns.id,
             &default.columns.owner,
-            &default.columns.event,
             &default.columns.target
         ]
     );
+    assert_eq!(shown.columns.event, default.columns.event);
     assert_eq!(default.on_gone, OnGone::Delete);
     let tracing = config.tracing.unwrap();
     assert_eq!(tracing.endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");

@@ -74,6 +74,7 @@ mod row_security;
 mod rows;
 mod sealing;
 mod sessions;
+mod settings;
 mod several_databases;
 mod shaping;
 mod signed_messages;

@@ -332,3 +332,55 @@ async fn the_operator_forgets_a_row_and_an_owner_in_the_browser_and_nobody_else_
         .see("//*[contains(., 'only the operator may do this')]")
         .await;
 }
+
+#[tokio::test]
+async fn how_a_hook_is_sent_is_chosen_under_advanced_as_far_as_it_is_theirs_to_choose() {
+    let (database, api) = bookstore("retries = false").await;
+    let receiver = Receiver::start().await;
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/hooks", api.base)).await;
+    browser.fill("//input[@name='token']", ADMIN).await;
+    browser.click("//button[.='Log in']").await;
+    browser.see("//h1[.='Overview']").await;
+    browser.click("//nav/a[.='Hooks']").await;
+    browser.fill("//input[@name='event']", "book.added").await;
+    browser
+        .fill("//input[@name='target']", &receiver.url())
+        .await;
+    browser.click("//summary[.='Advanced']").await;
+    for (name, value) in [
+        ("events", "book.changed, book.removed"),
+        ("auth", r#"{"bearer": "t0ken"}"#),
+        ("timeout", "5s"),
+        ("retries", r#"["1s", "2s"]"#),
+        ("disable_after", "50"),
+    ] {
+        browser
+            .fill(&format!("//details//input[@name='{name}']"), value)
+            .await;
+    }
+    browser.click("//button[.='Make the hook']").await;
+    browser.see("//p[@class='secret']/code").await;
+    browser.click("//nav/a[.='Hooks']").await;
+    browser.click("//tbody/tr/td/a[.='1']").await;
+    for (name, value) in [
+        ("Event", "book.added, book.changed, book.removed"),
+        ("Credentials", "bearer"),
+        ("Time-out", "5s"),
+        ("Retries", r#"["1s","2s"]"#),
+        ("Disabled after", "50"),
+    ] {
+        let fact = format!("//dt[.='{name}']/following-sibling::dd[1]");
+        assert_eq!(browser.see(&fact).await, value, "{name}");
+    }
+    database
+        .sql("insert into book values (1, 7, 1, 'Dune', 9); update book set price = 1")
+        .await;
+    let calls = receiver.expect(2).await;
+    assert_eq!(calls[1].header("authorization"), "Bearer t0ken");
+    // Owners are shown what they may choose.
+    let anna = api.token("7", "write").await;
+    let page = api.get("/hooks", &anna).await.text;
+    assert!(page.contains("name=\"timeout\""), "{page}");
+    assert!(!page.contains("name=\"retries\""), "{page}");
+}

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::comparison::{Comparison, Heard, Report, Sender};
 use super::{output, signals};
 use crate::{
-    config::{Config, DisableAfter},
+    config::{Config, DisableAfter, Setting},
     journal::Journal,
     listen::http::serve,
     run::{
@@ -170,6 +170,12 @@ fn shadow_of(mut config: Config) -> Result<Config> {
     config.hooks.clear();
     config.owner_exists = None;
     config.delivery.disable_after = DisableAfter::Failures(u32::MAX);
+    // Nor do the hooks' own.
+    if let (Some(hooks), Some(place)) = (&mut config.hook_table, Setting::DisableAfter.place())
+        && let Some(column) = hooks.columns.settings.get_mut(place)
+    {
+        *column = None;
+    }
     config.history.delivered = false;
     config.tracing = None;
     Ok(config)

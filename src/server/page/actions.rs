@@ -9,13 +9,14 @@ use axum::{
 use minijinja::{Value, context};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::{door::Door, template::of, user::User, views};
 use crate::{
     manage::{
         act::Act,
         forget::{Forget, RowKey},
-        hook_input::NewHook,
+        hook_input::{EventList, NewHook},
         replay::Range,
     },
     server::{problem::Problem, request::Path},
@@ -61,6 +62,30 @@ pub(super) struct NewHookForm {
     rate: String,
     #[serde(default)]
     description: String,
+    #[serde(default)]
+    events: String,
+    #[serde(default)]
+    filter: String,
+    #[serde(default)]
+    method: String,
+    #[serde(default)]
+    auth: String,
+    #[serde(default)]
+    timeout: String,
+    #[serde(default)]
+    retries: String,
+    #[serde(default)]
+    order: String,
+    #[serde(default)]
+    concurrency: String,
+    #[serde(default)]
+    batch: String,
+    #[serde(default)]
+    max_body: String,
+    #[serde(default)]
+    disable_after: String,
+    #[serde(default)]
+    signature: String,
 }
 
 /// `POST /hooks`: adds a hook, and shows its secret this once. In the portal, a hook that cannot be made is asked for
@@ -80,12 +105,25 @@ async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
     let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let generation = &user.caller.generation;
     generation.verify_target(form.target.trim()).await?;
+    let json = |text: String| given(text).map(Json::String);
     let hook = NewHook {
-        event: form.event.trim().to_owned(),
+        event: given(form.event),
+        events: given(form.events).map(|text| EventList::of_text(&text)),
         target: form.target.trim().to_owned(),
         owner: given(form.owner),
         rate: given(form.rate),
         description: given(form.description),
+        filter: given(form.filter),
+        method: given(form.method),
+        auth: json(form.auth),
+        timeout: given(form.timeout),
+        retries: json(form.retries),
+        order: given(form.order),
+        concurrency: json(form.concurrency),
+        batch: json(form.batch),
+        max_body: given(form.max_body),
+        disable_after: json(form.disable_after),
+        signature: json(form.signature),
         ..NewHook::default()
     };
     let mut admin = user.admin().await?;

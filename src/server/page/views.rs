@@ -18,6 +18,7 @@ use super::{
     user::{User, Watcher},
 };
 use crate::{
+    config::Setting,
     manage::{
         Actor, Admin, PageRequest,
         act::Act,
@@ -227,7 +228,16 @@ async fn listed_hooks(user: &User, asked: &Asked) -> Result<Value, Problem> {
     );
     let choices: Vec<Value> = choices.collect();
     let groups = groups(&events);
+    let limits = &user.caller.generation.config.limits;
+    let may_set = Setting::ALL
+        .into_iter()
+        .filter(|setting| match user.actor() {
+            Actor::Operator => true,
+            Actor::Owner(_) => limits.owner_settings.has(*setting),
+        });
+    let may_set: Vec<&str> = may_set.map(Setting::name).collect();
     Ok(context! {
+        may_set,
         list => asked.list("/hooks", &fields, hooks.next.as_deref()),
         hooks => of(&hooks.data),
         events,

@@ -8,6 +8,7 @@ use url::Url;
 use super::finding::{Finding, Topic};
 use crate::{
     config::{Config, HookTable, Pattern},
+    hook::events::names,
     message::OWN_EVENTS,
     nearest::nearest,
     postgres::quote,
@@ -206,7 +207,7 @@ fn past(config: &Config, hooks: &HookTable, table: &Table) -> Option<Finding> {
 /// An active hook of the table.
 struct Hook {
     id: String,
-    event: String,
+    events: Vec<String>,
     target: String,
     invalid: Option<String>,
 }
@@ -217,14 +218,15 @@ async fn read(
     table: &Table,
 ) -> Result<Vec<Hook>, tokio_postgres::Error> {
     let columns = config.hook_columns();
-    let [id, event, target] =
-        [&columns.id, &columns.event, &columns.target].map(|c| quote::name(c));
+    let [id, target] = [&columns.id, &columns.target].map(|c| quote::name(c));
     let or = |column: Option<String>, default: &str| {
         column.map_or_else(|| default.to_owned(), |column| quote::name(&column))
     };
     let (invalid, active) = (or(columns.invalid, "null"), or(columns.active, "true"));
+    let (event, events) = (or(columns.event, "null"), or(columns.events, "null"));
     let sql = format!(
-        "select {id}::text, {event}::text, {target}::text, {invalid}::text from {} where {active} order by {id} limit {READ_AT_MOST}",
+        "select {id}::text, {event}::text, {target}::text, {invalid}::text, {events}::text \
+         from {} where {active} order by {id} limit {READ_AT_MOST}",
         quote::table(&table.name)
     );
     let rows = client.query(&sql, &[]).await?;
@@ -234,9 +236,18 @@ async fn read(
                 row.try_get::<_, Option<String>>(at)
                     .map(Option::unwrap_or_default)
             };
+            let mut events: Vec<String> =
+                row.try_get::<_, Option<String>>(1)?.into_iter().collect();
+            let more: Option<String> = row.try_get(4)?;
+            // A list that cannot be read makes the hook invalid, which is told.
+            events.extend(
+                more.and_then(|list| names(&list).ok())
+                    .into_iter()
+                    .flatten(),
+            );
             Ok(Hook {
                 id: text(0)?,
-                event: text(1)?,
+                events,
                 target: text(2)?,
                 invalid: row.try_get(3)?,
             })
@@ -269,8 +280,12 @@ fn summarize(config: &Config, hooks: &[Hook], refuses: Refuses<'_>) -> Vec<Findi
     let mut uncallable: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let mut invalid: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for hook in hooks {
-        if !known.has(&pattern(&hook.event)) {
-            without_event.entry(&hook.event).or_default().push(&hook.id);
+        for event in hook
+            .events
+            .iter()
+            .filter(|event| !known.has(&pattern(event)))
+        {
+            without_event.entry(event).or_default().push(&hook.id);
         }
         let why = match Url::parse(&hook.target) {
             Ok(target) => refuses(&target),

@@ -78,10 +78,18 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
         script.push('\n');
         script.push_str(&comment(&step.reason));
         match step.runs {
-            Runs::InTransaction | Runs::Together => script.push_str(&format!(
-                "begin;\nset local lock_timeout = '2s';\n{}\n{sql}\ncommit;\n",
-                one_at_a_time(config)
-            )),
+            Runs::InTransaction | Runs::Together | Runs::Unnoticed => {
+                let turn = one_at_a_time(config);
+                let begin = match step.runs {
+                    // The lock of setups is nobody else's.
+                    Runs::Unnoticed => {
+                        script.push_str(&comment(AGAIN));
+                        format!("begin;\n{turn}\nset local lock_timeout = '100ms';")
+                    }
+                    _ => format!("begin;\nset local lock_timeout = '2s';\n{turn}"),
+                };
+                script.push_str(&format!("{begin}\n{sql}\ncommit;\n"));
+            }
             // psql is with the server that is written to.
             Runs::AtSource | Runs::AsReplication if facts.standby.is_some() => {
                 script.push_str(&comment(AT_STANDBY));
@@ -102,6 +110,10 @@ pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     }
     script
 }
+
+/// What to do about a lock that others hold for longer.
+const AGAIN: &str =
+    "Where others use these tables for longer than 100 ms, this gives up: run it again.";
 
 /// How a step is run by hand on the standby that changes are read from.
 const AT_STANDBY: &str = "Not here, but on the standby of [database] url, when it has replayed what is above. It goes on when this is called here meanwhile: select pg_log_standby_snapshot();";
@@ -128,7 +140,11 @@ fn own_tables(config: &Config, facts: &Facts) -> Option<Step> {
     Some(Step {
         reason: format!("rowhook's own tables, in the schema {name}"),
         sql: migration::missing(name, facts.schema.is_some(), applied, &facts.role.name)?,
-        runs: Runs::InTransaction,
+        // The application may write to the hooks.
+        runs: match applied {
+            [] => Runs::InTransaction,
+            _ => Runs::Unnoticed,
+        },
         alters: None,
     })
 }

@@ -20,6 +20,9 @@ pub struct Step {
 pub enum Runs {
     /// In a transaction of their own, so that locks are held briefly.
     InTransaction,
+    /// Likewise, and waiting for locks only so long at once that an application which wants to use the same tables does
+    /// not notice.
+    Unnoticed,
     /// Likewise, or in one transaction with their like, because their locks let others read and write.
     Together,
     /// Where the slot is, and outside of a transaction, because Postgres does not create a slot in a transaction that

@@ -9,6 +9,8 @@ pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// A request, and the status it was answered with.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// The method.
+    pub method: String,
     /// Path and query.
     pub path: String,
     /// The headers, as they were sent.

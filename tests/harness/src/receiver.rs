@@ -148,6 +148,7 @@ async fn receive(State(kept): State<Arc<Kept>>, request: Request) -> StatusCode 
         Some(_) => rowhook::gzip::unpack(&body, 32 << 20).unwrap().into(),
     };
     let mut call = Call {
+        method: parts.method.to_string(),
         path: parts.uri.to_string(),
         headers: parts.headers,
         body,

@@ -26,8 +26,8 @@ async fn what_cannot_be_answered_is_a_problem_that_says_why() {
             "POST",
             "/api/hooks",
             json!({"target": "http://127.0.0.1:1/"}),
-            400,
-            "missing field `event`",
+            422,
+            "it names no event; give event, or events for several",
         ),
         (
             "POST",
