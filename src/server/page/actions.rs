@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use axum::{
-    extract::Form,
+    extract::{Form, RawForm},
     response::{IntoResponse, Redirect, Response},
 };
 use minijinja::{Value, context};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
+use url::form_urlencoded;
 
 use super::{door::Door, template::of, user::User, views};
 use crate::{
@@ -54,7 +55,8 @@ pub(super) fn respond(user: &User, here: &str, outcome: Result<Outcome, Problem>
 #[derive(Deserialize)]
 pub(super) struct NewHookForm {
     csrf: String,
-    event: String,
+    /// Each that is chosen.
+    event: Vec<String>,
     target: String,
     #[serde(default)]
     owner: String,
@@ -88,9 +90,34 @@ pub(super) struct NewHookForm {
     signature: String,
 }
 
+impl NewHookForm {
+    /// Reads what a browser sends: the event once for each box that is ticked.
+    fn read(form: &[u8]) -> Result<Self, Problem> {
+        let mut fields = Map::new();
+        let mut events = Vec::new();
+        for (name, text) in form_urlencoded::parse(form) {
+            let text = Json::String(text.trim().to_owned());
+            match &*name {
+                "event" => events.push(text),
+                _ => {
+                    fields.insert(name.into_owned(), text);
+                }
+            }
+        }
+        events.retain(|event| event != "");
+        fields.insert("event".to_owned(), Json::Array(events));
+        serde_json::from_value(Json::Object(fields))
+            .map_err(|error| Problem::bad_request(format!("the form is not whole: {error}")))
+    }
+}
+
 /// `POST /hooks`: adds a hook, and shows its secret this once. In the portal, a hook that cannot be made is asked for
 /// again, with what was wrong and what was written.
-pub(super) async fn add(user: User, Form(form): Form<NewHookForm>) -> Response {
+pub(super) async fn add(user: User, RawForm(form): RawForm) -> Response {
+    let form = match NewHookForm::read(&form) {
+        Ok(form) => form,
+        Err(problem) => return user.problem(&problem),
+    };
     let written = views::Written::of(&form.event, &form.target, &form.description);
     match add_hook(&user, form).await {
         Err(problem) if user.door() == Door::Portal && problem.status().is_client_error() => {
@@ -106,9 +133,12 @@ async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
     let generation = &user.caller.generation;
     generation.verify_target(form.target.trim()).await?;
     let json = |text: String| given(text).map(Json::String);
+    let mut events = form.event;
+    events.extend(given(form.events).map_or_else(Vec::new, |text| EventList::of_text(&text).0));
+    let mut events = events.into_iter();
     let hook = NewHook {
-        event: given(form.event),
-        events: given(form.events).map(|text| EventList::of_text(&text)),
+        event: events.next(),
+        events: Some(EventList(events.collect())).filter(|events| !events.0.is_empty()),
         target: form.target.trim().to_owned(),
         owner: given(form.owner),
         rate: given(form.rate),

@@ -158,15 +158,15 @@ fn subscribed(events: &[String]) -> Vec<String> {
 /// What somebody has written into the form that adds a hook.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Written {
-    event: String,
+    events: Vec<String>,
     target: String,
     description: String,
 }
 
 impl Written {
-    pub(super) fn of(event: &str, target: &str, description: &str) -> Self {
+    pub(super) fn of(events: &[String], target: &str, description: &str) -> Self {
         Self {
-            event: event.to_owned(),
+            events: events.to_vec(),
             target: target.to_owned(),
             description: description.to_owned(),
         }
@@ -176,7 +176,7 @@ impl Written {
 /// `GET /hooks`: a page of hooks, and the form that adds one, which `new` fills with an event.
 pub(super) async fn hooks(user: User, Query(asked): Query<Asked>) -> Response {
     let written = Written {
-        event: asked.text("new").unwrap_or_default(),
+        events: asked.text("new").into_iter().collect(),
         ..Written::default()
     };
     let found = listed_hooks(&user, &asked).await;

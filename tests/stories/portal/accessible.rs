@@ -158,8 +158,10 @@ async fn an_owner_does_everything_by_keyboard() {
     browser.tab_to("nav a", "Endpoints").await;
     browser.press(ENTER).await;
     browser.see("//h1[.='Endpoints']").await;
-    browser.tab_to("select", "").await;
-    browser.press("book.a").await;
+    browser
+        .tab_to("input[name=event][value='book.added']", "")
+        .await;
+    browser.press(" ").await;
     browser.tab_to("input[name=target]", "").await;
     browser.press(&receiver.url()).await;
     browser.tab_to("button", "Add the endpoint").await;

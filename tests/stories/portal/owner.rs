@@ -20,8 +20,11 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     browser
         .click("//a[.='Send book.added to an endpoint']")
         .await;
-    let chosen = "return document.getElementById('event').value";
+    let chosen = "return [...document.querySelectorAll('input[name=event]:checked')].map((box) => box.value).join()";
     assert_eq!(browser.script(chosen).await, "book.added");
+    browser
+        .click("//input[@name='event'][@value='book.removed']")
+        .await;
     // What is wrong is said where it is asked, in their words, and what was written stays.
     browser
         .fill("//input[@name='target']", "http://10.0.0.1/hook")
@@ -36,8 +39,9 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
         !refused.contains("delivery.") && !refused.contains("hooks.toml"),
         "{refused}"
     );
-    let kept = "return document.getElementById('description').value + document.getElementById('event').value";
-    assert_eq!(browser.script(kept).await, "warehouse <new>book.added");
+    let kept = "return document.getElementById('description').value";
+    assert_eq!(browser.script(kept).await, "warehouse <new>");
+    assert_eq!(browser.script(chosen).await, "book.added,book.removed");
     browser
         .script("document.getElementById('target').value = ''")
         .await;
@@ -47,6 +51,8 @@ async fn an_owner_adds_an_endpoint_learns_why_it_fails_and_has_it_served_again()
     browser.click("//button[.='Add the endpoint']").await;
     let secret = browser.see("//p[@class='secret']/code").await;
     assert!(secret.starts_with("whsec_"), "{secret}");
+    let events = "select concat_ws(' ', event, array_to_string(events, ' ')) from rowhook.hook";
+    assert_eq!(database.ask(events).await, "book.added book.removed");
     browser.click("//a[.='To the endpoint']").await;
     browser
         .see("//p[contains(., 'Nothing has been sent to it yet')]")
