@@ -1,6 +1,6 @@
 -- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3), an event ($4) or a
--- state ($7), each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are theirs.
--- `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
+-- state ($7), each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are
+-- theirs. `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
 page as (
     select *
     from all_hooks
