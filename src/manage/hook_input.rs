@@ -129,7 +129,6 @@ pub struct HookChange {
 
 /// A hook with its new secret, which is shown this once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Keyed)]
 pub struct HookWithSecret {
     /// The hook.
     #[serde(flatten)]

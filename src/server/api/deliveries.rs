@@ -41,7 +41,8 @@ pub(super) struct OfHookFilter {
 }
 
 /// List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones.
-#[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", params(DeliveryFilter, Pagination),
+#[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", operation_id = "listDeliveries",
+    params(DeliveryFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn list(
     caller: Caller,
@@ -59,7 +60,7 @@ pub(super) async fn list(
 }
 
 /// List the deliveries of a hook, newest first.
-#[utoipa::path(get, path = "/api/hooks/{id}/deliveries", tag = "deliveries",
+#[utoipa::path(get, path = "/api/hooks/{id}/deliveries", tag = "deliveries", operation_id = "listHookDeliveries",
     params(("id" = String, Path, description = "The hook's id"), OfHookFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn of_hook(
@@ -80,7 +81,7 @@ pub(super) async fn of_hook(
 }
 
 /// Show a delivery with its body and its attempts.
-#[utoipa::path(get, path = "/api/deliveries/{id}", tag = "deliveries",
+#[utoipa::path(get, path = "/api/deliveries/{id}", tag = "deliveries", operation_id = "showDelivery",
     params(("id" = String, Path, description = "The webhook-id")),
     responses((status = 200, body = DeliveryDetail)))]
 pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<DeliveryDetail>, Problem> {
@@ -89,7 +90,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Delivery
 }
 
 /// Send a delivery at once.
-#[utoipa::path(post, path = "/api/deliveries/{id}/retry", tag = "deliveries",
+#[utoipa::path(post, path = "/api/deliveries/{id}/retry", tag = "deliveries", operation_id = "retryDelivery",
     params(("id" = String, Path, description = "The webhook-id")),
     responses((status = 202, body = Delivery)))]
 pub(super) async fn retry(
@@ -115,7 +116,8 @@ pub(super) struct RetryDead {
 }
 
 /// Send dead deliveries again, those of each row in order.
-#[utoipa::path(post, path = "/api/retry-dead", tag = "deliveries", request_body = Option<RetryDead>,
+#[utoipa::path(post, path = "/api/retry-dead", tag = "deliveries", operation_id = "retryDead",
+    request_body = Option<RetryDead>,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn retry_dead(
     caller: Caller,
@@ -151,7 +153,7 @@ pub(super) struct Replay {
 }
 
 /// Send delivered and dead deliveries of a span of time again, with their ids, as far as history goes back.
-#[utoipa::path(post, path = "/api/replay", tag = "deliveries", request_body = Replay,
+#[utoipa::path(post, path = "/api/replay", tag = "deliveries", operation_id = "replayDeliveries", request_body = Replay,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn replay(
     caller: Caller,

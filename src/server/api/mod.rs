@@ -8,6 +8,7 @@ mod events;
 mod forget;
 mod hooks;
 mod params;
+mod schemas;
 mod status;
 mod tokens;
 
