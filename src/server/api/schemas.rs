@@ -188,7 +188,7 @@ impl Names {
         );
         let reference = json!({"$ref": format!("{PREFIX}{name}")});
         let mut reference = match is_nullable {
-            true => json!({"oneOf": [{"type": "null"}, reference]}),
+            true => json!({"oneOf": [reference, {"type": "null"}]}),
             false => reference,
         };
         if let Some(description) = object.get("description") {
