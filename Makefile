@@ -123,6 +123,6 @@ browser:
 schemathesis:
 	@scripts/install-schemathesis
 
-# The clients are generated with these, and tried with a Go and a compiler for TypeScript.
+# The clients are generated with these, and tried with a Go and a compiler for TypeScript; so is the sample app for Zapier.
 generators:
 	@scripts/install-generators

@@ -1,4 +1,4 @@
-//! The clients of the API in `clients`. What their READMEs show is what is run here.
+//! The clients of the API in `clients`, and the sample app for Zapier. What their READMEs show is what is run here.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,8 @@ use tokio::{
 };
 
 use crate::api::{Api, server};
+
+const RECIPE: &str = include_str!("../../docs/book/recipes/zapier.md");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -172,6 +174,11 @@ fn files(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, St
     files
 }
 
+/// Whether a file of the sample app is a part of it, and not of what it is made with.
+fn is_source(name: &str) -> bool {
+    name.ends_with(".js") && !name.starts_with("node_modules/")
+}
+
 /// Whether a file of `clients` is generated.
 fn is_generated(name: &str) -> bool {
     let by_hand = ["go/open.go", "go/verify.go"];
@@ -316,4 +323,32 @@ async fn a_program_in_go_makes_a_hook_and_hears_it() {
     shop.uses(Command::new(folder.path().join("bin/use"))).await;
     shop.hears(Command::new(folder.path().join("bin/program")))
         .await;
+}
+
+#[tokio::test]
+async fn the_sample_app_for_zapier_is_valid_and_passes_its_test() {
+    let shop = Shop::open().await;
+    let app = installed("zapier");
+    let sources = files(&root().join("examples/zapier"), is_source);
+    let recipe = RECIPE.split_once("```js\n").unwrap().1;
+    for function in recipe.split_once("```").unwrap().0.split("\n\n") {
+        let shown = sources["triggers/event.js"].contains(function.trim());
+        assert!(shown, "{function} is not in examples/zapier");
+    }
+    for (name, text) in sources {
+        let file = app.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    let mut validate = Command::new("node");
+    validate.arg("validate.js").current_dir(&app);
+    assert!(succeeded(validate).await.ends_with("\nvalid\n"));
+
+    let mut test = Command::new("node");
+    test.args(["--test", "test/app.test.js"]).current_dir(&app);
+    test.env("EVENT", "book.added");
+    shop.lend(&mut test);
+    let out = succeeded(test).await;
+    assert!(out.contains("pass 4"), "{out}");
+    assert_eq!(shop.hooks().await, "0");
 }
