@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench fuzz docs lint build postgres versions django apps peers browser schemathesis mdbook
+.PHONY: help demo test matrix torture sequences bench fuzz docs clients lint build postgres versions django apps peers browser schemathesis generators mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
 	@echo "make docs                the book as a site, in target/book/html"
+	@echo "make clients             clients of the API, in clients, generated anew from its OpenAPI document"
 	@echo "make lint                format, clippy, documentation; the book and licences where mdBook and cargo-deny are"
 	@echo "make build               the release binary, in target/release/rowhook"
 
@@ -21,11 +22,11 @@ demo: postgres
 	cargo run --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
-test: versions django apps peers browser schemathesis
+test: versions django apps peers browser schemathesis generators
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} cargo test --locked --no-fail-fast
 	scripts/test-versions few
 
-matrix: versions django apps peers browser schemathesis
+matrix: versions django apps peers browser schemathesis generators
 	scripts/test-versions all docs/book/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
@@ -64,6 +65,12 @@ docs: mdbook
 	cargo test --locked --quiet --test book
 	target/mdbook/bin/mdbook build target/book
 	@echo "the book is in target/book/html/index.html"
+
+# To be run when the API changes. A story fails when what is in clients is not what this makes.
+clients: generators
+	cargo run --locked --quiet -- schema --api >target/openapi.json
+	cp target/openapi.json clients/openapi.json
+	scripts/generate-clients
 
 lint:
 	cargo fmt --all --check
@@ -115,3 +122,7 @@ browser:
 # The API is tested against its own document.
 schemathesis:
 	@scripts/install-schemathesis
+
+# The clients are generated with these, and tried with a Go and a compiler for TypeScript; so is the sample app for Zapier.
+generators:
+	@scripts/install-generators

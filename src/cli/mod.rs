@@ -102,6 +102,7 @@ async fn dispatch(args: Args) -> Result<()> {
         // call each time.
         Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
         Command::Events => each(&all()?, json, events::events).await,
+        Command::Schema(args) if args.api => schema::print_api(),
         Command::Schema(args) => schema::print(&config()?, &args, json).await,
         Command::Trigger(args) => trigger::trigger(&config()?, &args, json).await,
         Command::Explain(args) => explain::explain(&config()?, &args, json).await,

@@ -1,4 +1,4 @@
-//! `rowhook schema`: the JSON Schema of what the receivers of an event get, or a document of all events.
+//! `rowhook schema`: the JSON Schema of what the receivers of an event get, or a document of all events or of the API.
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
@@ -7,13 +7,14 @@ use super::{output, preview::Preview};
 use crate::{
     config::{Config, PayloadFormat},
     preview::{asyncapi, catalogue, openapi},
+    server::api,
 };
 
 /// The arguments of `rowhook schema`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// An event of hooks.toml.
-    #[arg(required_unless_present_any = ["asyncapi", "openapi"])]
+    #[arg(required_unless_present_any = ["asyncapi", "openapi", "api"])]
     event: Option<String>,
     /// Print the schema of this payload alone; default: of each. Of a document: its payload; default: the usual one of
     /// hooks.toml.
@@ -25,6 +26,14 @@ pub(super) struct Args {
     /// Print an OpenAPI 3.1 document with all events as its webhooks.
     #[arg(long, conflicts_with = "event")]
     openapi: bool,
+    /// Print the OpenAPI 3.1 document of rowhook's own API, which clients are generated from. Needs no hooks.toml.
+    #[arg(long, conflicts_with_all = ["event", "payload", "asyncapi", "openapi"])]
+    pub(super) api: bool,
+}
+
+/// Prints the document of rowhook's own API.
+pub(super) fn print_api() -> Result<()> {
+    output::json(&api::document())
 }
 
 /// Prints what is asked for. With a payload, standard output is that one schema and nothing else, ready for a file;

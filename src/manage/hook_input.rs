@@ -228,7 +228,6 @@ impl<'de> Deserialize<'de> for EventList {
 
 /// A hook with its new secret, which is shown this once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Keyed)]
 pub struct HookWithSecret {
     /// The hook.
     #[serde(flatten)]

@@ -37,7 +37,6 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a target answered a test.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = Tested)]
 pub struct TestResult {
     /// Whether the target accepted it.
     pub delivered: bool,

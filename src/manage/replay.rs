@@ -40,7 +40,6 @@ pub struct Range {
 
 /// How many deliveries are sent again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = Replayed)]
 pub struct ReplayCounts {
     /// Dead deliveries that are being sent again.
     pub revived: u64,

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 /// What has become of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = DeliveryState)]
 pub enum State {
     /// It waits for its next attempt.
     Parked,

@@ -61,7 +61,6 @@ pub struct NewToken {
 
 /// A token that was just issued. It is shown this once.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = MadeToken)]
 pub struct IssuedToken {
     /// What is stored of it.
     #[serde(flatten)]

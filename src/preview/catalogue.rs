@@ -40,6 +40,7 @@ pub struct Listed {
 
 /// The body of an event in one payload format.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventPayload)]
 pub struct Sent {
     /// The content type of the body.
     #[schema(example = "application/json")]

@@ -27,6 +27,10 @@ fn one(path: &str, method: &str, operation: &Value) -> String {
             shown.push_str(&format!("{}\n\n", escaped(said)));
         }
     }
+    let name = operation["operationId"].as_str().unwrap();
+    shown.push_str(&format!(
+        "Its name in [clients](clients.md) is `{name}`.\n\n"
+    ));
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     let mut rows = String::new();
     for parameter in parameters {

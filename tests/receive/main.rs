@@ -10,6 +10,7 @@
 mod answers;
 mod chain;
 mod config;
+mod go;
 mod library;
 mod official;
 mod plugins;

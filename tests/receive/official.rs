@@ -2,7 +2,7 @@
 
 use harness::{BOOK_EVENTS, DEADLINE, Database, Receiver, SECRET};
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::SystemTime,
@@ -16,9 +16,13 @@ use tokio::{
     time::Instant,
 };
 
-use crate::receiving::{NOTE, Place, book, post, signed};
+use crate::{
+    go,
+    receiving::{NOTE, Place, book, post, signed},
+};
 
 const DOCUMENTATION: &str = include_str!("../../docs/book/receiving.md");
+const VERIFYING: &str = include_str!("../../docs/book/recipes/verifying.md");
 
 /// A library, wrapped in a program that signs and verifies.
 struct Peer {
@@ -162,25 +166,42 @@ fn example(language: &str) -> &'static str {
     after.split_once("```").unwrap().0
 }
 
+/// The program of the documentation in this language, listening on this port.
+fn program(language: &str, port: u16, folder: &Path) -> Command {
+    let example = example(language).replace("9000", &port.to_string());
+    let [python, node] = peers();
+    let peer = match language {
+        "python" => python,
+        "js" => node,
+        _ => {
+            // The function that it verifies with is on another page.
+            let verify = VERIFYING.split_once("```go\n").unwrap().1;
+            let verify = verify.split_once("```").unwrap().0;
+            let mut command = Command::new(go::built(folder, &[&example, verify]));
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            return command;
+        }
+    };
+    let file = folder.join("example.cjs");
+    std::fs::write(&file, example).unwrap();
+    let mut command = peer.command();
+    command.arg(file);
+    command
+}
+
 #[tokio::test]
 async fn the_documented_receivers_believe_rowhook_and_nobody_else() {
-    for (peer, language) in peers().into_iter().zip(["python", "js"]) {
+    for language in ["python", "js", "go"] {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let folder = tempfile::tempdir().unwrap();
-        let example = example(language).replace("9000", &address.port().to_string());
-        let file = folder.path().join("example.cjs");
-        std::fs::write(&file, example).unwrap();
-        let mut child = peer
-            .command()
-            .arg(file)
-            .env("WEBHOOK_SECRET", SECRET)
-            .spawn()
-            .unwrap();
+        let mut program = program(language, address.port(), folder.path());
+        let child = program.env("WEBHOOK_SECRET", SECRET).spawn();
+        let mut child = child.unwrap();
         let deadline = Instant::now() + DEADLINE;
         while TcpStream::connect(address).await.is_err() {
-            assert!(Instant::now() < deadline, "{} never listened", peer.name);
+            assert!(Instant::now() < deadline, "{language} never listened");
             tokio::task::yield_now().await;
         }
         let url = format!("http://{address}/hooks");
@@ -189,12 +210,16 @@ async fn the_documented_receivers_believe_rowhook_and_nobody_else() {
             let good = r#"{"hook":{"event":"tenant.created"},"data":{"name":"Größe"}}"#;
             post(&url, signed("msg_1", good, 0), body).await.0
         };
-        assert_eq!(send(body).await, 202, "{}", peer.name);
-        assert_eq!(send(body).await, 202, "{}", peer.name);
-        assert_eq!(send("{}").await, 401, "{}", peer.name);
+        assert_eq!(send(body).await, 202, "{language}");
+        assert_eq!(send(body).await, 202, "{language}");
+        assert_eq!(send("{}").await, 401, "{language}");
+        // What is done for a request may be printed after it is answered.
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        stdout.read_line(&mut printed).unwrap();
         child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(printed, "created Größe\n", "{}", peer.name);
+        stdout.read_to_string(&mut printed).unwrap();
+        child.wait().unwrap();
+        assert_eq!(printed, "created Größe\n", "{language}");
     }
 }

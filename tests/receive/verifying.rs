@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::SystemTime,
 };
@@ -9,50 +10,96 @@ use std::{
 use harness::SECRET;
 use standardwebhooks::Webhook;
 
+use crate::go;
+
 const DOCUMENTATION: &str = include_str!("../../docs/book/recipes/verifying.md");
 
-/// A language: what its code block is called, the program that runs a file, and what calls the function with the
-/// headers in the environment and the body on standard input.
-const LANGUAGES: &[(&str, &str, &str)] = &[
-    (
-        "python",
-        "python3",
-        "import os, sys\nnames = ['webhook-id', 'webhook-timestamp', 'webhook-signature']\n\
+/// A language: what its code block is called, the program that runs it, and what calls the function with the headers in
+/// the environment and the body on standard input.
+struct Language {
+    name: &'static str,
+    program: &'static str,
+    call: &'static str,
+}
+
+const LANGUAGES: &[Language] = &[
+    Language {
+        name: "python",
+        program: "python3",
+        call: "import os, sys\nnames = ['webhook-id', 'webhook-timestamp', 'webhook-signature']\n\
          print(verify(os.environ['SECRET'], {name: os.environ[name] for name in names}, sys.stdin.buffer.read()))\n",
-    ),
-    (
-        "js",
-        "node",
-        "console.log(verify(process.env.SECRET, process.env, require('node:fs').readFileSync(0)));\n",
-    ),
-    (
-        "ruby",
-        "ruby",
-        "puts verify(ENV.fetch('SECRET'), ENV, STDIN.binmode.read)\n",
-    ),
-    (
-        "php",
-        "php",
-        "echo verify(getenv('SECRET'), getenv(), file_get_contents('php://stdin')), \"\\n\";\n",
-    ),
+    },
+    Language {
+        name: "js",
+        program: "node",
+        call: "console.log(verify(process.env.SECRET, process.env, require('node:fs').readFileSync(0)));\n",
+    },
+    Language {
+        name: "ruby",
+        program: "ruby",
+        call: "puts verify(ENV.fetch('SECRET'), ENV, STDIN.binmode.read)\n",
+    },
+    Language {
+        name: "php",
+        program: "php",
+        call: "echo verify(getenv('SECRET'), getenv(), file_get_contents('php://stdin')), \"\\n\";\n",
+    },
+    Language {
+        name: "go",
+        program: "scripts/go",
+        call: r#"package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+)
+
+func main() {
+	headers := http.Header{}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		headers.Set(name, os.Getenv(name))
+	}
+	body, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		log.Fatal(err)
+	}
+	id, err := verify(os.Getenv("SECRET"), headers, body)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(id)
+}
+"#,
+    },
 ];
 
+impl Language {
+    /// The function of the documentation.
+    fn code(&self) -> &'static str {
+        let begin = format!("```{}\n", self.name);
+        let code = DOCUMENTATION.split_once(&begin).unwrap().1;
+        code.split_once("```").unwrap().0
+    }
+
+    /// Writes the program into this folder, and returns what runs it.
+    fn written(&self, folder: &Path) -> Vec<PathBuf> {
+        if self.name == "go" {
+            return vec![go::built(folder, &[self.code(), self.call])];
+        }
+        let file = folder.join("verify.cjs");
+        std::fs::write(&file, format!("{}\n{}", self.code(), self.call)).unwrap();
+        vec![self.program.into(), file]
+    }
+}
+
 /// What a program printed of a request; `None`: it refused it.
-fn verified(
-    language: &(&str, &str, &str),
-    signature: &str,
-    timestamp: u64,
-    body: &str,
-) -> Option<String> {
-    let (name, program, call) = language;
-    let begin = format!("```{name}\n");
-    let code = DOCUMENTATION.split_once(&begin).unwrap().1;
-    let code = code.split_once("```").unwrap().0;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("verify.cjs");
-    std::fs::write(&file, format!("{code}\n{call}")).unwrap();
+fn verified(command: &[PathBuf], signature: &str, timestamp: u64, body: &str) -> Option<String> {
+    let (program, args) = command.split_first().unwrap();
     let child = Command::new(program)
-        .arg(file)
+        .args(args)
         .env("SECRET", SECRET)
         .env("webhook-id", "msg_1")
         .env("webhook-timestamp", timestamp.to_string())
@@ -61,7 +108,7 @@ fn verified(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.unwrap_or_else(|error| panic!("{program}: {error}; run: make peers"));
+    let mut child = child.unwrap_or_else(|error| panic!("{program:?}: {error}; run: make peers"));
     child
         .stdin
         .take()
@@ -74,7 +121,7 @@ fn verified(
     match output.status.success() {
         true => Some(String::from_utf8(output.stdout).unwrap()),
         false if refused.iter().any(|reason| said.contains(reason)) => None,
-        false => panic!("{program}: {said}"),
+        false => panic!("{program:?}: {said}"),
     }
 }
 
@@ -92,9 +139,11 @@ fn what_is_documented_believes_rowhook_and_nobody_else() {
     let signature = sign(now);
     let another = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     for language in LANGUAGES {
-        let name = language.1;
+        let name = language.name;
+        let folder = tempfile::tempdir().unwrap();
+        let command = language.written(folder.path());
         let verified =
-            |signature: &str, at: u64, body: &str| verified(language, signature, at, body);
+            |signature: &str, at: u64, body: &str| verified(&command, signature, at, body);
         let good = Some("msg_1\n".to_owned());
         assert_eq!(verified(&signature, now, body), good, "{name}");
         // While a secret is being replaced there are two, of which one fits.

@@ -20,6 +20,7 @@ mod casts;
 mod certificates;
 mod chaos;
 mod check;
+mod clients;
 mod compressing;
 mod console;
 mod contents;

@@ -34,7 +34,7 @@ pub(super) struct AuditFilter {
 
 /// List what was done, newest first. Owners see what concerns them and what they have done, without the addresses and
 /// tokens of others.
-#[utoipa::path(get, path = "/api/audit", tag = "audit", params(AuditFilter, Pagination),
+#[utoipa::path(get, path = "/api/audit", tag = "audit", operation_id = "listActs", params(AuditFilter, Pagination),
     responses((status = 200, body = Page<AuditEntry>)))]
 pub(super) async fn list(
     caller: Caller,

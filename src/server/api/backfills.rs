@@ -11,14 +11,16 @@ use crate::server::{
 };
 
 /// List backfills, the newest first.
-#[utoipa::path(get, path = "/api/backfills", tag = "backfills", responses((status = 200, body = [Backfill])))]
+#[utoipa::path(get, path = "/api/backfills", tag = "backfills", operation_id = "listBackfills",
+    responses((status = 200, body = [Backfill])))]
 pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Backfill>>, Problem> {
     let admin = caller.admin().await?;
     Ok(Json(admin.backfills().await?))
 }
 
 /// Start a backfill.
-#[utoipa::path(post, path = "/api/backfills", tag = "backfills", request_body = NewBackfill,
+#[utoipa::path(post, path = "/api/backfills", tag = "backfills", operation_id = "startBackfill",
+    request_body = NewBackfill,
     responses((status = 202, body = Backfill)))]
 pub(super) async fn begin(
     caller: Caller,
@@ -31,7 +33,8 @@ pub(super) async fn begin(
 }
 
 /// Show a backfill and its progress.
-#[utoipa::path(get, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
+#[utoipa::path(get, path = "/api/backfills/{id}", tag = "backfills", operation_id = "showBackfill",
+    params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
 pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
     let admin = caller.admin().await?;
@@ -39,7 +42,8 @@ pub(super) async fn show(caller: Caller, Path(id): Path<i64>) -> Result<Json<Bac
 }
 
 /// Cancel a backfill.
-#[utoipa::path(delete, path = "/api/backfills/{id}", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
+#[utoipa::path(delete, path = "/api/backfills/{id}", tag = "backfills", operation_id = "cancelBackfill",
+    params(("id" = i64, Path, description = "Its number")),
     responses((status = 200, body = Backfill)))]
 pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<Backfill>, Problem> {
     let mut admin = caller.admin().await?;
@@ -47,7 +51,8 @@ pub(super) async fn cancel(caller: Caller, Path(id): Path<i64>) -> Result<Json<B
 }
 
 /// Resume a backfill that was interrupted, was cancelled or has failed.
-#[utoipa::path(post, path = "/api/backfills/{id}/resume", tag = "backfills", params(("id" = i64, Path, description = "Its number")),
+#[utoipa::path(post, path = "/api/backfills/{id}/resume", tag = "backfills", operation_id = "resumeBackfill",
+    params(("id" = i64, Path, description = "Its number")),
     responses((status = 202, body = Backfill)))]
 pub(super) async fn resume(
     caller: Caller,

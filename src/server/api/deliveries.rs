@@ -92,7 +92,8 @@ impl DeliveryFilter {
 /// List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones. Where those of
 /// an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few entries or none and
 /// still a next one.
-#[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", params(DeliveryFilter, Pagination),
+#[utoipa::path(get, path = "/api/deliveries", tag = "deliveries", operation_id = "listDeliveries",
+    params(DeliveryFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn list(
     caller: Caller,
@@ -105,7 +106,7 @@ pub(super) async fn list(
 }
 
 /// List the deliveries of a hook, newest first.
-#[utoipa::path(get, path = "/api/hooks/{id}/deliveries", tag = "deliveries",
+#[utoipa::path(get, path = "/api/hooks/{id}/deliveries", tag = "deliveries", operation_id = "listHookDeliveries",
     params(("id" = String, Path, description = "The hook's id"), OfHookFilter, Pagination),
     responses((status = 200, body = Page<Delivery>)))]
 pub(super) async fn of_hook(
@@ -131,7 +132,7 @@ pub(super) async fn of_hook(
 }
 
 /// Show a delivery with its body and its attempts.
-#[utoipa::path(get, path = "/api/deliveries/{id}", tag = "deliveries",
+#[utoipa::path(get, path = "/api/deliveries/{id}", tag = "deliveries", operation_id = "showDelivery",
     params(("id" = String, Path, description = "The webhook-id")),
     responses((status = 200, body = DeliveryDetail)))]
 pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<DeliveryDetail>, Problem> {
@@ -140,7 +141,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Delivery
 }
 
 /// Send a delivery at once.
-#[utoipa::path(post, path = "/api/deliveries/{id}/retry", tag = "deliveries",
+#[utoipa::path(post, path = "/api/deliveries/{id}/retry", tag = "deliveries", operation_id = "retryDelivery",
     params(("id" = String, Path, description = "The webhook-id")),
     responses((status = 202, body = Delivery)))]
 pub(super) async fn retry(
@@ -177,7 +178,8 @@ pub(super) struct RetryMany {
 }
 
 /// Send deliveries again that are dead, or that wait for their next time, those of each row in order; or count them.
-#[utoipa::path(post, path = "/api/deliveries/retry", tag = "deliveries", request_body = Option<RetryMany>,
+#[utoipa::path(post, path = "/api/deliveries/retry", tag = "deliveries", operation_id = "retryDeliveries",
+    request_body = Option<RetryMany>,
     responses(
         (status = 202, body = Retried, description = "They are sent again"),
         (status = 200, body = Retried, description = "They are counted, and left alone"),
@@ -218,7 +220,8 @@ pub(super) struct RetryDead {
 }
 
 /// Send dead deliveries again, those of each row in order.
-#[utoipa::path(post, path = "/api/retry-dead", tag = "deliveries", request_body = Option<RetryDead>,
+#[utoipa::path(post, path = "/api/retry-dead", tag = "deliveries", operation_id = "retryDead",
+    request_body = Option<RetryDead>,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn retry_dead(
     caller: Caller,
@@ -254,7 +257,7 @@ pub(super) struct Replay {
 }
 
 /// Send delivered and dead deliveries of a span of time again, with their ids, as far as history goes back.
-#[utoipa::path(post, path = "/api/replay", tag = "deliveries", request_body = Replay,
+#[utoipa::path(post, path = "/api/replay", tag = "deliveries", operation_id = "replayDeliveries", request_body = Replay,
     responses((status = 202, body = ReplayCounts)))]
 pub(super) async fn replay(
     caller: Caller,

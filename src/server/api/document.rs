@@ -6,7 +6,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{audit, backfills, deliveries, events, forget, hooks, portal, status, tokens};
+use super::{audit, backfills, deliveries, events, forget, hooks, portal, schemas, status, tokens};
 use crate::server::{acts, problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -55,6 +55,8 @@ use crate::server::{acts, problem::Problem, state::AppState};
 struct Document;
 
 /// The document, with what all operations share: authentication, problems, and idempotency keys.
+///
+/// Clients are generated from it, and users of these read the names of operations and types as they stand here.
 pub fn document() -> Value {
     let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
     document["components"]["securitySchemes"] = json!({
@@ -111,6 +113,7 @@ pub fn document() -> Value {
             }
         }
     }
+    schemas::complete(&mut document);
     document
 }
 

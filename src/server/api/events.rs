@@ -19,13 +19,14 @@ use crate::{
 const SAMPLES: u32 = 3;
 
 /// List the events.
-#[utoipa::path(get, path = "/api/events", tag = "events", responses((status = 200, body = [Listed])))]
+#[utoipa::path(get, path = "/api/events", tag = "events", operation_id = "listEvents",
+    responses((status = 200, body = [Listed])))]
 pub(super) async fn list(caller: Caller) -> Json<Vec<Listed>> {
     Json(catalogue::list(&caller.generation.config).collect())
 }
 
 /// Show an event, with the JSON Schema of its body and an example in each payload format.
-#[utoipa::path(get, path = "/api/events/{name}", tag = "events",
+#[utoipa::path(get, path = "/api/events/{name}", tag = "events", operation_id = "showEvent",
     params(("name" = String, Path, description = "The event's name")),
     responses((status = 200, body = Described)))]
 pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<Described>, Problem> {
@@ -35,6 +36,7 @@ pub(super) async fn show(caller: Caller, Path(name): Path) -> Result<Json<Descri
 
 /// Of which payload format the samples are.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SampleQuery {
     /// The payload format of the made-up sample; that of `[delivery]` if left out.
@@ -48,7 +50,7 @@ fn payload_named(name: &str) -> Result<PayloadFormat, Problem> {
 
 /// List samples of an event's bodies: what was last sent to hooks of the caller, the newest first, or else one with
 /// made-up values. Zapier's performList takes them.
-#[utoipa::path(get, path = "/api/events/{name}/samples", tag = "events",
+#[utoipa::path(get, path = "/api/events/{name}/samples", tag = "events", operation_id = "listSamples",
     params(("name" = String, Path, description = "The event's name"), SampleQuery),
     responses((status = 200, body = [Object])))]
 pub(super) async fn samples(

@@ -35,7 +35,7 @@ pub(super) struct HookFilter {
 }
 
 /// List hooks.
-#[utoipa::path(get, path = "/api/hooks", tag = "hooks", params(HookFilter, Pagination),
+#[utoipa::path(get, path = "/api/hooks", tag = "hooks", operation_id = "listHooks", params(HookFilter, Pagination),
     responses((status = 200, body = Page<Hook>)))]
 pub(super) async fn list(
     caller: Caller,
@@ -54,7 +54,7 @@ pub(super) async fn list(
 }
 
 /// Create a hook. Its secret is shown only in this response.
-#[utoipa::path(post, path = "/api/hooks", tag = "hooks", request_body = NewHook,
+#[utoipa::path(post, path = "/api/hooks", tag = "hooks", operation_id = "createHook", request_body = NewHook,
     responses((status = 201, body = HookWithSecret, headers(("location" = String, description = "The hook's address")))))]
 pub(super) async fn add(
     caller: Caller,
@@ -76,7 +76,8 @@ pub(super) async fn add(
 }
 
 /// Show a hook.
-#[utoipa::path(get, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(get, path = "/api/hooks/{id}", tag = "hooks", operation_id = "showHook",
+    params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = Hook)))]
 pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Hook>, Problem> {
     let admin = caller.admin().await?;
@@ -84,7 +85,8 @@ pub(super) async fn show(caller: Caller, Path(id): Path) -> Result<Json<Hook>, P
 }
 
 /// Change a hook. What is left out stays as it is.
-#[utoipa::path(patch, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(patch, path = "/api/hooks/{id}", tag = "hooks", operation_id = "changeHook",
+    params(("id" = String, Path, description = "The hook's id")),
     request_body = HookChange, responses((status = 200, body = Hook)))]
 pub(super) async fn change(
     caller: Caller,
@@ -99,7 +101,8 @@ pub(super) async fn change(
 }
 
 /// Replace a hook. What is left out is cleared, but its owner and its secret stay.
-#[utoipa::path(put, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(put, path = "/api/hooks/{id}", tag = "hooks", operation_id = "replaceHook",
+    params(("id" = String, Path, description = "The hook's id")),
     request_body = NewHook, responses((status = 200, body = Hook)))]
 pub(super) async fn replace(
     caller: Caller,
@@ -119,7 +122,8 @@ async fn verify_new_target(caller: &Caller, id: &str, target: &str) -> Result<()
 }
 
 /// Delete a hook.
-#[utoipa::path(delete, path = "/api/hooks/{id}", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(delete, path = "/api/hooks/{id}", tag = "hooks", operation_id = "deleteHook",
+    params(("id" = String, Path, description = "The hook's id")),
     responses((status = 204, description = "It is gone")))]
 pub(super) async fn remove(caller: Caller, Path(id): Path) -> Result<StatusCode, Problem> {
     let mut admin = caller.admin().await?;
@@ -128,7 +132,8 @@ pub(super) async fn remove(caller: Caller, Path(id): Path) -> Result<StatusCode,
 }
 
 /// Enable a hook. What was parked while it was disabled is sent.
-#[utoipa::path(post, path = "/api/hooks/{id}/enable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(post, path = "/api/hooks/{id}/enable", tag = "hooks", operation_id = "enableHook",
+    params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = Hook)))]
 pub(super) async fn enable(caller: Caller, Path(id): Path) -> Result<Json<Hook>, Problem> {
     let mut admin = caller.admin().await?;
@@ -144,7 +149,8 @@ pub(super) struct Disabling {
 }
 
 /// Disable a hook. What is parked is kept for the retention.
-#[utoipa::path(post, path = "/api/hooks/{id}/disable", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(post, path = "/api/hooks/{id}/disable", tag = "hooks", operation_id = "disableHook",
+    params(("id" = String, Path, description = "The hook's id")),
     request_body = Option<Disabling>, responses((status = 200, body = Hook)))]
 pub(super) async fn disable(
     caller: Caller,
@@ -157,7 +163,8 @@ pub(super) async fn disable(
 }
 
 /// Give a hook a new secret, which is shown only in this response. For a day, the old one signs too.
-#[utoipa::path(post, path = "/api/hooks/{id}/rotate", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(post, path = "/api/hooks/{id}/rotate", tag = "hooks", operation_id = "rotateSecret",
+    params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = HookWithSecret)))]
 pub(super) async fn rotate(caller: Caller, Path(id): Path) -> Result<ShownOnce, Problem> {
     let mut admin = caller.admin().await?;
@@ -165,7 +172,8 @@ pub(super) async fn rotate(caller: Caller, Path(id): Path) -> Result<ShownOnce, 
 }
 
 /// Send a test request to a hook, and return how it was answered.
-#[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", params(("id" = String, Path, description = "The hook's id")),
+#[utoipa::path(post, path = "/api/hooks/{id}/test", tag = "hooks", operation_id = "testHook",
+    params(("id" = String, Path, description = "The hook's id")),
     responses((status = 200, body = TestResult)))]
 pub(super) async fn test(caller: Caller, Path(id): Path) -> Result<Json<TestResult>, Problem> {
     caller.generation.count_test(caller.actor())?;

@@ -9,6 +9,7 @@ mod forget;
 mod hooks;
 mod params;
 mod portal;
+mod schemas;
 mod status;
 mod tokens;
 

@@ -20,7 +20,8 @@ pub(super) struct PortalLink {
 }
 
 /// Make a link that opens the portal for an owner, once and within ten minutes. It is shown only in this response.
-#[utoipa::path(post, path = "/api/portal", tag = "portal", request_body = NewPortalLink,
+#[utoipa::path(post, path = "/api/portal", tag = "portal", operation_id = "makePortalLink",
+    request_body = NewPortalLink,
     responses((status = 201, body = PortalLink)))]
 pub(super) async fn add(
     caller: Caller,

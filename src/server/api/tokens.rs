@@ -10,14 +10,15 @@ use crate::server::{
 };
 
 /// List tokens, the newest first.
-#[utoipa::path(get, path = "/api/tokens", tag = "tokens", responses((status = 200, body = [Token])))]
+#[utoipa::path(get, path = "/api/tokens", tag = "tokens", operation_id = "listTokens",
+    responses((status = 200, body = [Token])))]
 pub(super) async fn list(caller: Caller) -> Result<Json<Vec<Token>>, Problem> {
     let admin = caller.admin().await?;
     Ok(Json(admin.tokens().await?))
 }
 
 /// Issue a token for an owner. It is shown only in this response.
-#[utoipa::path(post, path = "/api/tokens", tag = "tokens", request_body = NewToken,
+#[utoipa::path(post, path = "/api/tokens", tag = "tokens", operation_id = "issueToken", request_body = NewToken,
     responses((status = 201, body = IssuedToken)))]
 pub(super) async fn add(
     caller: Caller,
@@ -28,7 +29,8 @@ pub(super) async fn add(
 }
 
 /// Revoke a token.
-#[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", params(("id" = i64, Path, description = "The token's number")),
+#[utoipa::path(delete, path = "/api/tokens/{id}", tag = "tokens", operation_id = "revokeToken",
+    params(("id" = i64, Path, description = "The token's number")),
     responses((status = 204, description = "It opens nothing any more")))]
 pub(super) async fn revoke(caller: Caller, Path(id): Path<i64>) -> Result<StatusCode, Problem> {
     let mut admin = caller.admin().await?;

@@ -1,0 +1,3 @@
+module rowhook
+
+go 1.21

@@ -1,0 +1,201 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.disabling import Disabling
+from ...models.hook import Hook
+from ...models.problem import Problem
+from ...types import UNSET, Response, Unset
+
+
+def _get_kwargs(
+    id: str,
+    *,
+    body: Disabling | None | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    if not isinstance(idempotency_key, Unset):
+        headers["Idempotency-Key"] = idempotency_key
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/api/hooks/{id}/disable".format(
+            id=quote(str(id), safe=""),
+        ),
+    }
+
+    if isinstance(body, Disabling):
+        _kwargs["json"] = body.to_dict()
+    else:
+        _kwargs["json"] = body
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Hook | Problem:
+    if response.status_code == 200:
+        response_200 = Hook.from_dict(response.json())
+
+        return response_200
+
+    response_default = Problem.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Hook | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: Disabling | None | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[Hook | Problem]:
+    """Disable a hook. What is parked is kept for the retention.
+
+     Needs the role hooks of operators, or the scope hooks of owners.
+
+    Args:
+        id (str):
+        idempotency_key (str | Unset):
+        body (Disabling | None | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Hook | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        id=id,
+        body=body,
+        idempotency_key=idempotency_key,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: Disabling | None | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Hook | Problem | None:
+    """Disable a hook. What is parked is kept for the retention.
+
+     Needs the role hooks of operators, or the scope hooks of owners.
+
+    Args:
+        id (str):
+        idempotency_key (str | Unset):
+        body (Disabling | None | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Hook | Problem
+    """
+
+    return sync_detailed(
+        id=id,
+        client=client,
+        body=body,
+        idempotency_key=idempotency_key,
+    ).parsed
+
+
+async def asyncio_detailed(
+    id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: Disabling | None | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Response[Hook | Problem]:
+    """Disable a hook. What is parked is kept for the retention.
+
+     Needs the role hooks of operators, or the scope hooks of owners.
+
+    Args:
+        id (str):
+        idempotency_key (str | Unset):
+        body (Disabling | None | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Hook | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        id=id,
+        body=body,
+        idempotency_key=idempotency_key,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    id: str,
+    *,
+    client: AuthenticatedClient | Client,
+    body: Disabling | None | Unset = UNSET,
+    idempotency_key: str | Unset = UNSET,
+) -> Hook | Problem | None:
+    """Disable a hook. What is parked is kept for the retention.
+
+     Needs the role hooks of operators, or the scope hooks of owners.
+
+    Args:
+        id (str):
+        idempotency_key (str | Unset):
+        body (Disabling | None | Unset):
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Hook | Problem
+    """
+
+    return (
+        await asyncio_detailed(
+            id=id,
+            client=client,
+            body=body,
+            idempotency_key=idempotency_key,
+        )
+    ).parsed
