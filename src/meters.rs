@@ -53,7 +53,24 @@ pub struct Meters {
     pub breakers_open: AtomicI64,
     /// Requests that are being made at the moment.
     pub in_flight: AtomicI64,
+    /// Questions before a commit, by what came of them.
+    pub questions: Questions,
+    /// How long questions took to be answered, while their transactions waited.
+    pub held: Histogram,
     took: Histogram,
+}
+
+/// Counters of the questions that were asked before a commit.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// All of them.
+    pub asked: AtomicU64,
+    /// Every hook has answered, and none refused.
+    pub allowed: AtomicU64,
+    /// A hook refused.
+    pub refused: AtomicU64,
+    /// A hook did not answer, so silence has decided.
+    pub silent: AtomicU64,
 }
 
 /// Counters of the answers to one question: may this owner see this row?
@@ -130,7 +147,8 @@ impl Drop for Going {
 }
 
 impl Histogram {
-    fn add(&self, took: Duration) {
+    /// Adds what took so long.
+    pub fn add(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let at = BUCKETS.iter().position(|bound| seconds <= *bound);
         if let Some(count) = self.counts.get(at.unwrap_or(BUCKETS.len())) {

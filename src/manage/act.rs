@@ -32,13 +32,15 @@ pub enum Act {
     ChangeTokens,
     /// To forget an owner.
     Forget,
+    /// To ask hooks before something is done.
+    Ask,
     /// To have hooks.toml read again, and to pause.
     Control,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SeeEvents,
         Self::SeeHooks,
         Self::SeeDeliveries,
@@ -52,6 +54,7 @@ impl Act {
         Self::Backfill,
         Self::ChangeTokens,
         Self::Forget,
+        Self::Ask,
         Self::Control,
     ];
 
@@ -65,6 +68,7 @@ impl Act {
             Self::TestHook => (Role::Support, Some(Scope::Test)),
             Self::SendAgain => (Role::Support, Some(Scope::Deliveries)),
             Self::ChangeHooks => (Role::Hooks, Some(Scope::Hooks)),
+            Self::Ask => (Role::Support, None),
             Self::Backfill | Self::ChangeTokens | Self::Forget | Self::Control => (Role::All, None),
         }
     }

@@ -193,7 +193,7 @@ mod tests {
     use crate::manage::scope::Scope;
 
     /// Each act, and from which role on and with which scopes it may be done.
-    const TABLE: [(Act, &str, &str); 14] = [
+    const TABLE: [(Act, &str, &str); 15] = [
         (
             Act::SeeEvents,
             "read support hooks all",
@@ -223,6 +223,7 @@ mod tests {
         (Act::Backfill, "all", ""),
         (Act::ChangeTokens, "all", ""),
         (Act::Forget, "all", ""),
+        (Act::Ask, "support hooks all", ""),
         (Act::Control, "all", ""),
     ];
 

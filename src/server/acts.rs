@@ -33,6 +33,7 @@ pub(super) fn of_api(method: &Method, route: &str) -> Act {
         }
         (false, "/api/tokens" | "/api/tokens/{id}") => Act::ChangeTokens,
         (false, "/api/forget") => Act::Forget,
+        (false, "/api/ask/{event}") => Act::Ask,
         _ => Act::Control,
     }
 }
@@ -61,6 +62,7 @@ mod tests {
         get /api/status SeeStatus
         get /api/tokens SeeTokens
         patch /api/hooks/{id} ChangeHooks
+        post /api/ask/{event} Ask
         post /api/backfills Backfill
         post /api/backfills/{id}/resume Backfill
         post /api/deliveries/{id}/retry SendAgain

@@ -6,7 +6,7 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{audit, backfills, deliveries, events, forget, hooks, status, tokens};
+use super::{ask, audit, backfills, deliveries, events, forget, hooks, status, tokens};
 use crate::server::{acts, problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -47,6 +47,7 @@ use crate::server::{acts, problem::Problem, state::AppState};
         tokens::revoke,
         forget::owner,
         audit::list,
+        ask::ask,
     ),
     components(schemas(Problem))
 )]

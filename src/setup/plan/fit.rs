@@ -61,6 +61,11 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
             look(table, rule.place, !matches!(action, Action::Named(_)));
         }
     }
+    for before in &config.before {
+        if let EventSource::Row { table, .. } = &before.rule.source {
+            look(table, before.rule.place, true);
+        }
+    }
     for rules in &config.tables {
         look(&rules.table, rules.place, false);
         for step in rules.owner.iter().flat_map(|owner| &owner.steps) {
