@@ -8,6 +8,7 @@
     reason = "it is a program, and nobody reaches into it"
 )]
 
+mod before;
 mod chart;
 mod compare;
 mod drain;
@@ -74,7 +75,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 11] = [
+const CHAPTERS: [Chapter; 12] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -86,6 +87,7 @@ const CHAPTERS: [Chapter; 11] = [
     ("growth", growth::measure),
     ("wide", wide::measure),
     ("sealing", sealing::measure),
+    ("before", before::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);
