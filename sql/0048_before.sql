@@ -173,7 +173,10 @@ declare
     here oid := (select d.oid from pg_database as d where d.datname = current_database());
     holder integer;
     said text;
+    -- Looking is cheap for one session, and not for a hundred at once: so it is done less and less often until rowhook
+    -- has taken the lock.
     pause double precision := 0.001;
+    next_look timestamptz := clock_timestamp() + interval '100 milliseconds';
 begin
     loop
         begin
@@ -203,9 +206,12 @@ begin
             reason := 'rowhook has not answered in time';
             return;
         end if;
-        if not {schema}.is_heard() then
-            reason := 'no rowhook is there to ask the endpoints';
-            return;
+        if clock_timestamp() >= next_look then
+            if not {schema}.is_heard() then
+                reason := 'no rowhook is there to ask the endpoints';
+                return;
+            end if;
+            next_look := clock_timestamp() + interval '100 milliseconds';
         end if;
         if clock_timestamp() >= locked_until then
             raise exception 'canceling statement due to lock timeout while waiting for the answer to a question'
@@ -216,7 +222,7 @@ begin
                 using errcode = 'query_canceled';
         end if;
         perform pg_sleep(pause);
-        pause := least(pause * 1.25, 0.01);
+        pause := least(pause * 1.5, 0.025);
     end loop;
     begin
         -- Four bytes in each lock, in the order of their keys; the session is the one that has answered.
@@ -321,7 +327,7 @@ declare
     mine xid8 := pg_current_xact_id();
     -- Set by whoever wants to: then a row that is changed after it was asked about is asked about as it was.
     marker text := 'rowhook.asking_' || tg_relid;
-    first integer;
+    place tid;
 begin
     if strpos(tg_argv[2], lower(left(tg_op, 1))) = 0
         and current_setting(marker, true) is distinct from mine::text
@@ -330,8 +336,8 @@ begin
     end if;
     insert into {schema}.asking (xid, relation, timeout_ms, refuses)
     values (mine, tg_relid, tg_argv[3]::integer, tg_argv[4]::boolean)
-    on conflict do nothing;
-    get diagnostics first = row_count;
+    on conflict do nothing
+    returning ctid into place;
     perform set_config(marker, mine::text, true);
     perform {schema}.write_question(
         json_build_object(
@@ -341,7 +347,7 @@ begin
             'table', tg_argv[1],
             'op', tg_op,
             'columns', case
-                when first = 1 then (
+                when place is not null then (
                     select array_agg(a.attname::text order by a.attnum)
                     from pg_attribute as a
                     where a.attrelid = tg_relid
@@ -354,6 +360,12 @@ begin
         )::text,
         false
     );
+    if place is not null then
+        -- Has ask_transaction run. That may be at once, so the row is written before.
+        update {schema}.asking as its
+        set refuses = its.refuses
+        where its.ctid = place;
+    end if;
     return null;
 end
 $$;
@@ -416,7 +428,7 @@ comment on function ask_transaction is 'Asks about all rows of a transaction, an
 revoke all on function ask_transaction() from public;
 
 create constraint trigger transaction_asks
-    after insert on asking
+    after update on asking
     deferrable initially deferred
     for each row
     execute function ask_transaction();

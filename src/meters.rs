@@ -63,8 +63,6 @@ pub struct Meters {
 /// Counters of the questions that were asked before a commit.
 #[derive(Debug, Default)]
 pub struct Questions {
-    /// All of them.
-    pub asked: AtomicU64,
     /// Every hook has answered, and none refused.
     pub allowed: AtomicU64,
     /// A hook refused.

@@ -202,7 +202,6 @@ impl Asker {
     pub async fn ask(&self, events: Vec<Event>) -> Verdict {
         let begun = Instant::now();
         let counts = &self.meters.questions;
-        counts.asked.fetch_add(1, Relaxed);
         let verdict = match Open::take(&self.open) {
             Some(_open) => self.ask_all(events).await,
             None => match events.first() {

@@ -206,11 +206,6 @@ impl Waiting {
         }
         // Whoever has begun to read in the middle has not seen the first row of the table.
         gathered.broken |= !gathered.tables.contains_key(&relation);
-        if self.bytes + bytes > ROOM {
-            gathered.broken = true;
-            self.bytes -= std::mem::take(&mut gathered.bytes);
-            gathered.rows = Vec::new();
-        }
         if gathered.broken {
             return;
         }
@@ -222,6 +217,20 @@ impl Waiting {
             old,
             new,
         });
+        while self.bytes > ROOM && self.drop_largest() {}
+    }
+
+    /// Gives up the rows of the transaction that has the most, so that it does not keep others from being asked about.
+    fn drop_largest(&mut self) -> bool {
+        let all = self.transactions.values_mut();
+        let largest = all.max_by_key(|(_, gathered)| gathered.bytes);
+        let Some((_, gathered)) = largest.filter(|(_, gathered)| gathered.bytes > 0) else {
+            return false;
+        };
+        self.bytes -= std::mem::take(&mut gathered.bytes);
+        gathered.rows = Vec::new();
+        gathered.broken = true;
+        true
     }
 
     /// The rows of a transaction. There are none where another question has been about all of them.
@@ -274,6 +283,26 @@ mod tests {
         take(&mut waiting, SECOND);
         let question = take(&mut waiting, ASKS).unwrap();
         assert!(matches!(question.about, About::Unknown(_)));
+    }
+
+    #[test]
+    fn a_transaction_with_too_many_rows_does_not_keep_others_from_being_asked_about() {
+        let mut waiting = Waiting::default();
+        take(&mut waiting, FIRST);
+        let large = FIRST.replace("4294967303", "8");
+        let large = large.replace("(1)", &format!("({})", "x".repeat(ROOM / 2)));
+        take(&mut waiting, &large);
+        take(&mut waiting, &large);
+        let asked = |waiting: &mut Waiting, xid: &str| {
+            take(waiting, &ASKS.replace("4294967303", xid))
+                .unwrap()
+                .about
+        };
+        assert!(matches!(asked(&mut waiting, "8"), About::Unknown(tables) if tables.len() == 1));
+        let About::Rows(gathered) = asked(&mut waiting, "4294967303") else {
+            panic!("rows");
+        };
+        assert_eq!((gathered.rows.len(), waiting.bytes), (1, 0));
     }
 
     #[test]

@@ -37,10 +37,11 @@ use crate::{
     message::{BEFORE, Envelope, MessageKey},
     panics::caught,
     postgres::{
-        Lsn, TableName, json,
+        Lsn, TableName, error_message, json,
         pgoutput::Message,
         quote,
         relation::Relation,
+        standby::counts,
         stream::{Received, Stream, Subscription},
         tuple::Old,
     },
@@ -95,6 +96,11 @@ pub async fn keep_answering(database: Database, asker: Arc<Asker>) -> Infallible
 /// Why it has ended.
 async fn answer(database: &Database, asker: &Arc<Asker>) -> Result<Infallible> {
     let client = database.address.connect(NAME).await?;
+    // Nothing that one question has to be looked up for may keep the others waiting.
+    let limits = "set lock_timeout = '250ms'; set statement_timeout = '5s'";
+    let limited = client.batch_execute(limits).await;
+    limited.context("limit the waits of the session")?;
+    refuse_to_be_waited_for(&client).await?;
     let mut stream = open_stream(database).await?;
     let schema = quote::name(&database.schema);
     let mut answering = Answering::new(client, &schema, Arc::clone(asker)).await?;
@@ -116,6 +122,22 @@ async fn answer(database: &Database, asker: &Arc<Asker>) -> Result<Infallible> {
             ended = ended => ended,
             rung = bell => rung.context("watch the bell")?,
         },
+    }
+}
+
+/// Checks that no commit would wait for the stream as for a standby.
+///
+/// # Errors
+/// When one would.
+async fn refuse_to_be_waited_for(client: &Client) -> Result<()> {
+    let sql = "select current_setting('synchronous_standby_names')";
+    let row = client.query_one(sql, &[]).await;
+    let setting: String = row
+        .context("look which standbys commits wait for")?
+        .try_get(0)?;
+    match counts(&setting, NAME) {
+        Some(counted) => Err(counted.into()),
+        None => Ok(()),
     }
 }
 
@@ -427,9 +449,13 @@ impl Answering {
         if let Some(relation) = known.filter(|relation| fits(relation)) {
             return Ok(Ok(Arc::clone(relation)));
         }
-        let found = Relation::find(&self.client, name).await;
-        let Some(found) = found.context("read what a table looks like")? else {
-            return Ok(Err(format!("there is no table {name} any more")));
+        let found = match Relation::find(&self.client, name).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(Err(format!("there is no table {name} any more"))),
+            Err(error) if self.client.is_closed() => {
+                return Err(error).context("read what a table looks like");
+            }
+            Err(error) => return Ok(Err(error_message(&error))),
         };
         let mut found = match fits(&found) {
             true => found,
@@ -502,6 +528,7 @@ impl Answering {
         self.held = self.held.saturating_sub(old.whole.len() + old.pairs.len());
         if now.duration_since(self.tidied) > Duration::from_secs(1) {
             self.tidied = now;
+            refuse_to_be_waited_for(&self.client).await?;
             self.waiting.sweep(now);
             self.known
                 .retain(|_, since| now.duration_since(*since) < 2 * OLD);

@@ -51,13 +51,17 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
         None => None,
     };
     let notes = notes(&relation, &action, old.is_some());
+    // Before the commit, the whole old row is known.
+    let mut whole = relation.clone();
+    whole.identity = ReplicaIdentity::Full;
+    let whole = rehearsal::change(Arc::new(whole), &action, row.clone(), old.clone());
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
     preview.learn_casts(&change).await?;
     let owner = preview.owner(&change).await?;
     let roster = preview.roster().await?;
     let mut outcomes = explain::explain(config, &preview.events, &change, owner.as_ref(), &roster);
     check_visibility(&preview, &change, &roster, &mut outcomes).await?;
-    let asked = explain::asked_before(config, &change, &roster);
+    let asked = explain::asked_before(config, &Arc::new(whole), &roster);
     if json {
         let events: Vec<_> = outcomes.iter().map(as_json).collect();
         let before: Vec<_> = asked.iter().map(as_json).collect();

@@ -240,17 +240,21 @@ async fn many_serializable_transactions_that_ask_at_once_have_no_conflict() {
     database
         .sql("insert into book select i, 7, 1, 'Emma', 5 from generate_series(1, 40) as i")
         .await;
-    let mut sessions = Vec::new();
-    for id in 1..=40 {
-        let client = connect(&database.url).await;
-        sessions.push(tokio::spawn(async move {
+    // Connected before, because the first would wait for the last.
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(connect(&database.url).await);
+    }
+    let deleting = |(client, id): (Client, usize)| {
+        tokio::spawn(async move {
             client
                 .batch_execute(&format!(
                     "begin isolation level serializable; delete from book where id = {id}; commit"
                 ))
                 .await
-        }));
-    }
+        })
+    };
+    let sessions: Vec<_> = clients.into_iter().zip(1..).map(deleting).collect();
     // All of them wait at the same time.
     until_within(DEADLINE, "40 questions are open", async || {
         gate.waiting() == 40
@@ -275,15 +279,19 @@ async fn a_hundred_sessions_that_ask_at_once_do_not_wait_for_each_other() {
     database
         .sql("insert into book select i, 7, 1, 'Emma', 5 from generate_series(1, 100) as i")
         .await;
-    let mut sessions = Vec::new();
-    for id in 1..=100 {
-        let client = connect(&database.url).await;
-        sessions.push(tokio::spawn(async move {
+    // Connected before, because the first would wait for the last.
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(connect(&database.url).await);
+    }
+    let deleting = |(client, id): (Client, usize)| {
+        tokio::spawn(async move {
             client
                 .batch_execute(&format!("delete from book where id = {id}"))
                 .await
-        }));
-    }
+        })
+    };
+    let sessions: Vec<_> = clients.into_iter().zip(1..).map(deleting).collect();
     until_within(DEADLINE, "100 questions are open", async || {
         gate.waiting() == 100
     })
@@ -854,13 +862,24 @@ async fn nobody_forges_a_question_or_an_answer() {
     application
         .batch_execute(
             "select pg_try_advisory_lock((l.classid::bigint << 32) | l.objid::bigint), pg_try_advisory_lock(((l.classid::bigint << 32) | l.objid::bigint) + 1)
-             from pg_locks as l where l.locktype = 'advisory'",
+             from pg_locks as l where l.locktype = 'advisory'; select pg_advisory_unlock_all()",
         )
         .await
         .unwrap();
     let (message, code, _) = told(&deleting.await.unwrap().unwrap_err());
     assert_eq!(code, "RH002", "{message}");
     assert_eq!(gate.waiting(), 1);
+    // Nor does a lock of theirs say that a rowhook is there.
+    let ready = database.ask("select rowhook.question_lock('ready')").await;
+    rowhook.kill();
+    let logged_in = connect(&database.url.replace("postgres@", &format!("{role}@"))).await;
+    let locked = format!("select pg_advisory_lock({ready})");
+    logged_in.batch_execute(&locked).await.unwrap();
+    let (message, ..) = refused(&database.client, "delete from book").await;
+    assert!(
+        message.ends_with("no rowhook is there to ask the endpoints"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
