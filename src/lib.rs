@@ -15,6 +15,8 @@
 //! 6. [`delivery::ledger`] keeps account of what is settled: delivered, or durably parked or dead. Only that is
 //!    confirmed to Postgres, which sends everything else again after a restart.
 //!
+//! [`before`] asks endpoints about what is not committed yet, in a stream of its own.
+//!
 //! [`reader`] drives steps 2 to 4, and [`run`] opens sessions with the database and keeps all of this going.
 //!
 //! # Around it
@@ -29,6 +31,7 @@
 
 pub mod act;
 pub mod backoff;
+pub mod before;
 pub mod change;
 pub mod cli;
 pub mod config;

@@ -8,6 +8,7 @@
     reason = "it is a program, and nobody reaches into it"
 )]
 
+mod before;
 mod chart;
 mod compare;
 mod drain;
@@ -75,7 +76,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 12] = [
+const CHAPTERS: [Chapter; 13] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -88,6 +89,7 @@ const CHAPTERS: [Chapter; 12] = [
     ("wide", wide::measure),
     ("sealing", sealing::measure),
     ("upgrading", upgrading::measure),
+    ("before", before::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

@@ -32,22 +32,7 @@ const CLIENTS: &str = "4";
 
 pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let mut source = Source::new("pgbench", HISTORY, EVENTS)?;
-    // pgbench only fills the tables; it must not create them anew, because one of them is published already.
-    source.sql(
-        "create table pgbench_branches (bid int not null primary key, bbalance int, filler char(88));
-         create table pgbench_tellers (tid int not null primary key, bid int, tbalance int, filler char(84));
-         create table pgbench_accounts (aid int not null primary key, bid int, abalance int, filler char(84));",
-    )?;
-    pgbench(
-        &source,
-        &[
-            "--initialize",
-            "--init-steps=g",
-            "--scale",
-            BRANCHES,
-            "--quiet",
-        ],
-    )?;
+    fill_beside_history(&source)?;
     let mut receivers = Receivers::open(1)?;
     let target = receivers.url(0);
     let hooks = format!(
@@ -91,8 +76,31 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     ])
 }
 
+/// Makes and fills all tables of pgbench.
+pub fn fill(source: &Source) -> Result<()> {
+    source.sql(HISTORY)?;
+    fill_beside_history(source)
+}
+
+fn fill_beside_history(source: &Source) -> Result<()> {
+    // pgbench only fills the tables; it must not create them anew, because one of them is published already.
+    source.sql(
+        "create table pgbench_branches (bid int not null primary key, bbalance int, filler char(88));
+         create table pgbench_tellers (tid int not null primary key, bid int, tbalance int, filler char(84));
+         create table pgbench_accounts (aid int not null primary key, bid int, abalance int, filler char(84));",
+    )?;
+    let args = [
+        "--initialize",
+        "--init-steps=g",
+        "--scale",
+        BRANCHES,
+        "--quiet",
+    ];
+    pgbench(source, &args).map(drop)
+}
+
 /// Runs pgbench. Returns the commits a second, and the number of commits.
-fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
+pub fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
     let seconds = long.as_secs().to_string();
     let output = pgbench(
         source,

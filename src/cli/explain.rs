@@ -51,18 +51,25 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
         None => None,
     };
     let notes = notes(&relation, &action, old.is_some());
+    // Before the commit, the whole old row is known.
+    let mut whole = relation.clone();
+    whole.identity = ReplicaIdentity::Full;
+    let whole = rehearsal::change(Arc::new(whole), &action, row.clone(), old.clone());
     let change = Arc::new(rehearsal::change(Arc::new(relation), &action, row, old));
     preview.learn_casts(&change).await?;
     let owner = preview.owner(&change).await?;
     let roster = preview.roster().await?;
     let mut outcomes = explain::explain(config, &preview.events, &change, owner.as_ref(), &roster);
     check_visibility(&preview, &change, &roster, &mut outcomes).await?;
+    let asked = explain::asked_before(config, &Arc::new(whole), &roster);
     if json {
         let events: Vec<_> = outcomes.iter().map(as_json).collect();
+        let before: Vec<_> = asked.iter().map(as_json).collect();
         return output::json(&json!({
             "table": table.to_string(),
             "action": action.to_string(),
             "owner": owner.as_ref().map(|owner| &*owner.text),
+            "before": before,
             "events": events,
             "notes": notes,
         }));
@@ -75,7 +82,12 @@ pub(super) async fn explain(config: &Config, args: &Args, json: bool) -> Result<
     for note in notes {
         output::line(&format!("note: {note}"))?;
     }
-    output::text(&table::rows(outcomes.iter().flat_map(as_rows)))
+    let rows = outcomes
+        .iter()
+        .flat_map(|outcome| as_rows(outcome, ["fires", "hears it"]));
+    let words = ["is asked about before the commit", "is asked"];
+    let asked = asked.iter().flat_map(|outcome| as_rows(outcome, words));
+    output::text(&table::rows(asked.chain(rows)))
 }
 
 /// Asks, for each hook that would receive the event, whether its owner may see the row.
@@ -110,7 +122,9 @@ async fn check_visibility(
 fn known_table(config: &Config, text: &str) -> Result<TableName> {
     let table = TableName::parse(text)
         .with_context(|| format!("{text:?} is no table; write [schema.]table"))?;
-    let tables = config.events.iter().filter_map(|rule| match &rule.source {
+    let before = config.before.iter().map(|before| &before.rule);
+    let rules = config.events.iter().chain(before);
+    let tables = rules.filter_map(|rule| match &rule.source {
         EventSource::Row { table, .. } => Some(table),
         EventSource::Custom => None,
     });
@@ -181,24 +195,22 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-/// The lines of an event: its own, and one for each hook if it is fired.
-fn as_rows(outcome: &Outcome) -> Vec<Vec<String>> {
+/// The lines of an event: its own, and one for each hook if it is fired. The words say that it is, and that a hook
+/// hears of it.
+fn as_rows(outcome: &Outcome, [fires, hears]: [&str; 2]) -> Vec<Vec<String>> {
     let event = |result: String| vec![outcome.event.clone(), result];
     match &outcome.result {
         Err(reason) => vec![event(reason.to_string())],
-        Ok(hooks) if hooks.is_empty() => vec![event("fires, but there is no hook".to_owned())],
+        Ok(hooks) if hooks.is_empty() => vec![event(format!("{fires}, but there is no hook"))],
         Ok(hooks) => {
             let hooks = hooks.iter().map(|recipient| {
                 let result = match &recipient.skipped {
                     Some(reason) => reason.to_string(),
-                    None => "hears it".to_owned(),
+                    None => hears.to_owned(),
                 };
                 vec![format!("  hook {}", recipient.hook), result]
             });
-            [event("fires".to_owned())]
-                .into_iter()
-                .chain(hooks)
-                .collect()
+            [event(fires.to_owned())].into_iter().chain(hooks).collect()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::mistake::Location;
 use super::{
+    before::{self, Silence, WITH_BEFORE},
     model::Model,
     name,
     reader::{Keys, Table, Value},
@@ -17,6 +18,7 @@ use std::{
     collections::{BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 /// One line of `[events]`.
@@ -34,6 +36,32 @@ pub struct EventRule {
     pub example: Option<Box<RawValue>>,
     /// Where the rule stands in hooks.toml.
     pub place: Location,
+}
+
+/// An event that endpoints are asked about before its transaction commits.
+#[derive(Debug, Clone)]
+pub struct BeforeRule {
+    /// The event, with what it is about: rows that are created, updated or deleted, or what `rowhook.ask` passes.
+    pub rule: EventRule,
+    /// How long an endpoint may take to answer. Default 2 s.
+    pub timeout: Duration,
+    /// What it means when one does not, or nobody is there to ask. Default [`Silence::Allow`].
+    pub silence: Silence,
+}
+
+impl BeforeRule {
+    /// The letter by which the trigger of the table knows the action; `None` where there is no row that it could see.
+    pub fn letter(&self) -> Option<char> {
+        match &self.rule.source {
+            EventSource::Row { action, .. } => match action {
+                Action::Created => Some('i'),
+                Action::Updated => Some('u'),
+                Action::Deleted => Some('d'),
+                Action::Truncated | Action::Named(_) => None,
+            },
+            EventSource::Custom => None,
+        }
+    }
 }
 
 /// What causes an event.
@@ -117,7 +145,16 @@ impl fmt::Display for Action {
 }
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["on", "changed", "when", "description", "example"],
+    known: &[
+        "on",
+        "before",
+        "timeout",
+        "silence",
+        "changed",
+        "when",
+        "description",
+        "example",
+    ],
     later: &[],
 };
 
@@ -126,6 +163,8 @@ pub(super) const KEYS: Keys = Keys {
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) rules: Vec<EventRule>,
+    /// What is asked about before it is committed. No hook of a table hears of it.
+    pub(super) before: Vec<BeforeRule>,
     /// Sorted, so that those with a prefix stand together.
     pub(super) names: BTreeSet<String>,
     pub(super) tables: HashSet<TableName>,
@@ -223,6 +262,22 @@ impl Events {
         conditions: &mut Vec<Condition<'a>>,
     ) -> Option<EventRule> {
         let table = value.table(&KEYS)?;
+        if let Some(on) = table.find("before") {
+            let before = self.before_form(value, &table, on);
+            self.before.extend(before);
+            return None;
+        }
+        for name in WITH_BEFORE {
+            if let Some(value) = table.find(name) {
+                value.reader.wrong(
+                    value.key_place,
+                    format!(
+                        "{} is for events that are asked about; write before = \"table.action\" in place of on, or leave it out",
+                        value.key
+                    ),
+                );
+            }
+        }
         let on = table.need("on", "on = \"table.action\"");
         self.tables_unclear |= on.is_none();
         let on = on.and_then(|on| self.bare_source(on));
@@ -297,6 +352,81 @@ impl Events {
             example: payload,
             place: value.key_place,
         })
+    }
+
+    /// Reads `"name" = { before = "table.action", … }`.
+    fn before_form(
+        &mut self,
+        value: &Value<'_>,
+        table: &Table<'_>,
+        on: &Value<'_>,
+    ) -> Option<BeforeRule> {
+        for name in ["on", "example"] {
+            if let Some(value) = table.find(name) {
+                value.reader.wrong(
+                    value.key_place,
+                    format!("{} does not fit before; leave it out", value.key),
+                );
+            }
+        }
+        let columns = table.find("changed").and_then(Value::strings);
+        let condition = table.find("when").and_then(expression);
+        let description = table.find("description").and_then(Value::string);
+        let (mut source, all_owners) = self.bare_source(on)?;
+        let (updated, has_row) = match &mut source {
+            EventSource::Row {
+                action,
+                changed,
+                when,
+                ..
+            } => {
+                *changed = columns.unwrap_or_default();
+                *when = condition;
+                (*action == Action::Updated, true)
+            }
+            EventSource::Custom => (false, false),
+        };
+        for (name, fits, why) in [
+            ("changed", updated, "only updated knows what changed"),
+            ("when", has_row, "custom has no row"),
+        ] {
+            if let Some(value) = table.find(name).filter(|_| !fits) {
+                value.reader.wrong(
+                    value.key_place,
+                    format!(
+                        "{} does not fit here, because {why}; leave it out",
+                        value.key
+                    ),
+                );
+            }
+        }
+        let rule = EventRule {
+            name: value.name.to_owned(),
+            source,
+            all_owners,
+            description,
+            example: None,
+            place: value.key_place,
+        };
+        if all_owners {
+            on.wrong(format!(
+                "{} is heard by the operator's hooks alone; leave the + out",
+                on.key
+            ));
+        }
+        let (timeout, silence) = before::read(table);
+        let before = BeforeRule {
+            rule,
+            timeout,
+            silence,
+        };
+        if before.letter().is_none() && before.rule.source != EventSource::Custom {
+            on.wrong(format!(
+                "{} cannot be that; write created, updated or deleted, or custom for what rowhook.ask asks",
+                on.key
+            ));
+        }
+        Some(before)
     }
 
     /// Compiles all conditions at once, and each text once, because a file may have thousands of them.

@@ -16,7 +16,7 @@ use super::{
     database::{self, Database},
     databases::{self, Part},
     delivery::{self, Delivery},
-    events::{self, EventRule},
+    events::{self, BeforeRule, EventRule},
     history::{self, History},
     hook_table::{self, HookColumns, HookTable, OwnerExists},
     hooks::{self, FileHook},
@@ -90,6 +90,8 @@ pub struct Config {
     pub database: Database,
     /// `[events]`, in the order of the file.
     pub events: Vec<EventRule>,
+    /// Those of `[events]` that are asked about before their transaction commits, in the order of the file.
+    pub before: Vec<BeforeRule>,
     /// `[tables]`, in the order of the file.
     pub tables: Vec<TableRules>,
     /// Tables and their Django models, which `[events]` and `model` in `[tables]` name.
@@ -138,6 +140,15 @@ impl Config {
         match &self.hook_table {
             Some(table) => table.columns.clone(),
             None => HookColumns::own(&self.database.schema),
+        }
+    }
+
+    /// The same file as if what is asked about before a commit were all that happens.
+    pub fn of_before(&self) -> Self {
+        let rules = self.before.iter().map(|before| before.rule.clone());
+        Self {
+            events: rules.collect(),
+            ..self.clone()
         }
     }
 
@@ -338,6 +349,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             name: part.name,
             database: part.database?,
             events: part.events.rules,
+            before: part.events.before,
             models: part.events.models,
             tables: part.tables,
             hook_table: part.hook_table,

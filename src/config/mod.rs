@@ -9,6 +9,7 @@ pub(crate) mod access;
 pub(crate) mod admins;
 mod audit;
 mod batch;
+mod before;
 pub mod bounds;
 pub mod certificate;
 mod certificates;
@@ -55,6 +56,7 @@ pub use self::{
     admins::NamedAdmin,
     audit::Audit,
     batch::Batch,
+    before::Silence,
     certificate::{BadTls, Tls},
     certificates::{Certificate, Owners},
     colour::Colour,
@@ -63,7 +65,7 @@ pub use self::{
     content::{Content, Encoding},
     database::Database,
     delivery::{Delivery, DisableAfter, NetboxVersion, Order, PayloadFormat},
-    events::{Action, EventRule, EventSource},
+    events::{Action, BeforeRule, EventRule, EventSource},
     history::{History, Redact},
     hook_table::{HookColumns, HookTable, OnGone, OwnerExists, Sealed},
     hooks::FileHook,

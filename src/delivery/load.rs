@@ -49,20 +49,30 @@ impl Load {
             };
         }
         let ids: Vec<&str> = members.iter().map(|(id, _)| &***id).collect();
-        let bytes = members.iter().map(|(_, body)| body.len() + 1);
-        let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
-        for (number, (_, body)) in members.iter().enumerate() {
-            array.push(if number == 0 { b'[' } else { b',' });
-            array.extend_from_slice(body);
-        }
-        array.push(b']');
+        let bodies = members.iter().map(|(_, body)| *body);
+        let (body, content_type) = array(content_type, bodies);
         Self {
             id: batch_id(&ids).into(),
-            body: array.into(),
-            content_type: of_array(content_type).into(),
+            body,
+            content_type: content_type.into(),
             members: Some(ids.join(",").into()),
         }
     }
+}
+
+/// The array of bodies that have this content type, and its own content type.
+pub fn array<'a>(
+    content_type: &str,
+    bodies: impl IntoIterator<Item = &'a Bytes> + Clone,
+) -> (Bytes, String) {
+    let bytes = bodies.clone().into_iter().map(|body| body.len() + 1);
+    let mut array = Vec::with_capacity(bytes.sum::<usize>() + 1);
+    for (number, body) in bodies.into_iter().enumerate() {
+        array.push(if number == 0 { b'[' } else { b',' });
+        array.extend_from_slice(body);
+    }
+    array.push(b']');
+    (array.into(), of_array(content_type))
 }
 
 /// Whether bodies of this content type can be members of a JSON array.

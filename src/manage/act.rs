@@ -34,13 +34,15 @@ pub enum Act {
     OpenPortal,
     /// To forget an owner.
     Forget,
+    /// To ask hooks before something is done.
+    Ask,
     /// To have hooks.toml read again, and to pause.
     Control,
 }
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::SeeEvents,
         Self::SeeHooks,
         Self::SeeDeliveries,
@@ -55,6 +57,7 @@ impl Act {
         Self::ChangeTokens,
         Self::OpenPortal,
         Self::Forget,
+        Self::Ask,
         Self::Control,
     ];
 
@@ -70,6 +73,7 @@ impl Act {
             Self::ChangeHooks => (Role::Hooks, Some(Scope::Hooks)),
             // Whoever has a link does with the owner's hooks what this role does with all.
             Self::OpenPortal => (Role::Hooks, None),
+            Self::Ask => (Role::Support, None),
             Self::Backfill | Self::ChangeTokens | Self::Forget | Self::Control => (Role::All, None),
         }
     }

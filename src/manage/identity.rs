@@ -199,7 +199,7 @@ mod tests {
     use crate::manage::scope::Scope;
 
     /// Each act, and from which role on and with which scopes it may be done.
-    const TABLE: [(Act, &str, &str); 15] = [
+    const TABLE: [(Act, &str, &str); 16] = [
         (
             Act::SeeEvents,
             "read support hooks all",
@@ -230,6 +230,7 @@ mod tests {
         (Act::ChangeTokens, "all", ""),
         (Act::OpenPortal, "hooks all", ""),
         (Act::Forget, "all", ""),
+        (Act::Ask, "support hooks all", ""),
         (Act::Control, "all", ""),
     ];
 

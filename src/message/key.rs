@@ -61,6 +61,24 @@ impl MessageKey {
         (content, doubt)
     }
 
+    /// The same key, where nothing is believed that is not signed.
+    pub fn strictly(&self) -> Self {
+        Self {
+            keyed: self.keyed.clone(),
+            since: Lsn::ZERO,
+        }
+    }
+
+    /// The key of an advisory lock that nobody can know without this key, as `question_lock` of SQL makes it.
+    pub fn lock(&self, what: &str) -> i64 {
+        let keyed = self.keyed.clone();
+        let code = keyed
+            .chain_update(format!("rowhook.lock {what}"))
+            .finalize();
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(code.into_bytes());
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Compares in constant time.
     fn signs(&self, envelope: Envelope<'_>, content: &[u8], signature: [u8; 32]) -> bool {
         let Envelope { prefix, xid, .. } = envelope;

@@ -22,6 +22,9 @@ pub const LOADED: &str = "rowhook.loaded";
 /// The prefix of messages that say: what this transaction does to hooks is on record.
 pub const AUDITED: &str = "rowhook.audited";
 
+/// The prefix of messages that ask about what is not committed yet. They are outside of any transaction.
+pub const BEFORE: &str = "rowhook.before";
+
 /// The event of a hook that rowhook has disabled. The hooks of its owner may listen to it.
 pub const HOOK_DISABLED: &str = "hook.disabled";
 /// The event of changes that were lost. All hooks may listen to it.

@@ -59,7 +59,22 @@ pub struct Meters {
     pub traffic: traffic::Traffic,
     /// What keeps hooks waiting.
     pub standings: standing::Standings,
+    /// Questions before a commit, by what came of them.
+    pub questions: Questions,
+    /// How long questions took to be answered, while their transactions waited.
+    pub held: Histogram,
     took: Histogram,
+}
+
+/// Counters of the questions that were asked before a commit.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// Every hook has answered, and none refused.
+    pub allowed: AtomicU64,
+    /// A hook refused.
+    pub refused: AtomicU64,
+    /// A hook did not answer, so silence has decided.
+    pub silent: AtomicU64,
 }
 
 /// Counters of the answers to one question: may this owner see this row?

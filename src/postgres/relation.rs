@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, Error, Row, types::Type as builtin};
 
@@ -314,6 +315,41 @@ impl Relation {
             }
         }
         self
+    }
+
+    /// A row that Postgres has printed as a text, with these columns in its order. A column of ours that is not among
+    /// them is left unknown, and so is one that the table no longer has: its type is not known any more.
+    ///
+    /// # Errors
+    /// Why the row does not fit.
+    pub fn tuple(&self, columns: &[String], row: &str) -> Result<Tuple, String> {
+        let fields = json::fields(row.as_bytes()).map_err(|error| error.to_string())?;
+        if fields.len() != columns.len() {
+            return Err(format!(
+                "the row has {} values for {} columns",
+                fields.len(),
+                columns.len()
+            ));
+        }
+        let mut tuple = vec![Value::Unchanged; self.columns.len()];
+        for (column, field) in columns.iter().zip(fields) {
+            let at = self.column(column);
+            let value = at.and_then(|at| tuple.get_mut(at));
+            let value =
+                value.ok_or_else(|| format!("{} has no column {column:?}", self.table()))?;
+            let known = at.and_then(|at| self.columns.get(at));
+            if known.is_some_and(Column::is_unknown) {
+                continue;
+            }
+            *value = match field {
+                Some(text) => Value::Text(Bytes::copy_from_slice(&text)),
+                None => Value::Null,
+            };
+        }
+        if !tuple.iter().any(|value| *value != Value::Unchanged) {
+            return Err(format!("{} has none of its columns", self.table()));
+        }
+        Ok(tuple)
     }
 
     /// Is each value of the row, as far as it is of a composite type, of the type as it is known here? If not, the type

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt, sync::Arc};
 
 use crate::{
     change::Change,
-    config::{Action, Config, EventRule, EventSource},
+    config::{Action, Config, EventRule, EventSource, Pattern},
     event::{Event, EventMap, Rule},
     expression::filter::Facts,
     hook::{
@@ -142,6 +142,27 @@ pub fn explain(
             result: outcome(written),
         })
         .collect()
+}
+
+/// Explains a change to the events that endpoints are asked about before it is committed. Hooks that are never asked
+/// about an event are left out: those of owners, and those that do not name it.
+pub fn asked_before(config: &Config, change: &Arc<Change>, roster: &Roster) -> Vec<Outcome> {
+    let asked = config.of_before();
+    let mut outcomes = explain(&asked, &EventMap::new(&asked), change, None, roster);
+    for outcome in &mut outcomes {
+        let named = Pattern::Exact(outcome.event.clone());
+        let is_asked = |recipient: &Recipient| {
+            config.hooks.iter().any(|hook| {
+                hook.name == recipient.hook.as_str()
+                    && hook.owner.is_none()
+                    && hook.events.contains(&named)
+            })
+        };
+        if let Ok(recipients) = &mut outcome.result {
+            recipients.retain(is_asked);
+        }
+    }
+    outcomes
 }
 
 fn other_action(rule: &EventRule) -> NotFired {

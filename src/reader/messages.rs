@@ -15,13 +15,7 @@ use crate::{
     change::RowChange,
     message::{Action, Doubt, Envelope, Message, MessageKey, SqlMessage},
     meters::Meters,
-    postgres::{
-        TableName, error_message,
-        fault::Fault,
-        json,
-        relation::Relation,
-        tuple::{Tuple, Value},
-    },
+    postgres::{TableName, error_message, fault::Fault, relation::Relation, tuple::Tuple},
 };
 
 impl Reader {
@@ -238,30 +232,5 @@ pub(super) fn count_doubtful(meters: &Meters, doubt: Doubt) {
 /// # Errors
 /// Why the row does not fit the relation.
 pub(super) fn tuple(action: &Action, relation: &Relation) -> Result<Tuple, String> {
-    let fields = json::fields(action.row.as_bytes()).map_err(|error| error.to_string())?;
-    if fields.len() != action.columns.len() {
-        return Err(format!(
-            "the row has {} values for {} columns",
-            fields.len(),
-            action.columns.len()
-        ));
-    }
-    let mut row = vec![Value::Unchanged; relation.columns.len()];
-    for (column, field) in action.columns.iter().zip(fields) {
-        let at = relation.column(column);
-        let value = at.and_then(|at| row.get_mut(at));
-        let value = value.ok_or_else(|| format!("{} has no column {column:?}", action.table()))?;
-        let known = at.and_then(|at| relation.columns.get(at));
-        if known.is_some_and(|column| column.is_unknown()) {
-            continue;
-        }
-        *value = match field {
-            Some(text) => Value::Text(Bytes::copy_from_slice(&text)),
-            None => Value::Null,
-        };
-    }
-    if !row.iter().any(|value| *value != Value::Unchanged) {
-        return Err(format!("{} has none of its columns", action.table()));
-    }
-    Ok(row)
+    relation.tuple(&action.columns, &action.row)
 }

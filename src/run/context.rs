@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use crate::{
-    config::Config, delivery::ledger::Ledger, history::History, hook::off::OffHooks,
-    meters::Meters, store::Store,
+    before::asker::Asker, config::Config, delivery::ledger::Ledger, history::History,
+    hook::off::OffHooks, meters::Meters, store::Store,
 };
 
 /// What does not change from one session to the next.
@@ -22,6 +22,8 @@ pub(super) struct SessionContext<'a> {
     pub(super) ledger: &'a Ledger,
     /// Which hooks are off at the reader's position. Recorded together with that position.
     pub(super) off: OffHooks,
+    /// Asks endpoints before transactions commit; `None`: hooks.toml has no such events.
+    pub(super) asker: Option<Arc<Asker>>,
     pub(super) health: &'a Health,
     pub(super) meters: &'a Meters,
     /// Cancelled when it is time to stop.

@@ -1,9 +1,11 @@
 //! An attached session: it reads the stream until the session ends or rowhook stops.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{
     context::SessionContext,
@@ -16,6 +18,7 @@ use super::{
     tables::TableWatch,
 };
 use crate::{
+    before::session::keep_answering,
     postgres::{
         connect::Notifications,
         stream::{Batch, Stream},
@@ -54,6 +57,12 @@ impl Following<'_> {
             sessions,
             mut notifications,
         } = self;
+        // In a task of its own, because the reader may take long over something. Whoever holds the slot answers.
+        let _answering = context.asker.as_ref().map(|asker| {
+            let database = context.config.database.clone();
+            let answering = keep_answering(database, Arc::clone(asker));
+            AbortOnDropHandle::new(tokio::spawn(answering.in_current_span()))
+        });
         let mut recorded = progress.recorded.subscribe();
         let followed = reader.followed().clone();
         let source = context.config.database.source();

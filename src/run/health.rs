@@ -2,13 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::{
+    before::asker::Asker,
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
     hook::HookId,
     postgres::Lsn,
@@ -35,6 +36,7 @@ struct State {
     /// Where the WAL ended each time the slot was read, and when that was. Ends that have been confirmed are dropped.
     ends: VecDeque<(Lsn, Instant)>,
     sources: Option<Sources>,
+    asker: Option<Arc<Asker>>,
 }
 
 /// What the figures are read from.
@@ -99,6 +101,16 @@ impl Health {
             ledger: ledger.clone(),
             memory,
         });
+    }
+
+    /// Shows who asks endpoints before something is done.
+    pub fn show_asker(&self, asker: Option<Arc<Asker>>) {
+        self.state().asker = asker;
+    }
+
+    /// Who asks endpoints before something is done; `None`: no run has begun, or hooks.toml has no such events.
+    pub fn asker(&self) -> Option<Arc<Asker>> {
+        self.state().asker.clone()
     }
 
     /// Sets how rowhook is connected.

@@ -37,6 +37,7 @@ use self::{
 };
 use crate::{
     backoff::{Backoff, spread},
+    before::asker::Asker,
     config::Config,
     courier::{self, gate::SharedGates, quota::Quotas},
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
@@ -142,6 +143,8 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     let off = OffHooks::default();
     let mut reader = Reader::new(config, Arc::clone(&shared), ledger.clone(), off.clone())?;
     options.health.observe(&ledger, shared.memory.clone());
+    let asker = asker(config, options, &shared);
+    options.health.show_asker(asker.clone());
     let mut attaching = Attaching::new(SessionContext {
         config,
         setup: options.setup,
@@ -150,6 +153,7 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
         history: Arc::clone(&shared.history),
         ledger: &ledger,
         off,
+        asker,
         health: &options.health,
         meters: &options.meters,
         stop: &options.stop,
@@ -264,6 +268,24 @@ fn courier_context(
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     })
+}
+
+/// Asks endpoints before transactions commit, where hooks.toml has such events.
+fn asker(
+    config: &Config,
+    options: &Options,
+    shared: &courier::context::Context,
+) -> Option<Arc<Asker>> {
+    let asker = || {
+        Asker::new(
+            config,
+            shared.sender.clone(),
+            Some(Arc::clone(&shared.history)),
+            options.journal.clone(),
+            Arc::clone(&options.meters),
+        )
+    };
+    (!config.before.is_empty()).then(|| Arc::new(asker()))
 }
 
 /// Gathers spans, if the configuration has `[tracing]`.

@@ -40,6 +40,7 @@ pub(super) fn of_api(method: &Method, route: &str) -> Act {
         (false, "/api/tokens" | "/api/tokens/{id}") => Act::ChangeTokens,
         (false, "/api/portal") => Act::OpenPortal,
         (false, "/api/forget") => Act::Forget,
+        (false, "/api/ask/{event}") => Act::Ask,
         _ => Act::Control,
     }
 }
@@ -68,6 +69,7 @@ mod tests {
         get /api/status SeeStatus
         get /api/tokens SeeTokens
         patch /api/hooks/{id} ChangeHooks
+        post /api/ask/{event} Ask
         post /api/backfills Backfill
         post /api/backfills/{id}/resume Backfill
         post /api/deliveries/retry SendAgain

@@ -241,6 +241,18 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             value(count(&meters.doubtful)),
         ),
         counter(
+            "rowhook_questions_total",
+            "Questions before a commit, by what came of them.",
+            labels(
+                "outcome",
+                [
+                    ("allowed", count(&meters.questions.allowed)),
+                    ("refused", count(&meters.questions.refused)),
+                    ("silent", count(&meters.questions.silent)),
+                ],
+            ),
+        ),
+        counter(
             "rowhook_parked_total",
             "Deliveries that were parked.",
             value(count(&meters.parked)),
@@ -279,6 +291,12 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             help: "How long requests took.",
             kind: "histogram",
             samples: buckets(meters.took()),
+        },
+        Metric {
+            name: "rowhook_question_duration_seconds",
+            help: "How long questions before a commit were open, while their transactions waited.",
+            kind: "histogram",
+            samples: buckets(&meters.held),
         },
     ]
 }
@@ -526,6 +544,10 @@ mod tests {
         meters.permission.yes.store(9, Relaxed);
         meters.permission.no.store(10, Relaxed);
         meters.permission.unknown.store(11, Relaxed);
+        meters.questions.allowed.store(16, Relaxed);
+        meters.questions.refused.store(17, Relaxed);
+        meters.questions.silent.store(18, Relaxed);
+        meters.held.add(Duration::from_millis(3));
         meters.attempted(true, Duration::from_micros(2500));
         meters.attempted(false, Duration::from_millis(750));
         meters.attempted(false, Duration::from_secs(20));
@@ -601,6 +623,11 @@ mod tests {
         # HELP rowhook_messages_doubtful_total Messages of SQL that none of rowhook's functions has written.
         # TYPE rowhook_messages_doubtful_total counter
         rowhook_messages_doubtful_total 5
+        # HELP rowhook_questions_total Questions before a commit, by what came of them.
+        # TYPE rowhook_questions_total counter
+        rowhook_questions_total{outcome="allowed"} 16
+        rowhook_questions_total{outcome="refused"} 17
+        rowhook_questions_total{outcome="silent"} 18
         # HELP rowhook_parked_total Deliveries that were parked.
         # TYPE rowhook_parked_total counter
         rowhook_parked_total 2
@@ -637,6 +664,23 @@ mod tests {
         rowhook_attempt_duration_seconds_bucket{le="+Inf"} 3
         rowhook_attempt_duration_seconds_sum 20.7525
         rowhook_attempt_duration_seconds_count 3
+        # HELP rowhook_question_duration_seconds How long questions before a commit were open, while their transactions waited.
+        # TYPE rowhook_question_duration_seconds histogram
+        rowhook_question_duration_seconds_bucket{le="0.001"} 0
+        rowhook_question_duration_seconds_bucket{le="0.0025"} 0
+        rowhook_question_duration_seconds_bucket{le="0.005"} 1
+        rowhook_question_duration_seconds_bucket{le="0.01"} 1
+        rowhook_question_duration_seconds_bucket{le="0.025"} 1
+        rowhook_question_duration_seconds_bucket{le="0.05"} 1
+        rowhook_question_duration_seconds_bucket{le="0.1"} 1
+        rowhook_question_duration_seconds_bucket{le="0.25"} 1
+        rowhook_question_duration_seconds_bucket{le="0.5"} 1
+        rowhook_question_duration_seconds_bucket{le="1"} 1
+        rowhook_question_duration_seconds_bucket{le="5"} 1
+        rowhook_question_duration_seconds_bucket{le="15"} 1
+        rowhook_question_duration_seconds_bucket{le="+Inf"} 1
+        rowhook_question_duration_seconds_sum 0.003
+        rowhook_question_duration_seconds_count 1
         "#);
     }
 }

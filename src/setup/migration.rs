@@ -10,12 +10,13 @@ pub struct Migration {
     /// The file's name without its number.
     pub name: &'static str,
     /// The text of the file, in ASCII, which every encoding of a database has. Names in it have no schema but in the
-    /// bodies of functions, where `{schema}` stands for it.
+    /// bodies of functions, where `{schema}` stands for it, `{bell}` and `{key}` for texts that name a sequence and a
+    /// table in it.
     pub sql: &'static str,
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 42] = [
+pub const MIGRATIONS: [Migration; 43] = [
     Migration {
         version: 1,
         name: "migration",
@@ -222,6 +223,11 @@ pub const MIGRATIONS: [Migration; 42] = [
         sql: include_str!("../../sql/0047_arrived.sql"),
     },
     Migration {
+        version: 48,
+        name: "before",
+        sql: include_str!("../../sql/0048_before.sql"),
+    },
+    Migration {
         version: 51,
         name: "division",
         sql: include_str!("../../sql/0051_division.sql"),
@@ -253,7 +259,7 @@ pub const TABLES: [&str; 20] = [
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 20] = [
+pub const FUNCTIONS: [&str; 29] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
@@ -274,6 +280,15 @@ pub const FUNCTIONS: [&str; 20] = [
     "emit_row(regclass,text,anyelement,text)",
     "forgotten_name(text)",
     "keep_audit()",
+    "question_lock(text)",
+    "write_question(text,boolean)",
+    "rung()",
+    "is_heard()",
+    "await_answer(text,timestamptz,timestamptz,timestamptz)",
+    "put_question(json,integer)",
+    "ask_row()",
+    "ask_transaction()",
+    "ask(text,jsonb)",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.
@@ -300,10 +315,13 @@ pub fn missing(schema: &str, exists: bool, applied: &[i32], role: &str) -> Optio
     // pg_temp is searched first unless it is named. Named last, a temporary table cannot stand in for one that a
     // function uses.
     sql.push_str(&format!("set local search_path to {quoted}, pg_temp;\n"));
+    let text_of = |name: &str| quote::text(&format!("{quoted}.{name}"));
+    let (bell, key) = (text_of("question_bell"), text_of("message_key"));
+    let values = [("schema", &*quoted), ("bell", &*bell), ("key", &*key)];
     for migration in missing {
         sql.push_str(&format!(
             "\n{}\ninsert into migration (version, name)\nvalues ({}, {});\n",
-            quote::fill(migration.sql.trim_end(), &[("schema", &quoted)]),
+            quote::fill(migration.sql.trim_end(), &values),
             migration.version,
             quote::text(migration.name)
         ));

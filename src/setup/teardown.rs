@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     catalog::{Facts, Schema, Slot},
     migration,
-    plan::{Problem, Refused, lock_key},
+    plan::{Problem, Refused, drop_trigger, lock_key},
     session::{DdlSession, Error, LockPolicy},
 };
 use crate::postgres::quote;
@@ -56,6 +56,12 @@ pub async fn teardown(config: &Config, policy: LockPolicy) -> Result<Vec<String>
             theirs.database.as_deref().unwrap_or_default()
         )),
         (None, None) => {}
+    }
+    // They concern the application, so it is told of each. Without them, their function would not go.
+    for trigger in &facts.before_triggers {
+        let action = format!("dropped the trigger {} of {}", trigger.name, trigger.table);
+        session.run_locking(&action, &drop_trigger(trigger)).await?;
+        done.push(action);
     }
     for publication in &facts.publications {
         let name = &publication.name;

@@ -35,7 +35,7 @@ const FLOORS: &[&[&str]] = &[
     &["preview"],
     &["run"],
     &["reader"],
-    &["courier"],
+    &["before", "courier"],
     &["history"],
     &["setup", "store", "trace"],
     &["delivery", "journal", "payload"],

@@ -97,6 +97,7 @@ pub fn config(url: &str, slot: &str) -> Config {
         },
         events: Vec::new(),
         tables: Vec::new(),
+        before: Vec::new(),
         models: Vec::new(),
         hooks: Vec::new(),
         hook_table: None,

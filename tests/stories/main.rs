@@ -14,6 +14,7 @@ mod audit;
 mod backfill;
 mod bad_input;
 mod batching;
+mod before;
 mod browser;
 mod by_hand;
 mod casts;

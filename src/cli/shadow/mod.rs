@@ -168,6 +168,7 @@ fn shadow_of(mut config: Config) -> Result<Config> {
     database.schema = beside(&database.schema);
     database.failover = false;
     config.hooks.clear();
+    config.before.clear();
     config.owner_exists = None;
     config.delivery.disable_after = DisableAfter::Failures(u32::MAX);
     // Nor do the hooks' own.

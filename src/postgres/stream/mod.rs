@@ -163,11 +163,58 @@ impl Stream {
         name: &str,
         confirmed: Lsn,
     ) -> Result<(Self, Identity), Error> {
+        let connection = Connection::open(address, name, &session::of_stream()).await?;
+        let (stream, identity) = Self::start(connection, subscription, Some(confirmed)).await?;
+        Ok((stream, identity))
+    }
+
+    /// Opens a stream of what is written from now on, with a slot that is dropped with the connection. It is a copy of
+    /// the slot `copied`, if there is that one: a new slot begins only when every transaction that runs now has ended.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or refuses.
+    pub async fn open_temporary(
+        address: &Address,
+        subscription: &Subscription,
+        copied: Option<&str>,
+        name: &str,
+    ) -> Result<Self, Error> {
+        let failed = |failure| explain(failure, &subscription.slot);
         let mut connection = Connection::open(address, name, &session::of_stream()).await?;
+        let slot = quote::text(&subscription.slot);
+        let copying = match copied {
+            Some(copied) => {
+                let copied = quote::text(copied);
+                let copying = format!(
+                    "select pg_catalog.pg_copy_logical_replication_slot({copied}, {slot}, true)"
+                );
+                connection.command(&copying).await
+            }
+            None => Err(Failure::protocol("there is no slot to copy")),
+        };
+        if let Err(failure) = copying {
+            tracing::debug!(%failure, "the slot is not copied; a new one waits for running transactions");
+            let slot = quote::name(&subscription.slot);
+            let creating = format!(
+                "CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+            );
+            connection.command(&creating).await.map_err(failed)?;
+        }
+        let (stream, _) = Self::start(connection, subscription, None).await?;
+        Ok(stream)
+    }
+
+    /// Starts the stream after `confirmed`; `None`: after what is flushed now.
+    async fn start(
+        mut connection: Connection,
+        subscription: &Subscription,
+        confirmed: Option<Lsn>,
+    ) -> Result<(Self, Identity), Error> {
         let failed = |failure| explain(failure, &subscription.slot);
         let identity = connection.identify().await.map_err(failed)?;
+        let from = confirmed.unwrap_or(identity.flushed);
         let (socket, unread) = connection
-            .start(&start(subscription, confirmed))
+            .start(&start(subscription, from))
             .await
             .map_err(failed)?;
         let (feed, handle) = Feed::new(socket, unread);

@@ -6,7 +6,9 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{audit, backfills, deliveries, events, forget, hooks, portal, schemas, status, tokens};
+use super::{
+    ask, audit, backfills, deliveries, events, forget, hooks, portal, schemas, status, tokens,
+};
 use crate::server::{acts, problem::Problem, state::AppState};
 
 #[derive(OpenApi)]
@@ -49,6 +51,7 @@ use crate::server::{acts, problem::Problem, state::AppState};
         portal::add,
         forget::owner,
         audit::list,
+        ask::ask,
     ),
     components(schemas(Problem))
 )]

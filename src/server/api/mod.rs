@@ -1,5 +1,6 @@
 //! The REST API, under `/api`. Its OpenAPI document is derived from this code, and served at `/api/openapi.json`.
 
+mod ask;
 mod audit;
 mod backfills;
 mod deliveries;
@@ -49,6 +50,7 @@ pub(super) fn router(state: &Arc<AppState>) -> Router<Arc<AppState>> {
         .route("/api/portal", post(portal::add))
         .route("/api/forget", post(forget::owner))
         .route("/api/audit", get(audit::list))
+        .route("/api/ask/{event}", post(ask::ask))
         .route(
             "/api/backfills",
             get(backfills::list).post(backfills::begin),

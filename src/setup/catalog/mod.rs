@@ -25,6 +25,8 @@ pub struct Facts {
     pub role: Role,
     /// The tables that the configuration names and the hook table, those that exist.
     pub tables: BTreeMap<TableName, Table>,
+    /// The triggers that ask before a commit, on any table.
+    pub before_triggers: Vec<BeforeTrigger>,
     /// The names of all relations of users.
     pub names: Vec<TableName>,
     /// The tables that the configuration names and an earlier session has followed, and that are not there any more.
@@ -314,6 +316,36 @@ pub struct Schema {
     pub migrations: Vec<i32>,
     /// The rows of the table `event`, without the events that rowhook fires itself.
     pub events: Vec<Event>,
+    /// The rows of the table `before_event`.
+    pub before_events: Vec<BeforeEvent>,
+}
+
+/// A row of the table `before_event`: an event that endpoints are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeforeEvent {
+    /// Its name, such as `book.removing`.
+    pub name: String,
+    /// What is asked about, such as `book.deleted`.
+    pub source: String,
+    /// How long an endpoint may take, in milliseconds.
+    pub timeout_ms: i32,
+    /// Whether silence refuses.
+    pub refuses: bool,
+}
+
+/// A trigger that asks before a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BeforeTrigger {
+    /// Its table.
+    pub table: TableName,
+    /// Its name.
+    pub name: String,
+    /// What it tells its function.
+    pub arguments: Vec<String>,
+    /// Whether it hears insertions, updates and deletions, in this order.
+    pub hears: [bool; 3],
+    /// Whether somebody has disabled it.
+    pub disabled: bool,
 }
 
 /// A row of the table `event`: an event that hooks may name.
@@ -364,7 +396,8 @@ fn referenced_tables(config: &Config) -> HashSet<TableName> {
             .iter()
             .map(|exists| exists.table.clone()),
     );
-    for rule in &config.events {
+    let before = config.before.iter().map(|before| &before.rule);
+    for rule in config.events.iter().chain(before) {
         if let EventSource::Row { table, .. } = &rule.source {
             names.insert(table.clone());
         }

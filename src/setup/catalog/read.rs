@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::{Client, Row};
 
 use super::{
-    Event, Facts, Kind, Progress, Publication, Role, RowIdentity, Schema, Server, Slot, Table,
-    referenced_tables,
+    BeforeEvent, BeforeTrigger, Event, Facts, Kind, Progress, Publication, Role, RowIdentity,
+    Schema, Server, Slot, Table, referenced_tables,
 };
 use crate::{
     config::Config,
@@ -39,6 +39,7 @@ impl Facts {
             role: role(&session)?,
             server: server(&session, read_product(client).await?)?,
             standby: read_standby(standby).await?,
+            before_triggers: read_before_triggers(client, &config.database.schema).await?,
             tables,
             names,
             publications: read_publications(client, config).await?,
@@ -420,6 +421,7 @@ async fn read_schema(
         other_relations: row.try_get("other_relations")?,
         migrations: Vec::new(),
         events: Vec::new(),
+        before_events: Vec::new(),
     };
     if !found.may_read || !row.try_get("migrated")? {
         return Ok(Some(found));
@@ -451,5 +453,45 @@ async fn read_schema(
             });
         }
     }
+    if migration::is_applied("before", &found.migrations) {
+        let sql = format!("select name, source, timeout_ms, refuses from {schema}.before_event");
+        for row in client.query(&sql, &[]).await? {
+            found.before_events.push(BeforeEvent {
+                name: row.try_get(0)?,
+                source: row.try_get(1)?,
+                timeout_ms: row.try_get(2)?,
+                refuses: row.try_get(3)?,
+            });
+        }
+    }
     Ok(Some(found))
+}
+
+/// Reads the triggers that ask before a commit.
+async fn read_before_triggers(
+    client: &Client,
+    schema: &str,
+) -> Result<Vec<BeforeTrigger>, tokio_postgres::Error> {
+    let sql = include_str!("../../../sql/catalog/before_triggers.sql");
+    let rows = client.query(sql, &[&schema]).await?;
+    let triggers = rows.iter().map(|row| {
+        let arguments: &[u8] = row.try_get("arguments")?;
+        let arguments = arguments
+            .strip_suffix(&[0])
+            .unwrap_or(arguments)
+            .split(|byte| *byte == 0);
+        let arguments = arguments.map(|argument| String::from_utf8_lossy(argument).into_owned());
+        Ok(BeforeTrigger {
+            table: table_name(row)?,
+            name: row.try_get("trigger")?,
+            arguments: arguments.collect(),
+            hears: [
+                row.try_get("inserts")?,
+                row.try_get("updates")?,
+                row.try_get("deletes")?,
+            ],
+            disabled: row.try_get("disabled")?,
+        })
+    });
+    triggers.collect()
 }

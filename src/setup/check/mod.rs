@@ -3,6 +3,7 @@
 //! A check changes nothing. The catalog is read once, and the findings are decided on values, in a file for each
 //! subject.
 
+mod before;
 mod casts;
 mod failover;
 mod finding;
@@ -70,6 +71,7 @@ pub async fn check(
     findings.extend(tables::heard(config, &facts));
     findings.extend(generated::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
+    findings.extend(before::before(config, &facts));
     findings.extend(hooks::in_file(config, refuses));
     findings.extend(hooks::in_table(&client, config, &facts, refuses).await);
     findings
@@ -88,6 +90,7 @@ pub async fn misfits(
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let mut findings = tables::tables(config, facts);
     findings.extend(shapes::shapes(client, config).await?);
+    findings.extend(before::shapes(client, config).await?);
     let findings = findings.into_iter();
     let fatal = findings.filter(|finding| finding.level == Level::Fatal);
     Ok(fatal
@@ -108,15 +111,18 @@ pub async fn misfits(
 
 /// Findings on whether expressions, templates and queries fit the tables.
 async fn expressions(client: &Client, config: &Config) -> Vec<Finding> {
-    shapes::shapes(client, config)
-        .await
-        .unwrap_or_else(|error| {
-            let what = format!(
-                "cannot look at the tables: {}",
-                crate::postgres::error_message(&error)
-            );
-            vec![Finding::fatal(Topic::Tables, what)]
-        })
+    let shapes = async {
+        let mut findings = shapes::shapes(client, config).await?;
+        findings.extend(before::shapes(client, config).await?);
+        Ok(findings)
+    };
+    shapes.await.unwrap_or_else(|error: tokio_postgres::Error| {
+        let what = format!(
+            "cannot look at the tables: {}",
+            crate::postgres::error_message(&error)
+        );
+        vec![Finding::fatal(Topic::Tables, what)]
+    })
 }
 
 /// Opens a replication connection and closes it again, the only sure way to tell a pooler from a server.

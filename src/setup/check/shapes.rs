@@ -87,6 +87,21 @@ pub(super) async fn shapes(client: &Client, config: &Config) -> Result<Vec<Findi
     Ok(findings)
 }
 
+/// Checks the conditions of these events, and nothing else.
+///
+/// # Errors
+/// If the catalog cannot be read.
+pub(super) async fn of_events(client: &Client, config: &Config) -> Result<Vec<Finding>, Error> {
+    let asked = Asked::new(config);
+    let named = config.events.iter().filter_map(|rule| rule.source.table());
+    let tables = Relation::find_all(client, named).await?;
+    let columns = tables.iter().map(|(name, relation)| {
+        let shape = asked.rules(name).map(Shape::new).unwrap_or_default();
+        (name, columns_of(relation, &shape))
+    });
+    Ok(conditions(config, &columns.collect()))
+}
+
 /// A template that makes something of the rows of a table.
 struct Tried<'a> {
     template: &'a Template,

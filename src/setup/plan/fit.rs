@@ -64,6 +64,11 @@ fn missing_tables(config: &Config, facts: &Facts) -> Vec<Problem> {
             look(table, rule.place, published, true);
         }
     }
+    for before in &config.before {
+        if let EventSource::Row { table, .. } = &before.rule.source {
+            look(table, before.rule.place, true, true);
+        }
+    }
     for rules in &config.tables {
         look(&rules.table, rules.place, false, true);
         for step in rules.owner.iter().flat_map(|owner| &owner.steps) {

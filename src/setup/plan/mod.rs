@@ -4,6 +4,7 @@
 //! up as they were at each point of the WAL. And a table without replica identity must not be published for updates,
 //! because Postgres would then refuse the application's own UPDATE.
 
+mod before;
 mod fit;
 mod precondition;
 pub mod problem;
@@ -20,18 +21,19 @@ use crate::postgres::{TableName, quote};
 
 use self::step::CREATE_SLOT;
 
-pub use self::{
-    fit::{counted_as_standby, hidden_hooks, unfit_slot, unfit_standby},
-    precondition::unmet_preconditions,
-    problem::{Problem, Refused},
-    step::{Runs, Step},
-};
 pub(super) use self::{
+    before::drop_trigger,
     precondition::{
         at_standby, may_not_create, may_not_replicate, not_owned, wrong_wal_level,
         wrong_wal_level_at_standby,
     },
     publication::is_followed,
+};
+pub use self::{
+    fit::{counted_as_standby, hidden_hooks, unfit_slot, unfit_standby},
+    precondition::unmet_preconditions,
+    problem::{Problem, Refused},
+    step::{Runs, Step},
 };
 
 /// The steps of setup, in order; empty if nothing is missing.
@@ -50,6 +52,7 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     let mut steps = Vec::new();
     steps.extend(own_tables(config, facts));
     steps.extend(events(config, facts));
+    steps.extend(before::steps(config, facts));
     // The publications first: a table that is in one already needs its options for a new identity. And before a table
     // joins, it has its identity.
     steps.extend(publication::made(&asked, facts));

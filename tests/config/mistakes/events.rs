@@ -55,6 +55,34 @@ pub const CASES: &[(&str, &str)] = &[
         r#"5:1: "rowhook.x" cannot name an event; names that begin with hook. or rowhook. are rowhook's own"#,
     ),
     (
+        r#""x" = { before = "book.deleted", timeout = "11s" }"#,
+        "5:44: events.x.timeout is more than 10s, for which the transaction would keep its locks; write 10s or less",
+    ),
+    (
+        r#""x" = { before = "book.deleted", silence = "maybe" }"#,
+        r#"5:44: events.x.silence cannot be "maybe"; write "allow" or "refuse""#,
+    ),
+    (
+        r#""x" = { before = "book.truncated" }"#,
+        "5:18: events.x.before cannot be that; write created, updated or deleted, or custom for what rowhook.ask asks",
+    ),
+    (
+        r#""x" = { before = "book.deleted+" }"#,
+        "5:18: events.x.before is heard by the operator's hooks alone; leave the + out",
+    ),
+    (
+        r#""x" = { before = "book.deleted", changed = ["a"] }"#,
+        "5:34: events.x.changed does not fit here, because only updated knows what changed; leave it out",
+    ),
+    (
+        r#""x" = { on = "book.deleted", silence = "allow" }"#,
+        r#"5:30: events.x.silence is for events that are asked about; write before = "table.action" in place of on, or leave it out"#,
+    ),
+    (
+        r#""x" = { before = "custom", on = "custom" }"#,
+        "5:28: events.x.on does not fit before; leave it out",
+    ),
+    (
         r#""x" = { changed = ["a"] }"#,
         r#"5:1: events.x.on is missing; write on = "table.action""#,
     ),

@@ -223,6 +223,12 @@ async fn each_role_gets_what_is_its_own_and_no_more() {
             &nobody,
             [403, 403, 403, 403, 200],
         ),
+        (
+            "POST",
+            "/api/ask/none".into(),
+            &none,
+            [403, 403, 403, 403, 404],
+        ),
         ("POST", "/api/hooks".into(), &new, [403, 201, 201, 201, 201]),
         (
             "POST",

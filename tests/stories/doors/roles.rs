@@ -130,6 +130,7 @@ async fn each_operator_does_what_is_of_their_role_and_a_refusal_names_the_one_th
             "all",
             200,
         ),
+        ("POST", "/api/ask/none".into(), &none, "support", 404),
         ("POST", "/api/reload".into(), &none, "all", 202),
     ];
     for (method, path, body, needed, done) in matrix {

@@ -1,0 +1,89 @@
+//! Before the commit: how much longer a deletion takes while an endpoint is asked that answers at once, and what a
+//! rowhook that asks costs transactions which have nothing to be asked about.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use harness::SECRET;
+
+use super::{
+    Scale,
+    figure::{Figure, Samples},
+    pgbench,
+    receiver::Receivers,
+    sidecar::Sidecar,
+    source::{BOOK, EVENTS, Source},
+};
+
+/// Deletions of each round.
+const DELETIONS: usize = 200;
+/// The first version of Postgres that flushes the WAL with a message.
+const FLUSHES: u32 = 170_000;
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut source = Source::new("before", BOOK, EVENTS)?;
+    pgbench::fill(&source)?;
+    let mut receivers = Receivers::open(1)?;
+    let target = receivers.url(0);
+    let asking = format!(
+        "{EVENTS}[events.\"book.removing\"]\nbefore = \"book.deleted\"\nsilence = \"refuse\"\n
+[[hooks]]\nname = \"asked\"\nevents = [\"book.removing\"]\ntarget = \"{target}\"\nsecret = \"{SECRET}\"\n"
+    );
+    let [mut added, mut asked, mut unasked, mut beside, mut without] =
+        [(); 5].map(|()| Samples::default());
+    for _ in 0..scale.rounds {
+        let slot = source.new_slot()?;
+        receivers.reset()?;
+        let (sidecar, _) = Sidecar::attach(&source.config(&slot, EVENTS))?;
+        let usual = deletions(&source)?;
+        without.push(pgbench::run(&source, scale.watch)?.0);
+        sidecar.stop()?;
+        source.drop_slot(&slot)?;
+
+        let slot = source.new_slot()?;
+        let (mut sidecar, _) = Sidecar::attach(&source.config(&slot, &asking))?;
+        sidecar.until("questions before commits are answered")?;
+        // Opens the connections, which is not to be measured.
+        deletions(&source)?;
+        let held = deletions(&source)?;
+        beside.push(pgbench::run(&source, scale.watch)?.0);
+        sidecar.stop()?;
+        source.drop_slot(&slot)?;
+        added.push(held - usual);
+        asked.push(held);
+        unasked.push(usual);
+    }
+    let version: u32 = source.ask("show server_version_num")?.parse()?;
+    source.finish()?;
+    let most = match version >= FLUSHES {
+        true => 10.0,
+        false => 40.0,
+    };
+    Ok(vec![
+        Figure::new("asking before a commit, added time, p50", "ms", added)
+            .at_most(most)
+            .with("a deletion that is asked about, p50", "ms", asked)
+            .with("a deletion that is not, p50", "ms", unasked),
+        Figure::ratio(
+            "commits/s of pgbench on tables without such an event",
+            "commits/s",
+            ("beside one with it", &beside),
+            ("without any", &without),
+        )
+        .at_least(0.95),
+    ])
+}
+
+/// Deletes rows one by one, and returns the median of how long it took, in milliseconds.
+fn deletions(source: &Source) -> Result<f64> {
+    source.sql(&format!(
+        "insert into book (user_id) select n from generate_series(1, {DELETIONS}) as n"
+    ))?;
+    let mut took = Samples::default();
+    for _ in 0..DELETIONS {
+        let begun = Instant::now();
+        source.sql("delete from book where id = (select min(id) from book)")?;
+        took.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(took.median())
+}
