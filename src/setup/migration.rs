@@ -235,7 +235,7 @@ pub const MIGRATIONS: [Migration; 43] = [
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 20] = [
+pub const TABLES: [&str; 22] = [
     "migration",
     "event",
     "hook",
@@ -256,6 +256,8 @@ pub const TABLES: [&str; 20] = [
     "forgotten_mark",
     "followed",
     "portal_link",
+    "before_event",
+    "asking",
 ];
 
 /// The functions that the migrations create.

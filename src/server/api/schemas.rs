@@ -250,7 +250,7 @@ mod tests {
             schema["properties"].as_object().map(Map::len)
         };
         assert_eq!(required("Hook"), properties("Hook"));
-        assert_eq!(required("NewHook"), Some(2));
+        assert_eq!(required("NewHook"), Some(1));
         assert_eq!(required("HookChange"), None);
     }
 
