@@ -747,11 +747,11 @@ impl Constraints {
 
     /// The patterns that a row names, each of which must match an event.
     fn patterns(&self, row: &HookRow) -> Result<Arc<[Pattern]>, String> {
-        let Some(_) = row.more.as_ref().and_then(|more| more.events.as_ref()) else {
-            // So are nearly all.
+        let has_list = row.more.as_ref().is_some_and(|more| more.events.is_some());
+        if !has_list {
             let event = row.event.as_deref().ok_or("its event is null")?;
             return Ok([self.pattern(event)?].into());
-        };
+        }
         let names = row.event_names()?;
         bounds::check_event_names(names.len()).map_err(|error| error.to_string())?;
         let most = self.limits.events;
@@ -1183,7 +1183,46 @@ fn parse_headers(json: Option<&str>) -> Result<BTreeMap<String, Secret>, String>
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// A row of rowhook's own table, with a time-out.
+    fn row(id: &str, timeout: Option<&str>) -> HookRow {
+        let columns = HookColumns::own("rowhook");
+        let mut values = [const { None }; TEXTS];
+        for (value, name) in values.iter_mut().zip(texts(&columns)) {
+            *value = match name {
+                Some("owner") => Some("7"),
+                Some("event") => Some("a"),
+                Some("target") => Some("https://example.com/hook"),
+                Some("active") => Some("t"),
+                Some("timeout") => timeout,
+                _ => None,
+            }
+            .map(str::to_owned);
+        }
+        HookRow::from_texts(&columns, HookId::new(id, true), values, None)
+    }
+
+    #[test]
+    fn what_many_rows_say_is_in_memory_once_and_what_they_do_not_say_is_not() {
+        let text = "database.url = \"host=h\"\nevents.a = \"b.created\"";
+        let config = config::Config::parse(Path::new("hooks.toml"), text, &|_| None);
+        let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let constraints = Constraints::new(&config, &EventMap::new(&config));
+        let hook = |id, timeout| row(id, timeout).into_hook(&constraints).unwrap();
+        assert!(row("1", None).more.is_none());
+        let plain = hook("1", None);
+        assert!(Arc::ptr_eq(&plain.delivery, &constraints.delivery));
+        let [one, other] = ["2", "3"].map(|id| hook(id, Some("5s")));
+        assert_eq!(one.delivery.timeout, Duration::from_secs(5));
+        assert!(Arc::ptr_eq(&one.delivery, &other.delivery));
+        let reason = row("4", Some("2m")).into_hook(&constraints).unwrap_err();
+        assert!(reason.starts_with("its timeout is 120s, and may be 60s here"));
+        // There may be a million.
+        assert!(size_of::<Hook>() <= 208, "{}", size_of::<Hook>());
+    }
 
     #[test]
     fn a_time_is_read_as_postgres_writes_it() {

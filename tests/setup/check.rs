@@ -136,9 +136,9 @@ async fn check_says_which_columns_the_hook_table_lacks() {
     insta::assert_snapshot!(found.join("\n"), @r#"
     Fatal 30:1 the hook table rest_hooks_hook has no column usr_id, which hook_table.owner names; did you mean user_id?
     Fatal 30:1 the hook table rest_hooks_hook has no column shared_secret, which hook_table.secret names
-    Fatal 30:1 the hook table rest_hooks_hook has no column signature, which hook_table.signature names
     Fatal 30:1 the hook table rest_hooks_hook has no column header_json, which hook_table.headers names; did you mean headers_json?
     Fatal 30:1 the hook table rest_hooks_hook has no column created, which hook_table.created names
+    Fatal 30:1 the hook table rest_hooks_hook has no column signature, which hook_table.signature names
     "#);
 }
 
