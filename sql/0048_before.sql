@@ -222,7 +222,7 @@ begin
                 using errcode = 'query_canceled';
         end if;
         perform pg_sleep(pause);
-        pause := least(pause * 1.5, 0.025);
+        pause := least(pause * 2, 0.25);
     end loop;
     begin
         -- Four bytes in each lock, in the order of their keys; the session is the one that has answered.
