@@ -73,8 +73,8 @@ pub(super) enum Command {
     /// List the events: what fires each, whose hooks receive it, and how many hooks do.
     #[command(after_help = "Example: rowhook events --json")]
     Events,
-    /// Print the JSON Schema of what the receivers of an event get, and its content type; or a document of all events, or
-    /// of the API.
+    /// Print the JSON Schema of what the receivers of an event get, and its content type; or a document of all events,
+    /// or of the API.
     #[command(
         after_help = "Examples: rowhook schema book.added --payload standard > book.added.json\n          rowhook schema --asyncapi > asyncapi.json"
     )]

@@ -487,8 +487,8 @@ async fn find_gap(sessions: &Sessions, config: &Config) -> Result<Option<Gap>> {
     found.context("look whether the slot goes on where we were")
 }
 
-/// Checks that the tables match the configuration. Once a session has read from the slot, a table that was changed since
-/// must not keep the others from being heard: what cannot be told of it is then told of each event.
+/// Checks that the tables match the configuration. Once a session has read from the slot, a table that was changed
+/// since must not keep the others from being heard: what cannot be told of it is then told of each event.
 async fn check_tables(sessions: &Sessions, config: &Config, facts: &Facts) -> Result<()> {
     let misfits = misfits(&sessions.control, config, facts)
         .await

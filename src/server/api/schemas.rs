@@ -22,8 +22,8 @@ pub(super) fn complete(document: &mut Value) {
     name_parts(document);
 }
 
-/// Calls the page of a list of hooks `HookPage`, and has it refer to `Hook`. As it is derived it is `Page_Hook`, and has
-/// the type of its entries written out once more, which would be a second type without a name.
+/// Calls the page of a list of hooks `HookPage`, and has it refer to `Hook`. As it is derived it is `Page_Hook`, and
+/// has the type of its entries written out once more, which would be a second type without a name.
 fn name_pages(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else {
         return;
