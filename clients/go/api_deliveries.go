@@ -28,6 +28,11 @@ type ApiListDeliveriesRequest struct {
 	hook       *string
 	state      *DeliveryState
 	event      *string
+	id         *string
+	since      *string
+	until      *string
+	table      *string
+	key        *string
 	cursor     *string
 	limit      *int32
 }
@@ -50,6 +55,36 @@ func (r ApiListDeliveriesRequest) Event(event string) ApiListDeliveriesRequest {
 	return r
 }
 
+// That with this id, the webhook-id.
+func (r ApiListDeliveriesRequest) Id(id string) ApiListDeliveriesRequest {
+	r.id = &id
+	return r
+}
+
+// Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+func (r ApiListDeliveriesRequest) Since(since string) ApiListDeliveriesRequest {
+	r.since = &since
+	return r
+}
+
+// Those parked or delivered before this time.
+func (r ApiListDeliveriesRequest) Until(until string) ApiListDeliveriesRequest {
+	r.until = &until
+	return r
+}
+
+// Those of a row of this table, which &#x60;key&#x60; names: &#x60;[schema.]table&#x60;.
+func (r ApiListDeliveriesRequest) Table(table string) ApiListDeliveriesRequest {
+	r.table = &table
+	return r
+}
+
+// The key of the row: its value, or a JSON object of its columns where there are several.
+func (r ApiListDeliveriesRequest) Key(key string) ApiListDeliveriesRequest {
+	r.key = &key
+	return r
+}
+
 // Where the page begins: &#x60;next&#x60; of the page before.
 func (r ApiListDeliveriesRequest) Cursor(cursor string) ApiListDeliveriesRequest {
 	r.cursor = &cursor
@@ -67,7 +102,7 @@ func (r ApiListDeliveriesRequest) Execute() (*DeliveryPage, *http.Response, erro
 }
 
 /*
-ListDeliveries List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones.
+ListDeliveries List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones. Where those of an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few entries or none and still a next one.
 
 Needs the role read of operators, or the scope read of owners.
 
@@ -111,6 +146,21 @@ func (a *DeliveriesAPIService) ListDeliveriesExecute(r ApiListDeliveriesRequest)
 	}
 	if r.event != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "event", r.event, "form", "")
+	}
+	if r.id != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "id", r.id, "form", "")
+	}
+	if r.since != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "since", r.since, "form", "")
+	}
+	if r.until != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "until", r.until, "form", "")
+	}
+	if r.table != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "table", r.table, "form", "")
+	}
+	if r.key != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "key", r.key, "form", "")
 	}
 	if r.cursor != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "cursor", r.cursor, "form", "")
@@ -186,6 +236,10 @@ type ApiListHookDeliveriesRequest struct {
 	id         string
 	state      *DeliveryState
 	event      *string
+	since      *string
+	until      *string
+	table      *string
+	key        *string
 	cursor     *string
 	limit      *int32
 }
@@ -199,6 +253,30 @@ func (r ApiListHookDeliveriesRequest) State(state DeliveryState) ApiListHookDeli
 // Those of this event.
 func (r ApiListHookDeliveriesRequest) Event(event string) ApiListHookDeliveriesRequest {
 	r.event = &event
+	return r
+}
+
+// Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+func (r ApiListHookDeliveriesRequest) Since(since string) ApiListHookDeliveriesRequest {
+	r.since = &since
+	return r
+}
+
+// Those parked or delivered before this time.
+func (r ApiListHookDeliveriesRequest) Until(until string) ApiListHookDeliveriesRequest {
+	r.until = &until
+	return r
+}
+
+// Those of a row of this table, which &#x60;key&#x60; names: &#x60;[schema.]table&#x60;.
+func (r ApiListHookDeliveriesRequest) Table(table string) ApiListHookDeliveriesRequest {
+	r.table = &table
+	return r
+}
+
+// The key of the row: its value, or a JSON object of its columns where there are several.
+func (r ApiListHookDeliveriesRequest) Key(key string) ApiListHookDeliveriesRequest {
+	r.key = &key
 	return r
 }
 
@@ -263,6 +341,18 @@ func (a *DeliveriesAPIService) ListHookDeliveriesExecute(r ApiListHookDeliveries
 	}
 	if r.event != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "event", r.event, "form", "")
+	}
+	if r.since != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "since", r.since, "form", "")
+	}
+	if r.until != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "until", r.until, "form", "")
+	}
+	if r.table != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "table", r.table, "form", "")
+	}
+	if r.key != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "key", r.key, "form", "")
 	}
 	if r.cursor != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "cursor", r.cursor, "form", "")
@@ -542,6 +632,132 @@ func (a *DeliveriesAPIService) RetryDeadExecute(r ApiRetryDeadRequest) (*ReplayC
 	}
 	// body params
 	localVarPostBody = r.retryDead
+	req, err := a.client.prepareRequest(r.ctx, localVarPath, localVarHTTPMethod, localVarPostBody, localVarHeaderParams, localVarQueryParams, localVarFormParams, formFiles)
+	if err != nil {
+		return localVarReturnValue, nil, err
+	}
+
+	localVarHTTPResponse, err := a.client.callAPI(req)
+	if err != nil || localVarHTTPResponse == nil {
+		return localVarReturnValue, localVarHTTPResponse, err
+	}
+
+	localVarBody, err := io.ReadAll(localVarHTTPResponse.Body)
+	localVarHTTPResponse.Body.Close()
+	localVarHTTPResponse.Body = io.NopCloser(bytes.NewBuffer(localVarBody))
+	if err != nil {
+		return localVarReturnValue, localVarHTTPResponse, err
+	}
+
+	if localVarHTTPResponse.StatusCode >= 300 {
+		newErr := &GenericOpenAPIError{
+			body:  localVarBody,
+			error: localVarHTTPResponse.Status,
+		}
+		var v Problem
+		err = a.client.decode(&v, localVarBody, localVarHTTPResponse.Header.Get("Content-Type"))
+		if err != nil {
+			newErr.error = err.Error()
+			return localVarReturnValue, localVarHTTPResponse, newErr
+		}
+		newErr.error = formatErrorMessage(localVarHTTPResponse.Status, &v)
+		newErr.model = v
+		return localVarReturnValue, localVarHTTPResponse, newErr
+	}
+
+	err = a.client.decode(&localVarReturnValue, localVarBody, localVarHTTPResponse.Header.Get("Content-Type"))
+	if err != nil {
+		newErr := &GenericOpenAPIError{
+			body:  localVarBody,
+			error: err.Error(),
+		}
+		return localVarReturnValue, localVarHTTPResponse, newErr
+	}
+
+	return localVarReturnValue, localVarHTTPResponse, nil
+}
+
+type ApiRetryDeliveriesRequest struct {
+	ctx            context.Context
+	ApiService     *DeliveriesAPIService
+	idempotencyKey *string
+	retryMany      *RetryMany
+}
+
+// A request that is made again with the same key is done once and answered as before, for a day. What is shown only once is null then.
+func (r ApiRetryDeliveriesRequest) IdempotencyKey(idempotencyKey string) ApiRetryDeliveriesRequest {
+	r.idempotencyKey = &idempotencyKey
+	return r
+}
+
+func (r ApiRetryDeliveriesRequest) RetryMany(retryMany RetryMany) ApiRetryDeliveriesRequest {
+	r.retryMany = &retryMany
+	return r
+}
+
+func (r ApiRetryDeliveriesRequest) Execute() (*Retried, *http.Response, error) {
+	return r.ApiService.RetryDeliveriesExecute(r)
+}
+
+/*
+RetryDeliveries Send deliveries again that are dead, or that wait for their next time, those of each row in order; or count them.
+
+Needs the role support of operators, or the scope deliveries of owners.
+
+	@param ctx context.Context - for authentication, logging, cancellation, deadlines, tracing, etc. Passed from http.Request or context.Background().
+	@return ApiRetryDeliveriesRequest
+*/
+func (a *DeliveriesAPIService) RetryDeliveries(ctx context.Context) ApiRetryDeliveriesRequest {
+	return ApiRetryDeliveriesRequest{
+		ApiService: a,
+		ctx:        ctx,
+	}
+}
+
+// Execute executes the request
+//
+//	@return Retried
+func (a *DeliveriesAPIService) RetryDeliveriesExecute(r ApiRetryDeliveriesRequest) (*Retried, *http.Response, error) {
+	var (
+		localVarHTTPMethod  = http.MethodPost
+		localVarPostBody    interface{}
+		formFiles           []formFile
+		localVarReturnValue *Retried
+	)
+
+	localBasePath, err := a.client.cfg.ServerURLWithContext(r.ctx, "DeliveriesAPIService.RetryDeliveries")
+	if err != nil {
+		return localVarReturnValue, nil, &GenericOpenAPIError{error: err.Error()}
+	}
+
+	localVarPath := localBasePath + "/api/deliveries/retry"
+
+	localVarHeaderParams := make(map[string]string)
+	localVarQueryParams := url.Values{}
+	localVarFormParams := url.Values{}
+
+	// to determine the Content-Type header
+	localVarHTTPContentTypes := []string{"application/json"}
+
+	// set Content-Type header
+	localVarHTTPContentType := selectHeaderContentType(localVarHTTPContentTypes)
+	if localVarHTTPContentType != "" {
+		localVarHeaderParams["Content-Type"] = localVarHTTPContentType
+	}
+
+	// to determine the Accept header
+	localVarHTTPHeaderAccepts := []string{"application/json", "application/problem+json"}
+
+	// set Accept header
+	localVarHTTPHeaderAccept := selectHeaderAccept(localVarHTTPHeaderAccepts)
+	if localVarHTTPHeaderAccept != "" {
+		localVarHeaderParams["Accept"] = localVarHTTPHeaderAccept
+	}
+	if r.idempotencyKey != nil {
+		parameterAddToHeaderOrQuery(localVarHeaderParams, "Idempotency-Key", r.idempotencyKey, "simple", "")
+	}
+	// body params
+	localVarPostBody = r.retryMany
 	req, err := a.client.prepareRequest(r.ctx, localVarPath, localVarHTTPMethod, localVarPostBody, localVarHeaderParams, localVarQueryParams, localVarFormParams, formFiles)
 	if err != nil {
 		return localVarReturnValue, nil, err

@@ -22,6 +22,136 @@ import (
 // EventsAPIService EventsAPI service
 type EventsAPIService service
 
+type ApiAskHooksRequest struct {
+	ctx            context.Context
+	ApiService     *EventsAPIService
+	event          string
+	idempotencyKey *string
+	requestBody    *map[string]interface{}
+}
+
+// A request that is made again with the same key is done once and answered as before, for a day. What is shown only once is null then.
+func (r ApiAskHooksRequest) IdempotencyKey(idempotencyKey string) ApiAskHooksRequest {
+	r.idempotencyKey = &idempotencyKey
+	return r
+}
+
+func (r ApiAskHooksRequest) RequestBody(requestBody map[string]interface{}) ApiAskHooksRequest {
+	r.requestBody = &requestBody
+	return r
+}
+
+func (r ApiAskHooksRequest) Execute() (*Asked, *http.Response, error) {
+	return r.ApiService.AskHooksExecute(r)
+}
+
+/*
+AskHooks Ask the hooks of an event with `before = \"custom\"`, and wait for what they say. The body is the payload.
+
+For operators alone. Needs the role support.
+
+	@param ctx context.Context - for authentication, logging, cancellation, deadlines, tracing, etc. Passed from http.Request or context.Background().
+	@param event The event's name
+	@return ApiAskHooksRequest
+*/
+func (a *EventsAPIService) AskHooks(ctx context.Context, event string) ApiAskHooksRequest {
+	return ApiAskHooksRequest{
+		ApiService: a,
+		ctx:        ctx,
+		event:      event,
+	}
+}
+
+// Execute executes the request
+//
+//	@return Asked
+func (a *EventsAPIService) AskHooksExecute(r ApiAskHooksRequest) (*Asked, *http.Response, error) {
+	var (
+		localVarHTTPMethod  = http.MethodPost
+		localVarPostBody    interface{}
+		formFiles           []formFile
+		localVarReturnValue *Asked
+	)
+
+	localBasePath, err := a.client.cfg.ServerURLWithContext(r.ctx, "EventsAPIService.AskHooks")
+	if err != nil {
+		return localVarReturnValue, nil, &GenericOpenAPIError{error: err.Error()}
+	}
+
+	localVarPath := localBasePath + "/api/ask/{event}"
+	localVarPath = strings.Replace(localVarPath, "{"+"event"+"}", url.PathEscape(parameterValueToString(r.event, "event")), -1)
+
+	localVarHeaderParams := make(map[string]string)
+	localVarQueryParams := url.Values{}
+	localVarFormParams := url.Values{}
+
+	// to determine the Content-Type header
+	localVarHTTPContentTypes := []string{"application/json"}
+
+	// set Content-Type header
+	localVarHTTPContentType := selectHeaderContentType(localVarHTTPContentTypes)
+	if localVarHTTPContentType != "" {
+		localVarHeaderParams["Content-Type"] = localVarHTTPContentType
+	}
+
+	// to determine the Accept header
+	localVarHTTPHeaderAccepts := []string{"application/json", "application/problem+json"}
+
+	// set Accept header
+	localVarHTTPHeaderAccept := selectHeaderAccept(localVarHTTPHeaderAccepts)
+	if localVarHTTPHeaderAccept != "" {
+		localVarHeaderParams["Accept"] = localVarHTTPHeaderAccept
+	}
+	if r.idempotencyKey != nil {
+		parameterAddToHeaderOrQuery(localVarHeaderParams, "Idempotency-Key", r.idempotencyKey, "simple", "")
+	}
+	// body params
+	localVarPostBody = r.requestBody
+	req, err := a.client.prepareRequest(r.ctx, localVarPath, localVarHTTPMethod, localVarPostBody, localVarHeaderParams, localVarQueryParams, localVarFormParams, formFiles)
+	if err != nil {
+		return localVarReturnValue, nil, err
+	}
+
+	localVarHTTPResponse, err := a.client.callAPI(req)
+	if err != nil || localVarHTTPResponse == nil {
+		return localVarReturnValue, localVarHTTPResponse, err
+	}
+
+	localVarBody, err := io.ReadAll(localVarHTTPResponse.Body)
+	localVarHTTPResponse.Body.Close()
+	localVarHTTPResponse.Body = io.NopCloser(bytes.NewBuffer(localVarBody))
+	if err != nil {
+		return localVarReturnValue, localVarHTTPResponse, err
+	}
+
+	if localVarHTTPResponse.StatusCode >= 300 {
+		newErr := &GenericOpenAPIError{
+			body:  localVarBody,
+			error: localVarHTTPResponse.Status,
+		}
+		var v Problem
+		err = a.client.decode(&v, localVarBody, localVarHTTPResponse.Header.Get("Content-Type"))
+		if err != nil {
+			newErr.error = err.Error()
+			return localVarReturnValue, localVarHTTPResponse, newErr
+		}
+		newErr.error = formatErrorMessage(localVarHTTPResponse.Status, &v)
+		newErr.model = v
+		return localVarReturnValue, localVarHTTPResponse, newErr
+	}
+
+	err = a.client.decode(&localVarReturnValue, localVarBody, localVarHTTPResponse.Header.Get("Content-Type"))
+	if err != nil {
+		newErr := &GenericOpenAPIError{
+			body:  localVarBody,
+			error: err.Error(),
+		}
+		return localVarReturnValue, localVarHTTPResponse, newErr
+	}
+
+	return localVarReturnValue, localVarHTTPResponse, nil
+}
+
 type ApiListEventsRequest struct {
 	ctx        context.Context
 	ApiService *EventsAPIService

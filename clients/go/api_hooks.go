@@ -631,6 +631,8 @@ type ApiListHooksRequest struct {
 	ApiService *HooksAPIService
 	event      *string
 	owner      *string
+	state      *string
+	id         *string
 	cursor     *string
 	limit      *int32
 }
@@ -644,6 +646,18 @@ func (r ApiListHooksRequest) Event(event string) ApiListHooksRequest {
 // Those of this owner. Owners see only their own, whatever they ask for.
 func (r ApiListHooksRequest) Owner(owner string) ApiListHooksRequest {
 	r.owner = &owner
+	return r
+}
+
+// Those in this state.
+func (r ApiListHooksRequest) State(state string) ApiListHooksRequest {
+	r.state = &state
+	return r
+}
+
+// That with this id.
+func (r ApiListHooksRequest) Id(id string) ApiListHooksRequest {
+	r.id = &id
 	return r
 }
 
@@ -705,6 +719,12 @@ func (a *HooksAPIService) ListHooksExecute(r ApiListHooksRequest) (*HookPage, *h
 	}
 	if r.owner != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "owner", r.owner, "form", "")
+	}
+	if r.state != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "state", r.state, "form", "")
+	}
+	if r.id != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "id", r.id, "form", "")
 	}
 	if r.cursor != nil {
 		parameterAddToHeaderOrQuery(localVarQueryParams, "cursor", r.cursor, "form", "")

@@ -61,6 +61,8 @@ type APIClient struct {
 
 	HooksAPI *HooksAPIService
 
+	PortalAPI *PortalAPIService
+
 	StatusAPI *StatusAPIService
 
 	TokensAPI *TokensAPIService
@@ -88,6 +90,7 @@ func NewAPIClient(cfg *Configuration) *APIClient {
 	c.EventsAPI = (*EventsAPIService)(&c.common)
 	c.ForgetAPI = (*ForgetAPIService)(&c.common)
 	c.HooksAPI = (*HooksAPIService)(&c.common)
+	c.PortalAPI = (*PortalAPIService)(&c.common)
 	c.StatusAPI = (*StatusAPIService)(&c.common)
 	c.TokensAPI = (*TokensAPIService)(&c.common)
 

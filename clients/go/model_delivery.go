@@ -43,7 +43,11 @@ type Delivery struct {
 	// How the last attempt failed, or why the delivery was given up.
 	Reason NullableString `json:"reason"`
 	// What has become of it.
-	State                DeliveryState `json:"state"`
+	State DeliveryState `json:"state"`
+	// What it waits for; null where it waits for nothing.
+	WaitsFor NullableWaitsFor `json:"waits_for"`
+	// Why it waits and when it goes, or what became of it, in one sentence for people.
+	Why                  string `json:"why"`
 	AdditionalProperties map[string]interface{}
 }
 
@@ -53,7 +57,7 @@ type _Delivery Delivery
 // This constructor will assign default values to properties that have it defined,
 // and makes sure properties required by API are set, but the set of arguments
 // will change when the set of required properties is changed
-func NewDelivery(at string, attempts int32, commitTime NullableString, event string, hook string, id string, inFlight bool, nextAttempt NullableString, owner NullableString, position NullableString, reason NullableString, state DeliveryState) *Delivery {
+func NewDelivery(at string, attempts int32, commitTime NullableString, event string, hook string, id string, inFlight bool, nextAttempt NullableString, owner NullableString, position NullableString, reason NullableString, state DeliveryState, waitsFor NullableWaitsFor, why string) *Delivery {
 	this := Delivery{}
 	this.At = at
 	this.Attempts = attempts
@@ -67,6 +71,8 @@ func NewDelivery(at string, attempts int32, commitTime NullableString, event str
 	this.Position = position
 	this.Reason = reason
 	this.State = state
+	this.WaitsFor = waitsFor
+	this.Why = why
 	return &this
 }
 
@@ -376,6 +382,56 @@ func (o *Delivery) SetState(v DeliveryState) {
 	o.State = v
 }
 
+// GetWaitsFor returns the WaitsFor field value
+// If the value is explicit nil, the zero value for WaitsFor will be returned
+func (o *Delivery) GetWaitsFor() WaitsFor {
+	if o == nil || o.WaitsFor.Get() == nil {
+		var ret WaitsFor
+		return ret
+	}
+
+	return *o.WaitsFor.Get()
+}
+
+// GetWaitsForOk returns a tuple with the WaitsFor field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Delivery) GetWaitsForOk() (*WaitsFor, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.WaitsFor.Get(), o.WaitsFor.IsSet()
+}
+
+// SetWaitsFor sets field value
+func (o *Delivery) SetWaitsFor(v WaitsFor) {
+	o.WaitsFor.Set(&v)
+}
+
+// GetWhy returns the Why field value
+func (o *Delivery) GetWhy() string {
+	if o == nil {
+		var ret string
+		return ret
+	}
+
+	return o.Why
+}
+
+// GetWhyOk returns a tuple with the Why field value
+// and a boolean to check if the value has been set.
+func (o *Delivery) GetWhyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return &o.Why, true
+}
+
+// SetWhy sets field value
+func (o *Delivery) SetWhy(v string) {
+	o.Why = v
+}
+
 func (o Delivery) MarshalJSON() ([]byte, error) {
 	toSerialize, err := o.ToMap()
 	if err != nil {
@@ -398,6 +454,8 @@ func (o Delivery) ToMap() (map[string]interface{}, error) {
 	toSerialize["position"] = o.Position.Get()
 	toSerialize["reason"] = o.Reason.Get()
 	toSerialize["state"] = o.State
+	toSerialize["waits_for"] = o.WaitsFor.Get()
+	toSerialize["why"] = o.Why
 
 	for key, value := range o.AdditionalProperties {
 		toSerialize[key] = value
@@ -423,6 +481,8 @@ func (o *Delivery) UnmarshalJSON(data []byte) (err error) {
 		"position",
 		"reason",
 		"state",
+		"waits_for",
+		"why",
 	}
 
 	allProperties := make(map[string]interface{})
@@ -464,6 +524,8 @@ func (o *Delivery) UnmarshalJSON(data []byte) (err error) {
 		delete(additionalProperties, "position")
 		delete(additionalProperties, "reason")
 		delete(additionalProperties, "state")
+		delete(additionalProperties, "waits_for")
+		delete(additionalProperties, "why")
 		o.AdditionalProperties = additionalProperties
 	}
 

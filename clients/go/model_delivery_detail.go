@@ -44,6 +44,10 @@ type DeliveryDetail struct {
 	Reason NullableString `json:"reason"`
 	// What has become of it.
 	State DeliveryState `json:"state"`
+	// What it waits for; null where it waits for nothing.
+	WaitsFor NullableWaitsFor `json:"waits_for"`
+	// Why it waits and when it goes, or what became of it, in one sentence for people.
+	Why string `json:"why"`
 	// Its attempts, as far as history goes back, oldest first.
 	AttemptList []Attempt `json:"attempt_list"`
 	// The body; null if it is not kept.
@@ -57,7 +61,7 @@ type _DeliveryDetail DeliveryDetail
 // This constructor will assign default values to properties that have it defined,
 // and makes sure properties required by API are set, but the set of arguments
 // will change when the set of required properties is changed
-func NewDeliveryDetail(at string, attempts int32, commitTime NullableString, event string, hook string, id string, inFlight bool, nextAttempt NullableString, owner NullableString, position NullableString, reason NullableString, state DeliveryState, attemptList []Attempt, body NullableContent) *DeliveryDetail {
+func NewDeliveryDetail(at string, attempts int32, commitTime NullableString, event string, hook string, id string, inFlight bool, nextAttempt NullableString, owner NullableString, position NullableString, reason NullableString, state DeliveryState, waitsFor NullableWaitsFor, why string, attemptList []Attempt, body NullableContent) *DeliveryDetail {
 	this := DeliveryDetail{}
 	this.At = at
 	this.Attempts = attempts
@@ -71,6 +75,8 @@ func NewDeliveryDetail(at string, attempts int32, commitTime NullableString, eve
 	this.Position = position
 	this.Reason = reason
 	this.State = state
+	this.WaitsFor = waitsFor
+	this.Why = why
 	this.AttemptList = attemptList
 	this.Body = body
 	return &this
@@ -382,6 +388,56 @@ func (o *DeliveryDetail) SetState(v DeliveryState) {
 	o.State = v
 }
 
+// GetWaitsFor returns the WaitsFor field value
+// If the value is explicit nil, the zero value for WaitsFor will be returned
+func (o *DeliveryDetail) GetWaitsFor() WaitsFor {
+	if o == nil || o.WaitsFor.Get() == nil {
+		var ret WaitsFor
+		return ret
+	}
+
+	return *o.WaitsFor.Get()
+}
+
+// GetWaitsForOk returns a tuple with the WaitsFor field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *DeliveryDetail) GetWaitsForOk() (*WaitsFor, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.WaitsFor.Get(), o.WaitsFor.IsSet()
+}
+
+// SetWaitsFor sets field value
+func (o *DeliveryDetail) SetWaitsFor(v WaitsFor) {
+	o.WaitsFor.Set(&v)
+}
+
+// GetWhy returns the Why field value
+func (o *DeliveryDetail) GetWhy() string {
+	if o == nil {
+		var ret string
+		return ret
+	}
+
+	return o.Why
+}
+
+// GetWhyOk returns a tuple with the Why field value
+// and a boolean to check if the value has been set.
+func (o *DeliveryDetail) GetWhyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return &o.Why, true
+}
+
+// SetWhy sets field value
+func (o *DeliveryDetail) SetWhy(v string) {
+	o.Why = v
+}
+
 // GetAttemptList returns the AttemptList field value
 func (o *DeliveryDetail) GetAttemptList() []Attempt {
 	if o == nil {
@@ -454,6 +510,8 @@ func (o DeliveryDetail) ToMap() (map[string]interface{}, error) {
 	toSerialize["position"] = o.Position.Get()
 	toSerialize["reason"] = o.Reason.Get()
 	toSerialize["state"] = o.State
+	toSerialize["waits_for"] = o.WaitsFor.Get()
+	toSerialize["why"] = o.Why
 	toSerialize["attempt_list"] = o.AttemptList
 	toSerialize["body"] = o.Body.Get()
 
@@ -481,6 +539,8 @@ func (o *DeliveryDetail) UnmarshalJSON(data []byte) (err error) {
 		"position",
 		"reason",
 		"state",
+		"waits_for",
+		"why",
 		"attempt_list",
 		"body",
 	}
@@ -524,6 +584,8 @@ func (o *DeliveryDetail) UnmarshalJSON(data []byte) (err error) {
 		delete(additionalProperties, "position")
 		delete(additionalProperties, "reason")
 		delete(additionalProperties, "state")
+		delete(additionalProperties, "waits_for")
+		delete(additionalProperties, "why")
 		delete(additionalProperties, "attempt_list")
 		delete(additionalProperties, "body")
 		o.AdditionalProperties = additionalProperties

@@ -38,7 +38,7 @@ type Forgotten struct {
 	LeftOut int64 `json:"left_out"`
 	// Notes of their hooks: that they fail, cannot be used, or are switched off.
 	Notes int64 `json:"notes"`
-	// Tokens for the API and the page.
+	// Tokens for the API and the page, and links to the portal with the sessions that they opened.
 	Tokens               int64 `json:"tokens"`
 	AdditionalProperties map[string]interface{}
 }

@@ -22,10 +22,16 @@ var _ MappedNullable = &Hook{}
 type Hook struct {
 	// Whether it is enabled.
 	Active bool `json:"active"`
+	// What its credentials are, if it has some: `bearer`, `basic` or `oauth2`.
+	Auth NullableString `json:"auth"`
+	// How deliveries are gathered: `{\"max\": 100, \"wait\": \"1s\"}`, or false to send each alone; if it differs from hooks.toml.
+	Batch interface{} `json:"batch"`
 	// The name of the client certificate of its requests, if it has one of `[[certificates]]` in hooks.toml.
 	Certificate NullableString `json:"certificate"`
 	// Whether its bodies are compressed, if that differs from hooks.toml: `gzip` or `none`.
 	Compress NullableString `json:"compress"`
+	// The most requests in flight, a number; if it differs from hooks.toml.
+	Concurrency interface{} `json:"concurrency"`
 	// How bodies are encoded, if that differs from hooks.toml: `json` or `form`.
 	Content NullableString `json:"content"`
 	// The content type of its requests, if it has one of its own.
@@ -36,12 +42,16 @@ type Hook struct {
 	Dead int64 `json:"dead"`
 	// A note by whoever made it.
 	Description NullableString `json:"description"`
+	// When it is disabled for failing: a time such as `5d`, or a number of failures; if it differs from hooks.toml.
+	DisableAfter interface{} `json:"disable_after"`
 	// When it was disabled.
 	DisabledAt NullableString `json:"disabled_at"`
 	// Why it was disabled.
 	DisabledReason NullableString `json:"disabled_reason"`
-	// The event or pattern that it is subscribed to. A hook of the file may have several, separated by commas.
+	// The event or pattern that it is subscribed to; several are separated by commas.
 	Event string `json:"event"`
+	// The same as a list.
+	Events []string `json:"events"`
 	// When its failures began; null if the last attempt succeeded.
 	FailingSince NullableString `json:"failing_since"`
 	// A CEL expression. Only events for which it is true are sent.
@@ -54,6 +64,12 @@ type Hook struct {
 	Invalid NullableString `json:"invalid"`
 	// Its last request, as far as history goes back.
 	Last NullableLastAnswer `json:"last"`
+	// The largest body, such as `20MiB`; if it differs from hooks.toml.
+	MaxBody NullableString `json:"max_body"`
+	// The method of its requests, if it is another than POST.
+	Method NullableString `json:"method"`
+	// What arrives in commit order: `row`, `hook` or `none`; if it differs from hooks.toml.
+	Order NullableString `json:"order"`
 	// `table` for a row of the hook table; `file` for a hook of hooks.toml, which can be changed only there.
 	Origin string `json:"origin"`
 	// The owner whose events it gets; null for the events of all owners.
@@ -64,6 +80,10 @@ type Hook struct {
 	Payload NullableString `json:"payload"`
 	// The most requests in a time, if that differs from hooks.toml: `100/s` or `20/m`.
 	Rate NullableString `json:"rate"`
+	// The pauses between attempts: `[\"5s\", \"5m\"]`, `{\"max_tries\": 10}`, or false for a single attempt; if it differs from hooks.toml.
+	Retries interface{} `json:"retries"`
+	// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`; if it differs from hooks.toml.
+	Signature interface{} `json:"signature"`
 	// Whether its requests are signed.
 	Signed bool `json:"signed"`
 	// `active`, `failing`, `disabled` or `invalid`.
@@ -72,10 +92,14 @@ type Hook struct {
 	Target string `json:"target"`
 	// The template that makes what is sent in place of the row, if it has one of its own.
 	Template NullableString `json:"template"`
+	// The time-out of a request, such as `15s`; if it differs from hooks.toml.
+	Timeout NullableString `json:"timeout"`
 	// When it was last changed, if that is known.
 	UpdatedAt NullableString `json:"updated_at"`
 	// The user agent of its requests, if it has one of its own.
-	UserAgent            NullableString `json:"user_agent"`
+	UserAgent NullableString `json:"user_agent"`
+	// How it fares and what comes next, in one sentence for people.
+	Why                  string `json:"why"`
 	AdditionalProperties map[string]interface{}
 }
 
@@ -85,36 +109,48 @@ type _Hook Hook
 // This constructor will assign default values to properties that have it defined,
 // and makes sure properties required by API are set, but the set of arguments
 // will change when the set of required properties is changed
-func NewHook(active bool, certificate NullableString, compress NullableString, content NullableString, contentType NullableString, createdAt NullableString, dead int64, description NullableString, disabledAt NullableString, disabledReason NullableString, event string, failingSince NullableString, filter NullableString, headers []string, id string, invalid NullableString, last NullableLastAnswer, origin string, owner NullableString, parked int64, payload NullableString, rate NullableString, signed bool, state string, target string, template NullableString, updatedAt NullableString, userAgent NullableString) *Hook {
+func NewHook(active bool, auth NullableString, batch interface{}, certificate NullableString, compress NullableString, concurrency interface{}, content NullableString, contentType NullableString, createdAt NullableString, dead int64, description NullableString, disableAfter interface{}, disabledAt NullableString, disabledReason NullableString, event string, events []string, failingSince NullableString, filter NullableString, headers []string, id string, invalid NullableString, last NullableLastAnswer, maxBody NullableString, method NullableString, order NullableString, origin string, owner NullableString, parked int64, payload NullableString, rate NullableString, retries interface{}, signature interface{}, signed bool, state string, target string, template NullableString, timeout NullableString, updatedAt NullableString, userAgent NullableString, why string) *Hook {
 	this := Hook{}
 	this.Active = active
+	this.Auth = auth
+	this.Batch = batch
 	this.Certificate = certificate
 	this.Compress = compress
+	this.Concurrency = concurrency
 	this.Content = content
 	this.ContentType = contentType
 	this.CreatedAt = createdAt
 	this.Dead = dead
 	this.Description = description
+	this.DisableAfter = disableAfter
 	this.DisabledAt = disabledAt
 	this.DisabledReason = disabledReason
 	this.Event = event
+	this.Events = events
 	this.FailingSince = failingSince
 	this.Filter = filter
 	this.Headers = headers
 	this.Id = id
 	this.Invalid = invalid
 	this.Last = last
+	this.MaxBody = maxBody
+	this.Method = method
+	this.Order = order
 	this.Origin = origin
 	this.Owner = owner
 	this.Parked = parked
 	this.Payload = payload
 	this.Rate = rate
+	this.Retries = retries
+	this.Signature = signature
 	this.Signed = signed
 	this.State = state
 	this.Target = target
 	this.Template = template
+	this.Timeout = timeout
 	this.UpdatedAt = updatedAt
 	this.UserAgent = userAgent
+	this.Why = why
 	return &this
 }
 
@@ -148,6 +184,58 @@ func (o *Hook) GetActiveOk() (*bool, bool) {
 // SetActive sets field value
 func (o *Hook) SetActive(v bool) {
 	o.Active = v
+}
+
+// GetAuth returns the Auth field value
+// If the value is explicit nil, the zero value for string will be returned
+func (o *Hook) GetAuth() string {
+	if o == nil || o.Auth.Get() == nil {
+		var ret string
+		return ret
+	}
+
+	return *o.Auth.Get()
+}
+
+// GetAuthOk returns a tuple with the Auth field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetAuthOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Auth.Get(), o.Auth.IsSet()
+}
+
+// SetAuth sets field value
+func (o *Hook) SetAuth(v string) {
+	o.Auth.Set(&v)
+}
+
+// GetBatch returns the Batch field value
+// If the value is explicit nil, the zero value for interface{} will be returned
+func (o *Hook) GetBatch() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+
+	return o.Batch
+}
+
+// GetBatchOk returns a tuple with the Batch field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetBatchOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Batch) {
+		return nil, false
+	}
+	return &o.Batch, true
+}
+
+// SetBatch sets field value
+func (o *Hook) SetBatch(v interface{}) {
+	o.Batch = v
 }
 
 // GetCertificate returns the Certificate field value
@@ -200,6 +288,32 @@ func (o *Hook) GetCompressOk() (*string, bool) {
 // SetCompress sets field value
 func (o *Hook) SetCompress(v string) {
 	o.Compress.Set(&v)
+}
+
+// GetConcurrency returns the Concurrency field value
+// If the value is explicit nil, the zero value for interface{} will be returned
+func (o *Hook) GetConcurrency() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+
+	return o.Concurrency
+}
+
+// GetConcurrencyOk returns a tuple with the Concurrency field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetConcurrencyOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Concurrency) {
+		return nil, false
+	}
+	return &o.Concurrency, true
+}
+
+// SetConcurrency sets field value
+func (o *Hook) SetConcurrency(v interface{}) {
+	o.Concurrency = v
 }
 
 // GetContent returns the Content field value
@@ -330,6 +444,32 @@ func (o *Hook) SetDescription(v string) {
 	o.Description.Set(&v)
 }
 
+// GetDisableAfter returns the DisableAfter field value
+// If the value is explicit nil, the zero value for interface{} will be returned
+func (o *Hook) GetDisableAfter() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+
+	return o.DisableAfter
+}
+
+// GetDisableAfterOk returns a tuple with the DisableAfter field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetDisableAfterOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.DisableAfter) {
+		return nil, false
+	}
+	return &o.DisableAfter, true
+}
+
+// SetDisableAfter sets field value
+func (o *Hook) SetDisableAfter(v interface{}) {
+	o.DisableAfter = v
+}
+
 // GetDisabledAt returns the DisabledAt field value
 // If the value is explicit nil, the zero value for string will be returned
 func (o *Hook) GetDisabledAt() string {
@@ -404,6 +544,30 @@ func (o *Hook) GetEventOk() (*string, bool) {
 // SetEvent sets field value
 func (o *Hook) SetEvent(v string) {
 	o.Event = v
+}
+
+// GetEvents returns the Events field value
+func (o *Hook) GetEvents() []string {
+	if o == nil {
+		var ret []string
+		return ret
+	}
+
+	return o.Events
+}
+
+// GetEventsOk returns a tuple with the Events field value
+// and a boolean to check if the value has been set.
+func (o *Hook) GetEventsOk() ([]string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Events, true
+}
+
+// SetEvents sets field value
+func (o *Hook) SetEvents(v []string) {
+	o.Events = v
 }
 
 // GetFailingSince returns the FailingSince field value
@@ -558,6 +722,84 @@ func (o *Hook) SetLast(v LastAnswer) {
 	o.Last.Set(&v)
 }
 
+// GetMaxBody returns the MaxBody field value
+// If the value is explicit nil, the zero value for string will be returned
+func (o *Hook) GetMaxBody() string {
+	if o == nil || o.MaxBody.Get() == nil {
+		var ret string
+		return ret
+	}
+
+	return *o.MaxBody.Get()
+}
+
+// GetMaxBodyOk returns a tuple with the MaxBody field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetMaxBodyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.MaxBody.Get(), o.MaxBody.IsSet()
+}
+
+// SetMaxBody sets field value
+func (o *Hook) SetMaxBody(v string) {
+	o.MaxBody.Set(&v)
+}
+
+// GetMethod returns the Method field value
+// If the value is explicit nil, the zero value for string will be returned
+func (o *Hook) GetMethod() string {
+	if o == nil || o.Method.Get() == nil {
+		var ret string
+		return ret
+	}
+
+	return *o.Method.Get()
+}
+
+// GetMethodOk returns a tuple with the Method field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetMethodOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Method.Get(), o.Method.IsSet()
+}
+
+// SetMethod sets field value
+func (o *Hook) SetMethod(v string) {
+	o.Method.Set(&v)
+}
+
+// GetOrder returns the Order field value
+// If the value is explicit nil, the zero value for string will be returned
+func (o *Hook) GetOrder() string {
+	if o == nil || o.Order.Get() == nil {
+		var ret string
+		return ret
+	}
+
+	return *o.Order.Get()
+}
+
+// GetOrderOk returns a tuple with the Order field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetOrderOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Order.Get(), o.Order.IsSet()
+}
+
+// SetOrder sets field value
+func (o *Hook) SetOrder(v string) {
+	o.Order.Set(&v)
+}
+
 // GetOrigin returns the Origin field value
 func (o *Hook) GetOrigin() string {
 	if o == nil {
@@ -684,6 +926,58 @@ func (o *Hook) SetRate(v string) {
 	o.Rate.Set(&v)
 }
 
+// GetRetries returns the Retries field value
+// If the value is explicit nil, the zero value for interface{} will be returned
+func (o *Hook) GetRetries() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+
+	return o.Retries
+}
+
+// GetRetriesOk returns a tuple with the Retries field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetRetriesOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Retries) {
+		return nil, false
+	}
+	return &o.Retries, true
+}
+
+// SetRetries sets field value
+func (o *Hook) SetRetries(v interface{}) {
+	o.Retries = v
+}
+
+// GetSignature returns the Signature field value
+// If the value is explicit nil, the zero value for interface{} will be returned
+func (o *Hook) GetSignature() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+
+	return o.Signature
+}
+
+// GetSignatureOk returns a tuple with the Signature field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetSignatureOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Signature) {
+		return nil, false
+	}
+	return &o.Signature, true
+}
+
+// SetSignature sets field value
+func (o *Hook) SetSignature(v interface{}) {
+	o.Signature = v
+}
+
 // GetSigned returns the Signed field value
 func (o *Hook) GetSigned() bool {
 	if o == nil {
@@ -782,6 +1076,32 @@ func (o *Hook) SetTemplate(v string) {
 	o.Template.Set(&v)
 }
 
+// GetTimeout returns the Timeout field value
+// If the value is explicit nil, the zero value for string will be returned
+func (o *Hook) GetTimeout() string {
+	if o == nil || o.Timeout.Get() == nil {
+		var ret string
+		return ret
+	}
+
+	return *o.Timeout.Get()
+}
+
+// GetTimeoutOk returns a tuple with the Timeout field value
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *Hook) GetTimeoutOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Timeout.Get(), o.Timeout.IsSet()
+}
+
+// SetTimeout sets field value
+func (o *Hook) SetTimeout(v string) {
+	o.Timeout.Set(&v)
+}
+
 // GetUpdatedAt returns the UpdatedAt field value
 // If the value is explicit nil, the zero value for string will be returned
 func (o *Hook) GetUpdatedAt() string {
@@ -834,6 +1154,30 @@ func (o *Hook) SetUserAgent(v string) {
 	o.UserAgent.Set(&v)
 }
 
+// GetWhy returns the Why field value
+func (o *Hook) GetWhy() string {
+	if o == nil {
+		var ret string
+		return ret
+	}
+
+	return o.Why
+}
+
+// GetWhyOk returns a tuple with the Why field value
+// and a boolean to check if the value has been set.
+func (o *Hook) GetWhyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return &o.Why, true
+}
+
+// SetWhy sets field value
+func (o *Hook) SetWhy(v string) {
+	o.Why = v
+}
+
 func (o Hook) MarshalJSON() ([]byte, error) {
 	toSerialize, err := o.ToMap()
 	if err != nil {
@@ -845,33 +1189,55 @@ func (o Hook) MarshalJSON() ([]byte, error) {
 func (o Hook) ToMap() (map[string]interface{}, error) {
 	toSerialize := map[string]interface{}{}
 	toSerialize["active"] = o.Active
+	toSerialize["auth"] = o.Auth.Get()
+	if o.Batch != nil {
+		toSerialize["batch"] = o.Batch
+	}
 	toSerialize["certificate"] = o.Certificate.Get()
 	toSerialize["compress"] = o.Compress.Get()
+	if o.Concurrency != nil {
+		toSerialize["concurrency"] = o.Concurrency
+	}
 	toSerialize["content"] = o.Content.Get()
 	toSerialize["content_type"] = o.ContentType.Get()
 	toSerialize["created_at"] = o.CreatedAt.Get()
 	toSerialize["dead"] = o.Dead
 	toSerialize["description"] = o.Description.Get()
+	if o.DisableAfter != nil {
+		toSerialize["disable_after"] = o.DisableAfter
+	}
 	toSerialize["disabled_at"] = o.DisabledAt.Get()
 	toSerialize["disabled_reason"] = o.DisabledReason.Get()
 	toSerialize["event"] = o.Event
+	toSerialize["events"] = o.Events
 	toSerialize["failing_since"] = o.FailingSince.Get()
 	toSerialize["filter"] = o.Filter.Get()
 	toSerialize["headers"] = o.Headers
 	toSerialize["id"] = o.Id
 	toSerialize["invalid"] = o.Invalid.Get()
 	toSerialize["last"] = o.Last.Get()
+	toSerialize["max_body"] = o.MaxBody.Get()
+	toSerialize["method"] = o.Method.Get()
+	toSerialize["order"] = o.Order.Get()
 	toSerialize["origin"] = o.Origin
 	toSerialize["owner"] = o.Owner.Get()
 	toSerialize["parked"] = o.Parked
 	toSerialize["payload"] = o.Payload.Get()
 	toSerialize["rate"] = o.Rate.Get()
+	if o.Retries != nil {
+		toSerialize["retries"] = o.Retries
+	}
+	if o.Signature != nil {
+		toSerialize["signature"] = o.Signature
+	}
 	toSerialize["signed"] = o.Signed
 	toSerialize["state"] = o.State
 	toSerialize["target"] = o.Target
 	toSerialize["template"] = o.Template.Get()
+	toSerialize["timeout"] = o.Timeout.Get()
 	toSerialize["updated_at"] = o.UpdatedAt.Get()
 	toSerialize["user_agent"] = o.UserAgent.Get()
+	toSerialize["why"] = o.Why
 
 	for key, value := range o.AdditionalProperties {
 		toSerialize[key] = value
@@ -886,33 +1252,45 @@ func (o *Hook) UnmarshalJSON(data []byte) (err error) {
 	// that every required field exists as a key in the generic map.
 	requiredProperties := []string{
 		"active",
+		"auth",
+		"batch",
 		"certificate",
 		"compress",
+		"concurrency",
 		"content",
 		"content_type",
 		"created_at",
 		"dead",
 		"description",
+		"disable_after",
 		"disabled_at",
 		"disabled_reason",
 		"event",
+		"events",
 		"failing_since",
 		"filter",
 		"headers",
 		"id",
 		"invalid",
 		"last",
+		"max_body",
+		"method",
+		"order",
 		"origin",
 		"owner",
 		"parked",
 		"payload",
 		"rate",
+		"retries",
+		"signature",
 		"signed",
 		"state",
 		"target",
 		"template",
+		"timeout",
 		"updated_at",
 		"user_agent",
+		"why",
 	}
 
 	allProperties := make(map[string]interface{})
@@ -943,33 +1321,45 @@ func (o *Hook) UnmarshalJSON(data []byte) (err error) {
 
 	if err = json.Unmarshal(data, &additionalProperties); err == nil {
 		delete(additionalProperties, "active")
+		delete(additionalProperties, "auth")
+		delete(additionalProperties, "batch")
 		delete(additionalProperties, "certificate")
 		delete(additionalProperties, "compress")
+		delete(additionalProperties, "concurrency")
 		delete(additionalProperties, "content")
 		delete(additionalProperties, "content_type")
 		delete(additionalProperties, "created_at")
 		delete(additionalProperties, "dead")
 		delete(additionalProperties, "description")
+		delete(additionalProperties, "disable_after")
 		delete(additionalProperties, "disabled_at")
 		delete(additionalProperties, "disabled_reason")
 		delete(additionalProperties, "event")
+		delete(additionalProperties, "events")
 		delete(additionalProperties, "failing_since")
 		delete(additionalProperties, "filter")
 		delete(additionalProperties, "headers")
 		delete(additionalProperties, "id")
 		delete(additionalProperties, "invalid")
 		delete(additionalProperties, "last")
+		delete(additionalProperties, "max_body")
+		delete(additionalProperties, "method")
+		delete(additionalProperties, "order")
 		delete(additionalProperties, "origin")
 		delete(additionalProperties, "owner")
 		delete(additionalProperties, "parked")
 		delete(additionalProperties, "payload")
 		delete(additionalProperties, "rate")
+		delete(additionalProperties, "retries")
+		delete(additionalProperties, "signature")
 		delete(additionalProperties, "signed")
 		delete(additionalProperties, "state")
 		delete(additionalProperties, "target")
 		delete(additionalProperties, "template")
+		delete(additionalProperties, "timeout")
 		delete(additionalProperties, "updated_at")
 		delete(additionalProperties, "user_agent")
+		delete(additionalProperties, "why")
 		o.AdditionalProperties = additionalProperties
 	}
 

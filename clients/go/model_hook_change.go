@@ -19,30 +19,52 @@ var _ MappedNullable = &HookChange{}
 
 // HookChange A change of a hook. What is left out stays, and what is null is cleared.
 type HookChange struct {
+	// Credentials for the header `Authorization`: `{\"bearer\": …}`, `{\"user\": …, \"password\": …}`, or `{\"oauth2\": {\"token_url\": …, \"client_id\": …, \"client_secret\": …, \"scope\": …}}`. They are not shown again.
+	Auth interface{} `json:"auth,omitempty"`
+	// How deliveries are gathered: `{\"max\": 100, \"wait\": \"1s\"}`, or false to send each alone.
+	Batch interface{} `json:"batch,omitempty"`
 	// The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml.
 	Certificate NullableString `json:"certificate,omitempty"`
 	// Whether its bodies are compressed: `gzip` or `none`.
 	Compress NullableString `json:"compress,omitempty"`
+	// The most requests in flight, a number.
+	Concurrency interface{} `json:"concurrency,omitempty"`
 	// How bodies are encoded: `json` or `form`.
 	Content NullableString `json:"content,omitempty"`
 	// The content type of its requests.
 	ContentType NullableString `json:"content_type,omitempty"`
 	// A note.
 	Description NullableString `json:"description,omitempty"`
+	// When it is disabled for failing: a time such as `5d`, or a number of failures.
+	DisableAfter interface{} `json:"disable_after,omitempty"`
 	// The event of hooks.toml to subscribe to, or a pattern.
 	Event NullableString `json:"event,omitempty"`
+	// More events and patterns, beside `event` or in its place: all of them, in place of those before.
+	Events []string `json:"events,omitempty"`
 	// A CEL expression. Only events for which it is true are sent.
 	Filter NullableString `json:"filter,omitempty"`
 	// The headers to add to each request, in place of all that it adds now.
 	Headers map[string]string `json:"headers,omitempty"`
+	// The largest body, such as `20MiB`.
+	MaxBody NullableString `json:"max_body,omitempty"`
+	// The method of its requests: `POST`, `PUT` or `PATCH`.
+	Method NullableString `json:"method,omitempty"`
+	// What arrives in commit order: `row`, `hook` or `none`.
+	Order NullableString `json:"order,omitempty"`
 	// The payload format.
 	Payload NullableString `json:"payload,omitempty"`
 	// The most requests in a time, such as `100/s` or `20/m`.
 	Rate NullableString `json:"rate,omitempty"`
+	// The pauses between attempts: `[\"5s\", \"5m\"]`, `{\"max_tries\": 10}`, or false for a single attempt.
+	Retries interface{} `json:"retries,omitempty"`
+	// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`.
+	Signature interface{} `json:"signature,omitempty"`
 	// The URL that events are POSTed to, also under the other names that a new hook's may have.
 	Target NullableString `json:"target,omitempty"`
 	// A template that makes what is sent in place of the row.
 	Template NullableString `json:"template,omitempty"`
+	// The time-out of a request, such as `15s`.
+	Timeout NullableString `json:"timeout,omitempty"`
 	// The user agent of its requests.
 	UserAgent            NullableString `json:"user_agent,omitempty"`
 	AdditionalProperties map[string]interface{}
@@ -65,6 +87,72 @@ func NewHookChange() *HookChange {
 func NewHookChangeWithDefaults() *HookChange {
 	this := HookChange{}
 	return &this
+}
+
+// GetAuth returns the Auth field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetAuth() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Auth
+}
+
+// GetAuthOk returns a tuple with the Auth field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetAuthOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Auth) {
+		return nil, false
+	}
+	return &o.Auth, true
+}
+
+// HasAuth returns a boolean if a field has been set.
+func (o *HookChange) HasAuth() bool {
+	if o != nil && !IsNil(o.Auth) {
+		return true
+	}
+
+	return false
+}
+
+// SetAuth gets a reference to the given interface{} and assigns it to the Auth field.
+func (o *HookChange) SetAuth(v interface{}) {
+	o.Auth = v
+}
+
+// GetBatch returns the Batch field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetBatch() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Batch
+}
+
+// GetBatchOk returns a tuple with the Batch field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetBatchOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Batch) {
+		return nil, false
+	}
+	return &o.Batch, true
+}
+
+// HasBatch returns a boolean if a field has been set.
+func (o *HookChange) HasBatch() bool {
+	if o != nil && !IsNil(o.Batch) {
+		return true
+	}
+
+	return false
+}
+
+// SetBatch gets a reference to the given interface{} and assigns it to the Batch field.
+func (o *HookChange) SetBatch(v interface{}) {
+	o.Batch = v
 }
 
 // GetCertificate returns the Certificate field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -151,6 +239,39 @@ func (o *HookChange) SetCompressNil() {
 // UnsetCompress ensures that no value is present for Compress, not even an explicit nil
 func (o *HookChange) UnsetCompress() {
 	o.Compress.Unset()
+}
+
+// GetConcurrency returns the Concurrency field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetConcurrency() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Concurrency
+}
+
+// GetConcurrencyOk returns a tuple with the Concurrency field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetConcurrencyOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Concurrency) {
+		return nil, false
+	}
+	return &o.Concurrency, true
+}
+
+// HasConcurrency returns a boolean if a field has been set.
+func (o *HookChange) HasConcurrency() bool {
+	if o != nil && !IsNil(o.Concurrency) {
+		return true
+	}
+
+	return false
+}
+
+// SetConcurrency gets a reference to the given interface{} and assigns it to the Concurrency field.
+func (o *HookChange) SetConcurrency(v interface{}) {
+	o.Concurrency = v
 }
 
 // GetContent returns the Content field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -282,6 +403,39 @@ func (o *HookChange) UnsetDescription() {
 	o.Description.Unset()
 }
 
+// GetDisableAfter returns the DisableAfter field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetDisableAfter() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.DisableAfter
+}
+
+// GetDisableAfterOk returns a tuple with the DisableAfter field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetDisableAfterOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.DisableAfter) {
+		return nil, false
+	}
+	return &o.DisableAfter, true
+}
+
+// HasDisableAfter returns a boolean if a field has been set.
+func (o *HookChange) HasDisableAfter() bool {
+	if o != nil && !IsNil(o.DisableAfter) {
+		return true
+	}
+
+	return false
+}
+
+// SetDisableAfter gets a reference to the given interface{} and assigns it to the DisableAfter field.
+func (o *HookChange) SetDisableAfter(v interface{}) {
+	o.DisableAfter = v
+}
+
 // GetEvent returns the Event field value if set, zero value otherwise (both if not set or set to explicit null).
 func (o *HookChange) GetEvent() string {
 	if o == nil || IsNil(o.Event.Get()) {
@@ -323,6 +477,39 @@ func (o *HookChange) SetEventNil() {
 // UnsetEvent ensures that no value is present for Event, not even an explicit nil
 func (o *HookChange) UnsetEvent() {
 	o.Event.Unset()
+}
+
+// GetEvents returns the Events field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetEvents() []string {
+	if o == nil {
+		var ret []string
+		return ret
+	}
+	return o.Events
+}
+
+// GetEventsOk returns a tuple with the Events field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetEventsOk() ([]string, bool) {
+	if o == nil || IsNil(o.Events) {
+		return nil, false
+	}
+	return o.Events, true
+}
+
+// HasEvents returns a boolean if a field has been set.
+func (o *HookChange) HasEvents() bool {
+	if o != nil && !IsNil(o.Events) {
+		return true
+	}
+
+	return false
+}
+
+// SetEvents gets a reference to the given []string and assigns it to the Events field.
+func (o *HookChange) SetEvents(v []string) {
+	o.Events = v
 }
 
 // GetFilter returns the Filter field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -399,6 +586,135 @@ func (o *HookChange) HasHeaders() bool {
 // SetHeaders gets a reference to the given map[string]string and assigns it to the Headers field.
 func (o *HookChange) SetHeaders(v map[string]string) {
 	o.Headers = v
+}
+
+// GetMaxBody returns the MaxBody field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetMaxBody() string {
+	if o == nil || IsNil(o.MaxBody.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.MaxBody.Get()
+}
+
+// GetMaxBodyOk returns a tuple with the MaxBody field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetMaxBodyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.MaxBody.Get(), o.MaxBody.IsSet()
+}
+
+// HasMaxBody returns a boolean if a field has been set.
+func (o *HookChange) HasMaxBody() bool {
+	if o != nil && o.MaxBody.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetMaxBody gets a reference to the given NullableString and assigns it to the MaxBody field.
+func (o *HookChange) SetMaxBody(v string) {
+	o.MaxBody.Set(&v)
+}
+
+// SetMaxBodyNil sets the value for MaxBody to be an explicit nil
+func (o *HookChange) SetMaxBodyNil() {
+	o.MaxBody.Set(nil)
+}
+
+// UnsetMaxBody ensures that no value is present for MaxBody, not even an explicit nil
+func (o *HookChange) UnsetMaxBody() {
+	o.MaxBody.Unset()
+}
+
+// GetMethod returns the Method field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetMethod() string {
+	if o == nil || IsNil(o.Method.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Method.Get()
+}
+
+// GetMethodOk returns a tuple with the Method field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetMethodOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Method.Get(), o.Method.IsSet()
+}
+
+// HasMethod returns a boolean if a field has been set.
+func (o *HookChange) HasMethod() bool {
+	if o != nil && o.Method.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetMethod gets a reference to the given NullableString and assigns it to the Method field.
+func (o *HookChange) SetMethod(v string) {
+	o.Method.Set(&v)
+}
+
+// SetMethodNil sets the value for Method to be an explicit nil
+func (o *HookChange) SetMethodNil() {
+	o.Method.Set(nil)
+}
+
+// UnsetMethod ensures that no value is present for Method, not even an explicit nil
+func (o *HookChange) UnsetMethod() {
+	o.Method.Unset()
+}
+
+// GetOrder returns the Order field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetOrder() string {
+	if o == nil || IsNil(o.Order.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Order.Get()
+}
+
+// GetOrderOk returns a tuple with the Order field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetOrderOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Order.Get(), o.Order.IsSet()
+}
+
+// HasOrder returns a boolean if a field has been set.
+func (o *HookChange) HasOrder() bool {
+	if o != nil && o.Order.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetOrder gets a reference to the given NullableString and assigns it to the Order field.
+func (o *HookChange) SetOrder(v string) {
+	o.Order.Set(&v)
+}
+
+// SetOrderNil sets the value for Order to be an explicit nil
+func (o *HookChange) SetOrderNil() {
+	o.Order.Set(nil)
+}
+
+// UnsetOrder ensures that no value is present for Order, not even an explicit nil
+func (o *HookChange) UnsetOrder() {
+	o.Order.Unset()
 }
 
 // GetPayload returns the Payload field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -487,6 +803,72 @@ func (o *HookChange) UnsetRate() {
 	o.Rate.Unset()
 }
 
+// GetRetries returns the Retries field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetRetries() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Retries
+}
+
+// GetRetriesOk returns a tuple with the Retries field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetRetriesOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Retries) {
+		return nil, false
+	}
+	return &o.Retries, true
+}
+
+// HasRetries returns a boolean if a field has been set.
+func (o *HookChange) HasRetries() bool {
+	if o != nil && !IsNil(o.Retries) {
+		return true
+	}
+
+	return false
+}
+
+// SetRetries gets a reference to the given interface{} and assigns it to the Retries field.
+func (o *HookChange) SetRetries(v interface{}) {
+	o.Retries = v
+}
+
+// GetSignature returns the Signature field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetSignature() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Signature
+}
+
+// GetSignatureOk returns a tuple with the Signature field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetSignatureOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Signature) {
+		return nil, false
+	}
+	return &o.Signature, true
+}
+
+// HasSignature returns a boolean if a field has been set.
+func (o *HookChange) HasSignature() bool {
+	if o != nil && !IsNil(o.Signature) {
+		return true
+	}
+
+	return false
+}
+
+// SetSignature gets a reference to the given interface{} and assigns it to the Signature field.
+func (o *HookChange) SetSignature(v interface{}) {
+	o.Signature = v
+}
+
 // GetTarget returns the Target field value if set, zero value otherwise (both if not set or set to explicit null).
 func (o *HookChange) GetTarget() string {
 	if o == nil || IsNil(o.Target.Get()) {
@@ -573,6 +955,49 @@ func (o *HookChange) UnsetTemplate() {
 	o.Template.Unset()
 }
 
+// GetTimeout returns the Timeout field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookChange) GetTimeout() string {
+	if o == nil || IsNil(o.Timeout.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Timeout.Get()
+}
+
+// GetTimeoutOk returns a tuple with the Timeout field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookChange) GetTimeoutOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Timeout.Get(), o.Timeout.IsSet()
+}
+
+// HasTimeout returns a boolean if a field has been set.
+func (o *HookChange) HasTimeout() bool {
+	if o != nil && o.Timeout.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetTimeout gets a reference to the given NullableString and assigns it to the Timeout field.
+func (o *HookChange) SetTimeout(v string) {
+	o.Timeout.Set(&v)
+}
+
+// SetTimeoutNil sets the value for Timeout to be an explicit nil
+func (o *HookChange) SetTimeoutNil() {
+	o.Timeout.Set(nil)
+}
+
+// UnsetTimeout ensures that no value is present for Timeout, not even an explicit nil
+func (o *HookChange) UnsetTimeout() {
+	o.Timeout.Unset()
+}
+
 // GetUserAgent returns the UserAgent field value if set, zero value otherwise (both if not set or set to explicit null).
 func (o *HookChange) GetUserAgent() string {
 	if o == nil || IsNil(o.UserAgent.Get()) {
@@ -626,11 +1051,20 @@ func (o HookChange) MarshalJSON() ([]byte, error) {
 
 func (o HookChange) ToMap() (map[string]interface{}, error) {
 	toSerialize := map[string]interface{}{}
+	if o.Auth != nil {
+		toSerialize["auth"] = o.Auth
+	}
+	if o.Batch != nil {
+		toSerialize["batch"] = o.Batch
+	}
 	if o.Certificate.IsSet() {
 		toSerialize["certificate"] = o.Certificate.Get()
 	}
 	if o.Compress.IsSet() {
 		toSerialize["compress"] = o.Compress.Get()
+	}
+	if o.Concurrency != nil {
+		toSerialize["concurrency"] = o.Concurrency
 	}
 	if o.Content.IsSet() {
 		toSerialize["content"] = o.Content.Get()
@@ -641,8 +1075,14 @@ func (o HookChange) ToMap() (map[string]interface{}, error) {
 	if o.Description.IsSet() {
 		toSerialize["description"] = o.Description.Get()
 	}
+	if o.DisableAfter != nil {
+		toSerialize["disable_after"] = o.DisableAfter
+	}
 	if o.Event.IsSet() {
 		toSerialize["event"] = o.Event.Get()
+	}
+	if o.Events != nil {
+		toSerialize["events"] = o.Events
 	}
 	if o.Filter.IsSet() {
 		toSerialize["filter"] = o.Filter.Get()
@@ -650,17 +1090,35 @@ func (o HookChange) ToMap() (map[string]interface{}, error) {
 	if o.Headers != nil {
 		toSerialize["headers"] = o.Headers
 	}
+	if o.MaxBody.IsSet() {
+		toSerialize["max_body"] = o.MaxBody.Get()
+	}
+	if o.Method.IsSet() {
+		toSerialize["method"] = o.Method.Get()
+	}
+	if o.Order.IsSet() {
+		toSerialize["order"] = o.Order.Get()
+	}
 	if o.Payload.IsSet() {
 		toSerialize["payload"] = o.Payload.Get()
 	}
 	if o.Rate.IsSet() {
 		toSerialize["rate"] = o.Rate.Get()
 	}
+	if o.Retries != nil {
+		toSerialize["retries"] = o.Retries
+	}
+	if o.Signature != nil {
+		toSerialize["signature"] = o.Signature
+	}
 	if o.Target.IsSet() {
 		toSerialize["target"] = o.Target.Get()
 	}
 	if o.Template.IsSet() {
 		toSerialize["template"] = o.Template.Get()
+	}
+	if o.Timeout.IsSet() {
+		toSerialize["timeout"] = o.Timeout.Get()
 	}
 	if o.UserAgent.IsSet() {
 		toSerialize["user_agent"] = o.UserAgent.Get()
@@ -687,18 +1145,29 @@ func (o *HookChange) UnmarshalJSON(data []byte) (err error) {
 	additionalProperties := make(map[string]interface{})
 
 	if err = json.Unmarshal(data, &additionalProperties); err == nil {
+		delete(additionalProperties, "auth")
+		delete(additionalProperties, "batch")
 		delete(additionalProperties, "certificate")
 		delete(additionalProperties, "compress")
+		delete(additionalProperties, "concurrency")
 		delete(additionalProperties, "content")
 		delete(additionalProperties, "content_type")
 		delete(additionalProperties, "description")
+		delete(additionalProperties, "disable_after")
 		delete(additionalProperties, "event")
+		delete(additionalProperties, "events")
 		delete(additionalProperties, "filter")
 		delete(additionalProperties, "headers")
+		delete(additionalProperties, "max_body")
+		delete(additionalProperties, "method")
+		delete(additionalProperties, "order")
 		delete(additionalProperties, "payload")
 		delete(additionalProperties, "rate")
+		delete(additionalProperties, "retries")
+		delete(additionalProperties, "signature")
 		delete(additionalProperties, "target")
 		delete(additionalProperties, "template")
+		delete(additionalProperties, "timeout")
 		delete(additionalProperties, "user_agent")
 		o.AdditionalProperties = additionalProperties
 	}

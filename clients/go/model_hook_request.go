@@ -21,34 +21,56 @@ var _ MappedNullable = &HookRequest{}
 
 // HookRequest A hook to be made.
 type HookRequest struct {
+	// Credentials for the header `Authorization`: `{\"bearer\": …}`, `{\"user\": …, \"password\": …}`, or `{\"oauth2\": {\"token_url\": …, \"client_id\": …, \"client_secret\": …, \"scope\": …}}`. They are not shown again.
+	Auth interface{} `json:"auth,omitempty"`
+	// How deliveries are gathered: `{\"max\": 100, \"wait\": \"1s\"}`, or false to send each alone, if that is to differ from hooks.toml.
+	Batch interface{} `json:"batch,omitempty"`
 	// The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml.
 	Certificate NullableString `json:"certificate,omitempty"`
 	// Whether its bodies are compressed: `gzip` or `none`, if that is to differ from hooks.toml.
 	Compress NullableString `json:"compress,omitempty"`
+	// The most requests in flight, a number, if that is to differ from hooks.toml.
+	Concurrency interface{} `json:"concurrency,omitempty"`
 	// How bodies are encoded: `json` or `form`, if that is to differ from hooks.toml.
 	Content NullableString `json:"content,omitempty"`
 	// The content type of its requests, if it is to differ from that of hooks.toml.
 	ContentType NullableString `json:"content_type,omitempty"`
 	// A note.
 	Description NullableString `json:"description,omitempty"`
-	// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`.
-	Event string `json:"event"`
+	// When it is disabled for failing: a time such as `5d`, or a number of failures, if that is to differ from hooks.toml.
+	DisableAfter interface{} `json:"disable_after,omitempty"`
+	// The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`. It may be left out where `events` names some.
+	Event NullableString `json:"event,omitempty"`
+	// More events and patterns, beside `event` or in its place. In a form they are separated by commas.
+	Events []string `json:"events,omitempty"`
 	// A CEL expression. Only events for which it is true are sent.
 	Filter NullableString `json:"filter,omitempty"`
 	// Headers to add to each request.
 	Headers map[string]string `json:"headers,omitempty"`
+	// The largest body, such as `20MiB`, if that is to differ from hooks.toml.
+	MaxBody NullableString `json:"max_body,omitempty"`
+	// The method of its requests: `POST`, `PUT` or `PATCH`, if it is another than POST.
+	Method NullableString `json:"method,omitempty"`
+	// What arrives in commit order: `row`, `hook` or `none`, if that is to differ from hooks.toml.
+	Order NullableString `json:"order,omitempty"`
 	// The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator without it gets the events of all owners.
 	Owner NullableString `json:"owner,omitempty"`
 	// The payload format, if it is to differ from that of hooks.toml.
 	Payload NullableString `json:"payload,omitempty"`
 	// The most requests in a time, such as `100/s` or `20/m`, if it is to differ from hooks.toml.
 	Rate NullableString `json:"rate,omitempty"`
+	// The pauses between attempts: `[\"5s\", \"5m\"]`, `{\"max_tries\": 10}`, or false for a single attempt, if that is to differ from hooks.toml.
+	Retries interface{} `json:"retries,omitempty"`
 	// The key of its signatures, `whsec_…`. Without it, one is generated.
 	Secret NullableString `json:"secret,omitempty"`
+	// How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`, if that is to differ from hooks.toml.
+	Signature interface{} `json:"signature,omitempty"`
 	// The URL that events are POSTed to. Also taken under the names that others have for it: `target_url`, `targetUrl`, `hookUrl` and `url`.
 	Target string `json:"target"`
 	// A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it.
 	Template NullableString `json:"template,omitempty"`
+	// The time-out of a request, such as `15s`, if that is to differ from hooks.toml.
+	Timeout NullableString `json:"timeout,omitempty"`
 	// The user agent of its requests. Owners may name one where `[limits]` allows it.
 	UserAgent NullableString `json:"user_agent,omitempty"`
 }
@@ -59,9 +81,8 @@ type _HookRequest HookRequest
 // This constructor will assign default values to properties that have it defined,
 // and makes sure properties required by API are set, but the set of arguments
 // will change when the set of required properties is changed
-func NewHookRequest(event string, target string) *HookRequest {
+func NewHookRequest(target string) *HookRequest {
 	this := HookRequest{}
-	this.Event = event
 	this.Target = target
 	return &this
 }
@@ -72,6 +93,72 @@ func NewHookRequest(event string, target string) *HookRequest {
 func NewHookRequestWithDefaults() *HookRequest {
 	this := HookRequest{}
 	return &this
+}
+
+// GetAuth returns the Auth field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetAuth() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Auth
+}
+
+// GetAuthOk returns a tuple with the Auth field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetAuthOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Auth) {
+		return nil, false
+	}
+	return &o.Auth, true
+}
+
+// HasAuth returns a boolean if a field has been set.
+func (o *HookRequest) HasAuth() bool {
+	if o != nil && !IsNil(o.Auth) {
+		return true
+	}
+
+	return false
+}
+
+// SetAuth gets a reference to the given interface{} and assigns it to the Auth field.
+func (o *HookRequest) SetAuth(v interface{}) {
+	o.Auth = v
+}
+
+// GetBatch returns the Batch field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetBatch() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Batch
+}
+
+// GetBatchOk returns a tuple with the Batch field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetBatchOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Batch) {
+		return nil, false
+	}
+	return &o.Batch, true
+}
+
+// HasBatch returns a boolean if a field has been set.
+func (o *HookRequest) HasBatch() bool {
+	if o != nil && !IsNil(o.Batch) {
+		return true
+	}
+
+	return false
+}
+
+// SetBatch gets a reference to the given interface{} and assigns it to the Batch field.
+func (o *HookRequest) SetBatch(v interface{}) {
+	o.Batch = v
 }
 
 // GetCertificate returns the Certificate field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -158,6 +245,39 @@ func (o *HookRequest) SetCompressNil() {
 // UnsetCompress ensures that no value is present for Compress, not even an explicit nil
 func (o *HookRequest) UnsetCompress() {
 	o.Compress.Unset()
+}
+
+// GetConcurrency returns the Concurrency field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetConcurrency() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Concurrency
+}
+
+// GetConcurrencyOk returns a tuple with the Concurrency field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetConcurrencyOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Concurrency) {
+		return nil, false
+	}
+	return &o.Concurrency, true
+}
+
+// HasConcurrency returns a boolean if a field has been set.
+func (o *HookRequest) HasConcurrency() bool {
+	if o != nil && !IsNil(o.Concurrency) {
+		return true
+	}
+
+	return false
+}
+
+// SetConcurrency gets a reference to the given interface{} and assigns it to the Concurrency field.
+func (o *HookRequest) SetConcurrency(v interface{}) {
+	o.Concurrency = v
 }
 
 // GetContent returns the Content field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -289,28 +409,113 @@ func (o *HookRequest) UnsetDescription() {
 	o.Description.Unset()
 }
 
-// GetEvent returns the Event field value
-func (o *HookRequest) GetEvent() string {
+// GetDisableAfter returns the DisableAfter field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetDisableAfter() interface{} {
 	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.DisableAfter
+}
+
+// GetDisableAfterOk returns a tuple with the DisableAfter field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetDisableAfterOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.DisableAfter) {
+		return nil, false
+	}
+	return &o.DisableAfter, true
+}
+
+// HasDisableAfter returns a boolean if a field has been set.
+func (o *HookRequest) HasDisableAfter() bool {
+	if o != nil && !IsNil(o.DisableAfter) {
+		return true
+	}
+
+	return false
+}
+
+// SetDisableAfter gets a reference to the given interface{} and assigns it to the DisableAfter field.
+func (o *HookRequest) SetDisableAfter(v interface{}) {
+	o.DisableAfter = v
+}
+
+// GetEvent returns the Event field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetEvent() string {
+	if o == nil || IsNil(o.Event.Get()) {
 		var ret string
 		return ret
 	}
-
-	return o.Event
+	return *o.Event.Get()
 }
 
-// GetEventOk returns a tuple with the Event field value
+// GetEventOk returns a tuple with the Event field value if set, nil otherwise
 // and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
 func (o *HookRequest) GetEventOk() (*string, bool) {
 	if o == nil {
 		return nil, false
 	}
-	return &o.Event, true
+	return o.Event.Get(), o.Event.IsSet()
 }
 
-// SetEvent sets field value
+// HasEvent returns a boolean if a field has been set.
+func (o *HookRequest) HasEvent() bool {
+	if o != nil && o.Event.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetEvent gets a reference to the given NullableString and assigns it to the Event field.
 func (o *HookRequest) SetEvent(v string) {
-	o.Event = v
+	o.Event.Set(&v)
+}
+
+// SetEventNil sets the value for Event to be an explicit nil
+func (o *HookRequest) SetEventNil() {
+	o.Event.Set(nil)
+}
+
+// UnsetEvent ensures that no value is present for Event, not even an explicit nil
+func (o *HookRequest) UnsetEvent() {
+	o.Event.Unset()
+}
+
+// GetEvents returns the Events field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetEvents() []string {
+	if o == nil {
+		var ret []string
+		return ret
+	}
+	return o.Events
+}
+
+// GetEventsOk returns a tuple with the Events field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetEventsOk() ([]string, bool) {
+	if o == nil || IsNil(o.Events) {
+		return nil, false
+	}
+	return o.Events, true
+}
+
+// HasEvents returns a boolean if a field has been set.
+func (o *HookRequest) HasEvents() bool {
+	if o != nil && !IsNil(o.Events) {
+		return true
+	}
+
+	return false
+}
+
+// SetEvents gets a reference to the given []string and assigns it to the Events field.
+func (o *HookRequest) SetEvents(v []string) {
+	o.Events = v
 }
 
 // GetFilter returns the Filter field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -387,6 +592,135 @@ func (o *HookRequest) HasHeaders() bool {
 // SetHeaders gets a reference to the given map[string]string and assigns it to the Headers field.
 func (o *HookRequest) SetHeaders(v map[string]string) {
 	o.Headers = v
+}
+
+// GetMaxBody returns the MaxBody field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetMaxBody() string {
+	if o == nil || IsNil(o.MaxBody.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.MaxBody.Get()
+}
+
+// GetMaxBodyOk returns a tuple with the MaxBody field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetMaxBodyOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.MaxBody.Get(), o.MaxBody.IsSet()
+}
+
+// HasMaxBody returns a boolean if a field has been set.
+func (o *HookRequest) HasMaxBody() bool {
+	if o != nil && o.MaxBody.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetMaxBody gets a reference to the given NullableString and assigns it to the MaxBody field.
+func (o *HookRequest) SetMaxBody(v string) {
+	o.MaxBody.Set(&v)
+}
+
+// SetMaxBodyNil sets the value for MaxBody to be an explicit nil
+func (o *HookRequest) SetMaxBodyNil() {
+	o.MaxBody.Set(nil)
+}
+
+// UnsetMaxBody ensures that no value is present for MaxBody, not even an explicit nil
+func (o *HookRequest) UnsetMaxBody() {
+	o.MaxBody.Unset()
+}
+
+// GetMethod returns the Method field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetMethod() string {
+	if o == nil || IsNil(o.Method.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Method.Get()
+}
+
+// GetMethodOk returns a tuple with the Method field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetMethodOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Method.Get(), o.Method.IsSet()
+}
+
+// HasMethod returns a boolean if a field has been set.
+func (o *HookRequest) HasMethod() bool {
+	if o != nil && o.Method.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetMethod gets a reference to the given NullableString and assigns it to the Method field.
+func (o *HookRequest) SetMethod(v string) {
+	o.Method.Set(&v)
+}
+
+// SetMethodNil sets the value for Method to be an explicit nil
+func (o *HookRequest) SetMethodNil() {
+	o.Method.Set(nil)
+}
+
+// UnsetMethod ensures that no value is present for Method, not even an explicit nil
+func (o *HookRequest) UnsetMethod() {
+	o.Method.Unset()
+}
+
+// GetOrder returns the Order field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetOrder() string {
+	if o == nil || IsNil(o.Order.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Order.Get()
+}
+
+// GetOrderOk returns a tuple with the Order field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetOrderOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Order.Get(), o.Order.IsSet()
+}
+
+// HasOrder returns a boolean if a field has been set.
+func (o *HookRequest) HasOrder() bool {
+	if o != nil && o.Order.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetOrder gets a reference to the given NullableString and assigns it to the Order field.
+func (o *HookRequest) SetOrder(v string) {
+	o.Order.Set(&v)
+}
+
+// SetOrderNil sets the value for Order to be an explicit nil
+func (o *HookRequest) SetOrderNil() {
+	o.Order.Set(nil)
+}
+
+// UnsetOrder ensures that no value is present for Order, not even an explicit nil
+func (o *HookRequest) UnsetOrder() {
+	o.Order.Unset()
 }
 
 // GetOwner returns the Owner field value if set, zero value otherwise (both if not set or set to explicit null).
@@ -518,6 +852,39 @@ func (o *HookRequest) UnsetRate() {
 	o.Rate.Unset()
 }
 
+// GetRetries returns the Retries field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetRetries() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Retries
+}
+
+// GetRetriesOk returns a tuple with the Retries field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetRetriesOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Retries) {
+		return nil, false
+	}
+	return &o.Retries, true
+}
+
+// HasRetries returns a boolean if a field has been set.
+func (o *HookRequest) HasRetries() bool {
+	if o != nil && !IsNil(o.Retries) {
+		return true
+	}
+
+	return false
+}
+
+// SetRetries gets a reference to the given interface{} and assigns it to the Retries field.
+func (o *HookRequest) SetRetries(v interface{}) {
+	o.Retries = v
+}
+
 // GetSecret returns the Secret field value if set, zero value otherwise (both if not set or set to explicit null).
 func (o *HookRequest) GetSecret() string {
 	if o == nil || IsNil(o.Secret.Get()) {
@@ -559,6 +926,39 @@ func (o *HookRequest) SetSecretNil() {
 // UnsetSecret ensures that no value is present for Secret, not even an explicit nil
 func (o *HookRequest) UnsetSecret() {
 	o.Secret.Unset()
+}
+
+// GetSignature returns the Signature field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetSignature() interface{} {
+	if o == nil {
+		var ret interface{}
+		return ret
+	}
+	return o.Signature
+}
+
+// GetSignatureOk returns a tuple with the Signature field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetSignatureOk() (*interface{}, bool) {
+	if o == nil || IsNil(o.Signature) {
+		return nil, false
+	}
+	return &o.Signature, true
+}
+
+// HasSignature returns a boolean if a field has been set.
+func (o *HookRequest) HasSignature() bool {
+	if o != nil && !IsNil(o.Signature) {
+		return true
+	}
+
+	return false
+}
+
+// SetSignature gets a reference to the given interface{} and assigns it to the Signature field.
+func (o *HookRequest) SetSignature(v interface{}) {
+	o.Signature = v
 }
 
 // GetTarget returns the Target field value
@@ -628,6 +1028,49 @@ func (o *HookRequest) UnsetTemplate() {
 	o.Template.Unset()
 }
 
+// GetTimeout returns the Timeout field value if set, zero value otherwise (both if not set or set to explicit null).
+func (o *HookRequest) GetTimeout() string {
+	if o == nil || IsNil(o.Timeout.Get()) {
+		var ret string
+		return ret
+	}
+	return *o.Timeout.Get()
+}
+
+// GetTimeoutOk returns a tuple with the Timeout field value if set, nil otherwise
+// and a boolean to check if the value has been set.
+// NOTE: If the value is an explicit nil, `nil, true` will be returned
+func (o *HookRequest) GetTimeoutOk() (*string, bool) {
+	if o == nil {
+		return nil, false
+	}
+	return o.Timeout.Get(), o.Timeout.IsSet()
+}
+
+// HasTimeout returns a boolean if a field has been set.
+func (o *HookRequest) HasTimeout() bool {
+	if o != nil && o.Timeout.IsSet() {
+		return true
+	}
+
+	return false
+}
+
+// SetTimeout gets a reference to the given NullableString and assigns it to the Timeout field.
+func (o *HookRequest) SetTimeout(v string) {
+	o.Timeout.Set(&v)
+}
+
+// SetTimeoutNil sets the value for Timeout to be an explicit nil
+func (o *HookRequest) SetTimeoutNil() {
+	o.Timeout.Set(nil)
+}
+
+// UnsetTimeout ensures that no value is present for Timeout, not even an explicit nil
+func (o *HookRequest) UnsetTimeout() {
+	o.Timeout.Unset()
+}
+
 // GetUserAgent returns the UserAgent field value if set, zero value otherwise (both if not set or set to explicit null).
 func (o *HookRequest) GetUserAgent() string {
 	if o == nil || IsNil(o.UserAgent.Get()) {
@@ -681,11 +1124,20 @@ func (o HookRequest) MarshalJSON() ([]byte, error) {
 
 func (o HookRequest) ToMap() (map[string]interface{}, error) {
 	toSerialize := map[string]interface{}{}
+	if o.Auth != nil {
+		toSerialize["auth"] = o.Auth
+	}
+	if o.Batch != nil {
+		toSerialize["batch"] = o.Batch
+	}
 	if o.Certificate.IsSet() {
 		toSerialize["certificate"] = o.Certificate.Get()
 	}
 	if o.Compress.IsSet() {
 		toSerialize["compress"] = o.Compress.Get()
+	}
+	if o.Concurrency != nil {
+		toSerialize["concurrency"] = o.Concurrency
 	}
 	if o.Content.IsSet() {
 		toSerialize["content"] = o.Content.Get()
@@ -696,12 +1148,29 @@ func (o HookRequest) ToMap() (map[string]interface{}, error) {
 	if o.Description.IsSet() {
 		toSerialize["description"] = o.Description.Get()
 	}
-	toSerialize["event"] = o.Event
+	if o.DisableAfter != nil {
+		toSerialize["disable_after"] = o.DisableAfter
+	}
+	if o.Event.IsSet() {
+		toSerialize["event"] = o.Event.Get()
+	}
+	if o.Events != nil {
+		toSerialize["events"] = o.Events
+	}
 	if o.Filter.IsSet() {
 		toSerialize["filter"] = o.Filter.Get()
 	}
 	if o.Headers != nil {
 		toSerialize["headers"] = o.Headers
+	}
+	if o.MaxBody.IsSet() {
+		toSerialize["max_body"] = o.MaxBody.Get()
+	}
+	if o.Method.IsSet() {
+		toSerialize["method"] = o.Method.Get()
+	}
+	if o.Order.IsSet() {
+		toSerialize["order"] = o.Order.Get()
 	}
 	if o.Owner.IsSet() {
 		toSerialize["owner"] = o.Owner.Get()
@@ -712,12 +1181,21 @@ func (o HookRequest) ToMap() (map[string]interface{}, error) {
 	if o.Rate.IsSet() {
 		toSerialize["rate"] = o.Rate.Get()
 	}
+	if o.Retries != nil {
+		toSerialize["retries"] = o.Retries
+	}
 	if o.Secret.IsSet() {
 		toSerialize["secret"] = o.Secret.Get()
+	}
+	if o.Signature != nil {
+		toSerialize["signature"] = o.Signature
 	}
 	toSerialize["target"] = o.Target
 	if o.Template.IsSet() {
 		toSerialize["template"] = o.Template.Get()
+	}
+	if o.Timeout.IsSet() {
+		toSerialize["timeout"] = o.Timeout.Get()
 	}
 	if o.UserAgent.IsSet() {
 		toSerialize["user_agent"] = o.UserAgent.Get()
@@ -730,7 +1208,6 @@ func (o *HookRequest) UnmarshalJSON(data []byte) (err error) {
 	// by unmarshalling the object into a generic map with string keys and checking
 	// that every required field exists as a key in the generic map.
 	requiredProperties := []string{
-		"event",
 		"target",
 	}
 

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/ask/{event}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask the hooks of an event with `before = "custom"`, and wait for what they say. The body is the payload.
+         * @description For operators alone. Needs the role support.
+         */
+        post: operations["askHooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -101,12 +121,34 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones.
+         * List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered ones. Where those of
+         *     an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few entries or none and
+         *     still a next one.
          * @description Needs the role read of operators, or the scope read of owners.
          */
         get: operations["listDeliveries"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/deliveries/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send deliveries again that are dead, or that wait for their next time, those of each row in order; or count them.
+         * @description Needs the role support of operators, or the scope deliveries of owners.
+         */
+        post: operations["retryDeliveries"];
         delete?: never;
         options?: never;
         head?: never;
@@ -392,6 +434,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/portal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a link that opens the portal for an owner, once and within ten minutes. It is shown only in this response.
+         * @description For operators alone. Needs the role hooks.
+         */
+        post: operations["makePortalLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/reload": {
         parameters: {
             query?: never;
@@ -523,6 +585,17 @@ export interface components {
         /** @description An object with any keys. */
         AnyObject: {
             [key: string]: unknown;
+        };
+        /** @description What the hooks of an event say. */
+        Asked: {
+            /** @description Whether it may be done. */
+            allowed: boolean;
+            /** @description The hook that refuses, or whose silence does; null where it is allowed. */
+            hook: string | null;
+            /** @description Why, as far as the hook says so. */
+            reason: string | null;
+            /** @description Whether a hook has not answered, so that its silence has decided. */
+            silent: boolean;
         };
         /** @description One request, and how it was answered. */
         Attempt: {
@@ -682,6 +755,9 @@ export interface components {
             reason: string | null;
             /** @description What has become of it. */
             state: components["schemas"]["DeliveryState"];
+            waits_for: components["schemas"]["WaitsFor"] | null;
+            /** @description Why it waits and when it goes, or what became of it, in one sentence for people. */
+            why: string;
         };
         /** @description How many deliveries the table holds. */
         DeliveryCounts: {
@@ -815,7 +891,7 @@ export interface components {
             notes: number;
             /**
              * Format: int64
-             * @description Tokens for the API and the page.
+             * @description Tokens for the API and the page, and links to the portal with the sessions that they opened.
              */
             tokens: number;
         };
@@ -833,10 +909,19 @@ export interface components {
         Hook: {
             /** @description Whether it is enabled. */
             active: boolean;
+            /** @description What its credentials are, if it has some: `bearer`, `basic` or `oauth2`. */
+            auth: string | null;
+            /**
+             * @description How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone; if it differs from
+             *     hooks.toml.
+             */
+            batch: unknown;
             /** @description The name of the client certificate of its requests, if it has one of `[[certificates]]` in hooks.toml. */
             certificate: string | null;
             /** @description Whether its bodies are compressed, if that differs from hooks.toml: `gzip` or `none`. */
             compress: string | null;
+            /** @description The most requests in flight, a number; if it differs from hooks.toml. */
+            concurrency: unknown;
             /** @description How bodies are encoded, if that differs from hooks.toml: `json` or `form`. */
             content: string | null;
             /** @description The content type of its requests, if it has one of its own. */
@@ -850,12 +935,16 @@ export interface components {
             dead: number;
             /** @description A note by whoever made it. */
             description: string | null;
+            /** @description When it is disabled for failing: a time such as `5d`, or a number of failures; if it differs from hooks.toml. */
+            disable_after: unknown;
             /** @description When it was disabled. */
             disabled_at: string | null;
             /** @description Why it was disabled. */
             disabled_reason: string | null;
-            /** @description The event or pattern that it is subscribed to. A hook of the file may have several, separated by commas. */
+            /** @description The event or pattern that it is subscribed to; several are separated by commas. */
             event: string;
+            /** @description The same as a list. */
+            events: string[];
             /** @description When its failures began; null if the last attempt succeeded. */
             failing_since: string | null;
             /** @description A CEL expression. Only events for which it is true are sent. */
@@ -867,6 +956,12 @@ export interface components {
             /** @description Why it cannot be used; null if it can. */
             invalid: string | null;
             last: components["schemas"]["LastAnswer"] | null;
+            /** @description The largest body, such as `20MiB`; if it differs from hooks.toml. */
+            max_body: string | null;
+            /** @description The method of its requests, if it is another than POST. */
+            method: string | null;
+            /** @description What arrives in commit order: `row`, `hook` or `none`; if it differs from hooks.toml. */
+            order: string | null;
             /** @description `table` for a row of the hook table; `file` for a hook of hooks.toml, which can be changed only there. */
             origin: string;
             /** @description The owner whose events it gets; null for the events of all owners. */
@@ -880,6 +975,16 @@ export interface components {
             payload: string | null;
             /** @description The most requests in a time, if that differs from hooks.toml: `100/s` or `20/m`. */
             rate: string | null;
+            /**
+             * @description The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt; if it differs
+             *     from hooks.toml.
+             */
+            retries: unknown;
+            /**
+             * @description How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`; if it
+             *     differs from hooks.toml.
+             */
+            signature: unknown;
             /** @description Whether its requests are signed. */
             signed: boolean;
             /** @description `active`, `failing`, `disabled` or `invalid`. */
@@ -888,13 +993,24 @@ export interface components {
             target: string;
             /** @description The template that makes what is sent in place of the row, if it has one of its own. */
             template: string | null;
+            /** @description The time-out of a request, such as `15s`; if it differs from hooks.toml. */
+            timeout: string | null;
             /** @description When it was last changed, if that is known. */
             updated_at: string | null;
             /** @description The user agent of its requests, if it has one of its own. */
             user_agent: string | null;
+            /** @description How it fares and what comes next, in one sentence for people. */
+            why: string;
         };
         /** @description A change of a hook. What is left out stays, and what is null is cleared. */
         HookChange: {
+            /**
+             * @description Credentials for the header `Authorization`: `{"bearer": …}`, `{"user": …, "password": …}`, or `{"oauth2":
+             *     {"token_url": …, "client_id": …, "client_secret": …, "scope": …}}`. They are not shown again.
+             */
+            auth?: unknown;
+            /** @description How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone. */
+            batch?: unknown;
             /**
              * @description The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml.
              * @default null
@@ -905,6 +1021,8 @@ export interface components {
              * @default null
              */
             compress: string | null;
+            /** @description The most requests in flight, a number. */
+            concurrency?: unknown;
             /**
              * @description How bodies are encoded: `json` or `form`.
              * @default null
@@ -920,11 +1038,18 @@ export interface components {
              * @default null
              */
             description: string | null;
+            /** @description When it is disabled for failing: a time such as `5d`, or a number of failures. */
+            disable_after?: unknown;
             /**
              * @description The event of hooks.toml to subscribe to, or a pattern.
              * @default null
              */
             event: string | null;
+            /**
+             * @description More events and patterns, beside `event` or in its place: all of them, in place of those before.
+             * @default null
+             */
+            events: string[] | null;
             /**
              * @description A CEL expression. Only events for which it is true are sent.
              * @default null
@@ -932,6 +1057,21 @@ export interface components {
             filter: string | null;
             /** @description The headers to add to each request, in place of all that it adds now. */
             headers?: components["schemas"]["StringMap"] | null;
+            /**
+             * @description The largest body, such as `20MiB`.
+             * @default null
+             */
+            max_body: string | null;
+            /**
+             * @description The method of its requests: `POST`, `PUT` or `PATCH`.
+             * @default null
+             */
+            method: string | null;
+            /**
+             * @description What arrives in commit order: `row`, `hook` or `none`.
+             * @default null
+             */
+            order: string | null;
             /**
              * @description The payload format.
              * @default null
@@ -942,6 +1082,10 @@ export interface components {
              * @default null
              */
             rate: string | null;
+            /** @description The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt. */
+            retries?: unknown;
+            /** @description How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`. */
+            signature?: unknown;
             /**
              * @description The URL that events are POSTed to, also under the other names that a new hook's may have.
              * @default null
@@ -952,6 +1096,11 @@ export interface components {
              * @default null
              */
             template: string | null;
+            /**
+             * @description The time-out of a request, such as `15s`.
+             * @default null
+             */
+            timeout: string | null;
             /**
              * @description The user agent of its requests.
              * @default null
@@ -1028,22 +1177,50 @@ export interface components {
         };
         /** @description A hook to be made. */
         NewHook: {
+            /**
+             * @description Credentials for the header `Authorization`: `{"bearer": …}`, `{"user": …, "password": …}`, or `{"oauth2":
+             *     {"token_url": …, "client_id": …, "client_secret": …, "scope": …}}`. They are not shown again.
+             */
+            auth?: unknown;
+            /**
+             * @description How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone, if that is to differ
+             *     from hooks.toml.
+             */
+            batch?: unknown;
             /** @description The name of the client certificate of its requests, one of `[[certificates]]` in hooks.toml. */
             certificate?: string | null;
             /** @description Whether its bodies are compressed: `gzip` or `none`, if that is to differ from hooks.toml. */
             compress?: string | null;
+            /** @description The most requests in flight, a number, if that is to differ from hooks.toml. */
+            concurrency?: unknown;
             /** @description How bodies are encoded: `json` or `form`, if that is to differ from hooks.toml. */
             content?: string | null;
             /** @description The content type of its requests, if it is to differ from that of hooks.toml. */
             content_type?: string | null;
             /** @description A note. */
             description?: string | null;
-            /** @description The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`. */
-            event: string;
+            /**
+             * @description When it is disabled for failing: a time such as `5d`, or a number of failures, if that is to differ from
+             *     hooks.toml.
+             */
+            disable_after?: unknown;
+            /**
+             * @description The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`. It may be left out where `events` names
+             *     some.
+             */
+            event?: string | null;
+            /** @description More events and patterns, beside `event` or in its place. In a form they are separated by commas. */
+            events?: string[] | null;
             /** @description A CEL expression. Only events for which it is true are sent. */
             filter?: string | null;
             /** @description Headers to add to each request. */
             headers?: components["schemas"]["StringMap"] | null;
+            /** @description The largest body, such as `20MiB`, if that is to differ from hooks.toml. */
+            max_body?: string | null;
+            /** @description The method of its requests: `POST`, `PUT` or `PATCH`, if it is another than POST. */
+            method?: string | null;
+            /** @description What arrives in commit order: `row`, `hook` or `none`, if that is to differ from hooks.toml. */
+            order?: string | null;
             /**
              * @description The owner whose events it gets. Owners make hooks of their own and may leave it out. A hook of the operator
              *     without it gets the events of all owners.
@@ -1053,8 +1230,18 @@ export interface components {
             payload?: string | null;
             /** @description The most requests in a time, such as `100/s` or `20/m`, if it is to differ from hooks.toml. */
             rate?: string | null;
+            /**
+             * @description The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single attempt, if that is to
+             *     differ from hooks.toml.
+             */
+            retries?: unknown;
             /** @description The key of its signatures, `whsec_…`. Without it, one is generated. */
             secret?: string | null;
+            /**
+             * @description How its bodies are signed: `standard`, or an object of `header`, `algorithm`, `encoding` and `prefix`, if that
+             *     is to differ from hooks.toml.
+             */
+            signature?: unknown;
             /**
              * @description The URL that events are POSTed to. Also taken under the names that others have for it: `target_url`,
              *     `targetUrl`, `hookUrl` and `url`.
@@ -1062,8 +1249,15 @@ export interface components {
             target: string;
             /** @description A template that makes what is sent in place of the row. Owners may have one where `[limits]` allows it. */
             template?: string | null;
+            /** @description The time-out of a request, such as `15s`, if that is to differ from hooks.toml. */
+            timeout?: string | null;
             /** @description The user agent of its requests. Owners may name one where `[limits]` allows it. */
             user_agent?: string | null;
+        };
+        /** @description A link that is to be made. */
+        NewPortalLink: {
+            /** @description The owner whose portal it opens. */
+            owner: string;
         };
         /** @description A token that is to be issued. */
         NewToken: {
@@ -1082,6 +1276,16 @@ export interface components {
              * @example test deliveries
              */
             scope?: string | null;
+        };
+        /** @description A link that opens the portal for one owner, once. */
+        PortalLink: {
+            /** @description Until when it can be used. */
+            expires_at: string;
+            /**
+             * @description The link, for the owner's browser alone.
+             * @example https://hooks.example/portal/enter/3MvE1kQwJ2mYfVt0a7n9cXoLrB5sHdUeGpTiZk8Wq4A
+             */
+            url: string;
         };
         /** @description Why a request failed. */
         Problem: {
@@ -1139,6 +1343,21 @@ export interface components {
              */
             unrecorded: number;
         };
+        /** @description How many deliveries are sent again, or would be. */
+        Retried: {
+            /**
+             * Format: int64
+             * @description Dead ones, whose retries start over.
+             */
+            dead: number;
+            /** @description Whether they were only counted. */
+            dry_run: boolean;
+            /**
+             * Format: int64
+             * @description Parked ones, which go before their next time.
+             */
+            parked: number;
+        };
         /** @description Which dead deliveries to send again. */
         RetryDead: {
             /**
@@ -1157,6 +1376,48 @@ export interface components {
              * @example 2026-01-31T12:00:00Z
              */
             since: string | null;
+        };
+        /** @description Which deliveries to send again, all of them limited as a list is. */
+        RetryMany: {
+            /**
+             * @description Only count them.
+             * @default false
+             */
+            dry_run: boolean;
+            /**
+             * @description Those of this event.
+             * @default null
+             */
+            event: string | null;
+            /**
+             * @description Those of this hook. Only the operator may leave it out.
+             * @default null
+             */
+            hook: string | null;
+            /**
+             * @description The key of the row: its value, or a JSON object of its columns where there are several.
+             * @default null
+             */
+            key: string | null;
+            /**
+             * @description Those parked at this time or later: a time in UTC, or how long ago, such as 2h.
+             * @default null
+             * @example 2026-01-31T12:00:00Z
+             */
+            since: string | null;
+            /** @default null */
+            state: components["schemas"]["DeliveryState"] | null;
+            /**
+             * @description Those of a row of this table, which `key` names: `[schema.]table`.
+             * @default null
+             */
+            table: string | null;
+            /**
+             * @description Those parked before this time.
+             * @default null
+             * @example 2026-01-31T13:00:00Z
+             */
+            until: string | null;
         };
         /** @description A row, by its table and its key. */
         RowKey: {
@@ -1256,6 +1517,11 @@ export interface components {
             /** @description When it was last used, to the hour; null if it never was. */
             used_at: string | null;
         };
+        /**
+         * @description What a delivery waits for.
+         * @enum {string}
+         */
+        WaitsFor: "answer" | "schedule" | "turn" | "lane" | "endpoint" | "proxy" | "rate" | "quota" | "hook_disabled" | "hook_invalid" | "hook_gone" | "resume" | "rowhook";
     };
     responses: never;
     parameters: never;
@@ -1264,6 +1530,7 @@ export interface components {
     pathItems: never;
 }
 export type AnyObject = components['schemas']['AnyObject'];
+export type Asked = components['schemas']['Asked'];
 export type Attempt = components['schemas']['Attempt'];
 export type AuditActor = components['schemas']['AuditActor'];
 export type AuditEntry = components['schemas']['AuditEntry'];
@@ -1291,19 +1558,63 @@ export type IssuedToken = components['schemas']['IssuedToken'];
 export type LastAnswer = components['schemas']['LastAnswer'];
 export type NewBackfill = components['schemas']['NewBackfill'];
 export type NewHook = components['schemas']['NewHook'];
+export type NewPortalLink = components['schemas']['NewPortalLink'];
 export type NewToken = components['schemas']['NewToken'];
+export type PortalLink = components['schemas']['PortalLink'];
 export type Problem = components['schemas']['Problem'];
 export type Replay = components['schemas']['Replay'];
 export type ReplayCounts = components['schemas']['ReplayCounts'];
+export type Retried = components['schemas']['Retried'];
 export type RetryDead = components['schemas']['RetryDead'];
+export type RetryMany = components['schemas']['RetryMany'];
 export type RowKey = components['schemas']['RowKey'];
 export type SlotStatus = components['schemas']['SlotStatus'];
 export type Status = components['schemas']['Status'];
 export type StringMap = components['schemas']['StringMap'];
 export type TestResult = components['schemas']['TestResult'];
 export type Token = components['schemas']['Token'];
+export type WaitsFor = components['schemas']['WaitsFor'];
 export type $defs = Record<string, never>;
 export interface operations {
+    askHooks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A request that is made again with the same key is done once and answered as before, for a day. What is shown only once is null then. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The event's name */
+                event: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AnyObject"] | null;
+            };
+        };
+        responses: {
+            /** @description What was asked for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Asked"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listActs: {
         parameters: {
             query?: {
@@ -1527,6 +1838,22 @@ export interface operations {
                 state?: components["schemas"]["DeliveryState"];
                 /** @description Those of this event. */
                 event?: string;
+                /** @description That with this id, the webhook-id. */
+                id?: string;
+                /**
+                 * @description Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+                 * @example 2026-01-31T12:00:00Z
+                 */
+                since?: string;
+                /**
+                 * @description Those parked or delivered before this time.
+                 * @example 2026-01-31T13:00:00Z
+                 */
+                until?: string;
+                /** @description Those of a row of this table, which `key` names: `[schema.]table`. */
+                table?: string;
+                /** @description The key of the row: its value, or a JSON object of its columns where there are several. */
+                key?: string;
                 /** @description Where the page begins: `next` of the page before. */
                 cursor?: string;
                 /** @description The most entries to return; 50 if left out. A page has a MiB at most, so large entries make it shorter. */
@@ -1545,6 +1872,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryDeliveries: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description A request that is made again with the same key is done once and answered as before, for a day. What is shown only once is null then. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RetryMany"] | null;
+            };
+        };
+        responses: {
+            /** @description They are counted, and left alone */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
+                };
+            };
+            /** @description They are sent again */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
                 };
             };
             /** @description What went wrong */
@@ -1764,6 +2136,10 @@ export interface operations {
                 event?: string;
                 /** @description Those of this owner. Owners see only their own, whatever they ask for. */
                 owner?: string;
+                /** @description Those in this state. */
+                state?: "active" | "failing" | "disabled" | "invalid";
+                /** @description That with this id. */
+                id?: string;
                 /** @description Where the page begins: `next` of the page before. */
                 cursor?: string;
                 /** @description The most entries to return; 50 if left out. A page has a MiB at most, so large entries make it shorter. */
@@ -1974,6 +2350,20 @@ export interface operations {
                 state?: components["schemas"]["DeliveryState"];
                 /** @description Those of this event. */
                 event?: string;
+                /**
+                 * @description Those parked or delivered at this time or later: a time in UTC, or how long ago, such as 2h.
+                 * @example 2026-01-31T12:00:00Z
+                 */
+                since?: string;
+                /**
+                 * @description Those parked or delivered before this time.
+                 * @example 2026-01-31T13:00:00Z
+                 */
+                until?: string;
+                /** @description Those of a row of this table, which `key` names: `[schema.]table`. */
+                table?: string;
+                /** @description The key of the row: its value, or a JSON object of its columns where there are several. */
+                key?: string;
                 /** @description Where the page begins: `next` of the page before. */
                 cursor?: string;
                 /** @description The most entries to return; 50 if left out. A page has a MiB at most, so large entries make it shorter. */
@@ -2139,6 +2529,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TestResult"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makePortalLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPortalLink"];
+            };
+        };
+        responses: {
+            /** @description What was asked for */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalLink"];
                 };
             };
             /** @description What went wrong */

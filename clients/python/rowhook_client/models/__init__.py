@@ -1,6 +1,7 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .any_object import AnyObject
+from .asked import Asked
 from .attempt import Attempt
 from .audit_actor import AuditActor
 from .audit_entry import AuditEntry
@@ -27,22 +28,29 @@ from .hook_page import HookPage
 from .hook_with_secret import HookWithSecret
 from .issued_token import IssuedToken
 from .last_answer import LastAnswer
+from .list_hooks_state import ListHooksState
 from .new_backfill import NewBackfill
 from .new_hook import NewHook
+from .new_portal_link import NewPortalLink
 from .new_token import NewToken
+from .portal_link import PortalLink
 from .problem import Problem
 from .replay import Replay
 from .replay_counts import ReplayCounts
+from .retried import Retried
 from .retry_dead import RetryDead
+from .retry_many import RetryMany
 from .row_key import RowKey
 from .slot_status import SlotStatus
 from .status import Status
 from .string_map import StringMap
 from .test_result import TestResult
 from .token import Token
+from .waits_for import WaitsFor
 
 __all__ = (
     "AnyObject",
+    "Asked",
     "Attempt",
     "AuditActor",
     "AuditEntry",
@@ -69,17 +77,23 @@ __all__ = (
     "HookWithSecret",
     "IssuedToken",
     "LastAnswer",
+    "ListHooksState",
     "NewBackfill",
     "NewHook",
+    "NewPortalLink",
     "NewToken",
+    "PortalLink",
     "Problem",
     "Replay",
     "ReplayCounts",
+    "Retried",
     "RetryDead",
+    "RetryMany",
     "RowKey",
     "SlotStatus",
     "Status",
     "StringMap",
     "TestResult",
     "Token",
+    "WaitsFor",
 )

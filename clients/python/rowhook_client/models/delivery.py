@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.delivery_state import DeliveryState
+from ..models.waits_for import WaitsFor
 
 T = TypeVar("T", bound="Delivery")
 
@@ -31,6 +32,8 @@ class Delivery:
             transaction.
         reason (None | str): How the last attempt failed, or why the delivery was given up.
         state (DeliveryState): What has become of a delivery.
+        waits_for (None | WaitsFor):
+        why (str): Why it waits and when it goes, or what became of it, in one sentence for people.
     """
 
     at: str
@@ -45,6 +48,8 @@ class Delivery:
     position: None | str
     reason: None | str
     state: DeliveryState
+    waits_for: None | WaitsFor
+    why: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +82,14 @@ class Delivery:
 
         state = self.state.value
 
+        waits_for: None | str
+        if isinstance(self.waits_for, WaitsFor):
+            waits_for = self.waits_for.value
+        else:
+            waits_for = self.waits_for
+
+        why = self.why
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -93,6 +106,8 @@ class Delivery:
                 "position": position,
                 "reason": reason,
                 "state": state,
+                "waits_for": waits_for,
+                "why": why,
             }
         )
 
@@ -150,6 +165,23 @@ class Delivery:
 
         state = DeliveryState(d.pop("state"))
 
+        def _parse_waits_for(data: object) -> None | WaitsFor:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                waits_for_type_0 = WaitsFor(data)
+
+                return waits_for_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | WaitsFor, data)
+
+        waits_for = _parse_waits_for(d.pop("waits_for"))
+
+        why = d.pop("why")
+
         delivery = cls(
             at=at,
             attempts=attempts,
@@ -163,6 +195,8 @@ class Delivery:
             position=position,
             reason=reason,
             state=state,
+            waits_for=waits_for,
+            why=why,
         )
 
         delivery.additional_properties = d

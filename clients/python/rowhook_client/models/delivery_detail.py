@@ -7,6 +7,7 @@ from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
 from ..models.delivery_state import DeliveryState
+from ..models.waits_for import WaitsFor
 
 if TYPE_CHECKING:
     from ..models.attempt import Attempt
@@ -36,6 +37,8 @@ class DeliveryDetail:
             transaction.
         reason (None | str): How the last attempt failed, or why the delivery was given up.
         state (DeliveryState): What has become of a delivery.
+        waits_for (None | WaitsFor):
+        why (str): Why it waits and when it goes, or what became of it, in one sentence for people.
         attempt_list (list[Attempt]): Its attempts, as far as history goes back, oldest first.
         body (Content | None):
     """
@@ -52,6 +55,8 @@ class DeliveryDetail:
     position: None | str
     reason: None | str
     state: DeliveryState
+    waits_for: None | WaitsFor
+    why: str
     attempt_list: list[Attempt]
     body: Content | None
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -88,6 +93,14 @@ class DeliveryDetail:
 
         state = self.state.value
 
+        waits_for: None | str
+        if isinstance(self.waits_for, WaitsFor):
+            waits_for = self.waits_for.value
+        else:
+            waits_for = self.waits_for
+
+        why = self.why
+
         attempt_list = []
         for attempt_list_item_data in self.attempt_list:
             attempt_list_item = attempt_list_item_data.to_dict()
@@ -115,6 +128,8 @@ class DeliveryDetail:
                 "position": position,
                 "reason": reason,
                 "state": state,
+                "waits_for": waits_for,
+                "why": why,
                 "attempt_list": attempt_list,
                 "body": body,
             }
@@ -177,6 +192,23 @@ class DeliveryDetail:
 
         state = DeliveryState(d.pop("state"))
 
+        def _parse_waits_for(data: object) -> None | WaitsFor:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                waits_for_type_0 = WaitsFor(data)
+
+                return waits_for_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | WaitsFor, data)
+
+        waits_for = _parse_waits_for(d.pop("waits_for"))
+
+        why = d.pop("why")
+
         attempt_list = []
         _attempt_list = d.pop("attempt_list")
         for attempt_list_item_data in _attempt_list:
@@ -212,6 +244,8 @@ class DeliveryDetail:
             position=position,
             reason=reason,
             state=state,
+            waits_for=waits_for,
+            why=why,
             attempt_list=attempt_list,
             body=body,
         )

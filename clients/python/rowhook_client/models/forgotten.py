@@ -25,7 +25,7 @@ class Forgotten:
         left_out (int): Deliveries to others, parked and dead, or deliveries of the row, of which the key of the row is
             left.
         notes (int): Notes of their hooks: that they fail, cannot be used, or are switched off.
-        tokens (int): Tokens for the API and the page.
+        tokens (int): Tokens for the API and the page, and links to the portal with the sessions that they opened.
     """
 
     acts: int

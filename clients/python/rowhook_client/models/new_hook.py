@@ -19,53 +19,91 @@ class NewHook:
     """A hook to be made.
 
     Attributes:
-        event (str): The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`.
         target (str): The URL that events are POSTed to. Also taken under the names that others have for it:
             `target_url`,
             `targetUrl`, `hookUrl` and `url`.
+        auth (Any | Unset): Credentials for the header `Authorization`: `{"bearer": …}`, `{"user": …, "password": …}`,
+            or `{"oauth2":
+            {"token_url": …, "client_id": …, "client_secret": …, "scope": …}}`. They are not shown again.
+        batch (Any | Unset): How deliveries are gathered: `{"max": 100, "wait": "1s"}`, or false to send each alone, if
+            that is to differ
+            from hooks.toml.
         certificate (None | str | Unset): The name of the client certificate of its requests, one of `[[certificates]]`
             in hooks.toml.
         compress (None | str | Unset): Whether its bodies are compressed: `gzip` or `none`, if that is to differ from
             hooks.toml.
+        concurrency (Any | Unset): The most requests in flight, a number, if that is to differ from hooks.toml.
         content (None | str | Unset): How bodies are encoded: `json` or `form`, if that is to differ from hooks.toml.
         content_type (None | str | Unset): The content type of its requests, if it is to differ from that of hooks.toml.
         description (None | str | Unset): A note.
+        disable_after (Any | Unset): When it is disabled for failing: a time such as `5d`, or a number of failures, if
+            that is to differ from
+            hooks.toml.
+        event (None | str | Unset): The event of hooks.toml to subscribe to, or a pattern: `book.*` or `*`. It may be
+            left out where `events` names
+            some.
+        events (list[str] | None | Unset): More events and patterns, beside `event` or in its place. In a form they are
+            separated by commas.
         filter_ (None | str | Unset): A CEL expression. Only events for which it is true are sent.
         headers (None | StringMap | Unset): Headers to add to each request.
+        max_body (None | str | Unset): The largest body, such as `20MiB`, if that is to differ from hooks.toml.
+        method (None | str | Unset): The method of its requests: `POST`, `PUT` or `PATCH`, if it is another than POST.
+        order (None | str | Unset): What arrives in commit order: `row`, `hook` or `none`, if that is to differ from
+            hooks.toml.
         owner (None | str | Unset): The owner whose events it gets. Owners make hooks of their own and may leave it out.
             A hook of the operator
             without it gets the events of all owners.
         payload (None | str | Unset): The payload format, if it is to differ from that of hooks.toml.
         rate (None | str | Unset): The most requests in a time, such as `100/s` or `20/m`, if it is to differ from
             hooks.toml.
+        retries (Any | Unset): The pauses between attempts: `["5s", "5m"]`, `{"max_tries": 10}`, or false for a single
+            attempt, if that is to
+            differ from hooks.toml.
         secret (None | str | Unset): The key of its signatures, `whsec_…`. Without it, one is generated.
+        signature (Any | Unset): How its bodies are signed: `standard`, or an object of `header`, `algorithm`,
+            `encoding` and `prefix`, if that
+            is to differ from hooks.toml.
         template (None | str | Unset): A template that makes what is sent in place of the row. Owners may have one where
             `[limits]` allows it.
+        timeout (None | str | Unset): The time-out of a request, such as `15s`, if that is to differ from hooks.toml.
         user_agent (None | str | Unset): The user agent of its requests. Owners may name one where `[limits]` allows it.
     """
 
-    event: str
     target: str
+    auth: Any | Unset = UNSET
+    batch: Any | Unset = UNSET
     certificate: None | str | Unset = UNSET
     compress: None | str | Unset = UNSET
+    concurrency: Any | Unset = UNSET
     content: None | str | Unset = UNSET
     content_type: None | str | Unset = UNSET
     description: None | str | Unset = UNSET
+    disable_after: Any | Unset = UNSET
+    event: None | str | Unset = UNSET
+    events: list[str] | None | Unset = UNSET
     filter_: None | str | Unset = UNSET
     headers: None | StringMap | Unset = UNSET
+    max_body: None | str | Unset = UNSET
+    method: None | str | Unset = UNSET
+    order: None | str | Unset = UNSET
     owner: None | str | Unset = UNSET
     payload: None | str | Unset = UNSET
     rate: None | str | Unset = UNSET
+    retries: Any | Unset = UNSET
     secret: None | str | Unset = UNSET
+    signature: Any | Unset = UNSET
     template: None | str | Unset = UNSET
+    timeout: None | str | Unset = UNSET
     user_agent: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.string_map import StringMap
 
-        event = self.event
-
         target = self.target
+
+        auth = self.auth
+
+        batch = self.batch
 
         certificate: None | str | Unset
         if isinstance(self.certificate, Unset):
@@ -78,6 +116,8 @@ class NewHook:
             compress = UNSET
         else:
             compress = self.compress
+
+        concurrency = self.concurrency
 
         content: None | str | Unset
         if isinstance(self.content, Unset):
@@ -97,6 +137,23 @@ class NewHook:
         else:
             description = self.description
 
+        disable_after = self.disable_after
+
+        event: None | str | Unset
+        if isinstance(self.event, Unset):
+            event = UNSET
+        else:
+            event = self.event
+
+        events: list[str] | None | Unset
+        if isinstance(self.events, Unset):
+            events = UNSET
+        elif isinstance(self.events, list):
+            events = self.events
+
+        else:
+            events = self.events
+
         filter_: None | str | Unset
         if isinstance(self.filter_, Unset):
             filter_ = UNSET
@@ -110,6 +167,24 @@ class NewHook:
             headers = self.headers.to_dict()
         else:
             headers = self.headers
+
+        max_body: None | str | Unset
+        if isinstance(self.max_body, Unset):
+            max_body = UNSET
+        else:
+            max_body = self.max_body
+
+        method: None | str | Unset
+        if isinstance(self.method, Unset):
+            method = UNSET
+        else:
+            method = self.method
+
+        order: None | str | Unset
+        if isinstance(self.order, Unset):
+            order = UNSET
+        else:
+            order = self.order
 
         owner: None | str | Unset
         if isinstance(self.owner, Unset):
@@ -129,17 +204,27 @@ class NewHook:
         else:
             rate = self.rate
 
+        retries = self.retries
+
         secret: None | str | Unset
         if isinstance(self.secret, Unset):
             secret = UNSET
         else:
             secret = self.secret
 
+        signature = self.signature
+
         template: None | str | Unset
         if isinstance(self.template, Unset):
             template = UNSET
         else:
             template = self.template
+
+        timeout: None | str | Unset
+        if isinstance(self.timeout, Unset):
+            timeout = UNSET
+        else:
+            timeout = self.timeout
 
         user_agent: None | str | Unset
         if isinstance(self.user_agent, Unset):
@@ -151,34 +236,57 @@ class NewHook:
 
         field_dict.update(
             {
-                "event": event,
                 "target": target,
             }
         )
+        if auth is not UNSET:
+            field_dict["auth"] = auth
+        if batch is not UNSET:
+            field_dict["batch"] = batch
         if certificate is not UNSET:
             field_dict["certificate"] = certificate
         if compress is not UNSET:
             field_dict["compress"] = compress
+        if concurrency is not UNSET:
+            field_dict["concurrency"] = concurrency
         if content is not UNSET:
             field_dict["content"] = content
         if content_type is not UNSET:
             field_dict["content_type"] = content_type
         if description is not UNSET:
             field_dict["description"] = description
+        if disable_after is not UNSET:
+            field_dict["disable_after"] = disable_after
+        if event is not UNSET:
+            field_dict["event"] = event
+        if events is not UNSET:
+            field_dict["events"] = events
         if filter_ is not UNSET:
             field_dict["filter"] = filter_
         if headers is not UNSET:
             field_dict["headers"] = headers
+        if max_body is not UNSET:
+            field_dict["max_body"] = max_body
+        if method is not UNSET:
+            field_dict["method"] = method
+        if order is not UNSET:
+            field_dict["order"] = order
         if owner is not UNSET:
             field_dict["owner"] = owner
         if payload is not UNSET:
             field_dict["payload"] = payload
         if rate is not UNSET:
             field_dict["rate"] = rate
+        if retries is not UNSET:
+            field_dict["retries"] = retries
         if secret is not UNSET:
             field_dict["secret"] = secret
+        if signature is not UNSET:
+            field_dict["signature"] = signature
         if template is not UNSET:
             field_dict["template"] = template
+        if timeout is not UNSET:
+            field_dict["timeout"] = timeout
         if user_agent is not UNSET:
             field_dict["user_agent"] = user_agent
 
@@ -189,9 +297,11 @@ class NewHook:
         from ..models.string_map import StringMap
 
         d = dict(src_dict)
-        event = d.pop("event")
-
         target = d.pop("target")
+
+        auth = d.pop("auth", UNSET)
+
+        batch = d.pop("batch", UNSET)
 
         def _parse_certificate(data: object) -> None | str | Unset:
             if data is None:
@@ -210,6 +320,8 @@ class NewHook:
             return cast(None | str | Unset, data)
 
         compress = _parse_compress(d.pop("compress", UNSET))
+
+        concurrency = d.pop("concurrency", UNSET)
 
         def _parse_content(data: object) -> None | str | Unset:
             if data is None:
@@ -238,6 +350,34 @@ class NewHook:
 
         description = _parse_description(d.pop("description", UNSET))
 
+        disable_after = d.pop("disable_after", UNSET)
+
+        def _parse_event(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        event = _parse_event(d.pop("event", UNSET))
+
+        def _parse_events(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                events_type_0 = cast(list[str], data)
+
+                return events_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        events = _parse_events(d.pop("events", UNSET))
+
         def _parse_filter_(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -263,6 +403,33 @@ class NewHook:
             return cast(None | StringMap | Unset, data)
 
         headers = _parse_headers(d.pop("headers", UNSET))
+
+        def _parse_max_body(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        max_body = _parse_max_body(d.pop("max_body", UNSET))
+
+        def _parse_method(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        method = _parse_method(d.pop("method", UNSET))
+
+        def _parse_order(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        order = _parse_order(d.pop("order", UNSET))
 
         def _parse_owner(data: object) -> None | str | Unset:
             if data is None:
@@ -291,6 +458,8 @@ class NewHook:
 
         rate = _parse_rate(d.pop("rate", UNSET))
 
+        retries = d.pop("retries", UNSET)
+
         def _parse_secret(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -300,6 +469,8 @@ class NewHook:
 
         secret = _parse_secret(d.pop("secret", UNSET))
 
+        signature = d.pop("signature", UNSET)
+
         def _parse_template(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -308,6 +479,15 @@ class NewHook:
             return cast(None | str | Unset, data)
 
         template = _parse_template(d.pop("template", UNSET))
+
+        def _parse_timeout(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        timeout = _parse_timeout(d.pop("timeout", UNSET))
 
         def _parse_user_agent(data: object) -> None | str | Unset:
             if data is None:
@@ -319,20 +499,31 @@ class NewHook:
         user_agent = _parse_user_agent(d.pop("user_agent", UNSET))
 
         new_hook = cls(
-            event=event,
             target=target,
+            auth=auth,
+            batch=batch,
             certificate=certificate,
             compress=compress,
+            concurrency=concurrency,
             content=content,
             content_type=content_type,
             description=description,
+            disable_after=disable_after,
+            event=event,
+            events=events,
             filter_=filter_,
             headers=headers,
+            max_body=max_body,
+            method=method,
+            order=order,
             owner=owner,
             payload=payload,
             rate=rate,
+            retries=retries,
             secret=secret,
+            signature=signature,
             template=template,
+            timeout=timeout,
             user_agent=user_agent,
         )
 

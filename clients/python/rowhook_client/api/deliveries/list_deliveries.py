@@ -15,6 +15,11 @@ def _get_kwargs(
     hook: str | Unset = UNSET,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    id: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -30,6 +35,16 @@ def _get_kwargs(
     params["state"] = json_state
 
     params["event"] = event
+
+    params["id"] = id
+
+    params["since"] = since
+
+    params["until"] = until
+
+    params["table"] = table
+
+    params["key"] = key
 
     params["cursor"] = cursor
 
@@ -76,11 +91,19 @@ def sync_detailed(
     hook: str | Unset = UNSET,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    id: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[DeliveryPage | Problem]:
     """List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered
-    ones.
+    ones. Where those of
+    an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few
+    entries or none and
+    still a next one.
 
      Needs the role read of operators, or the scope read of owners.
 
@@ -88,6 +111,11 @@ def sync_detailed(
         hook (str | Unset):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        id (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -103,6 +131,11 @@ def sync_detailed(
         hook=hook,
         state=state,
         event=event,
+        id=id,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     )
@@ -120,11 +153,19 @@ def sync(
     hook: str | Unset = UNSET,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    id: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> DeliveryPage | Problem | None:
     """List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered
-    ones.
+    ones. Where those of
+    an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few
+    entries or none and
+    still a next one.
 
      Needs the role read of operators, or the scope read of owners.
 
@@ -132,6 +173,11 @@ def sync(
         hook (str | Unset):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        id (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -148,6 +194,11 @@ def sync(
         hook=hook,
         state=state,
         event=event,
+        id=id,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     ).parsed
@@ -159,11 +210,19 @@ async def asyncio_detailed(
     hook: str | Unset = UNSET,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    id: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[DeliveryPage | Problem]:
     """List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered
-    ones.
+    ones. Where those of
+    an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few
+    entries or none and
+    still a next one.
 
      Needs the role read of operators, or the scope read of owners.
 
@@ -171,6 +230,11 @@ async def asyncio_detailed(
         hook (str | Unset):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        id (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -186,6 +250,11 @@ async def asyncio_detailed(
         hook=hook,
         state=state,
         event=event,
+        id=id,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     )
@@ -201,11 +270,19 @@ async def asyncio(
     hook: str | Unset = UNSET,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    id: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> DeliveryPage | Problem | None:
     """List deliveries, newest first: parked and dead ones and, as far as history goes back, delivered
-    ones.
+    ones. Where those of
+    an event, a row or an owner are wanted, a page looks at 100,000 of each kind: it may have few
+    entries or none and
+    still a next one.
 
      Needs the role read of operators, or the scope read of owners.
 
@@ -213,6 +290,11 @@ async def asyncio(
         hook (str | Unset):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        id (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -230,6 +312,11 @@ async def asyncio(
             hook=hook,
             state=state,
             event=event,
+            id=id,
+            since=since,
+            until=until,
+            table=table,
+            key=key,
             cursor=cursor,
             limit=limit,
         )

@@ -16,6 +16,10 @@ def _get_kwargs(
     *,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -29,6 +33,14 @@ def _get_kwargs(
     params["state"] = json_state
 
     params["event"] = event
+
+    params["since"] = since
+
+    params["until"] = until
+
+    params["table"] = table
+
+    params["key"] = key
 
     params["cursor"] = cursor
 
@@ -77,6 +89,10 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[DeliveryPage | Problem]:
@@ -88,6 +104,10 @@ def sync_detailed(
         id (str):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -103,6 +123,10 @@ def sync_detailed(
         id=id,
         state=state,
         event=event,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     )
@@ -120,6 +144,10 @@ def sync(
     client: AuthenticatedClient | Client,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> DeliveryPage | Problem | None:
@@ -131,6 +159,10 @@ def sync(
         id (str):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -147,6 +179,10 @@ def sync(
         client=client,
         state=state,
         event=event,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     ).parsed
@@ -158,6 +194,10 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[DeliveryPage | Problem]:
@@ -169,6 +209,10 @@ async def asyncio_detailed(
         id (str):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -184,6 +228,10 @@ async def asyncio_detailed(
         id=id,
         state=state,
         event=event,
+        since=since,
+        until=until,
+        table=table,
+        key=key,
         cursor=cursor,
         limit=limit,
     )
@@ -199,6 +247,10 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     state: DeliveryState | Unset = UNSET,
     event: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    key: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> DeliveryPage | Problem | None:
@@ -210,6 +262,10 @@ async def asyncio(
         id (str):
         state (DeliveryState | Unset): What has become of a delivery.
         event (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
+        table (str | Unset):
+        key (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -227,6 +283,10 @@ async def asyncio(
             client=client,
             state=state,
             event=event,
+            since=since,
+            until=until,
+            table=table,
+            key=key,
             cursor=cursor,
             limit=limit,
         )

@@ -5,6 +5,7 @@ import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.hook_page import HookPage
+from ...models.list_hooks_state import ListHooksState
 from ...models.problem import Problem
 from ...types import UNSET, Response, Unset
 
@@ -13,6 +14,8 @@ def _get_kwargs(
     *,
     event: str | Unset = UNSET,
     owner: str | Unset = UNSET,
+    state: ListHooksState | Unset = UNSET,
+    id: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -22,6 +25,14 @@ def _get_kwargs(
     params["event"] = event
 
     params["owner"] = owner
+
+    json_state: str | Unset = UNSET
+    if not isinstance(state, Unset):
+        json_state = state.value
+
+    params["state"] = json_state
+
+    params["id"] = id
 
     params["cursor"] = cursor
 
@@ -67,6 +78,8 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     event: str | Unset = UNSET,
     owner: str | Unset = UNSET,
+    state: ListHooksState | Unset = UNSET,
+    id: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[HookPage | Problem]:
@@ -77,6 +90,8 @@ def sync_detailed(
     Args:
         event (str | Unset):
         owner (str | Unset):
+        state (ListHooksState | Unset): The state of a hook, in a word.
+        id (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -91,6 +106,8 @@ def sync_detailed(
     kwargs = _get_kwargs(
         event=event,
         owner=owner,
+        state=state,
+        id=id,
         cursor=cursor,
         limit=limit,
     )
@@ -107,6 +124,8 @@ def sync(
     client: AuthenticatedClient | Client,
     event: str | Unset = UNSET,
     owner: str | Unset = UNSET,
+    state: ListHooksState | Unset = UNSET,
+    id: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> HookPage | Problem | None:
@@ -117,6 +136,8 @@ def sync(
     Args:
         event (str | Unset):
         owner (str | Unset):
+        state (ListHooksState | Unset): The state of a hook, in a word.
+        id (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -132,6 +153,8 @@ def sync(
         client=client,
         event=event,
         owner=owner,
+        state=state,
+        id=id,
         cursor=cursor,
         limit=limit,
     ).parsed
@@ -142,6 +165,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     event: str | Unset = UNSET,
     owner: str | Unset = UNSET,
+    state: ListHooksState | Unset = UNSET,
+    id: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> Response[HookPage | Problem]:
@@ -152,6 +177,8 @@ async def asyncio_detailed(
     Args:
         event (str | Unset):
         owner (str | Unset):
+        state (ListHooksState | Unset): The state of a hook, in a word.
+        id (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -166,6 +193,8 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         event=event,
         owner=owner,
+        state=state,
+        id=id,
         cursor=cursor,
         limit=limit,
     )
@@ -180,6 +209,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     event: str | Unset = UNSET,
     owner: str | Unset = UNSET,
+    state: ListHooksState | Unset = UNSET,
+    id: str | Unset = UNSET,
     cursor: str | Unset = UNSET,
     limit: int | Unset = UNSET,
 ) -> HookPage | Problem | None:
@@ -190,6 +221,8 @@ async def asyncio(
     Args:
         event (str | Unset):
         owner (str | Unset):
+        state (ListHooksState | Unset): The state of a hook, in a word.
+        id (str | Unset):
         cursor (str | Unset):
         limit (int | Unset):
 
@@ -206,6 +239,8 @@ async def asyncio(
             client=client,
             event=event,
             owner=owner,
+            state=state,
+            id=id,
             cursor=cursor,
             limit=limit,
         )
