@@ -316,6 +316,7 @@ impl Answering {
         loop {
             tokio::select! {
                 batch = stream.next_batch() => {
+                    let mut questions = Vec::new();
                     for received in batch?.received {
                         if let Received::Message(Message::Message {
                             transactional: false,
@@ -325,12 +326,20 @@ impl Answering {
                         }) = received
                             && &*prefix == BEFORE
                         {
-                            self.hear(lsn, &content).await?;
+                            let question = self.hear(lsn, &content);
+                            questions.extend(question.map(|question| (question, lsn)));
                         }
                     }
+                    self.put(questions).await?;
                     stream.confirm(*reached.borrow());
                 }
-                Some(answered) = self.verdicts.1.recv() => self.say(answered).await?,
+                Some(answered) = self.verdicts.1.recv() => {
+                    let mut all = vec![answered];
+                    while let Ok(more) = self.verdicts.1.try_recv() {
+                        all.push(more);
+                    }
+                    self.say(all).await?;
+                }
                 _ = tidy.tick() => self.tidy().await?,
             }
             ensure!(
@@ -340,8 +349,9 @@ impl Answering {
         }
     }
 
-    /// Hears a part of a question. Whatever is wrong with it concerns that question alone.
-    async fn hear(&mut self, lsn: Lsn, content: &Bytes) -> Result<()> {
+    /// Hears a part of a question. Returns the question that is whole with it. Whatever is wrong with it concerns that
+    /// question alone.
+    fn hear(&mut self, lsn: Lsn, content: &Bytes) -> Option<Question> {
         let envelope = Envelope {
             prefix: BEFORE,
             xid: 0,
@@ -350,25 +360,19 @@ impl Answering {
         let (content, doubt) = self.key.open(envelope, content);
         if let Some(doubt) = doubt {
             self.asker.count_doubtful(doubt);
-            return Ok(());
+            return None;
         }
         let question = match self.waiting.take(&content, Instant::now()) {
-            Ok(Some(question)) => question,
-            Ok(None) => return Ok(()),
+            Ok(question) => question?,
             Err(reason) => {
                 tracing::warn!(reason, "a question cannot be read, and meets silence");
-                return Ok(());
+                return None;
             }
         };
-        if self.age(question.asked) > OLD.as_secs_f64()
-            || self
-                .known
-                .insert(question.id.clone(), Instant::now())
-                .is_some()
-        {
-            return Ok(());
-        }
-        self.put(question, lsn).await
+        let id = question.id.clone();
+        let is_known = self.known.insert(id, Instant::now()).is_some();
+        let is_old = self.age(question.asked) > OLD.as_secs_f64();
+        (!is_known && !is_old).then_some(question)
     }
 
     /// How old something is that has this time by the clock of the server, in seconds.
@@ -377,17 +381,30 @@ impl Answering {
         then + since.elapsed().as_secs_f64() - at
     }
 
-    /// Says that the question is read, and asks it.
-    async fn put(&mut self, question: Question, lsn: Lsn) -> Result<()> {
-        let Question { id, about, .. } = question;
-        if self.held >= self.most {
-            tracing::warn!("too many questions at once; this one meets silence");
+    /// Says that these questions are read, and asks them. All that have come together are said in one statement: a
+    /// server that is busy with those who wait takes its time for each.
+    async fn put(&mut self, mut questions: Vec<(Question, Lsn)>) -> Result<()> {
+        let room = self.most.saturating_sub(self.held);
+        if questions.len() > room {
+            tracing::warn!("too many questions at once; some meet silence");
+            questions.truncate(room);
+        }
+        if questions.is_empty() {
             return Ok(());
         }
-        let wait = keys::wait(&self.key, &id);
-        if self.lock(&[wait]).await? == [true] {
-            self.held += 1;
+        let ids = questions.iter().map(|(question, _)| &question.id);
+        let waits: Vec<i64> = ids.map(|id| keys::wait(&self.key, id)).collect();
+        let taken = self.lock(&waits).await?;
+        self.held += taken.into_iter().filter(|taken| *taken).count();
+        for (question, lsn) in questions {
+            self.ask(question, lsn).await?;
         }
+        Ok(())
+    }
+
+    /// Has a question asked.
+    async fn ask(&mut self, question: Question, lsn: Lsn) -> Result<()> {
+        let Question { id, about, .. } = question;
         let known = match about {
             About::Event { event, payload } => Known::Event { event, payload },
             About::Rows(gathered) => match self.relations(&gathered).await? {
@@ -476,20 +493,20 @@ impl Answering {
         Ok(Ok(found))
     }
 
-    /// Says what the answer is, and wakes whoever waits for it.
-    async fn say(&mut self, answered: Answered) -> Result<()> {
-        let Answered { id, verdict } = answered;
-        let mut locks = Locks {
-            whole: vec![keys::answer(&self.key, &id, &verdict)],
-            pairs: match &verdict {
-                Verdict::Allowed { .. } => Vec::new(),
-                Verdict::Refused(why) | Verdict::Silent(why) => {
-                    keys::text(&self.key, &id, &why.text())
-                }
-            },
-        };
-        if self.held + 1 + locks.pairs.len() > self.most {
-            locks.pairs.clear();
+    /// Says what the answers are, and wakes whoever waits for them.
+    async fn say(&mut self, answers: Vec<Answered>) -> Result<()> {
+        let mut locks = Locks::default();
+        let mut waits = Vec::with_capacity(answers.len());
+        for Answered { id, verdict } in answers {
+            waits.push(keys::wait(&self.key, &id));
+            locks.whole.push(keys::answer(&self.key, &id, &verdict));
+            let (Verdict::Refused(why) | Verdict::Silent(why)) = &verdict else {
+                continue;
+            };
+            let text = keys::text(&self.key, &id, &why.text());
+            if self.held + locks.whole.len() + locks.pairs.len() + text.len() <= self.most {
+                locks.pairs.extend(text);
+            }
         }
         if !locks.pairs.is_empty() {
             let (one, two): (Vec<i32>, Vec<i32>) = locks.pairs.iter().copied().unzip();
@@ -500,8 +517,8 @@ impl Answering {
         self.lock(&locks.whole).await?;
         self.held += locks.whole.len() + locks.pairs.len();
         self.said.push_back((Instant::now(), locks));
-        self.unlock(&[keys::wait(&self.key, &id)]).await?;
-        self.held = self.held.saturating_sub(1);
+        self.unlock(&waits).await?;
+        self.held = self.held.saturating_sub(waits.len());
         Ok(())
     }
 
