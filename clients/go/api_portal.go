@@ -22,13 +22,13 @@ import (
 type PortalAPIService service
 
 type ApiMakePortalLinkRequest struct {
-	ctx           context.Context
-	ApiService    *PortalAPIService
-	newPortalLink *NewPortalLink
+	ctx               context.Context
+	ApiService        *PortalAPIService
+	portalLinkRequest *PortalLinkRequest
 }
 
-func (r ApiMakePortalLinkRequest) NewPortalLink(newPortalLink NewPortalLink) ApiMakePortalLinkRequest {
-	r.newPortalLink = &newPortalLink
+func (r ApiMakePortalLinkRequest) PortalLinkRequest(portalLinkRequest PortalLinkRequest) ApiMakePortalLinkRequest {
+	r.portalLinkRequest = &portalLinkRequest
 	return r
 }
 
@@ -72,8 +72,8 @@ func (a *PortalAPIService) MakePortalLinkExecute(r ApiMakePortalLinkRequest) (*P
 	localVarHeaderParams := make(map[string]string)
 	localVarQueryParams := url.Values{}
 	localVarFormParams := url.Values{}
-	if r.newPortalLink == nil {
-		return localVarReturnValue, nil, reportError("newPortalLink is required and must be specified")
+	if r.portalLinkRequest == nil {
+		return localVarReturnValue, nil, reportError("portalLinkRequest is required and must be specified")
 	}
 
 	// to determine the Content-Type header
@@ -94,7 +94,7 @@ func (a *PortalAPIService) MakePortalLinkExecute(r ApiMakePortalLinkRequest) (*P
 		localVarHeaderParams["Accept"] = localVarHTTPHeaderAccept
 	}
 	// body params
-	localVarPostBody = r.newPortalLink
+	localVarPostBody = r.portalLinkRequest
 	req, err := a.client.prepareRequest(r.ctx, localVarPath, localVarHTTPMethod, localVarPostBody, localVarHeaderParams, localVarQueryParams, localVarFormParams, formFiles)
 	if err != nil {
 		return localVarReturnValue, nil, err

@@ -16,37 +16,37 @@ import (
 	"fmt"
 )
 
-// checks if the NewPortalLink type satisfies the MappedNullable interface at compile time
-var _ MappedNullable = &NewPortalLink{}
+// checks if the PortalLinkRequest type satisfies the MappedNullable interface at compile time
+var _ MappedNullable = &PortalLinkRequest{}
 
-// NewPortalLink A link that is to be made.
-type NewPortalLink struct {
+// PortalLinkRequest A link that is to be made.
+type PortalLinkRequest struct {
 	// The owner whose portal it opens.
 	Owner string `json:"owner"`
 }
 
-type _NewPortalLink NewPortalLink
+type _PortalLinkRequest PortalLinkRequest
 
-// NewNewPortalLink instantiates a new NewPortalLink object
+// NewPortalLinkRequest instantiates a new PortalLinkRequest object
 // This constructor will assign default values to properties that have it defined,
 // and makes sure properties required by API are set, but the set of arguments
 // will change when the set of required properties is changed
-func NewNewPortalLink(owner string) *NewPortalLink {
-	this := NewPortalLink{}
+func NewPortalLinkRequest(owner string) *PortalLinkRequest {
+	this := PortalLinkRequest{}
 	this.Owner = owner
 	return &this
 }
 
-// NewNewPortalLinkWithDefaults instantiates a new NewPortalLink object
+// NewPortalLinkRequestWithDefaults instantiates a new PortalLinkRequest object
 // This constructor will only assign default values to properties that have it defined,
 // but it doesn't guarantee that properties required by API are set
-func NewNewPortalLinkWithDefaults() *NewPortalLink {
-	this := NewPortalLink{}
+func NewPortalLinkRequestWithDefaults() *PortalLinkRequest {
+	this := PortalLinkRequest{}
 	return &this
 }
 
 // GetOwner returns the Owner field value
-func (o *NewPortalLink) GetOwner() string {
+func (o *PortalLinkRequest) GetOwner() string {
 	if o == nil {
 		var ret string
 		return ret
@@ -57,7 +57,7 @@ func (o *NewPortalLink) GetOwner() string {
 
 // GetOwnerOk returns a tuple with the Owner field value
 // and a boolean to check if the value has been set.
-func (o *NewPortalLink) GetOwnerOk() (*string, bool) {
+func (o *PortalLinkRequest) GetOwnerOk() (*string, bool) {
 	if o == nil {
 		return nil, false
 	}
@@ -65,11 +65,11 @@ func (o *NewPortalLink) GetOwnerOk() (*string, bool) {
 }
 
 // SetOwner sets field value
-func (o *NewPortalLink) SetOwner(v string) {
+func (o *PortalLinkRequest) SetOwner(v string) {
 	o.Owner = v
 }
 
-func (o NewPortalLink) MarshalJSON() ([]byte, error) {
+func (o PortalLinkRequest) MarshalJSON() ([]byte, error) {
 	toSerialize, err := o.ToMap()
 	if err != nil {
 		return []byte{}, err
@@ -77,13 +77,13 @@ func (o NewPortalLink) MarshalJSON() ([]byte, error) {
 	return json.Marshal(toSerialize)
 }
 
-func (o NewPortalLink) ToMap() (map[string]interface{}, error) {
+func (o PortalLinkRequest) ToMap() (map[string]interface{}, error) {
 	toSerialize := map[string]interface{}{}
 	toSerialize["owner"] = o.Owner
 	return toSerialize, nil
 }
 
-func (o *NewPortalLink) UnmarshalJSON(data []byte) (err error) {
+func (o *PortalLinkRequest) UnmarshalJSON(data []byte) (err error) {
 	// This validates that all required properties are included in the JSON object
 	// by unmarshalling the object into a generic map with string keys and checking
 	// that every required field exists as a key in the generic map.
@@ -105,53 +105,53 @@ func (o *NewPortalLink) UnmarshalJSON(data []byte) (err error) {
 		}
 	}
 
-	varNewPortalLink := _NewPortalLink{}
+	varPortalLinkRequest := _PortalLinkRequest{}
 
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&varNewPortalLink)
+	err = decoder.Decode(&varPortalLinkRequest)
 
 	if err != nil {
 		return err
 	}
 
-	*o = NewPortalLink(varNewPortalLink)
+	*o = PortalLinkRequest(varPortalLinkRequest)
 
 	return err
 }
 
-type NullableNewPortalLink struct {
-	value *NewPortalLink
+type NullablePortalLinkRequest struct {
+	value *PortalLinkRequest
 	isSet bool
 }
 
-func (v NullableNewPortalLink) Get() *NewPortalLink {
+func (v NullablePortalLinkRequest) Get() *PortalLinkRequest {
 	return v.value
 }
 
-func (v *NullableNewPortalLink) Set(val *NewPortalLink) {
+func (v *NullablePortalLinkRequest) Set(val *PortalLinkRequest) {
 	v.value = val
 	v.isSet = true
 }
 
-func (v NullableNewPortalLink) IsSet() bool {
+func (v NullablePortalLinkRequest) IsSet() bool {
 	return v.isSet
 }
 
-func (v *NullableNewPortalLink) Unset() {
+func (v *NullablePortalLinkRequest) Unset() {
 	v.value = nil
 	v.isSet = false
 }
 
-func NewNullableNewPortalLink(val *NewPortalLink) *NullableNewPortalLink {
-	return &NullableNewPortalLink{value: val, isSet: true}
+func NewNullablePortalLinkRequest(val *PortalLinkRequest) *NullablePortalLinkRequest {
+	return &NullablePortalLinkRequest{value: val, isSet: true}
 }
 
-func (v NullableNewPortalLink) MarshalJSON() ([]byte, error) {
+func (v NullablePortalLinkRequest) MarshalJSON() ([]byte, error) {
 	return json.Marshal(v.value)
 }
 
-func (v *NullableNewPortalLink) UnmarshalJSON(src []byte) error {
+func (v *NullablePortalLinkRequest) UnmarshalJSON(src []byte) error {
 	v.isSet = true
 	return json.Unmarshal(src, &v.value)
 }
