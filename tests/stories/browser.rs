@@ -114,17 +114,18 @@ impl Browser {
         }
     }
 
-    /// Waits for an element, and returns its text.
+    /// Waits for an element, and returns its text. Where another page has come since it was found, it is looked for
+    /// there.
     pub async fn see(&self, xpath: &str) -> String {
-        let element = self.find(xpath).await;
-        let text = self
-            .ask(
-                Method::GET,
-                &format!("/element/{element}/text"),
-                Value::Null,
-            )
-            .await;
-        text.as_str().unwrap().to_owned()
+        loop {
+            let element = self.find(xpath).await;
+            let path = format!("/element/{element}/text");
+            match self.try_ask(Method::GET, &path, Value::Null).await {
+                Ok(text) => return text.as_str().unwrap().to_owned(),
+                Err(error) if error["error"] == "stale element reference" => {}
+                Err(error) => panic!("{path}: {error}"),
+            }
+        }
     }
 
     async fn text(&self, xpath: &str) -> String {
