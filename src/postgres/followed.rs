@@ -55,6 +55,11 @@ impl Followed {
         self.lock().clone()
     }
 
+    /// Is this all that is known?
+    pub fn are(&self, notes: &BTreeMap<u32, Note>) -> bool {
+        *self.lock() == *notes
+    }
+
     /// The stream has nothing more to tell of these tables.
     pub fn forget(&self, oids: &[u32]) {
         let is_past = |oid: &u32, note: &Note| oids.contains(oid) && note.former.is_some();

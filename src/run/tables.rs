@@ -152,7 +152,8 @@ impl TableWatch {
         let now = SystemTime::now();
         let tables = read(client, context, &all_names, &followed.oids()).await?;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
-        if is_due(self.note_again) {
+        let is_news = self.note_again.is_none() && !followed.are(&self.noted);
+        if is_news || is_due(self.note_again) {
             self.note(context, followed).await;
         }
         if tables == self.tables && !is_due(self.due) {
@@ -287,10 +288,10 @@ impl TableWatch {
     /// Has the next process know what is known of the tables. Only who holds the slot may do so. Where that cannot be
     /// written down, it is said once.
     pub(super) async fn note(&mut self, context: &SessionContext<'_>, followed: &Followed) {
-        let notes = followed.notes();
-        if notes == self.noted && self.note_again.is_none() {
+        if followed.are(&self.noted) && self.note_again.is_none() {
             return;
         }
+        let notes = followed.notes();
         match context.store.note_followed(&notes).await {
             Ok(past) => {
                 followed.forget(&past);
