@@ -41,8 +41,8 @@ pub struct LockPolicy {
 }
 
 impl Default for LockPolicy {
-    /// Many short tries: whoever asks for a table after us waits behind us, even to read it. And Postgres ends one of two
-    /// that wait for each other after `deadlock_timeout`, a second by default, which must not be the application.
+    /// Many short tries: whoever asks for a table after us waits behind us, even to read it. And Postgres ends one of
+    /// two that wait for each other after `deadlock_timeout`, a second by default, which must not be the application.
     fn default() -> Self {
         Self {
             lock_timeout: Duration::from_millis(250),

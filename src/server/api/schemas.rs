@@ -101,8 +101,8 @@ fn require_all(schema: &mut Value) {
     }
 }
 
-/// Has what stands within others refer to a type with a name: objects whose keys are not known, and lists of values that
-/// are those of such a type. Generators would make up a name for each place.
+/// Has what stands within others refer to a type with a name: objects whose keys are not known, and lists of values
+/// that are those of such a type. Generators would make up a name for each place.
 fn name_parts(document: &mut Value) {
     let mut names = Names::default();
     let schemas = document["components"]["schemas"].as_object();
