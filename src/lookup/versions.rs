@@ -4,13 +4,17 @@
 //! version. Whether they are those of the version that a change made follows from the changes that the transaction
 //! makes after it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use crate::{
     change::{Change, RowChange},
     postgres::{
+        Lsn,
         pgoutput::ReplicaIdentity,
         relation::Relation,
         tuple::{Image, Old, Tuple, Value},
@@ -30,12 +34,12 @@ pub enum Reread {
 type Key = (u32, Vec<Bytes>);
 
 /// What a transaction does to a row after one of its changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Later {
-    /// It is deleted, or gets another key.
+    /// It is deleted, or gets another key. Or it cannot be told what is set, because the table is altered before that.
     Gone,
-    /// Columns in these places are set.
-    Set(Vec<usize>),
+    /// Columns in these places of this relation are set.
+    Set(Arc<Relation>, Vec<usize>),
 }
 
 /// What may be read again of the row after each of these changes, which are all the rest of one transaction in its
@@ -53,8 +57,12 @@ pub fn rereads(changes: &[&Change]) -> Vec<Reread> {
         rereads.push(match &after {
             Some(key) if is_followed && !unsure.contains(&oid) => match later.get(key) {
                 None => Reread::AllBut(Vec::new()),
-                Some(Later::Set(columns)) => Reread::AllBut(columns.clone()),
-                Some(Later::Gone) => Reread::Nothing,
+                Some(Later::Set(relation, columns))
+                    if relation.has_same_columns(&change.relation) =>
+                {
+                    Reread::AllBut(columns.clone())
+                }
+                Some(Later::Set(..) | Later::Gone) => Reread::Nothing,
             },
             // Nothing can be said about keys, but nothing happened to the table either.
             Some(_) if is_heard(&change.relation) && !touched.contains(&oid) => {
@@ -67,7 +75,8 @@ pub fn rereads(changes: &[&Change]) -> Vec<Reread> {
             (RowChange::Fired { .. }, _, _) => {}
             (RowChange::Update { new, .. }, Some(before), Some(after)) if before == after => {
                 let set = later.remove(&after);
-                let set = set.unwrap_or_else(|| Later::Set(Vec::new()));
+                let relation = Arc::clone(&change.relation);
+                let set = set.unwrap_or(Later::Set(relation, Vec::new()));
                 later.insert(after, set.with(&change.relation, new));
             }
             // A row that gets this key now had no predecessor with it, or one that was gone.
@@ -90,10 +99,81 @@ pub fn rereads(changes: &[&Change]) -> Vec<Reread> {
     rereads
 }
 
+/// The most bytes of rows that are kept of a transaction which goes on in the next batch.
+const MOST_KEPT: usize = 8 << 20;
+/// Smaller rows have no value that can be left out: Postgres stores nothing outside of a row that is smaller.
+const SMALLEST: usize = 128;
+
+/// The last versions of rows that a transaction has written in earlier batches, as far as there is room for them.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The commit LSN of the transaction.
+    transaction: Option<Lsn>,
+    versions: HashMap<Key, (Arc<Relation>, Tuple)>,
+    bytes: usize,
+}
+
+impl Written {
+    /// Takes down changes that are done with, in the order of the stream, as far as they are of the `open` transaction.
+    /// What is kept of any other is dropped.
+    pub fn take_down<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a Change>,
+        open: Option<Lsn>,
+    ) {
+        if self.transaction != open {
+            *self = Self {
+                transaction: open,
+                ..Self::default()
+            };
+        }
+        let is_open = |change: &&Change| Some(change.transaction.commit_lsn) == open;
+        for change in changes.into_iter().filter(is_open) {
+            if matches!(change.row, RowChange::Fired { .. }) {
+                continue;
+            }
+            before(change).inspect(|key| self.drop_version(key));
+            let Some((key, tuple)) = after(change).zip(change.after()) else {
+                continue;
+            };
+            // An earlier version is none any more, whether there is room for this one or not.
+            self.drop_version(&key);
+            let bytes = size(tuple);
+            let is_kept = bytes >= SMALLEST
+                && self.bytes + bytes <= MOST_KEPT
+                && change
+                    .relation
+                    .columns
+                    .iter()
+                    .any(|column| column.toastable);
+            if is_kept {
+                self.bytes += bytes;
+                let version = (Arc::clone(&change.relation), tuple.clone());
+                self.versions.insert(key, version);
+            }
+        }
+    }
+
+    fn drop_version(&mut self, key: &Key) {
+        if let Some((_, tuple)) = self.versions.remove(key) {
+            self.bytes -= size(&tuple);
+        }
+    }
+}
+
+fn size(tuple: &Tuple) -> usize {
+    let texts = tuple.iter().map(|value| match value {
+        Value::Text(text) => text.len(),
+        Value::Null | Value::Unchanged => 0,
+    });
+    texts.sum()
+}
+
 /// Takes large values that an update left out from the version before it, where the same transaction has written that
-/// one. The changes are in the order of the stream.
-pub fn carry(changes: &mut [&mut Change]) {
-    let mut versions: HashMap<Key, usize> = HashMap::new();
+/// one: among these changes, which are in the order of the stream, or in what it has `written` before them.
+pub fn carry(changes: &mut [&mut Change], written: &Written) {
+    // `None`: the row has another key since, or is gone.
+    let mut versions: HashMap<Key, Option<usize>> = HashMap::new();
     let mut transaction = None;
     for at in 0..changes.len() {
         let (earlier, rest) = changes.split_at_mut(at);
@@ -107,11 +187,20 @@ pub fn carry(changes: &mut [&mut Change]) {
         if matches!(change.row, RowChange::Fired { .. }) {
             continue;
         }
-        let previous = before(change).and_then(|key| versions.remove(&key));
-        let previous = previous.and_then(|at| earlier.get(at));
-        if let (Some(previous), RowChange::Update { new, .. }) = (previous, &mut change.row)
-            && std::sync::Arc::ptr_eq(&previous.relation, &change.relation)
-            && let Some(known) = previous.after()
+        let previous = before(change).and_then(|key| match versions.insert(key.clone(), None) {
+            Some(at) => {
+                let previous = earlier.get(at?)?;
+                Some((&previous.relation, previous.after()?))
+            }
+            None if written.transaction == Some(commit_lsn) => {
+                let (relation, tuple) = written.versions.get(&key)?;
+                Some((relation, tuple))
+            }
+            None => None,
+        });
+        if let (Some((relation, known)), RowChange::Update { new, .. }) =
+            (previous, &mut change.row)
+            && Arc::ptr_eq(relation, &change.relation)
         {
             for ((value, known), column) in new.iter_mut().zip(known).zip(&change.relation.columns)
             {
@@ -121,7 +210,7 @@ pub fn carry(changes: &mut [&mut Change]) {
             }
         }
         if let Some(key) = after(change) {
-            versions.insert(key, at);
+            versions.insert(key, Some(at));
         }
     }
 }
@@ -129,16 +218,19 @@ pub fn carry(changes: &mut [&mut Change]) {
 impl Later {
     /// The same, with an update before it that has set columns. A generated column may be set by any update.
     fn with(self, relation: &Relation, new: &Tuple) -> Self {
-        let Self::Set(mut columns) = self else {
+        let Self::Set(known, mut columns) = self else {
             return self;
         };
+        if !known.has_same_columns(relation) {
+            return Self::Gone;
+        }
         for (at, (value, column)) in new.iter().zip(&relation.columns).enumerate() {
             let is_set = column.generated || *value != Value::Unchanged;
             if is_set && !columns.contains(&at) {
                 columns.push(at);
             }
         }
-        Self::Set(columns)
+        Self::Set(known, columns)
     }
 }
 
@@ -185,12 +277,12 @@ fn key(relation: &Relation, tuple: &Tuple) -> Option<Key> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::{
         change::Transaction,
-        postgres::{Lsn, TableName, relation::Column, types::Type},
+        postgres::{TableName, relation::Column, types::Type},
     };
 
     fn relation() -> Arc<Relation> {
@@ -337,6 +429,27 @@ mod tests {
     }
 
     #[test]
+    fn places_in_a_table_that_is_altered_between_two_changes_are_not_taken_for_each_other() {
+        let mut changes = changes(vec![
+            update(["1", "-", "1"]),
+            update(["1", "-", "2"]),
+            update(["1", "new", "3"]),
+        ]);
+        // The columns before the generated one are fewer from the last change on.
+        let mut altered = Relation::clone(&changes[2].relation);
+        altered.columns.remove(2);
+        changes[2].relation = Arc::new(altered);
+        changes[2].row = RowChange::Update {
+            old: Old::SameKey,
+            new: tuple(["1", "new", "-"]).into_iter().take(3).collect(),
+        };
+        assert_eq!(
+            rereads(&changes.iter().collect::<Vec<_>>()),
+            [Reread::Nothing, Reread::Nothing, Reread::AllBut(vec![])]
+        );
+    }
+
+    #[test]
     fn a_large_value_is_taken_from_the_version_before() {
         for (rows, expected) in [
             (
@@ -362,7 +475,10 @@ mod tests {
         ] {
             let named = format!("{rows:?}");
             let mut changes = changes(rows);
-            carry(&mut changes.iter_mut().collect::<Vec<_>>());
+            carry(
+                &mut changes.iter_mut().collect::<Vec<_>>(),
+                &Written::default(),
+            );
             let bodies = changes
                 .iter()
                 .map(|change| match &change.after().unwrap()[1] {
@@ -370,6 +486,49 @@ mod tests {
                     _ => "-".to_owned(),
                 });
             assert_eq!(bodies.collect::<Vec<_>>(), expected, "{named}");
+        }
+    }
+
+    #[test]
+    fn a_large_value_is_taken_from_the_version_of_an_earlier_batch_of_the_transaction() {
+        let large = "a".repeat(200);
+        let body = |change: &Change| change.after().and_then(|row| row.get(1)).cloned();
+        let text = || Some(Value::Text(Bytes::from(large.clone())));
+        for (first, then, expected) in [
+            (
+                vec![insert(["1", &large, "0"])],
+                update(["1", "-", "1"]),
+                text(),
+            ),
+            (
+                vec![insert(["1", &large, "0"]), update(["1", "b", "0"])],
+                update(["1", "-", "1"]),
+                // The newest version is too small to be kept, and the one before it is not the newest.
+                Some(Value::Unchanged),
+            ),
+            (
+                vec![insert(["1", &large, "0"]), delete("1")],
+                update(["1", "-", "1"]),
+                Some(Value::Unchanged),
+            ),
+            (
+                vec![insert(["1", &large, "0"])],
+                update(["2", "-", "1"]),
+                Some(Value::Unchanged),
+            ),
+        ] {
+            let mut all = changes(first.into_iter().chain([then]).collect());
+            let mut last = all.pop().unwrap();
+            let open = last.transaction.commit_lsn;
+            let mut written = Written::default();
+            written.take_down(&all, Some(open));
+            carry(&mut [&mut last], &written);
+            assert_eq!(body(&last), expected);
+            // Of another transaction nothing counts, nor once it has ended.
+            let mut written = Written::default();
+            written.take_down(&all, Some(open));
+            written.take_down([], None);
+            assert!(written.versions.is_empty() && written.bytes == 0);
         }
     }
 }

@@ -301,6 +301,17 @@ impl Relation {
             && self.key.len() == carried.count()
     }
 
+    /// Does another description of the table have the same columns in the same places? The stream describes a table
+    /// again for each of its partitions, and when it is altered.
+    pub fn has_same_columns(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&Column, &Column)| {
+            one.name == other.name && one.type_oid == other.type_oid
+        };
+        std::ptr::eq(self, other)
+            || self.columns.len() == other.columns.len()
+                && self.columns.iter().zip(&other.columns).all(is_same)
+    }
+
     /// Did the catalog have nothing of it any more?
     pub fn is_gone(&self) -> bool {
         self.numbers.is_empty()

@@ -39,7 +39,7 @@ impl Reader {
             .iter_mut()
             .map(|(_, draft)| &mut draft.change)
             .collect();
-        versions::carry(&mut changes);
+        versions::carry(&mut changes, &self.session.written);
         let has_hooks = drafts.iter().any(|(_, draft)| draft.table.holds_hooks);
         let wanted: Vec<bool> = drafts
             .iter()

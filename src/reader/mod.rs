@@ -390,6 +390,7 @@ impl Reader {
             if complete == 0 {
                 break;
             }
+            self.take_down(steps.get(..complete).unwrap_or_default());
             self.apply(steps.drain(..complete), client).await?;
             ready -= complete;
         }
@@ -397,6 +398,17 @@ impl Reader {
         self.owners.forget();
         self.casts.forget();
         Ok(())
+    }
+
+    /// Remembers what the open transaction has written, for what is still to come of it.
+    fn take_down(&mut self, steps: &[Step]) {
+        let changes = steps.iter().filter_map(|step| match step {
+            Step::Row(draft) => Some(&draft.change),
+            _ => None,
+        });
+        let open = self.session.transaction.as_ref();
+        let open = open.map(|open| open.transaction.commit_lsn);
+        self.session.written.take_down(changes, open);
     }
 
     /// Interprets a message. If that panics on a row, the row is set aside; on anything else, the session ends, because

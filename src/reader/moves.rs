@@ -15,11 +15,7 @@ use super::{
     session::Table,
     step::{ChangeDraft, Step},
 };
-use crate::{
-    change::RowChange,
-    lookup::partitions::Partitions,
-    postgres::{relation::Relation, tuple::Tuple},
-};
+use crate::{change::RowChange, lookup::partitions::Partitions, postgres::tuple::Tuple};
 
 /// How many changes of other tables may stand between a deletion and an insertion, where triggers can make some.
 const BETWEEN: usize = 64;
@@ -99,7 +95,10 @@ fn following(deleted: &ChangeDraft, partitions: &Partitions, rest: &[Step]) -> F
             Step::Row(next) if next.change.relation.oid == deleted.change.relation.oid => {
                 return match (&deleted.change.row, &next.change.row) {
                     (RowChange::Delete { old }, RowChange::Insert { new })
-                        if is_same(&deleted.change.relation, &next.change.relation)
+                        if deleted
+                            .change
+                            .relation
+                            .has_same_columns(&next.change.relation)
                             && next.only.is_none()
                             && partitions.may_be_one(old, new) =>
                     {
@@ -122,16 +121,6 @@ fn following(deleted: &ChangeDraft, partitions: &Partitions, rest: &[Step]) -> F
         }
     }
     Following::ToCome
-}
-
-/// Do two descriptions of a table have the same columns? The stream describes it again for each of its partitions.
-fn is_same(one: &Arc<Relation>, other: &Arc<Relation>) -> bool {
-    let columns = |relation: &Relation| {
-        let columns = relation.columns.iter();
-        let columns = columns.map(|column| (column.name.clone(), column.type_oid));
-        columns.collect::<Vec<_>>()
-    };
-    Arc::ptr_eq(one, other) || columns(one) == columns(other)
 }
 
 /// Those of these deletions and insertions of one table that are moves: the partition is another one.

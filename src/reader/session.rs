@@ -10,7 +10,7 @@ use crate::{
     change::Transaction,
     delivery::ledger::Opened,
     event::{Position, TableEvents},
-    lookup::partitions::Partitions,
+    lookup::{partitions::Partitions, versions::Written},
     postgres::{Lsn, TableName, pgoutput::RelationMessage, relation::Relation},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct SessionState {
     pub(super) reached: Lsn,
     /// The transaction whose messages are being interpreted.
     pub(super) transaction: Option<OpenTransaction>,
+    /// What the transaction that goes on has written in the batches before this one.
+    pub(super) written: Written,
     /// What the ledger said of the transaction whose changes are being delivered.
     pub(super) opened: Opened,
 }
@@ -39,6 +41,7 @@ impl Default for SessionState {
             catalog_tables: HashMap::new(),
             reached: Lsn::ZERO,
             transaction: None,
+            written: Written::default(),
             opened: Opened::Known,
         }
     }
