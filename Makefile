@@ -44,7 +44,7 @@ bench: postgres
 	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
 		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/book/benchmarks)))
 
-# Optimized too. `test` has a few hundred of them, which are always the same.
+# Optimized too. `test` has a thousand of them, which are always the same.
 sequences: postgres
 	SEQUENCES=$(or $(SEQUENCES),20000) SEQUENCES_SEED=$(or $(SEED),$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')) \
 		cargo test --release --locked --test sequences -- --nocapture

@@ -34,9 +34,9 @@ use tokio::{sync::RwLock, time::Instant};
 
 use self::world::{ON_SAME_TABLES, Sequence, World};
 
-/// How many sequences are run, and from which seed, where nothing else is asked for. They take half a minute, and two on
-/// a machine that does much else.
-const COUNT: u64 = 320;
+/// How many sequences are run, and from which seed, where nothing else is asked for. They take more than a minute, and
+/// a few on a machine that does much else.
+const COUNT: u64 = 1000;
 const SEED: u64 = 1;
 /// The owners 1 to this one have a hook each.
 const OWNERS: u32 = 3;
