@@ -18,7 +18,7 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
 };
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Statement, types::ToSql};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -302,8 +302,7 @@ impl Answering {
         let mut looks = tokio::time::interval(TURN);
         loop {
             looks.tick().await;
-            if self.lock(&[ready]).await? == [true] {
-                self.held += 1;
+            if self.lock(&[ready]).await? == 1 {
                 return Ok(());
             }
         }
@@ -394,8 +393,7 @@ impl Answering {
         }
         let ids = questions.iter().map(|(question, _)| &question.id);
         let waits: Vec<i64> = ids.map(|id| keys::wait(&self.key, id)).collect();
-        let taken = self.lock(&waits).await?;
-        self.held += taken.into_iter().filter(|taken| *taken).count();
+        self.lock(&waits).await?;
         for (question, lsn) in questions {
             self.ask(question, lsn).await?;
         }
@@ -509,17 +507,13 @@ impl Answering {
             }
         }
         if !locks.pairs.is_empty() {
-            let (one, two): (Vec<i32>, Vec<i32>) = locks.pairs.iter().copied().unzip();
-            let lock = &self.statements.lock_pairs;
-            let taken = self.client.query(lock, &[&one, &two]).await;
-            taken.context("say why something is refused")?;
+            let (one, two) = unzipped(&locks.pairs);
+            let taken = count(&self.client, &self.statements.lock_pairs, &[&one, &two]).await;
+            self.held += taken.context("say why something is refused")?;
         }
         self.lock(&locks.whole).await?;
-        self.held += locks.whole.len() + locks.pairs.len();
         self.said.push_back((Instant::now(), locks));
-        self.unlock(&waits).await?;
-        self.held = self.held.saturating_sub(waits.len());
-        Ok(())
+        self.unlock(&waits).await
     }
 
     /// Takes back what has been seen, and forgets what nobody asks about.
@@ -537,12 +531,12 @@ impl Answering {
             self.unlock(&old.whole).await?;
         }
         if !old.pairs.is_empty() {
-            let (one, two): (Vec<i32>, Vec<i32>) = old.pairs.iter().copied().unzip();
-            let unlock = &self.statements.unlock_pairs;
-            let given = self.client.query(unlock, &[&one, &two]).await;
-            given.context("take back what was said")?;
+            let (one, two) = unzipped(&old.pairs);
+            let given = count(&self.client, &self.statements.unlock_pairs, &[&one, &two]).await;
+            self.held = self
+                .held
+                .saturating_sub(given.context("take back what was said")?);
         }
-        self.held = self.held.saturating_sub(old.whole.len() + old.pairs.len());
         if now.duration_since(self.tidied) > Duration::from_secs(1) {
             self.tidied = now;
             refuse_to_be_waited_for(&self.client).await?;
@@ -553,20 +547,38 @@ impl Answering {
         Ok(())
     }
 
-    /// Takes locks that nobody holds. Returns which of them it has got.
-    async fn lock(&self, keys: &[i64]) -> Result<Vec<bool>> {
-        let rows = self.client.query(&self.statements.lock, &[&keys]).await;
-        let rows = rows.context("take a lock to answer with")?;
-        Ok(rows
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect::<Result<_, _>>()?)
+    /// Takes those of these locks that nobody holds. Returns how many these are.
+    async fn lock(&mut self, keys: &[i64]) -> Result<usize> {
+        let taken = count(&self.client, &self.statements.lock, &[&keys]).await;
+        let taken = taken.context("take a lock to answer with")?;
+        self.held += taken;
+        Ok(taken)
     }
 
-    async fn unlock(&self, keys: &[i64]) -> Result<()> {
-        let unlocked = self.client.query(&self.statements.unlock, &[&keys]).await;
-        unlocked.context("give a lock back").map(drop)
+    /// Gives back those of these locks that it holds.
+    async fn unlock(&mut self, keys: &[i64]) -> Result<()> {
+        let given = count(&self.client, &self.statements.unlock, &[&keys]).await;
+        self.held = self.held.saturating_sub(given.context("give a lock back")?);
+        Ok(())
     }
+}
+
+/// Takes locks or gives them back. Returns for how many of them that was possible.
+async fn count(
+    client: &Client,
+    statement: &Statement,
+    keys: &[&(dyn ToSql + Sync)],
+) -> Result<usize, tokio_postgres::Error> {
+    let rows = client.query(statement, keys).await?;
+    let done: Vec<bool> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    Ok(done.into_iter().filter(|done| *done).count())
+}
+
+fn unzipped(pairs: &[(i32, i32)]) -> (Vec<i32>, Vec<i32>) {
+    pairs.iter().copied().unzip()
 }
 
 /// What is known of what a question is about.
