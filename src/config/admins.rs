@@ -78,17 +78,8 @@ pub(super) fn read(value: &Value<'_>, first: Option<&Secret>) -> Option<Vec<Name
 }
 
 fn read_one(table: &Table<'_>) -> Option<NamedAdmin> {
-    let name = table.need("name", "name = \"ci\"").and_then(|value| {
-        let name = value.string()?;
-        let is_good = name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
-        if !is_good {
-            value.wrong(format!(
-                "{} is longer than {LONGEST_NAME} characters, or has a control character; write another",
-                value.key
-            ));
-        }
-        is_good.then_some(name)
-    });
+    let name = table.need("name", "name = \"ci\"");
+    let name = name.and_then(|value| value.name(LONGEST_NAME));
     let (plain, hashed) = (table.find("token"), table.find("token_sha256"));
     let token = match (plain, hashed) {
         (Some(plain), None) => token(plain).as_ref().map(hash),

@@ -124,7 +124,7 @@ pub(super) fn read(section: &Table<'_>, has_server: bool, folder: &Path) -> Opti
     }
     let frame = section.find("frame").map(frame);
     let url = section.find("url").map(url);
-    let name = section.find("name").map(name);
+    let name = section.find("name").map(|value| value.name(LONGEST_NAME));
     let logo = section.find("logo").map(|value| logo(value, folder));
     let colours = section
         .find("colours")
@@ -172,18 +172,6 @@ fn url(value: &Value<'_>) -> Option<Url> {
         return None;
     }
     Some(url)
-}
-
-fn name(value: &Value<'_>) -> Option<String> {
-    let name = value.string()?;
-    let is_good = name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
-    if !is_good {
-        value.wrong(format!(
-            "{} is longer than {LONGEST_NAME} characters, or has a control character; write another",
-            value.key
-        ));
-    }
-    is_good.then_some(name)
 }
 
 fn logo(value: &Value<'_>, folder: &Path) -> Option<Logo> {

@@ -188,6 +188,19 @@ impl<'a> Value<'a> {
         self.string_or("a string")
     }
 
+    /// A string that people read in one line, of so many characters at most.
+    pub(crate) fn name(&self, longest: usize) -> Option<String> {
+        let name = self.string()?;
+        let is_good = name.chars().count() <= longest && !name.chars().any(char::is_control);
+        if !is_good {
+            self.wrong(format!(
+                "{} is longer than {longest} characters, or has a control character; write another",
+                self.key
+            ));
+        }
+        is_good.then_some(name)
+    }
+
     pub(crate) fn string_or(&self, remedy: &str) -> Option<String> {
         let DeValue::String(text) = self.value else {
             self.mistyped(remedy);
