@@ -29,10 +29,10 @@ impl Facts {
         config: &Config,
     ) -> Result<Self, tokio_postgres::Error> {
         let session = read_session(client).await?;
-        let (names, tables) = read_tables(client, config).await?;
+        let wanted = referenced_tables(config);
+        let (names, tables) = read_tables(client, config, &wanted).await?;
         let schema = read_schema(client, &config.database.schema).await?;
         let mut gone = read_followed(client, config, schema.as_ref()).await?;
-        let wanted = referenced_tables(config);
         gone.retain(|name| wanted.contains(name) && !tables.contains_key(name));
         Ok(Self {
             gone,
@@ -197,16 +197,16 @@ const LOOKS: usize = 10;
 async fn read_tables(
     client: &Client,
     config: &Config,
+    wanted: &HashSet<TableName>,
 ) -> Result<(Vec<TableName>, BTreeMap<TableName, Table>), tokio_postgres::Error> {
     for _ in 1..LOOKS {
-        let (names, tables) = look_at_tables(client, config).await?;
-        let wanted = referenced_tables(config);
+        let (names, tables) = look_at_tables(client, config, wanted).await?;
         let is_missing = |name: &&TableName| wanted.contains(*name) && !tables.contains_key(*name);
         if !names.iter().any(|name| is_missing(&name)) {
             return Ok((names, tables));
         }
     }
-    look_at_tables(client, config).await
+    look_at_tables(client, config, wanted).await
 }
 
 /// Each query sees the database at another moment. A table of the first that the last no longer finds was dropped or
@@ -214,8 +214,8 @@ async fn read_tables(
 async fn look_at_tables(
     client: &Client,
     config: &Config,
+    wanted: &HashSet<TableName>,
 ) -> Result<(Vec<TableName>, BTreeMap<TableName, Table>), tokio_postgres::Error> {
-    let wanted = referenced_tables(config);
     let mut names = Vec::new();
     let mut oids: Vec<u32> = Vec::new();
     for row in client
