@@ -127,9 +127,23 @@ impl Written {
                 ..Self::default()
             };
         }
-        let is_open = |change: &&Change| Some(change.transaction.commit_lsn) == open;
+        let Some(open) = open else {
+            return;
+        };
+        let is_open = |change: &&Change| change.transaction.commit_lsn == open;
         for change in changes.into_iter().filter(is_open) {
             if matches!(change.row, RowChange::Fired { .. }) {
+                continue;
+            }
+            let bytes = change.after().map_or(0, size);
+            let is_large = bytes >= SMALLEST
+                && change
+                    .relation
+                    .columns
+                    .iter()
+                    .any(|column| column.toastable);
+            // Nearly all rows are small.
+            if !is_large && self.versions.is_empty() {
                 continue;
             }
             before(change).inspect(|key| self.drop_version(key));
@@ -138,15 +152,7 @@ impl Written {
             };
             // An earlier version is none any more, whether there is room for this one or not.
             self.drop_version(&key);
-            let bytes = size(tuple);
-            let is_kept = bytes >= SMALLEST
-                && self.bytes + bytes <= MOST_KEPT
-                && change
-                    .relation
-                    .columns
-                    .iter()
-                    .any(|column| column.toastable);
-            if is_kept {
+            if is_large && self.bytes + bytes <= MOST_KEPT {
                 self.bytes += bytes;
                 let version = (Arc::clone(&change.relation), tuple.clone());
                 self.versions.insert(key, version);
