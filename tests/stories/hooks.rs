@@ -1,13 +1,7 @@
 //! Hooks are rows of the same stream, and begin and end at their place in it.
 
-use harness::{BOOK_EVENTS, Call, Database, Gate, Receiver, Rowhook, SECRET};
+use harness::{BOOK_EVENTS, Database, Gate, Receiver, Rowhook, SECRET, ids};
 use serde_json::{Value, json};
-
-fn ids(calls: &[Call]) -> Vec<Value> {
-    let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
-    ids.sort_by_key(Value::as_i64);
-    ids
-}
 
 #[tokio::test]
 async fn a_hook_and_a_row_of_one_transaction_meet() {

@@ -1,7 +1,7 @@
 //! Tables that are renamed while rowhook is stopped, and dropped or replaced before it has read what they were told
 //! under another name.
 
-use harness::{BOOK_EVENTS, Database, Receiver};
+use harness::{BOOK_EVENTS, Database, Receiver, ids};
 use serde_json::{Value, json};
 
 /// All events of books, for a hook of everyone; `rest` is more of hooks.toml.
@@ -24,12 +24,6 @@ async fn run(database: &Database, statements: &str) {
     for statement in statements.split("; ") {
         database.sql(statement).await;
     }
-}
-
-/// The ids of the rows that were told.
-fn ids(calls: &[harness::Call]) -> Vec<Value> {
-    let ids = calls.iter().map(|call| call.data()["id"].clone());
-    ids.collect()
 }
 
 /// What is done while rowhook is stopped. Books of the table that has the place of `book` from then on have ids from 10

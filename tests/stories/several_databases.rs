@@ -1,7 +1,7 @@
 //! Several databases in one process: each is followed by itself, and what goes wrong with one does not touch the others.
 
 use harness::{
-    BOOKSTORE, Cluster, DEADLINE, Database, Ended, Receiver, Rowhook, Stop, connect, rowhook,
+    BOOKSTORE, Cluster, DEADLINE, Database, Ended, Receiver, Rowhook, Stop, connect, ids, rowhook,
     until_within,
 };
 use nix::sys::signal::Signal;
@@ -56,9 +56,8 @@ async fn get(address: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-fn ids(receiver: &Receiver) -> Vec<Value> {
-    let calls = receiver.calls();
-    calls.iter().map(|call| call.data()["id"].clone()).collect()
+fn heard(receiver: &Receiver) -> Vec<Value> {
+    ids(&receiver.calls())
 }
 
 #[tokio::test]
@@ -77,7 +76,10 @@ async fn two_databases_of_one_cluster_are_heard_side_by_side() {
     let calls = all.expect(2).await;
     shop.until_all_has_arrived().await;
     stock.until_all_has_arrived().await;
-    assert_eq!((ids(&ours), ids(&theirs)), (vec![json!(1)], vec![json!(2)]));
+    assert_eq!(
+        (heard(&ours), heard(&theirs)),
+        (vec![json!(1)], vec![json!(2)])
+    );
     let mut events: Vec<Value> = calls.iter().map(|call| json!(call.event())).collect();
     events.sort_by_key(Value::to_string);
     assert_eq!(events, ["shop.added", "stock.added"]);
@@ -95,7 +97,7 @@ async fn a_hook_of_the_file_hears_the_databases_that_it_names() {
     shop.until_all_has_arrived().await;
     add(&stock, 2).await;
     receiver.expect(1).await;
-    assert_eq!(ids(&receiver), [json!(2)]);
+    assert_eq!(heard(&receiver), [json!(2)]);
 }
 
 #[tokio::test]
@@ -191,9 +193,7 @@ async fn a_cluster_that_is_stopped_and_comes_back_does_not_touch_the_other() {
         .await
         .unwrap();
     receiver.expect(4).await;
-    let mut heard = ids(&receiver);
-    heard.sort_by_key(Value::to_string);
-    assert_eq!(heard, [1, 2, 3, 4].map(|id| json!(id)));
+    assert_eq!(heard(&receiver), [1, 2, 3, 4].map(|id| json!(id)));
     assert!(rowhook.stop().success());
 }
 
@@ -223,7 +223,7 @@ async fn one_that_needs_a_person_is_set_aside_until_that_is_done() {
     assert!(rowhook.log().contains("--accept-gap"), "{}", rowhook.log());
     add(&stock, 2).await;
     receiver.expect(1).await;
-    assert_eq!(ids(&receiver), [json!(2)]);
+    assert_eq!(heard(&receiver), [json!(2)]);
 
     let accepted = harness::rowhook(&config, &["setup", "--accept-gap", "--database", "shop"]);
     assert_eq!(accepted.code, 0, "{}", accepted.err);
@@ -301,7 +301,7 @@ async fn a_reload_adds_and_removes_databases_and_none_waits_for_another() {
         "the shop still waits for its endpoint: {}",
         rowhook.log()
     );
-    assert_eq!(ids(&quick), [json!(2)]);
+    assert_eq!(heard(&quick), [json!(2)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

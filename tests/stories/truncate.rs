@@ -1,13 +1,7 @@
 //! TRUNCATE empties a table without naming a row. Hooks and events follow it at its place in the stream.
 
-use harness::{BOOK_EVENTS, Call, Database, Receiver};
+use harness::{BOOK_EVENTS, Database, Receiver, ids};
 use serde_json::{Value, json};
-
-fn ids(calls: &[Call]) -> Vec<Value> {
-    let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
-    ids.sort_by_key(Value::as_i64);
-    ids
-}
 
 fn titled(id: i32) -> String {
     format!("insert into book values ({id}, 7, 1, 'book', 1)")

@@ -6,6 +6,13 @@ use serde_json::Value;
 /// The secret of all hooks in the tests.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// The ids of the rows that calls told of, sorted: rows are told side by side, each in its own order.
+pub fn ids(calls: &[Call]) -> Vec<Value> {
+    let mut ids: Vec<Value> = calls.iter().map(|call| call.data()["id"].clone()).collect();
+    ids.sort_by_key(Value::as_i64);
+    ids
+}
+
 /// A request, and the status it was answered with.
 #[derive(Debug, Clone)]
 pub struct Call {

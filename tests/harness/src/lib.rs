@@ -26,7 +26,7 @@ mod waiting;
 
 pub use self::{
     bookstore::{BOOK_EVENTS, BOOKSTORE},
-    call::{Call, SECRET},
+    call::{Call, SECRET, ids},
     cluster::{Cluster, Stop, bin_of, cluster_of, shared_cluster, shared_cluster_of},
     command::{Ended, Running, rowhook, rowhook_in},
     database::{Database, connect},
