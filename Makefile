@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench fuzz docs clients lint build postgres versions django apps peers browser schemathesis generators mdbook
+.PHONY: help demo test matrix torture sequences bench instructions fuzz docs clients lint build postgres versions django apps peers browser schemathesis generators mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
@@ -10,6 +10,7 @@ help:
 	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture; SEED=n, SEQUENCES=n"
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
+	@echo "make instructions        what the pure path of an event takes, held to benches/instructions; BLESS=1 to change that"
 	@echo "make fuzz [SECONDS=60]   each target of fuzz/ for so long; TARGETS=\"pgoutput\" for some of them"
 	@echo "make docs                the book as a site, in target/book/html"
 	@echo "make clients             clients of the API, in clients, generated anew from its OpenAPI document"
@@ -43,6 +44,11 @@ bench: postgres
 	mkdir -p $(dir $(BENCHED)) && cp target/release/rowhook $(BENCHED)
 	ROWHOOK=$(abspath $(BENCHED)) COMPARE=$(abspath target/compare) cargo bench --locked --bench figures -- $(CHAPTERS) \
 		$(if $(QUICK),--quick --into $(abspath target/benchmarks),$(if $(CHAPTERS),,--into $(abspath docs/book/benchmarks)))
+
+# Counted and not timed, so that it can be a check.
+instructions:
+	command -v valgrind >/dev/null || scripts/apt-install valgrind
+	cargo run --release --locked --package instructions $(if $(BLESS),-- --bless)
 
 # Optimized too. `test` has a thousand of them, which are always the same.
 sequences: postgres

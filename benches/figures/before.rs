@@ -31,24 +31,32 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     );
     let [mut added, mut asked, mut unasked, mut beside, mut without] =
         [(); 5].map(|()| Samples::default());
-    for _ in 0..scale.rounds {
-        let slot = source.new_slot()?;
-        receivers.reset()?;
-        let (sidecar, _) = Sidecar::attach(&source.config(&slot, EVENTS))?;
-        let usual = deletions(&source)?;
-        without.push(pgbench::run(&source, scale.watch)?.0);
-        sidecar.stop()?;
-        source.drop_slot(&slot)?;
-
-        let slot = source.new_slot()?;
-        let (mut sidecar, _) = Sidecar::attach(&source.config(&slot, &asking))?;
-        sidecar.until("questions before commits are answered")?;
-        // Opens the connections, which is not to be measured.
-        deletions(&source)?;
-        let held = deletions(&source)?;
-        beside.push(pgbench::run(&source, scale.watch)?.0);
-        sidecar.stop()?;
-        source.drop_slot(&slot)?;
+    for round in 0..scale.rounds {
+        let (mut held, mut usual) = (0.0, 0.0);
+        // They take turns at being the first, because the tables of pgbench grow with each of its runs.
+        let asks_first = round % 2 == 1;
+        for asks in [asks_first, !asks_first] {
+            let slot = source.new_slot()?;
+            receivers.reset()?;
+            let config = if asks { &*asking } else { EVENTS };
+            let (mut sidecar, _) = Sidecar::attach(&source.config(&slot, config))?;
+            if asks {
+                sidecar.until("questions before commits are answered")?;
+                // Opens the connections, which is not to be measured.
+                deletions(&source)?;
+            }
+            let took = deletions(&source)?;
+            let rate = pgbench::run(&source, scale.watch)?.0;
+            if asks {
+                held = took;
+                beside.push(rate);
+            } else {
+                usual = took;
+                without.push(rate);
+            }
+            sidecar.stop()?;
+            source.drop_slot(&slot)?;
+        }
         added.push(held - usual);
         asked.push(held);
         unasked.push(usual);
