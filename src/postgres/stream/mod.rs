@@ -10,6 +10,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_postgres::error::SqlState;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ use super::{
     address::Address,
     connect::{self, session},
     failure::Failure,
+    fault::Fault,
     pgoutput::{self, Message},
     quote,
     replication::Connection,
@@ -378,14 +380,6 @@ fn explain(failure: Failure, slot: &str) -> Error {
         "55006" => Error::Occupied {
             slot: slot.to_owned(),
         },
-        // Classes of connection errors, conflicts with what a standby replays, lack of resources and operator
-        // intervention: they pass, or are found to be a gap.
-        code if ["08", "40", "53", "57"]
-            .iter()
-            .any(|class| code.starts_with(class)) =>
-        {
-            Error::Lost(message)
-        }
         "42704" if message.contains("publication") => refused(
             "the slot is older than the publication, and cannot be read past: run rowhook teardown and rowhook setup",
         ),
@@ -394,6 +388,44 @@ fn explain(failure: Failure, slot: &str) -> Error {
         ),
         "55000" => refused("the slot cannot be read any more; run rowhook check"),
         "58P01" => refused("WAL that the slot needs has been removed; run rowhook check"),
+        // It passes, or is found to be a gap. Decoding says that something internal is wrong of tables which are altered
+        // just then.
+        code if Fault::of_state(&SqlState::from_code(code)).is_transient() => Error::Lost(message),
         _ => refused("run rowhook check"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_tried_again_and_a_person_is_asked_for_the_rest() {
+        for (code, is_transient) in [
+            ("55006", true),
+            ("08006", true),
+            ("57P01", true),
+            ("53200", true),
+            ("40001", true),
+            ("58030", true),
+            // "unexpected duplicate for tablespace 0, relfilenode …"
+            ("XX000", true),
+            ("XX001", false),
+            ("42704", false),
+            ("42501", false),
+            ("55000", false),
+            ("58P01", false),
+            ("22023", false),
+        ] {
+            let failure = Failure::Refused {
+                code: code.to_owned(),
+                message: "it says no".to_owned(),
+            };
+            assert_eq!(
+                explain(failure, "rowhook").is_transient(),
+                is_transient,
+                "{code}"
+            );
+        }
     }
 }
