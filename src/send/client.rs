@@ -1,6 +1,6 @@
 //! The HTTP client that requests are made with. Connections are pooled.
 
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The time after which an idle connection is closed. Common servers close theirs later (Node.js after 5 s).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long an HTTP/2 connection may be silent while requests wait on it, and how long its answer to a ping may take.
 /// One that is silent for longer is given up, and what waited on it is sent anew on another.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -28,8 +28,28 @@ const MOST_OF_HEADERS: u32 = 256 << 10;
 /// Makes requests. It follows no redirects, and uses no proxy but that of the configuration.
 pub(super) type Client = legacy::Client<HttpsConnector<Connector>, Full<Bytes>>;
 
-/// A client that makes its connections with this connector, and with these settings of TLS.
-pub(super) fn client(connector: Connector, tls: ClientConfig) -> Client {
+/// What reaches the endpoints with the same TLS.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Those that may speak HTTP/2.
+    pub(super) shared: Client,
+    /// The TLS of those that do not.
+    pub(super) alone: Arc<ClientConfig>,
+}
+
+impl Clients {
+    /// Connections are made with this connector, and with these settings of TLS.
+    pub(super) fn new(connector: Connector, tls: ClientConfig) -> Self {
+        let mut alone = tls.clone();
+        alone.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            shared: client(connector, tls),
+            alone: Arc::new(alone),
+        }
+    }
+}
+
+fn client(connector: Connector, tls: ClientConfig) -> Client {
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -54,10 +74,10 @@ pub(super) fn client(connector: Connector, tls: ClientConfig) -> Client {
 /// handshake, and HTTP/2 then keeps nothing of the error but its text.
 const ALERT: &str = "received fatal alert";
 
-/// The failure that an error of the client stands for.
-pub(super) fn explain(error: &legacy::Error) -> Failure {
+/// The failure that an error of a connection stands for. `connecting`: it was still being made.
+pub(super) fn explain(error: &(dyn Error + 'static), connecting: bool) -> Failure {
     let mut innermost = error.to_string();
-    let mut cause = error.source();
+    let mut cause = Some(error);
     while let Some(inner) = cause {
         if let Some(refusal) = inner.downcast_ref::<Refusal>() {
             return Failure::Refused(refusal.to_string());
@@ -91,8 +111,10 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
                 io::ErrorKind::ConnectionReset
                     | io::ErrorKind::ConnectionAborted
                     | io::ErrorKind::BrokenPipe
+                    // Over TLS, the end of the connection is an error unless it was announced.
+                    | io::ErrorKind::UnexpectedEof
             );
-            if reset && !error.is_connect() {
+            if reset && !connecting {
                 return Failure::Closed;
             }
         }
@@ -101,7 +123,7 @@ pub(super) fn explain(error: &legacy::Error) -> Failure {
     }
     if innermost.starts_with(ALERT) {
         Failure::Tls(innermost)
-    } else if error.is_connect() {
+    } else if connecting {
         Failure::Connect(innermost)
     } else {
         Failure::Protocol(innermost)
@@ -117,7 +139,7 @@ fn is_untaken(error: &h2::Error) -> bool {
 }
 
 /// The TLS error in an error. IO errors carry it where `source` does not show it.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().and_then(|carried| tls_error(carried)),
         None => error.downcast_ref(),

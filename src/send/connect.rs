@@ -12,13 +12,13 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::Uri;
-use hyper::rt;
 use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
@@ -47,7 +47,7 @@ const CONNECTIONS: usize = 1 << 15;
 /// when a session with it has ended.
 const PARTS: usize = 2;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects only where the guard allows.
 #[derive(Debug, Clone)]
@@ -85,7 +85,8 @@ impl Connector {
         }
     }
 
-    async fn connect(self, uri: Uri) -> Result<Placed, BoxError> {
+    /// Connects to the host of a URL.
+    pub(super) async fn connect(self, uri: Uri) -> Result<Placed, BoxError> {
         let host = uri.host().ok_or(Refusal::NoHost)?;
         let port = match uri.port_u16() {
             Some(port) => port,
@@ -111,7 +112,7 @@ impl Connector {
             }
         };
         Ok(Placed {
-            stream: TokioIo::new(stream),
+            stream,
             _place: place,
         })
     }
@@ -217,22 +218,24 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Placed;
+    type Response = TokioIo<Placed>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Placed, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Placed>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
+        let connecting = self.clone().connect(uri);
+        Box::pin(async { Ok(TokioIo::new(connecting.await?)) })
     }
 }
 
 /// A connection that has its place among all of them.
+#[derive(Debug)]
 pub(super) struct Placed {
-    stream: TokioIo<TcpStream>,
+    stream: TcpStream,
     _place: OwnedSemaphorePermit,
 }
 
@@ -242,17 +245,17 @@ impl Connection for Placed {
     }
 }
 
-impl rt::Read for Placed {
+impl AsyncRead for Placed {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,
-        buffer: rt::ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl rt::Write for Placed {
+impl AsyncWrite for Placed {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut task::Context<'_>,

@@ -8,6 +8,7 @@ pub mod answer;
 mod client;
 mod connect;
 pub mod guard;
+mod http1;
 mod packing;
 mod resolve;
 pub mod target;
@@ -19,10 +20,7 @@ mod tunnel;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -41,9 +39,10 @@ use url::{Host, Url};
 
 use self::{
     answer::{Answer, Failure},
-    client::{Client, client, explain},
+    client::{Client, Clients, explain},
     connect::Connector,
     guard::{Guard, Refusal},
+    http1::{Answering, Origin, Pool},
     packing::{Unpacked, pack},
     resolve::Resolver,
     target::{Target, put},
@@ -76,9 +75,11 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Makes requests. Cheap to clone; all clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    client: Client,
+    clients: Clients,
     /// The clients of hooks with their own TLS, made when they are first needed.
-    with_tls: Arc<Mutex<HashMap<Fingerprint, Client>>>,
+    with_tls: Arc<Mutex<HashMap<Fingerprint, Clients>>>,
+    /// The connections of HTTP/1.
+    pool: Arc<Pool>,
     /// The tokens of hooks that need one, made when they are first needed. An endpoint is opened again and again.
     tokens: Arc<Mutex<HashMap<Arc<ClientCredentials>, Arc<Tokens>>>>,
     /// The endpoints that have refused compressed bodies.
@@ -121,10 +122,11 @@ impl fmt::Debug for Understudy {
 /// An open target: what all requests to it have in common.
 #[derive(Debug)]
 pub struct Endpoint {
+    /// Makes requests as long as it may speak HTTP/2, so that many share one connection.
     client: Client,
+    /// Its connections where it does not.
+    origin: Arc<Origin>,
     uri: Uri,
-    /// Whether it may speak HTTP/2, so that many requests share one connection.
-    may_share: AtomicBool,
     /// The token that its requests carry, if they do.
     tokens: Option<Arc<Tokens>>,
     unpacked: Arc<Unpacked>,
@@ -153,6 +155,24 @@ pub struct Request<'a> {
     /// The span of the request, for the header `traceparent`. It does not replace a header of that name of the target's
     /// own.
     pub span: Option<traceparent::Context>,
+}
+
+/// An answer of which the body is still to come.
+#[derive(Debug)]
+enum Response {
+    /// On a connection that others may use at the same time.
+    Shared(http::Response<Incoming>),
+    /// On a connection of its own.
+    Alone(Answering),
+}
+
+impl Response {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Shared(response) => response.status(),
+            Self::Alone(answering) => answering.status,
+        }
+    }
 }
 
 /// What is sent of the body of a request.
@@ -194,8 +214,9 @@ impl Sender {
         let tls = trust.configure(None).context("make the HTTP client")?;
         let connector = Connector::new(&guard, &Resolver::new(&delivery.resolver), &delivery.proxy);
         Ok(Self {
-            client: client(connector.clone(), tls),
+            clients: Clients::new(connector.clone(), tls),
             with_tls: Arc::default(),
+            pool: Pool::new(connector.clone()),
             tokens: Arc::default(),
             unpacked: Arc::default(),
             trust,
@@ -232,20 +253,21 @@ impl Sender {
         let url = Url::parse(target.display()).map_err(|error| refused(error.to_string()))?;
         let allowed = self.guard.check_url(&url);
         allowed.map_err(|refusal| refused(refusal.to_string()))?;
-        let client = match target.tls() {
-            None => self.client.clone(),
+        let clients = match target.tls() {
+            None => self.clients.clone(),
             Some(tls) => {
-                let client = self.client_with(tls);
-                client.map_err(|error| Failure::Tls(error.to_string()))?
+                let clients = self.clients_with(tls);
+                clients.map_err(|error| Failure::Tls(error.to_string()))?
             }
         };
         let uri = Uri::try_from(url.as_str()).map_err(|error| refused(error.to_string()))?;
-        let may_share = AtomicBool::new(uri.scheme_str() == Some("https"));
         let tokens = target.oauth2().map(|with| self.tokens_with(with));
+        let fingerprint = target.tls().map(Tls::fingerprint);
+        let origin = self.pool.origin(&uri, &clients.alone, fingerprint);
         Ok(Endpoint {
-            client,
+            client: clients.shared,
+            origin,
             uri,
-            may_share,
             tokens,
             unpacked: Arc::clone(&self.unpacked),
             understudy: self.understudy.clone(),
@@ -275,19 +297,22 @@ impl Sender {
             all.retain(|_, tokens| Arc::strong_count(tokens) > 1);
         }
         // The server of tokens is not the endpoint, and knows nothing of its certificates.
-        let tokens = Arc::new(Tokens::new(self.client.clone(), Arc::clone(credentials)));
+        let tokens = Arc::new(Tokens::new(
+            self.clients.shared.clone(),
+            Arc::clone(credentials),
+        ));
         all.insert(Arc::clone(credentials), Arc::clone(&tokens));
         tokens
     }
 
-    fn client_with(&self, tls: &Tls) -> Result<Client, rustls::Error> {
-        let mut clients = lock(&self.with_tls);
-        if let Some(client) = clients.get(&tls.fingerprint()) {
-            return Ok(client.clone());
+    fn clients_with(&self, tls: &Tls) -> Result<Clients, rustls::Error> {
+        let mut all = lock(&self.with_tls);
+        if let Some(clients) = all.get(&tls.fingerprint()) {
+            return Ok(clients.clone());
         }
-        let client = client(self.connector.clone(), self.trust.configure(Some(tls))?);
-        clients.insert(tls.fingerprint(), client.clone());
-        Ok(client)
+        let clients = Clients::new(self.connector.clone(), self.trust.configure(Some(tls))?);
+        all.insert(tls.fingerprint(), clients.clone());
+        Ok(clients)
     }
 }
 
@@ -327,7 +352,7 @@ impl Endpoint {
         &self,
         request: &Request<'_>,
         shared: &mut Option<CaptureConnection>,
-    ) -> Result<http::Response<Incoming>, Failure> {
+    ) -> Result<Response, Failure> {
         let is_packed =
             request.compress == Compression::Gzip && !self.unpacked.has(request.target.display());
         let packed = match is_packed {
@@ -352,7 +377,7 @@ impl Endpoint {
         request: &Request<'_>,
         content: Content<'_>,
         shared: &mut Option<CaptureConnection>,
-    ) -> Result<http::Response<Incoming>, Failure> {
+    ) -> Result<Response, Failure> {
         let Some(tokens) = &self.tokens else {
             return self.head_with(request, content, None, shared).await;
         };
@@ -374,10 +399,12 @@ impl Endpoint {
         content: Content<'_>,
         token: Option<&HeaderValue>,
         shared: &mut Option<CaptureConnection>,
-    ) -> Result<http::Response<Incoming>, Failure> {
+    ) -> Result<Response, Failure> {
         let (mut closed, mut untaken) = (0, 0);
         loop {
-            match self.attempt(request, content, token, shared).await {
+            let is_again = closed > 0;
+            let attempt = self.attempt(request, content, token, shared, is_again);
+            match attempt.await {
                 Err(Failure::Closed) if closed < CLOSED => closed += 1,
                 Err(Failure::Untaken) if untaken < UNTAKEN => {
                     untaken += 1;
@@ -388,14 +415,16 @@ impl Endpoint {
         }
     }
 
-    /// Makes the request once. `shared` is told the connection, if others may use it at the same time.
+    /// Makes the request once. `shared` is told the connection, if others may use it at the same time. With `is_again`,
+    /// it goes out on a new one, where none is shared.
     async fn attempt(
         &self,
         request: &Request<'_>,
         content: Content<'_>,
         token: Option<&HeaderValue>,
         shared: &mut Option<CaptureConnection>,
-    ) -> Result<http::Response<Incoming>, Failure> {
+        is_again: bool,
+    ) -> Result<Response, Failure> {
         let (Content::Whole(body) | Content::Packed(body)) = content;
         let mut made = http::Request::new(Full::new(body.clone()));
         *made.method_mut() = request.target.method().clone();
@@ -408,17 +437,17 @@ impl Endpoint {
         if let Some(token) = token {
             made.headers_mut().insert(AUTHORIZATION, token.clone());
         }
-        *shared = match self.may_share.load(Ordering::Relaxed) {
-            true => Some(capture_connection(&mut made)),
-            false => None,
-        };
-        let response = self.client.request(made).await;
-        let response = response.map_err(|error| explain(&error))?;
-        let may_share = response.version() == Version::HTTP_2;
-        if self.may_share.load(Ordering::Relaxed) != may_share {
-            self.may_share.store(may_share, Ordering::Relaxed);
+        if !self.origin.may_share() {
+            let answering = self.origin.request(&made, body, is_again).await?;
+            return Ok(Response::Alone(answering));
         }
-        Ok(response)
+        *shared = Some(capture_connection(&mut made));
+        let response = self.client.request(made).await;
+        let response = response.map_err(|error| explain(&error, error.is_connect()))?;
+        if response.version() != Version::HTTP_2 {
+            self.origin.speaks_http1();
+        }
+        Ok(Response::Shared(response))
     }
 }
 
@@ -453,29 +482,39 @@ fn signed(request: &Request<'_>) -> HeaderMap {
 
 /// Reads the answer, as much as is kept of it and comes in time, and whether that is all there was to wait for. The
 /// connection of a longer answer cannot be used again.
-async fn read(response: http::Response<Incoming>, patience: Duration) -> (Answer, bool) {
-    let (head, mut rest) = response.into_parts();
-    let retry_after = head.headers.get(RETRY_AFTER);
-    let retry_after = retry_after.and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.map(str::to_owned);
-    let mut body = Vec::new();
-    let reading = async {
-        while body.len() < MOST_OF_BODY {
-            // The status is known already; a body that breaks off does not change it.
-            let Some(Ok(frame)) = rest.frame().await else {
-                break;
-            };
-            if let Ok(chunk) = frame.into_data() {
-                body.extend_from_slice(&chunk[..chunk.len().min(MOST_OF_BODY - body.len())]);
-            }
+async fn read(response: Response, patience: Duration) -> (Answer, bool) {
+    let (mut body, code) = (Vec::new(), response.status().as_u16());
+    let (headers, is_whole) = match response {
+        Response::Shared(response) => {
+            let (head, rest) = response.into_parts();
+            let reading = timeout(patience, read_shared(rest, &mut body)).await;
+            (head.headers, reading.is_ok())
+        }
+        Response::Alone(answering) => {
+            let reading = answering.body.read(&mut body, MOST_OF_BODY);
+            let reading = timeout(patience, reading).await;
+            (answering.headers, reading.is_ok())
         }
     };
-    let is_whole = timeout(patience, reading).await.is_ok();
+    let retry_after = headers.get(RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok());
     let answer = Answer::Status {
-        code: head.status.as_u16(),
-        retry_after,
-        headers: head.headers,
+        code,
+        retry_after: retry_after.map(str::to_owned),
+        headers,
         body: body.into(),
     };
     (answer, is_whole)
+}
+
+async fn read_shared(mut rest: Incoming, body: &mut Vec<u8>) {
+    while body.len() < MOST_OF_BODY {
+        // The status is known already; a body that breaks off does not change it.
+        let Some(Ok(frame)) = rest.frame().await else {
+            break;
+        };
+        if let Ok(chunk) = frame.into_data() {
+            body.extend_from_slice(&chunk[..chunk.len().min(MOST_OF_BODY - body.len())]);
+        }
+    }
 }

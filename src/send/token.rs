@@ -87,7 +87,7 @@ impl Tokens {
         let wrong = |reason: &str| Failure::Token(reason.to_owned());
         let request = request(&self.credentials)?;
         let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| match explain(&error) {
+        let answer = answer.map_err(|error| match explain(&error, error.is_connect()) {
             proxy @ Failure::Proxy(_) => proxy,
             failure => Failure::Token(failure.to_string()),
         })?;

@@ -1,11 +1,20 @@
 //! Answers that are late, endless or malformed, or never come.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use rowhook::send::answer::{Answer, Failure};
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use crate::endpoint::{answer_with, code, raw, read_request, send, send_within, sender, target};
+use crate::endpoint::{
+    answer_with, code, raw, read_request, send, send_body, send_within, sender, target,
+};
 
 #[tokio::test]
 async fn an_endpoint_that_never_answers_is_timed_out_and_one_that_trickles_has_said_its_status() {
@@ -133,6 +142,27 @@ async fn what_is_not_an_answer_is_a_failure_in_few_words() {
         !answer.to_string().contains("http") && !answer.to_string().contains("secret"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_body_that_is_refused_before_it_was_sent_is_refused_and_its_connection_is_not_used_again()
+{
+    let (url, connections) = raw(|mut stream, _| async move {
+        let mut first = [0; 64];
+        let _ = stream.read(&mut first).await;
+        let answer = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+        let _ = stream.write_all(answer).await;
+        // Whoever wants to send more waits without end.
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (sender, target) = (sender(), target(&url));
+    let large = Bytes::from(vec![b'x'; 64 << 20]);
+    for sent in 1..3 {
+        let answer = send_body(&sender, &target, large.clone(), Duration::from_secs(20)).await;
+        assert_eq!(code(&answer), 413);
+        assert_eq!(connections.load(Ordering::SeqCst), sent);
+    }
 }
 
 #[tokio::test]

@@ -40,11 +40,15 @@ pub fn target(url: &str) -> Target {
 }
 
 pub async fn send_within(sender: &Sender, target: &Target, timeout: Duration) -> Answer {
+    send_body(sender, target, Bytes::from_static(b"{\"n\":1}"), timeout).await
+}
+
+pub async fn send_body(sender: &Sender, target: &Target, body: Bytes, timeout: Duration) -> Answer {
     let request = Request {
         target,
         id: "msg_1",
         batch: None,
-        body: Bytes::from_static(b"{\"n\":1}"),
+        body,
         content_type: "application/json",
         compress: Compression::None,
         at: SystemTime::now(),

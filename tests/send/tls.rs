@@ -1,6 +1,13 @@
 //! TLS, with certificates of servers and of clients.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Router, extract::Request as Received};
 use hyper_util::{
@@ -25,6 +32,9 @@ use crate::{
     configuration::hooks_with,
     endpoint::{code, delivery, send, sender, target},
 };
+
+/// The protocols of a receiver that speaks both versions.
+const BOTH: [&str; 2] = ["h2", "http/1.1"];
 
 /// Makes `name.pem`, a self-signed certificate, and `name.key`.
 fn certify(folder: &Path, name: &str) {
@@ -58,11 +68,12 @@ fn certify(folder: &Path, name: &str) {
 }
 
 /// Starts a receiver with the certificate of `server`, which demands that of `client` if there is one. Returns its URL,
-/// and the HTTP version of each request.
+/// the HTTP version of each request, and the count of connections.
 async fn receive_over_tls(
     folder: &Path,
     client: Option<&str>,
-) -> (String, mpsc::UnboundedReceiver<String>) {
+    protocols: &[&str],
+) -> (String, mpsc::UnboundedReceiver<String>, Arc<AtomicUsize>) {
     use rustls::{
         RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier,
     };
@@ -89,7 +100,8 @@ async fn receive_over_tls(
     let mut config = config
         .with_single_cert(vec![certificate("server")], key)
         .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+    config.alpn_protocols = protocols.collect();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (said, heard) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |request: Received| {
@@ -98,8 +110,11 @@ async fn receive_over_tls(
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
             let (acceptor, app) = (acceptor.clone(), app.clone());
             tokio::spawn(async move {
                 // The handshake fails where one side does not trust the other.
@@ -113,14 +128,14 @@ async fn receive_over_tls(
             });
         }
     });
-    (url, heard)
+    (url, heard, connections)
 }
 
 #[tokio::test]
 async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path(), "server");
-    let (url, mut heard) = receive_over_tls(folder.path(), None).await;
+    let (url, mut heard, _) = receive_over_tls(folder.path(), None, &BOTH).await;
     let answer = send(&sender(), &target(&url)).await;
     assert!(
         matches!(answer, Answer::Failed(Failure::Tls(_))),
@@ -139,7 +154,7 @@ async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
     for name in ["server", "client", "stranger"] {
         certify(folder.path(), name);
     }
-    let (url, mut heard) = receive_over_tls(folder.path(), Some("client")).await;
+    let (url, mut heard, _) = receive_over_tls(folder.path(), Some("client"), &BOTH).await;
     let hooks = hooks_with(
         folder.path(),
         &url,
@@ -167,6 +182,38 @@ async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
     }
     assert!(heard.try_recv().is_err());
     assert!(format!("{hooks:?}").contains("Tls(…)"));
+}
+
+#[tokio::test]
+async fn where_http_1_is_spoken_over_tls_connections_are_kept_and_present_the_certificate_of_the_hook()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["server", "client", "stranger"] {
+        certify(folder.path(), name);
+    }
+    let receiver = receive_over_tls(folder.path(), Some("client"), &["http/1.1"]).await;
+    let (url, mut heard, connections) = receiver;
+    let keys = ["client", "stranger"].map(|name| {
+        format!(
+            "client_certificate = \"{name}.pem\"\nclient_key = \"{name}.key\"\nca = \"server.pem\""
+        )
+    });
+    let hooks = hooks_with(folder.path(), &url, &keys.each_ref().map(String::as_str)).unwrap();
+    let sender = sender();
+    for _ in 0..5 {
+        assert_eq!(code(&send(&sender, &hooks[0].target).await), 200);
+        assert_eq!(heard.recv().await.as_deref(), Some("HTTP/1.1"));
+    }
+    // The first one found out what is spoken there.
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    for _ in 0..2 {
+        let answer = send(&sender, &hooks[1].target).await;
+        assert!(
+            matches!(answer, Answer::Failed(Failure::Tls(_))),
+            "{answer}"
+        );
+    }
+    assert!(heard.try_recv().is_err());
 }
 
 #[test]
