@@ -43,7 +43,7 @@ pub fn write(ty: &Type, text: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
             b"false"
         }),
         Type::Integer | Type::Float | Type::Numeric => write_number(text, out),
-        Type::Json => out.extend_from_slice(String::from_utf8_lossy(text).as_bytes()),
+        Type::Json => out.extend_from_slice(utf8(text).as_bytes()),
         Type::Timestamp => write_timestamp(text, false, out),
         Type::TimestampTz => write_timestamp(text, true, out),
         Type::Array { element, delimiter } => {
@@ -148,8 +148,23 @@ pub fn elements(array: &[u8], delimiter: u8) -> Result<Vec<Element<'_>>, Error> 
 
 /// Appends a JSON string to `out`. Bytes that are not UTF-8 become replacement characters.
 pub fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    serde_json::to_writer(out, &*String::from_utf8_lossy(text))
-        .expect("a text is JSON, and a Vec takes all");
+    let text = utf8(text);
+    // Most texts have nothing to escape. Without a way out, the compiler looks at many bytes at once.
+    let is_plain = text.bytes().fold(true, |is_plain, byte| {
+        is_plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\')
+    });
+    if is_plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        serde_json::to_writer(out, &*text).expect("a text is JSON, and a Vec takes all");
+    }
+}
+
+/// The text, in which bytes that are not UTF-8 are replaced. Those that are need no look at each of them.
+fn utf8(text: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed)
 }
 
 /// Writes a number; NaN and the infinities become strings, because JSON has no numbers for them.

@@ -64,6 +64,7 @@ pub(super) struct Feed {
     reported_at: Instant,
     /// The position that the server has come to.
     reached: watch::Sender<Lsn>,
+    come_to: Lsn,
     /// Whether the server has requested a status update.
     reply_requested: bool,
     stop: CancellationToken,
@@ -113,6 +114,7 @@ impl Feed {
             reported,
             reported_at: Instant::now(),
             reached,
+            come_to: Lsn::ZERO,
             reply_requested: false,
             stop: stop.clone(),
         };
@@ -141,6 +143,7 @@ impl Feed {
     async fn feed(&mut self) -> Result<(), Failure> {
         loop {
             let need = self.gather()?;
+            self.tell_reached();
             if std::mem::take(&mut self.reply_requested) {
                 self.send_status().await?;
             }
@@ -188,6 +191,16 @@ impl Feed {
         self.finish().await
     }
 
+    /// Tells how far the server has come. Once for many messages, because whoever waits for it is woken.
+    fn tell_reached(&self) {
+        let come_to = self.come_to;
+        self.reached.send_if_modified(|known| {
+            let is_news = come_to > *known;
+            *known = come_to.max(*known);
+            is_news
+        });
+    }
+
     /// Moves complete messages from the buffer to the batch, while there is memory for them.
     fn gather(&mut self) -> Result<Need, Failure> {
         loop {
@@ -233,11 +246,7 @@ impl Feed {
             message.advance(frame::HEADER);
             let (frame, reached, reply_requested) =
                 frame::decode(message.freeze()).map_err(Failure::protocol)?;
-            self.reached.send_if_modified(|known| {
-                let is_news = reached > *known;
-                *known = reached.max(*known);
-                is_news
-            });
+            self.come_to = reached.max(self.come_to);
             self.chunk.frames.push(frame);
             self.reply_requested |= reply_requested;
             return Ok(());
