@@ -12,6 +12,7 @@ mod before;
 mod chart;
 mod compare;
 mod drain;
+mod fanout;
 mod figure;
 mod growth;
 mod hostile;
@@ -29,6 +30,7 @@ mod report;
 mod sealing;
 mod sidecar;
 mod source;
+mod start;
 mod strangers;
 mod upgrading;
 mod wide;
@@ -76,11 +78,13 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 13] = [
+const CHAPTERS: [Chapter; 15] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
     ("matching", matching::measure),
+    ("fanout", fanout::measure),
+    ("start", start::measure),
     ("strangers", strangers::measure),
     ("hostile", hostile::measure),
     ("large", large::measure),

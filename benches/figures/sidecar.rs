@@ -113,6 +113,14 @@ impl Sidecar {
         self.end()
     }
 
+    /// Ends it with SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill().context("kill rowhook")?;
+        self.child.wait().context("wait for rowhook")?;
+        self.ended = true;
+        Ok(())
+    }
+
     fn end(&mut self) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().try_into()?);
         kill(pid, Signal::SIGTERM).context("stop rowhook")?;

@@ -156,7 +156,7 @@ pub fn watch_slot(url: &str, slot: &str, stop: &AtomicBool) -> Result<Watched> {
 }
 
 /// A URL on whose port nobody listens.
-fn dead_url() -> Result<String> {
+pub fn dead_url() -> Result<String> {
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     Ok(format!("http://{address}/"))
 }
