@@ -570,7 +570,9 @@ impl Admin {
         for (setting, value) in settings {
             if let Some(value) = value {
                 let value = value.unwrap_or(Value::Null);
-                settings::check(setting, &value, &self.config.delivery)?;
+                if !value.is_null() {
+                    settings::check(setting, &value, &self.config.delivery)?;
+                }
                 put(setting.name(), value)?;
             }
         }
