@@ -412,7 +412,9 @@ async fn hooks_are_listed_from_their_index_however_many_there_are() {
     let api = Api::start(&config).await;
     let loaded = "select seq_tup_read >= 100000 from pg_stat_user_tables
         where schemaname = 'rowhook' and relname = 'hook'";
-    database.until("what the start has read is counted", loaded).await;
+    database
+        .until("what the start has read is counted", loaded)
+        .await;
     let reset = "select pg_stat_reset_single_table_counters('rowhook.hook'::regclass)";
     database.ask(reset).await;
     let listed = async |query: &str| {
