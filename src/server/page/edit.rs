@@ -17,7 +17,7 @@ use url::form_urlencoded;
 
 use super::{
     door::Door,
-    fields::{Allowed, Texts, label, texts_of},
+    fields::{Allowed, Texts, credentials, label, texts_of},
     user::User,
     views::event_choices,
 };
@@ -309,13 +309,7 @@ impl Written {
             match (self.auth.as_str(), self.removes_auth) {
                 ("", false) => {}
                 ("", true) => drop(change.insert("auth".to_owned(), Json::Null)),
-                (json, _) if json.starts_with('{') => {
-                    change.insert("auth".to_owned(), json.into());
-                }
-                (token, _) => {
-                    let bearer = serde_json::json!({ "bearer": token });
-                    change.insert("auth".to_owned(), bearer);
-                }
+                (text, _) => drop(change.insert("auth".to_owned(), credentials(text))),
             }
         }
         let change: Result<HookChange, _> = serde_json::from_value(Json::Object(change));

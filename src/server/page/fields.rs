@@ -155,6 +155,14 @@ const OTHERS: [(&str, &str); 4] = [
     ("auth", "Credentials"),
 ];
 
+/// Credentials as they are written: JSON as the API has it, or a bearer token alone.
+pub(super) fn credentials(text: &str) -> Json {
+    match text.starts_with('{') {
+        true => text.into(),
+        false => serde_json::json!({ "bearer": text }),
+    }
+}
+
 /// What a part of a hook is called in the form; `None`: it is not there.
 pub(super) fn label(part: &str) -> Option<&'static str> {
     let fields = FIELDS.iter().chain([&SIGNATURE]);

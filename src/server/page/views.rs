@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use super::{
     chart::{Charts, Step, charts},
     deliveries::retell,
+    fields::{Allowed, Texts},
     list::{Asked, Field},
     template::of,
     user::{User, Watcher},
 };
 use crate::{
-    config::Setting,
     manage::{
         Actor, Admin, PageRequest,
         act::Act,
@@ -223,16 +223,12 @@ async fn listed_hooks(user: &User, asked: &Asked) -> Result<Value, Problem> {
         .data
         .iter_mut()
         .for_each(|hook| user.retell_hook(hook));
-    let limits = &user.caller.generation.config.limits;
-    let may_set = Setting::ALL
-        .into_iter()
-        .filter(|setting| match user.actor() {
-            Actor::Operator => true,
-            Actor::Owner(_) => limits.owner_settings.has(*setting),
-        });
-    let may_set: Vec<&str> = may_set.map(Setting::name).collect();
+    let allowed = Allowed::of(user);
+    let empty = Texts::new();
+    let shown: Vec<Value> = allowed.fields().map(|field| field.shown(&empty)).collect();
     Ok(context! {
-        may_set,
+        fields => shown,
+        has => context! { auth => allowed.has("auth") },
         list => asked.list("/hooks", &fields, hooks.next.as_deref()),
         hooks => of(&hooks.data),
         events,
