@@ -223,6 +223,8 @@ pub mod what {
     pub const RESUMED: &str = "rowhook.resumed";
     /// Changes that were lost were given up.
     pub const GAP_ACCEPTED: &str = "gap.accepted";
+    /// Requests to the API came with tokens that are not good.
+    pub const TOKEN_REFUSED: &str = "token.refused";
     /// Somebody has logged in to the page.
     pub const LOGIN: &str = "login";
     /// Somebody was not let in.

@@ -137,6 +137,55 @@ func (a *BackfillsAPIService) CancelBackfillExecute(r ApiCancelBackfillRequest) 
 type ApiListBackfillsRequest struct {
 	ctx        context.Context
 	ApiService *BackfillsAPIService
+	state      *string
+	event      *string
+	table      *string
+	hook       *string
+	owner      *string
+	since      *string
+	until      *string
+}
+
+// Those in this state.
+func (r ApiListBackfillsRequest) State(state string) ApiListBackfillsRequest {
+	r.state = &state
+	return r
+}
+
+// Those of this event.
+func (r ApiListBackfillsRequest) Event(event string) ApiListBackfillsRequest {
+	r.event = &event
+	return r
+}
+
+// Those of the rows of this table: &#x60;[schema.]table&#x60;.
+func (r ApiListBackfillsRequest) Table(table string) ApiListBackfillsRequest {
+	r.table = &table
+	return r
+}
+
+// Those for this hook.
+func (r ApiListBackfillsRequest) Hook(hook string) ApiListBackfillsRequest {
+	r.hook = &hook
+	return r
+}
+
+// Those for the hooks that this owner has now.
+func (r ApiListBackfillsRequest) Owner(owner string) ApiListBackfillsRequest {
+	r.owner = &owner
+	return r
+}
+
+// Those begun at this time or later: a time in UTC, or how long ago, such as 2h.
+func (r ApiListBackfillsRequest) Since(since string) ApiListBackfillsRequest {
+	r.since = &since
+	return r
+}
+
+// Those begun before this time.
+func (r ApiListBackfillsRequest) Until(until string) ApiListBackfillsRequest {
+	r.until = &until
+	return r
 }
 
 func (r ApiListBackfillsRequest) Execute() ([]Backfill, *http.Response, error) {
@@ -145,6 +194,8 @@ func (r ApiListBackfillsRequest) Execute() ([]Backfill, *http.Response, error) {
 
 /*
 ListBackfills List backfills, the newest first.
+
+There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
 
 For operators alone. Needs the role read.
 
@@ -180,6 +231,27 @@ func (a *BackfillsAPIService) ListBackfillsExecute(r ApiListBackfillsRequest) ([
 	localVarQueryParams := url.Values{}
 	localVarFormParams := url.Values{}
 
+	if r.state != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "state", r.state, "form", "")
+	}
+	if r.event != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "event", r.event, "form", "")
+	}
+	if r.table != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "table", r.table, "form", "")
+	}
+	if r.hook != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "hook", r.hook, "form", "")
+	}
+	if r.owner != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "owner", r.owner, "form", "")
+	}
+	if r.since != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "since", r.since, "form", "")
+	}
+	if r.until != nil {
+		parameterAddToHeaderOrQuery(localVarQueryParams, "until", r.until, "form", "")
+	}
 	// to determine the Content-Type header
 	localVarHTTPContentTypes := []string{}
 

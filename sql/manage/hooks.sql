@@ -1,11 +1,41 @@
--- Hooks in the order of their ids, each with how it is doing. Limited to an owner ($2), an id ($3), an event ($4) or a
--- state ($7), each where it is given, and to what comes after an id ($5). For an owner, only deliveries count that are
--- theirs. `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
-page as (
-    select *
-    from all_hooks
+-- Hooks, each with how it is doing: those of hooks.toml ($1) in the order of their names, and then those of the table in
+-- the order of their ids, which its index has. Limited to an owner ($2), an id ($3), an event ($4) or a state ($7), each
+-- where it is given, and to what comes after an id of the table ($5) or a name of hooks.toml ($8). For an owner, only
+-- deliveries count that are theirs.
+with file_hooks as (
+{file_hooks}
+),
+
+of_file as (
+    select *, false as shadowed
+    from file_hooks
     where ($2::text is null or owner = $2)
         and ($3::text is null or id = $3)
+        and ($4::text is null or event = $4 or events ? $4)
+        and (
+            $7::text is null
+            or $7 = case
+                when invalid is not null then 'invalid'
+                when id in (select hook from failing) then 'failing'
+                else 'active'
+            end
+        )
+        and $5::text is null
+        and ($8::text is null or (length(id), id collate "C") > (length($8), $8 collate "C"))
+    order by length(id), id collate "C"
+    limit $6
+),
+
+-- Taken from the index until there are enough. A row is `shadowed` where its id is the name of a hook of the file.
+of_table as (
+    select *
+    from (
+        select rows_of_table.*, id in (select id from file_hooks) as shadowed
+        from (
+{rows}
+        ) as rows_of_table
+    ) as with_shadows
+    where ($2::text is null or owner = $2)
         and ($4::text is null or event = $4 or events ? $4)
         and (
             $7::text is null
@@ -16,9 +46,17 @@ page as (
                 else 'active'
             end
         )
-        -- Ordered by length first, which puts numbers in their numeric order.
-        and ($5::text is null or (length(id), id collate "C") > (length($5), $5 collate "C"))
-    order by length(id), id collate "C"
+    order by place
+    limit $6
+),
+
+page as (
+    select {columns}, shadowed, 0 as part, row_number() over (order by length(id), id collate "C") as number
+    from of_file
+    union all
+    select {columns}, shadowed, 1 as part, row_number() over (order by place) as number
+    from of_table
+    order by part, number
     limit $6
 )
 
@@ -91,4 +129,4 @@ left join lateral (
     order by id desc
     limit 1
 ) as last on true
-order by length(page.id), page.id collate "C"
+order by page.part, page.number

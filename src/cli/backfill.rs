@@ -14,8 +14,8 @@ use crate::{
     act::{Kind, Who},
     config::Config,
     manage::{
-        Admin,
-        backfill::{Backfill, NewBackfill},
+        Admin, PageRequest,
+        backfill::{Backfill, BackfillQuery, BackfillState, NewBackfill, table_of},
     },
     postgres::time::timestamp,
 };
@@ -31,9 +31,33 @@ pub(super) struct Args {
     /// Only rows for which this SQL condition is true.
     #[arg(long = "where", value_name = "SQL", requires = "hook")]
     condition: Option<String>,
-    /// Only rows committed since then: an age such as 2h, or a time. Needs track_commit_timestamp.
-    #[arg(long, requires = "hook")]
+    /// Only rows committed since then: an age such as 2h, or a time. Needs track_commit_timestamp. With --list, only
+    /// backfills begun since then.
+    #[arg(long, conflicts_with_all = ["resume", "cancel"])]
     since: Option<String>,
+    /// With --list, only those begun before then.
+    #[arg(long, requires = "list")]
+    until: Option<String>,
+    /// With --list, only those in this state.
+    #[arg(long, requires = "list", value_parser = ["running", "done", "cancelled", "failed"])]
+    state: Option<String>,
+    /// With --list, only those of this event.
+    #[arg(
+        long = "event",
+        id = "of_event",
+        value_name = "EVENT",
+        requires = "list"
+    )]
+    of_event: Option<String>,
+    /// With --list, only those of the rows of this table.
+    #[arg(long, requires = "list")]
+    table: Option<String>,
+    /// With --list, only those for this hook.
+    #[arg(long = "hook", id = "of_hook", value_name = "HOOK", requires = "list")]
+    of_hook: Option<String>,
+    /// With --list, only those for the hooks that this owner has now.
+    #[arg(long, requires = "list")]
+    owner: Option<String>,
     /// At most this many rows a second.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -56,7 +80,8 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     )
     .await?;
     if args.list {
-        let all = admin.backfills().await?;
+        let (query, page) = (query_of(args)?, PageRequest::largest());
+        let all = admin.backfills(&query, &page).await?.data;
         return match json {
             true => output::json(&all),
             false => print_list(&all),
@@ -71,6 +96,20 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
     }
     let begun = begin(&mut admin, args).await?;
     send(&mut admin, begun.id, json).await
+}
+
+/// Which backfills to list.
+fn query_of(args: Args) -> Result<BackfillQuery> {
+    let time = |text: Option<String>| text.as_deref().map(quantity::time).transpose();
+    Ok(BackfillQuery {
+        state: args.state.as_deref().and_then(BackfillState::parse),
+        event: args.of_event,
+        table: args.table.as_deref().map(table_of).transpose()?,
+        hook: args.of_hook,
+        owner: args.owner,
+        since: time(args.since)?,
+        until: time(args.until)?,
+    })
 }
 
 /// Begins a backfill, or resumes one that has stopped.

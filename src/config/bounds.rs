@@ -60,6 +60,13 @@ pub struct Exceeded {
     most: usize,
 }
 
+impl Exceeded {
+    /// Whether it is about what this bounds.
+    pub fn is_of(self, bound: Bound) -> bool {
+        self.subject == bound.subject
+    }
+}
+
 impl Bound {
     pub(super) const fn new(subject: &'static str, most: usize) -> Self {
         Self { subject, most }

@@ -173,6 +173,12 @@ impl HookColumns {
         }
     }
 
+    /// The column for this key of `[hook_table]`; `None`: there is none.
+    pub fn named(&self, key: &str) -> Option<&str> {
+        let mut all = self.iter();
+        all.find(|(name, _)| *name == key).map(|(_, column)| column)
+    }
+
     /// The keys of `[hook_table]` that name a column, each with its column.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let always = [

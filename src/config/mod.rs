@@ -50,6 +50,7 @@ mod signature;
 mod tables;
 pub(crate) mod target;
 mod tracing;
+pub mod unfit;
 
 pub use self::{
     access::Auth,

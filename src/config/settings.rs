@@ -18,6 +18,7 @@ use super::{
     mistake::{Location, Mistake},
     quantity::{written, written_size},
     reader::{Reader, Table},
+    unfit::{Blame, Unfit},
 };
 use crate::signature::{Algorithm, Encoding, SignatureScheme};
 
@@ -154,14 +155,14 @@ pub struct Settings {
 ///
 /// # Errors
 /// The first of them that cannot be used and why, in words for the owner of the hook. Credentials are not repeated.
-pub fn read(texts: &SettingTexts, base: &Delivery) -> Result<Settings, String> {
+pub fn read(texts: &SettingTexts, base: &Delivery) -> Result<Settings, Unfit> {
     let toml = document(texts);
     let reader = Reader::of_row(&toml);
     let (root, errors) = DeTable::parse_recoverable(&toml);
     if let Some(error) = errors.first() {
         let place = reader.place(error.span().map_or(0, |span| span.start));
         let setting = at(place).unwrap_or(Setting::Method);
-        return Err(format!("its {setting} cannot be read"));
+        return Err(format!("its {setting} cannot be read")).blame(setting.name());
     }
     let start = Location { line: 1, column: 1 };
     let table = Table::new(&reader, "", start, root.get_ref());
@@ -177,6 +178,27 @@ pub fn read(texts: &SettingTexts, base: &Delivery) -> Result<Settings, String> {
         }),
         Some(mistake) => Err(told(mistake)),
     }
+}
+
+/// Checks a setting alone, before it is written to a row.
+///
+/// # Errors
+/// As [`read`].
+pub fn check(setting: Setting, value: &Json, base: &Delivery) -> Result<(), Unfit> {
+    let mut texts = SettingTexts::default();
+    let text = match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match setting.place().and_then(|place| texts.get_mut(place)) {
+        Some(place) => *place = Some(text),
+        None => {
+            return SignatureScheme::parse(&text)
+                .map(drop)
+                .blame(setting.name());
+        }
+    }
+    read(&texts, base).map(drop)
 }
 
 /// In which settings a hook differs from `usual`, in the form of hooks.toml. Its method and its credentials are not
@@ -324,10 +346,10 @@ fn at(place: Location) -> Option<Setting> {
 }
 
 /// A mistake in words for the owner of the hook.
-fn told(mistake: &Mistake) -> String {
+fn told(mistake: &Mistake) -> Unfit {
     let text = &mistake.text;
     let Some(setting) = mistake.place.and_then(at) else {
-        return format!("its {text}");
+        return format!("its {text}").into();
     };
     let names_it = text.strip_prefix(setting.name());
     let names_it = names_it.is_some_and(|rest| rest.starts_with([' ', '.']));
@@ -336,9 +358,13 @@ fn told(mistake: &Mistake) -> String {
         false => format!("its {setting}: {text}"),
     };
     // What it says to write is as it would stand in hooks.toml.
-    match text.contains(" = ") {
+    let reason = match text.contains(" = ") {
         true => format!("{text} (here in JSON)"),
         false => text,
+    };
+    Unfit {
+        part: Some(setting.name()),
+        reason,
     }
 }
 
@@ -361,7 +387,9 @@ mod tests {
 
     fn refused(setting: Setting, text: &str) -> String {
         let read = read(&texts(&[(setting, text)]), &Delivery::default());
-        read.err().unwrap_or_default()
+        let unfit = read.err();
+        assert!(unfit.iter().all(|unfit| unfit.part == Some(setting.name())));
+        unfit.map(|unfit| unfit.reason).unwrap_or_default()
     }
 
     #[test]
@@ -384,7 +412,7 @@ mod tests {
             ]),
             &base,
         );
-        let read = read.unwrap_or_else(|reason| panic!("{reason}"));
+        let read = read.unwrap_or_else(|unfit| panic!("{unfit:?}"));
         assert_eq!(read.method, Method::PUT);
         let Some(Auth::Header(header)) = read.auth else {
             panic!("these are credentials of HTTP Basic");
@@ -423,7 +451,7 @@ mod tests {
             (Setting::MaxBody, "1MiB"),
             (Setting::DisableAfter, "100"),
         ];
-        let read = read(&texts(&given), &base).unwrap_or_else(|reason| panic!("{reason}"));
+        let read = read(&texts(&given), &base).unwrap_or_else(|unfit| panic!("{unfit:?}"));
         let shown = differences(&read.delivery, &base);
         let expected = given.map(|(setting, text)| (setting, value(text).unwrap()));
         assert_eq!(shown, expected);
@@ -437,7 +465,7 @@ mod tests {
         };
         let given = Setting::ALL[..TEXTS].iter().map(|one| (*one, "null"));
         for texts in [texts(&given.collect::<Vec<_>>()), SettingTexts::default()] {
-            let read = read(&texts, &base).unwrap_or_else(|reason| panic!("{reason}"));
+            let read = read(&texts, &base).unwrap_or_else(|unfit| panic!("{unfit:?}"));
             assert_eq!((read.method, read.auth.is_none()), (Method::POST, true));
             assert_eq!(format!("{:?}", read.delivery), format!("{base:?}"));
         }

@@ -23,10 +23,10 @@ use super::{
 use crate::{
     config::{
         self, Auth, Certificate, Compression, Delivery, HookColumns, Limits, Pattern,
-        PayloadFormat, Rate, Sealed, Secrets, Setting, SettingTexts, Tls,
-        bounds::{self, Exceeded},
+        PayloadFormat, Rate, Sealed, Secrets, Setting, SettingTexts, Tls, bounds,
         content::parse_user_agent,
         settings::{self, Settings},
+        unfit::{Blame, Unfit},
     },
     event::{EventMap, TableEvents},
     expression::{filter::Filter, template::Template, typing::Columns},
@@ -39,7 +39,10 @@ use crate::{
     },
     seal::MARK,
     secret::Secret,
-    send::{guard::Guard, target::Target},
+    send::{
+        guard::Guard,
+        target::{BadTarget, Target},
+    },
     signature::{SignatureScheme, Signer},
 };
 
@@ -366,10 +369,18 @@ impl HookRow {
     ///
     /// # Errors
     /// Why it cannot be a hook, in words for its owner.
-    pub fn into_hook(mut self, constraints: &Constraints) -> Result<Hook, String> {
+    pub fn into_hook(self, constraints: &Constraints) -> Result<Hook, String> {
+        self.fit(constraints).map_err(|unfit| unfit.reason)
+    }
+
+    /// As [`Self::into_hook`], and says which part of the row is to blame.
+    ///
+    /// # Errors
+    /// Why it cannot be a hook.
+    pub fn fit(mut self, constraints: &Constraints) -> Result<Hook, Unfit> {
         self.open(&constraints.secrets)?;
         let hook = self.into_hook_as_it_is(constraints)?;
-        constraints.read_filter(&hook)?;
+        constraints.read_filter(&hook).blame("filter")?;
         Ok(hook)
     }
 
@@ -390,7 +401,8 @@ impl HookRow {
             parts.clear();
             self.put_secret_parts(parts);
         }
-        Ok((self.into_hook_as_it_is(constraints)?, locked))
+        let hook = self.into_hook_as_it_is(constraints);
+        Ok((hook.map_err(|unfit| unfit.reason)?, locked))
     }
 
     /// Whether this and another row are the same hook, but for how it is sealed. Only what both can be opened as
@@ -444,8 +456,58 @@ impl HookRow {
         )
     }
 
+    /// All of the row that people change by hand: what the hook is, but for the secrets that it signs with, and for
+    /// whether it is on. What is JSON is written in one way.
+    pub fn edited(&self) -> Vec<Option<String>> {
+        let anew = |json: &Option<String>| {
+            let value = json
+                .as_deref()
+                .map(serde_json::from_str::<serde_json::Value>);
+            match value {
+                Some(Ok(value)) => Some(value.to_string()),
+                _ => json.clone(),
+            }
+        };
+        let own = [
+            &self.owner,
+            &self.event,
+            &self.target,
+            &self.filter,
+            &self.payload,
+            &self.content,
+            &self.content_type,
+            &self.rate,
+            &self.user_agent,
+            &self.certificate,
+            &self.compress,
+            &self.template,
+            &self.signature,
+            &self.description,
+        ];
+        let mut texts: Vec<Option<String>> = own.into_iter().cloned().collect();
+        texts.push(anew(&self.headers));
+        if let Some(more) = &self.more {
+            texts.push(more.events.clone());
+            texts.extend(more.settings.iter().map(anew));
+        }
+        texts
+    }
+
+    /// Where it is sent, with the credentials in that.
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// The headers that it adds.
+    ///
+    /// # Errors
+    /// When they are not as they have to be.
+    pub fn headers(&self) -> Result<BTreeMap<String, Secret>, String> {
+        parse_headers(self.headers.as_deref())
+    }
+
     /// The row with what is sealed in it opened; `None`: it cannot be.
-    pub(super) fn opened(&self, keys: &Secrets) -> Option<Self> {
+    pub fn opened(&self, keys: &Secrets) -> Option<Self> {
         let mut row = self.clone();
         row.open(keys).ok().map(|()| row)
     }
@@ -495,29 +557,33 @@ impl HookRow {
         }
     }
 
-    fn into_hook_as_it_is(self, constraints: &Constraints) -> Result<Hook, String> {
-        self.check_bounds().map_err(|error| error.to_string())?;
+    fn into_hook_as_it_is(self, constraints: &Constraints) -> Result<Hook, Unfit> {
+        self.check_bounds()?;
         constraints.refuse_name_of_file(&self.id)?;
-        let patterns = constraints.patterns(&self)?;
-        let target = self.target.as_deref().ok_or("its target is null")?;
-        let url =
-            Url::parse(target).map_err(|error| format!("its target is not a URL: {error}"))?;
-        let allowed = constraints.guard.check_url(&url);
-        allowed.map_err(|refusal| refusal.to_string())?;
-        let headers = parse_headers(self.headers.as_deref())?;
+        let patterns = constraints.patterns(&self).blame("events")?;
+        let target = self.target.as_deref().ok_or("its target is null");
+        let url = Url::parse(target.blame("target")?);
+        let url = url.map_err(|error| format!("its target is not a URL: {error}"));
+        let url = url.blame("target")?;
+        constraints.guard.check_url(&url).blame("target")?;
+        let headers = parse_headers(self.headers.as_deref()).blame("headers")?;
         let headers: Vec<_> = headers
             .iter()
             .map(|(name, value)| (name.as_str(), value))
             .collect();
         let signature = self.signature.as_deref().map(SignatureScheme::parse);
-        let signature = signature.transpose()?;
+        let signature = signature.transpose().blame("signature")?;
         let signature = signature.unwrap_or_else(|| constraints.delivery.signature.clone());
         let signer = self.signer(&signature)?;
+        let blamed = |bad: BadTarget| Unfit {
+            part: bad.part(),
+            reason: bad.to_string(),
+        };
         let target = Target::new(&url, None, &headers)
             .and_then(|target| target.signed_by(signer))
-            .map_err(|error| error.to_string())?;
+            .map_err(blamed)?;
         let user_agent = self.user_agent.as_deref().map(parse_user_agent);
-        let target = match user_agent.transpose()? {
+        let target = match user_agent.transpose().blame("user_agent")? {
             Some(user_agent) => target.with_user_agent(user_agent),
             None => target,
         };
@@ -528,20 +594,19 @@ impl HookRow {
                 auth,
                 delivery,
             }) => (
-                target
-                    .with_method(method)
-                    .with_auth(auth)
-                    .map_err(|error| error.to_string())?,
+                target.with_method(method).with_auth(auth).map_err(blamed)?,
                 Some(delivery),
             ),
             None => (target, None),
         };
-        let target = match constraints.certificate(&self, &url)? {
+        let certificate = constraints.certificate(&self, &url);
+        let target = match certificate.blame("certificate")? {
             Some(tls) => target.with_tls(tls),
             None => target,
         };
         let filter = self.filter.as_deref().map(Filter::uncompiled).transpose();
-        let filter = filter.map_err(|error| format!("its filter: {error}"))?;
+        let filter = filter.map_err(|error| format!("its filter: {error}"));
+        let filter = filter.blame("filter")?;
         constraints.allow(&self)?;
         let make = || constraints.delivery(&self, signature, delivery);
         let delivery = match self.says() {
@@ -587,37 +652,46 @@ impl HookRow {
 
     /// Checks how large its texts are, before anything is made of them. [`Target::new`] checks the URL and the headers
     /// as they are sent.
-    fn check_bounds(&self) -> Result<(), Exceeded> {
+    fn check_bounds(&self) -> Result<(), Unfit> {
         let secrets = [&self.secret, &self.previous_secret];
         let [secret, previous] = secrets.map(|secret| secret.as_ref().map(Secret::expose));
-        for (bound, text) in [
-            (bounds::OWNER, self.owner.as_deref()),
-            (bounds::EVENT, self.event.as_deref()),
-            (bounds::TARGET, self.target.as_deref()),
-            (bounds::SECRET, secret),
-            (bounds::SECRET, previous),
-            (bounds::SIGNATURE, self.signature.as_deref()),
-            (bounds::PAYLOAD, self.payload.as_deref()),
-            (bounds::CONTENT, self.content.as_deref()),
-            (bounds::CONTENT, self.content_type.as_deref()),
-            (bounds::RATE, self.rate.as_deref()),
-            (bounds::NAME, self.certificate.as_deref()),
-            (bounds::NAME, self.compress.as_deref()),
-            (bounds::USER_AGENT, self.user_agent.as_deref()),
-            (bounds::TEMPLATE, self.template.as_deref()),
-            (bounds::FILTER, self.filter.as_deref()),
-            (bounds::HEADER_JSON, self.headers.as_deref()),
-            (bounds::DESCRIPTION, self.description.as_deref()),
+        for (part, bound, text) in [
+            ("owner", bounds::OWNER, self.owner.as_deref()),
+            ("events", bounds::EVENT, self.event.as_deref()),
+            ("target", bounds::TARGET, self.target.as_deref()),
+            ("secret", bounds::SECRET, secret),
+            ("secret", bounds::SECRET, previous),
+            ("signature", bounds::SIGNATURE, self.signature.as_deref()),
+            ("payload", bounds::PAYLOAD, self.payload.as_deref()),
+            ("content", bounds::CONTENT, self.content.as_deref()),
+            (
+                "content_type",
+                bounds::CONTENT,
+                self.content_type.as_deref(),
+            ),
+            ("rate", bounds::RATE, self.rate.as_deref()),
+            ("certificate", bounds::NAME, self.certificate.as_deref()),
+            ("compress", bounds::NAME, self.compress.as_deref()),
+            ("user_agent", bounds::USER_AGENT, self.user_agent.as_deref()),
+            ("template", bounds::TEMPLATE, self.template.as_deref()),
+            ("filter", bounds::FILTER, self.filter.as_deref()),
+            ("headers", bounds::HEADER_JSON, self.headers.as_deref()),
+            (
+                "description",
+                bounds::DESCRIPTION,
+                self.description.as_deref(),
+            ),
         ] {
-            text.map_or(Ok(()), |text| bound.check(text))?;
+            text.map_or(Ok(()), |text| bound.check(text)).blame(part)?;
         }
         let Some(more) = &self.more else {
             return Ok(());
         };
         let settings = Setting::ALL.into_iter().zip(&more.settings);
-        let settings = settings.map(|(setting, text)| (setting.bound(), text));
-        for (bound, text) in settings.chain([(bounds::EVENTS, &more.events)]) {
-            text.as_deref().map_or(Ok(()), |text| bound.check(text))?;
+        let settings = settings.map(|(setting, text)| (setting.name(), setting.bound(), text));
+        for (part, bound, text) in settings.chain([("events", bounds::EVENTS, &more.events)]) {
+            let text = text.as_deref();
+            text.map_or(Ok(()), |text| bound.check(text)).blame(part)?;
         }
         Ok(())
     }
@@ -791,7 +865,7 @@ impl Constraints {
     }
 
     /// Refuses what `[limits]` does not allow to users. Rows without an owner are the operator's.
-    fn allow(&self, row: &HookRow) -> Result<(), String> {
+    fn allow(&self, row: &HookRow) -> Result<(), Unfit> {
         if row.owner.is_none() {
             return Ok(());
         }
@@ -811,7 +885,8 @@ impl Constraints {
             if found > most {
                 return Err(format!(
                     "its {name} has {found} bytes, and may have {most} here; shorten it, or raise {name} in [limits]"
-                ));
+                ))
+                .blame(name);
             }
         }
         for (given, allowed, name) in [
@@ -821,7 +896,8 @@ impl Constraints {
             if given.is_some() && !allowed {
                 return Err(format!(
                     "its {name} is not allowed here; remove it, or set {name} = true in [limits]"
-                ));
+                ))
+                .blame(name);
             }
         }
         Ok(())
@@ -836,14 +912,16 @@ impl Constraints {
     }
 
     /// What a row says of how it is sent, within the limits; `None`: nothing.
-    fn settings(&self, row: &HookRow) -> Result<Option<Settings>, String> {
+    fn settings(&self, row: &HookRow) -> Result<Option<Settings>, Unfit> {
         let Some(more) = row.more.as_ref().filter(|more| more.has_settings()) else {
             return Ok(None);
         };
         let settings = settings::read(&more.settings, self.usual(row))?;
         if let Some(Auth::Token(credentials)) = &settings.auth {
             let allowed = self.guard.check_url(&credentials.token_url);
-            allowed.map_err(|refusal| format!("its auth.oauth2.token_url: {refusal}"))?;
+            let allowed =
+                allowed.map_err(|refusal| format!("its auth.oauth2.token_url: {refusal}"));
+            allowed.blame("auth")?;
         }
         if row.owner.is_some() {
             self.bound_settings(more, &settings.delivery)?;
@@ -852,7 +930,7 @@ impl Constraints {
     }
 
     /// Refuses settings beyond what `[limits]` allows to users. What comes from `[delivery]` is the operator's choice.
-    fn bound_settings(&self, more: &More, delivery: &Delivery) -> Result<(), String> {
+    fn bound_settings(&self, more: &More, delivery: &Delivery) -> Result<(), Unfit> {
         let limits = &self.limits;
         let count = |most: u32| usize::try_from(most).unwrap_or(usize::MAX);
         let batch = delivery.batch;
@@ -898,7 +976,8 @@ impl Constraints {
             if !is_within && more.text(setting).is_some() {
                 return Err(format!(
                     "its {found}, and may be {most} here; lower it, or raise {limit} in [limits]"
-                ));
+                ))
+                .blame(setting.name());
             }
         }
         Ok(())
@@ -911,26 +990,32 @@ impl Constraints {
         row: &HookRow,
         signature: SignatureScheme,
         own: Option<Delivery>,
-    ) -> Result<Arc<Delivery>, String> {
+    ) -> Result<Arc<Delivery>, Unfit> {
         let usual = self.usual(row);
         let content = usual
             .content
-            .with(row.content.as_deref(), row.content_type.as_deref())?;
+            .with(row.content.as_deref(), row.content_type.as_deref())
+            .blame(match row.content_type {
+                Some(_) => "content_type",
+                None => "content",
+            })?;
         let template = row.template.as_deref().map(Template::compile);
         let template = template.transpose();
-        let template = template.map_err(|error| format!("its template: {error}"))?;
+        let template = template.map_err(|error| format!("its template: {error}"));
+        let template = template.blame("template")?;
         let payload = match row.payload.as_deref() {
             None => usual.payload,
             Some(name) => PayloadFormat::parse(name)
-                .ok_or_else(|| format!("no payload is called {name:?}"))?,
+                .ok_or_else(|| format!("no payload is called {name:?}"))
+                .blame("payload")?,
         };
         let rate = match row.rate.as_deref() {
             None => usual.rate,
-            Some(text) => Some(self.rate(row, text)?),
+            Some(text) => Some(self.rate(row, text).blame("rate")?),
         };
         let compress = match row.compress.as_deref() {
             None => usual.compress,
-            Some(text) => Compression::parse(text)?,
+            Some(text) => Compression::parse(text).blame("compress")?,
         };
         let is_usual = (payload, rate, compress, &signature, &content)
             == (
@@ -1139,6 +1224,24 @@ pub async fn load_each(
     Ok(())
 }
 
+/// The SQL condition that a row has the id that a parameter holds as a text. Where the column holds numbers, their index
+/// finds it among millions; what is none of them is found nowhere.
+pub fn id_is(column: &str, is_number: bool, parameter: &str) -> String {
+    let column = quote::name(column);
+    match is_number {
+        true => format!("{column} = {}", number_in(parameter)),
+        false => format!("{column}::text = {parameter}"),
+    }
+}
+
+/// The SQL for the number in a text, as Postgres writes numbers; null where it is none.
+pub fn number_in(text: &str) -> String {
+    format!(
+        "case when {text}::text ~ '^(0|-?[1-9][0-9]{{0,18}})$' then case when {text}::text::numeric \
+         between -9223372036854775808 and 9223372036854775807 then {text}::text::bigint end end"
+    )
+}
+
 /// Reads one row of the hook table as it is now; `None`: there is none with this id.
 ///
 /// # Errors
@@ -1148,10 +1251,11 @@ pub async fn load_one(
     columns: &HookColumns,
     id: &HookId,
 ) -> Result<Option<HookRow>> {
+    let is_number = columns.is_own || id.is_number();
     let sql = format!(
-        "{} where {}::text = $1",
+        "{} where {}",
         select(columns),
-        quote::name(&columns.id)
+        id_is(&columns.id, is_number, "$1")
     );
     let row = client.query_opt(&sql, &[&id.as_str()]).await;
     let row = row.with_context(|| format!("read hook {id} of {}", columns.table))?;

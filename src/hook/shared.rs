@@ -29,11 +29,11 @@ impl SharedDeliveries {
     ///
     /// # Errors
     /// Why they cannot be made. That is not kept.
-    pub(super) fn of(
+    pub(super) fn of<E>(
         &self,
         says: Says,
-        make: impl FnOnce() -> Result<Arc<Delivery>, String>,
-    ) -> Result<Arc<Delivery>, String> {
+        make: impl FnOnce() -> Result<Arc<Delivery>, E>,
+    ) -> Result<Arc<Delivery>, E> {
         let found = lock(&self.0).by_text.get(&says).and_then(Weak::upgrade);
         if let Some(found) = found {
             return Ok(found);
@@ -58,14 +58,14 @@ mod tests {
     fn hooks_that_say_the_same_share_it_as_long_as_one_of_them_is_there() {
         let shared = SharedDeliveries::default();
         let says = |number: usize| (true, vec![None, Some(number.to_string())]);
-        let make = || Ok(Arc::new(Delivery::default()));
+        let make = || Ok::<_, String>(Arc::new(Delivery::default()));
         let one = shared.of(says(1), make).unwrap();
-        let other = shared.of(says(1), || Err("made twice".into())).unwrap();
+        let other = shared.of(says(1), || Err("made twice")).unwrap();
         assert!(Arc::ptr_eq(&one, &other));
         assert!(!Arc::ptr_eq(&one, &shared.of(says(2), make).unwrap()));
-        assert!(shared.of(says(3), || Err("bad".into())).is_err());
+        assert!(shared.of(says(3), || Err("bad")).is_err());
         drop((one, other));
-        assert!(shared.of(says(1), || Err("gone".into())).is_err());
+        assert!(shared.of(says(1), || Err("gone")).is_err());
         for number in 0..10 * FEW {
             shared.of(says(number), make).unwrap();
         }

@@ -15,11 +15,11 @@ use utoipa::ToSchema;
 
 use super::{
     Actor, Admin, Constraints, Error, Result, audit::record_hook, begin, hooks::Hook,
-    sealing::Sealer, table::Table,
+    sealing::Sealer, seen::Seen, table::Table,
 };
 use crate::{
     act::what,
-    config::{HookColumns, Setting, settings},
+    config::{HookColumns, Setting, settings, unfit::Blame},
     hook::{
         self, HookId,
         difference::Difference,
@@ -237,24 +237,6 @@ pub struct HookWithSecret {
     pub secret: Option<String>,
 }
 
-impl NewHook {
-    /// Takes what it says of how it is sent.
-    fn take_settings(&mut self) -> [(Setting, Option<Value>); 10] {
-        [
-            (Setting::Method, self.method.take().map(Value::String)),
-            (Setting::Auth, self.auth.take().map(parsed)),
-            (Setting::Timeout, self.timeout.take().map(Value::String)),
-            (Setting::Retries, self.retries.take().map(parsed)),
-            (Setting::Order, self.order.take().map(Value::String)),
-            (Setting::Concurrency, self.concurrency.take().map(parsed)),
-            (Setting::Batch, self.batch.take().map(parsed)),
-            (Setting::MaxBody, self.max_body.take().map(Value::String)),
-            (Setting::DisableAfter, self.disable_after.take().map(parsed)),
-            (Setting::Signature, self.signature.take().map(parsed)),
-        ]
-    }
-}
-
 /// A value that forms and the command line have as a text.
 fn parsed(value: Value) -> Value {
     match value {
@@ -286,88 +268,93 @@ impl HookChange {
         }
     }
 
-    /// Takes what it says of how the hook is sent.
-    fn take_settings(&mut self) -> [(Setting, Option<Option<Value>>); 10] {
+    /// What it says of how the hook is sent, taken out of it.
+    pub(super) fn take_settings(&mut self) -> SettingChanges {
+        let text = |value: &mut Option<Option<String>>| {
+            let value = value.take();
+            value.map(|value| value.map(Value::String))
+        };
+        let json = |value: &mut Option<Option<Value>>| {
+            let value = value.take();
+            value.map(|value| value.map(parsed))
+        };
+        Setting::ALL.map(|setting| {
+            let change = match setting {
+                Setting::Method => text(&mut self.method),
+                Setting::Auth => json(&mut self.auth),
+                Setting::Timeout => text(&mut self.timeout),
+                Setting::Retries => json(&mut self.retries),
+                Setting::Order => text(&mut self.order),
+                Setting::Concurrency => json(&mut self.concurrency),
+                Setting::Batch => json(&mut self.batch),
+                Setting::MaxBody => text(&mut self.max_body),
+                Setting::DisableAfter => json(&mut self.disable_after),
+                Setting::Signature => json(&mut self.signature),
+            };
+            (setting, change)
+        })
+    }
+
+    /// What it says besides that in texts, by the keys of `[hook_table]`.
+    fn texts(&mut self) -> [(&'static str, &mut Option<Option<String>>); 10] {
         [
-            (
-                Setting::Method,
-                self.method.take().map(|value| value.map(Value::String)),
-            ),
-            (
-                Setting::Auth,
-                self.auth.take().map(|value| value.map(parsed)),
-            ),
-            (
-                Setting::Timeout,
-                self.timeout.take().map(|value| value.map(Value::String)),
-            ),
-            (
-                Setting::Retries,
-                self.retries.take().map(|value| value.map(parsed)),
-            ),
-            (
-                Setting::Order,
-                self.order.take().map(|value| value.map(Value::String)),
-            ),
-            (
-                Setting::Concurrency,
-                self.concurrency.take().map(|value| value.map(parsed)),
-            ),
-            (
-                Setting::Batch,
-                self.batch.take().map(|value| value.map(parsed)),
-            ),
-            (
-                Setting::MaxBody,
-                self.max_body.take().map(|value| value.map(Value::String)),
-            ),
-            (
-                Setting::DisableAfter,
-                self.disable_after.take().map(|value| value.map(parsed)),
-            ),
-            (
-                Setting::Signature,
-                self.signature.take().map(|value| value.map(parsed)),
-            ),
+            ("filter", &mut self.filter),
+            ("payload", &mut self.payload),
+            ("content", &mut self.content),
+            ("content_type", &mut self.content_type),
+            ("rate", &mut self.rate),
+            ("user_agent", &mut self.user_agent),
+            ("certificate", &mut self.certificate),
+            ("compress", &mut self.compress),
+            ("template", &mut self.template),
+            ("description", &mut self.description),
         ]
     }
 
-    /// The change that leaves a hook as `new` says. Only what the table has a column for is cleared, and of the
-    /// settings only what whoever asks may `set`.
-    fn replacing(columns: &HookColumns, new: NewHook, set: impl Fn(Setting) -> bool) -> Self {
-        fn given<T>(column: Option<&String>, value: Option<T>) -> Option<Option<T>> {
-            (column.is_some() || value.is_some()).then_some(value)
+    /// Clears all that it says nothing of and the table has a column for.
+    fn clear_the_rest(&mut self, columns: &HookColumns) {
+        for (key, value) in self.texts() {
+            if value.is_none() && columns.named(key).is_some() {
+                *value = Some(None);
+            }
         }
-        let setting =
-            |setting, is_given| is_given || columns.setting(setting).is_some() && set(setting);
+        if self.headers.is_none() && columns.headers.is_some() {
+            self.headers = Some(None);
+        }
+    }
+}
+
+/// What changes of how a hook is sent, in the order of [`Setting::ALL`].
+pub(super) type SettingChanges = [(Setting, Option<Option<Value>>); 10];
+
+/// What makes a hook what a new one is to be, but for its owner and its secret.
+impl From<NewHook> for HookChange {
+    fn from(new: NewHook) -> Self {
         Self {
             event: Some(new.event),
             events: Some(new.events),
             target: Some(new.target),
-            filter: given(columns.filter.as_ref(), new.filter),
-            payload: given(columns.payload.as_ref(), new.payload),
-            content: given(columns.content.as_ref(), new.content),
-            content_type: given(columns.content_type.as_ref(), new.content_type),
-            rate: given(columns.rate.as_ref(), new.rate),
-            user_agent: given(columns.user_agent.as_ref(), new.user_agent),
-            certificate: given(columns.certificate.as_ref(), new.certificate),
-            compress: given(columns.compress.as_ref(), new.compress),
-            template: given(columns.template.as_ref(), new.template),
-            method: setting(Setting::Method, new.method.is_some()).then_some(new.method),
-            auth: setting(Setting::Auth, new.auth.is_some()).then_some(new.auth),
-            timeout: setting(Setting::Timeout, new.timeout.is_some()).then_some(new.timeout),
-            retries: setting(Setting::Retries, new.retries.is_some()).then_some(new.retries),
-            order: setting(Setting::Order, new.order.is_some()).then_some(new.order),
-            concurrency: setting(Setting::Concurrency, new.concurrency.is_some())
-                .then_some(new.concurrency),
-            batch: setting(Setting::Batch, new.batch.is_some()).then_some(new.batch),
-            max_body: setting(Setting::MaxBody, new.max_body.is_some()).then_some(new.max_body),
-            disable_after: setting(Setting::DisableAfter, new.disable_after.is_some())
-                .then_some(new.disable_after),
-            signature: setting(Setting::Signature, new.signature.is_some())
-                .then_some(new.signature),
-            headers: given(columns.headers.as_ref(), new.headers),
-            description: given(columns.description.as_ref(), new.description),
+            filter: new.filter.map(Some),
+            payload: new.payload.map(Some),
+            content: new.content.map(Some),
+            content_type: new.content_type.map(Some),
+            rate: new.rate.map(Some),
+            user_agent: new.user_agent.map(Some),
+            certificate: new.certificate.map(Some),
+            compress: new.compress.map(Some),
+            template: new.template.map(Some),
+            method: new.method.map(Some),
+            auth: new.auth.map(Some),
+            timeout: new.timeout.map(Some),
+            retries: new.retries.map(Some),
+            order: new.order.map(Some),
+            concurrency: new.concurrency.map(Some),
+            batch: new.batch.map(Some),
+            max_body: new.max_body.map(Some),
+            disable_after: new.disable_after.map(Some),
+            signature: new.signature.map(Some),
+            headers: new.headers.map(Some),
+            description: new.description.map(Some),
         }
     }
 }
@@ -396,10 +383,11 @@ impl Admin {
     /// # Errors
     /// When a value of it cannot be used, or `actor` may not make it.
     pub async fn add_hook(&mut self, actor: &Actor, mut new: NewHook) -> Result<HookWithSecret> {
+        let (owner, secret) = (new.owner.take(), new.secret.take());
+        let mut new = HookChange::from(new);
         let settings = new.take_settings();
-        let given = settings.iter().filter(|(_, value)| value.is_some());
-        self.refuse_settings(actor, given.map(|(setting, _)| *setting))?;
-        let owner = match (actor, new.owner) {
+        self.refuse_settings(actor, &settings)?;
+        let owner = match (actor, owner) {
             (Actor::Owner(own), Some(other)) if *own != other => {
                 return Err(Error::Forbidden(format!(
                     "hooks of {other:?} are not yours to make; leave owner out"
@@ -408,73 +396,37 @@ impl Admin {
             (Actor::Owner(own), _) => Some(own.clone()),
             (Actor::Operator, owner) => owner,
         };
-        self.check_url(&new.target)?;
+        self.check_url(new.target.as_deref().unwrap_or_default())?;
         if let Actor::Owner(owner) = actor {
             self.refuse_one_more(owner).await?;
         }
         let known = self.fresh_constraints().await?;
-        let mut row = ColumnValues::default();
-        row.set("owner", Some(&self.table.columns.owner), owner)?;
-        let events = new.events.map(|EventList(events)| events);
-        let (event, events) = self.events_of_new(new.event, events.unwrap_or_default())?;
-        row.set("event", self.table.columns.event.as_ref(), event)?;
-        if !events.is_empty() {
-            row.put("events", self.table.columns.events.as_ref(), events.into())?;
-        }
-        row.set("target", Some(&self.table.columns.target), Some(new.target))?;
-        row.set("filter", self.table.columns.filter.as_ref(), new.filter)?;
-        let secret = match (&self.table.columns.secret, new.secret) {
+        let secret = match (&self.table.columns.secret, secret) {
             (Some(_), given) => Some(given.unwrap_or_else(|| new_secret(None))),
             (None, Some(_)) => return Err(no_column("secret")),
             (None, None) => None,
         };
-        if let Some(secret) = &secret {
-            row.set(
-                "secret",
-                self.table.columns.secret.as_ref(),
-                Some(secret.clone()),
-            )?;
-        }
-        let columns = &self.table.columns;
-        for (what, column, value) in [
-            ("payload", &columns.payload, new.payload),
-            ("content", &columns.content, new.content),
-            ("content_type", &columns.content_type, new.content_type),
-            ("rate", &columns.rate, new.rate),
-            ("user_agent", &columns.user_agent, new.user_agent),
-            ("certificate", &columns.certificate, new.certificate),
-            ("compress", &columns.compress, new.compress),
-            ("template", &columns.template, new.template),
-        ] {
-            row.set(what, column.as_ref(), value)?;
-        }
-        for (setting, value) in settings {
+        let mut values = self.values_of(new, settings)?;
+        for (key, value) in [("owner", owner), ("secret", secret.clone())] {
             if let Some(value) = value {
-                row.put(setting.name(), columns.setting(setting), value)?;
+                put(&mut values, &self.table.columns, key, value.into())?;
             }
         }
-        if let Some(headers) = new.headers {
-            row.put(
-                "headers",
-                self.table.columns.headers.as_ref(),
-                object(headers),
-            )?;
-        }
-        let description = self.table.columns.description.as_ref();
-        row.set("description", description, new.description)?;
+        // What it does not say is what the table has for that.
+        values.retain(|_, value| !value.is_null());
         if let (Some(active), false) = (&self.table.columns.active, self.table.columns.is_own) {
-            row.values.insert(active.clone(), Value::Bool(true));
+            values.insert(active.clone(), Value::Bool(true));
         }
         let sealer = Sealer {
             columns: &self.table.columns,
             secrets: &self.config.secrets,
         };
-        sealer.refuse_sealed(&row.values)?;
-        let mut sealed = sealer.split_secrets(&mut row.values);
-        let now = self.now_columns(&row.values).await?;
-        let columns: Vec<&str> = row.values.keys().map(String::as_str).collect();
+        sealer.refuse_sealed(&values)?;
+        let mut sealed = sealer.split_secrets(&mut values);
+        let now = self.now_columns(&values).await?;
+        let columns: Vec<&str> = values.keys().map(String::as_str).collect();
         let sql = self.table.insert(&columns, &now);
-        let json = Value::Object(row.values).to_string();
+        let json = Value::Object(values).to_string();
         // Without the key, nothing is made.
         sealer.seal_values("", &mut sealed.clone())?;
         let act = self.act(what::HOOK_CREATED);
@@ -501,7 +453,7 @@ impl Admin {
                 .await
                 .map_err(failed)?;
         }
-        let row = check_row(&transaction, &self.table.columns, &known, &id).await?;
+        let row = check_row(&transaction, &self.table, &known, &id).await?;
         let difference = Difference::between(None, Some(&row), &self.config.secrets);
         let act = act.on_hook(&id, None);
         record_hook(
@@ -530,72 +482,7 @@ impl Admin {
     ) -> Result<Hook> {
         self.editable_hook(actor, id).await?;
         let settings = change.take_settings();
-        let given = settings.iter().filter(|(_, value)| value.is_some());
-        self.refuse_settings(actor, given.map(|(setting, _)| *setting))?;
-        if let Some(target) = &change.target {
-            self.check_url(target)?;
-        }
-        let mut row = ColumnValues::default();
-        let columns = &self.table.columns;
-        let events = change
-            .events
-            .map(|list| list.map(|EventList(events)| events));
-        let (event, events) = match (change.event, events) {
-            (Some(event), Some(events)) => {
-                let (event, events) = self.events_of_new(event, events.unwrap_or_default())?;
-                (
-                    Some(event),
-                    Some(Some(events).filter(|list| !list.is_empty())),
-                )
-            }
-            given => given,
-        };
-        // A column that the table has not, it need not clear.
-        if let Some(event) = event.filter(|event| event.is_some() || columns.event.is_some()) {
-            row.put("event", columns.event.as_ref(), text(event))?;
-        }
-        if let Some(events) = events.filter(|list| list.is_some() || columns.events.is_some()) {
-            let events = events.map_or(Value::Null, Value::from);
-            row.put("events", columns.events.as_ref(), events)?;
-        }
-        if let Some(target) = change.target {
-            row.set("target", Some(&self.table.columns.target), Some(target))?;
-        }
-        if let Some(filter) = change.filter {
-            row.put("filter", self.table.columns.filter.as_ref(), text(filter))?;
-        }
-        let columns = &self.table.columns;
-        for (what, column, value) in [
-            ("payload", &columns.payload, change.payload),
-            ("content", &columns.content, change.content),
-            ("content_type", &columns.content_type, change.content_type),
-            ("rate", &columns.rate, change.rate),
-            ("user_agent", &columns.user_agent, change.user_agent),
-            ("certificate", &columns.certificate, change.certificate),
-            ("compress", &columns.compress, change.compress),
-            ("template", &columns.template, change.template),
-        ] {
-            if let Some(value) = value {
-                row.put(what, column.as_ref(), text(value))?;
-            }
-        }
-        for (setting, value) in settings {
-            if let Some(value) = value {
-                let column = columns.setting(setting);
-                row.put(setting.name(), column, value.unwrap_or(Value::Null))?;
-            }
-        }
-        if let Some(headers) = change.headers {
-            let headers = headers.map_or(Value::Null, object);
-            row.put("headers", self.table.columns.headers.as_ref(), headers)?;
-        }
-        if let Some(description) = change.description {
-            let column = self.table.columns.description.as_ref();
-            row.put("description", column, text(description))?;
-        }
-        let values = row.values;
-        self.write(id, &values, what::HOOK_CHANGED).await?;
-        self.hook(actor, id).await
+        self.apply(actor, id, change, settings, None).await
     }
 
     /// Replaces a hook: what `new` leaves out is cleared. Its owner and its secret stay.
@@ -614,13 +501,85 @@ impl Admin {
                 "the secret of hook {id} is changed by rotating it; leave secret out"
             )));
         }
-        let limits = &self.config.limits;
-        let may_set = |setting| match actor {
-            Actor::Operator => true,
-            Actor::Owner(_) => limits.owner_settings.has(setting),
+        let mut change = HookChange::from(new);
+        change.clear_the_rest(&self.table.columns);
+        let mut settings = change.take_settings();
+        for (setting, change) in &mut settings {
+            let has_column = self.table.columns.setting(*setting).is_some();
+            if change.is_none() && has_column && self.may_set(actor, *setting) {
+                *change = Some(None);
+            }
+        }
+        self.apply(actor, id, change, settings, None).await
+    }
+
+    /// Changes a hook that `actor` may change; with `seen`, only if it is still as it was seen.
+    pub(super) async fn apply(
+        &mut self,
+        actor: &Actor,
+        id: &str,
+        change: HookChange,
+        settings: SettingChanges,
+        seen: Option<&Seen>,
+    ) -> Result<Hook> {
+        self.refuse_settings(actor, &settings)?;
+        if let Some(target) = &change.target {
+            self.check_url(target)?;
+        }
+        let values = self.values_of(change, settings)?;
+        self.write(id, &values, what::HOOK_CHANGED, seen).await?;
+        self.hook(actor, id).await
+    }
+
+    /// What a change writes to the columns of the table.
+    fn values_of(
+        &self,
+        mut change: HookChange,
+        settings: SettingChanges,
+    ) -> Result<Map<String, Value>> {
+        let columns = &self.table.columns;
+        let mut values = Map::new();
+        let mut put = |key, value| put(&mut values, columns, key, value);
+        let events = change.events.take();
+        let events = events.map(|list| list.map(|EventList(events)| events));
+        let (event, events) = match (change.event.take(), events) {
+            (Some(event), Some(events)) => {
+                let (event, events) = self.events_of_new(event, events.unwrap_or_default())?;
+                (
+                    Some(event),
+                    Some(Some(events).filter(|list| !list.is_empty())),
+                )
+            }
+            given => given,
         };
-        let change = HookChange::replacing(&self.table.columns, new, may_set);
-        self.change_hook(actor, id, change).await
+        // A column that the table has not, it need not clear.
+        if let Some(event) = event.filter(|event| event.is_some() || columns.event.is_some()) {
+            put("event", text(event))?;
+        }
+        if let Some(events) = events.filter(|list| list.is_some() || columns.events.is_some()) {
+            put("events", events.map_or(Value::Null, Value::from))?;
+        }
+        if let Some(target) = change.target.take() {
+            put("target", target.into())?;
+        }
+        for (key, value) in change.texts() {
+            if let Some(value) = value.take() {
+                put(key, text(value))?;
+            }
+        }
+        for (setting, value) in settings {
+            if let Some(value) = value {
+                let value = value.unwrap_or(Value::Null);
+                if !value.is_null() {
+                    settings::check(setting, &value, &self.config.delivery)?;
+                }
+                put(setting.name(), value)?;
+            }
+        }
+        if let Some(headers) = change.headers {
+            put("headers", headers.map_or(Value::Null, object))?;
+        }
+        Ok(values)
     }
 
     /// Enables a hook. What was parked while it was disabled is sent.
@@ -631,7 +590,7 @@ impl Admin {
         self.editable_hook(actor, id).await?;
         let active = self.active_column()?;
         let values = Map::from_iter([(active, Value::Bool(true))]);
-        self.write(id, &values, what::HOOK_ENABLED).await?;
+        self.write(id, &values, what::HOOK_ENABLED, None).await?;
         self.hook(actor, id).await
     }
 
@@ -651,10 +610,10 @@ impl Admin {
             false => "",
         };
         let sql = format!(
-            "update {} set {} = false{own} where {}::text = $1 and $2::text is not null",
+            "update {} set {} = false{own} where {} and $2::text is not null",
             self.table.name,
             quote::name(&active),
-            self.table.id
+            self.table.id_is("$1")
         );
         let act = self.act(what::HOOK_DISABLED).on_hook(id, None);
         let transaction = begin(&mut self.client).await?;
@@ -709,10 +668,10 @@ impl Admin {
         let column = self.table.columns.secret.clone();
         let column = column.ok_or_else(|| no_column("secret"))?;
         let before = format!(
-            "select {}::text from {} where {}::text = $1",
+            "select {}::text from {} where {}",
             quote::name(&column),
             self.table.name,
-            self.table.id
+            self.table.id_is("$1")
         );
         let before = self.client.query_opt(&before, &[&id]).await;
         let before = before.context("read the hook's secret")?;
@@ -723,17 +682,15 @@ impl Admin {
         // One that cannot be opened signs no more.
         let before = before.and_then(|before| self.sealer().open_secret(id, before));
         let secret = new_secret(before.as_deref());
-        let mut row = ColumnValues::default();
-        row.put("secret", Some(&column), Value::String(secret.clone()))?;
+        let mut values = Map::from_iter([(column, Value::String(secret.clone()))]);
         if let (Some(previous), Some(before)) = (&self.table.columns.previous_secret, before) {
-            row.put("previous_secret", Some(previous), Value::String(before))?;
+            values.insert(previous.clone(), Value::String(before));
             if self.table.columns.is_own {
                 let until = timestamp(self.database_now().await? + SECRET_OVERLAP);
-                row.values
-                    .insert("previous_secret_expires_at".into(), Value::String(until));
+                values.insert("previous_secret_expires_at".into(), Value::String(until));
             }
         }
-        self.write(id, &row.values, what::HOOK_ROTATED).await?;
+        self.write(id, &values, what::HOOK_ROTATED, None).await?;
         let hook = self.hook(actor, id).await?;
         Ok(HookWithSecret {
             hook,
@@ -749,14 +706,15 @@ impl Admin {
             ("file", None) => return Err(Error::not_found("hook", id)),
             _ => {}
         }
-        let row = row::load_one(&self.client, &self.table.columns, &HookId::new(id, false)).await?;
+        let id_of_row = self.table.hook_id(id);
+        let row = row::load_one(&self.client, &self.table.columns, &id_of_row).await?;
         let row = row.ok_or_else(|| Error::not_found("hook", id))?;
         row.into_hook(&self.rules.constraints)
             .map_err(|reason| Error::Conflict(format!("hook {id} cannot be used: {reason}")))
     }
 
     /// The hook, if `actor` may change it: it is theirs, and not one of the file.
-    async fn editable_hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
+    pub(super) async fn editable_hook(&self, actor: &Actor, id: &str) -> Result<Hook> {
         let hook = self.hook(actor, id).await?;
         if hook.origin == "file" {
             return Err(Error::Conflict(format!(
@@ -767,18 +725,22 @@ impl Admin {
         Ok(hook)
     }
 
+    /// Whether `actor` may choose this setting.
+    pub fn may_set(&self, actor: &Actor, setting: Setting) -> bool {
+        match actor {
+            Actor::Operator => true,
+            Actor::Owner(_) => self.config.limits.owner_settings.has(setting),
+        }
+    }
+
     /// Refuses settings that owners may not choose themselves.
-    fn refuse_settings(
-        &self,
-        actor: &Actor,
-        mut given: impl Iterator<Item = Setting>,
-    ) -> Result<()> {
-        let theirs = self.config.limits.owner_settings;
-        match (actor, given.find(|setting| !theirs.has(*setting))) {
-            (Actor::Owner(_), Some(setting)) => Err(Error::Forbidden(format!(
+    fn refuse_settings(&self, actor: &Actor, changes: &SettingChanges) -> Result<()> {
+        let mut given = changes.iter().filter(|(_, change)| change.is_some());
+        match given.find(|(setting, _)| !self.may_set(actor, *setting)) {
+            Some((setting, _)) => Err(Error::Forbidden(format!(
                 "{setting} is not yours to set; leave it out, or have it added to owner_settings in [limits]"
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -790,9 +752,10 @@ impl Admin {
     ) -> Result<(Option<String>, Vec<String>)> {
         let columns = &self.table.columns;
         if event.is_none() && events.is_empty() {
-            return Err(Error::Invalid(
-                "it names no event; give event, or events for several".into(),
-            ));
+            return Err(Error::Unfit {
+                part: "events",
+                reason: "it names no event; give event, or events for several".into(),
+            });
         }
         Ok(match (event, &columns.event) {
             (Some(event), None) => {
@@ -813,12 +776,14 @@ impl Admin {
             .ok_or_else(|| no_column("active"))
     }
 
-    /// Writes columns of a row, unless that would leave a hook that cannot be used. It goes on record as `what`.
+    /// Writes columns of a row, unless that would leave a hook that cannot be used, or the row is not as it was `seen`.
+    /// It goes on record as `what`.
     async fn write(
         &mut self,
         id: &str,
         values: &Map<String, Value>,
         what: &'static str,
+        seen: Option<&Seen>,
     ) -> Result<()> {
         if values.is_empty() {
             return Ok(());
@@ -832,12 +797,17 @@ impl Admin {
         let act = self.act(what).on_hook(id, None);
         let transaction = begin(&mut self.client).await?;
         let before = lock_row(&transaction, &self.table, id).await?;
+        if let (Some(seen), Some(before)) = (seen, &before)
+            && Seen::of(before, &self.config.secrets) != *seen
+        {
+            return Err(Error::Changed(id.to_owned()));
+        }
         let changed = transaction.execute(&sql, &[&json, &id]).await;
         let changed = changed.map_err(|error| Error::from_postgres("change the hook", error))?;
         if changed == 0 {
             return Err(Error::not_found("hook", id));
         }
-        let after = check_row(&transaction, &self.table.columns, &known, id).await?;
+        let after = check_row(&transaction, &self.table, &known, id).await?;
         let rows = (before.as_ref(), Some(&after));
         let difference = Difference::between(rows.0, rows.1, &self.config.secrets);
         record_hook(&transaction, self.charset, act, rows, difference).await?;
@@ -865,10 +835,11 @@ impl Admin {
 
     /// Refuses a target that may never be called, whatever its name resolves to.
     fn check_url(&self, target: &str) -> Result<()> {
-        let url = Url::parse(target)
-            .map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
-        let checked = self.rules.constraints.guard.check_url(&url);
-        checked.map_err(|refusal| Error::Invalid(refusal.to_string()))
+        let url = Url::parse(target);
+        let url = url.map_err(|error| format!("the target is not a URL: {error}"));
+        let guard = &self.rules.constraints.guard;
+        guard.check_url(&url.blame("target")?).blame("target")?;
+        Ok(())
     }
 
     /// The columns that an insert has to fill with the current time, as the application's ORM does.
@@ -887,33 +858,16 @@ impl Admin {
     }
 }
 
-/// Values to be written to a row, by column.
-#[derive(Default)]
-struct ColumnValues {
-    values: Map<String, Value>,
-}
-
-impl ColumnValues {
-    /// Sets a column if a value is given.
-    ///
-    /// # Errors
-    /// When a value is given and the table has no such column.
-    fn set(&mut self, what: &str, column: Option<&String>, value: Option<String>) -> Result<()> {
-        match value {
-            Some(_) => self.put(what, column, text(value)),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets a column, possibly to null.
-    ///
-    /// # Errors
-    /// When the table has no such column.
-    fn put(&mut self, what: &str, column: Option<&String>, value: Value) -> Result<()> {
-        let column = column.ok_or_else(|| no_column(what))?;
-        self.values.insert(column.clone(), value);
-        Ok(())
-    }
+/// Sets the column for `key` of a row, possibly to null.
+fn put(
+    values: &mut Map<String, Value>,
+    columns: &HookColumns,
+    key: &'static str,
+    value: Value,
+) -> Result<()> {
+    let column = columns.named(key).ok_or_else(|| no_column(key))?;
+    values.insert(column.to_owned(), value);
+    Ok(())
 }
 
 fn text(value: Option<String>) -> Value {
@@ -934,13 +888,13 @@ fn no_column(what: &str) -> Error {
 /// Reads the row as the stream will, and refuses one that the stream would.
 async fn check_row(
     transaction: &Transaction<'_>,
-    columns: &HookColumns,
+    table: &Table,
     known: &Constraints,
     id: &str,
 ) -> Result<HookRow> {
-    let row = row::load_one(transaction.client(), columns, &HookId::new(id, false)).await?;
+    let row = load_row(transaction, table, id).await?;
     let row = row.ok_or_else(|| Error::not_found("hook", id))?;
-    row.clone().into_hook(known).map_err(Error::Invalid)?;
+    row.clone().fit(known)?;
     Ok(row)
 }
 
@@ -960,7 +914,7 @@ async fn load_row(
     table: &Table,
     id: &str,
 ) -> Result<Option<HookRow>> {
-    let id = HookId::new(id, false);
+    let id = table.hook_id(id);
     Ok(row::load_one(transaction.client(), &table.columns, &id).await?)
 }
 

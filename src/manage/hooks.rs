@@ -15,6 +15,7 @@ use super::{
     Actor, Admin, Error, Page, PageRequest, Result,
     outlook::{self, HookFacts, HookState, Process},
     page::Found,
+    table,
 };
 use crate::{
     config::{
@@ -22,7 +23,7 @@ use crate::{
         settings::{kind_of_auth, value},
     },
     hook::events::names,
-    postgres::time::timestamp,
+    postgres::{quote, time::timestamp},
 };
 
 /// A hook, and how it is doing. Its secret is not part of this.
@@ -155,6 +156,29 @@ pub enum HookCondition {
     Disabled,
     /// It cannot be used.
     Invalid,
+}
+
+/// The place of a hook in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Place {
+    /// That of a row with this id.
+    Row(String),
+    /// That of a hook of hooks.toml, before all rows.
+    File {
+        /// Its name.
+        file: String,
+    },
+}
+
+impl Place {
+    fn of(hook: &Hook) -> Self {
+        let id = hook.id.clone();
+        match hook.origin.as_str() {
+            "file" => Self::File { file: id },
+            _ => Self::Row(id),
+        }
+    }
 }
 
 impl HookCondition {
@@ -313,7 +337,8 @@ fn without_credentials(target: &str) -> String {
 }
 
 impl Admin {
-    /// A page of the hooks that `actor` may see, in the order of their ids.
+    /// A page of the hooks that `actor` may see: those of hooks.toml by their names, and then those of the table by
+    /// their ids.
     ///
     /// # Errors
     /// When the cursor is invalid, or the tables cannot be read.
@@ -323,17 +348,17 @@ impl Admin {
         query: &HookQuery,
         page: &PageRequest,
     ) -> Result<Page<Hook>> {
-        let after: Option<String> = page.position()?;
+        let after: Option<Place> = page.position()?;
         let owner = match (actor.owner(), query.owner.as_deref()) {
             (Some(own), Some(asked)) if own != asked => {
-                return Ok(Page::of(Found::none(), |hook: &Hook| hook.id.clone()));
+                return Ok(Page::of(Found::none(), Place::of));
             }
             (own, asked) => own.or(asked),
         };
         let found = self
-            .find_hooks(owner, query, after.as_deref(), page.limit())
+            .find_hooks(owner, query, after.as_ref(), page.limit())
             .await?;
-        Ok(Page::of(found, |hook| hook.id.clone()))
+        Ok(Page::of(found, Place::of))
     }
 
     /// One hook.
@@ -376,14 +401,44 @@ impl Admin {
         &self,
         owner: Option<&str>,
         query: &HookQuery,
-        after: Option<&str>,
+        after: Option<&Place>,
         limit: usize,
     ) -> Result<Found<Hook>> {
-        let sql = self.with_all_hooks(include_str!("../../sql/manage/hooks.sql"));
+        let (after, after_of_file) = match after {
+            Some(Place::Row(id)) => (Some(id), None),
+            Some(Place::File { file }) => (None, Some(file)),
+            None => (None, None),
+        };
+        let table = &self.table;
+        let conditions = [
+            query.id.as_ref().map(|_| table.id_is("$3")),
+            after.map(|_| table.id_is_after("$5")),
+            query
+                .state
+                .filter(|state| *state == HookCondition::Failing)
+                .and_then(|_| table.is_failing()),
+        ];
+        let conditions: Vec<String> = conditions.into_iter().flatten().collect();
+        let rows = match conditions.is_empty() {
+            true => table.select_in_place(),
+            false => format!(
+                "{} where {}",
+                table.select_in_place(),
+                conditions.join(" and ")
+            ),
+        };
+        let sql = quote::fill(
+            include_str!("../../sql/manage/hooks.sql"),
+            &[
+                ("file_hooks", table::FILE_HOOKS),
+                ("rows", &rows),
+                ("columns", table::COLUMNS),
+            ],
+        );
         let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
         let (action, file_hooks) = ("read the hooks", self.file_hooks());
         let state = query.state.map(HookCondition::as_str);
-        let parameters: [&(dyn ToSql + Sync); 7] = [
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &file_hooks,
             &owner,
             &query.id,
@@ -391,6 +446,7 @@ impl Admin {
             &after,
             &and_one_more,
             &state,
+            &after_of_file,
         ];
         let client = &self.client;
         let mut found = Found::read(client, action, &sql, &parameters, limit, Hook::read).await?;

@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod audit;
 pub mod backfill;
 pub mod deliveries;
+pub mod edit;
 mod error;
 pub mod events;
 pub mod forget;
@@ -27,6 +28,7 @@ pub mod retry;
 pub mod running;
 pub mod scope;
 pub mod sealing;
+pub mod seen;
 pub mod state;
 pub mod status;
 mod table;
@@ -121,8 +123,8 @@ impl Admin {
         Ok(Self {
             charset: charset.context("ask for the encoding of the database")?,
             who,
+            table: Table::find(&config, &client).await?,
             client,
-            table: Table::from_config(&config),
             rules: Arc::new(Rules::of(&config)),
             config,
             running: None,

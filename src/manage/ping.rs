@@ -14,7 +14,10 @@ use utoipa::ToSchema;
 use super::{Actor, Admin, Error, Result, deliveries::Content};
 use crate::{
     act::what,
-    config::{Compression, Delivery, Verify},
+    config::{
+        Compression, Delivery, Verify,
+        unfit::{Blame, Unfit},
+    },
     delivery::load::Load,
     event::{Event, Position, Subject},
     hook::Hook,
@@ -128,10 +131,11 @@ impl Test {
 /// When it may not be called.
 pub async fn check_target(sender: &Sender, target: &str) -> Result<()> {
     let url = Url::parse(target);
-    let url = url.map_err(|error| Error::Invalid(format!("the target is not a URL: {error}")))?;
+    let url = url.map_err(|error| format!("the target is not a URL: {error}"));
+    let url = url.blame("target")?;
     // A name that does not resolve now may do so later. Its addresses are checked again with each request.
     match timeout(RESOLVE_TIMEOUT, sender.check(&url)).await {
-        Ok(Err(refusal)) => Err(Error::Invalid(refusal.to_string())),
+        Ok(Err(refusal)) => Ok(Err(refusal).blame("target")?),
         Ok(Ok(())) | Err(_) => Ok(()),
     }
 }
@@ -151,7 +155,12 @@ pub async fn verify_target(
     if how == Verify::None {
         return Ok(());
     }
-    let invalid = |text: String| Error::Invalid(text);
+    let invalid = |reason: String| {
+        Error::from(Unfit {
+            part: Some("target"),
+            reason,
+        })
+    };
     let url = Url::parse(target).map_err(|error| invalid(error.to_string()))?;
     let secret = format!("{:032x}", rand::random::<u128>());
     let echo = Secret::new(secret.as_str());

@@ -48,6 +48,32 @@ struct Last {
     event_index: i64,
 }
 
+/// Which deliveries are sent again, as the first parameters of both statements.
+struct Wanted<'a> {
+    query: &'a DeliveryQuery,
+    state: Option<&'static str>,
+    /// Until when they were parked: not after now, so that what fails again meanwhile is not sent without end.
+    until: SystemTime,
+    /// What they are about, one of these.
+    about: Option<Vec<i64>>,
+    /// Whose they are.
+    owner: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 7] {
+        [
+            &self.query.hook,
+            &self.state,
+            &self.query.event,
+            &self.query.since,
+            &self.until,
+            &self.about,
+            &self.owner,
+        ]
+    }
+}
+
 impl Admin {
     /// Counts what [`Self::retry_all`] would send again.
     ///
@@ -55,9 +81,7 @@ impl Admin {
     /// As for that.
     pub async fn count_to_retry(&self, actor: &Actor, query: &DeliveryQuery) -> Result<Retried> {
         self.authorize_retry(actor, query).await?;
-        let about = self.marks_of(query.row.as_ref()).await?;
-        let until = self.until(query).await?;
-        self.count_all(actor, query, about.as_deref(), until).await
+        self.count_all(&self.wanted(actor, query).await?).await
     }
 
     /// Has those of these deliveries sent again that are dead, or that wait for their next time; those of each lane in
@@ -73,25 +97,13 @@ impl Admin {
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Retried> {
         let owner = self.authorize_retry(actor, query).await?;
-        let about = self.marks_of(query.row.as_ref()).await?;
-        let until = self.until(query).await?;
-        let counted = self
-            .count_all(actor, query, about.as_deref(), until)
-            .await?;
+        let wanted = self.wanted(actor, query).await?;
+        let counted = self.count_all(&wanted).await?;
         let mut act = Some(self.act_on_many(query, owner, counted.all()));
         let mut retried = Retried::default();
         let mut last: Option<Last> = None;
         loop {
-            let (step, end) = self
-                .retry_step(
-                    actor,
-                    query,
-                    about.as_deref(),
-                    until,
-                    last.as_ref(),
-                    act.take(),
-                )
-                .await?;
+            let (step, end) = self.retry_step(&wanted, last.as_ref(), act.take()).await?;
             retried.parked += step.parked;
             retried.dead += step.dead;
             on_progress(retried.all());
@@ -105,33 +117,18 @@ impl Admin {
     /// Sends a step of them again, with the act on record in the transaction of the first. Returns the last of them.
     async fn retry_step(
         &mut self,
-        actor: &Actor,
-        query: &DeliveryQuery,
-        about: Option<&[i64]>,
-        until: SystemTime,
+        wanted: &Wanted<'_>,
         after: Option<&Last>,
         act: Option<Act>,
     ) -> Result<(Retried, Option<Last>)> {
         let failed = |error| Error::from_postgres("send again", error);
-        let (state, owner) = (query.state.map(State::as_str), actor.owner());
         let (at, lsn, index) = (
             after.map(|last| last.created_at),
             after.map(|last| last.commit_lsn.to_string()),
             after.map(|last| last.event_index),
         );
-        let parameters: [&(dyn ToSql + Sync); 11] = [
-            &query.hook,
-            &state,
-            &query.event,
-            &query.since,
-            &until,
-            &about,
-            &owner,
-            &STEP,
-            &at,
-            &lsn,
-            &index,
-        ];
+        let step: [&(dyn ToSql + Sync); 4] = [&STEP, &at, &lsn, &index];
+        let parameters = [&wanted.parameters()[..], &step].concat();
         let transaction = begin_alone(&mut self.client, &self.config.database.slot).await?;
         let sql = include_str!("../../sql/manage/retry_some.sql");
         let rows = transaction.query(sql, &parameters).await.map_err(failed)?;
@@ -155,25 +152,9 @@ impl Admin {
         Ok((step, last))
     }
 
-    async fn count_all(
-        &self,
-        actor: &Actor,
-        query: &DeliveryQuery,
-        about: Option<&[i64]>,
-        until: SystemTime,
-    ) -> Result<Retried> {
-        let (state, owner) = (query.state.map(State::as_str), actor.owner());
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &query.hook,
-            &state,
-            &query.event,
-            &query.since,
-            &until,
-            &about,
-            &owner,
-        ];
+    async fn count_all(&self, wanted: &Wanted<'_>) -> Result<Retried> {
         let sql = include_str!("../../sql/manage/retry_count.sql");
-        let row = self.client.query_one(sql, &parameters).await;
+        let row = self.client.query_one(sql, &wanted.parameters()).await;
         let row = row.map_err(|error| Error::from_postgres("count", error))?;
         let count = |name| row.try_get::<_, i64>(name).map(i64::unsigned_abs);
         Ok(Retried {
@@ -183,10 +164,15 @@ impl Admin {
         })
     }
 
-    /// Until when they were parked: not after now, so that what fails again meanwhile is not sent without end.
-    async fn until(&self, query: &DeliveryQuery) -> Result<SystemTime> {
+    async fn wanted<'a>(&self, actor: &'a Actor, query: &'a DeliveryQuery) -> Result<Wanted<'a>> {
         let now = self.database_now().await?;
-        Ok(query.until.map_or(now, |asked| asked.min(now)))
+        Ok(Wanted {
+            query,
+            state: query.state.map(State::as_str),
+            until: query.until.map_or(now, |asked| asked.min(now)),
+            about: self.marks_of(query.row.as_ref()).await?,
+            owner: actor.owner(),
+        })
     }
 
     /// An owner has to name one of their hooks; the operator may leave the hook out. Returns whose hook it is.

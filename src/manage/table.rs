@@ -1,7 +1,14 @@
 //! The SQL that depends on which table holds the hooks: rowhook's own or the application's.
 
+use anyhow::{Context, Result};
+use tokio_postgres::Client;
+
 use crate::{
     config::{Config, HookColumns, Setting},
+    hook::{
+        HookId,
+        row::{id_is, number_in},
+    },
     postgres::quote,
 };
 
@@ -22,6 +29,13 @@ pub(super) const FILE_HOOKS: &str = "\
     left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook where panicked) as unusable
         on unusable_hook = id";
 
+/// The columns of both, in their order.
+pub(super) const COLUMNS: &str = "\
+    id, origin, owner, event, target, active, signed, filter, payload, headers, content, content_type, rate, \
+    user_agent, certificate, compress, template, events, method, auth, timeout, retries, \"order\", concurrency, \
+    batch, max_body, disable_after, signature, description, invalid, disabled_at, disabled_reason, created_at, \
+    updated_at";
+
 /// The hook table.
 pub(super) struct Table {
     /// Its name with its schema, quoted.
@@ -30,21 +44,78 @@ pub(super) struct Table {
     pub(super) id: String,
     /// The names of its columns, not quoted.
     pub(super) columns: HookColumns,
+    /// The type of the id.
+    id_type: String,
 }
 
 impl Table {
-    pub(super) fn from_config(config: &Config) -> Self {
+    /// The hook table that `config` names, as it is now.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub(super) async fn find(config: &Config, client: &Client) -> Result<Self> {
         let columns = config.hook_columns();
-        Self {
-            name: quote::table(&columns.table),
-            id: quote::name(&columns.id),
+        let (name, id) = (quote::table(&columns.table), quote::name(&columns.id));
+        let sql = "select pg_catalog.format_type(atttypid, atttypmod) from pg_catalog.pg_attribute \
+                   where attrelid = pg_catalog.to_regclass($1) and attname = $2 and not attisdropped";
+        let row = client.query_opt(sql, &[&name, &columns.id]).await;
+        let row = row.context("look at the hook table")?;
+        let id_type = row.map(|row| row.try_get(0)).transpose();
+        Ok(Self {
+            // Without the column, whoever asks for rows is told that it is missing.
+            id_type: id_type
+                .context("look at the hook table")?
+                .unwrap_or_else(|| "text".to_owned()),
+            name,
+            id,
             columns,
-        }
+        })
+    }
+
+    /// The id of a row.
+    pub(super) fn hook_id(&self, id: &str) -> HookId {
+        HookId::new(id, self.has_numbers())
+    }
+
+    /// The condition that a row has the id in a parameter.
+    pub(super) fn id_is(&self, parameter: &str) -> String {
+        id_is(&self.columns.id, self.has_numbers(), parameter)
+    }
+
+    /// Whether ids are numbers.
+    pub(super) fn has_numbers(&self) -> bool {
+        matches!(self.id_type.as_str(), "smallint" | "integer" | "bigint")
+    }
+
+    /// The condition that the latest attempts of a row's hook have failed, if that finds those rows among many.
+    pub(super) fn is_failing(&self) -> Option<String> {
+        let sql = || {
+            let number = number_in("hook");
+            // As an array, which is looked up in the index whatever the planner thinks of the table of failures.
+            format!("{} = any (array(select {number} from failing))", self.id)
+        };
+        self.has_numbers().then(sql)
+    }
+
+    /// The condition that a row comes after the one with the id in a parameter, in the order of the column.
+    pub(super) fn id_is_after(&self, parameter: &str) -> String {
+        format!("{} > {parameter}::text::{}", self.id, self.id_type)
     }
 
     /// Selects all rows, with the same columns whichever table it is.
     pub(super) fn select(&self) -> String {
-        let Self { name, id, columns } = self;
+        self.select_beside("")
+    }
+
+    /// The same, with the id as the table has it, which its index is in the order of, as `place`.
+    pub(super) fn select_in_place(&self) -> String {
+        self.select_beside(&format!(", {} as place", self.id))
+    }
+
+    fn select_beside(&self, more: &str) -> String {
+        let Self {
+            name, id, columns, ..
+        } = self;
         let cast = |column: &Option<String>, to: &str| match column {
             Some(column) => format!("{}::{to}", quote::name(column)),
             None => format!("null::{to}"),
@@ -105,7 +176,7 @@ impl Table {
         ]);
         // Renamed, so that no column of the application's table has the same name.
         format!(
-            "select {} from {name} \
+            "select {}{more} from {name} \
              left join (select hook as unusable_hook, reason as unusable_reason from invalid_hook) as unusable \
              on unusable_hook = {id}::text",
             selected.join(", ")
@@ -115,8 +186,8 @@ impl Table {
     /// Selects the rows with these ids, as [`Self::select`] does, and the ids that $1 has to be.
     pub(super) fn select_some<'a>(&self, ids: &[&'a str]) -> (String, Vec<&'a str>) {
         let (select, id) = (self.select(), &self.id);
-        match self.columns.is_own {
-            // Those of rowhook's own table are numbers, by which the primary key finds them among millions.
+        match self.has_numbers() {
+            // By numbers, the primary key finds them among millions.
             true => {
                 let numbers = ids.iter().filter(|id| id.parse::<i64>().is_ok());
                 let sql = format!("{select} where {id} = any($1::text[]::bigint[])");
@@ -157,21 +228,24 @@ impl Table {
             .collect();
         format!(
             "update {table} as hook set {} from jsonb_populate_record(null::{table}, $1::text::jsonb) as given \
-             where hook.{}::text = $2",
+             where hook.{}",
             sets.join(", "),
-            self.id,
+            self.id_is("$2"),
             table = self.name,
         )
     }
 
     /// Locks the row $1 against changes.
     pub(super) fn lock(&self) -> String {
-        let Self { name, id, .. } = self;
-        format!("select from {name} where {id}::text = $1 for update")
+        format!(
+            "select from {} where {} for update",
+            self.name,
+            self.id_is("$1")
+        )
     }
 
     /// Deletes the row $1.
     pub(super) fn delete(&self) -> String {
-        format!("delete from {} where {}::text = $1", self.name, self.id)
+        format!("delete from {} where {}", self.name, self.id_is("$1"))
     }
 }

@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::{Reader, step::ChangeDraft};
-use crate::postgres::{TableName, tuple::Value};
+use crate::{
+    lookup::owner::Ownership,
+    postgres::{TableName, tuple::Value},
+};
 
 /// How long a change waits. This is as long as a migration should hold its lock.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -114,6 +117,11 @@ impl Reader {
                 return Ok(());
             };
             let (skip, number, since) = (held.skip, held.number, held.since);
+            // The answer may be later than the row, which the stream tells as soon as it has come to it.
+            if self.ownership(&draft) == Ownership::Untold && since.elapsed() < PATIENCE {
+                self.waiting.postpone(table, took);
+                return Ok(());
+            }
             if let Some(refusal) = &draft.unanswered {
                 if since.elapsed() < PATIENCE {
                     self.waiting.postpone(table, took);

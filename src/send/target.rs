@@ -89,6 +89,23 @@ pub enum BadTarget {
     SignatureHeader(String),
 }
 
+impl BadTarget {
+    /// What of a hook is to blame, as the API calls it; `None`: no part alone.
+    pub fn part(&self) -> Option<&'static str> {
+        match self {
+            Self::TooLarge(exceeded) if exceeded.is_of(bounds::TARGET) => Some("target"),
+            Self::Url(_) => Some("target"),
+            Self::TooLarge(exceeded) if exceeded.is_of(bounds::HEADER_JSON) => Some("headers"),
+            Self::HeaderName(_)
+            | Self::ReservedHeader(_)
+            | Self::HeaderValue(_)
+            | Self::SignatureHeader(_) => Some("headers"),
+            Self::TwoCredentials => Some("auth"),
+            Self::TooLarge(_) | Self::Secret(_) => None,
+        }
+    }
+}
+
 impl Target {
     /// A target with these headers. Credentials in `url` are sent only in the `Authorization` header. With a secret,
     /// requests are signed as Standard Webhooks describes.

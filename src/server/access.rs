@@ -91,7 +91,14 @@ async fn authorize(
     next: Next,
 ) -> Result<Response, Problem> {
     let identity = match bearer_token(&request) {
-        Some(token) => identify(generation, visitor, token).await?,
+        Some(token) => {
+            let found = identify(generation, visitor, token).await?;
+            if found.is_none() {
+                let stranger = visitor.as_stranger(Via::Api);
+                generation.record_refused_token(visitor.name(), stranger);
+            }
+            found
+        }
         None => {
             count_guess(generation, visitor)?;
             None

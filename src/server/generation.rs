@@ -22,6 +22,7 @@ use super::{
     pool::{AdminPool, PooledAdmin},
     problem::Problem,
     rate_limit::RateLimits,
+    refusals::{MINUTE, Refusals, Refused},
 };
 use crate::{
     act::{Who, what},
@@ -110,8 +111,10 @@ pub(super) struct Generation {
     /// The events as the catalogue last showed them, and when.
     pub(super) catalogue: Mutex<Option<(Instant, Arc<Vec<Described>>)>>,
     /// How many refused logins go on record one by one, and how many others there were since the last of them.
-    refusals: RateLimits,
+    logins: RateLimits,
     refused: AtomicU64,
+    /// Refused requests to the API.
+    refusals: Refusals,
     pub(super) handles: Handles,
     /// Sends tests to the targets of hooks.
     pub(super) sender: Sender,
@@ -141,8 +144,9 @@ impl Generation {
             known_tokens: KnownTokens::default(),
             tests: RateLimits::per_minute(config.limits.tests_per_minute),
             catalogue: Mutex::default(),
-            refusals: RateLimits::per_minute(REFUSALS_PER_MINUTE),
+            logins: RateLimits::per_minute(REFUSALS_PER_MINUTE),
             refused: AtomicU64::new(0),
+            refusals: Refusals::default(),
             server: server.clone(),
             handles: handles.clone(),
             sender: sender.clone(),
@@ -195,7 +199,7 @@ impl Generation {
     /// Puts on record that somebody was not let in. Of very many, the first of each minute are on record one by one,
     /// and the others are counted, so that guesses do not fill the table.
     pub(super) async fn record_refusal(&self, who: Who) {
-        let taken = self.refusals.take("all", Instant::now());
+        let taken = self.logins.take("all", Instant::now());
         if taken.is_err() {
             self.refused.fetch_add(1, Relaxed);
             return;
@@ -217,6 +221,36 @@ impl Generation {
                 "a refused login is not on record"
             );
         }
+    }
+
+    /// Has it go on record that a request of `visitor` came with a token that is not good. Nobody waits for that.
+    pub(super) fn record_refused_token(self: &Arc<Self>, visitor: String, who: Who) {
+        let Some(first) = self.refusals.count(&visitor) else {
+            return;
+        };
+        let generation = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut next = Some(first);
+            while let Some(refused) = next {
+                if let Err(problem) = generation.record_refused(&who, refused).await {
+                    let reason = problem.detail();
+                    tracing::warn!(reason, "refused requests are not on record yet");
+                    generation.refusals.give_back(&visitor, refused);
+                }
+                tokio::time::sleep(MINUTE).await;
+                next = generation.refusals.take(&visitor);
+            }
+        });
+    }
+
+    async fn record_refused(&self, who: &Who, refused: Refused) -> Result<(), Problem> {
+        let mut admin = self.admin(STRANGERS).await?;
+        admin.act_for(who.clone());
+        let mut after = Map::from_iter([("requests".to_owned(), refused.requests.into())]);
+        if refused.others > 0 {
+            after.insert("requests of others".to_owned(), refused.others.into());
+        }
+        Ok(admin.record_alone(what::TOKEN_REFUSED, after).await?)
     }
 
     /// Opens a connection outside of the pool, for long work that must not keep requests waiting.

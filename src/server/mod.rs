@@ -23,6 +23,7 @@ mod panics;
 mod pool;
 mod problem;
 mod rate_limit;
+mod refusals;
 mod request;
 mod routes;
 mod samples;

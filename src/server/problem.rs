@@ -29,6 +29,9 @@ pub(super) struct Problem {
     /// Sent as the `Retry-After` header.
     #[serde(skip)]
     retry_after: Option<Duration>,
+    /// The part of a hook that is to blame, as the API calls it.
+    #[serde(skip)]
+    part: Option<&'static str>,
 }
 
 impl Problem {
@@ -39,6 +42,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             retry_after: None,
+            part: None,
         }
     }
 
@@ -53,6 +57,21 @@ impl Problem {
     /// What it says.
     pub(super) fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// The part of a hook that is to blame; `None`: no part alone, or it is about something else.
+    pub(super) fn part(&self) -> Option<&'static str> {
+        self.part
+    }
+
+    /// Whether whoever has written something can write it otherwise.
+    pub(super) fn is_about_input(&self) -> bool {
+        let status = self.status();
+        status.is_client_error()
+            && !matches!(
+                status,
+                StatusCode::NOT_FOUND | StatusCode::TOO_MANY_REQUESTS
+            )
     }
 
     pub(super) fn status(&self) -> StatusCode {
@@ -123,12 +142,21 @@ impl From<manage::Error> for Problem {
     fn from(error: manage::Error) -> Self {
         let status = match &error {
             manage::Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            manage::Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            manage::Error::Invalid(_) | manage::Error::Unfit { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             manage::Error::Forbidden(_) => StatusCode::FORBIDDEN,
-            manage::Error::Conflict(_) => StatusCode::CONFLICT,
+            manage::Error::Conflict(_) | manage::Error::Changed(_) => StatusCode::CONFLICT,
             manage::Error::Failed(error) => return Self::unavailable(error),
         };
-        Self::new(status, error.to_string())
+        let part = match &error {
+            manage::Error::Unfit { part, .. } => Some(*part),
+            _ => None,
+        };
+        Self {
+            part,
+            ..Self::new(status, error.to_string())
+        }
     }
 }
 

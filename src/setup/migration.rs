@@ -16,7 +16,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 43] = [
+pub const MIGRATIONS: [Migration; 44] = [
     Migration {
         version: 1,
         name: "migration",
@@ -226,6 +226,11 @@ pub const MIGRATIONS: [Migration; 43] = [
         version: 48,
         name: "before",
         sql: include_str!("../../sql/0048_before.sql"),
+    },
+    Migration {
+        version: 50,
+        name: "hook_of_owner",
+        sql: include_str!("../../sql/0050_hook_of_owner.sql"),
     },
     Migration {
         version: 51,

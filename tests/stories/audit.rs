@@ -896,3 +896,51 @@ async fn an_act_and_its_record_are_there_together_when_the_server_crashes() {
     assert!(hooks >= answered, "{hooks} of {answered}");
     assert_eq!((hooks, acts), (all, all), "each hook has its act");
 }
+
+#[tokio::test]
+async fn requests_with_wrong_tokens_are_on_record_once_a_minute_for_each_address() {
+    let database = Database::bookstore().await;
+    let config = database.config(&format!(
+        "{BOOK_EVENTS}\n{}",
+        server("trusted_proxies = [\"127.0.0.0/8\"]")
+    ));
+    let api = Api::start(&config).await;
+    let from = async |address: &str, token: &str| {
+        let headers = [("x-forwarded-for", address)];
+        let path = "/api/hooks";
+        api.ask_with(Method::GET, path, token, None, &headers)
+            .await
+            .status
+    };
+    for _ in 0..20 {
+        assert_eq!(from("198.51.100.1", MARKER).await, 401);
+        assert_eq!(from("198.51.100.2", "rowhook_guess").await, 401);
+    }
+    // Whoever has no token at all guesses none, and a good one is no matter of this.
+    assert_eq!(from("198.51.100.3", "").await, 401);
+    assert_eq!(from("198.51.100.3", ADMIN).await, 200);
+    // Of very many addresses, not each has its own.
+    for number in 0..100 {
+        assert_eq!(from(&format!("203.0.113.{number}"), MARKER).await, 401);
+    }
+    let refused = "select count(*) = 60 from rowhook.audit where what = 'token.refused'";
+    database.until("sixty are on record", refused).await;
+    let acts = acts(&database).await;
+    assert_eq!(names(&acts), ["token.refused by stranger"; 60]);
+    let mut addresses: Vec<&Value> = acts.iter().map(|act| &act["address"]).collect();
+    addresses.sort_by_key(|address| address.to_string());
+    addresses.dedup();
+    assert_eq!(addresses.len(), 60);
+    for act in &acts {
+        assert_eq!(act["via"], json!("api"));
+        assert_eq!(act["after"]["requests"], json!(1));
+    }
+    // A minute later, those that came since are on record together.
+    let later = "select count(*) = 2 from rowhook.audit where what = 'token.refused' and after ->> 'requests' = '19'";
+    let all = async || database.ask(later).await == "t";
+    let fact = "the others are on record together";
+    harness::until_within(std::time::Duration::from_secs(120), fact, all).await;
+    nothing_secret(&database).await;
+    let listed = ask(&config, &["audit", "--what", "token.*"]).await;
+    assert_eq!(listed[0]["by"]["kind"], json!("stranger"));
+}

@@ -7,7 +7,11 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::managing::{ask, refused};
+use crate::{
+    api::{ADMIN, Api, server},
+    browser::Browser,
+    managing::{ask, refused},
+};
 
 /// Changes rows again and again, some of them several at once and in no order, until `stop` is true.
 fn write(url: &str, seed: u64, mut stop: tokio::sync::watch::Receiver<bool>) -> JoinHandle<u64> {
@@ -285,4 +289,96 @@ async fn what_cannot_be_backfilled_says_why() {
         database.ask("select count(*) from rowhook.backfill").await,
         "0"
     );
+}
+
+#[tokio::test]
+async fn backfills_are_found_by_state_event_table_hook_owner_and_time() {
+    let database = Database::bookstore().await;
+    let events = r#"
+[events]
+"book.added" = "book.created"
+"book.changed" = "book.updated"
+"shelf.added" = "shelf.created"
+"#;
+    let config = database.config(&format!("{events}\n{}", server("")));
+    let api = Api::start(&config).await;
+    let hers = database.hook(Some("7"), "*", "http://127.0.0.1:1/").await;
+    let all = database.hook(None, "*", "http://127.0.0.1:1/").await;
+    for (event, hook, state, age) in [
+        ("book.added", &hers, "done", "3 hours"),
+        ("book.changed", &all, "cancelled", "2 hours"),
+        ("shelf.added", &all, "done", "1 hour"),
+        ("shelf.added", &hers, "cancelled", "0"),
+    ] {
+        database
+            .sql(&format!(
+                "insert into rowhook.backfill (event, hook, rate, state, created_at)
+                 values ('{event}', '{hook}', 1, '{state}', now() - interval '{age}')"
+            ))
+            .await;
+    }
+    for (query, expected) in [
+        ("", "4 3 2 1"),
+        ("state=done", "3 1"),
+        ("event=shelf.added", "4 3"),
+        ("table=book", "2 1"),
+        ("table=public.shelf", "4 3"),
+        ("table=none", ""),
+        ("hook=2", "3 2"),
+        ("owner=7", "4 1"),
+        ("owner=8", ""),
+        ("since=90m", "4 3"),
+        ("until=90m", "2 1"),
+        ("owner=7&state=done&until=1m", "1"),
+    ] {
+        let answer = api.get(&format!("/api/backfills?{query}"), ADMIN).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+        let ids = |listed: &Value| {
+            let listed = listed.as_array().unwrap().iter();
+            let ids: Vec<String> = listed.map(|one| one["id"].to_string()).collect();
+            ids.join(" ")
+        };
+        assert_eq!(ids(&answer.json()), expected, "{query}");
+        // The command line has the same words.
+        let mut args = vec!["backfill".to_owned(), "--list".to_owned()];
+        for (name, text) in query.split('&').filter_map(|one| one.split_once('=')) {
+            args.extend([format!("--{name}"), text.to_owned()]);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        assert_eq!(ids(&ask(&config, &args).await), expected, "{args:?}");
+    }
+    for (query, status) in [
+        ("state=over", 400),
+        ("since=never", 400),
+        ("table=a.b.c", 422),
+    ] {
+        let answer = api.get(&format!("/api/backfills?{query}"), ADMIN).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.text);
+    }
+
+    let browser = Browser::start().await;
+    browser.open(&format!("{}/backfills", api.base)).await;
+    browser.fill("//input[@name='token']", ADMIN).await;
+    browser.click("//button[.='Log in']").await;
+    browser.click("//nav/a[.='Backfills']").await;
+    browser.see("//tbody[count(tr) = 4]").await;
+    browser
+        .click("//form[@class='filters']//select[@name='state']/option[.='cancelled']")
+        .await;
+    browser
+        .click("//form[@class='filters']//select[@name='table']/option[.='book']")
+        .await;
+    browser.click("//button[.='Show']").await;
+    browser.see("//tbody[count(tr) = 1]/tr[td[1]='2']").await;
+    browser.fill("//input[@name='owner']", "8").await;
+    browser.click("//button[.='Show']").await;
+    browser.see("//p[.='No backfill is like that.']").await;
+    browser.click("//a[.='Show all']").await;
+    browser.see("//tbody[count(tr) = 4]").await;
+    // From a hook, the form that starts one is filled, and the list shows all.
+    browser.open(&format!("{}/hooks/{hers}", api.base)).await;
+    browser.click("//a[.='Send existing rows']").await;
+    browser.see("//tbody[count(tr) = 4]").await;
+    let hook = "return document.getElementById('hook').value";
+    assert_eq!(browser.script(hook).await, json!(hers));
 }

@@ -123,6 +123,11 @@ impl Browser {
             match self.try_ask(Method::GET, &path, Value::Null).await {
                 Ok(text) => return text.as_str().unwrap().to_owned(),
                 Err(error) if error["error"] == "stale element reference" => {}
+                // The same, where the page was just being left.
+                Err(error)
+                    if error
+                        .to_string()
+                        .contains("does not belong to the document") => {}
                 Err(error) => panic!("{path}: {error}"),
             }
         }

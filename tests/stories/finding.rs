@@ -394,3 +394,110 @@ async fn what_waits_for_its_next_time_goes_at_once_when_many_are_retried() {
     receiver.expect(6).await;
     database.until_all_has_arrived().await;
 }
+
+#[tokio::test]
+async fn hooks_are_listed_from_their_index_however_many_there_are() {
+    let database = Database::bookstore().await;
+    let hook =
+        "[[hooks]]\nname = \"warehouse\"\nevents = \"*\"\ntarget = \"http://127.0.0.1:1/\"\n";
+    let config = database.config(&format!("{BOOK_EVENTS}\n{}\n{hook}", server("")));
+    assert_eq!(harness::rowhook(&config, &["setup"]).code, 0);
+    let many = "set session_replication_role = replica;
+        insert into rowhook.hook (owner, event, target)
+        select (n % 20000)::text, 'book.added', 'http://127.0.0.1:1/' || n from generate_series(1, 100000) n;
+        insert into rowhook.failing (hook, since) values ('77777', now());
+        set session_replication_role = origin;
+        analyze rowhook.hook";
+    database.sql(many).await;
+    let api = Api::start(&config).await;
+    let loaded = "select seq_tup_read >= 100000 from pg_stat_user_tables
+        where schemaname = 'rowhook' and relname = 'hook'";
+    database
+        .until("what the start has read is counted", loaded)
+        .await;
+    let reset = "select pg_stat_reset_single_table_counters('rowhook.hook'::regclass)";
+    database.ask(reset).await;
+    let listed = async |query: &str| {
+        let answer = api.get(&format!("/api/hooks?{query}"), ADMIN).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+        let listed = answer.json();
+        let hooks = listed["data"].as_array().unwrap().iter();
+        let ids: Vec<String> = hooks
+            .map(|hook| hook["id"].as_str().unwrap().to_owned())
+            .collect();
+        (ids, listed["next"].as_str().unwrap_or_default().to_owned())
+    };
+    let (first, next) = listed("limit=60").await;
+    let expected: Vec<String> = (1..60).map(|n| n.to_string()).collect();
+    assert_eq!(first[0], "warehouse");
+    assert_eq!(first[1..], expected);
+    let (second, _) = listed(&format!("limit=2&cursor={next}")).await;
+    assert_eq!(second, ["60", "61"]);
+    let (hers, _) = listed("owner=7").await;
+    assert_eq!(hers, ["7", "20007", "40007", "60007", "80007"]);
+    let (failing, _) = listed("state=failing").await;
+    assert_eq!(failing, ["77777"]);
+    let one = api.get("/api/hooks/99999", ADMIN).await.json();
+    assert_eq!(one["target"], json!("http://127.0.0.1:1/99999"));
+    let change = json!({"description": "found"});
+    let changed = api
+        .ask(
+            reqwest::Method::PATCH,
+            "/api/hooks/99999",
+            ADMIN,
+            Some(&change),
+        )
+        .await;
+    assert_eq!(changed.json()["description"], json!("found"));
+    // Sessions tell how many rows they have read when they end.
+    assert!(api.rowhook.stop().success());
+    let counted = "select coalesce(idx_tup_fetch, 0) >= 70 from pg_stat_user_tables
+        where schemaname = 'rowhook' and relname = 'hook'";
+    database.until("what was read is counted", counted).await;
+    let rows = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables
+        where schemaname = 'rowhook' and relname = 'hook'";
+    let rows: i64 = database.ask(rows).await.parse().unwrap();
+    assert!(rows < 1000, "{rows} rows were read");
+}
+
+#[tokio::test]
+async fn pages_of_hooks_begin_with_those_of_the_file_and_have_each_hook_once() {
+    let database = Database::bookstore().await;
+    let hooks = ["long", "b", "a"].map(|name| {
+        format!("[[hooks]]\nname = \"{name}\"\nevents = \"*\"\ntarget = \"http://127.0.0.1:1/\"\n")
+    });
+    let config = format!("{BOOK_EVENTS}\n{}\n{}", server(""), hooks.join("\n"));
+    let api = Api::start(&database.config(&config)).await;
+    for _ in 0..11 {
+        database
+            .hook(None, "book.added", "http://127.0.0.1:1/")
+            .await;
+    }
+    let (mut listed, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/api/hooks?limit=2{cursor}"), ADMIN).await;
+        let page = page.json();
+        let hooks = page["data"].as_array().unwrap().iter();
+        listed.extend(hooks.map(|hook| format!("{} {}", hook["origin"], hook["id"])));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let listed: Vec<String> = listed.iter().map(|hook| hook.replace('"', "")).collect();
+    let of_table = (1..=11).map(|id| format!("table {id}"));
+    let expected: Vec<String> = ["file a", "file b", "file long"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(of_table)
+        .collect();
+    assert_eq!(listed, expected);
+    // A cursor that is no id of the table is refused, and none for one that is text alone.
+    let odd = "InNldmVuIg";
+    let refused = api.get(&format!("/api/hooks?cursor={odd}"), ADMIN).await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    for id in ["none", "-", "99999999999999999999", "1e3", "01"] {
+        let none = api.get(&format!("/api/hooks/{id}"), ADMIN).await;
+        assert_eq!(none.status, 404, "{id}: {}", none.text);
+    }
+}

@@ -32,6 +32,7 @@ mod dialects;
 mod disabling;
 mod django;
 mod doors;
+mod editing;
 mod endpoints;
 mod expressions;
 mod failover;

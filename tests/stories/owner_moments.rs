@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use harness::{BOOK_EVENTS, Database, Receiver, connect};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::owners::{book, heard};
 
@@ -156,4 +160,54 @@ async fn a_row_that_waits_for_a_lock_keeps_the_owner_of_its_moment() {
     receiver.expect(3).await;
     database.until_all_is_confirmed().await;
     assert_eq!(heard(&receiver), ["7 1", "7 2", "9 3"]);
+}
+
+/// A process of the server that stands still as long as this is there.
+struct Still(Pid);
+
+impl Still {
+    fn stop(pid: &str) -> Self {
+        let pid = Pid::from_raw(pid.parse().unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_waits_keeps_its_owner_although_the_database_is_asked_before_the_stream_tells() {
+    let database = Database::bookstore().await;
+    let receiver = Receiver::start().await;
+    let mut rowhook = database.rowhook(&format!("{BOOK_EVENTS}{PATH}")).await;
+    hooks(&database, &receiver).await;
+    database
+        .sql("alter table book drop constraint book_shelf_id_fkey")
+        .await;
+    database.until_all_is_confirmed().await;
+    let locking = connect(&database.url).await;
+    locking
+        .batch_execute("begin; lock table shelf in access exclusive mode")
+        .await
+        .unwrap();
+    database.sql(&book(1, 1)).await;
+    rowhook.until_log("rows of this table now").await;
+    let sender = "select active_pid from pg_replication_slots where database = current_database()";
+    let still = Still::stop(&database.ask(sender).await);
+    locking
+        .batch_execute(&format!("{}; commit", moved_to(9)))
+        .await
+        .unwrap();
+    let asked = "select count(*) > 0 from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and query like '%rowhook.asked%'";
+    database.until("the database has answered", asked).await;
+    drop(still);
+    database.sql(&book(2, 1)).await;
+    receiver.expect(2).await;
+    database.until_all_is_confirmed().await;
+    assert_eq!(heard(&receiver), ["7 1", "9 2"]);
 }

@@ -54,7 +54,9 @@ export interface paths {
         };
         /**
          * List backfills, the newest first.
-         * @description For operators alone. Needs the role read.
+         * @description There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
+         *
+         *     For operators alone. Needs the role read.
          */
         get: operations["listBackfills"];
         put?: never;
@@ -1667,7 +1669,28 @@ export interface operations {
     };
     listBackfills: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Those in this state. */
+                state?: "running" | "done" | "cancelled" | "failed";
+                /** @description Those of this event. */
+                event?: string;
+                /** @description Those of the rows of this table: `[schema.]table`. */
+                table?: string;
+                /** @description Those for this hook. */
+                hook?: string;
+                /** @description Those for the hooks that this owner has now. */
+                owner?: string;
+                /**
+                 * @description Those begun at this time or later: a time in UTC, or how long ago, such as 2h.
+                 * @example 2026-01-31T12:00:00Z
+                 */
+                since?: string;
+                /**
+                 * @description Those begun before this time.
+                 * @example 2026-01-31T13:00:00Z
+                 */
+                until?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -13,12 +13,17 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_postgres::{GenericClient, Row, error::SqlState};
+use tokio_postgres::{GenericClient, Row, error::SqlState, types::ToSql};
 use utoipa::ToSchema;
 
 use self::source::{Source, condition};
-use super::{Actor, Admin, Error, Result, audit::record, begin};
-use crate::{act::what, config::Pattern, postgres::time::timestamp, setup::catalog::Slot};
+use super::{Actor, Admin, Error, Page, PageRequest, Result, audit::record, begin, page::Found};
+use crate::{
+    act::what,
+    config::{EventSource, Pattern},
+    postgres::{TableName, time::timestamp},
+    setup::catalog::Slot,
+};
 
 /// The rows that a chunk locks, at most.
 const CHUNK: i64 = 200;
@@ -79,6 +84,59 @@ pub struct Backfill {
     pub updated_at: String,
 }
 
+/// Which backfills to list. Fields that are `None` do not limit the list.
+#[derive(Debug, Clone, Default)]
+pub struct BackfillQuery {
+    /// Those in this state.
+    pub state: Option<BackfillState>,
+    /// Those of this event.
+    pub event: Option<String>,
+    /// Those of the rows of this table.
+    pub table: Option<TableName>,
+    /// Those for this hook.
+    pub hook: Option<String>,
+    /// Those for the hooks that this owner has now.
+    pub owner: Option<String>,
+    /// Those begun at this time or later.
+    pub since: Option<SystemTime>,
+    /// Those begun before this time.
+    pub until: Option<SystemTime>,
+}
+
+/// The state of a backfill, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackfillState {
+    /// There is more to send.
+    Running,
+    /// All of it was sent.
+    Done,
+    /// Somebody has stopped it.
+    Cancelled,
+    /// It has stopped because of an error.
+    Failed,
+}
+
+impl BackfillState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Cancelled, Self::Failed];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
 impl Backfill {
     /// Whether there is more to send.
     pub fn is_running(&self) -> bool {
@@ -102,6 +160,18 @@ impl Backfill {
             updated_at: timestamp(row.try_get("updated_at")?),
         })
     }
+}
+
+/// The table of this name, `[schema.]table`.
+///
+/// # Errors
+/// When it is no name of a table.
+pub fn table_of(name: &str) -> Result<TableName> {
+    TableName::parse(name).ok_or_else(|| {
+        Error::Invalid(format!(
+            "{name:?} is no table; write [schema.]table, with \"double quotes\" around odd names"
+        ))
+    })
 }
 
 /// How far a backfill has come.
@@ -180,16 +250,53 @@ impl Admin {
         Ok(begun)
     }
 
-    /// All backfills, the newest first.
+    /// A page of these backfills, the newest first.
     ///
     /// # Errors
-    /// When the tables cannot be read.
-    pub async fn backfills(&self) -> Result<Vec<Backfill>> {
-        let sql = "select * from backfill order by id desc limit 100";
-        let rows = self.client.query(sql, &[]).await;
-        let rows = rows.context("read the backfills")?;
-        let all: anyhow::Result<_> = rows.iter().map(Backfill::read).collect();
-        Ok(all?)
+    /// When the cursor is invalid, or the tables cannot be read.
+    pub async fn backfills(
+        &self,
+        query: &BackfillQuery,
+        page: &PageRequest,
+    ) -> Result<Page<Backfill>> {
+        let before: Option<i64> = page.position()?;
+        let limit = page.limit();
+        let and_one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let events = query.table.as_ref().map(|table| self.events_of(table));
+        let state = query.state.map(BackfillState::as_str);
+        let sql = self.with_all_hooks(include_str!("../../../sql/manage/backfills.sql"));
+        let parameters: [&(dyn ToSql + Sync); 10] = [
+            &self.file_hooks(),
+            &state,
+            &query.event,
+            &events,
+            &query.hook,
+            &query.owner,
+            &query.since,
+            &query.until,
+            &before,
+            &and_one_more,
+        ];
+        let action = "read the backfills";
+        let found = Found::read(
+            &self.client,
+            action,
+            &sql,
+            &parameters,
+            limit,
+            Backfill::read,
+        );
+        Ok(Page::of(found.await?, |backfill| backfill.id))
+    }
+
+    /// The events of the rows of a table, as hooks.toml has them now.
+    fn events_of(&self, table: &TableName) -> Vec<String> {
+        let rules = self.config.events.iter();
+        let of_table = rules.filter(|rule| match &rule.source {
+            EventSource::Row { table: of, .. } => of == table,
+            EventSource::Custom => false,
+        });
+        of_table.map(|rule| rule.name.clone()).collect()
     }
 
     /// One backfill.

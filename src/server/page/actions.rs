@@ -12,7 +12,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 use url::form_urlencoded;
 
-use super::{door::Door, template::of, user::User, views};
+use super::{
+    door::Door,
+    fields::{Allowed, Texts, credentials},
+    template::of,
+    user::User,
+    views,
+};
 use crate::{
     manage::{
         act::Act,
@@ -52,110 +58,81 @@ pub(super) fn respond(user: &User, here: &str, outcome: Result<Outcome, Problem>
 }
 
 /// The form that adds a hook.
-#[derive(Deserialize)]
-pub(super) struct NewHookForm {
+struct NewHookForm {
     csrf: String,
-    /// Each that is chosen.
-    event: Vec<String>,
-    target: String,
-    #[serde(default)]
-    owner: String,
-    #[serde(default)]
-    rate: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    events: String,
-    #[serde(default)]
-    filter: String,
-    #[serde(default)]
-    method: String,
-    #[serde(default)]
-    auth: String,
-    #[serde(default)]
-    timeout: String,
-    #[serde(default)]
-    retries: String,
-    #[serde(default)]
-    order: String,
-    #[serde(default)]
-    concurrency: String,
-    #[serde(default)]
-    batch: String,
-    #[serde(default)]
-    max_body: String,
-    #[serde(default)]
-    disable_after: String,
-    #[serde(default)]
-    signature: String,
+    /// Each that is chosen, and those that are written beside them.
+    events: Vec<String>,
+    texts: Texts,
 }
 
 impl NewHookForm {
     /// Reads what a browser sends: the event once for each box that is ticked.
-    fn read(form: &[u8]) -> Result<Self, Problem> {
-        let mut fields = Map::new();
-        let mut events = Vec::new();
+    fn read(form: &[u8]) -> Self {
+        let (mut events, mut texts) = (Vec::new(), Texts::new());
         for (name, text) in form_urlencoded::parse(form) {
-            let text = Json::String(text.trim().to_owned());
+            let text = text.trim().to_owned();
             match &*name {
                 "event" => events.push(text),
+                "events" => events.extend(EventList::of_text(&text).0),
                 _ => {
-                    fields.insert(name.into_owned(), text);
+                    texts.insert(name.into_owned(), text);
                 }
             }
         }
-        events.retain(|event| event != "");
-        fields.insert("event".to_owned(), Json::Array(events));
-        serde_json::from_value(Json::Object(fields))
-            .map_err(|error| Problem::bad_request(format!("the form is not whole: {error}")))
+        events.retain(|event| !event.is_empty());
+        Self {
+            csrf: texts.remove("csrf").unwrap_or_default(),
+            events,
+            texts,
+        }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.texts.get(name).map_or("", String::as_str)
+    }
+
+    /// The hook that it asks for, with what may be said in it.
+    fn hook(&self, allowed: &Allowed) -> Result<NewHook, Problem> {
+        let mut hook = Map::from_iter([("target".to_owned(), self.text("target").into())]);
+        let names = allowed.fields().map(|field| field.name);
+        for name in names.chain(["owner"]) {
+            let text = self.text(name);
+            if !text.is_empty() {
+                hook.insert(name.to_owned(), text.into());
+            }
+        }
+        let auth = self.text("auth");
+        if allowed.has("auth") && !auth.is_empty() {
+            hook.insert("auth".to_owned(), credentials(auth));
+        }
+        let hook: Result<NewHook, _> = serde_json::from_value(Json::Object(hook));
+        let mut hook =
+            hook.map_err(|error| Problem::bad_request(format!("the form is not whole: {error}")))?;
+        let mut events = self.events.iter().cloned();
+        hook.event = events.next();
+        hook.events = Some(EventList(events.collect())).filter(|events| !events.0.is_empty());
+        Ok(hook)
     }
 }
 
 /// `POST /hooks`: adds a hook, and shows its secret this once. In the portal, a hook that cannot be made is asked for
 /// again, with what was wrong and what was written.
 pub(super) async fn add(user: User, RawForm(form): RawForm) -> Response {
-    let form = match NewHookForm::read(&form) {
-        Ok(form) => form,
-        Err(problem) => return user.problem(&problem),
-    };
-    let written = views::Written::of(&form.event, &form.target, &form.description);
-    match add_hook(&user, form).await {
+    let form = NewHookForm::read(&form);
+    match add_hook(&user, &form).await {
         Err(problem) if user.door() == Door::Portal && problem.status().is_client_error() => {
+            let (target, description) = (form.text("target"), form.text("description"));
+            let written = views::Written::of(&form.events, target, description);
             views::hooks_again(&user, written, &problem).await
         }
         outcome => respond(&user, "hooks", outcome),
     }
 }
 
-async fn add_hook(user: &User, form: NewHookForm) -> Result<Outcome, Problem> {
+async fn add_hook(user: &User, form: &NewHookForm) -> Result<Outcome, Problem> {
     user.check(&form.csrf, Act::ChangeHooks)?;
-    let given = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let generation = &user.caller.generation;
-    generation.verify_target(form.target.trim()).await?;
-    let json = |text: String| given(text).map(Json::String);
-    let mut events = form.event;
-    events.extend(given(form.events).map_or_else(Vec::new, |text| EventList::of_text(&text).0));
-    let mut events = events.into_iter();
-    let hook = NewHook {
-        event: events.next(),
-        events: Some(EventList(events.collect())).filter(|events| !events.0.is_empty()),
-        target: form.target.trim().to_owned(),
-        owner: given(form.owner),
-        rate: given(form.rate),
-        description: given(form.description),
-        filter: given(form.filter),
-        method: given(form.method),
-        auth: json(form.auth),
-        timeout: given(form.timeout),
-        retries: json(form.retries),
-        order: given(form.order),
-        concurrency: json(form.concurrency),
-        batch: json(form.batch),
-        max_body: given(form.max_body),
-        disable_after: json(form.disable_after),
-        signature: json(form.signature),
-        ..NewHook::default()
-    };
+    let hook = form.hook(&Allowed::of(user))?;
+    user.caller.generation.verify_target(&hook.target).await?;
     let mut admin = user.admin().await?;
     let made = admin.add_hook(user.actor(), hook).await?;
     Ok(Outcome::Page(

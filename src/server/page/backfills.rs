@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{
     actions::ButtonForm,
+    list::{Asked, Field},
     template::of,
     user::{User, Watcher},
 };
@@ -16,7 +17,8 @@ use crate::{
     config::{Action, EventSource},
     manage::{
         act::Act,
-        backfill::{Backfill, NewBackfill},
+        backfill::{Backfill, BackfillQuery, BackfillState, NewBackfill, table_of},
+        deliveries::tables_of_events,
     },
     server::{
         backfills,
@@ -25,18 +27,28 @@ use crate::{
     },
 };
 
-/// What the form is filled with.
-#[derive(Deserialize)]
-pub(super) struct Wanted {
-    hook: Option<String>,
-    event: Option<String>,
+/// The fields by which backfills are limited.
+fn fields(user: &User) -> [Field; 7] {
+    let config = &user.caller.generation.config;
+    let tables = tables_of_events(config);
+    let states = BackfillState::ALL.map(BackfillState::as_str);
+    [
+        Field::choice("state", "State", states),
+        Field::choice("event", "Event", sendable_events(user)),
+        Field::choice("table", "Rows of", tables.iter().map(ToString::to_string)),
+        Field::text("hook", "Hook", 8),
+        Field::text("owner", "Owner", 8),
+        Field::text("since", "Since", 10).such_as("2h"),
+        Field::text("until", "Until", 10).such_as("10m"),
+    ]
 }
 
-/// `GET /backfills`: all of them, and the form that starts one.
-pub(super) async fn list(user: User, Query(wanted): Query<Wanted>) -> Response {
-    let found = found(&user).await.map(|found| {
+/// `GET /backfills`: a page of them, and the form that starts one, which `new` and `for` fill with an event and a hook.
+pub(super) async fn list(user: User, Query(asked): Query<Asked>) -> Response {
+    let found = found(&user, &asked).await.map(|found| {
         let events = sendable_events(&user);
-        context! { events, hook => wanted.hook, event => wanted.event, ..found }
+        let (hook, event) = (asked.text("for"), asked.text("new"));
+        context! { events, hook, event, ..found }
     });
     match found {
         Ok(values) => user.page("backfills.html", "backfills", values),
@@ -45,18 +57,32 @@ pub(super) async fn list(user: User, Query(wanted): Query<Wanted>) -> Response {
 }
 
 /// `GET /backfills/table`: the table alone, which the script loads again while something runs.
-pub(super) async fn table(Watcher(user): Watcher) -> Response {
-    match found(&user).await {
+pub(super) async fn table(Watcher(user): Watcher, Query(asked): Query<Asked>) -> Response {
+    match found(&user, &asked).await {
         Ok(values) => user.page("backfills_table.html", "backfills", values),
         Err(problem) => user.problem(&problem),
     }
 }
 
-async fn found(user: &User) -> Result<Value, Problem> {
+async fn found(user: &User, asked: &Asked) -> Result<Value, Problem> {
     user.caller.identity.require(Act::SeeBackfills)?;
-    let backfills = user.admin().await?.backfills().await?;
-    let running = backfills.iter().any(Backfill::is_running);
-    Ok(context! { backfills => of(&backfills), running })
+    let query = BackfillQuery {
+        state: asked
+            .text("state")
+            .as_deref()
+            .and_then(BackfillState::parse),
+        event: asked.text("event"),
+        table: asked.text("table").as_deref().map(table_of).transpose()?,
+        hook: asked.text("hook"),
+        owner: asked.text("owner"),
+        since: asked.time("since")?,
+        until: asked.time("until")?,
+    };
+    let admin = user.admin().await?;
+    let found = admin.backfills(&query, &asked.page()).await?;
+    let running = found.data.iter().any(Backfill::is_running);
+    let list = asked.list("/backfills", &fields(user), found.next.as_deref());
+    Ok(context! { backfills => of(&found.data), running, list })
 }
 
 /// The events that a row can be sent as.

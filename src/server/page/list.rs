@@ -107,8 +107,8 @@ impl Asked {
         }
     }
 
-    /// The list as its template sees it: its fields with what is in them, the query that they make, and the query of
-    /// the next page.
+    /// The list as its template sees it: its fields with what is in them, the query that they make, and the queries of
+    /// this page and of the next one.
     pub(super) fn list(&self, path: &str, fields: &[Field], next: Option<&str>) -> Value {
         let given = |field: &Field| self.text(field.name).map(|text| (field.name, text));
         let query = |more: Option<&str>| {
@@ -134,6 +134,7 @@ impl Asked {
             fields => shown,
             is_limited => fields.iter().any(|field| given(field).is_some()),
             query => query(None),
+            this => query(self.text("cursor").as_deref()),
             next => next.map(|next| query(Some(next))),
         }
     }

@@ -11,6 +11,8 @@ mod chart;
 mod deliveries;
 mod door;
 mod dress;
+mod edit;
+mod fields;
 mod headers;
 mod list;
 mod live;
@@ -67,6 +69,7 @@ fn shared() -> Router<Arc<AppState>> {
         .route("/hooks", get(views::hooks).post(actions::add))
         .route("/hooks/{id}", get(views::hook))
         .route("/hooks/{id}/charts", get(views::hook_charts))
+        .route("/hooks/{id}/edit", get(edit::form).post(edit::save))
         .route("/hooks/{id}/{action}", post(actions::hook))
         .route("/search", get(search::search))
         .route("/deliveries", get(deliveries::list))

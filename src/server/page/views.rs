@@ -13,12 +13,12 @@ use tokio::time::Instant;
 use super::{
     chart::{Charts, Step, charts},
     deliveries::retell,
+    fields::{Allowed, Texts},
     list::{Asked, Field},
     template::of,
     user::{User, Watcher},
 };
 use crate::{
-    config::Setting,
     manage::{
         Actor, Admin, PageRequest,
         act::Act,
@@ -223,27 +223,37 @@ async fn listed_hooks(user: &User, asked: &Asked) -> Result<Value, Problem> {
         .data
         .iter_mut()
         .for_each(|hook| user.retell_hook(hook));
+    let allowed = Allowed::of(user);
+    let empty = Texts::new();
+    let shown: Vec<Value> = allowed.fields().map(|field| field.shown(&empty)).collect();
+    Ok(context! {
+        fields => shown,
+        has => context! { auth => allowed.has("auth") },
+        list => asked.list("/hooks", &fields, hooks.next.as_deref()),
+        hooks => of(&hooks.data),
+        events,
+        ..event_choices(user, &[])
+    })
+}
+
+/// What a hook can hear, as boxes that are ticked. What is `chosen` and not among them has a box of its own.
+pub(super) fn event_choices(user: &User, chosen: &[String]) -> Value {
+    let rules = &user.caller.generation.config.events;
+    let names: Vec<String> = rules.iter().map(|rule| rule.name.clone()).collect();
+    let groups = groups(&names);
+    let has_box = |event: &String| {
+        let group = event.strip_suffix(".*");
+        event == "*"
+            || names.contains(event)
+            || group.is_some_and(|group| groups.iter().any(|known| known == group))
+    };
+    let others = chosen.iter().filter(|event| !has_box(event)).cloned();
+    let others: Vec<String> = others.collect();
     let choices = rules.iter().map(
         |rule| context! { name => rule.name.clone(), description => rule.description.clone() },
     );
     let choices: Vec<Value> = choices.collect();
-    let groups = groups(&events);
-    let limits = &user.caller.generation.config.limits;
-    let may_set = Setting::ALL
-        .into_iter()
-        .filter(|setting| match user.actor() {
-            Actor::Operator => true,
-            Actor::Owner(_) => limits.owner_settings.has(*setting),
-        });
-    let may_set: Vec<&str> = may_set.map(Setting::name).collect();
-    Ok(context! {
-        may_set,
-        list => asked.list("/hooks", &fields, hooks.next.as_deref()),
-        hooks => of(&hooks.data),
-        events,
-        choices,
-        groups,
-    })
+    context! { choices, groups, others, chosen => chosen.to_vec() }
 }
 
 /// What several events have before their first dot, each once: `book` for `book.added` and `book.changed`.

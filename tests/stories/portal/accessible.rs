@@ -87,6 +87,7 @@ async fn the_portal_has_no_barriers_that_axe_finds() {
         "/portal".to_owned(),
         "/portal/hooks".to_owned(),
         "/portal/hooks/1".to_owned(),
+        "/portal/hooks/1/edit".to_owned(),
         "/portal/hooks/none".to_owned(),
         "/portal/deliveries".to_owned(),
         format!("/portal/deliveries/{dead}"),
@@ -105,6 +106,13 @@ async fn the_portal_has_no_barriers_that_axe_finds() {
         .await;
     browser.click("//button[.='Add the endpoint']").await;
     browser.see("//p[@role='alert']").await;
+    assert_eq!(browser.barriers().await, none);
+    browser
+        .open(&format!("{}/portal/hooks/1/edit", api.base))
+        .await;
+    browser.fill("//input[@name='timeout']", "soon").await;
+    browser.click("//button[.='Save']").await;
+    browser.see("//p[@id='timeout-mistake']").await;
     assert_eq!(browser.barriers().await, none);
     for (button, shown) in [
         ("Send a test", "//h1[starts-with(., 'Test of endpoint')]"),
@@ -136,6 +144,7 @@ async fn the_page_of_operators_has_no_barriers_that_axe_finds() {
         "/".to_owned(),
         "/hooks".to_owned(),
         "/hooks/1".to_owned(),
+        "/hooks/1/edit".to_owned(),
         "/hooks/none".to_owned(),
         "/deliveries".to_owned(),
         format!("/deliveries/{dead}"),

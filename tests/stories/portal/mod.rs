@@ -7,6 +7,8 @@ mod owner;
 mod site;
 mod visit;
 
+pub use self::visit::Visit;
+
 use harness::{BOOK_EVENTS, Database};
 use serde_json::json;
 
@@ -20,7 +22,7 @@ async fn bookstore(frame: &[&str], more: &str) -> (Database, Api) {
 }
 
 /// The sections after `[database]` and `[delivery]`.
-fn config(frame: &[&str], more: &str) -> String {
+pub fn config(frame: &[&str], more: &str) -> String {
     format!(
         "{BOOK_EVENTS}\n{}\n[portal]\nname = \"Bookstore\"\nframe = {frame:?}\n{more}",
         server("")
@@ -28,7 +30,7 @@ fn config(frame: &[&str], more: &str) -> String {
 }
 
 /// A link to the portal of an owner.
-async fn link(api: &Api, owner: &str) -> String {
+pub async fn link(api: &Api, owner: &str) -> String {
     let made = api
         .post("/api/portal", ADMIN, json!({ "owner": owner }))
         .await;

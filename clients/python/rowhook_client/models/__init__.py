@@ -28,6 +28,7 @@ from .hook_page import HookPage
 from .hook_with_secret import HookWithSecret
 from .issued_token import IssuedToken
 from .last_answer import LastAnswer
+from .list_backfills_state import ListBackfillsState
 from .list_hooks_state import ListHooksState
 from .new_backfill import NewBackfill
 from .new_hook import NewHook
@@ -77,6 +78,7 @@ __all__ = (
     "HookWithSecret",
     "IssuedToken",
     "LastAnswer",
+    "ListBackfillsState",
     "ListHooksState",
     "NewBackfill",
     "NewHook",

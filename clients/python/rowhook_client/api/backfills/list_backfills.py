@@ -5,15 +5,48 @@ import httpx
 
 from ...client import AuthenticatedClient, Client
 from ...models.backfill import Backfill
+from ...models.list_backfills_state import ListBackfillsState
 from ...models.problem import Problem
-from ...types import Response
+from ...types import UNSET, Response, Unset
 
 
-def _get_kwargs() -> dict[str, Any]:
+def _get_kwargs(
+    *,
+    state: ListBackfillsState | Unset = UNSET,
+    event: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    hook: str | Unset = UNSET,
+    owner: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
+) -> dict[str, Any]:
+
+    params: dict[str, Any] = {}
+
+    json_state: str | Unset = UNSET
+    if not isinstance(state, Unset):
+        json_state = state.value
+
+    params["state"] = json_state
+
+    params["event"] = event
+
+    params["table"] = table
+
+    params["hook"] = hook
+
+    params["owner"] = owner
+
+    params["since"] = since
+
+    params["until"] = until
+
+    params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
     _kwargs: dict[str, Any] = {
         "method": "get",
         "url": "/api/backfills",
+        "params": params,
     }
 
     return _kwargs
@@ -51,10 +84,28 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
+    state: ListBackfillsState | Unset = UNSET,
+    event: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    hook: str | Unset = UNSET,
+    owner: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
 ) -> Response[Problem | list[Backfill]]:
     """List backfills, the newest first.
 
-     For operators alone. Needs the role read.
+     There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
+
+    For operators alone. Needs the role read.
+
+    Args:
+        state (ListBackfillsState | Unset): The state of a backfill, in a word.
+        event (str | Unset):
+        table (str | Unset):
+        hook (str | Unset):
+        owner (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -64,7 +115,15 @@ def sync_detailed(
         Response[Problem | list[Backfill]]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        state=state,
+        event=event,
+        table=table,
+        hook=hook,
+        owner=owner,
+        since=since,
+        until=until,
+    )
 
     response = client.get_httpx_client().request(
         **kwargs,
@@ -76,10 +135,28 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient | Client,
+    state: ListBackfillsState | Unset = UNSET,
+    event: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    hook: str | Unset = UNSET,
+    owner: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
 ) -> Problem | list[Backfill] | None:
     """List backfills, the newest first.
 
-     For operators alone. Needs the role read.
+     There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
+
+    For operators alone. Needs the role read.
+
+    Args:
+        state (ListBackfillsState | Unset): The state of a backfill, in a word.
+        event (str | Unset):
+        table (str | Unset):
+        hook (str | Unset):
+        owner (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -91,16 +168,41 @@ def sync(
 
     return sync_detailed(
         client=client,
+        state=state,
+        event=event,
+        table=table,
+        hook=hook,
+        owner=owner,
+        since=since,
+        until=until,
     ).parsed
 
 
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
+    state: ListBackfillsState | Unset = UNSET,
+    event: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    hook: str | Unset = UNSET,
+    owner: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
 ) -> Response[Problem | list[Backfill]]:
     """List backfills, the newest first.
 
-     For operators alone. Needs the role read.
+     There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
+
+    For operators alone. Needs the role read.
+
+    Args:
+        state (ListBackfillsState | Unset): The state of a backfill, in a word.
+        event (str | Unset):
+        table (str | Unset):
+        hook (str | Unset):
+        owner (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -110,7 +212,15 @@ async def asyncio_detailed(
         Response[Problem | list[Backfill]]
     """
 
-    kwargs = _get_kwargs()
+    kwargs = _get_kwargs(
+        state=state,
+        event=event,
+        table=table,
+        hook=hook,
+        owner=owner,
+        since=since,
+        until=until,
+    )
 
     response = await client.get_async_httpx_client().request(**kwargs)
 
@@ -120,10 +230,28 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient | Client,
+    state: ListBackfillsState | Unset = UNSET,
+    event: str | Unset = UNSET,
+    table: str | Unset = UNSET,
+    hook: str | Unset = UNSET,
+    owner: str | Unset = UNSET,
+    since: str | Unset = UNSET,
+    until: str | Unset = UNSET,
 ) -> Problem | list[Backfill] | None:
     """List backfills, the newest first.
 
-     For operators alone. Needs the role read.
+     There are 100 at most; `until` with the `created_at` of the last one lists earlier ones.
+
+    For operators alone. Needs the role read.
+
+    Args:
+        state (ListBackfillsState | Unset): The state of a backfill, in a word.
+        event (str | Unset):
+        table (str | Unset):
+        hook (str | Unset):
+        owner (str | Unset):
+        since (str | Unset):
+        until (str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,5 +264,12 @@ async def asyncio(
     return (
         await asyncio_detailed(
             client=client,
+            state=state,
+            event=event,
+            table=table,
+            hook=hook,
+            owner=owner,
+            since=since,
+            until=until,
         )
     ).parsed
