@@ -16,10 +16,11 @@ help:
 	@echo "make lint                format, clippy, documentation; the book and licences where mdBook and cargo-deny are"
 	@echo "make build               the release binary, in target/release/rowhook"
 
-# Unoptimized, because it builds in a third of the time and nothing in it takes long.
+# Unoptimized, because it builds in a third of the time and nothing in it takes long; without what it does not use, and
+# without what a debugger would ask for.
 demo: postgres
 	@echo "building rowhook; where nothing is built yet, this takes some minutes"
-	cargo run --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
+	cargo run --profile demo --no-default-features --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis generators

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     audit, backfill, deliveries, explain, forget, hooks, init, logs, portal, receive, schema,
-    secrets, shadow, tail, tokens, trigger,
+    secrets, shadow, tail, tokens, trigger, version,
 };
 use crate::demo;
 
@@ -14,6 +14,7 @@ use crate::demo;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    long_version = version::LONG,
     about,
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]

@@ -14,6 +14,8 @@ mod hooks;
 mod init;
 mod logs;
 mod manual;
+#[cfg(not(feature = "console"))]
+mod no_console;
 mod output;
 mod portal;
 mod preview;
@@ -31,6 +33,7 @@ mod table;
 mod tail;
 mod tokens;
 mod trigger;
+mod version;
 
 use std::{path::Path, process::ExitCode};
 
