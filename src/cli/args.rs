@@ -23,8 +23,8 @@ pub struct Args {
     /// receive].
     #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// One of the databases of hooks.toml. Without it, check, setup, status, events and teardown are about all of
-    /// them, and other commands ask for one.
+    /// One of the databases of hooks.toml. Without it, check, setup, migrate, status, events and teardown are
+    /// about all of them, and other commands ask for one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) database: Option<String>,
     /// Answer in JSON.
@@ -64,6 +64,13 @@ pub(super) enum Command {
         /// Go on without the changes that were lost with the slot.
         #[arg(long, conflicts_with = "print")]
         accept_gap: bool,
+    },
+    /// Bring rowhook's own tables to what this version needs, and touch nothing else. A running rowhook goes on.
+    #[command(after_help = "Example: rowhook migrate --print | psql -v ON_ERROR_STOP=1")]
+    Migrate {
+        /// Change nothing; print the SQL for someone with more privileges.
+        #[arg(long)]
+        print: bool,
     },
     /// Attach to the database, and deliver until stopped.
     Run {

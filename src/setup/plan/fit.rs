@@ -202,7 +202,7 @@ pub fn unfit_standby(facts: &Facts) -> Option<Problem> {
     None
 }
 
-fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
+pub(super) fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.schema;
     let schema = facts.schema.as_ref()?;
     let role = &facts.role.name;

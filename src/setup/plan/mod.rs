@@ -62,6 +62,17 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     Ok(steps)
 }
 
+/// The step that brings rowhook's own tables to what this version needs, if they are not.
+///
+/// # Errors
+/// If the schema cannot be read, is somebody else's, or was made by a newer version.
+pub fn migrations(config: &Config, facts: &Facts) -> Result<Option<Step>, Refused> {
+    match fit::unfit_schema(config, facts) {
+        Some(problem) => Err(Refused::new(config, [problem])),
+        None => Ok(own_tables(config, facts)),
+    }
+}
+
 /// The steps as a script for psql.
 pub fn script(config: &Config, facts: &Facts, steps: &[Step]) -> String {
     let mut script = comment(&format!(
