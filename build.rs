@@ -22,7 +22,9 @@ fn main() {
 
 fn commit() -> Option<String> {
     let given = env::var("ROWHOOK_COMMIT").ok();
+    // The commit, and when it was made.
     let archived = fs::read_to_string("src/commit.txt").ok();
+    let archived = archived.and_then(|text| text.split_whitespace().next().map(str::to_owned));
     let told = [given, archived].into_iter().flatten();
     let mut told = told.map(|text| text.trim().to_owned());
     if let Some(commit) = told.find(|text| is_commit(text)) {

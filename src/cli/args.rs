@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backfill, deliveries, explain, forget, hooks, init, logs, portal, receive, schema,
+    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive, schema,
     secrets, shadow, tail, tokens, trigger, version,
 };
 use crate::demo;
@@ -100,6 +100,9 @@ pub(super) enum Command {
     /// Show whether rowhook is attached, how far it is behind, what is parked and what is dead.
     #[command(after_help = "Example: rowhook status --json")]
     Status,
+    /// Ask a running rowhook, at the address of [server], whether it is attached or stands by. Fails if it is not.
+    #[command(after_help = "Example: rowhook health --live")]
+    Health(health::Args),
     /// List, add and change hooks.
     #[command(subcommand)]
     Hooks(hooks::Command),
@@ -163,6 +166,7 @@ impl Command {
             self,
             Self::Init(_)
                 | Self::Run { .. }
+                | Self::Health(_)
                 | Self::Completions { .. }
                 | Self::Man { .. }
                 | Self::Demo(_)

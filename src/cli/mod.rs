@@ -10,6 +10,7 @@ mod environment;
 mod events;
 mod explain;
 mod forget;
+mod health;
 mod hooks;
 mod init;
 mod logs;
@@ -114,6 +115,11 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Trigger(args) => trigger::trigger(&config()?, &args, json).await,
         Command::Explain(args) => explain::explain(&config()?, &args, json).await,
         Command::Status => each(&all()?, json, status::status).await,
+        // [server] is the same for all databases.
+        Command::Health(args) => match all()?.first() {
+            Some(config) => health::health(config, &args).await,
+            None => Ok(()),
+        },
         Command::Hooks(command) => hooks::run(config()?, command, json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
         Command::Shadow(args) => shadow::run(config()?, args, json).await,

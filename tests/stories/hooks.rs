@@ -1,7 +1,7 @@
 //! Hooks are rows of the same stream, and begin and end at their place in it.
 
 use harness::{BOOK_EVENTS, Database, Gate, Receiver, Rowhook, SECRET, ids};
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_hook_and_a_row_of_one_transaction_meet() {

@@ -69,6 +69,7 @@ mod proxy;
 mod rates;
 mod recipes;
 mod redacting;
+mod releases;
 mod renamed_at_once;
 mod renamed_while_down;
 mod restarts;

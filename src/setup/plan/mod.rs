@@ -30,7 +30,7 @@ pub(super) use self::{
     publication::is_followed,
 };
 pub use self::{
-    fit::{counted_as_standby, hidden_hooks, unfit_slot, unfit_standby},
+    fit::{counted_as_standby, hidden_hooks, newer_tables, unfit_slot, unfit_standby},
     precondition::unmet_preconditions,
     problem::{Problem, Refused},
     step::{Runs, Step},
