@@ -43,7 +43,9 @@ fn commit() -> Option<String> {
     if Path::new(&log).exists() {
         println!("cargo:rerun-if-changed={log}");
     }
-    git(&["rev-parse", "HEAD"]).filter(|text| is_commit(text)).map(|commit| short(&commit))
+    git(&["rev-parse", "HEAD"])
+        .filter(|text| is_commit(text))
+        .map(|commit| short(&commit))
 }
 
 fn is_commit(text: &str) -> bool {

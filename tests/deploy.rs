@@ -90,7 +90,9 @@ fn the_chart_is_of_this_version_and_its_hooks_toml_is_one() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(chart.contains(&format!("\nappVersion: {version}\n")));
     let block = values.split("config: |\n").nth(1).unwrap();
-    let lines = block.lines().take_while(|line| line.is_empty() || line.starts_with("  "));
+    let lines = block
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("  "));
     let text: String = lines
         .map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned() + "\n")
         .collect();
@@ -106,5 +108,11 @@ fn the_chart_is_of_this_version_and_its_hooks_toml_is_one() {
     };
     assert!(number("terminationGracePeriodSeconds:") > config.delivery.grace.as_secs());
     let port = u64::from(config.server.unwrap().listen.port());
-    assert_eq!((number("containerPort:"), number("service:\n  type: ClusterIP\n  port:")), (port, port));
+    assert_eq!(
+        (
+            number("containerPort:"),
+            number("service:\n  type: ClusterIP\n  port:")
+        ),
+        (port, port)
+    );
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive, schema,
-    secrets, shadow, tail, tokens, trigger, version,
+    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive,
+    schema, secrets, shadow, tail, tokens, trigger, version,
 };
 use crate::demo;
 

@@ -39,10 +39,15 @@ pub(super) async fn health(config: &Config, args: &Args) -> Result<()> {
             false => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
-    let path = if args.live { "/health/live" } else { "/health/ready" };
+    let path = if args.live {
+        "/health/live"
+    } else {
+        "/health/ready"
+    };
     let answer = async {
         let mut socket = TcpStream::connect(address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         socket.take(MOST).read_to_end(&mut answer).await?;

@@ -102,9 +102,7 @@ async fn dispatch(args: Args) -> Result<()> {
             })
             .await
         }
-        Command::Migrate { print: true } => {
-            each(&all()?, false, setup::print_migrations).await
-        }
+        Command::Migrate { print: true } => each(&all()?, false, setup::print_migrations).await,
         Command::Migrate { print: false } => each(&all()?, json, setup::migrate).await,
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.

@@ -14,7 +14,9 @@ impl Console {
     /// When the configuration has a `[console]`.
     pub(super) async fn start(databases: &[Served]) -> Result<Self> {
         ensure!(
-            databases.iter().all(|served| served.config.console.is_none()),
+            databases
+                .iter()
+                .all(|served| served.config.console.is_none()),
             "there is no [console] here: this rowhook was built without the feature console; leave the section out"
         );
         Ok(Self)

@@ -183,8 +183,7 @@ mod tests {
         ] {
             assert!(Challenge::begin("pencil", first).is_err(), "{first:?}");
         }
-        let (challenge, _) =
-            Challenge::with("pencil", b"n,,n=,r=abc", [1; 16], [2; 18]).unwrap();
+        let (challenge, _) = Challenge::with("pencil", b"n,,n=,r=abc", [1; 16], [2; 18]).unwrap();
         let nonce = &challenge.nonce;
         for last in [
             String::new(),

@@ -31,7 +31,9 @@ const LATER: &str = "
 /// The released versions, with the statements that make their tables.
 fn releases() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/releases");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
     let dumps = files.filter(|file| file.file_name().unwrap() != "schema.sql");
     let mut dumps: Vec<_> = dumps
         .map(|file| {
@@ -58,7 +60,8 @@ async fn database_of(dump: &str) -> Database {
 
 /// Shows only what one of them has and the other has not.
 fn assert_same(release: &str, shape: &str, expected: &str) {
-    let (ours, theirs): (BTreeSet<_>, BTreeSet<_>) = (shape.lines().collect(), expected.lines().collect());
+    let (ours, theirs): (BTreeSet<_>, BTreeSet<_>) =
+        (shape.lines().collect(), expected.lines().collect());
     let (more, less): (Vec<_>, Vec<_>) = (
         ours.difference(&theirs).collect(),
         theirs.difference(&ours).collect(),
@@ -83,7 +86,12 @@ async fn the_tables_of_each_release_become_those_that_an_empty_database_gets() {
         let printed = rowhook(&config, &["migrate", "--print"]);
         let migrated = rowhook(&config, &["migrate"]);
 
-        assert_eq!((printed.code, migrated.code), (0, 0), "{release}: {}", migrated.err);
+        assert_eq!(
+            (printed.code, migrated.code),
+            (0, 0),
+            "{release}: {}",
+            migrated.err
+        );
         assert_same(&release, &database.ask(SHAPE).await, &expected);
         let again = rowhook(&config, &["migrate"]);
         assert_eq!(again.out, "nothing to do\n", "{release}");
@@ -133,7 +141,9 @@ async fn tables_of_a_later_version_stop_this_one_before_it_does_anything() {
     let database = Database::bookstore().await;
     let config = database.config(BOOK_EVENTS);
     let before = database.rowhook(BOOK_EVENTS).await;
-    database.hook(Some("7"), "book.added", &receiver.url()).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
     assert!(before.stop().success());
     database.sql(LATER).await;
     database
@@ -174,7 +184,9 @@ async fn while_a_later_version_stands_by_this_one_goes_on_and_then_makes_way() {
     let old = database.rowhook(BOOK_EVENTS).await;
     let mut standing_by = Rowhook::start(&config);
     standing_by.until_log("standing by").await;
-    database.hook(Some("7"), "book.added", &receiver.url()).await;
+    database
+        .hook(Some("7"), "book.added", &receiver.url())
+        .await;
 
     database.sql(LATER).await;
     database
