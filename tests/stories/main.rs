@@ -40,6 +40,7 @@ mod forgetting;
 mod gaps;
 mod generated;
 mod handed_over;
+mod health;
 mod history;
 mod hook_ids;
 mod hook_past;
