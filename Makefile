@@ -1,7 +1,7 @@
 # Two commands matter: `make demo` shows what rowhook does, `make test` proves it. Both install what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix torture sequences bench instructions fuzz docs clients lint build postgres versions django apps peers browser schemathesis generators mdbook
+.PHONY: help demo test matrix torture sequences bench instructions fuzz docs clients lint build dist dist-reproducible dist-check chart postgres versions django apps peers browser schemathesis generators mdbook
 
 help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
@@ -16,11 +16,16 @@ help:
 	@echo "make clients             clients of the API, in clients, generated anew from its OpenAPI document"
 	@echo "make lint                format, clippy, documentation; the book and licences where mdBook and cargo-deny are"
 	@echo "make build               the release binary, in target/release/rowhook"
+	@echo "make dist                all that is published, in target/packages; TARGETS=\"x86_64-unknown-linux-musl\" for some"
+	@echo "make dist-reproducible   that twice, in two folders, to show that the bytes are the same"
+	@echo "make dist-check          installs, upgrades and purges it in another root, runs the image and the demos; as root"
+	@echo "make chart               looks at the Helm chart, and renders it into target/chart"
 
-# Unoptimized, because it builds in a third of the time and nothing in it takes long.
+# Unoptimized, because it builds in a third of the time and nothing in it takes long; without what it does not use, and
+# without what a debugger would ask for.
 demo: postgres
 	@echo "building rowhook; where nothing is built yet, this takes some minutes"
-	cargo run --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
+	cargo run --profile demo --no-default-features --locked -- demo $(if $(SECONDS),--seconds $(SECONDS))
 
 # Stories wait for servers and clocks more than they compute, so more of them run at once than there are processors.
 test: versions django apps peers browser schemathesis generators
@@ -95,6 +100,20 @@ lint:
 
 build:
 	cargo build --release --locked
+
+# docs/book/releasing.md says what these need, and what they install.
+DIST_TARGETS = $(filter %-linux-musl,$(TARGETS))
+dist:
+	scripts/dist $(DIST_TARGETS)
+
+dist-reproducible:
+	scripts/dist-reproducible $(DIST_TARGETS)
+
+dist-check:
+	scripts/dist-check
+
+chart:
+	scripts/check-chart target/chart
 
 # One test holds rowhook against a real Django.
 django:

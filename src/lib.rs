@@ -35,6 +35,7 @@ pub mod before;
 pub mod change;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "console")]
 pub mod console;
 pub mod courier;
 pub mod delivery;

@@ -8,6 +8,8 @@ const METRICS: &str = include_str!("../src/server/metrics.rs");
 const ALERTS: &str = include_str!("../deploy/prometheus/alerts.yml");
 const DASHBOARD: &str = include_str!("../deploy/grafana/rowhook.json");
 const KUBERNETES: &str = include_str!("../deploy/kubernetes/rowhook.yaml");
+const CHART: &str = include_str!("../deploy/helm/Chart.yaml");
+const VALUES: &str = include_str!("../deploy/helm/values.yaml");
 const UNIT: &str = include_str!("../deploy/systemd/rowhook.service");
 
 /// Every metric that a text names, without the suffixes of histograms.
@@ -80,4 +82,37 @@ fn the_configuration_for_kubernetes_is_one() {
         let seconds = text.split(key).nth(1).unwrap().lines().next().unwrap();
         assert!(seconds.parse::<u64>().unwrap() > grace);
     }
+}
+
+#[test]
+fn the_chart_is_of_this_version_and_its_hooks_toml_is_one() {
+    let (chart, values) = (CHART, VALUES);
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(chart.contains(&format!("\nappVersion: {version}\n")));
+    let block = values.split("config: |\n").nth(1).unwrap();
+    let lines = block
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("  "));
+    let text: String = lines
+        .map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned() + "\n")
+        .collect();
+    let environment = |name: &str| match name {
+        "DATABASE_URL" => Some("postgresql://rowhook@postgres/app".to_owned()),
+        _ => Some("0123456789abcdef".to_owned()),
+    };
+    let config = rowhook::config::Config::parse("hooks.toml".as_ref(), &text, &environment);
+    let config = config.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let number = |key: &str| -> u64 {
+        let value = values.split(key).nth(1).unwrap().lines().next().unwrap();
+        value.trim().parse().unwrap()
+    };
+    assert!(number("terminationGracePeriodSeconds:") > config.delivery.grace.as_secs());
+    let port = u64::from(config.server.unwrap().listen.port());
+    assert_eq!(
+        (
+            number("containerPort:"),
+            number("service:\n  type: ClusterIP\n  port:")
+        ),
+        (port, port)
+    );
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backfill, deliveries, explain, forget, hooks, init, logs, portal, receive, schema,
-    secrets, shadow, tail, tokens, trigger,
+    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive,
+    schema, secrets, shadow, tail, tokens, trigger, version,
 };
 use crate::demo;
 
@@ -14,6 +14,7 @@ use crate::demo;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    long_version = version::LONG,
     about,
     after_help = "Start with `rowhook demo`, or with `rowhook init` on a database of your own."
 )]
@@ -22,8 +23,8 @@ pub struct Args {
     /// receive].
     #[arg(long, global = true, env = "ROWHOOK_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// One of the databases of hooks.toml. Without it, check, setup, status, events and teardown are about all of
-    /// them, and other commands ask for one.
+    /// One of the databases of hooks.toml. Without it, check, setup, migrate, status, events and teardown are
+    /// about all of them, and other commands ask for one.
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) database: Option<String>,
     /// Answer in JSON.
@@ -64,6 +65,13 @@ pub(super) enum Command {
         #[arg(long, conflicts_with = "print")]
         accept_gap: bool,
     },
+    /// Bring rowhook's own tables to what this version needs, and touch nothing else. A running rowhook goes on.
+    #[command(after_help = "Example: rowhook migrate --print | psql -v ON_ERROR_STOP=1")]
+    Migrate {
+        /// Change nothing; print the SQL for someone with more privileges.
+        #[arg(long)]
+        print: bool,
+    },
     /// Attach to the database, and deliver until stopped.
     Run {
         /// Create nothing in the database, and fail if something is missing.
@@ -92,6 +100,9 @@ pub(super) enum Command {
     /// Show whether rowhook is attached, how far it is behind, what is parked and what is dead.
     #[command(after_help = "Example: rowhook status --json")]
     Status,
+    /// Ask a running rowhook, at the address of [server], whether it is attached or stands by. Fails if it is not.
+    #[command(after_help = "Example: rowhook health --live")]
+    Health(health::Args),
     /// List, add and change hooks.
     #[command(subcommand)]
     Hooks(hooks::Command),
@@ -155,6 +166,7 @@ impl Command {
             self,
             Self::Init(_)
                 | Self::Run { .. }
+                | Self::Health(_)
                 | Self::Completions { .. }
                 | Self::Man { .. }
                 | Self::Demo(_)

@@ -10,10 +10,13 @@ mod environment;
 mod events;
 mod explain;
 mod forget;
+mod health;
 mod hooks;
 mod init;
 mod logs;
 mod manual;
+#[cfg(not(feature = "console"))]
+mod no_console;
 mod output;
 mod portal;
 mod preview;
@@ -31,6 +34,7 @@ mod table;
 mod tail;
 mod tokens;
 mod trigger;
+mod version;
 
 use std::{path::Path, process::ExitCode};
 
@@ -98,6 +102,8 @@ async fn dispatch(args: Args) -> Result<()> {
             })
             .await
         }
+        Command::Migrate { print: true } => each(&all()?, false, setup::print_migrations).await,
+        Command::Migrate { print: false } => each(&all()?, json, setup::migrate).await,
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.
         Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
@@ -107,6 +113,11 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Trigger(args) => trigger::trigger(&config()?, &args, json).await,
         Command::Explain(args) => explain::explain(&config()?, &args, json).await,
         Command::Status => each(&all()?, json, status::status).await,
+        // [server] is the same for all databases.
+        Command::Health(args) => match all()?.first() {
+            Some(config) => health::health(config, &args).await,
+            None => Ok(()),
+        },
         Command::Hooks(command) => hooks::run(config()?, command, json).await,
         Command::Deliveries(command) => deliveries::run(config()?, command, json).await,
         Command::Shadow(args) => shadow::run(config()?, args, json).await,

@@ -14,12 +14,15 @@ use anyhow::Result;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(not(feature = "console"))]
+use super::no_console::Console;
 use super::{environment, signals};
+#[cfg(feature = "console")]
+use crate::console::Console;
 use crate::{
     act::{Act, Who, what},
     backoff::Backoff,
     config::{Config, Databases, Outline},
-    console::Console,
     files,
     manage::Admin,
     run::{self, fleet::Fleet, reload::Reload},

@@ -1,4 +1,4 @@
-//! `rowhook setup` and `rowhook teardown`: create and remove what rowhook needs in the database.
+//! `rowhook setup`, `migrate` and `teardown`: create, bring up to date and remove what rowhook needs in the database.
 
 use std::sync::Arc;
 
@@ -42,6 +42,24 @@ pub(super) async fn setup(config: &Config, accept_gap: bool) -> Result<Said> {
     let accepted = gap.map(|gap| format!("accepted: {gap}"));
     let steps = steps.into_iter().map(|step| step.reason);
     let done: Vec<String> = accepted.into_iter().chain(steps).collect();
+    Ok(said(&done, "nothing to do"))
+}
+
+/// Says the SQL that rowhook's own tables are missing, and changes nothing.
+pub(super) async fn print_migrations(config: &Arc<Config>) -> Result<Said> {
+    let sql = setup::print_migrations(config).await?;
+    Ok(Said {
+        text: format!("{sql}\n"),
+        json: Value::String(sql),
+        failed: None,
+    })
+}
+
+/// Brings rowhook's own tables to what this version needs, and says so.
+pub(super) async fn migrate(config: &Arc<Config>) -> Result<Said> {
+    let warn = |text: &str| tracing::warn!("{text}");
+    let step = setup::migrate(config, LockPolicy::default(), &warn).await?;
+    let done: Vec<String> = step.into_iter().map(|step| step.reason).collect();
     Ok(said(&done, "nothing to do"))
 }
 

@@ -7,6 +7,8 @@
 mod answers;
 mod command;
 mod databases;
+mod login;
+mod scram;
 mod session;
 mod wire;
 

@@ -1,5 +1,4 @@
-//! Postgres' wire protocol: the simple query protocol for `psql`, the extended one for drivers, and the login by
-//! password.
+//! Postgres' wire protocol: the simple query protocol for `psql`, and the extended one for drivers.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -8,13 +7,7 @@ use futures_util::{Sink, stream};
 use pgwire::{
     api::{
         ClientInfo, ClientPortalStore, METADATA_DATABASE, PgWireServerHandlers, Type,
-        auth::{
-            AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler,
-            sasl::{
-                SASLAuthStartupHandler,
-                scram::{ScramAuth, gen_salted_password},
-            },
-        },
+        auth::StartupHandler,
         portal::Portal,
         query::{ExtendedQueryHandler, SimpleQueryHandler},
         results::{
@@ -28,10 +21,10 @@ use pgwire::{
     messages::PgWireBackendMessage,
 };
 
-use super::{command::Command, databases::Databases};
+use super::{command::Command, databases::Databases, login};
 use crate::{
     config::Role,
-    manage::identity::{Identity, Login},
+    manage::identity::{self, Identity},
     secret::Secret,
 };
 
@@ -41,13 +34,11 @@ const INTERNAL_ERROR: &str = "XX000";
 const SYNTAX_ERROR: &str = "42601";
 /// SQLSTATE `insufficient_privilege`.
 const FORBIDDEN: &str = "42501";
-/// The iteration count of SCRAM, as Postgres' own default.
-const ITERATIONS: usize = 4096;
 
 /// What pgwire asks for to serve one session.
 pub(super) struct Handlers {
     queries: Arc<Queries>,
-    password: Arc<StoredPassword>,
+    password: Secret,
 }
 
 /// Runs the queries of a session.
@@ -58,20 +49,16 @@ pub(super) struct Queries {
     parser: Arc<NoopQueryParser>,
 }
 
-/// The password of `[console]`, which is the same for every user name.
-#[derive(Debug)]
-struct StoredPassword(Secret);
-
 impl Handlers {
     /// Those of a session of whoever knows this password, and has this role.
     pub(super) fn new(answers: Arc<Databases>, password: Secret, role: Role) -> Self {
         Self {
             queries: Arc::new(Queries {
                 answers,
-                caller: Identity::operator(role, Login::Console),
+                caller: Identity::operator(role, identity::Login::Console),
                 parser: Arc::new(NoopQueryParser::new()),
             }),
-            password: Arc::new(StoredPassword(password)),
+            password,
         }
     }
 
@@ -91,20 +78,7 @@ impl PgWireServerHandlers for Handlers {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        let password: Arc<dyn AuthSource> = Arc::clone(&self.password) as _;
-        let mut scram = ScramAuth::new(password);
-        scram.set_iterations(ITERATIONS);
-        let parameters = DefaultServerParameterProvider::default();
-        Arc::new(SASLAuthStartupHandler::new(Arc::new(parameters)).with_scram(scram))
-    }
-}
-
-#[async_trait]
-impl AuthSource for StoredPassword {
-    async fn get_password(&self, _login: &LoginInfo) -> PgWireResult<Password> {
-        let salt: [u8; 16] = rand::random();
-        let hash = gen_salted_password(self.0.expose(), &salt, ITERATIONS);
-        Ok(Password::new(Some(salt.to_vec()), hash))
+        Arc::new(login::Login::new(self.password.clone()))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
         catalog::{Facts, Slot},
         check::misfits,
         gap::{self, Gap},
-        plan::{Refused, counted_as_standby, hidden_hooks, plan, unfit_slot},
+        plan::{Refused, counted_as_standby, hidden_hooks, newer_tables, plan, unfit_slot},
         setup,
     },
 };
@@ -216,6 +216,12 @@ impl<'a> Attaching<'a> {
         self.copied = source.in_recovery || config.database.failover && source.copies_slots();
         if let Some(gap) = facts.gap(config) {
             return Err(self.report_gap(&gap, client, reader).await?);
+        }
+        // One that has been attached goes on, as the versions of an upgrade do that stand by each other.
+        if self.loaded.is_none()
+            && let Some(problem) = newer_tables(config, &facts)
+        {
+            return Err(Refused::new(config, [problem]).into());
         }
         // Whoever has set it up: nothing is read from a slot that is not ours, and no commit waits for us.
         if let Some(problem) = unfit_slot(config, &facts) {

@@ -83,6 +83,37 @@ async fn take_steps(
     locked.map_or(Ok(()), Err)
 }
 
+/// Brings rowhook's own tables to what this version needs, and touches nothing else. Returns the step that was taken, if
+/// one was missing. A rowhook that runs meanwhile goes on.
+///
+/// # Errors
+/// If the tables were made by a newer version, a lock cannot be acquired, or Postgres refuses.
+pub async fn migrate(
+    config: &Config,
+    policy: LockPolicy,
+    warn: &(dyn Fn(&str) + Sync),
+) -> Result<Option<Step>, Error> {
+    let session = turn_of(config, policy).await?;
+    let facts = read(&session, config).await?;
+    let step = plan::migrations(config, &facts)?;
+    if let Some(step) = &step {
+        session.run(step, warn).await?;
+    }
+    Ok(step)
+}
+
+/// The SQL of what [`migrate`] would do, as a script for psql, to be run by someone with more privileges.
+///
+/// # Errors
+/// If the database cannot be read, or the tables were made by a newer version.
+pub async fn print_migrations(config: &Config) -> Result<String, Error> {
+    let session =
+        DdlSession::open(&config.database, "rowhook migrate", LockPolicy::default()).await?;
+    let facts = read(&session, config).await?;
+    let steps: Vec<Step> = plan::migrations(config, &facts)?.into_iter().collect();
+    Ok(plan::script(config, &facts, &steps))
+}
+
 /// Moves tables to the publications where they belong, and sets the replica identity that the
 /// configuration asks for. Returns what was done to each table that needed it, or why it was not. `facts` are from just
 /// now. `oid` tells which table a name stands for: another one that has the name by now is left alone.

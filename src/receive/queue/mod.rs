@@ -3,14 +3,25 @@
 //! A queue is stored in a folder of this machine, or in NATS JetStream where several machines share it.
 
 pub mod dead;
+#[cfg(feature = "sqlite")]
 mod disk;
 pub mod error;
 pub mod job;
 pub mod limits;
+#[cfg(feature = "nats")]
 mod nats;
+#[cfg(not(feature = "sqlite"))]
+mod no_disk;
+#[cfg(not(feature = "nats"))]
+mod no_nats;
 mod outcome;
 pub mod storage;
 pub mod workers;
+
+#[cfg(not(feature = "sqlite"))]
+use self::no_disk as disk;
+#[cfg(not(feature = "nats"))]
+use self::no_nats as nats;
 
 pub use self::{
     dead::Dead,

@@ -202,7 +202,7 @@ pub fn unfit_standby(facts: &Facts) -> Option<Problem> {
     None
 }
 
-fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
+pub(super) fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
     let name = &config.database.schema;
     let schema = facts.schema.as_ref()?;
     let role = &facts.role.name;
@@ -218,7 +218,6 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
             connect::close_schema(name, &schema.creators),
         ));
     }
-    let newest = migration::newest();
     if schema.migrations.is_empty() && !schema.other_relations.is_empty() {
         return Some(Problem::new(
             format!(
@@ -228,7 +227,14 @@ fn unfit_schema(config: &Config, facts: &Facts) -> Option<Problem> {
             "set [database] schema to a name that is free",
         ));
     }
-    let newer = schema.migrations.iter().any(|version| *version > newest);
+    newer_tables(config, facts)
+}
+
+/// Why this version must not begin: rowhook's tables have something that it does not know of.
+pub fn newer_tables(config: &Config, facts: &Facts) -> Option<Problem> {
+    let (newest, name) = (migration::newest(), &config.database.schema);
+    let mut applied = facts.schema.as_ref()?.migrations.iter();
+    let newer = applied.any(|version| *version > newest);
     newer.then(|| {
         Problem::new(
             format!("the tables in the schema {name} were made by a newer rowhook"),

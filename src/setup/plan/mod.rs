@@ -30,7 +30,7 @@ pub(super) use self::{
     publication::is_followed,
 };
 pub use self::{
-    fit::{counted_as_standby, hidden_hooks, unfit_slot, unfit_standby},
+    fit::{counted_as_standby, hidden_hooks, newer_tables, unfit_slot, unfit_standby},
     precondition::unmet_preconditions,
     problem::{Problem, Refused},
     step::{Runs, Step},
@@ -60,6 +60,17 @@ pub fn plan(config: &Config, facts: &Facts) -> Result<Vec<Step>, Refused> {
     steps.extend(publication::moved(&asked, facts));
     steps.extend(slot(config, facts));
     Ok(steps)
+}
+
+/// The step that brings rowhook's own tables to what this version needs, if they are not.
+///
+/// # Errors
+/// If the schema cannot be read, is somebody else's, or was made by a newer version.
+pub fn migrations(config: &Config, facts: &Facts) -> Result<Option<Step>, Refused> {
+    match fit::unfit_schema(config, facts) {
+        Some(problem) => Err(Refused::new(config, [problem])),
+        None => Ok(own_tables(config, facts)),
+    }
 }
 
 /// The steps as a script for psql.
