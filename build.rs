@@ -17,7 +17,7 @@ fn main() {
         }
         None => "unknown commit".to_owned(),
     };
-    println!("cargo:rustc-env=ROWHOOK_BUILD={from}, {target}");
+    println!("cargo:rustc-env=BUILT_FROM={from}, {target}");
 }
 
 fn commit() -> Option<String> {

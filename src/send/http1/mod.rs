@@ -4,40 +4,23 @@
 //! of task and two messages for each request, which take longer than all that is said here.
 
 mod body;
+mod connection;
 mod head;
 mod pool;
 mod stream;
 
-use std::{
-    future::poll_fn,
-    io,
-    sync::Arc,
-    task::{self, Poll, Waker},
-};
+use std::{future::poll_fn, sync::Arc};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
-use tokio::io::ReadBuf;
 
 pub(super) use self::pool::{Origin, Pool};
 use self::{
     body::{Framing, Progress},
-    head::Head,
-    stream::Stream,
+    connection::Connection,
 };
-use super::{answer::Failure, client::explain};
-
-/// How much is read at once.
-const PIECE: usize = 8 << 10;
-
-/// A connection to an endpoint.
-#[derive(Debug)]
-struct Connection {
-    stream: Stream,
-    /// What has come and was not looked at.
-    input: BytesMut,
-}
+use super::answer::Failure;
 
 /// An answer of which the head has come.
 #[derive(Debug)]
@@ -60,8 +43,8 @@ pub(super) struct Body {
 }
 
 impl Origin {
-    /// Makes a request and waits for the head of its answer, on a connection that is open already, or on a new one where
-    /// there is none or `is_again`.
+    /// Makes a request and waits for the head of its answer, on a connection that is open already, or on a new one
+    /// where there is none or `is_again`.
     ///
     /// # Errors
     /// When there is no answer. [`Failure::Closed`]: the connection was closed, perhaps just as it was used.
@@ -114,72 +97,15 @@ impl Body {
     }
 }
 
-impl Connection {
-    fn new(stream: Stream) -> Self {
-        Self {
-            stream,
-            input: BytesMut::new(),
-        }
-    }
-
-    /// Sends a request and reads the head of its answer, whichever comes first: an endpoint may refuse a large body
-    /// before it is sent. Returns whether all was sent.
-    async fn exchange(&mut self, head: Vec<u8>, body: &Bytes) -> Result<(Head, bool), Failure> {
-        let mut unsent = Buf::chain(&head[..], &body[..]);
-        let (mut is_sent, mut searched, mut is_deaf) = (false, 0, false);
-        poll_fn(|context| {
-            if !is_sent && !is_deaf {
-                match self.stream.poll_send(context, &mut unsent) {
-                    Poll::Pending => {}
-                    Poll::Ready(Ok(())) => is_sent = true,
-                    // It takes no more, but may have said why.
-                    Poll::Ready(Err(_)) => is_deaf = true,
-                }
-            }
-            loop {
-                let read = match self.poll_piece(context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(read) => read,
-                };
-                let taken = head::take(&mut self.input, &mut searched);
-                match (read, taken) {
-                    (_, Err(bad)) => return Poll::Ready(Err(Failure::Protocol(bad.to_string()))),
-                    (Ok(1..), Ok(Some(head))) => return Poll::Ready(Ok((head, is_sent))),
-                    (Ok(1..), Ok(None)) => {}
-                    (Ok(0), Ok(_)) => return Poll::Ready(Err(Failure::Closed)),
-                    (Err(error), Ok(_)) => return Poll::Ready(Err(explain(&error, false))),
-                }
-            }
-        })
-        .await
-    }
-
-    /// Reads what there is, and returns how many bytes that was; 0: the other side has ended the connection.
-    fn poll_piece(&mut self, context: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
-        let mut piece = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut piece);
-        let read = self.stream.poll_read(context, &mut piece);
-        read.map_ok(|()| {
-            self.input.extend_from_slice(piece.filled());
-            piece.filled().len()
-        })
-    }
-
-    /// Whether another request may be made on it: nothing has come since the last answer, and nobody has ended it.
-    fn is_open(&mut self) -> bool {
-        let mut nobody = task::Context::from_waker(Waker::noop());
-        self.poll_piece(&mut nobody).is_pending()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use http_body_util::BodyExt;
     use hyper_util::rt::TokioIo;
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    use super::*;
+    use super::{head::Head, *};
 
     /// What is said by an answer: its status, its headers, and its body.
     type Said = (u16, Vec<(String, Vec<u8>)>, Vec<u8>);

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, interval, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::{Connection, stream::Stream};
+use super::{connection::Connection, stream::Stream};
 use crate::{
     config::certificate::Fingerprint,
     lock::lock,
