@@ -92,7 +92,7 @@ async fn a_hook_is_edited_on_the_page_and_a_secret_that_is_left_empty_stays() {
     // Nothing is written where nothing was changed.
     browser.click("//button[.='Save']").await;
     browser.see("//h1[starts-with(., 'Hook 1')]").await;
-    assert_eq!(changes(&api).await, [json!(0); 0]);
+    assert!(changes(&api).await.is_empty());
 
     browser.click("//a[.='Edit']").await;
     write(&browser, "events", "book.changed, book.added").await;
