@@ -1224,8 +1224,8 @@ pub async fn load_each(
     Ok(())
 }
 
-/// The SQL condition that a row has the id that a parameter holds as a text. Where the column holds numbers, their index
-/// finds it among millions; what is none of them is found nowhere.
+/// The SQL condition that a row has the id that a parameter holds as a text. Where the column holds numbers, their
+/// index finds it among millions; what is none of them is found nowhere.
 pub fn id_is(column: &str, is_number: bool, parameter: &str) -> String {
     let column = quote::name(column);
     match is_number {

@@ -82,7 +82,8 @@ fn with_headers(
     Ok(all)
 }
 
-/// Puts the credentials of the target before into a new one of the same origin that has none. No other server gets them.
+/// Puts the credentials of the target before into a new one of the same origin that has none. No other server gets
+/// them.
 fn keep_credentials(target: &mut String, before: &str) {
     let (Ok(mut new), Ok(old)) = (Url::parse(target), Url::parse(before)) else {
         return;

@@ -11,8 +11,8 @@ use crate::{
     manage::{Actor, hooks::Hook},
 };
 
-/// What is written into a form, by the names of its fields. What is empty is as hooks.toml says for all hooks. Events and
-/// the names of headers stand on a line each.
+/// What is written into a form, by the names of its fields. What is empty is as hooks.toml says for all hooks. Events
+/// and the names of headers stand on a line each.
 pub(super) type Texts = BTreeMap<String, String>;
 
 /// A field, which has the name that the API has for the same.
