@@ -1,6 +1,6 @@
--- Backfills, newest first, and at most $10: in a state ($2), of an event ($3), of one of the events of a table ($4), for a
--- hook ($5), for hooks of an owner ($6), and begun between two times ($7, $8), each where it is given; before the one of a
--- number ($9). `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
+-- Backfills, newest first, and at most $10: in a state ($2), of an event ($3), of one of the events of a table ($4),
+-- for a hook ($5), for hooks of an owner ($6), and begun between two times ($7, $8), each where it is given; before the
+-- one of a number ($9). `all_hooks` stands before this: the hooks of hooks.toml ($1) and those of the hook table.
 wanted as (
     select *
     from backfill

@@ -1,7 +1,7 @@
--- Hooks, each with how it is doing: those of hooks.toml ($1) in the order of their names, and then those of the table in
--- the order of their ids, which its index has. Limited to an owner ($2), an id ($3), an event ($4) or a state ($7), each
--- where it is given, and to what comes after an id of the table ($5) or a name of hooks.toml ($8). For an owner, only
--- deliveries count that are theirs.
+-- Hooks, each with how it is doing: those of hooks.toml ($1) in the order of their names, and then those of the table
+-- in the order of their ids, which its index has. Limited to an owner ($2), an id ($3), an event ($4) or a state ($7),
+-- each where it is given, and to what comes after an id of the table ($5) or a name of hooks.toml ($8). For an owner,
+-- only deliveries count that are theirs.
 with file_hooks as (
 {file_hooks}
 ),
