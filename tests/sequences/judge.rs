@@ -105,19 +105,33 @@ pub async fn judge(database: &Database, sequences: &[Sequence], calls: &[Call]) 
             verdict.fault("made up", format!("{hook} got {} of {table}", rest.len()));
         }
     }
-    let identities = entries.values();
-    let identities = identities.filter(|entry| entry.altered.iter().any(|what| what == "identity"));
-    let identities: Vec<(String, Lsn)> = identities
-        .map(|entry| (format!("w{}.{}", entry.world, entry.role), entry.lsn))
-        .collect();
     let mut keys: HashMap<String, Vec<(Lsn, bool)>> = HashMap::new();
     for entry in entries.values().filter(|entry| entry.op != "ddl") {
         let table = format!("w{}.{}", entry.world, entry.role);
         let of_table = keys.entry(table).or_default();
         of_table.push((entry.lsn, entry.has_key));
     }
+    // Without a key a row is told from others by all of its columns, so each other column is another identity.
+    let changes_identity = |entry: &&Entry| {
+        let is_ddl = entry.op == "ddl";
+        let table = format!("w{}.{}", entry.world, entry.role);
+        let has_said_so = entry.altered.iter().any(|what| what == "identity");
+        has_said_so || (is_ddl && !has_key(&keys, &table, entry.lsn))
+    };
+    let identities = entries.values().filter(changes_identity);
+    let identities: Vec<(String, Lsn)> = identities
+        .map(|entry| (format!("w{}.{}", entry.world, entry.role), entry.lsn))
+        .collect();
     verdict.order(calls, &identities, &keys, sequences);
     verdict
+}
+
+/// Whether a table had a primary key when it was changed last before this. `keys` says that of each change of a table.
+fn has_key(keys: &HashMap<String, Vec<(Lsn, bool)>>, table: &str, at: Lsn) -> bool {
+    let changes = keys.get(table).map_or(&[][..], Vec::as_slice);
+    let before = changes.partition_point(|(lsn, _)| *lsn < at);
+    let last = changes.get(..before).and_then(<[_]>::last);
+    last.is_none_or(|(_, has_key)| *has_key)
 }
 
 fn hooks() -> Vec<String> {
@@ -624,12 +638,6 @@ impl Verdict {
         keys: &HashMap<String, Vec<(Lsn, bool)>>,
         sequences: &[Sequence],
     ) {
-        let has_key = |table: &str, at: Lsn| {
-            let changes = keys.get(table).map_or(&[][..], Vec::as_slice);
-            let before = changes.partition_point(|(lsn, _)| *lsn < at);
-            let last = changes.get(..before).and_then(<[_]>::last);
-            last.is_none_or(|(_, has_key)| *has_key)
-        };
         // Where rows begin that no key tells from others of the same number.
         let mut begun: HashMap<Row, Vec<(Lsn, u64)>> = HashMap::new();
         for call in calls {
@@ -637,7 +645,7 @@ impl Verdict {
             let (table, at) = (body["table"].as_str().unwrap_or_default(), position(&body));
             if body["op"] == "insert"
                 && let Some(key) = row_of(call, &body)
-                && !has_key(table, at.0)
+                && !has_key(keys, table, at.0)
             {
                 begun.entry(key).or_default().push(at);
             }
