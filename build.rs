@@ -17,7 +17,8 @@ fn main() {
         }
         None => "unknown commit".to_owned(),
     };
-    println!("cargo:rustc-env=ROWHOOK_BUILD={from}, {target}");
+    // Cargo hands it to tests as well, whose programs must not find a variable of ours in it.
+    println!("cargo:rustc-env=BUILT_FROM={from}, {target}");
 }
 
 fn commit() -> Option<String> {

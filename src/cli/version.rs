@@ -1,7 +1,7 @@
 //! What `rowhook --version` says: the version, and which build of it this is.
 
 /// The version, the commit and the target, such as `0.1.0 (commit 0123456789ab, x86_64-unknown-linux-musl)`.
-pub(super) const LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ROWHOOK_BUILD"), ")");
+pub(super) const LONG: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BUILT_FROM"), ")");
 
 #[cfg(test)]
 mod tests {
