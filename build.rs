@@ -17,6 +17,7 @@ fn main() {
         }
         None => "unknown commit".to_owned(),
     };
+    // Cargo hands it to tests as well, whose programs must not find a variable of ours in it.
     println!("cargo:rustc-env=BUILT_FROM={from}, {target}");
 }
 
