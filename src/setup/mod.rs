@@ -83,8 +83,8 @@ async fn take_steps(
     locked.map_or(Ok(()), Err)
 }
 
-/// Brings rowhook's own tables to what this version needs, and touches nothing else. Returns the step that was taken, if
-/// one was missing. A rowhook that runs meanwhile goes on.
+/// Brings rowhook's own tables to what this version needs, and touches nothing else. Returns the step that was taken,
+/// if one was missing. A rowhook that runs meanwhile goes on.
 ///
 /// # Errors
 /// If the tables were made by a newer version, a lock cannot be acquired, or Postgres refuses.
