@@ -10,6 +10,7 @@
 
 mod before;
 mod chart;
+mod cluster;
 mod compare;
 mod drain;
 mod figure;
@@ -76,7 +77,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 13] = [
+const CHAPTERS: [Chapter; 14] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -90,6 +91,7 @@ const CHAPTERS: [Chapter; 13] = [
     ("sealing", sealing::measure),
     ("upgrading", upgrading::measure),
     ("before", before::measure),
+    ("cluster", cluster::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

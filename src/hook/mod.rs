@@ -74,6 +74,11 @@ impl HookId {
         }
     }
 
+    /// Whether JSON shows it as a number.
+    pub fn is_numeric(&self) -> bool {
+        self.numeric
+    }
+
     /// The text, which is unique among all hooks.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -16,7 +16,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 43] = [
+pub const MIGRATIONS: [Migration; 44] = [
     Migration {
         version: 1,
         name: "migration",
@@ -232,10 +232,15 @@ pub const MIGRATIONS: [Migration; 43] = [
         name: "division",
         sql: include_str!("../../sql/0051_division.sql"),
     },
+    Migration {
+        version: 52,
+        name: "cluster",
+        sql: include_str!("../../sql/0052_cluster.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 22] = [
+pub const TABLES: [&str; 24] = [
     "migration",
     "event",
     "hook",
@@ -258,10 +263,12 @@ pub const TABLES: [&str; 22] = [
     "portal_link",
     "before_event",
     "asking",
+    "partition",
+    "sender",
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 29] = [
+pub const FUNCTIONS: [&str; 30] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
@@ -291,6 +298,7 @@ pub const FUNCTIONS: [&str; 29] = [
     "ask_row()",
     "ask_transaction()",
     "ask(text,jsonb)",
+    "partition_of(text,integer)",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.
