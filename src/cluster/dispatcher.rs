@@ -14,7 +14,7 @@ use async_nats::{Client, Message};
 use futures_util::StreamExt;
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -289,10 +289,19 @@ impl Shared {
         });
     }
 
-    /// Waits until it is time to stop, and then until all senders that are heard have said what is settled.
+    /// Waits until it is time to stop, and then until all is settled that senders have. What takes longer than a lease
+    /// is left to the next reader, but for what is on its way already.
     async fn drained(&self) {
         self.context.stop.cancelled().await;
-        self.with_all(|line| line.say(Frame::End));
+        // What is settled behind something that is not comes again, so a little patience saves many repetitions.
+        if timeout(self.lease, self.until_settled()).await.is_err() {
+            self.with_all(|line| line.say(Frame::End));
+            self.until_settled().await;
+        }
+    }
+
+    /// Waits until no sender that is heard has anything in hand.
+    async fn until_settled(&self) {
         let mut ticks = interval(LOOK);
         let has_more = |line: &Mutex<Line>| {
             let line = lock(line);

@@ -292,7 +292,7 @@ impl Term<'_> {
         match timeout(patience, renewed).await {
             Ok(Ok(revision)) => {
                 self.revision = revision;
-                self.tenure.extend(self.keeper.until(began));
+                return self.tenure.extend(self.keeper.until(began));
             }
             Ok(Err(error)) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                 // It may have been renewed by what we took for lost.

@@ -33,10 +33,15 @@ impl Tenure {
         }
     }
 
-    /// Extends it. One that has ended stays so.
-    pub fn extend(&self, until: Instant) {
+    /// Extends it. One that has ended stays so, also where nobody has noticed that: requests may have been given up.
+    /// Returns whether it goes on.
+    pub fn extend(&self, until: Instant) -> bool {
         let mut now = lock(&self.until);
-        *now = until.max(*now);
+        let goes_on = !self.ended.is_cancelled() && Instant::now() < *now;
+        if goes_on {
+            *now = until.max(*now);
+        }
+        goes_on
     }
 
     /// Until when it lasts.
@@ -79,11 +84,13 @@ mod tests {
     async fn it_ends_by_the_clock_and_is_never_shortened() {
         let now = Instant::now();
         let tenure = Tenure::new(now + Duration::from_secs(2));
-        tenure.extend(now + Duration::from_secs(1));
+        assert!(tenure.extend(now + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_millis(1500)).await;
         assert!(!tenure.has_ended());
         tokio::time::advance(Duration::from_millis(500)).await;
         assert!(tenure.has_ended());
+        // Whoever has seen that has given up for good.
+        assert!(!tenure.extend(now + Duration::from_secs(9)) && tenure.has_ended());
     }
 
     #[tokio::test]

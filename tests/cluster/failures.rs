@@ -8,7 +8,7 @@ use crate::World;
 
 #[tokio::test]
 async fn while_nats_is_gone_deliveries_are_parked_and_then_they_are_sent() {
-    let mut world = World::with(Nats::start().await, "").await;
+    let mut world = World::quick().await;
     let receiver = Receiver::start().await;
     let mut both = world.rowhook();
     both.until_log("attached slot=").await;

@@ -142,7 +142,7 @@ async fn a_body_that_is_larger_than_a_message_of_nats_arrives_whole() {
 
 #[tokio::test]
 async fn what_fails_is_tried_again_in_order_whoever_has_the_hook() {
-    let world = World::new().await;
+    let world = World::quick().await;
     let is_up = Arc::new(AtomicBool::new(false));
     let up = Arc::clone(&is_up);
     let receiver = Receiver::answering(move |_, _| match up.load(Ordering::SeqCst) {

@@ -34,13 +34,26 @@ impl World {
         Self::with(Nats::start().await, "").await
     }
 
+    /// One server of NATS, and a lease that is over soon.
+    pub async fn quick() -> Self {
+        Self::leased(Nats::start().await, "", "2s").await
+    }
+
     /// These servers of NATS, and more in hooks.toml.
     pub async fn with(nats: Nats, more: &str) -> Self {
+        // A machine that is busy with other work is late with everything.
+        Self::leased(nats, more, "20s").await
+    }
+
+    async fn leased(nats: Nats, more: &str, lease: &str) -> Self {
         let database = Database::new().await;
         database
             .sql("create table item (id bigint primary key, number bigint not null)")
             .await;
-        let config = database.config(&format!("{EVENTS}{}{more}", nats.section("")));
+        let config = database.config(&format!(
+            "{EVENTS}{}{more}",
+            nats.section(&format!("lease = \"{lease}\""))
+        ));
         Self {
             database,
             nats,
