@@ -398,7 +398,7 @@ impl Shared {
         let mut failures = 0;
         loop {
             let subscribed = async {
-                let words = client.subscribe(self.subjects.from_all()).await?;
+                let words = client.subscribe(self.subjects.all_answers()).await?;
                 anyhow::Ok((words, client.subscribe(self.subjects.hello()).await?))
             };
             let (mut words, mut hellos) = match subscribed.await {

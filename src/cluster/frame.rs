@@ -76,7 +76,7 @@ impl Frame {
         match self {
             Self::Begin(session, table) => framed(out, BEGIN, |out| {
                 put_number(out, *session);
-                put_optional(out, table.as_ref(), |out, table| put_table(out, table));
+                put_optional(out, table.as_ref(), put_table);
             }),
             Self::Define(told) => framed(out, DEFINE, |out| put_told(out, told)),
             Self::Update(told) => framed(out, UPDATE, |out| put_told(out, told)),

@@ -184,7 +184,7 @@ impl Share {
         let (want, mut wanted) = mpsc::unbounded_channel();
         let mut speaker = Speaker {
             client: self.client.clone(),
-            subject: common.subjects.from(self.number),
+            subject: common.subjects.answers(self.number),
             partition: self.number,
             epoch: self.epoch,
             link: id,

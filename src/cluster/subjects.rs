@@ -29,12 +29,12 @@ impl Subjects {
     }
 
     /// Where the sender that has a partition answers.
-    pub(super) fn from(&self, partition: u32) -> String {
+    pub(super) fn answers(&self, partition: u32) -> String {
         format!("{}.from.{partition}", self.prefix)
     }
 
     /// Where all senders answer.
-    pub(super) fn from_all(&self) -> String {
+    pub(super) fn all_answers(&self) -> String {
         format!("{}.from.*", self.prefix)
     }
 
