@@ -10,6 +10,7 @@
 
 mod before;
 mod chart;
+mod cluster;
 mod compare;
 mod drain;
 mod fanout;
@@ -78,7 +79,7 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 15] = [
+const CHAPTERS: [Chapter; 16] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
@@ -94,6 +95,7 @@ const CHAPTERS: [Chapter; 15] = [
     ("sealing", sealing::measure),
     ("upgrading", upgrading::measure),
     ("before", before::measure),
+    ("cluster", cluster::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

@@ -253,7 +253,7 @@ mod tests {
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
         Delivery {
             held: Some(Held {
-                ticket: ledger.ticket(number, &HookId::new("1", true)),
+                ticket: ledger.ticket(number, &HookId::new("1", true)).into(),
                 memory: MemoryBudget::new(1)
                     .stream
                     .acquire(1)

@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod pace;
 pub mod quota;
 pub mod retry;
+pub mod tenure;
 pub mod throughput;
 
 mod attempt;
@@ -291,7 +292,14 @@ impl Courier {
         } else if !idle {
             state.running = true;
             let task = Arc::clone(self).run().in_current_span();
-            self.context.tasks.spawn(task);
+            match &self.context.tenure {
+                None => self.context.tasks.spawn(task),
+                Some(tenure) => {
+                    let tenure = Arc::clone(tenure);
+                    let task = async move { tenure.until_ended(task).await };
+                    self.context.tasks.spawn(task)
+                }
+            };
         }
     }
 

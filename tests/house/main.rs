@@ -35,6 +35,7 @@ const FLOORS: &[&[&str]] = &[
     &["preview"],
     &["run"],
     &["reader"],
+    &["cluster"],
     &["before", "courier"],
     &["history"],
     &["setup", "store", "trace"],
