@@ -14,6 +14,7 @@ mod nats;
 mod no_disk;
 #[cfg(not(feature = "nats"))]
 mod no_nats;
+#[cfg(any(feature = "nats", feature = "sqlite"))]
 mod outcome;
 pub mod storage;
 pub mod workers;
