@@ -15,12 +15,16 @@ use crate::{
 
 /// What the caller of [`run`] provides.
 #[derive(Debug)]
-#[expect(dead_code, reason = "nobody can run it")]
 pub struct Parts {
+    /// Receives what happens to deliveries.
     pub journal: Journal,
+    /// Counts what happens.
     pub meters: Arc<Meters>,
+    /// Makes the requests.
     pub sender: send::Sender,
+    /// Sends spans of attempts, where that is configured.
     pub traces: Option<Arc<Traces>>,
+    /// Cancelled when it is time to stop.
     pub stop: CancellationToken,
 }
 
