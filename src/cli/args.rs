@@ -103,7 +103,7 @@ pub(super) enum Command {
     /// Show whether rowhook is attached, how far it is behind, what is parked and what is dead.
     #[command(after_help = "Example: rowhook status --json")]
     Status,
-    /// Ask a running rowhook, at the address of [server], whether it is attached or stands by. Fails if it is not.
+    /// Ask a running rowhook, at the address of its API, whether it is attached or stands by. Fails if it is not.
     #[command(after_help = "Example: rowhook health --live")]
     Health(health::Args),
     /// List, add and change hooks.

@@ -83,7 +83,8 @@ pub struct Held {
     pub memory: Permit,
     /// Since when it is held.
     pub since: Instant,
-    /// The hook at the event's place in the stream, whose target it is sent to; `None`: as it is when it is sent.
+    /// The hook at the event's place in the stream, whose target it is sent to; `None`: it was not active there, and
+    /// its target is that of the hook as it is when it is sent.
     pub hook: Option<Arc<Hook>>,
 }
 

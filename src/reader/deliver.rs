@@ -535,7 +535,8 @@ impl Reader {
             ticket: ticket.into(),
             memory,
             since: Instant::now(),
-            hook: Some(Arc::clone(&hook)),
+            // One that is disabled has nowhere to send to, and one that waits for its key has no credentials.
+            hook: hook.active.then(|| Arc::clone(&hook)),
         };
         let made = Made {
             body: rendered.body,

@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use axum::{Router, extract::Request as Received};
+use axum::{
+    Router,
+    extract::Request as Received,
+    http::{HeaderMap, HeaderValue, Version},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -34,7 +38,7 @@ use crate::{
 };
 
 /// The protocols of a receiver that speaks both versions.
-const BOTH: [&str; 2] = ["h2", "http/1.1"];
+const BOTH: fn(usize) -> &'static [&'static str] = |_| &["h2", "http/1.1"];
 
 /// Makes `name.pem`, a self-signed certificate, and `name.key`.
 fn certify(folder: &Path, name: &str) {
@@ -67,12 +71,13 @@ fn certify(folder: &Path, name: &str) {
     assert!(openssl.status.success(), "{told}");
 }
 
-/// Starts a receiver with the certificate of `server`, which demands that of `client` if there is one. Returns its URL,
-/// the HTTP version of each request, and the count of connections.
+/// Starts a receiver with the certificate of `server`, which demands that of `client` if there is one, and speaks these
+/// protocols on a connection of this number. Returns its URL, the HTTP version of each request, and the count of
+/// connections.
 async fn receive_over_tls(
     folder: &Path,
     client: Option<&str>,
-    protocols: &[&str],
+    protocols: fn(usize) -> &'static [&'static str],
 ) -> (String, mpsc::UnboundedReceiver<String>, Arc<AtomicUsize>) {
     use rustls::{
         RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier,
@@ -97,16 +102,21 @@ async fn receive_over_tls(
             config.with_client_cert_verifier(verifier.unwrap())
         }
     };
-    let mut config = config
+    let config = config
         .with_single_cert(vec![certificate("server")], key)
         .unwrap();
-    let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
-    config.alpn_protocols = protocols.collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
     let (said, heard) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |request: Received| {
         let said = said.clone();
-        async move { said.send(format!("{:?}", request.version())).unwrap() }
+        // A request to /last is the last of its connection.
+        let mut headers = HeaderMap::new();
+        if request.uri().path() == "/last" && request.version() == Version::HTTP_11 {
+            headers.insert("connection", HeaderValue::from_static("close"));
+        }
+        async move {
+            said.send(format!("{:?}", request.version())).unwrap();
+            headers
+        }
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
@@ -114,8 +124,10 @@ async fn receive_over_tls(
     let count = Arc::clone(&connections);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::SeqCst);
-            let (acceptor, app) = (acceptor.clone(), app.clone());
+            let spoken = protocols(count.fetch_add(1, Ordering::SeqCst)).iter();
+            let (mut config, app) = (config.clone(), app.clone());
+            config.alpn_protocols = spoken.map(|name| name.as_bytes().to_vec()).collect();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
             tokio::spawn(async move {
                 // The handshake fails where one side does not trust the other.
                 let Ok(stream) = acceptor.accept(stream).await else {
@@ -135,7 +147,7 @@ async fn receive_over_tls(
 async fn over_tls_http_2_is_spoken_and_a_stranger_is_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path(), "server");
-    let (url, mut heard, _) = receive_over_tls(folder.path(), None, &BOTH).await;
+    let (url, mut heard, _) = receive_over_tls(folder.path(), None, BOTH).await;
     let answer = send(&sender(), &target(&url)).await;
     assert!(
         matches!(answer, Answer::Failed(Failure::Tls(_))),
@@ -154,7 +166,7 @@ async fn a_receiver_that_demands_a_certificate_gets_that_of_the_hook() {
     for name in ["server", "client", "stranger"] {
         certify(folder.path(), name);
     }
-    let (url, mut heard, _) = receive_over_tls(folder.path(), Some("client"), &BOTH).await;
+    let (url, mut heard, _) = receive_over_tls(folder.path(), Some("client"), BOTH).await;
     let hooks = hooks_with(
         folder.path(),
         &url,
@@ -191,7 +203,7 @@ async fn where_http_1_is_spoken_over_tls_connections_are_kept_and_present_the_ce
     for name in ["server", "client", "stranger"] {
         certify(folder.path(), name);
     }
-    let receiver = receive_over_tls(folder.path(), Some("client"), &["http/1.1"]).await;
+    let receiver = receive_over_tls(folder.path(), Some("client"), |_| &["http/1.1"]).await;
     let (url, mut heard, connections) = receiver;
     let keys = ["client", "stranger"].map(|name| {
         format!(
@@ -214,6 +226,35 @@ async fn where_http_1_is_spoken_over_tls_connections_are_kept_and_present_the_ce
         );
     }
     assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_server_of_http_2_alone_in_place_of_one_of_http_1_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), "server");
+    let receiver = receive_over_tls(folder.path(), None, |number| match number {
+        0 | 1 => &["http/1.1"],
+        _ => &["h2"],
+    });
+    let (url, mut heard, _) = receiver.await;
+    let authority = std::fs::read(folder.path().join("server.pem")).unwrap();
+    let authority = CertificateDer::from_pem_slice(&authority).unwrap();
+    let (sender, target) = (
+        Sender::trusting(&delivery(), vec![authority]).unwrap(),
+        target(&format!("{url}last")),
+    );
+    for _ in 0..2 {
+        assert_eq!(code(&send(&sender, &target).await), 200);
+        assert_eq!(heard.recv().await.as_deref(), Some("HTTP/1.1"));
+    }
+    // Neither connection is kept, and the next one is with the server that came.
+    let refused = send(&sender, &target).await;
+    assert!(
+        matches!(refused, Answer::Failed(Failure::Tls(_))),
+        "{refused}"
+    );
+    assert_eq!(code(&send(&sender, &target).await), 200);
+    assert_eq!(heard.recv().await.as_deref(), Some("HTTP/2.0"));
 }
 
 #[test]

@@ -810,6 +810,27 @@ async fn credentials_of_a_row_are_sealed_and_used() {
     );
 }
 
+/// Its credentials cannot be opened while it hears of a row, and can be a moment later.
+#[tokio::test]
+async fn nothing_is_sent_without_the_credentials_that_a_hook_waits_for() {
+    const LOCKED: &str = r#"'{"bearer": "rowhook-sealed.1.0badc0de.AAAA"}'"#;
+    const OPEN: &str = r#"'{"bearer": "t0ken"}'"#;
+    let database = bookstore().await;
+    let receiver = Receiver::start().await;
+    let _rowhook = database.rowhook(BOOK_EVENTS).await;
+    let hook = add(&database, &receiver.url(), "auth", OPEN).await;
+    let change = |auth: &str| format!("update rowhook.hook set auth = {auth} where id = {hook};");
+    for number in 1..=50 {
+        let (lock, open) = (change(LOCKED), change(OPEN));
+        let sql = format!("begin; {lock} {}; {open} commit", book(number));
+        database.sql(&sql).await;
+    }
+    let calls = receiver.expect(50).await;
+    for call in calls {
+        assert_eq!(call.header("authorization"), "Bearer t0ken");
+    }
+}
+
 /// Makes rowhook's tables as they were before rows had settings.
 async fn earlier_tables(database: &Database) {
     let mut sql = "create schema rowhook; set search_path to rowhook, pg_temp;".to_owned();

@@ -352,7 +352,8 @@ mod tests {
                 ),
                 1..20,
             ),
-            secret in "[a-z${}\"\n ]{0,5}_password",
+            // What begins with `is` or `has` is only told about a secret.
+            secret in "[o-z${}\"\n ]{0,5}_password",
         ) {
             let mut found: Vec<Found> = names.iter().map(|(schema, name)| table(schema, name)).collect();
             for found in &mut found {

@@ -388,8 +388,8 @@ fn explain(failure: Failure, slot: &str) -> Error {
         ),
         "55000" => refused("the slot cannot be read any more; run rowhook check"),
         "58P01" => refused("WAL that the slot needs has been removed; run rowhook check"),
-        // It passes, or is found to be a gap. Decoding says that something internal is wrong of tables which are
-        // altered just then.
+        // It passes, or is found to be a gap. Decoding says that something internal is wrong of tables that were
+        // altered; where it stays so, the process is of use to look at, and ending it would change nothing.
         code if Fault::of_state(&SqlState::from_code(code)).is_transient() => Error::Lost(message),
         _ => refused("run rowhook check"),
     }

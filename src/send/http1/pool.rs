@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use http::Uri;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, interval, timeout};
@@ -29,7 +30,7 @@ use crate::{
 const MANY: usize = 1024;
 /// How often connections that are idle for too long are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
-/// How long the other side may take to be told that a connection ends.
+/// How long the other sides may take to be told that connections end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The connections of all origins.
@@ -108,10 +109,10 @@ impl Pool {
             loop {
                 ticks.tick().await;
                 let Some(pool) = pool.upgrade() else { break };
-                for connection in pool.expired(Instant::now()) {
-                    // Whether the other side hears of it makes no difference any more.
-                    let _ = timeout(FAREWELL, connection.stream.end()).await;
-                }
+                let expired = pool.expired(Instant::now()).into_iter();
+                // All at once, so that one that takes nothing any more keeps no other open. Whether the other sides
+                // hear of it makes no difference.
+                let _ = timeout(FAREWELL, join_all(expired.map(|one| one.stream.end()))).await;
                 // Whoever keeps one after this looks whether anybody sweeps, and whoever did before is seen here.
                 pool.is_swept.store(false, Ordering::SeqCst);
                 if pool.is_at_rest() || pool.is_swept.swap(true, Ordering::SeqCst) {
@@ -153,7 +154,7 @@ impl Origin {
         self.may_share.load(Ordering::Relaxed)
     }
 
-    /// Has all further requests made on connections of their own.
+    /// Has all further requests made on connections of their own, until TLS fails on one.
     pub(in crate::send) fn speaks_http1(&self) {
         self.may_share.store(false, Ordering::Relaxed);
     }
@@ -190,7 +191,11 @@ impl Origin {
         let stream = TlsConnector::from(Arc::clone(tls))
             .connect(name, placed)
             .await;
-        let stream = stream.map_err(|error| explain(&error, true))?;
+        let stream = stream.map_err(|error| {
+            // A server that has come in place of the other may speak nothing but HTTP/2. The next request finds out.
+            self.may_share.store(true, Ordering::Relaxed);
+            explain(&error, true)
+        })?;
         Ok(Connection::new(Stream::Tls(Box::new(stream))))
     }
 }
