@@ -1,7 +1,12 @@
 //! Until when a sender of a cluster may make requests. Then another may have its hooks, and none of its own may still
 //! be on their way.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -65,12 +70,18 @@ impl Tenure {
     }
 
     /// Works until it is done, or the tenure ends. Then all that is going on is dropped, requests among it.
+    ///
+    /// The clock is looked at before each step. A process that was frozen goes on where it was, perhaps with a
+    /// connection that is there by now, before anybody is woken who would tell it.
     pub async fn until_ended(&self, work: impl Future<Output = ()>) {
-        tokio::select! {
-            biased;
-            () = self.ended.cancelled() => {}
-            () = work => {}
-        }
+        let (mut work, mut ended) = (pin!(work), pin!(self.ended.cancelled()));
+        poll_fn(|context| {
+            if self.has_ended() || ended.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            work.as_mut().poll(context)
+        })
+        .await;
     }
 }
 
