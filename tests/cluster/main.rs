@@ -11,6 +11,8 @@
 mod failures;
 mod handover;
 mod hooks;
+mod login;
+mod seeing;
 mod sending;
 
 use harness::{Call, Database, Nats, Rowhook};
@@ -46,14 +48,17 @@ impl World {
     }
 
     async fn leased(nats: Nats, more: &str, lease: &str) -> Self {
+        let section = nats.section(&format!("lease = \"{lease}\""));
+        Self::of(nats, &format!("{section}{more}")).await
+    }
+
+    /// These servers of NATS, of which hooks.toml says this.
+    pub async fn of(nats: Nats, section: &str) -> Self {
         let database = Database::new().await;
         database
             .sql("create table item (id bigint primary key, number bigint not null)")
             .await;
-        let config = database.config(&format!(
-            "{EVENTS}{}{more}",
-            nats.section(&format!("lease = \"{lease}\""))
-        ));
+        let config = database.config(&format!("{EVENTS}{section}"));
         Self {
             database,
             nats,
