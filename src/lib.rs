@@ -56,6 +56,8 @@ pub mod lookup;
 pub mod manage;
 pub mod message;
 pub mod meters;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod nearest;
 pub mod panics;
 pub mod payload;

@@ -11,11 +11,6 @@ use async_nats::{
         stream::StorageType,
     },
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,6 +19,7 @@ use tracing::Instrument;
 use crate::{
     backoff::{Backoff, spread},
     config::{Cluster, NatsLogin},
+    nats,
 };
 
 /// The pauses between two tries to connect.
@@ -202,6 +198,8 @@ async fn connect(cluster: &Cluster) -> Result<Client, Error> {
         places: places.clone(),
         reason: error.to_string(),
     })?;
+    let tls = nats::tls(cluster.ca.as_deref());
+    let tls = tls.map_err(|reason| Error::BadKey { key: "ca", reason })?;
     let options = ConnectOptions::new()
         .name("rowhook")
         .connection_timeout(TIMEOUT)
@@ -225,7 +223,7 @@ async fn connect(cluster: &Cluster) -> Result<Client, Error> {
                 Event::LameDuckMode | Event::Draining | Event::Closed => {}
             }
         })
-        .tls_client_config(tls(cluster)?);
+        .tls_client_config(tls);
     let options = match &cluster.login {
         None => options,
         Some(NatsLogin::Nkey(seed)) => options.nkey(seed.expose().to_owned()),
@@ -349,33 +347,6 @@ fn as_wanted(bucket: Bucket, name: &str) -> Result<Bucket, Error> {
             difference,
         }),
     }
-}
-
-/// Trusts the authorities of `ca`, or those of the system. TLS is used where a URL or the server asks for it.
-fn tls(cluster: &Cluster) -> Result<ClientConfig, Error> {
-    let bad = |reason: String| Error::BadKey { key: "ca", reason };
-    let mut roots = RootCertStore::empty();
-    match &cluster.ca {
-        Some(pem) => {
-            let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-            let all = all.map_err(|_| bad("it is not PEM".to_owned()))?;
-            if all.is_empty() {
-                return Err(bad("it holds no certificate".to_owned()));
-            }
-            for one in all {
-                roots.add(one).map_err(|error| bad(error.to_string()))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    // Named explicitly: more than one provider is linked, so the process has no default.
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| bad(error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

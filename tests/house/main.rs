@@ -49,7 +49,7 @@ const FLOORS: &[&[&str]] = &[
     &["postgres"],
     &["signature"],
     &[
-        "backoff", "files", "gzip", "listen", "lock", "meters", "nearest", "panics", "seal",
+        "backoff", "files", "gzip", "listen", "lock", "meters", "nats", "nearest", "panics", "seal",
         "secret", "terminal",
     ],
 ];
