@@ -37,6 +37,7 @@ mod permission;
 mod rates;
 mod rescue;
 mod round;
+mod run_length;
 mod seating;
 mod standing;
 mod task;
