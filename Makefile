@@ -7,7 +7,7 @@ help:
 	@echo "make demo [SECONDS=20]   the main job on a throwaway Postgres, in the terminal and on the page"
 	@echo "make test                all tests, and on other versions of Postgres those that depend on it"
 	@echo "make matrix              all tests that speak with Postgres on all versions, for docs/book/matrix.md"
-	@echo "make torture             200 kills, 20 crashes, 40 promotions, sequences; SEED=n for the same ones again"
+	@echo "make torture             200 kills, 20 crashes, 200 blows to a cluster, 40 promotions, sequences; SEED=n for the same ones again"
 	@echo "make sequences           20,000 random sequences of DDL and DML, a part of torture; SEED=n, SEQUENCES=n"
 	@echo "make bench [QUICK=1]     the figures of docs/book/benchmarks; CHAPTERS=\"read drain\" for some of them"
 	@echo "make instructions        what the pure path of an event takes, held to benches/instructions; BLESS=1 to change that"
@@ -36,8 +36,8 @@ matrix: versions django apps peers browser schemathesis generators
 	scripts/test-versions all docs/book/matrix.md
 
 # Optimized, as it is in use: a million rows take a debug build too long.
-torture: postgres sequences
-	TORTURE_KILLS=220 TORTURE_CRASHES=20 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
+torture: postgres peers sequences
+	TORTURE_KILLS=220 TORTURE_CRASHES=20 TORTURE_EVENTS=200 $(if $(SEED),TORTURE_SEED=$(SEED)) cargo test --release --locked --test torture -- --nocapture
 	PROMOTIONS=40 cargo test --release --locked --test stories -- failover:: --nocapture --test-threads 1
 	SHADOW_SAVES=3400 cargo test --release --locked --test stories -- a_shadow_finds_no_difference --nocapture
 	MEMORY_ROWS=1000000 MEMORY_LARGE_ROWS=20 cargo test --release --locked --test stories -- memory:: --nocapture --test-threads 1

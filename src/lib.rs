@@ -15,6 +15,8 @@
 //! 6. [`delivery::ledger`] keeps account of what is settled: delivered, or durably parked or dead. Only that is
 //!    confirmed to Postgres, which sends everything else again after a restart.
 //!
+//! In a [`cluster`], steps 5 and 6 have a network between them: one rowhook reads, and many send.
+//!
 //! [`before`] asks endpoints about what is not committed yet, in a stream of its own.
 //!
 //! [`reader`] drives steps 2 to 4, and [`run`] opens sessions with the database and keeps all of this going.
@@ -34,6 +36,7 @@ pub mod backoff;
 pub mod before;
 pub mod change;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 #[cfg(feature = "console")]
 pub mod console;
@@ -53,6 +56,8 @@ pub mod lookup;
 pub mod manage;
 pub mod message;
 pub mod meters;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod nearest;
 pub mod panics;
 pub mod payload;

@@ -74,7 +74,8 @@ payload = \"standard\"
     let (sidecar, _) = Sidecar::attach(&source.config(&slot, &hooks))?;
     // Opens the connections and warms the caches, which is not to be measured.
     writer::write(source, commits, rows, Duration::from_secs(1))?;
-    let [mut median, mut late, mut latest, mut took] = [(); 4].map(|()| Samples::default());
+    let [mut median, mut late, mut later, mut latest] = [(); 4].map(|()| Samples::default());
+    let [mut took, mut took_late, mut took_later] = [(); 3].map(|()| Samples::default());
     for _ in 0..scale.rounds {
         receivers.reset()?;
         let commits = writer::write(source, commits, rows, scale.watch)?;
@@ -82,8 +83,11 @@ payload = \"standard\"
         let latencies = receivers.latencies()?;
         median.push(latencies.median());
         late.push(latencies.part(0.99));
+        later.push(latencies.part(0.999));
         latest.push(latencies.max());
         took.push(commits.median());
+        took_late.push(commits.part(0.99));
+        took_later.push(commits.part(0.999));
     }
     sidecar.stop()?;
     source.drop_slot(&slot)?;
@@ -94,7 +98,16 @@ payload = \"standard\"
             "ms",
             took,
         ),
-        Figure::new(name("p99"), "ms", late).at_most(10.0),
+        Figure::new(name("p99"), "ms", late).at_most(10.0).with(
+            "the commit itself, p99",
+            "ms",
+            took_late,
+        ),
+        Figure::new(name("p99.9"), "ms", later).at_most(30.0).with(
+            "the commit itself, p99.9",
+            "ms",
+            took_later,
+        ),
         Figure::new(name("max"), "ms", latest),
     ])
 }

@@ -8,8 +8,10 @@
     reason = "it is a program, and nobody reaches into it"
 )]
 
+mod backlog;
 mod before;
 mod chart;
+mod cluster;
 mod compare;
 mod drain;
 mod fanout;
@@ -78,13 +80,14 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 15] = [
+const CHAPTERS: [Chapter; 17] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
     ("matching", matching::measure),
     ("fanout", fanout::measure),
     ("start", start::measure),
+    ("backlog", backlog::measure),
     ("strangers", strangers::measure),
     ("hostile", hostile::measure),
     ("large", large::measure),
@@ -94,6 +97,7 @@ const CHAPTERS: [Chapter; 15] = [
     ("sealing", sealing::measure),
     ("upgrading", upgrading::measure),
     ("before", before::measure),
+    ("cluster", cluster::measure),
 ];
 
 const COMPARE: Chapter = ("compare", compare::measure);

@@ -101,26 +101,39 @@ fn fill_beside_history(source: &Source) -> Result<()> {
 
 /// Runs pgbench. Returns the commits a second, and the number of commits.
 pub fn run(source: &Source, long: Duration) -> Result<(f64, u64)> {
+    let output = transactions(source, long, &[])?;
+    let rate = number(&output, "tps = ")?;
+    let transactions = number(&output, "number of transactions actually processed: ")?;
+    Ok((rate, transactions as u64))
+}
+
+/// Runs pgbench at this many transactions a second. Returns how long one takes on average from when it is due, in ms.
+pub fn run_at(source: &Source, rate: u32, long: Duration) -> Result<f64> {
+    let rate = rate.to_string();
+    let output = transactions(source, long, &["--rate", &rate])?;
+    number(&output, "latency average = ")
+}
+
+fn transactions(source: &Source, long: Duration, more: &[&str]) -> Result<String> {
     let seconds = long.as_secs().to_string();
-    let output = pgbench(
-        source,
-        &[
-            "--no-vacuum",
-            "--client",
-            CLIENTS,
-            "--time",
-            &seconds,
-            "--protocol=prepared",
-        ],
-    )?;
-    let number = |key: &str| {
-        let line = output.lines().find_map(|line| line.strip_prefix(key));
-        line.and_then(|line| line.split([' ', '/']).find(|word| !word.is_empty()))
-            .with_context(|| format!("pgbench did not tell {key:?}: {output}"))
-    };
-    let rate = number("tps = ")?.parse()?;
-    let transactions = number("number of transactions actually processed: ")?.parse()?;
-    Ok((rate, transactions))
+    let mut args = vec![
+        "--no-vacuum",
+        "--client",
+        CLIENTS,
+        "--time",
+        &seconds,
+        "--protocol=prepared",
+    ];
+    args.extend(more);
+    pgbench(source, &args)
+}
+
+/// The number that follows this at the beginning of a line.
+fn number(output: &str, key: &str) -> Result<f64> {
+    let line = output.lines().find_map(|line| line.strip_prefix(key));
+    let word = line.and_then(|line| line.split([' ', '/']).find(|word| !word.is_empty()));
+    let word = word.with_context(|| format!("pgbench did not tell {key:?}: {output}"))?;
+    Ok(word.parse()?)
 }
 
 fn pgbench(source: &Source, args: &[&str]) -> Result<String> {

@@ -32,8 +32,13 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts it with this hooks.toml.
     pub fn start(config: &str) -> Result<Self> {
+        Self::start_with(config, &["run"])
+    }
+
+    /// Starts it with this hooks.toml and these arguments.
+    pub fn start_with(config: &str, args: &[&str]) -> Result<Self> {
         let folder = folder(config)?;
-        let mut child = command(&folder, &["run"])
+        let mut child = command(&folder, args)
             .stderr(Stdio::piped())
             .spawn()
             .context("start rowhook")?;
@@ -78,6 +83,11 @@ impl Sidecar {
                 }
             }
         }
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The processor time that it has used so far.

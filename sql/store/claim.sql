@@ -1,5 +1,6 @@
 -- Claims what is due of a hook ($1), what has waited longest first, up to $2 deliveries and $4 bytes. Of a lane, only
--- the first is due. For a name ($6) that is not that of the holder of the slot ($5), nothing is. Claims are leases of
+-- the first is due. For a name ($6) that is not that of the holder of the slot ($5), nothing is; in a cluster, for one
+-- that is not the epoch of the partition ($9). Claims are leases of
 -- $3 seconds: what a crash leaves behind is due again when its lease ends. A body of more than $7 bytes is not
 -- returned. What was due before $8, if that is not null, is passed over.
 with due as (
@@ -10,7 +11,10 @@ with due as (
         -- This is the same for all rows, and so ends the scan of the index.
         and next_attempt <= statement_timestamp()
         and next_attempt >= coalesce($8, '-infinity'::timestamptz)
-        and exists (select from holder where slot = $5 and name = $6)
+        and (
+            exists (select from holder where slot = $5 and name = $6)
+            or exists (select from partition where slot = $5 and epoch::text = $6 and number = $9::integer)
+        )
     order by next_attempt
     limit $2
     for update skip locked

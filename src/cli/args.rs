@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive,
+    audit, backfill, deliveries, explain, forget, health, hooks, init, logs, portal, receive, run,
     schema, secrets, shadow, tail, tokens, trigger, version,
 };
 use crate::demo;
@@ -77,6 +77,9 @@ pub(super) enum Command {
         /// Create nothing in the database, and fail if something is missing.
         #[arg(long)]
         no_setup: bool,
+        /// Do only this part of the work of a cluster.
+        #[arg(long, value_enum)]
+        only: Option<run::Only>,
     },
     /// List the events: what fires each, whose hooks receive it, and how many hooks do.
     #[command(after_help = "Example: rowhook events --json")]

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::databases::Said;
 use crate::{
+    cluster::nats,
     config::Config,
     send::guard::Guard,
     setup::check::{Finding, Level, Topic, check as examine},
@@ -36,7 +37,8 @@ pub(super) async fn check(config: &Config, verbose: bool) -> Result<Said> {
             .err()
             .map(|refusal| refusal.to_string())
     };
-    let findings = examine(config, &refuses).await;
+    let mut findings = examine(config, &refuses).await;
+    findings.extend(nats(config).await);
     let fatal = findings
         .iter()
         .filter(|finding| finding.level == Level::Fatal);
@@ -52,6 +54,26 @@ pub(super) async fn check(config: &Config, verbose: bool) -> Result<Said> {
             .map(|finding| as_json(config, finding))
             .collect(),
         failed,
+    })
+}
+
+/// Whether the NATS of a cluster can be used; `None`: there is no cluster.
+async fn nats(config: &Config) -> Option<Finding> {
+    let cluster = config.cluster.as_ref()?;
+    let (level, what) = match nats::examine(cluster).await {
+        Ok(()) => (
+            Level::Ok,
+            format!("NATS at {} can be used", cluster.places()),
+        ),
+        Err(error) => (Level::Fatal, error.to_string()),
+    };
+    Some(Finding {
+        level,
+        topic: Topic::Connection,
+        what,
+        remedy: None,
+        place: None,
+        kind: None,
     })
 }
 

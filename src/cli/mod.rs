@@ -41,7 +41,7 @@ use std::{path::Path, process::ExitCode};
 use anyhow::{Context, Result};
 
 use self::{args::Command, databases::each};
-use crate::{config::Mistakes, demo, terminal::plain_lines};
+use crate::{config::Mistakes, demo, run::Duty, terminal::plain_lines};
 
 pub use self::args::Args;
 
@@ -106,7 +106,10 @@ async fn dispatch(args: Args) -> Result<()> {
         Command::Migrate { print: false } => each(&all()?, json, setup::migrate).await,
         // A spawned task runs on a worker thread, like everything it talks to. Waking this thread would take a system
         // call each time.
-        Command::Run { no_setup } => tokio::spawn(run::run(path.to_owned(), !no_setup)).await?,
+        Command::Run { no_setup, only } => {
+            let duty = only.map_or(Duty::Both, Duty::from);
+            tokio::spawn(run::run(path.to_owned(), !no_setup, duty)).await?
+        }
         Command::Events => each(&all()?, json, events::events).await,
         Command::Schema(args) if args.api => schema::print_api(),
         Command::Schema(args) => schema::print(&config()?, &args, json).await,

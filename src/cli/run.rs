@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Databases, Outline},
     files,
     manage::Admin,
-    run::{self, fleet::Fleet, reload::Reload},
+    run::{self, Duty, fleet::Fleet, reload::Reload},
     send::Sender,
     server::{Handles, Served, Server},
 };
@@ -33,9 +33,36 @@ use crate::{
 /// The pauses between two tries to put something on record.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
 
+/// A part of the work of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// Read the slot when it is free, and hand deliveries to senders.
+    Read,
+    /// Send what readers hand over.
+    Send,
+}
+
+impl From<Only> for Duty {
+    fn from(only: Only) -> Self {
+        match only {
+            Only::Read => Self::Read,
+            Only::Send => Self::Send,
+        }
+    }
+}
+
 /// Runs until a signal asks to stop, or an error needs a person.
-pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
+pub(super) async fn run(path: PathBuf, setup: bool, duty: Duty) -> Result<()> {
     let databases = environment::load(&path)?;
+    ensure!(
+        duty == Duty::Both
+            || databases
+                .all()
+                .iter()
+                .all(|config| config.cluster.is_some()),
+        "{}: --only is for a cluster; add [cluster], or leave --only out",
+        path.display()
+    );
     files::raise_limit();
     let (stop, reload) = (signals::stop()?, signals::reload()?);
     let mut handles = Known::new(reload);
@@ -47,6 +74,7 @@ pub(super) async fn run(path: PathBuf, setup: bool) -> Result<()> {
         path,
         databases,
         setup,
+        duty,
         handles,
         stop,
         server,
@@ -69,6 +97,8 @@ struct Service {
     outlines: BTreeMap<Option<String>, Outline>,
     /// Whether to create what is missing in the databases.
     setup: bool,
+    /// What it does in a cluster.
+    duty: Duty,
     handles: Known,
     stop: CancellationToken,
     server: Server,
@@ -113,6 +143,7 @@ impl Service {
         let sender = Sender::new(&first.config.delivery)?;
         let options = |handles: Handles| run::Options {
             setup: self.setup,
+            duty: self.duty,
             journal: handles.journal,
             meters: handles.meters,
             health: handles.health,

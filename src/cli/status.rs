@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     manage::{
         Admin,
+        cluster::{PartitionStatus, SenderStatus},
         status::{SlotStatus, Status},
     },
     setup::heard::TableProblem,
@@ -30,6 +31,14 @@ pub(super) async fn status(config: &Arc<Config>) -> Result<Said> {
     let report = Report {
         status: admin.status().await?,
         table_problems: admin.table_problems().await?,
+        cluster: match &config.cluster {
+            Some(cluster) => Some(ClusterReport {
+                senders: admin.senders().await?,
+                partitions: admin.partitions().await?,
+                all: cluster.partitions,
+            }),
+            None => None,
+        },
     };
     Ok(Said {
         text: text(&report),
@@ -45,12 +54,26 @@ struct Report {
     status: Status,
     /// Tables of `[events]` that are not heard as hooks.toml asks for.
     table_problems: Vec<TableProblem>,
+    /// Who sends in the cluster, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<ClusterReport>,
+}
+
+/// Who sends in a cluster.
+#[derive(Serialize)]
+struct ClusterReport {
+    senders: Vec<SenderStatus>,
+    partitions: Vec<PartitionStatus>,
+    /// How many partitions there are to be.
+    #[serde(skip)]
+    all: u32,
 }
 
 fn text(report: &Report) -> String {
     let Report {
         status,
         table_problems,
+        cluster,
     } = report;
     let Status {
         slot,
@@ -108,6 +131,19 @@ fn text(report: &Report) -> String {
         ("held", held.unwrap_or_else(|| "".into())),
         ("dead", count(deliveries.dead, Tone::Bad)),
     ];
+    if let Some(cluster) = cluster {
+        let had = cluster.partitions.iter();
+        let had = had.filter(|partition| partition.sender.is_some()).count();
+        let tone = match had == cluster.all as usize {
+            true => Tone::Good,
+            false => Tone::Bad,
+        };
+        let shares = cluster.senders.iter();
+        let shares = shares.map(|one| format!("{} with {}", one.sender, one.partitions));
+        facts.push(("senders", shares.collect::<Vec<_>>().join(", ").into()));
+        let text = format!("{had} of {} with a sender", cluster.all);
+        facts.push(("partitions", Cell::toned(text, tone)));
+    }
     for TableProblem { what, remedy, .. } in table_problems {
         facts.push(("table", Cell::toned(format!("{what}; {remedy}"), Tone::Bad)));
     }

@@ -12,6 +12,7 @@ use super::{
     admins,
     audit::{self, Audit},
     certificates::{self, Certificate},
+    cluster::{self, Cluster},
     console::{self, Console},
     database::{self, Database},
     databases::{self, Part},
@@ -51,13 +52,14 @@ const SECTIONS: Keys = Keys {
         "server",
         "portal",
         "console",
+        "cluster",
         "tracing",
     ],
     later: &[],
 };
 
 /// Every section with the keys that this version reads in it. A test compares them with the manual.
-pub const KEYS: [(&str, &[&str]); 19] = [
+pub const KEYS: [(&str, &[&str]); 20] = [
     ("database", database::KEYS.known),
     ("databases", databases::OWN_KEYS),
     ("events", events::KEYS.known),
@@ -76,6 +78,7 @@ pub const KEYS: [(&str, &[&str]); 19] = [
     ("server.oidc", oidc::KEYS.known),
     ("portal", portal::KEYS.known),
     ("console", console::KEYS.known),
+    ("cluster", cluster::KEYS.known),
     ("tracing", tracing::KEYS.known),
 ];
 
@@ -120,6 +123,8 @@ pub struct Config {
     pub portal: Option<Portal>,
     /// `[console]`; `None`: there is no console.
     pub console: Option<Console>,
+    /// `[cluster]`; `None`: this process reads and sends, and there is no other.
+    pub cluster: Option<Cluster>,
     /// `[tracing]`; `None`: no spans are sent.
     pub tracing: Option<Tracing>,
 }
@@ -337,6 +342,8 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
     let portal = section("portal", &portal::KEYS)
         .and_then(|section| portal::read(&section, has_server, folder));
     let console = section("console", &console::KEYS).and_then(|section| console::read(&section));
+    let cluster =
+        section("cluster", &cluster::KEYS).and_then(|section| cluster::read(&section, folder));
     let tracing = section("tracing", &tracing::KEYS).and_then(|section| tracing::read(&section));
     let delivery = delivery.shared_by(parts.len());
     let configs = parts.into_iter().map(|part| {
@@ -363,6 +370,7 @@ fn read(path: &Path, file: &Table<'_>) -> Option<Databases> {
             server: server.clone(),
             portal: portal.clone(),
             console: console.clone(),
+            cluster: cluster.clone(),
             tracing: tracing.clone(),
         })
     });

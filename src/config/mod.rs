@@ -13,6 +13,7 @@ mod before;
 pub mod bounds;
 pub mod certificate;
 mod certificates;
+mod cluster;
 mod colour;
 mod compression;
 mod console;
@@ -60,6 +61,7 @@ pub use self::{
     before::Silence,
     certificate::{BadTls, Tls},
     certificates::{Certificate, Owners},
+    cluster::{Cluster, NatsLogin, NatsServer},
     colour::Colour,
     compression::Compression,
     console::Console,

@@ -83,6 +83,8 @@ impl Answers {
             Show::Lag => self.lag(&*self.admin().await?).await,
             Show::Deliveries => deliveries(&*self.admin().await?).await,
             Show::Audit => audit(&*self.admin().await?).await,
+            Show::Senders => senders(&*self.admin().await?).await,
+            Show::Partitions => partitions(&*self.admin().await?).await,
             Show::Config => Ok(self.config()),
             Show::Version => {
                 let version = concat!("rowhook ", env!("CARGO_PKG_VERSION"));
@@ -224,6 +226,34 @@ async fn lanes(admin: &Admin) -> Result<Rows> {
             Some(lane.parked.to_string()),
             lane.next_attempt,
             lane.oldest,
+        ]
+    });
+    Ok(rows.collect())
+}
+
+async fn senders(admin: &Admin) -> Result<Rows> {
+    let rows = admin.senders().await?.into_iter().map(|sender| {
+        vec![
+            Some(sender.sender),
+            Some(sender.host),
+            Some(sender.version),
+            Some(sender.partitions.to_string()),
+            Some(sender.since),
+            Some(sender.seen),
+        ]
+    });
+    Ok(rows.collect())
+}
+
+async fn partitions(admin: &Admin) -> Result<Rows> {
+    let rows = admin.partitions().await?.into_iter().map(|partition| {
+        vec![
+            Some(partition.partition.to_string()),
+            partition.sender,
+            Some(partition.epoch.to_string()),
+            Some(partition.since),
+            Some(partition.parked.to_string()),
+            partition.oldest,
         ]
     });
     Ok(rows.collect())

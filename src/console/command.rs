@@ -3,8 +3,8 @@
 use crate::manage::act::Act;
 
 /// All commands, for whoever has typed something else.
-pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW AUDIT, SHOW CONFIG, SHOW VERSION, SHOW HELP, \
-                                PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
+pub(super) const KNOWN: &str = "SHOW HOOKS, SHOW LANES, SHOW LAG, SHOW DELIVERIES, SHOW AUDIT, SHOW SENDERS, SHOW PARTITIONS, \
+                                SHOW CONFIG, SHOW VERSION, SHOW HELP, PAUSE, RESUME, RELOAD, RETRY id, DISABLE id, ENABLE id";
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(super) enum Show {
     Lag,
     Deliveries,
     Audit,
+    Senders,
+    Partitions,
     Config,
     Version,
     Help,
@@ -72,7 +74,14 @@ impl Command {
             Self::Show(Show::Hooks) => Act::SeeHooks,
             Self::Show(Show::Lanes | Show::Deliveries) => Act::SeeDeliveries,
             Self::Show(Show::Audit) => Act::SeeActs,
-            Self::Show(Show::Lag | Show::Config | Show::Version | Show::Help) => Act::SeeStatus,
+            Self::Show(
+                Show::Lag
+                | Show::Senders
+                | Show::Partitions
+                | Show::Config
+                | Show::Version
+                | Show::Help,
+            ) => Act::SeeStatus,
             Self::Pause | Self::Resume | Self::Reload => Act::Control,
             Self::Retry(_) => Act::SendAgain,
             Self::Disable(_) | Self::Enable(_) => Act::ChangeHooks,
@@ -109,6 +118,8 @@ impl Show {
             "LAG" => Self::Lag,
             "DELIVERIES" => Self::Deliveries,
             "AUDIT" => Self::Audit,
+            "SENDERS" => Self::Senders,
+            "PARTITIONS" => Self::Partitions,
             "CONFIG" => Self::Config,
             "VERSION" => Self::Version,
             "HELP" => Self::Help,
@@ -141,6 +152,8 @@ impl Show {
                 "reason",
             ],
             Self::Audit => &["at", "by", "what", "hook", "owner", "before", "after"],
+            Self::Senders => &["sender", "host", "version", "partitions", "since", "seen"],
+            Self::Partitions => &["partition", "sender", "epoch", "since", "parked", "oldest"],
             Self::Config => &["key", "value"],
             Self::Version => &["version"],
             Self::Help => &["command"],

@@ -140,6 +140,12 @@ impl Courier {
     }
 
     async fn ask_endpoint(&self, hook: &Arc<Hook>, load: &Load) -> Asked {
+        if let Some(tenure) = &self.context.tenure
+            && tenure.has_ended()
+        {
+            // Others may have the hook by now. Whoever ends the tenure ends this.
+            return std::future::pending().await;
+        }
         let (started, started_at) = (Instant::now(), SystemTime::now());
         let span = self.context.traces.as_ref();
         let span = span.map(|traces| traces.begin(&load.id));

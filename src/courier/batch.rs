@@ -108,9 +108,15 @@ pub struct Head {
     pub attempts: u32,
 }
 
-/// Divides what was claimed into runs that can go beside each other. Each delivery of `behind` stands in a single lane
-/// behind claimed ones, and comes along in the run of the one before it.
-pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>) -> Vec<Run> {
+/// Divides what was claimed into runs that can go beside each other, each of which has up to `length` requests, or as
+/// many as have to follow one another. Each delivery of `behind` stands in a single lane behind claimed ones, and comes
+/// along in the run of the one before it.
+pub fn divide(
+    rule: Option<Batch>,
+    length: usize,
+    claimed: Vec<Delivery>,
+    behind: Vec<Delivery>,
+) -> Vec<Run> {
     let mut runs: Vec<RunInMaking> = Vec::new();
     let mut run_of_lane: HashMap<u64, usize> = HashMap::new();
     for delivery in claimed {
@@ -144,13 +150,25 @@ pub fn divide(rule: Option<Batch>, claimed: Vec<Delivery>, behind: Vec<Delivery>
             run.follow(rule, delivery);
         }
     }
-    let made = runs.into_iter().map(|RunInMaking { mut run, .. }| {
+    let mut made: Vec<Run> = Vec::new();
+    for RunInMaking { mut run, .. } in runs {
         for load in &mut run.loads {
             load.sort_by_key(|delivery| delivery.position);
         }
-        run
-    });
-    made.collect()
+        match made.last_mut() {
+            Some(before) if before.loads.len() + run.loads.len() <= length => before.append(run),
+            _ => made.push(run),
+        }
+    }
+    made
+}
+
+impl Run {
+    /// Has the requests of another run follow.
+    fn append(&mut self, other: Self) {
+        self.heads.extend(other.heads);
+        self.loads.extend(other.loads);
+    }
 }
 
 /// A run in the making, and how full its last request is.
@@ -253,7 +271,7 @@ mod tests {
         assert!(matches!(ledger.open(Lsn(1)), Opened::Read { .. }));
         Delivery {
             held: Some(Held {
-                ticket: ledger.ticket(number, &HookId::new("1", true)),
+                ticket: ledger.ticket(number, &HookId::new("1", true)).into(),
                 memory: MemoryBudget::new(1)
                     .stream
                     .acquire(1)
@@ -346,7 +364,7 @@ mod tests {
         let claimed = || vec![small(1, 1), small(4, 2), small(5, 3)];
         let behind = || vec![small(2, 1), small(3, 1), small(6, 2), small(7, 1)];
         assert_eq!(
-            ids(divide(None, claimed(), behind())),
+            ids(divide(None, 1, claimed(), behind())),
             [
                 vec![vec![1], vec![2], vec![3], vec![7]],
                 vec![vec![4], vec![6]],
@@ -354,21 +372,29 @@ mod tests {
             ]
         );
         assert_eq!(
-            ids(divide(rule(9), claimed(), behind())),
+            ids(divide(None, 3, claimed(), behind())),
+            [
+                vec![vec![1], vec![2], vec![3], vec![7]],
+                vec![vec![4], vec![6], vec![5]]
+            ]
+        );
+        assert_eq!(
+            ids(divide(rule(9), 1, claimed(), behind())),
             [[[1, 2, 3, 4, 5, 6, 7]]]
         );
         assert_eq!(
-            ids(divide(rule(5), claimed(), behind())),
+            ids(divide(rule(5), 1, claimed(), behind())),
             [[vec![1, 2, 3, 4, 5], vec![6, 7]]]
         );
         assert_eq!(
-            ids(divide(rule(2), claimed(), behind())),
+            ids(divide(rule(2), 1, claimed(), behind())),
             [vec![vec![1, 4], vec![2, 3], vec![6, 7]], vec![vec![5]]]
         );
         let other = |number, lane| delivery(number, Place::One(lane), EVENTS, 1);
         assert_eq!(
             ids(divide(
                 rule(9),
+                1,
                 vec![small(1, 1), other(4, 2)],
                 vec![other(2, 1), small(3, 1), other(5, 2)]
             )),

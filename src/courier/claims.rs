@@ -9,6 +9,7 @@ use super::{
     pass::Pass,
     quota::hold,
     round::{Done, Round},
+    run_length::LONGEST,
 };
 use crate::{
     delivery::memory_budget::{self, Permit},
@@ -19,8 +20,6 @@ use crate::{
 
 /// For how long a claim lasts beyond the hook's time-out. Should we die over it, the delivery is due again then.
 const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many requests of a run are claimed at most.
-const RUN: usize = 32;
 /// How many bytes of deliveries that go in requests of their own are claimed at once, but for a single larger one.
 const CLAIMED_BYTES: usize = 4 << 20;
 /// How long to wait when the table could not be read.
@@ -182,7 +181,8 @@ impl Courier {
             state.poll_by(Instant::now() + next);
         }
         let rule = state.hook.as_ref().and_then(|hook| hook.delivery.batch);
-        let runs = batch::divide(rule, deliveries, behind);
+        let length = round.claims.length.now();
+        let runs = batch::divide(rule, length, deliveries, behind);
         for run in &runs {
             leases.begin(&run.heads);
         }
@@ -206,11 +206,16 @@ fn share(round: &mut Round, hook: &Hook, allowed: usize, soon: usize) -> Option<
     if runs == 0 {
         return None;
     }
-    let (runs, run) = (runs.min(soon), RUN.min(soon));
+    // Where a rate says how many may go, runs of their own keep to it best.
+    let length = match soon {
+        usize::MAX => round.claims.length.now(),
+        _ => 1,
+    };
+    let (runs, run) = (runs.min(soon), LONGEST.min(soon));
     Some(match hook.delivery.batch {
         None => Share {
-            lanes: runs,
-            behind: (runs * RUN).min(soon - runs),
+            lanes: runs * length,
+            behind: (runs * LONGEST).min(soon - runs),
             of_lane: run,
             bytes: CLAIMED_BYTES,
         },

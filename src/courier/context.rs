@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{gate::SharedGates, quota::Quotas};
+use super::{gate::SharedGates, quota::Quotas, tenure::Tenure};
 use crate::{
     delivery::memory_budget::MemoryBudget, history::History, journal::Journal,
     lookup::permission::Permission, meters::Meters, send::Sender, store::Store, trace::Traces,
@@ -19,11 +19,11 @@ pub struct Context {
     /// Bounds the memory that deliveries take.
     pub memory: MemoryBudget,
     /// Where requests wait for the rates of owners and hosts.
-    pub gates: SharedGates,
+    pub gates: Arc<SharedGates>,
     /// Bounds what the hooks of one owner have going at once.
-    pub quotas: Quotas,
+    pub quotas: Arc<Quotas>,
     /// Knows who may see which rows.
-    pub permission: Permission,
+    pub permission: Arc<Permission>,
     /// Shows every attempt to those who watch.
     pub journal: Journal,
     /// Counts what happens.
@@ -32,6 +32,8 @@ pub struct Context {
     pub history: Arc<History>,
     /// Sends a span of every attempt to a collector, where one is configured.
     pub traces: Option<Arc<Traces>>,
+    /// Until when requests may be made at all, in a cluster; `None`: nobody else makes them.
+    pub tenure: Option<Arc<Tenure>>,
     /// Cancelled when no new request is to be made.
     pub stop: CancellationToken,
     /// Runs the couriers' tasks, and can be waited for.

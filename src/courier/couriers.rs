@@ -131,6 +131,12 @@ impl Couriers {
         }
     }
 
+    /// Has what waits for these hooks parked, because others need the memory.
+    pub fn relieve(&self, hooks: &[HookId]) {
+        let couriers = hooks.iter().filter_map(|id| self.by_hook.get(id));
+        couriers.for_each(Courier::relieve_memory);
+    }
+
     fn courier(&mut self, id: &HookId, hook: Option<&Arc<Hook>>) -> &Arc<Courier> {
         let (context, hook) = (&self.context, hook.filter(|hook| hook.active));
         self.by_hook

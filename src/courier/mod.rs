@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod pace;
 pub mod quota;
 pub mod retry;
+pub mod tenure;
 pub mod throughput;
 
 mod attempt;
@@ -36,6 +37,7 @@ mod permission;
 mod rates;
 mod rescue;
 mod round;
+mod run_length;
 mod seating;
 mod standing;
 mod task;
@@ -291,7 +293,14 @@ impl Courier {
         } else if !idle {
             state.running = true;
             let task = Arc::clone(self).run().in_current_span();
-            self.context.tasks.spawn(task);
+            match &self.context.tenure {
+                None => self.context.tasks.spawn(task),
+                Some(tenure) => {
+                    let tenure = Arc::clone(tenure);
+                    let task = async move { tenure.until_ended(task).await };
+                    self.context.tasks.spawn(task)
+                }
+            };
         }
     }
 

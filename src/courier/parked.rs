@@ -1,13 +1,13 @@
 //! Attempts of deliveries of the table, in runs of requests.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Courier,
     availability::Outcome,
-    batch::Run,
+    batch::{Head, Run},
     fate::{AT_ONCE, Failure},
     halves::{End, Halves},
     permission::Permitted,
@@ -32,6 +32,12 @@ pub(super) struct Report {
     pub(super) gone: Vec<Place>,
     /// After which time to look again for what is due in the table.
     pub(super) poll_after: Duration,
+    /// How many requests there were to be.
+    pub(super) requests: usize,
+    /// Whether all of them were made, and what they carry has arrived.
+    pub(super) arrived: bool,
+    /// How long it took, until that was on record.
+    pub(super) took: Duration,
 }
 
 /// What has come of the requests of a run.
@@ -45,37 +51,29 @@ struct Results {
 
 impl Courier {
     /// Attempts deliveries of the table, one request after the other until one fails, and records how it ended. What
-    /// has not had its turn by then stays where it is, behind the others.
+    /// was claimed and has not had its turn by then is due again, and what stands behind it stays where it is.
     pub(super) async fn try_parked(self: &Arc<Self>, hook: &Arc<Hook>, run: Run) -> Report {
         let begun = Instant::now();
         let mut results = Results::default();
-        let mut unsent: Vec<Arc<str>> = Vec::new();
+        let requests = run.loads.len();
         for (number, deliveries) in run.loads.into_iter().enumerate() {
             let latest = begun + LONGEST_RUN;
             let goes_on = || Instant::now() < latest && self.goes_on(hook);
             if number > 0 && !(goes_on() && self.next_pass(hook, latest).await && goes_on()) {
                 break;
             }
-            let ids: Vec<_> = deliveries
-                .iter()
-                .map(|delivery| Arc::clone(&delivery.id))
-                .collect();
             let tried = caught(self.try_load(hook, deliveries, &mut results)).await;
             if let Err(panic) = tried {
                 self.set_aside(Some(hook), &panic);
-                unsent = ids;
                 break;
             }
             if !results.failed.is_empty() {
                 break;
             }
         }
-        let report = results.report();
+        let unsent = results.unsent(&run.heads);
+        let mut report = results.report(requests, unsent.is_empty());
         let Results { gone, failed, .. } = results;
-        unsent.retain(|id| {
-            let mut ended = gone.iter().map(|(id, _)| id);
-            !ended.any(|other| other == id) && !failed.iter().any(|failed| failed.id == *id)
-        });
         let hook = self.id.clone();
         let write = |done| Write::Attempted {
             hook,
@@ -85,6 +83,7 @@ impl Courier {
         };
         self.context.store.persist(write).await;
         self.release_ids(unsent);
+        report.took = begun.elapsed();
         report
     }
 
@@ -150,7 +149,18 @@ impl Results {
         });
     }
 
-    fn report(&mut self) -> Report {
+    /// Which of those that were claimed have not been attempted.
+    fn unsent(&self, heads: &[Head]) -> Vec<Arc<str>> {
+        let gone = self.gone.iter().map(|(id, _)| id);
+        let failed = self.failed.iter().map(|failed| &failed.id);
+        let ended: HashSet<&Arc<str>> = gone.chain(failed).collect();
+        let heads = heads.iter().map(|head| &head.id);
+        heads.filter(|id| !ended.contains(id)).cloned().collect()
+    }
+
+    /// What came of a run of so many requests, which may have ended before all of its heads were attempted.
+    fn report(&mut self, requests: usize, is_whole: bool) -> Report {
+        let arrived = is_whole && self.failed.is_empty();
         let mut outcomes = std::mem::take(&mut self.outcomes);
         if outcomes.len() > 1 {
             outcomes.retain(|outcome| *outcome != Outcome::Silent);
@@ -169,13 +179,16 @@ impl Results {
             Fate::Behind | Fate::Dead => None,
         });
         let poll_after = match times.min() {
-            Some(after) if gone.is_empty() => after,
+            Some(after) if gone.is_empty() && is_whole => after,
             _ => AT_ONCE,
         };
         Report {
             outcomes,
             gone,
             poll_after,
+            requests,
+            arrived,
+            took: Duration::ZERO,
         }
     }
 }

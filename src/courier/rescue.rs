@@ -119,7 +119,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use tokio::{sync::mpsc::UnboundedReceiver, time::Instant};
+    use tokio::time::Instant;
     use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
     use super::*;
@@ -149,10 +149,11 @@ mod tests {
         postgres::Lsn,
         send::{Sender, target::Target},
         store::Store,
+        store::Unwritten,
     };
 
     /// A courier with a hook, whose writes come out of the channel.
-    fn courier() -> (Arc<Courier>, UnboundedReceiver<Write>) {
+    fn courier() -> (Arc<Courier>, Unwritten) {
         let text = "database.url = \"host=127.0.0.1 port=1\"\nevents.a = \"b.created\"";
         let config = Config::parse(Path::new("hooks.toml"), text, &|_| None).unwrap();
         let (store, writes) = Store::unwritten(&config);
@@ -161,13 +162,14 @@ mod tests {
             sender: Sender::new(&config.delivery).unwrap(),
             store,
             memory: MemoryBudget::new(1 << 20),
-            gates: SharedGates::new(&config.limits),
-            quotas: Quotas::new(&config.limits, 8, MemoryBudget::new(1 << 20)),
-            permission: Permission::new(&config, Arc::clone(&meters)),
+            gates: Arc::new(SharedGates::new(&config.limits)),
+            quotas: Arc::new(Quotas::new(&config.limits, 8, MemoryBudget::new(1 << 20))),
+            permission: Arc::new(Permission::new(&config, Arc::clone(&meters))),
             journal: Journal::default(),
             meters,
             history: Arc::new(History::new(config.history.clone())),
             traces: None,
+            tenure: None,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -210,7 +212,7 @@ mod tests {
             unfit: None,
             asked: None,
             held: Some(Held {
-                ticket: ledger.ticket(number, &courier.id),
+                ticket: ledger.ticket(number, &courier.id).into(),
                 memory: courier.context.memory.stream.acquire(1).await,
                 since: Instant::now(),
                 hook: None,
@@ -219,9 +221,9 @@ mod tests {
     }
 
     /// What was handed over to be parked, in order. Each is settled, as when it has been written.
-    fn parked(writes: &mut UnboundedReceiver<Write>) -> Vec<(String, Fate, Option<String>)> {
+    fn parked(writes: &mut Unwritten) -> Vec<(String, Fate, Option<String>)> {
         let mut parked = Vec::new();
-        while let Ok(write) = writes.try_recv() {
+        while let Some(write) = writes.try_recv() {
             if let Write::Park {
                 delivery,
                 fate,

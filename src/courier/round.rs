@@ -11,6 +11,7 @@ use super::{
     leases::Leases,
     parked::Report,
     pass::Pass,
+    run_length::RunLength,
     seating::Seating,
     standing::Said,
     throughput::Throughput,
@@ -76,6 +77,8 @@ pub(super) struct Claims {
     pub(super) queue: VecDeque<(Run, Arc<Permit>)>,
     /// What was claimed and is not done with.
     pub(super) leases: Leases,
+    /// How many requests a run has.
+    pub(super) length: RunLength,
 }
 
 impl Claims {

@@ -121,6 +121,8 @@ impl Courier {
                     round.availability.record(outcome, now, meters);
                 }
                 round.claims.leases.end(&heads);
+                let length = &mut round.claims.length;
+                length.record(report.requests, report.arrived, report.took);
                 let mut state = self.state();
                 for place in report.gone {
                     state.backlog.remove(place);

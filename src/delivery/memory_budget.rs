@@ -7,9 +7,14 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::{config::Compression, hook::Hook};
+
 /// How many bytes one permit of a semaphore stands for, because a semaphore cannot count to the bytes of a large
 /// budget.
 const PAGE: usize = 1024;
+
+/// Of a body of more bytes than this, the database driver copies part.
+const LARGE_BODY: usize = 1 << 20;
 
 /// How many bytes a delivery takes beside its body.
 pub const DELIVERY: usize = 512;
@@ -157,6 +162,22 @@ impl Permit {
             drop(held.split(more));
         }
     }
+}
+
+/// The memory that a delivery takes whose body has `body` bytes.
+pub fn delivery_bytes(body: usize, hook: &Hook) -> usize {
+    // A batch copies the body into its request, and the database driver copies part of a large body when it is parked.
+    let copies = match hook.delivery.batch {
+        Some(_) => body,
+        None if body > LARGE_BODY => body / 2,
+        None => 0,
+    };
+    // What is compressed stands beside it.
+    let packed = match hook.delivery.compress {
+        Compression::Gzip => body / 2,
+        Compression::None => 0,
+    };
+    body + packed + copies + DELIVERY
 }
 
 #[cfg(test)]

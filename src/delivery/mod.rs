@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use self::{lane::Place, ledger::Ticket, memory_budget::Permit, whose::Whose};
 use crate::{
@@ -77,8 +77,8 @@ pub enum Unfit {
 /// What a delivery of the stream holds until it is settled.
 #[derive(Debug)]
 pub struct Held {
-    /// Its ticket in the ledger, which keeps the slot where it is.
-    pub ticket: Ticket,
+    /// What keeps the slot where it is.
+    pub ticket: Receipt,
     /// Its share of the memory budget.
     pub memory: Permit,
     /// Since when it is held.
@@ -86,6 +86,42 @@ pub struct Held {
     /// The hook at the event's place in the stream, whose target it is sent to; `None`: it was not active there, and
     /// its target is that of the hook as it is when it is sent.
     pub hook: Option<Arc<Hook>>,
+}
+
+/// What is settled when a delivery has arrived, or the table keeps it.
+#[derive(Debug)]
+pub enum Receipt {
+    /// Its ticket in the ledger.
+    Ticket(Ticket),
+    /// Its number at the reader of the cluster, which waits for it there.
+    Remote(RemoteTicket),
+}
+
+impl From<Ticket> for Receipt {
+    fn from(ticket: Ticket) -> Self {
+        Self::Ticket(ticket)
+    }
+}
+
+/// The ticket of a delivery whose reader is another process. One that is dropped tells nothing, and so the reader hands
+/// the delivery on again.
+#[derive(Debug)]
+pub struct RemoteTicket {
+    /// Its number.
+    pub number: u64,
+    /// Takes the numbers of those that are settled.
+    pub settled: UnboundedSender<u64>,
+}
+
+impl Receipt {
+    /// Settles it.
+    pub fn settle(self) {
+        match self {
+            Self::Ticket(ticket) => ticket.settle(),
+            // Where nobody listens any more, the reader hands it on again.
+            Self::Remote(RemoteTicket { number, settled }) => drop(settled.send(number)),
+        }
+    }
 }
 
 impl Delivery {

@@ -106,6 +106,7 @@ pub async fn demo(args: Args, stop: CancellationToken) -> Result<()> {
         health: handles.health,
         stop: detach.clone(),
         sender: Sender::new(&config.delivery)?,
+        duty: run::Duty::Both,
     };
     let sidecar = async { run::run(&config, &options).await.context("rowhook run") };
     let story = async {

@@ -8,6 +8,7 @@ pub mod act;
 pub mod attempts;
 pub mod audit;
 pub mod backfill;
+pub mod cluster;
 pub mod deliveries;
 pub mod edit;
 mod error;

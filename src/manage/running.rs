@@ -31,7 +31,7 @@ impl Running {
         // One that stands by knows nothing of what the other is doing.
         match self.health.now(now).link {
             Link::Down => Process::Detached,
-            Link::Standby => Process::Unknown,
+            Link::Standby | Link::Sending => Process::Unknown,
             Link::Attached => {
                 let at = |until: Instant| wall + until.saturating_duration_since(now);
                 let standing = self.meters.standings.of(hook);

@@ -69,6 +69,15 @@ impl MessageKey {
         }
     }
 
+    /// A key that nobody can know without this one, for this use of it alone.
+    pub fn derive(&self, of: &str) -> [u8; 32] {
+        let keyed = self.keyed.clone();
+        let code = keyed
+            .chain_update(format!("rowhook.derived {of}"))
+            .finalize();
+        code.into_bytes().into()
+    }
+
     /// The key of an advisory lock that nobody can know without this key, as `question_lock` of SQL makes it.
     pub fn lock(&self, what: &str) -> i64 {
         let keyed = self.keyed.clone();

@@ -55,6 +55,8 @@ pub struct Meters {
     pub breakers_open: AtomicI64,
     /// Requests that are being made at the moment.
     pub in_flight: AtomicI64,
+    /// The partitions of a cluster that this process sends for.
+    pub partitions: AtomicI64,
     /// What the requests of each hook came to in the last hour.
     pub traffic: traffic::Traffic,
     /// What keeps hooks waiting.

@@ -24,10 +24,14 @@ use super::{
     waiting::Waited,
 };
 use crate::{
-    config::{Compression, Order},
+    config::Order,
     delivery::{
-        Delivery, Held, Unfit, about, id::message_id, lane::Place, ledger::Ticket,
-        memory_budget as memory, memory_budget::Permit, whose::Whose,
+        Delivery, Held, Unfit, about,
+        id::message_id,
+        lane::Place,
+        ledger::Ticket,
+        memory_budget::{Permit, delivery_bytes},
+        whose::Whose,
     },
     event::{Event, Position, Rule, Subject},
     expression::filter::{Facts, Filter, STEPS},
@@ -528,7 +532,7 @@ impl Reader {
             Some(Unfit::Doubtful(_)) | None => failed.or(unfit),
         };
         let held = Held {
-            ticket,
+            ticket: ticket.into(),
             memory,
             since: Instant::now(),
             // One that is disabled has nowhere to send to, and one that waits for its key has no credentials.
@@ -810,22 +814,6 @@ fn remedy(fault: Fault) -> &'static str {
             "let rowhook's role read the tables of the owner's path; rowhook check says what is missing"
         }
     }
-}
-
-/// The memory that a delivery takes whose body has `body` bytes.
-pub(super) fn delivery_bytes(body: usize, hook: &Hook) -> usize {
-    // A batch copies the body into its request, and the database driver copies part of a large body when it is parked.
-    let copies = match hook.delivery.batch {
-        Some(_) => body,
-        None if body > LARGE_ROW => body / 2,
-        None => 0,
-    };
-    // What is compressed stands beside it.
-    let packed = match hook.delivery.compress {
-        Compression::Gzip => body / 2,
-        Compression::None => 0,
-    };
-    body + packed + copies + memory::DELIVERY
 }
 
 /// The lane of all events of a hook that wants them in order.

@@ -59,12 +59,10 @@ use self::{
     waiting::Waiting,
 };
 use crate::{
+    cluster::outlet::Outlet,
     config::Config,
-    courier::{context, couriers::Couriers},
-    delivery::{
-        backlog::Backlog,
-        ledger::{Ledger, Opened},
-    },
+    courier::context,
+    delivery::ledger::{Ledger, Opened},
     event::{EventMap, Position},
     hook::{self, HookId, index::Index, off::OffHooks, row::Constraints},
     lookup::{
@@ -93,7 +91,7 @@ pub struct Reader {
     computing: Computing,
     casts: Casts,
     enrichment: Enrichment,
-    couriers: Couriers,
+    couriers: Outlet,
     context: Arc<context::Context>,
     ledger: Ledger,
     system_identifier: String,
@@ -121,14 +119,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that has the hooks of hooks.toml. The couriers it starts share `context`; unsettled deliveries are
-    /// counted in `ledger`.
+    /// A reader that has the hooks of hooks.toml. It hands deliveries to `couriers`, which share `context`; unsettled
+    /// deliveries are counted in `ledger`.
     ///
     /// # Errors
     /// When the target of a hook of hooks.toml may not be called.
     pub fn new(
         config: &Config,
         context: Arc<context::Context>,
+        couriers: Outlet,
         ledger: Ledger,
         off: OffHooks,
     ) -> Result<Self> {
@@ -173,7 +172,7 @@ impl Reader {
             computing: Computing::new(config.database.source().clone()),
             casts: Casts::default(),
             enrichment: Enrichment::new(config),
-            couriers: Couriers::new(Arc::clone(&context)),
+            couriers,
             waiting: Waiting::new(Arc::clone(&context.meters)),
             crowds: Crowds::default(),
             context,
@@ -203,6 +202,12 @@ impl Reader {
     /// When the tables cannot be used; then nothing is resumed.
     pub async fn load_backlog(&mut self) -> Result<()> {
         let store = &self.context.store;
+        if self.couriers.is_elsewhere() {
+            store.take_over_reading().await?;
+            store.load_forgotten().await?;
+            self.couriers.begin();
+            return Ok(());
+        }
         store.take_over().await?;
         store.load_forgotten().await?;
         let (failing, backlog) = (store.failing().await?, store.backlog().await?);
@@ -226,6 +231,10 @@ impl Reader {
     /// When the tables cannot be read.
     pub async fn find_due(&mut self) -> Result<()> {
         self.leave_out_forgotten().await;
+        if self.couriers.is_elsewhere() {
+            self.couriers.poll_all();
+            return Ok(());
+        }
         for (id, parked) in self.context.store.backlog().await? {
             let id = HookId::new(id, false);
             if self.couriers.is_drained(&id) {
@@ -242,12 +251,20 @@ impl Reader {
     pub fn send_due(&mut self, due: Due) {
         if due.revived {
             let hook = self.hooks.index.get(&due.hook).cloned();
-            let mut parked = Backlog::default();
-            parked.add(due.place, 1);
-            self.couriers.resume(&due.hook, hook.as_ref(), parked);
+            self.couriers.revive(&due.hook, hook.as_ref(), due.place);
         } else {
             self.couriers.poll_table(&due.hook);
         }
+    }
+
+    /// Resolves once a sender of a cluster wants to know hooks, for [`tell_hooks`](Self::tell_hooks) to tell.
+    pub fn asked(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.couriers.asked()
+    }
+
+    /// Tells senders of a cluster the hooks that they have asked for, as they are at this place of the stream.
+    pub fn tell_hooks(&mut self) {
+        self.couriers.answer(&self.hooks.index);
     }
 
     /// Leaves the rows that were forgotten out of what is in memory.
@@ -297,6 +314,7 @@ impl Reader {
         system_identifier: &str,
         found: SystemTime,
     ) -> Result<Ledger> {
+        self.couriers.begin();
         // Of its own, since the stream may have been read beyond where the gap begins. It is never closed, so that
         // nothing is confirmed because of it.
         let ledger = Ledger::new(Lsn::ZERO);

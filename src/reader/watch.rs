@@ -69,6 +69,7 @@ impl Reader {
                     "the hook table has another name now, and is followed; name it in hooks.toml before the next start"
                 );
                 self.context.store.follow_hook_table(&name);
+                self.couriers.follow_hook_table(&name);
                 self.hooks.columns.table = name;
             }
             _ => {}

@@ -91,6 +91,7 @@ impl Following<'_> {
                 _ = look.tick() => Work::Look,
                 Some(payload) = notifications.recv() => Work::Notice(payload),
                 () = at(reader.next_look()) => Work::LookAgain,
+                () = reader.asked() => Work::TellHooks,
                 _ = recorded.changed() => {
                     stream.confirm(*recorded.borrow_and_update());
                     continue;
@@ -126,6 +127,8 @@ enum Work {
     Sweep,
     /// It is time to ask again about changes that wait for an answer of the database.
     LookAgain,
+    /// Senders of a cluster want to know hooks.
+    TellHooks,
     /// It is time to look for the hook table, and for rows of it that could not be read.
     Look,
     /// A notification says that a delivery was made due by hand, or that something was forgotten.
@@ -157,6 +160,7 @@ impl Work {
                 reader.disable_orphans(&sessions.control).await;
                 enforce_retention(reader).await;
             }
+            Self::TellHooks => reader.tell_hooks(),
             Self::LookAgain => return reader.look_again(sessions.source()).await,
             Self::Notice(payload) => match Notice::parse(&payload) {
                 Ok(Notice::Due(due)) => reader.send_due(due),

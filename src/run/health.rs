@@ -56,15 +56,18 @@ pub enum Link {
     Standby,
     /// Changes are read.
     Attached,
+    /// It sends for a cluster, and never reads.
+    Sending,
 }
 
 impl Link {
-    /// For people to read: `not attached`, `standby` or `attached`.
+    /// For people to read: `not attached`, `standby`, `attached` or `sending`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Down => "not attached",
             Self::Standby => "standby",
             Self::Attached => "attached",
+            Self::Sending => "sending",
         }
     }
 }

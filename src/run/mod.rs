@@ -38,6 +38,7 @@ use self::{
 use crate::{
     backoff::{Backoff, spread},
     before::asker::Asker,
+    cluster::{nats::Nats, outlet::Outlet, sender},
     config::Config,
     courier::{self, gate::SharedGates, quota::Quotas},
     delivery::{ledger::Ledger, memory_budget::MemoryBudget},
@@ -74,6 +75,20 @@ pub struct Options {
     pub stop: CancellationToken,
     /// Makes the requests.
     pub sender: Sender,
+    /// What this process does in a cluster.
+    pub duty: Duty,
+}
+
+/// What a process does in a cluster. Without one, it does both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duty {
+    /// It sends, and reads when the slot is free.
+    #[default]
+    Both,
+    /// It reads when the slot is free.
+    Read,
+    /// It sends.
+    Send,
 }
 
 /// Runs until `options.stop` is cancelled.
@@ -85,8 +100,45 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     let renewing = config.secrets.clone();
     let _renewing =
         AbortOnDropHandle::new(tokio::spawn(async move { renewing.keep_renewing().await }));
+    let Some(cluster) = &config.cluster else {
+        return read(config, options, None).await;
+    };
+    let nats = Nats::start(cluster)?;
+    let stop = options.stop.child_token();
+    let parts = sender::Parts {
+        journal: options.journal.clone(),
+        meters: Arc::clone(&options.meters),
+        sender: options.sender.clone(),
+        traces: traces(config, &options.meters)?,
+        stop: stop.clone(),
+    };
+    let sending = async {
+        if options.duty != Duty::Read {
+            let config = Arc::new(config.clone());
+            sender::run(config, cluster.clone(), nats.clone(), parts).await;
+        }
+    };
+    let reading = async {
+        if options.duty == Duty::Send {
+            options.health.set_link(Link::Sending);
+            return Ok(());
+        }
+        let read = read(config, options, Some(&nats)).await;
+        // Where a person must act, others send meanwhile.
+        stop.cancel();
+        read
+    };
+    let (read, ()) = tokio::join!(reading, sending);
+    read
+}
+
+/// Reads until it is time to stop, and hands deliveries to the senders of a cluster if there is one.
+///
+/// # Errors
+/// When a person must act first.
+async fn read(config: &Config, options: &Options, nats: Option<&Nats>) -> Result<()> {
     let mut panics = 0;
-    while let Some(why) = run_once(config, options).await? {
+    while let Some(why) = run_once(config, options, nats).await? {
         panics = if why == Superseded::Panicked {
             panics + 1
         } else {
@@ -124,12 +176,17 @@ pub fn validate(config: &Config) -> Result<()> {
 ///
 /// # Errors
 /// When a person must act first.
-async fn run_once(config: &Config, options: &Options) -> Result<Option<Superseded>> {
+async fn run_once(
+    config: &Config,
+    options: &Options,
+    nats: Option<&Nats>,
+) -> Result<Option<Superseded>> {
     let source = config.database.source();
     let stream_name = format!("{} {:08x}", source.stream_name(), rand::random::<u32>());
     let holder = Holder {
         slot: config.database.slot.clone(),
         name: stream_name.clone(),
+        partition: None,
     };
     let address = config.database.address.clone();
     let (store, writer) = Store::open(address, config, holder);
@@ -141,7 +198,14 @@ async fn run_once(config: &Config, options: &Options) -> Result<Option<Supersede
     });
     let ledger = Ledger::new(Lsn::ZERO);
     let off = OffHooks::default();
-    let mut reader = Reader::new(config, Arc::clone(&shared), ledger.clone(), off.clone())?;
+    let couriers = match (nats, &config.cluster) {
+        (Some(nats), Some(cluster)) => {
+            Outlet::cluster(config, cluster, nats.clone(), Arc::clone(&shared))
+        }
+        _ => Outlet::here(Arc::clone(&shared)),
+    };
+    let (context, all_off) = (Arc::clone(&shared), off.clone());
+    let mut reader = Reader::new(config, context, couriers, ledger.clone(), all_off)?;
     options.health.observe(&ledger, shared.memory.clone());
     let asker = asker(config, options, &shared);
     options.health.show_asker(asker.clone());
@@ -255,16 +319,17 @@ fn courier_context(
     let memory = MemoryBudget::new(config.delivery.memory);
     let connections = options.sender.connections();
     Ok(courier::context::Context {
-        quotas: Quotas::new(&config.limits, connections, memory.clone()),
+        quotas: Arc::new(Quotas::new(&config.limits, connections, memory.clone())),
         traces: traces(config, meters)?,
         sender: options.sender.clone(),
         store,
         memory,
-        gates: SharedGates::new(&config.limits),
-        permission: Permission::new(config, Arc::clone(meters)),
+        gates: Arc::new(SharedGates::new(&config.limits)),
+        permission: Arc::new(Permission::new(config, Arc::clone(meters))),
         journal: options.journal.clone(),
         meters: Arc::clone(meters),
         history: Arc::new(History::new(config.history.clone())),
+        tenure: None,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     })

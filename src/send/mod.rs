@@ -353,14 +353,21 @@ impl Endpoint {
         request: &Request<'_>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<Response, Failure> {
-        let is_packed =
-            request.compress == Compression::Gzip && !self.unpacked.has(request.target.display());
-        let packed = match is_packed {
-            true => pack(&request.body).await,
-            false => None,
-        };
         let whole = Content::Whole(&request.body);
-        let Some(packed) = packed else {
+        if request.compress == Compression::Gzip && !self.unpacked.has(request.target.display()) {
+            // Boxed, because few requests are.
+            return Box::pin(self.head_of_packed(request, whole, shared)).await;
+        }
+        self.head(request, whole, shared).await
+    }
+
+    async fn head_of_packed(
+        &self,
+        request: &Request<'_>,
+        whole: Content<'_>,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Result<Response, Failure> {
+        let Some(packed) = pack(&request.body).await else {
             return self.head(request, whole, shared).await;
         };
         let response = self.head(request, Content::Packed(&packed), shared).await?;
@@ -378,9 +385,20 @@ impl Endpoint {
         content: Content<'_>,
         shared: &mut Option<CaptureConnection>,
     ) -> Result<Response, Failure> {
-        let Some(tokens) = &self.tokens else {
-            return self.head_with(request, content, None, shared).await;
-        };
+        match &self.tokens {
+            None => self.head_with(request, content, None, shared).await,
+            // Boxed, because few requests have one.
+            Some(tokens) => Box::pin(self.head_with_token(request, content, tokens, shared)).await,
+        }
+    }
+
+    async fn head_with_token(
+        &self,
+        request: &Request<'_>,
+        content: Content<'_>,
+        tokens: &Tokens,
+        shared: &mut Option<CaptureConnection>,
+    ) -> Result<Response, Failure> {
         let token = tokens.token(None).await?;
         let response = self
             .head_with(request, content, Some(&token), shared)
@@ -442,7 +460,8 @@ impl Endpoint {
             return Ok(Response::Alone(answering));
         }
         *shared = Some(capture_connection(&mut made));
-        let response = self.client.request(made).await;
+        // Boxed, because it is large, and most requests have a connection of their own.
+        let response = Box::pin(self.client.request(made)).await;
         let response = response.map_err(|error| explain(&error, error.is_connect()))?;
         if response.version() != Version::HTTP_2 {
             self.origin.speaks_http1();

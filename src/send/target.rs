@@ -45,6 +45,23 @@ struct Uncommon {
     oauth2: Option<Arc<ClientCredentials>>,
 }
 
+/// What a [`Target`] is made of.
+#[derive(Debug, Clone)]
+pub struct TargetParts {
+    /// The URL without credentials.
+    pub url: Box<str>,
+    /// Signs its requests.
+    pub signer: Option<Signer>,
+    /// Its own headers, credentials among them.
+    pub headers: HeaderMap,
+    /// The method of its requests.
+    pub method: Method,
+    /// Its client certificate, and whom it is trusted by.
+    pub tls: Option<Tls>,
+    /// The client that gets tokens for it.
+    pub oauth2: Option<Arc<ClientCredentials>>,
+}
+
 impl Default for Uncommon {
     fn default() -> Self {
         Self {
@@ -259,6 +276,44 @@ impl Target {
             uncommon: Some(uncommon),
             ..self
         })
+    }
+
+    /// What it is made of: [`of_parts`](Self::of_parts) makes the same of it.
+    pub fn parts(&self) -> TargetParts {
+        let own = self.uncommon.as_deref().cloned().unwrap_or_default();
+        TargetParts {
+            url: self.url.clone(),
+            signer: self.signer.clone(),
+            headers: own.headers,
+            method: own.method,
+            tls: own.tls,
+            oauth2: own.oauth2,
+        }
+    }
+
+    /// The target that was taken apart.
+    pub fn of_parts(parts: TargetParts) -> Self {
+        let TargetParts {
+            url,
+            signer,
+            headers,
+            method,
+            tls,
+            oauth2,
+        } = parts;
+        let is_usual =
+            headers.is_empty() && method == Method::POST && tls.is_none() && oauth2.is_none();
+        let uncommon = Uncommon {
+            headers,
+            method,
+            tls,
+            oauth2,
+        };
+        Self {
+            url,
+            signer,
+            uncommon: (!is_usual).then(|| Box::new(uncommon)),
+        }
     }
 
     /// The headers of a request with this id, except its signature. Values that may be secret are marked as sensitive.

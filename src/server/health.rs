@@ -41,6 +41,7 @@ pub(super) fn readiness(state: &AppState) -> (bool, &'static str) {
         (Link::Attached, false) => (true, "attached"),
         (Link::Attached, true) => (false, "attached, but nothing has been confirmed for long"),
         (Link::Standby, _) => (true, "standby"),
+        (Link::Sending, _) => (true, "sending"),
         (Link::Down, _) if now.set_aside.is_some() => {
             (false, "set aside until somebody acts; the log says why")
         }

@@ -178,6 +178,11 @@ fn delivery_metrics(meters: &Meters) -> Vec<Metric> {
             value(meters.in_flight.load(Relaxed)),
         ),
         gauge(
+            "rowhook_partitions",
+            "Partitions of a cluster that this process sends for.",
+            value(meters.partitions.load(Relaxed)),
+        ),
+        gauge(
             "rowhook_breakers_open",
             "Endpoints that only fail and are left alone for a while.",
             value(meters.breakers_open.load(Relaxed)),
@@ -590,6 +595,9 @@ mod tests {
         # HELP rowhook_requests_in_flight Requests that are being made.
         # TYPE rowhook_requests_in_flight gauge
         rowhook_requests_in_flight 8
+        # HELP rowhook_partitions Partitions of a cluster that this process sends for.
+        # TYPE rowhook_partitions gauge
+        rowhook_partitions 0
         # HELP rowhook_breakers_open Endpoints that only fail and are left alone for a while.
         # TYPE rowhook_breakers_open gauge
         rowhook_breakers_open 6

@@ -16,7 +16,7 @@ pub struct Migration {
 }
 
 /// All migrations, in order. A released file is never edited; a change comes in a new one.
-pub const MIGRATIONS: [Migration; 44] = [
+pub const MIGRATIONS: [Migration; 45] = [
     Migration {
         version: 1,
         name: "migration",
@@ -237,10 +237,15 @@ pub const MIGRATIONS: [Migration; 44] = [
         name: "division",
         sql: include_str!("../../sql/0051_division.sql"),
     },
+    Migration {
+        version: 52,
+        name: "cluster",
+        sql: include_str!("../../sql/0052_cluster.sql"),
+    },
 ];
 
 /// The tables that the migrations create.
-pub const TABLES: [&str; 22] = [
+pub const TABLES: [&str; 24] = [
     "migration",
     "event",
     "hook",
@@ -263,10 +268,12 @@ pub const TABLES: [&str; 22] = [
     "portal_link",
     "before_event",
     "asking",
+    "partition",
+    "sender",
 ];
 
 /// The functions that the migrations create.
-pub const FUNCTIONS: [&str; 29] = [
+pub const FUNCTIONS: [&str; 30] = [
     "refuse_unknown_event()",
     "touch_hook()",
     "delete_hooks_first()",
@@ -296,6 +303,7 @@ pub const FUNCTIONS: [&str; 29] = [
     "ask_row()",
     "ask_transaction()",
     "ask(text,jsonb)",
+    "partition_of(text,integer)",
 ];
 
 /// The comment on a schema that setup created. Teardown drops a schema only if it has this comment.

@@ -18,6 +18,7 @@ use crate::{
 pub struct HeaderKey {
     rule: HeaderSignature,
     keyed: Keyed,
+    secret: Secret,
 }
 
 /// An HMAC that was keyed once. Each signature begins with a copy.
@@ -41,7 +42,18 @@ impl HeaderKey {
         Self {
             rule: rule.clone(),
             keyed,
+            secret: secret.clone(),
         }
+    }
+
+    /// The rule that it signs by.
+    pub fn rule(&self) -> &HeaderSignature {
+        &self.rule
+    }
+
+    /// The secret that it was made of.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// The name of the header that holds the signature.

@@ -39,6 +39,17 @@ pub struct HeaderSigner {
     previous: Option<(HeaderKey, Option<SystemTime>)>,
 }
 
+/// What a [`Signer`] is made of.
+#[derive(Debug, Clone)]
+pub struct SignerParts {
+    /// How it signs.
+    pub scheme: SignatureScheme,
+    /// The secret.
+    pub secret: Secret,
+    /// The previous secret, and until when it signs.
+    pub previous: Option<(Secret, Option<SystemTime>)>,
+}
+
 /// A secret that has been replaced. It signs beside the new one, for receivers that do not have the new one yet.
 #[derive(Debug, Clone)]
 pub struct Previous {
@@ -89,6 +100,27 @@ impl Signer {
                     previous,
                 })))
             }
+        }
+    }
+
+    /// What it was made of: [`new`](Self::new) makes the same of it.
+    pub fn parts(&self) -> SignerParts {
+        match self {
+            Self::Standard { newest, previous } => SignerParts {
+                scheme: SignatureScheme::Standard,
+                secret: newest.secret(),
+                previous: previous
+                    .as_ref()
+                    .map(|previous| (previous.key.secret(), previous.until)),
+            },
+            Self::Header(signer) => SignerParts {
+                scheme: SignatureScheme::Header(signer.newest.rule().clone()),
+                secret: signer.newest.secret().clone(),
+                previous: signer
+                    .previous
+                    .as_ref()
+                    .map(|(key, until)| (key.secret().clone(), *until)),
+            },
         }
     }
 

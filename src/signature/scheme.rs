@@ -1,7 +1,7 @@
 //! How the bodies of a hook are signed, as hooks.toml and hook tables say.
 
 use http::header::{AUTHORIZATION, HeaderName};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The JSON object that hook tables hold.
 #[derive(Deserialize)]
@@ -108,7 +108,7 @@ pub struct HeaderSignature {
 }
 
 /// The hash function of an HMAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// SHA-1, for receivers that support nothing better.
@@ -121,7 +121,7 @@ pub enum Algorithm {
 }
 
 /// How the bytes of an HMAC are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// Hexadecimal digits in lower case.

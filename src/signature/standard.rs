@@ -49,6 +49,14 @@ impl SigningKey {
         Ok(Self(Key::Shared(key.into())))
     }
 
+    /// The secret that it was read from, as it would be written now.
+    pub fn secret(&self) -> Secret {
+        Secret::new(match &self.0 {
+            Key::Shared(key) => format!("whsec_{}", BASE64_STANDARD.encode(key)),
+            Key::Private(key) => format!("whsk_{}", BASE64_STANDARD.encode(key.to_bytes())),
+        })
+    }
+
     /// The signature of a body, as `webhook-signature` holds it. `timestamp` is in seconds since 1970.
     pub fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let timestamp = timestamp.to_string();

@@ -2,16 +2,17 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Client, Error, Statement, types::ToSql};
 
 use super::{
-    holder::{HOLDS, Holder},
+    holder::{Claimant, HAS, HOLDS, Holder},
     rows::{self, DISOWNED_AT_ONCE, Disowned, place},
     text::Charset,
-    write::{Fate, Write},
+    write::{Fate, Signed, Write},
 };
 use crate::{delivery::lane::Place, hook::HookId};
 
@@ -19,6 +20,7 @@ use crate::{delivery::lane::Place, hook::HookId};
 pub(super) struct Session {
     client: Client,
     holds: Statement,
+    has: Statement,
     park: Statement,
     append: Statement,
     delete: Statement,
@@ -35,21 +37,25 @@ impl Session {
     pub(super) async fn prepare(client: Client) -> Result<Self, Error> {
         // Whoever takes the slot over waits until we are done.
         let holds = format!("{HOLDS} for share");
-        let (holds, park, append, delete, postpone, release, advance, record_failing, disown) = tokio::try_join!(
-            client.prepare(&holds),
-            client.prepare(include_str!("../../sql/store/park.sql")),
-            client.prepare("update delivery set body = body || $2 where id = $1"),
-            client.prepare("delete from delivery where id = any($1)"),
-            client.prepare(include_str!("../../sql/store/postpone.sql")),
-            client.prepare(include_str!("../../sql/store/release.sql")),
-            client.prepare(include_str!("../../sql/store/advance.sql")),
-            client.prepare(include_str!("../../sql/store/record_failing.sql")),
-            client.prepare(include_str!("../../sql/store/disown.sql")),
-        )?;
+        let has = format!("{HAS} for share");
+        let (holds, has, park, append, delete, postpone, release, advance, record_failing, disown) =
+            tokio::try_join!(
+                client.prepare(&holds),
+                client.prepare(&has),
+                client.prepare(include_str!("../../sql/store/park.sql")),
+                client.prepare("update delivery set body = body || $2 where id = $1"),
+                client.prepare("delete from delivery where id = any($1)"),
+                client.prepare(include_str!("../../sql/store/postpone.sql")),
+                client.prepare(include_str!("../../sql/store/release.sql")),
+                client.prepare(include_str!("../../sql/store/advance.sql")),
+                client.prepare(include_str!("../../sql/store/record_failing.sql")),
+                client.prepare(include_str!("../../sql/store/disown.sql")),
+            )?;
         Ok(Self {
             charset: Charset::of(&client).await?,
             client,
             holds,
+            has,
             park,
             append,
             delete,
@@ -70,8 +76,8 @@ impl Session {
 pub(super) enum Written {
     /// Everything is written, and will not be lost.
     Durable,
-    /// Nothing is written, because another rowhook holds the slot.
-    Overtaken,
+    /// Nothing is written, because others are in the place of these now.
+    Overtaken(Vec<Arc<Claimant>>),
 }
 
 /// What a transaction has found out while it wrote.
@@ -97,26 +103,86 @@ impl Changes {
 }
 
 /// Writes that go together into one transaction.
-pub(super) struct Batch(pub(super) Vec<Write>);
+#[derive(Default)]
+pub(super) struct Batch {
+    writes: Vec<Write>,
+    /// In whose name each of them is made.
+    by: Vec<Arc<Claimant>>,
+}
 
 impl Batch {
-    /// Writes everything, or nothing where it fails or somebody else holds the slot.
+    pub(super) fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// Adds a write. Returns about how many bytes it takes to write.
+    pub(super) fn add(&mut self, Signed { by, write }: Signed) -> usize {
+        let bytes = write.size();
+        self.writes.push(write);
+        self.by.push(by);
+        bytes
+    }
+
+    /// Drops what is in the name of these, who are to know. Returns who they are to others.
+    pub(super) fn leave_out(&mut self, lost: &[Arc<Claimant>]) -> Vec<Holder> {
+        let is_lost = |by: &Arc<Claimant>| lost.iter().any(|lost| Arc::ptr_eq(lost, by));
+        let writes = std::mem::take(&mut self.writes).into_iter();
+        let by = std::mem::take(&mut self.by);
+        for (write, by) in writes.zip(by).filter(|(_, by)| !is_lost(by)) {
+            self.writes.push(write);
+            self.by.push(by);
+        }
+        // Each is told once, however much of theirs is still to come.
+        let new = lost.iter().filter(|lost| !lost.overtaken.is_cancelled());
+        let new: Vec<Holder> = new.map(|lost| lost.holder.clone()).collect();
+        lost.iter().for_each(|lost| lost.overtaken.cancel());
+        new
+    }
+
+    /// Those in whose name something is written, each once.
+    fn claimants(&self) -> Vec<&Arc<Claimant>> {
+        let mut all: Vec<&Arc<Claimant>> = Vec::new();
+        for by in &self.by {
+            // Writes of one come in runs, and there are few.
+            if !all.iter().rev().any(|known| Arc::ptr_eq(known, by)) {
+                all.push(by);
+            }
+        }
+        all
+    }
+
+    /// Writes everything, or nothing where it fails or somebody is in the place of one who writes.
     ///
     /// `changes` is added to even where it fails: the transaction may have been committed although nobody was left to
     /// say so.
     pub(super) async fn write(
         &self,
         session: &mut Session,
-        holder: &Holder,
         changes: &mut Changes,
     ) -> Result<Written, Error> {
         let transaction = session.client.transaction().await?;
-        let Holder { slot, name } = holder;
-        let held = transaction.query_opt(&session.holds, &[slot, name]).await?;
-        if held.is_none() {
-            return Ok(Written::Overtaken);
+        let mut lost = Vec::new();
+        for claimant in self.claimants() {
+            let Holder {
+                slot,
+                name,
+                partition,
+            } = &claimant.holder;
+            let held = match partition {
+                None => transaction.query_opt(&session.holds, &[slot, name]).await?,
+                Some(number) => {
+                    let values: [&(dyn ToSql + Sync); 3] = [slot, name, number];
+                    transaction.query_opt(&session.has, &values).await?
+                }
+            };
+            if held.is_none() {
+                lost.push(Arc::clone(claimant));
+            }
         }
-        let writes = &self.0;
+        if !lost.is_empty() {
+            return Ok(Written::Overtaken(lost));
+        }
+        let writes = &self.writes;
         let kept = rows::park(&transaction, &session.park, writes, session.charset).await?;
         rows::append(&transaction, &session.append, writes, &kept).await?;
         rows::leave_out_rows(&transaction, writes, &kept.forgotten, session.charset).await?;
@@ -136,7 +202,7 @@ impl Batch {
     /// Lets everyone know that what they handed over is durable.
     pub(super) fn acknowledge(self, changes: &Changes) {
         let mut told: HashSet<HookId> = HashSet::new();
-        for write in self.0 {
+        for write in self.writes {
             match write {
                 Write::Park {
                     delivery,

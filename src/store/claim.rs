@@ -229,7 +229,7 @@ impl Session {
     ) -> Result<Vec<Delivery>> {
         let (name, lease) = (hook.as_str(), lease.as_secs_f64());
         let (most, bytes, piece) = (count(share.lanes), count(share.bytes), count(PIECE));
-        let values: [&(dyn ToSql + Sync); 8] = [
+        let values: [&(dyn ToSql + Sync); 9] = [
             &name,
             &most,
             &lease,
@@ -238,6 +238,7 @@ impl Session {
             &holder.name,
             &piece,
             &from,
+            &holder.partition,
         ];
         self.deliveries(&self.claim, &values).await
     }

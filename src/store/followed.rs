@@ -20,7 +20,7 @@ impl Store {
         let sql = "select oid, schema, name, keys::text, division::text, is_former, later_schema, later_name, taken_by \
                    from followed where slot = $1 and relation = 'followed'::regclass";
         let client = self.session(&self.client).await?;
-        let rows = match client.query(sql, &[&self.holder.slot]).await {
+        let rows = match client.query(sql, &[&self.holder().slot]).await {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Vec::new(),
             rows => rows.context("read which tables were followed")?,
         };
@@ -77,7 +77,7 @@ impl Store {
             .query(
                 sql,
                 &[
-                    &self.holder.slot,
+                    &self.holder().slot,
                     &oids,
                     &schemas,
                     &names,

@@ -21,6 +21,7 @@ mod followed;
 mod held;
 mod holder;
 mod invalid;
+mod partition;
 mod recording;
 mod redact;
 mod rows;
@@ -31,6 +32,7 @@ mod writer;
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
+    ops::Deref,
     pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -40,13 +42,13 @@ use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
 use tokio::sync::{MappedMutexGuard, mpsc, oneshot};
 use tokio_postgres::{Client, error::SqlState, types::ToSql};
-use tokio_util::sync::CancellationToken;
 
 use self::{
     acts::Acts,
-    holder::HOLDS,
+    holder::{Claimant, HOLDS},
     session::{PAUSES, Session},
     text::Charset,
+    write::Signed,
     writer::Writer,
 };
 pub use self::{
@@ -55,7 +57,7 @@ pub use self::{
     claim::{Claimed, Share},
     disabling::Disabling,
     due::{Due, FORGOTTEN, Notice},
-    holder::Holder,
+    holder::{Holder, partition_of},
     write::{DISOWNED, Failed, Fate, Parker, Write},
 };
 use crate::{
@@ -71,12 +73,18 @@ use crate::{
 const LOOKS: u32 = 5;
 
 /// Reads and writes rowhook's own tables. It connects when it is first needed, and again when a connection breaks.
+///
+/// In a cluster, a sender has one for each of its partitions, which share their sessions.
 pub struct Store {
+    core: Arc<Core>,
+    /// In whose name it writes.
+    claimant: Arc<Claimant>,
+}
+
+/// What the stores of a process share.
+pub struct Core {
     address: Address,
     schema: String,
-    holder: Holder,
-    /// Cancelled when another rowhook is found to hold the slot.
-    overtaken: CancellationToken,
     /// The hook table of the application. It may be renamed while we run.
     hook_table: Mutex<Option<HookTable>>,
     /// The hooks of which a note in `invalid_hook` says that they cannot be used.
@@ -99,7 +107,15 @@ pub struct Store {
     acts: Acts,
     /// How long acts are kept.
     acts_are_kept: Duration,
-    writes: mpsc::UnboundedSender<Write>,
+    writes: mpsc::UnboundedSender<Signed>,
+}
+
+impl Deref for Store {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl Store {
@@ -116,39 +132,34 @@ impl Store {
         let writer = Writer {
             address: address.clone(),
             schema: config.database.schema.clone(),
-            holder: holder.clone(),
-            overtaken: CancellationToken::new(),
         };
-        let overtaken = writer.overtaken.clone();
-        let store = Self::with(address, config, holder, overtaken, writes);
+        let store = Self::with(address, config, holder, writes);
         (store, writer.write(received))
     }
 
     /// A store whose writes are handed to a test, and not written.
     #[cfg(test)]
-    pub(crate) fn unwritten(config: &Config) -> (Arc<Self>, mpsc::UnboundedReceiver<Write>) {
+    pub(crate) fn unwritten(config: &Config) -> (Arc<Self>, Unwritten) {
         let (writes, received) = mpsc::unbounded_channel();
         let holder = Holder {
             slot: config.database.slot.clone(),
             name: "test".into(),
+            partition: None,
         };
         let address = config.database.address.clone();
-        let store = Self::with(address, config, holder, CancellationToken::new(), writes);
-        (store, received)
+        let store = Self::with(address, config, holder, writes);
+        (store, Unwritten(received))
     }
 
     fn with(
         address: Address,
         config: &Config,
         holder: Holder,
-        overtaken: CancellationToken,
-        writes: mpsc::UnboundedSender<Write>,
+        writes: mpsc::UnboundedSender<Signed>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let core = Core {
             address,
             schema: config.database.schema.clone(),
-            holder,
-            overtaken,
             hook_table: Mutex::new(config.hook_table.clone()),
             noted_invalid: Mutex::default(),
             forgotten: delivery::forgotten::Forgotten::default(),
@@ -162,6 +173,18 @@ impl Store {
             acts: Acts::new(),
             acts_are_kept: config.audit.retention,
             writes,
+        };
+        Arc::new(Self {
+            core: Arc::new(core),
+            claimant: Arc::new(Claimant::new(holder)),
+        })
+    }
+
+    /// The same tables, written to in another name.
+    pub fn in_the_name_of(&self, holder: Holder) -> Arc<Self> {
+        Arc::new(Self {
+            core: Arc::clone(&self.core),
+            claimant: Arc::new(Claimant::new(holder)),
         })
     }
 
@@ -169,7 +192,10 @@ impl Store {
     /// called, or an answer sent.
     pub fn enqueue(&self, write: Write) {
         // The writer lives as long as the store does; without it nothing is settled, and so nothing is lost.
-        let _ = self.writes.send(write);
+        let _ = self.writes.send(Signed {
+            by: Arc::clone(&self.claimant),
+            write,
+        });
     }
 
     /// Hands a write over and waits until it is durable.
@@ -186,10 +212,14 @@ impl Store {
     /// # Errors
     /// When the tables cannot be written to.
     pub async fn take_over(&self) -> Result<()> {
-        let Holder { slot, name } = &self.holder;
+        let Holder { slot, name, .. } = self.holder();
         let hold = include_str!("../../sql/store/hold.sql");
         let held = self.execute_once(&self.client, hold, &[slot, name]).await;
         held.context("take over the slot")?;
+        // The senders of a cluster, if there was one, stop with this.
+        let alone = "update partition set epoch = epoch + 1, sender = null where slot = $1";
+        let taken = self.execute_once(&self.client, alone, &[slot]).await;
+        taken.context("take over what the senders had")?;
         // A statement of its own, so that it sees what the earlier holder has done until it had to stop, and so that it
         // locks nothing that the first one waits for.
         let reclaim = include_str!("../../sql/store/reclaim.sql");
@@ -198,20 +228,37 @@ impl Store {
         Ok(())
     }
 
+    /// Makes us the holder of the slot as the reader of a cluster, whose senders go on with what they have.
+    ///
+    /// # Errors
+    /// When the tables cannot be written to.
+    pub async fn take_over_reading(&self) -> Result<()> {
+        let Holder { slot, name, .. } = self.holder();
+        let hold = include_str!("../../sql/store/hold.sql");
+        let held = self.execute_once(&self.client, hold, &[slot, name]).await;
+        held.context("take over the slot")?;
+        Ok(())
+    }
+
+    /// In whose name it writes.
+    fn holder(&self) -> &Holder {
+        &self.claimant.holder
+    }
+
     /// Whether we are still the holder of the slot.
     ///
     /// # Errors
     /// When the tables cannot be read.
     pub async fn holds(&self) -> Result<bool> {
         let client = self.session(&self.client).await?;
-        let Holder { slot, name } = &self.holder;
+        let Holder { slot, name, .. } = self.holder();
         let row = client.query_opt(HOLDS, &[slot, name]).await;
         Ok(row.context("read who holds the slot")?.is_some())
     }
 
-    /// Waits until we are found not to hold the slot any more. From then on nothing is parked.
+    /// Waits until somebody else is found to hold what we write for. From then on nothing is parked.
     pub async fn overtaken(&self) {
-        self.overtaken.cancelled().await;
+        self.claimant.overtaken.cancelled().await;
     }
 
     /// Reads what is parked, by the ids of hooks.
@@ -426,7 +473,7 @@ impl Store {
     /// When the tables cannot be written to.
     pub async fn forget_off_hooks(&self) -> Result<()> {
         let sql = "delete from off_hook where slot = $1";
-        self.execute_once(&self.client, sql, &[&self.holder.slot])
+        self.execute_once(&self.client, sql, &[&self.holder().slot])
             .await?;
         Ok(())
     }
@@ -566,7 +613,7 @@ impl Store {
     pub async fn claim(&self, hook: &HookId, share: Share, lease: Duration) -> Result<Claimed> {
         let (address, schema) = (&self.address, &self.schema);
         self.claims
-            .claim(address, schema, &self.holder, hook, share, lease)
+            .claim(address, schema, self.holder(), hook, share, lease)
             .await
     }
 
@@ -633,5 +680,17 @@ impl Store {
     /// The client of a session, as soon as nobody else uses it.
     async fn session<'a>(&self, session: &'a Session) -> Result<MappedMutexGuard<'a, Client>> {
         session.client(&self.address, &self.schema).await
+    }
+}
+
+/// The writes of a store that are not written.
+#[cfg(test)]
+pub(crate) struct Unwritten(mpsc::UnboundedReceiver<Signed>);
+
+#[cfg(test)]
+impl Unwritten {
+    /// The next of those that were handed over, if there is one.
+    pub(crate) fn try_recv(&mut self) -> Option<Write> {
+        self.0.try_recv().ok().map(|signed| signed.write)
     }
 }

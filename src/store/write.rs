@@ -7,6 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::holder::Claimant;
 use crate::{
     delivery::{Delivery, lane::Place},
     hook::HookId,
@@ -77,6 +78,12 @@ pub enum Write {
         /// Called when it is durable.
         parker: Arc<dyn Parker>,
     },
+}
+
+/// A write, and in whose name it is made.
+pub(super) struct Signed {
+    pub(super) by: Arc<Claimant>,
+    pub(super) write: Write,
 }
 
 impl Write {

@@ -1,13 +1,12 @@
 //! The task that writes, one transaction after the other. What is handed over meanwhile goes into the next.
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     batch::{Batch, Changes, Session, Written},
     holder::Holder,
     session::{PAUSES, connect},
-    write::Write,
+    write::Signed,
 };
 use crate::{panics::caught, postgres::address::Address};
 
@@ -16,42 +15,54 @@ const BATCH_WRITES: usize = 4096;
 /// With how many bytes of bodies no more writes are added to a transaction.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Where to write, and as whom.
+/// Where to write.
 pub(super) struct Writer {
     pub(super) address: Address,
     pub(super) schema: String,
-    pub(super) holder: Holder,
-    /// Cancelled when another rowhook is found to hold the slot.
-    pub(super) overtaken: CancellationToken,
 }
 
 impl Writer {
-    /// Writes until nobody can hand anything over any more, or another rowhook holds the slot. In the second case, what
-    /// we have in memory is in its hands too, or was, and it would not know of what we park.
-    pub(super) async fn write(self, mut writes: mpsc::UnboundedReceiver<Write>) {
+    /// Writes until nobody can hand anything over any more. What is in the name of one who was overtaken is dropped:
+    /// what they have in memory is in the hands of another too, or was, who would not know of what we park.
+    pub(super) async fn write(self, mut writes: mpsc::UnboundedReceiver<Signed>) {
         let mut session = None;
         while let Some(batch) = gather(&mut writes).await {
-            match self.write_batch(&batch, &mut session).await {
-                Some(changes) => batch.acknowledge(&changes),
-                None => return self.overtaken.cancel(),
-            }
+            let (batch, changes) = self.write_batch(batch, &mut session).await;
+            batch.acknowledge(&changes);
         }
     }
 
-    /// Tries until the batch is written; `None` where another rowhook holds the slot.
-    async fn write_batch(&self, batch: &Batch, session: &mut Option<Session>) -> Option<Changes> {
+    /// Tries until the batch is written. Returns what of it was: all but what is in the name of those who were
+    /// overtaken.
+    async fn write_batch(
+        &self,
+        mut batch: Batch,
+        session: &mut Option<Session>,
+    ) -> (Batch, Changes) {
         let (mut changes, mut failures) = (Changes::default(), 0);
         loop {
             // A panic is an error like others: the session is dropped, and nothing is settled before it is written.
-            let attempted = caught(self.attempt(batch, &mut changes, session)).await;
+            let attempted = caught(self.attempt(&batch, &mut changes, session)).await;
             let error = match attempted.unwrap_or_else(|panic| Err(panic.into())) {
-                Ok(Written::Durable) => return Some(changes),
-                Ok(Written::Overtaken) => {
-                    tracing::warn!(
-                        slot = self.holder.slot,
-                        "another rowhook holds the slot now; nothing more is parked"
-                    );
-                    return None;
+                Ok(Written::Durable) => return (batch, changes),
+                Ok(Written::Overtaken(lost)) => {
+                    for Holder {
+                        slot, partition, ..
+                    } in batch.leave_out(&lost)
+                    {
+                        match partition {
+                            None => tracing::warn!(
+                                slot,
+                                "another rowhook holds the slot now; nothing more is parked"
+                            ),
+                            Some(partition) => tracing::warn!(
+                                slot,
+                                partition,
+                                "another sender has the partition now; nothing more of it is parked here"
+                            ),
+                        }
+                    }
+                    continue;
                 }
                 Err(error) => error,
             };
@@ -59,7 +70,7 @@ impl Writer {
             let pause = PAUSES.pause(failures);
             tracing::warn!(
                 error = format!("{error:#}"),
-                deliveries = batch.0.len(),
+                deliveries = batch.writes().len(),
                 retry_in = ?pause,
                 "could not park; the deliveries stay in memory, and it is tried again"
             );
@@ -74,6 +85,9 @@ impl Writer {
         changes: &mut Changes,
         open: &mut Option<Session>,
     ) -> anyhow::Result<Written> {
+        if batch.writes().is_empty() {
+            return Ok(Written::Durable);
+        }
         let mut session = match open.take() {
             Some(session) if !session.is_closed() => session,
             _ => {
@@ -81,22 +95,21 @@ impl Writer {
                 Session::prepare(client).await?
             }
         };
-        let written = batch.write(&mut session, &self.holder, changes).await?;
+        let written = batch.write(&mut session, changes).await?;
         *open = Some(session);
         Ok(written)
     }
 }
 
 /// Waits for a write, and takes as many as are there for one transaction; `None` when there will be no more.
-async fn gather(writes: &mut mpsc::UnboundedReceiver<Write>) -> Option<Batch> {
-    let mut batch = vec![writes.recv().await?];
-    let mut bytes = 0;
-    while batch.len() < BATCH_WRITES && bytes < BATCH_BYTES {
-        bytes += batch.last().map_or(0, Write::size);
+async fn gather(writes: &mut mpsc::UnboundedReceiver<Signed>) -> Option<Batch> {
+    let mut batch = Batch::default();
+    let mut bytes = batch.add(writes.recv().await?);
+    while batch.writes().len() < BATCH_WRITES && bytes < BATCH_BYTES {
         match writes.try_recv() {
-            Ok(write) => batch.push(write),
+            Ok(write) => bytes += batch.add(write),
             Err(_) => break,
         }
     }
-    Some(Batch(batch))
+    Some(batch)
 }

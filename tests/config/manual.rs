@@ -100,6 +100,13 @@ fn every_default_in_the_manual_is_the_default() {
     assert_eq!(tracing.endpoint.as_str(), "http://127.0.0.1:4318/v1/traces");
     let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\ntracing.endpoint = \"http://127.0.0.1:4318\"";
     assert_eq!(parse(least).unwrap().tracing, Some(tracing));
+    let cluster = config.cluster.unwrap();
+    let least = "database.url = \"host=localhost\"\nevents.a = \"b.created\"\ncluster.nats = \"nats://a,b:4222,nats://c:4222\"";
+    assert_eq!(
+        format!("{:?}", parse(least).unwrap().cluster.unwrap()),
+        format!("{cluster:?}")
+    );
+    assert!(cluster.nats.iter().all(|server| server.is_open));
     assert_eq!(config.delivery.order, Order::Row);
     let (server, oidc) = {
         let server = config.server.unwrap();

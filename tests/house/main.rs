@@ -35,6 +35,7 @@ const FLOORS: &[&[&str]] = &[
     &["preview"],
     &["run"],
     &["reader"],
+    &["cluster"],
     &["before", "courier"],
     &["history"],
     &["setup", "store", "trace"],
@@ -48,7 +49,7 @@ const FLOORS: &[&[&str]] = &[
     &["postgres"],
     &["signature"],
     &[
-        "backoff", "files", "gzip", "listen", "lock", "meters", "nearest", "panics", "seal",
+        "backoff", "files", "gzip", "listen", "lock", "meters", "nats", "nearest", "panics", "seal",
         "secret", "terminal",
     ],
 ];

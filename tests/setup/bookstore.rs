@@ -116,6 +116,7 @@ pub fn config(url: &str, slot: &str) -> Config {
         portal: None,
         console: None,
         tracing: None,
+        cluster: None,
     }
 }
 

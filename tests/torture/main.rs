@@ -12,7 +12,9 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod cluster;
 mod endpoints;
+mod link;
 mod oracle;
 mod proxy;
 mod writers;
@@ -29,10 +31,10 @@ use std::{
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rowhook::demo::cluster::{Cluster, Stop};
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use self::{
-    endpoints::Heard,
+    endpoints::{Endpoints, Heard},
     oracle::{Change, Truth},
     proxy::Proxy,
 };
@@ -154,6 +156,137 @@ fn tell_overtaken(heard: &[Heard], hook: usize, overtaken: &str) {
     println!();
 }
 
+/// Makes the tables, and the slot of the oracle.
+async fn prepare(database: &Database) {
+    database
+        .sql("create table mark (n bigint primary key); create table item (id bigint primary key, number bigint, mark bigint); alter table item replica identity full")
+        .await;
+    oracle::begin(database).await;
+}
+
+/// Writers that commit, and hooks that hear them, while something else happens.
+struct Story {
+    database: Database,
+    endpoints: Arc<Endpoints>,
+    hooks: Vec<String>,
+    stop: Arc<AtomicBool>,
+    stop_enabling: Arc<AtomicBool>,
+    enabler: JoinHandle<u64>,
+    writers: Vec<JoinHandle<Vec<Change>>>,
+}
+
+impl Story {
+    /// Makes the hooks, and begins to write.
+    async fn begin(database: Database, url: &str, endpoints: Arc<Endpoints>, seed: u64) -> Self {
+        let (host, _) = SPLIT;
+        let mut hooks = Vec::new();
+        for hook in 0..HOOKS {
+            let target = match hook % 10 {
+                4 => format!("{}/h{hook}", url.replace("127.0.0.1", host)),
+                _ => format!("{url}/h{hook}"),
+            };
+            hooks.push(if is_batched(hook) {
+                format!("h{hook}")
+            } else {
+                database.hook(None, "item.*", &target).await
+            });
+        }
+        let (stop, stop_enabling) = (Arc::default(), Arc::<AtomicBool>::default());
+        let enabler = tokio::spawn(writers::enable(
+            database.url.clone(),
+            Arc::clone(&stop_enabling),
+        ));
+        let writers = (1..=WRITERS as u64).map(|number| {
+            let (url, stop) = (database.url.clone(), Arc::clone(&stop));
+            tokio::spawn(writers::write(
+                url,
+                number.cast_signed(),
+                seed ^ number,
+                stop,
+            ))
+        });
+        Self {
+            endpoints,
+            hooks,
+            writers: writers.collect(),
+            stop,
+            stop_enabling,
+            enabler,
+            database,
+        }
+    }
+
+    /// Stops writing, has all endpoints answer well, and compares what was committed with what arrived.
+    async fn end(mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let mut committed: Vec<Change> = Vec::new();
+        for writer in self.writers {
+            committed.extend(writer.await.unwrap());
+        }
+        self.database.client = connect(&self.database.url).await;
+        let database = &self.database;
+        let written = "select pg_size_pretty(pg_current_wal_lsn() - '0/0')";
+        let (end, written) = (Instant::now(), database.ask(written).await);
+        self.endpoints.healthy.store(true, Ordering::SeqCst);
+        let behind = format!(
+            "select pg_size_pretty(pg_current_wal_lsn() - confirmed_flush_lsn) from pg_replication_slots where slot_name = '{}'",
+            database.name
+        );
+        let behind = database.ask(&behind).await;
+        let lag = format!(
+            "select pg_current_wal_lsn() - confirmed_flush_lsn < 16 * 1024 * 1024 from pg_replication_slots where slot_name = '{}'",
+            database.name
+        );
+        database
+            .until("the slot is less than 16 MiB behind", &lag)
+            .await;
+        let caught_up = end.elapsed();
+        self.endpoints.all_healthy.store(true, Ordering::SeqCst);
+        database.until_all_is_confirmed().await;
+        until_nothing_is_parked(database).await;
+        self.stop_enabling.store(true, Ordering::SeqCst);
+        let enabled = self.enabler.await.unwrap();
+
+        let truth = Truth::read(database, &self.hooks).await;
+        let figures = truth.judge(&self.endpoints.heard.lock().unwrap());
+        println!(
+            "{} events for {HOOKS} hooks in {written} of WAL; {enabled} hooks disabled and enabled again",
+            truth.committed.len(),
+        );
+        println!(
+            "{} deliveries: lost {}, out of order {}, made up {}, two bodies under one id {}, repeated {}",
+            figures.deliveries,
+            figures.lost,
+            figures.out_of_order,
+            figures.made_up,
+            figures.two_bodies,
+            figures.repeated
+        );
+        println!(
+            "the slot was {behind} behind at the end of it, and less than 16 MiB after {caught_up:.1?}, with one endpoint dead"
+        );
+        for (hook, overtaken) in &figures.overtaken {
+            tell_overtaken(&self.endpoints.heard.lock().unwrap(), *hook, overtaken);
+        }
+        assert_eq!(
+            oracle::events(&committed),
+            truth.committed,
+            "the writers and the oracle must agree"
+        );
+        assert!(committed.len() > 100, "the writers have hardly written");
+        assert!(caught_up < DEADLINE, "{caught_up:?}");
+        assert_eq!(
+            (
+                figures.lost,
+                figures.out_of_order,
+                figures.made_up,
+                figures.two_bodies
+            ),
+            (0, 0, 0, 0)
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_reordered_or_made_up_under_fire() {
     let seed = from_env("TORTURE_SEED", rand::random());
@@ -161,11 +294,8 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
     println!("TORTURE_SEED={seed} TORTURE_KILLS={kills} TORTURE_CRASHES={crashes}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start(&[]).unwrap();
-    let mut database = Database::on(&cluster).await;
-    database
-        .sql("create table mark (n bigint primary key); create table item (id bigint primary key, number bigint, mark bigint); alter table item replica identity full")
-        .await;
-    oracle::begin(&database).await;
+    let database = Database::on(&cluster).await;
+    prepare(&database).await;
     let (url, leaving, endpoints) = endpoints::open(seed).await;
     let proxy = Arc::new(Proxy::before(cluster.port()).await);
     let (host, addresses) = SPLIT;
@@ -178,35 +308,7 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
             "select count(*) = 1 from pg_replication_slots where active",
         )
         .await;
-    let mut hooks = Vec::new();
-    for hook in 0..HOOKS {
-        let target = match hook % 10 {
-            4 => format!("{}/h{hook}", url.replace("127.0.0.1", host)),
-            _ => format!("{url}/h{hook}"),
-        };
-        hooks.push(if is_batched(hook) {
-            format!("h{hook}")
-        } else {
-            database.hook(None, "item.*", &target).await
-        });
-    }
-
-    let (stop, stop_enabling) = (Arc::default(), Arc::<AtomicBool>::default());
-    let enabler = tokio::spawn(writers::enable(
-        database.url.clone(),
-        Arc::clone(&stop_enabling),
-    ));
-    let writers: Vec<_> = (1..=WRITERS as u64)
-        .map(|number| {
-            let (url, stop) = (database.url.clone(), Arc::clone(&stop));
-            tokio::spawn(writers::write(
-                url,
-                number.cast_signed(),
-                seed ^ number,
-                stop,
-            ))
-        })
-        .collect();
+    let story = Story::begin(database, &url, endpoints, seed).await;
     let (mut cuts, mut crashed) = (0, 0);
     for strike in 1..=kills {
         let longest = if random.random_ratio(1, 2) {
@@ -232,79 +334,12 @@ async fn nothing_is_lost_reordered_or_made_up_under_fire() {
             });
         }
     }
-    stop.store(true, Ordering::SeqCst);
-    let mut committed: Vec<Change> = Vec::new();
-    for writer in writers {
-        committed.extend(writer.await.unwrap());
-    }
-    database.client = connect(&database.url).await;
-    let (end, written) = (
-        Instant::now(),
-        database
-            .ask("select pg_size_pretty(pg_current_wal_lsn() - '0/0')")
-            .await,
-    );
-    endpoints.healthy.store(true, Ordering::SeqCst);
-    let behind = format!(
-        "select pg_size_pretty(pg_current_wal_lsn() - confirmed_flush_lsn) from pg_replication_slots where slot_name = '{}'",
-        database.name
-    );
-    let behind = database.ask(&behind).await;
-    let lag = format!(
-        "select pg_current_wal_lsn() - confirmed_flush_lsn < 16 * 1024 * 1024 from pg_replication_slots where slot_name = '{}'",
-        database.name
-    );
-    database
-        .until("the slot is less than 16 MiB behind", &lag)
-        .await;
-    let caught_up = end.elapsed();
-    endpoints.all_healthy.store(true, Ordering::SeqCst);
-    database.until_all_is_confirmed().await;
-    until_nothing_is_parked(&database).await;
-    stop_enabling.store(true, Ordering::SeqCst);
-    let enabled = enabler.await.unwrap();
-
-    let truth = Truth::read(&database, &hooks).await;
-    let figures = truth.judge(&endpoints.heard.lock().unwrap());
-    println!(
-        "{} events for {HOOKS} hooks in {written} of WAL; {kills} kills, {crashed} crashes, {cuts} cuts, {enabled} hooks disabled and enabled again",
-        truth.committed.len(),
-    );
+    println!("{kills} kills, {crashed} crashes, {cuts} cuts");
+    story.end().await;
     println!(
         "{} requests of HTTP/2 were answered on {} connections, most of which went away",
         leaving.answered(),
         leaving.connections()
     );
-    println!(
-        "{} deliveries: lost {}, out of order {}, made up {}, two bodies under one id {}, repeated {}",
-        figures.deliveries,
-        figures.lost,
-        figures.out_of_order,
-        figures.made_up,
-        figures.two_bodies,
-        figures.repeated
-    );
-    println!(
-        "the slot was {behind} behind at the end of it, and less than 16 MiB after {caught_up:.1?}, with one endpoint dead"
-    );
-    for (hook, overtaken) in &figures.overtaken {
-        tell_overtaken(&endpoints.heard.lock().unwrap(), *hook, overtaken);
-    }
-    assert_eq!(
-        oracle::events(&committed),
-        truth.committed,
-        "the writers and the oracle must agree"
-    );
-    assert!(committed.len() > 100, "the writers have hardly written");
     assert!(leaving.connections() > 10, "hardly a connection went away");
-    assert!(caught_up < DEADLINE, "{caught_up:?}");
-    assert_eq!(
-        (
-            figures.lost,
-            figures.out_of_order,
-            figures.made_up,
-            figures.two_bodies
-        ),
-        (0, 0, 0, 0)
-    );
 }

@@ -101,6 +101,7 @@ pub(super) async fn run(config: Config, args: Args, json: bool) -> Result<()> {
         health: Arc::clone(&health),
         stop: detach.clone(),
         sender: send::Sender::new(&config.delivery)?.heard_by(Some(understudy)),
+        duty: run::Duty::Both,
     };
     let mut comparison = Comparison::new(args.window);
     let ran = {
@@ -179,6 +180,7 @@ fn shadow_of(mut config: Config) -> Result<Config> {
     }
     config.history.delivered = false;
     config.tracing = None;
+    config.cluster = None;
     Ok(config)
 }
 

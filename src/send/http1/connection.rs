@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    mem::MaybeUninit,
     task::{self, Poll, Waker},
 };
 
@@ -76,8 +77,8 @@ impl Connection {
         &mut self,
         context: &mut task::Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut piece = [0; PIECE];
-        let mut piece = ReadBuf::new(&mut piece);
+        let mut piece = [const { MaybeUninit::uninit() }; PIECE];
+        let mut piece = ReadBuf::uninit(&mut piece);
         let read = self.stream.poll_read(context, &mut piece);
         read.map_ok(|()| {
             self.input.extend_from_slice(piece.filled());

@@ -92,8 +92,16 @@ async fn figures(state: &AppState, user: &User, admin: &Admin) -> Result<Value, 
             let status = admin.status().await?;
             let samples = state.samples.read();
             let now = user.caller.generation.handles.health.now(Instant::now());
+            let cluster = match &user.caller.generation.config.cluster {
+                Some(cluster) => Some(context! {
+                    senders => of(&admin.senders().await?),
+                    partitions => cluster.partitions,
+                }),
+                None => None,
+            };
             Ok(context! {
                 status => of(&status),
+                cluster => cluster,
                 lag_seconds => now.lag.as_secs(),
                 link => now.link.word(),
                 charts => of(&charts_of_all(&samples)),

@@ -5,6 +5,7 @@
 
 mod before;
 mod casts;
+mod cluster;
 mod failover;
 mod finding;
 mod generated;
@@ -72,6 +73,7 @@ pub async fn check(
     findings.extend(generated::untrusted(&client, config, &facts).await);
     findings.extend(expressions(&client, config).await);
     findings.extend(before::before(config, &facts));
+    findings.extend(cluster::cluster(config));
     findings.extend(hooks::in_file(config, refuses));
     findings.extend(hooks::in_table(&client, config, &facts, refuses).await);
     findings

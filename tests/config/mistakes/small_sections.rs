@@ -43,6 +43,30 @@ pub const CASES: &[(&str, &str)] = &[
         "9:11: hook_table.sealed names \"secret\", and hook_table.secret names no column; name one, or leave it out",
     ),
     (
+        "[cluster]\nname = \"shop\"",
+        "5:2: cluster.nats is missing; write nats = \"nats://a:4222,nats://b:4222,nats://c:4222\", or remove [cluster]",
+    ),
+    (
+        "[cluster]\nnats = \"http://me:hunter2@a:4222\"",
+        "6:8: cluster.nats names something that is no server of NATS; write such as \"nats://a:4222,nats://b:4222,nats://c:4222\"",
+    ),
+    (
+        "[cluster]\nnats = \"nats://a\"\nname = \"two words\"",
+        "7:8: \"two words\" is no name of a cluster; write up to 32 of a-z, A-Z, 0-9, _ and -",
+    ),
+    (
+        "[cluster]\nnats = \"nats://a\"\npartitions = 2000",
+        "7:14: cluster.partitions is more than 1024; write some ten for each sender that there may be one day",
+    ),
+    (
+        "[cluster]\nnats = \"nats://a\"\nlease = \"100ms\"",
+        "7:9: cluster.lease is shorter than 1s, and a slow network would end it; write such as \"3s\"",
+    ),
+    (
+        "[cluster]\nnats = \"nats://a\"\ncredentials = \"nowhere.creds\"",
+        "7:15: cluster.credentials cannot be read from \"nowhere.creds\": No such file or directory (os error 2); name a file from the folder of this one",
+    ),
+    (
         "[tracing]\nservice = \"shop\"",
         "5:2: tracing.endpoint is missing; write endpoint = \"http://127.0.0.1:4318\", or remove [tracing]",
     ),

@@ -17,6 +17,7 @@ mod gate;
 mod hostile;
 mod http2;
 mod name_server;
+mod nats;
 mod proxy;
 mod receiver;
 mod schemas;
@@ -34,6 +35,7 @@ pub use self::{
     hostile::{Hostile, Kind},
     http2::{Http2, Manners, certify},
     name_server::NameServer,
+    nats::Nats,
     proxy::Proxy,
     receiver::Receiver,
     sidecar::Rowhook,

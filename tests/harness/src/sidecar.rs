@@ -61,6 +61,12 @@ impl Rowhook {
         Self::spawn(&folder, limited)
     }
 
+    /// Starts rowhook with this hooks.toml and these arguments.
+    pub fn start_with_args(config: &str, args: &[&str]) -> Self {
+        Schemas::of_test().add(config);
+        Self::start_in(&Arc::new(folder(config)), args)
+    }
+
     /// Starts rowhook with these arguments in this folder.
     pub fn start_in(folder: &Arc<TempDir>, args: &[&str]) -> Self {
         Self::spawn(folder, command(folder, args))

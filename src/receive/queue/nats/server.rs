@@ -1,6 +1,6 @@
 //! The connection to a NATS server.
 
-use std::{error::Error as _, fmt::Display, sync::Arc};
+use std::{error::Error as _, fmt::Display};
 
 use async_nats::{
     ConnectOptions, HeaderMap,
@@ -12,11 +12,10 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use url::Url;
 
 use super::message::{METADATA, Metadata};
-use crate::{receive::queue::error::Error, secret::Secret};
+use crate::{nats, receive::queue::error::Error, secret::Secret};
 
 /// A connection to a NATS server with JetStream. Clones share it.
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ impl Server {
         let location = location.to_string();
         let connected = ConnectOptions::new()
             .name("rowhook receive")
-            .tls_client_config(tls().map_err(|reason| Error {
+            .tls_client_config(nats::tls(None).map_err(|reason| Error {
                 location: location.clone(),
                 reason,
             })?)
@@ -97,19 +96,6 @@ impl Server {
             Err(error) => Err(self.error("cannot keep a message", error)),
         }
     }
-}
-
-/// Trusts the certificate authorities of the system, or those in `SSL_CERT_FILE`. TLS is used where the URL or the
-/// server asks for it.
-fn tls() -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    // Named explicitly: more than one provider is linked, so the process has no default.
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn is_full(error: &jetstream::context::PublishError) -> bool {

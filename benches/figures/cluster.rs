@@ -1,0 +1,220 @@
+//! A cluster beside a single process: what an event costs in the reader, the senders and NATS, and how the rate grows
+//! with the number of senders.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use harness::Nats;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{
+    Scale,
+    drain::{drain, hooks_by_owner},
+    figure::{Figure, Samples},
+    process,
+    receiver::Receivers,
+    sidecar::Sidecar,
+    source::{BOOK, Backlog, EVENTS, Source},
+};
+
+/// Hooks with an owner each: several for each partition, so that shares are even.
+const HOOKS: usize = 256;
+/// How long endpoints take to answer where the rate is measured.
+const ANSWER: Duration = Duration::from_millis(20);
+/// A sender runs for one of so many slices of time, each in one of its own. This stands for a machine of its own, which
+/// makes senders comparable on any machine.
+const SLICES: u32 = 10;
+const SLICE: Duration = Duration::from_millis(10);
+
+/// What a drain through a cluster took.
+struct Drained {
+    rate: f64,
+    reader: f64,
+    senders: f64,
+    nats: f64,
+}
+
+pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
+    let mut source = Source::new("cluster", BOOK, EVENTS)?;
+    let backlog = source.write(scale.events, 1, HOOKS as u64)?;
+    let nats = source.block_on(Nats::start());
+    let mut figures = costs(scale, &mut source, &backlog, &nats)?;
+    figures.push(growth(scale, &mut source, &backlog, &nats)?);
+    source.finish()?;
+    Ok(figures)
+}
+
+/// What an event costs, beside the single process.
+fn costs(
+    scale: &Scale,
+    source: &mut Source,
+    backlog: &Backlog,
+    nats: &Nats,
+) -> Result<Vec<Figure>> {
+    let mut receivers = Receivers::open(HOOKS)?;
+    let [
+        mut alone,
+        mut together,
+        mut reader,
+        mut senders,
+        mut servers,
+        mut handed,
+    ] = [(); 6].map(|()| Samples::default());
+    for _ in 0..scale.rounds {
+        let hooks = hooks_by_owner(&receivers, HOOKS, "");
+        alone.push(drain(source, backlog, &mut receivers, &hooks)?.cpu);
+        let drained = through(source, backlog, &mut receivers, nats, 1, None)?;
+        together.push(drained.reader + drained.senders + drained.nats);
+        reader.push(drained.reader);
+        senders.push(drained.senders);
+        servers.push(drained.nats);
+        handed.push(1e6 / drained.reader);
+    }
+    let ratio = Figure::ratio(
+        "processor time of an event in a cluster, beside a single process",
+        "µs",
+        ("reader, sender and NATS", &together),
+        ("single process", &alone),
+    );
+    Ok(vec![
+        ratio
+            .with("reader", "µs", reader)
+            .with("sender", "µs", senders)
+            .with("NATS", "µs", servers),
+        Figure::new(
+            "events that one processor of the reader can hand out",
+            "events/s",
+            handed,
+        ),
+    ])
+}
+
+/// How the rate grows with the number of senders, each of which has the same share of the processors.
+fn growth(scale: &Scale, source: &mut Source, backlog: &Backlog, nats: &Nats) -> Result<Figure> {
+    let mut receivers = Receivers::slow(HOOKS, ANSWER)?;
+    let [mut one, mut two, mut four] = [(); 3].map(|()| Samples::default());
+    for _ in 0..scale.rounds {
+        for (senders, samples) in [(1, &mut one), (2, &mut two), (4, &mut four)] {
+            let drained = through(source, backlog, &mut receivers, nats, senders, Some(SLICES))?;
+            samples.push(drained.rate);
+        }
+    }
+    let figure = Figure::ratio(
+        "rate with 4 senders beside 1, endpoints that answer after 20 ms",
+        "events/s",
+        ("4 senders", &four),
+        ("1 sender", &one),
+    );
+    Ok(figure.at_least(3.6).with("2 senders", "events/s", two))
+}
+
+/// Drains the backlog through a reader and so many senders.
+fn through(
+    source: &mut Source,
+    backlog: &Backlog,
+    receivers: &mut Receivers,
+    nats: &Nats,
+    senders: usize,
+    slices: Option<u32>,
+) -> Result<Drained> {
+    let slot = source.copy_slot()?;
+    receivers.reset()?;
+    let hooks = hooks_by_owner(receivers, HOOKS, "");
+    let cluster = nats.section(&format!("name = \"{slot}\"\nlease = \"10s\""));
+    let config = source.config(&slot, &format!("{hooks}{cluster}"));
+    let mut all = Vec::new();
+    for _ in 0..senders {
+        let mut sender = Sidecar::start_with(&config, &["run", "--only", "send"])?;
+        sender.until("sends for the cluster")?;
+        all.push(sender);
+    }
+    let spread = format!(
+        "select count(*) = 64 and count(distinct sender) = {senders} from rowhook.partition \
+         where slot = '{slot}' and sender is not null"
+    );
+    while source.ask(&spread)? != "t" {
+        thread::sleep(SLICE);
+    }
+    let mut reader = Sidecar::start_with(&config, &["run", "--only", "read"])?;
+    let attached = reader.until("attached slot=")?;
+    let quotas: Vec<Quota> = slices
+        .into_iter()
+        .flat_map(|slices| {
+            let numbered = all.iter().zip(0..);
+            numbered.map(move |(sender, number)| Quota::begin(sender.pid(), number, slices))
+        })
+        .collect();
+    let cpu =
+        |sidecars: &[Sidecar]| -> Result<Duration> { sidecars.iter().map(Sidecar::cpu).sum() };
+    let (reader_before, senders_before) = (reader.cpu()?, cpu(&all)?);
+    let nats_before = process::cpu(nats.pid(0))?;
+    let done = receivers.until(backlog.rows)?;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / backlog.rows as f64;
+    let drained = Drained {
+        rate: backlog.rows as f64 / done.duration_since(attached)?.as_secs_f64(),
+        reader: each(reader.cpu()? - reader_before),
+        senders: each(cpu(&all)? - senders_before),
+        nats: each(process::cpu(nats.pid(0))? - nats_before),
+    };
+    drop(quotas);
+    reader.stop_despite_warnings()?;
+    for sender in all {
+        sender.stop_despite_warnings()?;
+    }
+    let came = receivers.count()?;
+    ensure!(came >= backlog.rows, "{came} requests came");
+    source.drop_slot(&slot)?;
+    Ok(drained)
+}
+
+/// Lets a process run in one slice of many, until this is dropped.
+struct Quota {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Quota {
+    fn begin(pid: u32, number: u32, slices: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let Ok(pid) = pid.try_into().map(Pid::from_raw) else {
+                return;
+            };
+            // A process that has ended is found by whoever waits for it.
+            let _ = kill(pid, Signal::SIGSTOP);
+            thread::sleep(SLICE * number);
+            while !stopped.load(Ordering::Relaxed) {
+                let _ = kill(pid, Signal::SIGCONT);
+                thread::sleep(SLICE);
+                let _ = kill(pid, Signal::SIGSTOP);
+                thread::sleep(SLICE * (slices - 1));
+            }
+            let _ = kill(pid, Signal::SIGCONT);
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It ends by itself, and a panic in it has been printed.
+            let _ = thread.join();
+        }
+    }
+}
