@@ -8,8 +8,8 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// TLS that trusts the authorities in `ca`, which is PEM, or those of the system (or of `SSL_CERT_FILE`). It is used where
-/// a URL or the server asks for it.
+/// TLS that trusts the authorities in `ca`, which is PEM, or those of the system (or of `SSL_CERT_FILE`). It is used
+/// where a URL or the server asks for it.
 ///
 /// # Errors
 /// When `ca` holds no authority.

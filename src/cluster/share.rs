@@ -49,8 +49,8 @@ use crate::{
 
 /// How often a link is asked for.
 const HELLO: Duration = Duration::from_millis(500);
-/// How long a partition that is given back waits until the reader has heard what is settled.
-const LEAVE: Duration = Duration::from_secs(1);
+/// How long a partition that is given back waits at most until the reader has heard what is settled.
+const LEAVE: Duration = Duration::from_secs(5);
 /// How long a delivery waits for memory before others have to park theirs.
 const MEMORY_PATIENCE: Duration = Duration::from_millis(250);
 /// How often deliveries of hooks that are gone are looked for.

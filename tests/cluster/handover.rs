@@ -1,15 +1,21 @@
 //! Partitions change hands, and readers do: nothing is lost, nothing is sent twice where it ends in order.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use harness::{Receiver, connect};
 use nix::sys::signal::Signal;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::interval};
 
 use crate::{World, each_once};
+
+/// How often a row is added: often enough that some are always on their way.
+const OFTEN: Duration = Duration::from_millis(5);
 
 /// Adds rows one after the other until it is stopped, and returns how many.
 struct Writer {
@@ -23,8 +29,9 @@ impl Writer {
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
-            let mut rows = 0;
+            let (mut rows, mut ticks) = (0, interval(OFTEN));
             while !stopped.load(Ordering::SeqCst) {
+                ticks.tick().await;
                 rows += 1;
                 let sql = format!("insert into item values ({rows}, 0)");
                 client.batch_execute(&sql).await.unwrap();
@@ -52,7 +59,8 @@ async fn until_all_came(world: &World, receiver: &Receiver, rows: usize, hooks: 
     world.database.until_all_has_arrived().await;
 }
 
-#[tokio::test]
+// Whoever waits for a process to end blocks a thread, and the receiver has to answer meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_is_stopped_gives_back_what_it_has_and_nothing_is_sent_twice() {
     let world = World::new().await;
     let receiver = Receiver::start().await;
@@ -121,7 +129,8 @@ async fn a_standby_sends_and_reads_when_the_reader_is_killed() {
     until_all_came(&world, &receiver, rows, 8).await;
 }
 
-#[tokio::test]
+// Whoever waits for a process to end blocks a thread, and the receiver has to answer meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_is_stopped_leaves_nothing_to_be_sent_twice() {
     let world = World::new().await;
     let receiver = Receiver::start().await;

@@ -86,6 +86,16 @@ impl World {
             .await;
     }
 
+    /// Waits until every partition is with a sender, and each of so many has its fair share.
+    pub async fn until_each_has(&self, partitions: u32) {
+        let sql = format!(
+            "select count(*) * {partitions} = 64 and bool_and(has = {partitions})
+             from (select count(*) as has from rowhook.partition where sender is not null group by sender) as shares"
+        );
+        let fact = format!("each sender has {partitions} partitions");
+        self.database.until(&fact, &sql).await;
+    }
+
     /// Changes so many rows of one transaction.
     pub async fn add(&self, from: u64, to: u64) {
         let sql = format!("insert into item select id, 0 from generate_series({from}, {to}) as id");

@@ -78,7 +78,7 @@ async fn status_and_check_show_who_sends_and_whether_nats_can_be_used() {
     let mut both = world.rowhook();
     both.until_log("attached slot=").await;
     let _other = world.only("send");
-    world.until_all_is_with(2).await;
+    world.until_each_has(32).await;
 
     let status = rowhook(&world.config, &["status", "--json"]);
     let status: Value = serde_json::from_str(&status.out).unwrap();

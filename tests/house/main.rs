@@ -49,8 +49,8 @@ const FLOORS: &[&[&str]] = &[
     &["postgres"],
     &["signature"],
     &[
-        "backoff", "files", "gzip", "listen", "lock", "meters", "nats", "nearest", "panics", "seal",
-        "secret", "terminal",
+        "backoff", "files", "gzip", "listen", "lock", "meters", "nats", "nearest", "panics",
+        "seal", "secret", "terminal",
     ],
 ];
 
