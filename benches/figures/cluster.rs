@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use harness::Nats;
 use nix::{
     sys::signal::{Signal, kill},
@@ -25,6 +25,7 @@ use super::{
     receiver::Receivers,
     sidecar::Sidecar,
     source::{BOOK, Backlog, EVENTS, Source},
+    writer,
 };
 
 /// Hooks with an owner each: several for each partition, so that shares are even.
@@ -35,6 +36,10 @@ const ANSWER: Duration = Duration::from_millis(20);
 /// makes senders comparable on any machine.
 const SLICES: u32 = 10;
 const SLICE: Duration = Duration::from_millis(10);
+
+/// Commits a second while somebody is killed, and how long they are made.
+const COMMITS: f64 = 50.0;
+const WATCH: Duration = Duration::from_secs(12);
 
 /// What a drain through a cluster took.
 struct Drained {
@@ -50,6 +55,11 @@ pub fn measure(scale: &Scale) -> Result<Vec<Figure>> {
     let nats = source.block_on(Nats::start());
     let mut figures = costs(scale, &mut source, &backlog, &nats)?;
     figures.push(growth(scale, &mut source, &backlog, &nats)?);
+    for (who, killed) in [("reader", 0), ("sender", 2)] {
+        let took = takeovers(scale, &mut source, &nats, killed)?;
+        let name = format!("longest wait of an event when the {who} of a cluster is killed");
+        figures.push(Figure::new(name, "s", took).at_most(5.0));
+    }
     source.finish()?;
     Ok(figures)
 }
@@ -118,6 +128,62 @@ fn growth(scale: &Scale, source: &mut Source, backlog: &Backlog, nats: &Nats) ->
     Ok(figure.at_least(3.6).with("2 senders", "events/s", two))
 }
 
+/// The longest time from a commit to its arrival while one of two that read and send, and of two that only send, is
+/// killed, with the usual lease.
+fn takeovers(scale: &Scale, source: &mut Source, nats: &Nats, killed: usize) -> Result<Samples> {
+    let mut receivers = Receivers::open(HOOKS)?;
+    let hooks = hooks_by_owner(&receivers, HOOKS, "payload = \"standard\"");
+    let hooks = receivers.addresses.iter().fold(hooks, |hooks, address| {
+        hooks.replace(&format!("{address}/"), &format!("{address}/timed"))
+    });
+    let mut longest = Samples::default();
+    for _ in 0..scale.rounds {
+        let slot = source.new_slot()?;
+        receivers.reset()?;
+        let cluster = nats.section(&format!("name = \"{slot}\""));
+        let config = source.config(&slot, &format!("{hooks}{cluster}"));
+        let mut all = vec![Sidecar::attach(&config)?.0];
+        for args in [
+            &["run"][..],
+            &["run", "--only", "send"],
+            &["run", "--only", "send"],
+        ] {
+            let mut sidecar = Sidecar::start_with(&config, args)?;
+            sidecar.until("sends for the cluster")?;
+            all.push(sidecar);
+        }
+        until_spread(source, &slot, all.len())?;
+        let pid = Pid::from_raw(all[killed].pid().try_into()?);
+        let killing = thread::spawn(move || {
+            thread::sleep(WATCH / 4);
+            kill(pid, Signal::SIGKILL)
+        });
+        let commits = writer::write(source, COMMITS, 1, WATCH)?;
+        let ended = killing.join();
+        ended.map_err(|_| anyhow!("nobody was killed"))??;
+        receivers.until(commits.0.len() as u64)?;
+        longest.push(receivers.latencies()?.max() / 1000.0);
+        all.remove(killed).kill()?;
+        for sidecar in all {
+            sidecar.stop_despite_warnings()?;
+        }
+        source.drop_slot(&slot)?;
+    }
+    Ok(longest)
+}
+
+/// Waits until all partitions are with so many senders.
+fn until_spread(source: &Source, slot: &str, senders: usize) -> Result<()> {
+    let spread = format!(
+        "select count(*) = 64 and count(distinct sender) = {senders} from rowhook.partition \
+         where slot = '{slot}' and sender is not null"
+    );
+    while source.ask(&spread)? != "t" {
+        thread::sleep(SLICE);
+    }
+    Ok(())
+}
+
 /// Drains the backlog through a reader and so many senders.
 fn through(
     source: &mut Source,
@@ -138,13 +204,7 @@ fn through(
         sender.until("sends for the cluster")?;
         all.push(sender);
     }
-    let spread = format!(
-        "select count(*) = 64 and count(distinct sender) = {senders} from rowhook.partition \
-         where slot = '{slot}' and sender is not null"
-    );
-    while source.ask(&spread)? != "t" {
-        thread::sleep(SLICE);
-    }
+    until_spread(source, &slot, senders)?;
     let mut reader = Sidecar::start_with(&config, &["run", "--only", "read"])?;
     let attached = reader.until("attached slot=")?;
     let quotas: Vec<Quota> = slices
