@@ -34,6 +34,7 @@ mod sidecar;
 mod source;
 mod start;
 mod strangers;
+mod tls;
 mod upgrading;
 mod wide;
 mod writer;
@@ -80,10 +81,11 @@ const QUICK: Scale = Scale {
 /// A group of figures, and the name by which it is chosen.
 type Chapter = (&'static str, fn(&Scale) -> Result<Vec<Figure>>);
 
-const CHAPTERS: [Chapter; 17] = [
+const CHAPTERS: [Chapter; 18] = [
     ("read", read::measure),
     ("drain", drain::measure),
     ("latency", latency::measure),
+    ("tls", tls::measure),
     ("matching", matching::measure),
     ("fanout", fanout::measure),
     ("start", start::measure),

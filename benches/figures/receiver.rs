@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,16 +18,26 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use harness::DEADLINE;
+use harness::{DEADLINE, certify};
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::figure::Samples;
 
 /// How often the process checks whether enough requests have arrived.
 const INTERVAL: Duration = Duration::from_millis(1);
+
+/// The files of a folder for TLS.
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 
 /// The requests that have arrived.
 #[derive(Default)]
@@ -40,12 +51,17 @@ struct Seen {
     latencies: Mutex<Vec<u64>>,
 }
 
-/// The process: serves on `args[0]` ports, and waits `args[1]` milliseconds before each answer. It ends when its
-/// standard input ends.
+/// The process: serves on `args[0]` ports, and waits `args[1]` milliseconds before each answer. With a folder as
+/// `args[2]`, it speaks TLS, with the certificate there. It ends when its standard input ends.
 pub fn serve(args: &[String]) -> Result<()> {
-    let [ports, pause] = args else {
-        bail!("receive needs a number of ports and a pause in ms");
+    let (ports, pause, folder) = match args {
+        [ports, pause] => (ports, pause, None),
+        [ports, pause, folder] => (ports, pause, Some(folder)),
+        _ => bail!("receive needs a number of ports, a pause in ms, and perhaps a folder"),
     };
+    let tls = folder
+        .map(|folder| acceptor(Path::new(folder)))
+        .transpose()?;
     let (ports, pause): (usize, u64) = (ports.parse()?, pause.parse()?);
     let pause = Duration::from_millis(pause);
     let seen = Arc::new(Seen::default());
@@ -57,7 +73,7 @@ pub fn serve(args: &[String]) -> Result<()> {
         for _ in 0..ports {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             println!("{}", listener.local_addr()?.port());
-            tokio::spawn(accept(listener, Arc::clone(&seen), pause));
+            tokio::spawn(accept(listener, tls.clone(), Arc::clone(&seen), pause));
         }
         println!();
         let (ended, end) = tokio::sync::oneshot::channel();
@@ -70,16 +86,42 @@ pub fn serve(args: &[String]) -> Result<()> {
     })
 }
 
-async fn accept(listener: TcpListener, seen: Arc<Seen>, pause: Duration) {
+/// TLS 1.3 with the certificate of a folder.
+fn acceptor(folder: &Path) -> Result<TlsAcceptor> {
+    let certificate = CertificateDer::from_pem_file(folder.join(CERTIFICATE))?;
+    let key = PrivateKeyDer::from_pem_file(folder.join(KEY))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, seen: Arc<Seen>, pause: Duration) {
     // An error concerns the whole process, such as too many open files. Nothing can be measured then.
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(serve_connection(stream, Arc::clone(&seen), pause));
+        // Without this, answers wait for acknowledgements. The connection works all the same, so an error does not
+        // matter.
+        let _ = stream.set_nodelay(true);
+        let seen = Arc::clone(&seen);
+        match tls.clone() {
+            None => drop(tokio::spawn(serve_connection(stream, seen, pause))),
+            Some(tls) => drop(tokio::spawn(async move {
+                // Who does not get that far sends nothing, and that is seen.
+                if let Ok(stream) = tls.accept(stream).await {
+                    serve_connection(stream, seen, pause).await;
+                }
+            })),
+        }
     }
 }
 
-async fn serve_connection(stream: TcpStream, seen: Arc<Seen>, pause: Duration) {
-    // Without this, answers wait for acknowledgements. The connection works all the same, so an error does not matter.
-    let _ = stream.set_nodelay(true);
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    seen: Arc<Seen>,
+    pause: Duration,
+) {
     let service = service_fn(|request| receive(request, &seen, pause));
     // A client that goes away is no error here.
     let _ = http1::Builder::new()
@@ -177,6 +219,8 @@ pub struct Receivers {
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
     pub addresses: Vec<SocketAddr>,
+    /// The certificate and its key, where they speak TLS.
+    tls: Option<TempDir>,
 }
 
 impl Receivers {
@@ -187,12 +231,24 @@ impl Receivers {
 
     /// Starts receivers on this many ports. They wait before each answer.
     pub fn slow(ports: usize, pause: Duration) -> Result<Self> {
+        Self::start(ports, pause, None)
+    }
+
+    /// Starts receivers on this many ports, which speak TLS and answer at once.
+    pub fn over_tls(ports: usize) -> Result<Self> {
+        let folder = tempfile::tempdir().context("make a folder")?;
+        certify(folder.path(), CERTIFICATE, KEY);
+        Self::start(ports, Duration::ZERO, Some(folder))
+    }
+
+    fn start(ports: usize, pause: Duration, tls: Option<TempDir>) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args([
                 "receive",
                 &ports.to_string(),
                 &pause.as_millis().to_string(),
             ])
+            .args(tls.iter().map(|folder| folder.path()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -214,13 +270,23 @@ impl Receivers {
             questions,
             answers,
             addresses,
+            tls,
         })
     }
 
     /// The URL of a receiver. Numbers beyond the last port begin again with the first.
     pub fn url(&self, number: usize) -> String {
         let address = self.addresses[number % self.addresses.len()];
-        format!("http://{address}/")
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}/")
+    }
+
+    /// What a `[[hooks]]` says to trust them.
+    pub fn trusted(&self) -> String {
+        match &self.tls {
+            Some(folder) => format!("ca = {:?}", folder.path().join(CERTIFICATE)),
+            None => String::new(),
+        }
     }
 
     /// Starts to count from zero.

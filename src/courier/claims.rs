@@ -127,8 +127,8 @@ impl Courier {
         // Others want to claim too.
         share.bytes = share.bytes.min(memory.table.bytes() / 4);
         let quota = self.context.quotas.of(hook);
-        let (table, large) = match &quota {
-            Some(quota) => (&quota.table, &quota.large),
+        let (table, large) = match &quota.own {
+            Some(own) => (&own.table, &own.large),
             None => (&memory.table, &memory.large),
         };
         let mut memory = table.acquire(share.bytes).await;

@@ -12,7 +12,6 @@ use super::{
     gate::{self, Passage},
     pass::Pass,
     round::Round,
-    seating::Seating,
 };
 use crate::hook::Hook;
 
@@ -63,16 +62,10 @@ impl Courier {
         self.has_pass(round, hook)
     }
 
-    /// Whether a request of so many bytes may go, as far as the quota of the hook's owner is concerned. If not, that is
-    /// waited for. A seat that is not taken before the courier waits for anything is left to others.
+    /// Whether a request of so many bytes may go beside what all hooks, and those of its owner, have going. If not, that
+    /// is waited for. A seat that is not taken before the courier waits for anything is left to others.
     pub(super) fn has_seat(&self, round: &mut Round, hook: &Hook, bytes: usize) -> bool {
-        match self.context.quotas.of(hook) {
-            Some(quota) => round.seating.has(quota, bytes),
-            None => {
-                round.seating = Seating::None;
-                true
-            }
-        }
+        round.seating.has(self.context.quotas.of(hook), bytes)
     }
 
     /// Whether something of the table is due, or about to go.
